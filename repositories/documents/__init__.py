@@ -1,0 +1,18 @@
+"""Documents: MongoDB, or SQLite JSON as the embedded twin. The URL's scheme decides."""
+
+from datetime import timedelta
+
+from repositories.documents.port import Comments, Documents, Posts, Products
+
+__all__ = ["Comments", "Documents", "Posts", "Products", "open_store"]
+
+
+def open_store(url: str, *, timeout: timedelta, pool: int) -> Documents:
+    """`mongodb://...` or `sqlite:///...`. Drivers are imported, and connected, only when used."""
+    if url.startswith("sqlite:"):
+        from repositories.documents.embedded import EmbeddedDocuments
+
+        return EmbeddedDocuments(url)
+    from repositories.documents.mongo import MongoDocuments
+
+    return MongoDocuments(url, timeout=timeout, pool=pool)

@@ -1,0 +1,142 @@
+"""Documents: posts, comments and products, each carrying its own unsent events.
+
+A change and the event that tells of it are one atomic write of one document. A deleted document stays as a
+tombstone, seen by nobody, until its events are told. Writes are durable when they return and every later read
+sees them. Text may hold any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond).
+Every method may raise `Unavailable`.
+
+Lists run in the direction of travel: newest first below `before` (or from the top), oldest first above `after`.
+At most one of the two is given.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from repositories.outbox import Outbox
+from repositories.records import Comment, Event, Facets, Post, PostRef, Product, ProductFilter, TagCount
+
+
+class Posts(Protocol):
+    @abstractmethod
+    def add(self, post: Post, event: Event) -> None:
+        """Store a new post, in flight until `event` is told. Raises `Conflict('id')`."""
+
+    @abstractmethod
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
+        """The posts that exist, in one round trip. Unknown and deleted ids are left out."""
+
+    @abstractmethod
+    def replace(self, post: Post, event: Event, *, if_version: int) -> None:
+        """Store the post when its version is still `if_version`. Raises `Stale`, `NotFound`."""
+
+    @abstractmethod
+    def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
+        """Raises `Stale`, `NotFound`. Its comments are gone from every read with it."""
+
+    @abstractmethod
+    def page(
+        self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
+    ) -> list[Post]:
+        """Newest first by id, strictly below `before`; of one author, or with one tag (exact), or both."""
+
+    @abstractmethod
+    def by_authors(
+        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        """The pull path of feeds: what these authors posted, by id, in the direction of travel."""
+
+    @abstractmethod
+    def in_flight(
+        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        """As `by_authors`, only posts whose first event is not told yet (waiting, leased or parked)."""
+
+    @abstractmethod
+    def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
+        """How many posts each author has, in one round trip. Every one of `authors` has an entry."""
+
+    @abstractmethod
+    def tags(self, *, after: str | None, limit: int) -> list[TagCount]:
+        """Tags in use, by code point order, strictly above `after`, with how many posts bear each."""
+
+    @abstractmethod
+    def load(self, posts: Sequence[Post]) -> None:
+        """Store many posts without events, for seeding. Posts that are there already are left as they are."""
+
+
+class Comments(Protocol):
+    @abstractmethod
+    def add(
+        self, post_id: UUID, author_id: UUID, body: str, at: datetime, announce: Callable[[Comment], Event]
+    ) -> Comment:
+        """Number the comment and store it with the event `announce` makes of it. Raises `NotFound` without the post."""
+
+    @abstractmethod
+    def get(self, post_id: UUID, number: int) -> Comment | None: ...
+
+    @abstractmethod
+    def page(self, post_id: UUID, *, after: int | None, limit: int) -> list[Comment]:
+        """By number, ascending, strictly above `after`."""
+
+    @abstractmethod
+    def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        """How many comments each post has, in one round trip, exact. Every one of `post_ids` has an entry."""
+
+    @abstractmethod
+    def delete(self, post_id: UUID, number: int, event: Event) -> None:
+        """Raises `NotFound`."""
+
+    @abstractmethod
+    def load(self, comments: Sequence[Comment]) -> None:
+        """Store many numbered comments without events, for seeding, and count them. Idempotent."""
+
+
+class Products(Protocol):
+    @abstractmethod
+    def add(self, product: Product, event: Event) -> None:
+        """Raises `Conflict('id')`."""
+
+    @abstractmethod
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Product]:
+        """The products that exist, in one round trip. Unknown and deleted ids are left out."""
+
+    @abstractmethod
+    def replace(self, product: Product, event: Event, *, if_version: int) -> None:
+        """Raises `Stale`, `NotFound`."""
+
+    @abstractmethod
+    def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
+        """Raises `Stale`, `NotFound`."""
+
+    @abstractmethod
+    def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
+        """Newest first by id, strictly below `before`."""
+
+    @abstractmethod
+    def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:
+        """Count the newest `sample` products that match; at most `values` values of each category and attribute."""
+
+    @abstractmethod
+    def load(self, products: Sequence[Product]) -> None:
+        """Store many products without events, for seeding. Idempotent."""
+
+
+class Documents(Protocol):
+    posts: Posts
+    comments: Comments
+    products: Products
+    outbox: Outbox
+
+    @abstractmethod
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Make collections, validators and indexes; idempotent. Returns one line per step taken (or to take)."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises `Unavailable`."""
+
+    @abstractmethod
+    def close(self) -> None: ...

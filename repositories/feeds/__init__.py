@@ -1,0 +1,36 @@
+"""Feeds: Cassandra, or SQLite as the embedded twin. The URL's scheme decides."""
+
+from datetime import timedelta
+
+from repositories.feeds.port import Feeds
+
+__all__ = ["Feeds", "open_store"]
+
+
+def open_store(
+    url: str,
+    *,
+    timeout: timedelta,
+    retention: timedelta,
+    replication: str = "1",
+    read_consistency: str = "LOCAL_QUORUM",
+    write_consistency: str = "LOCAL_QUORUM",
+) -> Feeds:
+    """`cassandra://host:port,host:port/keyspace` or `sqlite:///...`.
+
+    `replication` is a factor for one data centre (`3`) or one per data centre (`dc1:3,dc2:3`).
+    """
+    if url.startswith("sqlite:"):
+        from repositories.feeds.embedded import EmbeddedFeeds
+
+        return EmbeddedFeeds(url, retention=retention)
+    from repositories.feeds.cassandra import CassandraFeeds
+
+    return CassandraFeeds(
+        url,
+        timeout=timeout,
+        retention=retention,
+        replication=replication,
+        read_consistency=read_consistency,
+        write_consistency=write_consistency,
+    )

@@ -1,0 +1,77 @@
+"""Feeds: ids of posts in author timelines and home timelines. A projection: all of it can be rebuilt.
+
+Timelines order posts by id (UUIDv7), which is by time. They hold a superset of what a reader may see; who
+reads filters by the graph and by what still exists. Every write is an upsert or a removal that takes its
+timestamp from the event behind it, so that repeating it, late or out of order, changes nothing.
+A removal beats every write that is not newer than it.
+Every method may raise `Unavailable`.
+
+Pages run in the direction of travel: newest first below `before` (or from the top), oldest first above `after`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from repositories.records import PostRef
+
+
+class Feeds(Protocol):
+    @abstractmethod
+    def add_to_author(self, post: PostRef, at: datetime) -> None:
+        """Put a post on its author's timeline, which keeps all history."""
+
+    @abstractmethod
+    def remove_from_author(self, post: PostRef, at: datetime) -> None: ...
+
+    @abstractmethod
+    def author_page(
+        self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]: ...
+
+    @abstractmethod
+    def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
+        """Deliver one post to many home timelines: one chunk of a fan-out. Returns when all are durable."""
+
+    @abstractmethod
+    def fill(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
+        """Deliver many posts to one home timeline: a back-fill."""
+
+    @abstractmethod
+    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
+        """Take one post out of many home timelines: the post was deleted."""
+
+    @abstractmethod
+    def purge(self, owner: UUID, author: UUID, at: datetime) -> None:
+        """Take everything by one author that is not newer than `at` out of one home timeline: an unfollow, a block."""
+
+    @abstractmethod
+    def home_page(
+        self, owner: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        """Entries older than the retention may be missing; see `floor`."""
+
+    @abstractmethod
+    def floor(self, owner: UUID) -> UUID | None:
+        """The home timeline is complete from this id upwards. None: complete as far as the retention reaches."""
+
+    @abstractmethod
+    def raise_floor(self, owner: UUID, floor: UUID, at: datetime) -> None:
+        """Declare everything below `floor` incomplete. A floor below the present one changes nothing."""
+
+    @abstractmethod
+    def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
+        """Many entries at once, for seeding and rebuilding, with timestamps taken from the post ids. Idempotent."""
+
+    @abstractmethod
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Make the keyspace and tables; idempotent. Returns one line per step taken (or to take)."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises `Unavailable`."""
+
+    @abstractmethod
+    def close(self) -> None: ...

@@ -1,0 +1,176 @@
+"""The records every port speaks: immutable, typed, without behaviour.
+
+Times are aware datetimes in UTC with microseconds. Ids of things ordered by time are UUIDv7 (RFC 9562), so
+that comparing ids compares age. Money is integer minor units with an ISO 4217 code.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class Account(Struct, frozen=True):
+    """What everybody may see of an account."""
+
+    id: UUID
+    handle: str
+    display_name: str
+    bio: str
+    image_url: str | None
+    created_at: datetime
+    version: int
+
+
+class Login(Struct, frozen=True):
+    """What an account signs in with. Never leaves the services."""
+
+    account_id: UUID
+    email: str
+    password_hash: str
+
+
+class Edge(Struct, frozen=True):
+    """One entry of a follower or following list: the other account, and since when."""
+
+    account_id: UUID
+    since: datetime
+
+
+class Follow(Struct, frozen=True):
+    follower: UUID
+    followee: UUID
+    since: datetime
+
+
+class Like(Struct, frozen=True):
+    account_id: UUID
+    post_id: UUID
+    at: datetime
+
+
+class Relation(Struct, frozen=True):
+    """How a viewer stands to another account."""
+
+    following: bool = False
+    follows_you: bool = False
+    blocking: bool = False
+    blocked_by: bool = False
+
+
+class GraphCounts(Struct, frozen=True):
+    followers: int = 0
+    following: int = 0
+
+
+class Post(Struct, frozen=True):
+    id: UUID
+    author_id: UUID
+    title: str
+    body: str
+    tags: tuple[str, ...]
+    product_ids: tuple[UUID, ...]
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+class PostRef(Struct, frozen=True):
+    """A post as feeds know it: ids only."""
+
+    post_id: UUID
+    author_id: UUID
+
+
+class Comment(Struct, frozen=True):
+    """Comments are numbered per post from 1; a number is never used twice."""
+
+    post_id: UUID
+    number: int
+    author_id: UUID
+    body: str
+    created_at: datetime
+
+
+class TagCount(Struct, frozen=True):
+    tag: str
+    posts: int
+
+
+class Money(Struct, frozen=True):
+    amount: int
+    currency: str
+
+
+AttributeValue = str | int | float | bool
+
+
+class Product(Struct, frozen=True):
+    id: UUID
+    seller_id: UUID
+    title: str
+    description: str
+    category: str
+    price: Money
+    attributes: dict[str, AttributeValue]
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+class ProductFilter(Struct, frozen=True):
+    """Every given part must hold. Attributes are compared by `attribute_text`; prices are minor units, inclusive."""
+
+    category: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    price_min: int | None = None
+    price_max: int | None = None
+
+
+class FacetValue(Struct, frozen=True):
+    value: str
+    count: int
+
+
+class Facets(Struct, frozen=True):
+    """Counts over the newest matching products: of each category, and of each attribute's values.
+
+    Most frequent first, ties by value. `counted` products were looked at; it is capped by the caller.
+    """
+
+    counted: int
+    categories: tuple[FacetValue, ...]
+    attributes: dict[str, tuple[FacetValue, ...]]
+
+
+class Session(Struct, frozen=True):
+    id: UUID
+    account_id: UUID
+    device: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+class Event(Struct, frozen=True):
+    """Something that happened, as an outbox keeps it. `payload` is JSON.
+
+    Events of one `aggregate` are told in the order in which they were written.
+    """
+
+    id: UUID
+    type: str
+    aggregate: str
+    happened_at: datetime
+    payload: bytes
+
+
+def attribute_text(value: AttributeValue) -> str:
+    """An attribute's value as filters and facets compare it: `true`, `42`, `4.5`, `red`.
+
+    A float without a fraction is written as the integer it equals, since JSON has one kind of number.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

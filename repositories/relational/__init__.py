@@ -1,0 +1,18 @@
+"""Relational: PostgreSQL, or SQLite with the same tables as the embedded twin. The URL's scheme decides."""
+
+from datetime import timedelta
+
+from repositories.relational.port import Relational, Transaction
+
+__all__ = ["Relational", "Transaction", "open_store"]
+
+
+def open_store(url: str, *, timeout: timedelta, pool: int) -> Relational:
+    """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used."""
+    if url.startswith("sqlite:"):
+        from repositories.relational.embedded import EmbeddedRelational
+
+        return EmbeddedRelational(url)
+    from repositories.relational.postgres import PostgresRelational
+
+    return PostgresRelational(url, timeout=timeout, pool=pool)

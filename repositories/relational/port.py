@@ -1,0 +1,187 @@
+"""What must be transactional: accounts, the follow graph, likes, stock, and the outbox that tells of them.
+
+Reads hang on the store itself and see every committed write. Writes hang on a `Transaction`, which commits
+when its block ends and rolls back when the block raises; nobody calls commit. Text with a NUL or a lone
+surrogate and integers beyond 64 bits raise `Invalid`. Every method may raise `Unavailable` or `Contention`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from repositories.outbox import Outbox
+from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
+
+
+class AccountReads(Protocol):
+    @abstractmethod
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Account]:
+        """The accounts that exist, in one round trip. Unknown ids are left out."""
+
+    @abstractmethod
+    def by_handle(self, handle: str) -> Account | None:
+        """Handles are compared without ASCII case."""
+
+    @abstractmethod
+    def login(self, name: str) -> Login | None:
+        """By e-mail when `name` has an @, else by handle; both without ASCII case."""
+
+    @abstractmethod
+    def login_of(self, account_id: UUID) -> Login | None: ...
+
+
+class GraphReads(Protocol):
+    @abstractmethod
+    def following(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
+        """Whom the account follows, newest follow first, ties by id descending; strictly older than `before`."""
+
+    @abstractmethod
+    def followers(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
+        """Who follows the account, in the order of `following`."""
+
+    @abstractmethod
+    def followees(self, account_id: UUID) -> dict[UUID, bool]:
+        """Everyone the account follows; the value tells whether the follow's back-fill is done."""
+
+    @abstractmethod
+    def follower_ids(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[UUID]:
+        """Followers in ascending id order, strictly above `after`: the cursor of a fan-out."""
+
+    @abstractmethod
+    def relations(self, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
+        """How `viewer` stands to each of `others`, in one round trip. Every one of `others` has an entry."""
+
+    @abstractmethod
+    def counts(self, ids: Collection[UUID]) -> dict[UUID, GraphCounts]:
+        """Followers and followees of each account, in one round trip. Every one of `ids` has an entry."""
+
+
+class LikeReads(Protocol):
+    @abstractmethod
+    def liked(self, account_id: UUID, post_ids: Collection[UUID]) -> set[UUID]: ...
+
+    @abstractmethod
+    def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        """Likes of each post, in one round trip. Every one of `post_ids` has an entry."""
+
+
+class StockReads(Protocol):
+    @abstractmethod
+    def available(self, product_ids: Collection[UUID]) -> dict[UUID, int]:
+        """Units on hand of each product, in one round trip; 0 where none were ever put."""
+
+
+class AccountWrites(Protocol):
+    @abstractmethod
+    def add(self, account: Account, login: Login) -> None:
+        """Raises `Conflict` with field `id`, `handle` or `email`."""
+
+    @abstractmethod
+    def replace(self, account: Account, *, if_version: int) -> None:
+        """Store the account when its version is still `if_version`. Raises `Stale`, `NotFound`, `Conflict('handle')`."""
+
+    @abstractmethod
+    def set_password(self, account_id: UUID, password_hash: str) -> None:
+        """Raises `NotFound`."""
+
+
+class GraphWrites(Protocol):
+    @abstractmethod
+    def lock(self, one: UUID, other: UUID) -> Relation:
+        """How `one` stands to `other`, with nobody else able to change it before this transaction ends.
+
+        Locks both accounts in id order, so that two commands over the same pair never deadlock.
+        Raises `NotFound` when either account is missing.
+        """
+
+    @abstractmethod
+    def follow(self, follow: Follow) -> bool:
+        """Add the edge, its back-fill not done, and count it. Returns whether it was new. Idempotent."""
+
+    @abstractmethod
+    def unfollow(self, follower: UUID, followee: UUID) -> bool:
+        """Remove the edge and uncount it. Returns whether it was there. Idempotent."""
+
+    @abstractmethod
+    def filled(self, follow: Follow) -> bool:
+        """Mark the back-fill of this very edge (same `since`) as done. False when the edge is gone or newer."""
+
+    @abstractmethod
+    def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool: ...
+
+    @abstractmethod
+    def unblock(self, blocker: UUID, blocked: UUID) -> bool: ...
+
+
+class LikeWrites(Protocol):
+    @abstractmethod
+    def like(self, like: Like) -> bool:
+        """Add the like and count it. Returns whether it was new. Idempotent."""
+
+    @abstractmethod
+    def unlike(self, account_id: UUID, post_id: UUID) -> bool: ...
+
+    @abstractmethod
+    def forget_post(self, post_id: UUID) -> None:
+        """Remove every like of a deleted post. Idempotent."""
+
+
+class StockWrites(Protocol):
+    @abstractmethod
+    def put(self, product_id: UUID, on_hand: int) -> None:
+        """Set the units on hand. Raises `Invalid` below 0 or beyond 64 bits."""
+
+
+class BulkWrites(Protocol):
+    """Loading by the thousand, for seeding. Rows that are there already are left as they are."""
+
+    @abstractmethod
+    def accounts(self, rows: Sequence[tuple[Account, Login]]) -> None: ...
+
+    @abstractmethod
+    def follows(self, rows: Sequence[Follow]) -> None:
+        """Edges with their back-fill done, counted."""
+
+    @abstractmethod
+    def likes(self, rows: Sequence[Like]) -> None: ...
+
+    @abstractmethod
+    def stock(self, rows: Mapping[UUID, int]) -> None: ...
+
+
+class Transaction(Protocol):
+    accounts: AccountWrites
+    graph: GraphWrites
+    likes: LikeWrites
+    stock: StockWrites
+    bulk: BulkWrites
+
+    @abstractmethod
+    def emit(self, event: Event) -> None:
+        """Write the event into the outbox: told if and only if this transaction commits."""
+
+
+class Relational(Protocol):
+    accounts: AccountReads
+    graph: GraphReads
+    likes: LikeReads
+    stock: StockReads
+    outbox: Outbox
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """One command's atomic writes. Nothing remote belongs inside the block."""
+
+    @abstractmethod
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Bring the schema up to date; idempotent. Returns one line per step taken (or that would be taken)."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises `Unavailable`."""
+
+    @abstractmethod
+    def close(self) -> None: ...

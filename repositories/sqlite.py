@@ -1,0 +1,97 @@
+"""The file under the embedded twins of documents, feeds and hot (the relational twin has SQLAlchemy's engine).
+
+One connection per thread, write-ahead log, one writer at a time. All twins may share one file: each keeps to
+tables with its own prefix, and none holds a write transaction while another is called.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from repositories.errors import Conflict, Invalid, Unavailable
+
+BUSY_SECONDS = 5.0
+PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY")
+
+
+def path_of(url: str) -> Path:
+    """`sqlite:///var/q.db` is relative to the working directory, `sqlite:////var/q.db` is absolute."""
+    return Path(urlsplit(url).path.removeprefix("/"))
+
+
+class SqliteFile:
+    """Thread-safe access to one file. `role` is the name that its errors carry."""
+
+    def __init__(self, path: Path, role: str) -> None:
+        self._path = path
+        self._role = role
+        self._local = threading.local()
+        self._guard = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+
+    def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection().execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that has the write lock from its first statement, so it never fails half way for it."""
+        with self._translated():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def migrate(self, statements: Sequence[str], *, dry_run: bool) -> list[str]:
+        """Run those `CREATE ... IF NOT EXISTS name` statements whose object is missing. Returns what was made."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        there = {name for (name,) in self.rows("SELECT name FROM sqlite_master")}
+        missing = [s for s in statements if s.split("IF NOT EXISTS", 1)[1].split()[0].split("(")[0] not in there]
+        if missing and not dry_run:
+            with self.write() as connection:
+                for statement in missing:
+                    connection.execute(statement)
+        return [f"{self._role}: {' '.join(s.split('(')[0].split())}" for s in missing]
+
+    def ping(self) -> None:
+        self.rows("SELECT 1")
+
+    def close(self) -> None:
+        with self._guard:
+            while self._open:
+                self._open.pop().close()
+            self._local = threading.local()
+
+    def _connection(self) -> sqlite3.Connection:
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        return found if found is not None else self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        with self._guard:
+            self._open.append(connection)
+        self._local.connection = connection
+        return connection
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise Conflict("id") from error
+        except sqlite3.OperationalError as error:
+            raise Unavailable(self._role, str(error)) from error
+        except (sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:
+            raise Invalid(str(error)) from error
