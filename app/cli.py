@@ -1,0 +1,151 @@
+"""`quartet`: the one way in. Run `quartet --help`."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import click
+
+from app.container import Container, build
+from app.relay import relay_of
+from app.seed import seed, seed_small_once
+from config import Settings, SettingsError
+from config.logs import configure
+from repositories.errors import StoreError
+from repositories.outbox import Outbox
+
+
+class Known(click.Group):
+    """Foreseen failures are one line on stderr and exit code 1, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, StoreError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Known)
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Quartet: a REST backend on four stores."""
+    ctx.obj = opened
+
+
+@contextmanager
+def opened() -> Iterator[Container]:
+    settings = Settings.from_env()
+    configure(settings.log_level, settings.log_format)
+    container = build(settings)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+main.add_command(seed)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def migrate(*, dry_run: bool) -> None:
+    """Bring every store up to date. Running it again changes nothing."""
+    with opened() as container:
+        steps = container.stores.migrate(dry_run=dry_run)
+    for step in steps:
+        click.echo(step)
+    click.echo(f"{len(steps)} steps {'to take' if dry_run else 'taken'}")
+
+
+@main.command()
+def serve() -> None:
+    """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
+    serve_with(Settings.from_env())
+
+
+@main.command()
+def start() -> None:
+    """Migrate, seed a small data set on the first start, and serve: what `make run` calls."""
+    with opened() as container:
+        container.stores.migrate()
+        login = seed_small_once(container)
+        settings = container.settings
+    address = f"http://{settings.host}:{settings.port}"
+    click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
+    if login is not None:
+        click.echo(f"sign in with:    {login.handle} / {login.password}")
+    click.echo("")
+    serve_with(settings, extra={"QUARTET_RELAY": "inline"})
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Tell what is due now, then stop.")
+def relay(*, once: bool) -> None:
+    """Tell the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with opened() as container:
+        if once:
+            click.echo(f"{relay_of(container).drain()} events told")
+        else:
+            relay_of(container).run(stop)
+
+
+@main.group()
+def doctor() -> None:
+    """Look into a system, and mend it."""
+
+
+@doctor.command()
+def outbox() -> None:
+    """Show what waits and what is parked."""
+    with opened() as container:
+        for name, store in _outboxes(container).items():
+            waiting = store.backlog()
+            click.echo(f"{name}: {waiting.unsent} unsent, {waiting.parked} parked, oldest {waiting.oldest or '-'}")
+            for parked in store.parked(limit=100):
+                click.echo(f"  {parked.event.id} {parked.event.type} after {parked.attempts} tries: {parked.reason}")
+
+
+@doctor.command()
+@click.argument("event_ids", nargs=-1, type=click.UUID)
+def replay(event_ids: tuple[UUID, ...]) -> None:
+    """Try parked events again: those named, or all."""
+    with opened() as container:
+        now = container.clock()
+        count = sum(o.replay(event_ids or None, now=now) for o in _outboxes(container).values())
+    click.echo(f"{count} events will be tried again")
+
+
+def _outboxes(container: Container) -> dict[str, Outbox]:
+    return {"relational": container.stores.relational.outbox, "documents": container.stores.documents.outbox}
+
+
+def serve_with(settings: Settings, extra: dict[str, str] | None = None) -> None:
+    """granian, WSGI: it spawns its workers, so each imports `app.wsgi` and connects by itself.
+
+    SIGTERM stops accepting, lets requests under way finish, and ends the workers.
+    """
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    os.environ.update(extra or {})
+    server = Granian(
+        "app.wsgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        backpressure=settings.threads * 16,
+        workers_kill_timeout=30,
+        log_level=LogLevels.warning,
+        process_name="quartet",
+    )
+    server.serve()

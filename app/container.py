@@ -1,0 +1,124 @@
+"""Composition root: settings in, stores and services out. The server, the relay and the CLI all build this.
+
+Nothing connects here; adapters connect in the process and thread that first use them.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.clock import Clock, utc_now
+from app.ids import Ids
+from app.services.accounts import Accounts
+from app.services.cards import Cards
+from app.services.comments import Comments
+from app.services.counters import Counters
+from app.services.graph import Graph
+from app.services.passwords import Argon2Hasher, Hasher
+from app.services.posts import Posts
+from app.services.products import Products
+from app.services.sessions import Sessions
+from app.services.timelines import Timelines
+from config import Settings
+from repositories import documents, feeds, hot, relational
+from repositories.readthrough import CachedDocuments, with_cache
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The four roles; the hot one is two stores. `documents` reads posts through the cache."""
+
+    relational: relational.Relational
+    documents: CachedDocuments
+    feeds: feeds.Feeds
+    sessions: hot.Sessions
+    cache: hot.Cache
+
+    def by_role(
+        self,
+    ) -> dict[str, relational.Relational | documents.Documents | feeds.Feeds | hot.Sessions | hot.Cache]:
+        return {
+            "relational": self.relational,
+            "documents": self.documents,
+            "feeds": self.feeds,
+            "sessions": self.sessions,
+            "cache": self.cache,
+        }
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Bring every store up to date. Returns one line per step."""
+        return [line for store in self.by_role().values() for line in store.migrate(dry_run=dry_run)]
+
+    def close(self) -> None:
+        for store in self.by_role().values():
+            store.close()
+
+
+@dataclass(frozen=True)
+class Container:
+    settings: Settings
+    stores: Stores
+    clock: Clock
+    ids: Ids
+    hasher: Hasher
+    accounts: Accounts
+    sessions: Sessions
+    graph: Graph
+    posts: Posts
+    comments: Comments
+    products: Products
+    timelines: Timelines
+    counters: Counters
+    cards: Cards
+
+    def close(self) -> None:
+        self.stores.close()
+
+
+def open_stores(settings: Settings) -> Stores:
+    pool = settings.threads
+    cache = hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool)
+    truth = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
+    return Stores(
+        relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool),
+        with_cache(truth, cache, settings.cache_seconds),
+        feeds.open_store(
+            settings.feeds_url,
+            timeout=settings.seconds("feeds"),
+            retention=timedelta(days=settings.feeds_retention_days),
+            replication=settings.feeds_replication,
+            read_consistency=settings.feeds_read_consistency,
+            write_consistency=settings.feeds_write_consistency,
+        ),
+        hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
+        cache,
+    )
+
+
+def build(settings: Settings, *, clock: Clock = utc_now, hasher: Hasher | None = None) -> Container:
+    """Tests give their own clock, and a cheap hasher."""
+    return assemble(settings, open_stores(settings), clock, hasher or Argon2Hasher(settings.hash_concurrency))
+
+
+def assemble(settings: Settings, stores: Stores, clock: Clock, hasher: Hasher) -> Container:
+    """Services over given stores: a test may put its own adapter in one place."""
+    ids = Ids(clock)
+    counters = Counters(stores.relational, stores.documents, stores.cache, settings.cache_seconds)
+    posts = Posts(stores.relational, stores.documents, stores.feeds, counters, clock, ids)
+    lifetime = timedelta(days=settings.session_days)
+    retention = timedelta(days=settings.feeds_retention_days)
+    return Container(
+        settings=settings,
+        stores=stores,
+        clock=clock,
+        ids=ids,
+        hasher=hasher,
+        accounts=Accounts(stores.relational, hasher, clock, ids),
+        sessions=Sessions(stores.relational, stores.sessions, hasher, clock, ids, lifetime),
+        graph=Graph(stores.relational, counters, clock, ids),
+        posts=posts,
+        comments=Comments(stores.relational, stores.documents, posts, counters, clock, ids),
+        products=Products(stores.relational, stores.documents, clock, ids),
+        timelines=Timelines(stores.relational, stores.documents, stores.feeds, clock, retention),
+        counters=counters,
+        cards=Cards(stores.relational, counters),
+    )

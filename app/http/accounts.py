@@ -1,0 +1,211 @@
+"""`/accounts`: registering, profiles, one's own account, follows and blocks."""
+
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.conditions import if_match
+from app.http.deps import caller, container, cursors, viewer
+from app.http.fields import Text
+from app.http.paging import PageQuery, Position, page_of
+from app.http.posts import PostPage, timeline_page
+from app.http.shapes import AccountSchema
+from app.ids import EPOCH
+from app.services.accounts import ProfileChanges, Registration
+from repositories.records import Account, Edge
+
+blp = Blueprint("accounts", "People: profiles, follows and blocks")
+
+HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}\Z", error="Must be 3 to 30 of A-Za-z0-9_.")
+URL = ma.validate.URL(schemes={"http", "https"}, require_tld=False)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class RegistrationSchema(ma.Schema):
+    handle = Text(required=True, validate=HANDLE)
+    email = ma.fields.Email(required=True, validate=ma.validate.Length(max=254))
+    password = Text(required=True, validate=ma.validate.Length(8, 256))
+    display_name = Text(required=True, validate=ma.validate.Length(1, 80))
+
+
+class ProfileChangesSchema(ma.Schema):
+    handle = Text(validate=HANDLE)
+    display_name = Text(validate=ma.validate.Length(1, 80))
+    bio = Text(validate=ma.validate.Length(max=2000))
+    image_url = Text(allow_none=True, validate=[ma.validate.Length(max=2000), URL])
+
+
+class OwnAccountSchema(AccountSchema):
+    email = ma.fields.String(required=True)
+
+
+class AccountStatsSchema(ma.Schema):
+    followers = ma.fields.Integer(required=True)
+    following = ma.fields.Integer(required=True)
+    posts = ma.fields.Integer(required=True)
+
+
+class AccountViewerSchema(ma.Schema):
+    following = ma.fields.Boolean(required=True)
+    follows_you = ma.fields.Boolean(required=True)
+    blocking = ma.fields.Boolean(required=True)
+
+
+class AccountCardSchema(ma.Schema):
+    account = ma.fields.Nested(AccountSchema, required=True)
+    stats = ma.fields.Nested(AccountStatsSchema, required=True)
+    viewer = ma.fields.Nested(AccountViewerSchema)
+
+
+class OwnAccountCardSchema(AccountCardSchema):
+    account = ma.fields.Nested(OwnAccountSchema, required=True)
+
+
+AccountPage = page_of(AccountCardSchema, "AccountPage")
+
+
+@blp.post("/accounts")
+@public
+@blp.arguments(RegistrationSchema)
+@blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(409, 413, 415, 503)
+def register(wanted: dict[str, Any]) -> Response:
+    """Register an account."""
+    account = container().accounts.register(Registration(**wanted))
+    return _own_card(account, wanted["email"], 201)
+
+
+@blp.get("/accounts/me")
+@private
+@blp.response(200, OwnAccountCardSchema)
+def read_own() -> Response:
+    """Read one's own account, with its e-mail address."""
+    return _own_card(container().accounts.own(caller()))
+
+
+@blp.patch("/accounts/me")
+@private
+@blp.arguments(ProfileChangesSchema)
+@blp.response(200, OwnAccountCardSchema)
+@blp.raises(409, 412, 413, 415, 428)
+def edit_own(changes: dict[str, Any]) -> Response:
+    """Change one's own account. Needs If-Match."""
+    return _own_card(container().accounts.edit(caller(), cast("ProfileChanges", changes), if_match()))
+
+
+@blp.get("/accounts/<handle:handle>")
+@public
+@blp.response(200, AccountCardSchema)
+@blp.raises(404)
+def read(handle: str) -> Response:
+    """Read an account."""
+    account = container().accounts.by_handle(handle)
+    (card,) = container().cards.accounts([account], viewer())
+    return rendering.thing(rendering.account_card(card), account.version)
+
+
+@blp.get("/accounts/<handle:handle>/posts")
+@public
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, PostPage)
+@blp.raises(404)
+def posts(query: dict[str, Any], handle: str) -> Response:
+    """List an account's posts, newest first."""
+    account = container().accounts.by_handle(handle)
+    return timeline_page(f"account-posts:{account.id}", query, lambda w: container().timelines.author(account.id, w))
+
+
+@blp.get("/accounts/<handle:handle>/followers")
+@public
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, AccountPage)
+@blp.raises(404)
+def followers(query: dict[str, Any], handle: str) -> Response:
+    """List who follows an account, newest follow first."""
+    account = container().accounts.by_handle(handle)
+    scope, before, limit = _edge_window("followers", account, query)
+    edges = container().stores.relational.graph.followers(account.id, before=before, limit=limit + 1)
+    return _edge_page(scope, edges, limit)
+
+
+@blp.get("/accounts/<handle:handle>/following")
+@public
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, AccountPage)
+@blp.raises(404)
+def following(query: dict[str, Any], handle: str) -> Response:
+    """List whom an account follows, newest follow first."""
+    account = container().accounts.by_handle(handle)
+    scope, before, limit = _edge_window("following", account, query)
+    edges = container().stores.relational.graph.following(account.id, before=before, limit=limit + 1)
+    return _edge_page(scope, edges, limit)
+
+
+@blp.put("/accounts/<handle:handle>/follow")
+@private
+@blp.response(204)
+@blp.raises(403, 404, 409)
+def follow(handle: str) -> Response:
+    """Follow an account."""
+    container().graph.follow(caller(), container().accounts.by_handle(handle).id)
+    return rendering.nothing()
+
+
+@blp.delete("/accounts/<handle:handle>/follow")
+@private
+@blp.response(204)
+@blp.raises(404, 409)
+def unfollow(handle: str) -> Response:
+    """Stop following an account."""
+    container().graph.unfollow(caller(), container().accounts.by_handle(handle).id)
+    return rendering.nothing()
+
+
+@blp.put("/accounts/<handle:handle>/block")
+@private
+@blp.response(204)
+@blp.raises(404, 409)
+def block(handle: str) -> Response:
+    """Block an account: ends both follows and keeps each out of the other's feed."""
+    container().graph.block(caller(), container().accounts.by_handle(handle).id)
+    return rendering.nothing()
+
+
+@blp.delete("/accounts/<handle:handle>/block")
+@private
+@blp.response(204)
+@blp.raises(404, 409)
+def unblock(handle: str) -> Response:
+    """Take back a block."""
+    container().graph.unblock(caller(), container().accounts.by_handle(handle).id)
+    return rendering.nothing()
+
+
+def _own_card(account: Account, email: str | None = None, status: int = 200) -> Response:
+    address = email or container().accounts.email(account.id)
+    (card,) = container().cards.accounts([account], viewer())
+    location = f"{BASE}/accounts/{account.handle}" if status == 201 else None
+    return rendering.thing(rendering.account_card(card, address), account.version, status, location)
+
+
+def _edge_window(kind: str, account: Account, query: dict[str, Any]) -> tuple[str, Edge | None, int]:
+    scope = f"{kind}:{account.id}"
+    if query["cursor"] is None:
+        return scope, None, query["limit"]
+    micros, other = cursors().read(scope, query["cursor"])
+    since = EPOCH + micros * MICROSECOND
+    return scope, Edge(UUID(other), since), query["limit"]
+
+
+def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
+    """One edge more than the page was asked for, to know whether there is a next page."""
+    shown = edges[:limit]
+    cards = container().cards.accounts_by_id([e.account_id for e in shown], viewer())
+    last = shown[-1] if len(edges) > limit else None
+    position: Position | None = [(last.since - EPOCH) // MICROSECOND, str(last.account_id)] if last else None
+    return rendering.page(map(rendering.account_card, cards), cursors().issue(scope, position))

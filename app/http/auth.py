@@ -1,0 +1,23 @@
+"""Bearer tokens (RFC 6750): resolved once a request, before the view."""
+
+from flask import Flask, request
+
+from app.errors import Unauthenticated
+from app.http.blueprint import BASE
+from app.http.deps import container, sign
+
+
+def register(app: Flask) -> None:
+    app.before_request(resolve)
+
+
+def resolve() -> None:
+    """A token that is sent must be good, also where none is needed: a client with a dead one is told."""
+    sent = request.headers.get("Authorization")
+    if sent is None or not request.path.startswith(BASE):
+        sign(None)
+        return
+    scheme, _, token = sent.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("the Authorization header must be `Bearer <token>`", code="invalid_token")
+    sign(container().sessions.authenticate(token.strip()))

@@ -1,0 +1,100 @@
+"""Reading requests: one strict JSON parser, and errors that name the place.
+
+Python's parser alone accepts NaN, repeated keys and lone surrogates, and spends long on giant integers. Here
+all of these are a 400, a wrong content type is a 415, and a well-formed body of the wrong shape is a 422.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import marshmallow as ma
+from flask import Request
+from webargs.flaskparser import FlaskParser, is_json_request
+
+from app.errors import BadRequest, Unprocessable, WrongContentType
+
+DIGITS = 100
+
+
+class StrictParser(FlaskParser):
+    DEFAULT_UNKNOWN_BY_LOCATION = {
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": ma.RAISE,
+        "json": ma.RAISE,
+    }
+
+    def _raw_load_json(self, req: Request) -> Any:
+        raw = req.get_data(cache=True)
+        if not raw:
+            raise BadRequest("this request needs a JSON body", code="malformed_json")
+        if not is_json_request(req):
+            raise WrongContentType("the body must be application/json")
+        return parse_json(raw)
+
+    def handle_error(self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_: Any) -> NoReturn:
+        """A query that does not fit is a 400, a payload that does not fit a 422."""
+        messages: Any = error.messages
+        if "query" in messages:
+            where = ", ".join(f"{pointer[1:]}: {what}" for pointer, what in pointers(messages["query"]).items())
+            raise BadRequest(f"the query does not fit: {where}", code="bad_query") from error
+        raise Unprocessable("the body does not fit", pointers(messages.get("json", messages))) from error
+
+
+def parse_json(raw: bytes) -> Any:
+    """Raises `BadRequest` with code `malformed_json`."""
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_constant=_refuse,
+            parse_int=_integer,
+            parse_float=_finite,
+        )
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeError as error:
+        raise BadRequest("the body is not valid Unicode in UTF-8", code="malformed_json") from error
+    except RecursionError as error:
+        raise BadRequest("the body is nested too deep", code="malformed_json") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}", code="malformed_json") from error
+    return value
+
+
+def pointers(messages: Any, at: str = "") -> dict[str, str]:
+    """Marshmallow's nested messages as JSON pointers (RFC 6901)."""
+    if isinstance(messages, Mapping):
+        found: dict[str, str] = {}
+        for name, inner in messages.items():
+            found |= pointers(inner, at if name == "_schema" else f"{at}/{_escaped(name)}")
+        return found
+    return {at: " ".join(str(m) for m in messages)} if isinstance(messages, list) else {at: str(messages)}
+
+
+def _escaped(name: object) -> str:
+    return str(name).replace("~", "~0").replace("/", "~1")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is repeated")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError(f"a number has more than {DIGITS} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text) if len(text) <= DIGITS else float("inf")
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number is too large or too long")
+    return value

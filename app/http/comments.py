@@ -1,0 +1,72 @@
+"""`/posts/{id}/comments`: comments, numbered per post."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.deps import caller, container, cursors
+from app.http.fields import Moment, Text
+from app.http.paging import PageQuery, page_of
+from app.http.shapes import AccountSchema
+
+blp = Blueprint("comments", "Comments on posts")
+
+
+class CommentDraftSchema(ma.Schema):
+    body = Text(required=True, validate=ma.validate.Length(1, 5000))
+
+
+class CommentSchema(ma.Schema):
+    number = ma.fields.Integer(required=True)
+    body = ma.fields.String(required=True)
+    created_at = Moment(required=True)
+
+
+class CommentCardSchema(ma.Schema):
+    comment = ma.fields.Nested(CommentSchema, required=True)
+    author = ma.fields.Nested(AccountSchema, required=True)
+
+
+CommentPage = page_of(CommentCardSchema, "CommentPage")
+
+
+@blp.get("/posts/<uuid:post_id>/comments")
+@public
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, CommentPage)
+@blp.raises(404)
+def listed(query: dict[str, Any], post_id: UUID) -> Response:
+    """List a post's comments by number, oldest first."""
+    container().posts.read(post_id)
+    scope, limit = f"comments:{post_id}", query["limit"]
+    after = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
+    found = container().stores.documents.comments.page(post_id, after=after, limit=limit + 1)
+    cards = container().cards.comments(found[:limit])
+    onward = [found[limit - 1].number] if len(found) > limit else None
+    return rendering.page(map(rendering.comment_card, cards), cursors().issue(scope, onward))
+
+
+@blp.post("/posts/<uuid:post_id>/comments")
+@private
+@blp.arguments(CommentDraftSchema)
+@blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(403, 404, 413, 415)
+def add(draft: dict[str, Any], post_id: UUID) -> Response:
+    """Comment on a post."""
+    comment = container().comments.add(caller(), post_id, draft["body"])
+    (card,) = container().cards.comments([comment])
+    return rendering.created(rendering.comment_card(card), f"{BASE}/posts/{post_id}/comments/{comment.number}")
+
+
+@blp.delete("/posts/<uuid:post_id>/comments/<number:number>")
+@private
+@blp.response(204)
+@blp.raises(403, 404)
+def delete(post_id: UUID, number: int) -> Response:
+    """Delete one's own comment."""
+    container().comments.delete(caller(), post_id, number)
+    return rendering.nothing()

@@ -1,0 +1,123 @@
+"""Every error as one shape: RFC 9457 `application/problem+json`. The single mapping from errors to HTTP."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+import marshmallow as ma
+import msgspec
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from app.errors import AppError, Unauthenticated, Unprocessable
+from app.http.deps import request_id
+from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError, Unavailable
+
+PROBLEM = "application/problem+json"
+RETRY_SECONDS = "1"
+log = logging.getLogger(__name__)
+
+WERKZEUG_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    414: "uri_too_long",
+    415: "unsupported_media_type",
+    431: "headers_too_large",
+}
+STORE_ERRORS: dict[type[StoreError], tuple[int, str, str]] = {
+    NotFound: (404, "not_found", "there is no such thing"),
+    Conflict: (409, "conflict", "this exists already"),
+    Stale: (412, "precondition_failed", "the thing has changed meanwhile"),
+    Invalid: (422, "validation_failed", "a value cannot be stored"),
+    Contention: (503, "busy", "too many changes to the same thing at once"),
+    Unavailable: (503, "store_unavailable", "a store does not answer at the moment"),
+}
+
+
+class FieldProblemSchema(ma.Schema):
+    pointer = ma.fields.String(required=True, metadata={"description": "JSON pointer into the body"})
+    detail = ma.fields.String(required=True)
+
+
+class ProblemSchema(ma.Schema):
+    """An error (RFC 9457). `code` is stable; `detail` is for people."""
+
+    type = ma.fields.String(required=True)
+    title = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+    code = ma.fields.String(required=True)
+    detail = ma.fields.String(required=True)
+    request_id = ma.fields.String(required=True)
+    errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
+
+
+class Api(flask_smorest.Api):
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        register(self._app)
+
+    def _register_responses(self) -> None:
+        """The documented errors, with their real content type."""
+        content = {PROBLEM: {"schema": ProblemSchema}}
+        for status in HTTPStatus:
+            response: dict[str, Any] = {"description": status.phrase}
+            if status >= 400:
+                response["content"] = content
+            self.spec.components.response(status.name, response, lazy=True)
+        self.spec.components.response(
+            "DEFAULT_ERROR", {"description": "Any other error", "content": content}, lazy=True
+        )
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(AppError, from_app)
+    app.register_error_handler(StoreError, from_store)
+    app.register_error_handler(HTTPException, from_http)
+
+
+def from_app(error: AppError) -> Response:
+    fields = error.fields if isinstance(error, Unprocessable) else {}
+    answer = problem(error.status, error.code, error.detail, fields)
+    if isinstance(error, Unauthenticated):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def from_store(error: StoreError) -> Response:
+    status, code, detail = STORE_ERRORS[type(error)]
+    if status == 503:
+        log.warning("request refused: %s", error)
+    return problem(status, code, detail)
+
+
+def from_http(error: HTTPException) -> Response:
+    """What werkzeug refuses, and what nobody foresaw: Flask hands that in as a 500, already logged."""
+    status = error.code or 500
+    detail = error.description if status < 500 and error.description else HTTPStatus(status).phrase
+    answer = problem(status, WERKZEUG_CODES.get(status, "internal_error" if status >= 500 else "bad_request"), detail)
+    for name, value in error.get_headers():
+        if name == "Allow":
+            answer.headers[name] = value
+    return answer
+
+
+def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None) -> Response:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id(),
+    }
+    if fields:
+        body["errors"] = [{"pointer": at, "detail": what} for at, what in fields.items()]
+    answer = Response(msgspec.json.encode(body), status, content_type=PROBLEM)
+    if status == 503:
+        answer.headers["Retry-After"] = RETRY_SECONDS
+    return answer

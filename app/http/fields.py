@@ -1,0 +1,75 @@
+"""Fields that take exactly what JSON says: a string is a string, an integer an integer, and both are bounded."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import marshmallow as ma
+
+INT64 = 2**63 - 1
+
+
+class Text(ma.fields.String):
+    """A string without NUL, which not every store can hold."""
+
+    default_error_messages = {"nul": "Must not contain NUL."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if "\x00" in text:
+            raise self.make_error("nul")
+        return text
+
+
+class Int(ma.fields.Integer):
+    """An integer: no boolean, no fraction; as text only where the input has nothing but text (a query)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        if isinstance(value, str) and not (value.removeprefix("-").isdecimal() and value.isascii() and len(value) < 20):
+            raise self.make_error("invalid", input=value)
+        return int(super()._deserialize(value, attr, data, **kwargs))
+
+
+class JsonInt(Int):
+    """An integer in a JSON body, where a numeral in quotes is a string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if isinstance(value, str):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Attributes(ma.fields.Dict):
+    """At most 50 named values: strings, numbers or booleans."""
+
+    NAME: ClassVar = ma.validate.Regexp(r"^[A-Za-z0-9_-]{1,40}$", error="Names are 1 to 40 of A-Za-z0-9_-.")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            keys=ma.fields.String(validate=self.NAME),
+            values=AttributeField(),
+            validate=ma.validate.Length(max=50),
+            **kwargs,
+        )
+
+
+class AttributeField(ma.fields.Field[Any]):
+    default_error_messages = {
+        "kind": "Must be a string, a number or a boolean.",
+        "text": "Must be 1 to 200 characters without NUL.",
+        "range": "Must be a 64-bit integer.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and (not 1 <= len(value) <= 200 or "\x00" in value):
+            raise self.make_error("text")
+        if isinstance(value, int) and not -INT64 - 1 <= value <= INT64:
+            raise self.make_error("range")
+        if not isinstance(value, str | int | float):
+            raise self.make_error("kind")
+        return value
+
+
+class Moment(ma.fields.String):
+    """A time as the API writes it: RFC 3339, UTC, microseconds. For documentation of answers."""

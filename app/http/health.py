@@ -1,0 +1,55 @@
+"""`/health`: is the process alive, and does every store answer it?"""
+
+import time
+from typing import Any
+
+import marshmallow as ma
+from flask import Response
+from flask_smorest import Blueprint as PlainBlueprint
+
+from app.container import Store
+from app.http import rendering
+from app.http.deps import container
+from repositories.errors import StoreError
+
+blp = PlainBlueprint("health", __name__, url_prefix="/health", description="Liveness and readiness")
+
+
+class LiveSchema(ma.Schema):
+    status = ma.fields.String(required=True)
+
+
+class StoreHealthSchema(ma.Schema):
+    status = ma.fields.String(required=True)
+    ms = ma.fields.Float(required=True)
+
+
+class ReadySchema(LiveSchema):
+    stores = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Nested(StoreHealthSchema), required=True)
+
+
+@blp.get("/live")
+@blp.response(200, LiveSchema)
+def live() -> Response:
+    """Say that the process runs. Asks no store: a restart would not mend one."""
+    return rendering.plain({"status": "ok"})
+
+
+@blp.get("/ready")
+@blp.response(200, ReadySchema)
+@blp.alt_response(503, schema=ReadySchema)
+def ready() -> Response:
+    """Ask every store for an answer, each within its deadline."""
+    found = {role: _asked(store) for role, store in container().stores.by_role().items()}
+    well = all(s["status"] == "ok" for s in found.values())
+    return rendering.plain({"status": "ok" if well else "degraded", "stores": found}, 200 if well else 503)
+
+
+def _asked(store: Store) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        store.ping()
+        status = "ok"
+    except StoreError:
+        status = "unavailable"
+    return {"status": status, "ms": round((time.perf_counter() - began) * 1000, 2)}

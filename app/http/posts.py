@@ -1,0 +1,211 @@
+"""`/posts` and `/tags`: publishing, reading, changing and liking posts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.conditions import if_match
+from app.http.deps import caller, container, cursors, viewer
+from app.http.fields import Moment, Text
+from app.http.paging import PageQuery, page_of
+from app.http.shapes import AccountSchema
+from app.services.posts import PostChanges, PostDraft
+from app.services.timelines import TimelinePage, Window
+from repositories.records import Post
+
+blp = Blueprint("posts", "Posts, likes and tags")
+
+
+class Tags(ma.fields.List[str]):
+    """Up to 10 different tags, kept as they are written."""
+
+    default_error_messages = {"repeated": "A tag is repeated."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        tag = Text(validate=ma.validate.Length(1, 40))
+        super().__init__(tag, validate=[ma.validate.Length(max=10), self._no_repeats], **kwargs)
+
+    def _no_repeats(self, tags: list[str]) -> None:
+        if len(set(tags)) < len(tags):
+            raise self.make_error("repeated")
+
+
+class PostDraftSchema(ma.Schema):
+    title = Text(required=True, validate=ma.validate.Length(1, 200))
+    body = Text(required=True, validate=ma.validate.Length(1, 20_000))
+    tags = Tags(load_default=list)
+    product_ids = ma.fields.List(ma.fields.UUID(), load_default=list, validate=ma.validate.Length(max=10))
+
+
+class PostChangesSchema(ma.Schema):
+    title = Text(validate=ma.validate.Length(1, 200))
+    body = Text(validate=ma.validate.Length(1, 20_000))
+    tags = Tags()
+    product_ids = ma.fields.List(ma.fields.UUID(), validate=ma.validate.Length(max=10))
+
+
+class PostSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    author_id = ma.fields.UUID(required=True)
+    title = ma.fields.String(required=True)
+    body = ma.fields.String(required=True)
+    tags = ma.fields.List(ma.fields.String(), required=True)
+    product_ids = ma.fields.List(ma.fields.UUID(), required=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+    version = ma.fields.Integer(required=True)
+
+
+class PostStatsSchema(ma.Schema):
+    likes = ma.fields.Integer(required=True)
+    comments = ma.fields.Integer(required=True)
+
+
+class PostViewerSchema(ma.Schema):
+    liked = ma.fields.Boolean(required=True)
+    following_author = ma.fields.Boolean(required=True)
+
+
+class PostCardSchema(ma.Schema):
+    post = ma.fields.Nested(PostSchema, required=True)
+    author = ma.fields.Nested(AccountSchema, required=True)
+    stats = ma.fields.Nested(PostStatsSchema, required=True)
+    viewer = ma.fields.Nested(PostViewerSchema)
+
+
+PostPage = page_of(PostCardSchema, "PostPage")
+
+
+class PostQuery(PageQuery):
+    tag = Text(load_default=None, validate=ma.validate.Length(1, 40))
+    author = Text(load_default=None, validate=ma.validate.Length(1, 30), metadata={"description": "a handle"})
+
+
+class TagSchema(ma.Schema):
+    tag = ma.fields.String(required=True)
+    posts = ma.fields.Integer(required=True)
+
+
+TagPage = page_of(TagSchema, "TagPage")
+
+
+@blp.post("/posts")
+@private
+@blp.arguments(PostDraftSchema)
+@blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(413, 415)
+def publish(draft: dict[str, Any]) -> Response:
+    """Publish a post: with the answer it is in every follower's feed."""
+    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)))
+    return _card(post, 201, f"{BASE}/posts/{post.id}")
+
+
+@blp.get("/posts")
+@public
+@blp.arguments(PostQuery, location="query")
+@blp.response(200, PostPage)
+@blp.raises(404)
+def recent(query: dict[str, Any]) -> Response:
+    """List posts, newest first, of one author or with one tag or both."""
+    author = container().accounts.by_handle(query["author"]).id if query["author"] else None
+    scope = f"posts:{author}:{query['tag']}"
+    before, limit = cursors().id(scope, query["cursor"]), query["limit"]
+    posts = container().stores.documents.posts.page(before=before, limit=limit + 1, author=author, tag=query["tag"])
+    return _post_page(scope, posts[:limit], posts[limit - 1].id if len(posts) > limit else None)
+
+
+@blp.get("/posts/<uuid:post_id>")
+@public
+@blp.response(200, PostCardSchema)
+@blp.raises(404)
+def read(post_id: UUID) -> Response:
+    """Read a post."""
+    return _card(container().posts.read(post_id))
+
+
+@blp.patch("/posts/<uuid:post_id>")
+@private
+@blp.arguments(PostChangesSchema)
+@blp.response(200, PostCardSchema)
+@blp.raises(403, 404, 412, 413, 415, 428)
+def edit(changes: dict[str, Any], post_id: UUID) -> Response:
+    """Change one's own post. Needs If-Match."""
+    return _card(container().posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match()))
+
+
+@blp.delete("/posts/<uuid:post_id>")
+@private
+@blp.response(204)
+@blp.raises(403, 404, 412, 428)
+def delete(post_id: UUID) -> Response:
+    """Delete one's own post. Needs If-Match."""
+    container().posts.delete(caller(), post_id, if_match())
+    return rendering.nothing()
+
+
+@blp.put("/posts/<uuid:post_id>/like")
+@private
+@blp.response(204)
+@blp.raises(403, 404)
+def like(post_id: UUID) -> Response:
+    """Like a post."""
+    container().posts.like(caller(), post_id)
+    return rendering.nothing()
+
+
+@blp.delete("/posts/<uuid:post_id>/like")
+@private
+@blp.response(204)
+@blp.raises(404)
+def unlike(post_id: UUID) -> Response:
+    """Take back a like."""
+    container().posts.unlike(caller(), post_id)
+    return rendering.nothing()
+
+
+@blp.get("/tags")
+@public
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, TagPage)
+def tags(query: dict[str, Any]) -> Response:
+    """List the tags in use, by name, with how many posts bear each."""
+    cursor, limit = query["cursor"], query["limit"]
+    after = cursors().read("tags", cursor)[0] if cursor else None
+    found = container().stores.documents.posts.tags(after=after, limit=limit + 1)
+    onward = [found[limit - 1].tag] if len(found) > limit else None
+    return rendering.page(map(rendering.tag_item, found[:limit]), cursors().issue("tags", onward))
+
+
+def timeline_page(
+    scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage], *, upward: bool = False
+) -> Response:
+    """One page of a timeline. Where one may page upward too, `prev` is the place of the newest post shown."""
+    window = Window(
+        limit=query["limit"],
+        before=cursors().id(scope, query["cursor"]),
+        after=cursors().id(scope, query.get("after")),
+    )
+    found = read_page(window)
+    newest = cursors().issue(scope, [str(found.posts[0].id)]) if found.posts else query.get("after")
+    return _post_page(scope, found.posts, found.onward, **({"prev": newest} if upward else {}))
+
+
+def _post_page(scope: str, posts: Sequence[Post], onward: UUID | None, **more: Any) -> Response:
+    cards = container().cards.posts(posts, viewer())
+    following = cursors().issue(scope, [str(onward)] if onward else None)
+    return rendering.page(map(rendering.post_card, cards), following, **more)
+
+
+def _card(post: Post, status: int = 200, location: str | None = None) -> Response:
+    (card,) = container().cards.posts([post], viewer())
+    return rendering.thing(rendering.post_card(card), post.version, status, location)
+
+
+def _tuples(loaded: dict[str, Any]) -> dict[str, Any]:
+    """Records are immutable, so their sequences are tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in loaded.items()}

@@ -1,0 +1,192 @@
+"""`/products`: the catalogue, with filters and facets."""
+
+from typing import Any, cast
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.conditions import if_match
+from app.http.deps import caller, container, cursors
+from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
+from app.http.paging import PageQuery, page_of
+from app.http.shapes import AccountSchema
+from app.services.products import ProductChanges, ProductDraft
+from repositories.records import Money, Product, ProductFilter
+
+blp = Blueprint("products", "The catalogue")
+
+FACET_SAMPLE = 10_000
+FACET_VALUES = 20
+ATTRIBUTE = "attr."
+
+
+class MoneySchema(ma.Schema):
+    """Minor units of an ISO 4217 currency."""
+
+    amount = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
+    currency = Text(required=True, validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="Must be an ISO 4217 code."))
+
+    @ma.post_load
+    def _record(self, loaded: dict[str, Any], **_: Any) -> Money:
+        return Money(**loaded)
+
+
+class ProductDraftSchema(ma.Schema):
+    title = Text(required=True, validate=ma.validate.Length(1, 200))
+    description = Text(load_default="", validate=ma.validate.Length(max=20_000))
+    category = Text(required=True, validate=ma.validate.Length(1, 40))
+    price = ma.fields.Nested(MoneySchema, required=True)
+    attributes = Attributes(load_default=dict)
+
+
+class ProductChangesSchema(ma.Schema):
+    title = Text(validate=ma.validate.Length(1, 200))
+    description = Text(validate=ma.validate.Length(max=20_000))
+    category = Text(validate=ma.validate.Length(1, 40))
+    price = ma.fields.Nested(MoneySchema)
+    attributes = Attributes()
+
+
+class StockChangeSchema(ma.Schema):
+    on_hand = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
+
+
+class MoneyShape(ma.Schema):
+    amount = ma.fields.Integer(required=True)
+    currency = ma.fields.String(required=True)
+
+
+class ProductSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    seller_id = ma.fields.UUID(required=True)
+    title = ma.fields.String(required=True)
+    description = ma.fields.String(required=True)
+    category = ma.fields.String(required=True)
+    price = ma.fields.Nested(MoneyShape, required=True)
+    attributes = ma.fields.Dict(keys=ma.fields.String(), values=AttributeField(), required=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+    version = ma.fields.Integer(required=True)
+
+
+class StockSchema(ma.Schema):
+    available = ma.fields.Integer(required=True)
+
+
+class ProductCardSchema(ma.Schema):
+    product = ma.fields.Nested(ProductSchema, required=True)
+    seller = ma.fields.Nested(AccountSchema, required=True)
+    stock = ma.fields.Nested(StockSchema, required=True)
+
+
+class FacetValueSchema(ma.Schema):
+    value = ma.fields.String(required=True)
+    count = ma.fields.Integer(required=True)
+
+
+class FacetsSchema(ma.Schema):
+    """Counts over the newest matching products, at most 10,000; the 20 most frequent values of each."""
+
+    counted = ma.fields.Integer(required=True)
+    category = ma.fields.List(ma.fields.Nested(FacetValueSchema), required=True)
+    attributes = ma.fields.Dict(
+        keys=ma.fields.String(), values=ma.fields.List(ma.fields.Nested(FacetValueSchema)), required=True
+    )
+
+
+ProductPage = page_of(ProductCardSchema, "ProductPage", facets=ma.fields.Nested(FacetsSchema))
+
+
+class ProductQuery(PageQuery):
+    """`attr.NAME=value` filters by an attribute; several must all hold."""
+
+    category = Text(load_default=None, validate=ma.validate.Length(1, 40))
+    price_min = Int(load_default=None, validate=ma.validate.Range(0, INT64))
+    price_max = Int(load_default=None, validate=ma.validate.Range(0, INT64))
+    facets = ma.fields.Boolean(load_default=False, metadata={"description": "count categories and attributes too"})
+    attributes = Attributes(load_default=dict, metadata={"description": "written as `attr.NAME=value`"})
+
+    @ma.pre_load
+    def _gather(self, data: Any, **_: Any) -> dict[str, Any]:
+        """Attribute filters have names that only the client knows, so they are gathered under one field."""
+        plain = {name: data[name] for name in data if not name.startswith(ATTRIBUTE)}
+        named = {name.removeprefix(ATTRIBUTE): data[name] for name in data if name.startswith(ATTRIBUTE)}
+        return {**plain, "attributes": named} if named else plain
+
+
+@blp.post("/products")
+@private
+@blp.arguments(ProductDraftSchema)
+@blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(413, 415)
+def offer(draft: dict[str, Any]) -> Response:
+    """Offer a product."""
+    product = container().products.offer(caller(), ProductDraft(**draft))
+    return _card(product, 201, f"{BASE}/products/{product.id}")
+
+
+@blp.get("/products")
+@public
+@blp.arguments(ProductQuery, location="query")
+@blp.response(200, ProductPage)
+def listed(query: dict[str, Any]) -> Response:
+    """List products, newest first. Filters combine; `attr.NAME=value` filters by an attribute."""
+    where = ProductFilter(
+        query["category"], tuple(sorted(query["attributes"].items())), query["price_min"], query["price_max"]
+    )
+    scope, limit = f"products:{where}", query["limit"]
+    products = container().stores.documents.products
+    found = products.page(where, before=cursors().id(scope, query["cursor"]), limit=limit + 1)
+    onward = cursors().issue(scope, [str(found[limit - 1].id)]) if len(found) > limit else None
+    cards = map(rendering.product_card, container().cards.products(found[:limit]))
+    if not query["facets"]:
+        return rendering.page(cards, onward)
+    facets = products.facets(where, sample=FACET_SAMPLE, values=FACET_VALUES)
+    return rendering.page(cards, onward, facets=rendering.facets_part(facets))
+
+
+@blp.get("/products/<uuid:product_id>")
+@public
+@blp.response(200, ProductCardSchema)
+@blp.raises(404)
+def read(product_id: UUID) -> Response:
+    """Read a product."""
+    return _card(container().products.read(product_id))
+
+
+@blp.patch("/products/<uuid:product_id>")
+@private
+@blp.arguments(ProductChangesSchema)
+@blp.response(200, ProductCardSchema)
+@blp.raises(403, 404, 412, 413, 415, 428)
+def edit(changes: dict[str, Any], product_id: UUID) -> Response:
+    """Change one's own product. Needs If-Match."""
+    return _card(container().products.edit(caller(), product_id, cast("ProductChanges", changes), if_match()))
+
+
+@blp.delete("/products/<uuid:product_id>")
+@private
+@blp.response(204)
+@blp.raises(403, 404, 412, 428)
+def withdraw(product_id: UUID) -> Response:
+    """Withdraw one's own product. Needs If-Match."""
+    container().products.withdraw(caller(), product_id, if_match())
+    return rendering.nothing()
+
+
+@blp.put("/products/<uuid:product_id>/stock")
+@private
+@blp.arguments(StockChangeSchema)
+@blp.response(200, ProductCardSchema)
+@blp.raises(403, 404, 412, 413, 415, 428)
+def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
+    """Set the units on hand of one's own product. Needs If-Match."""
+    return _card(container().products.put_stock(caller(), product_id, stock["on_hand"], if_match()))
+
+
+def _card(product: Product, status: int = 200, location: str | None = None) -> Response:
+    (card,) = container().cards.products([product])
+    return rendering.thing(rendering.product_card(card), product.version, status, location)

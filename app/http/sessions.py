@@ -1,0 +1,93 @@
+"""`/sessions`: signing in, the list of signed-in devices, signing out."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.deps import container, session
+from app.http.fields import Moment, Text
+from app.http.paging import page_of
+from app.http.shapes import AccountSchema
+
+blp = Blueprint("sessions", "Signing in and out")
+
+
+class LoginSchema(ma.Schema):
+    login = Text(required=True, validate=ma.validate.Length(1, 254), metadata={"description": "handle or e-mail"})
+    password = Text(required=True, validate=ma.validate.Length(1, 256))
+    device = Text(load_default=None, allow_none=True, validate=ma.validate.Length(max=200))
+
+
+class SignedInSchema(ma.Schema):
+    token = ma.fields.String(required=True, metadata={"description": "shown once; send it as a bearer token"})
+    expires_at = Moment(required=True)
+    account = ma.fields.Nested(AccountSchema, required=True)
+
+
+class SessionSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    device = ma.fields.String(required=True, allow_none=True)
+    created_at = Moment(required=True)
+    expires_at = Moment(required=True)
+    current = ma.fields.Boolean(required=True)
+
+
+SessionPage = page_of(SessionSchema, "SessionPage")
+
+
+@blp.post("/sessions")
+@public
+@blp.arguments(LoginSchema)
+@blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(401, 413, 415, 503)
+def sign_in(wanted: dict[str, Any]) -> Response:
+    """Sign in by handle or e-mail address."""
+    signed = container().sessions.sign_in(**wanted)
+    account = container().accounts.own(signed.session.account_id)
+    answer = rendering.signed_in(signed, account)
+    answer.headers["Location"] = f"{BASE}/sessions/{signed.session.id}"
+    answer.headers["Cache-Control"] = "private, no-store"
+    return answer
+
+
+@blp.get("/sessions")
+@private
+@blp.response(200, SessionPage)
+def devices() -> Response:
+    """List one's signed-in devices, newest first. One page: a person has few."""
+    current = session()
+    found = container().sessions.devices(current.account_id)
+    return rendering.page((rendering.session_item(s, current) for s in found), None)
+
+
+@blp.delete("/sessions/current")
+@private
+@blp.response(204)
+@blp.raises(404)
+def sign_out() -> Response:
+    """Sign out this device."""
+    container().sessions.end(session().account_id, session().id)
+    return rendering.nothing()
+
+
+@blp.delete("/sessions/<uuid:session_id>")
+@private
+@blp.response(204)
+@blp.raises(404)
+def end(session_id: UUID) -> Response:
+    """Sign out one of one's devices."""
+    container().sessions.end(session().account_id, session_id)
+    return rendering.nothing()
+
+
+@blp.delete("/sessions")
+@private
+@blp.response(204)
+def end_others() -> Response:
+    """Sign out every device but this one."""
+    container().sessions.end_others(session())
+    return rendering.nothing()

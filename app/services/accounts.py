@@ -1,0 +1,87 @@
+"""Accounts: registering and changing one's own profile."""
+
+from typing import TypedDict
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.clock import Clock
+from app.errors import Missing, PreconditionFailed, RuleBroken
+from app.ids import Ids
+from app.services.passwords import Hasher
+from app.services.precondition import Precondition
+from repositories.errors import Conflict, Stale
+from repositories.records import Account, Login
+from repositories.relational import Relational
+
+
+class Registration(Struct, frozen=True):
+    handle: str
+    email: str
+    password: str
+    display_name: str
+
+
+class ProfileChanges(TypedDict, total=False):
+    handle: str
+    display_name: str
+    bio: str
+    image_url: str | None
+
+
+class Accounts:
+    def __init__(self, relational: Relational, hasher: Hasher, clock: Clock, ids: Ids) -> None:
+        self._relational = relational
+        self._hasher = hasher
+        self._clock = clock
+        self._ids = ids
+
+    def register(self, wanted: Registration) -> Account:
+        """Raises `RuleBroken` with code `handle_taken` or `email_taken`."""
+        account = Account(self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1)
+        login = Login(account.id, wanted.email, self._hasher.hash(wanted.password))
+        try:
+            with self._relational.transaction() as tx:
+                tx.accounts.add(account, login)
+        except Conflict as taken:
+            raise _taken(taken) from taken
+        return account
+
+    def edit(self, account_id: UUID, changes: ProfileChanges, condition: Precondition) -> Account:
+        """Raises `PreconditionRequired`, `PreconditionFailed`, `RuleBroken` with code `handle_taken`."""
+        current = self.own(account_id)
+        condition.check(current.version)
+        changed = replace(current, **changes, version=current.version + 1)
+        try:
+            with self._relational.transaction() as tx:
+                tx.accounts.replace(changed, if_version=current.version)
+        except Stale as stale:
+            raise PreconditionFailed("the account has changed meanwhile") from stale
+        except Conflict as taken:
+            raise _taken(taken) from taken
+        return changed
+
+    def own(self, account_id: UUID) -> Account:
+        found = self._relational.accounts.get([account_id]).get(account_id)
+        if found is None:
+            raise Missing("there is no such account")
+        return found
+
+    def email(self, account_id: UUID) -> str:
+        """The account's own address: for nobody else's eyes."""
+        login = self._relational.accounts.login_of(account_id)
+        if login is None:
+            raise Missing("there is no such account")
+        return login.email
+
+    def by_handle(self, handle: str) -> Account:
+        found = self._relational.accounts.by_handle(handle)
+        if found is None:
+            raise Missing("there is no account with this handle")
+        return found
+
+
+def _taken(conflict: Conflict) -> RuleBroken:
+    names = {"handle": "handle", "email": "e-mail address"}
+    return RuleBroken(f"this {names.get(conflict.field, conflict.field)} is taken", code=f"{conflict.field}_taken")

@@ -1,0 +1,65 @@
+"""Comments: numbered per post, refused where one side has blocked the other."""
+
+from uuid import UUID
+
+from app.clock import Clock
+from app.errors import Forbidden, Missing
+from app.events import CommentAdded, CommentDeleted, pack
+from app.ids import Ids
+from app.services.counters import Counters
+from app.services.posts import Posts
+from repositories.documents import Documents
+from repositories.errors import NotFound
+from repositories.records import Comment, Event
+from repositories.relational import Relational
+
+
+class Comments:
+    def __init__(
+        self,
+        relational: Relational,
+        documents: Documents,
+        posts: Posts,
+        counters: Counters,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._posts = posts
+        self._counters = counters
+        self._clock = clock
+        self._ids = ids
+
+    def add(self, author: UUID, post_id: UUID, body: str) -> Comment:
+        """Raises `Missing`, `Forbidden` with code `blocked`."""
+        self._refuse_blocked(author, self._posts.read(post_id).author_id)
+        now = self._clock()
+        try:
+            comment = self._documents.comments.add(post_id, author, body, now, self._announce)
+        except NotFound as gone:
+            raise Missing("there is no such post") from gone
+        self._counters.forget_posts([post_id])
+        return comment
+
+    def delete(self, account_id: UUID, post_id: UUID, number: int) -> None:
+        comment = self._documents.comments.get(post_id, number)
+        if comment is None:
+            raise Missing("there is no such comment")
+        if comment.author_id != account_id:
+            raise Forbidden("this comment is somebody else's")
+        event = CommentDeleted(post_id, number, account_id)
+        try:
+            self._documents.comments.delete(post_id, number, pack(self._ids(), event, about=post_id, at=self._clock()))
+        except NotFound as gone:
+            raise Missing("there is no such comment") from gone
+        self._counters.forget_posts([post_id])
+
+    def _refuse_blocked(self, one: UUID, other: UUID) -> None:
+        relation = self._relational.graph.relations(one, [other])[other]
+        if relation.blocking or relation.blocked_by:
+            raise Forbidden("one of you has blocked the other", code="blocked")
+
+    def _announce(self, comment: Comment) -> Event:
+        event = CommentAdded(comment.post_id, comment.number, comment.author_id)
+        return pack(self._ids(), event, about=comment.post_id, at=self._clock())

@@ -1,0 +1,64 @@
+"""Likes, comments, followers and the like: counted by the truth, kept in the cache.
+
+Every write that changes a count drops it from the cache after its commit, and the event drops it once more, so
+that a count survives neither a crash between the two nor a cache that was away.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from msgspec import Struct
+
+from repositories.cached import ReadThrough
+from repositories.documents import Documents
+from repositories.hot import Cache
+from repositories.relational import Relational
+
+
+class PostStats(Struct, frozen=True):
+    likes: int
+    comments: int
+
+
+class AccountStats(Struct, frozen=True):
+    followers: int
+    following: int
+    posts: int
+
+
+class Counters:
+    """Reads never fail for the cache's sake. `forget_*` swallow its absence, `drop_*` (for handlers) do not."""
+
+    def __init__(self, relational: Relational, documents: Documents, cache: Cache, seconds: int) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._posts = ReadThrough(cache, "stats:post", PostStats, self._count_posts, seconds)
+        self._accounts = ReadThrough(cache, "stats:account", AccountStats, self._count_accounts, seconds)
+
+    def posts(self, ids: Collection[UUID]) -> dict[UUID, PostStats]:
+        return self._posts.get(ids)
+
+    def accounts(self, ids: Collection[UUID]) -> dict[UUID, AccountStats]:
+        return self._accounts.get(ids)
+
+    def forget_posts(self, ids: Collection[UUID]) -> None:
+        self._posts.forget(ids)
+
+    def forget_accounts(self, ids: Collection[UUID]) -> None:
+        self._accounts.forget(ids)
+
+    def drop_posts(self, ids: Collection[UUID]) -> None:
+        self._posts.drop(ids)
+
+    def drop_accounts(self, ids: Collection[UUID]) -> None:
+        self._accounts.drop(ids)
+
+    def _count_posts(self, ids: Collection[UUID]) -> dict[UUID, PostStats]:
+        likes = self._relational.likes.counts(ids)
+        comments = self._documents.comments.counts(ids)
+        return {i: PostStats(likes[i], comments[i]) for i in ids}
+
+    def _count_accounts(self, ids: Collection[UUID]) -> dict[UUID, AccountStats]:
+        graph = self._relational.graph.counts(ids)
+        posts = self._documents.posts.counts(ids)
+        return {i: AccountStats(graph[i].followers, graph[i].following, posts[i]) for i in ids}

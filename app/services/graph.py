@@ -1,0 +1,77 @@
+"""Who follows and who blocks whom.
+
+Each command locks the pair, so that a follow and a block of the same two people never both succeed. What it
+changed is told by an event of the same transaction; the cached counters are dropped once it has committed.
+"""
+
+from uuid import UUID
+
+from app.clock import Clock
+from app.errors import Forbidden, RuleBroken
+from app.events import AnyEvent, Blocked, Followed, Unfollowed, pack
+from app.ids import Ids
+from app.services.counters import Counters
+from repositories.records import Follow
+from repositories.relational import Relational, Transaction
+
+
+class Graph:
+    def __init__(self, relational: Relational, counters: Counters, clock: Clock, ids: Ids) -> None:
+        self._relational = relational
+        self._counters = counters
+        self._clock = clock
+        self._ids = ids
+
+    def follow(self, follower: UUID, followee: UUID) -> None:
+        """Idempotent. Raises `Forbidden` with code `blocked`, `RuleBroken` for oneself."""
+        _not_oneself(follower, followee)
+        edge = Follow(follower, followee, self._clock())
+        with self._relational.transaction() as tx:
+            refuse_blocked(tx, follower, followee)
+            if tx.graph.follow(edge):
+                self._emit(tx, follower, Followed(follower, followee, edge.since))
+        self._counters.forget_accounts([follower, followee])
+
+    def unfollow(self, follower: UUID, followee: UUID) -> None:
+        """Idempotent."""
+        _not_oneself(follower, followee)
+        with self._relational.transaction() as tx:
+            tx.graph.lock(follower, followee)
+            self._end_follow(tx, follower, followee)
+        self._counters.forget_accounts([follower, followee])
+
+    def block(self, blocker: UUID, blocked: UUID) -> None:
+        """Idempotent. Ends both follows."""
+        _not_oneself(blocker, blocked)
+        with self._relational.transaction() as tx:
+            tx.graph.lock(blocker, blocked)
+            self._end_follow(tx, blocker, blocked)
+            self._end_follow(tx, blocked, blocker)
+            if tx.graph.block(blocker, blocked, self._clock()):
+                self._emit(tx, blocker, Blocked(blocker, blocked))
+        self._counters.forget_accounts([blocker, blocked])
+
+    def unblock(self, blocker: UUID, blocked: UUID) -> None:
+        """Idempotent. Ended follows stay ended."""
+        _not_oneself(blocker, blocked)
+        with self._relational.transaction() as tx:
+            tx.graph.unblock(blocker, blocked)
+
+    def _end_follow(self, tx: Transaction, follower: UUID, followee: UUID) -> None:
+        if tx.graph.unfollow(follower, followee):
+            self._emit(tx, follower, Unfollowed(follower, followee))
+
+    def _emit(self, tx: Transaction, about: UUID, event: AnyEvent) -> None:
+        tx.emit(pack(self._ids(), event, about=about, at=self._clock()))
+
+
+def refuse_blocked(tx: Transaction, one: UUID, other: UUID) -> None:
+    """Raises `Forbidden` when either has blocked the other, and keeps it so until the transaction ends."""
+    relation = tx.graph.lock(one, other)
+    if relation.blocking or relation.blocked_by:
+        raise Forbidden("one of you has blocked the other", code="blocked")
+
+
+def _not_oneself(one: UUID, other: UUID) -> None:
+    if one == other:
+        raise RuleBroken("this cannot be done with one's own account", code="own_account")

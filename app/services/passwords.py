@@ -1,0 +1,49 @@
+"""Password hashing: argon2id with the parameters of RFC 9106's spirit and OWASP's floor (19 MiB, t=2, p=1)."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Protocol
+
+import argon2
+
+from app.errors import Overloaded
+
+WAIT_SECONDS = 2.0
+
+
+class Hasher(Protocol):
+    def hash(self, password: str) -> str: ...
+
+    def verify(self, digest: str | None, password: str) -> bool:
+        """None stands for an unknown account: costs as much as a wrong password and is never right."""
+
+
+class Argon2Hasher:
+    """At most `concurrency` hashes at a time, since each takes a core and 19 MiB; whoever waits too long is told so."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._argon2 = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._places = threading.BoundedSemaphore(concurrency)
+        self._nobody = self._argon2.hash("no account has this password")
+
+    def hash(self, password: str) -> str:
+        with self._place():
+            return self._argon2.hash(password)
+
+    def verify(self, digest: str | None, password: str) -> bool:
+        with self._place():
+            try:
+                right = self._argon2.verify(digest or self._nobody, password)
+            except argon2.exceptions.VerifyMismatchError:
+                return False
+            return right and digest is not None
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=WAIT_SECONDS):
+            raise Overloaded("too many sign-ins at once")
+        try:
+            yield
+        finally:
+            self._places.release()

@@ -1,0 +1,142 @@
+"""Posts: publishing, editing, deleting, liking.
+
+Publishing is one atomic write of the document with its event inside; the author's timeline follows at once. If
+the process ends between the two, the event makes up for it, and until then the post is in flight: readers find
+it in the documents. Likes are relational; who is blocked may not like, and the lock on the pair holds it so.
+"""
+
+import logging
+from collections.abc import Collection
+from typing import TypedDict
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.clock import Clock
+from app.errors import Forbidden, Missing, PreconditionFailed, Unprocessable
+from app.events import AnyEvent, PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked, pack
+from app.ids import Ids
+from app.services.counters import Counters
+from app.services.graph import refuse_blocked
+from app.services.precondition import Precondition
+from repositories.documents import Documents
+from repositories.errors import Stale, Unavailable
+from repositories.feeds import Feeds
+from repositories.records import Event, Like, Post, PostRef
+from repositories.relational import Relational
+
+log = logging.getLogger(__name__)
+
+
+class PostDraft(Struct, frozen=True):
+    title: str
+    body: str
+    tags: tuple[str, ...] = ()
+    product_ids: tuple[UUID, ...] = ()
+
+
+class PostChanges(TypedDict, total=False):
+    title: str
+    body: str
+    tags: tuple[str, ...]
+    product_ids: tuple[UUID, ...]
+
+
+class Posts:
+    def __init__(
+        self,
+        relational: Relational,
+        documents: Documents,
+        feeds: Feeds,
+        counters: Counters,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._feeds = feeds
+        self._counters = counters
+        self._clock = clock
+        self._ids = ids
+
+    def publish(self, author: UUID, draft: PostDraft) -> Post:
+        """Raises `Unprocessable` when a product does not exist."""
+        self._check_products(draft.product_ids)
+        now = self._clock()
+        post = Post(self._ids(), author, draft.title, draft.body, draft.tags, draft.product_ids, now, now, version=1)
+        event = self._event(post.id, PostPublished(post.id, author))
+        self._documents.posts.add(post, event)
+        self._add_to_timeline(post, event)
+        self._counters.forget_accounts([author])
+        return post
+
+    def read(self, post_id: UUID) -> Post:
+        found = self._documents.posts.get([post_id]).get(post_id)
+        if found is None:
+            raise Missing("there is no such post")
+        return found
+
+    def edit(self, author: UUID, post_id: UUID, changes: PostChanges, condition: Precondition) -> Post:
+        """Raises `Missing`, `Forbidden`, `PreconditionRequired`, `PreconditionFailed`, `Unprocessable`."""
+        current = self._own(author, post_id, condition)
+        self._check_products(changes.get("product_ids", ()))
+        edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
+        try:
+            self._documents.posts.replace(
+                edited, self._event(post_id, PostEdited(post_id, author)), if_version=current.version
+            )
+        except Stale as stale:
+            raise PreconditionFailed("the post has changed meanwhile") from stale
+        return edited
+
+    def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
+        """Gone from every page with the next request; timelines are cleaned up by the event."""
+        current = self._own(author, post_id, condition)
+        try:
+            self._documents.posts.delete(
+                post_id, self._event(post_id, PostDeleted(post_id, author)), if_version=current.version
+            )
+        except Stale as stale:
+            raise PreconditionFailed("the post has changed meanwhile") from stale
+        self._counters.forget_accounts([author])
+
+    def like(self, account_id: UUID, post_id: UUID) -> None:
+        """Idempotent. Raises `Missing`, `Forbidden` with code `blocked`."""
+        post = self.read(post_id)
+        with self._relational.transaction() as tx:
+            if account_id != post.author_id:
+                refuse_blocked(tx, account_id, post.author_id)
+            if tx.likes.like(Like(account_id, post_id, self._clock())):
+                tx.emit(self._event(post_id, PostLiked(post_id, account_id)))
+        self._counters.forget_posts([post_id])
+
+    def unlike(self, account_id: UUID, post_id: UUID) -> None:
+        """Idempotent. Raises `Missing`."""
+        self.read(post_id)
+        with self._relational.transaction() as tx:
+            if tx.likes.unlike(account_id, post_id):
+                tx.emit(self._event(post_id, PostUnliked(post_id, account_id)))
+        self._counters.forget_posts([post_id])
+
+    def _own(self, author: UUID, post_id: UUID, condition: Precondition) -> Post:
+        post = self.read(post_id)
+        if post.author_id != author:
+            raise Forbidden("this post is somebody else's")
+        condition.check(post.version)
+        return post
+
+    def _check_products(self, ids: Collection[UUID]) -> None:
+        known = self._documents.products.get(ids) if ids else {}
+        wrong = {f"/product_ids/{n}": "there is no such product" for n, i in enumerate(ids) if i not in known}
+        if wrong:
+            raise Unprocessable("a product does not exist", wrong)
+
+    def _add_to_timeline(self, post: Post, event: Event) -> None:
+        try:
+            self._feeds.add_to_author(PostRef(post.id, post.author_id), event.happened_at)
+        except Unavailable as error:
+            log.warning("author timeline left to the relay: %s", error)
+
+    def _event(self, about: UUID, event: AnyEvent) -> Event:
+        return pack(self._ids(), event, about=about, at=self._clock())

@@ -1,0 +1,136 @@
+"""Every setting: typed, read once from `QUARTET_*`, validated at boot.
+
+A bad value stops the process with the variable's name in the message. The README's table lists each of these;
+a test holds the two together.
+"""
+
+from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
+from typing import Any
+
+import environs
+import marshmallow as ma
+
+EMBEDDED = "sqlite:///var/quartet.db"
+DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
+SCHEMES = {
+    "relational_url": ("postgresql", "sqlite"),
+    "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
+    "feeds_url": ("cassandra", "sqlite"),
+    "sessions_url": ("redis", "rediss", "unix", "sqlite"),
+    "cache_url": ("redis", "rediss", "unix", "sqlite"),
+}
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The message names the variable."""
+
+
+def setting(default: Any, about: str, *checks: Any, kind: type | None = None) -> Any:
+    return field(default=default, metadata={"about": about, "checks": checks, "kind": kind or type(default)})
+
+
+def at_least(low: float) -> ma.validate.Range:
+    return ma.validate.Range(min=low)
+
+
+@dataclass(frozen=True)
+class Settings:
+    env: str = setting("development", "`development` or `production`", ma.validate.OneOf(["development", "production"]))
+    secret_key: str = setting(
+        DEVELOPMENT_SECRET,
+        "signs cursors; at least 32 characters, the same in every process",
+        ma.validate.Length(min=32),
+    )
+    relational_url: str = setting(EMBEDDED, "accounts, follows, likes, stock: `postgresql://` or `sqlite:///`")
+    documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
+    feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace` or `sqlite:///`")
+    sessions_url: str = setting(EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction) or `sqlite:///`")
+    cache_url: str = setting(EMBEDDED, "hot reads: `redis://` (no persistence, LFU) or `sqlite:///`")
+    allow_embedded: bool = setting(False, "lets production run on embedded stores")
+    host: str = setting("127.0.0.1", "address to serve on")
+    port: int = setting(8000, "port to serve on; `PORT` overrides it", ma.validate.Range(min=1, max=65535))
+    workers: int = setting(2, "server processes", at_least(1))
+    threads: int = setting(4, "blocking threads of each process, and connections to each store", at_least(1))
+    relay: str = setting(
+        "auto",
+        "`inline`: a thread of the server; `external`: `quartet relay`; `auto`: inline when every store is embedded",
+        ma.validate.OneOf(["auto", "inline", "external"]),
+    )
+    relay_poll_seconds: float = setting(0.2, "how often an idle relay looks for events", at_least(0.01))
+    relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
+    relay_attempts: int = setting(8, "failed tries after which an event is parked", at_least(1))
+    fanout_chunk: int = setting(1000, "followers per step of a fan-out", at_least(1))
+    backfill_posts: int = setting(500, "newest posts of an account copied into a new follower's feed", at_least(1))
+    feeds_retention_days: float = setting(
+        90.0, "how long home timelines keep entries; older pages are pulled", at_least(1)
+    )
+    feeds_replication: str = setting("1", "keyspace replication: `3`, or `dc1:3,dc2:3`")
+    feeds_read_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of reads")
+    feeds_write_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of writes")
+    relational_timeout: float = setting(2.0, "seconds a call to the relational store may take", at_least(0.05))
+    documents_timeout: float = setting(2.0, "seconds a call to the document store may take", at_least(0.05))
+    feeds_timeout: float = setting(2.0, "seconds a call to the feed store may take", at_least(0.05))
+    sessions_timeout: float = setting(0.5, "seconds a call to the session store may take", at_least(0.01))
+    cache_timeout: float = setting(0.1, "seconds a call to the cache may take", at_least(0.01))
+    cache_seconds: int = setting(300, "time to live of cached reads", at_least(1))
+    session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
+    hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
+    log_level: str = setting(
+        "info",
+        "`debug`, `info`, `warning`, `error`",
+        ma.validate.OneOf(["debug", "info", "warning", "error"]),
+    )
+    log_format: str = setting("json", "`json` or `console`", ma.validate.OneOf(["json", "console"]))
+
+    @classmethod
+    def from_env(cls) -> "Settings":
+        """Read `QUARTET_*` of the process, and of `.env` where one lies in the working directory."""
+        env = environs.Env(prefix="QUARTET_")
+        try:
+            env.read_env(".env", recurse=False)
+            settings = cls(**{f.name: _read(env, f) for f in fields(cls)} | _platform_port())
+        except environs.EnvError as error:
+            raise SettingsError(str(error)) from error
+        settings.validate()
+        return settings
+
+    def validate(self) -> None:
+        for name, schemes in SCHEMES.items():
+            if getattr(self, name).split(":", 1)[0] not in schemes:
+                raise SettingsError(f"QUARTET_{name.upper()}: the scheme must be one of {', '.join(schemes)}")
+        if self.env == "production":
+            self._validate_production()
+
+    def _validate_production(self) -> None:
+        if self.secret_key == DEVELOPMENT_SECRET:
+            raise SettingsError("QUARTET_SECRET_KEY: production needs a secret of its own")
+        for name in SCHEMES:
+            if getattr(self, name).startswith("sqlite:") and not self.allow_embedded:
+                raise SettingsError(
+                    f"QUARTET_{name.upper()}: production refuses an embedded store, unless QUARTET_ALLOW_EMBEDDED=true"
+                )
+
+    @property
+    def embedded_roles(self) -> tuple[str, ...]:
+        return tuple(name.removesuffix("_url") for name in SCHEMES if getattr(self, name).startswith("sqlite:"))
+
+    @property
+    def relay_inline(self) -> bool:
+        return self.relay == "inline" or (self.relay == "auto" and len(self.embedded_roles) == len(SCHEMES))
+
+    def seconds(self, role: str) -> timedelta:
+        """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`."""
+        return timedelta(seconds=getattr(self, f"{role}_timeout"))
+
+
+def _read(env: environs.Env, setting_field: Field[Any]) -> Any:
+    about = setting_field.metadata
+    reader = getattr(env, about["kind"].__name__)
+    return reader(setting_field.name.upper(), setting_field.default, validate=list(about["checks"]))
+
+
+def _platform_port() -> dict[str, int]:
+    """`PORT` is what platforms and `make run` set."""
+    port = environs.Env().int("PORT", None, validate=[ma.validate.Range(min=1, max=65535)])
+    return {} if port is None else {"port": port}
