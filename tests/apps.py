@@ -1,0 +1,138 @@
+"""A whole system for one test: container, Flask application and a client that speaks JSON."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app.clock import Clock, utc_now
+from app.container import Container, build
+from app.http import create_app
+from app.relay import relay_of
+from config import Settings
+
+BASE = "/api/v1"
+PASSWORD = "correct horse battery staple"
+ROLES = ("relational", "documents", "feeds", "sessions", "cache")
+_names = itertools.count(1)
+
+
+class PlainHasher:
+    """A hasher that costs nothing. The real one has its own tests."""
+
+    def hash(self, password: str) -> str:
+        return f"plain:{password}"
+
+    def verify(self, digest: str | None, password: str) -> bool:
+        return digest == f"plain:{password}"
+
+
+def embedded(directory: Path) -> dict[str, str]:
+    return {f"{role}_url": f"sqlite:///{directory}/quartet.db" for role in ROLES}
+
+
+@contextmanager
+def running(settings: Settings, clock: Clock = utc_now) -> Iterator["System"]:
+    container = build(settings, clock=clock, hasher=PlainHasher())
+    try:
+        container.stores.migrate()
+        yield System(container)
+    finally:
+        container.close()
+
+
+class System:
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.app = create_app(container)
+        self.relay = relay_of(container)
+
+    def person(self, handle: str | None = None) -> "Person":
+        """Register somebody new and sign them in."""
+        name = handle or f"person_{next(_names)}"
+        anybody = self.anybody()
+        body = {"handle": name, "email": f"{name}@example.com", "password": PASSWORD, "display_name": name.title()}
+        account = anybody.post("/accounts", body, 201)["account"]
+        token = anybody.post("/sessions", {"login": name, "password": PASSWORD}, 201)["token"]
+        return Person(self.app.test_client(), token, account)
+
+    def anybody(self) -> "Person":
+        return Person(self.app.test_client(), None, {})
+
+
+@dataclass
+class Person:
+    """A client of the API; `account` is empty for somebody who is not signed in."""
+
+    client: FlaskClient
+    token: str | None
+    account: dict[str, Any]
+
+    @property
+    def handle(self) -> str:
+        return str(self.account["handle"])
+
+    def send(self, method: str, path: str, **options: Any) -> TestResponse:
+        headers = dict(options.pop("headers", {}))
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        url = path if path.startswith(("/health", "/docs", "/openapi")) else BASE + path
+        return self.client.open(url, method=method, headers=headers, **options)
+
+    def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        return _checked(self.send("GET", path, query_string=query), status)
+
+    def post(self, path: str, body: Any = None, status: int = 201) -> Any:
+        return _checked(self.send("POST", path, json=body), status)
+
+    def put(self, path: str, body: Any = None, status: int = 204, etag: str | None = None) -> Any:
+        headers = {"If-Match": etag} if etag else {}
+        options = {} if body is None else {"json": body}
+        return _checked(self.send("PUT", path, headers=headers, **options), status)
+
+    def patch(self, path: str, body: Any, status: int = 200, etag: str | None = None) -> Any:
+        headers = {"If-Match": etag} if etag else {}
+        return _checked(self.send("PATCH", path, headers=headers, json=body), status)
+
+    def delete(self, path: str, status: int = 204, etag: str | None = None) -> Any:
+        headers = {"If-Match": etag} if etag else {}
+        return _checked(self.send("DELETE", path, headers=headers), status)
+
+    def etag(self, path: str) -> str:
+        return self.send("GET", path).headers["ETag"]
+
+    def publish(self, title: str = "A post", **more: Any) -> str:
+        """Publish a post; returns its id."""
+        card = self.post("/posts", {"title": title, "body": "Some words.", **more})
+        return str(card["post"]["id"])
+
+    def feed(self, limit: int = 20) -> list[str]:
+        """The ids of the whole home feed, page by page."""
+        return list(self.walk("/feed", limit))
+
+    def walk(self, path: str, limit: int = 20, **query: Any) -> Iterator[str]:
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.get(path, limit=limit, **query, **cursor)
+            yield from (item["post"]["id"] for item in page["items"])
+            if page["next"] is None:
+                return
+            cursor = {"cursor": page["next"]}
+
+
+def _checked(response: TestResponse, status: int) -> Any:
+    """The JSON body, after the checks that hold for every answer."""
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.headers["X-Request-Id"]
+    if status >= 400:
+        assert response.content_type == "application/problem+json"
+        problem = response.get_json(force=True)
+        assert problem["status"] == status
+        assert problem["request_id"] == response.headers["X-Request-Id"]
+        return problem
+    return response.get_json(force=True) if response.data else None

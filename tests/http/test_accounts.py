@@ -1,0 +1,133 @@
+"""Accounts, profiles, follows and blocks over HTTP."""
+
+import pytest
+
+from tests.apps import PASSWORD, System
+
+REGISTRATION = {"handle": "ada", "email": "ada@example.com", "password": PASSWORD, "display_name": "Ada"}
+
+
+def test_registering_answers_with_the_own_card(system: System) -> None:
+    response = system.anybody().send("POST", "/accounts", json=REGISTRATION)
+    assert response.status_code == 201
+    assert response.headers["Location"] == "/api/v1/accounts/ada"
+    assert response.headers["ETag"].startswith('"1-')
+    card = response.get_json()
+    assert card["account"]["email"] == "ada@example.com"
+    assert card["stats"] == {"followers": 0, "following": 0, "posts": 0}
+    assert "viewer" not in card
+
+
+def test_a_profile_shows_no_address(system: System) -> None:
+    ada = system.person("ada")
+    card = system.person().get("/accounts/ADA")
+    assert card["account"] == {k: v for k, v in ada.account.items() if k != "email"}
+    assert card["viewer"] == {"following": False, "follows_you": False, "blocking": False}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [("handle", "ADA", "handle_taken"), ("email", "Ada@Example.COM", "email_taken")],
+)
+def test_handle_and_address_are_unique_without_case(system: System, field: str, value: str, code: str) -> None:
+    anybody = system.anybody()
+    anybody.post("/accounts", REGISTRATION)
+    other = {**REGISTRATION, "handle": "eve", "email": "eve@example.com", field: value}
+    assert anybody.post("/accounts", other, 409)["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("handle", "ab"),
+        ("handle", "a" * 31),
+        ("handle", "a-b-c"),
+        ("handle", "abc\n"),
+        ("handle", 5),
+        ("password", "short"),
+        ("password", "x" * 257),
+        ("display_name", ""),
+        ("display_name", "x" * 81),
+        ("display_name", "a\x00b"),
+        ("email", "nobody"),
+        ("email", None),
+        ("role", "admin"),
+        ("version", 7),
+    ],
+)
+def test_a_wrong_field_is_named(system: System, field: str, value: object) -> None:
+    problem = system.anybody().post("/accounts", {**REGISTRATION, field: value}, 422)
+    assert [e["pointer"] for e in problem["errors"]] == [f"/{field}"]
+
+
+def test_editing_needs_the_current_entity_tag(system: System) -> None:
+    ada = system.person("ada")
+    first = ada.etag("/accounts/me")
+    assert ada.patch("/accounts/me", {"bio": "x"}, 428)["code"] == "precondition_required"
+    card = ada.patch("/accounts/me", {"bio": "Mathematics.", "image_url": "https://example.com/ada.png"}, etag=first)
+    assert (card["account"]["bio"], card["account"]["version"]) == ("Mathematics.", 2)
+    assert ada.patch("/accounts/me", {"bio": "x"}, 412, etag=first)["code"] == "precondition_failed"
+    assert ada.patch("/accounts/me", {"bio": "y"}, etag="*")["account"]["version"] == 3
+
+
+def test_a_handle_can_change_and_is_free_again(system: System) -> None:
+    ada, eve = system.person("ada"), system.person("eve")
+    ada.patch("/accounts/me", {"handle": "lovelace"}, etag="*")
+    assert eve.get("/accounts/ada", 404)["code"] == "not_found"
+    assert eve.get("/accounts/Lovelace")["account"]["id"] == ada.account["id"]
+    assert eve.patch("/accounts/me", {"handle": "LOVELACE"}, 409, etag="*")["code"] == "handle_taken"
+    assert eve.patch("/accounts/me", {"handle": "ada"}, etag="*")["account"]["handle"] == "ada"
+
+
+def test_following_is_idempotent_and_counted_at_once(system: System) -> None:
+    ada, bob = system.person("ada"), system.person("bob")
+    for _ in range(2):
+        bob.put("/accounts/ada/follow")
+    card = ada.get("/accounts/bob")
+    assert card["stats"]["following"] == 1
+    assert card["viewer"] == {"following": False, "follows_you": True, "blocking": False}
+    assert ada.get("/accounts/me")["stats"]["followers"] == 1
+    assert [i["account"]["handle"] for i in ada.get("/accounts/ada/followers")["items"]] == ["bob"]
+    for _ in range(2):
+        bob.delete("/accounts/ada/follow")
+    assert ada.get("/accounts/me")["stats"]["followers"] == 0
+
+
+def test_oneself_cannot_be_followed_or_blocked(system: System) -> None:
+    ada = system.person("ada")
+    assert ada.put("/accounts/ada/follow", status=409)["code"] == "own_account"
+    assert ada.put("/accounts/ada/block", status=409)["code"] == "own_account"
+
+
+def test_follower_lists_page_in_order(system: System) -> None:
+    ada = system.person("ada")
+    fans = [system.person() for _ in range(5)]
+    for fan in fans:
+        fan.put("/accounts/ada/follow")
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = ada.get("/accounts/ada/followers", limit=2, **cursor)
+        found += [item["account"]["handle"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert found == [fan.handle for fan in reversed(fans)]
+
+
+def test_a_block_ends_both_follows_and_refuses_what_follows(system: System) -> None:
+    ada, bob = system.person("ada"), system.person("bob")
+    post = ada.publish()
+    ada.put("/accounts/bob/follow")
+    bob.put("/accounts/ada/follow")
+    ada.put("/accounts/bob/block")
+    assert ada.get("/accounts/me")["stats"] == {"followers": 0, "following": 0, "posts": 1}
+    for person, other in ((ada, "bob"), (bob, "ada")):
+        assert person.put(f"/accounts/{other}/follow", status=403)["code"] == "blocked"
+    assert bob.put(f"/posts/{post}/like", status=403)["code"] == "blocked"
+    assert bob.post(f"/posts/{post}/comments", {"body": "hm"}, 403)["code"] == "blocked"
+    assert bob.get(f"/posts/{post}")["post"]["id"] == post
+    assert ada.get("/accounts/bob")["viewer"]["blocking"] is True
+    assert bob.get("/accounts/ada")["viewer"]["blocking"] is False
+    ada.delete("/accounts/bob/block")
+    bob.put("/accounts/ada/follow")

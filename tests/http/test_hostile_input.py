@@ -1,0 +1,140 @@
+"""Whatever is sent, the answer is one problem+json shape, never a 500."""
+
+import json
+
+import pytest
+
+from tests.apps import BASE, Person, System
+
+DEEP = "[" * 100_000
+
+
+@pytest.fixture
+def ada(system: System) -> Person:
+    return system.person("ada")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b'{"title": NaN}',
+        b'{"title": Infinity}',
+        b'{"title": 1e400}',
+        b'{"title": ' + b"9" * 5000 + b"}",
+        DEEP.encode(),
+        b'{"a":' * 40_000,
+        b'{"title": "a", "title": "b", "body": "c"}',
+        b'{"title": "\xff"}',
+        b'\xef\xbb\xbf{"title": "a", "body": "b"}',
+        '{"title": "a", "body": "b"}'.encode("utf-16"),
+        b'{"title": "\\ud800", "body": "b"}',
+        b'{"\\ud800": 1}',
+        b'{"title": "a", "body": "b"} x',
+    ],
+)
+def test_malformed_json_is_a_400(ada: Person, raw: bytes) -> None:
+    response = ada.send("POST", "/posts", data=raw, content_type="application/json")
+    problem = json.loads(response.data)
+    assert (response.status_code, problem["code"]) == (400, "malformed_json")
+    assert set(problem) == {"type", "title", "status", "code", "detail", "request_id"}
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"5", b'"text"', b"[1]", b'{"\\u0000": 1}', b'{"$gt": ""}'])
+def test_json_of_the_wrong_shape_is_a_422(ada: Person, raw: bytes) -> None:
+    response = ada.send("POST", "/posts", data=raw, content_type="application/json")
+    assert response.status_code == 422
+    assert json.loads(response.data)["errors"]
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
+def test_another_content_type_is_a_415(ada: Person, content_type: str | None) -> None:
+    response = ada.send("POST", "/posts", data=b'{"title": "a", "body": "b"}', content_type=content_type)
+    assert (response.status_code, json.loads(response.data)["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_body_over_the_limit_is_a_413(ada: Person) -> None:
+    response = ada.send("POST", "/posts", data=b"x" * (256 * 1024 + 1), content_type="application/json")
+    assert (response.status_code, json.loads(response.data)["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/posts/5", "/posts/not-a-uuid", "/accounts/a", "/accounts/a%00bc", "/posts/"]
+)
+def test_an_unknown_route_is_a_404(ada: Person, path: str) -> None:
+    assert ada.get(path, 404)["code"] == "not_found"
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), [("PUT", "/posts", "GET"), ("POST", "/feed", "GET")])
+def test_a_wrong_method_is_a_405_with_allow(ada: Person, method: str, path: str, allowed: str) -> None:
+    response = ada.send(method, path)
+    assert (response.status_code, json.loads(response.data)["code"]) == (405, "method_not_allowed")
+    assert allowed in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "limit=1.5",
+        "limit=" + "9" * 5000,
+        "limit=",
+        "page=2",
+        "cursor=x",
+        "tag=%00",
+        "tag=",
+    ],
+)
+def test_a_wrong_query_is_a_400(ada: Person, query: str) -> None:
+    response = ada.client.get(f"{BASE}/posts?{query}")
+    assert (response.status_code, response.content_type) == (400, "application/problem+json")
+
+
+def test_a_tampered_cursor_is_a_400_whatever_character_changed(ada: Person) -> None:
+    for _ in range(2):
+        ada.publish()
+    cursor = ada.get("/feed", limit=1)["next"]
+    assert len(ada.get("/feed", cursor=cursor)["items"]) == 1
+    for at in range(len(cursor)):
+        changed = cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :]
+        assert ada.get("/feed", 400, cursor=changed)["code"] == "bad_cursor"
+
+
+def test_a_cursor_of_another_list_or_reader_is_a_400(system: System, ada: Person) -> None:
+    for _ in range(2):
+        ada.publish()
+    cursor = ada.get("/feed", limit=1)["next"]
+    for person, path in ((ada, "/posts"), (ada, "/accounts/ada/posts"), (system.person(), "/feed")):
+        assert person.get(path, 400, cursor=cursor)["code"] == "bad_cursor"
+
+
+@pytest.mark.parametrize("login", [{"$gt": ""}, ["ada"], 5, True, None])
+def test_a_login_is_a_string(system: System, login: object) -> None:
+    system.anybody().post("/sessions", {"login": login, "password": "irrelevant"}, 422)
+
+
+@pytest.mark.parametrize("login", ["a\x00b", "' OR 1=1 --", "%", "nobody@", "𝄞"])
+def test_strange_logins_are_unknown_or_refused(system: System, login: str) -> None:
+    response = system.anybody().send("POST", "/sessions", json={"login": login, "password": "irrelevant"})
+    assert response.status_code in {401, 422}
+
+
+def test_an_internal_error_says_nothing_of_the_inside(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(type(system.container.cards), "posts", broken)
+    problem = system.anybody().get("/posts", 500)
+    assert problem["code"] == "internal_error"
+    assert "secret" not in json.dumps(problem)
+
+
+def test_a_request_id_is_taken_when_sound_and_made_otherwise(ada: Person) -> None:
+    assert ada.send("GET", "/posts", headers={"X-Request-Id": "client-id-1"}).headers["X-Request-Id"] == "client-id-1"
+    assert ada.send("GET", "/posts", headers={"X-Request-Id": "bad id"}).headers["X-Request-Id"] != "bad id"
