@@ -5,6 +5,7 @@ Nothing connects here; adapters connect in the process and thread that first use
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from app.clock import Clock, utc_now
 from app.ids import Ids
@@ -20,22 +21,34 @@ from app.services.sessions import Sessions
 from app.services.timelines import Timelines
 from config import Settings
 from repositories import documents, feeds, hot, relational
+from repositories.feeds import Feeds
+from repositories.hot import Cache
+from repositories.hot import Sessions as SessionStore
 from repositories.readthrough import CachedDocuments, with_cache
+from repositories.relational import Relational
+
+
+class Store(Protocol):
+    """What every role's store can do."""
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Stores:
     """The four roles; the hot one is two stores. `documents` reads posts through the cache."""
 
-    relational: relational.Relational
+    relational: Relational
     documents: CachedDocuments
-    feeds: feeds.Feeds
-    sessions: hot.Sessions
-    cache: hot.Cache
+    feeds: Feeds
+    sessions: SessionStore
+    cache: Cache
 
-    def by_role(
-        self,
-    ) -> dict[str, relational.Relational | documents.Documents | feeds.Feeds | hot.Sessions | hot.Cache]:
+    def by_role(self) -> dict[str, Store]:
         return {
             "relational": self.relational,
             "documents": self.documents,

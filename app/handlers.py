@@ -65,7 +65,7 @@ def clear_both_feeds(container: Container, event: events.Blocked, at: datetime) 
 
 
 def forget_post(container: Container, event: events.PostEdited | events.PostDeleted, _at: datetime) -> None:
-    container.stores.documents.posts.forget(event.post_id)
+    container.stores.documents.posts.drop(event.post_id)
 
 
 def recount_author(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.cached import ReadThrough
+from repositories.readthrough import ReadThrough
 from repositories.documents import Documents
 from repositories.hot import Cache
 from repositories.relational import Relational

@@ -3,10 +3,12 @@
 Timelines order posts by id (UUIDv7), which is by time. They hold a superset of what a reader may see; who
 reads filters by the graph and by what still exists. Every write is an upsert or a removal that takes its
 timestamp from the event behind it, so that repeating it, late or out of order, changes nothing.
-A removal beats every write that is not newer than it.
+A removal of an entry beats every write of it that is not newer, also one that comes up to ten days later.
 Every method may raise `Unavailable`.
 
-Pages run in the direction of travel: newest first below `before` (or from the top), oldest first above `after`.
+Pages run in the direction of travel: newest first below `before` (or from the top), oldest first above
+`after`; with both, oldest first between them. Bounds are exclusive.
+Post ids, bounds and floors that are not UUIDv7 are `Invalid`: stores order them differently.
 """
 
 from abc import abstractmethod
@@ -29,11 +31,15 @@ class Feeds(Protocol):
     @abstractmethod
     def author_page(
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
-    ) -> list[PostRef]: ...
+    ) -> list[PostRef]:
+        """One or two round trips where posts are dense. A limit below 1 gives an empty page."""
 
     @abstractmethod
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
-        """Deliver one post to many home timelines: one chunk of a fan-out. Returns when all are durable."""
+        """Deliver one post to many home timelines: one chunk of a fan-out. Returns when all are durable.
+
+        A post beyond the retention is not kept. After `Unavailable` some may have got it; repeat the whole.
+        """
 
     @abstractmethod
     def fill(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
@@ -45,17 +51,22 @@ class Feeds(Protocol):
 
     @abstractmethod
     def purge(self, owner: UUID, author: UUID, at: datetime) -> None:
-        """Take everything by one author that is not newer than `at` out of one home timeline: an unfollow, a block."""
+        """Take what is by one author and not newer than `at` out of one home timeline: an unfollow, a block.
+
+        It leaves no rule behind: an entry that was not there yet, or was taken out before, is put in by a
+        write that comes later, even if that is older than `at`. Who reads must filter, as always. What it
+        took out comes back only by a write that is newer than `at`, such as the back-fill of a new follow.
+        """
 
     @abstractmethod
     def home_page(
         self, owner: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """Entries older than the retention may be missing; see `floor`."""
+        """Entries older than the retention, by the time in their ids, are not shown; see `floor`."""
 
     @abstractmethod
     def floor(self, owner: UUID) -> UUID | None:
-        """The home timeline is complete from this id upwards. None: complete as far as the retention reaches."""
+        """The home timeline is complete from this id upwards; None: as far as the retention reaches."""
 
     @abstractmethod
     def raise_floor(self, owner: UUID, floor: UUID, at: datetime) -> None:
@@ -63,7 +74,7 @@ class Feeds(Protocol):
 
     @abstractmethod
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
-        """Many entries at once, for seeding and rebuilding, with timestamps taken from the post ids. Idempotent."""
+        """Many entries, for seeding and rebuilding, with timestamps taken from the post ids. Idempotent."""
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
         from repositories.hot.embedded import EmbeddedSessions
 
         return EmbeddedSessions(url)
-    from repositories.hot.redis import RedisSessions
+    from repositories.hot.redis_sessions import RedisSessions
 
     return RedisSessions(url, timeout=timeout, pool=pool)
 
@@ -24,6 +24,6 @@ def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
         from repositories.hot.embedded import EmbeddedCache
 
         return EmbeddedCache(url)
-    from repositories.hot.redis import RedisCache
+    from repositories.hot.redis_cache import RedisCache
 
     return RedisCache(url, timeout=timeout, pool=pool)

@@ -28,7 +28,10 @@ class Sessions(Protocol):
 
     @abstractmethod
     def end(self, account_id: UUID, session_id: UUID) -> bool:
-        """End one session from the next `find` on, everywhere. False when the account has no such live session."""
+        """End one session from the next `find` on, everywhere. False when the account has no such session.
+
+        One that has expired may count as there until the store has forgotten it.
+        """
 
     @abstractmethod
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
@@ -62,11 +65,17 @@ class Cache(Protocol):
 
     @abstractmethod
     def read(self, keys: Sequence[str]) -> list[Slot]:
-        """One slot per key, in order. One round trip when all hit, two otherwise."""
+        """One slot per key, in order. One round trip when all hit, two otherwise.
+
+        A miss without a permit is possible: the reader goes to the source and does not fill.
+        """
 
     @abstractmethod
     def fill(self, values: Mapping[str, tuple[str, bytes]], *, seconds: int) -> None:
-        """Store `key: (permit, value)` where the permit is still in force. One round trip."""
+        """Store `key: (permit, value)` where the permit is still in force. One round trip.
+
+        A fill uses its permit up. The time to live is `seconds`, give or take a tenth.
+        """
 
     @abstractmethod
     def drop(self, keys: Collection[str]) -> None:

@@ -1,8 +1,11 @@
 """The home feed over HTTP: complete at the author's 201, whatever the relay does."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.apps import System
+from config import Settings
+from tests.apps import System, embedded, running
 
 RELAY = pytest.mark.parametrize("relayed", [False, True], ids=["relay stopped", "relay caught up"])
 
@@ -104,3 +107,15 @@ def test_a_page_survives_many_deletions(system: System) -> None:
 
 def test_the_feed_is_for_signed_in_people(system: System) -> None:
     assert system.anybody().get("/feed", 401)["code"] == "unauthenticated"
+
+
+def test_a_long_history_continues_below_what_was_copied(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path), backfill_posts=2)) as system:
+        ada, bob, cyd = (system.person(name) for name in ("ada", "bob", "cyd"))
+        posts = [person.publish() for person in (ada, cyd, ada, ada, cyd, ada)][::-1]
+        system.relay.drain()
+        for followee in (ada, cyd):
+            bob.put(f"/accounts/{followee.handle}/follow")
+        system.relay.drain()
+        for size in range(1, 8):
+            assert bob.feed(limit=size) == posts

@@ -1,0 +1,71 @@
+# Needs make and Python 3.11 or later; everything else goes into .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test test-fast lint format engines run-engines lock clean
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+UV ?= uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+run: .venv/.run ## serve on 127.0.0.1:8000 (PORT=... for another), with a small data set on the first start
+	$(BIN)/quartet start
+
+run-engines: .venv/.test ## the same on the real engines, started for it alone
+	$(BIN)/python -m tests.engines -- $(BIN)/quartet start
+
+engines: .venv/.test ## keep the real engines up and print their URLs
+	$(BIN)/python -m tests.engines
+
+test: .venv/.test ## run all tests, those on the real engines included
+	$(BIN)/python -m pytest
+
+test-fast: .venv/.test ## run the tests that need no engine
+	$(BIN)/python -m pytest -m "not engines"
+
+lint: .venv/.test ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.test ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## lock the dependencies again (needs uv)
+	$(COMPILE) pyproject.toml -o requirements/run.txt
+	$(COMPILE) --group test --group engines -c requirements/run.txt pyproject.toml -o requirements/test.txt
+	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
+
+clean: ## remove the environment and all caches, not the data in var/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Version managers leave commands behind for versions that are not there, so each is tried.
+.venv/.made:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making .venv with $$("$$python" --version)"; \
+	    "$$python" -m venv .venv >/dev/null 2>&1 && exec touch $@; \
+	    "$$python" -m venv --clear --without-pip .venv && \
+	    "$$python" -m pip --python .venv/bin/python install --quiet --require-hashes -r requirements/build.txt && \
+	    exec touch $@; \
+	    echo "Python has neither ensurepip nor pip. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	  fi; \
+	done; echo "Python 3.11 or later is needed; PYTHON=/path/to/python names one that is not on PATH." >&2; exit 1
+
+.venv/.run: .venv/.made requirements/build.txt requirements/run.txt pyproject.toml
+	@echo "Installing requirements/run.txt"
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.test: .venv/.run requirements/test.txt
+	@echo "Installing requirements/test.txt"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@

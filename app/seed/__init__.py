@@ -1,0 +1,1 @@
+"""Deterministic sample data, by the thousand, through the same repositories as everything else."""

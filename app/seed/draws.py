@@ -1,0 +1,60 @@
+"""Drawing by name: what is drawn for one thing does not depend on how many others were drawn before it."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import accumulate, cycle
+from random import Random
+
+
+class Draws:
+    """All randomness of one data set. The same world and name give the same numbers, on every machine."""
+
+    def __init__(self, world: str) -> None:
+        self._world = world
+
+    def number(self, *name: str | int) -> int:
+        """64 bits."""
+        text = ":".join(map(str, (self._world, *name)))
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+    def stream(self, *name: str | int) -> Random:
+        return Random(self.number(*name))  # noqa: S311 - repeatable on purpose, and nothing secret comes of it
+
+
+def zipf(count: int, exponent: float) -> list[float]:
+    """The weights of `count` ranks: the first is by far the heaviest."""
+    return [(rank + 1) ** -exponent for rank in range(count)]
+
+
+def cumulated(weights: Sequence[float]) -> list[float]:
+    return list(accumulate(weights))
+
+
+def shares(total: int, weights: Sequence[float], *, most: int) -> list[int]:
+    """Whole numbers that add up to exactly `total`, in proportion to `weights`, none above `most`."""
+    if total > most * len(weights):
+        raise ValueError(f"{total} do not fit into {len(weights)} times {most}")
+    unit = total / sum(weights) if total else 0
+    counts = [min(most, int(weight * unit)) for weight in weights]
+    left = total - sum(counts)
+    for place in cycle(sorted(range(len(weights)), key=lambda i: (-weights[i], i))) if left else ():
+        if counts[place] < most:
+            counts[place] += 1
+            left -= 1
+        if not left:
+            break
+    return counts
+
+
+def distinct(draw: Random, wanted: int, weights: Sequence[float], *, start: Sequence[int], never: int) -> list[int]:
+    """`wanted` different indexes, the heavy ones more likely, `start` among them, `never` not."""
+    chosen = dict.fromkeys(start[:wanted])
+    for _ in range(8):
+        if len(chosen) >= wanted:
+            break
+        tries = draw.choices(range(len(weights)), cum_weights=weights, k=2 * (wanted - len(chosen)))
+        chosen |= dict.fromkeys(i for i in tries if i != never)
+    if len(chosen) < wanted:
+        rest = [i for i in range(len(weights)) if i not in chosen and i != never]
+        chosen |= dict.fromkeys(draw.sample(rest, wanted - len(chosen)))
+    return list(chosen)[:wanted]

@@ -1,0 +1,194 @@
+"""Writing a plan into the stores, past services and events, as if the relay had told everything long ago.
+
+A step that was interrupted is run again from its beginning; what is there is found and left. The cache is not
+asked on the way, so at the end the counts of what was loaded are dropped from it, in case somebody had looked.
+"""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from app.container import Container
+from app.ids import uuid7
+from app.seed.plan import Plan
+from app.seed.work import Batch, Outcome, Progress, Run, Step
+from repositories.errors import Unavailable
+from repositories.records import Login, PostRef
+
+BATCH = 1000
+PAGE = 1000
+DROPPED_AT_ONCE = 1000
+
+
+class Loader:
+    """`password_hash` is of the one password that all these accounts have."""
+
+    def __init__(self, container: Container, plan: Plan, password_hash: str) -> None:
+        self._container = container
+        self._stores = container.stores
+        self._plan = plan
+        self._hash = password_hash
+
+    def load(self, *, batch: int, concurrency: int, progress: Progress) -> list[Outcome]:
+        """Raises what a store raises that stays away; what is loaded by then stays."""
+        self._plan.prepare()
+        done = []
+        for step in self.steps():
+            embedded = step.role in self._container.settings.embedded_roles
+            threads = concurrency if step.parallel and not embedded else 1
+            done.append(Run(step, batch=batch, threads=threads, progress=progress)())
+        if any(outcome.written for outcome in done):
+            self._drop_counts()
+        return done
+
+    def steps(self) -> list[Step]:
+        plan = self._plan
+        sizes = plan.sizes
+        return [
+            Step("accounts", "relational", sizes.accounts, _one, self._accounts_there, self._put_accounts),
+            # Nearly every batch locks the celebrity's counter, so there is nothing to be had from threads.
+            Step("follows", "relational", sizes.accounts, self._follow_rows, self._follows_there, self._put_follows,
+                 parallel=False),
+            Step("products", "documents", sizes.products, _one, self._products_there, self._put_products),
+            Step("stock", "relational", sizes.products, _one, self._stock_there, self._put_stock),
+            Step("posts", "documents", sizes.posts, _one, self._posts_there, self._put_posts),
+            Step("comments", "documents", sizes.posts, plan.comment_counts.__getitem__, self._comments_there,
+                 self._put_comments),
+            Step("likes", "relational", sizes.posts, plan.like_counts.__getitem__, self._likes_there, self._put_likes),
+            Step("author timelines", "feeds", sizes.accounts, self._author_rows, self._authors_there,
+                 self._put_authors),
+            Step("home timelines", "feeds", sizes.accounts, self._home_rows, self._homes_there, self._put_homes),
+        ]  # fmt: skip
+
+    def _accounts_there(self, batch: Batch) -> bool:
+        ids = self._account_ids(batch)
+        return len(self._stores.relational.accounts.get(ids)) == len(ids)
+
+    def _put_accounts(self, batch: Batch) -> None:
+        plan = self._plan
+        rows = [(plan.account(k), Login(plan.account_ids[k], plan.email(k), self._hash)) for k in batch]
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.accounts(rows)
+
+    def _follow_rows(self, k: int) -> int:
+        return len(self._plan.followees[k])
+
+    def _follows_there(self, batch: Batch) -> bool:
+        counts = self._stores.relational.graph.counts(self._account_ids(batch))
+        return all(counts[self._plan.account_ids[k]].following >= self._follow_rows(k) for k in batch)
+
+    def _put_follows(self, batch: Batch) -> None:
+        rows = [follow for k in batch for follow in self._plan.follows(k)]
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.follows(rows)
+
+    def _products_there(self, batch: Batch) -> bool:
+        ids = self._plan.product_ids[batch.start : batch.stop]
+        return len(self._stores.documents.products.get(ids)) == len(ids)
+
+    def _put_products(self, batch: Batch) -> None:
+        self._stores.documents.products.load([self._plan.product(k) for k in batch])
+
+    def _stock(self, batch: Batch) -> dict[UUID, int]:
+        return {self._plan.product_ids[k]: self._plan.stock(k) for k in batch}
+
+    def _stock_there(self, batch: Batch) -> bool:
+        planned = self._stock(batch)
+        return self._stores.relational.stock.available(list(planned)) == planned
+
+    def _put_stock(self, batch: Batch) -> None:
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.stock(self._stock(batch))
+
+    def _posts_there(self, batch: Batch) -> bool:
+        """Read as a page, since the cache stands before reads by id."""
+        newest = self._plan.refs[batch.stop - 1].post_id
+        page = self._stores.documents.posts.page(before=UUID(int=newest.int + 1), limit=len(batch))
+        return {post.id for post in page} == set(self._post_ids(batch))
+
+    def _put_posts(self, batch: Batch) -> None:
+        self._stores.documents.posts.load([self._plan.post(k) for k in batch])
+
+    def _comments_there(self, batch: Batch) -> bool:
+        counts = self._stores.documents.comments.counts(self._post_ids(batch))
+        return all(counts[self._plan.refs[k].post_id] >= self._plan.comment_counts[k] for k in batch)
+
+    def _put_comments(self, batch: Batch) -> None:
+        self._stores.documents.comments.load([comment for k in batch for comment in self._plan.comments(k)])
+
+    def _likes_there(self, batch: Batch) -> bool:
+        counts = self._stores.relational.likes.counts(self._post_ids(batch))
+        return all(counts[self._plan.refs[k].post_id] >= self._plan.like_counts[k] for k in batch)
+
+    def _put_likes(self, batch: Batch) -> None:
+        rows = [like for k in batch for like in self._plan.likes(k)]
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.likes(rows)
+
+    def _author_rows(self, k: int) -> int:
+        return len(self._plan.posts_of[k])
+
+    def _authors_there(self, batch: Batch) -> bool:
+        return all(self._author_there(k) for k in batch)
+
+    def _author_there(self, k: int) -> bool:
+        missing = {self._plan.refs[post].post_id for post in self._plan.posts_of[k]}
+        page = self._stores.feeds.author_page(self._plan.account_ids[k], limit=PAGE)
+        while page:
+            missing -= {ref.post_id for ref in page}
+            page = self._stores.feeds.author_page(self._plan.account_ids[k], before=page[-1].post_id, limit=PAGE)
+        return not missing
+
+    def _put_authors(self, batch: Batch) -> None:
+        self._stores.feeds.load((self._plan.refs[post] for k in batch for post in self._plan.posts_of[k]), ())
+
+    def _most(self) -> int:
+        return self._container.settings.backfill_posts
+
+    def _home_rows(self, k: int) -> int:
+        return min(self._most(), self._plan.home_length(k))
+
+    def _homes_there(self, batch: Batch) -> bool:
+        return all(self._home_there(k) for k in batch)
+
+    def _home_there(self, k: int) -> bool:
+        planned = {ref.post_id for ref in self._plan.home(k, self._most())}
+        page = self._stores.feeds.home_page(self._plan.account_ids[k], limit=len(planned))
+        return {ref.post_id for ref in page} == planned
+
+    def _put_homes(self, batch: Batch) -> None:
+        """The floors first: where the rest does not follow, too much is pulled, and nothing is missing."""
+        for k in batch:
+            if self._plan.home_length(k) > self._most():
+                oldest = self._plan.home(k, self._most())[-1].post_id
+                self._stores.feeds.raise_floor(self._plan.account_ids[k], oldest, self._plan.until)
+        self._stores.feeds.load((), self._deliveries(batch))
+
+    def _deliveries(self, batch: Batch) -> Iterator[tuple[UUID, PostRef]]:
+        for k in batch:
+            owner = self._plan.account_ids[k]
+            yield from ((owner, ref) for ref in self._plan.home(k, self._most()))
+
+    def _drop_counts(self) -> None:
+        """Without a cache there is nothing to drop."""
+        counters = self._container.counters
+        try:
+            for ids in _slices(self._plan.account_ids):
+                counters.drop_accounts(ids)
+            for ids in _slices([ref.post_id for ref in self._plan.refs]):
+                counters.drop_posts(ids)
+        except Unavailable:
+            return
+
+    def _account_ids(self, batch: Batch) -> list[UUID]:
+        return self._plan.account_ids[batch.start : batch.stop]
+
+    def _post_ids(self, batch: Batch) -> list[UUID]:
+        return [self._plan.refs[k].post_id for k in batch]
+
+
+def _one(_k: int) -> int:
+    return 1
+
+
+def _slices(ids: list[UUID]) -> Iterator[list[UUID]]:
+    return (ids[start : start + DROPPED_AT_ONCE] for start in range(0, len(ids), DROPPED_AT_ONCE))

@@ -1,0 +1,257 @@
+"""The whole data set as a function of its seed: nothing is stored that can be drawn again.
+
+Accounts, products and posts are numbered from 0. Account 0 is the celebrity; the lower an account's number, the
+more follow it. Posts are numbered by age, so that a higher number is a newer post with a higher id.
+"""
+
+from array import array
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import chain
+from random import Random
+from string import ascii_lowercase
+from uuid import UUID
+
+from app.ids import EPOCH, uuid7
+from app.seed import words
+from app.seed.draws import Draws, cumulated, distinct, shares, zipf
+from app.seed.sizes import Sizes, sizes
+from repositories.records import Account, AttributeValue, Comment, Follow, Like, Money, Post, PostRef, Product
+
+UNTIL = datetime(2026, 11, 20, tzinfo=UTC)
+POSTING = timedelta(days=60)
+LISTING = timedelta(days=30)
+JOINING = timedelta(days=365)
+CELEBRITY = 0
+ADMIRED_BY = 0.95
+BURSTS, IN_BURSTS, BURST_SECONDS = 24, 0.4, 3600.0
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Plan:
+    """Data sets of another seed, number of accounts or end have nothing in common, and fit beside one another."""
+
+    def __init__(self, chosen: Sizes, *, seed: int = 1, until: datetime = UNTIL) -> None:
+        self.sizes = chosen
+        self.until = until
+        self._draws = Draws(f"{seed}/{chosen.accounts}/{until:%Y-%m-%d}")
+        plain = (seed, chosen.accounts, until) == (1, sizes().accounts, UNTIL)
+        self._mark = "" if plain else "".join(self._draws.stream("mark").choices(ascii_lowercase, k=4)) + "_"
+        self._sentences = list(words.sentences())
+        self._tag_weights = cumulated(zipf(len(words.TAGS), 1.0))
+
+    def prepare(self) -> None:
+        """Draw what many threads will ask for, before there are many."""
+        for drawn in (self.refs, self.product_ids, self.posts_of, self.followees, self.comment_counts):
+            assert drawn is not None
+        assert self.like_counts is not None
+
+    @cached_property
+    def account_ids(self) -> list[UUID]:
+        return [uuid7(self._joined(k), self._draws.number("account id", k)) for k in range(self.sizes.accounts)]
+
+    @cached_property
+    def product_ids(self) -> list[UUID]:
+        return [uuid7(self._listed(k), self._draws.number("product id", k)) for k in range(self.sizes.products)]
+
+    @cached_property
+    def refs(self) -> list[PostRef]:
+        """Every post, oldest first."""
+        return [
+            PostRef(uuid7(self.posted(k), self._draws.number("post id", k)), self.account_ids[author])
+            for k, author in enumerate(self.authors)
+        ]
+
+    @cached_property
+    def authors(self) -> "array[int]":
+        """Who wrote each post: few write much."""
+        draw = self._draws.stream("authors")
+        ranked = draw.sample(range(self.sizes.accounts), self.sizes.accounts)
+        return array("I", draw.choices(ranked, cum_weights=cumulated(zipf(len(ranked), 0.7)), k=self.sizes.posts))
+
+    @cached_property
+    def posts_of(self) -> list["array[int]"]:
+        """The posts of each account, oldest first."""
+        found = [array("I") for _ in range(self.sizes.accounts)]
+        for k, author in enumerate(self.authors):
+            found[author].append(k)
+        return found
+
+    @cached_property
+    def followees(self) -> list["array[int]"]:
+        """Whom each account follows: nearly all the celebrity, and the others by their rank."""
+        count = self.sizes.accounts
+        draw = self._draws.stream("followees")
+        weights = [draw.lognormvariate(0.0, 0.7) for _ in range(count)]
+        degrees = shares(self.sizes.follows, weights, most=count - 1)
+        popularity = cumulated(zipf(count, 0.8))
+        return [self._followees(k, degree, popularity) for k, degree in enumerate(degrees)]
+
+    @cached_property
+    def comment_counts(self) -> list[int]:
+        return self._spread(self.sizes.comments, most=max(self.sizes.comments, 1))
+
+    @cached_property
+    def like_counts(self) -> list[int]:
+        return self._spread(self.sizes.likes, most=self.sizes.accounts)
+
+    @cached_property
+    def follower_counts(self) -> list[int]:
+        found = [0] * self.sizes.accounts
+        for followee in chain.from_iterable(self.followees):
+            found[followee] += 1
+        return found
+
+    def handle(self, k: int) -> str:
+        draw = self._draws.stream("name", k)
+        return f"{draw.choice(words.FIRST_NAMES)}_{draw.choice(words.LAST_NAMES)}_{self._mark}{k}"
+
+    def account(self, k: int) -> Account:
+        handle = self.handle(k)
+        name = " ".join(part.capitalize() for part in handle.split("_")[:2])
+        bio = self._draws.stream("bio", k).choice(words.BIOS)
+        return Account(self.account_ids[k], handle, name, bio, None, self._joined(k), 1)
+
+    def email(self, k: int) -> str:
+        return f"{self.handle(k)}@example.com"
+
+    def follows(self, k: int) -> list[Follow]:
+        """Whom account `k` follows, since some time after everybody joined."""
+        draw = self._draws.stream("since", k)
+        since = self.until - POSTING - LISTING
+        return [
+            Follow(self.account_ids[k], self.account_ids[other], since + _part(POSTING + LISTING, draw.random()))
+            for other in self.followees[k]
+        ]
+
+    def product(self, k: int) -> Product:
+        draw = self._draws.stream("product", k)
+        category = draw.choice(tuple(words.THINGS))
+        material, colour = draw.choice(words.MATERIALS), draw.choice(words.COLOURS)
+        thing = draw.choice(words.THINGS[category])
+        return Product(
+            id=self.product_ids[k],
+            seller_id=self.account_ids[draw.randrange(self.sizes.accounts)],
+            title=f"{colour} {material} {thing}".capitalize(),
+            description=" ".join(draw.choices(self._sentences, k=2)),
+            category=category,
+            price=Money(draw.randint(3, 400) * 100 - draw.choice((0, 1, 5, 50)), draw.choice(("EUR", "EUR", "USD"))),
+            attributes=_attributes(draw, material, colour),
+            created_at=self._listed(k),
+            updated_at=self._listed(k),
+            version=1,
+        )
+
+    def stock(self, k: int) -> int:
+        """Few are sold out."""
+        return max(0, self._draws.stream("stock", k).randint(-10, 200))
+
+    def posted(self, k: int) -> datetime:
+        return EPOCH + self._times[k] * _MICROSECOND
+
+    def post(self, k: int) -> Post:
+        draw = self._draws.stream("post", k)
+        ref, at = self.refs[k], self.posted(k)
+        tags = draw.choices(words.TAGS, cum_weights=self._tag_weights, k=draw.randrange(5))
+        shown = draw.randint(1, 2) if self.product_ids and draw.random() < 0.1 else 0
+        return Post(
+            id=ref.post_id,
+            author_id=ref.author_id,
+            title=f"{draw.choice(words.TITLE_STARTS)} {draw.choice(words.TITLE_ENDS)}",
+            body=" ".join(draw.choices(self._sentences, k=draw.randint(1, 8))),
+            tags=tuple(dict.fromkeys(tags)),
+            product_ids=tuple(dict.fromkeys(draw.choices(self.product_ids, k=shown) if shown else ())),
+            created_at=at,
+            updated_at=at,
+            version=1,
+        )
+
+    def comments(self, k: int) -> list[Comment]:
+        """The comments on post `k`, most of them soon after it."""
+        draw = self._draws.stream("comments", k)
+        post_id = self.refs[k].post_id
+        return [
+            Comment(post_id, number, draw.choice(self.account_ids), draw.choice(words.REMARKS), at)
+            for number, at in enumerate(self._reactions(draw, k, self.comment_counts[k]), start=1)
+        ]
+
+    def likes(self, k: int) -> list[Like]:
+        """The likes of post `k`, from as many accounts."""
+        draw = self._draws.stream("likes", k)
+        post_id, count = self.refs[k].post_id, self.like_counts[k]
+        fans = draw.sample(range(self.sizes.accounts), count)
+        times = self._reactions(draw, k, count)
+        return [Like(self.account_ids[fan], post_id, at) for fan, at in zip(fans, times, strict=True)]
+
+    def home(self, owner: int, most: int | None = None) -> list[PostRef]:
+        """The home feed by its definition, newest first; the newest `most` of it."""
+        authors = {owner, *self.followees[owner]}
+        newest = sorted(chain.from_iterable(self.posts_of[a][-most if most else 0 :] for a in authors), reverse=True)
+        return [self.refs[k] for k in newest[:most]]
+
+    def home_length(self, owner: int) -> int:
+        return sum(len(self.posts_of[author]) for author in {owner, *self.followees[owner]})
+
+    @cached_property
+    def _times(self) -> "array[int]":
+        """Microseconds, rising strictly; a good part of them in bursts."""
+        draw = self._draws.stream("times")
+        start = (self.until - POSTING - EPOCH) // _MICROSECOND
+        length = POSTING // _MICROSECOND
+        bursts = [draw.randrange(length) for _ in range(BURSTS)]
+        return array("q", _rising(sorted(start + _time(draw, bursts, length) for _ in range(self.sizes.posts))))
+
+    def _followees(self, k: int, degree: int, popularity: list[float]) -> "array[int]":
+        draw = self._draws.stream("followees", k)
+        admires = k != CELEBRITY and draw.random() < ADMIRED_BY
+        return array("I", distinct(draw, degree, popularity, start=[CELEBRITY] if admires else [], never=k))
+
+    def _spread(self, total: int, *, most: int) -> list[int]:
+        """Share something out over the posts: what is liked much is commented on much."""
+        ranked = self._draws.stream("popularity").sample(range(self.sizes.posts), self.sizes.posts)
+        found = [0] * self.sizes.posts
+        counts = shares(total, zipf(self.sizes.posts, 0.8), most=most)
+        for k, count in zip(ranked, counts, strict=True):
+            found[k] = count
+        return found
+
+    def _reactions(self, draw: Random, k: int, count: int) -> Iterator[datetime]:
+        at = self.posted(k)
+        return (at + _part(self.until - at, part) for part in sorted(draw.random() ** 4 for _ in range(count)))
+
+    def _joined(self, k: int) -> datetime:
+        part = self._draws.stream("joined", k).random()
+        return self.until - POSTING - LISTING - JOINING + _part(JOINING, part)
+
+    def _listed(self, k: int) -> datetime:
+        part = self._draws.stream("listed", k).random()
+        return self.until - POSTING - LISTING + _part(LISTING, part)
+
+
+def _part(length: timedelta, part: float) -> timedelta:
+    return int(length // _MICROSECOND * part) * _MICROSECOND
+
+
+def _time(draw: Random, bursts: list[int], length: int) -> int:
+    if draw.random() < IN_BURSTS:
+        return min(draw.choice(bursts) + int(draw.expovariate(1 / BURST_SECONDS) * 1_000_000), length - 1)
+    return draw.randrange(length)
+
+
+def _rising(times: list[int]) -> Iterator[int]:
+    last = -1
+    for time in times:
+        last = max(time, last + 1)
+        yield last
+
+
+def _attributes(draw: Random, material: str, colour: str) -> dict[str, AttributeValue]:
+    """One of each type that there is."""
+    return {
+        "material": material,
+        "colour": colour,
+        "weight_grams": draw.randint(5, 300) * 10,
+        "rating": draw.randint(20, 50) / 10,
+        "handmade": draw.random() < 0.4,
+    }

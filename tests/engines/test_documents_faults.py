@@ -1,0 +1,172 @@
+"""MongoDB refused, frozen, killed: calls end in time, nothing acknowledged is lost, and it goes on by itself."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Event as Signal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.documents import Documents, open_store
+from repositories.errors import Contention, Unavailable
+from repositories.records import ProductFilter
+from tests.contracts.documents import (
+    NOW,
+    a_comment,
+    a_post,
+    a_product,
+    an_event,
+    announced,
+    at,
+    commented,
+    offered,
+    published,
+    tell_all,
+)
+
+from . import Engines, Server
+from .kernel import free_port
+
+TIMEOUT = timedelta(seconds=0.5)
+PATIENCE = 0.1
+RECOVERY = 20.0
+
+CALLS: dict[str, Callable[[Documents], Any]] = {
+    "ping": lambda store: store.ping(),
+    "migrate": lambda store: store.migrate(),
+    "posts.add": lambda store: store.posts.add(a_post(tags=("a",)), an_event()),
+    "posts.get": lambda store: store.posts.get([uuid4()]),
+    "posts.replace": lambda store: store.posts.replace(a_post(), an_event(), if_version=1),
+    "posts.delete": lambda store: store.posts.delete(uuid4(), an_event(), if_version=1),
+    "posts.page": lambda store: store.posts.page(before=None, limit=1),
+    "posts.in_flight": lambda store: store.posts.in_flight([uuid4()], limit=1),
+    "posts.counts": lambda store: store.posts.counts([uuid4()]),
+    "posts.tags": lambda store: store.posts.tags(after=None, limit=1),
+    "posts.load": lambda store: store.posts.load([a_post()]),
+    "comments.add": lambda store: store.comments.add(uuid4(), uuid4(), "Body", NOW, announced),
+    "comments.page": lambda store: store.comments.page(uuid4(), after=None, limit=1),
+    "comments.delete": lambda store: store.comments.delete(uuid4(), 1, an_event()),
+    "comments.load": lambda store: store.comments.load([a_comment(uuid4(), 1)]),
+    "products.add": lambda store: store.products.add(a_product(), an_event()),
+    "products.facets": lambda store: store.products.facets(ProductFilter(), sample=1, values=1),
+    "outbox.claim": lambda store: store.outbox.claim(now=NOW, lease_until=at(60), limit=1),
+    "outbox.done": lambda store: store.outbox.done([]),
+    "outbox.backlog": lambda store: store.outbox.backlog(),
+}
+
+
+@pytest.fixture
+def server(engines: Engines) -> Iterator[Server]:
+    yield engines.mongo()
+    engines.heal()
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[Documents]:
+    base, options = server.url.split("?")
+    url = f"{base.rsplit('/', 1)[0]}/faults_{uuid4().hex[:8]}?{options}"
+    store = open_store(url, timeout=TIMEOUT, pool=8)
+    store.migrate()
+    yield store
+    store.close()
+
+
+def ends_in_time(call: Callable[[], Any]) -> None:
+    begun = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        call()
+    assert caught.value.store == "documents"
+    assert time.monotonic() - begun < TIMEOUT.total_seconds() + PATIENCE
+
+
+def eventually(call: Callable[[], Any]) -> Any:
+    """The adapter comes back by itself."""
+    deadline = time.monotonic() + RECOVERY
+    while True:
+        try:
+            return call()
+        except (Unavailable, Contention):
+            if time.monotonic() > deadline:
+                raise
+
+
+@pytest.mark.parametrize("name", ["ping", "posts.get", "posts.add", "comments.add", "outbox.claim"])
+def test_refused(name: str) -> None:
+    store = open_store(f"mongodb://127.0.0.1:{free_port()}/q?replicaSet=rs0", timeout=TIMEOUT, pool=2)
+    ends_in_time(lambda: CALLS[name](store))
+    store.close()
+
+
+def test_frozen(server: Server, store: Documents) -> None:
+    kept = published(store)
+    server.pause()
+    for call in CALLS.values():
+        ends_in_time(lambda call=call: call(store))
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: ends_in_time(lambda: store.posts.get([kept.id])), range(16)))
+    server.resume()
+    assert eventually(lambda: store.posts.get([kept.id])) == {kept.id: kept}
+    assert eventually(lambda: commented(store, kept)).post_id == kept.id
+
+
+def test_killed_between_calls(server: Server, store: Documents) -> None:
+    kept = published(store)
+    server.kill()
+    ends_in_time(lambda: store.posts.get([kept.id]))
+    server.restart()
+    assert eventually(lambda: store.posts.get([kept.id])) == {kept.id: kept}
+
+
+def test_killed_during_writes(server: Server, store: Documents) -> None:
+    target = published(store)
+    acknowledged: dict[str, list[Any]] = {"posts": [], "products": [], "comments": []}
+    stop = Signal()
+
+    def write(kind: str, act: Callable[[], Any]) -> None:
+        while not stop.is_set():
+            try:
+                acknowledged[kind].append(act())
+            except (Unavailable, Contention):
+                continue
+
+    acts = {
+        "posts": lambda: published(store, tags=("t",)),
+        "products": lambda: offered(store),
+        "comments": lambda: commented(store, target),
+    }
+    with ThreadPoolExecutor(6) as pool:
+        writers = [pool.submit(write, kind, act) for kind, act in acts.items() for _ in range(2)]
+        for rounds in range(1, 3):
+            wait_for(lambda rounds=rounds: all(len(written) > 25 * rounds for written in acknowledged.values()))
+            server.kill()
+            server.restart()
+        stop.set()
+        for writer in writers:
+            writer.result()
+    assert_all_there(store, target.id, acknowledged)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + RECOVERY
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_all_there(store: Documents, target: UUID, acknowledged: dict[str, list[Any]]) -> None:
+    posts = {post.id: post for post in acknowledged["posts"]}
+    assert eventually(lambda: store.posts.get(posts)) == posts
+    products = {product.id: product for product in acknowledged["products"]}
+    assert store.products.get(products) == products
+    comments = {comment.number: comment for comment in acknowledged["comments"]}
+    found = store.comments.page(target, after=None, limit=10_000)
+    assert [comment.number for comment in found] == list(range(1, len(found) + 1))
+    assert comments.items() <= {comment.number: comment for comment in found}.items()
+    assert store.comments.counts([target]) == {target: len(found)}
+    aggregates = [event.aggregate for event in tell_all(store, at(3600))]
+    wanted = itertools.chain(posts, products, (f"{target}/{number}" for number in comments))
+    assert {str(one) for one in wanted} <= set(aggregates)

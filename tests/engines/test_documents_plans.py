@@ -1,0 +1,129 @@
+"""Every read of the documents role is served by an index of MongoDB, and looks at little more than it returns."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from repositories.documents import Documents, open_store
+from repositories.records import Money, ProductFilter
+from tests.contracts.documents import NOW, a_comment, a_post, a_product, an_event, at, commented, offered, published
+
+from . import Engines
+
+MANY = 2000
+AUTHORS = [uuid4() for _ in range(50)]
+POSTS = [a_post(author_id=AUTHORS[n % 50], tags=(f"t{n % 20}",)) for n in range(MANY)]
+PRODUCTS = [
+    a_product(category=f"c{n % 20}", price=Money(n, "EUR"), attributes={"n": n, "color": f"{n % 7}"})
+    for n in range(MANY)
+]
+POST, MIDDLE = POSTS[0].id, POSTS[MANY // 2].id
+CLAIM = {"now": at(9), "lease_until": at(10), "limit": 5}
+
+# Each read, and how many documents it may look at.
+READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
+    "get": (3, lambda s: s.posts.get([POST, MIDDLE, uuid4()])),
+    "page": (20, lambda s: s.posts.page(before=None, limit=5)),
+    "page below": (5, lambda s: s.posts.page(before=MIDDLE, limit=5)),
+    "page of author": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, author=AUTHORS[0])),
+    "page of tag": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, tag="t1")),
+    "page of both": (100, lambda s: s.posts.page(before=None, limit=5, tag="t0", author=AUTHORS[0])),
+    "by authors": (0, lambda s: s.posts.by_authors(AUTHORS[:9], before=MIDDLE, limit=5)),
+    "by authors above": (0, lambda s: s.posts.by_authors(AUTHORS[:9], after=MIDDLE, limit=5)),
+    "by all authors": (0, lambda s: s.posts.by_authors([*AUTHORS, *(uuid4() for _ in range(500))], limit=5)),
+    "in flight": (20, lambda s: s.posts.in_flight(AUTHORS, limit=5)),
+    "counts": (0, lambda s: s.posts.counts(AUTHORS[:3])),
+    "tags": (25, lambda s: s.posts.tags(after=None, limit=99)),
+    "tags after": (25, lambda s: s.posts.tags(after="t1", limit=5)),
+    "comment": (2, lambda s: s.comments.get(POST, 7)),
+    "comments": (6, lambda s: s.comments.page(POST, after=500, limit=5)),
+    "comment counts": (2, lambda s: s.comments.counts([POST, MIDDLE])),
+    "products": (20, lambda s: s.products.page(ProductFilter(), before=None, limit=5)),
+    "category": (5, lambda s: s.products.page(ProductFilter("c1"), before=PRODUCTS[-1].id, limit=5)),
+    "attribute": (5, lambda s: s.products.page(ProductFilter(None, (("n", "7"),)), before=None, limit=5)),
+    "attributes": (
+        300,
+        lambda s: s.products.page(ProductFilter(None, (("color", "3"), ("n", "10"))), before=None, limit=5),
+    ),
+    "price": (60, lambda s: s.products.page(ProductFilter(price_min=5, price_max=50), before=None, limit=5)),
+    "everything": (
+        100,
+        lambda s: s.products.page(ProductFilter("c3", (("color", "3"),), 0, MANY), before=None, limit=5),
+    ),
+    "facets": (120, lambda s: s.products.facets(ProductFilter(), sample=100, values=5)),
+    "facets of category": (100, lambda s: s.products.facets(ProductFilter("c1"), sample=100, values=5)),
+    "claim": (60, lambda s: s.outbox.claim(**CLAIM)),
+    "parked": (5, lambda s: s.outbox.parked(limit=5)),
+    "replay": (5, lambda s: s.outbox.replay(None, now=NOW)),
+    "replay one": (5, lambda s: s.outbox.replay([uuid4()], now=NOW)),
+    "backlog": (0, lambda s: s.outbox.backlog()),
+    "done": (0, lambda s: s.outbox.done([])),
+}
+
+
+@pytest.fixture(scope="module")
+def url(engines: Engines) -> str:
+    base, options = engines.mongo().url.split("?")
+    return f"{base.rsplit('/', 1)[0]}/plans_{uuid4().hex[:8]}?{options}"
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def store(url: str) -> Iterator[Documents]:
+    store = open_store(url, timeout=timedelta(seconds=5), pool=2)
+    store.migrate()
+    store.posts.load(POSTS)
+    store.products.load(PRODUCTS)
+    store.comments.load([a_comment(POST, number) for number in range(1, MANY + 1)])
+    for n in range(10):
+        post = published(store, author_id=AUTHORS[n])
+        commented(store, post)
+        product = offered(store)
+        store.products.delete(product.id, an_event(), if_version=1)
+    for claim in store.outbox.claim(now=at(0), lease_until=at(1), limit=3):
+        store.outbox.park(claim, reason="broken", attempts=1, now=NOW)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def profiled(client: MongoClient[dict[str, Any]], store: Documents) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Let the server refuse every scan of a collection, and note what each operation looked at."""
+    database = client.get_default_database()
+    client.admin.command("setParameter", 1, notablescan=True)
+    database.command("profile", 2)
+    begun = database["system.profile"].count_documents({})
+
+    def notes() -> list[dict[str, Any]]:
+        database.command("profile", 0)
+        noted = database["system.profile"].find({"ns": {"$not": {"$regex": "system"}}}).sort("$natural", 1)
+        return list(noted)[begun:]
+
+    yield notes
+    database.command("profile", 0)
+    client.admin.command("setParameter", 1, notablescan=False)
+    database.drop_collection("system.profile")
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads_use_an_index(store: Documents, profiled: Callable[[], list[dict[str, Any]]], name: str) -> None:
+    most, read = READS[name]
+    read(store)
+    notes = [note for note in profiled() if "planSummary" in note]
+    assert notes
+    assert [note["planSummary"] for note in notes if "COLLSCAN" in note["planSummary"]] == []
+    assert sum(note.get("docsExamined", 0) for note in notes) <= most
+
+
+def test_the_server_does_refuse_scans(client: MongoClient[dict[str, Any]], profiled: object) -> None:
+    with pytest.raises(Exception, match="notablescan"):
+        list(client.get_default_database()["posts"].find({"title": str(UUID(int=0))}))

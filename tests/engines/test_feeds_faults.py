@@ -1,0 +1,291 @@
+"""Cassandra refused, silent, frozen, killed and restarted; and what only Cassandra has: expiry and markers."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.errors import Unavailable
+from repositories.feeds.age import below, micros, millis, now
+from repositories.feeds.cassandra import CassandraFeeds
+from repositories.feeds.markers import Known
+from repositories.feeds.plan import copies
+from repositories.feeds.schema import HOME
+from repositories.feeds.session import Call, Row, address
+from repositories.records import PostRef
+from tests.engines import Engines, Server
+from tests.engines.kernel import free_port, wait_until
+
+TIMEOUT = timedelta(seconds=0.5)
+LIMIT = TIMEOUT.total_seconds() + 0.1
+RETENTION = timedelta(days=400)
+DAY = timedelta(days=1)
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+KEYSPACE = f"faults_{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def server(engines: Engines) -> Iterator[Server]:
+    server = engines.cassandra()
+    with_time = open_feeds(server.url, timeout=timedelta(seconds=20))
+    with_time.migrate()
+    with_time.close()
+    yield server
+    engines.heal()
+
+
+@pytest.fixture
+def feeds(server: Server) -> Iterator[CassandraFeeds]:
+    feeds = open_feeds(server.url)
+    assert wait_until(lambda: answers(feeds), 10)
+    yield feeds
+    feeds.close()
+
+
+def open_feeds(url: str, *, timeout: timedelta = TIMEOUT, retention: timedelta = RETENTION) -> CassandraFeeds:
+    return CassandraFeeds(f"{url.rpartition('/')[0]}/{KEYSPACE}", timeout=timeout, retention=retention)
+
+
+def post(age: timedelta = timedelta()) -> PostRef:
+    return PostRef(UUID(int=below(micros(now() - age) // 1000).int | 2 << 62 | uuid4().int >> 68), uuid4())
+
+
+def answers(feeds: CassandraFeeds) -> bool:
+    try:
+        feeds.push(post(), [uuid4()], AT)
+        feeds.home_page(uuid4(), limit=1)
+    except Unavailable:
+        return False
+    return True
+
+
+def calls(feeds: CassandraFeeds) -> list[Callable[[], object]]:
+    somebody, owners = uuid4(), [uuid4() for _ in range(1000)]
+    return [
+        lambda: feeds.add_to_author(post(), AT),
+        lambda: feeds.remove_from_author(post(), AT),
+        lambda: feeds.author_page(somebody, limit=20),
+        lambda: feeds.push(post(), owners, AT),
+        lambda: feeds.fill(somebody, [post() for _ in range(300)], AT),
+        lambda: feeds.retract(post(), owners, AT),
+        lambda: feeds.purge(somebody, somebody, AT),
+        lambda: feeds.home_page(somebody, after=post().post_id, limit=20),
+        lambda: feeds.floor(somebody),
+        lambda: feeds.raise_floor(somebody, post().post_id, AT),
+        lambda: feeds.load([post()], [(somebody, post())]),
+        feeds.ping,
+    ]
+
+
+def assert_ends(call: Callable[[], object]) -> None:
+    begin = time.monotonic()
+    with pytest.raises(Unavailable):
+        call()
+    assert time.monotonic() - begin < LIMIT
+
+
+def test_a_refusing_server(server: Server) -> None:
+    feeds = open_feeds(f"cassandra://127.0.0.1:{free_port()}/x")
+    for call in calls(feeds):
+        assert_ends(call)
+    feeds.close()
+
+
+def test_a_name_that_does_not_resolve() -> None:
+    feeds = open_feeds("cassandra://nowhere.invalid/x")
+    assert_ends(feeds.ping)
+    feeds.close()
+
+
+def test_a_silent_server_holds_nobody_longer_than_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        feeds = open_feeds(f"cassandra://127.0.0.1:{silent.getsockname()[1]}/x")
+        with ThreadPoolExecutor(12) as pool:
+            for ended in [pool.submit(assert_ends, call) for call in calls(feeds)]:
+                ended.result()
+        assert_ends(feeds.ping)
+        feeds.close()
+
+
+def test_a_server_that_freezes_and_goes_on(server: Server, feeds: CassandraFeeds) -> None:
+    server.pause()
+    for call in calls(feeds):
+        assert_ends(call)
+    server.resume()
+    assert wait_until(lambda: answers(feeds), 5)
+    for call in calls(feeds):
+        call()
+
+
+def test_a_server_that_is_frozen_at_the_first_call(server: Server) -> None:
+    feeds = open_feeds(server.url)
+    server.pause()
+    assert_ends(feeds.ping)
+    assert_ends(lambda: feeds.home_page(uuid4(), limit=1))
+    server.resume()
+    assert wait_until(lambda: answers(feeds), 10)
+    feeds.close()
+
+
+def test_a_push_that_is_frozen_half_way_may_be_repeated(server: Server, feeds: CassandraFeeds) -> None:
+    owners, new = [uuid4() for _ in range(20_000)], post()
+    threading.Timer(0.2, server.pause).start()
+    with pytest.raises(Unavailable):
+        feeds.push(new, owners, AT)
+    server.resume()
+    assert wait_until(lambda: answers(feeds), 5)
+    patient = open_feeds(server.url, timeout=timedelta(seconds=20))
+    patient.push(new, owners[:3000], AT)
+    assert all(patient.home_page(owner, limit=9) == [new] for owner in owners[:3000:50])
+    patient.close()
+
+
+def test_a_server_that_comes_up_later(server: Server) -> None:
+    server.kill()
+    feeds = open_feeds(server.url)
+    assert_ends(feeds.ping)
+    server.start()
+    assert wait_until(lambda: answers(feeds), 10)
+    feeds.close()
+
+
+def test_acknowledged_writes_survive_a_crash(server: Server, feeds: CassandraFeeds) -> None:
+    owner, stop = uuid4(), threading.Event()
+    acknowledged: list[PostRef] = []
+    refused = 0
+
+    def write() -> None:
+        nonlocal refused
+        while not stop.is_set():
+            new = post()
+            try:
+                feeds.push(new, [owner, uuid4()], AT)
+                feeds.add_to_author(new, AT)
+            except Unavailable:
+                refused += 1
+                stop.wait(0.01)
+            else:
+                acknowledged.append(new)
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write), pool.submit(write)]
+        try:
+            for _ in range(2):
+                before = len(acknowledged)
+                assert wait_until(lambda: len(acknowledged) > before + 100, 20)  # noqa: B023 - called at once
+                server.kill()
+                server.start()
+                begin, before = time.monotonic(), len(acknowledged)
+                assert wait_until(lambda: len(acknowledged) > before, 20)  # noqa: B023
+                assert time.monotonic() - begin < 5
+        finally:
+            stop.set()
+        for writer in writers:
+            writer.result()
+    assert refused
+    there = set(feeds.home_page(owner, limit=100_000))
+    assert there >= set(acknowledged)
+    for kept in acknowledged[::20]:
+        assert feeds.author_page(kept.author_id, limit=1) == [kept]
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_after_close_every_call_ends(server: Server, *, connected: bool) -> None:
+    feeds = open_feeds(server.url)
+    assert not connected or wait_until(lambda: answers(feeds), 10)
+    feeds.close()
+    feeds.close()
+    for call in calls(feeds):
+        assert_ends(call)
+
+
+def ask(feeds: CassandraFeeds, query: str, *values: object) -> list[Row]:
+    return feeds._link.schema(query.replace("FROM ", f"FROM {KEYSPACE}."), values)
+
+
+def test_an_entry_lives_for_what_is_left_of_the_retention(feeds: CassandraFeeds) -> None:
+    owner, old = uuid4(), post(300 * DAY)
+    for at in (AT, AT + DAY):
+        feeds.push(old, [owner], at)
+        ((left,),) = ask(
+            feeds,
+            "SELECT TTL(author_id) FROM home_timeline WHERE owner_id = %s AND bucket = %s",
+            owner,
+            HOME.bucket(old.post_id),
+        )
+        expected = (timedelta(milliseconds=millis(old.post_id)) + RETENTION).total_seconds() - now().timestamp()
+        assert abs(left - expected) < 10
+
+
+def test_a_marker_outlives_its_bucket(server: Server, feeds: CassandraFeeds) -> None:
+    """Entries that expire at the same time as their marker would be lost; the marker's expiry is not readable."""
+    short = open_feeds(server.url, retention=timedelta(seconds=1))
+    owner = uuid4()
+    new = post()
+    short.push(new, [owner], AT)
+    assert wait_until(lambda: not feeds.home_page(owner, limit=1), 10)
+    assert ask(feeds, "SELECT bucket FROM home_buckets WHERE owner_id = %s", owner) == [(HOME.bucket(new.post_id),)]
+    short.close()
+
+
+def test_a_sparse_timeline_takes_few_round_trips(feeds: CassandraFeeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    author = uuid4()
+    posts = [PostRef(post(DAY * age).post_id, author) for age in range(0, 9000, 300)]
+    feeds.load(posts, [])
+    dense, trips = uuid4(), []
+    feeds.fill(dense, [post() for _ in range(50)], AT)
+    read = feeds._link.read
+
+    def counted(asked: list[Call], deadline: float) -> list[list[Row]]:
+        trips.append(len(asked))
+        return read(asked, deadline)
+
+    monkeypatch.setattr(feeds._link, "read", counted)
+    assert feeds.author_page(author, limit=20) == posts[:20]
+    assert trips == [2, 2, 4, 8, 15]
+    trips.clear()
+    assert len(feeds.home_page(dense, limit=20)) == 20
+    assert trips == [2]
+
+
+def test_markers_are_written_once(feeds: CassandraFeeds, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(feeds._link, "write", lambda name, _rows: written.append(name))
+    owners = [uuid4(), uuid4()]
+    for _ in range(2):
+        feeds.push(post(), owners, AT)
+    feeds.push(post(), [*owners, uuid4()], AT)
+    feeds.push(post(30 * DAY), owners, AT)
+    assert written == ["home_mark", "home_add", "home_add", *["home_mark", "home_add"] * 2]
+
+
+def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
+    known, used = Known(100), (uuid4(), 7)
+    for _ in range(50):
+        keys = known.missing([(uuid4(), 7) for _ in range(10)] + [used])
+        known.add(keys)
+        assert not known.missing([used])
+    assert len(known._young) + len(known._old) <= 130
+
+
+def test_addresses() -> None:
+    where = address("cassandra://me:p%40ss@a:1,[::1]:2,b/feeds_1?datacenter=dc2")
+    assert where.hosts == (("a", 1), ("::1", 2), ("b", 9042))
+    assert (where.keyspace, where.datacenter) == ("feeds_1", "dc2")
+    assert (where.user, where.password) == ("me", "p@ss")
+    for wrong in ("cassandra://a/", "cassandra:///feeds", "cassandra://a/x;y", "cassandra://a,/x"):
+        with pytest.raises(ValueError, match=r"host|keyspace"):
+            address(wrong)
+
+
+def test_replication() -> None:
+    assert copies("3", "here") == {"here": 3}
+    assert copies("dc1:3, dc2:2", "here") == {"dc1": 3, "dc2": 2}
+    for wrong in ("", "x", "-1", "dc1:x", "dc'1:2", "dc1:3,"):
+        with pytest.raises(ValueError, match="replication"):
+            copies(wrong, "here")
