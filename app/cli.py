@@ -1,5 +1,6 @@
 """`quartet`: the one way in. Run `quartet --help`."""
 
+import json
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from uuid import UUID
 import click
 
 from app.container import Container, build
+from app.http import create_app
 from app.relay import relay_of
 from app.seed import seed, seed_small_once
 from config import Settings, SettingsError
@@ -83,6 +85,13 @@ def start() -> None:
 
 
 @main.command()
+def openapi() -> None:
+    """Print the OpenAPI document. Needs no store."""
+    app = create_app(build(Settings()))
+    click.echo(json.dumps(app.test_client().get("/openapi.json").get_json(), indent=2))
+
+
+@main.command()
 @click.option("--once", is_flag=True, help="Tell what is due now, then stop.")
 def relay(*, once: bool) -> None:
     """Tell the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
@@ -146,6 +155,5 @@ def serve_with(settings: Settings, extra: dict[str, str] | None = None) -> None:
         backpressure=settings.threads * 16,
         workers_kill_timeout=30,
         log_level=LogLevels.warning,
-        process_name="quartet",
     )
     server.serve()

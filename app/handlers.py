@@ -2,7 +2,8 @@
 
 Every function may run again, late, or after newer events of other aggregates, and changes nothing then: timeline
 writes carry the event's time, marks name the edge they are for, and counters are dropped, not added to. A
-function that raises `Unavailable` is tried again until its store is back.
+function that raises `Unavailable` is tried again until its store is back, and all functions of its event with it:
+so the cheap ones come first, and a cache that is away does not have a fan-out done again and again.
 """
 
 from collections.abc import Callable, Iterator
@@ -90,15 +91,15 @@ def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datet
 
 
 HANDLERS: dict[type, tuple[Handler, ...]] = {
-    events.PostPublished: (deliver, recount_author),
+    events.PostPublished: (recount_author, deliver),
     events.PostEdited: (forget_post,),
-    events.PostDeleted: (forget_post, retract, forget_likes, recount_author),
+    events.PostDeleted: (forget_post, recount_author, forget_likes, retract),
     events.CommentAdded: (recount_post,),
     events.CommentDeleted: (recount_post,),
     events.PostLiked: (recount_post,),
     events.PostUnliked: (recount_post,),
-    events.Followed: (backfill, recount_follow),
-    events.Unfollowed: (clear_feed, recount_follow),
+    events.Followed: (recount_follow, backfill),
+    events.Unfollowed: (recount_follow, clear_feed),
     events.Blocked: (clear_both_feeds,),
     events.ProductListed: (),  # nothing is derived from the catalogue yet
     events.ProductEdited: (),

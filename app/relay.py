@@ -5,11 +5,10 @@ other failure counts, and after enough of them the event is parked with its reas
 """
 
 import functools
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -23,6 +22,7 @@ from repositories.records import Event
 log = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(seconds=30)
 AWAY_WAIT = timedelta(seconds=1)
+LONGEST_REASON = 1000
 
 
 class RelayLimits(Struct, frozen=True):
@@ -30,6 +30,13 @@ class RelayLimits(Struct, frozen=True):
     lease: timedelta
     attempts: int
     batch: int = 100
+
+
+class Served(Struct, frozen=True):
+    """What became of one claim."""
+
+    claimed: int
+    told: int
 
 
 class Relay:
@@ -44,64 +51,110 @@ class Relay:
         self._limits = limits
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop. A round that found work is followed by the next at once."""
+        """Until told to stop. A round that told something is followed by the next at once."""
         while not stop.is_set():
-            if self.round() == 0:
+            if self._round_at_any_rate(stop) == 0:
                 stop.wait(self._limits.poll.total_seconds())
 
-    def drain(self, rounds: int = 10_000) -> int:
-        """Tell everything that is due now. Returns how many events were told."""
-        return sum(itertools.takewhile(bool, (self.round() for _ in range(rounds))))
+    def drain(self) -> int:
+        """Try everything that is due now, once. Returns how many events were told."""
+        due, told = self._clock(), 0
+        while True:
+            served = [self._serve(outbox, due) for outbox in self._outboxes]
+            told += sum(s.told for s in served)
+            if not any(s.claimed for s in served):
+                return told
 
-    def round(self) -> int:
+    def round(self, stop: threading.Event | None = None) -> int:
         """One claim from each outbox. Returns how many events were told; an outbox that is away counts as empty."""
-        return sum(self._round_of(outbox) for outbox in self._outboxes)
+        return sum(self._serve(outbox, self._clock(), stop).told for outbox in self._outboxes)
 
-    def _round_of(self, outbox: Outbox) -> int:
-        now = self._clock()
+    def _round_at_any_rate(self, stop: threading.Event) -> int:
+        """A relay that ended for an error would be missed by nobody until feeds were stale."""
         try:
-            claims = outbox.claim(now=now, lease_until=now + self._limits.lease, limit=self._limits.batch)
-            by_aggregate: dict[str, list[Claim]] = {}
-            for claim in claims:
-                by_aggregate.setdefault(claim.event.aggregate, []).append(claim)
-            return sum(self._tell(outbox, run) for run in by_aggregate.values())
+            return self.round(stop)
+        except Exception:
+            log.exception("a round of the relay failed")
+            return 0
+
+    def _serve(self, outbox: Outbox, due: datetime, stop: threading.Event | None = None) -> Served:
+        """Nothing is begun in the second half of the lease, so that a slow store leads to no double work."""
+        began = self._clock()
+        claims = self._claim(outbox, due, began + self._limits.lease)
+        runs = _by_aggregate(claims)
+        told = tried = 0
+        try:
+            for run in runs:
+                tried += 1
+                told += self._tell(outbox, run)
+                if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
+                    break
+        except StoreError as error:
+            log.warning("events stay leased, their outcome could not be written: %s", error)
+        self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
+        return Served(len(claims), told)
+
+    def _claim(self, outbox: Outbox, due: datetime, until: datetime) -> list[Claim]:
+        try:
+            return outbox.claim(now=due, lease_until=until, limit=self._limits.batch)
         except StoreError as error:
             log.warning("outbox not served: %s", error)
-            return 0
+            return []
+
+    def _give_back(self, outbox: Outbox, untouched: Sequence[Claim]) -> None:
+        try:
+            if untouched:
+                outbox.release(untouched)
+        except StoreError as error:
+            log.warning("%d events stay leased: %s", len(untouched), error)
 
     def _tell(self, outbox: Outbox, run: Sequence[Claim]) -> int:
         """The events of one aggregate, in order, up to the first that has to wait."""
-        told: list[Claim] = []
-        for n, claim in enumerate(run):
-            if not self._told(outbox, claim):
-                outbox.release(run[n + 1 :])
+        told, refusal = 0, None
+        for claim in run:
+            refusal = self._refusal(claim)
+            if refusal is not None:
                 break
-            told.append(claim)
-        outbox.done(told)
-        return len(told)
+            told += 1
+        if told:
+            outbox.done(run[:told])
+        if refusal is not None:
+            self._put_off(outbox, run[told], refusal)
+            self._give_back(outbox, run[told + 1 :])
+        return told
 
-    def _told(self, outbox: Outbox, claim: Claim) -> bool:
+    def _refusal(self, claim: Claim) -> Exception | None:
         try:
             self._handle(claim.event)
-        except (Unavailable, Contention) as error:
-            log.info("event %s waits: %s", claim.event.id, error)
-            outbox.postpone(claim, due=self._clock() + AWAY_WAIT, attempts=claim.attempts)
-            return False
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the event's failed try
-            self._failed(outbox, claim, error)
-            return False
-        return True
+            return error
+        return None
 
-    def _failed(self, outbox: Outbox, claim: Claim, error: Exception) -> None:
-        attempts = claim.attempts + 1
-        reason = f"{type(error).__name__}: {error}"
-        if attempts >= self._limits.attempts:
-            log.error("event %s (%s) parked: %s", claim.event.id, claim.event.type, reason)
+    def _put_off(self, outbox: Outbox, claim: Claim, error: Exception) -> None:
+        event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
+        if isinstance(error, Unavailable | Contention):
+            log.info("event %s waits: %s", event.id, reason)
+            outbox.postpone(claim, due=self._clock() + AWAY_WAIT, attempts=claim.attempts)
+        elif attempts >= self._limits.attempts:
+            log.error("event %s (%s) parked: %s", event.id, event.type, reason)
             outbox.park(claim, reason=reason, attempts=attempts, now=self._clock())
-            return
-        log.warning("event %s (%s) failed, try %d: %s", claim.event.id, claim.event.type, attempts, reason)
-        wait = min(LONGEST_WAIT, timedelta(seconds=0.1 * 2**attempts))
-        outbox.postpone(claim, due=self._clock() + wait, attempts=attempts)
+        else:
+            log.warning("event %s (%s) failed, try %d: %s", event.id, event.type, attempts, reason)
+            wait = min(LONGEST_WAIT, timedelta(seconds=0.1 * 2**attempts))
+            outbox.postpone(claim, due=self._clock() + wait, attempts=attempts)
+
+
+def _by_aggregate(claims: Sequence[Claim]) -> list[list[Claim]]:
+    runs: dict[str, list[Claim]] = {}
+    for claim in claims:
+        runs.setdefault(claim.event.aggregate, []).append(claim)
+    return list(runs.values())
+
+
+def _reason(error: Exception) -> str:
+    """Text that every outbox can keep, whatever the error says."""
+    text = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def relay_of(container: Container) -> Relay:

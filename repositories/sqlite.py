@@ -7,6 +7,7 @@ tables with its own prefix, and none holds a write transaction while another is 
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,21 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_st
 def path_of(url: str) -> Path:
     """`sqlite:///var/q.db` is relative to the working directory, `sqlite:////var/q.db` is absolute."""
     return Path(urlsplit(url).path.removeprefix("/"))
+
+
+def set_up(connection: sqlite3.Connection) -> None:
+    """Apply the pragmas. The switch of a new file to WAL is refused at once while others open it, so wait here."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            for pragma in PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 class SqliteFile:
@@ -75,11 +91,8 @@ class SqliteFile:
         return found if found is not None else self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        for pragma in PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
+        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        set_up(connection)
         with self._guard:
             self._open.append(connection)
         self._local.connection = connection

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import marshmallow as ma
+from apispec.ext.marshmallow.common import resolve_schema_instance
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -82,7 +85,9 @@ class Person:
         if self.token:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         url = path if path.startswith(("/health", "/docs", "/openapi")) else BASE + path
-        return self.client.open(url, method=method, headers=headers, **options)
+        response = self.client.open(url, method=method, headers=headers, **options)
+        _check_documented(response, self.client.application)
+        return response
 
     def get(self, path: str, status: int = 200, **query: Any) -> Any:
         return _checked(self.send("GET", path, query_string=query), status)
@@ -136,3 +141,15 @@ def _checked(response: TestResponse, status: int) -> Any:
         assert problem["request_id"] == response.headers["X-Request-Id"]
         return problem
     return response.get_json(force=True) if response.data else None
+
+
+def _check_documented(response: TestResponse, app: Flask) -> None:
+    """A successful body is what the route's schema says, no more and no less."""
+    if response.status_code >= 300 or not response.is_json:
+        return
+    sent = response.request
+    endpoint, _ = app.url_map.bind("").match(sent.path, method=sent.method)
+    documented = getattr(app.view_functions[endpoint], "_apidoc", None)
+    if documented is not None:
+        schema = documented["response"]["responses"][response.status_code][0]["schema"]
+        resolve_schema_instance(schema).load(response.get_json(), unknown=ma.RAISE)

@@ -73,7 +73,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 @public
 @blp.arguments(RegistrationSchema)
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(409, 413, 415, 503)
+@blp.raises(409, 503)
 def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
     account = container().accounts.register(Registration(**wanted))
@@ -92,7 +92,8 @@ def read_own() -> Response:
 @private
 @blp.arguments(ProfileChangesSchema)
 @blp.response(200, OwnAccountCardSchema)
-@blp.raises(409, 412, 413, 415, 428)
+@blp.conditional
+@blp.raises(409)
 def edit_own(changes: dict[str, Any]) -> Response:
     """Change one's own account. Needs If-Match."""
     return _own_card(container().accounts.edit(caller(), cast("ProfileChanges", changes), if_match()))

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import flask_smorest
 
 from app.http.body import StrictParser
 from app.http.deps import session
+from app.http.statuses import component
 
 View = TypeVar("View", bound=Callable[..., Any])
 BASE = "/api/v1"
@@ -25,10 +25,31 @@ class Blueprint(flask_smorest.Blueprint):
 
         def decorate(view: View) -> View:
             for status in statuses:
-                view = self.alt_response(status, response=HTTPStatus(status).name)(view)
+                view = self.alt_response(status, response=component(status))(view)
             return view
 
         return decorate
+
+    def conditional(self, view: View) -> View:
+        """Document a change that needs If-Match."""
+        header = {
+            "name": "If-Match",
+            "in": "header",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "The entity tag the change is based on, or `*`.",
+        }
+        documented: View = self.doc(parameters=[header])(view)
+        return self.raises(412, 428)(documented)
+
+    def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **context: Any) -> Any:
+        """The errors of reading a query, or a body, as this API answers them."""
+        found = doc_info.get("arguments")
+        if found:
+            in_query = any(p["in"] == "query" for p in found["parameters"])
+            statuses = (400,) if in_query else (400, 413, 415, 422)
+            found["responses"] = {status: component(status) for status in statuses}
+        return super()._prepare_arguments_doc(doc, doc_info, **context)
 
 
 def private(view: View) -> View:
@@ -40,7 +61,7 @@ def private(view: View) -> View:
         return view(*args, **kwargs)
 
     documented: Any = flask_smorest.Blueprint.doc(security=[{"bearer": []}])(guarded)
-    documented = flask_smorest.Blueprint.alt_response(Blueprint, 401, response=HTTPStatus.UNAUTHORIZED.name)(documented)
+    documented = flask_smorest.Blueprint.alt_response(Blueprint, 401, response=component(401))(documented)
     documented.access = "private"
     return documented  # type: ignore[no-any-return] # same signature as the view
 

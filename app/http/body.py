@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import marshmallow as ma
 from flask import Request
 from webargs.flaskparser import FlaskParser, is_json_request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadRequest, Unprocessable, WrongContentType
 
@@ -25,7 +26,7 @@ class StrictParser(FlaskParser):
     }
 
     def _raw_load_json(self, req: Request) -> Any:
-        raw = req.get_data(cache=True)
+        raw = _whole(req)
         if not raw:
             raise BadRequest("this request needs a JSON body", code="malformed_json")
         if not is_json_request(req):
@@ -39,6 +40,15 @@ class StrictParser(FlaskParser):
             where = ", ".join(f"{pointer[1:]}: {what}" for pointer, what in pointers(messages["query"]).items())
             raise BadRequest(f"the query does not fit: {where}", code="bad_query") from error
         raise Unprocessable("the body does not fit", pointers(messages.get("json", messages))) from error
+
+
+def _whole(req: Request) -> bytes:
+    """The body. One of unannounced length is cut at the limit, so whether more follows is asked of the server."""
+    raw = req.get_data(cache=True)
+    terminated = "wsgi.input_terminated" in req.environ
+    if terminated and len(raw) == req.max_content_length and req.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
+    return raw
 
 
 def parse_json(raw: bytes) -> Any:

@@ -54,7 +54,7 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 @private
 @blp.arguments(CommentDraftSchema)
 @blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(403, 404, 413, 415)
+@blp.raises(403, 404)
 def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
     comment = container().comments.add(caller(), post_id, draft["body"])

@@ -1,5 +1,7 @@
 """`/docs`: the API's documentation, with Swagger UI's files shipped in `assets/`, so that it works offline."""
 
+from pathlib import Path
+
 from flask import Blueprint, Response, send_from_directory
 
 blp = Blueprint("docs", __name__, static_folder=None)
@@ -19,6 +21,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
+ASSETS = Path(__file__).parent / "assets"
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 
@@ -29,4 +32,4 @@ def page() -> Response:
 
 @blp.get("/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>")
 def asset(name: str) -> Response:
-    return send_from_directory("assets", name)
+    return send_from_directory(ASSETS, name)

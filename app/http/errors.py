@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.errors import AppError, Unauthenticated, Unprocessable
 from app.http.deps import request_id
+from app.http.statuses import component, phrase
 from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError, Unavailable
 
 PROBLEM = "application/problem+json"
@@ -65,10 +66,10 @@ class Api(flask_smorest.Api):
         """The documented errors, with their real content type."""
         content = {PROBLEM: {"schema": ProblemSchema}}
         for status in HTTPStatus:
-            response: dict[str, Any] = {"description": status.phrase}
+            response: dict[str, Any] = {"description": phrase(status)}
             if status >= 400:
                 response["content"] = content
-            self.spec.components.response(status.name, response, lazy=True)
+            self.spec.components.response(component(status), response, lazy=True)
         self.spec.components.response(
             "DEFAULT_ERROR", {"description": "Any other error", "content": content}, lazy=True
         )
@@ -98,7 +99,7 @@ def from_store(error: StoreError) -> Response:
 def from_http(error: HTTPException) -> Response:
     """What werkzeug refuses, and what nobody foresaw: Flask hands that in as a 500, already logged."""
     status = error.code or 500
-    detail = error.description if status < 500 and error.description else HTTPStatus(status).phrase
+    detail = error.description if status < 500 and error.description else phrase(status)
     answer = problem(status, WERKZEUG_CODES.get(status, "internal_error" if status >= 500 else "bad_request"), detail)
     for name, value in error.get_headers():
         if name == "Allow":
@@ -109,7 +110,7 @@ def from_http(error: HTTPException) -> Response:
 def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None) -> Response:
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase(status),
         "status": status,
         "code": code,
         "detail": detail,

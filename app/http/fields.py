@@ -48,7 +48,7 @@ class Attributes(ma.fields.Dict):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             keys=ma.fields.String(validate=self.NAME),
-            values=AttributeField(),
+            values=AttributeField(metadata={"type": ["string", "number", "boolean"]}),
             validate=ma.validate.Length(max=50),
             **kwargs,
         )

@@ -98,7 +98,6 @@ TagPage = page_of(TagSchema, "TagPage")
 @private
 @blp.arguments(PostDraftSchema)
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(413, 415)
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
     post = container().posts.publish(caller(), PostDraft(**_tuples(draft)))
@@ -132,7 +131,8 @@ def read(post_id: UUID) -> Response:
 @private
 @blp.arguments(PostChangesSchema)
 @blp.response(200, PostCardSchema)
-@blp.raises(403, 404, 412, 413, 415, 428)
+@blp.conditional
+@blp.raises(403, 404)
 def edit(changes: dict[str, Any], post_id: UUID) -> Response:
     """Change one's own post. Needs If-Match."""
     return _card(container().posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match()))
@@ -141,7 +141,8 @@ def edit(changes: dict[str, Any], post_id: UUID) -> Response:
 @blp.delete("/posts/<uuid:post_id>")
 @private
 @blp.response(204)
-@blp.raises(403, 404, 412, 428)
+@blp.conditional
+@blp.raises(403, 404)
 def delete(post_id: UUID) -> Response:
     """Delete one's own post. Needs If-Match."""
     container().posts.delete(caller(), post_id, if_match())

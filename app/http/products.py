@@ -121,7 +121,6 @@ class ProductQuery(PageQuery):
 @private
 @blp.arguments(ProductDraftSchema)
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(413, 415)
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
     product = container().products.offer(caller(), ProductDraft(**draft))
@@ -161,7 +160,8 @@ def read(product_id: UUID) -> Response:
 @private
 @blp.arguments(ProductChangesSchema)
 @blp.response(200, ProductCardSchema)
-@blp.raises(403, 404, 412, 413, 415, 428)
+@blp.conditional
+@blp.raises(403, 404)
 def edit(changes: dict[str, Any], product_id: UUID) -> Response:
     """Change one's own product. Needs If-Match."""
     return _card(container().products.edit(caller(), product_id, cast("ProductChanges", changes), if_match()))
@@ -170,7 +170,8 @@ def edit(changes: dict[str, Any], product_id: UUID) -> Response:
 @blp.delete("/products/<uuid:product_id>")
 @private
 @blp.response(204)
-@blp.raises(403, 404, 412, 428)
+@blp.conditional
+@blp.raises(403, 404)
 def withdraw(product_id: UUID) -> Response:
     """Withdraw one's own product. Needs If-Match."""
     container().products.withdraw(caller(), product_id, if_match())
@@ -181,7 +182,8 @@ def withdraw(product_id: UUID) -> Response:
 @private
 @blp.arguments(StockChangeSchema)
 @blp.response(200, ProductCardSchema)
-@blp.raises(403, 404, 412, 413, 415, 428)
+@blp.conditional
+@blp.raises(403, 404)
 def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     """Set the units on hand of one's own product. Needs If-Match."""
     return _card(container().products.put_stock(caller(), product_id, stock["on_hand"], if_match()))

@@ -43,7 +43,7 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 @public
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(401, 413, 415, 503)
+@blp.raises(401, 503)
 def sign_in(wanted: dict[str, Any]) -> Response:
     """Sign in by handle or e-mail address."""
     signed = container().sessions.sign_in(**wanted)

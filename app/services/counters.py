@@ -9,9 +9,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.readthrough import ReadThrough
 from repositories.documents import Documents
 from repositories.hot import Cache
+from repositories.readthrough import ReadThrough
 from repositories.relational import Relational
 
 

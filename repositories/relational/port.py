@@ -81,7 +81,7 @@ class AccountWrites(Protocol):
 
     @abstractmethod
     def replace(self, account: Account, *, if_version: int) -> None:
-        """Store the account when its version is still `if_version`. Raises `Stale`, `NotFound`, `Conflict('handle')`."""
+        """Store it when its version is still `if_version`. Raises `Stale`, `NotFound`, `Conflict('handle')`."""
 
     @abstractmethod
     def set_password(self, account_id: UUID, password_hash: str) -> None:

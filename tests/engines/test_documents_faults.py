@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Event as Signal
 from typing import Any
 from uuid import UUID, uuid4
@@ -105,7 +106,7 @@ def test_frozen(server: Server, store: Documents) -> None:
     kept = published(store)
     server.pause()
     for call in CALLS.values():
-        ends_in_time(lambda call=call: call(store))
+        ends_in_time(partial(call, store))
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: ends_in_time(lambda: store.posts.get([kept.id])), range(16)))
     server.resume()
@@ -141,13 +142,17 @@ def test_killed_during_writes(server: Server, store: Documents) -> None:
     with ThreadPoolExecutor(6) as pool:
         writers = [pool.submit(write, kind, act) for kind, act in acts.items() for _ in range(2)]
         for rounds in range(1, 3):
-            wait_for(lambda rounds=rounds: all(len(written) > 25 * rounds for written in acknowledged.values()))
+            wait_for(partial(all_longer_than, 25 * rounds, acknowledged))
             server.kill()
             server.restart()
         stop.set()
         for writer in writers:
             writer.result()
     assert_all_there(store, target.id, acknowledged)
+
+
+def all_longer_than(least: int, acknowledged: dict[str, list[Any]]) -> bool:
+    return all(len(written) > least for written in acknowledged.values())
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

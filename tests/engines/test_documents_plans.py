@@ -22,7 +22,16 @@ PRODUCTS = [
     for n in range(MANY)
 ]
 POST, MIDDLE = POSTS[0].id, POSTS[MANY // 2].id
-CLAIM = {"now": at(9), "lease_until": at(10), "limit": 5}
+
+
+def settle(store: Documents) -> None:
+    """All that a relay does with what it claimed."""
+    released, postponed, parked, *told = store.outbox.claim(now=at(99), lease_until=at(100), limit=5)
+    store.outbox.release([released])
+    store.outbox.postpone(postponed, due=at(100), attempts=1)
+    store.outbox.park(parked, reason="broken", attempts=1, now=at(99))
+    store.outbox.done(told)
+
 
 # Each read, and how many documents it may look at.
 READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
@@ -32,9 +41,9 @@ READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
     "page of author": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, author=AUTHORS[0])),
     "page of tag": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, tag="t1")),
     "page of both": (100, lambda s: s.posts.page(before=None, limit=5, tag="t0", author=AUTHORS[0])),
-    "by authors": (0, lambda s: s.posts.by_authors(AUTHORS[:9], before=MIDDLE, limit=5)),
-    "by authors above": (0, lambda s: s.posts.by_authors(AUTHORS[:9], after=MIDDLE, limit=5)),
-    "by all authors": (0, lambda s: s.posts.by_authors([*AUTHORS, *(uuid4() for _ in range(500))], limit=5)),
+    "by authors": (5, lambda s: s.posts.by_authors(AUTHORS[:9], before=MIDDLE, limit=5)),
+    "by authors above": (5, lambda s: s.posts.by_authors(AUTHORS[:9], after=MIDDLE, limit=5)),
+    "by all authors": (20, lambda s: s.posts.by_authors([*AUTHORS, *(uuid4() for _ in range(500))], limit=5)),
     "in flight": (20, lambda s: s.posts.in_flight(AUTHORS, limit=5)),
     "counts": (0, lambda s: s.posts.counts(AUTHORS[:3])),
     "tags": (25, lambda s: s.posts.tags(after=None, limit=99)),
@@ -56,12 +65,12 @@ READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
     ),
     "facets": (120, lambda s: s.products.facets(ProductFilter(), sample=100, values=5)),
     "facets of category": (100, lambda s: s.products.facets(ProductFilter("c1"), sample=100, values=5)),
-    "claim": (60, lambda s: s.outbox.claim(**CLAIM)),
+    "claim": (60, lambda s: s.outbox.claim(now=at(9), lease_until=at(10), limit=5)),
     "parked": (5, lambda s: s.outbox.parked(limit=5)),
-    "replay": (5, lambda s: s.outbox.replay(None, now=NOW)),
+    "replay": (9, lambda s: s.outbox.replay(None, now=NOW)),
     "replay one": (5, lambda s: s.outbox.replay([uuid4()], now=NOW)),
     "backlog": (0, lambda s: s.outbox.backlog()),
-    "done": (0, lambda s: s.outbox.done([])),
+    "settle": (40, settle),
 }
 
 

@@ -1,5 +1,6 @@
 """Whatever is sent, the answer is one problem+json shape, never a 500."""
 
+import io
 import json
 
 import pytest
@@ -60,6 +61,18 @@ def test_another_content_type_is_a_415(ada: Person, content_type: str | None) ->
 def test_a_body_over_the_limit_is_a_413(ada: Person) -> None:
     response = ada.send("POST", "/posts", data=b"x" * (256 * 1024 + 1), content_type="application/json")
     assert (response.status_code, json.loads(response.data)["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(("size", "status"), [(256 * 1024, 400), (256 * 1024 + 1, 413)])
+def test_a_body_of_unannounced_length_has_the_same_limit(ada: Person, size: int, status: int) -> None:
+    response = ada.send(
+        "POST",
+        "/posts",
+        input_stream=io.BytesIO(b" " * size),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize(

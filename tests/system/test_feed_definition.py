@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from app.errors import Forbidden
 from app.services.posts import PostDraft
@@ -23,7 +23,7 @@ from config import Settings
 from repositories.records import Account, Login
 from tests.apps import System, embedded, running
 
-PEOPLE = 4
+PEOPLE = 3
 ANY = Precondition(given=True, any=True)
 person = st.integers(0, PEOPLE - 1)
 
@@ -85,10 +85,11 @@ class FeedMachine(RuleBasedStateMachine):
             self.container.graph.unblock(self.people[a], self.people[b])
             self.blocks.discard((a, b))
 
-    @rule(a=person)
-    def publish(self, a: int) -> None:
-        post = self.container.posts.publish(self.people[a], PostDraft("t", "b"))
-        self.posts[post.id] = a
+    @rule(a=person, count=st.integers(1, 3))
+    def publish(self, a: int, count: int) -> None:
+        for _ in range(count):
+            post = self.container.posts.publish(self.people[a], PostDraft("t", "b"))
+            self.posts[post.id] = a
 
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
@@ -142,14 +143,12 @@ def run_machine(system: System, *, examples: int, steps: int) -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    from hypothesis.stateful import run_state_machine_as_test
-
     run_state_machine_as_test(machine, settings=profile)
 
 
 def test_the_embedded_feed_is_the_defined_one() -> None:
     with (
         TemporaryDirectory() as directory,
-        running(Settings(**embedded(Path(directory)), backfill_posts=3, fanout_chunk=2), Ticking()) as system,
+        running(Settings(**embedded(Path(directory)), backfill_posts=2, fanout_chunk=2), Ticking()) as system,
     ):
-        run_machine(system, examples=25, steps=20)
+        run_machine(system, examples=60, steps=30)

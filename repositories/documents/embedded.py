@@ -1,0 +1,29 @@
+"""Documents in one SQLite file: nothing to install. The same promises as MongoDB's, tested by the same suite."""
+
+from repositories.documents.embedded_comments import EmbeddedComments
+from repositories.documents.embedded_outbox import EmbeddedOutbox
+from repositories.documents.embedded_posts import EmbeddedPosts
+from repositories.documents.embedded_products import EmbeddedProducts
+from repositories.documents.embedded_schema import TABLES
+from repositories.documents.port import Documents
+from repositories.sqlite import SqliteFile, path_of
+
+
+class EmbeddedDocuments(Documents):
+    """Connects when first used; may be used again after `close`."""
+
+    def __init__(self, url: str) -> None:
+        self._file = SqliteFile(path_of(url), "documents")
+        self.posts = EmbeddedPosts(self._file)
+        self.comments = EmbeddedComments(self._file)
+        self.products = EmbeddedProducts(self._file)
+        self.outbox = EmbeddedOutbox(self._file)
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return self._file.migrate(TABLES, dry_run=dry_run)
+
+    def ping(self) -> None:
+        self._file.ping()
+
+    def close(self) -> None:
+        self._file.close()

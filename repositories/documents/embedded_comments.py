@@ -1,0 +1,97 @@
+"""Comments in SQLite: a table of their own, keyed by post and number; number and count live in the post.
+
+Comments are read through their post, so that they vanish with it at once.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from repositories.documents.embedded_events import Carrier, array, tell
+from repositories.documents.embedded_writes import LOADED_AT_ONCE, encoded, query
+from repositories.documents.port import Comments
+from repositories.documents.times import micros
+from repositories.errors import NotFound
+from repositories.records import Comment, Event
+from repositories.sqlite import SqliteFile
+
+
+class EmbeddedComments(Comments):
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def add(
+        self, post_id: UUID, author_id: UUID, body: str, at: datetime, announce: Callable[[Comment], Event]
+    ) -> Comment:
+        with self._file.write() as connection:
+            numbered = connection.execute(NEXT_NUMBER, (str(post_id),)).fetchone()
+            if numbered is None:
+                raise NotFound
+            comment = Comment(post_id, numbered[0], author_id, body, at)
+            connection.execute(INSERT, (str(post_id), comment.number, encoded(comment)))
+            tell(connection, Carrier("comment", str(post_id), comment.number), announce(comment))
+        return comment
+
+    def get(self, post_id: UUID, number: int) -> Comment | None:
+        found = self._file.rows(SELECT + " AND number = ?", (str(post_id), number))
+        return _comment(found[0][0]) if found else None
+
+    def page(self, post_id: UUID, *, after: int | None, limit: int) -> list[Comment]:
+        if limit < 1:
+            return []
+        sql, parameters = query(SELECT, {"number > ?": after}, "ORDER BY number", limit)
+        return [_comment(document) for (document,) in self._file.rows(sql, [str(post_id), *parameters])]
+
+    def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        found = self._file.rows(COUNTS, [array(post_ids)])
+        return dict.fromkeys(post_ids, 0) | {UUID(post_id): comments for post_id, comments in found}
+
+    def delete(self, post_id: UUID, number: int, event: Event) -> None:
+        with self._file.write() as connection:
+            fewer = connection.execute(FEWER, (str(post_id),)).rowcount
+            buried = connection.execute(BURY, (micros(event.happened_at), str(post_id), number)).rowcount
+            if not (fewer and buried):
+                raise NotFound
+            tell(connection, Carrier("comment", str(post_id), number), event)
+
+    def load(self, comments: Sequence[Comment]) -> None:
+        for start in range(0, len(comments), LOADED_AT_ONCE):
+            with self._file.write() as connection:
+                for comment in comments[start : start + LOADED_AT_ONCE]:
+                    row = {"id": str(comment.post_id), "number": comment.number, "document": encoded(comment)}
+                    if connection.execute(INSERT_MISSING, row).rowcount:
+                        connection.execute(COUNT, row)
+
+
+NEXT_NUMBER = """
+    UPDATE documents_posts SET comments = comments + 1, comment_seq = comment_seq + 1
+    WHERE id = ? AND deleted_at IS NULL RETURNING comment_seq
+"""
+INSERT = "INSERT INTO documents_comments (post_id, number, document) VALUES (?, ?, ?)"
+INSERT_MISSING = """
+    INSERT INTO documents_comments (post_id, number, document)
+    SELECT id, :number, :document FROM documents_posts WHERE id = :id AND deleted_at IS NULL
+    ON CONFLICT (post_id, number) DO NOTHING
+"""
+COUNT = """
+    UPDATE documents_posts SET comments = comments + 1, comment_seq = max(comment_seq, :number) WHERE id = :id
+"""
+FEWER = "UPDATE documents_posts SET comments = comments - 1 WHERE id = ? AND deleted_at IS NULL"
+BURY = """
+    UPDATE documents_comments SET document = NULL, deleted_at = ?
+    WHERE post_id = ? AND number = ? AND deleted_at IS NULL
+"""
+SELECT = """
+    SELECT c.document FROM documents_posts p JOIN documents_comments c ON c.post_id = p.id
+    WHERE p.id = ? AND p.deleted_at IS NULL AND c.deleted_at IS NULL
+"""
+COUNTS = """
+    SELECT id, comments FROM documents_posts
+    WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
+"""
+
+
+def _comment(document: str) -> Comment:
+    return msgspec.json.decode(document, type=Comment)

@@ -1,0 +1,55 @@
+"""Unsent events of the embedded twin: rows beside the document, written in its transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from repositories.documents.times import micros, moment
+from repositories.documents.turns import Waiting
+from repositories.outbox import ParkedEvent
+from repositories.records import Event
+
+
+class Carrier(NamedTuple):
+    """The document that an event is of. Only comments have a number."""
+
+    kind: str
+    document_id: str
+    number: int = 0
+
+
+def tell(connection: sqlite3.Connection, carrier: Carrier, event: Event, *, publishes: bool = False) -> None:
+    """Store an event. One that `publishes` keeps its document in flight."""
+    happened_at = micros(event.happened_at)
+    told = (str(event.id), event.type, event.aggregate, happened_at, event.payload, publishes, happened_at)
+    connection.execute(
+        """
+        INSERT INTO documents_events (kind, document_id, number, id, type, aggregate, happened_at, payload,
+            publishes, due_at, attempts)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+        """,
+        (*carrier, *told),
+    )
+
+
+def waiting(row: Sequence[Any]) -> Waiting:
+    """From a row of these: kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at,
+    lease_until."""
+    return Waiting(Carrier(*row[:3]), _event(row), attempts=row[8], due=row[9], leased_until=row[10])
+
+
+def parked(row: Sequence[Any]) -> ParkedEvent:
+    """From such a row with parked_at and reason behind it."""
+    return ParkedEvent(_event(row), attempts=row[8], parked_at=moment(row[11]), reason=row[12])
+
+
+def array(values: Iterable[object]) -> str:
+    """The JSON array that a statement unfolds with `json_each`: one parameter for any number of values."""
+    return msgspec.json.encode(list(values)).decode()
+
+
+def _event(row: Sequence[Any]) -> Event:
+    return Event(UUID(row[3]), row[4], row[5], moment(row[6]), row[7])

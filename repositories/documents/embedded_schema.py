@@ -1,0 +1,98 @@
+"""Tables of the embedded twin. A document is JSON; what is searched or changed by itself has a column beside it.
+
+Ids are text, times are microseconds since 1970. A row with `deleted_at` and without a document is a tombstone.
+"""
+
+TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS documents_posts (
+        id TEXT PRIMARY KEY,
+        author_id TEXT,
+        version INTEGER NOT NULL,
+        comments INTEGER NOT NULL DEFAULT 0,
+        comment_seq INTEGER NOT NULL DEFAULT 0,
+        in_flight INTEGER,
+        deleted_at INTEGER,
+        document TEXT
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_posts_author ON documents_posts (author_id, id)",
+    """
+    CREATE INDEX IF NOT EXISTS documents_posts_in_flight ON documents_posts (author_id, id)
+    WHERE in_flight IS NOT NULL
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS documents_tags (
+        tag TEXT NOT NULL,
+        post_id TEXT NOT NULL,
+        PRIMARY KEY (tag, post_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_tags_post ON documents_tags (post_id)",
+    """
+    CREATE TABLE IF NOT EXISTS documents_comments (
+        post_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        deleted_at INTEGER,
+        document TEXT,
+        PRIMARY KEY (post_id, number)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS documents_products (
+        id TEXT PRIMARY KEY,
+        category TEXT,
+        price INTEGER,
+        version INTEGER NOT NULL,
+        deleted_at INTEGER,
+        document TEXT
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_products_category ON documents_products (category, id)",
+    "CREATE INDEX IF NOT EXISTS documents_products_price ON documents_products (price, id)",
+    """
+    CREATE TABLE IF NOT EXISTS documents_attributes (
+        name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        product_id TEXT NOT NULL,
+        PRIMARY KEY (name, text, product_id)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS documents_attributes_product
+    ON documents_attributes (product_id, name, text)
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS documents_events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        aggregate TEXT NOT NULL,
+        happened_at INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        publishes INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        lease TEXT,
+        lease_until INTEGER,
+        parked_at INTEGER,
+        reason TEXT
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_events_id ON documents_events (id)",
+    """
+    CREATE INDEX IF NOT EXISTS documents_events_document
+    ON documents_events (kind, document_id, number, seq, parked_at, publishes)
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS documents_events_due ON documents_events (due_at, seq, happened_at)
+    WHERE parked_at IS NULL
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS documents_events_parked ON documents_events (parked_at, id)
+    WHERE parked_at IS NOT NULL
+    """,
+)

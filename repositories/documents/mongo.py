@@ -1,0 +1,44 @@
+"""Documents on MongoDB 6 or later, a replica set: comments need transactions."""
+
+from datetime import timedelta
+
+from repositories.documents.mongo_client import ROLE, MongoConnection
+from repositories.documents.mongo_comments import MongoComments
+from repositories.documents.mongo_outbox import MongoOutbox
+from repositories.documents.mongo_posts import MongoPosts
+from repositories.documents.mongo_products import MongoProducts
+from repositories.documents.mongo_schema import steps
+from repositories.documents.port import Documents
+from repositories.errors import Unavailable
+
+MIGRATION_SECONDS = 600.0  # an index over many documents takes its time
+
+
+class MongoDocuments(Documents):
+    """Connects when first used; may be used again after `close`."""
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+        self._connection = MongoConnection(url, timeout=timeout, pool=pool)
+        self.posts = MongoPosts(self._connection)
+        self.comments = MongoComments(self._connection)
+        self.products = MongoProducts(self._connection)
+        self.outbox = MongoOutbox(self._connection)
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        self.ping()
+        done = []
+        with self._connection.calling(seconds=MIGRATION_SECONDS):
+            for name, act in steps(self._connection.database):
+                if not dry_run:
+                    act()
+                done.append(f"{ROLE}: {name}")
+        return done
+
+    def ping(self) -> None:
+        with self._connection.calling():
+            hello = self._connection.client.admin.command("hello")
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            raise Unavailable(ROLE, "this mongod is no member of a replica set, and transactions need one")
+
+    def close(self) -> None:
+        self._connection.close()

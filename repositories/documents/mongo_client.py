@@ -1,0 +1,151 @@
+"""The connection to MongoDB: made in the worker that uses it, with a deadline over every call.
+
+Writes are acknowledged by a majority's journals, reads come from the primary and see what a majority has. The
+driver's own retries are off, and the primary is looked for here: both would outlast the deadline, for the driver
+waits for a primary in steps of half a second.
+"""
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pymongo
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from repositories.errors import Conflict, Contention, Invalid, StoreError, Unavailable
+
+Document = dict[str, Any]
+Result = TypeVar("Result")
+
+ROLE = "documents"
+DEFAULT_DATABASE = "quartet"
+DOCUMENT_REFUSED = 121
+DOCUMENT_TOO_LARGE = 10334
+LOST_RACES = {24, 112, 246}  # LockTimeout, WriteConflict, SnapshotUnavailable
+LONGEST_PAUSE = 0.05
+LINES = 64
+HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
+GLANCE = 0.005
+
+
+class MongoConnection:
+    """Thread-safe. `calling` is around everything that talks to the server."""
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+        self._url = url
+        self._seconds = timeout.total_seconds()
+        self._pool = pool
+        self._guard = threading.Lock()
+        self._lines = [threading.Lock() for _ in range(LINES)]
+        self._client: MongoClient[Document] | None = None
+
+    @property
+    def client(self) -> MongoClient[Document]:
+        with self._guard:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    @property
+    def database(self) -> Database[Document]:
+        return self.client.get_default_database(DEFAULT_DATABASE)
+
+    def collection(self, name: str) -> Collection[Document]:
+        return self.database[name]
+
+    @contextlib.contextmanager
+    def calling(self, *, seconds: float | None = None) -> Iterator[None]:
+        """One deadline for all that happens inside, and the store's own errors for what goes wrong."""
+        try:
+            with pymongo.timeout(seconds or self._seconds):
+                self._find_primary()
+                yield
+        except (PyMongoError, BSONError, OverflowError, UnicodeError) as error:
+            raise translated(error) from error
+
+    def transaction(self, work: Callable[[ClientSession], Result], *, of: Hashable) -> Result:
+        """Run `work` in a transaction, again with jitter when it lost a race, until the deadline.
+
+        This process's own transactions of one thing stand in line, for each would only make the others lose.
+        """
+        ends = time.monotonic() + self._seconds
+        line = self._lines[hash(of) % len(self._lines)]
+        if not line.acquire(timeout=self._seconds):
+            raise Contention("others were in line for too long")
+        try:
+            with self.calling(seconds=max(ends - time.monotonic(), 0.001)):
+                return self._attempts(work, ends)
+        finally:
+            line.release()
+
+    def close(self) -> None:
+        with self._guard:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _find_primary(self) -> None:
+        ends = time.monotonic() + self._seconds
+        while not self.client.topology_description.has_writable_server():
+            if time.monotonic() > ends:
+                raise Unavailable(ROLE, "there is no primary")
+            time.sleep(GLANCE)
+
+    def _attempts(self, work: Callable[[ClientSession], Result], ends: float) -> Result:
+        pause = 0.001
+        while True:
+            try:
+                return self._attempt(work)
+            except OperationFailure as error:
+                pause = min(pause * 2, LONGEST_PAUSE)
+                if error.code not in LOST_RACES or time.monotonic() + pause > ends:
+                    raise
+            time.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
+
+    def _attempt(self, work: Callable[[ClientSession], Result]) -> Result:
+        with self.client.start_session() as session, session.start_transaction(ReadConcern("snapshot")):
+            return work(session)
+
+    def _connect(self) -> MongoClient[Document]:
+        milliseconds = max(1, round(self._seconds * 1000))
+        return MongoClient(
+            self._url,
+            appname="quartet",
+            connectTimeoutMS=milliseconds,
+            heartbeatFrequencyMS=HEARTBEAT,
+            journal=True,
+            maxPoolSize=self._pool,
+            readConcernLevel="majority",
+            readPreference="primary",
+            retryReads=False,
+            retryWrites=False,
+            serverSelectionTimeoutMS=milliseconds,
+            timeoutMS=milliseconds,
+            uuidRepresentation="standard",
+            w="majority",
+            waitQueueTimeoutMS=milliseconds,
+        )
+
+
+def translated(error: Exception) -> StoreError:
+    """The port's word for what the driver raised."""
+    code = getattr(error, "code", None)
+    if isinstance(error, DuplicateKeyError):
+        return Conflict("id")
+    if code in LOST_RACES:
+        return Contention(str(error))
+    if code in {DOCUMENT_REFUSED, DOCUMENT_TOO_LARGE} or isinstance(error, DocumentTooLarge):
+        return Invalid(str(error))
+    if isinstance(error, PyMongoError):
+        return Unavailable(ROLE, f"{type(error).__name__}: {error}")
+    return Invalid(str(error))

@@ -1,0 +1,157 @@
+"""Comments in MongoDB: a collection of their own, keyed by post and number; number and count live in the post.
+
+Comments are read through their post, so that they vanish with it at once.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from bson.max_key import MaxKey
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.client_session import ClientSession
+
+from repositories.documents.mongo_client import Document, MongoConnection
+from repositories.documents.mongo_events import born_with, buried, settled
+from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE, Documents
+from repositories.documents.port import Comments
+from repositories.documents.times import micros, moment
+from repositories.errors import NotFound
+from repositories.records import Comment, Event
+
+
+class MongoComments(Comments):
+    def __init__(self, connection: MongoConnection) -> None:
+        self._connection = connection
+
+    def add(
+        self, post_id: UUID, author_id: UUID, body: str, at: datetime, announce: Callable[[Comment], Event]
+    ) -> Comment:
+        def store(session: ClientSession) -> Comment:
+            number = self._next_number(post_id, session)
+            comment = Comment(post_id, number, author_id, body, at)
+            self._comments.insert_one(_document(comment) | born_with(announce(comment)), session=session)
+            return comment
+
+        return self._connection.transaction(store, of=post_id)
+
+    def get(self, post_id: UUID, number: int) -> Comment | None:
+        found = self._of_post(post_id, {"_id": _key(post_id, number)}, limit=1)
+        return found[0] if found else None
+
+    def page(self, post_id: UUID, *, after: int | None, limit: int) -> list[Comment]:
+        return self._of_post(post_id, {"_id": _above(post_id, after)}, limit=limit) if limit > 0 else []
+
+    def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        with self._connection.calling():
+            found = self._posts.find({"_id": {"$in": list(post_ids)}, **LIVE}, {"comments": 1})
+            return dict.fromkeys(post_ids, 0) | {post["_id"]: int(post["comments"]) for post in found}
+
+    def delete(self, post_id: UUID, number: int, event: Event) -> None:
+        def bury(session: ClientSession) -> None:
+            fewer = {"$inc": {"comments": -1}}
+            post = self._posts.update_one({"_id": post_id, **LIVE}, fewer, session=session)
+            which = {"_id": _key(post_id, number), **LIVE}
+            comment = self._comments.update_one(which, buried(event), session=session)
+            if not (post.matched_count and comment.matched_count):
+                raise NotFound
+
+        self._connection.transaction(bury, of=post_id)
+
+    def load(self, comments: Sequence[Comment]) -> None:
+        for start in range(0, len(comments), LOADED_AT_ONCE):
+            some = comments[start : start + LOADED_AT_ONCE]
+            self._connection.transaction(partial(self._load, some), of=some[0].post_id)
+
+    @property
+    def _posts(self) -> Documents:
+        return self._connection.collection("posts")
+
+    @property
+    def _comments(self) -> Documents:
+        return self._connection.collection("comments")
+
+    def _next_number(self, post_id: UUID, session: ClientSession) -> int:
+        post = self._posts.find_one_and_update(
+            {"_id": post_id, **LIVE},
+            {"$inc": {"comments": 1, "comment_seq": 1}},
+            {"comment_seq": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if post is None:
+            raise NotFound
+        return int(post["comment_seq"])
+
+    def _of_post(self, post_id: UUID, which: Document, *, limit: int) -> list[Comment]:
+        comments = [{"$match": which | LIVE}, {"$sort": {"_id": 1}}, {"$limit": limit}]
+        stages: list[Document] = [
+            {"$match": {"_id": post_id, **LIVE}},
+            {"$lookup": {"from": "comments", "pipeline": comments, "as": "comment"}},
+            {"$unwind": "$comment"},
+            {"$replaceWith": "$comment"},
+        ]
+        with self._connection.calling():
+            return [_comment(found) for found in self._posts.aggregate(stages)]
+
+    def _load(self, comments: Sequence[Comment], session: ClientSession) -> None:
+        """Insert what is missing and count exactly that, in one transaction."""
+        posts = self._ids(self._posts, {"_id": {"$in": list({c.post_id for c in comments})}, **LIVE}, session)
+        keys = [_key(comment.post_id, comment.number) for comment in comments]
+        there = {tuple(key.values()) for key in self._ids(self._comments, {"_id": {"$in": keys}}, session)}
+        unique = {(comment.post_id, comment.number): comment for comment in comments}
+        new = [c for key, c in unique.items() if c.post_id in posts and key not in there]
+        if new:
+            self._comments.insert_many([_document(comment) for comment in new], session=session)
+            self._posts.bulk_write(_counted(new), ordered=False, session=session)
+
+    def _ids(self, collection: Documents, which: Document, session: ClientSession) -> list[Any]:
+        return [found["_id"] for found in collection.find(which, {"_id": 1}, session=session)]
+
+
+def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: int) -> None:
+    """Remove the comments of a deleted post. Those with something to tell become tombstones."""
+    comments = connection.collection("comments")
+    grave = {"_id": "$_id", "deleted_at": {"$literal": deleted_at}, "events": "$events"}
+    of_post = {"_id": _above(post_id, None)}
+    comments.update_many({**of_post, "events": {"$exists": True}}, [{"$replaceWith": grave}, *settled()])
+    comments.delete_many({**of_post, "events": {"$exists": False}})
+
+
+def _key(post_id: UUID, number: int) -> Document:
+    return {"post": post_id, "number": number}
+
+
+def _above(post_id: UUID, number: int | None) -> Document:
+    return {"$gt": {"post": post_id, "number": number}, "$lt": {"post": post_id, "number": MaxKey()}}
+
+
+def _counted(comments: Sequence[Comment]) -> list[UpdateOne]:
+    numbers: dict[UUID, list[int]] = {}
+    for comment in comments:
+        numbers.setdefault(comment.post_id, []).append(comment.number)
+    return [
+        UpdateOne({"_id": post_id}, {"$inc": {"comments": len(of_post)}, "$max": {"comment_seq": max(of_post)}})
+        for post_id, of_post in numbers.items()
+    ]
+
+
+def _document(comment: Comment) -> Document:
+    return {
+        "_id": _key(comment.post_id, comment.number),
+        "author_id": comment.author_id,
+        "body": comment.body,
+        "created_at": micros(comment.created_at),
+    }
+
+
+def _comment(found: Document) -> Comment:
+    return Comment(
+        post_id=found["_id"]["post"],
+        number=int(found["_id"]["number"]),
+        author_id=found["author_id"],
+        body=found["body"],
+        created_at=moment(found["created_at"]),
+    )

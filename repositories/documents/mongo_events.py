@@ -1,0 +1,143 @@
+"""Unsent events inside the document they tell of, and the update stages that keep the document's `outbox` in
+step with them: `outbox` sums `events` up so that indexes can answer for the relay.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from repositories.documents.mongo_client import Document
+from repositories.documents.times import micros, moment
+from repositories.documents.turns import Waiting
+from repositories.outbox import ParkedEvent
+from repositories.records import Event
+
+Stages = list[dict[str, Any]]
+
+
+def kept(event: Event, *, publishes: bool = False) -> Document:
+    """An event as it is stored. One that `publishes` keeps its document in flight."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "aggregate": event.aggregate,
+        "happened_at": micros(event.happened_at),
+        "payload": event.payload,
+        "publishes": publishes,
+        "attempts": 0,
+        "due_at": micros(event.happened_at),
+        "lease": None,
+        "lease_until": None,
+        "parked_at": None,
+        "reason": None,
+    }
+
+
+def born_with(event: Event, *, publishes: bool = False) -> Document:
+    """The fields of a new document that carries `event`; the same that `settled` would make of it."""
+    happened_at = micros(event.happened_at)
+    outbox = {
+        "stamp": uuid4(),
+        "unsent": 1,
+        "since": happened_at,
+        "due_at": happened_at,
+        "lease_until": None,
+        "parked": 0,
+    }
+    flight = {"in_flight": True} if publishes else {}
+    return {"events": [kept(event, publishes=publishes)], "outbox": outbox, **flight}
+
+
+def appended(event: Event) -> Stages:
+    return [{"$set": {"events": _and(event)}}, *settled()]
+
+
+def buried(event: Event) -> Stages:
+    """Leave nothing of the document but a tombstone with its events."""
+    deleted_at = {"$literal": micros(event.happened_at)}
+    grave = {"_id": "$_id", "version": "$version", "deleted_at": deleted_at, "events": _and(event)}
+    return [{"$replaceWith": grave}, *settled()]
+
+
+def changed(event_ids: Sequence[UUID], changes: Document, *, lease: UUID | None = None) -> Stages:
+    """Change the events with these ids, only as far as they are held by `lease` when one is given."""
+    held: list[Any] = [{"$eq": ["$$this.lease", lease]}] if lease else []
+    ours = {"$and": [{"$in": ["$$this.id", list(event_ids)]}, *held]}
+    new = {"$mergeObjects": ["$$this", {"$literal": changes}]}
+    events = {"$map": {"input": "$events", "as": "this", "in": {"$cond": [ours, new, "$$this"]}}}
+    return [{"$set": {"events": events}}, *settled()]
+
+
+def told(event_ids: Sequence[UUID]) -> Stages:
+    left = {"$not": {"$in": ["$$this.id", list(event_ids)]}}
+    return [{"$set": {"events": {"$filter": {"input": "$events", "as": "this", "cond": left}}}}, *settled()]
+
+
+def settled() -> Stages:
+    """Derive everything that depends on `events`, after each change of it.
+
+    The stamp is new each time: a claimer whose picture of the document has another one lost the race.
+    """
+    none_left = {"$eq": ["$events", []]}
+    buried_and_told = {"$and": [none_left, {"$gt": ["$deleted_at", None]}]}
+    fields = {
+        "outbox": {"$cond": [none_left, "$$REMOVE", _summary(uuid4())]},
+        "in_flight": {"$cond": [{"$in": [True, "$events.publishes"]}, True, "$$REMOVE"]},
+        "purge": {"$cond": [buried_and_told, True, "$$REMOVE"]},
+        "events": {"$cond": [none_left, "$$REMOVE", "$events"]},
+    }
+    return [{"$set": fields}]
+
+
+class Carrier(NamedTuple):
+    """A document as a claimer saw it: where it is, one of its events, and its stamp then."""
+
+    collection: str
+    event_id: UUID
+    stamp: UUID
+
+
+def waiting_in(collection: str, found: Document) -> list[Waiting]:
+    carrier = Carrier(collection, found["events"][0]["id"], found["outbox"]["stamp"])
+    return [
+        Waiting(carrier, _event(kept), kept["attempts"], kept["due_at"], kept["lease_until"])
+        for kept in found["events"]
+        if kept["parked_at"] is None
+    ]
+
+
+def parked_in(found: Document) -> list[ParkedEvent]:
+    return [
+        ParkedEvent(_event(kept), kept["attempts"], kept["reason"], moment(kept["parked_at"]))
+        for kept in found["events"]
+        if kept["parked_at"] is not None
+    ]
+
+
+def _and(event: Event) -> Document:
+    return {"$concatArrays": [{"$ifNull": ["$events", []]}, [{"$literal": kept(event)}]]}
+
+
+def _summary(stamp: UUID) -> Document:
+    waiting = {"$filter": {"input": "$events", "as": "this", "cond": {"$eq": ["$$this.parked_at", None]}}}
+    parked = {"$filter": {"input": "$events", "as": "this", "cond": {"$ne": ["$$this.parked_at", None]}}}
+    fields = {
+        "stamp": stamp,
+        "unsent": {"$size": "$$waiting"},
+        "since": {"$min": "$$waiting.happened_at"},
+        "due_at": {"$let": {"vars": {"head": {"$first": "$$waiting"}}, "in": "$$head.due_at"}},
+        "lease_until": {"$let": {"vars": {"head": {"$first": "$$waiting"}}, "in": "$$head.lease_until"}},
+        "parked": {"$size": "$$parked"},
+        "parked_since": {"$ifNull": [{"$min": "$$parked.parked_at"}, "$$REMOVE"]},
+    }
+    return {"$let": {"vars": {"waiting": waiting, "parked": parked}, "in": fields}}
+
+
+def _event(kept: Document) -> Event:
+    return Event(
+        id=kept["id"],
+        type=kept["type"],
+        aggregate=kept["aggregate"],
+        happened_at=moment(kept["happened_at"]),
+        payload=kept["payload"],
+    )

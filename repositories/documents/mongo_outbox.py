@@ -1,0 +1,156 @@
+"""The outbox over all documents of MongoDB that carry unsent events."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID, uuid4
+
+from pymongo import UpdateOne
+from pymongo.collection import Collection
+
+from repositories.documents.mongo_client import Document, MongoConnection
+from repositories.documents.mongo_comments import clear_comments
+from repositories.documents.mongo_events import Carrier, changed, parked_in, told, waiting_in
+from repositories.documents.times import micros, moment
+from repositories.documents.turns import Waiting, in_turn
+from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
+
+CARRIERS = ("posts", "comments", "products")
+EVER = {"$gte": -(2**63)}
+WAITING = {"outbox.due_at": EVER}
+PARKED = {"outbox.parked_since": EVER}
+UNSENT_TOTAL = {"_id": None, "unsent": {"$sum": "$outbox.unsent"}, "oldest": {"$min": "$outbox.since"}}
+PARKED_TOTAL = {"_id": None, "parked": {"$sum": "$outbox.parked"}}
+UNLEASED = {"lease": None, "lease_until": None}
+
+
+class MongoOutbox(Outbox):
+    def __init__(self, connection: MongoConnection) -> None:
+        self._connection = connection
+
+    def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
+        if limit < 1:
+            return []
+        lease = uuid4()
+        with self._connection.calling():
+            turns = in_turn(self._due(micros(now), limit), now=micros(now), limit=limit)
+            won = self._lease(turns, {"lease": lease, "lease_until": micros(lease_until)})
+        return [Claim(turn.event, turn.attempts, lease) for turn in turns if turn.event.id in won]
+
+    def done(self, claims: Sequence[Claim]) -> None:
+        ids = [claim.event.id for claim in claims]
+        with self._connection.calling():
+            for carrier in self._carriers():
+                if carrier.update_many({"events.id": {"$in": ids}}, told(ids)).matched_count:
+                    self._purge(carrier)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        by_lease: dict[UUID, list[UUID]] = {}
+        for claim in claims:
+            by_lease.setdefault(claim.lease, []).append(claim.event.id)
+        with self._connection.calling():
+            for lease, ids in by_lease.items():
+                for carrier in self._carriers():
+                    carrier.update_many({"events.id": {"$in": ids}}, changed(ids, UNLEASED, lease=lease))
+
+    def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
+        self._give_back(claim, {"due_at": micros(due), "attempts": attempts})
+
+    def park(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
+        self._give_back(claim, {"parked_at": micros(now), "reason": reason, "attempts": attempts})
+
+    def parked(self, *, limit: int) -> list[ParkedEvent]:
+        if limit < 1:
+            return []
+        with self._connection.calling():
+            found = [
+                event
+                for carrier in self._carriers()
+                for document in carrier.find(PARKED, {"events": 1}).sort("outbox.parked_since").limit(limit)
+                for event in parked_in(document)
+            ]
+        return sorted(found, key=lambda parked: (parked.parked_at, parked.event.id))[:limit]
+
+    def replay(self, event_ids: Sequence[UUID] | None, *, now: datetime) -> int:
+        with self._connection.calling():
+            return sum(_replay(carrier, event_ids, micros(now)) for carrier in self._carriers())
+
+    def backlog(self) -> Backlog:
+        with self._connection.calling():
+            sums = [
+                total
+                for carrier in self._carriers()
+                for which, what in ((WAITING, UNSENT_TOTAL), (PARKED, PARKED_TOTAL))
+                for total in carrier.aggregate([{"$match": which}, {"$group": what}])
+            ]
+        oldest = [total["oldest"] for total in sums if "oldest" in total]
+        return Backlog(
+            unsent=sum(total.get("unsent", 0) for total in sums),
+            parked=sum(total.get("parked", 0) for total in sums),
+            oldest=moment(min(oldest)) if oldest else None,
+        )
+
+    def _carriers(self) -> list[Collection[Document]]:
+        return [self._connection.collection(name) for name in CARRIERS]
+
+    def _due(self, now: int, limit: int) -> Iterator[list[Waiting]]:
+        free = {"outbox.due_at": {"$lte": now}, "outbox.lease_until": {"$not": {"$gt": now}}}
+        for carrier in self._carriers():
+            due = carrier.find(free, {"events": 1, "outbox.stamp": 1})
+            for found in due.sort([("outbox.due_at", 1), ("_id", 1)]).limit(limit):
+                yield waiting_in(carrier.name, found)
+
+    def _lease(self, turns: Sequence[Waiting], lease: Document) -> set[UUID]:
+        """Lease them where nothing changed since they were read. Returns the ids of those we got."""
+        of_document: dict[Carrier, list[UUID]] = {}
+        for turn in turns:
+            of_document.setdefault(turn.document, []).append(turn.event.id)
+        won: set[UUID] = set()
+        for name, group in groupby(sorted(of_document), key=lambda carrier: carrier.collection):
+            seen = list(group)
+            updates = [
+                UpdateOne({"events.id": at.event_id, "outbox.stamp": at.stamp}, changed(of_document[at], lease))
+                for at in seen
+            ]
+            carrier = self._connection.collection(name)
+            all_of_them = carrier.bulk_write(updates, ordered=False).matched_count == len(seen)
+            got = seen if all_of_them else _held(carrier, seen, lease["lease"])
+            won.update(event_id for at in got for event_id in of_document[at])
+        return won
+
+    def _give_back(self, claim: Claim, changes: Document) -> None:
+        stages = changed([claim.event.id], changes | UNLEASED, lease=claim.lease)
+        with self._connection.calling():
+            for carrier in self._carriers():
+                if carrier.update_one(_event(claim.event.id, lease=claim.lease), stages).matched_count:
+                    return
+
+    def _purge(self, carrier: Collection[Document]) -> None:
+        """Remove tombstones that have been told, and with a post its comments, which go first."""
+        if carrier.name == "posts":
+            for post in carrier.find({"purge": True}, {"deleted_at": 1}):
+                clear_comments(self._connection, post["_id"], deleted_at=post["deleted_at"])
+                carrier.delete_one({"_id": post["_id"], "purge": True})
+        else:
+            carrier.delete_many({"purge": True})
+
+
+def _held(carrier: Collection[Document], seen: Sequence[Carrier], lease: UUID) -> list[Carrier]:
+    which = {"events.id": {"$in": [at.event_id for at in seen]}, "events.lease": lease}
+    held = {kept["id"] for found in carrier.find(which, {"events.id": 1}) for kept in found["events"]}
+    return [at for at in seen if at.event_id in held]
+
+
+def _event(event_id: UUID, **fields: Any) -> Document:
+    """The document with this event. The id is there twice since `$elemMatch` alone cannot use the index."""
+    return {"events.id": event_id, "events": {"$elemMatch": {"id": event_id, **fields}}}
+
+
+def _replay(carrier: Collection[Document], event_ids: Sequence[UUID] | None, now: int) -> int:
+    which = PARKED if event_ids is None else {"events.id": {"$in": list(event_ids)}}
+    found = {event.event.id for document in carrier.find(which, {"events": 1}) for event in parked_in(document)}
+    wanted = found if event_ids is None else found.intersection(event_ids)
+    fresh = {"parked_at": None, "reason": None, "attempts": 0, "due_at": now}
+    updates = [UpdateOne(_event(one, parked_at={"$ne": None}), changed([one], fresh)) for one in wanted]
+    return carrier.bulk_write(updates).modified_count if updates else 0

@@ -1,0 +1,148 @@
+"""Posts in MongoDB: one document per post, with its tags, its comment count and its unsent events."""
+
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+from pymongo import UpdateOne
+
+from repositories.documents import mongo_writes
+from repositories.documents.mongo_client import Document, MongoConnection
+from repositories.documents.mongo_events import born_with
+from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE
+from repositories.documents.port import Posts
+from repositories.documents.times import micros, moment
+from repositories.records import Event, Post, PostRef, TagCount
+
+
+class MongoPosts(Posts):
+    def __init__(self, connection: MongoConnection) -> None:
+        self._connection = connection
+
+    def add(self, post: Post, event: Event) -> None:
+        uncommented = {"comments": 0, "comment_seq": 0}
+        with self._connection.calling():
+            self._know(post.tags)
+            self._posts.insert_one(_document(post) | uncommented | born_with(event, publishes=True))
+
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
+        with self._connection.calling():
+            found = [_post(one) for one in self._posts.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
+        return {post.id: post for post in found}
+
+    def replace(self, post: Post, event: Event, *, if_version: int) -> None:
+        with self._connection.calling():
+            self._know(post.tags)
+            mongo_writes.replace(self._posts, _document(post), event, if_version=if_version)
+
+    def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
+        with self._connection.calling():
+            mongo_writes.delete(self._posts, post_id, event, if_version=if_version)
+
+    def page(
+        self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
+    ) -> list[Post]:
+        if limit < 1:
+            return []
+        which: Document = dict(LIVE)
+        which |= {} if author is None else {"author_id": author}
+        which |= {} if tag is None else {"tags": tag}
+        which |= {} if before is None else {"_id": {"$lt": before}}
+        with self._connection.calling():
+            return [_post(found) for found in self._posts.find(which, FIELDS).sort("_id", -1).limit(limit)]
+
+    def by_authors(
+        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        return self._refs({"author_id": {"$in": list(authors)}}, before, after, limit)
+
+    def in_flight(
+        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        return self._refs({"author_id": {"$in": list(authors)}, "in_flight": True}, before, after, limit)
+
+    def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
+        per_author = {"$group": {"_id": "$author_id", "posts": {"$sum": 1}}}
+        with self._connection.calling():
+            found = self._posts.aggregate([{"$match": {"author_id": {"$in": list(authors)}}}, per_author])
+            return dict.fromkeys(authors, 0) | {one["_id"]: one["posts"] for one in found}
+
+    def tags(self, *, after: str | None, limit: int) -> list[TagCount]:
+        """Walk the known tags and count each by the index, until the page is full."""
+        if limit < 1:
+            return []
+        beyond: list[Document] = [] if after is None else [{"$match": {"_id": {"$gt": after}}}]
+        with self._connection.calling():
+            known = self._connection.collection("tags")
+            found = list(known.aggregate([*beyond, *COUNTED, {"$limit": limit}]))
+        return [TagCount(one["_id"], one["counted"][0]["posts"]) for one in found]
+
+    def load(self, posts: Sequence[Post]) -> None:
+        for start in range(0, len(posts), LOADED_AT_ONCE):
+            some = posts[start : start + LOADED_AT_ONCE]
+            with self._connection.calling():
+                self._know({tag for post in some for tag in post.tags})
+                mongo_writes.load(self._posts, [_document(p) | {"comments": 0, "comment_seq": 0} for p in some])
+
+    @property
+    def _posts(self) -> mongo_writes.Documents:
+        return self._connection.collection("posts")
+
+    def _know(self, tags: Iterable[str]) -> None:
+        """Known before the first post bears them, so that `tags` misses none."""
+        known = [UpdateOne({"_id": tag}, {"$setOnInsert": {}}, upsert=True) for tag in sorted(set(tags))]
+        if known:
+            self._connection.collection("tags").bulk_write(known, ordered=False)
+
+    def _refs(self, which: Document, before: UUID | None, after: UUID | None, limit: int) -> list[PostRef]:
+        if limit < 1:
+            return []
+        beyond = {} if before is None else {"$lt": before}
+        beyond |= {} if after is None else {"$gt": after}
+        which |= {"_id": beyond} if beyond else {}
+        with self._connection.calling():
+            found = self._posts.find(which, {"author_id": 1}).sort("_id", -1 if after is None else 1)
+            return [PostRef(one["_id"], one["author_id"]) for one in found.limit(limit)]
+
+
+FIELDS = dict.fromkeys(("author_id", "title", "body", "tags", "product_ids", "created_at", "updated_at", "version"), 1)
+COUNTED: list[Document] = [
+    {"$sort": {"_id": 1}},
+    {
+        "$lookup": {
+            "from": "posts",
+            "localField": "_id",
+            "foreignField": "tags",
+            "pipeline": [{"$count": "posts"}],
+            "as": "counted",
+        }
+    },
+    {"$match": {"counted": {"$ne": []}}},
+]
+
+
+def _document(post: Post) -> Document:
+    return {
+        "_id": post.id,
+        "author_id": post.author_id,
+        "title": post.title,
+        "body": post.body,
+        "tags": list(post.tags),
+        "product_ids": list(post.product_ids),
+        "created_at": micros(post.created_at),
+        "updated_at": micros(post.updated_at),
+        "version": post.version,
+    }
+
+
+def _post(found: Document) -> Post:
+    return Post(
+        id=found["_id"],
+        author_id=found["author_id"],
+        title=found["title"],
+        body=found["body"],
+        tags=tuple(found["tags"]),
+        product_ids=tuple(found["product_ids"]),
+        created_at=moment(found["created_at"]),
+        updated_at=moment(found["updated_at"]),
+        version=int(found["version"]),
+    )

@@ -1,0 +1,153 @@
+"""Products in MongoDB. Attributes are an array, so that one index serves all names: `n` the name, `v` the value
+as it came, `t` its text as filters and facets compare it.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from bson.int64 import Int64
+
+from repositories.documents import mongo_writes
+from repositories.documents.mongo_client import Document, MongoConnection
+from repositories.documents.mongo_events import born_with
+from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE
+from repositories.documents.port import Products
+from repositories.documents.times import micros, moment
+from repositories.records import (
+    AttributeValue,
+    Event,
+    Facets,
+    FacetValue,
+    Money,
+    Product,
+    ProductFilter,
+    attribute_text,
+)
+
+
+class MongoProducts(Products):
+    def __init__(self, connection: MongoConnection) -> None:
+        self._connection = connection
+
+    def add(self, product: Product, event: Event) -> None:
+        with self._connection.calling():
+            self._products.insert_one(_document(product) | born_with(event))
+
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Product]:
+        with self._connection.calling():
+            found = [_product(one) for one in self._products.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
+        return {product.id: product for product in found}
+
+    def replace(self, product: Product, event: Event, *, if_version: int) -> None:
+        with self._connection.calling():
+            mongo_writes.replace(self._products, _document(product), event, if_version=if_version)
+
+    def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
+        with self._connection.calling():
+            mongo_writes.delete(self._products, product_id, event, if_version=if_version)
+
+    def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
+        if limit < 1:
+            return []
+        which = _matching(where) | ({} if before is None else {"_id": {"$lt": before}})
+        with self._connection.calling():
+            return [_product(one) for one in self._products.find(which, FIELDS).sort("_id", -1).limit(limit)]
+
+    def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:
+        if sample < 1 or values < 1:
+            return Facets(0, (), {})
+        newest: list[Document] = [{"$match": _matching(where)}, {"$sort": {"_id": -1}}, {"$limit": sample}]
+        with self._connection.calling():
+            found = list(self._products.aggregate([*newest, *COUNTED, _most_frequent(values)]))
+        facets = {(one["_id"]["facet"], one["_id"]["name"]): _values(one["values"]) for one in found}
+        counted = facets.pop(("all", ""), ())
+        return Facets(
+            counted=counted[0].count if counted else 0,
+            categories=facets.pop(("category", ""), ()),
+            attributes={name: values for (_, name), values in facets.items()},
+        )
+
+    def load(self, products: Sequence[Product]) -> None:
+        for start in range(0, len(products), LOADED_AT_ONCE):
+            some = products[start : start + LOADED_AT_ONCE]
+            with self._connection.calling():
+                mongo_writes.load(self._products, [_document(product) for product in some])
+
+    @property
+    def _products(self) -> mongo_writes.Documents:
+        return self._connection.collection("products")
+
+
+FIELDS = dict.fromkeys(
+    (
+        *("seller_id", "title", "description", "category", "price", "attributes"),
+        *("created_at", "updated_at", "version"),
+    ),
+    1,
+)
+ALL = {"facet": "all", "name": "", "text": ""}
+CATEGORY = {"facet": "category", "name": "", "text": "$category"}
+ATTRIBUTE = {"facet": "attribute", "name": "$$one.n", "text": "$$one.t"}
+EACH_ATTRIBUTE = {"$map": {"input": "$attributes", "as": "one", "in": ATTRIBUTE}}
+COUNTED: list[Document] = [
+    {"$project": {"_id": 0, "bears": {"$concatArrays": [[ALL, CATEGORY], EACH_ATTRIBUTE]}}},
+    {"$unwind": "$bears"},
+    {"$group": {"_id": "$bears", "count": {"$sum": 1}}},
+    {"$sort": {"count": -1, "_id.text": 1}},
+]
+
+
+def _most_frequent(values: int) -> Document:
+    first = {"$firstN": {"n": values, "input": {"text": "$_id.text", "count": "$count"}}}
+    return {"$group": {"_id": {"facet": "$_id.facet", "name": "$_id.name"}, "values": first}}
+
+
+def _values(found: Sequence[Document]) -> tuple[FacetValue, ...]:
+    return tuple(FacetValue(one["text"], one["count"]) for one in found)
+
+
+def _matching(where: ProductFilter) -> Document:
+    which: Document = dict(LIVE)
+    if where.category is not None:
+        which["category"] = where.category
+    if where.attributes:
+        which["$and"] = [{"attributes": {"$elemMatch": {"n": n, "t": t}}} for n, t in where.attributes]
+    price = {"$gte": where.price_min, "$lte": where.price_max}
+    price = {operator: bound for operator, bound in price.items() if bound is not None}
+    return which | ({"price.amount": price} if price else {})
+
+
+def _document(product: Product) -> Document:
+    return {
+        "_id": product.id,
+        "seller_id": product.seller_id,
+        "title": product.title,
+        "description": product.description,
+        "category": product.category,
+        "price": {"amount": product.price.amount, "currency": product.price.currency},
+        "attributes": [{"n": n, "v": v, "t": attribute_text(v)} for n, v in product.attributes.items()],
+        "created_at": micros(product.created_at),
+        "updated_at": micros(product.updated_at),
+        "version": product.version,
+    }
+
+
+def _product(found: Document) -> Product:
+    return Product(
+        id=found["_id"],
+        seller_id=found["seller_id"],
+        title=found["title"],
+        description=found["description"],
+        category=found["category"],
+        price=Money(int(found["price"]["amount"]), found["price"]["currency"]),
+        attributes={one["n"]: _plain(one["v"]) for one in found["attributes"]},
+        created_at=moment(found["created_at"]),
+        updated_at=moment(found["updated_at"]),
+        version=int(found["version"]),
+    )
+
+
+def _plain(value: Any) -> AttributeValue:
+    plain: AttributeValue = int(value) if isinstance(value, Int64) else value
+    return plain

@@ -1,0 +1,138 @@
+"""Collections, validators and indexes, and the steps that lead to them from whatever is there."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from pymongo.database import Database
+
+from repositories.documents.mongo_client import Document
+
+BINARY = {"bsonType": "binData"}
+TEXT = {"bsonType": "string"}
+WHOLE = {"bsonType": ["int", "long"]}
+WHOLE_OR_NULL = {"bsonType": ["int", "long", "null"]}
+IDS = {"bsonType": "array", "items": BINARY}
+TEXTS = {"bsonType": "array", "items": TEXT}
+
+Step = tuple[str, Callable[[], Any]]
+
+
+def _object(**fields: Document) -> Document:
+    return {"bsonType": "object", "required": list(fields), "properties": fields}
+
+
+EVENT = _object(
+    id=BINARY,
+    type=TEXT,
+    aggregate=TEXT,
+    happened_at=WHOLE,
+    payload=BINARY,
+    publishes={"bsonType": "bool"},
+    attempts=WHOLE,
+    due_at=WHOLE,
+    lease={"bsonType": ["binData", "null"]},
+    lease_until=WHOLE_OR_NULL,
+    parked_at=WHOLE_OR_NULL,
+    reason={"bsonType": ["string", "null"]},
+)
+
+
+def _validator(**fields: Document) -> Document:
+    """Either all that a live document has, or a tombstone."""
+    carried = {"deleted_at": WHOLE, "events": {"bsonType": "array", "items": EVENT}}
+    whole = {"anyOf": [{"required": list(fields)}, {"required": ["deleted_at"]}]}
+    return {"$jsonSchema": {"bsonType": "object", "properties": fields | carried, **whole}}
+
+
+POST = _validator(
+    author_id=BINARY,
+    title=TEXT,
+    body=TEXT,
+    tags=TEXTS,
+    product_ids=IDS,
+    created_at=WHOLE,
+    updated_at=WHOLE,
+    version=WHOLE,
+    comments=WHOLE,
+    comment_seq=WHOLE,
+)
+COMMENT = _validator(_id=_object(post=BINARY, number=WHOLE), author_id=BINARY, body=TEXT, created_at=WHOLE)
+ATTRIBUTE = _object(n=TEXT, v={"bsonType": ["string", "int", "long", "double", "bool"]}, t=TEXT)
+PRODUCT = _validator(
+    seller_id=BINARY,
+    title=TEXT,
+    description=TEXT,
+    category=TEXT,
+    price=_object(amount=WHOLE, currency=TEXT),
+    attributes={"bsonType": "array", "items": ATTRIBUTE},
+    created_at=WHOLE,
+    updated_at=WHOLE,
+    version=WHOLE,
+)
+TAG = {"$jsonSchema": _object(_id=TEXT)}
+VALIDATORS = {"posts": POST, "comments": COMMENT, "products": PRODUCT, "tags": TAG}
+
+
+def _index(*names: str, where: Document | None = None) -> Document:
+    return {"key": dict.fromkeys(names, 1), **({"partialFilterExpression": where} if where else {})}
+
+
+def _there(name: str) -> Document:
+    return {name: {"$exists": True}}
+
+
+# The relay's: what is due, with the sums of the backlog; what is parked; where an event is; what may go.
+CARRIER = {
+    "due": _index(
+        *("outbox.due_at", "_id", "outbox.lease_until", "outbox.unsent", "outbox.since"),
+        where=_there("outbox.due_at"),
+    ),
+    "parked": _index("outbox.parked_since", "outbox.parked", where=_there("outbox.parked_since")),
+    "event": _index("events.id", where=_there("events.id")),
+    "purge": _index("purge", where=_there("purge")),
+}
+INDEXES: dict[str, dict[str, Document]] = {
+    "posts": {
+        **CARRIER,
+        "author": _index("author_id", "_id"),
+        "tag": _index("tags", "_id"),
+        "in_flight": _index("author_id", "_id", where={"in_flight": True}),
+    },
+    "comments": CARRIER,
+    "products": {
+        **CARRIER,
+        "category": _index("category", "_id"),
+        "attribute": _index("attributes.n", "attributes.t", "_id"),
+        "price": _index("price.amount", "_id"),
+    },
+    "tags": {},
+}
+
+
+def steps(database: Database[Document]) -> Iterator[Step]:
+    """What is to be done, in order; nothing is done yet."""
+    there = {found["name"]: found.get("options", {}) for found in database.list_collections()}
+    for name, validator in VALIDATORS.items():
+        if name not in there:
+            yield f"make collection {name}", partial(database.create_collection, name, validator=validator)
+        elif there[name].get("validator") != validator:
+            yield f"change validator of {name}", partial(database.command, "collMod", name, validator=validator)
+        yield from _index_steps(database, name)
+
+
+def _index_steps(database: Database[Document], name: str) -> Iterator[Step]:
+    collection = database[name]
+    there = {found["name"]: _shape(found) for found in collection.list_indexes()}
+    for index, spec in INDEXES[name].items():
+        if there.get(index) == _shape(spec):
+            continue
+        if index in there:
+            yield f"drop changed index {name}.{index}", partial(collection.drop_index, index)
+        keys = list(spec["key"].items())
+        where = {key: value for key, value in spec.items() if key != "key"}
+        yield f"make index {name}.{index}", partial(collection.create_index, keys, name=index, **where)
+
+
+def _shape(index: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], Any]:
+    return list(index["key"].items()), index.get("partialFilterExpression")

@@ -1,0 +1,45 @@
+"""What posts and products have in common: versioned writes that tell an event in the same update."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+from repositories.documents.mongo_client import Document
+from repositories.documents.mongo_events import appended, buried
+from repositories.errors import Invalid, NotFound, Stale
+from repositories.records import Event
+
+Documents = Collection[Document]
+
+LIVE: Document = {"deleted_at": None}
+LOADED_AT_ONCE = 1000  # documents, each such load with a deadline of its own
+DUPLICATE_KEY = 11000
+
+
+def replace(collection: Documents, found: Document, event: Event, *, if_version: int) -> None:
+    """Replace the fields that `found` has; all else the document carries stays."""
+    fields = {name: {"$literal": value} for name, value in found.items() if name != "_id"}
+    _write(collection, found["_id"], [{"$set": fields}, *appended(event)], if_version)
+
+
+def delete(collection: Documents, document_id: UUID, event: Event, *, if_version: int) -> None:
+    _write(collection, document_id, buried(event), if_version)
+
+
+def load(collection: Documents, documents: Sequence[Document]) -> None:
+    """Insert those that are missing, in one round trip."""
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        refused = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
+        if refused:
+            raise Invalid(refused[0]["errmsg"]) from error
+
+
+def _write(collection: Documents, document_id: UUID, stages: list[dict[str, Any]], if_version: int) -> None:
+    which = {"_id": document_id, **LIVE}
+    if not collection.update_one({**which, "version": if_version}, stages).matched_count:
+        raise Stale if collection.find_one(which, {"_id": 1}) else NotFound

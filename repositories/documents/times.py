@@ -1,0 +1,14 @@
+"""Times as both adapters keep them: whole microseconds since 1970, since BSON dates end at milliseconds."""
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(at: datetime) -> int:
+    return (at - EPOCH) // MICROSECOND
+
+
+def moment(since_epoch: int) -> datetime:
+    return EPOCH + since_epoch * MICROSECOND

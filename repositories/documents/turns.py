@@ -1,0 +1,41 @@
+"""Whose turn it is: which waiting events of which documents may be handed out. Both adapters ask here."""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, takewhile
+from operator import itemgetter
+from typing import Any
+
+from msgspec import Struct
+
+from repositories.records import Event
+
+
+class Waiting(Struct, frozen=True):
+    """An event that is neither told nor parked. `document` is the adapter's own name of where it is kept."""
+
+    document: Any
+    event: Event
+    attempts: int
+    due: int
+    leased_until: int | None
+
+
+def in_turn(documents: Iterable[Sequence[Waiting]], *, now: int, limit: int) -> list[Waiting]:
+    """The first `limit` that may go, oldest due first, each behind all waiting events of its document.
+
+    `documents` holds the waiting events of each document, in the order in which they were written.
+    """
+    turns: list[tuple[int, Waiting]] = []
+    for events in sorted(documents, key=_age):
+        going = list(takewhile(lambda waiting: _free(waiting, now), events))
+        turns += zip(accumulate((waiting.due for waiting in going), max), going, strict=True)
+    turns.sort(key=itemgetter(0))
+    return [waiting for _, waiting in turns[:limit]]
+
+
+def _age(events: Sequence[Waiting]) -> str:
+    return events[0].event.id.hex if events else ""
+
+
+def _free(waiting: Waiting, now: int) -> bool:
+    return waiting.due <= now and (waiting.leased_until is None or waiting.leased_until <= now)

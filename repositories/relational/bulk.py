@@ -1,0 +1,174 @@
+"""Loading by the thousand: rows go into a temporary table, and from there by a few statements into the real ones.
+
+Rows that are there already are dropped from the temporary table first, so what is left in it is what is new,
+and is what gets counted. Follows cannot change meanwhile, since the counters of their accounts are locked; a
+like that somebody else adds at that very moment is `Contention`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.errors import NotFound
+from repositories.records import Account, Follow, Like, Login
+from repositories.relational.accounts import account_row, login_row
+from repositories.relational.graph import LOCK_COUNTERS
+from repositories.relational.port import BulkWrites
+from repositories.relational.runner import Work
+from repositories.relational.tables import (
+    account_counters,
+    accounts,
+    follows,
+    likes,
+    logins,
+    post_counters,
+    stock,
+)
+
+Rows = Sequence[dict[str, Any]]
+Load = Callable[[Connection, Table, Rows], None]
+
+# Bounds how long one statement takes.
+_SLICE = 5_000
+
+_temporary = MetaData()
+
+
+def _loaded(name: str, *columns: Column[Any]) -> Table:
+    twins = (Column(column.name, column.type) for column in columns)
+    return Table(f"loaded_{name}", _temporary, *twins, prefixes=["TEMPORARY"])
+
+
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.c]
+
+
+_accounts = _loaded("accounts", *accounts.c, *(column for column in logins.c if column.name != "account_id"))
+_follows = _loaded("follows", follows.c.follower, follows.c.followee, follows.c.since)
+_likes = _loaded("likes", *likes.c)
+_stock = _loaded("stock", *stock.c)
+
+_DROP_KNOWN_ACCOUNTS = delete(_accounts).where(exists().where(accounts.c.id == _accounts.c.id))
+_ADD_ACCOUNTS = insert(accounts).from_select(
+    _names(accounts), select(*(_accounts.c[name] for name in _names(accounts)))
+)
+_ADD_LOGINS = insert(logins).from_select(
+    _names(logins),
+    select(_accounts.c.id, _accounts.c.email, _accounts.c.email_key, _accounts.c.password_hash),
+)
+_ADD_COUNTERS = insert(account_counters).from_select(
+    _names(account_counters), select(_accounts.c.id, literal_column("0"), literal_column("0"))
+)
+
+_DROP_KNOWN_FOLLOWS = delete(_follows).where(
+    exists().where(follows.c.follower == _follows.c.follower, follows.c.followee == _follows.c.followee)
+)
+_ADD_FOLLOWS = insert(follows).from_select(_names(follows), select(*_follows.c, true()))
+_ends = union_all(
+    select(_follows.c.followee.label("id"), literal_column("1").label("one"), literal_column("0").label("other")),
+    select(_follows.c.follower, literal_column("0"), literal_column("1")),
+).subquery()
+_sums = (
+    select(_ends.c.id, func.sum(_ends.c.one).label("followers"), func.sum(_ends.c.other).label("following"))
+    .group_by(_ends.c.id)
+    .subquery()
+)
+_COUNT_FOLLOWS = (
+    update(account_counters)
+    .where(account_counters.c.account_id == _sums.c.id)
+    .values(
+        followers=account_counters.c.followers + _sums.c.followers,
+        following=account_counters.c.following + _sums.c.following,
+    )
+)
+
+_DROP_KNOWN_LIKES = delete(_likes).where(
+    exists().where(likes.c.account_id == _likes.c.account_id, likes.c.post_id == _likes.c.post_id)
+)
+_ADD_LIKES = insert(likes).from_select(_names(likes), select(*_likes.c))
+# SQLite cannot tell ON CONFLICT from a join's ON without a WHERE before it.
+_count_likes = insert(post_counters).from_select(
+    ["post_id", "likes"],
+    select(_likes.c.post_id, func.count()).where(true()).group_by(_likes.c.post_id).order_by(_likes.c.post_id),
+)
+_COUNT_LIKES = _count_likes.on_conflict_do_update(
+    index_elements=[post_counters.c.post_id],
+    set_={"likes": post_counters.c.likes + _count_likes.excluded.likes},
+)
+_ADD_STOCK = (
+    insert(stock)
+    .from_select(_names(stock), select(*_stock.c).where(true()).order_by(_stock.c.product_id))
+    .on_conflict_do_nothing()
+)
+
+
+class SqlBulk(BulkWrites):
+    """`load` is the engine's quickest way to fill a table."""
+
+    def __init__(self, work: Work, load: Load) -> None:
+        self._work = work
+        self._load = load
+
+    def accounts(self, rows: Sequence[tuple[Account, Login]]) -> None:
+        unique = {account.id: login_row(login) | account_row(account) for account, login in reversed(rows)}
+        for _ in self._slices(_accounts, [unique[one] for one in sorted(unique)]):
+            for statement in (_DROP_KNOWN_ACCOUNTS, _ADD_ACCOUNTS, _ADD_LOGINS, _ADD_COUNTERS):
+                self._work.change(statement, {})
+
+    def follows(self, rows: Sequence[Follow]) -> None:
+        unique = {
+            (one.follower, one.followee): {"follower": one.follower, "followee": one.followee, "since": one.since}
+            for one in reversed(rows)
+        }
+        self._lock_counters({end for edge in unique for end in edge})
+        for _ in self._slices(_follows, [unique[edge] for edge in sorted(unique)]):
+            for statement in (_DROP_KNOWN_FOLLOWS, _ADD_FOLLOWS, _COUNT_FOLLOWS):
+                self._work.change(statement, {})
+
+    def likes(self, rows: Sequence[Like]) -> None:
+        unique = {
+            (one.account_id, one.post_id): {"account_id": one.account_id, "post_id": one.post_id, "at": one.at}
+            for one in reversed(rows)
+        }
+        for _ in self._slices(_likes, [unique[like] for like in sorted(unique)]):
+            for statement in (_DROP_KNOWN_LIKES, _ADD_LIKES, _COUNT_LIKES):
+                self._work.change(statement, {})
+
+    def stock(self, rows: Mapping[UUID, int]) -> None:
+        values = [{"product_id": product_id, "on_hand": rows[product_id]} for product_id in sorted(rows)]
+        for _ in self._slices(_stock, values):
+            self._work.change(_ADD_STOCK, {})
+
+    def _lock_counters(self, ids: set[UUID]) -> None:
+        if len(self._work.rows(LOCK_COUNTERS, {"ids": list(ids)})) < len(ids):
+            raise NotFound
+
+    def _slices(self, table: Table, rows: Rows) -> Iterator[None]:
+        """Hand out the rows in the temporary table, a slice at a time. After an error the rollback drops it."""
+        if not rows:
+            return
+        with self._work.connection() as connection:
+            table.create(connection, checkfirst=False)
+        for start in range(0, len(rows), _SLICE):
+            with self._work.connection() as connection:
+                self._load(connection, table, rows[start : start + _SLICE])
+            yield
+            self._work.change(delete(table), {})
+        with self._work.connection() as connection:
+            table.drop(connection, checkfirst=False)

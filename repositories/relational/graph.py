@@ -1,0 +1,198 @@
+"""Follows and blocks.
+
+Whoever changes an edge first locks the counters of both ends, in id order. So two commands over one pair wait
+for each other and never deadlock, and the counters are exact.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from itertools import starmap
+from uuid import UUID
+
+from sqlalchemy import (
+    Integer,
+    Select,
+    bindparam,
+    case,
+    delete,
+    literal_column,
+    select,
+    true,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.elements import ColumnElement
+
+from repositories.errors import NotFound
+from repositories.records import Edge, Follow, GraphCounts, Relation
+from repositories.relational.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.port import GraphReads, GraphWrites
+from repositories.relational.runner import Runner
+from repositories.relational.tables import account_counters, blocks, follows
+
+_Page = Select[UUID, datetime]
+
+
+def _listing(of: ColumnElement[UUID], other: ColumnElement[UUID]) -> tuple[_Page, _Page]:
+    """The first page and the pages after it."""
+    first = (
+        select(other, follows.c.since)
+        .where(of == bindparam("id"))
+        .order_by(follows.c.since.desc(), other.desc())
+        .limit(LIMIT)
+    )
+    end = tuple_(bindparam("before_since", type_=TIME), bindparam("before_id", type_=ID))
+    return first, first.where(tuple_(follows.c.since, other) < end)
+
+
+def _kind(kind: int, other: ColumnElement[UUID], own: ColumnElement[UUID]) -> Select[int, UUID]:
+    return select(literal_column(str(kind), Integer), other).where(
+        own == bindparam("viewer", type_=ID), among(other, bindparam("others", type_=IDS))
+    )
+
+
+_FOLLOWING = _listing(follows.c.follower, follows.c.followee)
+_FOLLOWERS = _listing(follows.c.followee, follows.c.follower)
+_FOLLOWEES = select(follows.c.followee, follows.c.filled).where(follows.c.follower == bindparam("id"))
+_FOLLOWER_IDS = (
+    select(follows.c.follower)
+    .where(follows.c.followee == bindparam("id"), follows.c.follower > bindparam("after"))
+    .order_by(follows.c.follower)
+    .limit(LIMIT)
+)
+_FIRST_FOLLOWER_IDS = (
+    select(follows.c.follower).where(follows.c.followee == bindparam("id")).order_by(follows.c.follower).limit(LIMIT)
+)
+_RELATIONS = union_all(
+    _kind(0, follows.c.followee, follows.c.follower),
+    _kind(1, follows.c.follower, follows.c.followee),
+    _kind(2, blocks.c.blocked, blocks.c.blocker),
+    _kind(3, blocks.c.blocker, blocks.c.blocked),
+)
+_COUNTS = select(account_counters.c.account_id, account_counters.c.followers, account_counters.c.following).where(
+    among(account_counters.c.account_id, bindparam("ids", type_=IDS))
+)
+LOCK_COUNTERS = (
+    select(account_counters.c.account_id)
+    .where(among(account_counters.c.account_id, bindparam("ids", type_=IDS)))
+    .order_by(account_counters.c.account_id)
+    .with_for_update()
+)
+_FOLLOW = insert(follows).on_conflict_do_nothing().returning(true())
+_UNFOLLOW = delete(follows).where(
+    follows.c.follower == bindparam("follower"), follows.c.followee == bindparam("followee")
+)
+_COUNT = (
+    update(account_counters)
+    .where(account_counters.c.account_id.in_((bindparam("its_follower"), bindparam("its_followee"))))
+    .values(
+        followers=account_counters.c.followers
+        + case((account_counters.c.account_id == bindparam("its_followee"), bindparam("step")), else_=0),
+        following=account_counters.c.following
+        + case((account_counters.c.account_id == bindparam("its_follower"), bindparam("step")), else_=0),
+    )
+)
+_FILLED = (
+    update(follows)
+    .where(
+        follows.c.follower == bindparam("its_follower"),
+        follows.c.followee == bindparam("its_followee"),
+        follows.c.since == bindparam("its_since"),
+    )
+    .values(filled=true())
+)
+_BLOCK = insert(blocks).on_conflict_do_nothing().returning(true())
+_UNBLOCK = delete(blocks).where(blocks.c.blocker == bindparam("blocker"), blocks.c.blocked == bindparam("blocked"))
+
+
+def _relations(runner: Runner, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
+    found: dict[UUID, list[bool]] = {other: [False] * 4 for other in others}
+    for kind, other in runner.rows(_RELATIONS, {"viewer": viewer, "others": list(found)}) if found else ():
+        found[other][kind] = True
+    return {other: Relation(*flags) for other, flags in found.items()}
+
+
+class SqlGraphReads(GraphReads):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def following(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
+        return self._page(_FOLLOWING, account_id, before, limit)
+
+    def followers(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
+        return self._page(_FOLLOWERS, account_id, before, limit)
+
+    def followees(self, account_id: UUID) -> dict[UUID, bool]:
+        return {row.followee: row.filled for row in self._runner.rows(_FOLLOWEES, {"id": account_id})}
+
+    def follower_ids(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[UUID]:
+        values = {"id": account_id, "limit": limit}
+        if after is None:
+            return [follower for (follower,) in self._runner.rows(_FIRST_FOLLOWER_IDS, values)]
+        return [follower for (follower,) in self._runner.rows(_FOLLOWER_IDS, values | {"after": after})]
+
+    def relations(self, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
+        return _relations(self._runner, viewer, others)
+
+    def counts(self, ids: Collection[UUID]) -> dict[UUID, GraphCounts]:
+        counts = dict.fromkeys(ids, GraphCounts())
+        for one, followers, following in self._runner.rows(_COUNTS, {"ids": list(counts)}) if counts else ():
+            counts[one] = GraphCounts(followers, following)
+        return counts
+
+    def _page(self, pages: tuple[_Page, _Page], account_id: UUID, before: Edge | None, limit: int) -> list[Edge]:
+        values = {"id": account_id, "limit": limit}
+        if before is None:
+            return list(starmap(Edge, self._runner.rows(pages[0], values)))
+        end = {"before_since": before.since, "before_id": before.account_id}
+        return list(starmap(Edge, self._runner.rows(pages[1], values | end)))
+
+
+class SqlGraphWrites(GraphWrites):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._locked: set[frozenset[UUID]] = set()
+
+    def lock(self, one: UUID, other: UUID) -> Relation:
+        self._hold(one, other)
+        return _relations(self._runner, one, [other])[other]
+
+    def follow(self, follow: Follow) -> bool:
+        self._hold(follow.follower, follow.followee)
+        edge = {"follower": follow.follower, "followee": follow.followee}
+        new = bool(self._runner.rows(_FOLLOW, {**edge, "since": follow.since, "filled": False}))
+        if new:
+            self._count(follow.follower, follow.followee, 1)
+        return new
+
+    def unfollow(self, follower: UUID, followee: UUID) -> bool:
+        self._hold(follower, followee)
+        gone = bool(self._runner.change(_UNFOLLOW, {"follower": follower, "followee": followee}))
+        if gone:
+            self._count(follower, followee, -1)
+        return gone
+
+    def filled(self, follow: Follow) -> bool:
+        edge = {"its_follower": follow.follower, "its_followee": follow.followee, "its_since": follow.since}
+        return bool(self._runner.change(_FILLED, edge))
+
+    def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool:
+        self._hold(blocker, blocked)
+        return bool(self._runner.rows(_BLOCK, {"blocker": blocker, "blocked": blocked, "at": at}))
+
+    def unblock(self, blocker: UUID, blocked: UUID) -> bool:
+        self._hold(blocker, blocked)
+        return bool(self._runner.change(_UNBLOCK, {"blocker": blocker, "blocked": blocked}))
+
+    def _hold(self, one: UUID, other: UUID) -> None:
+        pair = frozenset((one, other))
+        if pair in self._locked:
+            return
+        if len(self._runner.rows(LOCK_COUNTERS, {"ids": list(pair)})) < len(pair):
+            raise NotFound
+        self._locked.add(pair)
+
+    def _count(self, follower: UUID, followee: UUID, step: int) -> None:
+        self._runner.change(_COUNT, {"its_follower": follower, "its_followee": followee, "step": step})

@@ -1,0 +1,77 @@
+"""Likes and how many each post has."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, select, true, update
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.records import Like
+from repositories.relational.columns import IDS, among
+from repositories.relational.port import LikeReads, LikeWrites
+from repositories.relational.runner import Runner
+from repositories.relational.tables import likes, post_counters
+
+_LIKED = select(likes.c.post_id).where(
+    likes.c.account_id == bindparam("id"), among(likes.c.post_id, bindparam("post_ids", type_=IDS))
+)
+_COUNTS = select(post_counters.c.post_id, post_counters.c.likes).where(
+    among(post_counters.c.post_id, bindparam("post_ids", type_=IDS))
+)
+_LOCK = select(post_counters.c.likes).where(post_counters.c.post_id == bindparam("post_id")).with_for_update()
+_LIKE = insert(likes).on_conflict_do_nothing().returning(true())
+_COUNT = insert(post_counters).on_conflict_do_update(
+    index_elements=[post_counters.c.post_id], set_={"likes": post_counters.c.likes + 1}
+)
+_UNLIKE = delete(likes).where(likes.c.account_id == bindparam("account_id"), likes.c.post_id == bindparam("post_id"))
+_UNCOUNT = (
+    update(post_counters).where(post_counters.c.post_id == bindparam("its_id")).values(likes=post_counters.c.likes - 1)
+)
+_FORGET_LIKES = delete(likes).where(likes.c.post_id == bindparam("post_id"))
+_FORGET_COUNT = delete(post_counters).where(post_counters.c.post_id == bindparam("post_id"))
+
+
+class SqlLikeReads(LikeReads):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def liked(self, account_id: UUID, post_ids: Collection[UUID]) -> set[UUID]:
+        if not post_ids:
+            return set()
+        rows = self._runner.rows(_LIKED, {"id": account_id, "post_ids": list(post_ids)})
+        return {post_id for (post_id,) in rows}
+
+    def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        counts = dict.fromkeys(post_ids, 0)
+        for post_id, number in self._runner.rows(_COUNTS, {"post_ids": list(counts)}) if counts else ():
+            counts[post_id] = number
+        return counts
+
+
+class SqlLikeWrites(LikeWrites):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def like(self, like: Like) -> bool:
+        row = {"account_id": like.account_id, "post_id": like.post_id, "at": like.at}
+        new = bool(self._runner.rows(_LIKE, row))
+        if new:
+            self._runner.change(_COUNT, {"post_id": like.post_id, "likes": 1})
+        return new
+
+    def unlike(self, account_id: UUID, post_id: UUID) -> bool:
+        if not self._hold(post_id):
+            return False
+        gone = bool(self._runner.change(_UNLIKE, {"account_id": account_id, "post_id": post_id}))
+        if gone:
+            self._runner.change(_UNCOUNT, {"its_id": post_id})
+        return gone
+
+    def forget_post(self, post_id: UUID) -> None:
+        if self._hold(post_id):
+            self._runner.change(_FORGET_LIKES, {"post_id": post_id})
+            self._runner.change(_FORGET_COUNT, {"post_id": post_id})
+
+    def _hold(self, post_id: UUID) -> bool:
+        """Lock the counter before any like is removed, or two removals could deadlock. No counter, no likes."""
+        return bool(self._runner.rows(_LOCK, {"post_id": post_id}))

@@ -1,0 +1,7 @@
+"""Which tables are the relational role's: the embedded twins of all roles may share one file."""
+
+_OTHERS = ("documents_", "feeds_", "hot_")
+
+
+def is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith(_OTHERS))

@@ -1,0 +1,97 @@
+"""PostgreSQL by psycopg 3.
+
+Reads, and the outbox's single statements, run on connections in autocommit mode with prepared statements;
+transactions have connections of their own. At most `pool` of each kind are open.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
+
+from repositories.relational import migrations
+from repositories.relational.accounts import SqlAccountReads
+from repositories.relational.bulk import Rows
+from repositories.relational.columns import TEXT
+from repositories.relational.graph import SqlGraphReads
+from repositories.relational.likes import SqlLikeReads
+from repositories.relational.outbox import SqlOutbox
+from repositories.relational.port import Relational, Transaction
+from repositories.relational.postgres_engine import Lane, migrating_engine
+from repositories.relational.postgres_errors import translated
+from repositories.relational.runner import AutocommitRunner, transaction
+from repositories.relational.stock import SqlStockReads
+from repositories.relational.tables import outbox
+from repositories.relational.unit import SqlTransaction
+
+_MIGRATION_LOCK = 7_186_054_901_226_338_561
+
+# Two transactions that write events of one aggregate take turns from here to their commit, so that positions
+# are in commit order within an aggregate. The lock is taken before the row, and with it its position, is made.
+_turn = select(
+    func.pg_advisory_xact_lock(func.hashtextextended(bindparam("aggregate", type_=TEXT), 0)).label("held")
+).cte("turn")
+_EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "due_at", "attempts")
+_EMIT = insert(outbox).from_select(
+    _EMITTED,
+    select(*(bindparam(name, type_=outbox.c[name].type).label(name) for name in _EMITTED)).select_from(_turn),
+)
+
+
+class PostgresRelational(Relational):
+    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+        self._url = url
+        seconds = timeout.total_seconds()
+        self._reading = Lane(url, seconds=seconds, size=pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+        self._writing = Lane(url, seconds=seconds, size=pool)
+        runner = AutocommitRunner(self._reading.engine, self._guard)
+        self.accounts = SqlAccountReads(runner)
+        self.graph = SqlGraphReads(runner)
+        self.likes = SqlLikeReads(runner)
+        self.stock = SqlStockReads(runner)
+        self.outbox = SqlOutbox(runner)
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        return self._transaction()
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        engine = migrating_engine(self._url)
+        with translated(), engine.begin() as connection:
+            if not dry_run:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            return migrations.upgrade(connection, dry_run=dry_run)
+
+    def ping(self) -> None:
+        with self._guard(), self._reading.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def close(self) -> None:
+        self._reading.engine.dispose()
+        self._writing.engine.dispose()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self._reading.deadline(), self._reading.slot(), translated():
+            yield
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        with self._writing.slot(), transaction(self._writing.engine, self._statement) as work:
+            yield SqlTransaction(work, emit=_EMIT, load=_copy)
+
+    @contextlib.contextmanager
+    def _statement(self) -> Iterator[None]:
+        with self._writing.deadline(), translated():
+            yield
+
+
+def _copy(connection: Connection, table: Table, rows: Rows) -> None:
+    names = [column.name for column in table.c]
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101  - it is in use
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([row[name] for name in names])

@@ -1,0 +1,118 @@
+"""SQLAlchemy engines over `BoundedConnection`."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from repositories.errors import Unavailable
+from repositories.relational.deadline import BoundedConnection, remaining, within
+from repositories.relational.postgres_errors import ROLE
+
+_RECYCLE_SECONDS = 1800
+_LOCK_SHARE = 0.75
+_IDLE_SHARE = 5
+_MIGRATION_SECONDS = 600
+_MIGRATION_LOCK_SECONDS = 30
+
+
+class Lane:
+    """One pool, and the turnstile before it. `seconds` is how long a call may take from here to its answer."""
+
+    def __init__(self, url: str, *, seconds: float, size: int, **options: Any) -> None:
+        self.engine = _engine(
+            url,
+            limit=seconds,
+            settings=_settings(seconds, seconds * _LOCK_SHARE),
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=seconds,
+            pool_recycle=_RECYCLE_SECONDS,
+            **options,
+        )
+        event.listen(self.engine, "checkin", _mark_used)
+        event.listen(self.engine, "checkout", _refuse_stale)
+        self._seconds = seconds
+        self._free = threading.BoundedSemaphore(size)
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[None]:
+        """A connection is free inside the block. Waiting for it counts towards the deadline."""
+        if not self._free.acquire(timeout=remaining(self._seconds)):
+            raise Unavailable(ROLE, "every connection is busy")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    @contextlib.contextmanager
+    def deadline(self) -> Iterator[None]:
+        with within(self._seconds):
+            yield
+
+
+def migrating_engine(url: str) -> Engine:
+    """A connection for one migration, which may take its time but not hold up others by waiting for a lock."""
+    return _engine(
+        url,
+        limit=_MIGRATION_SECONDS,
+        settings=_settings(_MIGRATION_SECONDS, _MIGRATION_LOCK_SECONDS),
+        poolclass=NullPool,
+    )
+
+
+def _settings(seconds: float, lock_seconds: float) -> str:
+    """The server's part of the deadline, and what the statements rely on."""
+    settings = {
+        "timezone": "UTC",
+        "default_transaction_isolation": r"read\ committed",
+        "statement_timeout": _milliseconds(seconds),
+        "lock_timeout": _milliseconds(lock_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(seconds * _IDLE_SHARE),
+    }
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _engine(url: str, *, limit: float, settings: str, **options: Any) -> Engine:
+    target = make_url(url).set(drivername="postgresql+psycopg")
+    own = target.query.get("options", "")
+    target = target.difference_update_query(["options"])
+    engine = create_engine(
+        target,
+        connect_args={
+            "options": f"{settings} {own if isinstance(own, str) else ' '.join(own)}".strip(),
+            "application_name": "quartet",
+            "client_encoding": "utf8",
+            "prepare_threshold": 0,
+        },
+        use_native_hstore=False,
+        **options,
+    )
+
+    def connect(_dialect: Dialect, _entry: object, args: list[Any], kwargs: dict[str, Any]) -> BoundedConnection:
+        connection = BoundedConnection.connect(*args, **kwargs)
+        connection.limit = limit
+        return connection
+
+    event.listen(engine, "do_connect", connect)
+    return engine
+
+
+def _mark_used(_connection: BoundedConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = True
+
+
+def _refuse_stale(connection: BoundedConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+    """After a restart of the server all connections are stale; this finds out without asking the server."""
+    # A connection that was never used may have the end of a TLS handshake to read.
+    if entry.info.get("used") and connection.is_stale():
+        raise InvalidatePoolError

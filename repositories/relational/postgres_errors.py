@@ -1,0 +1,53 @@
+"""What PostgreSQL and psycopg raise, in the words of the port."""
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError, StatementError
+
+from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
+
+ROLE = "relational"
+
+_FIELDS = {
+    "accounts_pkey": "id",
+    "accounts_handle_key": "handle",
+    "logins_pkey": "id",
+    "logins_email_key": "email",
+    "outbox_id": "id",
+}
+_SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"
+_UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"
+_DATA = "22"
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, psycopg.Error, CommandError, UnicodeEncodeError, OverflowError) as error:
+        raise _translate(error) from error
+
+
+def _translate(error: Exception) -> StoreError:
+    cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
+        return _by_state(cause, cause.sqlstate)
+    if isinstance(cause, ValueError | OverflowError | psycopg.DataError):
+        return Invalid(str(cause))
+    return Unavailable(ROLE, str(cause))
+
+
+def _by_state(cause: psycopg.Error, state: str) -> StoreError:
+    if state in (_SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT):
+        return Contention(str(cause))
+    if state == _UNIQUE:
+        field = _FIELDS.get(cause.diag.constraint_name or "")
+        return Conflict(field) if field else Contention(str(cause))
+    if state == _FOREIGN_KEY:
+        return NotFound(str(cause))
+    if state in (_CHECK, _NOT_NULL) or state.startswith(_DATA):
+        return Invalid(str(cause))
+    return Unavailable(ROLE, str(cause))

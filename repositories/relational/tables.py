@@ -1,0 +1,120 @@
+"""The tables, the same on both engines. A change here needs a migration; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from repositories.relational.columns import ID, SERIAL, TEXT, TIME
+
+metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("handle", TEXT, nullable=False),
+    Column("handle_key", TEXT, nullable=False),
+    Column("display_name", TEXT, nullable=False),
+    Column("bio", TEXT, nullable=False),
+    Column("image_url", TEXT),
+    Column("created_at", TIME, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    UniqueConstraint("handle_key", name="accounts_handle_key"),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("email", TEXT, nullable=False),
+    Column("email_key", TEXT, nullable=False),
+    Column("password_hash", TEXT, nullable=False),
+    UniqueConstraint("email_key", name="logins_email_key"),
+)
+
+# One row per account. Whoever changes an account's edges holds the lock on this row.
+account_counters = Table(
+    "account_counters",
+    metadata,
+    Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("followers", BigInteger, CheckConstraint("followers >= 0"), nullable=False),
+    Column("following", BigInteger, CheckConstraint("following >= 0"), nullable=False),
+)
+
+follows = Table(
+    "follows",
+    metadata,
+    Column("follower", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("followee", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("since", TIME, nullable=False),
+    Column("filled", Boolean, nullable=False),
+    Index("follows_following", "follower", "since", "followee"),
+    Index("follows_followers", "followee", "since", "follower"),
+    Index("follows_follower_ids", "followee", "follower"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("blocker", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("blocked", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("at", TIME, nullable=False),
+    Index("blocks_blocked", "blocked", "blocker"),
+)
+
+likes = Table(
+    "likes",
+    metadata,
+    Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("post_id", ID, primary_key=True),
+    Column("at", TIME, nullable=False),
+    Index("likes_post", "post_id"),
+)
+
+post_counters = Table(
+    "post_counters",
+    metadata,
+    Column("post_id", ID, primary_key=True),
+    Column("likes", BigInteger, CheckConstraint("likes >= 0"), nullable=False),
+)
+
+stock = Table(
+    "stock",
+    metadata,
+    Column("product_id", ID, primary_key=True),
+    Column("on_hand", BigInteger, CheckConstraint("on_hand >= 0"), nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("position", SERIAL, primary_key=True, autoincrement=True),
+    Column("id", ID, nullable=False),
+    Column("type", TEXT, nullable=False),
+    Column("aggregate", TEXT, nullable=False),
+    Column("happened_at", TIME, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("due_at", TIME, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lease", ID),
+    Column("lease_until", TIME),
+    Column("parked_at", TIME),
+    Column("reason", TEXT),
+    UniqueConstraint("id", name="outbox_id"),
+    sqlite_autoincrement=True,
+)
+_waiting, _parked = outbox.c.parked_at.is_(None), outbox.c.parked_at.is_not(None)
+Index("outbox_due", outbox.c.due_at, outbox.c.position, postgresql_where=_waiting, sqlite_where=_waiting)
+Index("outbox_heads", outbox.c.aggregate, outbox.c.position, postgresql_where=_waiting, sqlite_where=_waiting)
+Index("outbox_waiting", outbox.c.happened_at, postgresql_where=_waiting, sqlite_where=_waiting)
+Index("outbox_parked", outbox.c.parked_at, outbox.c.position, postgresql_where=_parked, sqlite_where=_parked)

@@ -1,0 +1,27 @@
+"""One transaction's write ports, put together."""
+
+from sqlalchemy import Executable
+
+from repositories.records import Event
+from repositories.relational.accounts import SqlAccountWrites
+from repositories.relational.bulk import Load, SqlBulk
+from repositories.relational.graph import SqlGraphWrites
+from repositories.relational.likes import SqlLikeWrites
+from repositories.relational.port import Transaction
+from repositories.relational.runner import Work
+from repositories.relational.stock import SqlStockWrites
+
+
+class SqlTransaction(Transaction):
+    def __init__(self, work: Work, *, emit: Executable, load: Load) -> None:
+        self.accounts = SqlAccountWrites(work)
+        self.graph = SqlGraphWrites(work)
+        self.likes = SqlLikeWrites(work)
+        self.stock = SqlStockWrites(work)
+        self.bulk = SqlBulk(work, load)
+        self._work = work
+        self._emit = emit
+
+    def emit(self, event: Event) -> None:
+        row = {name: getattr(event, name) for name in event.__struct_fields__}
+        self._work.change(self._emit, row | {"due_at": event.happened_at, "attempts": 0})

@@ -1,0 +1,160 @@
+"""What the suites of the documents role build their cases from."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from repositories.documents import Documents, open_store
+from repositories.records import Comment, Event, Money, Post, Product
+from tests.engines import Engines
+
+ADAPTERS = ("embedded", pytest.param("mongo", marks=pytest.mark.engines))
+NOW = datetime(2026, 5, 1, 12, 0, 0, 123457, tzinfo=UTC)
+COLLECTIONS = ("posts", "comments", "products", "tags")
+TIMEOUT = timedelta(seconds=5)
+# Text that stores like to change: composed and decomposed, right to left, joined emoji, Turkish i, NUL, controls.
+TEXTS = (
+    "é",
+    "e\u0301",
+    "שלום",
+    "👩‍👩‍👧‍👦",
+    "\u0130i\u0131I",
+    "a\0b",
+    "\0",
+    "\uffff",
+    "😀",
+    " \t\n",
+    "$x.y",
+    "%_'\"",
+    "\x7f",
+)
+SURROGATE = "\ud800"
+
+_ids = itertools.count(1)
+_mongo_databases: dict[str, str] = {}
+
+
+def fresh_id() -> UUID:
+    """Later ones are greater, as UUIDv7 are."""
+    return UUID(f"01900000-0000-7000-8000-{next(_ids):012x}")
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def a_post(**fields: Any) -> Post:
+    plain = Post(
+        id=fresh_id(),
+        author_id=uuid4(),
+        title="Title",
+        body="Body",
+        tags=(),
+        product_ids=(),
+        created_at=NOW,
+        updated_at=NOW,
+        version=1,
+    )
+    return replace(plain, **fields)
+
+
+def a_product(**fields: Any) -> Product:
+    plain = Product(
+        id=fresh_id(),
+        seller_id=uuid4(),
+        title="Title",
+        description="Description",
+        category="category",
+        price=Money(1250, "EUR"),
+        attributes={},
+        created_at=NOW,
+        updated_at=NOW,
+        version=1,
+    )
+    return replace(plain, **fields)
+
+
+def a_comment(post_id: UUID, number: int, body: str = "Body") -> Comment:
+    return Comment(post_id, number, uuid4(), body, NOW)
+
+
+def an_event(aggregate: object = "thing", *, happened_at: datetime = NOW, type_: str = "changed") -> Event:
+    return Event(fresh_id(), type_, str(aggregate), happened_at, b'{"a": 1}')
+
+
+def published(store: Documents, **fields: Any) -> Post:
+    post = a_post(**fields)
+    store.posts.add(post, an_event(post.id))
+    return post
+
+
+def offered(store: Documents, **fields: Any) -> Product:
+    product = a_product(**fields)
+    store.products.add(product, an_event(product.id))
+    return product
+
+
+def commented(store: Documents, post: Post, body: str = "Body") -> Comment:
+    return store.comments.add(post.id, uuid4(), body, NOW, announced)
+
+
+def announced(comment: Comment) -> Event:
+    return an_event(f"{comment.post_id}/{comment.number}", type_="commented")
+
+
+def edited(store: Documents, post: Post, **fields: Any) -> Post:
+    changed = replace(post, **{"version": post.version + 1} | fields)
+    store.posts.replace(changed, an_event(post.id), if_version=post.version)
+    return changed
+
+
+def tell_all(store: Documents, now: datetime = NOW) -> list[Event]:
+    """Be the relay until nothing is due."""
+    told: list[Event] = []
+    while claims := store.outbox.claim(now=now, lease_until=now + timedelta(minutes=1), limit=1000):
+        store.outbox.done(claims)
+        told += [claim.event for claim in claims]
+    return told
+
+
+def at_once(work: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run all of them in threads that start together. Returns results and exceptions."""
+    barrier = Barrier(len(work))
+
+    def run(one: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return one()
+        except Exception as error:  # noqa: BLE001  the caller judges it
+            return error
+
+    with ThreadPoolExecutor(len(work)) as pool:
+        return list(pool.map(run, work))
+
+
+def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """A file of its own for each test; in MongoDB one database for all, emptied before each."""
+    if adapter == "embedded":
+        return f"sqlite:///{folder / 'documents.db'}"
+    engines: Engines = request.getfixturevalue("engines")
+    base, options = engines.mongo().url.split("?")
+    name = _mongo_databases.setdefault(base, f"documents_{uuid4().hex[:8]}")
+    return f"{base.rsplit('/', 1)[0]}/{name}?{options}"
+
+
+def opened(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Documents]:
+    store = open_store(url_of(adapter, request, folder), timeout=TIMEOUT, pool=40)
+    store.migrate()
+    if adapter == "mongo":
+        for name in COLLECTIONS:
+            store._connection.collection(name).delete_many({})  # type: ignore[attr-defined]  # known to be MongoDB's
+    yield store
+    store.close()

@@ -1,0 +1,257 @@
+"""Promises of the documents role: comments."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from repositories.documents import Documents
+from repositories.errors import NotFound
+from repositories.records import Comment, Event
+
+from .documents import (
+    ADAPTERS,
+    NOW,
+    SURROGATE,
+    TEXTS,
+    a_comment,
+    a_post,
+    an_event,
+    announced,
+    at,
+    at_once,
+    commented,
+    edited,
+    opened,
+    published,
+    tell_all,
+)
+
+
+@pytest.fixture(params=ADAPTERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+    yield from opened(request.param, request, tmp_path)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_comment_comes_back_as_it_was(store: Documents, text: str) -> None:
+    post, author = published(store), uuid4()
+    comment = store.comments.add(post.id, author, text, at(0.000001), announced)
+    assert comment == Comment(post.id, 1, author, text, at(0.000001))
+    assert store.comments.get(post.id, 1) == comment
+    assert store.comments.page(post.id, after=None, limit=9) == [comment]
+
+
+def test_comments_are_numbered_per_post(store: Documents) -> None:
+    first, second = published(store), published(store)
+    assert [commented(store, post).number for post in (first, first, second, first)] == [1, 2, 1, 3]
+    assert store.comments.counts([first.id, second.id]) == {first.id: 3, second.id: 1}
+
+
+def test_the_event_tells_of_the_numbered_comment(store: Documents) -> None:
+    post = published(store)
+    tell_all(store)
+    told: list[tuple[Comment, Event]] = []
+
+    def announce(comment: Comment) -> Event:
+        told.append((comment, announced(comment)))
+        return told[-1][1]
+
+    comment = store.comments.add(post.id, uuid4(), "Body", NOW, announce)
+    assert told[-1][0] == comment
+    assert tell_all(store) == [told[-1][1]]
+
+
+def test_a_comment_whose_event_fails_is_not_there(store: Documents) -> None:
+    post = published(store)
+
+    def fails(comment: Comment) -> Event:
+        raise LookupError(comment.number)
+
+    with pytest.raises(LookupError):
+        store.comments.add(post.id, uuid4(), "Body", NOW, fails)
+    with pytest.raises(Exception, match="surrogates"):
+        commented(store, post, SURROGATE)
+    assert store.comments.page(post.id, after=None, limit=9) == []
+    assert store.comments.counts([post.id]) == {post.id: 0}
+    assert commented(store, post).number == 1
+
+
+def test_only_a_post_that_is_there_gets_comments(store: Documents) -> None:
+    gone = published(store)
+    store.posts.delete(gone.id, an_event(), if_version=1)
+    for post in (gone, a_post()):
+        with pytest.raises(NotFound):
+            commented(store, post)
+    tell_all(store)
+    with pytest.raises(NotFound):
+        commented(store, gone)
+
+
+def test_many_comment_at_once(store: Documents) -> None:
+    post = published(store)
+    results = at_once([partial(commented, store, post, str(n)) for n in range(32)])
+    assert sorted(comment.number for comment in results) == list(range(1, 33))
+    assert store.comments.page(post.id, after=None, limit=99) == sorted(results, key=lambda c: c.number)
+    assert store.comments.counts([post.id]) == {post.id: 32}
+
+
+def test_pages_run_by_number(store: Documents) -> None:
+    post, other = published(store), published(store)
+    comments = [commented(store, post) for _ in range(12)]
+    commented(store, other)
+    assert store.comments.page(post.id, after=None, limit=5) == comments[:5]
+    assert store.comments.page(post.id, after=5, limit=5) == comments[5:10]
+    assert store.comments.page(post.id, after=10, limit=5) == comments[10:]
+    assert store.comments.page(post.id, after=12, limit=5) == []
+    assert store.comments.page(post.id, after=None, limit=0) == []
+
+
+def test_paging_has_no_gap_while_others_comment(store: Documents) -> None:
+    post = published(store)
+    seen: list[int] = []
+
+    def read() -> None:
+        while len(seen) < 24:
+            after = seen[-1] if seen else None
+            seen.extend(comment.number for comment in store.comments.page(post.id, after=after, limit=5))
+
+    def write() -> None:
+        for _ in range(6):
+            commented(store, post)
+
+    assert at_once([read, write, write, write, write]) == [None] * 5
+    assert seen == list(range(1, 25))
+
+
+def test_counts_have_an_entry_for_each_post(store: Documents) -> None:
+    post, quiet, missing = published(store), published(store), uuid4()
+    commented(store, post)
+    counts = {post.id: 1, quiet.id: 0, missing: 0}
+    assert store.comments.counts([*counts, post.id]) == counts
+    assert store.comments.counts([]) == {}
+
+
+def test_a_deleted_comment_is_gone_and_its_number_with_it(store: Documents) -> None:
+    post = published(store)
+    comments = [commented(store, post) for _ in range(3)]
+    store.comments.delete(post.id, 3, an_event())
+    store.comments.delete(post.id, 1, an_event())
+    assert store.comments.get(post.id, 3) is None
+    assert store.comments.page(post.id, after=None, limit=9) == comments[1:2]
+    assert store.comments.counts([post.id]) == {post.id: 1}
+    assert commented(store, post).number == 4
+    tell_all(store)
+    assert commented(store, post).number == 5
+    assert [c.number for c in store.comments.page(post.id, after=None, limit=9)] == [2, 4, 5]
+
+
+def test_a_comment_that_is_not_there_cannot_be_deleted(store: Documents) -> None:
+    post = published(store)
+    commented(store, post)
+    store.comments.delete(post.id, 1, an_event())
+    for post_id, number in ((post.id, 1), (post.id, 2), (uuid4(), 1)):
+        with pytest.raises(NotFound):
+            store.comments.delete(post_id, number, an_event())
+    assert store.comments.counts([post.id]) == {post.id: 0}
+    assert len(tell_all(store)) == 3
+
+
+def test_of_two_deleters_one_wins(store: Documents) -> None:
+    post = published(store)
+    commented(store, post)
+    results = at_once([lambda: store.comments.delete(post.id, 1, an_event())] * 8)
+    assert sorted(type(result).__name__ for result in results) == ["NoneType", *["NotFound"] * 7]
+    assert store.comments.counts([post.id]) == {post.id: 0}
+
+
+def test_comments_vanish_with_their_post(store: Documents) -> None:
+    post = published(store)
+    commented(store, post)
+    store.posts.delete(post.id, an_event(), if_version=1)
+    for _ in range(2):
+        assert store.comments.get(post.id, 1) is None
+        assert store.comments.page(post.id, after=None, limit=9) == []
+        assert store.comments.counts([post.id]) == {post.id: 0}
+        with pytest.raises(NotFound):
+            store.comments.delete(post.id, 1, an_event())
+        tell_all(store)
+
+
+def test_a_comment_and_the_end_of_its_post_race(store: Documents) -> None:
+    for _ in range(5):
+        post = published(store)
+        tell_all(store)
+        delete = partial(store.posts.delete, post.id, an_event(), if_version=1)
+        added, deleted = at_once([partial(commented, store, post), delete])
+        assert deleted is None
+        assert isinstance(added, Comment | NotFound)
+        assert len(tell_all(store)) == 1 + isinstance(added, Comment)
+
+
+def test_a_later_post_of_the_same_id_has_none_of_the_old_comments(store: Documents) -> None:
+    post = published(store)
+    for _ in range(3):
+        commented(store, post)
+    tell_all(store)
+    store.comments.delete(post.id, 2, an_event())
+    store.posts.delete(post.id, an_event(), if_version=1)
+    tell_all(store)
+    store.posts.add(post, an_event())
+    assert store.comments.page(post.id, after=None, limit=9) == []
+    assert [commented(store, post).number for _ in range(3)] == [1, 2, 3]
+
+
+def test_comments_of_a_deleted_post_are_still_told(store: Documents) -> None:
+    post = published(store)
+    told = tell_all(store)
+    for _ in range(3):
+        commented(store, post)
+    store.posts.delete(post.id, an_event(), if_version=1)
+    claims = store.outbox.claim(now=NOW, lease_until=at(60), limit=9)
+    store.outbox.done([claim for claim in claims if claim.event.type == "changed"])
+    assert store.outbox.backlog().unsent == 3
+    store.outbox.done(claims)
+    assert store.outbox.backlog().unsent == 0
+    assert len(told) == 1
+
+
+def test_a_comment_leaves_the_version_of_its_post_alone(store: Documents) -> None:
+    post = published(store)
+    commented(store, post)
+    assert edited(store, post).version == 2
+
+
+def test_loaded_comments_are_counted_once(store: Documents) -> None:
+    post, other = published(store), published(store)
+    kept = commented(store, post, "kept")
+    comments = [a_comment(post.id, number) for number in (1, 2, 5)] + [a_comment(other.id, 3)]
+    tell_all(store)
+    for _ in range(2):
+        store.comments.load([*comments, comments[1], a_comment(uuid4(), 1)])
+    assert store.comments.page(post.id, after=None, limit=9) == [kept, *comments[1:3]]
+    assert store.comments.counts([post.id, other.id]) == {post.id: 3, other.id: 1}
+    assert commented(store, post).number == 6
+    assert commented(store, other).number == 4
+    assert store.outbox.backlog().unsent == 2
+    store.comments.load([])
+
+
+def test_loading_beside_writers_counts_right(store: Documents) -> None:
+    post = published(store)
+    batches = [[a_comment(post.id, number) for number in range(start, start + 50)] for start in (1, 26, 51)]
+    loads = [partial(store.comments.load, batch) for batch in batches]
+    results = at_once([*loads, *[lambda: commented(store, post)] * 5])
+    assert [result for result in results if isinstance(result, Exception)] == []
+    found = store.comments.page(post.id, after=None, limit=999)
+    assert store.comments.counts([post.id]) == {post.id: len(found)}
+    assert {comment.number for comment in found} >= set(range(1, 101))
+
+
+def test_more_comments_than_one_batch(store: Documents) -> None:
+    post = published(store)
+    store.comments.load([a_comment(post.id, number) for number in range(1, 2502)])
+    assert store.comments.counts([post.id]) == {post.id: 2501}
+    assert [c.number for c in store.comments.page(post.id, after=2499, limit=9)] == [2500, 2501]

@@ -1,0 +1,274 @@
+"""Promises of the documents role that lie between documents and their unsent events.
+
+What every outbox promises has a suite of its own.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event as Signal
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from repositories.documents import Documents
+from repositories.errors import Conflict, NotFound
+from repositories.outbox import Claim
+from repositories.records import Event, Post
+
+from .documents import (
+    ADAPTERS,
+    NOW,
+    a_post,
+    an_event,
+    at,
+    at_once,
+    commented,
+    edited,
+    offered,
+    opened,
+    published,
+    tell_all,
+)
+
+
+@pytest.fixture(params=ADAPTERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+    yield from opened(request.param, request, tmp_path)
+
+
+def claim(store: Documents, seconds: float = 0, *, limit: int = 99) -> list[Claim]:
+    return store.outbox.claim(now=at(seconds), lease_until=at(seconds + 60), limit=limit)
+
+
+def ids(claims: list[Claim]) -> list[UUID]:
+    return [one.event.id for one in claims]
+
+
+def flying(store: Documents, post: Post) -> bool:
+    return bool(store.posts.in_flight([post.author_id], limit=1))
+
+
+def with_events(store: Documents, count: int) -> tuple[Post, list[Event]]:
+    """A post with that many unsent events, one second apart."""
+    post = a_post()
+    events = [an_event(post.id, happened_at=at(n)) for n in range(count)]
+    store.posts.add(post, events[0])
+    for event in events[1:]:
+        changed = replace(post, version=post.version + 1)
+        store.posts.replace(changed, event, if_version=post.version)
+        post = changed
+    return post, events
+
+
+def test_an_event_comes_out_as_it_was_written(store: Documents) -> None:
+    event = Event(uuid4(), "typ\0e 😀", "aggregate/é", at(0.000001), b'{"text": "\xc3\xa9\\u0000"}')
+    store.posts.add(a_post(), event)
+    assert [one.event for one in claim(store, 1)] == [event]
+
+
+def test_events_of_all_kinds_come_oldest_first(store: Documents) -> None:
+    post = a_post()
+    store.posts.add(post, an_event(happened_at=at(1)))
+    product_event = an_event(happened_at=at(0))
+    offered_product = offered(store)
+    store.products.delete(offered_product.id, product_event, if_version=1)
+    store.comments.add(post.id, uuid4(), "Body", NOW, lambda _: an_event(happened_at=at(2)))
+    claims = claim(store, 3)
+    assert [one.event.happened_at for one in claims] == [at(0), at(0), at(1), at(2)]
+    store.outbox.done(claims)
+    assert store.outbox.backlog().unsent == 0
+
+
+def test_events_of_one_document_come_in_order(store: Documents) -> None:
+    _, events = with_events(store, 5)
+    first = claim(store, 9, limit=2)
+    assert ids(first) == [event.id for event in events[:2]]
+    assert claim(store, 9) == []
+    store.outbox.done(first[:1])
+    assert claim(store, 9) == []
+    store.outbox.done(first[1:])
+    assert ids(claim(store, 9)) == [event.id for event in events[2:]]
+
+
+def test_the_limit_takes_the_oldest_of_all(store: Documents) -> None:
+    _, first = with_events(store, 3)
+    _, second = with_events(store, 3)
+    both = [event.id for pair in zip(first, second, strict=True) for event in pair]
+    claims = claim(store, 9, limit=4)
+    assert ids(claims) == both[:4]
+    assert claim(store, 9) == []
+    store.outbox.done(claims)
+    assert ids(claim(store, 9)) == both[4:]
+
+
+def test_events_written_while_leased_wait_and_survive(store: Documents) -> None:
+    post = published(store)
+    claims = claim(store)
+    edited(store, post)
+    assert claim(store) == []
+    store.outbox.done(claims)
+    later = claim(store)
+    assert len(later) == 1
+    assert store.outbox.backlog().unsent == 1
+
+
+def test_postponed_events_hold_back_the_later_ones(store: Documents) -> None:
+    _, events = with_events(store, 3)
+    claims = claim(store, 5)
+    store.outbox.postpone(claims[0], due=at(30), attempts=1)
+    store.outbox.release(claims[1:])
+    assert claim(store, 29) == []
+    again = claim(store, 30)
+    assert ids(again) == [event.id for event in events]
+    assert [one.attempts for one in again] == [1, 0, 0]
+
+
+def test_a_parked_event_holds_up_nobody(store: Documents) -> None:
+    post, events = with_events(store, 2)
+    (first,) = claim(store, 5, limit=1)
+    store.outbox.park(first, reason="broken", attempts=9, now=at(6))
+    assert ids(claim(store, 6)) == [events[1].id]
+    assert [parked.event for parked in store.outbox.parked(limit=9)] == [events[0]]
+    assert flying(store, post)
+
+
+def test_a_replayed_event_goes_before_the_later_ones(store: Documents) -> None:
+    post, events = with_events(store, 3)
+    (first,) = claim(store, 5, limit=1)
+    store.outbox.park(first, reason="broken", attempts=9, now=at(6))
+    assert store.outbox.replay([events[0].id, uuid4()], now=at(7)) == 1
+    again = claim(store, 7)
+    assert ids(again) == [event.id for event in events]
+    store.outbox.done(again)
+    assert not flying(store, post)
+
+
+def test_a_lost_lease_settles_nothing(store: Documents) -> None:
+    published(store)
+    (mine,) = claim(store, 0)
+    assert claim(store, 59.999999) == []
+    (theirs,) = claim(store, 60)
+    store.outbox.postpone(mine, due=at(500), attempts=5)
+    store.outbox.park(mine, reason="late", attempts=5, now=at(61))
+    store.outbox.release([mine])
+    assert claim(store, 61) == []
+    assert store.outbox.parked(limit=9) == []
+    store.outbox.release([theirs])
+    assert [one.attempts for one in claim(store, 61)] == [0]
+
+
+def test_told_is_told_even_when_parked_since(store: Documents) -> None:
+    published(store)
+    (mine,) = claim(store, 0)
+    (theirs,) = claim(store, 60)
+    store.outbox.park(theirs, reason="broken", attempts=9, now=at(61))
+    store.outbox.done([mine])
+    store.outbox.done([mine])
+    assert store.outbox.parked(limit=9) == []
+    assert store.outbox.replay(None, now=at(62)) == 0
+
+
+def test_claimers_never_share_an_event(store: Documents) -> None:
+    for _ in range(20):
+        edited(store, published(store))
+    results: list[list[Claim]] = at_once([lambda: claim(store, limit=7)] * 6)
+    claimed = [one for claims in results for one in ids(claims)]
+    assert len(claimed) == len(set(claimed))
+    assert claimed
+
+
+def test_relays_and_writers_together_lose_nothing(store: Documents) -> None:
+    posts = [published(store) for _ in range(4)]
+    told: list[list[Event]] = [[], []]
+    finished = Signal()
+
+    def write() -> None:
+        for post in posts:
+            changed = post
+            for _ in range(5):
+                changed = edited(store, changed)
+        finished.set()
+
+    def relay(told: list[Event]) -> None:
+        while True:
+            last = finished.is_set()
+            claims = claim(store, limit=3)
+            told += [one.event for one in claims]
+            store.outbox.done(claims)
+            if last and not claims and not store.outbox.backlog().unsent:
+                return
+
+    results = at_once([write, lambda: relay(told[0]), lambda: relay(told[1])])
+    assert results == [None] * 3
+    everything = sorted(event.id for events in told for event in events)
+    assert len(everything) == len(set(everything)) == 4 * 6
+    for events in told:
+        for post in posts:
+            of_post = [event.id for event in events if event.aggregate == str(post.id)]
+            assert of_post == sorted(of_post)
+
+
+def test_a_post_is_in_flight_until_its_first_event_is_told(store: Documents) -> None:
+    post = edited(store, published(store))
+    assert flying(store, post)
+    claims = claim(store)
+    assert flying(store, post)
+    store.outbox.done(claims[1:])
+    assert flying(store, post)
+    store.outbox.done(claims[:1])
+    assert not flying(store, post)
+    edited(store, post)
+    assert not flying(store, post)
+
+
+def test_a_tombstone_goes_with_its_last_event(store: Documents) -> None:
+    post = published(store)
+    store.posts.delete(post.id, an_event(), if_version=1)
+    assert not flying(store, post)
+    first, second = claim(store)
+    store.outbox.done([first])
+    with pytest.raises(Conflict):
+        store.posts.add(post, an_event())
+    store.outbox.done([second])
+    store.posts.add(post, an_event())
+    assert store.posts.get([post.id]) == {post.id: post}
+
+
+def test_a_parked_event_keeps_the_tombstone(store: Documents) -> None:
+    post = published(store)
+    store.posts.delete(post.id, an_event(), if_version=1)
+    first, second = claim(store)
+    store.outbox.park(first, reason="broken", attempts=9, now=NOW)
+    store.outbox.done([second])
+    with pytest.raises(Conflict):
+        store.posts.add(post, an_event())
+    assert store.outbox.replay(None, now=NOW) == 1
+    assert len(tell_all(store)) == 1
+    store.posts.add(post, an_event())
+
+
+def test_a_comment_tells_of_its_birth_before_its_end(store: Documents) -> None:
+    post = published(store)
+    tell_all(store)
+    commented(store, post)
+    end = an_event()
+    store.comments.delete(post.id, 1, end)
+    assert [event.type for event in tell_all(store)] == ["commented", "changed"]
+    with pytest.raises(NotFound):
+        store.comments.delete(post.id, 1, an_event())
+
+
+def test_the_backlog_counts_events(store: Documents) -> None:
+    assert store.outbox.backlog().oldest is None
+    post, events = with_events(store, 3)
+    commented(store, post)
+    backlog = store.outbox.backlog()
+    assert (backlog.unsent, backlog.parked, backlog.oldest) == (4, 0, events[0].happened_at)
+    claims = claim(store, 5)
+    parked = next(one for one in claims if one.event.id == events[0].id)
+    store.outbox.park(parked, reason="broken", attempts=1, now=at(6))
+    backlog = store.outbox.backlog()
+    assert (backlog.unsent, backlog.parked) == (3, 1)
+    store.outbox.done(claims)
+    assert store.outbox.backlog() == type(backlog)(0, 0, None)

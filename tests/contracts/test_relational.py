@@ -1,0 +1,806 @@
+"""What every relational store promises, but for its outbox."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from msgspec.structs import replace
+
+from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError
+from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
+from repositories.relational import Relational, Transaction
+from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.migrations.scope import is_ours
+from repositories.relational.postgres import PostgresRelational
+from repositories.relational.tables import metadata
+from tests.contracts.relational_store import NOW, account, login, new_database, opened, register
+
+T = TypeVar("T")
+
+MICROSECOND = timedelta(microseconds=1)
+SECOND = timedelta(seconds=1)
+LARGEST = 2**63 - 1
+TEXTS = [
+    "",
+    "Gr\u00fc\u00dfe",
+    "e\u0301 and \u00e9",
+    "\U0001f469\u200d\U0001f467",
+    "\u0645\u0631\u062d\u0628\u0627 \u202etxet",
+    "\u0130i\u0131I",
+    "a\tb\nc\r\\N 'quoted' \"doubly\" %s :name \\.",
+    "\ufeff\u2028\x01\x7f\uffff",
+]
+BAD_TEXTS = ["a\0b", "\ud800", "\udfff tail"]
+TIMES = [
+    datetime(1, 1, 1, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+    NOW,
+    datetime.max.replace(tzinfo=UTC),
+]
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def fresh_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Names a store that nobody has used."""
+    if request.param == "postgres":
+        return lambda: new_database(request.getfixturevalue("engines").postgres())
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('relational') / 'deep' / 'quartet.db'}"
+
+
+@pytest.fixture(scope="module")
+def url(fresh_url: Callable[[], str]) -> str:
+    return fresh_url()
+
+
+@pytest.fixture(scope="module")
+def store(url: str) -> Iterator[Relational]:
+    with opened(url) as store:
+        store.migrate()
+        yield store
+
+
+def do(store: Relational, work: Callable[[Transaction], T]) -> T:
+    with store.transaction() as unit:
+        return work(unit)
+
+
+def together(*works: Callable[[], T]) -> list[T | StoreError]:
+    """Run the works at the same moment, each in a thread."""
+    barrier = threading.Barrier(len(works))
+
+    def run(work: Callable[[], T]) -> T | StoreError:
+        barrier.wait()
+        try:
+            return work()
+        except StoreError as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def follow(store: Relational, follower: UUID, followee: UUID, since: datetime = NOW) -> bool:
+    return do(store, lambda unit: unit.graph.follow(Follow(follower, followee, since)))
+
+
+def unfollow(store: Relational, follower: UUID, followee: UUID) -> bool:
+    return do(store, lambda unit: unit.graph.unfollow(follower, followee))
+
+
+def shuffled(ids: list[UUID]) -> list[UUID]:
+    """The ids in another order than theirs."""
+    return sorted(ids, key=lambda one: one.bytes[::-1])
+
+
+class TestMigrate:
+    def test_twice_is_once(self, fresh_url: Callable[[], str]) -> None:
+        with opened(fresh_url()) as new:
+            planned = new.migrate(dry_run=True)
+            assert planned
+            assert new.migrate(dry_run=True) == planned
+            with pytest.raises(StoreError):
+                new.accounts.by_handle("ada")
+            assert new.migrate() == planned
+            assert new.migrate() == []
+            assert new.migrate(dry_run=True) == []
+            assert new.accounts.by_handle("ada") is None
+
+    def test_two_at_once(self, fresh_url: Callable[[], str]) -> None:
+        url = fresh_url()
+        with opened(url) as one, opened(url) as other:
+            steps = together(one.migrate, other.migrate)
+            planned = one.migrate(dry_run=True)
+        assert planned == []
+        assert sorted(len(taken) for taken in steps if isinstance(taken, list)) == [0, 1]
+
+    def test_reopening_keeps_everything(self, store: Relational, url: str) -> None:
+        (ada,) = register(store)
+        with opened(url) as again:
+            assert again.accounts.get([ada]) == store.accounts.get([ada])
+
+    def test_a_closed_store_may_be_closed_again(self, url: str) -> None:
+        with opened(url) as again:
+            again.ping()
+            again.close()
+
+    def test_the_migrations_make_the_tables_of_the_code(self, store: Relational) -> None:
+        assert isinstance(store, EmbeddedRelational | PostgresRelational)
+        engine = store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"include_name": is_ours})
+            assert compare_metadata(context, metadata) == []
+
+    def test_the_file_may_be_shared(self, tmp_path: Path) -> None:
+        """The twins of the other roles keep their tables in it."""
+        with contextlib.closing(sqlite3.connect(tmp_path / "q.db")) as other:
+            other.execute("CREATE TABLE documents_posts (id BLOB)")
+        with opened(f"sqlite:///{tmp_path / 'q.db'}") as new:
+            assert isinstance(new, EmbeddedRelational)
+            assert new.migrate() != []
+            assert new.migrate() == []
+            with new._writing.connect() as connection:
+                context = MigrationContext.configure(connection, opts={"include_name": is_ours})
+                assert compare_metadata(context, metadata) == []
+                connection.exec_driver_sql("INSERT INTO documents_posts VALUES (x'00')")
+
+
+class TestTransaction:
+    def test_rolls_back_when_the_block_raises(self, store: Relational) -> None:
+        one = account()
+        before = store.outbox.backlog()
+
+        def fail(unit: Transaction) -> None:
+            unit.accounts.add(one, login(one))
+            unit.emit(Event(uuid4(), "t", "a", NOW, b"{}"))
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            do(store, fail)
+        assert store.accounts.get([one.id]) == {}
+        assert store.outbox.backlog() == before
+
+    def test_is_seen_by_others_only_when_it_is_over(self, store: Relational) -> None:
+        one = account()
+        with store.transaction() as unit:
+            unit.accounts.add(one, login(one))
+            assert store.accounts.get([one.id]) == {}
+        assert store.accounts.get([one.id]) == {one.id: one}
+
+    def test_an_error_that_is_swallowed_still_undoes_all(self, store: Relational) -> None:
+        first, second = account(), account()
+        do(store, lambda unit: unit.accounts.add(first, login(first)))
+
+        def swallow(unit: Transaction) -> None:
+            unit.stock.put(second.id, 1)
+            with pytest.raises(Conflict):
+                unit.accounts.add(replace(second, handle=first.handle), login(second))
+            with pytest.raises(Conflict):
+                unit.stock.put(second.id, 2)
+
+        with pytest.raises(Conflict):
+            do(store, swallow)
+        assert store.stock.available([second.id]) == {second.id: 0}
+
+    def test_goes_on_after_what_the_port_itself_refuses(self, store: Relational) -> None:
+        product = uuid4()
+        with store.transaction() as unit:
+            with pytest.raises(NotFound):
+                unit.accounts.set_password(uuid4(), "hash")
+            unit.stock.put(product, 3)
+        assert store.stock.available([product]) == {product: 3}
+
+    def test_events_of_one_aggregate_are_told_in_the_order_of_commit(self, store: Relational) -> None:
+        first, second = (Event(uuid4(), "t", uuid4().hex, NOW, b"{}") for _ in range(2))
+        second = replace(second, aggregate=first.aggregate)
+        with ThreadPoolExecutor(1) as pool:
+            with store.transaction() as unit:
+                unit.emit(first)
+                overtaking = pool.submit(do, store, lambda unit: unit.emit(second))
+                assert not wait([overtaking], timeout=0.1).done
+            overtaking.result()
+        told: list[Event] = []
+        while claims := store.outbox.claim(now=NOW, lease_until=NOW + SECOND, limit=9):
+            told += [claim.event for claim in claims if claim.event in (first, second)]
+            store.outbox.done(claims)
+        assert told == [first, second]
+
+    def test_an_event_is_told_once(self, store: Relational) -> None:
+        event = Event(uuid4(), "t", uuid4().hex, NOW, b"{}")
+        do(store, lambda unit: unit.emit(event))
+        with pytest.raises(Conflict) as caught:
+            do(store, lambda unit: unit.emit(event))
+        assert caught.value.field == "id"
+
+
+class TestAccounts:
+    @pytest.mark.parametrize("text", TEXTS)
+    def test_come_back_as_they_were(self, store: Relational, text: str) -> None:
+        one = account(display_name=text, bio=text * 20, image_url=text)
+        its_login = login(one, password_hash=text)
+        do(store, lambda unit: unit.accounts.add(one, its_login))
+        assert store.accounts.get([one.id]) == {one.id: one}
+        assert store.accounts.login_of(one.id) == its_login
+
+    @pytest.mark.parametrize("at", TIMES)
+    def test_keep_the_microsecond(self, store: Relational, at: datetime) -> None:
+        one = account(created_at=at)
+        do(store, lambda unit: unit.accounts.add(one, login(one)))
+        kept = store.accounts.get([one.id])[one.id]
+        assert kept == one
+        assert kept.created_at.tzinfo is UTC
+
+    def test_no_image_is_not_an_empty_one(self, store: Relational) -> None:
+        none, empty = account(image_url=None), account(image_url="")
+        for one in (none, empty):
+            do(store, lambda unit, one=one: unit.accounts.add(one, login(one)))  # type: ignore[misc]  # default binds
+        found = store.accounts.get([none.id, empty.id])
+        assert found[none.id].image_url is None
+        assert found[empty.id].image_url == ""
+
+    @pytest.mark.parametrize("text", BAD_TEXTS)
+    @pytest.mark.parametrize("field", ["handle", "display_name", "bio", "image_url"])
+    def test_refuse_bad_text(self, store: Relational, field: str, text: str) -> None:
+        one = account(**{field: text})
+        with pytest.raises(Invalid):
+            do(store, lambda unit: unit.accounts.add(one, login(one, email=f"{one.id}@x")))
+        good = account()
+        do(store, lambda unit: unit.accounts.add(good, login(good)))
+        with pytest.raises(Invalid):
+            do(store, lambda unit: unit.accounts.replace(replace(good, **{field: text}), if_version=1))
+
+    @pytest.mark.parametrize("text", BAD_TEXTS)
+    def test_refuse_bad_text_in_logins_and_look_ups(self, store: Relational, text: str) -> None:
+        one = account()
+        for bad in (login(one, email=text), login(one, password_hash=text)):
+            with pytest.raises(Invalid):
+                do(store, lambda unit, bad=bad: unit.accounts.add(one, bad))  # type: ignore[misc]  # default binds
+        for look_up in (store.accounts.by_handle, store.accounts.login):
+            with pytest.raises(Invalid):
+                look_up(text)
+        with pytest.raises(Invalid):
+            store.accounts.login(f"{text}@example.org")
+
+    @pytest.mark.parametrize("version", [LARGEST + 1, -LARGEST - 2, 10**30])
+    def test_refuse_what_is_beyond_64_bits(self, store: Relational, version: int) -> None:
+        one = account(version=version)
+        with pytest.raises(Invalid):
+            do(store, lambda unit: unit.accounts.add(one, login(one)))
+        largest = account(version=LARGEST)
+        do(store, lambda unit: unit.accounts.add(largest, login(largest)))
+        assert store.accounts.get([largest.id])[largest.id].version == LARGEST
+
+    def test_get_leaves_out_the_unknown(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        assert set(store.accounts.get([bob, uuid4(), ada, bob])) == {ada, bob}
+        assert store.accounts.get([]) == {}
+        assert store.accounts.get({uuid4()}) == {}
+
+    def test_get_takes_ten_thousand_ids(self, store: Relational) -> None:
+        ids = register(store, 3) + [uuid4() for _ in range(40_000)]
+        assert len(store.accounts.get(ids)) == 3
+        assert len(store.graph.relations(ids[0], ids)) == len(store.graph.counts(ids)) == len(ids)
+        assert set(store.likes.counts(ids).values()) == set(store.stock.available(ids).values()) == {0}
+
+    def test_handles_and_emails_are_found_without_ascii_case(self, store: Relational) -> None:
+        one = account(handle=f"AdA_{uuid4().hex[:8]}")
+        its_login = login(one, email=f"Ada.{one.handle}@Example.ORG")
+        do(store, lambda unit: unit.accounts.add(one, its_login))
+        for name in (one.handle, one.handle.lower(), one.handle.upper()):
+            assert store.accounts.by_handle(name) == one
+            assert store.accounts.login(name) == its_login
+        for email in (its_login.email, its_login.email.lower(), its_login.email.upper()):
+            assert store.accounts.login(email) == its_login
+            assert store.accounts.by_handle(email) is None
+
+    def test_only_ascii_case_is_ignored(self, store: Relational) -> None:
+        end = uuid4().hex
+        spellings = [
+            "\u0130x",
+            "ix",
+            "\u0131x",
+            "\u00c4x",
+            "\u00e4x",
+            "a\u0308x",
+            "stra\u00dfe",
+            "strasse",
+            "\u212ax",
+            "kx",
+        ]
+        people = [account(handle=spelling + end) for spelling in spellings]
+        with store.transaction() as unit:
+            for one in people:
+                unit.accounts.add(one, login(one))
+        assert [store.accounts.by_handle(one.handle) for one in people] == people
+
+    def test_nobody_is_found_by_an_unknown_name(self, store: Relational) -> None:
+        assert store.accounts.by_handle(uuid4().hex) is None
+        assert store.accounts.login(uuid4().hex) is None
+        assert store.accounts.login(f"{uuid4()}@example.org") is None
+        assert store.accounts.login_of(uuid4()) is None
+
+    def test_a_taken_value_is_named(self, store: Relational) -> None:
+        one = account()
+        do(store, lambda unit: unit.accounts.add(one, login(one)))
+        other = account()
+        same_id, same_handle = replace(other, id=one.id), replace(other, handle=one.handle.upper())
+        for field, who, its_login in (
+            ("id", same_id, login(same_id)),
+            ("handle", same_handle, login(other)),
+            ("email", other, login(other, email=login(one).email.upper())),
+        ):
+            with pytest.raises(Conflict) as caught, store.transaction() as unit:
+                unit.accounts.add(who, its_login)
+            assert caught.value.field == field
+        assert store.accounts.get([other.id]) == {}
+        assert store.accounts.by_handle(other.handle) is None
+
+    def test_of_two_with_one_handle_one_wins(self, store: Relational) -> None:
+        handle = uuid4().hex
+        people = [account(handle=handle) for _ in range(4)]
+        ends = together(*(lambda one=one: add(store, one) for one in people))
+        assert sum(end is None for end in ends) == 1
+        assert all(end is None or (isinstance(end, Conflict) and end.field == "handle") for end in ends)
+
+    def test_replace_stores_all_of_it(self, store: Relational) -> None:
+        one = account()
+        do(store, lambda unit: unit.accounts.add(one, login(one)))
+        new = Account(one.id, one.handle.upper(), "New", "bio", "https://x", NOW + SECOND, 2)
+        do(store, lambda unit: unit.accounts.replace(new, if_version=1))
+        assert store.accounts.get([one.id]) == {one.id: new}
+        assert store.accounts.by_handle(one.handle) == new
+
+    def test_replace_frees_the_old_handle(self, store: Relational) -> None:
+        one, other = account(), account()
+        do(store, lambda unit: unit.accounts.add(one, login(one)))
+        do(store, lambda unit: unit.accounts.replace(replace(one, handle=f"n{one.handle}"), if_version=1))
+        do(store, lambda unit: unit.accounts.add(replace(other, handle=one.handle), login(other)))
+
+    def test_replace_refuses(self, store: Relational) -> None:
+        one, other = account(), account()
+        for who in (one, other):
+            do(store, lambda unit, who=who: unit.accounts.add(who, login(who)))  # type: ignore[misc]  # default binds
+        with pytest.raises(Stale):
+            do(store, lambda unit: unit.accounts.replace(replace(one, version=3), if_version=2))
+        with pytest.raises(NotFound):
+            do(store, lambda unit: unit.accounts.replace(account(), if_version=1))
+        with pytest.raises(Conflict) as caught:
+            do(store, lambda unit: unit.accounts.replace(replace(one, handle=other.handle), if_version=1))
+        assert caught.value.field == "handle"
+        assert store.accounts.get([one.id]) == {one.id: one}
+
+    def test_of_two_replacements_one_is_stale(self, store: Relational) -> None:
+        one = account()
+        do(store, lambda unit: unit.accounts.add(one, login(one)))
+
+        def change() -> None:
+            with store.transaction() as unit:
+                unit.accounts.replace(replace(one, version=2), if_version=1)
+
+        ends = together(*[change] * 4)
+        assert sorted(type(end).__name__ for end in ends) == ["NoneType", "Stale", "Stale", "Stale"]
+
+    def test_set_password(self, store: Relational) -> None:
+        one = account()
+        do(store, lambda unit: unit.accounts.add(one, login(one)))
+        do(store, lambda unit: unit.accounts.set_password(one.id, "other"))
+        assert store.accounts.login_of(one.id) == login(one, password_hash="other")
+        with pytest.raises(NotFound):
+            do(store, lambda unit: unit.accounts.set_password(uuid4(), "other"))
+
+
+def add(store: Relational, one: Account) -> None:
+    with store.transaction() as unit:
+        unit.accounts.add(one, login(one))
+
+
+class TestGraph:
+    def test_follow_and_unfollow_are_idempotent_and_counted(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        assert [follow(store, ada, bob), follow(store, ada, bob, NOW + SECOND)] == [True, False]
+        assert store.graph.following(ada, before=None, limit=9) == [Edge(bob, NOW)]
+        assert store.graph.followers(bob, before=None, limit=9) == [Edge(ada, NOW)]
+        assert store.graph.counts([ada, bob]) == {ada: GraphCounts(0, 1), bob: GraphCounts(1, 0)}
+        ends = [do(store, lambda unit: unit.graph.unfollow(ada, bob)) for _ in range(2)]
+        assert ends == [True, False]
+        assert store.graph.counts([ada, bob]) == {ada: GraphCounts(), bob: GraphCounts()}
+        assert store.graph.following(ada, before=None, limit=9) == []
+
+    def test_a_follow_is_not_mutual(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        follow(store, bob, ada)
+        assert store.graph.followers(bob, before=None, limit=9) == []
+        assert do(store, lambda unit: unit.graph.unfollow(ada, bob)) is False
+
+    def test_a_rolled_back_follow_counts_nothing(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+
+        def fail(unit: Transaction) -> None:
+            unit.graph.follow(Follow(ada, bob, NOW))
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            do(store, fail)
+        assert store.graph.counts([bob]) == {bob: GraphCounts()}
+
+    def test_nobody_follows_the_unknown(self, store: Relational) -> None:
+        (ada,) = register(store)
+        for pair in ((ada, uuid4()), (uuid4(), ada)):
+            with pytest.raises(NotFound):
+                follow(store, *pair)
+            with pytest.raises(NotFound):
+                do(store, lambda unit, pair=pair: unit.graph.lock(*pair))  # type: ignore[misc]  # default binds
+        assert store.graph.counts([ada]) == {ada: GraphCounts()}
+
+    def test_lists_are_newest_first_with_ties_by_id_descending(self, store: Relational) -> None:
+        ada, *others = register(store, 10)
+        since = {other: NOW + MICROSECOND * (number // 3) for number, other in enumerate(others)}
+        for other in shuffled(others):
+            follow(store, ada, other, since[other])
+            follow(store, other, ada, since[other])
+        expected = [Edge(one, since[one]) for one in sorted(others, key=lambda one: (since[one], one), reverse=True)]
+        for listing in (store.graph.following, store.graph.followers):
+            assert listing(ada, before=None, limit=99) == expected
+            assert listing(ada, before=None, limit=4) == expected[:4]
+            for number, edge in enumerate(expected):
+                assert listing(ada, before=edge, limit=3) == expected[number + 1 : number + 4]
+            assert listing(ada, before=Edge(UUID(int=0), NOW), limit=3) == []
+
+    def test_paging_sees_each_edge_once_while_others_come_and_go(self, store: Relational) -> None:
+        ada, *others = register(store, 12)
+        for number, other in enumerate(others[:8]):
+            follow(store, other, ada, NOW + SECOND * number)
+        seen: list[UUID] = []
+        page = store.graph.followers(ada, before=None, limit=2)
+        for newcomer in [*others[8:], None]:
+            seen += [edge.account_id for edge in page]
+            if newcomer:
+                follow(store, newcomer, ada, NOW + SECOND * 100)
+                unfollow(store, seen[-1], ada)
+            page = store.graph.followers(ada, before=page[-1], limit=2) if page else []
+        assert seen == list(reversed(others[:8]))
+
+    def test_followees_tell_whether_they_are_filled(self, store: Relational) -> None:
+        ada, bob, eve = register(store, 3)
+        follow(store, ada, bob)
+        follow(store, ada, eve, NOW + SECOND)
+        assert do(store, lambda unit: unit.graph.filled(Follow(ada, eve, NOW + SECOND))) is True
+        assert do(store, lambda unit: unit.graph.filled(Follow(ada, eve, NOW + SECOND))) is True
+        assert store.graph.followees(ada) == {bob: False, eve: True}
+        assert store.graph.followees(bob) == {}
+
+    def test_filled_is_of_this_very_edge(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        assert do(store, lambda unit: unit.graph.filled(Follow(ada, bob, NOW))) is False
+        follow(store, ada, bob, NOW)
+        do(store, lambda unit: unit.graph.unfollow(ada, bob))
+        follow(store, ada, bob, NOW + MICROSECOND)
+        assert do(store, lambda unit: unit.graph.filled(Follow(ada, bob, NOW))) is False
+        assert store.graph.followees(ada) == {bob: False}
+
+    def test_follower_ids_ascend(self, store: Relational) -> None:
+        ada, *others = register(store, 8)
+        for number, other in enumerate(shuffled(others)):
+            follow(store, other, ada, NOW + SECOND * number)
+        assert store.graph.follower_ids(ada, after=None, limit=99) == others
+        assert store.graph.follower_ids(ada, after=None, limit=2) == others[:2]
+        assert store.graph.follower_ids(ada, after=others[2], limit=3) == others[3:6]
+        assert store.graph.follower_ids(ada, after=others[-1], limit=3) == []
+        assert store.graph.follower_ids(ada, after=UUID(int=0), limit=1) == others[:1]
+
+    def test_ids_are_ordered_as_numbers(self, store: Relational) -> None:
+        (ada,) = register(store)
+        ids = [UUID(int=(uuid4().int >> 8) | (top << 120)) for top in (0x00, 0x7F, 0x80, 0xFF)]
+        for one in ids:
+            add(store, account(id=one, handle=one.hex))
+            follow(store, one, ada)
+        assert store.graph.follower_ids(ada, after=None, limit=9) == ids
+        assert [edge.account_id for edge in store.graph.followers(ada, before=None, limit=9)] == ids[::-1]
+
+    def test_a_limit_of_0_is_nothing_and_below_is_invalid(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        follow(store, ada, bob)
+        assert store.graph.following(ada, before=None, limit=0) == []
+        assert store.outbox.claim(now=NOW, lease_until=NOW, limit=0) == []
+        for call in (
+            lambda: store.graph.following(ada, before=None, limit=-1),
+            lambda: store.graph.follower_ids(bob, after=None, limit=-1),
+            lambda: store.outbox.claim(now=NOW, lease_until=NOW, limit=-1),
+            lambda: store.outbox.parked(limit=-1),
+        ):
+            with pytest.raises(Invalid):
+                call()
+
+    def test_relations(self, store: Relational) -> None:
+        ada, bob, eve, tom = register(store, 4)
+        stranger = uuid4()
+        with store.transaction() as unit:
+            unit.graph.follow(Follow(ada, bob, NOW))
+            unit.graph.follow(Follow(bob, ada, NOW))
+            unit.graph.follow(Follow(eve, ada, NOW))
+            assert unit.graph.block(ada, eve, NOW) is True
+            assert unit.graph.block(tom, ada, NOW) is True
+        assert store.graph.relations(ada, [bob, eve, tom, stranger, bob]) == {
+            bob: Relation(following=True, follows_you=True),
+            eve: Relation(follows_you=True, blocking=True),
+            tom: Relation(blocked_by=True),
+            stranger: Relation(),
+        }
+        assert store.graph.relations(ada, []) == {}
+        assert store.graph.relations(stranger, [ada]) == {ada: Relation()}
+
+    def test_blocks_are_idempotent(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        assert [do(store, lambda unit: unit.graph.block(ada, bob, NOW)) for _ in range(2)] == [True, False]
+        assert store.graph.relations(ada, [bob]) == {bob: Relation(blocking=True)}
+        assert [do(store, lambda unit: unit.graph.unblock(ada, bob)) for _ in range(2)] == [True, False]
+        assert store.graph.relations(ada, [bob]) == {bob: Relation()}
+
+    def test_counts_have_an_entry_for_everyone(self, store: Relational) -> None:
+        (ada,) = register(store)
+        stranger = uuid4()
+        assert store.graph.counts([ada, stranger, ada]) == {ada: GraphCounts(), stranger: GraphCounts()}
+        assert store.graph.counts([]) == {}
+
+    def test_lock_tells_how_they_stand(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        with store.transaction() as unit:
+            assert unit.graph.lock(ada, bob) == Relation()
+            unit.graph.follow(Follow(ada, bob, NOW))
+            unit.graph.block(bob, ada, NOW)
+            assert unit.graph.lock(ada, bob) == Relation(following=True, blocked_by=True)
+            assert unit.graph.lock(bob, ada) == Relation(follows_you=True, blocking=True)
+            assert unit.graph.lock(ada, ada) == Relation()
+
+    def test_nobody_follows_who_blocks_at_that_moment(self, store: Relational) -> None:
+        """Check and act under `lock`, both ways at once: never both a follow and a block."""
+
+        def try_follow(ada: UUID, bob: UUID) -> None:
+            with store.transaction() as unit:
+                stand = unit.graph.lock(ada, bob)
+                if not (stand.blocking or stand.blocked_by):
+                    unit.graph.follow(Follow(ada, bob, NOW))
+
+        def block(ada: UUID, bob: UUID) -> None:
+            with store.transaction() as unit:
+                unit.graph.lock(bob, ada)
+                unit.graph.block(bob, ada, NOW)
+                unit.graph.unfollow(ada, bob)
+
+        for turn in range(8):
+            ada, bob = register(store, 2)[:: 1 if turn % 2 else -1]
+            ends = together(partial(try_follow, ada, bob), partial(block, ada, bob))
+            assert ends == [None, None]
+            assert store.graph.relations(ada, [bob]) == {bob: Relation(blocked_by=True)}
+            assert store.graph.counts([bob]) == {bob: GraphCounts()}
+
+    def test_commands_over_one_pair_never_deadlock(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+
+        def churn(one: UUID, other: UUID, *, locked: bool) -> None:
+            for _ in range(10):
+                with store.transaction() as unit:
+                    if locked:
+                        unit.graph.lock(other, one)
+                    unit.graph.follow(Follow(one, other, NOW))
+                with store.transaction() as unit:
+                    unit.graph.unfollow(one, other)
+
+        ends = together(
+            lambda: churn(ada, bob, locked=True),
+            lambda: churn(bob, ada, locked=True),
+            lambda: churn(ada, bob, locked=False),
+            lambda: churn(bob, ada, locked=False),
+        )
+        assert ends == [None] * 4
+        assert store.graph.counts([ada, bob]) == {ada: GraphCounts(), bob: GraphCounts()}
+
+
+class TestLikes:
+    def test_are_idempotent_and_counted(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        post, other = uuid4(), uuid4()
+        likes = [Like(ada, post, NOW), Like(ada, post, NOW + SECOND), Like(bob, post, NOW)]
+        assert [do(store, lambda unit, like=like: unit.likes.like(like)) for like in likes] == [True, False, True]  # type: ignore[misc]  # default binds
+        assert store.likes.counts([post, other]) == {post: 2, other: 0}
+        assert store.likes.liked(ada, [post, other]) == {post}
+        assert store.likes.liked(ada, []) == set()
+        assert [do(store, lambda unit: unit.likes.unlike(ada, post)) for _ in range(2)] == [True, False]
+        assert store.likes.counts([post]) == {post: 1}
+        assert store.likes.counts([]) == {}
+        assert do(store, lambda unit: unit.likes.unlike(ada, uuid4())) is False
+
+    def test_are_of_somebody(self, store: Relational) -> None:
+        with pytest.raises(NotFound):
+            do(store, lambda unit: unit.likes.like(Like(uuid4(), uuid4(), NOW)))
+
+    def test_forget_post(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        post, other = uuid4(), uuid4()
+        with store.transaction() as unit:
+            for who in (ada, bob):
+                unit.likes.like(Like(who, post, NOW))
+            unit.likes.like(Like(ada, other, NOW))
+        for _ in range(2):
+            do(store, lambda unit: unit.likes.forget_post(post))
+        assert store.likes.counts([post, other]) == {post: 0, other: 1}
+        assert store.likes.liked(ada, [post, other]) == {other}
+        assert do(store, lambda unit: unit.likes.unlike(ada, post)) is False
+        assert do(store, lambda unit: unit.likes.like(Like(ada, post, NOW))) is True
+        assert store.likes.counts([post]) == {post: 1}
+
+    def test_the_count_is_exact_whoever_comes_at_once(self, store: Relational) -> None:
+        people, post = register(store, 4), uuid4()
+
+        def churn(who: UUID, end: bool) -> None:  # noqa: FBT001  - which way it ends
+            for _ in range(6):
+                do(store, lambda unit: unit.likes.like(Like(who, post, NOW)))
+                do(store, lambda unit: unit.likes.unlike(who, post))
+            if end:
+                do(store, lambda unit: unit.likes.like(Like(who, post, NOW)))
+
+        works = [lambda who=who, end=end: churn(who, end) for end, who in enumerate(people)]
+        assert together(*works, *works[2:]) == [None] * 6
+        likers = sum(post in store.likes.liked(who, [post]) for who in people)
+        assert store.likes.counts([post]) == {post: likers}
+
+    def test_forgetting_while_others_like_leaves_a_true_count(self, store: Relational) -> None:
+        people, post = register(store, 3), uuid4()
+
+        def churn(who: UUID) -> None:
+            for _ in range(6):
+                do(store, lambda unit: unit.likes.like(Like(who, post, NOW)))
+                do(store, lambda unit: unit.likes.unlike(who, post))
+                do(store, lambda unit: unit.likes.like(Like(who, post, NOW)))
+
+        def forget() -> None:
+            for _ in range(12):
+                do(store, lambda unit: unit.likes.forget_post(post))
+
+        ends = together(*(lambda who=who: churn(who) for who in people), forget)
+        assert ends == [None] * 4
+        likers = sum(post in store.likes.liked(who, [post]) for who in people)
+        assert store.likes.counts([post]) == {post: likers}
+
+
+class TestStock:
+    def test_put_sets(self, store: Relational) -> None:
+        product, other = uuid4(), uuid4()
+        for units in (5, 0, LARGEST, 7):
+            do(store, lambda unit, units=units: unit.stock.put(product, units))  # type: ignore[misc]  # default binds
+            assert store.stock.available([product, other, product]) == {product: units, other: 0}
+        assert store.stock.available([]) == {}
+
+    @pytest.mark.parametrize("units", [-1, LARGEST + 1, -LARGEST - 2, 10**30])
+    def test_refuses_what_cannot_be(self, store: Relational, units: int) -> None:
+        product = uuid4()
+        with pytest.raises(Invalid):
+            do(store, lambda unit: unit.stock.put(product, units))
+        do(store, lambda unit: unit.stock.put(product, 1))
+        with pytest.raises(Invalid):
+            do(store, lambda unit: unit.stock.put(product, units))
+        assert store.stock.available([product]) == {product: 1}
+
+
+class TestBulk:
+    def test_accounts(self, store: Relational) -> None:
+        known = account()
+        add(store, known)
+        new = [account(display_name=text, bio=text, image_url=text) for text in TEXTS] + [account()]
+        again = replace(known, display_name="other", handle=f"o{known.handle}")
+        for _ in range(2):
+            do(store, lambda unit: unit.bulk.accounts([(one, login(one)) for one in [again, *new, new[0]]]))
+        assert store.accounts.get([one.id for one in [known, *new]]) == {one.id: one for one in [known, *new]}
+        assert store.accounts.login(new[-1].handle.upper()) == login(new[-1])
+        assert store.graph.counts([new[0].id]) == {new[0].id: GraphCounts()}
+        assert follow(store, new[0].id, new[1].id) is True
+
+    def test_an_account_with_a_taken_handle_is_a_conflict(self, store: Relational) -> None:
+        known, new = account(), account()
+        add(store, known)
+        with pytest.raises(Conflict) as caught:
+            do(store, lambda unit: unit.bulk.accounts([(replace(new, handle=known.handle), login(new))]))
+        assert caught.value.field == "handle"
+
+    def test_follows_are_filled_and_counted_once(self, store: Relational) -> None:
+        ada, bob, eve = register(store, 3)
+        follow(store, ada, bob)
+        rows = [
+            Follow(ada, bob, NOW + SECOND),
+            Follow(ada, eve, NOW),
+            Follow(bob, eve, NOW),
+            Follow(ada, eve, NOW + SECOND),
+        ]
+        for _ in range(2):
+            do(store, lambda unit: unit.bulk.follows(rows))
+        assert store.graph.followees(ada) == {bob: False, eve: True}
+        assert store.graph.following(ada, before=None, limit=9) == [Edge(eve, NOW), Edge(bob, NOW)]
+        assert store.graph.counts([ada, bob, eve]) == {
+            ada: GraphCounts(0, 2),
+            bob: GraphCounts(1, 1),
+            eve: GraphCounts(2, 0),
+        }
+
+    def test_likes_are_counted_once(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+        post, other = uuid4(), uuid4()
+        do(store, lambda unit: unit.likes.like(Like(ada, post, NOW)))
+        rows = [Like(ada, post, NOW), Like(bob, post, NOW), Like(bob, other, NOW), Like(bob, other, NOW)]
+        for _ in range(2):
+            do(store, lambda unit: unit.bulk.likes(rows))
+        assert store.likes.counts([post, other]) == {post: 2, other: 1}
+
+    def test_stock_that_is_there_stays(self, store: Relational) -> None:
+        product, other = uuid4(), uuid4()
+        do(store, lambda unit: unit.stock.put(product, 1))
+        do(store, lambda unit: unit.bulk.stock({product: 9, other: 4}))
+        assert store.stock.available([product, other]) == {product: 1, other: 4}
+
+    def test_refuses(self, store: Relational) -> None:
+        (ada,) = register(store)
+        for text in BAD_TEXTS:
+            one = account(bio=text)
+            with pytest.raises(Invalid):
+                do(store, lambda unit, one=one: unit.bulk.accounts([(one, login(one))]))  # type: ignore[misc]  # default binds
+        for units in (-1, LARGEST + 1):
+            with pytest.raises(Invalid):
+                do(store, lambda unit, units=units: unit.bulk.stock({uuid4(): units}))  # type: ignore[misc]  # default binds
+        with pytest.raises(NotFound):
+            do(store, lambda unit: unit.bulk.follows([Follow(ada, uuid4(), NOW)]))
+        with pytest.raises(NotFound):
+            do(store, lambda unit: unit.bulk.likes([Like(uuid4(), uuid4(), NOW)]))
+        assert store.graph.counts([ada]) == {ada: GraphCounts()}
+
+    def test_nothing_is_nothing(self, store: Relational) -> None:
+        with store.transaction() as unit:
+            unit.bulk.accounts([])
+            unit.bulk.follows([])
+            unit.bulk.likes([])
+            unit.bulk.stock({})
+
+    def test_is_part_of_the_transaction(self, store: Relational) -> None:
+        ada, bob = register(store, 2)
+
+        def fail(unit: Transaction) -> None:
+            unit.bulk.follows([Follow(ada, bob, NOW)])
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            do(store, fail)
+        with store.transaction() as unit:
+            unit.graph.follow(Follow(bob, ada, NOW))
+            unit.bulk.follows([Follow(ada, bob, NOW), Follow(bob, ada, NOW)])
+        assert store.graph.counts([ada, bob]) == {ada: GraphCounts(1, 1), bob: GraphCounts(1, 1)}
+
+    def test_more_rows_than_go_into_one_statement(self, store: Relational) -> None:
+        ids = register(store, 120)
+        rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
+        do(store, lambda unit: unit.bulk.follows(rows))
+        assert set(store.graph.counts(ids).values()) == {GraphCounts(119, 119)}
+
+    def test_beside_single_follows_the_counts_stay_exact(self, store: Relational) -> None:
+        ids = register(store, 8)
+        rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
+
+        def load() -> None:
+            with store.transaction() as unit:
+                unit.bulk.follows(rows)
+
+        def singly() -> None:
+            for row in reversed(rows):
+                do(store, lambda unit, row=row: unit.graph.follow(row))  # type: ignore[misc]  # default binds
+
+        ends = together(load, singly, load)
+        assert all(end is None or isinstance(end, Contention) for end in ends)
+        for one in ids:
+            listed = len(store.graph.following(one, before=None, limit=99))
+            assert store.graph.counts([one])[one].following == listed

@@ -1,0 +1,130 @@
+"""What tests of the whole system are made of: people, what they should see, and stores that fail on command."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from types import MethodType
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from app.container import Container, Stores, assemble
+from app.services.posts import PostDraft
+from app.services.timelines import Window
+from repositories.outbox import Outbox
+from repositories.records import Account, Follow, Login
+from tests.apps import PlainHasher
+
+T = TypeVar("T")
+ALL = 100_000
+
+
+class Watch:
+    """A clock that a test sets. It ticks a millisecond each time it is read, so that no two moments are one."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC) - timedelta(days=1)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Watched:
+    """A store whose calls are told to `notice`, before and after they are made. What it raises, the call raises."""
+
+    def __init__(self, inner: Any, notice: Callable[[str], None], path: str = "") -> None:
+        self._inner = inner
+        self._notice = notice
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:
+        found, path = getattr(self._inner, name), self._path + name
+        return (
+            self._reporting(found, path) if isinstance(found, MethodType) else Watched(found, self._notice, f"{path}.")
+        )
+
+    def _reporting(self, method: Callable[..., Any], path: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._notice(f"before {path}")
+            result = method(*args, **kwargs)
+            self._notice(f"after {path}")
+            return result
+
+        return call
+
+
+def watched(store: T, notice: Callable[[str], None], role: str = "") -> T:
+    return cast("T", Watched(store, notice, role and f"{role}."))
+
+
+def with_stores(container: Container, **changed: Any) -> Container:
+    """The same system with other stores in some places."""
+    stores: Stores = replace(container.stores, **changed)
+    return assemble(container.settings, stores, container.clock, PlainHasher())
+
+
+def people(container: Container, count: int) -> list[UUID]:
+    """New accounts, in id order."""
+    accounts = [_account(container) for _ in range(count)]
+    with container.stores.relational.transaction() as tx:
+        tx.bulk.accounts([(a, Login(a.id, f"{a.handle}@example.com", f"plain:{a.handle}")) for a in accounts])
+    return [a.id for a in accounts]
+
+
+def befriend(container: Container, followers: Collection[UUID], authors: Collection[UUID]) -> None:
+    """Each of `followers` follows each of `authors`, with the back-fill done."""
+    since = container.clock()
+    with container.stores.relational.transaction() as tx:
+        tx.bulk.follows([Follow(f, a, since) for f, a in product(followers, authors)])
+
+
+def publish(container: Container, author: UUID, title: str = "A post") -> UUID:
+    return container.posts.publish(author, PostDraft(title, "Some words.")).id
+
+
+def defined(container: Container, reader: UUID) -> list[UUID]:
+    """The reader's feed by definition: what there is by oneself and by whom one follows, newest first."""
+    authors = {reader, *container.stores.relational.graph.followees(reader)}
+    return [ref.post_id for ref in container.stores.documents.posts.by_authors(authors, limit=ALL)]
+
+
+def served(container: Container, reader: UUID, size: int = 100) -> list[UUID]:
+    """The reader's feed as it is served, page by page."""
+    return list(_walk(container, reader, size))
+
+
+def stored(container: Container, reader: UUID) -> list[UUID]:
+    """The reader's home timeline as the feed store has it."""
+    return [ref.post_id for ref in container.stores.feeds.home_page(reader, limit=ALL)]
+
+
+def outboxes(container: Container) -> tuple[Outbox, Outbox]:
+    return container.stores.relational.outbox, container.stores.documents.outbox
+
+
+def unsent(container: Container) -> int:
+    return sum(outbox.backlog().unsent for outbox in outboxes(container))
+
+
+def parked(container: Container) -> dict[UUID, str]:
+    """Why the events that are set aside are so."""
+    return {p.event.id: p.reason for outbox in outboxes(container) for p in outbox.parked(limit=100)}
+
+
+def _account(container: Container) -> Account:
+    own = container.ids()
+    return Account(own, f"p{own.hex[-20:]}", "Somebody", "", None, container.clock(), 1)
+
+
+def _walk(container: Container, reader: UUID, size: int) -> Iterator[UUID]:
+    window = Window(limit=size)
+    while True:
+        page = container.timelines.home(reader, window)
+        yield from (p.id for p in page.posts)
+        if page.onward is None:
+            return
+        window = Window(limit=size, before=page.onward)

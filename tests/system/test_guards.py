@@ -1,0 +1,87 @@
+"""Rules that no linter knows."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from app import events
+from app.handlers import HANDLERS
+from config import Settings
+from tests.apps import System, embedded, running
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ("app", "repositories", "config")
+OPENAPI = ROOT / "docs" / "openapi.json"
+OPEN = {
+    "/health/live",
+    "/health/ready",
+    "/openapi.json",
+    "/docs",
+    "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>",
+}
+NO_NAMES = {"utils", "helpers", "common", "manager"}
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Any:
+    with running(Settings(**embedded(tmp_path))) as found:
+        yield found
+
+
+def test_every_route_is_private_or_public_on_purpose(system: System) -> None:
+    undecided = {
+        rule.rule
+        for rule in system.app.url_map.iter_rules()
+        if not hasattr(system.app.view_functions[rule.endpoint], "access") and rule.rule not in OPEN
+    }
+    assert undecided == set()
+
+
+def test_private_routes_refuse_strangers(system: System) -> None:
+    client = system.app.test_client()
+    for rule in system.app.url_map.iter_rules():
+        if getattr(system.app.view_functions[rule.endpoint], "access", None) != "private":
+            continue
+        values = {"handle": "nobody", "post_id": events.UUID(int=7 << 76), "product_id": events.UUID(int=7 << 76)}
+        values |= {"session_id": values["post_id"], "number": 1}
+        url = rule.build({name: values[name] for name in rule.arguments})
+        assert url is not None
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert client.open(url[1], method=method).status_code == 401, (method, rule.rule)
+
+
+def test_every_event_has_its_row_of_handlers() -> None:
+    assert set(HANDLERS) == set(get_args(events.AnyEvent))
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for setting in dataclasses.fields(Settings):
+        row = re.search(rf"^\| `QUARTET_{setting.name.upper()}` \| (.*) \| (.*) \|$", readme, re.MULTILINE)
+        assert row, f"QUARTET_{setting.name.upper()} has no row"
+        assert row[1] == f"`{str(setting.default).lower() if isinstance(setting.default, bool) else setting.default}`"
+        assert row[2] == setting.metadata["about"]
+
+
+def test_the_committed_openapi_document_is_the_served_one(system: System) -> None:
+    served = system.app.test_client().get("/openapi.json").get_json()
+    assert served["openapi"].startswith("3.1")
+    assert json.loads(OPENAPI.read_text()) == served, "run: make openapi"
+
+
+def test_modules_are_short_and_named_for_what_they_hold() -> None:
+    for path in (p for top in (*SHIPPED, "tests") for p in (ROOT / top).rglob("*.py")):
+        assert path.stem not in NO_NAMES, path
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_nothing_committed_names_a_registry() -> None:
+    hosts = re.compile(r"(pypi|npmjs|crates|maven|pythonhosted)\.(org|io|com|apache)", re.IGNORECASE)
+    for path in (
+        p for pattern in ("requirements/*", "*.toml", "Makefile", "Dockerfile", "*.yml") for p in ROOT.glob(pattern)
+    ):
+        assert not hosts.search(path.read_text()), path
