@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import environs
-import marshmallow as ma
+from environs import validate
 
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
@@ -30,17 +30,17 @@ def setting(default: Any, about: str, *checks: Any, kind: type | None = None) ->
     return field(default=default, metadata={"about": about, "checks": checks, "kind": kind or type(default)})
 
 
-def at_least(low: float) -> ma.validate.Range:
-    return ma.validate.Range(min=low)
+def at_least(low: float) -> validate.Range:
+    return validate.Range(min=low)
 
 
 @dataclass(frozen=True)
 class Settings:
-    env: str = setting("development", "`development` or `production`", ma.validate.OneOf(["development", "production"]))
+    env: str = setting("development", "`development` or `production`", validate.OneOf(["development", "production"]))
     secret_key: str = setting(
         DEVELOPMENT_SECRET,
         "signs cursors; at least 32 characters, the same in every process",
-        ma.validate.Length(min=32),
+        validate.Length(min=32),
     )
     relational_url: str = setting(EMBEDDED, "accounts, follows, likes, stock: `postgresql://` or `sqlite:///`")
     documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
@@ -49,13 +49,13 @@ class Settings:
     cache_url: str = setting(EMBEDDED, "hot reads: `redis://` (no persistence, LFU) or `sqlite:///`")
     allow_embedded: bool = setting(False, "lets production run on embedded stores")
     host: str = setting("127.0.0.1", "address to serve on")
-    port: int = setting(8000, "port to serve on; `PORT` overrides it", ma.validate.Range(min=1, max=65535))
+    port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))
     workers: int = setting(2, "server processes", at_least(1))
     threads: int = setting(4, "blocking threads of each process, and connections to each store", at_least(1))
     relay: str = setting(
         "auto",
         "`inline`: a thread of the server; `external`: `quartet relay`; `auto`: inline when every store is embedded",
-        ma.validate.OneOf(["auto", "inline", "external"]),
+        validate.OneOf(["auto", "inline", "external"]),
     )
     relay_poll_seconds: float = setting(0.2, "how often an idle relay looks for events", at_least(0.01))
     relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
@@ -79,9 +79,9 @@ class Settings:
     log_level: str = setting(
         "info",
         "`debug`, `info`, `warning`, `error`",
-        ma.validate.OneOf(["debug", "info", "warning", "error"]),
+        validate.OneOf(["debug", "info", "warning", "error"]),
     )
-    log_format: str = setting("json", "`json` or `console`", ma.validate.OneOf(["json", "console"]))
+    log_format: str = setting("json", "`json` or `console`", validate.OneOf(["json", "console"]))
 
     @classmethod
     def from_env(cls) -> "Settings":
@@ -132,5 +132,5 @@ def _read(env: environs.Env, setting_field: Field[Any]) -> Any:
 
 def _platform_port() -> dict[str, int]:
     """`PORT` is what platforms and `make run` set."""
-    port = environs.Env().int("PORT", None, validate=[ma.validate.Range(min=1, max=65535)])
+    port = environs.Env().int("PORT", None, validate=[validate.Range(min=1, max=65535)])
     return {} if port is None else {"port": port}

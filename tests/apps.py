@@ -35,7 +35,7 @@ class PlainHasher:
         return digest == f"plain:{password}"
 
 
-def embedded(directory: Path) -> dict[str, str]:
+def embedded(directory: Path) -> dict[str, Any]:
     return {f"{role}_url": f"sqlite:///{directory}/quartet.db" for role in ROLES}
 
 
@@ -121,7 +121,7 @@ class Person:
         return list(self.walk("/feed", limit))
 
     def walk(self, path: str, limit: int = 20, **query: Any) -> Iterator[str]:
-        cursor: dict[str, str] = {}
+        cursor: dict[str, Any] = {}
         while True:
             page = self.get(path, limit=limit, **query, **cursor)
             yield from (item["post"]["id"] for item in page["items"])

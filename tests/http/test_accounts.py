@@ -1,5 +1,7 @@
 """Accounts, profiles, follows and blocks over HTTP."""
 
+from typing import Any
+
 import pytest
 
 from tests.apps import PASSWORD, System
@@ -105,7 +107,7 @@ def test_follower_lists_page_in_order(system: System) -> None:
     for fan in fans:
         fan.put("/accounts/ada/follow")
     found: list[str] = []
-    cursor: dict[str, str] = {}
+    cursor: dict[str, Any] = {}
     while True:
         page = ada.get("/accounts/ada/followers", limit=2, **cursor)
         found += [item["account"]["handle"] for item in page["items"]]

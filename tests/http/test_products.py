@@ -1,5 +1,7 @@
 """The catalogue over HTTP."""
 
+from typing import Any
+
 import pytest
 
 from tests.apps import Person, System
@@ -16,7 +18,7 @@ def offer(person: Person, **changes: object) -> str:
     return str(person.post("/products", LAMP | changes)["product"]["id"])
 
 
-def titles(person: Person, **query: object) -> list[str]:
+def titles(person: Person, **query: Any) -> list[str]:
     return [item["product"]["title"] for item in person.get("/products", **query)["items"]]
 
 

@@ -3,7 +3,6 @@
 Definition: posts by oneself and by whom one follows, newest first, without deleted ones.
 """
 
-import functools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,7 +133,7 @@ class FeedMachine(RuleBasedStateMachine):
 
 
 def run_machine(system: System, *, examples: int, steps: int) -> None:
-    machine = functools.partial(type("Machine", (FeedMachine,), {"system": system}))
+    machine = type("Machine", (FeedMachine,), {"system": system})
     profile = settings(
         max_examples=examples,
         stateful_step_count=steps,

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_private_routes_refuse_strangers(system: System) -> None:
     for rule in system.app.url_map.iter_rules():
         if getattr(system.app.view_functions[rule.endpoint], "access", None) != "private":
             continue
-        values = {"handle": "nobody", "post_id": events.UUID(int=7 << 76), "product_id": events.UUID(int=7 << 76)}
+        values = {"handle": "nobody", "post_id": UUID(int=7 << 76), "product_id": UUID(int=7 << 76)}
         values |= {"session_id": values["post_id"], "number": 1}
         url = rule.build({name: values[name] for name in rule.arguments})
         assert url is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -47,6 +48,9 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
         yield found
 
 
+ML: dict[str, Any] = {"attr.ml": "300"}
+
+
 def test_people_write_follow_and_read(system: System) -> None:
     tag = uuid4().hex[:12]
     ada, bob, cyd = (system.person(f"{name}_{tag}") for name in ("ada", "bob", "cyd"))
@@ -65,7 +69,7 @@ def test_people_write_follow_and_read(system: System) -> None:
     assert bob.post(f"/posts/{posts[0]}/comments", {"body": "First 🎉"})["comment"]["number"] == 1
     card = cyd.get(f"/posts/{posts[0]}")
     assert card["stats"] == {"likes": 1, "comments": 1}
-    assert cyd.get("/products", category=tag, **{"attr.ml": "300"})["items"][0]["product"]["id"] == product
+    assert cyd.get("/products", category=tag, **ML)["items"][0]["product"]["id"] == product
     assert list(cyd.walk("/posts", tag=tag, limit=2)) == posts
     assert list(cyd.walk(f"/accounts/{ada.handle}/posts", limit=2)) == posts
 
