@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from app.container import Container
-from app.ids import uuid7
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
+from repositories.documents import Posts
 from repositories.errors import Unavailable
-from repositories.records import Login, PostRef
+from repositories.records import Login, Post, PostRef
 
 BATCH = 1000
-PAGE = 1000
+PAGE, POSTS_PAGE = 1000, 500
 DROPPED_AT_ONCE = 1000
 
 
@@ -100,10 +100,8 @@ class Loader:
             tx.bulk.stock(self._stock(batch))
 
     def _posts_there(self, batch: Batch) -> bool:
-        """Read as a page, since the cache stands before reads by id."""
-        newest = self._plan.refs[batch.stop - 1].post_id
-        page = self._stores.documents.posts.page(before=UUID(int=newest.int + 1), limit=len(batch))
-        return {post.id for post in page} == set(self._post_ids(batch))
+        ids = self._post_ids(batch)
+        return {post.id for post in between(self._stores.documents.posts, ids[0], ids[-1])}.issuperset(ids)
 
     def _put_posts(self, batch: Batch) -> None:
         self._stores.documents.posts.load([self._plan.post(k) for k in batch])
@@ -184,6 +182,16 @@ class Loader:
 
     def _post_ids(self, batch: Batch) -> list[UUID]:
         return [self._plan.refs[k].post_id for k in batch]
+
+
+def between(posts: Posts, low: UUID, high: UUID) -> Iterator[Post]:
+    """The posts from `low` to `high`. As pages, since the cache stands before reads by id."""
+    before = UUID(int=high.int + 1)
+    while page := posts.page(before=before, limit=POSTS_PAGE):
+        yield from (post for post in page if post.id >= low)
+        before = page[-1].id
+        if before <= low:
+            break
 
 
 def _one(_k: int) -> int:

@@ -24,6 +24,7 @@ POSTING = timedelta(days=60)
 LISTING = timedelta(days=30)
 JOINING = timedelta(days=365)
 CELEBRITY = 0
+# Of the others, this part follows the celebrity.
 ADMIRED_BY = 0.95
 BURSTS, IN_BURSTS, BURST_SECONDS = 24, 0.4, 3600.0
 _MICROSECOND = timedelta(microseconds=1)
@@ -43,9 +44,7 @@ class Plan:
 
     def prepare(self) -> None:
         """Draw what many threads will ask for, before there are many."""
-        for drawn in (self.refs, self.product_ids, self.posts_of, self.followees, self.comment_counts):
-            assert drawn is not None
-        assert self.like_counts is not None
+        _ = self.refs, self.product_ids, self.posts_of, self.followees, self.comment_counts, self.like_counts
 
     @cached_property
     def account_ids(self) -> list[UUID]:
@@ -178,11 +177,12 @@ class Plan:
 
     def likes(self, k: int) -> list[Like]:
         """The likes of post `k`, from as many accounts."""
-        draw = self._draws.stream("likes", k)
-        post_id, count = self.refs[k].post_id, self.like_counts[k]
-        fans = draw.sample(range(self.sizes.accounts), count)
-        times = self._reactions(draw, k, count)
+        post_id, fans = self.refs[k].post_id, self.fans(k)
+        times = self._reactions(self._draws.stream("like times", k), k, len(fans))
         return [Like(self.account_ids[fan], post_id, at) for fan, at in zip(fans, times, strict=True)]
+
+    def fans(self, k: int) -> list[int]:
+        return self._draws.stream("fans", k).sample(range(self.sizes.accounts), self.like_counts[k])
 
     def home(self, owner: int, most: int | None = None) -> list[PostRef]:
         """The home feed by its definition, newest first; the newest `most` of it."""

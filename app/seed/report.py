@@ -86,9 +86,7 @@ def table(outcomes: Sequence[Outcome], engine: Engine) -> None:
         shown.add_column(heading, justify="right")
     for one in outcomes:
         speed = rate(one.written, one.seconds) if one.written else "-"
-        shown.add_row(
-            one.kind, engine(one.role), f"{one.rows:,}", f"{one.written:,}", f"{one.seconds:.1f}", speed
-        )
+        shown.add_row(one.kind, engine(one.role), f"{one.rows:,}", f"{one.written:,}", f"{one.seconds:.1f}", speed)
     rows, written = sum(one.rows for one in outcomes), sum(one.written for one in outcomes)
     seconds = sum(one.seconds for one in outcomes)
     shown.add_section()

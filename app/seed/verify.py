@@ -4,21 +4,23 @@ Counts are compared exactly, so this is for data that nobody has used yet. Timel
 reads them, whole, for a sample of the accounts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import closing
+from functools import cached_property, partial
 from typing import TypeVar
 from uuid import UUID
 
 from app.container import Container
+from app.seed.load import between
 from app.seed.plan import Plan
 from app.seed.work import Batch, patiently, side_by_side
 from app.services.timelines import TimelinePage, Window
-from repositories.records import AttributeValue, Follow, Post, PostRef
+from repositories.records import Comment, Edge, PostRef
 
-T = TypeVar("T")
-Check = Callable[[Batch], list[str]]
-PAGE = 100
-BATCH = 500
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+BATCH, PAGE, FEED_PAGE = 500, 1000, 100
 SAMPLE = 200
 
 
@@ -30,51 +32,148 @@ class Verifier:
 
     def differences(self, *, concurrency: int) -> Iterator[str]:
         """What differs, one line for each thing."""
-        self._plan.prepare()
-        sizes = self._plan.sizes
-        for check, numbers in (
-            (self._accounts, sizes.accounts),
-            (self._follows, sizes.accounts),
-            (self._products, sizes.products),
-            (self._posts, sizes.posts),
-            (self._comments, sizes.posts),
-            (self._likes, sizes.posts),
+        plan = self._plan
+        plan.prepare()
+        accounts, posts = list(_batches(plan.sizes.accounts)), list(_batches(plan.sizes.posts))
+        for check, batches in (
+            (self._accounts, accounts),
+            (self._counts, accounts),
+            (self._follows, accounts),
+            (self._products, list(_batches(plan.sizes.products))),
+            (self._posts, posts),
+            (self._comments, posts),
+            (self._like_counts, posts),
+            (self._likes, accounts),
+            (self._timelines, self._sample()),
         ):
-            yield from self._all(check, _batches(numbers), concurrency)
-        yield from self._all(self._timelines, self._sample(), concurrency)
+            yield from self._all(check, batches, concurrency)
 
-    def _all(self, check: Check, batches: Iterable[Batch], concurrency: int) -> Iterator[str]:
-        def patient(batch: Batch) -> list[str]:
-            return patiently(lambda: check(batch))
+    def _all(
+        self, check: Callable[[Batch], Iterator[str]], batches: Iterable[Batch], concurrency: int
+    ) -> Iterator[str]:
+        def checked(batch: Batch) -> list[str]:
+            return patiently(lambda: list(check(batch)))
 
-        with closing(side_by_side(patient, batches, concurrency)) as results:
+        with closing(side_by_side(checked, batches, concurrency)) as results:
             for lines in results:
                 yield from lines
 
     def _sample(self) -> list[Batch]:
-        """All accounts of a small plan; else the most followed, and others evenly."""
+        """All accounts of a small plan; else those with the most followers, and others evenly."""
         count = self._plan.sizes.accounts
-        few = range(count) if count <= SAMPLE else [*range(SAMPLE // 4), *range(SAMPLE // 4, count, count // SAMPLE)]
-        return [range(k, k + 1) for k in few]
+        chosen = set(range(min(count, SAMPLE // 4))) | set(range(0, count, max(1, count // SAMPLE)))
+        return [range(k, k + 1) for k in sorted(chosen)]
 
-    def _accounts(self, batch: Batch) -> list[str]:
+    def _accounts(self, batch: Batch) -> Iterator[str]:
         planned = {self._plan.account_ids[k]: self._plan.account(k) for k in batch}
-        return _compare("account", planned, self._stores.relational.accounts.get(list(planned)))
+        return _compared("account", planned, self._stores.relational.accounts.get(list(planned)))
 
-    def _follows(self, batch: Batch) -> list[str]:
-        plan, graph = self._plan, self._stores.relational.graph
-        found = graph.counts([plan.account_ids[k] for k in batch])
-        counted = {i: (count.followers, count.following) for i, count in found.items()}
-        counts = {plan.account_ids[k]: (plan.follower_counts[k], len(plan.followees[k])) for k in batch}
-        lines = _compare("followers and following of account", counts, counted)
+    def _counts(self, batch: Batch) -> Iterator[str]:
+        plan = self._plan
+        ids = [plan.account_ids[k] for k in batch]
+        graph, posts = self._stores.relational.graph.counts(ids), self._stores.documents.posts.counts(ids)
+        found = {i: (graph[i].followers, graph[i].following, posts[i]) for i in ids}
+        planned = {
+            plan.account_ids[k]: (plan.follower_counts[k], len(plan.followees[k]), len(plan.posts_of[k])) for k in batch
+        }
+        return _compared("followers, following and posts of account", planned, found)
+
+    def _follows(self, batch: Batch) -> Iterator[str]:
         for k in batch:
-            edges = {edge.account_id: edge.since for edge in self._following(plan.account_ids[k])}
-            wanted = {follow.followee: follow.since for follow in plan.follows(k)}
-            lines += _compare(f"follow by account {plan.account_ids[k]} of", wanted, edges)
-        return lines
+            account_id = self._plan.account_ids[k]
+            filled = self._stores.relational.graph.followees(account_id)
+            found = {e.account_id: (e.since, filled.get(e.account_id)) for e in self._following(account_id)}
+            planned = {follow.followee: (follow.since, True) for follow in self._plan.follows(k)}
+            yield from _compared(f"follow by {account_id} of", planned, found)
 
     def _following(self, account_id: UUID) -> Iterator[Edge]:
-        page = self._stores.relational.graph.following(account_id, before=None, limit=PAGE)
+        graph = self._stores.relational.graph
+        page = graph.following(account_id, before=None, limit=PAGE)
         while page:
             yield from page
-            page = self._stores.relational.graph.following(account_id, before=page[-1], limit=PAGE)
+            page = graph.following(account_id, before=page[-1], limit=PAGE)
+
+    def _products(self, batch: Batch) -> Iterator[str]:
+        planned = {self._plan.product_ids[k]: self._plan.product(k) for k in batch}
+        yield from _compared("product", planned, self._stores.documents.products.get(list(planned)))
+        stock = {self._plan.product_ids[k]: self._plan.stock(k) for k in batch}
+        yield from _compared("stock of product", stock, self._stores.relational.stock.available(list(stock)))
+
+    def _posts(self, batch: Batch) -> Iterator[str]:
+        planned = {self._plan.refs[k].post_id: self._plan.post(k) for k in batch}
+        there = between(self._stores.documents.posts, min(planned), max(planned))
+        return _compared("post", planned, {post.id: post for post in there if post.id in planned})
+
+    def _comments(self, batch: Batch) -> Iterator[str]:
+        planned = {self._plan.refs[k].post_id: self._plan.comment_counts[k] for k in batch}
+        found = self._stores.documents.comments.counts(list(planned))
+        yield from _compared("number of comments on post", planned, found)
+        for k in (k for k in batch if self._plan.comment_counts[k]):
+            post_id = self._plan.refs[k].post_id
+            written = {comment.number: comment for comment in self._plan.comments(k)}
+            there = {comment.number: comment for comment in self._comments_on(post_id)}
+            yield from _compared(f"comment on post {post_id},", written, there)
+
+    def _comments_on(self, post_id: UUID) -> Iterator[Comment]:
+        comments = self._stores.documents.comments
+        page = comments.page(post_id, after=None, limit=PAGE)
+        while page:
+            yield from page
+            page = comments.page(post_id, after=page[-1].number, limit=PAGE)
+
+    def _like_counts(self, batch: Batch) -> Iterator[str]:
+        planned = {self._plan.refs[k].post_id: self._plan.like_counts[k] for k in batch}
+        return _compared("likes of post", planned, self._stores.relational.likes.counts(list(planned)))
+
+    def _likes(self, batch: Batch) -> Iterator[str]:
+        for k in batch:
+            account_id = self._plan.account_ids[k]
+            planned = [self._plan.refs[post].post_id for post in self._liked[k]]
+            liked = self._stores.relational.likes.liked(account_id, planned)
+            yield from (f"like by {account_id} of {post_id}: missing" for post_id in planned if post_id not in liked)
+
+    @cached_property
+    def _liked(self) -> list["array[int]"]:
+        """The posts that each account likes."""
+        found = [array("I") for _ in range(self._plan.sizes.accounts)]
+        for k in range(self._plan.sizes.posts):
+            for fan in self._plan.fans(k):
+                found[fan].append(k)
+        return found
+
+    def _timelines(self, batch: Batch) -> Iterator[str]:
+        timelines = self._container.timelines
+        for k in batch:
+            account_id = self._plan.account_ids[k]
+            login = self._stores.relational.accounts.login_of(account_id)
+            yield from _compared("e-mail of", {account_id: self._plan.email(k)}, {account_id: login and login.email})
+            own = [self._plan.refs[post] for post in reversed(self._plan.posts_of[k])]
+            yield from _paged(f"posts of {account_id}", own, partial(timelines.author, account_id))
+            home = self._plan.home(k)
+            yield from _paged(f"home feed of {account_id}", home, partial(timelines.home, account_id))
+
+
+def _batches(count: int) -> Iterator[Batch]:
+    return (range(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
+
+
+def _compared(what: str, planned: Mapping[K, object], found: Mapping[K, object]) -> Iterator[str]:
+    for key, value in planned.items():
+        if key not in found:
+            yield f"{what} {key}: missing"
+        elif found[key] != value:
+            yield f"{what} {key}: {found[key]} instead of {value}"
+    yield from (f"{what} {key}: not planned" for key in found.keys() - planned.keys())
+
+
+def _paged(what: str, planned: list[PostRef], read: Callable[[Window], TimelinePage]) -> Iterator[str]:
+    """At most one line: what comes after the first difference is likely to differ, too."""
+    page = read(Window(FEED_PAGE))
+    for start in range(0, max(len(planned), 1), FEED_PAGE):
+        wanted = [ref.post_id for ref in planned[start : start + FEED_PAGE]]
+        shown = [post.id for post in page.posts]
+        if shown != wanted or (page.onward is None) != (start + FEED_PAGE >= len(planned)):
+            yield f"{what}: differs between entries {start + 1} and {start + FEED_PAGE}"
+            return
+        if page.onward is not None:
+            page = read(Window(FEED_PAGE, before=page.onward))

@@ -119,7 +119,7 @@ def edited(store: Documents, post: Post, **fields: Any) -> Post:
 def tell_all(store: Documents, now: datetime = NOW) -> list[Event]:
     """Be the relay until nothing is due."""
     told: list[Event] = []
-    while claims := store.outbox.claim(now=now, lease_until=now + timedelta(minutes=1), limit=1000):
+    while claims := store.outbox.claim(now=now, lease_until=now + timedelta(minutes=1), limit=100):
         store.outbox.done(claims)
         told += [claim.event for claim in claims]
     return told

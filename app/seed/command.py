@@ -1,0 +1,165 @@
+"""`quartet seed`, and what `quartet start` seeds."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from app.container import Container
+from app.seed.load import BATCH, Loader
+from app.seed.plan import UNTIL, Plan
+from app.seed.report import Bars, Lines, table
+from app.seed.sizes import NAMES, SMALL, Sizes, sizes
+from app.seed.verify import Verifier
+from app.seed.work import Outcome, Progress
+from repositories.records import ProductFilter
+
+Opened = Callable[[], AbstractContextManager[Container]]
+PASSWORD = "correct horse battery staple"  # noqa: S105 - everybody may know it: these accounts are nobody's
+INTERRUPTED = 130
+SHOWN_DIFFERENCES = 50
+count = click.IntRange(min=0)
+
+
+class SeededLogin(Struct, frozen=True):
+    handle: str
+    password: str
+
+
+@click.command()
+@click.option("--seed", "number", default=1, show_default=True, help="Another number makes other data, beside the old.")
+@click.option("--size", type=click.Choice(NAMES), default=SMALL, show_default=True)
+@click.option("--accounts", type=count, help="This and the next five: counts in place of the size's.")
+@click.option("--follows", type=count)
+@click.option("--products", type=count)
+@click.option("--posts", type=count)
+@click.option("--comments", type=count)
+@click.option("--likes", type=count)
+@click.option("--batch", type=click.IntRange(1, 10_000), default=BATCH, show_default=True, help="Rows of one write.")
+@click.option("--concurrency", type=click.IntRange(1), help="Writes at a time, at most QUARTET_THREADS (the default).")
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=f"{UNTIL:%Y-%m-%d}",
+    show_default=True,
+    help="When the sixty days end over which the posts are spread.",
+)
+@click.option("--password", default=PASSWORD, show_default=True, help="Of all seeded accounts.")
+@click.option("--verify", is_flag=True, help="Read everything back; exit with 1 if it is not as planned.")
+@click.option("--only-if-empty", is_flag=True, help="Do nothing in a system that holds other posts or products.")
+@click.pass_obj
+def seed(opened: Opened, /, **options: Any) -> None:
+    """Fill the system with sample data: the same data for the same options.
+
+    Run it again after an interruption: it goes on where it stopped. All accounts have the same password.
+    """
+    chosen = _sizes(options)
+    until = options["until"].replace(tzinfo=UTC)
+    plan = Plan(chosen, seed=options["number"], until=until)
+    with opened() as container:
+        _check(container, until, options["password"])
+        container.stores.migrate()
+        if options["only_if_empty"] and not _empty_but_for(container, plan):
+            click.echo("nothing done: the system is not empty")
+            return
+        threads = min(options["concurrency"] or container.settings.threads, container.settings.threads)
+        try:
+            _load(container, plan, options["password"], batch=options["batch"], threads=threads)
+            if options["verify"]:
+                _verify(container, plan, threads)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; what is loaded stays, and the same command goes on from here", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def seed_small_once(container: Container) -> SeededLogin | None:
+    """Load the small data set on the first start, or the rest of it when that was interrupted.
+
+    Returns what an ordinary account signs in with; None in production, or when it has another password by now.
+    What somebody deletes later does not come back.
+    """
+    if container.settings.env == "production":
+        return None
+    plan = Plan(sizes())
+    if not _loaded(container, plan):
+        progress = Bars(_engine(container)) if sys.stdout.isatty() else Progress()
+        _run(container, plan, PASSWORD, batch=BATCH, threads=container.settings.threads, progress=progress)
+    k = _ordinary(plan)
+    accounts = container.stores.relational.accounts
+    account, login = accounts.get([plan.account_ids[k]]), accounts.login_of(plan.account_ids[k])
+    if not account or login is None or not container.hasher.verify(login.password_hash, PASSWORD):
+        return None
+    return SeededLogin(account[plan.account_ids[k]].handle, PASSWORD)
+
+
+def _sizes(options: dict[str, Any]) -> Sizes:
+    try:
+        return sizes(options["size"], **{name: options[name] for name in Sizes.__struct_fields__})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _check(container: Container, until: datetime, password: str) -> None:
+    if until > container.clock():
+        raise click.UsageError("--until is in the future")
+    if container.settings.env == "production" and password == PASSWORD:
+        raise click.UsageError("--password: production needs one that is not in the documentation")
+
+
+def _load(container: Container, plan: Plan, password: str, *, batch: int, threads: int) -> None:
+    engine = _engine(container)
+    progress = Bars(engine) if sys.stdout.isatty() else Lines(engine)
+    table(_run(container, plan, password, batch=batch, threads=threads, progress=progress), engine)
+    click.echo(f"sign in as {plan.handle(_ordinary(plan))} with the password: {password}")
+
+
+def _run(
+    container: Container, plan: Plan, password: str, *, batch: int, threads: int, progress: Progress
+) -> list[Outcome]:
+    loader = Loader(container, plan, container.hasher.hash(password))
+    with closing(progress):
+        return loader.load(batch=batch, concurrency=threads, progress=progress)
+
+
+def _verify(container: Container, plan: Plan, threads: int) -> None:
+    wrong = 0
+    for wrong, line in enumerate(Verifier(container, plan).differences(concurrency=threads), start=1):
+        if wrong <= SHOWN_DIFFERENCES:
+            click.echo(line, err=True)
+    if wrong:
+        raise click.ClickException(f"{wrong} things are not as planned")
+    click.echo("everything is as planned")
+
+
+def _engine(container: Container) -> Callable[[str], str]:
+    """The engine of a role, for reports."""
+    return lambda role: str(getattr(container.settings, f"{role}_url")).partition(":")[0]
+
+
+def _empty_but_for(container: Container, plan: Plan) -> bool:
+    documents = container.stores.documents
+    posts = documents.posts.page(before=None, limit=1)
+    products = documents.products.page(ProductFilter(), before=None, limit=1)
+    planned = {*(ref.post_id for ref in plan.refs), *plan.product_ids}
+    return planned.issuperset([*(post.id for post in posts), *(product.id for product in products)])
+
+
+def _loaded(container: Container, plan: Plan) -> bool:
+    """Whether the last step came to its end, or was there and is past the retention by now."""
+    if not container.stores.relational.accounts.get(plan.account_ids[:1]):
+        return False
+    last = max(k for k, posts in enumerate(plan.posts_of) if posts)
+    age = container.clock() - plan.until
+    return age.days >= container.settings.feeds_retention_days or bool(
+        container.stores.feeds.home_page(plan.account_ids[last], limit=1)
+    )
+
+
+def _ordinary(plan: Plan) -> int:
+    """An account from the middle that has written something."""
+    middle = plan.sizes.accounts // 2
+    return next((k for k in range(middle, plan.sizes.accounts) if plan.posts_of[k]), middle)
