@@ -1,4 +1,5 @@
-"""What must be transactional: accounts, the follow graph, likes, stock, and the outbox that tells of them.
+"""What must be transactional: accounts, the follow graph, likes, and the outbox that tells of them; beside
+them money, stock, orders and idempotency keys, whose ports have modules of their own.
 
 Reads hang on the store itself and see every committed write. Writes hang on a `Transaction`, which commits
 when its block ends and rolls back when the block raises; nobody calls commit. Text with a NUL or a lone
@@ -14,6 +15,9 @@ from uuid import UUID
 
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
+from repositories.relational.idempotency_port import IdempotencyWrites
+from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
+from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
 
 
 class AccountReads(Protocol):
@@ -66,12 +70,6 @@ class LikeReads(Protocol):
     @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         """Likes of each post, in one round trip. Every one of `post_ids` has an entry."""
-
-
-class StockReads(Protocol):
-    @abstractmethod
-    def available(self, product_ids: Collection[UUID]) -> dict[UUID, int]:
-        """Units on hand of each product, in one round trip; 0 where none were ever put."""
 
 
 class AccountWrites(Protocol):
@@ -129,13 +127,7 @@ class LikeWrites(Protocol):
         """Remove every like of a deleted post. Idempotent."""
 
 
-class StockWrites(Protocol):
-    @abstractmethod
-    def put(self, product_id: UUID, on_hand: int) -> None:
-        """Set the units on hand. Raises `Invalid` below 0 or beyond 64 bits."""
-
-
-class BulkWrites(Protocol):
+class BulkWrites(BulkLedger, BulkOrders, Protocol):
     """Loading by the thousand, for seeding. Rows that are there already are left as they are."""
 
     @abstractmethod
@@ -149,7 +141,8 @@ class BulkWrites(Protocol):
     def likes(self, rows: Sequence[Like]) -> None: ...
 
     @abstractmethod
-    def stock(self, rows: Mapping[UUID, int]) -> None: ...
+    def stock(self, rows: Mapping[UUID, int]) -> None:
+        """Units on hand."""
 
 
 class Transaction(Protocol):
@@ -157,6 +150,9 @@ class Transaction(Protocol):
     graph: GraphWrites
     likes: LikeWrites
     stock: StockWrites
+    orders: OrderWrites
+    ledger: LedgerWrites
+    idempotency: IdempotencyWrites
     bulk: BulkWrites
 
     @abstractmethod
@@ -169,6 +165,9 @@ class Relational(Protocol):
     graph: GraphReads
     likes: LikeReads
     stock: StockReads
+    orders: OrderReads
+    ledger: LedgerReads
+    audit: Audit
     outbox: Outbox
 
     @abstractmethod
