@@ -17,7 +17,7 @@ from app.relay import relay_of
 from app.seed import seed, seed_small_once
 from config import Settings, SettingsError
 from config.logs import configure
-from repositories.errors import StoreError
+from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 
 
@@ -27,6 +27,8 @@ class Known(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except Unavailable as error:
+            raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
         except (SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -40,10 +42,14 @@ def main(ctx: click.Context) -> None:
 
 @contextmanager
 def opened() -> Iterator[Container]:
+    """A container whose engines all answer. Raises `Unavailable` for the first that does not."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
     container = build(settings)
     try:
+        for role, store in container.stores.by_role().items():
+            if role not in settings.embedded_roles:
+                store.ping()
         yield container
     finally:
         container.close()
@@ -66,7 +72,9 @@ def migrate(*, dry_run: bool) -> None:
 @main.command()
 def serve() -> None:
     """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
-    serve_with(Settings.from_env())
+    with opened() as container:
+        _require_migrated(container)
+    serve_with(container.settings)
 
 
 @main.command()
@@ -87,6 +95,7 @@ def start() -> None:
 @main.command()
 def openapi() -> None:
     """Print the OpenAPI document. Needs no store."""
+    configure("warning", "console")
     app = create_app(build(Settings()))
     click.echo(json.dumps(app.test_client().get("/openapi.json").get_json(), indent=2))
 
@@ -99,6 +108,7 @@ def relay(*, once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with opened() as container:
+        _require_migrated(container)
         if once:
             click.echo(f"{relay_of(container).drain()} events told")
         else:
@@ -129,6 +139,12 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
         now = container.clock()
         count = sum(o.replay(event_ids or None, now=now) for o in _outboxes(container).values())
     click.echo(f"{count} events will be tried again")
+
+
+def _require_migrated(container: Container) -> None:
+    pending = container.stores.migrate(dry_run=True)
+    if pending:
+        raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
 
 
 def _outboxes(container: Container) -> dict[str, Outbox]:
