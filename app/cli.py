@@ -1,6 +1,7 @@
 """`quartet`: the one way in. Run `quartet --help`."""
 
 import json
+import multiprocessing
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import click
 
 from app.container import Container, build
 from app.http import create_app
-from app.relay import relay_of
+from app.relay import relay_of, start_inline
 from app.seed import seed, seed_small_once
 from config import Settings, SettingsError
 from config.logs import configure
@@ -74,22 +75,23 @@ def serve() -> None:
     """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
     with opened() as container:
         _require_migrated(container)
-    serve_with(container.settings)
+        _serve(container)
 
 
 @main.command()
 def start() -> None:
-    """Migrate, seed a small data set on the first start, and serve: what `make run` calls."""
+    """Migrate, seed a small data set on the first start, and serve with the relay inside: what `make run` calls."""
+    os.environ.setdefault("QUARTET_RELAY", "inline")
     with opened() as container:
         container.stores.migrate()
         login = seed_small_once(container)
         settings = container.settings
-    address = f"http://{settings.host}:{settings.port}"
-    click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
-    if login is not None:
-        click.echo(f"sign in with:    {login.handle} / {login.password}")
-    click.echo("")
-    serve_with(settings, extra={"QUARTET_RELAY": "inline"})
+        address = f"http://{settings.host}:{settings.port}"
+        click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
+        if login is not None:
+            click.echo(f"sign in with:    {login.handle} / {login.password}")
+        click.echo("")
+        _serve(container)
 
 
 @main.command()
@@ -151,16 +153,18 @@ def _outboxes(container: Container) -> dict[str, Outbox]:
     return {"relational": container.stores.relational.outbox, "documents": container.stores.documents.outbox}
 
 
-def serve_with(settings: Settings, extra: dict[str, str] | None = None) -> None:
-    """granian, WSGI: it spawns its workers, so each imports `app.wsgi` and connects by itself.
+def _serve(container: Container) -> None:
+    """granian, WSGI, until SIGTERM: then it stops accepting and lets the requests under way finish.
 
-    SIGTERM stops accepting, lets requests under way finish, and ends the workers.
+    Workers are spawned, not forked: each imports `app.wsgi` and connects by itself, and a signal during its start
+    ends it. An inline relay is a thread of this process, which has nothing else to do.
     """
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    os.environ.update(extra or {})
+    settings = container.settings
+    multiprocessing.set_start_method("spawn", force=True)
     server = Granian(
         "app.wsgi:app",
         address=settings.host,
@@ -170,6 +174,10 @@ def serve_with(settings: Settings, extra: dict[str, str] | None = None) -> None:
         blocking_threads=settings.threads,
         backpressure=settings.threads * 16,
         workers_kill_timeout=30,
+        respawn_failed_workers=True,
         log_level=LogLevels.warning,
     )
+    stop_relay = start_inline(container) if settings.relay_inline else None
     server.serve()
+    if stop_relay:
+        stop_relay()

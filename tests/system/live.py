@@ -95,7 +95,7 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
 
 
 class Live:
-    """A command that runs until it is told to end, in a folder that outlives it. It ends with the test, come what may."""
+    """A command that runs until it is told to end, in a folder that outlives it."""
 
     def __init__(self, folder: Path, command: str = "serve", **settings: str) -> None:
         self.port = free_port()

@@ -40,7 +40,7 @@ class Writers:
 
     def publishes(self, author: UUID, pause: float, count: int, stop: threading.Event) -> None:
         for number in range(count):
-            post = self._acknowledged("posts", lambda: self._publish(author, number), stop)
+            post = self._acknowledged("posts", partial(self._publish, author, number), stop)
             self.posts += [post] if post else []
             if stop.wait(pause):
                 return
@@ -66,8 +66,8 @@ class Writers:
 
     def read(self, readers: Sequence[UUID], stop: threading.Event) -> None:
         """Look whether what was acknowledged before a read is in what is read."""
-        while not stop.is_set():
-            known = set(tuple(self.posts))
+        while not stop.wait(0.05):
+            known = set(self.posts)
             try:
                 found = served(self._container, self._chance.choice(readers))
             except (StoreError, AppError) as error:
