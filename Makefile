@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast lint format engines run-engines lock clean
+.PHONY: help run test test-fast lint format openapi engines run-engines lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -36,6 +36,9 @@ lint: .venv/.test ## check style, types and layers
 format: .venv/.test ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+openapi: .venv/.run ## write docs/openapi.json anew
+	$(BIN)/quartet openapi > docs/openapi.json
 
 lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt

@@ -1,6 +1,7 @@
 """`quartet`: the one way in. Run `quartet --help`."""
 
 import json
+import multiprocessing
 import os
 import signal
 import threading
@@ -13,11 +14,11 @@ import click
 
 from app.container import Container, build
 from app.http import create_app
-from app.relay import relay_of
+from app.relay import relay_of, start_inline
 from app.seed import seed, seed_small_once
 from config import Settings, SettingsError
 from config.logs import configure
-from repositories.errors import StoreError
+from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 
 
@@ -27,6 +28,8 @@ class Known(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except Unavailable as error:
+            raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
         except (SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -40,10 +43,14 @@ def main(ctx: click.Context) -> None:
 
 @contextmanager
 def opened() -> Iterator[Container]:
+    """A container whose engines all answer. Raises `Unavailable` for the first that does not."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_format)
     container = build(settings)
     try:
+        for role, store in container.stores.by_role().items():
+            if role not in settings.embedded_roles:
+                store.ping()
         yield container
     finally:
         container.close()
@@ -66,27 +73,31 @@ def migrate(*, dry_run: bool) -> None:
 @main.command()
 def serve() -> None:
     """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
-    serve_with(Settings.from_env())
+    with opened() as container:
+        _require_migrated(container)
+        _serve(container)
 
 
 @main.command()
 def start() -> None:
-    """Migrate, seed a small data set on the first start, and serve: what `make run` calls."""
+    """Migrate, seed a small data set on the first start, and serve with the relay inside: what `make run` calls."""
+    os.environ.setdefault("QUARTET_RELAY", "inline")
     with opened() as container:
         container.stores.migrate()
         login = seed_small_once(container)
         settings = container.settings
-    address = f"http://{settings.host}:{settings.port}"
-    click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
-    if login is not None:
-        click.echo(f"sign in with:    {login.handle} / {login.password}")
-    click.echo("")
-    serve_with(settings, extra={"QUARTET_RELAY": "inline"})
+        address = f"http://{settings.host}:{settings.port}"
+        click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
+        if login is not None:
+            click.echo(f"sign in with:    {login.handle} / {login.password}")
+        click.echo("")
+        _serve(container)
 
 
 @main.command()
 def openapi() -> None:
     """Print the OpenAPI document. Needs no store."""
+    configure("warning", "console")
     app = create_app(build(Settings()))
     click.echo(json.dumps(app.test_client().get("/openapi.json").get_json(), indent=2))
 
@@ -99,6 +110,7 @@ def relay(*, once: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with opened() as container:
+        _require_migrated(container)
         if once:
             click.echo(f"{relay_of(container).drain()} events told")
         else:
@@ -131,20 +143,28 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
     click.echo(f"{count} events will be tried again")
 
 
+def _require_migrated(container: Container) -> None:
+    pending = container.stores.migrate(dry_run=True)
+    if pending:
+        raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
+
+
 def _outboxes(container: Container) -> dict[str, Outbox]:
     return {"relational": container.stores.relational.outbox, "documents": container.stores.documents.outbox}
 
 
-def serve_with(settings: Settings, extra: dict[str, str] | None = None) -> None:
-    """granian, WSGI: it spawns its workers, so each imports `app.wsgi` and connects by itself.
+def _serve(container: Container) -> None:
+    """granian, WSGI, until SIGTERM: then it stops accepting and lets the requests under way finish.
 
-    SIGTERM stops accepting, lets requests under way finish, and ends the workers.
+    Workers are spawned, not forked: each imports `app.wsgi` and connects by itself, and a signal during its start
+    ends it. An inline relay is a thread of this process, which has nothing else to do.
     """
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    os.environ.update(extra or {})
+    settings = container.settings
+    multiprocessing.set_start_method("spawn", force=True)
     server = Granian(
         "app.wsgi:app",
         address=settings.host,
@@ -154,6 +174,10 @@ def serve_with(settings: Settings, extra: dict[str, str] | None = None) -> None:
         blocking_threads=settings.threads,
         backpressure=settings.threads * 16,
         workers_kill_timeout=30,
+        respawn_failed_workers=True,
         log_level=LogLevels.warning,
     )
+    stop_relay = start_inline(container) if settings.relay_inline else None
     server.serve()
+    if stop_relay:
+        stop_relay()

@@ -35,5 +35,7 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("cassandra", "pymongo", "alembic", "_granian"):
+    for chatty in ("pymongo", "alembic", "_granian"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Tracebacks of every attempt while a node is away; the adapter's own error says it once.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)

@@ -149,14 +149,13 @@ def _empty_but_for(container: Container, plan: Plan) -> bool:
 
 
 def _loaded(container: Container, plan: Plan) -> bool:
-    """Whether the last step came to its end, or was there and is past the retention by now."""
+    """Whether the last batches of the last step are there, or were and are past the retention by now."""
     if not container.stores.relational.accounts.get(plan.account_ids[:1]):
         return False
-    last = max(k for k, posts in enumerate(plan.posts_of) if posts)
-    age = container.clock() - plan.until
-    return age.days >= container.settings.feeds_retention_days or bool(
-        container.stores.feeds.home_page(plan.account_ids[last], limit=1)
-    )
+    if (container.clock() - plan.until).days >= container.settings.feeds_retention_days:
+        return True
+    last = [k for k in range(plan.sizes.accounts * 3 // 4, plan.sizes.accounts) if plan.posts_of[k]]
+    return all(container.stores.feeds.home_page(plan.account_ids[k], limit=1) for k in last)
 
 
 def _ordinary(plan: Plan) -> int:

@@ -1,7 +1,8 @@
 """Writing a plan into the stores, past services and events, as if the relay had told everything long ago.
 
-A step that was interrupted is run again from its beginning; what is there is found and left. The cache is not
-asked on the way, so at the end the counts of what was loaded are dropped from it, in case somebody had looked.
+Run again, it finds what is there, leaves it as it is, and adds what is missing: also what somebody deleted since.
+The cache is not asked on the way, so at the end the counts of what was loaded are dropped from it, in case
+somebody had looked.
 """
 
 from collections.abc import Iterator

@@ -99,11 +99,11 @@ BY_IDS = """
 NEWEST = "SELECT id, category, document FROM documents_products WHERE deleted_at IS NULL"
 BEARS = "id IN (SELECT product_id FROM documents_attributes WHERE name = ? AND text = ?)"
 COUNTED = """
-    WITH newest AS (NEWEST), counted AS (
+    WITH newest AS MATERIALIZED (NEWEST), counted AS (
         SELECT 'all' AS facet, '' AS name, '' AS text, count(*) AS count FROM newest
         UNION ALL SELECT 'category', '', category, count(*) FROM newest GROUP BY category
         UNION ALL SELECT 'attribute', name, text, count(*)
-        FROM newest JOIN documents_attributes ON product_id = id GROUP BY name, text
+        FROM newest CROSS JOIN documents_attributes ON product_id = id GROUP BY name, text
     ), ranked AS (
         SELECT *, row_number() OVER (PARTITION BY facet, name ORDER BY count DESC, text) AS rank FROM counted
     )

@@ -72,7 +72,11 @@ class Comments(Protocol):
     def add(
         self, post_id: UUID, author_id: UUID, body: str, at: datetime, announce: Callable[[Comment], Event]
     ) -> Comment:
-        """Number the comment and store it with the event `announce` makes of it. Raises `NotFound` without the post."""
+        """Number the comment and store it with the event `announce` makes of it. Raises `NotFound` without the post.
+
+        `announce` has no effects of its own: it is called again when a race was lost. Raises `Contention` when
+        that went on until the deadline.
+        """
 
     @abstractmethod
     def get(self, post_id: UUID, number: int) -> Comment | None: ...
@@ -91,7 +95,10 @@ class Comments(Protocol):
 
     @abstractmethod
     def load(self, comments: Sequence[Comment]) -> None:
-        """Store many numbered comments without events, for seeding, and count them. Idempotent."""
+        """Store many numbered comments without events, for seeding, and count them. Idempotent.
+
+        Comments of posts that are not there are left out.
+        """
 
 
 class Products(Protocol):

@@ -218,6 +218,13 @@ def test_tags_by_code_point_with_exact_counts(store: Documents) -> None:
     assert store.posts.tags(after=None, limit=0) == []
 
 
+def test_many_bear_a_new_tag_at_once(store: Documents) -> None:
+    tags = ("new", "newer", "newest")
+    results = at_once([partial(published, store, tags=tags[n % 3 :] + tags[: n % 3]) for n in range(16)])
+    assert {type(result) for result in results} == {Post}
+    assert store.posts.tags(after=None, limit=9) == [TagCount(tag, 16) for tag in tags]
+
+
 def test_a_page_of_tags_is_full_past_unused_ones(store: Documents) -> None:
     posts = [published(store, tags=(f"{n:03}",)) for n in range(60)]
     for post in posts[:50]:

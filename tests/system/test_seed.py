@@ -23,7 +23,7 @@ from app.seed import SeededLogin, seed, seed_small_once
 from app.seed.draws import shares
 from app.seed.load import Loader
 from app.seed.plan import CELEBRITY, Plan
-from app.seed.report import Lines
+from app.seed.report import Bars, Lines
 from app.seed.sizes import Sizes, sizes
 from app.seed.verify import Verifier
 from app.seed.work import PAUSES, Outcome, Progress, Step, patiently
@@ -421,6 +421,14 @@ def test_the_command_fails_when_something_differs(container: Container, plan: Pl
     assert failed.exit_code == 1
     assert line in failed.output
     assert "1 things are not as planned" in failed.output
+
+
+def test_a_terminal_gets_a_bar_for_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(settings(embedded(tmp_path))) as system, closing(Bars(str)) as bars:
+        load(system.container, Plan(TINY), bars)
+    shown = capsys.readouterr().out
+    assert [kind for kind in KINDS if kind not in shown] == []
+    assert f"{TINY.likes}/{TINY.likes}" in shown
 
 
 def test_ctrl_c_says_how_to_go_on(container: Container, number: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,30 @@
+"""The server, a database on it, and a store of short patience."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from repositories.relational import Relational
+from tests.contracts.relational_store import new_database, opened
+from tests.engines import Engines, Server
+from tests.engines.relational.calls import POOL, TIMEOUT
+
+
+@pytest.fixture
+def server(engines: Engines) -> Iterator[Server]:
+    yield engines.postgres()
+    engines.heal()
+
+
+@pytest.fixture(scope="module")
+def url(engines: Engines) -> str:
+    url = new_database(engines.postgres())
+    with opened(url) as store:
+        store.migrate()
+    return url
+
+
+@pytest.fixture
+def store(server: Server, url: str) -> Iterator[Relational]:
+    with opened(url, timeout=TIMEOUT, pool=POOL) as store:
+        yield store

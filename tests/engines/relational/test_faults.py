@@ -1,0 +1,158 @@
+"""PostgreSQL refused, frozen, killed and restarted."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from repositories.errors import Conflict, Contention, Unavailable
+from repositories.records import Event, Follow
+from repositories.relational import Relational
+from tests.contracts.relational_store import NOW, opened, register
+from tests.engines import Server
+from tests.engines.kernel import free_port, wait_until
+from tests.engines.relational.calls import ACTIVITY, CALLS, LIMIT, POOL, TIMEOUT, fails_within, read, write
+
+
+def works_again(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except Unavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_refused(url: str, call: Callable[[Relational], None]) -> None:
+    nowhere = urlsplit(url)._replace(netloc=f"quartet@127.0.0.1:{free_port()}").geturl()
+    with opened(nowhere, timeout=TIMEOUT, pool=1) as store:
+        fails_within(LIMIT, lambda: call(store))
+        fails_within(LIMIT, store.migrate)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("used", [True, False])
+def test_frozen(store: Relational, server: Server, call: Callable[[Relational], None], used: bool) -> None:  # noqa: FBT001  - whether connections are open
+    if used:
+        for each in CALLS:
+            each(store)
+    server.pause()
+    fails_within(LIMIT, lambda: call(store))
+    fails_within(LIMIT, lambda: call(store))
+    server.resume()
+    call(store)
+
+
+def test_frozen_in_the_middle_of_a_transaction(store: Relational, server: Server) -> None:
+    product = uuid4()
+
+    def freeze() -> None:
+        with store.transaction() as unit:
+            unit.stock.put(product, 1)
+            server.pause()
+            unit.stock.put(product, 2)
+
+    fails_within(2 * LIMIT, freeze)
+    server.resume()
+    assert store.stock.available([product]) == {product: 0}
+
+
+def test_more_callers_than_connections_at_a_frozen_server(store: Relational, server: Server) -> None:
+    for each in CALLS:
+        each(store)
+    server.pause()
+    with ThreadPoolExecutor(4 * POOL) as pool:
+        for ended in [pool.submit(fails_within, LIMIT + 0.1, lambda: read(store)) for _ in range(4 * POOL)]:
+            ended.result()
+        for ended in [pool.submit(fails_within, LIMIT + 0.1, lambda: write(store)) for _ in range(POOL)]:
+            ended.result()
+    server.resume()
+    for each in CALLS:
+        each(store)
+
+
+def test_a_restart_is_not_noticed_by_the_next_call(store: Relational, server: Server) -> None:
+    def all_connections() -> None:
+        with ThreadPoolExecutor(POOL) as pool:
+            list(pool.map(lambda call: call(store), [read, write] * POOL))
+
+    all_connections()
+    server.kill()
+    fails_within(LIMIT, lambda: read(store))
+    fails_within(LIMIT, lambda: write(store))
+    server.restart()
+    all_connections()
+    server.restart()
+    write(store)
+    read(store)
+
+
+def test_connections_ended_by_the_server_are_replaced(store: Relational, url: str) -> None:
+    read(store)
+    write(store)
+    with psycopg.connect(url, autocommit=True) as other:
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
+        assert len(other.execute(ended).fetchall()) >= 2
+        assert wait_until(lambda: other.execute(ACTIVITY).fetchone() == (0,), 5)
+    write(store)
+    read(store)
+
+
+def test_what_was_acknowledged_survives_kills(store: Relational, server: Server) -> None:
+    ada, *others = register(store, 200)
+    acknowledged: list[UUID] = []
+    over = threading.Event()
+
+    def follow_all() -> None:
+        for other in others:
+            while not (over.is_set() or acknowledged[-1:] == [other]):
+                try:
+                    with store.transaction() as unit:
+                        unit.graph.follow(Follow(other, ada, NOW))
+                        unit.emit(Event(other, "followed", str(ada), NOW, b"{}"))
+                    acknowledged.append(other)
+                except Conflict:  # an earlier try was committed, but its answer lost
+                    acknowledged.append(other)
+                except (Unavailable, Contention):
+                    over.wait(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(follow_all)
+        for goal in (20, 60):
+            wait_until(lambda goal=goal: len(acknowledged) >= goal or writing.done(), 10)  # type: ignore[misc]  # default binds
+            server.kill()
+            server.restart()
+        wait_until(lambda: len(acknowledged) >= 90 or writing.done(), 10)
+        over.set()
+        writing.result()
+    kept = set(store.graph.follower_ids(ada, after=None, limit=999))
+    assert len(acknowledged) > 60
+    assert kept >= set(acknowledged)
+    assert store.graph.counts([ada])[ada].followers == len(kept)
+    told = set()
+    while claims := store.outbox.claim(now=NOW, lease_until=NOW, limit=999):
+        told |= {one.event.id for one in claims if one.event.aggregate == str(ada)}
+        store.outbox.done(claims)
+    assert told == kept
+
+
+def test_bulk_does_not_outlive_a_freeze(store: Relational, server: Server) -> None:
+    ids = register(store, 40)
+    rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
+    with store.transaction() as unit:
+        unit.bulk.follows(rows[:10])
+
+    def load() -> None:
+        with store.transaction() as unit:
+            server.pause()
+            unit.bulk.follows(rows)
+
+    fails_within(2 * LIMIT, load)
+    server.resume()
+    with store.transaction() as unit:
+        unit.bulk.follows(rows)
+    assert store.graph.counts(ids[:1])[ids[0]].followers == len(ids) - 1

@@ -1,0 +1,173 @@
+"""A real server as a child process, and a plain HTTP client for it."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from tests.apps import BASE, PASSWORD
+from tests.engines.guard import guarded
+from tests.engines.kernel import descendants, destroy, free_port, process, wait_gone, wait_until
+
+QUARTET = str(Path(sys.executable).parent / "quartet")
+HOST = "127.0.0.1"
+PATIENCE = 30.0
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+class Client:
+    """One person on one connection. Names in `headers` are lower-case in answers."""
+
+    def __init__(self, port: int, token: str | None = None) -> None:
+        self.handle = ""
+        self.token = token
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Raises `OSError` or `http.client.HTTPException` when there is no whole answer."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if body is not None and not isinstance(body, bytes):
+            body, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
+        try:
+            self._connection.request(method, path if path.startswith(("/health", "/docs")) else BASE + path, body, sent)
+            response = self._connection.getresponse()
+            raw = response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        names = {name.lower(): value for name, value in response.getheaders()}
+        is_json = "json" in names.get("content-type", "")
+        return Answer(response.status, names, json.loads(raw) if is_json else raw)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The body of a good answer."""
+        answer = self.send(method, path, body, **headers)
+        assert answer.status < 300, (method, path, answer)
+        return answer.body
+
+    def publish(self, title: str) -> str:
+        return str(self.ask("POST", "/posts", {"title": title, "body": "Some words."})["post"]["id"])
+
+    def titles(self, path: str) -> list[str]:
+        """The titles of all posts of a list, page by page."""
+        found, cursor = [], ""
+        while True:
+            page = self.ask("GET", f"{path}?limit=100{cursor}")
+            found += [item["post"]["title"] for item in page["items"]]
+            if page["next"] is None:
+                return found
+            cursor = f"&cursor={page['next']}"
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
+    """What a command may see: no variable of the machine but the path."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"} | {
+        f"QUARTET_{name}": value for name, value in settings.items()
+    }
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [QUARTET, *arguments],
+        cwd=folder,
+        env=environment(folder, settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 2,
+        check=False,
+    )
+
+
+class Live:
+    """A command that runs until it is told to end, in a folder that outlives it."""
+
+    def __init__(self, folder: Path, command: str = "serve", **settings: str) -> None:
+        self.port = free_port()
+        self._clients: list[Client] = []
+        self._log = folder / f"{command}-{uuid4().hex}.log"
+        with self._log.open("wb") as log:
+            self._popen = subprocess.Popen(
+                guarded([QUARTET, command], death=signal.SIGTERM),
+                cwd=folder,
+                env=environment(folder, {"PORT": str(self.port), **settings}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def answering(self) -> "Live":
+        """Wait until it serves."""
+        assert wait_until(lambda: self._popen.poll() is not None or self._serves(), PATIENCE), self.output
+        assert self._popen.poll() is None, self.output
+        return self
+
+    def client(self, token: str | None = None) -> Client:
+        self._clients.append(Client(self.port, token))
+        return self._clients[-1]
+
+    def person(self, name: str = "person") -> Client:
+        """Register somebody new and sign them in."""
+        client = self.client()
+        client.handle = f"{name}_{uuid4().hex[:12]}"
+        login = {"handle": client.handle, "password": PASSWORD}
+        client.ask("POST", "/accounts", login | {"email": f"{client.handle}@example.com", "display_name": name})
+        return self.signed_in(client)
+
+    def signed_in(self, client: Client) -> Client:
+        """The same person on a connection to this server."""
+        fresh = self.client()
+        fresh.handle = client.handle
+        fresh.token = fresh.ask("POST", "/sessions", {"login": client.handle, "password": PASSWORD})["token"]
+        return fresh
+
+    def terminate(self) -> None:
+        self._popen.send_signal(signal.SIGTERM)
+
+    def ended(self, seconds: float) -> int:
+        """Its exit code. Raises `subprocess.TimeoutExpired`."""
+        return self._popen.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to the command and all its children at once."""
+        found = process(self._popen.pid)
+        family = destroy(found) if found else []
+        self._popen.wait(PATIENCE)
+        assert wait_gone(family, PATIENCE)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+        family = descendants(self._popen.pid)
+        if self._popen.poll() is None:
+            self.kill()
+        assert wait_gone(family, PATIENCE)
+
+    def _serves(self) -> bool:
+        client = Client(self.port)
+        try:
+            return client.send("GET", "/health/ready").status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            client.close()

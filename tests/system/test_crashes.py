@@ -1,0 +1,217 @@
+"""kill -9 of the relay and of every engine, while people write: nothing acknowledged is lost or doubled."""
+
+import logging
+import multiprocessing
+import random
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from itertools import product
+from multiprocessing.synchronize import Event
+from time import monotonic
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.container import Container, build
+from app.relay import relay_of, start_inline
+from config import Settings
+from repositories.errors import StoreError
+from tests.apps import PlainHasher, running
+from tests.contracts.relational_store import new_database
+from tests.engines import Engines, Server
+from tests.engines.kernel import wait_until
+from tests.system.crowd import befriend, defined, parked, people, publish, served, stored, unsent
+from tests.system.writers import Work, Writers
+
+log = logging.getLogger(__name__)
+FOLLOWERS = 60
+POSTS = 67
+KILLS = 12
+# Seconds; a few do on a machine that has nothing else to do.
+SETTLED = 100
+DEATHS = ("postgres", "mongo", "sessions", "cache", "cassandra", "postgres", "sessions", "mongo", "cache")
+# Processes that die are forked from one that has imported everything, so that they live long enough to work.
+FORKS = multiprocessing.get_context("forkserver")
+ADAPTERS = ("relational.postgres", "documents.mongo", "feeds.cassandra", "hot.redis_sessions", "hot.redis_cache")
+FORKS.set_forkserver_preload(["app.relay", *(f"repositories.{adapter}" for adapter in ADAPTERS)])
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    return random.Random(11)  # noqa: S311 - moments of death, not secrets
+
+
+@pytest.fixture(scope="module")
+def container(engines: Engines) -> Iterator[Container]:
+    engines.start_all()
+    name = f"crashes_{uuid4().hex[:8]}"
+    settings = Settings(
+        relational_url=new_database(engines.postgres()),
+        documents_url=engines.mongo().url.replace("/quartet?", f"/{name}?"),
+        feeds_url=engines.cassandra().url.replace("/quartet", f"/{name}"),
+        sessions_url=engines.sessions().url,
+        cache_url=engines.cache().url,
+        threads=16,
+        fanout_chunk=20,
+        relay_lease_seconds=1,
+        relay_poll_seconds=0.05,
+        relational_timeout=1,
+        documents_timeout=1,
+        feeds_timeout=1,
+    )
+    with running(settings) as system:
+        yield system.container
+    engines.heal()
+
+
+def test_a_relay_that_is_killed_again_and_again(container: Container, chance: random.Random) -> None:
+    everybody = people(container, 3 + FOLLOWERS)
+    authors, readers = everybody[:3], everybody[3:]
+    befriend(container, readers, authors)
+    writers = Writers(container, chance)
+    works: list[Work] = [partial(writers.publishes, author, 0.1, POSTS) for author in authors]
+    with writers.at_work([*works, partial(writers.read, readers)]) as running_works:
+        written = running_works[:-1]
+        kills = kill_relays(container.settings, lambda: all(w.done() for w in written), chance)
+        told = 3 * POSTS - unsent(container)
+    begun = monotonic()
+    last = relay_by_command(container.settings)
+    assert last.endswith(" events told\n")
+    log.info("at the end, in %.1f s: %s", monotonic() - begun, last)
+    settle(container)
+
+    log.info("%d relays killed, %d events told by the dead, %d samples", kills, told, writers.samples)
+    assert_sound(container, writers)
+    posts = sorted(writers.posts, reverse=True)
+    assert len(posts) == 3 * POSTS
+    assert told > 0
+    for reader in readers:
+        assert served(container, reader) == stored(container, reader) == posts
+
+
+def test_engines_that_are_killed_one_after_the_other(
+    container: Container, engines: Engines, chance: random.Random
+) -> None:
+    everybody = people(container, 36)
+    authors, readers, fans = everybody[:4], everybody[4:16], everybody[16:]
+    befriend(container, readers, authors)
+    names = [account.handle for account in container.stores.relational.accounts.get(everybody).values()]
+    target = publish(container, people(container, 1)[0])
+    writers = Writers(container, chance)
+    works: list[Work] = [
+        *(partial(writers.publishes, author, 0.15, 400) for author in authors),
+        partial(writers.follow, list(product(fans, everybody[:16])), 0.03),
+        partial(writers.like, everybody, target, 0.3),
+        partial(writers.sign_in, names, 0.02),
+        partial(writers.read, readers),
+    ]
+    begun = monotonic()
+    stop_relay = start_inline(container)
+    with writers.at_work(works):
+        for engine in DEATHS:
+            crash(getattr(engines, engine)(), chance.uniform(0.2, 0.6))
+    stop_relay()
+    log.info("%d engines killed in %.0f s", len(DEATHS), monotonic() - begun)
+    settle(container)
+
+    log.info("tried %s, refused %s", dict(writers.tried), dict(writers.refused))
+    assert_sound(container, writers)
+    assert_posts_are_kept_once(container, writers, authors)
+    assert_follows_are_kept_once(container, writers, fans, authors, readers)
+    assert container.stores.relational.likes.counts([target])[target] >= len(writers.likes) > 0
+    assert (
+        container.counters.posts([target])[target].likes == container.stores.relational.likes.counts([target])[target]
+    )
+    assert all(container.sessions.authenticate(token) for token in writers.tokens)
+    for reader in everybody:
+        assert served(container, reader) == stored(container, reader) == defined(container, reader)
+
+
+def relay_process(settings: dict[str, Any], connected: Event) -> None:
+    logging.disable()
+    container = build(Settings(**settings), hasher=PlainHasher())
+    for store in container.stores.by_role().values():
+        store.ping()
+    connected.set()
+    relay_of(container).run(threading.Event())
+
+
+def relay_by_command(settings: Settings) -> str:
+    """What the command line's relay says when it has told everything there is."""
+    environment = {f"QUARTET_{name.upper()}": str(value) for name, value in asdict(settings).items()}
+    command = [sys.executable, "-c", "from app.cli import main; main()", "relay", "--once"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SETTLED, check=True).stdout
+
+
+def kill_relays(settings: Settings, until: Callable[[], bool], chance: random.Random) -> int:
+    """Start one relay after the other, and kill each at a random moment of its work. Returns how many died."""
+    kills = 0
+    while kills < KILLS or not until():
+        connected = FORKS.Event()
+        relay = FORKS.Process(target=relay_process, args=(asdict(settings), connected))
+        relay.start()
+        assert connected.wait(10)
+        relay.join(chance.uniform(0, 0.6))
+        assert relay.exitcode is None
+        relay.kill()
+        relay.join()
+        relay.close()
+        kills += 1
+    return kills
+
+
+def crash(server: Server, seconds: float) -> None:
+    threading.Event().wait(seconds)
+    server.kill()
+    threading.Event().wait(0.2)
+    server.restart()
+
+
+def settle(container: Container) -> None:
+    """Relay until nothing waits any more."""
+    relay = relay_of(container)
+
+    def empty() -> bool:
+        try:
+            relay.drain()
+            return not unsent(container)
+        except StoreError:
+            return False
+
+    assert wait_until(empty, SETTLED)
+
+
+def assert_sound(container: Container, writers: Writers) -> None:
+    assert writers.strange == []
+    assert writers.missing == set()
+    assert writers.samples > 10
+    assert parked(container) == {}
+
+
+def assert_posts_are_kept_once(container: Container, writers: Writers, authors: list[UUID]) -> None:
+    ids = {ref.post_id for ref in container.stores.documents.posts.by_authors(authors, limit=100_000)}
+    titles = [post.title for post in container.stores.documents.posts.get(ids).values()]
+    log.info("%d posts acknowledged, %d exist", len(writers.posts), len(ids))
+    assert set(writers.posts) <= ids
+    assert len(titles) == len(set(titles)) == len(ids)
+
+
+def assert_follows_are_kept_once(
+    container: Container, writers: Writers, fans: list[UUID], authors: list[UUID], readers: list[UUID]
+) -> None:
+    """Each acknowledged edge is there and filled, and counted once, also in the cache."""
+    graph = container.stores.relational.graph
+    edges = {(fan, followee): filled for fan in fans for followee, filled in graph.followees(fan).items()}
+    log.info("%d follows acknowledged, %d exist; %d sessions", len(writers.follows), len(edges), len(writers.tokens))
+    assert set(writers.follows) <= set(edges)
+    assert all(edges.values())
+    expected = Counter(followee for _, followee in edges) + Counter(dict.fromkeys(authors, len(readers)))
+    asked = [*authors, *readers]
+    for counted in (graph.counts(asked), container.counters.accounts(asked)):
+        assert [counted[one].followers for one in asked] == [expected[one] for one in asked]

@@ -1,0 +1,314 @@
+"""The server as its users start it: the real command, real processes, real sockets."""
+
+import http.client
+import itertools
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.apps import BASE, PASSWORD
+from tests.engines import Engines
+from tests.engines.kernel import wait_until
+from tests.system.live import HOST, Answer, Client, Live, run
+
+Starter = Callable[..., Live]
+LOST = (OSError, http.client.HTTPException)
+COMMANDS = ("serve", "start", "relay", "migrate", "seed", "doctor", "openapi")
+LIMIT = 256 * 1024
+NOBODY_LISTENS = "127.0.0.1:9"
+UNREACHABLE = {
+    "RELATIONAL_URL": f"postgresql://quartet@{NOBODY_LISTENS}/quartet",
+    "DOCUMENTS_URL": f"mongodb://{NOBODY_LISTENS}/quartet?replicaSet=rs0",
+    "FEEDS_URL": f"cassandra://{NOBODY_LISTENS}/quartet",
+    "SESSIONS_URL": f"redis://{NOBODY_LISTENS}/0",
+    "CACHE_URL": f"redis://{NOBODY_LISTENS}/0",
+}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Starts commands in one folder, and ends those that still run."""
+    started: list[Live] = []
+
+    def starter(command: str = "serve", **settings: str) -> Live:
+        started.append(Live(tmp_path, command, **settings))
+        return started[-1]
+
+    yield starter
+    for live in started:
+        live.close()
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a migrated system that nobody has used."""
+    folder = tmp_path_factory.mktemp("empty")
+    assert run(folder, "migrate").returncode == 0
+    return folder / "var"
+
+
+@pytest.fixture
+def server(start: Starter, empty: Path, tmp_path: Path) -> Live:
+    """An empty system on embedded stores."""
+    shutil.copytree(empty, tmp_path / "var")
+    return start().answering()
+
+
+def as_under_way(live: Live, client: Client, body: bytes) -> socket.socket:
+    """A request to publish whose body is awaited: the server has begun with it, and says so."""
+    connection = socket.create_connection((HOST, live.port), timeout=10)
+    connection.sendall(
+        f"POST {BASE}/posts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\nExpect: 100-continue\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    )
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+    return connection
+
+
+def answer_of(connection: socket.socket) -> Answer:
+    response = http.client.HTTPResponse(connection, method="POST")
+    response.begin()
+    return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(response.read()))
+
+
+def publishing(client: Client, name: str, acknowledged: list[str], stop: threading.Event) -> None:
+    """Publish until told to stop, or until there is no answer; note what was answered."""
+    for number in itertools.count():
+        title = f"{name} {number}"
+        try:
+            client.publish(title)
+        except LOST:
+            return
+        acknowledged.append(title)
+        if stop.is_set():
+            return
+
+
+def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
+    durations = []
+    for number in (1, 2):
+        began = time.monotonic()
+        live = start("start").answering()
+        durations.append(time.monotonic() - began)
+        address = f"http://{HOST}:{live.port}"
+        assert re.search(rf"{address}\s", live.output)
+        assert f"{address}/docs" in live.output
+        found = re.search(r"sign in with: +(\w+) / (.+)", live.output)
+        assert found
+        client = live.client()
+        client.token = client.ask("POST", "/sessions", {"login": found[1], "password": found[2]})["token"]
+        own = client.titles(f"/accounts/{found[1]}/posts")
+        assert ("kept" in own, len(own) > 1) == (number == 2, True)
+        client.publish("kept")
+        assert client.titles("/feed").count("kept") == number
+        live.terminate()
+        assert live.ended(10) == 0
+    assert durations[1] < 10, durations
+
+
+def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Starter) -> None:
+    ada = server.person("ada")
+    bodies = [json.dumps({"title": f"no. {n}", "body": "x"}).encode() for n in range(4)]
+    waiting = [as_under_way(server, ada, body) for body in bodies]
+    server.terminate()
+    assert wait_until(lambda: not _accepts(server), 5), "it still accepts connections"
+    for connection, body in zip(waiting, bodies, strict=True):
+        connection.sendall(body)
+        assert answer_of(connection).status == 201
+        connection.close()
+    assert server.ended(5) == 0
+    assert sorted(start().answering().signed_in(ada).titles("/feed")) == [f"no. {n}" for n in range(4)]
+
+
+def test_sigterm_under_load_loses_no_answer_of_what_was_done(server: Live, start: Starter) -> None:
+    ada = server.person("ada")
+    acknowledged: list[str] = []
+    with ThreadPoolExecutor(6) as pool:
+        clients = [server.client(ada.token) for _ in range(6)]
+        for number, client in enumerate(clients):
+            pool.submit(publishing, client, str(number), acknowledged, threading.Event())
+        assert wait_until(lambda: len(acknowledged) > 50, 20)
+        server.terminate()
+        assert server.ended(10) == 0
+    assert sorted(start().answering().signed_in(ada).titles("/feed")) == sorted(acknowledged)
+
+
+def test_acknowledged_posts_survive_sigkill(server: Live, start: Starter) -> None:
+    ada, bob = server.person("ada"), server.person("bob")
+    bob.ask("PUT", f"/accounts/{ada.handle}/follow")
+    acknowledged: list[str] = []
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(4):
+            pool.submit(publishing, server.client(ada.token), str(number), acknowledged, threading.Event())
+        assert wait_until(lambda: len(acknowledged) > 100, 20)
+        server.kill()
+    again = start().answering()
+    reader = again.signed_in(bob)
+    for path in ("/feed", f"/accounts/{ada.handle}/posts", "/posts"):
+        found = reader.titles(path)
+        assert set(acknowledged) <= set(found), path
+        assert len(found) == len(set(found)) <= len(acknowledged) + 4, path
+    again.signed_in(ada).publish("after")
+    assert reader.titles("/feed")[0] == "after"
+
+
+def test_several_workers_share_one_file(start: Starter, empty: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty, tmp_path / "var")
+    live = start(WORKERS="4", THREADS="2").answering()
+    star = live.person("star")
+    over = time.monotonic() + 3
+    seen: list[Answer] = []
+
+    def live_a_life(number: int) -> int:
+        rounds = 0
+        while time.monotonic() < over:
+            person = live.person(f"p{number}")
+            post = person.publish(f"{number} {rounds}")
+            for method, path in (
+                ("PUT", f"/accounts/{star.handle}/follow"),
+                ("PUT", f"/posts/{post}/like"),
+                ("GET", "/feed"),
+                ("DELETE", f"/posts/{post}/like"),
+            ):
+                seen.append(person.send(method, path))
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(8) as pool:
+        lives = sum(pool.map(live_a_life, range(8)))
+    assert [a for a in seen if a.status >= 300] == []
+    assert star.ask("GET", "/accounts/me")["stats"]["followers"] == lives
+    assert not re.search(r'"level": "(error|critical)"|Traceback', live.output)
+
+
+def test_a_chunked_body_has_the_limit_too(server: Live) -> None:
+    for size, status, code in (
+        (LIMIT, 400, "malformed_json"),
+        (LIMIT + 1, 413, "body_too_large"),
+        (4 * LIMIT, 413, "body_too_large"),
+    ):
+        answer = _sent_in_chunks(server, size)
+        assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert answer.body["code"] == code
+        assert answer.body["request_id"] == answer.headers["x-request-id"]
+
+
+def test_bodies_that_never_come_do_not_stop_the_others(server: Live) -> None:
+    held = [socket.create_connection((HOST, server.port), timeout=10) for _ in range(40)]
+    for connection in held:
+        connection.sendall(
+            f"POST {BASE}/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Content-Length: 100\r\n\r\n{".encode()
+        )
+    try:
+        for _ in range(4):
+            assert server.client().send("GET", "/health/live").status == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_a_log_line_holds_no_secret(server: Live) -> None:
+    ada = server.person("ada")
+    client = server.client()
+    client.send("POST", "/sessions", {"login": ada.handle, "password": "a wrong secret"})
+    client.send("GET", "/posts?tag=a_private_query", X_Request_Id="request-of-mine")
+    server.terminate()
+    assert server.ended(10) == 0
+    lines = [json.loads(line) for line in server.output.splitlines()]
+    assert [line["status"] for line in lines if line.get("request_id") == "request-of-mine"] == [200]
+    for secret in (PASSWORD, str(ada.token), "a wrong secret", "a_private_query"):
+        assert secret not in server.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WORKERS", "many"), ("SECRET_KEY", "short"), ("FEEDS_URL", "redis://x"), ("RELAY", "maybe")]
+)
+def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, name: str, value: str) -> None:
+    ended = run(tmp_path, "serve", **{name: value})
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert f"QUARTET_{name}" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve"])
+@pytest.mark.parametrize("name", UNREACHABLE)
+def test_an_engine_that_is_not_there_is_named_by_its_variable(tmp_path: Path, command: str, name: str) -> None:
+    ended = run(tmp_path, command, **{name: UNREACHABLE[name]})
+    assert ended.returncode == 1
+    assert f"QUARTET_{name}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_command_line_tells_what_it_can(tmp_path: Path) -> None:
+    told = run(tmp_path, "--help")
+    assert told.returncode == 0
+    assert [c for c in COMMANDS if not re.search(rf"^  {c} ", told.stdout, re.MULTILINE)] == []
+    assert run(tmp_path, "nonsense").returncode == 2
+    unmigrated = run(tmp_path, "serve")
+    assert (unmigrated.returncode, "quartet migrate" in unmigrated.stderr) == (1, True)
+    assert run(tmp_path, "migrate", "--dry-run").returncode == 0
+    assert "0 steps" not in run(tmp_path, "migrate").stdout
+    assert "0 steps" in run(tmp_path, "migrate").stdout
+    outbox = run(tmp_path, "doctor", "outbox")
+    assert (outbox.returncode, outbox.stderr) == (0, "")
+    for name in ("relational", "documents"):
+        assert f"{name}: 0 unsent, 0 parked" in outbox.stdout
+
+
+def test_feeds_are_complete_on_the_engines_before_and_after_the_relay(
+    engines: Engines, start: Starter, tmp_path: Path
+) -> None:
+    own = {
+        name.removeprefix("QUARTET_"): url.replace("/quartet?", f"/live_{uuid4().hex}?")
+        for name, url in engines.environment().items()
+    }
+    assert run(tmp_path, "migrate", **own).returncode == 0
+    live = start(**own).answering()
+    ada, bob, cyd = (live.person(name) for name in ("ada", "bob", "cyd"))
+    old = ada.publish("before the follows")
+    for fan in (bob, cyd):
+        fan.ask("PUT", f"/accounts/{ada.handle}/follow")
+    posts = [ada.publish(f"no. {n}") for n in range(5)][::-1]
+    titles = [f"no. {n}" for n in range(5)][::-1]
+    ada.ask("PATCH", f"/posts/{old}", {"title": "edited"}, If_Match="*")
+    ada.ask("DELETE", f"/posts/{posts[2]}", If_Match="*")
+    expected = [t for t in titles if t != "no. 2"] + ["edited"]
+    assert [p.titles("/feed") for p in (ada, bob, cyd)] == [expected] * 3
+    assert "0 unsent" not in run(tmp_path, "doctor", "outbox", **own).stdout
+
+    relay = start("relay", **own)
+    assert wait_until(lambda: run(tmp_path, "doctor", "outbox", **own).stdout.count(": 0 unsent, 0 parked") == 2, 60)
+    assert [p.titles("/feed") for p in (ada, bob, cyd)] == [expected] * 3
+    for command in (relay, live):
+        command.terminate()
+        assert command.ended(10) == 0
+
+
+def _accepts(live: Live) -> bool:
+    try:
+        socket.create_connection((HOST, live.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _sent_in_chunks(live: Live, size: int) -> Answer:
+    with socket.create_connection((HOST, live.port), timeout=10) as connection:
+        connection.sendall(
+            f"POST {BASE}/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        for at in range(0, size, LIMIT):
+            part = b" " * min(LIMIT, size - at)
+            connection.sendall(b"%x\r\n%s\r\n" % (len(part), part))
+        connection.sendall(b"0\r\n\r\n")
+        return answer_of(connection)
