@@ -5,13 +5,12 @@ and is what gets counted. Follows cannot change meanwhile, since the counters of
 like that somebody else adds at that very moment is `Contention`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Column,
-    Connection,
     MetaData,
     Table,
     delete,
@@ -28,9 +27,9 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.errors import NotFound
 from repositories.records import Account, Follow, Like, Login
 from repositories.relational.accounts import account_row, login_row
+from repositories.relational.bulk_money import MoneyLoader, Rows
 from repositories.relational.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
-from repositories.relational.runner import Work
 from repositories.relational.tables import (
     account_counters,
     accounts,
@@ -40,9 +39,6 @@ from repositories.relational.tables import (
     post_counters,
     stock,
 )
-
-Rows = Sequence[dict[str, Any]]
-Load = Callable[[Connection, Table, Rows], None]
 
 # Bounds how long one statement takes.
 _SLICE = 5_000
@@ -118,12 +114,8 @@ _ADD_STOCK = (
 )
 
 
-class SqlBulk(BulkWrites):
+class SqlBulk(MoneyLoader, BulkWrites):
     """`load` is the engine's quickest way to fill a table."""
-
-    def __init__(self, work: Work, load: Load) -> None:
-        self._work = work
-        self._load = load
 
     def accounts(self, rows: Sequence[tuple[Account, Login]]) -> None:
         unique = {account.id: login_row(login) | account_row(account) for account, login in reversed(rows)}
@@ -151,7 +143,8 @@ class SqlBulk(BulkWrites):
                 self._work.change(statement, {})
 
     def stock(self, rows: Mapping[UUID, int]) -> None:
-        values = [{"product_id": product_id, "on_hand": rows[product_id]} for product_id in sorted(rows)]
+        start = {"reserved": 0, "sold": 0, "version": 1}
+        values = [start | {"product_id": one, "on_hand": rows[one], "received": rows[one]} for one in sorted(rows)]
         for _ in self._slices(_stock, values):
             self._work.change(_ADD_STOCK, {})
 

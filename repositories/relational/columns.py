@@ -124,3 +124,39 @@ def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **kw: Any) -> str
 def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, subquery = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} IN {subquery}"
+
+
+class chained(FunctionElement[bytes]):  # noqa: N801  - as above
+    """SHA-256 of the bytes of two columns or parameters behind one another. `embedded` gives SQLite the function."""
+
+    inherit_cache = True
+    name = "chained"
+    type = LargeBinary()
+
+
+@compiles(chained, "postgresql")
+def _chained_postgresql(element: chained, compiler: SQLCompiler, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"sha256({first} || {second})"
+
+
+@compiles(chained, "sqlite")
+def _chained_sqlite(element: chained, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"chained({compiler.process(element.clauses, **kw)})"
+
+
+class has_turn(FunctionElement[bool]):  # noqa: N801  - as above
+    """Whether this transaction is the only open one that asked with this text. Never waits; SQLite has one writer."""
+
+    inherit_cache = True
+    name = "has_turn"
+
+
+@compiles(has_turn, "postgresql")
+def _has_turn_postgresql(element: has_turn, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"pg_try_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **kw)}, 1))"
+
+
+@compiles(has_turn, "sqlite")
+def _has_turn_sqlite(element: has_turn, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{compiler.process(element.clauses, **kw)} IS NOT NULL"

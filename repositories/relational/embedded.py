@@ -13,9 +13,13 @@ from sqlalchemy.pool import QueuePool
 from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
 from repositories.relational import migrations
 from repositories.relational.accounts import SqlAccountReads
-from repositories.relational.bulk import Rows
+from repositories.relational.audit_stock import SqlAudit
+from repositories.relational.bulk_money import Rows
+from repositories.relational.digests import chain
 from repositories.relational.graph import SqlGraphReads
+from repositories.relational.ledger import SqlLedgerReads
 from repositories.relational.likes import SqlLikeReads
+from repositories.relational.orders import SqlOrderReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.port import Relational, Transaction
 from repositories.relational.runner import AutocommitRunner, transaction
@@ -32,6 +36,8 @@ _FIELDS = {
     "logins.account_id": "id",
     "logins.email_key": "email",
     "outbox.id": "id",
+    "orders.id": "id",
+    "reservations.order_id, reservations.product_id": "id",
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PRIMARY_CODE = 0xFF
@@ -48,6 +54,9 @@ class EmbeddedRelational(Relational):
         self.graph = SqlGraphReads(runner)
         self.likes = SqlLikeReads(runner)
         self.stock = SqlStockReads(runner)
+        self.orders = SqlOrderReads(runner)
+        self.ledger = SqlLedgerReads(runner)
+        self.audit = SqlAudit(runner)
         self.outbox = SqlOutbox(runner)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -89,6 +98,9 @@ def _set_up(connection: sqlite3.Connection, _record: object) -> None:
     # The driver begins no transactions of its own: `_begin_immediate` does.
     connection.isolation_level = None
     set_up(connection)
+    # Or a REPLACE would get past the triggers that refuse a DELETE.
+    connection.execute("PRAGMA recursive_triggers=ON")
+    connection.create_function("chained", 2, chain, deterministic=True)
 
 
 def _begin_immediate(connection: Connection) -> None:

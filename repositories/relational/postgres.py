@@ -13,10 +13,13 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
 from repositories.relational import migrations
 from repositories.relational.accounts import SqlAccountReads
-from repositories.relational.bulk import Rows
+from repositories.relational.audit_stock import SqlAudit
+from repositories.relational.bulk_money import Rows
 from repositories.relational.columns import TEXT
 from repositories.relational.graph import SqlGraphReads
+from repositories.relational.ledger import SqlLedgerReads
 from repositories.relational.likes import SqlLikeReads
+from repositories.relational.orders import SqlOrderReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.port import Relational, Transaction
 from repositories.relational.postgres_engine import Lane, migrating_engine
@@ -51,6 +54,9 @@ class PostgresRelational(Relational):
         self.graph = SqlGraphReads(runner)
         self.likes = SqlLikeReads(runner)
         self.stock = SqlStockReads(runner)
+        self.orders = SqlOrderReads(runner)
+        self.ledger = SqlLedgerReads(runner)
+        self.audit = SqlAudit(runner)
         self.outbox = SqlOutbox(runner)
 
     def transaction(self) -> AbstractContextManager[Transaction]:

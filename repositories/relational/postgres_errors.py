@@ -17,6 +17,8 @@ _FIELDS = {
     "logins_pkey": "id",
     "logins_email_key": "email",
     "outbox_id": "id",
+    "orders_pkey": "id",
+    "reservations_pkey": "id",
 }
 _SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"
 _UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"

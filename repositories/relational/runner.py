@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row
 
 from repositories.errors import StoreError
 
+E = TypeVar("E", bound=StoreError)
 Guard = Callable[[], AbstractContextManager[None]]
 AnyRow = Row[*tuple[Any, ...]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -41,7 +42,7 @@ class AutocommitRunner(Runner):
 class Work(Runner):
     """The statements of one transaction.
 
-    The first error of the engine ends the transaction, also when the caller swallows it: what PostgreSQL would do.
+    The first error ends the transaction, also when the caller swallows it: what PostgreSQL does with its own.
     """
 
     def __init__(self, connection: Connection, guard: Guard) -> None:
@@ -56,6 +57,11 @@ class Work(Runner):
     def change(self, statement: Executable, values: Values) -> int:
         with self.connection() as connection:
             return _changed(connection.execute(statement, values))
+
+    def refused(self, error: E) -> E:
+        """End the transaction by an error that the engine did not raise itself, and hand it back to be raised."""
+        self._failure = error
+        return error
 
     def commit(self) -> None:
         with self.connection() as connection:

@@ -1,19 +1,29 @@
-"""Units on hand."""
+"""Units on hand, and how many of them are reserved."""
 
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.dialects.postgresql import insert
 
-from repositories.relational.columns import IDS, among
-from repositories.relational.port import StockReads, StockWrites
+from repositories.money_records import Stock
+from repositories.relational.columns import IDS, LIMIT, among
+from repositories.relational.money_tables import reservations
+from repositories.relational.orders_port import StockReads
 from repositories.relational.runner import Runner
 from repositories.relational.tables import stock
 
-_AVAILABLE = select(stock.c.product_id, stock.c.on_hand).where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
-_insert = insert(stock)
-_PUT = _insert.on_conflict_do_update(index_elements=[stock.c.product_id], set_={"on_hand": _insert.excluded.on_hand})
+STOCK_COLUMNS = tuple(stock.c[name] for name in Stock.__struct_fields__)
+
+_LEVELS = select(*STOCK_COLUMNS).where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
+_DUE = (
+    select(reservations.c.order_id)
+    .where(reservations.c.sold_at.is_(None), reservations.c.expires_at <= bindparam("now"))
+    .distinct()
+    .add_columns(reservations.c.expires_at)
+    .order_by(reservations.c.expires_at, reservations.c.order_id)
+    .limit(LIMIT)
+)
 
 
 class SqlStockReads(StockReads):
@@ -21,15 +31,14 @@ class SqlStockReads(StockReads):
         self._runner = runner
 
     def available(self, product_ids: Collection[UUID]) -> dict[UUID, int]:
-        units = dict.fromkeys(product_ids, 0)
-        for product_id, on_hand in self._runner.rows(_AVAILABLE, {"ids": list(units)}) if units else ():
-            units[product_id] = on_hand
-        return units
+        levels = self.levels(product_ids)
+        return {one: levels[one].available if one in levels else 0 for one in product_ids}
 
+    def levels(self, product_ids: Collection[UUID]) -> dict[UUID, Stock]:
+        if not product_ids:
+            return {}
+        found = (Stock(*row) for row in self._runner.rows(_LEVELS, {"ids": list(product_ids)}))
+        return {level.product_id: level for level in found}
 
-class SqlStockWrites(StockWrites):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
-    def put(self, product_id: UUID, on_hand: int) -> None:
-        self._runner.change(_PUT, {"product_id": product_id, "on_hand": on_hand})
+    def due_reservations(self, *, now: datetime, limit: int) -> list[UUID]:
+        return [row.order_id for row in self._runner.rows(_DUE, {"now": now, "limit": limit})]

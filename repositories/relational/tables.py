@@ -18,6 +18,10 @@ from repositories.relational.columns import ID, SERIAL, TEXT, TIME
 
 metadata = MetaData()
 
+RESERVED = "reserved >= 0 AND reserved <= on_hand"
+# SQLite would turn a sum beyond 64 bits into a floating-point number.
+RECEIVED = "received BETWEEN 0 AND 9223372036854775807"
+
 accounts = Table(
     "accounts",
     metadata,
@@ -93,6 +97,11 @@ stock = Table(
     metadata,
     Column("product_id", ID, primary_key=True),
     Column("on_hand", BigInteger, CheckConstraint("on_hand >= 0"), nullable=False),
+    Column("reserved", BigInteger, CheckConstraint(RESERVED), nullable=False, server_default="0"),
+    Column("sold", BigInteger, CheckConstraint("sold >= 0"), nullable=False, server_default="0"),
+    # What was ever put on hand, less what was taken off again unsold: on_hand + sold, for the audit.
+    Column("received", BigInteger, CheckConstraint(RECEIVED), nullable=False, server_default="0"),
+    Column("version", BigInteger, nullable=False, server_default="1"),
 )
 
 outbox = Table(

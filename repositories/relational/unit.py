@@ -4,12 +4,16 @@ from sqlalchemy import Executable
 
 from repositories.records import Event
 from repositories.relational.accounts import SqlAccountWrites
-from repositories.relational.bulk import Load, SqlBulk
+from repositories.relational.bulk import SqlBulk
+from repositories.relational.bulk_money import Load
 from repositories.relational.graph import SqlGraphWrites
+from repositories.relational.idempotency import SqlIdempotencyWrites
+from repositories.relational.ledger_writes import SqlLedgerWrites
 from repositories.relational.likes import SqlLikeWrites
+from repositories.relational.orders import SqlOrderWrites
 from repositories.relational.port import Transaction
 from repositories.relational.runner import Work
-from repositories.relational.stock import SqlStockWrites
+from repositories.relational.stock_writes import SqlStockWrites
 
 
 class SqlTransaction(Transaction):
@@ -18,6 +22,9 @@ class SqlTransaction(Transaction):
         self.graph = SqlGraphWrites(work)
         self.likes = SqlLikeWrites(work)
         self.stock = SqlStockWrites(work)
+        self.orders = SqlOrderWrites(work)
+        self.ledger = SqlLedgerWrites(work)
+        self.idempotency = SqlIdempotencyWrites(work)
         self.bulk = SqlBulk(work, load)
         self._work = work
         self._emit = emit

@@ -1,0 +1,170 @@
+"""Loading transfers and orders of the past by the thousand. Several statements for all rows, none for each."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.errors import Insufficient, Invalid
+from repositories.money_records import Order, Transfer
+from repositories.relational.columns import IDS, TIME, among
+from repositories.relational.digests import chain, digest_of, leg_of
+from repositories.relational.ledger_writes import transfer_row, valid
+from repositories.relational.money_tables import (
+    entries,
+    ledger_accounts,
+    order_lines,
+    order_sellers,
+    orders,
+    reservations,
+    transfers,
+)
+from repositories.relational.movements import LOCK, opened
+from repositories.relational.orders import line_rows, order_row, seller_rows
+from repositories.relational.orders import valid as valid_order
+from repositories.relational.runner import Work
+from repositories.relational.tables import stock
+
+Rows = Sequence[dict[str, Any]]
+Load = Callable[[Connection, Table, Rows], None]
+
+_account = ledger_accounts.c
+_CHANGED = ("posted", "entries", "last_at", "head")
+_KEPT = ("owner", "held", "may_overdraw", *_CHANGED)
+_OPEN = insert(ledger_accounts).on_conflict_do_nothing()
+_READ = select(*(_account[name] for name in _KEPT)).where(
+    _account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS))
+)
+_CLOSE = (
+    update(ledger_accounts)
+    .where(_account.owner == bindparam("its_owner"), _account.currency == bindparam("its_currency"))
+    .values(
+        posted=bindparam("new_posted", type_=BigInteger()),
+        entries=bindparam("new_entries", type_=BigInteger()),
+        last_at=bindparam("new_last_at", type_=TIME),
+        head=bindparam("new_head", type_=LargeBinary()),
+    )
+)
+_ADD_STOCK = insert(stock).on_conflict_do_nothing()
+_units = bindparam("units", type_=BigInteger())
+_COUNT_SOLD = (
+    update(stock)
+    .where(stock.c.product_id == bindparam("its_id"))
+    .values(sold=stock.c.sold + _units, received=stock.c.received + _units)
+)
+
+
+class Books:
+    """The accounts of one currency, locked, and the entries that are added to them."""
+
+    def __init__(self, work: Work, currency: str, transfers: Sequence[Transfer]) -> None:
+        self._work = work
+        self._currency = currency
+        owners = sorted({owner for one in transfers for owner in (one.debit, one.credit)})
+        since = min(one.created_at for one in transfers)
+        work.change(_OPEN, [opened(owner, currency, since) for owner in owners])
+        values = {"ids": owners, "currency": currency}
+        work.rows(LOCK, values)
+        rows = [dict(zip(_KEPT, row, strict=True)) for row in work.rows(_READ, values)]
+        self._accounts: dict[UUID, dict[str, Any]] = {row["owner"]: row for row in rows}
+        self._changed: set[UUID] = set()
+
+    def post(self, transfer: Transfer) -> list[dict[str, Any]]:
+        digest, amount = digest_of(transfer), transfer.amount.amount
+        return [
+            self._enter(transfer, transfer.debit, -amount, digest),
+            self._enter(transfer, transfer.credit, amount, digest),
+        ]
+
+    def close(self) -> None:
+        rows = []
+        for owner in sorted(self._changed):
+            account = self._accounts[owner]
+            row = {f"new_{name}": account[name] for name in _CHANGED}
+            rows.append(row | {"its_owner": owner, "its_currency": self._currency})
+        if rows:
+            self._work.change(_CLOSE, rows)
+
+    def _enter(self, transfer: Transfer, owner: UUID, step: int, digest: bytes) -> dict[str, Any]:
+        account = self._accounts[owner]
+        account["posted"] += step
+        if account["posted"] < account["held"] and not account["may_overdraw"]:
+            raise self._work.refused(Insufficient(f"{owner} has not {-step} {self._currency} available"))
+        account["entries"] += 1
+        account["last_at"] = max(account["last_at"], transfer.created_at)
+        account["head"] = chain(bytes(account["head"]), leg_of(digest, owner, step))
+        self._changed.add(owner)
+        entry = {"owner": owner, "currency": self._currency, "sequence": account["entries"]}
+        entry |= {"transfer_id": transfer.id, "amount": step, "balance": account["posted"]}
+        return entry | {"at": account["last_at"], "hash": account["head"]}
+
+
+class MoneyLoader:
+    """`load` is the engine's quickest way to fill a table."""
+
+    def __init__(self, work: Work, load: Load) -> None:
+        self._work = work
+        self._load = load
+
+    def transfers(self, rows: Sequence[Transfer]) -> None:
+        if not all(valid(one, "single") for one in rows):
+            raise self._work.refused(Invalid("no valid single transfer"))
+        for currency in sorted({one.amount.currency for one in rows}):
+            self._in_currency(currency, [one for one in rows if one.amount.currency == currency])
+
+    def orders(self, rows: Sequence[Order]) -> None:
+        if not all(valid_order(one) and one.state != "placed" for one in rows):
+            raise self._work.refused(Invalid("no valid order of the past"))
+        unique = {one.id: one for one in rows}
+        known = self._known(orders.c.id, unique)
+        new = [one for one in unique.values() if one.id not in known]
+        sold = [reservation for one in new for reservation in _reservations(one)]
+        self._count(sold)
+        self._fill(orders, [order_row(one) for one in new])
+        self._fill(order_lines, [row for one in new for row in line_rows(one)])
+        self._fill(order_sellers, [row for one in new for row in seller_rows(one)])
+        self._fill(reservations, sold)
+
+    def _in_currency(self, currency: str, rows: Sequence[Transfer]) -> None:
+        books = Books(self._work, currency, rows)
+        unique = {one.id: one for one in rows}
+        known = self._known(transfers.c.id, unique)
+        new = [one for one in unique.values() if one.id not in known]
+        legs = [entry for one in new for entry in books.post(one)]
+        self._fill(transfers, [transfer_row(one) for one in new])
+        self._fill(entries, legs)
+        books.close()
+
+    def _count(self, sold: Sequence[dict[str, Any]]) -> None:
+        units: dict[UUID, int] = {}
+        for row in sold:
+            units[row["product_id"]] = units.get(row["product_id"], 0) + row["quantity"] - row["returned"]
+        if units:
+            self._work.change(_ADD_STOCK, [{"product_id": one, "on_hand": 0} for one in sorted(units)])
+            self._work.change(_COUNT_SOLD, [{"its_id": one, "units": units[one]} for one in sorted(units)])
+
+    def _known(self, column: ColumnElement[UUID], ids: Collection[UUID]) -> set[UUID]:
+        if not ids:
+            return set()
+        query = select(column).where(among(column, bindparam("ids", type_=IDS)))
+        return {one for (one,) in self._work.rows(query, {"ids": list(ids)})}
+
+    def _fill(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            with self._work.connection() as connection:
+                self._load(connection, table, [{column.name: row[column.name] for column in table.c} for row in rows])
+
+
+def _reservations(order: Order) -> list[dict[str, Any]]:
+    """What was sold, and what of it came back."""
+    units: dict[UUID, int] = {}
+    for line in order.lines if order.state != "cancelled" else ():
+        units[line.product_id] = units.get(line.product_id, 0) + line.quantity
+    back = order.state == "refunded"
+    times = {"expires_at": order.created_at, "sold_at": order.moved_at or order.created_at}
+    return [
+        {"order_id": order.id, "product_id": one, "quantity": units[one], "returned": units[one] if back else 0} | times
+        for one in sorted(units)
+    ]

@@ -1,0 +1,101 @@
+"""Idempotency keys as rows. See the port for why the turn is tried and not waited for."""
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.errors import Stale
+from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
+from repositories.relational.columns import ID, LIMIT, TEXT, has_turn
+from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
+from repositories.relational.money_tables import request_keys
+from repositories.relational.runner import AnyRow, Work
+
+_CLAIMED = ("account_id", "route", "key", "fingerprint", "created_at", "lease", "lease_until")
+_turn = has_turn(bindparam("turn", type_=TEXT))
+_this = (
+    request_keys.c.account_id == bindparam("its_account", type_=ID),
+    request_keys.c.route == bindparam("its_route"),
+    request_keys.c.key == bindparam("its_key"),
+)
+_its_lease = request_keys.c.lease == bindparam("its_lease", type_=ID)
+_unanswered = request_keys.c.status.is_(None)
+_CLAIM = (
+    insert(request_keys)
+    .from_select(
+        _CLAIMED,
+        select(*(bindparam(name, type_=request_keys.c[name].type).label(name) for name in _CLAIMED)).where(_turn),
+    )
+    .on_conflict_do_nothing()
+    .returning(request_keys.c.lease)
+)
+_FIND = select(request_keys).where(*_this)
+_TAKE_OVER = (
+    update(request_keys)
+    .where(*_this, _unanswered, _its_lease, _turn)
+    .values(lease=bindparam("lease"), lease_until=bindparam("lease_until"))
+)
+_COMPLETE = (
+    update(request_keys)
+    .where(*_this, _unanswered, _its_lease)
+    .values(status=bindparam("status"), headers=bindparam("headers"), body=bindparam("body"))
+)
+_ABANDON = delete(request_keys).where(*_this, _unanswered, _its_lease)
+_old = (
+    select(request_keys.c.account_id, request_keys.c.route, request_keys.c.key)
+    .where(request_keys.c.created_at < bindparam("before"))
+    .order_by(request_keys.c.created_at)
+    .limit(LIMIT)
+    .with_for_update(skip_locked=True)
+)
+_SWEEP = delete(request_keys).where(*_this)
+
+
+def _its(key: RequestKey) -> dict[str, Any]:
+    return {"its_account": key.account_id, "its_route": key.route, "its_key": key.key}
+
+
+class SqlIdempotencyWrites(IdempotencyWrites):
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def claim(self, key: RequestKey, fingerprint: bytes, *, now: datetime, lease_until: datetime) -> Claimed:
+        lease = uuid4()
+        turn = json.dumps([key.account_id.hex, key.route, key.key])
+        mine = {"lease": lease, "lease_until": lease_until, "turn": turn}
+        row = {"account_id": key.account_id, "route": key.route, "key": key.key}
+        if self._work.rows(_CLAIM, row | mine | {"fingerprint": fingerprint, "created_at": now}):
+            return Granted(lease)
+        found = self._work.rows(_FIND, _its(key))
+        if not found:
+            return InFlight()
+        known = _known(found[0], fingerprint)
+        if not isinstance(known, InFlight) or found[0].lease_until > now:
+            return known
+        taken = self._work.change(_TAKE_OVER, _its(key) | mine | {"its_lease": found[0].lease})
+        return Granted(lease, taken_over=True) if taken else known
+
+    def complete(self, key: RequestKey, granted: Granted, answer: Answer) -> None:
+        values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
+        if not self._work.change(_COMPLETE, _its(key) | values | {"its_lease": granted.lease}):
+            raise self._work.refused(Stale())
+
+    def abandon(self, key: RequestKey, granted: Granted) -> None:
+        self._work.change(_ABANDON, _its(key) | {"its_lease": granted.lease})
+
+    def sweep(self, *, before: datetime, limit: int) -> int:
+        old = self._work.rows(_old, {"before": before, "limit": limit})
+        keys = [_its(RequestKey(*row)) for row in old]
+        return self._work.change(_SWEEP, keys) if keys else 0
+
+
+def _known(row: AnyRow, fingerprint: bytes) -> Answer | InFlight | Mismatch:
+    if bytes(row.fingerprint) != fingerprint:
+        return Mismatch()
+    if row.status is None:
+        return InFlight(row.lease_until)
+    return Answer(row.status, json.loads(row.headers), bytes(row.body))

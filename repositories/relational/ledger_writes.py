@@ -1,0 +1,171 @@
+"""Commands on the ledger: transfers, holds, and how holds end."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import replace
+from sqlalchemy import bindparam, delete, insert, select, true
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from repositories.errors import Conflict, Invalid, NotFound, Resolved
+from repositories.money_records import Phase, Transfer
+from repositories.records import Money
+from repositories.relational.digests import digest_of, leg_of
+from repositories.relational.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
+from repositories.relational.money_port import LedgerWrites
+from repositories.relational.money_tables import open_holds, transfers
+from repositories.relational.movements import LOCK, Accounts, Leg
+from repositories.relational.runner import Work
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id")
+
+_ADD = upsert(transfers).on_conflict_do_nothing(index_elements=[transfers.c.id]).returning(true())
+_ADD_HOLD = insert(open_holds)
+_END_HOLD = delete(open_holds).where(open_holds.c.id == bindparam("its_id")).returning(*HOLD_COLUMNS)
+_OUTCOME = select(transfers.c.phase).where(transfers.c.hold_id == bindparam("hold_id"))
+_OPEN_HOLDS = (
+    select(*HOLD_COLUMNS)
+    .where(open_holds.c.order_id == bindparam("order_id"))
+    .order_by(open_holds.c.created_at, open_holds.c.id)
+)
+
+
+def transfer_row(transfer: Transfer) -> dict[str, Any]:
+    row = {name: getattr(transfer, name) for name in transfer.__struct_fields__}
+    row |= {"amount": transfer.amount.amount, "currency": transfer.amount.currency, "digest": digest_of(transfer)}
+    moves = transfer.phase in {"single", "post"}
+    return row | {
+        "debit_leg": transfer.debit if moves else None,
+        "credit_leg": transfer.credit if moves else None,
+    }
+
+
+def valid(transfer: Transfer, phase: Phase) -> bool:
+    amount = transfer.amount.amount
+    return (
+        type(amount) is int
+        and 0 < amount <= LAST
+        and transfer.debit != transfer.credit
+        and len(transfer.amount.currency) == 3
+        and transfer.phase == phase
+        and transfer.hold_id is None
+        and (transfer.expires_at is not None) == (phase == "hold")
+    )
+
+
+class SqlLedgerWrites(LedgerWrites):
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._accounts = Accounts(work)
+
+    def lock(self, owners: Collection[UUID], currency: str) -> None:
+        ids = sorted(set(owners))
+        there = {owner for (owner,) in self._work.rows(LOCK, {"ids": ids, "currency": currency})}
+        if len(there) < len(ids):
+            for owner in ids:
+                self._accounts.open(owner, currency, _EPOCH)
+            self._work.rows(LOCK, {"ids": ids, "currency": currency})
+
+    def transfer(self, transfer: Transfer) -> Transfer:
+        self._check(transfer, "single")
+        if (known := self._add(transfer)) is not None:
+            return known
+        self._pay(transfer, held=0)
+        return transfer
+
+    def hold(self, transfer: Transfer) -> Transfer:
+        self._check(transfer, "hold")
+        if (known := self._add(transfer)) is not None:
+            return known
+        self._accounts.set_aside(transfer.debit, transfer.amount.currency, transfer.amount.amount, transfer.created_at)
+        row = transfer_row(transfer)
+        self._work.change(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
+        return transfer
+
+    def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Transfer:
+        hold = self._end(hold_id)
+        if hold is None:
+            return self._ended(transfer_id, hold_id, "post", amount)
+        if hold.expires_at is not None and hold.expires_at <= at:
+            raise self._work.refused(Resolved("expire"))
+        paid = hold.amount.amount if amount is None else amount
+        if type(paid) is not int or not 0 < paid <= hold.amount.amount:
+            raise self._work.refused(Invalid(f"cannot pay {paid} of a hold of {hold.amount.amount}"))
+        end = self._record(transfer_id, hold, "post", at, paid)
+        self._pay(end, held=hold.amount.amount)
+        return end
+
+    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Transfer:
+        hold = self._end(hold_id)
+        if hold is None:
+            return self._ended(transfer_id, hold_id, "void", None)
+        return self._free(transfer_id, hold, "void", at)
+
+    def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Transfer:
+        hold = self._end(hold_id)
+        if hold is None:
+            return self._ended(transfer_id, hold_id, "expire", None)
+        if hold.expires_at is not None and hold.expires_at > at:
+            raise self._work.refused(Invalid("the hold is not due"))
+        return self._free(transfer_id, hold, "expire", at)
+
+    def open_holds(self, order_id: UUID) -> list[Transfer]:
+        return [to_hold(row) for row in self._work.rows(_OPEN_HOLDS, {"order_id": order_id})]
+
+    def _check(self, transfer: Transfer, phase: Phase) -> None:
+        if not valid(transfer, phase):
+            raise self._work.refused(Invalid(f"no valid {phase} transfer"))
+
+    def _add(self, transfer: Transfer) -> Transfer | None:
+        """Write the transfer, or return it as it was first written."""
+        if self._work.rows(_ADD, transfer_row(transfer)):
+            return None
+        known = read_transfers(self._work, [transfer.id])[transfer.id]
+        for field in _CONTENT:
+            if getattr(known, field) != getattr(transfer, field):
+                raise self._work.refused(Conflict(field))
+        return known
+
+    def _pay(self, transfer: Transfer, *, held: int) -> None:
+        digest, amount = digest_of(transfer), transfer.amount.amount
+        debit = Leg(transfer.debit, -amount, leg_of(digest, transfer.debit, -amount), -held)
+        credit = Leg(transfer.credit, amount, leg_of(digest, transfer.credit, amount))
+        self._accounts.move(transfer.id, transfer.amount.currency, transfer.created_at, (debit, credit))
+
+    def _end(self, hold_id: UUID) -> Transfer | None:
+        """Take the hold out of the open ones. Of several who try, one gets it."""
+        rows = self._work.rows(_END_HOLD, {"its_id": hold_id})
+        return to_hold(rows[0]) if rows else None
+
+    def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime) -> Transfer:
+        end = self._record(transfer_id, hold, phase, at, hold.amount.amount)
+        self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount, at)
+        return end
+
+    def _record(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime, amount: int) -> Transfer:
+        money = Money(amount, hold.amount.currency)
+        end = replace(hold, id=transfer_id, phase=phase, hold_id=hold.id, amount=money, created_at=at, expires_at=None)
+        if self._add(end) is not None:
+            raise self._work.refused(Conflict("id"))
+        return end
+
+    def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Transfer:
+        """The end that is there already, if it is this very one."""
+        known = read_transfers(self._work, {transfer_id, hold_id})
+        end, hold = known.get(transfer_id), known.get(hold_id)
+        if end is not None:
+            return self._same(end, hold_id, phase, amount, hold)
+        if hold is None or hold.phase != "hold":
+            raise self._work.refused(NotFound(f"no hold {hold_id}"))
+        raise self._work.refused(Resolved(self._work.rows(_OUTCOME, {"hold_id": hold_id})[0].phase))
+
+    def _same(self, end: Transfer, hold_id: UUID, phase: Phase, amount: int | None, hold: Transfer | None) -> Transfer:
+        wanted = amount if amount is not None or hold is None else hold.amount.amount
+        if (end.phase, end.hold_id) != (phase, hold_id):
+            raise self._work.refused(Conflict("phase" if end.phase != phase else "hold_id"))
+        if wanted != end.amount.amount:
+            raise self._work.refused(Conflict("amount"))
+        return end

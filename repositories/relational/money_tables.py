@@ -1,0 +1,203 @@
+"""The tables of the ledger, of orders with their reservations, and of idempotency keys."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    UniqueConstraint,
+)
+
+from repositories.relational.columns import ID, TEXT, TIME
+from repositories.relational.tables import metadata
+
+# SQLite would turn a sum beyond 64 bits into a floating-point number.
+POSTED_IN_RANGE = "posted BETWEEN -9223372036854775807 AND 9223372036854775807"
+SOLVENT = "may_overdraw OR posted - held >= 0"
+LEGS = (
+    "CASE WHEN phase IN ('single', 'post') THEN debit_leg IS NOT NULL AND credit_leg IS NOT NULL"
+    " AND debit_leg = debit AND credit_leg = credit ELSE debit_leg IS NULL AND credit_leg IS NULL END"
+)
+
+ledger_accounts = Table(
+    "ledger_accounts",
+    metadata,
+    Column("owner", ID, primary_key=True),
+    Column("currency", TEXT, CheckConstraint("length(currency) = 3"), primary_key=True),
+    Column("may_overdraw", Boolean, nullable=False),
+    Column("posted", BigInteger, CheckConstraint(POSTED_IN_RANGE), nullable=False),
+    Column("held", BigInteger, CheckConstraint("held >= 0"), nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("last_at", TIME, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    CheckConstraint(SOLVENT),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("owner", ID, primary_key=True),
+    Column("currency", TEXT, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("transfer_id", ID, nullable=False),
+    Column("amount", BigInteger, CheckConstraint("amount <> 0"), nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    UniqueConstraint("transfer_id", "owner", name="entries_legs"),
+    Index("entries_at", "owner", "currency", "at", "sequence"),
+)
+
+# A transfer that moves money must have both its entries when the transaction commits, by the two deferred keys.
+# A trigger takes no entry that is not a leg of its transfer. So entries sum to zero.
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("debit", ID, nullable=False),
+    Column("credit", ID, nullable=False),
+    Column("currency", TEXT, CheckConstraint("length(currency) = 3"), nullable=False),
+    Column("amount", BigInteger, CheckConstraint("amount > 0"), nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("order_id", ID),
+    Column("phase", TEXT, CheckConstraint("phase IN ('single', 'hold', 'post', 'void', 'expire')"), nullable=False),
+    Column("hold_id", ID, ForeignKey("transfers.id")),
+    Column("expires_at", TIME),
+    Column("debit_leg", ID),
+    Column("credit_leg", ID),
+    Column("digest", LargeBinary, nullable=False),
+    CheckConstraint("debit <> credit"),
+    CheckConstraint(LEGS),
+    CheckConstraint("(phase = 'hold') = (expires_at IS NOT NULL)"),
+    CheckConstraint("(phase IN ('post', 'void', 'expire')) = (hold_id IS NOT NULL)"),
+    ForeignKeyConstraint(
+        ["id", "debit_leg"],
+        ["entries.transfer_id", "entries.owner"],
+        name="transfers_debited",
+        deferrable=True,
+        initially="DEFERRED",
+    ),
+    ForeignKeyConstraint(
+        ["id", "credit_leg"],
+        ["entries.transfer_id", "entries.owner"],
+        name="transfers_credited",
+        deferrable=True,
+        initially="DEFERRED",
+    ),
+)
+_ends, _of_order = transfers.c.hold_id.is_not(None), transfers.c.order_id.is_not(None)
+Index("transfers_hold", transfers.c.hold_id, unique=True, postgresql_where=_ends, sqlite_where=_ends)
+Index(
+    "transfers_order",
+    transfers.c.order_id,
+    transfers.c.created_at,
+    transfers.c.id,
+    postgresql_where=_of_order,
+    sqlite_where=_of_order,
+)
+
+# What `transfers` has of the holds that have not ended. Whoever removes the row ends the hold.
+open_holds = Table(
+    "open_holds",
+    metadata,
+    Column("id", ID, ForeignKey("transfers.id"), primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("debit", ID, nullable=False),
+    Column("credit", ID, nullable=False),
+    Column("currency", TEXT, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("order_id", ID),
+    Column("expires_at", TIME, nullable=False),
+    Index("open_holds_due", "expires_at", "id"),
+    Index("open_holds_debit", "debit", "currency"),
+    Index("open_holds_order", "order_id"),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("order_id", ID, primary_key=True),
+    Column("product_id", ID, ForeignKey("stock.product_id"), primary_key=True),
+    Column("quantity", BigInteger, CheckConstraint("quantity > 0"), nullable=False),
+    Column("returned", BigInteger, CheckConstraint("returned BETWEEN 0 AND quantity"), nullable=False),
+    Column("expires_at", TIME, nullable=False),
+    Column("sold_at", TIME),
+    Index("reservations_product", "product_id", "order_id"),
+)
+_open = reservations.c.sold_at.is_(None)
+Index(
+    "reservations_due",
+    reservations.c.expires_at,
+    reservations.c.order_id,
+    postgresql_where=_open,
+    sqlite_where=_open,
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("buyer_id", ID, nullable=False),
+    Column("currency", TEXT, CheckConstraint("length(currency) = 3"), nullable=False),
+    Column("total", BigInteger, CheckConstraint("total >= 0"), nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column(
+        "state",
+        TEXT,
+        CheckConstraint("state IN ('placed', 'paid', 'fulfilled', 'cancelled', 'refunded')"),
+        nullable=False,
+    ),
+    Column("version", BigInteger, nullable=False),
+    Column("refunded", BigInteger, CheckConstraint("refunded BETWEEN 0 AND total"), nullable=False),
+    Column("moved_at", TIME),
+    Column("due_at", TIME),
+    Index("orders_buyer", "buyer_id", "created_at", "id"),
+)
+_due = orders.c.due_at.is_not(None)
+Index("orders_due", orders.c.due_at, orders.c.id, postgresql_where=_due, sqlite_where=_due)
+
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column("order_id", ID, ForeignKey("orders.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("product_id", ID, nullable=False),
+    Column("product_version", BigInteger, nullable=False),
+    Column("title", TEXT, nullable=False),
+    Column("seller_id", ID, nullable=False),
+    Column("unit_price", BigInteger, CheckConstraint("unit_price >= 0"), nullable=False),
+    Column("quantity", BigInteger, CheckConstraint("quantity > 0"), nullable=False),
+)
+
+# Serves the seller's list of orders.
+order_sellers = Table(
+    "order_sellers",
+    metadata,
+    Column("seller_id", ID, primary_key=True),
+    Column("created_at", TIME, primary_key=True),
+    Column("order_id", ID, ForeignKey("orders.id"), primary_key=True),
+)
+
+request_keys = Table(
+    "request_keys",
+    metadata,
+    Column("account_id", ID, primary_key=True),
+    Column("route", TEXT, primary_key=True),
+    Column("key", TEXT, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("lease", ID, nullable=False),
+    Column("lease_until", TIME, nullable=False),
+    Column("status", Integer),
+    Column("headers", TEXT),
+    Column("body", LargeBinary),
+    Index("request_keys_age", "created_at"),
+)

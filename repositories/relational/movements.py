@@ -1,0 +1,101 @@
+"""How one ledger account changes: by one conditional UPDATE, which is also what locks it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, LargeBinary, bindparam, case, insert, or_, select, true, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from repositories.errors import Insufficient
+from repositories.money_records import PROVIDER
+from repositories.relational.columns import IDS, TIME, among, chained
+from repositories.relational.digests import START
+from repositories.relational.money_tables import entries, ledger_accounts
+from repositories.relational.runner import AnyRow, Work
+
+_step = bindparam("step", type_=BigInteger())
+_held_step = bindparam("held_step", type_=BigInteger())
+_at = bindparam("now", type_=TIME)
+_account = ledger_accounts.c
+_this = update(ledger_accounts).where(
+    _account.owner == bindparam("its_owner"), _account.currency == bindparam("its_currency")
+)
+_OPEN = upsert(ledger_accounts).on_conflict_do_nothing().returning(true())
+_MOVE = (
+    _this.where(or_(_account.may_overdraw, _account.posted + _step - (_account.held + _held_step) >= 0))
+    .values(
+        posted=_account.posted + _step,
+        held=_account.held + _held_step,
+        entries=_account.entries + 1,
+        last_at=case((_account.last_at > _at, _account.last_at), else_=_at),
+        head=chained(_account.head, bindparam("leg", type_=LargeBinary())),
+    )
+    .returning(_account.posted, _account.entries, _account.last_at, _account.head)
+)
+_SET_ASIDE = _this.where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step)).values(
+    held=_account.held + _held_step
+)
+_ENTER = insert(entries).values(
+    [{c.name: bindparam(f"{c.name}_{turn}", type_=c.type) for c in entries.c} for turn in (0, 1)]
+)
+LOCK = (
+    select(_account.owner)
+    .where(_account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS)))
+    .order_by(_account.owner)
+    .with_for_update()
+)
+
+
+def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
+    """The row of a new account."""
+    own = {"owner": owner, "currency": currency, "may_overdraw": owner == PROVIDER, "last_at": at}
+    return own | {"posted": 0, "held": 0, "entries": 0, "head": START}
+
+
+class Leg:
+    """What happens to one account in a transfer: `step` to what is owned, `held_step` to what is held of it."""
+
+    def __init__(self, owner: UUID, step: int, leg: bytes, held_step: int = 0) -> None:
+        self.owner = owner
+        self.step = step
+        self.values = {"its_owner": owner, "step": step, "held_step": held_step, "leg": leg}
+
+
+class Accounts:
+    """The ledger accounts in one transaction."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def move(self, transfer_id: UUID, currency: str, at: datetime, legs: tuple[Leg, Leg]) -> None:
+        """Change both accounts, in id order, and write their entries."""
+        row: dict[str, Any] = {}
+        for turn, leg in enumerate(sorted(legs, key=lambda leg: leg.owner)):
+            balance, sequence, last_at, head = self._move(leg, currency, at)
+            entry = {"owner": leg.owner, "currency": currency, "sequence": sequence, "transfer_id": transfer_id}
+            entry |= {"amount": leg.step, "balance": balance, "at": last_at, "hash": head}
+            row |= {f"{name}_{turn}": value for name, value in entry.items()}
+        self._work.change(_ENTER, row)
+
+    def set_aside(self, owner: UUID, currency: str, amount: int, at: datetime) -> None:
+        """Hold so much of it, or free it when the amount is below 0."""
+        values = {"its_owner": owner, "its_currency": currency, "held_step": amount}
+        if self._work.change(_SET_ASIDE, values):
+            return
+        self.open(owner, currency, at)
+        if not self._work.change(_SET_ASIDE, values):
+            raise self._work.refused(Insufficient(f"{owner} has no {amount} {currency} available"))
+
+    def open(self, owner: UUID, currency: str, at: datetime) -> None:
+        self._work.rows(_OPEN, opened(owner, currency, at))
+
+    def _move(self, leg: Leg, currency: str, at: datetime) -> AnyRow:
+        values = leg.values | {"its_currency": currency, "now": at}
+        rows = self._work.rows(_MOVE, values)
+        if not rows:
+            self.open(leg.owner, currency, at)
+            rows = self._work.rows(_MOVE, values)
+        if not rows:
+            raise self._work.refused(Insufficient(f"{leg.owner} has no {-leg.step} {currency} available"))
+        return rows[0]

@@ -1,0 +1,121 @@
+"""Commands on stock. The reservations of an order change first, then its products, in id order."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from repositories.errors import Invalid, Short, Stale
+from repositories.money_records import Stock
+from repositories.relational.money_tables import reservations
+from repositories.relational.orders_port import StockWrites
+from repositories.relational.runner import Work
+from repositories.relational.stock import STOCK_COLUMNS
+from repositories.relational.tables import stock
+
+_units = bindparam("units", type_=BigInteger())
+_this = update(stock).where(stock.c.product_id == bindparam("its_id"))
+_next = stock.c.version + 1
+
+_ADD = (
+    upsert(stock)
+    .values(product_id=bindparam("its_id"), on_hand=_units, reserved=0, sold=0, received=_units, version=1)
+    .on_conflict_do_nothing()
+    .returning(*STOCK_COLUMNS)
+)
+_PUT = (
+    _this.where(stock.c.reserved <= _units)
+    .values(on_hand=_units, received=_units + stock.c.sold, version=_next)
+    .returning(*STOCK_COLUMNS)
+)
+_PUT_VERSION = _PUT.where(stock.c.version == bindparam("if_version"))
+_VERSION = select(stock.c.version).where(stock.c.product_id == bindparam("its_id"))
+_CLEAR = _this.where(stock.c.on_hand > stock.c.reserved).values(
+    on_hand=stock.c.reserved, received=stock.c.reserved + stock.c.sold, version=_next
+)
+_RESERVE = _this.where(stock.c.on_hand - stock.c.reserved >= _units).values(reserved=stock.c.reserved + _units)
+_SELL = _this.values(
+    on_hand=stock.c.on_hand - _units, reserved=stock.c.reserved - _units, sold=stock.c.sold + _units, version=_next
+)
+_FREE = _this.values(reserved=stock.c.reserved - _units)
+_TAKE_BACK = _this.values(on_hand=stock.c.on_hand + _units, sold=stock.c.sold - _units, version=_next)
+
+_of_order = reservations.c.order_id == bindparam("its_order")
+_open = reservations.c.sold_at.is_(None)
+_added = (reservations.c.product_id, reservations.c.quantity)
+_ADD_RESERVATIONS = insert(reservations)
+_COMMIT = update(reservations).where(_of_order, _open).values(sold_at=bindparam("now")).returning(*_added)
+_RELEASE = delete(reservations).where(_of_order, _open).returning(*_added)
+_SOLD = (
+    select(reservations.c.product_id, (reservations.c.quantity - reservations.c.returned).label("left"))
+    .where(_of_order, reservations.c.sold_at.is_not(None))
+    .order_by(reservations.c.product_id)
+    .with_for_update()
+)
+_RETURN = (
+    update(reservations)
+    .where(_of_order, reservations.c.product_id == bindparam("its_id"))
+    .values(returned=reservations.c.returned + _units)
+)
+
+
+class SqlStockWrites(StockWrites):
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def put(self, product_id: UUID, on_hand: int, *, if_version: int | None = None) -> Stock:
+        if on_hand < 0:
+            raise self._work.refused(Invalid("units below 0"))
+        values = {"its_id": product_id, "units": on_hand}
+        rows = self._work.rows(_ADD, values) if not if_version else ()
+        if not rows and if_version is None:
+            rows = self._work.rows(_PUT, values)
+        elif not rows and if_version:
+            rows = self._work.rows(_PUT_VERSION, values | {"if_version": if_version})
+        if rows:
+            return Stock(*rows[0])
+        current = self._work.rows(_VERSION, {"its_id": product_id})
+        stale = if_version is not None and (not current or current[0].version != if_version)
+        raise self._work.refused(Stale() if stale else Short(product_id))
+
+    def clear(self, product_id: UUID) -> None:
+        self._work.change(_CLEAR, {"its_id": product_id})
+
+    def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
+        ordered = sorted(units.items())
+        if any(number < 1 for _, number in ordered):
+            raise self._work.refused(Invalid("units below 1"))
+        for product_id, number in ordered:
+            if not self._work.change(_RESERVE, {"its_id": product_id, "units": number}):
+                raise self._work.refused(Short(product_id))
+        own = {"order_id": order_id, "returned": 0, "expires_at": expires_at}
+        rows = [own | {"product_id": product_id, "quantity": number} for product_id, number in ordered]
+        if rows:
+            self._work.change(_ADD_RESERVATIONS, rows)
+
+    def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
+        return self._apply(_SELL, dict(self._pairs(_COMMIT, {"its_order": order_id, "now": at})))
+
+    def release(self, order_id: UUID) -> dict[UUID, int]:
+        return self._apply(_FREE, dict(self._pairs(_RELEASE, {"its_order": order_id})))
+
+    def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
+        left = dict(self._pairs(_SOLD, {"its_order": order_id}))
+        wanted = {one: number for one, number in left.items() if number} if units is None else dict(units)
+        if any(not 0 < number <= left.get(one, 0) for one, number in wanted.items()):
+            raise self._work.refused(Invalid("more than was sold and did not come back"))
+        rows = [{"its_order": order_id, "its_id": one, "units": wanted[one]} for one in sorted(wanted)]
+        if rows:
+            self._work.change(_RETURN, rows)
+        return self._apply(_TAKE_BACK, wanted)
+
+    def _pairs(self, statement: Executable, values: dict[str, object]) -> list[tuple[UUID, int]]:
+        return [(one, number) for one, number in self._work.rows(statement, values)]
+
+    def _apply(self, statement: Executable, units: dict[UUID, int]) -> dict[UUID, int]:
+        rows = [{"its_id": one, "units": units[one]} for one in sorted(units)]
+        if rows:
+            self._work.change(statement, rows)
+        return units

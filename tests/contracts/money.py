@@ -1,0 +1,111 @@
+"""Money, stock and orders for tests."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
+from sqlalchemy import Engine, Executable, text
+
+from repositories.errors import Contention, StoreError
+from repositories.money_records import PROVIDER, Order, OrderLine, Transfer
+from repositories.records import Money
+from repositories.relational import Relational, Transaction
+from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.postgres import PostgresRelational
+from tests.contracts.relational_store import NOW
+
+T = TypeVar("T")
+
+SECOND = timedelta(seconds=1)
+MICROSECOND = timedelta(microseconds=1)
+LARGEST = 2**63 - 1
+
+
+def do(store: Relational, work: Callable[[Transaction], T]) -> T:
+    with store.transaction() as unit:
+        return work(unit)
+
+
+def surely(store: Relational, work: Callable[[Transaction], T]) -> T:
+    """As the services do it: contention is tried again."""
+    for _ in range(200):
+        try:
+            return do(store, work)
+        except Contention:
+            continue
+    raise AssertionError("contention without end")
+
+
+def together(works: list[Callable[[], T]]) -> list[T | StoreError]:
+    """Run the works at the same moment, each in a thread."""
+    barrier = threading.Barrier(len(works))
+
+    def run(work: Callable[[], T]) -> T | StoreError:
+        barrier.wait()
+        try:
+            return work()
+        except StoreError as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def sql(store: Relational, *statements: Executable | str) -> list[Any]:
+    """What nobody but a test does: statements past the port, in one transaction. Returns the last one's rows."""
+    with engine_of(store).begin() as connection:
+        whole = [text(one) if isinstance(one, str) else one for one in statements]
+        results = [connection.execute(statement) for statement in whole]
+        return list(results[-1].all()) if results[-1].returns_rows else []
+
+
+def engine_of(store: Relational) -> Engine:
+    assert isinstance(store, EmbeddedRelational | PostgresRelational)
+    return store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
+
+
+def without_triggers(store: Relational) -> None:
+    """Somebody with all rights, or a broken disk, is about to change the ledger."""
+    if isinstance(store, EmbeddedRelational):
+        names = [name for (name,) in sql(store, "SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+        sql(store, *(f"DROP TRIGGER {name}" for name in names))
+    else:
+        sql(store, *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in ("transfers", "entries")))
+
+
+def transfer(debit: UUID, credit: UUID, amount: int, currency: str = "EUR", **changes: Any) -> Transfer:
+    made = Transfer(uuid4(), "transfer", debit, credit, Money(amount, currency), NOW)
+    return replace(made, **changes) if changes else made
+
+
+def held(debit: UUID, credit: UUID, amount: int, **changes: Any) -> Transfer:
+    return transfer(debit, credit, amount, **({"phase": "hold", "expires_at": NOW + SECOND} | changes))
+
+
+def wallet(store: Relational, amount: int = 0, currency: str = "EUR", at: datetime = NOW) -> UUID:
+    """A new owner, with that much."""
+    owner = uuid4()
+    if amount:
+        deposit = transfer(PROVIDER, owner, amount, currency, created_at=at)
+        surely(store, lambda unit: unit.ledger.transfer(deposit))
+    return owner
+
+
+def balances(store: Relational, owner: UUID) -> dict[str, tuple[int, int]]:
+    return {one.currency: (one.posted, one.held) for one in store.ledger.wallet(owner)}
+
+
+def line(product: UUID, quantity: int = 1, unit_price: int = 5, **changes: Any) -> OrderLine:
+    made = OrderLine(product, 3, "Lamp \U0001f4a1", uuid4(), unit_price, quantity)
+    return replace(made, **changes) if changes else made
+
+
+def order(*lines: OrderLine, **changes: Any) -> Order:
+    lines = lines or (line(uuid4()),)
+    total = sum(one.unit_price * one.quantity for one in lines)
+    made = Order(uuid4(), uuid4(), Money(total, "EUR"), lines, NOW)
+    return replace(made, **changes) if changes else made

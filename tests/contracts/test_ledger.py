@@ -1,0 +1,499 @@
+"""What every ledger promises."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import Insert, Table, delete, insert, literal, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from repositories.errors import Conflict, Contention, Insufficient, Invalid, NotFound, Resolved
+from repositories.money_records import PROVIDER, Balance, Transfer
+from repositories.records import Money
+from repositories.relational import Relational, Transaction, movements
+from repositories.relational.columns import ID
+from repositories.relational.money_tables import entries, ledger_accounts, transfers
+from tests.contracts.money import (
+    LARGEST,
+    MICROSECOND,
+    SECOND,
+    balances,
+    do,
+    held,
+    sql,
+    surely,
+    together,
+    transfer,
+    wallet,
+)
+from tests.contracts.relational_store import NOW
+
+
+class TestTransfer:
+    def test_moves_money_and_leaves_two_entries(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        order_id = uuid4()
+        one = transfer(ada, bob, 30, created_at=NOW + SECOND, order_id=order_id)
+        assert do(relational, lambda unit: unit.ledger.transfer(one)) == one
+        assert relational.ledger.wallet(ada) == [Balance("EUR", 70)]
+        assert relational.ledger.wallet(bob) == [Balance("EUR", 30)]
+        paid, opening = relational.ledger.entries(ada, "EUR", limit=9)
+        assert (paid.sequence, paid.amount, paid.balance, paid.other) == (2, -30, 70, bob)
+        assert (paid.transfer_id, paid.order_id, paid.at, paid.kind) == (one.id, order_id, NOW + SECOND, "transfer")
+        assert (opening.sequence, opening.amount, opening.balance, opening.other) == (1, 100, 100, PROVIDER)
+        assert relational.ledger.get([one.id, uuid4()]) == {one.id: one}
+        assert relational.ledger.of_order(order_id) == [one]
+
+    def test_nobody_has_anything_before(self, relational: Relational) -> None:
+        nobody = uuid4()
+        assert relational.ledger.wallet(nobody) == []
+        assert relational.ledger.entries(nobody, "EUR", limit=9) == []
+        assert relational.ledger.balance_at(nobody, "EUR", NOW) == 0
+        assert relational.ledger.get([]) == {}
+
+    def test_refuses_more_than_is_there(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational, 1)
+        for debit, credit in ((ada, bob), (bob, ada), (uuid4(), ada)):
+            with pytest.raises(Insufficient):
+                do(relational, lambda unit, d=debit, c=credit: unit.ledger.transfer(transfer(d, c, 11)))  # type: ignore[misc]  # default binds
+        assert balances(relational, ada) == {"EUR": (10, 0)}
+        assert balances(relational, bob) == {"EUR": (1, 0)}
+
+    def test_a_refusal_ends_the_transaction(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+
+        def swallow(unit: Transaction) -> None:
+            unit.ledger.transfer(transfer(ada, bob, 5))
+            with pytest.raises(Insufficient):
+                unit.ledger.transfer(transfer(ada, bob, 6))
+            with pytest.raises(Insufficient):
+                unit.ledger.transfer(transfer(ada, bob, 1))
+
+        with pytest.raises(Insufficient):
+            do(relational, swallow)
+        assert balances(relational, ada) == {"EUR": (10, 0)}
+
+    def test_currencies_are_apart(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        with pytest.raises(Insufficient):
+            do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1, "USD")))
+        do(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, ada, 7, "CHF")))
+        assert relational.ledger.wallet(ada) == [Balance("CHF", 7), Balance("EUR", 10)]
+
+    @pytest.mark.parametrize("amount", [0, -1, LARGEST + 1, -LARGEST, 10**30, 1.5, True])
+    def test_refuses_what_is_no_amount(self, relational: Relational, amount: int) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        for work in (
+            lambda unit: unit.ledger.transfer(transfer(ada, bob, amount)),
+            lambda unit: unit.ledger.hold(held(ada, bob, amount)),
+        ):
+            with pytest.raises(Invalid):
+                do(relational, work)
+        assert balances(relational, ada) == {"EUR": (10, 0)}
+
+    def test_holds_64_bits_and_not_more(self, relational: Relational) -> None:
+        rich = wallet(relational, LARGEST, "XTS")
+        assert balances(relational, rich) == {"XTS": (LARGEST, 0)}
+        with pytest.raises(Invalid):
+            do(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, rich, 1, "XTS")))
+        back = transfer(rich, PROVIDER, LARGEST, "XTS")
+        do(relational, lambda unit: unit.ledger.transfer(back))
+        assert balances(relational, rich) == {"XTS": (0, 0)}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"phase": "hold"},
+            {"phase": "post"},
+            {"hold_id": UUID(int=1)},
+            {"expires_at": NOW},
+            {"amount": Money(1, "EURO")},
+            {"kind": "a\0b"},
+            {"kind": "\ud800"},
+        ],
+    )
+    def test_refuses_what_is_no_transfer(self, relational: Relational, change: dict[str, object]) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        with pytest.raises(Invalid):
+            do(relational, lambda unit: unit.ledger.transfer(replace(transfer(ada, bob, 1), **change)))
+        with pytest.raises(Invalid):
+            do(relational, lambda unit: unit.ledger.transfer(transfer(ada, ada, 1)))
+
+    def test_the_same_again_changes_nothing(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        one = transfer(ada, bob, 10)
+        do(relational, lambda unit: unit.ledger.transfer(one))
+        again = replace(one, created_at=NOW + SECOND)
+        assert do(relational, lambda unit: unit.ledger.transfer(again)) == one
+        assert balances(relational, ada) == {"EUR": (0, 0)}
+        assert len(relational.ledger.entries(bob, "EUR", limit=9)) == 1
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("kind", "other"),
+            ("debit", PROVIDER),
+            ("credit", UUID(int=7)),
+            ("amount", Money(2, "EUR")),
+            ("amount", Money(1, "USD")),
+            ("order_id", UUID(int=8)),
+        ],
+    )
+    def test_the_same_id_with_other_content_is_a_conflict(
+        self, relational: Relational, field: str, value: object
+    ) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        one = transfer(ada, bob, 1)
+        do(relational, lambda unit: unit.ledger.transfer(one))
+        with pytest.raises(Conflict) as caught:
+            do(relational, lambda unit: unit.ledger.transfer(replace(one, **{field: value})))
+        assert caught.value.field == field
+
+    def test_the_same_id_from_two_threads_is_one_transfer(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        for _ in range(10):
+            one = transfer(ada, bob, 3)
+            ends = together([lambda one=one: surely(relational, lambda unit: unit.ledger.transfer(one))] * 4)  # type: ignore[misc]  # default binds
+            assert ends == [one] * 4
+        assert balances(relational, bob) == {"EUR": (30, 0)}
+
+
+class TestRaces:
+    def test_two_debits_that_fit_only_alone(self, relational: Relational) -> None:
+        for _ in range(10):
+            ada, others = wallet(relational, 10), [uuid4() for _ in range(4)]
+            ends = together([lambda to=to, ada=ada: pay(relational, ada, to, 6) for to in others])  # type: ignore[misc]  # default binds
+            assert sum(isinstance(end, Transfer) for end in ends) == 1
+            assert sum(isinstance(end, Insufficient) for end in ends) == 3
+            assert balances(relational, ada) == {"EUR": (4, 0)}
+
+    def test_opposite_orders_keep_the_sum(self, relational: Relational) -> None:
+        people = [wallet(relational, 50) for _ in range(4)]
+
+        def trade(seed: int) -> int:
+            draws, refused = random.Random(seed), 0  # noqa: S311  - a simulation
+            for _ in range(25):
+                debit, credit = draws.sample(people, 2)
+                try:
+                    pay(relational, debit, credit, draws.randint(1, 60))
+                except (Insufficient, Contention):
+                    refused += 1
+            return refused
+
+        ends = together([lambda seed=seed: trade(seed) for seed in range(6)])  # type: ignore[misc]  # default binds
+        assert all(isinstance(end, int) for end in ends)
+        owned = [balances(relational, one)["EUR"][0] for one in people]
+        assert sum(owned) == 200
+        assert min(owned) >= 0
+        assert [relational.ledger.entries(one, "EUR", limit=1)[0].balance for one in people] == owned
+
+    def test_crossed_transfers_never_deadlock(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 1000), wallet(relational, 1000)
+
+        def cross(debit: UUID, credit: UUID) -> None:
+            for _ in range(20):
+                do(relational, lambda unit: unit.ledger.transfer(transfer(debit, credit, 1)))
+
+        assert together([lambda: cross(ada, bob), lambda: cross(bob, ada)] * 2) == [None] * 4
+
+    def test_locking_first_orders_commands_over_many_accounts(self, relational: Relational) -> None:
+        people = [wallet(relational, 100) for _ in range(4)]
+
+        def spread(debit: UUID) -> None:
+            others = [one for one in people if one != debit]
+            for _ in range(6):
+                with relational.transaction() as unit:
+                    unit.ledger.lock(people, "EUR")
+                    for credit in reversed(others):
+                        unit.ledger.transfer(transfer(debit, credit, 1))
+
+        assert together([lambda one=one: spread(one) for one in people]) == [None] * 4  # type: ignore[misc]  # default binds
+        assert [balances(relational, one)["EUR"] for one in people] == [(100, 0)] * 4
+
+    def test_lock_opens_accounts(self, relational: Relational) -> None:
+        new = [uuid4() for _ in range(3)]
+        ends = together([lambda: surely(relational, lambda unit: unit.ledger.lock(new, "EUR"))] * 4)
+        assert ends == [None] * 4
+        assert [balances(relational, one) for one in new] == [{"EUR": (0, 0)}] * 3
+
+
+class TestHolds:
+    def test_sets_money_aside(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        hold = held(ada, bob, 60, order_id=uuid4())
+        assert do(relational, lambda unit: unit.ledger.hold(hold)) == hold
+        (balance,) = relational.ledger.wallet(ada)
+        assert (balance.posted, balance.held, balance.available) == (100, 60, 40)
+        assert relational.ledger.wallet(bob) == []
+        assert len(relational.ledger.entries(ada, "EUR", limit=9)) == 1
+        assert do(relational, lambda unit: unit.ledger.hold(replace(hold, expires_at=NOW + 9 * SECOND))) == hold
+        assert do(relational, lambda unit: unit.ledger.open_holds(hold.order_id or ada)) == [hold]
+        for work in (
+            lambda unit: unit.ledger.transfer(transfer(ada, bob, 41)),
+            lambda unit: unit.ledger.hold(held(ada, bob, 41)),
+        ):
+            with pytest.raises(Insufficient):
+                do(relational, work)
+        do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 40)))
+        assert balances(relational, ada) == {"EUR": (60, 60)}
+
+    @pytest.mark.parametrize("paid", [None, 60, 59, 1])
+    def test_posting_pays_and_frees_the_rest(self, relational: Relational, paid: int | None) -> None:
+        ada, bob, hold = self.with_hold(relational)
+        end = uuid4()
+        posted = do(relational, lambda unit: unit.ledger.post(end, hold.id, amount=paid, at=NOW))
+        amount = 60 if paid is None else paid
+        assert (posted.id, posted.phase, posted.hold_id, posted.amount.amount) == (end, "post", hold.id, amount)
+        assert (posted.debit, posted.credit, posted.order_id) == (ada, bob, hold.order_id)
+        assert balances(relational, ada) == {"EUR": (100 - amount, 0)}
+        assert balances(relational, bob) == {"EUR": (amount, 0)}
+        again = do(relational, lambda unit: unit.ledger.post(end, hold.id, amount=paid, at=NOW + 9 * SECOND))
+        assert again == posted == relational.ledger.get([end])[end]
+        with pytest.raises(Conflict) as caught:
+            do(relational, lambda unit: unit.ledger.post(end, hold.id, amount=amount + 1, at=NOW))
+        assert caught.value.field == "amount"
+
+    @pytest.mark.parametrize("paid", [0, -1, 61, LARGEST + 1])
+    def test_posting_more_than_is_held(self, relational: Relational, paid: int) -> None:
+        ada, _, hold = self.with_hold(relational)
+        with pytest.raises(Invalid):
+            do(relational, lambda unit: unit.ledger.post(uuid4(), hold.id, amount=paid, at=NOW))
+        assert balances(relational, ada) == {"EUR": (100, 60)}
+
+    def test_voiding_frees_all(self, relational: Relational) -> None:
+        ada, bob, hold = self.with_hold(relational)
+        end = uuid4()
+        late = NOW + 9 * SECOND
+        voided = do(relational, lambda unit: unit.ledger.void(end, hold.id, at=late))
+        assert (voided.phase, voided.hold_id, voided.amount, voided.created_at) == ("void", hold.id, hold.amount, late)
+        assert do(relational, lambda unit: unit.ledger.void(end, hold.id, at=NOW)) == voided
+        assert balances(relational, ada) == {"EUR": (100, 0)}
+        assert relational.ledger.wallet(bob) == []
+
+    @pytest.mark.parametrize("how", ["post", "void", "expire"])
+    def test_ends_once(self, relational: Relational, how: str) -> None:
+        ada, _, hold = self.with_hold(relational)
+        late = NOW + SECOND
+        do(relational, ending(how, hold, NOW if how == "post" else late))
+        before = balances(relational, ada)
+        for other in ("post", "void", "expire"):
+            with pytest.raises(Resolved) as caught:
+                do(relational, ending(other, hold, late))
+            assert caught.value.outcome == how
+        assert balances(relational, ada) == before
+
+    def test_an_id_ends_one_hold(self, relational: Relational) -> None:
+        _, _, hold = self.with_hold(relational)
+        _, _, other = self.with_hold(relational)
+        end = uuid4()
+        do(relational, lambda unit: unit.ledger.void(end, hold.id, at=NOW))
+        for work in (
+            lambda unit: unit.ledger.void(end, other.id, at=NOW),
+            lambda unit: unit.ledger.post(end, hold.id, at=NOW),
+            lambda unit: unit.ledger.post(end, other.id, at=NOW),
+        ):
+            with pytest.raises(Conflict):
+                do(relational, work)
+        assert do(relational, lambda unit: unit.ledger.post(uuid4(), other.id, at=NOW)).amount == other.amount
+
+    def test_there_must_be_a_hold(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        paid = pay(relational, ada, bob, 1)
+        for one in (uuid4(), paid.id):
+            for how in ("post", "void", "expire"):
+                with pytest.raises(NotFound):
+                    do(relational, ending(how, held(ada, bob, 1, id=one), NOW))
+
+    def test_the_moment_of_expiry(self, relational: Relational) -> None:
+        ada, _, hold = self.with_hold(relational)
+        due = NOW + SECOND
+        assert hold not in relational.ledger.due_holds(now=due - MICROSECOND, limit=999)
+        assert hold in relational.ledger.due_holds(now=due, limit=999)
+        with pytest.raises(Invalid):
+            do(relational, ending("expire", hold, due - MICROSECOND))
+        with pytest.raises(Resolved) as caught:
+            do(relational, ending("post", hold, due))
+        assert caught.value.outcome == "expire"
+        assert balances(relational, ada) == {"EUR": (100, 60)}
+        do(relational, ending("expire", hold, due))
+        assert balances(relational, ada) == {"EUR": (100, 0)}
+        assert hold not in relational.ledger.due_holds(now=due, limit=999)
+        _, _, other = self.with_hold(relational)
+        do(relational, ending("post", other, due - MICROSECOND))
+
+    def test_due_holds_come_longest_due_first(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        early = [held(ada, bob, 1, expires_at=NOW - 100 * SECOND + turn * MICROSECOND) for turn in (2, 0, 1)]
+        for one in early:
+            do(relational, lambda unit, one=one: unit.ledger.hold(one))  # type: ignore[misc]  # default binds
+        due = relational.ledger.due_holds(now=NOW - 99 * SECOND, limit=2)
+        assert due == [early[1], early[2]]
+
+    def test_many_end_it_at_once(self, relational: Relational) -> None:
+        for _ in range(8):
+            ada, bob, hold = self.with_hold(relational)
+            works = [ending(how, hold, at) for how, at in (("post", NOW), ("void", NOW), ("expire", NOW + SECOND))]
+            ends = together([lambda work=work: surely(relational, work) for work in [*works, *works]])  # type: ignore[misc]  # default binds
+            assert sum(isinstance(end, Transfer) for end in ends) == 1
+            assert sum(isinstance(end, Resolved) for end in ends) == 5
+            left, aside = balances(relational, ada)["EUR"]
+            assert aside == 0
+            assert left + balances(relational, bob).get("EUR", (0, 0))[0] == 100
+
+    def with_hold(self, relational: Relational) -> tuple[UUID, UUID, Transfer]:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        hold = held(ada, bob, 60, order_id=uuid4())
+        do(relational, lambda unit: unit.ledger.hold(hold))
+        return ada, bob, hold
+
+
+class TestReads:
+    def test_pages_of_entries(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        for turn in range(1, 6):
+            paid = transfer(ada, bob, turn, created_at=NOW + turn * SECOND)
+            do(relational, lambda unit, paid=paid: unit.ledger.transfer(paid))  # type: ignore[misc]  # default binds
+        whole = relational.ledger.entries(ada, "EUR", limit=99)
+        assert [entry.sequence for entry in whole] == [6, 5, 4, 3, 2, 1]
+        assert [entry.balance for entry in whole] == [85, 90, 94, 97, 99, 100]
+        first = relational.ledger.entries(ada, "EUR", limit=2)
+        pay(relational, ada, bob, 50)
+        rest = relational.ledger.entries(ada, "EUR", before=first[-1].sequence, limit=99)
+        assert first + rest == whole
+        assert relational.ledger.entries(ada, "EUR", limit=0) == []
+        with pytest.raises(Invalid):
+            relational.ledger.entries(ada, "EUR", limit=-1)
+        at = NOW + 3 * SECOND
+        assert relational.ledger.entries(ada, "EUR", until=at, limit=99) == whole[2:]
+        assert relational.ledger.entries(ada, "EUR", until=at, before=4, limit=1) == [whole[3]]
+
+    def test_balance_at_a_moment(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        later = transfer(ada, bob, 10, created_at=NOW + SECOND)
+        do(relational, lambda unit: unit.ledger.transfer(later))
+        moments = (NOW - MICROSECOND, NOW, NOW + SECOND - MICROSECOND, NOW + SECOND, NOW + 99 * SECOND)
+        assert [relational.ledger.balance_at(ada, "EUR", at) for at in moments] == [0, 100, 100, 90, 90]
+        assert relational.ledger.balance_at(ada, "USD", NOW) == 0
+
+    def test_times_of_entries_never_go_back(self, relational: Relational) -> None:
+        """Two servers' clocks may differ."""
+        ada, bob = wallet(relational, 100, at=NOW + SECOND), wallet(relational)
+        early = transfer(ada, bob, 10, created_at=NOW)
+        do(relational, lambda unit: unit.ledger.transfer(early))
+        assert [entry.at for entry in relational.ledger.entries(ada, "EUR", limit=9)] == [NOW + SECOND] * 2
+        assert relational.ledger.balance_at(ada, "EUR", NOW + SECOND) == 90
+        assert relational.ledger.balance_at(ada, "EUR", NOW) == 0
+
+
+class TestTheDatabaseItself:
+    """The rules hold for statements that do not come from here."""
+
+    @pytest.mark.parametrize("table", [transfers, entries])
+    def test_rows_stay(self, relational: Relational, table: Table) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        paid = pay(relational, ada, bob, 4)
+        mine = (transfers.c.id if table is transfers else entries.c.transfer_id) == paid.id
+        for statement in (update(table).where(mine).values(amount=table.c.amount + 1), delete(table).where(mine)):
+            with pytest.raises(SQLAlchemyError, match="append-only"):
+                sql(relational, statement)
+        names = [column.name for column in table.c]
+        with pytest.raises(SQLAlchemyError):
+            sql(relational, insert(table).prefix_with("OR REPLACE").from_select(names, select(table).where(mine)))
+        with pytest.raises(SQLAlchemyError):
+            sql(relational, f"TRUNCATE {table.name}")
+        assert sum(entry.amount for entry in relational.ledger.entries(bob, "EUR", limit=9)) == 4
+
+    def test_a_transfer_needs_both_entries(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        paid = pay(relational, ada, bob, 4)
+        new, copy = copied(paid)
+        legs = [leg(paid, new, owner) for owner in (ada, bob)]
+        for statements in ([copy], [copy, legs[0]], [copy, legs[1]]):
+            with pytest.raises(SQLAlchemyError):
+                sql(relational, *statements)
+        sql(relational, copy, *legs)
+
+    @pytest.mark.parametrize("amount", [-5, 4, -8, -3])
+    def test_entries_must_be_legs(self, relational: Relational, amount: int) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        paid = pay(relational, ada, bob, 4)
+        new, copy = copied(paid)
+        with pytest.raises(SQLAlchemyError, match="no leg"):
+            sql(relational, copy, leg(paid, new, ada, amount), leg(paid, new, bob))
+        with pytest.raises(SQLAlchemyError):
+            sql(relational, leg(paid, paid.id, ada))
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"posted": 59}, {"held": 101}, {"held": -1}, {"posted": -1, "held": 0}, {"posted": -LARGEST - 1, "held": 0}],
+    )
+    def test_balances_have_checks(self, relational: Relational, change: dict[str, int]) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        do(relational, lambda unit: unit.ledger.hold(held(ada, bob, 60)))
+        with pytest.raises(SQLAlchemyError):
+            sql(relational, update(ledger_accounts).where(ledger_accounts.c.owner == ada).values(**change))
+
+    def test_without_the_condition_the_check_holds(
+        self, relational: Relational, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ada, bob = wallet(relational, 10), wallet(relational)
+        loose = movements._MOVE.where()
+        loose._where_criteria = tuple(part for part in loose._where_criteria if "may_overdraw" not in str(part))
+        assert len(loose._where_criteria) == len(movements._MOVE._where_criteria) - 1
+        monkeypatch.setattr(movements, "_MOVE", loose)
+        with pytest.raises(Invalid):
+            pay(relational, ada, bob, 11)
+        assert balances(relational, ada) == {"EUR": (10, 0)}
+
+
+class TestBulk:
+    def test_posts_in_the_order_given(self, relational: Relational) -> None:
+        ada, bob = wallet(relational), wallet(relational)
+        rows = [transfer(PROVIDER, ada, 50), transfer(ada, bob, 20), transfer(PROVIDER, bob, 3, "USD")]
+        for _ in range(2):
+            do(relational, lambda unit: unit.bulk.transfers([*rows, rows[0]]))
+        assert balances(relational, ada) == {"EUR": (30, 0)}
+        assert balances(relational, bob) == {"EUR": (20, 0), "USD": (3, 0)}
+        assert relational.ledger.get([one.id for one in rows]) == {one.id: one for one in rows}
+        assert do(relational, lambda unit: unit.ledger.transfer(rows[1])) == rows[1]
+        pay(relational, ada, bob, 30)
+        assert [one.balance for one in relational.ledger.entries(ada, "EUR", limit=9)] == [0, 30, 50]
+
+    def test_refuses_what_cannot_be(self, relational: Relational) -> None:
+        ada, bob = wallet(relational), wallet(relational)
+        with pytest.raises(Insufficient):
+            do(relational, lambda unit: unit.bulk.transfers([transfer(ada, bob, 1), transfer(PROVIDER, ada, 1)]))
+        with pytest.raises(Invalid):
+            do(relational, lambda unit: unit.bulk.transfers([transfer(PROVIDER, ada, 0)]))
+        do(relational, lambda unit: unit.bulk.transfers([]))
+        assert relational.ledger.wallet(ada) == []
+
+
+def pay(store: Relational, debit: UUID, credit: UUID, amount: int) -> Transfer:
+    one = transfer(debit, credit, amount)
+    return surely(store, lambda unit: unit.ledger.transfer(one))
+
+
+def ending(how: str, hold: Transfer, at: object) -> Callable[[Transaction], Transfer]:
+    return lambda unit: getattr(unit.ledger, how)(uuid4(), hold.id, at=at)
+
+
+def copied(one: Transfer) -> tuple[UUID, Insert]:
+    """A statement that copies the transfer under a new id."""
+    new = uuid4()
+    columns = [literal(new, ID) if column.name == "id" else column for column in transfers.c]
+    source = select(*columns).where(transfers.c.id == one.id)
+    return new, insert(transfers).from_select([column.name for column in transfers.c], source)
+
+
+def leg(one: Transfer, new: UUID, owner: UUID, amount: int | None = None) -> Insert:
+    """A statement that copies an entry of the transfer for a new one."""
+    others: dict[str, Any] = {"sequence": entries.c.sequence + 100, "transfer_id": literal(new, ID)}
+    if amount is not None:
+        others["amount"] = literal(amount)
+    source = select(*(others.get(column.name, column) for column in entries.c))
+    mine = source.where(entries.c.transfer_id == one.id, entries.c.owner == owner)
+    return insert(entries).from_select([column.name for column in entries.c], mine)
