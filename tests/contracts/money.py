@@ -83,7 +83,7 @@ def transfer(debit: UUID, credit: UUID, amount: int, currency: str = "EUR", **ch
 
 
 def held(debit: UUID, credit: UUID, amount: int, **changes: Any) -> Transfer:
-    return transfer(debit, credit, amount, **({"phase": "hold", "expires_at": NOW + SECOND} | changes))
+    return replace(transfer(debit, credit, amount, phase="hold", expires_at=NOW + SECOND), **changes)
 
 
 def wallet(store: Relational, amount: int = 0, currency: str = "EUR", at: datetime = NOW) -> UUID:

@@ -1,0 +1,226 @@
+"""What every store of idempotency keys promises."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from repositories.errors import Invalid, Stale
+from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
+from repositories.relational import Relational, Transaction, open_store
+from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.idempotency_port import Claimed
+from repositories.relational.money_tables import request_keys
+from tests.contracts.money import MICROSECOND, SECOND, balances, do, engine_of, sql, surely, together, transfer, wallet
+from tests.contracts.relational_store import NOW, TIMEOUT
+
+UNTIL = NOW + SECOND
+BODY = b"\x01" * 32
+ANSWER = Answer(201, {"location": "/orders/1", "etag": '"\u00fc"'}, b'{"a": "\xf0\x9f\x92\xa1"}\x00\xff')
+
+
+class TestClaim:
+    def test_is_granted_once_and_then_answered(self, relational: Relational) -> None:
+        key = new_key()
+
+        def work(unit: Transaction) -> Claimed:
+            granted = claim(unit, key)
+            assert isinstance(granted, Granted)
+            unit.idempotency.complete(key, granted, ANSWER)
+            return granted
+
+        assert do(relational, work) != ANSWER
+        for now in (NOW, UNTIL, NOW + 9999 * SECOND):
+            assert do(relational, lambda unit, now=now: claim(unit, key, now=now)) == ANSWER  # type: ignore[misc]  # default binds
+        assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
+
+    def test_an_error_leaves_nothing(self, relational: Relational) -> None:
+        key = new_key()
+        with pytest.raises(ZeroDivisionError), relational.transaction() as unit:
+            assert isinstance(claim(unit, key), Granted)
+            raise ZeroDivisionError
+        assert isinstance(do(relational, lambda unit: claim(unit, key, body=b"other")), Granted)
+
+    def test_scope_is_account_and_route(self, relational: Relational) -> None:
+        key = new_key()
+        others = [
+            RequestKey(uuid4(), key.route, key.key),
+            RequestKey(key.account_id, "POST /deposits", key.key),
+            RequestKey(key.account_id, key.route, key.key.upper()),
+            RequestKey(key.account_id, key.route, "\u0130" * 255),
+        ]
+        for one in [key, *others]:
+            assert isinstance(do(relational, lambda unit, one=one: claim(unit, one)), Granted)  # type: ignore[misc]  # default binds
+
+    @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+    def test_refuses_what_is_no_text(self, relational: Relational, text: str) -> None:
+        with pytest.raises(Invalid):
+            do(relational, lambda unit: claim(unit, RequestKey(uuid4(), "POST /orders", text)))
+
+
+class TestLease:
+    def test_is_in_flight_until_it_passes(self, relational: Relational) -> None:
+        key = new_key()
+        first = do(relational, lambda unit: claim(unit, key))
+        assert isinstance(first, Granted)
+        assert not first.taken_over
+        assert do(relational, lambda unit: claim(unit, key, now=UNTIL - MICROSECOND)) == InFlight(UNTIL)
+        assert do(relational, lambda unit: claim(unit, key, now=UNTIL, body=b"other")) == Mismatch()
+        later = UNTIL + SECOND
+        second = do(relational, lambda unit: claim(unit, key, now=UNTIL, until=later))
+        assert isinstance(second, Granted)
+        assert second.taken_over
+        assert do(relational, lambda unit: claim(unit, key, now=UNTIL)) == InFlight(later)
+        with pytest.raises(Stale):
+            do(relational, lambda unit: unit.idempotency.complete(key, first, ANSWER))
+        do(relational, lambda unit: unit.idempotency.abandon(key, first))
+        do(relational, lambda unit: unit.idempotency.complete(key, second, ANSWER))
+        with pytest.raises(Stale):
+            do(relational, lambda unit: unit.idempotency.complete(key, second, ANSWER))
+        do(relational, lambda unit: unit.idempotency.abandon(key, second))
+        assert do(relational, lambda unit: claim(unit, key)) == ANSWER
+
+    def test_may_be_abandoned(self, relational: Relational) -> None:
+        key = new_key()
+        first = do(relational, lambda unit: claim(unit, key))
+        assert isinstance(first, Granted)
+        for _ in range(2):
+            do(relational, lambda unit: unit.idempotency.abandon(key, first))
+        again = do(relational, lambda unit: claim(unit, key, body=b"other"))
+        assert isinstance(again, Granted)
+        assert not again.taken_over
+
+    def test_is_taken_over_once(self, relational: Relational) -> None:
+        for _ in range(5):
+            key = new_key()
+            do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called at once
+            ends = together([lambda key=key: surely(relational, lambda u: claim(u, key, now=UNTIL, until=UNTIL + SECOND))] * 6)  # type: ignore[misc]  # default binds
+            assert sum(isinstance(end, Granted) for end in ends) == 1
+            assert sum(isinstance(end, InFlight) for end in ends) == 5
+
+
+class TestTwoAtOnce:
+    def test_one_effect_and_one_answer(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 1000), uuid4()
+        for turn in range(1, 11):
+            key, answer = new_key(), Answer(200, {}, b"%d" % turn)
+
+            def work(unit: Transaction) -> Claimed:
+                claimed = claim(unit, key)  # noqa: B023  - called at once
+                if isinstance(claimed, Granted):
+                    unit.ledger.transfer(transfer(ada, bob, 1))
+                    unit.idempotency.complete(key, claimed, answer)  # noqa: B023  - called at once
+                return claimed
+
+            ends = together([lambda work=work: surely(relational, work)] * 4)  # type: ignore[misc]  # default binds
+            assert sum(isinstance(end, Granted) for end in ends) == 1
+            assert all(end == answer or isinstance(end, Granted | InFlight) for end in ends)
+            assert balances(relational, bob) == {"EUR": (turn, 0)}
+            assert do(relational, work) == answer
+
+    def test_the_second_does_not_wait_where_others_may_write(self, relational: Relational) -> None:
+        if isinstance(relational, EmbeddedRelational):
+            self.waits_for_the_answer(relational)
+        else:
+            self.is_told_at_once(relational)
+
+    def is_told_at_once(self, relational: Relational) -> None:
+        key = new_key()
+        with relational.transaction() as unit:
+            granted = claim(unit, key)
+            assert isinstance(granted, Granted)
+            assert do(relational, lambda other: claim(other, key)) == InFlight()
+            unit.idempotency.complete(key, granted, ANSWER)
+            assert do(relational, lambda other: claim(other, key)) == InFlight()
+        assert do(relational, lambda other: claim(other, key)) == ANSWER
+
+    def waits_for_the_answer(self, relational: Relational) -> None:
+        key, found = new_key(), []
+        second = threading.Thread(target=lambda: found.append(do(relational, lambda unit: claim(unit, key))))
+        with relational.transaction() as unit:
+            granted = claim(unit, key)
+            assert isinstance(granted, Granted)
+            second.start()
+            unit.idempotency.complete(key, granted, ANSWER)
+        second.join()
+        assert found == [ANSWER]
+
+
+class TestDeath:
+    def test_before_the_commit_leaves_nothing(self, relational: Relational) -> None:
+        key, ada, bob = new_key(), wallet(relational, 10), uuid4()
+        die_in_the_middle(relational, key, ada, bob, commit=False)
+        assert isinstance(eventually(relational, key), Granted)
+        assert balances(relational, ada) == {"EUR": (10, 0)}
+
+    def test_after_the_commit_leaves_all(self, relational: Relational) -> None:
+        key, ada, bob = new_key(), wallet(relational, 10), uuid4()
+        die_in_the_middle(relational, key, ada, bob, commit=True)
+        assert do(relational, lambda unit: claim(unit, key)) == ANSWER
+        assert balances(relational, bob) == {"EUR": (3, 0)}
+
+
+class TestSweep:
+    def test_forgets_the_old(self, relational: Relational) -> None:
+        old = NOW - 9999 * SECOND
+        keys = [new_key() for _ in range(4)]
+        for turn, key in enumerate(keys):
+            do(relational, lambda unit, key=key, turn=turn: claim(unit, key, now=old + turn * MICROSECOND))  # type: ignore[misc]  # default binds
+        sweep = old + 3 * MICROSECOND
+        assert do(relational, lambda unit: unit.idempotency.sweep(before=sweep, limit=2)) == 2
+        assert do(relational, lambda unit: unit.idempotency.sweep(before=sweep, limit=2)) == 1
+        assert do(relational, lambda unit: unit.idempotency.sweep(before=sweep, limit=2)) == 0
+        left = sql(relational, select(request_keys.c.key).where(request_keys.c.created_at < NOW - 999 * SECOND))
+        assert [row.key for row in left] == [keys[3].key]
+        assert isinstance(do(relational, lambda unit: claim(unit, keys[0], body=b"other")), Granted)
+
+
+def new_key() -> RequestKey:
+    return RequestKey(uuid4(), "POST /transfers", uuid4().hex)
+
+
+def claim(
+    unit: Transaction, key: RequestKey, *, body: bytes = BODY, now: datetime = NOW, until: datetime = UNTIL
+) -> Claimed:
+    return unit.idempotency.claim(key, body, now=now, lease_until=until)
+
+
+def eventually(store: Relational, key: RequestKey) -> Claimed:
+    """The server takes a moment to notice that a client is gone."""
+    for _ in range(1000):
+        found = surely(store, lambda unit: claim(unit, key))
+        if not isinstance(found, InFlight):
+            return found
+        threading.Event().wait(0.01)
+    raise AssertionError("in flight without end")
+
+
+def die_in_the_middle(store: Relational, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
+    """Another process does the work, and kills itself before or after the commit."""
+    url = engine_of(store).url
+    plain = url.set(drivername=url.drivername.split("+")[0]).render_as_string(hide_password=False)
+    child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(plain, key, debit, credit, commit))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+
+
+def work_and_die(url: str, key: RequestKey, debit: UUID, credit: UUID, commit: bool) -> None:  # noqa: FBT001  - of a process
+    store = open_store(url, timeout=TIMEOUT, pool=1)
+    with contextlib.ExitStack() as stack:
+        unit = stack.enter_context(store.transaction())
+        granted = claim(unit, key)
+        assert isinstance(granted, Granted)
+        unit.ledger.transfer(transfer(debit, credit, 3))
+        unit.idempotency.complete(key, granted, ANSWER)
+        if commit:
+            stack.close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
