@@ -42,9 +42,13 @@ class TestClaim:
 
     def test_an_error_leaves_nothing(self, relational: Relational) -> None:
         key = new_key()
-        with pytest.raises(ZeroDivisionError), relational.transaction() as unit:
+
+        def fail(unit: Transaction) -> None:
             assert isinstance(claim(unit, key), Granted)
             raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            do(relational, fail)
         assert isinstance(do(relational, lambda unit: claim(unit, key, body=b"other")), Granted)
 
     def test_scope_is_account_and_route(self, relational: Relational) -> None:
@@ -100,7 +104,11 @@ class TestLease:
         for _ in range(5):
             key = new_key()
             do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called at once
-            ends = together([lambda key=key: surely(relational, lambda u: claim(u, key, now=UNTIL, until=UNTIL + SECOND))] * 6)  # type: ignore[misc]  # default binds
+
+            def take_over(unit: Transaction) -> Claimed:
+                return claim(unit, key, now=UNTIL, until=UNTIL + SECOND)  # noqa: B023  - called at once
+
+            ends = together([lambda: surely(relational, take_over)] * 6)
             assert sum(isinstance(end, Granted) for end in ends) == 1
             assert sum(isinstance(end, InFlight) for end in ends) == 5
 
@@ -222,5 +230,3 @@ def work_and_die(url: str, key: RequestKey, debit: UUID, credit: UUID, commit: b
         if commit:
             stack.close()
         os.kill(os.getpid(), signal.SIGKILL)
-
-
