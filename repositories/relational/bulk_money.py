@@ -21,7 +21,7 @@ from repositories.relational.money_tables import (
     reservations,
     transfers,
 )
-from repositories.relational.movements import LOCK, opened
+from repositories.relational.movements import LOCK, lock_order, opened
 from repositories.relational.orders import line_rows, order_row, seller_rows
 from repositories.relational.orders import valid as valid_order
 from repositories.relational.runner import Work
@@ -62,7 +62,7 @@ class Books:
     def __init__(self, work: Work, currency: str, transfers: Sequence[Transfer]) -> None:
         self._work = work
         self._currency = currency
-        owners = sorted({owner for one in transfers for owner in (one.debit, one.credit)})
+        owners = sorted({owner for one in transfers for owner in (one.debit, one.credit)}, key=lock_order)
         since = min(one.created_at for one in transfers)
         work.change(_OPEN, [opened(owner, currency, since) for owner in owners])
         values = {"ids": owners, "currency": currency}
@@ -80,7 +80,7 @@ class Books:
 
     def close(self) -> None:
         rows = []
-        for owner in sorted(self._changed):
+        for owner in sorted(self._changed, key=lock_order):
             account = self._accounts[owner]
             row = {f"new_{name}": account[name] for name in _CHANGED}
             rows.append(row | {"its_owner": owner, "its_currency": self._currency})

@@ -16,7 +16,7 @@ from repositories.relational.digests import digest_of, leg_of
 from repositories.relational.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.money_tables import open_holds, transfers
-from repositories.relational.movements import LOCK, Accounts, Leg
+from repositories.relational.movements import LOCK, Accounts, Leg, lock_order
 from repositories.relational.runner import Work
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ class SqlLedgerWrites(LedgerWrites):
         self._accounts = Accounts(work)
 
     def lock(self, owners: Collection[UUID], currency: str) -> None:
-        ids = sorted(set(owners))
+        ids = sorted(set(owners), key=lock_order)
         there = {owner for (owner,) in self._work.rows(LOCK, {"ids": ids, "currency": currency})}
         if len(there) < len(ids):
             for owner in ids:

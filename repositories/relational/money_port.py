@@ -53,7 +53,7 @@ class LedgerWrites(Protocol):
 
     @abstractmethod
     def lock(self, owners: Collection[UUID], currency: str) -> None:
-        """Open the accounts that are not there and lock them all, in id order, until the transaction ends."""
+        """Open the accounts that are not there and lock them all, in one order, until the transaction ends."""
 
     @abstractmethod
     def transfer(self, transfer: Transfer) -> Transfer:

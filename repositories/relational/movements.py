@@ -42,9 +42,14 @@ _ENTER = insert(entries).values(
 LOCK = (
     select(_account.owner)
     .where(_account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS)))
-    .order_by(_account.owner)
+    .order_by(_account.may_overdraw, _account.owner)
     .with_for_update()
 )
+
+
+def lock_order(owner: UUID) -> tuple[bool, UUID]:
+    """By id, but the provider last: every deposit changes its account, so it is locked for the shortest time."""
+    return owner == PROVIDER, owner
 
 
 def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
@@ -69,9 +74,9 @@ class Accounts:
         self._work = work
 
     def move(self, transfer_id: UUID, currency: str, at: datetime, legs: tuple[Leg, Leg]) -> None:
-        """Change both accounts, in id order, and write their entries."""
+        """Change both accounts, in `lock_order`, and write their entries."""
         row: dict[str, Any] = {}
-        for turn, leg in enumerate(sorted(legs, key=lambda leg: leg.owner)):
+        for turn, leg in enumerate(sorted(legs, key=lambda leg: lock_order(leg.owner))):
             balance, sequence, last_at, head = self._move(leg, currency, at)
             entry = {"owner": leg.owner, "currency": currency, "sequence": sequence, "transfer_id": transfer_id}
             entry |= {"amount": leg.step, "balance": balance, "at": last_at, "hash": head}

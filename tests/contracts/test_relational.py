@@ -121,7 +121,7 @@ class TestMigrate:
             steps = together(one.migrate, other.migrate)
             planned = one.migrate(dry_run=True)
         assert planned == []
-        assert sorted(len(taken) for taken in steps if isinstance(taken, list)) == [0, 1]
+        assert sorted(bool(taken) for taken in steps if isinstance(taken, list)) == [False, True]
 
     def test_reopening_keeps_everything(self, store: Relational, url: str) -> None:
         (ada,) = register(store)
