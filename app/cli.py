@@ -1,5 +1,6 @@
 """`quartet`: the one way in. Run `quartet --help`."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ import click
 
 from app.container import Container, build
 from app.http import create_app
-from app.relay import relay_of, start_inline
+from app.relay import relay_of, start_inline, sweeper_of
 from app.seed import seed, seed_small_once
 from config import Settings, SettingsError
 from config.logs import configure
@@ -112,6 +113,7 @@ def relay(*, once: bool) -> None:
     with opened() as container:
         _require_migrated(container)
         if once:
+            sweeper_of(container).sweep()
             click.echo(f"{relay_of(container).drain()} events told")
         else:
             relay_of(container).run(stop)
@@ -141,6 +143,19 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
         now = container.clock()
         count = sum(o.replay(event_ids or None, now=now) for o in _outboxes(container).values())
     click.echo(f"{count} events will be tried again")
+
+
+@doctor.command()
+def ledger() -> None:
+    """Recompute every balance and all stock from their rows. Exit code 1 when something is wrong."""
+    with opened() as container:
+        audit, count = container.stores.relational.audit, 0
+        for finding in itertools.chain(audit.ledger(), audit.stock()):
+            count += 1
+            click.echo(f"{finding.about}: {finding.problem}")
+    if count:
+        raise click.ClickException(f"{count} findings")
+    click.echo("ledger and stock are in order")
 
 
 def _require_migrated(container: Container) -> None:

@@ -11,14 +11,20 @@ from app.clock import Clock, utc_now
 from app.ids import Ids
 from app.services.accounts import Accounts
 from app.services.cards import Cards
+from app.services.checkout import Checkout
 from app.services.comments import Comments
 from app.services.counters import Counters
 from app.services.graph import Graph
+from app.services.idempotency import Once
+from app.services.orders import Orders
 from app.services.passwords import Argon2Hasher, Hasher
+from app.services.payments import PaymentProvider, SandboxProvider
 from app.services.posts import Posts
 from app.services.products import Products
+from app.services.retrying import Retry
 from app.services.sessions import Sessions
 from app.services.timelines import Timelines
+from app.services.wallets import Wallets
 from config import Settings
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import Feeds
@@ -82,6 +88,11 @@ class Container:
     timelines: Timelines
     counters: Counters
     cards: Cards
+    retry: Retry
+    once: Once
+    wallets: Wallets
+    orders: Orders
+    checkout: Checkout
 
     def close(self) -> None:
         self.stores.close()
@@ -112,11 +123,16 @@ def build(settings: Settings, *, clock: Clock = utc_now, hasher: Hasher | None =
     return assemble(settings, open_stores(settings), clock, hasher or Argon2Hasher(settings.hash_concurrency))
 
 
-def assemble(settings: Settings, stores: Stores, clock: Clock, hasher: Hasher) -> Container:
+def assemble(
+    settings: Settings, stores: Stores, clock: Clock, hasher: Hasher, provider: PaymentProvider | None = None
+) -> Container:
     """Services over given stores: a test may put its own adapter in one place."""
     ids = Ids(clock)
+    retry = Retry()
+    once = Once(stores.relational, retry, clock)
+    orders = Orders(stores.relational, stores.documents, once, clock, ids)
     counters = Counters(stores.relational, stores.documents, stores.cache, settings.cache_seconds)
-    posts = Posts(stores.relational, stores.documents, stores.feeds, counters, clock, ids)
+    posts = Posts(stores.relational, stores.documents, stores.feeds, counters, clock, ids, retry)
     lifetime = timedelta(days=settings.session_days)
     retention = timedelta(days=settings.feeds_retention_days)
     return Container(
@@ -127,11 +143,16 @@ def assemble(settings: Settings, stores: Stores, clock: Clock, hasher: Hasher) -
         hasher=hasher,
         accounts=Accounts(stores.relational, hasher, clock, ids),
         sessions=Sessions(stores.relational, stores.sessions, hasher, clock, ids, lifetime),
-        graph=Graph(stores.relational, counters, clock, ids),
+        graph=Graph(stores.relational, counters, clock, ids, retry),
         posts=posts,
         comments=Comments(stores.relational, stores.documents, posts, counters, clock, ids),
         products=Products(stores.relational, stores.documents, clock, ids),
         timelines=Timelines(stores.relational, stores.documents, stores.feeds, clock, retention),
         counters=counters,
         cards=Cards(stores.relational, counters),
+        retry=retry,
+        once=once,
+        wallets=Wallets(stores.relational, once, provider or SandboxProvider(), clock),
+        orders=orders,
+        checkout=Checkout(stores.relational, orders, retry, clock, ids),
     )

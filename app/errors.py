@@ -3,6 +3,7 @@
 `code` is stable and part of the API; `detail` is for people. 422 is for payloads, conflicts are 409.
 """
 
+import math
 from collections.abc import Mapping
 
 
@@ -24,6 +25,10 @@ class Unauthenticated(AppError):
     status, code = 401, "unauthenticated"
 
 
+class PaymentDeclined(AppError):
+    status, code = 402, "payment_declined"
+
+
 class Forbidden(AppError):
     status, code = 403, "forbidden"
 
@@ -34,6 +39,23 @@ class Missing(AppError):
 
 class RuleBroken(AppError):
     status, code = 409, "conflict"
+
+
+class InProgress(AppError):
+    """The key's first request is not answered yet. `seconds` is how long that may take at most."""
+
+    status, code = 409, "idempotency_key_in_flight"
+
+    def __init__(self, seconds: float = 1) -> None:
+        super().__init__("a request with this Idempotency-Key is being worked on")
+        self.seconds = max(1, math.ceil(seconds))
+
+
+class KeySpent(AppError):
+    status, code = 409, "idempotency_key_spent"
+
+    def __init__(self) -> None:
+        super().__init__("what was made with this Idempotency-Key is still there; use a new key")
 
 
 class PreconditionFailed(AppError):
@@ -54,6 +76,13 @@ class Unprocessable(AppError):
         self.fields = dict(fields)
 
 
+class KeyReused(AppError):
+    status, code = 422, "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used with another body")
+
+
 class PreconditionRequired(AppError):
     status, code = 428, "precondition_required"
 
@@ -62,3 +91,9 @@ class Overloaded(AppError):
     """Too much of one kind of work at once; the same request may succeed later."""
 
     status, code = 503, "overloaded"
+
+
+class PaymentUnknown(AppError):
+    """The provider has not said what became of the payment. The same request with the same key finds out."""
+
+    status, code = 503, "payment_unknown"

@@ -81,6 +81,31 @@ class PostUnliked(Struct, frozen=True, tag=True):
     account_id: UUID
 
 
+class OrderPlaced(Struct, frozen=True, tag=True):
+    order_id: UUID
+    buyer_id: UUID
+
+
+class OrderPaid(Struct, frozen=True, tag=True):
+    order_id: UUID
+    buyer_id: UUID
+
+
+class OrderCancelled(Struct, frozen=True, tag=True):
+    order_id: UUID
+
+
+class OrderFulfilled(Struct, frozen=True, tag=True):
+    order_id: UUID
+
+
+class OrderRefunded(Struct, frozen=True, tag=True):
+    """`amount` minor units went back, a part of the total or the rest of it."""
+
+    order_id: UUID
+    amount: int
+
+
 AnyEvent = (
     PostPublished
     | PostEdited
@@ -95,6 +120,11 @@ AnyEvent = (
     | Blocked
     | PostLiked
     | PostUnliked
+    | OrderPlaced
+    | OrderPaid
+    | OrderCancelled
+    | OrderFulfilled
+    | OrderRefunded
 )
 
 _decoder = msgspec.json.Decoder(AnyEvent)

@@ -87,7 +87,7 @@ def recount_follow(container: Container, event: events.Followed | events.Unfollo
 
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
     with container.stores.relational.transaction() as tx:
-        tx.stock.put(event.product_id, 0)
+        tx.stock.clear(event.product_id)
 
 
 HANDLERS: dict[type, tuple[Handler, ...]] = {
@@ -104,6 +104,11 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.ProductListed: (),  # nothing is derived from the catalogue yet
     events.ProductEdited: (),
     events.ProductWithdrawn: (clear_stock,),
+    events.OrderPlaced: (),  # the sweeper pays it when it is due; an event is told at once
+    events.OrderPaid: (),
+    events.OrderCancelled: (),
+    events.OrderFulfilled: (),
+    events.OrderRefunded: (),
 }
 
 

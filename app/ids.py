@@ -8,13 +8,14 @@ from uuid import UUID
 from app.clock import Clock, utc_now
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 VERSION_7 = 0x7 << 76
 VARIANT = 0b10 << 62
 
 
 def uuid7(at: datetime, tail: int) -> UUID:
     """The id of a moment: 48 bits of milliseconds, 12 of the fraction below (method 3), 62 of `tail`."""
-    micros = (at - EPOCH) // timedelta(microseconds=1)
+    micros = (at - EPOCH) // MICROSECOND
     millis, below = divmod(micros, 1000)
     fraction = below * 4096 // 1000
     return UUID(int=(millis << 80) | VERSION_7 | (fraction << 64) | VARIANT | (tail & (2**62 - 1)))

@@ -15,6 +15,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.container import Container
 from app.handlers import handle
+from app.sweeper import Sweeper
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.outbox import Claim, Outbox
 from repositories.records import Event
@@ -40,15 +41,21 @@ class Served(Struct, frozen=True):
 
 
 class Relay:
-    """`handle` raises to refuse an event. One relay serves several outboxes; several relays may run at once."""
+    """`handle` raises to refuse an event; `between` runs before each round. One relay serves several outboxes; several relays may run at once."""
 
     def __init__(
-        self, outboxes: Sequence[Outbox], handle: Callable[[Event], None], clock: Clock, limits: RelayLimits
+        self,
+        outboxes: Sequence[Outbox],
+        handle: Callable[[Event], None],
+        clock: Clock,
+        limits: RelayLimits,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         self._outboxes = outboxes
         self._handle = handle
         self._clock = clock
         self._limits = limits
+        self._between = between
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop. A round that told something is followed by the next at once."""
@@ -72,6 +79,7 @@ class Relay:
     def _round_at_any_rate(self, stop: threading.Event) -> int:
         """A relay that ended for an error would be missed by nobody until feeds were stale."""
         try:
+            self._between()
             return self.round(stop)
         except Exception:
             log.exception("a round of the relay failed")
@@ -166,7 +174,11 @@ def relay_of(container: Container) -> Relay:
         attempts=settings.relay_attempts,
     )
     outboxes = (container.stores.relational.outbox, container.stores.documents.outbox)
-    return Relay(outboxes, functools.partial(handle, container), container.clock, limits)
+    return Relay(outboxes, functools.partial(handle, container), container.clock, limits, sweeper_of(container).tick)
+
+
+def sweeper_of(container: Container) -> Sweeper:
+    return Sweeper(container.stores.relational, container.checkout, container.retry, container.clock)
 
 
 def start_inline(container: Container) -> Callable[[], None]:

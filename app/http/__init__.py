@@ -4,13 +4,27 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from app.container import Container
-from app.http import accounts, auth, comments, docs, feed, health, posts, products, sessions, tracing
+from app.http import (
+    accounts,
+    auth,
+    comments,
+    docs,
+    feed,
+    health,
+    idempotency,
+    orders,
+    posts,
+    products,
+    sessions,
+    tracing,
+    wallet,
+)
 from app.http.deps import CONTAINER, CURSORS
 from app.http.errors import Api
 from app.http.paging import Cursors
 
 BODY_LIMIT = 256 * 1024
-BLUEPRINTS = (accounts, sessions, posts, comments, feed, products, health)
+BLUEPRINTS = (accounts, sessions, posts, comments, feed, products, wallet, orders, health)
 SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 
@@ -44,6 +58,7 @@ def create_app(container: Container) -> Flask:
     app.extensions[CURSORS] = Cursors(container.settings.secret_key)
     tracing.register(app)
     auth.register(app)
+    idempotency.register(app)
     _document(app)
     return app
 

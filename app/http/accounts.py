@@ -1,6 +1,5 @@
 """`/accounts`: registering, profiles, one's own account, follows and blocks."""
 
-from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -12,10 +11,11 @@ from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Text
+from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, Position, page_of
 from app.http.posts import PostPage, timeline_page
 from app.http.shapes import AccountSchema
-from app.ids import EPOCH
+from app.ids import EPOCH, MICROSECOND
 from app.services.accounts import ProfileChanges, Registration
 from repositories.records import Account, Edge
 
@@ -23,7 +23,6 @@ blp = Blueprint("accounts", "People: profiles, follows and blocks")
 
 HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}\Z", error="Must be 3 to 30 of A-Za-z0-9_.")
 URL = ma.validate.URL(schemes={"http", "https"}, require_tld=False)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class RegistrationSchema(ma.Schema):
@@ -74,9 +73,10 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 @blp.arguments(RegistrationSchema)
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(409, 503)
+@idempotent()
 def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
-    account = container().accounts.register(Registration(**wanted))
+    account = container().accounts.register(Registration(**wanted), child())
     return _own_card(account, wanted["email"], 201)
 
 

@@ -25,6 +25,12 @@ class StrictParser(FlaskParser):
         "json": ma.RAISE,
     }
 
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """A schema whose `Meta` has `empty` takes no body for an empty object."""
+        if getattr(schema.Meta, "empty", False) and not _whole(req):
+            return {}
+        return super().load_json(req, schema)
+
     def _raw_load_json(self, req: Request) -> Any:
         raw = _whole(req)
         if not raw:

@@ -10,6 +10,7 @@ from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.deps import caller, container, cursors
 from app.http.fields import Moment, Text
+from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
 
@@ -55,9 +56,10 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 @blp.arguments(CommentDraftSchema)
 @blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 404)
+@idempotent()
 def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
-    comment = container().comments.add(caller(), post_id, draft["body"])
+    comment = container().comments.add(caller(), post_id, draft["body"], child())
     (card,) = container().cards.comments([comment])
     return rendering.created(rendering.comment_card(card), f"{BASE}/posts/{post_id}/comments/{comment.number}")
 

@@ -10,10 +10,23 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.errors import AppError, Unauthenticated, Unprocessable
+from app.errors import AppError, InProgress, Unauthenticated, Unprocessable
 from app.http.deps import request_id
 from app.http.statuses import component, phrase
-from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError, Unavailable
+from repositories.errors import (
+    Capped,
+    Conflict,
+    Contention,
+    IllegalMove,
+    Insufficient,
+    Invalid,
+    NotFound,
+    Resolved,
+    Short,
+    Stale,
+    StoreError,
+    Unavailable,
+)
 
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -34,6 +47,11 @@ STORE_ERRORS: dict[type[StoreError], tuple[int, str, str]] = {
     Conflict: (409, "conflict", "this exists already"),
     Stale: (412, "precondition_failed", "the thing has changed meanwhile"),
     Invalid: (422, "validation_failed", "a value cannot be stored"),
+    Insufficient: (409, "insufficient_funds", "there is not enough money available"),
+    Short: (409, "out_of_stock", "there are not enough units available"),
+    IllegalMove: (409, "illegal_transition", "the order's state does not allow this"),
+    Capped: (409, "refund_capped", "this is more than is left to refund"),
+    Resolved: (409, "hold_ended", "the money is no longer set aside"),
     Contention: (503, "busy", "too many changes to the same thing at once"),
     Unavailable: (503, "store_unavailable", "a store does not answer at the moment"),
 }
@@ -86,6 +104,8 @@ def from_app(error: AppError) -> Response:
     answer = problem(error.status, error.code, error.detail, fields)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, InProgress):
+        answer.headers["Retry-After"] = str(error.seconds)
     return answer
 
 

@@ -1,6 +1,8 @@
 """Fields that take exactly what JSON says: a string is a string, an integer an integer, and both are bounded."""
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import marshmallow as ma
@@ -69,6 +71,25 @@ class AttributeField(ma.fields.Field[Any]):
         if not isinstance(value, str | int | float):
             raise self.make_error("kind")
         return value
+
+
+class Instant(ma.fields.Field[datetime]):
+    """A moment in a query: RFC 3339, with its offset."""
+
+    default_error_messages = {"invalid": "Must be an RFC 3339 time with an offset."}
+    SHAPE: ClassVar = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.metadata = {"type": "string", "format": "date-time"} | dict(self.metadata)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        if not isinstance(value, str) or not self.SHAPE.fullmatch(value):
+            raise self.make_error("invalid")
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise self.make_error("invalid") from error
 
 
 class Moment(ma.fields.String):

@@ -12,6 +12,7 @@ from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Moment, Text
+from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
 from app.services.posts import PostChanges, PostDraft
@@ -98,9 +99,10 @@ TagPage = page_of(TagSchema, "TagPage")
 @private
 @blp.arguments(PostDraftSchema)
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@idempotent()
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
-    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)))
+    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)), child())
     return _card(post, 201, f"{BASE}/posts/{post.id}")
 
 

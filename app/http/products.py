@@ -11,27 +11,17 @@ from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors
 from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
+from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
-from app.http.shapes import AccountSchema
+from app.http.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.services.products import ProductChanges, ProductDraft
-from repositories.records import Money, Product, ProductFilter
+from repositories.records import Product, ProductFilter
 
 blp = Blueprint("products", "The catalogue")
 
 FACET_SAMPLE = 10_000
 FACET_VALUES = 20
 ATTRIBUTE = "attr."
-
-
-class MoneySchema(ma.Schema):
-    """Minor units of an ISO 4217 currency."""
-
-    amount = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
-    currency = Text(required=True, validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="Must be an ISO 4217 code."))
-
-    @ma.post_load
-    def _record(self, loaded: dict[str, Any], **_: Any) -> Money:
-        return Money(**loaded)
 
 
 class ProductDraftSchema(ma.Schema):
@@ -52,11 +42,6 @@ class ProductChangesSchema(ma.Schema):
 
 class StockChangeSchema(ma.Schema):
     on_hand = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
-
-
-class MoneyShape(ma.Schema):
-    amount = ma.fields.Integer(required=True)
-    currency = ma.fields.String(required=True)
 
 
 class ProductSchema(ma.Schema):
@@ -121,9 +106,10 @@ class ProductQuery(PageQuery):
 @private
 @blp.arguments(ProductDraftSchema)
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@idempotent()
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
-    product = container().products.offer(caller(), ProductDraft(**draft))
+    product = container().products.offer(caller(), ProductDraft(**draft), child())
     return _card(product, 201, f"{BASE}/products/{product.id}")
 
 
@@ -183,7 +169,7 @@ def withdraw(product_id: UUID) -> Response:
 @blp.arguments(StockChangeSchema)
 @blp.response(200, ProductCardSchema)
 @blp.conditional
-@blp.raises(403, 404)
+@blp.raises(403, 404, 409)
 def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     """Set the units on hand of one's own product. Needs If-Match."""
     return _card(container().products.put_stock(caller(), product_id, stock["on_hand"], if_match()))

@@ -13,7 +13,8 @@ from flask import Response, request
 
 from app.services.cards import AccountCard, CommentCard, PostCard, ProductCard
 from app.services.sessions import SignedIn
-from repositories.records import Account, Comment, Facets, Post, Product, Session, TagCount
+from repositories.money_records import PROVIDER, Balance, Entry, Order, OrderLine, Transfer
+from repositories.records import Account, Comment, Facets, Money, Post, Product, Session, TagCount
 
 JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
@@ -121,6 +122,58 @@ def signed_in(signed: SignedIn, account: Account) -> Response:
     return _answer(_encode(body), 201)
 
 
+def balance_item(balance: Balance) -> bytes:
+    amounts = {"posted": balance.posted, "held": balance.held, "available": balance.available}
+    return _encode(
+        {"currency": balance.currency} | {name: Money(amount, balance.currency) for name, amount in amounts.items()}
+    )
+
+
+def entry_item(entry: Entry, currency: str, other: Account | None) -> bytes:
+    return _encode(
+        {
+            "sequence": entry.sequence,
+            "transfer_id": entry.transfer_id,
+            "kind": entry.kind,
+            "other": msgspec.Raw(account_part(other)) if other else None,
+            "order_id": entry.order_id,
+            "amount": Money(entry.amount, currency),
+            "balance": Money(entry.balance, currency),
+            "at": moment(entry.at),
+        }
+    )
+
+
+def transfer_part(transfer: Transfer) -> bytes:
+    return _encode(
+        {
+            "id": transfer.id,
+            "kind": transfer.kind,
+            "from_id": None if transfer.debit == PROVIDER else transfer.debit,
+            "to_id": transfer.credit,
+            "amount": transfer.amount,
+            "created_at": moment(transfer.created_at),
+        }
+    )
+
+
+def order_part(order: Order) -> bytes:
+    currency = order.total.currency
+    return _encode(
+        {
+            "id": order.id,
+            "buyer_id": order.buyer_id,
+            "state": order.state,
+            "total": order.total,
+            "refunded": Money(order.refunded, currency),
+            "lines": [_line(line, currency) for line in order.lines],
+            "created_at": moment(order.created_at),
+            "updated_at": moment(order.moved_at or order.created_at),
+            "version": order.version,
+        }
+    )
+
+
 def tag_item(tag: TagCount) -> bytes:
     return _encode(tag)
 
@@ -161,6 +214,17 @@ def nothing() -> Response:
 
 def facets_part(facets: Facets) -> dict[str, Any]:
     return {"counted": facets.counted, "category": facets.categories, "attributes": facets.attributes}
+
+
+def _line(line: OrderLine, currency: str) -> dict[str, Any]:
+    return {
+        "product_id": line.product_id,
+        "product_version": line.product_version,
+        "title": line.title,
+        "seller_id": line.seller_id,
+        "unit_price": Money(line.unit_price, currency),
+        "quantity": line.quantity,
+    }
 
 
 def _answer(body: bytes, status: int = 200) -> Response:

@@ -10,6 +10,7 @@ from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.deps import container, session
 from app.http.fields import Moment, Text
+from app.http.idempotency import idempotent
 from app.http.paging import page_of
 from app.http.shapes import AccountSchema
 
@@ -44,8 +45,12 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(401, 503)
+@idempotent(kept=False)
 def sign_in(wanted: dict[str, Any]) -> Response:
-    """Sign in by handle or e-mail address."""
+    """Sign in by handle or e-mail address.
+
+    An Idempotency-Key is taken and not kept, for the answer holds a secret: every sign-in is a session of its own.
+    """
     signed = container().sessions.sign_in(**wanted)
     account = container().accounts.own(signed.session.account_id)
     answer = rendering.signed_in(signed, account)

@@ -1,8 +1,33 @@
 """Documented shapes that more than one resource answers with."""
 
+from typing import Any
+
 import marshmallow as ma
 
-from app.http.fields import Moment
+from app.http.fields import INT64, JsonInt, Moment, Text
+from repositories.records import Money
+
+
+class MoneySchema(ma.Schema):
+    """Minor units of an ISO 4217 currency."""
+
+    amount = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
+    currency = Text(required=True, validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="Must be an ISO 4217 code."))
+
+    @ma.post_load
+    def _record(self, loaded: dict[str, Any], **_: Any) -> Money:
+        return Money(**loaded)
+
+
+class MovedMoneySchema(MoneySchema):
+    """Money that changes hands: at least one minor unit."""
+
+    amount = JsonInt(required=True, validate=ma.validate.Range(1, INT64))
+
+
+class MoneyShape(ma.Schema):
+    amount = ma.fields.Integer(required=True)
+    currency = ma.fields.String(required=True)
 
 
 class AccountSchema(ma.Schema):

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from app.clock import Clock
 from app.errors import Missing, PreconditionFailed, RuleBroken
 from app.ids import Ids
+from app.services.idempotency import Child
 from app.services.passwords import Hasher
 from app.services.precondition import Precondition
 from repositories.errors import Conflict, Stale
@@ -37,14 +38,18 @@ class Accounts:
         self._clock = clock
         self._ids = ids
 
-    def register(self, wanted: Registration) -> Account:
-        """Raises `RuleBroken` with code `handle_taken` or `email_taken`."""
-        account = Account(self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1)
+    def register(self, wanted: Registration, child: Child | None = None) -> Account:
+        """Raises `RuleBroken` with code `handle_taken` or `email_taken`, unless the taker is the very `child`."""
+        account = Account(
+            child.id if child else self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1
+        )
         login = Login(account.id, wanted.email, self._hasher.hash(wanted.password))
         try:
             with self._relational.transaction() as tx:
                 tx.accounts.add(account, login)
         except Conflict as taken:
+            if child and (known := self._relational.accounts.get([child.id]).get(child.id)):
+                return known
             raise _taken(taken) from taken
         return account
 

@@ -7,11 +7,14 @@ from app.errors import Forbidden, Missing
 from app.events import CommentAdded, CommentDeleted, pack
 from app.ids import Ids
 from app.services.counters import Counters
+from app.services.idempotency import KEPT, Child
 from app.services.posts import Posts
 from repositories.documents import Documents
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
 from repositories.relational import Relational
+
+CHUNK = 1000
 
 
 class Comments:
@@ -31,8 +34,14 @@ class Comments:
         self._clock = clock
         self._ids = ids
 
-    def add(self, author: UUID, post_id: UUID, body: str) -> Comment:
-        """Raises `Missing`, `Forbidden` with code `blocked`."""
+    def add(self, author: UUID, post_id: UUID, body: str, child: Child | None = None) -> Comment:
+        """Raises `Missing`, `Forbidden` with code `blocked`.
+
+        A comment's id is its number, which no client makes. So after a crash the author's newest comment with this
+        body, not older than keys are kept, is taken for the one that the first attempt wrote.
+        """
+        if child and child.resumed and (known := self._written(author, post_id, body)):
+            return known
         self._refuse_blocked(author, self._posts.read(post_id).author_id)
         now = self._clock()
         try:
@@ -54,6 +63,15 @@ class Comments:
         except NotFound as gone:
             raise Missing("there is no such comment") from gone
         self._counters.forget_posts([post_id])
+
+    def _written(self, author: UUID, post_id: UUID, body: str) -> Comment | None:
+        comments, since = self._documents.comments, self._clock() - KEPT
+        after: int | None = max(0, comments.counts([post_id])[post_id] - CHUNK) or None
+        found: Comment | None = None
+        while chunk := comments.page(post_id, after=after, limit=CHUNK):
+            same = [c for c in chunk if (c.author_id, c.body) == (author, body) and c.created_at > since]
+            found, after = (same or [found])[-1], chunk[-1].number
+        return found
 
     def _refuse_blocked(self, one: UUID, other: UUID) -> None:
         relation = self._relational.graph.relations(one, [other])[other]

@@ -11,49 +11,63 @@ from app.errors import Forbidden, RuleBroken
 from app.events import AnyEvent, Blocked, Followed, Unfollowed, pack
 from app.ids import Ids
 from app.services.counters import Counters
+from app.services.retrying import Retry
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 
 
 class Graph:
-    def __init__(self, relational: Relational, counters: Counters, clock: Clock, ids: Ids) -> None:
+    def __init__(self, relational: Relational, counters: Counters, clock: Clock, ids: Ids, retry: Retry) -> None:
         self._relational = relational
         self._counters = counters
         self._clock = clock
         self._ids = ids
+        self._retry = retry
 
     def follow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent. Raises `Forbidden` with code `blocked`, `RuleBroken` for oneself."""
         _not_oneself(follower, followee)
         edge = Follow(follower, followee, self._clock())
-        with self._relational.transaction() as tx:
-            refuse_blocked(tx, follower, followee)
-            if tx.graph.follow(edge):
-                self._emit(tx, follower, Followed(follower, followee, edge.since))
+        self._retry(lambda: self._follow(edge))
         self._counters.forget_accounts([follower, followee])
 
     def unfollow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent."""
         _not_oneself(follower, followee)
-        with self._relational.transaction() as tx:
-            tx.graph.lock(follower, followee)
-            self._end_follow(tx, follower, followee)
+        self._retry(lambda: self._unfollow(follower, followee))
         self._counters.forget_accounts([follower, followee])
 
     def block(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ends both follows."""
         _not_oneself(blocker, blocked)
+        self._retry(lambda: self._block(blocker, blocked))
+        self._counters.forget_accounts([blocker, blocked])
+
+    def unblock(self, blocker: UUID, blocked: UUID) -> None:
+        """Idempotent. Ended follows stay ended."""
+        _not_oneself(blocker, blocked)
+        self._retry(lambda: self._unblock(blocker, blocked))
+
+    def _follow(self, edge: Follow) -> None:
+        with self._relational.transaction() as tx:
+            refuse_blocked(tx, edge.follower, edge.followee)
+            if tx.graph.follow(edge):
+                self._emit(tx, edge.follower, Followed(edge.follower, edge.followee, edge.since))
+
+    def _unfollow(self, follower: UUID, followee: UUID) -> None:
+        with self._relational.transaction() as tx:
+            tx.graph.lock(follower, followee)
+            self._end_follow(tx, follower, followee)
+
+    def _block(self, blocker: UUID, blocked: UUID) -> None:
         with self._relational.transaction() as tx:
             tx.graph.lock(blocker, blocked)
             self._end_follow(tx, blocker, blocked)
             self._end_follow(tx, blocked, blocker)
             if tx.graph.block(blocker, blocked, self._clock()):
                 self._emit(tx, blocker, Blocked(blocker, blocked))
-        self._counters.forget_accounts([blocker, blocked])
 
-    def unblock(self, blocker: UUID, blocked: UUID) -> None:
-        """Idempotent. Ended follows stay ended."""
-        _not_oneself(blocker, blocked)
+    def _unblock(self, blocker: UUID, blocked: UUID) -> None:
         with self._relational.transaction() as tx:
             tx.graph.unblock(blocker, blocked)
 

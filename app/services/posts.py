@@ -19,9 +19,11 @@ from app.events import AnyEvent, PostDeleted, PostEdited, PostLiked, PostPublish
 from app.ids import Ids
 from app.services.counters import Counters
 from app.services.graph import refuse_blocked
+from app.services.idempotency import Child
 from app.services.precondition import Precondition
+from app.services.retrying import Retry
 from repositories.documents import Documents
-from repositories.errors import Stale, Unavailable
+from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import Feeds
 from repositories.records import Event, Like, Post, PostRef
 from repositories.relational import Relational
@@ -52,6 +54,7 @@ class Posts:
         counters: Counters,
         clock: Clock,
         ids: Ids,
+        retry: Retry,
     ) -> None:
         self._relational = relational
         self._documents = documents
@@ -59,14 +62,30 @@ class Posts:
         self._counters = counters
         self._clock = clock
         self._ids = ids
+        self._retry = retry
 
-    def publish(self, author: UUID, draft: PostDraft) -> Post:
-        """Raises `Unprocessable` when a product does not exist."""
+    def publish(self, author: UUID, draft: PostDraft, child: Child | None = None) -> Post:
+        """Raises `Unprocessable` when a product does not exist. A `child` that is there already is not made again."""
+        if child and child.resumed and (known := self._documents.posts.get([child.id]).get(child.id)):
+            return known
         self._check_products(draft.product_ids)
         now = self._clock()
-        post = Post(self._ids(), author, draft.title, draft.body, draft.tags, draft.product_ids, now, now, version=1)
+        post = Post(
+            child.id if child else self._ids(),
+            author,
+            draft.title,
+            draft.body,
+            draft.tags,
+            draft.product_ids,
+            now,
+            now,
+            version=1,
+        )
         event = self._event(post.id, PostPublished(post.id, author))
-        self._documents.posts.add(post, event)
+        try:
+            self._documents.posts.add(post, event)
+        except Conflict:
+            return self.read(post.id)
         self._add_to_timeline(post, event)
         self._counters.forget_accounts([author])
         return post
@@ -104,20 +123,26 @@ class Posts:
     def like(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`, `Forbidden` with code `blocked`."""
         post = self.read(post_id)
-        with self._relational.transaction() as tx:
-            if account_id != post.author_id:
-                refuse_blocked(tx, account_id, post.author_id)
-            if tx.likes.like(Like(account_id, post_id, self._clock())):
-                tx.emit(self._event(post_id, PostLiked(post_id, account_id)))
+        self._retry(lambda: self._like(account_id, post))
         self._counters.forget_posts([post_id])
 
     def unlike(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`."""
         self.read(post_id)
+        self._retry(lambda: self._unlike(account_id, post_id))
+        self._counters.forget_posts([post_id])
+
+    def _like(self, account_id: UUID, post: Post) -> None:
+        with self._relational.transaction() as tx:
+            if account_id != post.author_id:
+                refuse_blocked(tx, account_id, post.author_id)
+            if tx.likes.like(Like(account_id, post.id, self._clock())):
+                tx.emit(self._event(post.id, PostLiked(post.id, account_id)))
+
+    def _unlike(self, account_id: UUID, post_id: UUID) -> None:
         with self._relational.transaction() as tx:
             if tx.likes.unlike(account_id, post_id):
                 tx.emit(self._event(post_id, PostUnliked(post_id, account_id)))
-        self._counters.forget_posts([post_id])
 
     def _own(self, author: UUID, post_id: UUID, condition: Precondition) -> Post:
         post = self.read(post_id)

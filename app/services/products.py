@@ -7,12 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.clock import Clock
-from app.errors import Forbidden, Missing, PreconditionFailed
+from app.errors import Forbidden, Missing, PreconditionFailed, RuleBroken
 from app.events import AnyEvent, ProductEdited, ProductListed, ProductWithdrawn, pack
 from app.ids import Ids
+from app.services.idempotency import Child
 from app.services.precondition import Precondition
 from repositories.documents import Documents
-from repositories.errors import Stale
+from repositories.errors import Conflict, Short, Stale
 from repositories.records import AttributeValue, Event, Money, Product
 from repositories.relational import Relational
 
@@ -40,10 +41,11 @@ class Products:
         self._clock = clock
         self._ids = ids
 
-    def offer(self, seller: UUID, draft: ProductDraft) -> Product:
+    def offer(self, seller: UUID, draft: ProductDraft, child: Child | None = None) -> Product:
+        """A `child` that is there already is not made again."""
         now = self._clock()
         product = Product(
-            self._ids(),
+            child.id if child else self._ids(),
             seller,
             draft.title,
             draft.description,
@@ -54,7 +56,10 @@ class Products:
             now,
             version=1,
         )
-        self._documents.products.add(product, self._event(ProductListed(product.id, seller), product.id))
+        try:
+            self._documents.products.add(product, self._event(ProductListed(product.id, seller), product.id))
+        except Conflict:
+            return self.read(product.id)
         return product
 
     def read(self, product_id: UUID) -> Product:
@@ -83,10 +88,16 @@ class Products:
             raise PreconditionFailed("the product has changed meanwhile") from stale
 
     def put_stock(self, seller: UUID, product_id: UUID, on_hand: int, condition: Precondition) -> Product:
-        """Set the units on hand. The condition is on the product's version; stock does not change that version."""
+        """Set the units on hand. The condition is on the product's version; stock does not change that version.
+
+        Raises `RuleBroken` with code `stock_reserved` below what orders have reserved.
+        """
         product = self._own(seller, product_id, condition)
-        with self._relational.transaction() as tx:
-            tx.stock.put(product_id, on_hand)
+        try:
+            with self._relational.transaction() as tx:
+                tx.stock.put(product_id, on_hand)
+        except Short as short:
+            raise RuleBroken("more than that is reserved for orders", code="stock_reserved") from short
         return product
 
     def _own(self, seller: UUID, product_id: UUID, condition: Precondition) -> Product:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, LargeBinary, bindparam, case, insert, or_, select, true, update
+from sqlalchemy import BigInteger, LargeBinary, bindparam, case, insert, or_, select, true, union_all, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Insufficient
@@ -36,9 +36,9 @@ _MOVE = (
 _SET_ASIDE = _this.where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step)).values(
     held=_account.held + _held_step
 )
-_ENTER = insert(entries).values(
-    [{c.name: bindparam(f"{c.name}_{turn}", type_=c.type) for c in entries.c} for turn in (0, 1)]
-)
+# Both entries in one statement. SQLAlchemy would compile an INSERT of several VALUES anew each time.
+_both = (select(*(bindparam(f"{c.name}_{turn}", type_=c.type) for c in entries.c)) for turn in (0, 1))
+_ENTER = insert(entries).from_select([c.name for c in entries.c], union_all(*_both))
 LOCK = (
     select(_account.owner)
     .where(_account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS)))
