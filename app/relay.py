@@ -41,7 +41,10 @@ class Served(Struct, frozen=True):
 
 
 class Relay:
-    """`handle` raises to refuse an event; `between` runs before each round. One relay serves several outboxes; several relays may run at once."""
+    """`handle` raises to refuse an event; `between` runs before each round.
+
+    One relay serves several outboxes; several relays may run at once.
+    """
 
     def __init__(
         self,

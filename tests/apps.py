@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import marshmallow as ma
 from apispec.ext.marshmallow.common import resolve_schema_instance
@@ -16,7 +17,7 @@ from werkzeug.test import TestResponse
 from app.clock import Clock, utc_now
 from app.container import Container, build
 from app.http import create_app
-from app.relay import relay_of
+from app.relay import relay_of, sweeper_of
 from config import Settings
 
 BASE = "/api/v1"
@@ -54,6 +55,7 @@ class System:
         self.container = container
         self.app = create_app(container)
         self.relay = relay_of(container)
+        self.sweeper = sweeper_of(container)
 
     def person(self, handle: str | None = None) -> "Person":
         """Register somebody new and sign them in."""
@@ -94,6 +96,23 @@ class Person:
 
     def post(self, path: str, body: Any = None, status: int = 201) -> Any:
         return _checked(self.send("POST", path, json=body), status)
+
+    def pay(self, path: str, body: Any = None, status: int = 201, key: str | None = None) -> Any:
+        """A POST with an idempotency key, by default a fresh one."""
+        return _checked(self.keyed(path, body, key or str(uuid4())), status)
+
+    def keyed(self, path: str, body: Any, key: str) -> TestResponse:
+        options = {} if body is None else {"json": body}
+        return self.send("POST", path, headers={"Idempotency-Key": key}, **options)
+
+    def rich(self, amount: int = 1_000_000, currency: str = "EUR") -> "Person":
+        """With this much more in the wallet."""
+        self.pay("/wallet/deposits", {"amount": {"amount": amount, "currency": currency}})
+        return self
+
+    def available(self, currency: str = "EUR") -> int:
+        found = [b["available"]["amount"] for b in self.get("/wallet")["items"] if b["currency"] == currency]
+        return int(found[0]) if found else 0
 
     def put(self, path: str, body: Any = None, status: int = 204, etag: str | None = None) -> Any:
         headers = {"If-Match": etag} if etag else {}

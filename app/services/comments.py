@@ -70,7 +70,7 @@ class Comments:
         found: Comment | None = None
         while chunk := comments.page(post_id, after=after, limit=CHUNK):
             same = [c for c in chunk if (c.author_id, c.body) == (author, body) and c.created_at > since]
-            found, after = (same or [found])[-1], chunk[-1].number
+            found, after = same[-1] if same else found, chunk[-1].number
         return found
 
     def _refuse_blocked(self, one: UUID, other: UUID) -> None:

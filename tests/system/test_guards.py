@@ -12,7 +12,7 @@ import pytest
 from app import events
 from app.handlers import HANDLERS
 from config import Settings
-from tests.apps import System, embedded, running
+from tests.apps import BASE, System, embedded, running
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ("app", "repositories", "config")
@@ -48,11 +48,34 @@ def test_private_routes_refuse_strangers(system: System) -> None:
         if getattr(system.app.view_functions[rule.endpoint], "access", None) != "private":
             continue
         values = {"handle": "nobody", "post_id": UUID(int=7 << 76), "product_id": UUID(int=7 << 76)}
-        values |= {"session_id": values["post_id"], "number": 1}
+        values |= {"session_id": values["post_id"], "order_id": values["post_id"], "number": 1}
         url = rule.build({name: values[name] for name in rule.arguments})
         assert url is not None
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert client.open(url[1], method=method).status_code == 401, (method, rule.rule)
+
+
+def test_money_routes_require_an_idempotency_key_and_every_post_takes_one(system: System) -> None:
+    for rule in system.app.url_map.iter_rules():
+        view, methods = system.app.view_functions[rule.endpoint], rule.methods or set()
+        money = rule.rule.startswith((f"{BASE}/wallet", f"{BASE}/orders"))
+        if "POST" in methods:
+            assert getattr(view, "idempotency", None) in ({"required"} if money else {"required", "optional"}), rule
+        elif money:
+            assert methods <= {"GET", "HEAD", "OPTIONS"}, rule
+
+
+def test_a_money_route_without_a_sound_key_does_nothing(system: System) -> None:
+    ada = system.person()
+    for rule in system.app.url_map.iter_rules():
+        if getattr(system.app.view_functions[rule.endpoint], "idempotency", None) != "required":
+            continue
+        url = rule.build({"order_id": UUID(int=7 << 76)} if rule.arguments else {})
+        assert url is not None
+        path = url[1].removeprefix(BASE)
+        assert ada.post(path, {}, 400)["code"] == "idempotency_key_missing"
+        for key in ("", "a b", "caf\u00e9", "x" * 256):
+            assert ada.pay(path, {}, 400, key or " ")["code"] == "idempotency_key_malformed", key
 
 
 def test_every_event_has_its_row_of_handlers() -> None:

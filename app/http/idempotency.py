@@ -1,0 +1,142 @@
+"""`Idempotency-Key`: required on routes that move money, welcome on every other POST.
+
+A view on a required route answers with the stored `Answer` that its service hands back; any other view answers as
+ever, and its successful response is stored. Both are replayed byte by byte, with `Idempotent-Replayed: true`.
+"""
+
+import functools
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+import flask_smorest
+import msgspec
+from flask import Flask, Response, current_app, g, request
+
+from app.errors import AppError, BadRequest
+from app.http.blueprint import Blueprint
+from app.http.deps import container, session_or_none
+from app.http.statuses import component
+from app.services.idempotency import Attempt, Child, Receipt, Replayed
+from repositories.money_records import Answer, RequestKey
+
+View = TypeVar("View", bound=Callable[..., Any])
+T = TypeVar("T")
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+SOUND = re.compile(r"[\x21-\x7e]{1,255}")
+KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+NOBODY = UUID(int=0)
+
+
+def register(app: Flask) -> None:
+    app.before_request(check)
+
+
+def check() -> None:
+    """A missing or malformed key is told before anything else is looked at, once the caller is known."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    kind = getattr(view, "idempotency", None) if request.method == "POST" else None
+    stranger = getattr(view, "access", None) == "private" and session_or_none() is None
+    if kind is None or stranger:
+        return
+    sent = request.headers.get(HEADER)
+    if sent is None and kind == "required":
+        raise BadRequest(f"this request needs an {HEADER} header", code="idempotency_key_missing")
+    if sent is not None and not SOUND.fullmatch(sent):
+        raise BadRequest(f"{HEADER} must be 1 to 255 visible ASCII characters", code="idempotency_key_malformed")
+
+
+def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View], View]:
+    """Put it right above the view: the fingerprint is that of the body as it was loaded.
+
+    Without `kept` the key is taken and nothing is stored: for answers with a secret in them.
+    """
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def once(*args: Any, **kwargs: Any) -> Response:
+            sent = request.headers.get(HEADER)
+            if sent is None or not kept:
+                return cast("Response", view(*args, **kwargs))
+            g.attempt = _attempt(sent, args)
+            try:
+                return _sent(view(*args, **kwargs)) if required else _framed(view, args, kwargs)
+            except Replayed as known:
+                answer = _sent(known.answer)
+                answer.headers[REPLAYED] = "true"
+                return answer
+
+        return cast("View", _documented(once, required=required))
+
+    return decorate
+
+
+def receipt(render: Callable[[T], Response]) -> Receipt[T]:
+    """For the service behind a required route."""
+    return Receipt(cast("Attempt", g.attempt), lambda made: stored(render(made)))
+
+
+def child() -> Child | None:
+    """The id for what this request makes, when it came with a key."""
+    return cast("Child | None", g.get("child"))
+
+
+def stored(response: Response) -> Answer:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    return Answer(response.status_code, headers, response.get_data())
+
+
+def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+    """Claim, do, store. A refusal frees the key; any other failure keeps it for the same body."""
+    once = container().once
+    begun = once.begin(g.attempt, container().ids())
+    g.child = begun.child
+    try:
+        response = cast("Response", view(*args, **kwargs))
+    except AppError as error:
+        (once.abandon if error.status < 500 else once.let_go)(begun)
+        raise
+    except BaseException:
+        once.let_go(begun)
+        raise
+    once.finish(begun, Receipt(g.attempt, stored), lambda _: response)
+    return response
+
+
+def _attempt(sent: str, args: tuple[Any, ...]) -> Attempt:
+    """Keyed, because a body may hold a password. Strangers share one scope, so their key goes with its body."""
+    secret = container().settings.secret_key.encode()
+    body = msgspec.json.encode(args, order="sorted")
+    fingerprint = hmac.digest(secret, body, hashlib.sha256)
+    where = " ".join([request.method, str(request.url_rule), *map(str, (request.view_args or {}).values())])
+    signed = session_or_none()
+    if signed is None:
+        return Attempt(RequestKey(NOBODY, f"{where} {fingerprint.hex()}", sent), fingerprint)
+    return Attempt(RequestKey(signed.account_id, where, sent), fingerprint)
+
+
+def _sent(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    del response.headers["Content-Type"]
+    response.headers.extend(answer.headers)
+    return response
+
+
+def _documented(view: Callable[..., Any], *, required: bool) -> Any:
+    header = {
+        "name": HEADER,
+        "in": "header",
+        "required": required,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": "1 to 255 visible ASCII characters. The same key with the same body within 24 hours has one "
+        f"effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
+    }
+    documented: Any = flask_smorest.Blueprint.doc(parameters=[header])(view)
+    for status in (400, 409, 422):
+        documented = flask_smorest.Blueprint.alt_response(Blueprint, status, response=component(status))(documented)
+    documented.idempotency = "required" if required else "optional"
+    return documented

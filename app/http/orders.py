@@ -1,0 +1,152 @@
+"""`/orders`: buying, and what follows."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private
+from app.http.deps import caller, container, cursors
+from app.http.fields import INT64, JsonInt, Moment, Text
+from app.http.idempotency import idempotent, receipt
+from app.http.paging import PageQuery, page_of
+from app.http.shapes import MoneyShape, MovedMoneySchema
+from app.ids import EPOCH, MICROSECOND
+from app.services.orders import Wanted
+from repositories.money_records import Answer, Order, OrderMark
+
+blp = Blueprint("orders", "Orders: placed, paid, fulfilled, cancelled, refunded")
+
+STATES = ("placed", "paid", "fulfilled", "cancelled", "refunded")
+
+
+class WantedSchema(ma.Schema):
+    product_id = ma.fields.UUID(required=True)
+    quantity = JsonInt(required=True, validate=ma.validate.Range(1, INT64))
+
+
+class BasketSchema(ma.Schema):
+    lines = ma.fields.List(ma.fields.Nested(WantedSchema), required=True, validate=ma.validate.Length(1, 100))
+
+
+class RefundSchema(ma.Schema):
+    class Meta:
+        empty = True
+
+    amount = ma.fields.Nested(MovedMoneySchema, load_default=None, allow_none=True)
+
+
+class LineSchema(ma.Schema):
+    product_id = ma.fields.UUID(required=True)
+    product_version = ma.fields.Integer(required=True)
+    title = ma.fields.String(required=True)
+    seller_id = ma.fields.UUID(required=True)
+    unit_price = ma.fields.Nested(MoneyShape, required=True)
+    quantity = ma.fields.Integer(required=True)
+
+
+class OrderSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    buyer_id = ma.fields.UUID(required=True)
+    state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
+    total = ma.fields.Nested(MoneyShape, required=True)
+    refunded = ma.fields.Nested(MoneyShape, required=True)
+    lines = ma.fields.List(ma.fields.Nested(LineSchema), required=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+    version = ma.fields.Integer(required=True)
+
+
+class OrderQuery(PageQuery):
+    role = Text(
+        load_default="buyer",
+        validate=ma.validate.OneOf(["buyer", "seller"]),
+        metadata={"description": "as whom one looks: orders one has placed, or orders with a product of one's own"},
+    )
+
+
+OrderPage = page_of(OrderSchema, "OrderPage")
+
+
+@blp.post("/orders")
+@private
+@blp.arguments(BasketSchema)
+@blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(503)
+@idempotent(required=True)
+def place(basket: dict[str, Any]) -> Answer:
+    """Place an order: units are reserved and the money is set aside. It is paid shortly after, unless cancelled."""
+    wanted = [Wanted(**line) for line in basket["lines"]]
+    return container().orders.place(caller(), wanted, receipt(_placed))
+
+
+@blp.get("/orders")
+@private
+@blp.arguments(OrderQuery, location="query")
+@blp.response(200, OrderPage)
+def listed(query: dict[str, Any]) -> Response:
+    """List one's orders as a buyer, or as a seller, newest first."""
+    account, role, limit = caller(), query["role"], query["limit"]
+    scope, orders = f"orders:{role}:{account}", container().stores.relational.orders
+    page = orders.of_buyer if role == "buyer" else orders.of_seller
+    found = page(account, before=_mark(scope, query["cursor"]), limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    onward = cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
+    return rendering.page(map(rendering.order_part, found[:limit]), onward)
+
+
+@blp.get("/orders/<uuid:order_id>")
+@private
+@blp.response(200, OrderSchema)
+@blp.raises(404)
+def read(order_id: UUID) -> Response:
+    """Read an order, as its buyer or one of its sellers."""
+    return _changed(container().orders.read(caller(), order_id))
+
+
+@blp.post("/orders/<uuid:order_id>/cancel")
+@private
+@blp.response(200, OrderSchema)
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def cancel(order_id: UUID) -> Answer:
+    """Cancel one's own order before it is paid."""
+    return container().orders.cancel(caller(), order_id, receipt(_changed))
+
+
+@blp.post("/orders/<uuid:order_id>/fulfil")
+@private
+@blp.response(200, OrderSchema)
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def fulfil(order_id: UUID) -> Answer:
+    """Say as a seller that a paid order is fulfilled."""
+    return container().orders.fulfil(caller(), order_id, receipt(_changed))
+
+
+@blp.post("/orders/<uuid:order_id>/refund")
+@private
+@blp.arguments(RefundSchema)
+@blp.response(200, OrderSchema)
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
+    """Give back one's share of an order, or so much of it. The units come back with the last of the share."""
+    return container().orders.refund(caller(), order_id, wanted["amount"], receipt(_changed))
+
+
+def _placed(order: Order) -> Response:
+    return rendering.thing(rendering.order_part(order), order.version, 201, f"{BASE}/orders/{order.id}")
+
+
+def _changed(order: Order) -> Response:
+    return rendering.thing(rendering.order_part(order), order.version)
+
+
+def _mark(scope: str, cursor: str | None) -> OrderMark | None:
+    if cursor is None:
+        return None
+    micros, order_id = cursors().read(scope, cursor)
+    return OrderMark(EPOCH + micros * MICROSECOND, UUID(order_id))

@@ -1,0 +1,155 @@
+"""`/wallet`: one's money, what moved it, deposits and transfers."""
+
+from datetime import datetime
+from typing import Any
+
+import marshmallow as ma
+from flask import Response
+
+from app.errors import BadRequest
+from app.http import rendering
+from app.http.blueprint import BASE, Blueprint, private
+from app.http.deps import caller, container, cursors
+from app.http.fields import Instant, Moment, Text
+from app.http.idempotency import idempotent, receipt
+from app.http.paging import PageQuery, page_of
+from app.http.shapes import AccountSchema, MoneyShape, MovedMoneySchema
+from repositories.money_records import Answer, Entry, Transfer
+
+blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
+
+LOCATION = {"Location": {"schema": {"type": "string"}}}
+
+
+class BalanceSchema(ma.Schema):
+    currency = ma.fields.String(required=True)
+    posted = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "what is owned"})
+    held = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "how much of it is set aside"})
+    available = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "the rest"})
+
+
+class EntrySchema(ma.Schema):
+    sequence = ma.fields.Integer(required=True)
+    transfer_id = ma.fields.UUID(required=True)
+    kind = ma.fields.String(required=True)
+    other = ma.fields.Nested(
+        AccountSchema, required=True, allow_none=True, metadata={"description": "null is the payment provider"}
+    )
+    order_id = ma.fields.UUID(required=True, allow_none=True)
+    amount = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "below 0 for money that left"})
+    balance = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "what was owned right after"})
+    at = Moment(required=True)
+
+
+class TransferSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    kind = ma.fields.String(required=True)
+    from_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null is the payment provider"})
+    to_id = ma.fields.UUID(required=True)
+    amount = ma.fields.Nested(MoneyShape, required=True)
+    created_at = Moment(required=True)
+
+
+class DepositSchema(ma.Schema):
+    amount = ma.fields.Nested(MovedMoneySchema, required=True)
+
+
+class SendingSchema(ma.Schema):
+    to = Text(required=True, validate=ma.validate.Length(1, 30), metadata={"description": "a handle"})
+    amount = ma.fields.Nested(MovedMoneySchema, required=True)
+
+
+class EntryQuery(PageQuery):
+    currency = Text(
+        load_default=None,
+        validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="Must be an ISO 4217 code."),
+        metadata={"description": "needed when the wallet has more than one"},
+    )
+    at = Instant(
+        load_default=None, metadata={"description": "as of this moment (RFC 3339): later entries are left out"}
+    )
+
+
+BalancePage = page_of(BalanceSchema, "BalancePage")
+EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShape, required=True, allow_none=True))
+
+
+@blp.get("/wallet")
+@private
+@blp.response(200, BalancePage)
+def balances() -> Response:
+    """Read one's balances, by currency. Empty before the first deposit."""
+    found = container().stores.relational.ledger.wallet(caller())
+    return rendering.page(map(rendering.balance_item, found), None)
+
+
+@blp.get("/wallet/entries")
+@private
+@blp.arguments(EntryQuery, location="query")
+@blp.response(200, EntryPage)
+def entries(query: dict[str, Any]) -> Response:
+    """List what moved one's money in a currency, newest first, with the balance right after each.
+
+    `balance` is what is owned, or with `at` what was owned then.
+    """
+    owner, at, limit = caller(), query["at"], query["limit"]
+    currency = query["currency"] or _only_currency()
+    if currency is None:
+        return rendering.page((), None, balance=None)
+    scope, ledger = f"entries:{owner}:{currency}:{at}", container().stores.relational.ledger
+    before = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
+    found = ledger.entries(owner, currency, before=before, until=at, limit=limit + 1)
+    onward = cursors().issue(scope, [found[limit - 1].sequence] if len(found) > limit else None)
+    return rendering.page(_items(found[:limit], currency), onward, balance=_balance(currency, at))
+
+
+@blp.post("/wallet/deposits")
+@private
+@blp.arguments(DepositSchema)
+@blp.response(201, TransferSchema, headers=LOCATION)
+@blp.raises(402, 503)
+@idempotent(required=True)
+def deposit(wanted: dict[str, Any]) -> Answer:
+    """Deposit money from the payment provider.
+
+    The provider is a sandbox that approves, but for these amounts in any currency: 40402, and any above
+    1000000000000, is declined (402); 40503 times out (503) and is approved when tried again with the same key; 40504
+    times out always. After a 503 nobody knows whether the money was taken: the same key finds out, and takes it once.
+    """
+    return container().wallets.deposit(caller(), wanted["amount"], receipt(_created))
+
+
+@blp.post("/wallet/transfers")
+@private
+@blp.arguments(SendingSchema)
+@blp.response(201, TransferSchema, headers=LOCATION)
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def send(wanted: dict[str, Any]) -> Answer:
+    """Send money to somebody."""
+    return container().wallets.send(caller(), wanted["to"], wanted["amount"], receipt(_created))
+
+
+def _created(made: Transfer) -> Response:
+    return rendering.created(rendering.transfer_part(made), f"{BASE}/wallet/entries?currency={made.amount.currency}")
+
+
+def _only_currency() -> str | None:
+    """The currency of a wallet that has no more than one."""
+    held = [b.currency for b in container().stores.relational.ledger.wallet(caller())]
+    if len(held) > 1:
+        raise BadRequest(f"currency: one of {', '.join(held)}", code="bad_query")
+    return held[0] if held else None
+
+
+def _items(entries: list[Entry], currency: str) -> list[bytes]:
+    others = container().stores.relational.accounts.get({e.other for e in entries}) if entries else {}
+    return [rendering.entry_item(e, currency, others.get(e.other)) for e in entries]
+
+
+def _balance(currency: str, at: datetime | None) -> dict[str, Any]:
+    ledger, owner = container().stores.relational.ledger, caller()
+    if at is not None:
+        return {"amount": ledger.balance_at(owner, currency, at), "currency": currency}
+    owned = sum(b.posted for b in ledger.wallet(owner) if b.currency == currency)
+    return {"amount": owned, "currency": currency}

@@ -1,0 +1,48 @@
+"""Finishing placed orders: the relay's half of `orders.py`.
+
+Paying is one relational transaction: the reserved units are sold, every hold is posted to its seller, the order is
+paid. It is done when `due_at` has come. An order that nobody paid within `PATIENCE` is undone instead, for then its
+holds and reservations have expired. Both lock the order and look at its state first, so any number of relays, and
+the buyer who cancels, may try at once.
+"""
+
+from uuid import UUID, uuid5
+
+from app.clock import Clock
+from app.events import OrderPaid, pack
+from app.ids import Ids
+from app.services.orders import PATIENCE, Orders, sellers
+from app.services.retrying import Retry
+from repositories.money_records import Order
+from repositories.relational import Relational, Transaction
+
+
+class Checkout:
+    def __init__(self, relational: Relational, orders: Orders, retry: Retry, clock: Clock, ids: Ids) -> None:
+        self._relational = relational
+        self._orders = orders
+        self._retry = retry
+        self._clock = clock
+        self._ids = ids
+
+    def settle(self, order_id: UUID) -> Order:
+        """Pay the order, or undo it when it is too late for that. Idempotent. Raises `NotFound`."""
+        return self._retry(lambda: self._settle(order_id))
+
+    def _settle(self, order_id: UUID) -> Order:
+        with self._relational.transaction() as tx:
+            order = tx.orders.lock(order_id)
+            if order.state != "placed":
+                return order
+            late = self._clock() >= order.created_at + PATIENCE
+            return self._orders.undo(tx, order) if late else self._pay(tx, order)
+
+    def _pay(self, tx: Transaction, order: Order) -> Order:
+        now = self._clock()
+        paid = tx.orders.move(order.id, ["placed"], "paid", at=now)
+        tx.stock.commit(order.id, at=now)
+        tx.ledger.lock({order.buyer_id, *sellers(order)}, order.total.currency)
+        for hold in tx.ledger.open_holds(order.id):
+            tx.ledger.post(uuid5(hold.id, "post"), hold.id, at=now)
+        tx.emit(pack(self._ids(), OrderPaid(order.id, order.buyer_id), about=order.id, at=now))
+        return paid

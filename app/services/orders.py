@@ -1,0 +1,238 @@
+"""Orders: placing, and what the people of an order may do with it. `checkout.py` finishes what was placed.
+
+What is atomic: each command is one relational transaction. Placing writes the order, reserves the stock of all its
+lines, holds the buyer's money for each seller and stores the answer under the key; cancelling, paying, fulfilling and
+refunding change state, stock and money together, each with its event. Nothing is ever reserved without its order.
+
+What is not: the catalogue is in the documents. Prices are read before the transaction and kept on the order with the
+product's version; a price that changes in between does not change the order, and a product withdrawn in between is
+still sold from the stock it has.
+
+What a crash leaves: before the commit nothing; after it a placed order, which the relay pays once `due_at` has
+come, or undoes when nobody did so for `PATIENCE`. The buyer may cancel until it is paid. A reply that was lost is
+given again to the same key.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+from msgspec import Struct
+
+from app.clock import Clock
+from app.errors import Forbidden, Missing, RuleBroken, Unprocessable
+from app.events import AnyEvent, OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded, pack
+from app.ids import Ids
+from app.services.idempotency import Once, Receipt
+from repositories.documents import Documents
+from repositories.errors import Capped, Contention, IllegalMove
+from repositories.money_records import Answer, Order, OrderLine, Transfer
+from repositories.records import Event, Money, Product
+from repositories.relational import Relational, Transaction
+
+GRACE = timedelta(seconds=2)
+PATIENCE = timedelta(minutes=15)
+LARGEST = 2**63 - 1
+REFUND = "refund"
+
+
+class Wanted(Struct, frozen=True):
+    product_id: UUID
+    quantity: int
+
+
+class Refund(Struct, frozen=True):
+    """`amount` of what is `left` of a seller's share goes back; it was reckoned on this version of the order."""
+
+    order: Order
+    transfer: Transfer
+    left: int
+
+
+class Orders:
+    """A placed order is left to its buyer for `grace` before it is paid."""
+
+    def __init__(
+        self,
+        relational: Relational,
+        documents: Documents,
+        once: Once,
+        clock: Clock,
+        ids: Ids,
+        grace: timedelta = GRACE,
+    ) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._once = once
+        self._clock = clock
+        self._ids = ids
+        self._grace = grace
+
+    def read(self, account_id: UUID, order_id: UUID) -> Order:
+        """For its buyer and its sellers; to everybody else there is no such order."""
+        order = self._relational.orders.get([order_id]).get(order_id)
+        if order is None or account_id not in {order.buyer_id, *sellers(order)}:
+            raise Missing("there is no such order")
+        return order
+
+    def place(self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order]) -> Answer:
+        """Raises `Unprocessable`, `RuleBroken` for one's own product, `Short`, `Insufficient`, and as `Once`."""
+        order_id = receipt.attempt.id("order")
+        return self._once.run(receipt, lambda: self._priced(order_id, buyer, wanted), self._place)
+
+    def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
+        """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Once`."""
+        return self._once.run(receipt, lambda: self._bought(account_id, order_id), self.undo)
+
+    def fulfil(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
+        """By one of its sellers, once it is paid. Raises as `cancel`."""
+        return self._once.run(receipt, lambda: self._sold(account_id, order_id), self._fulfil)
+
+    def refund(self, account_id: UUID, order_id: UUID, amount: Money | None, receipt: Receipt[Order]) -> Answer:
+        """By a seller, of that seller's share: so much, or all that is left. Raises `Capped`, and as `cancel`.
+
+        With the last of a share its units are on hand again; with the last of all shares the order is refunded.
+        """
+        transfer_id = receipt.attempt.id(REFUND)
+        return self._once.run(receipt, lambda: self._reckoned(transfer_id, account_id, order_id, amount), self._refund)
+
+    def undo(self, tx: Transaction, order: Order) -> Order:
+        """Free what a placed order holds. Raises `IllegalMove`."""
+        now = self._clock()
+        tx.orders.lock(order.id)
+        cancelled = tx.orders.move(order.id, ["placed"], "cancelled", at=now)
+        tx.stock.release(order.id)
+        for hold in tx.ledger.open_holds(order.id):
+            tx.ledger.void(uuid5(hold.id, "void"), hold.id, at=now)
+        tx.emit(self._event(order.id, OrderCancelled(order.id)))
+        return cancelled
+
+    def _priced(self, order_id: UUID, buyer: UUID, wanted: Sequence[Wanted]) -> Order:
+        catalogue = self._documents.products.get({w.product_id for w in wanted})
+        _check(wanted, catalogue, lambda p: p is not None, "there is no such product")
+        currency = catalogue[wanted[0].product_id].price.currency
+        _check(wanted, catalogue, lambda p: p is not None and p.price.currency == currency, "another currency")
+        if any(p.seller_id == buyer for p in catalogue.values()):
+            raise RuleBroken("one's own products cannot be bought", code="own_product")
+        lines = tuple(_line(catalogue[w.product_id], w.quantity) for w in wanted)
+        total = sum(line.unit_price * line.quantity for line in lines)
+        if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:
+            raise Unprocessable("the total is beyond 64 bits", {"/lines": "Too much."})
+        now = self._clock()
+        return Order(order_id, buyer, Money(total, currency), lines, now, due_at=now + self._grace)
+
+    def _place(self, tx: Transaction, order: Order) -> Order:
+        ends = order.created_at + PATIENCE
+        tx.orders.add(order)
+        tx.stock.reserve(order.id, units(order), expires_at=ends)
+        for seller, amount in sorted(shares(order).items()):
+            if amount:
+                hold, money = uuid5(order.id, str(seller)), Money(amount, order.total.currency)
+                tx.ledger.hold(
+                    Transfer(
+                        hold,
+                        "order",
+                        order.buyer_id,
+                        seller,
+                        money,
+                        order.created_at,
+                        order.id,
+                        phase="hold",
+                        expires_at=ends,
+                    )
+                )
+        tx.emit(self._event(order.id, OrderPlaced(order.id, order.buyer_id)))
+        return order
+
+    def _fulfil(self, tx: Transaction, order: Order) -> Order:
+        tx.orders.lock(order.id)
+        fulfilled = tx.orders.move(order.id, ["paid"], "fulfilled", at=self._clock())
+        tx.emit(self._event(order.id, OrderFulfilled(order.id)))
+        return fulfilled
+
+    def _reckoned(self, transfer_id: UUID, seller: UUID, order_id: UUID, amount: Money | None) -> Refund:
+        """The order is read before its transfers: a refund in between shows in its version when it is locked."""
+        order = self._sold(seller, order_id)
+        if order.state not in {"paid", "fulfilled"}:
+            raise IllegalMove(order.state)
+        if amount and amount.currency != order.total.currency:
+            raise Unprocessable("the order is in another currency", {"/amount/currency": "Must be the order's."})
+        made = self._relational.ledger.of_order(order_id)
+        back = sum(t.amount.amount for t in made if t.kind == REFUND and t.debit == seller)
+        left = shares(order)[seller] - back
+        wanted = amount.amount if amount else left
+        if wanted > left or (left == 0 < order.total.amount):
+            raise Capped(left)
+        money = Money(wanted, order.total.currency)
+        return Refund(
+            order, Transfer(transfer_id, REFUND, seller, order.buyer_id, money, self._clock(), order_id), left
+        )
+
+    def _refund(self, tx: Transaction, wanted: Refund) -> Order:
+        order, amount = tx.orders.lock(wanted.order.id), wanted.transfer.amount.amount
+        if order.version != wanted.order.version:
+            raise Contention("the order has changed meanwhile")
+        now = self._clock()
+        if order.refunded + amount == order.total.amount:
+            order = tx.orders.move(order.id, ["paid", "fulfilled"], "refunded", at=now)
+            tx.stock.return_sold(order.id)
+        else:
+            order = tx.orders.refund(order.id, amount, at=now)
+            if amount == wanted.left:
+                tx.stock.return_sold(order.id, units(order, of=wanted.transfer.debit))
+        if amount:
+            tx.ledger.transfer(wanted.transfer)
+        tx.emit(self._event(order.id, OrderRefunded(order.id, amount)))
+        return order
+
+    def _bought(self, account_id: UUID, order_id: UUID) -> Order:
+        order = self.read(account_id, order_id)
+        if account_id != order.buyer_id:
+            raise Forbidden("only the buyer may do this")
+        return order
+
+    def _sold(self, account_id: UUID, order_id: UUID) -> Order:
+        order = self.read(account_id, order_id)
+        if account_id not in sellers(order):
+            raise Forbidden("only a seller of the order may do this")
+        return order
+
+    def _event(self, about: UUID, event: AnyEvent) -> Event:
+        return pack(self._ids(), event, about=about, at=self._clock())
+
+
+def sellers(order: Order) -> set[UUID]:
+    return {line.seller_id for line in order.lines}
+
+
+def shares(order: Order) -> Counter[UUID]:
+    """What each seller is paid."""
+    found: Counter[UUID] = Counter()
+    for line in order.lines:
+        found[line.seller_id] += line.unit_price * line.quantity
+    return found
+
+
+def units(order: Order, *, of: UUID | None = None) -> Counter[UUID]:
+    """How much of each product, over all lines, of one seller or all."""
+    found: Counter[UUID] = Counter()
+    for line in order.lines:
+        if of in {None, line.seller_id}:
+            found[line.product_id] += line.quantity
+    return found
+
+
+def _line(product: Product, quantity: int) -> OrderLine:
+    return OrderLine(product.id, product.version, product.title, product.seller_id, product.price.amount, quantity)
+
+
+def _check(
+    wanted: Sequence[Wanted],
+    catalogue: dict[UUID, Product],
+    good: Callable[[Product | None], bool],
+    problem: str,
+) -> None:
+    wrong = {f"/lines/{n}/product_id": problem for n, w in enumerate(wanted) if not good(catalogue.get(w.product_id))}
+    if wrong:
+        raise Unprocessable(f"a line does not fit: {problem}", wrong)

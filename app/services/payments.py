@@ -1,0 +1,56 @@
+"""The payment provider that deposits come from: a port, and the sandbox that stands in for a real one."""
+
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from typing import Literal, Protocol
+from uuid import UUID
+
+from repositories.records import Money
+
+Outcome = Literal["approved", "declined", "unknown"]
+
+LIMIT = 10**12
+DECLINED = 40_402
+TIMED_OUT = 40_504
+SLOW = 40_503
+REMEMBERED = 10_000
+
+
+class PaymentProvider(Protocol):
+    @abstractmethod
+    def charge(self, reference: UUID, money: Money) -> Outcome:
+        """Take the money. The same reference is charged at most once, and a later call tells what became of it.
+
+        `unknown` is everything that is neither: no answer in time, no connection. Never raises.
+        """
+
+
+class SandboxProvider(PaymentProvider):
+    """Takes nothing and approves, but for these amounts, in any currency:
+
+    - 40402, and any amount above 1000000000000, is declined;
+    - 40503 times out when it is first asked for, and is approved when the same deposit is tried again;
+    - 40504 times out always.
+
+    It remembers in one process only what it timed out on; everything else follows from the amount.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._asked: OrderedDict[UUID, None] = OrderedDict()
+
+    def charge(self, reference: UUID, money: Money) -> Outcome:
+        if money.amount == DECLINED or money.amount > LIMIT:
+            return "declined"
+        if money.amount == TIMED_OUT or (money.amount == SLOW and self._first(reference)):
+            return "unknown"
+        return "approved"
+
+    def _first(self, reference: UUID) -> bool:
+        with self._guard:
+            known = reference in self._asked
+            self._asked[reference] = None
+            if len(self._asked) > REMEMBERED:
+                self._asked.popitem(last=False)
+            return not known

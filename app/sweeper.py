@@ -1,0 +1,83 @@
+"""What time ends: placed orders that are due, holds and reservations that have expired, idempotency keys of old.
+
+The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+from app.clock import Clock
+from app.services.checkout import Checkout
+from app.services.idempotency import KEPT
+from app.services.retrying import Retry
+from repositories.errors import StoreError
+from repositories.relational import Relational
+
+log = logging.getLogger(__name__)
+EVERY = timedelta(seconds=1)
+BATCH = 100
+KEYS = 1000
+
+
+class Sweeper:
+    def __init__(self, relational: Relational, checkout: Checkout, retry: Retry, clock: Clock) -> None:
+        self._relational = relational
+        self._checkout = checkout
+        self._retry = retry
+        self._clock = clock
+        self._next: datetime | None = None
+
+    def tick(self) -> None:
+        """Sweep, unless that was just done."""
+        now = self._clock()
+        if self._next is None or now >= self._next:
+            self._next = now + EVERY
+            self.sweep()
+
+    def sweep(self) -> int:
+        """Returns how much was swept. A store that is away is logged and left for the next time."""
+        jobs = (self._stuck_orders, self._due_reservations, self._due_holds, self._old_keys)
+        return sum(self._tried(job, self._clock()) for job in jobs)
+
+    def _stuck_orders(self, now: datetime) -> int:
+        return self._settle([order.id for order in self._relational.orders.stuck(now=now, limit=BATCH)])
+
+    def _due_reservations(self, now: datetime) -> int:
+        return self._settle(self._relational.stock.due_reservations(now=now, limit=BATCH))
+
+    def _due_holds(self, now: datetime) -> int:
+        """A hold for an order ends with the order; any other by itself."""
+        due = self._relational.ledger.due_holds(now=now, limit=BATCH)
+        swept = self._settle(sorted({hold.order_id for hold in due if hold.order_id}))
+        return swept + sum(self._tried(self._expiry(hold.id), now) for hold in due if not hold.order_id)
+
+    def _old_keys(self, now: datetime) -> int:
+        with self._relational.transaction() as tx:
+            return tx.idempotency.sweep(before=now - KEPT, limit=KEYS)
+
+    def _settle(self, orders: list[UUID]) -> int:
+        return sum(self._tried(self._settlement(order_id), self._clock()) for order_id in orders)
+
+    def _settlement(self, order_id: UUID) -> Callable[[datetime], int]:
+        def settle(_now: datetime) -> int:
+            self._checkout.settle(order_id)
+            return 1
+
+        return settle
+
+    def _expiry(self, hold_id: UUID) -> Callable[[datetime], int]:
+        def expire(now: datetime) -> int:
+            with self._relational.transaction() as tx:
+                tx.ledger.expire(uuid5(hold_id, "expire"), hold_id, at=now)
+            return 1
+
+        return expire
+
+    def _tried(self, job: Callable[[datetime], int], now: datetime) -> int:
+        try:
+            return self._retry(lambda: job(now))
+        except StoreError as error:
+            log.warning("not swept: %s: %s", type(error).__name__, error)
+            return 0

@@ -1,0 +1,153 @@
+"""Wallets over HTTP: deposits, transfers, entries."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.http.rendering import moment
+from config import Settings
+from tests.apps import Person, System, embedded, running
+
+
+def money(amount: Any, currency: Any = "EUR") -> dict[str, Any]:
+    return {"amount": {"amount": amount, "currency": currency}}
+
+
+def sent(sender: Person, to: str, amount: Any, status: int = 201, **more: Any) -> Any:
+    return sender.pay("/wallet/transfers", {"to": to, **money(amount), **more}, status)
+
+
+class Ticking:
+    """A clock that goes on by a second with every look."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def ticking(tmp_path: Path) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path)), Ticking()) as found:
+        yield found
+
+
+def test_a_new_wallet_is_empty(system: System) -> None:
+    ada = system.person()
+    assert ada.get("/wallet") == {"items": [], "next": None}
+    assert ada.get("/wallet/entries") == {"items": [], "next": None, "balance": None}
+    assert ada.get("/wallet/entries", currency="EUR")["balance"] == {"amount": 0, "currency": "EUR"}
+
+
+def test_money_is_deposited_and_sent(system: System) -> None:
+    ada, bob = system.person(), system.person("bob")
+    response = ada.keyed("/wallet/deposits", money(500), "one")
+    assert response.headers["Location"] == "/api/v1/wallet/entries?currency=EUR"
+    made = response.get_json()
+    assert (made["kind"], made["from_id"], made["to_id"]) == ("deposit", None, ada.account["id"])
+    moved = sent(ada, "bob", 120)
+    assert (moved["from_id"], moved["to_id"]) == (ada.account["id"], bob.account["id"])
+    ada.rich(7, "JPY")
+    whole = [{"amount": amount, "currency": "EUR"} for amount in (380, 0, 380)]
+    assert ada.get("/wallet")["items"][0] == {
+        "currency": "EUR",
+        **dict(zip(("posted", "held", "available"), whole, strict=True)),
+    }
+    assert (bob.available(), ada.available("JPY")) == (120, 7)
+
+
+def test_entries_are_paged_with_running_balances(system: System) -> None:
+    ada, bob = system.person(), system.person("bob")
+    ada.rich(100)
+    for amount in (1, 2, 3):
+        sent(ada, "bob", amount)
+    page = ada.get("/wallet/entries", limit=3)
+    assert [(e["amount"]["amount"], e["balance"]["amount"]) for e in page["items"]] == [
+        (-3, 94),
+        (-2, 96),
+        (-1, 97 + 2),
+    ]
+    assert {e["other"]["id"] for e in page["items"]} == {bob.account["id"]}
+    (first,) = ada.get("/wallet/entries", limit=3, cursor=page["next"], currency="EUR")["items"]
+    assert (first["kind"], first["other"], first["sequence"]) == ("deposit", None, 1)
+    assert page["balance"] == {"amount": 94, "currency": "EUR"}
+    assert bob.get("/wallet/entries", 400, cursor=page["next"])["code"] == "bad_cursor"
+
+
+def test_a_wallet_as_of_a_moment(ticking: System) -> None:
+    ada = ticking.person()
+    ada.rich(100)
+    between = moment(ticking.container.clock())
+    ada.rich(20)
+    page = ada.get("/wallet/entries", at=between)
+    assert ([e["amount"]["amount"] for e in page["items"]], page["balance"]["amount"]) == ([100], 100)
+    assert ada.get("/wallet/entries", at="2029-12-31T23:59:59+02:00")["balance"]["amount"] == 0
+    assert ada.get("/wallet/entries")["balance"]["amount"] == 120
+
+
+@pytest.mark.parametrize(
+    "at", ["", "now", "2030-01-01", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
+)
+def test_a_moment_that_is_none(system: System, at: str) -> None:
+    assert system.person().get("/wallet/entries", 400, at=at)["code"] == "bad_query"
+
+
+def test_two_currencies_want_one_named(system: System) -> None:
+    ada = system.person().rich(1, "EUR").rich(1, "USD")
+    assert ada.get("/wallet/entries", 400)["code"] == "bad_query"
+    assert len(ada.get("/wallet/entries", currency="USD")["items"]) == 1
+
+
+@pytest.mark.parametrize("amount", [0, -1, 1.5, 2**63, 10**30, "1", True, None])
+def test_an_amount_that_is_none(system: System, amount: object) -> None:
+    ada = system.person().rich()
+    system.person("bob")
+    assert [e["pointer"] for e in sent(ada, "bob", amount, 422)["errors"]] == ["/amount/amount"]
+    problem = ada.pay("/wallet/deposits", money(amount), 422)
+    assert [e["pointer"] for e in problem["errors"]] == ["/amount/amount"]
+    assert ada.available() == 1_000_000
+
+
+@pytest.mark.parametrize("currency", ["", "eur", "EURO", "E1R", 978, None])
+def test_a_currency_that_is_none(system: System, currency: object) -> None:
+    problem = system.person().pay("/wallet/deposits", money(1, currency), 422)
+    assert [e["pointer"] for e in problem["errors"]] == ["/amount/currency"]
+
+
+def test_what_cannot_be_sent(system: System) -> None:
+    ada, bob = system.person("ada").rich(10), system.person("bob")
+    assert sent(ada, "bob", 11, 409)["code"] == "insufficient_funds"
+    assert sent(ada, "bob", 2**63 - 1, 409)["code"] == "insufficient_funds"
+    assert ada.pay("/wallet/transfers", {"to": "bob", **money(1, "USD")}, 409)["code"] == "insufficient_funds"
+    assert sent(ada, "ada", 1, 409)["code"] == "own_account"
+    assert sent(ada, "nobody", 1, 404)["code"] == "not_found"
+    sent(ada, "bob", 1, 422, tip=1)
+    bob.put("/accounts/ada/block")
+    assert sent(ada, "bob", 1, 403)["code"] == "blocked"
+    assert sent(bob.rich(), "ada", 1, 403)["code"] == "blocked"
+    assert ada.available() == 10
+
+
+def test_the_sandbox_declines_and_times_out(system: System) -> None:
+    ada = system.person()
+    assert ada.pay("/wallet/deposits", money(40_402), 402)["code"] == "payment_declined"
+    assert ada.pay("/wallet/deposits", money(2**63 - 1), 402)["code"] == "payment_declined"
+    assert ada.pay("/wallet/deposits", money(40_504), 503, "never")["code"] == "payment_unknown"
+    assert ada.keyed("/wallet/deposits", money(40_504), "never").headers["Retry-After"] == "1"
+    assert ada.pay("/wallet/deposits", money(1), 422, "never")["code"] == "idempotency_key_reused"
+    assert ada.pay("/wallet/deposits", money(40_503), 503, "slow")["code"] == "payment_unknown"
+    ada.pay("/wallet/deposits", money(40_503), 201, "slow")
+    assert ada.keyed("/wallet/deposits", money(40_503), "slow").headers["Idempotent-Replayed"] == "true"
+    assert ada.available() == 40_503
+
+
+def test_a_declined_key_is_free_for_another_body(system: System) -> None:
+    ada = system.person()
+    ada.pay("/wallet/deposits", money(40_402), 402, "once")
+    ada.pay("/wallet/deposits", money(5), 201, "once")
+    assert ada.available() == 5
