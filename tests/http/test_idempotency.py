@@ -1,0 +1,263 @@
+"""Idempotency keys over HTTP: one effect and one answer."""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from config import Settings
+from repositories.errors import Unavailable
+from tests.apps import Person, System, embedded, running
+
+DEPOSIT = {"amount": {"amount": 5, "currency": "EUR"}}
+LAMP = {"title": "Lamp", "category": "home", "price": {"amount": 12, "currency": "EUR"}}
+POST = {"title": "A post", "body": "Some words."}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(tmp_path: Path, clock: Clock) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path)), clock) as found:
+        yield found
+
+
+def same(one: TestResponse, other: TestResponse) -> bool:
+    headers = ("Content-Type", "Location", "ETag")
+    assert "Idempotent-Replayed" not in one.headers
+    return (
+        other.headers.get("Idempotent-Replayed") == "true"
+        and (one.status_code, one.data) == (other.status_code, other.data)
+        and all(one.headers.get(name) == other.headers.get(name) for name in headers)
+    )
+
+
+def requests(system: System, ada: Person) -> Iterator[tuple[str, Any]]:
+    system.person("bob")
+    post, product = ada.publish(), ada.rich().post("/products", LAMP)["product"]["id"]
+    ada.put(f"/products/{product}/stock", {"on_hand": 5}, 200, etag="*")
+    yield "/wallet/deposits", DEPOSIT
+    yield "/wallet/transfers", {"to": "bob", **DEPOSIT}
+    yield "/posts", POST
+    yield "/products", LAMP
+    yield f"/posts/{post}/comments", {"body": "Well."}
+    cid = {"handle": "cid", "email": "cid@example.com", "password": "long enough", "display_name": "Cid"}
+    yield "/accounts", cid
+
+
+def test_a_replay_is_the_same_bytes(system: System) -> None:
+    ada = system.person()
+    for path, body in requests(system, ada):
+        first = ada.keyed(path, body, "one")
+        assert first.status_code == 201, first.data
+        assert same(first, ada.keyed(path, body, "one")), path
+        assert first.headers["Location"]
+
+
+def test_an_order_is_placed_once_and_replayed_when_things_have_changed(system: System) -> None:
+    ada, bob = system.person("ada"), system.person("bob").rich()
+    product = ada.post("/products", LAMP)["product"]["id"]
+    ada.put(f"/products/{product}/stock", {"on_hand": 1}, 200, etag="*")
+    body = {"lines": [{"product_id": product, "quantity": 1}]}
+    first = bob.keyed("/orders", body, "one")
+    ada.delete(f"/products/{product}", etag="*")
+    assert same(first, bob.keyed("/orders", body, "one"))
+    bob.pay("/orders", body, 422)
+    cancelled = bob.keyed(f"/orders/{first.get_json()['id']}/cancel", None, "one")
+    assert cancelled.get_json()["state"] == "cancelled"
+    assert same(cancelled, bob.keyed(f"/orders/{first.get_json()['id']}/cancel", None, "one"))
+    assert same(first, bob.keyed("/orders", body, "one"))
+
+
+def test_permuted_keys_are_the_same_body(system: System) -> None:
+    ada = system.person()
+    headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
+    texts = ('{"amount": {"amount": 5, "currency": "EUR"}}', '{ "amount":{"currency":"\\u0045UR","amount":5} }')
+    one, other = (ada.send("POST", "/wallet/deposits", data=text, headers=headers) for text in texts)
+    assert same(one, other)
+    assert ada.available() == 5
+
+
+def test_another_body_is_refused(system: System) -> None:
+    ada = system.person()
+    for path, body in itertools.islice(requests(system, ada), 2):
+        ada.pay(path, body, 201, "one")
+        changed = json.loads(json.dumps(body).replace("5", "6"))
+        assert ada.pay(path, changed, 422, "one")["code"] == "idempotency_key_reused"
+    ada.pay("/posts", POST, 201, "one")
+    assert ada.pay("/posts", POST | {"title": "Other"}, 422, "one")["code"] == "idempotency_key_reused"
+
+
+def test_keys_of_other_accounts_and_routes_are_others(system: System) -> None:
+    ada, bob = system.person("ada"), system.person("bob")
+    for person in (ada, bob):
+        person.pay("/wallet/deposits", DEPOSIT, 201, "one")
+    ada.pay("/wallet/transfers", {"to": "bob", **DEPOSIT}, 201, "one")
+    ada.pay("/posts", POST, 201, "one")
+    assert (ada.available(), bob.available()) == (0, 10)
+
+
+def test_refusals_are_not_kept(system: System) -> None:
+    ada = system.person()
+    bob = system.person("bob")
+    body = {"to": "bob", **DEPOSIT}
+    ada.pay("/wallet/transfers", {"to": "bob"}, 422, "one")
+    assert ada.pay("/wallet/transfers", body, 409, "one")["code"] == "insufficient_funds"
+    ada.rich(5).pay("/wallet/transfers", body, 201, "one")
+    ada.pay("/wallet/transfers", body, 201, "one")
+    assert bob.available() == 5
+    missing = {**POST, "product_ids": ["01900000-0000-7000-8000-000000000000"]}
+    ada.pay("/posts", missing, 422, "two")
+    ada.pay("/posts", POST, 201, "two")
+
+
+def test_a_replay_outlives_the_name_it_was_sent_to(system: System) -> None:
+    ada, bob = system.person().rich(), system.person("bob")
+    body = {"to": "bob", **DEPOSIT}
+    first = ada.keyed("/wallet/transfers", body, "one")
+    bob.patch("/accounts/me", {"handle": "robert"}, etag="*")
+    assert same(first, ada.keyed("/wallet/transfers", body, "one"))
+    ada.pay("/wallet/transfers", body, 404, "two")
+
+
+def test_one_key_from_two_threads_fifty_times(system: System) -> None:
+    ada, bob = system.person().rich(1000), system.person("bob")
+    body = {"to": "bob", **DEPOSIT}
+    for turn in range(50):
+        barrier = threading.Barrier(2)
+        answers: list[Any] = []
+
+        def race(turn: int = turn, barrier: threading.Barrier = barrier, answers: list[Any] = answers) -> None:
+            client = Person(system.app.test_client(), ada.token, ada.account)
+            barrier.wait()
+            answers.append(client.keyed("/wallet/transfers", body, f"key-{turn}"))
+
+        threads = [threading.Thread(target=race) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        made = [a for a in answers if a.status_code == 201]
+        assert made
+        assert len({a.data for a in made}) == 1
+        assert all(
+            a.status_code == 201 or a.get_json(force=True)["code"] == "idempotency_key_in_flight" for a in answers
+        )
+    assert (ada.available(), bob.available()) == (750, 250)
+
+
+def test_a_claim_in_flight_is_told_with_its_time_and_taken_over_after(
+    timed: System, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends right after the post is stored: the claim stays, and the answer is never written."""
+    ada = timed.person()
+    once = timed.container.once
+    with monkeypatch.context() as ended:
+        ended.setattr(once, "finish", _end)
+        ended.setattr(once, "let_go", lambda _: None)
+        with pytest.raises(SystemExit):
+            ada.keyed("/posts", POST, "one")
+    waiting = ada.keyed("/posts", POST, "one")
+    assert (waiting.status_code, waiting.headers["Retry-After"]) == (409, "10")
+    assert waiting.get_json(force=True)["code"] == "idempotency_key_in_flight"
+    assert ada.pay("/posts", POST | {"title": "Other"}, 422, "one")["code"] == "idempotency_key_reused"
+    clock.now += timedelta(seconds=10)
+    made = ada.keyed("/posts", POST, "one")
+    assert made.status_code == 201
+    assert same(made, ada.keyed("/posts", POST, "one"))
+    assert [c["post"]["id"] for c in ada.get("/posts")["items"]] == [made.get_json()["post"]["id"]]
+
+
+@pytest.mark.parametrize("name", ["/posts", "/products", "/comments", "/accounts", "/wallet/deposits"])
+def test_a_lost_answer_is_made_up_for_without_a_second_effect(
+    system: System, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    ada = system.person("ada")
+    ((path, body),) = ((p, b) for p, b in requests(system, ada) if p.endswith(name))
+    once, before = system.container.once, _things(system, ada)
+    with monkeypatch.context() as lost:
+        lost.setattr(once, "_finish", _away)
+        assert ada.keyed(path, body, "one").status_code == 503
+    assert ada.keyed(path, body, "one").status_code == 201
+    assert ada.keyed(path, body, "one").headers["Idempotent-Replayed"] == "true"
+    assert sum(_things(system, ada)) == sum(before) + 1
+
+
+def test_keys_are_kept_for_a_day(timed: System, clock: Clock) -> None:
+    ada = timed.person()
+    ada.pay("/posts", POST, 201, "one")
+    clock.now += timedelta(hours=24)
+    timed.sweeper.sweep()
+    assert ada.keyed("/posts", POST, "one").headers["Idempotent-Replayed"] == "true"
+    clock.now += timedelta(seconds=1)
+    assert timed.sweeper.sweep() == 2
+    again = ada.keyed("/posts", POST | {"title": "Other"}, "one")
+    assert (again.status_code, "Idempotent-Replayed" in again.headers) == (201, False)
+
+
+def test_money_is_not_moved_again_by_a_key_of_long_ago(timed: System, clock: Clock) -> None:
+    ada, bob = timed.person().rich(100), timed.person("bob")
+    body = {"to": "bob", **DEPOSIT}
+    ada.pay("/wallet/transfers", body, 201, "one")
+    clock.now += timedelta(hours=25)
+    timed.sweeper.sweep()
+    ada.pay("/wallet/transfers", body, 201, "one")
+    assert bob.available() == 5
+    clock.now += timedelta(hours=25)
+    timed.sweeper.sweep()
+    other = {"to": "bob", "amount": {"amount": 6, "currency": "EUR"}}
+    assert ada.pay("/wallet/transfers", other, 409, "one")["code"] == "idempotency_key_spent"
+
+
+def test_a_sign_in_is_never_kept(system: System) -> None:
+    ada = system.person("ada")
+    body = {"login": "ada", "password": "correct horse battery staple"}
+    one, other = (ada.keyed("/sessions", body, "one") for _ in range(2))
+    assert one.get_json()["token"] != other.get_json()["token"]
+    assert "Idempotent-Replayed" not in other.headers
+
+
+def test_strangers_do_not_share_keys(system: System) -> None:
+    nobody = system.anybody()
+    for name in ("ada", "bob"):
+        body = {"handle": name, "email": f"{name}@example.com", "password": "long enough", "display_name": name}
+        assert nobody.pay("/accounts", body, 201, "one")["account"]["handle"] == name
+
+
+def _things(system: System, ada: Person) -> list[int]:
+    """How many posts, products, accounts, comments and entries there are."""
+    cid = ada.send("GET", "/accounts/cid").status_code == 200
+    posts = [c["post"]["id"] for c in ada.get("/posts")["items"]]
+    comments = sum(len(ada.get(f"/posts/{p}/comments")["items"]) for p in posts)
+    return [
+        len(posts),
+        len(ada.get("/products")["items"]),
+        int(cid),
+        comments,
+        len(ada.get("/wallet/entries")["items"]),
+    ]
+
+
+def _end(*_: object) -> None:
+    raise SystemExit
+
+
+def _away(*_: object) -> None:
+    raise Unavailable("relational")
