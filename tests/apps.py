@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import marshmallow as ma
+import pytest
 from apispec.ext.marshmallow.common import resolve_schema_instance
 from flask import Flask
 from flask.testing import FlaskClient
@@ -22,6 +23,7 @@ from config import Settings
 
 BASE = "/api/v1"
 PASSWORD = "correct horse battery staple"
+RELATIONAL = ["embedded", pytest.param("postgres", marks=pytest.mark.engines)]
 ROLES = ("relational", "documents", "feeds", "sessions", "cache")
 _names = itertools.count(1)
 

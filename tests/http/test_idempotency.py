@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,9 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from repositories.errors import Unavailable
-from tests.apps import Person, System, embedded, running
+from tests.apps import RELATIONAL, Person, System, running
+
+pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
 DEPOSIT = {"amount": {"amount": 5, "currency": "EUR"}}
 LAMP = {"title": "Lamp", "category": "home", "price": {"amount": 12, "currency": "EUR"}}
@@ -34,8 +35,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def timed(tmp_path: Path, clock: Clock) -> Iterator[System]:
-    with running(Settings(**embedded(tmp_path)), clock) as found:
+def timed(settings: Settings, clock: Clock) -> Iterator[System]:
+    with running(settings, clock) as found:
         yield found
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,14 +10,16 @@ import pytest
 from app.relay import Relay, RelayLimits
 from app.services.orders import GRACE, PATIENCE
 from config import Settings
-from tests.apps import embedded, running
+from tests.apps import RELATIONAL, running
 from tests.shop import Clock, Shop
+
+pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(settings: Settings) -> Iterator[Shop]:
     clock = Clock()
-    with running(Settings(**embedded(tmp_path)), clock) as system:
+    with running(settings, clock) as system:
         found = Shop(system, clock)
         yield found
         assert found.audit() == []

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.http.rendering import moment
 from config import Settings
-from tests.apps import Person, System, embedded, running
+from tests.apps import RELATIONAL, Person, System, running
+
+pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
 
 def money(amount: Any, currency: Any = "EUR") -> dict[str, Any]:
@@ -32,8 +33,8 @@ class Ticking:
 
 
 @pytest.fixture
-def ticking(tmp_path: Path) -> Iterator[System]:
-    with running(Settings(**embedded(tmp_path)), Ticking()) as found:
+def ticking(settings: Settings) -> Iterator[System]:
+    with running(settings, Ticking()) as found:
         yield found
 
 
