@@ -152,7 +152,7 @@ def assemble(
         cards=Cards(stores.relational, counters),
         retry=retry,
         once=once,
-        wallets=Wallets(stores.relational, once, provider or SandboxProvider(), clock),
+        wallets=Wallets(stores.relational, once, provider or SandboxProvider(), retry, clock, ids),
         orders=orders,
         checkout=Checkout(stores.relational, orders, retry, clock, ids),
     )

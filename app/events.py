@@ -81,6 +81,15 @@ class PostUnliked(Struct, frozen=True, tag=True):
     account_id: UUID
 
 
+class DepositBegun(Struct, frozen=True, tag=True):
+    """The payment provider is about to be asked for this money, with the transfer's id as its reference."""
+
+    transfer_id: UUID
+    owner: UUID
+    amount: int
+    currency: str
+
+
 class OrderPlaced(Struct, frozen=True, tag=True):
     order_id: UUID
     buyer_id: UUID
@@ -120,6 +129,7 @@ AnyEvent = (
     | Blocked
     | PostLiked
     | PostUnliked
+    | DepositBegun
     | OrderPlaced
     | OrderPaid
     | OrderCancelled

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app import events
 from app.container import Container
-from repositories.records import Event, Follow, PostRef
+from repositories.records import Event, Follow, Money, PostRef
 
 Handler = Callable[[Container, Any, datetime], None]
 
@@ -90,6 +90,10 @@ def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datet
         tx.stock.clear(event.product_id)
 
 
+def credit(container: Container, event: events.DepositBegun, _at: datetime) -> None:
+    container.wallets.complete(event.transfer_id, event.owner, Money(event.amount, event.currency))
+
+
 HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.PostPublished: (recount_author, deliver),
     events.PostEdited: (forget_post,),
@@ -104,6 +108,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.ProductListed: (),  # nothing is derived from the catalogue yet
     events.ProductEdited: (),
     events.ProductWithdrawn: (clear_stock,),
+    events.DepositBegun: (credit,),
     events.OrderPlaced: (),  # the sweeper pays it when it is due; an event is told at once
     events.OrderPaid: (),
     events.OrderCancelled: (),

@@ -23,6 +23,7 @@ from app.errors import AppError, InProgress, KeyReused, KeySpent
 from app.services.retrying import Retry
 from repositories.errors import Conflict, Stale, StoreError
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
+from repositories.records import Event
 from repositories.relational import Relational, Transaction
 
 log = logging.getLogger(__name__)
@@ -87,9 +88,12 @@ class Once:
         """
         return self._retry(lambda: self._run(receipt, prepare, work))
 
-    def begin(self, attempt: Attempt, fresh: UUID) -> Begun:
-        """Claim the key, with `fresh` as the id of what will be made, unless an earlier attempt has set one."""
-        return self._retry(lambda: self._begin(attempt, fresh))
+    def begin(self, attempt: Attempt, fresh: UUID, event: Event | None = None) -> Begun:
+        """Claim the key, with `fresh` as the id of what will be made, unless an earlier attempt has set one.
+
+        The event is told if the claim is made. Raises as `run` does.
+        """
+        return self._retry(lambda: self._begin(attempt, fresh, event))
 
     def finish(self, begun: Begun, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
         """Do the last step and store the answer, in one transaction. Raises as `run` does."""
@@ -125,11 +129,13 @@ class Once:
             raise KeySpent from spent
         return answer
 
-    def _begin(self, attempt: Attempt, fresh: UUID) -> Begun:
+    def _begin(self, attempt: Attempt, fresh: UUID, event: Event | None) -> Begun:
         now = self._clock()
         with self._relational.transaction() as tx:
             granted = self._claim(tx, attempt, now)
             child = self._child(tx, attempt, fresh, now)
+            if event is not None:
+                tx.emit(event)
         return Begun(attempt, granted, now + LEASE, Child(child, granted.taken_over))
 
     def _child(self, tx: Transaction, attempt: Attempt, fresh: UUID, now: datetime) -> UUID:

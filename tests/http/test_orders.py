@@ -1,6 +1,9 @@
 """Orders over HTTP: placing, every move, lists, and what time does."""
 
+import functools
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -238,3 +241,35 @@ def test_orders_are_told(shop: Shop) -> None:
     Relay([outbox], lambda event: told.append(event.type), shop.clock, limits).drain()
     expected = {"Placed": 3, "Cancelled": 1, "Paid": 2, "Refunded": 1, "Fulfilled": 1}
     assert {kind: told.count(f"Order{kind}") for kind in expected} == expected
+
+
+def test_the_last_units_go_to_as_many_buyers(shop: Shop) -> None:
+    """Two lines of one order share the product; five such orders fit, whoever comes first."""
+    last = shop.offer(shop.seller, 10, 1)
+    buyers = [shop.system.person().rich(10) for _ in range(12)]
+    body = {"lines": [{"product_id": last, "quantity": 1}] * 2}
+    answers = at_once([functools.partial(buyer.keyed, "/orders", body, "one") for buyer in buyers])
+    assert sorted(a.status_code for a in answers) == [201] * 5 + [409] * 7
+    assert shop.stock(last) == 0
+    shop.after(GRACE)
+    assert shop.stock(last) == 0
+
+
+def test_a_cancel_and_the_relay_at_once(shop: Shop) -> None:
+    for _ in range(5):
+        order = shop.placed()
+        shop.clock.now += GRACE
+        cancel = functools.partial(shop.buyer.keyed, f"/orders/{order}/cancel", None, "one")
+        cancelled, _swept = at_once([cancel, shop.system.sweeper.sweep])
+        assert (cancelled.status_code, shop.state(order)) in {(200, "cancelled"), (409, "paid")}
+
+
+def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
+    barrier = threading.Barrier(len(jobs))
+
+    def run(job: Callable[[], Any]) -> Any:
+        barrier.wait()
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(run, jobs))

@@ -8,6 +8,7 @@ import pytest
 
 from app.http.rendering import moment
 from config import Settings
+from repositories.errors import Unavailable
 from tests.apps import RELATIONAL, Person, System, running
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
@@ -148,3 +149,29 @@ def test_a_declined_key_is_free_for_another_body(system: System) -> None:
     ada.pay("/wallet/deposits", money(40_402), 402, "once")
     ada.pay("/wallet/deposits", money(5), 201, "once")
     assert ada.available() == 5
+
+
+def test_an_approved_payment_is_credited_though_nobody_retries(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = system.person()
+    with monkeypatch.context() as dead:
+        dead.setattr(system.container.once, "finish", refused)
+        assert ada.keyed("/wallet/deposits", money(5), "one").status_code == 503
+    ada.pay("/wallet/deposits", money(40_503), 503, "slow")
+    ada.pay("/wallet/deposits", money(40_402), 402)
+    system.relay.drain()
+    assert ada.available() == 40_508
+    system.relay.drain()
+    ada.pay("/wallet/deposits", money(40_503), 201, "slow")
+    assert ada.available() == 40_508
+
+
+def test_a_payment_that_stays_unknown_is_asked_about_again(system: System) -> None:
+    ada = system.person()
+    ada.pay("/wallet/deposits", money(40_504), 503)
+    system.relay.drain()
+    assert system.container.stores.relational.outbox.backlog().unsent == 1
+    assert ada.available() == 0
+
+
+def refused(*_: object) -> None:
+    raise Unavailable("relational")
