@@ -1,11 +1,13 @@
 """The only place that knows Flask: one blueprint per resource, and what they share."""
 
+from threading import BoundedSemaphore
+
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from app.container import Container
 from app.http import accounts, auth, comments, docs, feed, health, posts, products, sessions, tracing
-from app.http.deps import CONTAINER, CURSORS
+from app.http.deps import BODIES, CONTAINER, CURSORS
 from app.http.errors import Api
 from app.http.paging import Cursors
 
@@ -39,9 +41,11 @@ def create_app(container: Container) -> Flask:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
     app.url_map.converters |= {"handle": HandleConverter, "number": NumberConverter}
     app.extensions[CONTAINER] = container
     app.extensions[CURSORS] = Cursors(container.settings.secret_key)
+    app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
     tracing.register(app)
     auth.register(app)
     _document(app)

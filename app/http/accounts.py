@@ -21,7 +21,7 @@ from repositories.records import Account, Edge
 
 blp = Blueprint("accounts", "People: profiles, follows and blocks")
 
-HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}\Z", error="Must be 3 to 30 of A-Za-z0-9_.")
+HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}(?!\n)$", error="Must be 3 to 30 of A-Za-z0-9_.")
 URL = ma.validate.URL(schemes={"http", "https"}, require_tld=False)
 MICROSECOND = timedelta(microseconds=1)
 

@@ -43,7 +43,7 @@ class JsonInt(Int):
 class Attributes(ma.fields.Dict):
     """At most 50 named values: strings, numbers or booleans."""
 
-    NAME: ClassVar = ma.validate.Regexp(r"^[A-Za-z0-9_-]{1,40}$", error="Names are 1 to 40 of A-Za-z0-9_-.")
+    NAME: ClassVar = ma.validate.Regexp(r"^[A-Za-z0-9_-]{1,40}(?!\n)$", error="Names are 1 to 40 of A-Za-z0-9_-.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(

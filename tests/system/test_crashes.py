@@ -98,15 +98,15 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
 def test_engines_that_are_killed_one_after_the_other(
     container: Container, engines: Engines, chance: random.Random
 ) -> None:
-    everybody = people(container, 36)
-    authors, readers, fans = everybody[:4], everybody[4:16], everybody[16:]
+    everybody = people(container, 24)
+    authors, readers, fans = everybody[:4], everybody[4:12], everybody[12:]
     befriend(container, readers, authors)
     names = [account.handle for account in container.stores.relational.accounts.get(everybody).values()]
     target = publish(container, people(container, 1)[0])
     writers = Writers(container, chance)
     works: list[Work] = [
-        *(partial(writers.publishes, author, 0.15, 400) for author in authors),
-        partial(writers.follow, list(product(fans, everybody[:16])), 0.03),
+        *(partial(writers.publishes, author, 0.3, 200) for author in authors),
+        partial(writers.follow, list(product(fans, everybody[:12])), 0.1),
         partial(writers.like, everybody, target, 0.3),
         partial(writers.sign_in, names, 0.02),
         partial(writers.read, readers),
