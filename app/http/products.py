@@ -106,7 +106,12 @@ class ProductQuery(PageQuery):
     category = Text(load_default=None, validate=ma.validate.Length(1, 40))
     price_min = Int(load_default=None, validate=ma.validate.Range(0, INT64))
     price_max = Int(load_default=None, validate=ma.validate.Range(0, INT64))
-    facets = ma.fields.Boolean(load_default=False, metadata={"description": "count categories and attributes too"})
+    facets = ma.fields.Boolean(
+        truthy={"true"},
+        falsy={"false"},
+        load_default=False,
+        metadata={"description": "count categories and attributes too"},
+    )
     attributes = Attributes(load_default=dict, metadata={"description": "written as `attr.NAME=value`"})
 
     @ma.pre_load

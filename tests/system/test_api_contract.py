@@ -33,7 +33,6 @@ PATHS = [
 ]  # fmt: skip
 CONDITIONS = [
     "",
-    "*",
     "1",
     '"1"',
     '"',
