@@ -75,6 +75,13 @@ def kind_of(schema: dict[str, Any]) -> str:
     return str(kinds if isinstance(kinds, str) else kinds[0])
 
 
+def from_query(text: str, schema: dict[str, Any]) -> Any:
+    """The value that a query's text stands for, or the text itself where it stands for none."""
+    if kind_of(schema) == "integer" and re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+        return int(text)
+    return {"true": True, "false": False}.get(text, text) if kind_of(schema) == "boolean" else text
+
+
 def is_a(value: Any, kind: str) -> bool:
     if kind == "integer":
         return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
