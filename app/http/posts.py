@@ -14,6 +14,7 @@ from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Moment, Text
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
+from app.services.cards import new_post
 from app.services.posts import PostChanges, PostDraft
 from app.services.timelines import TimelinePage, Window
 from repositories.records import Post
@@ -100,8 +101,10 @@ TagPage = page_of(TagSchema, "TagPage")
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
-    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)))
-    return _card(post, 201, f"{BASE}/posts/{post.id}")
+    author = container().accounts.own(caller())
+    post = container().posts.publish(author.id, PostDraft(**_tuples(draft)))
+    body = rendering.post_card(new_post(post, author))
+    return rendering.thing(body, post.version, 201, f"{BASE}/posts/{post.id}")
 
 
 @blp.get("/posts")
@@ -202,9 +205,9 @@ def _post_page(scope: str, posts: Sequence[Post], onward: UUID | None, **more: A
     return rendering.page(map(rendering.post_card, cards), following, **more)
 
 
-def _card(post: Post, status: int = 200, location: str | None = None) -> Response:
+def _card(post: Post) -> Response:
     (card,) = container().cards.posts([post], viewer())
-    return rendering.thing(rendering.post_card(card), post.version, status, location)
+    return rendering.thing(rendering.post_card(card), post.version)
 
 
 def _tuples(loaded: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from app.http.deps import caller, container, cursors
 from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
+from app.services.cards import ProductCard
 from app.services.products import ProductChanges, ProductDraft
 from repositories.records import Money, Product, ProductFilter
 
@@ -128,8 +129,10 @@ class ProductQuery(PageQuery):
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
-    product = container().products.offer(caller(), ProductDraft(**draft))
-    return _card(product, 201, f"{BASE}/products/{product.id}")
+    seller = container().accounts.own(caller())
+    product = container().products.offer(seller.id, ProductDraft(**draft))
+    body = rendering.product_card(ProductCard(product, seller, available=0))
+    return rendering.thing(body, product.version, 201, f"{BASE}/products/{product.id}")
 
 
 @blp.get("/products")
@@ -194,6 +197,6 @@ def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     return _card(container().products.put_stock(caller(), product_id, stock["on_hand"], if_match()))
 
 
-def _card(product: Product, status: int = 200, location: str | None = None) -> Response:
+def _card(product: Product) -> Response:
     (card,) = container().cards.products([product])
-    return rendering.thing(rendering.product_card(card), product.version, status, location)
+    return rendering.thing(rendering.product_card(card), product.version)

@@ -33,7 +33,7 @@ MODEL = frozenset({"relational", "documents"})
 NEEDS: dict[str, frozenset[str]] = {
     "live": NOTHING,
     "documentation": NOTHING,
-    "register": MODEL,  # its answer counts posts
+    "register": frozenset({"relational"}),
     "sign in": frozenset({"relational", "sessions"}),
     "sign out": frozenset({"sessions"}),
     "devices": frozenset({"sessions"}),
