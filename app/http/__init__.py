@@ -11,6 +11,7 @@ from app.http.deps import BODIES, CONTAINER, CURSORS
 from app.http.errors import Api
 from app.http.paging import Cursors
 
+ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
 BODY_LIMIT = 256 * 1024
 BLUEPRINTS = (accounts, sessions, posts, comments, feed, products, health)
 SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -53,7 +54,7 @@ def create_app(container: Container) -> Flask:
 
 
 def _document(app: Flask) -> None:
-    api = Api(app, spec_kwargs={"info": {"description": "Errors are RFC 9457 problems; lists are keyset-paged."}})
+    api = Api(app, spec_kwargs={"info": {"description": ABOUT}, "servers": [{"url": "/"}]})
     for name, scheme in SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
     api.register_converter(HandleConverter, lambda _: {"type": "string", "pattern": "^[A-Za-z0-9_]{3,30}$"})

@@ -1,6 +1,6 @@
 """Fields that take exactly what JSON says: a string is a string, an integer an integer, and both are bounded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import marshmallow as ma
@@ -49,9 +49,14 @@ class Attributes(ma.fields.Dict):
         super().__init__(
             keys=ma.fields.String(validate=self.NAME),
             values=AttributeField(metadata={"type": ["string", "number", "boolean"]}),
-            validate=ma.validate.Length(max=50),
+            validate=self._few,
+            metadata={"maxProperties": 50, **kwargs.pop("metadata", {})},
             **kwargs,
         )
+
+    def _few(self, named: Mapping[str, Any]) -> None:
+        if len(named) > 50:
+            raise ma.ValidationError("At most 50 attributes.")
 
 
 class AttributeField(ma.fields.Field[Any]):
@@ -73,3 +78,20 @@ class AttributeField(ma.fields.Field[Any]):
 
 class Moment(ma.fields.String):
     """A time as the API writes it: RFC 3339, UTC, microseconds. For documentation of answers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "date-time"}, **kwargs)
+
+
+class Different(ma.fields.List[Any]):
+    """At most 10 items, none of them twice."""
+
+    default_error_messages = {"repeated": "An item is repeated."}
+
+    def __init__(self, item: ma.fields.Field[Any], **kwargs: Any) -> None:
+        bounds: list[Callable[[Any], Any]] = [ma.validate.Length(max=10), self._no_repeats]
+        super().__init__(item, validate=bounds, metadata={"uniqueItems": True}, **kwargs)
+
+    def _no_repeats(self, items: list[Any]) -> None:
+        if len(set(items)) < len(items):
+            raise self.make_error("repeated")

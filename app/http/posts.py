@@ -11,7 +11,7 @@ from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
-from app.http.fields import Moment, Text
+from app.http.fields import Different, Moment, Text
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
 from app.services.cards import new_post
@@ -22,32 +22,18 @@ from repositories.records import Post
 blp = Blueprint("posts", "Posts, likes and tags")
 
 
-class Tags(ma.fields.List[str]):
-    """Up to 10 different tags, kept as they are written."""
-
-    default_error_messages = {"repeated": "A tag is repeated."}
-
-    def __init__(self, **kwargs: Any) -> None:
-        tag = Text(validate=ma.validate.Length(1, 40))
-        super().__init__(tag, validate=[ma.validate.Length(max=10), self._no_repeats], **kwargs)
-
-    def _no_repeats(self, tags: list[str]) -> None:
-        if len(set(tags)) < len(tags):
-            raise self.make_error("repeated")
-
-
 class PostDraftSchema(ma.Schema):
     title = Text(required=True, validate=ma.validate.Length(1, 200))
     body = Text(required=True, validate=ma.validate.Length(1, 20_000))
-    tags = Tags(load_default=list)
-    product_ids = ma.fields.List(ma.fields.UUID(), load_default=list, validate=ma.validate.Length(max=10))
+    tags = Different(Text(validate=ma.validate.Length(1, 40)), load_default=list)
+    product_ids = Different(ma.fields.UUID(), load_default=list)
 
 
 class PostChangesSchema(ma.Schema):
     title = Text(validate=ma.validate.Length(1, 200))
     body = Text(validate=ma.validate.Length(1, 20_000))
-    tags = Tags()
-    product_ids = ma.fields.List(ma.fields.UUID(), validate=ma.validate.Length(max=10))
+    tags = Different(Text(validate=ma.validate.Length(1, 40)))
+    product_ids = Different(ma.fields.UUID())
 
 
 class PostSchema(ma.Schema):

@@ -114,6 +114,10 @@ class Live:
             )
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8")
 

@@ -21,6 +21,7 @@ from tests.engines import Engines
 from tests.engines.kernel import wait_until
 from tests.system.live import HOST, Answer, Client, Live, answer_of, as_under_way, run, sent_in_chunks
 
+pytestmark = pytest.mark.live
 Starter = Callable[..., Live]
 LOST = (OSError, http.client.HTTPException)
 COMMANDS = ("serve", "start", "relay", "migrate", "seed", "doctor", "openapi")
