@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_data_and_another_gives_other_data() -> Non
 
 
 def test_another_process_gives_the_same_data() -> None:
-    code = "from tests.system.test_seed import *; print(everything(Plan(TINY)))"
+    code = "from tests.system.seed.loads import *; from app.seed.plan import Plan; print(everything(Plan(TINY)))"
     found = {
         subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
