@@ -24,8 +24,8 @@ engines: .venv/.test ## keep the real engines up and print their URLs
 test: .venv/.test ## run all tests, those on the real engines included
 	$(BIN)/python -m pytest
 
-test-fast: .venv/.test ## run the tests that need no engine
-	$(BIN)/python -m pytest -m "not engines"
+test-fast: .venv/.test ## run the tests that need no engine and no server process, in under a minute
+	$(BIN)/python -m pytest -m "not engines and not live"
 
 lint: .venv/.test ## check style, types and layers
 	$(BIN)/ruff check

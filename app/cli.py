@@ -22,6 +22,11 @@ from config.logs import configure
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 
+# Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
+CONNECTIONS = 4096
+# Long enough for any request; a client that never finishes sending does not keep the server from ending.
+DRAIN_SECONDS = 10
+
 
 class Known(click.Group):
     """Foreseen failures are one line on stderr and exit code 1, not a traceback."""
@@ -187,8 +192,9 @@ def _serve(container: Container) -> None:
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=settings.threads,
-        backpressure=settings.threads * 16,
-        workers_kill_timeout=30,
+        backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        workers_kill_timeout=DRAIN_SECONDS,
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
     )

@@ -19,7 +19,7 @@ Handler = Callable[[Container, Any, datetime], None]
 
 
 def deliver(container: Container, event: events.PostPublished, at: datetime) -> None:
-    """Fan-out on write: the author's timeline, the author's own feed, then every follower's, in chunks."""
+    """Fan-out on write: the author's timeline, then the feeds of the author and of every follower, in chunks."""
     post = PostRef(event.post_id, event.author_id)
     feeds = container.stores.feeds
     feeds.add_to_author(post, at)
@@ -125,10 +125,11 @@ def handle(container: Container, event: Event) -> None:
 
 
 def _audience(container: Container, author: UUID) -> Iterator[list[UUID]]:
-    """The author, then all followers by ascending id, a chunk at a time."""
-    yield [author]
+    """The author and all followers by ascending id, a chunk of followers at a time."""
     graph, size = container.stores.relational.graph, container.settings.fanout_chunk
     chunk = graph.follower_ids(author, after=None, limit=size)
-    while chunk:
-        yield chunk
+    yield [author, *chunk]
+    while len(chunk) == size:
         chunk = graph.follower_ids(author, after=chunk[-1], limit=size)
+        if chunk:
+            yield chunk

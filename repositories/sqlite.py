@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from repositories.errors import Conflict, Invalid, Unavailable
 
 BUSY_SECONDS = 5.0
-PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY")
+PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
 
 
 def path_of(url: str) -> Path:

@@ -1,5 +1,7 @@
 """The only place that knows Flask: one blueprint per resource, and what they share."""
 
+from threading import BoundedSemaphore
+
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
@@ -19,10 +21,11 @@ from app.http import (
     tracing,
     wallet,
 )
-from app.http.deps import CONTAINER, CURSORS
+from app.http.deps import BODIES, CONTAINER, CURSORS
 from app.http.errors import Api
 from app.http.paging import Cursors
 
+ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
 BODY_LIMIT = 256 * 1024
 BLUEPRINTS = (accounts, sessions, posts, comments, feed, products, wallet, orders, health)
 SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -53,9 +56,11 @@ def create_app(container: Container) -> Flask:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
     app.url_map.converters |= {"handle": HandleConverter, "number": NumberConverter}
     app.extensions[CONTAINER] = container
     app.extensions[CURSORS] = Cursors(container.settings.secret_key)
+    app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
     tracing.register(app)
     auth.register(app)
     idempotency.register(app)
@@ -64,7 +69,7 @@ def create_app(container: Container) -> Flask:
 
 
 def _document(app: Flask) -> None:
-    api = Api(app, spec_kwargs={"info": {"description": "Errors are RFC 9457 problems; lists are keyset-paged."}})
+    api = Api(app, spec_kwargs={"info": {"description": ABOUT}, "servers": [{"url": "/"}]})
     for name, scheme in SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
     api.register_converter(HandleConverter, lambda _: {"type": "string", "pattern": "^[A-Za-z0-9_]{3,30}$"})

@@ -17,11 +17,12 @@ from app.http.posts import PostPage, timeline_page
 from app.http.shapes import AccountSchema
 from app.ids import EPOCH, MICROSECOND
 from app.services.accounts import ProfileChanges, Registration
+from app.services.cards import new_account
 from repositories.records import Account, Edge
 
 blp = Blueprint("accounts", "People: profiles, follows and blocks")
 
-HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}\Z", error="Must be 3 to 30 of A-Za-z0-9_.")
+HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}(?!\n)$", error="Must be 3 to 30 of A-Za-z0-9_.")
 URL = ma.validate.URL(schemes={"http", "https"}, require_tld=False)
 
 
@@ -77,7 +78,8 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
     account = container().accounts.register(Registration(**wanted), child())
-    return _own_card(account, wanted["email"], 201)
+    body = rendering.account_card(new_account(account), wanted["email"])
+    return rendering.thing(body, account.version, 201, f"{BASE}/accounts/{account.handle}")
 
 
 @blp.get("/accounts/me")
@@ -187,11 +189,9 @@ def unblock(handle: str) -> Response:
     return rendering.nothing()
 
 
-def _own_card(account: Account, email: str | None = None, status: int = 200) -> Response:
-    address = email or container().accounts.email(account.id)
+def _own_card(account: Account) -> Response:
     (card,) = container().cards.accounts([account], viewer())
-    location = f"{BASE}/accounts/{account.handle}" if status == 201 else None
-    return rendering.thing(rendering.account_card(card, address), account.version, status, location)
+    return rendering.thing(rendering.account_card(card, container().accounts.email(account.id)), account.version)
 
 
 def _edge_window(kind: str, account: Account, query: dict[str, Any]) -> tuple[str, Edge | None, int]:

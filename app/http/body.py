@@ -13,9 +13,11 @@ from flask import Request
 from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.errors import BadRequest, Unprocessable, WrongContentType
+from app.errors import BadRequest, Overloaded, Unprocessable, WrongContentType
+from app.http.deps import bodies
 
 DIGITS = 100
+PLACE_SECONDS = 0.1
 
 
 class StrictParser(FlaskParser):
@@ -30,6 +32,13 @@ class StrictParser(FlaskParser):
         if getattr(schema.Meta, "empty", False) and not _whole(req):
             return {}
         return super().load_json(req, schema)
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        """A repeated name is refused, as a repeated key of a body is."""
+        repeated = [name for name, values in req.args.lists() if len(values) > 1]
+        if repeated:
+            raise BadRequest(f"the query names {repeated[0]} more than once", code="bad_query")
+        return super().load_querystring(req, schema)
 
     def _raw_load_json(self, req: Request) -> Any:
         raw = _whole(req)
@@ -49,7 +58,17 @@ class StrictParser(FlaskParser):
 
 
 def _whole(req: Request) -> bytes:
-    """The body. One of unannounced length is cut at the limit, so whether more follows is asked of the server."""
+    """The body. The server waits for it without end, so not every thread may."""
+    if not bodies().acquire(timeout=PLACE_SECONDS):
+        raise Overloaded("too many requests keep their bodies waiting")
+    try:
+        return _read(req)
+    finally:
+        bodies().release()
+
+
+def _read(req: Request) -> bytes:
+    """One of unannounced length is cut at the limit, so whether more follows is asked of the server."""
     raw = req.get_data(cache=True)
     terminated = "wsgi.input_terminated" in req.environ
     if terminated and len(raw) == req.max_content_length and req.environ["wsgi.input"].read(1):

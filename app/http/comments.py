@@ -13,6 +13,7 @@ from app.http.fields import Moment, Text
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
+from app.services.cards import CommentCard
 
 blp = Blueprint("comments", "Comments on posts")
 
@@ -59,9 +60,11 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 @idempotent()
 def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
-    comment = container().comments.add(caller(), post_id, draft["body"], child())
-    (card,) = container().cards.comments([comment])
-    return rendering.created(rendering.comment_card(card), f"{BASE}/posts/{post_id}/comments/{comment.number}")
+    author = container().accounts.own(caller())
+    comment = container().comments.add(author.id, post_id, draft["body"], child())
+    return rendering.created(
+        rendering.comment_card(CommentCard(comment, author)), f"{BASE}/posts/{post_id}/comments/{comment.number}"
+    )
 
 
 @blp.delete("/posts/<uuid:post_id>/comments/<number:number>")

@@ -1,5 +1,6 @@
 """What a view needs of its surroundings. The only readers of `current_app` and `g`."""
 
+from threading import BoundedSemaphore
 from typing import cast
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from repositories.records import Session
 
 CONTAINER = "quartet"
 CURSORS = "quartet-cursors"
+BODIES = "quartet-bodies"
 
 
 def container() -> Container:
@@ -20,6 +22,11 @@ def container() -> Container:
 
 def cursors() -> Cursors:
     return cast("Cursors", current_app.extensions[CURSORS])
+
+
+def bodies() -> BoundedSemaphore:
+    """One place less than there are threads, so that bodies that are slow to come leave one for everybody else."""
+    return cast("BoundedSemaphore", current_app.extensions[BODIES])
 
 
 def sign(session: Session | None) -> None:

@@ -1,7 +1,7 @@
 """Fields that take exactly what JSON says: a string is a string, an integer an integer, and both are bounded."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -45,15 +45,20 @@ class JsonInt(Int):
 class Attributes(ma.fields.Dict):
     """At most 50 named values: strings, numbers or booleans."""
 
-    NAME: ClassVar = ma.validate.Regexp(r"^[A-Za-z0-9_-]{1,40}$", error="Names are 1 to 40 of A-Za-z0-9_-.")
+    NAME: ClassVar = ma.validate.Regexp(r"^[A-Za-z0-9_-]{1,40}(?!\n)$", error="Names are 1 to 40 of A-Za-z0-9_-.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             keys=ma.fields.String(validate=self.NAME),
             values=AttributeField(metadata={"type": ["string", "number", "boolean"]}),
-            validate=ma.validate.Length(max=50),
+            validate=self._few,
+            metadata={"maxProperties": 50, **kwargs.pop("metadata", {})},
             **kwargs,
         )
+
+    def _few(self, named: Mapping[str, Any]) -> None:
+        if len(named) > 50:
+            raise ma.ValidationError("At most 50 attributes.")
 
 
 class AttributeField(ma.fields.Field[Any]):
@@ -94,3 +99,20 @@ class Instant(ma.fields.Field[datetime]):
 
 class Moment(ma.fields.String):
     """A time as the API writes it: RFC 3339, UTC, microseconds. For documentation of answers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "date-time"}, **kwargs)
+
+
+class Different(ma.fields.List[Any]):
+    """At most 10 items, none of them twice."""
+
+    default_error_messages = {"repeated": "An item is repeated."}
+
+    def __init__(self, item: ma.fields.Field[Any], **kwargs: Any) -> None:
+        bounds: list[Callable[[Any], Any]] = [ma.validate.Length(max=10), self._no_repeats]
+        super().__init__(item, validate=bounds, metadata={"uniqueItems": True}, **kwargs)
+
+    def _no_repeats(self, items: list[Any]) -> None:
+        if len(set(items)) < len(items):
+            raise self.make_error("repeated")

@@ -11,10 +11,11 @@ from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
-from app.http.fields import Moment, Text
+from app.http.fields import Different, Moment, Text
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
+from app.services.cards import new_post
 from app.services.posts import PostChanges, PostDraft
 from app.services.timelines import TimelinePage, Window
 from repositories.records import Post
@@ -22,32 +23,18 @@ from repositories.records import Post
 blp = Blueprint("posts", "Posts, likes and tags")
 
 
-class Tags(ma.fields.List[str]):
-    """Up to 10 different tags, kept as they are written."""
-
-    default_error_messages = {"repeated": "A tag is repeated."}
-
-    def __init__(self, **kwargs: Any) -> None:
-        tag = Text(validate=ma.validate.Length(1, 40))
-        super().__init__(tag, validate=[ma.validate.Length(max=10), self._no_repeats], **kwargs)
-
-    def _no_repeats(self, tags: list[str]) -> None:
-        if len(set(tags)) < len(tags):
-            raise self.make_error("repeated")
-
-
 class PostDraftSchema(ma.Schema):
     title = Text(required=True, validate=ma.validate.Length(1, 200))
     body = Text(required=True, validate=ma.validate.Length(1, 20_000))
-    tags = Tags(load_default=list)
-    product_ids = ma.fields.List(ma.fields.UUID(), load_default=list, validate=ma.validate.Length(max=10))
+    tags = Different(Text(validate=ma.validate.Length(1, 40)), load_default=list)
+    product_ids = Different(ma.fields.UUID(), load_default=list)
 
 
 class PostChangesSchema(ma.Schema):
     title = Text(validate=ma.validate.Length(1, 200))
     body = Text(validate=ma.validate.Length(1, 20_000))
-    tags = Tags()
-    product_ids = ma.fields.List(ma.fields.UUID(), validate=ma.validate.Length(max=10))
+    tags = Different(Text(validate=ma.validate.Length(1, 40)))
+    product_ids = Different(ma.fields.UUID())
 
 
 class PostSchema(ma.Schema):
@@ -102,8 +89,10 @@ TagPage = page_of(TagSchema, "TagPage")
 @idempotent()
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
-    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)), child())
-    return _card(post, 201, f"{BASE}/posts/{post.id}")
+    author = container().accounts.own(caller())
+    post = container().posts.publish(author.id, PostDraft(**_tuples(draft)), child())
+    body = rendering.post_card(new_post(post, author))
+    return rendering.thing(body, post.version, 201, f"{BASE}/posts/{post.id}")
 
 
 @blp.get("/posts")
@@ -204,9 +193,9 @@ def _post_page(scope: str, posts: Sequence[Post], onward: UUID | None, **more: A
     return rendering.page(map(rendering.post_card, cards), following, **more)
 
 
-def _card(post: Post, status: int = 200, location: str | None = None) -> Response:
+def _card(post: Post) -> Response:
     (card,) = container().cards.posts([post], viewer())
-    return rendering.thing(rendering.post_card(card), post.version, status, location)
+    return rendering.thing(rendering.post_card(card), post.version)
 
 
 def _tuples(loaded: dict[str, Any]) -> dict[str, Any]:

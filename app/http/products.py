@@ -14,6 +14,7 @@ from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Mom
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema, MoneySchema, MoneyShape
+from app.services.cards import ProductCard
 from app.services.products import ProductChanges, ProductDraft
 from repositories.records import Product, ProductFilter
 
@@ -91,7 +92,12 @@ class ProductQuery(PageQuery):
     category = Text(load_default=None, validate=ma.validate.Length(1, 40))
     price_min = Int(load_default=None, validate=ma.validate.Range(0, INT64))
     price_max = Int(load_default=None, validate=ma.validate.Range(0, INT64))
-    facets = ma.fields.Boolean(load_default=False, metadata={"description": "count categories and attributes too"})
+    facets = ma.fields.Boolean(
+        truthy={"true"},
+        falsy={"false"},
+        load_default=False,
+        metadata={"description": "count categories and attributes too"},
+    )
     attributes = Attributes(load_default=dict, metadata={"description": "written as `attr.NAME=value`"})
 
     @ma.pre_load
@@ -109,8 +115,10 @@ class ProductQuery(PageQuery):
 @idempotent()
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
-    product = container().products.offer(caller(), ProductDraft(**draft), child())
-    return _card(product, 201, f"{BASE}/products/{product.id}")
+    seller = container().accounts.own(caller())
+    product = container().products.offer(seller.id, ProductDraft(**draft), child())
+    body = rendering.product_card(ProductCard(product, seller, available=0))
+    return rendering.thing(body, product.version, 201, f"{BASE}/products/{product.id}")
 
 
 @blp.get("/products")
@@ -175,6 +183,6 @@ def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     return _card(container().products.put_stock(caller(), product_id, stock["on_hand"], if_match()))
 
 
-def _card(product: Product, status: int = 200, location: str | None = None) -> Response:
+def _card(product: Product) -> Response:
     (card,) = container().cards.products([product])
-    return rendering.thing(rendering.product_card(card), product.version, status, location)
+    return rendering.thing(rendering.product_card(card), product.version)

@@ -8,10 +8,10 @@ from flask import Response
 
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, private, public
-from app.http.deps import container, session
+from app.http.deps import container, cursors, session
 from app.http.fields import Moment, Text
 from app.http.idempotency import idempotent
-from app.http.paging import page_of
+from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
 
 blp = Blueprint("sessions", "Signing in and out")
@@ -61,12 +61,16 @@ def sign_in(wanted: dict[str, Any]) -> Response:
 
 @blp.get("/sessions")
 @private
+@blp.arguments(PageQuery, location="query")
 @blp.response(200, SessionPage)
-def devices() -> Response:
-    """List one's signed-in devices, newest first. One page: a person has few."""
+def devices(query: dict[str, Any]) -> Response:
+    """List one's signed-in devices, newest first."""
     current = session()
-    found = container().sessions.devices(current.account_id)
-    return rendering.page((rendering.session_item(s, current) for s in found), None)
+    scope, limit = f"sessions:{current.account_id}", query["limit"]
+    found = container().sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
+    onward = [str(found[limit - 1].id)] if len(found) > limit else None
+    items = (rendering.session_item(s, current) for s in found[:limit])
+    return rendering.page(items, cursors().issue(scope, onward))
 
 
 @blp.delete("/sessions/current")

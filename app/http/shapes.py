@@ -12,7 +12,7 @@ class MoneySchema(ma.Schema):
     """Minor units of an ISO 4217 currency."""
 
     amount = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
-    currency = Text(required=True, validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="Must be an ISO 4217 code."))
+    currency = Text(required=True, validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code."))
 
     @ma.post_load
     def _record(self, loaded: dict[str, Any], **_: Any) -> Money:

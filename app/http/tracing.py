@@ -31,7 +31,8 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers[HEADER] = request_id()
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    personal = "Authorization" in request.headers or response.status_code >= 400
+    shared = request.method in {"GET", "HEAD", "OPTIONS"} and "Authorization" not in request.headers
+    personal = not shared or response.status_code >= 400
     response.headers.setdefault("Cache-Control", "private, no-store" if personal else "no-cache")
     response.vary.add("Authorization")
     elapsed = time.perf_counter() - cast("float", g.get("began", time.perf_counter()))

@@ -57,6 +57,8 @@ class Accounts:
         """Raises `PreconditionRequired`, `PreconditionFailed`, `RuleBroken` with code `handle_taken`."""
         current = self.own(account_id)
         condition.check(current.version)
+        if not changes:
+            return current
         changed = replace(current, **changes, version=current.version + 1)
         try:
             with self._relational.transaction() as tx:

@@ -50,6 +50,16 @@ class CommentCard(Struct, frozen=True):
     author: Account
 
 
+def new_account(account: Account) -> AccountCard:
+    """The card of an account just registered: nothing is counted yet, so nothing need be read."""
+    return AccountCard(account, AccountStats(0, 0, 0), None)
+
+
+def new_post(post: Post, author: Account) -> PostCard:
+    """The card of a post just published, as its author sees it."""
+    return PostCard(post, author, PostStats(0, 0), PostViewer(liked=False, following_author=False))
+
+
 class Cards:
     def __init__(self, relational: Relational, counters: Counters) -> None:
         self._relational = relational

@@ -99,6 +99,8 @@ class Posts:
     def edit(self, author: UUID, post_id: UUID, changes: PostChanges, condition: Precondition) -> Post:
         """Raises `Missing`, `Forbidden`, `PreconditionRequired`, `PreconditionFailed`, `Unprocessable`."""
         current = self._own(author, post_id, condition)
+        if not changes:
+            return current
         self._check_products(changes.get("product_ids", ()))
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
         try:

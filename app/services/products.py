@@ -71,6 +71,8 @@ class Products:
     def edit(self, seller: UUID, product_id: UUID, changes: ProductChanges, condition: Precondition) -> Product:
         """Raises `Missing`, `Forbidden`, `PreconditionRequired`, `PreconditionFailed`."""
         current = self._own(seller, product_id, condition)
+        if not changes:
+            return current
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
         event = self._event(ProductEdited(product_id, seller), product_id)
         try:

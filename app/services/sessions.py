@@ -59,8 +59,10 @@ class Sessions:
             raise Unauthenticated("the token is unknown, ended or expired", code="invalid_token")
         return found
 
-    def devices(self, account_id: UUID) -> list[Session]:
-        return self._store.of_account(account_id, now=self._clock())
+    def devices(self, account_id: UUID, *, before: UUID | None = None) -> list[Session]:
+        """Newest first, strictly below `before`. A person has few, so the store gives all of them at once."""
+        found = self._store.of_account(account_id, now=self._clock())
+        return [s for s in found if before is None or s.id < before]
 
     def end(self, account_id: UUID, session_id: UUID) -> None:
         if not self._store.end(account_id, session_id):

@@ -71,7 +71,7 @@ class CassandraFeeds(Feeds):
     def fill(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
         written = micros(at)
         entries = (self._entry(post, written) for post in posts)
-        self._deliver([(owner, *entry) for entry in entries if entry])
+        self._deliver([(owner, *entry) for entry in entries if entry], together=True)
 
     def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         if self._retention.keeps(post.post_id):
@@ -108,7 +108,7 @@ class CassandraFeeds(Feeds):
             self._publish([(post, millis(post.post_id) * 1000) for post in posts])
         for chunk in _chunks(home_posts):
             entries = ((owner, self._entry(post, millis(post.post_id) * 1000)) for owner, post in chunk)
-            self._deliver([(owner, *entry) for owner, entry in entries if entry])
+            self._deliver([(owner, *entry) for owner, entry in entries if entry], together=True)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return self._plan.migrate(self._link, dry_run=dry_run)
@@ -122,7 +122,7 @@ class CassandraFeeds(Feeds):
     def _publish(self, entries: Sequence[tuple[PostRef, int]]) -> None:
         rows = [(post.author_id, _bucket(AUTHOR, post), post.post_id, written) for post, written in entries]
         self._author_markers.ensure((author, bucket) for author, bucket, *_ in rows)
-        self._link.write("author_add", rows)
+        self._link.write_together("author_add", rows, key=2)
 
     def _entry(self, post: PostRef, written: int) -> Entry | None:
         """None: past the retention."""
@@ -131,9 +131,13 @@ class CassandraFeeds(Feeds):
         ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(post.post_id)))
         return HOME.bucket(post.post_id), post.post_id, post.author_id, written, ttl
 
-    def _deliver(self, rows: Sequence[tuple[UUID, *Entry]]) -> None:
+    def _deliver(self, rows: Sequence[tuple[UUID, *Entry]], *, together: bool = False) -> None:
+        """`together` when timelines get several entries each: those of one partition then go as one."""
         self._home_markers.ensure([row[:2] for row in rows])
-        self._link.write("home_add", rows)
+        if together:
+            self._link.write_together("home_add", rows, key=2)
+        else:
+            self._link.write("home_add", rows)
 
     def _page(self, line: Line, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[Row]:
         """Read the first bucket and the list of buckets at once, then more buckets in growing waves."""

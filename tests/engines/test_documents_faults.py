@@ -34,7 +34,7 @@ from .kernel import free_port
 
 TIMEOUT = timedelta(seconds=0.5)
 PATIENCE = 0.1
-RECOVERY = 20.0
+RECOVERY = 60.0
 
 CALLS: dict[str, Callable[[Documents], Any]] = {
     "ping": lambda store: store.ping(),
@@ -153,11 +153,13 @@ def test_killed_during_writes(server: Server, store: Documents, patient: Documen
     }
     with ThreadPoolExecutor(6) as pool:
         writers = [pool.submit(write, kind, act) for kind, act in acts.items() for _ in range(2)]
-        for rounds in range(1, 3):
-            wait_for(partial(all_longer_than, 25 * rounds, acknowledged))
-            server.kill()
-            server.restart()
-        stop.set()
+        try:
+            for rounds in range(1, 3):
+                wait_for(partial(all_longer_than, 25 * rounds, acknowledged))
+                server.kill()
+                server.restart()
+        finally:
+            stop.set()
         for writer in writers:
             writer.result()
     assert eventually(lambda: store.posts.get([target.id]))

@@ -46,6 +46,7 @@ def test_a_like_between_read_and_edit_is_no_conflict(system: System) -> None:
     assert (card["post"]["title"], card["post"]["version"], card["stats"]["likes"]) == ("Edited", 2, 1)
     assert card["post"]["updated_at"] > card["post"]["created_at"]
     ada.patch(f"/posts/{post}", {"title": "Lost"}, 412, etag=tag)
+    assert ada.patch(f"/posts/{post}", {}, etag="*")["post"]["version"] == 2
     assert bob.get(f"/posts/{post}")["post"]["title"] == "Edited"
 
 

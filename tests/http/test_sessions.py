@@ -27,6 +27,9 @@ def test_devices_are_listed_and_ended_one_by_one(system: System) -> None:
     ada.post("/sessions", {"login": "ada", "password": PASSWORD, "device": "tablet"})
     items = ada.get("/sessions")["items"]
     assert [(i["device"], i["current"]) for i in items] == [("tablet", False), (None, True)]
+    first = ada.get("/sessions", limit=1)
+    second = ada.get("/sessions", limit=1, cursor=first["next"])
+    assert (first["items"] + second["items"], second["next"]) == (items, None)
     ada.delete(f"/sessions/{items[0]['id']}")
     assert ada.delete(f"/sessions/{items[0]['id']}", 404)["code"] == "not_found"
     ada.delete("/sessions/current")

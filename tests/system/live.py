@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 from tests.apps import BASE, PASSWORD
 from tests.engines.guard import guarded
-from tests.engines.kernel import descendants, destroy, free_port, process, wait_gone, wait_until
+from tests.engines.kernel import Process, descendants, destroy, free_port, process, wait_gone, wait_until
 
 QUARTET = str(Path(sys.executable).parent / "quartet")
 HOST = "127.0.0.1"
@@ -113,6 +114,10 @@ class Live:
             )
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
@@ -148,6 +153,12 @@ class Live:
         """Its exit code. Raises `subprocess.TimeoutExpired`."""
         return self._popen.wait(seconds)
 
+    @property
+    def workers(self) -> list[Process]:
+        """The processes that answer; the one that only waits for their resources is not among them."""
+        spawned = ((Path(f"/proc/{child.pid}/cmdline"), child) for child in descendants(self._popen.pid))
+        return [child for path, child in spawned if b"spawn_main" in path.read_bytes()]
+
     def kill(self) -> None:
         """SIGKILL to the command and all its children at once."""
         found = process(self._popen.pid)
@@ -171,3 +182,32 @@ class Live:
             return False
         finally:
             client.close()
+
+
+def as_under_way(live: Live, client: Client, body: bytes) -> socket.socket:
+    """A request to publish whose body is awaited: the server has begun with it, and says so."""
+    connection = socket.create_connection((HOST, live.port), timeout=10)
+    connection.sendall(
+        f"POST {BASE}/posts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\nExpect: 100-continue\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    )
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+    return connection
+
+
+def answer_of(connection: socket.socket) -> Answer:
+    response = http.client.HTTPResponse(connection, method="POST")
+    response.begin()
+    return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(response.read()))
+
+
+def sent_in_chunks(live: Live, chunks: list[bytes]) -> Answer:
+    """A body whose length is not announced."""
+    with socket.create_connection((HOST, live.port), timeout=10) as connection:
+        connection.sendall(
+            f"POST {BASE}/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        # At once: a server that has read too much need not wait for the rest.
+        connection.sendall(b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""]))
+        return answer_of(connection)

@@ -150,4 +150,4 @@ def test_the_embedded_feed_is_the_defined_one() -> None:
         TemporaryDirectory() as directory,
         running(Settings(**embedded(Path(directory)), backfill_posts=2, fanout_chunk=2), Ticking()) as system,
     ):
-        run_machine(system, examples=60, steps=30)
+        run_machine(system, examples=40, steps=30)

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -18,8 +19,9 @@ import pytest
 from tests.apps import BASE, PASSWORD
 from tests.engines import Engines
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, Answer, Client, Live, run
+from tests.system.live import HOST, Answer, Client, Live, answer_of, as_under_way, run, sent_in_chunks
 
+pytestmark = pytest.mark.live
 Starter = Callable[..., Live]
 LOST = (OSError, http.client.HTTPException)
 COMMANDS = ("serve", "start", "relay", "migrate", "seed", "doctor", "openapi")
@@ -63,23 +65,6 @@ def server(start: Starter, empty: Path, tmp_path: Path) -> Live:
     return start().answering()
 
 
-def as_under_way(live: Live, client: Client, body: bytes) -> socket.socket:
-    """A request to publish whose body is awaited: the server has begun with it, and says so."""
-    connection = socket.create_connection((HOST, live.port), timeout=10)
-    connection.sendall(
-        f"POST {BASE}/posts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\nExpect: 100-continue\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    )
-    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
-    return connection
-
-
-def answer_of(connection: socket.socket) -> Answer:
-    response = http.client.HTTPResponse(connection, method="POST")
-    response.begin()
-    return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(response.read()))
-
-
 def publishing(client: Client, name: str, acknowledged: list[str], stop: threading.Event) -> None:
     """Publish until told to stop, or until there is no answer; note what was answered."""
     for number in itertools.count():
@@ -112,12 +97,12 @@ def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
         assert client.titles("/feed").count("kept") == number
         live.terminate()
         assert live.ended(10) == 0
-    assert durations[1] < 10, durations
+    assert durations[1] < 15, durations
 
 
 def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Starter) -> None:
     ada = server.person("ada")
-    bodies = [json.dumps({"title": f"no. {n}", "body": "x"}).encode() for n in range(4)]
+    bodies = [json.dumps({"title": f"no. {n}", "body": "x"}).encode() for n in range(3)]
     waiting = [as_under_way(server, ada, body) for body in bodies]
     server.terminate()
     assert wait_until(lambda: not _accepts(server), 5), "it still accepts connections"
@@ -125,8 +110,8 @@ def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Star
         connection.sendall(body)
         assert answer_of(connection).status == 201
         connection.close()
-    assert server.ended(5) == 0
-    assert sorted(start().answering().signed_in(ada).titles("/feed")) == [f"no. {n}" for n in range(4)]
+    assert server.ended(10) == 0
+    assert sorted(start().answering().signed_in(ada).titles("/feed")) == [f"no. {n}" for n in range(3)]
 
 
 def test_sigterm_under_load_loses_no_answer_of_what_was_done(server: Live, start: Starter) -> None:
@@ -161,6 +146,14 @@ def test_acknowledged_posts_survive_sigkill(server: Live, start: Starter) -> Non
     assert reader.titles("/feed")[0] == "after"
 
 
+def test_a_worker_that_dies_is_replaced(server: Live) -> None:
+    assert wait_until(lambda: len(server.workers) == 2, 10)
+    first, _ = server.workers
+    first.send(signal.SIGKILL)
+    assert wait_until(lambda: not first.alive() and len(server.workers) == 2, 20), server.output
+    assert server.answering().person()
+
+
 def test_several_workers_share_one_file(start: Starter, empty: Path, tmp_path: Path) -> None:
     shutil.copytree(empty, tmp_path / "var")
     live = start(WORKERS="4", THREADS="2").answering()
@@ -191,12 +184,9 @@ def test_several_workers_share_one_file(start: Starter, empty: Path, tmp_path: P
 
 
 def test_a_chunked_body_has_the_limit_too(server: Live) -> None:
-    for size, status, code in (
-        (LIMIT, 400, "malformed_json"),
-        (LIMIT + 1, 413, "body_too_large"),
-        (4 * LIMIT, 413, "body_too_large"),
-    ):
-        answer = _sent_in_chunks(server, size)
+    whole = [b" " * (LIMIT // 2)] * 2
+    for chunks, status, code in ((whole, 400, "malformed_json"), ([*whole, b" "], 413, "body_too_large")):
+        answer = sent_in_chunks(server, chunks)
         assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
         assert answer.body["code"] == code
         assert answer.body["request_id"] == answer.headers["x-request-id"]
@@ -299,16 +289,3 @@ def _accepts(live: Live) -> bool:
     except OSError:
         return False
     return True
-
-
-def _sent_in_chunks(live: Live, size: int) -> Answer:
-    with socket.create_connection((HOST, live.port), timeout=10) as connection:
-        connection.sendall(
-            f"POST {BASE}/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n".encode()
-        )
-        for at in range(0, size, LIMIT):
-            part = b" " * min(LIMIT, size - at)
-            connection.sendall(b"%x\r\n%s\r\n" % (len(part), part))
-        connection.sendall(b"0\r\n\r\n")
-        return answer_of(connection)

@@ -1,0 +1,28 @@
+"""An embedded system whose time stands until a test moves it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.container import Container
+from config import Settings
+from tests.apps import embedded, running
+from tests.system.crowd import (
+    Watch,
+)
+from tests.system.relay.runs import LEASE, TRIES
+
+
+@pytest.fixture
+def clock() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
+    stores: dict[str, Any] = dict(embedded(tmp_path))
+    settings = Settings(**stores, relay_lease_seconds=LEASE, relay_attempts=TRIES, fanout_chunk=2, backfill_posts=3)
+    with running(settings, clock) as system:
+        yield system.container

@@ -1,0 +1,83 @@
+"""Relays over an embedded system, and what their tests do to it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from app.container import Container
+from app.relay import Relay, RelayLimits
+from app.services.precondition import Precondition
+from repositories.outbox import Claim
+from repositories.records import Event
+from tests.system.crowd import (
+    Watch,
+    defined,
+    outboxes,
+    people,
+    publish,
+    served,
+    unsent,
+)
+
+ANY = Precondition(given=True, any=True)
+LEASE = 30
+TRIES = 3
+OF_DOCUMENTS = {"PostPublished", "PostEdited", "PostDeleted"}
+HOSTILE_REASONS = ["a\0b", "half of \ud83d", "x" * 10_000_000, "", "\n\x1b[31m"]
+Handle = Callable[[Event], None]
+
+
+class Crash(BaseException):
+    """The process ends here: nothing that runs afterwards may count on clean-up."""
+
+
+def relay(container: Container, handle: Handle, batch: int = 100) -> Relay:
+    limits = RelayLimits(timedelta(seconds=0.01), timedelta(seconds=LEASE), attempts=TRIES, batch=batch)
+    return Relay(outboxes(container), handle, container.clock, limits)
+
+
+def claim(container: Container) -> list[Claim]:
+    now = container.clock()
+    return [c for o in outboxes(container) for c in o.claim(now=now, lease_until=now + timedelta(LEASE), limit=1000)]
+
+
+def edit(container: Container, author: UUID, post: UUID) -> None:
+    container.posts.edit(author, post, {"title": "Edited"}, ANY)
+
+
+def persist(container: Container, clock: Watch, relay: Relay) -> None:
+    """Relay until nothing waits."""
+    for _ in range(100):
+        relay.drain()
+        clock.forward(LEASE + 1)
+        if not unsent(container):
+            return
+    raise AssertionError("events wait for ever")
+
+
+def a_history(container: Container) -> list[UUID]:
+    """Posts, edits, deletions, follows, unfollows, blocks. Returns the people."""
+    everybody = ada, bob, cyd, dan = people(container, 4)
+    graph = container.graph
+    posts = [publish(container, author) for author in everybody for _ in range(4)]
+    for follower, followee in [(bob, ada), (cyd, ada), (dan, ada), (ada, bob), (cyd, bob), (dan, cyd)]:
+        graph.follow(follower, followee)
+    posts += [publish(container, author) for author in everybody for _ in range(2)]
+    for post, author in ((posts[1], ada), (posts[7], bob), (posts[16], ada), (posts[20], cyd)):
+        edit(container, author, post)
+        container.posts.delete(author, post, ANY)
+    graph.unfollow(cyd, ada)
+    graph.block(ada, dan)
+    graph.follow(cyd, ada)
+    graph.unblock(ada, dan)
+    graph.follow(dan, ada)
+    graph.unfollow(dan, cyd)
+    publish(container, ada)
+    container.posts.like(bob, posts[0])
+    return everybody
+
+
+def assert_served_as_defined(container: Container, everybody: list[UUID]) -> None:
+    for reader in everybody:
+        for size in (2, 100):
+            assert served(container, reader, size) == defined(container, reader)

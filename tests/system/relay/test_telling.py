@@ -1,0 +1,193 @@
+"""What is told, what is set aside and what waits."""
+
+import random
+import threading
+from collections import defaultdict
+from uuid import UUID
+
+import pytest
+
+from app.container import Container
+from app.handlers import handle
+from app.relay import relay_of
+from repositories.errors import Unavailable
+from repositories.records import Event, Post
+from tests.system.crowd import (
+    Watch,
+    befriend,
+    parked,
+    people,
+    publish,
+    served,
+    stored,
+    unsent,
+    watched,
+    with_stores,
+)
+from tests.system.relay.runs import HOSTILE_REASONS, LEASE, OF_DOCUMENTS, TRIES, a_history, claim, edit, persist, relay
+
+
+def test_every_event_is_told_in_the_order_of_its_aggregate(container: Container, clock: Watch) -> None:
+    """Ids rise as events are written. A post is an aggregate of both outboxes: of its likes, and of itself."""
+    a_history(container)
+    told: dict[tuple[str, bool], list[UUID]] = defaultdict(list)
+    written = unsent(container)
+    chance = random.Random(5)  # noqa: S311 - the same story each time
+
+    def listen(event: Event) -> None:
+        if chance.random() < 0.3:
+            raise Unavailable("feeds")
+        told[event.aggregate, event.type in OF_DOCUMENTS].append(event.id)
+
+    persist(container, clock, relay(container, listen, batch=3))
+    assert sum(map(len, told.values())) == written > 30
+    assert max(map(len, told.values())) > 2
+    assert all(ids == sorted(set(ids)) for ids in told.values())
+
+
+def test_a_poisoned_event_is_set_aside_and_holds_up_nobody(container: Container, clock: Watch) -> None:
+    [author] = people(container, 1)
+    poisoned, sound = publish(container, author), publish(container, author)
+    edit(container, author, poisoned)
+    told: list[tuple[str, UUID]] = []
+
+    def listen(event: Event) -> None:
+        if event.type == "PostPublished" and event.aggregate == str(poisoned):
+            raise ZeroDivisionError("no reason")
+        handle(container, event)
+        told.append((event.type, UUID(event.aggregate)))
+
+    subject = relay(container, listen)
+    for _ in range(TRIES - 1):
+        subject.drain()
+        assert told == [("PostPublished", sound)]
+        assert not parked(container)
+        clock.forward(LEASE)
+    subject.drain()
+    assert list(parked(container).values()) == ["ZeroDivisionError: no reason"]
+    assert told == [("PostPublished", sound), ("PostEdited", poisoned)]
+    assert served(container, author) == [sound, poisoned]
+
+    assert container.stores.documents.outbox.replay(None, now=clock()) == 1
+    assert relay_of(container).drain() == 1
+    assert not parked(container)
+    assert served(container, author) == stored(container, author) == [sound, poisoned]
+
+
+@pytest.mark.parametrize("payload", [b'{"type":"Unheard"}', b'{"type":"PostPublished"}', b"[]", b"\xff", b""])
+def test_an_unknown_payload_is_set_aside(container: Container, clock: Watch, payload: bytes) -> None:
+    [author] = people(container, 1)
+    now = clock()
+    post = Post(container.ids(), author, "t", "b", (), (), now, now, 1)
+    container.stores.documents.posts.add(post, Event(container.ids(), "Unheard", str(post.id), now, payload))
+    with container.stores.relational.transaction() as tx:
+        tx.emit(Event(container.ids(), "Unheard", str(author), now, payload))
+    sound = publish(container, author)
+    persist(container, clock, relay_of(container))
+    assert [reason.split(":")[0] for reason in parked(container).values()] in (
+        ["ValidationError"] * 2,
+        ["DecodeError"] * 2,
+    )
+    assert served(container, author) == [sound, post.id]
+
+
+@pytest.mark.parametrize("reason", HOSTILE_REASONS, ids=["NUL", "surrogate", "long", "empty", "control"])
+def test_whatever_the_reason_says_it_is_kept(container: Container, clock: Watch, reason: str) -> None:
+    [author] = people(container, 1)
+    container.graph.follow(author, people(container, 1)[0])
+    publish(container, author)
+
+    def refuse(_event: Event) -> None:
+        raise ValueError(reason)
+
+    persist(container, clock, relay(container, refuse))
+    assert len(parked(container)) == 2
+    assert all(kept.startswith("ValueError") and len(kept) <= 1000 for kept in parked(container).values())
+
+
+def test_many_poisoned_events_do_not_hide_a_sound_one(container: Container) -> None:
+    author, friend = people(container, 2)
+    for _ in range(7):
+        publish(container, author)
+    sound = publish(container, friend)
+    told = []
+
+    def listen(event: Event) -> None:
+        if event.aggregate != str(sound):
+            raise ZeroDivisionError
+        told.append(event)
+
+    assert relay(container, listen, batch=2).drain() == len(told) == 1
+
+
+def test_a_store_that_is_away_postpones_without_counting(container: Container, clock: Watch) -> None:
+    author, *followers = people(container, 6)
+    befriend(container, followers, [author])
+    away = threading.Event()
+    away.set()
+
+    def notice(_call: str) -> None:
+        if away.is_set():
+            raise Unavailable("feeds")
+
+    broken = with_stores(container, feeds=watched(container.stores.feeds, notice))
+    posts = [publish(broken, author) for _ in range(5)][::-1]
+    subject = relay_of(broken)
+    for _ in range(3 * TRIES):
+        assert subject.drain() == 0
+        assert all(served(broken, follower) == posts for follower in followers)
+        clock.forward(2)
+    assert all(served(container, follower) == posts for follower in followers)
+    assert [c.attempts for c in claim(container)] == [0] * 5
+    clock.forward(24 * 3600 * LEASE)
+
+    away.clear()
+    assert subject.drain() == 5
+    assert not parked(container)
+    assert all(stored(container, follower) == posts for follower in followers)
+
+
+def test_a_cache_that_is_away_does_not_have_the_fan_out_done_again_and_again(
+    container: Container, clock: Watch
+) -> None:
+    author, follower = people(container, 2)
+    befriend(container, [follower], [author])
+    calls: list[str] = []
+    away = [True]
+
+    def refuse(_call: str) -> None:
+        if away:
+            raise Unavailable("cache")
+
+    cache, feeds = watched(container.stores.cache, refuse), watched(container.stores.feeds, calls.append)
+    broken = with_stores(container, feeds=feeds, cache=cache)
+    post = publish(broken, author)
+    for _ in range(5):
+        relay_of(broken).drain()
+        clock.forward(2)
+    assert calls.count("before push") <= 2
+    assert served(broken, follower) == [post]
+    away.clear()
+    assert relay_of(broken).drain() == 1
+    assert stored(container, follower) == [post]
+
+
+def test_what_is_parked_or_waits_is_in_every_feed(container: Container, clock: Watch) -> None:
+    author, *followers = people(container, 4)
+    befriend(container, followers, [author])
+    posts = [publish(container, author) for _ in range(9)]
+
+    def listen(event: Event) -> None:
+        if event.aggregate in map(str, posts[::3]):
+            raise ZeroDivisionError
+        if event.aggregate in map(str, posts[1::3]):
+            raise Unavailable("feeds")
+        handle(container, event)
+
+    for _ in range(TRIES + 1):
+        relay(container, listen).drain()
+        for reader in (author, *followers):
+            assert served(container, reader, 2) == posts[::-1]
+        clock.forward(LEASE)
+    assert len(parked(container)) == 3
+    assert unsent(container) == 3

@@ -1,0 +1,87 @@
+"""What may go wrong with seeded data; each says in which line verifying has to find it."""
+
+from msgspec.structs import replace
+
+from app.container import Container
+from app.events import PostDeleted, pack
+from app.seed.plan import Plan
+from repositories.records import Comment, Like
+from tests.system.seed.loads import TINY
+
+
+def delete_post(container: Container, plan: Plan) -> str:
+    ref = plan.refs[77]
+    now = container.clock()
+    event = pack(container.ids(), PostDeleted(ref.post_id, ref.author_id), about=ref.post_id, at=now)
+    container.stores.documents.posts.delete(ref.post_id, event, if_version=1)
+    return f"post {ref.post_id}: missing"
+
+
+def count_a_like_more(container: Container, plan: Plan) -> str:
+    k = next(k for k in range(TINY.posts) if plan.like_counts[k] < TINY.accounts)
+    stranger = next(a for a in range(TINY.accounts) if a not in plan.fans(k))
+    with container.stores.relational.transaction() as tx:
+        tx.likes.like(Like(plan.account_ids[stranger], plan.refs[k].post_id, plan.until))
+    return f"likes of post {plan.refs[k].post_id}: {plan.like_counts[k] + 1} instead of {plan.like_counts[k]}"
+
+
+def take_a_like(container: Container, plan: Plan) -> str:
+    k = next(k for k in range(TINY.posts) if plan.like_counts[k])
+    like = plan.likes(k)[0]
+    with container.stores.relational.transaction() as tx:
+        tx.likes.unlike(like.account_id, like.post_id)
+    return f"like by {like.account_id} of {like.post_id}: missing"
+
+
+def unfollow(container: Container, plan: Plan) -> str:
+    follow = plan.follows(3)[0]
+    with container.stores.relational.transaction() as tx:
+        tx.graph.unfollow(follow.follower, follow.followee)
+    return f"follow by {follow.follower} of {follow.followee}: missing"
+
+
+def rename(container: Container, plan: Plan) -> str:
+    account = plan.account(5)
+    with container.stores.relational.transaction() as tx:
+        tx.accounts.replace(replace(account, display_name="Somebody", version=2), if_version=1)
+    return f"account {account.id}: "
+
+
+def sell(container: Container, plan: Plan) -> str:
+    with container.stores.relational.transaction() as tx:
+        tx.stock.put(plan.product_ids[2], 10_000)
+    return f"stock of product {plan.product_ids[2]}: 10000 instead of {plan.stock(2)}"
+
+
+def comment(container: Container, plan: Plan) -> str:
+    k = next(k for k in range(TINY.posts) if plan.comment_counts[k])
+    number = plan.comment_counts[k] + 1
+    extra = Comment(plan.refs[k].post_id, number, plan.account_ids[0], "Not planned.", plan.until)
+    container.stores.documents.comments.load([extra])
+    return f"comment on post {extra.post_id}, {number}: not planned"
+
+
+def lose_a_delivery(container: Container, plan: Plan) -> str:
+    owner = next(k for k in range(TINY.accounts) if plan.home_length(k) > 1)
+    ref = plan.home(owner)[1]
+    container.stores.feeds.retract(ref, [plan.account_ids[owner]], container.clock())
+    return f"home feed of {plan.account_ids[owner]}: differs"
+
+
+def lose_an_own_post(container: Container, plan: Plan) -> str:
+    ref = plan.refs[0]
+    container.stores.feeds.remove_from_author(ref, container.clock())
+    return f"posts of {ref.author_id}: differs"
+
+
+PLANTED = (
+    delete_post,
+    count_a_like_more,
+    take_a_like,
+    unfollow,
+    rename,
+    sell,
+    comment,
+    lose_a_delivery,
+    lose_an_own_post,
+)

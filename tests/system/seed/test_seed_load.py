@@ -1,0 +1,102 @@
+"""What is loaded is what was planned, whatever came in between."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from app.container import Container
+from app.seed.plan import CELEBRITY, Plan
+from app.seed.sizes import Sizes
+from tests.apps import embedded, running
+from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load, settings
+
+
+def test_everybody_may_follow_and_like_everything(container: Container, number: int) -> None:
+    full = Plan(Sizes(accounts=4, follows=12, products=0, posts=3, comments=0, likes=12), seed=number)
+    load(container, full)
+    assert differences(container, full) == []
+
+
+def test_accounts_without_anything(container: Container, number: int) -> None:
+    bare = Plan(Sizes(accounts=2, follows=0, products=0, posts=0, comments=0, likes=0), seed=number)
+    load(container, bare)
+    assert differences(container, bare) == []
+
+
+def test_what_is_loaded_is_what_was_planned(container: Container, plan: Plan) -> None:
+    outcomes = load(container, plan)
+    assert tuple(outcome.kind for outcome in outcomes) == KINDS
+    assert all(outcome.rows == outcome.written > 0 for outcome in outcomes)
+    assert differences(container, plan) == []
+
+
+def test_running_again_writes_nothing(container: Container, plan: Plan) -> None:
+    load(container, plan)
+    assert [outcome.kind for outcome in load(container, plan) if outcome.written] == []
+    assert differences(container, plan) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interrupted_load_goes_on(container: Container, plan: Plan, kind: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load(container, plan, Interrupted(kind, batches=2))
+    assert differences(container, plan) != []
+    outcomes = {outcome.kind: outcome for outcome in load(container, plan)}
+    before = KINDS[: KINDS.index(kind)]
+    assert not any(outcomes[name].written for name in before)
+    assert outcomes[kind].written < outcomes[kind].rows
+    assert differences(container, plan) == []
+
+
+def test_a_batch_that_broke_half_way_is_made_whole(
+    container: Container, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = container.stores.feeds
+    whole = store.load
+
+    def half(authors: Any, homes: Any) -> None:
+        authors, homes = list(authors), list(homes)
+        whole(authors, homes[: len(homes) // 2])
+        if homes:
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "load", half)
+        with pytest.raises(RuntimeError, match="power cut"):
+            load(container, plan)
+    load(container, plan)
+    assert differences(container, plan) == []
+
+
+def test_an_interrupted_load_leaves_the_same_files_as_a_whole_one(tmp_path: Path) -> None:
+    found = set()
+    for stops in ((), KINDS):
+        folder = tmp_path / f"stops-{len(stops)}"
+        with running(settings(embedded(folder))) as system:
+            for kind in stops:
+                with pytest.raises(KeyboardInterrupt):
+                    load(system.container, Plan(TINY), Interrupted(kind, batches=1))
+            load(system.container, Plan(TINY))
+        with closing(sqlite3.connect(folder / "quartet.db")) as file:
+            found.add(tuple(sorted(line for line in file.iterdump() if "sqlite_sequence" not in line)))
+    assert len(found) == 1
+
+
+def test_two_data_sets_stand_side_by_side(container: Container) -> None:
+    plans = [Plan(replace(TINY, accounts=accounts), seed=seed) for accounts, seed in ((30, 1), (31, 1), (30, 2))]
+    for plan in plans:
+        load(container, plan)
+    assert [differences(container, plan) for plan in plans] == [[], [], []]
+
+
+def test_counts_that_were_cached_on_the_way_are_dropped(container: Container, plan: Plan) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load(container, plan, Interrupted("accounts", batches=3))
+    celebrity = plan.account_ids[CELEBRITY]
+    assert container.counters.accounts([celebrity])[celebrity].followers == 0
+    load(container, plan)
+    assert container.counters.accounts([celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]

@@ -1,0 +1,120 @@
+"""What is planned: the same every time, skewed as in life."""
+
+import os
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from app.seed.draws import shares
+from app.seed.plan import CELEBRITY, Plan
+from app.seed.sizes import Sizes, sizes
+from tests.apps import embedded, running
+from tests.system.seed.loads import TINY, command, everything, settings
+
+
+def test_the_same_seed_gives_the_same_data_and_another_gives_other_data() -> None:
+    one, again, other = (everything(Plan(TINY, seed=n)) for n in (1, 1, 2))
+    assert one == again
+    for kind in ("accounts", "products", "posts"):
+        assert not {thing.id for thing in one[kind]} & {thing.id for thing in other[kind]}
+    assert not {a.handle for a in one["accounts"]} & {a.handle for a in other["accounts"]}
+
+
+def test_another_process_gives_the_same_data() -> None:
+    code = "from tests.system.seed.loads import *; from app.seed.plan import Plan; print(everything(Plan(TINY)))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(found) == 1
+
+
+def test_accounts_do_not_depend_on_how_many_posts_there_are() -> None:
+    few, many = everything(Plan(TINY)), everything(Plan(replace(TINY, posts=400, comments=9, likes=9)))
+    for kind in ("accounts", "follows", "products"):
+        assert few[kind] == many[kind]
+
+
+def test_counts_are_exact() -> None:
+    found = everything(Plan(TINY))
+    for name in Sizes.__struct_fields__:
+        assert len(found[name]) == getattr(TINY, name)
+    assert len({(f.follower, f.followee) for f in found["follows"]}) == TINY.follows
+    assert len({(like.account_id, like.post_id) for like in found["likes"]}) == TINY.likes
+    assert all(follow.follower != follow.followee for follow in found["follows"])
+
+
+def test_everything_is_within_the_bounds_of_the_api() -> None:
+    plan = Plan(sizes("medium"), seed=10**9)
+    handles = {plan.handle(k) for k in range(plan.sizes.accounts)}
+    assert len(handles) == plan.sizes.accounts
+    assert all(re.fullmatch(r"[a-z]+_[a-z]+_[a-z]{4}_\d+", handle) and len(handle) <= 30 for handle in handles)
+    assert re.fullmatch(r"[a-z]+_[a-z]+_12", Plan(sizes()).handle(12))
+    for post in (plan.post(k) for k in range(2000)):
+        assert len(post.title) <= 200
+        assert len(post.body) <= 20_000
+        assert len(post.tags) == len(set(post.tags)) <= 10
+
+
+def test_time_runs_forwards() -> None:
+    plan = Plan(sizes())
+    found = everything(plan)
+    joined = {account.id: account.created_at for account in found["accounts"]}
+    posted = {post.id: post.created_at for post in found["posts"]}
+    ids = [post.id for post in found["posts"]]
+    assert ids == sorted(ids)
+    assert all(joined[post.author_id] < post.created_at < plan.until for post in found["posts"])
+    assert all(max(joined[f.follower], joined[f.followee]) < f.since < plan.until for f in found["follows"])
+    assert all(posted[like.post_id] <= like.at <= plan.until for like in found["likes"])
+    for k in range(plan.sizes.posts):
+        times = [comment.created_at for comment in plan.comments(k)]
+        assert times == sorted(times)
+
+
+def test_popularity_is_skewed_as_in_life() -> None:
+    plan = Plan(sizes(accounts=2000, posts=4000, follows=60_000))
+    followers = plan.follower_counts
+    assert followers[CELEBRITY] > 0.8 * plan.sizes.accounts
+    assert followers[1] > 5 * sorted(followers)[1000]
+    assert sum(sorted(followers)[-200:]) > 0.3 * plan.sizes.follows
+    posts = sorted(len(of) for of in plan.posts_of)
+    assert sum(posts[-400:]) > 0.4 * plan.sizes.posts
+    likes = sorted(plan.like_counts)
+    assert likes[-1] > 20 * max(1, likes[2000])
+
+
+def test_posts_come_in_bursts() -> None:
+    plan = Plan(sizes())
+    hours: dict[datetime, int] = {}
+    for k in range(plan.sizes.posts):
+        hour = plan.posted(k).replace(minute=0, second=0, microsecond=0)
+        hours[hour] = hours.get(hour, 0) + 1
+    assert max(hours.values()) > 10 * plan.sizes.posts / (60 * 24)
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "most"), [(10, [5.0, 1.0, 1.0], 4), (0, [1.0], 0), (7, [1.0] * 3, 9), (6, [9.0, 0.1], 3)]
+)
+def test_shares_add_up(total: int, weights: list[float], most: int) -> None:
+    found = shares(total, weights, most=most)
+    assert sum(found) == total
+    assert max(found) <= most
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fit"):
+        shares(5, [1.0], most=4)
+    with running(settings(embedded(tmp_path))) as system:
+        for options in (["--accounts=1"], ["--accounts=3", "--follows=7"], ["--posts=0", "--comments=1"]):
+            assert command(system.container, *options).exit_code == 2
+        assert "future" in command(system.container, "--until=2100-01-01").output

@@ -1,0 +1,239 @@
+"""The API against its own document: each operation is sent what fits and what does not, one thing at a time."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from config import Settings
+from tests.apps import PASSWORD, Person, System, embedded, running
+from tests.system.document import DOCUMENT, OPERATIONS, Operation, from_query, kind_of, misfits, resolved
+
+NULLABLE_TEXT: list[Any] = ["", " ", "x" * 50_000, "a\x00b", "a\x1b[31m\r\n", "é\u0301🎉\u202eאب", "İ", "\ufffe\uffff"]
+HOSTILE: list[Any] = [
+    *NULLABLE_TEXT, None, True, 0, -1, 5, 1.5, -0.0, 2**31, 2**63, -(2**63) - 1, 10**90, 1e308,
+    [], [None], ["a", "a"], [["a"]], [{}], {}, {"$gt": ""}, {"": 1}, {"a": {"b": [1]}},
+    json.loads("[" * 200 + "]" * 200),
+]  # fmt: skip
+MALFORMED = [
+    b"", b"{", b"\xff", b"{} {}", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": ' + b"9" * 5000 + b"}", b'{"a": 1e999}',
+    b"[" * 100_000, b'{"a":' * 40_000, b'{"a": 1, "a": 1}', b'{"a": "\\ud800"}', b'{"a": "\x01"}', b"{'a': 1}",
+]  # fmt: skip
+QUERIES = ["", "0", "-1", "101", "1e3", "9" * 5000, "true", "x", "\x00", "a\r\nb", "🎉", "%", "[]", "x" * 2000, "٣"]
+PATHS = [
+    "", " ", ".", "..", "%2e%2e", "%00", "%0a", "%ff", "%ed%a0%80", "x" * 5000, "🎉", "null", "-1", "0", "1" * 40,
+    "1;x=1", "'--", "{handle}", "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-00000000000g",
+]  # fmt: skip
+CONDITIONS = [
+    "",
+    "1",
+    '"1"',
+    '"',
+    ",",
+    'W/"1-0000000000000000"',
+    '"99-0000000000000000"',
+    '"' + "9" * 5000 + '-a"',
+]
+TOKENS = ["", "Bearer", "Bearer x", "Bearer " + "x" * 5000, "Basic eA==", "Bearer é", "bearer null"]
+
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
+every_body = pytest.mark.parametrize(
+    "operation", [o for o in OPERATIONS if o.body], ids=lambda o: f"{o.method} {o.path}"
+)
+
+
+class World(NamedTuple):
+    """Somebody with one of each thing, and what to put into a path for each of its parameters."""
+
+    person: Person
+    values: dict[str, str]
+
+    def send(self, operation: Operation, body: Any = None, query: str = "", **more: Any) -> TestResponse:
+        values = self.values | more.pop("values", {})
+        headers = {"If-Match": "*"} if operation.named("header") else {}
+        headers |= more.pop("headers", {})
+        path = operation.path.format(**values).removeprefix("/api/v1")
+        options = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
+        sent = options if operation.body else {}
+        return self.person.send(operation.method, f"{path}?{query}", headers=headers, **sent)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("contract")))) as found:
+        yield found
+
+
+@pytest.fixture
+def world(system: System) -> World:
+    person, other = system.person(), system.person()
+    post = person.publish()
+    card = person.post("/products", {"title": "t", "category": "c", "price": {"amount": 1, "currency": "EUR"}})
+    person.post(f"/posts/{post}/comments", {"body": "b"})
+    session = person.get("/sessions")["items"][0]["id"]
+    product = card["product"]["id"]
+    return World(
+        person,
+        {"handle": other.handle, "post_id": post, "product_id": product, "session_id": session, "number": "1"},
+    )
+
+
+def good_body(schema: Any, person: Person) -> Any:
+    """A body that fits its schema."""
+    known = {"login": person.handle, "password": PASSWORD, "handle": f"{person.handle}_b", "email": "a@example.com"}
+    known |= {"currency": "EUR", "image_url": "https://example.com/a.png"}
+    return {
+        name: known.get(name) or _example(resolved(inner), person)
+        for name, inner in resolved(schema)["properties"].items()
+    }
+
+
+def check(operation: Operation, response: TestResponse) -> None:
+    """What holds for every answer, whatever was sent."""
+    status, described = response.status_code, operation.described["responses"]
+    assert status < 500, response.text
+    assert str(status) in described or status in {401, 404, 405}, f"{status} is not documented: {response.text}"
+    assert response.headers["X-Request-Id"]
+    assert operation.method == "GET" or response.headers["Cache-Control"] == "private, no-store"
+    if status == 204:
+        assert response.data == b""
+        assert "Content-Type" not in response.headers
+        return
+    body = json.loads(response.data)
+    content = resolved(described.get(str(status), described["default"]))["content"]
+    assert response.content_type in content
+    assert not misfits(body, content[response.content_type]["schema"]), body
+    if status >= 400:
+        assert (body["status"], body["request_id"]) == (status, response.headers["X-Request-Id"])
+        assert all(isinstance(e["pointer"], str) and e["detail"] for e in body.get("errors", []))
+
+
+@every_operation
+def test_what_fits_is_done(world: World, operation: Operation) -> None:
+    body = good_body(operation.body, world.person) if operation.body else None
+    response = world.send(operation, body)
+    check(operation, response)
+    assert response.status_code < 300, response.text
+
+
+@every_body
+def test_a_body_that_does_not_fit_is_a_422(world: World, operation: Operation) -> None:
+    good, schema = good_body(operation.body, world.person), resolved(operation.body)
+    wrong: list[Any] = [{k: v for k, v in good.items() if k != name} for name in schema.get("required", [])]
+    wrong += [{**good, "unexpected": 1}, {**good, "": 1}, {**good, "__proto__": {}}, [], [good], "text", 5, None]
+    for body in wrong:
+        response = world.send(operation, json.dumps(body).encode())
+        check(operation, response)
+        assert response.status_code == 422, body
+
+
+@every_body
+def test_hostile_values_in_each_field_in_turn(world: World, operation: Operation) -> None:
+    good = good_body(operation.body, world.person)
+    for path in _places(good):
+        for value in HOSTILE:
+            body = _with(good, path, value)
+            response = world.send(operation, json.dumps(body).encode())
+            check(operation, response)
+            if misfits(body, operation.body):
+                assert response.status_code == 422, (path, value)
+
+
+@every_body
+def test_malformed_json_is_a_400(world: World, operation: Operation) -> None:
+    for raw in MALFORMED:
+        response = world.send(operation, raw)
+        check(operation, response)
+        assert response.status_code == 400, raw[:40]
+
+
+@every_body
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_json_is_answered(world: World, operation: Operation, data: st.DataObject) -> None:
+    leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+    anything = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner))
+    good = good_body(operation.body, world.person)
+    changed = data.draw(st.dictionaries(st.sampled_from(sorted(good)), anything, min_size=1))
+    body = data.draw(st.just({**good, **changed}) | leaves)
+    response = world.send(operation, json.dumps(body).encode())
+    check(operation, response)
+    if misfits(body, operation.body) or "\\ud" in json.dumps(body, ensure_ascii=False).lower():
+        assert response.status_code in {400, 422}
+
+
+@every_operation
+def test_odd_queries(world: World, operation: Operation) -> None:
+    for parameter in operation.named("query"):
+        for value in QUERIES:
+            response = world.send(operation, query=f"{quote(parameter['name'])}={quote(value)}")
+            check(operation, response)
+            if misfits(from_query(value, parameter["schema"]), parameter["schema"]):
+                assert response.status_code == 400, (parameter["name"], value)
+    if operation.named("query"):
+        for query in ("unexpected=1", "limit=1&unexpected", "=", "%ff=%ff", "limit=5&limit=6", "cursor=a&cursor=b"):
+            response = world.send(operation, query=query)
+            check(operation, response)
+            assert response.status_code == 400, query
+
+
+@every_operation
+def test_odd_places_are_not_found(world: World, operation: Operation) -> None:
+    body = good_body(operation.body, world.person) if operation.body else None
+    for parameter in operation.named("path"):
+        for value in PATHS:
+            response = world.send(operation, body, values={parameter["name"]: value})
+            check(operation, response)
+            assert response.status_code in {404, 405} or parameter["name"] == "handle", value
+
+
+@every_operation
+def test_odd_headers(world: World, operation: Operation) -> None:
+    body = good_body(operation.body, world.person) if operation.body else None
+    if operation.described.get("security"):
+        for token in TOKENS:
+            response = world.send(operation, body, headers={"Authorization": token})
+            check(operation, response)
+            assert response.status_code == 401, token
+    if operation.named("header"):
+        for condition in CONDITIONS:
+            response = world.send(operation, body, headers={"If-Match": condition})
+            check(operation, response)
+            assert response.status_code == 412, condition
+
+
+def test_patterns_are_those_of_json_schema() -> None:
+    assert re.findall(r'"pattern": "[^"]*\\\\[AZz]', json.dumps(DOCUMENT)) == []
+
+
+def _example(schema: Any, person: Person) -> Any:
+    kind = kind_of(schema)
+    if kind == "object":
+        return good_body(schema, person) if "properties" in schema else {"color": "red"}
+    if kind == "array":
+        return []
+    return schema.get("minimum", 1) if kind == "integer" else "words words"
+
+
+def _places(body: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, value in body.items():
+        yield (name,)
+        if isinstance(value, dict):
+            yield from ((name, *inner) for inner in _places(value))
+
+
+def _with(body: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(body)
+    place = changed
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return changed

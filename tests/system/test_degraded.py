@@ -1,0 +1,253 @@
+"""What still works while one store is dead or frozen; the rest is refused in time and in order."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec import Struct
+from werkzeug.test import TestResponse
+
+from config import Settings
+from repositories.errors import Contention, Unavailable
+from tests.apps import PASSWORD, Person, System, running
+from tests.contracts.relational_store import new_database
+from tests.engines import Engines, Server
+from tests.engines.kernel import wait_until
+
+ROLES = {
+    "relational": "postgres",
+    "documents": "mongo",
+    "feeds": "cassandra",
+    "sessions": "sessions",
+    "cache": "cache",
+}
+FAULTS = ("dead", "frozen")
+# The longest deadline of a store is half a second; a busy machine gets the rest.
+PATIENCE = 2.0
+NOTHING = frozenset[str]()
+MODEL = frozenset({"relational", "documents"})
+# What each route cannot do without. The feed store and the cache are in none.
+NEEDS: dict[str, frozenset[str]] = {
+    "live": NOTHING,
+    "documentation": NOTHING,
+    "register": frozenset({"relational"}),
+    "sign in": frozenset({"relational", "sessions"}),
+    "sign out": frozenset({"sessions"}),
+    "devices": frozenset({"sessions"}),
+    "own account": MODEL | {"sessions"},
+    "account": MODEL,
+    "posts of an account": MODEL,
+    "followers": MODEL,
+    "post": MODEL,
+    "posts": MODEL,
+    "tags": frozenset({"documents"}),
+    "comments": MODEL,
+    "products": MODEL,
+    "feed": MODEL | {"sessions"},
+    "publish": MODEL | {"sessions"},
+    "edit": MODEL | {"sessions"},
+    "delete": frozenset({"documents", "sessions"}),
+    "comment": MODEL | {"sessions"},
+    "like": MODEL | {"sessions"},
+    "follow": frozenset({"relational", "sessions"}),
+    "block": frozenset({"relational", "sessions"}),
+}
+# Counts that are cached already make up for the documents they were counted from.
+PERHAPS = {"documents": {"account", "own account", "followers"}}
+
+
+class Request(Struct, frozen=True):
+    who: str | None
+    method: str
+    path: str
+    options: dict[str, Any]
+
+
+class Town:
+    """A system with a few people and posts in it. What is asked for has not been asked for before."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.ada, self.bob, self.cyd = (system.person() for _ in range(3))
+        self.bob.put(f"/accounts/{self.ada.handle}/follow")
+        self.posts = [self.ada.publish(f"{n}") for n in range(4)][::-1]
+        self.bob.post(f"/posts/{self.posts[0]}/comments", {"body": "First"})
+        self.ada.post("/products", {"title": "Mug", "category": "mugs", "price": {"amount": 9, "currency": "EUR"}})
+
+    def requests(self) -> dict[str, Request]:
+        """For each route of `NEEDS`."""
+        handle, name = self.ada.handle, f"n{uuid4().hex[:12]}"
+        first, second, third, fourth = (f"/posts/{post}" for post in self.posts)
+        register = {"handle": name, "email": f"{name}@example.com", "password": PASSWORD, "display_name": "N"}
+        any_version = {"If-Match": "*"}
+        return {
+            "live": request(None, "GET", "/health/live"),
+            "documentation": request(None, "GET", "/openapi.json"),
+            "register": request(None, "POST", "/accounts", json=register),
+            "sign in": request(None, "POST", "/sessions", json={"login": handle, "password": PASSWORD}),
+            "sign out": request(self.cyd.token, "DELETE", "/sessions/current"),
+            "devices": request(self.bob.token, "GET", "/sessions"),
+            "own account": request(self.bob.token, "GET", "/accounts/me"),
+            "account": request(None, "GET", f"/accounts/{handle}"),
+            "posts of an account": request(None, "GET", f"/accounts/{handle}/posts"),
+            "followers": request(None, "GET", f"/accounts/{handle}/followers"),
+            "post": request(None, "GET", third),
+            "posts": request(None, "GET", "/posts"),
+            "tags": request(None, "GET", "/tags"),
+            "comments": request(None, "GET", f"{first}/comments"),
+            "products": request(None, "GET", "/products"),
+            "feed": request(self.bob.token, "GET", "/feed"),
+            "publish": request(self.ada.token, "POST", "/posts", json={"title": "t", "body": "b"}),
+            "edit": request(self.ada.token, "PATCH", second, json={"title": "Edited"}, headers=any_version),
+            "delete": request(self.ada.token, "DELETE", fourth, headers=any_version),
+            "comment": request(self.bob.token, "POST", f"{second}/comments", json={"body": "Second"}),
+            "like": request(self.bob.token, "PUT", f"{second}/like"),
+            "follow": request(self.ada.token, "PUT", f"/accounts/{self.bob.handle}/follow"),
+            "block": request(self.ada.token, "PUT", f"/accounts/{self.cyd.handle}/block"),
+        }
+
+    def send(self, asked: Request) -> tuple[TestResponse, float]:
+        caller = Person(self.system.app.test_client(), asked.who, {})
+        begun = monotonic()
+        return caller.send(asked.method, asked.path, **asked.options), monotonic() - begun
+
+
+def request(who: str | None, method: str, path: str, **options: Any) -> Request:
+    return Request(who, method, path, options)
+
+
+@pytest.fixture(scope="module")
+def system(engines: Engines) -> Iterator[System]:
+    engines.start_all()
+    name = f"degraded_{uuid4().hex[:8]}"
+    settings = Settings(
+        relational_url=new_database(engines.postgres()),
+        documents_url=engines.mongo().url.replace("/quartet?", f"/{name}?"),
+        feeds_url=engines.cassandra().url.replace("/quartet", f"/{name}"),
+        sessions_url=engines.sessions().url,
+        cache_url=engines.cache().url,
+        threads=16,
+        relational_timeout=0.5,
+        documents_timeout=0.5,
+        feeds_timeout=0.5,
+        sessions_timeout=0.5,
+        cache_timeout=0.1,
+    )
+    with running(settings) as found:
+        yield found
+
+
+@pytest.fixture
+def town(system: System, engines: Engines) -> Iterator[Town]:
+    wait_until_ready(system)
+    yield Town(system)
+    engines.heal()
+
+
+def strike(server: Server, fault: str) -> None:
+    if fault == "dead":
+        server.kill()
+    else:
+        server.pause()
+
+
+def wait_until_ready(system: System) -> None:
+    client = system.app.test_client()
+    assert wait_until(lambda: client.get("/health/ready").status_code == 200, 30)
+
+
+def drain(system: System) -> None:
+    """Relay until nothing waits, also what had to wait for a store."""
+
+    def empty() -> bool:
+        try:
+            system.relay.drain()
+            stores = system.container.stores
+            return not stores.relational.outbox.backlog().unsent and not stores.documents.outbox.backlog().unsent
+        except (Unavailable, Contention):
+            return False
+
+    assert wait_until(empty, 30)
+
+
+def assert_refused(answer: TestResponse) -> None:
+    assert answer.status_code == 503
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["Retry-After"]
+    assert answer.get_json(force=True)["code"] == "store_unavailable"
+
+
+def assert_health_names(system: System, role: str) -> None:
+    anybody = system.anybody()
+    begun = monotonic()
+    answer = anybody.send("GET", "/health/ready")
+    assert monotonic() - begun < PATIENCE
+    assert answer.status_code == 503
+    found = {store: health["status"] for store, health in answer.get_json()["stores"].items()}
+    assert found == dict.fromkeys(ROLES, "ok") | {role: "unavailable"}
+    assert anybody.get("/health/live") == {"status": "ok"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("role", ROLES)
+def test_what_works_without_a_store(town: Town, engines: Engines, role: str, fault: str) -> None:
+    requests = town.requests()
+    assert requests.keys() == NEEDS.keys()
+    strike(getattr(engines, ROLES[role])(), fault)
+    order = sorted(requests, key=lambda name: requests[name].method == "DELETE")
+    with ThreadPoolExecutor(4) as pool:
+        answers = dict(zip(order, pool.map(lambda name: town.send(requests[name]), order), strict=True))
+    for name, (answer, seconds) in answers.items():
+        refused = answer.status_code == 503
+        assert refused == (role in NEEDS[name]) or name in PERHAPS.get(role, ()), (name, answer.text)
+        assert seconds < PATIENCE, name
+        if refused:
+            assert_refused(answer)
+        else:
+            assert answer.status_code < 300, (name, answer.text)
+    assert_health_names(town.system, role)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_posts_are_in_every_feed_without_the_feed_store(town: Town, engines: Engines, fault: str) -> None:
+    drain(town.system)
+    strike(engines.cassandra(), fault)
+    posts = [town.ada.publish("Published in the dark"), *town.posts]
+    assert town.bob.feed(limit=2) == town.ada.feed() == posts
+    town.ada.delete(f"/posts/{posts[2]}", etag="*")
+    posts.remove(posts[2])
+    town.bob.delete(f"/accounts/{town.ada.handle}/follow")
+    assert town.bob.feed() == []
+    town.bob.put(f"/accounts/{town.ada.handle}/follow")
+    assert town.system.relay.drain() == 0
+    assert town.bob.feed() == town.ada.feed() == posts
+
+    engines.heal()
+    wait_until_ready(town.system)
+    assert town.bob.feed(limit=2) == town.ada.feed() == posts
+    drain(town.system)
+    assert town.bob.feed(limit=2) == town.ada.feed() == posts
+    stored = town.system.container.stores.feeds.home_page(UUID(town.bob.account["id"]), limit=9)
+    assert [str(ref.post_id) for ref in stored] == posts
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_read_without_the_cache_is_true(town: Town, engines: Engines, fault: str) -> None:
+    """Also afterwards: a frozen cache comes back with what it knew before."""
+    path = f"/posts/{town.posts[0]}"
+    assert town.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
+    strike(engines.cache(), fault)
+    town.bob.put(f"{path}/like")
+    town.ada.patch(path, {"title": "Edited in the dark"}, etag="*")
+    card = town.bob.get(path)
+    assert card["stats"] == {"likes": 1, "comments": 1}
+    assert card["post"]["title"] == "Edited in the dark"
+    engines.heal()
+    wait_until_ready(town.system)
+    drain(town.system)
+    card = town.bob.get(path)
+    assert card["stats"] == {"likes": 1, "comments": 1}
+    assert card["post"]["title"] == "Edited in the dark"

@@ -1,0 +1,24 @@
+"""Workers do not outlive the server that started them."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.engines.kernel import wait_gone
+from tests.system.live import Live, run
+
+pytestmark = pytest.mark.live
+
+
+def test_workers_end_when_their_server_is_killed(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    live = Live(tmp_path)
+    try:
+        workers = live.answering().workers
+        assert len(workers) == 2
+        os.kill(live.pid, signal.SIGKILL)
+        assert wait_gone(workers, 10)
+    finally:
+        live.close()
