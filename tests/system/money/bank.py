@@ -1,0 +1,226 @@
+"""A bank over HTTP: customers who send money to each other, and readers who add up all wallets.
+
+A reader knows the entries of every wallet and asks for the new ones, wallet by wallet. Each wallet must be a chain of
+running balances that is never below 0, and what was read once must stay. The wallets are read at different moments,
+so one leg of a transfer may be seen without the other, but only when the other's wallet was read before. With those
+legs put right the total must be exact, in every read.
+"""
+
+import http.client
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from tests.system.live import Answer, Client, Live
+
+LOST = (OSError, http.client.HTTPException)
+OPENING = 1_000
+PATIENCE = 60.0
+PAUSE = threading.Event()
+
+
+@dataclass(frozen=True)
+class Leg:
+    transfer: str
+    kind: str
+    other: str
+    amount: int
+    balance: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An acknowledged transfer."""
+
+    id: str
+    sender: str
+    receiver: str
+    amount: int
+
+
+@dataclass
+class Bank:
+    """`live` is the server of the moment. Tokens and handles are by account id."""
+
+    live: Live
+    tokens: dict[str, str] = field(default_factory=dict)
+    handles: dict[str, str] = field(default_factory=dict)
+    sent: list[Sent] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
+    wrong: list[Any] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def total(self) -> int:
+        return OPENING * len(self.tokens)
+
+    def open(self, customers: int) -> None:
+        for _ in range(customers):
+            client = self.live.person("customer")
+            account = client.ask("GET", "/accounts/me")["account"]["id"]
+            self.tokens[account], self.handles[account] = str(client.token), client.handle
+            money = {"amount": {"amount": OPENING, "currency": "EUR"}}
+            client.ask("POST", "/wallet/deposits", money, Idempotency_Key="opening")
+
+    def customer(self, own: str) -> None:
+        """Send money until told to stop, each time until it is known what became of it."""
+        chance, line = random.Random(own), Line(self, own)  # noqa: S311 - amounts, not secrets
+        others = [one for one in self.tokens if one != own]
+        while not self.stop.is_set():
+            other, amount = chance.choice(others), chance.randint(1, 200)
+            body = {"to": self.handles[other], "amount": {"amount": amount, "currency": "EUR"}}
+            answer = line.resolved("POST", "/wallet/transfers", body, str(uuid4()))
+            if answer.status == 201:
+                self.sent.append(Sent(answer.body["id"], own, other, amount))
+            elif answer.body["code"] != "insufficient_funds":
+                self.wrong.append(answer)
+        line.close()
+
+    def reader(self) -> None:
+        reader = Reader(self)
+        while not self.stop.is_set():
+            self.wrong += reader.read()
+            self.seen["reads"] += 1
+        reader.close()
+
+
+class Line:
+    """A customer's connection to whichever server there is."""
+
+    def __init__(self, bank: Bank, own: str) -> None:
+        self._bank = bank
+        self._own = own
+        self._server: Live | None = None
+        self._client: Client | None = None
+
+    def resolved(self, method: str, path: str, body: Any = None, key: str | None = None) -> Answer:
+        """Try again with the same key, until there is an answer that tells the outcome."""
+        end, unknown = time.monotonic() + PATIENCE, False
+        while time.monotonic() < end:
+            try:
+                answer = self._send(method, path, body, key)
+            except LOST:
+                self._bank.seen["no answer"] += 1
+                unknown = True
+            else:
+                if answer.status != 503 and not in_flight(answer):
+                    self._bank.seen["replayed"] += "idempotent-replayed" in answer.headers
+                    self._bank.seen["resolved"] += unknown
+                    return answer
+                self._bank.seen[f"asked again after {answer.status}"] += 1
+            PAUSE.wait(0.05)
+        raise AssertionError(f"no outcome of {method} {path} within {PATIENCE} s")
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _send(self, method: str, path: str, body: Any, key: str | None) -> Answer:
+        if self._client is None or self._server is not self._bank.live:
+            self.close()
+            self._server = self._bank.live
+            self._client = Client(self._server.port, self._bank.tokens[self._own])
+        return self._client.send(method, path, body, **({"Idempotency_Key": key} if key else {}))
+
+
+class Reader:
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._lines = {own: Line(bank, own) for own in bank.tokens}
+        self.wallets: dict[str, list[Leg]] = {own: [] for own in bank.tokens}
+        self._turn = 0
+        self._last_turn: dict[str, int] = {}
+        self._first_seen: dict[str, int] = {}
+
+    def read(self) -> list[str]:
+        """Read all wallets once, in a new order. Returns what is wrong."""
+        order = random.sample(list(self._lines), len(self._lines))
+        return [problem for own in order for problem in self._catch_up(own)] + self._unbalanced()
+
+    def close(self) -> None:
+        for line in self._lines.values():
+            line.close()
+
+    def _catch_up(self, own: str) -> list[str]:
+        """The newest page is a moment of the wallet; pages below hold what had been before."""
+        known, fresh, cursor = self.wallets[own], list[tuple[int, Leg]](), ""
+        self._turn += 1
+        self._last_turn[own] = self._turn
+        wrong = []
+        while not fresh or fresh[-1][0] > max(1, len(known)):
+            page = self._lines[own].resolved("GET", f"/wallet/entries?currency=EUR&limit=100{cursor}").body
+            if page["balance"]["amount"] < 0:
+                wrong.append(f"{own} owns {page['balance']}")
+            fresh += [(e["sequence"], _leg(e)) for e in page["items"]]
+            if page["next"] is None:
+                break
+            cursor = f"&cursor={page['next']}"
+        for sequence, leg in reversed(fresh):
+            if sequence <= len(known):
+                wrong += [] if known[sequence - 1] == leg else [f"entry {sequence} of {own} has changed: {leg}"]
+            else:
+                wrong += _broken(own, known, sequence, leg)
+                known.append(leg)
+                self._first_seen.setdefault(leg.transfer, self._turn)
+        if (fresh[0][0] if fresh else 0) != len(known):
+            wrong.append(f"{own} had {len(known)} entries, now {fresh[:1]}")
+        return wrong
+
+    def _unbalanced(self) -> list[str]:
+        legs: dict[str, list[Leg]] = {}
+        for wallet in self.wallets.values():
+            for leg in wallet:
+                if leg.kind == "transfer":
+                    legs.setdefault(leg.transfer, []).append(leg)
+        wrong = [f"{found}" for found in legs.values() if len(found) > 2 or (len(found) == 2 and _sum(found))]
+        alone = [found[0] for found in legs.values() if len(found) == 1]
+        owned = sum(wallet[-1].balance for wallet in self.wallets.values() if wallet)
+        if owned - _sum(alone) != self._bank.total:
+            wrong.append(f"the total is {owned}, with {alone} half seen")
+        missed = [leg for leg in alone if self._last_turn[leg.other] > self._first_seen[leg.transfer]]
+        return wrong + [f"not with the other, who was read later: {leg}" for leg in missed]
+
+
+def in_flight(answer: Answer) -> bool:
+    return answer.status == 409 and bool(answer.body["code"] == "idempotency_key_in_flight")
+
+
+def start_all(jobs: list[Callable[[], None]], wrong: list[Any]) -> list[threading.Thread]:
+    """Start a thread for each; what one raises is noted."""
+
+    def noted(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - the test reports it
+            wrong.append(error)
+
+    threads = [threading.Thread(target=noted, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _sum(legs: list[Leg]) -> int:
+    return sum(leg.amount for leg in legs)
+
+
+def _leg(entry: dict[str, Any]) -> Leg:
+    return Leg(
+        entry["transfer_id"],
+        entry["kind"],
+        entry["other"]["id"] if entry["other"] else "",
+        entry["amount"]["amount"],
+        entry["balance"]["amount"],
+    )
+
+
+def _broken(own: str, known: list[Leg], sequence: int, leg: Leg) -> list[str]:
+    before = known[-1].balance if known else 0
+    if sequence != len(known) + 1 or leg.balance != before + leg.amount or leg.balance < 0:
+        return [f"entry {sequence} of {own} after {len(known)} with {before}: {leg}"]
+    return []
