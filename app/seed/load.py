@@ -13,6 +13,7 @@ from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
 from repositories.documents import Posts
 from repositories.errors import Unavailable
+from repositories.money_records import Transfer
 from repositories.records import Login, Post, PostRef
 
 BATCH = 1000
@@ -51,6 +52,12 @@ class Loader:
                  parallel=False),
             Step("products", "documents", sizes.products, _one, self._products_there, self._put_products),
             Step("stock", "relational", sizes.products, _one, self._stock_there, self._put_stock),
+            # An account's entries are a chain, and the provider has one in every deposit: one batch after another.
+            Step("deposits", "relational", sizes.accounts, self._deposit_rows, self._deposits_there,
+                 self._put_deposits, parallel=False),
+            Step("orders", "relational", sizes.orders, _one, self._orders_there, self._put_orders, parallel=False),
+            Step("payments", "relational", len(plan.trade.payments), _one, self._payments_there, self._put_payments,
+                 parallel=False),
             Step("posts", "documents", sizes.posts, _one, self._posts_there, self._put_posts),
             Step("comments", "documents", sizes.posts, plan.comment_counts.__getitem__, self._comments_there,
                  self._put_comments),
@@ -99,6 +106,38 @@ class Loader:
     def _put_stock(self, batch: Batch) -> None:
         with self._stores.relational.transaction() as tx:
             tx.bulk.stock(self._stock(batch))
+
+    def _deposit_rows(self, k: int) -> int:
+        return len(self._plan.trade.deposits[k])
+
+    def _deposits(self, batch: Batch) -> list[Transfer]:
+        return [deposit for k in batch for deposit in self._plan.trade.deposits[k]]
+
+    def _deposits_there(self, batch: Batch) -> bool:
+        return self._transferred(self._deposits(batch))
+
+    def _put_deposits(self, batch: Batch) -> None:
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.transfers(self._deposits(batch))
+
+    def _orders_there(self, batch: Batch) -> bool:
+        ids = self._plan.trade.order_ids[batch.start : batch.stop]
+        return len(self._stores.relational.orders.get(ids)) == len(ids)
+
+    def _put_orders(self, batch: Batch) -> None:
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.orders([self._plan.trade.order(k) for k in batch])
+
+    def _payments_there(self, batch: Batch) -> bool:
+        return self._transferred(self._plan.trade.payments[batch.start : batch.stop])
+
+    def _put_payments(self, batch: Batch) -> None:
+        with self._stores.relational.transaction() as tx:
+            tx.bulk.transfers(self._plan.trade.payments[batch.start : batch.stop])
+
+    def _transferred(self, transfers: list[Transfer]) -> bool:
+        ids = [transfer.id for transfer in transfers]
+        return len(self._stores.relational.ledger.get(ids)) == len(ids)
 
     def _posts_there(self, batch: Batch) -> bool:
         ids = self._post_ids(batch)

@@ -13,10 +13,11 @@ from random import Random
 from string import ascii_lowercase
 from uuid import UUID
 
-from app.ids import EPOCH, uuid7
+from app.ids import EPOCH, MICROSECOND, uuid7
 from app.seed import words
 from app.seed.draws import Draws, cumulated, distinct, shares, zipf
 from app.seed.sizes import Sizes, sizes
+from app.seed.trade import Market, Trade
 from repositories.records import Account, AttributeValue, Comment, Follow, Like, Money, Post, PostRef, Product
 
 UNTIL = datetime(2026, 11, 20, tzinfo=UTC)
@@ -27,7 +28,6 @@ CELEBRITY = 0
 # Of the others, this part follows the celebrity.
 ADMIRED_BY = 0.95
 BURSTS, IN_BURSTS, BURST_SECONDS = 24, 0.4, 3600.0
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Plan:
@@ -45,6 +45,7 @@ class Plan:
     def prepare(self) -> None:
         """Draw what many threads will ask for, before there are many."""
         _ = self.refs, self.product_ids, self.posts_of, self.followees, self.comment_counts, self.like_counts
+        self.trade.prepare()
 
     @cached_property
     def account_ids(self) -> list[UUID]:
@@ -146,8 +147,19 @@ class Plan:
         """Few are sold out."""
         return max(0, self._draws.stream("stock", k).randint(-10, 200))
 
+    @cached_property
+    def trade(self) -> Trade:
+        """Wallets and orders. All listing is done before the first order."""
+        products = [self.product(k) for k in range(self.sizes.products)]
+        starts = self.until - POSTING
+        return Trade(
+            self._draws,
+            self.sizes.orders,
+            Market(self.account_ids, products, opens=starts - LISTING, starts=starts, ends=self.until),
+        )
+
     def posted(self, k: int) -> datetime:
-        return EPOCH + self._times[k] * _MICROSECOND
+        return EPOCH + self._times[k] * MICROSECOND
 
     def post(self, k: int) -> Post:
         draw = self._draws.stream("post", k)
@@ -197,8 +209,8 @@ class Plan:
     def _times(self) -> "array[int]":
         """Microseconds, rising strictly; a good part of them in bursts."""
         draw = self._draws.stream("times")
-        start = (self.until - POSTING - EPOCH) // _MICROSECOND
-        length = POSTING // _MICROSECOND
+        start = (self.until - POSTING - EPOCH) // MICROSECOND
+        length = POSTING // MICROSECOND
         bursts = [draw.randrange(length) for _ in range(BURSTS)]
         return array("q", _rising(sorted(start + _time(draw, bursts, length) for _ in range(self.sizes.posts))))
 
@@ -230,7 +242,7 @@ class Plan:
 
 
 def _part(length: timedelta, part: float) -> timedelta:
-    return int(length // _MICROSECOND * part) * _MICROSECOND
+    return int(length // MICROSECOND * part) * MICROSECOND
 
 
 def _time(draw: Random, bursts: list[int], length: int) -> int:

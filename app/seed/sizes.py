@@ -10,17 +10,18 @@ class Sizes(Struct, frozen=True):
     posts: int
     comments: int
     likes: int
+    orders: int
 
 
 SMALL, MEDIUM, LARGE = "small", "medium", "large"
-# Accounts, posts, followees per account.
-_NAMED = {SMALL: (200, 2_000, 20), MEDIUM: (10_000, 100_000, 50), LARGE: (100_000, 1_000_000, 50)}
+# Accounts, posts, followees per account, orders per hundred accounts.
+_NAMED = {SMALL: (200, 2_000, 20, 150), MEDIUM: (10_000, 100_000, 50, 100), LARGE: (100_000, 1_000_000, 50, 100)}
 NAMES = tuple(_NAMED)
 
 
 def sizes(name: str = SMALL, **given: int | None) -> Sizes:
     """A named size, with some counts given instead; what follows from those is scaled with them."""
-    accounts, posts, followees = _NAMED[name]
+    accounts, posts, followees, orders = _NAMED[name]
     counts = {key: count for key, count in given.items() if count is not None}
     accounts, posts = counts.get("accounts", accounts), counts.get("posts", posts)
     scaled = {
@@ -30,6 +31,7 @@ def sizes(name: str = SMALL, **given: int | None) -> Sizes:
         "posts": posts,
         "comments": posts * 3 // 2,
         "likes": min(posts * 4, posts * accounts // 2),
+        "orders": accounts * orders // 100 if counts.get("products", 1) else 0,
     }
     chosen = Sizes(**(scaled | counts))
     _check(chosen)
@@ -45,3 +47,5 @@ def _check(chosen: Sizes) -> None:
         raise ValueError(f"{chosen.accounts} accounts cannot like {chosen.posts} posts {chosen.likes} times")
     if chosen.comments and not chosen.posts:
         raise ValueError("comments need posts")
+    if chosen.orders and not chosen.products:
+        raise ValueError("orders need products")

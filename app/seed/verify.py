@@ -1,13 +1,14 @@
 """Reading everything back and comparing it with the plan.
 
-Counts are compared exactly, so this is for data that nobody has used yet. Timelines are read as the application
-reads them, whole, for a sample of the accounts.
+Counts and balances are compared exactly, so this is for data that nobody has used yet. Timelines are read as the
+application reads them, whole, for a sample of the accounts. The books are audited whole.
 """
 
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property, partial
+from itertools import chain
 from typing import TypeVar
 from uuid import UUID
 
@@ -45,6 +46,11 @@ class Verifier:
             (self._like_counts, posts),
             (self._likes, accounts),
             (self._timelines, self._sample()),
+            (self._wallets, accounts),
+            (self._deposits, accounts),
+            (self._orders, list(_batches(plan.sizes.orders))),
+            (self._payments, list(_batches(len(plan.trade.payments)))),
+            (self._books, [range(1)]),
         ):
             yield from self._all(check, batches, concurrency)
 
@@ -96,8 +102,34 @@ class Verifier:
     def _products(self, batch: Batch) -> Iterator[str]:
         planned = {self._plan.product_ids[k]: self._plan.product(k) for k in batch}
         yield from _compared("product", planned, self._stores.documents.products.get(list(planned)))
-        stock = {self._plan.product_ids[k]: self._plan.stock(k) for k in batch}
-        yield from _compared("stock of product", stock, self._stores.relational.stock.available(list(stock)))
+        sold = self._plan.trade.sold
+        stock = {i: (self._plan.stock(k), 0, sold[i]) for k in batch for i in [self._plan.product_ids[k]]}
+        levels = self._stores.relational.stock.levels(list(stock)).values()
+        found = {level.product_id: (level.available, level.reserved, level.sold) for level in levels}
+        yield from _compared("available, reserved and sold units of product", stock, found)
+
+    def _wallets(self, batch: Batch) -> Iterator[str]:
+        ledger, owners = self._stores.relational.ledger, [self._plan.account_ids[k] for k in batch]
+        planned = {owner: self._plan.trade.balances[owner] for owner in owners}
+        return _compared("wallet of", planned, {owner: ledger.wallet(owner) for owner in owners})
+
+    def _deposits(self, batch: Batch) -> Iterator[str]:
+        planned = {deposit.id: deposit for k in batch for deposit in self._plan.trade.deposits[k]}
+        return _compared("deposit", planned, self._stores.relational.ledger.get(list(planned)))
+
+    def _orders(self, batch: Batch) -> Iterator[str]:
+        planned = {self._plan.trade.order_ids[k]: self._plan.trade.order(k) for k in batch}
+        return _compared("order", planned, self._stores.relational.orders.get(list(planned)))
+
+    def _payments(self, batch: Batch) -> Iterator[str]:
+        planned = {paid.id: paid for paid in self._plan.trade.payments[batch.start : batch.stop]}
+        return _compared("payment", planned, self._stores.relational.ledger.get(list(planned)))
+
+    def _books(self, _batch: Batch) -> Iterator[str]:
+        """Everybody's, also what is not of this plan."""
+        audit = self._stores.relational.audit
+        for finding in chain(audit.ledger(), audit.stock()):
+            yield f"{finding.about}: {finding.problem}"
 
     def _posts(self, batch: Batch) -> Iterator[str]:
         planned = {self._plan.refs[k].post_id: self._plan.post(k) for k in batch}

@@ -1,11 +1,14 @@
 """What may go wrong with seeded data; each says in which line verifying has to find it."""
 
+from uuid import uuid4
+
 from msgspec.structs import replace
 
 from app.container import Container
 from app.events import PostDeleted, pack
 from app.seed.plan import Plan
-from repositories.records import Comment, Like
+from repositories.money_records import Transfer
+from repositories.records import Comment, Like, Money
 from tests.system.seed.loads import TINY
 
 
@@ -50,7 +53,7 @@ def rename(container: Container, plan: Plan) -> str:
 def sell(container: Container, plan: Plan) -> str:
     with container.stores.relational.transaction() as tx:
         tx.stock.put(plan.product_ids[2], 10_000)
-    return f"stock of product {plan.product_ids[2]}: 10000 instead of {plan.stock(2)}"
+    return f"available, reserved and sold units of product {plan.product_ids[2]}: (10000, 0, "
 
 
 def comment(container: Container, plan: Plan) -> str:
@@ -74,6 +77,28 @@ def lose_an_own_post(container: Container, plan: Plan) -> str:
     return f"posts of {ref.author_id}: differs"
 
 
+def spend(container: Container, plan: Plan) -> str:
+    money = Transfer(uuid4(), "transfer", plan.account_ids[4], plan.account_ids[5], Money(1, "EUR"), plan.until)
+    with container.stores.relational.transaction() as tx:
+        tx.ledger.transfer(money)
+    return f"wallet of {plan.account_ids[4]}: "
+
+
+def fulfil(container: Container, plan: Plan) -> str:
+    k = next(k for k in range(TINY.orders) if plan.trade.order(k).state == "paid")
+    with container.stores.relational.transaction() as tx:
+        tx.orders.move(plan.trade.order_ids[k], ["paid"], "fulfilled", at=plan.until)
+    return f"order {plan.trade.order_ids[k]}: "
+
+
+def give_back(container: Container, plan: Plan) -> str:
+    """The units and not the money: the stock is not as planned, the rest is."""
+    order = next(o for o in map(plan.trade.order, range(TINY.orders)) if o.state == "fulfilled")
+    with container.stores.relational.transaction() as tx:
+        tx.stock.return_sold(order.id)
+    return f"available, reserved and sold units of product {order.lines[0].product_id}: "
+
+
 PLANTED = (
     delete_post,
     count_a_like_more,
@@ -84,4 +109,7 @@ PLANTED = (
     comment,
     lose_a_delivery,
     lose_an_own_post,
+    spend,
+    fulfil,
+    give_back,
 )

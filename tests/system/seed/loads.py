@@ -13,10 +13,24 @@ from app.seed.sizes import Sizes
 from app.seed.verify import Verifier
 from app.seed.work import Outcome, Progress, Step
 from config import Settings
+from repositories.money_records import Order, Transfer
 from repositories.records import Account, Comment, Follow, Like, Post, PostRef, Product
 
-TINY = Sizes(accounts=30, follows=300, products=12, posts=150, comments=120, likes=400)
-KINDS = ("accounts", "follows", "products", "stock", "posts", "comments", "likes", "author timelines", "home timelines")
+TINY = Sizes(accounts=30, follows=300, products=12, posts=150, comments=120, likes=400, orders=60)
+KINDS = (
+    "accounts",
+    "follows",
+    "products",
+    "stock",
+    "deposits",
+    "orders",
+    "payments",
+    "posts",
+    "comments",
+    "likes",
+    "author timelines",
+    "home timelines",
+)
 OPTIONS = [f"--{name}={getattr(TINY, name)}" for name in Sizes.__struct_fields__]
 
 
@@ -64,6 +78,8 @@ def everything(plan: Plan) -> Everything:
     comments: list[Comment] = [comment for k in posts for comment in plan.comments(k)]
     likes: list[Like] = [like for k in posts for like in plan.likes(k)]
     homes: list[PostRef] = [ref for k in people for ref in plan.home(k)]
+    deposits: list[Transfer] = [deposit for own in plan.trade.deposits for deposit in own]
+    orders: list[Order] = [plan.trade.order(k) for k in range(plan.sizes.orders)]
     return {
         "accounts": accounts,
         "follows": follows,
@@ -72,4 +88,7 @@ def everything(plan: Plan) -> Everything:
         "comments": comments,
         "likes": likes,
         "homes": homes,
+        "deposits": deposits,
+        "orders": orders,
+        "payments": plan.trade.payments,
     }

@@ -16,13 +16,13 @@ from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load,
 
 
 def test_everybody_may_follow_and_like_everything(container: Container, number: int) -> None:
-    full = Plan(Sizes(accounts=4, follows=12, products=0, posts=3, comments=0, likes=12), seed=number)
+    full = Plan(Sizes(accounts=4, follows=12, products=0, posts=3, comments=0, likes=12, orders=0), seed=number)
     load(container, full)
     assert differences(container, full) == []
 
 
 def test_accounts_without_anything(container: Container, number: int) -> None:
-    bare = Plan(Sizes(accounts=2, follows=0, products=0, posts=0, comments=0, likes=0), seed=number)
+    bare = Plan(Sizes(accounts=2, follows=0, products=0, posts=0, comments=0, likes=0, orders=0), seed=number)
     load(container, bare)
     assert differences(container, bare) == []
 

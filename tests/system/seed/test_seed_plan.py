@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +14,8 @@ from msgspec.structs import replace
 from app.seed.draws import shares
 from app.seed.plan import CELEBRITY, Plan
 from app.seed.sizes import Sizes, sizes
+from app.services.orders import sellers
+from repositories.money_records import PROVIDER
 from tests.apps import embedded, running
 from tests.system.seed.loads import TINY, command, everything, settings
 
@@ -81,6 +84,40 @@ def test_time_runs_forwards() -> None:
         assert times == sorted(times)
 
 
+def test_orders_are_as_orders_can_be() -> None:
+    plan = Plan(sizes())
+    trade, products = plan.trade, {product.id: product for product in map(plan.product, range(plan.sizes.products))}
+    orders = [trade.order(k) for k in range(plan.sizes.orders)]
+    assert {order.state for order in orders} == {"fulfilled", "paid", "refunded", "cancelled"}
+    assert [order.id for order in orders] == sorted(order.id for order in orders)
+    for order in orders:
+        assert order.buyer_id not in sellers(order)
+        assert order.moved_at is not None
+        assert order.created_at < order.moved_at <= plan.until
+        for line in order.lines:
+            sold = products[line.product_id]
+            assert (line.unit_price, order.total.currency) == (sold.price.amount, sold.price.currency)
+            assert (line.seller_id, line.product_version) == (sold.seller_id, sold.version)
+            assert sold.created_at < order.created_at
+
+
+def test_money_follows_the_orders() -> None:
+    trade = Plan(sizes()).trade
+    flows: dict[UUID, list[int]] = {}
+    for paid in trade.payments:
+        assert paid.order_id is not None
+        flow = flows.setdefault(paid.order_id, [0, 0])
+        flow[paid.kind == "refund"] += paid.amount.amount
+    for k, order_id in enumerate(trade.order_ids):
+        order = trade.order(k)
+        total = 0 if order.state == "cancelled" else order.total.amount
+        assert flows.get(order_id, [0, 0]) == [total, order.refunded]
+    assert [paid.created_at for paid in trade.payments] == sorted(paid.created_at for paid in trade.payments)
+    people = [balance for owner, own in trade.balances.items() if owner != PROVIDER for balance in own]
+    assert all(balance.posted > 0 for balance in people)
+    assert all(any(balance.currency == "EUR" for balance in own) for own in trade.balances.values())
+
+
 def test_popularity_is_skewed_as_in_life() -> None:
     plan = Plan(sizes(accounts=2000, posts=4000, follows=60_000))
     followers = plan.follower_counts
@@ -115,6 +152,11 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fit"):
         shares(5, [1.0], most=4)
     with running(settings(embedded(tmp_path))) as system:
-        for options in (["--accounts=1"], ["--accounts=3", "--follows=7"], ["--posts=0", "--comments=1"]):
+        for options in (
+            ["--accounts=1"],
+            ["--accounts=3", "--follows=7"],
+            ["--posts=0", "--comments=1"],
+            ["--products=0", "--orders=1"],
+        ):
             assert command(system.container, *options).exit_code == 2
         assert "future" in command(system.container, "--until=2100-01-01").output

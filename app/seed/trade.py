@@ -1,0 +1,171 @@
+"""What is bought in a data set, and with which money: opening deposits, orders of the past, what was paid for them.
+
+Orders are numbered by age, and so are payments, since each account's entries are in the order in which they are
+loaded. Whoever buys has a deposit that covers all of it, so that no balance is ever below 0, whatever comes back.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from random import Random
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from app.ids import EPOCH, MICROSECOND, uuid7
+from app.seed.draws import Draws, cumulated, zipf
+from app.services.orders import GRACE, REFUND, shares
+from repositories.money_records import PROVIDER, Balance, Order, OrderLine, OrderState, Transfer
+from repositories.records import Money, Product
+
+# In a seeded history nothing waits: of what is paid, most has been fulfilled.
+STATES: tuple[OrderState, ...] = ("fulfilled", "paid", "refunded", "cancelled")
+STATE_WEIGHTS = (62, 14, 10, 14)
+COMMON, RARE = "EUR", "USD"
+RARELY = 0.2
+POCKET = (50, 2000)
+# The newest order is this old, so that it has had its time to be paid.
+SETTLED = timedelta(minutes=1)
+VERSIONS: dict[OrderState, int] = {"cancelled": 2, "paid": 2, "fulfilled": 3}
+
+
+class Market(NamedTuple):
+    """Who may buy what, and when: the wallets are opened between `opens` and `starts`, the orders come after."""
+
+    account_ids: Sequence[UUID]
+    products: Sequence[Product]
+    opens: datetime
+    starts: datetime
+    ends: datetime
+
+
+class Trade:
+    def __init__(self, draws: Draws, orders: int, market: Market) -> None:
+        self._draws = draws
+        self._orders = orders
+        self._market = market
+        self._popularity = cumulated(zipf(len(market.products), 0.6))
+
+    def prepare(self) -> None:
+        _ = self.order_ids, self.payments, self.deposits, self.balances, self.sold
+
+    @cached_property
+    def order_ids(self) -> list[UUID]:
+        return [uuid7(self._placed(k), self._draws.number("order id", k)) for k in range(self._orders)]
+
+    def order(self, k: int) -> Order:
+        draw = self._draws.stream("order", k)
+        lines, currency = self._lines(draw)
+        buyer = self._buyer(draw, {line.seller_id for line in lines})
+        (state,) = draw.choices(STATES, STATE_WEIGHTS)
+        total = sum(line.unit_price * line.quantity for line in lines)
+        order = Order(self.order_ids[k], buyer, Money(total, currency), lines, self._placed(k), state)
+        return self._moved(order, draw.random() ** 2)
+
+    @cached_property
+    def payments(self) -> list[Transfer]:
+        """What was paid for all orders and what was given back, oldest first."""
+        made = (transfer for k in range(self._orders) for transfer in _payments(self.order(k)))
+        return sorted(made, key=lambda transfer: (transfer.created_at, transfer.id))
+
+    @cached_property
+    def deposits(self) -> list[list[Transfer]]:
+        """Of each account, one for each of its currencies."""
+        spent: dict[tuple[UUID, str], int] = {}
+        for one in self.payments:
+            key = one.debit, one.amount.currency
+            spent[key] = spent.get(key, 0) + one.amount.amount * (one.kind != REFUND)
+        return [list(self._deposits(k, spent)) for k in range(len(self._market.account_ids))]
+
+    @cached_property
+    def balances(self) -> dict[UUID, list[Balance]]:
+        """What each account has in the end, by currency."""
+        found: dict[UUID, dict[str, int]] = {account_id: {} for account_id in self._market.account_ids}
+        for made in (*self.deposits, self.payments):
+            for one in made:
+                for owner, step in ((one.debit, -one.amount.amount), (one.credit, one.amount.amount)):
+                    own = found.setdefault(owner, {})
+                    own[one.amount.currency] = own.get(one.amount.currency, 0) + step
+        return {owner: [Balance(name, own[name]) for name in sorted(own)] for owner, own in found.items()}
+
+    @cached_property
+    def sold(self) -> dict[UUID, int]:
+        """Units of each product that were sold and did not come back."""
+        found = {product.id: 0 for product in self._market.products}
+        for order in map(self.order, range(self._orders)):
+            for line in order.lines if order.state in {"paid", "fulfilled"} else ():
+                found[line.product_id] += line.quantity
+        return found
+
+    @cached_property
+    def _times(self) -> "array[int]":
+        """Microseconds, rising."""
+        draw = self._draws.stream("order times")
+        length = (self._market.ends - SETTLED - self._market.starts) // MICROSECOND
+        return array("q", sorted(draw.randrange(length) for _ in range(self._orders)))
+
+    def _placed(self, k: int) -> datetime:
+        return self._market.starts + self._times[k] * MICROSECOND
+
+    def _lines(self, draw: Random) -> tuple[tuple[OrderLine, ...], str]:
+        """One to three products, all in the currency of the first."""
+        products = self._market.products
+        drawn = draw.choices(range(len(products)), cum_weights=self._popularity, k=draw.randint(1, 3))
+        currency = products[drawn[0]].price.currency
+        chosen = [products[n] for n in dict.fromkeys(drawn) if products[n].price.currency == currency]
+        if len({product.seller_id for product in chosen}) == len(self._market.account_ids):
+            del chosen[1:]
+        return tuple(_line(product, draw.choice((1, 1, 1, 2, 3))) for product in chosen), currency
+
+    def _buyer(self, draw: Random, sellers: set[UUID]) -> UUID:
+        """Nobody buys of themselves."""
+        ids = self._market.account_ids
+        start = draw.randrange(len(ids))
+        return next(ids[n % len(ids)] for n in range(start, start + len(ids)) if ids[n % len(ids)] not in sellers)
+
+    def _moved(self, order: Order, part: float) -> Order:
+        at = order.created_at + GRACE
+        sellers = len(shares(order))
+        if order.state == "cancelled":
+            at = order.created_at + GRACE / 2
+        elif order.state != "paid":
+            at += int((self._market.ends - at) // MICROSECOND * part) * MICROSECOND
+        return Order(
+            order.id,
+            order.buyer_id,
+            order.total,
+            order.lines,
+            order.created_at,
+            order.state,
+            version=VERSIONS.get(order.state, 2 + sellers),
+            refunded=order.total.amount if order.state == "refunded" else 0,
+            moved_at=at,
+        )
+
+    def _deposits(self, k: int, spent: dict[tuple[UUID, str], int]) -> Iterator[Transfer]:
+        """Whoever spends nothing has money, too. The id is that of the amount: another one is another deposit."""
+        draw, owner = self._draws.stream("wallet", k), self._market.account_ids[k]
+        at = self._market.opens + (self._market.starts - self._market.opens) * k / len(self._market.account_ids)
+        for currency in (COMMON, RARE):
+            pocket, has = draw.randint(*POCKET) * 100, draw.random() < RARELY
+            needed = spent.get((owner, currency), 0)
+            if needed or has or currency == COMMON:
+                amount = pocket - -needed // 100 * 100
+                number = self._draws.number("deposit id", k, currency, amount)
+                yield Transfer(uuid7(at, number), "deposit", PROVIDER, owner, Money(amount, currency), at)
+
+
+def _line(product: Product, quantity: int) -> OrderLine:
+    return OrderLine(product.id, product.version, product.title, product.seller_id, product.price.amount, quantity)
+
+
+def _payments(order: Order) -> Iterator[Transfer]:
+    """What the sellers were paid, and what of it they gave back."""
+    if order.state == "cancelled":
+        return
+    for seller, amount in sorted(shares(order).items()):
+        money, hold = Money(amount, order.total.currency), uuid5(order.id, str(seller))
+        paid_at, back_at = order.created_at + GRACE, order.moved_at or EPOCH
+        yield Transfer(uuid5(hold, "post"), "order", order.buyer_id, seller, money, paid_at, order.id)
+        if order.state == "refunded":
+            yield Transfer(uuid5(hold, REFUND), REFUND, seller, order.buyer_id, money, back_at, order.id)
