@@ -1,0 +1,109 @@
+"""A request in a process that ends, with no clean-up at all, at the n-th point of its way through the stores.
+
+Points lie before each statement of the relational store and each read of the catalogue, and on both sides of each
+commit and of the payment provider: what lies between two points touches nothing outside the process.
+"""
+
+import functools
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from multiprocessing.connection import Connection
+from typing import Any
+
+from msgspec import Struct
+
+from app.container import build
+from app.http import create_app
+from app.services.payments import SandboxProvider
+from config import Settings
+from repositories.documents.embedded_products import EmbeddedProducts
+from repositories.relational.runner import AutocommitRunner, Work
+from tests.apps import Person, PlainHasher
+from tests.shop import Clock
+
+KILLED = 137
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([__name__, "repositories.relational.postgres"])
+POINTS: tuple[tuple[type, str, bool], ...] = (
+    (AutocommitRunner, "rows", False),
+    (Work, "rows", False),
+    (Work, "change", False),
+    (Work, "commit", True),
+    (EmbeddedProducts, "get", False),
+    (SandboxProvider, "charge", True),
+)
+
+
+class Request(Struct, frozen=True):
+    token: str
+    path: str
+    body: Any
+    key: str
+
+
+class End(Struct, frozen=True):
+    """`passed` are the points up to the end, `commits` how many commits were done."""
+
+    survived: bool
+    passed: list[str]
+
+    @property
+    def commits(self) -> int:
+        return self.passed.count("after Work.commit")
+
+
+def send(settings: Settings, now: datetime, request: Request, last: int) -> End:
+    """Let a new process send the request and end at the point with this number, if it gets that far."""
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_live, args=(asdict(settings), now, request, last, theirs))
+    process.start()
+    theirs.close()
+    try:
+        assert ours.poll(60), "it hangs"
+        passed = ours.recv()
+        process.join(30)
+        assert process.exitcode in {0, KILLED}
+        return End(process.exitcode == 0, passed)
+    finally:
+        ours.close()
+        process.close()
+
+
+def _live(settings: dict[str, Any], now: datetime, request: Request, last: int, told: Connection) -> None:
+    logging.disable()
+    clock = Clock()
+    clock.now = now
+    container = build(Settings(**settings), clock=clock, hasher=PlainHasher())
+    person = Person(create_app(container).test_client(), request.token, {})
+    passed: list[str] = []
+
+    def pass_by(point: str) -> None:
+        passed.append(point)
+        if len(passed) > last:
+            told.send(passed)
+            os._exit(KILLED)
+
+    for kind, name, after in POINTS:
+        setattr(kind, name, _watched(getattr(kind, name), f"{kind.__name__}.{name}", pass_by, after=after))
+    answer = person.keyed(request.path, request.body, request.key)
+    assert answer.status_code < 300, answer.data
+    told.send(passed)
+    os._exit(0)
+
+
+def _watched(
+    method: Callable[..., Any], name: str, pass_by: Callable[[str], None], *, after: bool
+) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        pass_by(f"before {name}")
+        result = method(*args, **kwargs)
+        if after:
+            pass_by(f"after {name}")
+        return result
+
+    return watched

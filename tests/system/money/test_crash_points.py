@@ -1,0 +1,161 @@
+"""The process ends at every point of every money route. The same key in another process: one answer, one effect."""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.services.idempotency import LEASE
+from config import Settings
+from tests.apps import Person, embedded, running
+from tests.contracts.relational_store import new_database
+from tests.engines import Engines
+from tests.engines.kernel import wait_until
+from tests.shop import Clock, Shop
+from tests.system.money.mortal import End, Request, send
+
+log = logging.getLogger(__name__)
+NEVER = 10**6
+VARYING = {"id", "created_at", "updated_at"}
+Route = Callable[[Shop], tuple[Person, str, Any]]
+
+
+def _money(amount: int) -> dict[str, Any]:
+    return {"amount": {"amount": amount, "currency": "EUR"}}
+
+
+ROUTES: dict[str, Route] = {
+    "deposit": lambda shop: (shop.buyer, "/wallet/deposits", _money(7)),
+    "transfer": lambda shop: (shop.buyer, "/wallet/transfers", {"to": "seller", **_money(3)}),
+    "order": lambda shop: (shop.buyer, "/orders", {"lines": [{"product_id": shop.lamp, "quantity": 2}]}),
+    "cancel": lambda shop: (shop.buyer, f"/orders/{shop.placed()}/cancel", None),
+    "fulfil": lambda shop: (shop.seller, f"/orders/{shop.paid()}/fulfil", None),
+    "part of a refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refund", _money(5)),
+    "refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refund", {}),
+}
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def settings(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    changes: dict[str, Any] = {}
+    if engine == "postgres":
+        engines: Engines = request.getfixturevalue("engines")
+        changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
+    return Settings(**embedded(tmp_path) | changes)
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Iterator[Shop]:
+    clock = Clock()
+    with running(settings, clock) as system:
+        found = Shop(system, clock)
+        found.buyer.rich(100_000).pay("/wallet/transfers", {"to": "seller", **_money(1000)})
+        found.seller.put(f"/products/{found.lamp}/stock", {"on_hand": 1000}, 200, etag="*")
+        yield found
+        assert found.audit() == []
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_the_process_ends_at_every_point(shop: Shop, settings: Settings, engine: str, name: str) -> None:
+    whole = Death(shop, settings, ROUTES[name], NEVER)
+    assert whole.end.survived
+    count, expected = len(whole.end.passed), whole.changed()
+    assert count >= 5
+    # A few on PostgreSQL, with the last three: around the commit.
+    points = range(count) if engine == "embedded" else sorted({0, *range(2, count, 5), *range(count - 3, count)})
+    for point in points:
+        _die_and_ask_again(Death(shop, settings, ROUTES[name], point), whole, expected, point)
+    log.info("%s: %d of %d points", name, len(points), count)
+
+
+def test_a_deposit_that_nobody_asks_about_again_is_credited_once(shop: Shop, settings: Settings, engine: str) -> None:
+    shop.system.relay.drain()
+    whole = Death(shop, settings, ROUTES["deposit"], NEVER)
+    for point in range(0, len(whole.end.passed), 1 if engine == "embedded" else 4):
+        death = Death(shop, settings, ROUTES["deposit"], point)
+        shop.system.relay.drain()
+        assert death.changed() == (whole.changed() if death.end.commits else _nothing(whole.changed())), point
+        answer = death.ask()
+        assert (answer.status_code, death.changed()) == (201, whole.changed()), answer.data
+        shop.system.relay.drain()
+        assert death.changed() == whole.changed()
+
+
+class Death:
+    """One request whose process ended at one point, and what it left."""
+
+    def __init__(self, shop: Shop, settings: Settings, route: Route, point: int) -> None:
+        self._shop = shop
+        self._person, self._path, self._body = route(shop)
+        self._key = str(uuid4())
+        self._before, self._upto = self._state(), None
+        request = Request(str(self._person.token), self._path, self._body, self._key)
+        self.end: End = send(settings, shop.clock(), request, point)
+        # The other process's clock has gone on.
+        shop.clock.now += timedelta(seconds=1)
+
+    def changed(self) -> list[int]:
+        """By how much it changed balances, holds, stock, entries and events, until it is asked after something else."""
+        if self._upto is None or not self.end.survived:
+            self._upto = self._state()
+        return [now - then for now, then in zip(self._upto, self._before, strict=True)]
+
+    def ask(self) -> TestResponse:
+        """The same request from this process, once the dead one's lease has ended and the database has noticed."""
+        self._shop.clock.now += LEASE
+        found: list[TestResponse] = []
+
+        def told() -> bool:
+            found[:] = [self._person.keyed(self._path, self._body, self._key)]
+            return b"idempotency_key_in_flight" not in found[0].data and found[0].status_code != 503
+
+        assert wait_until(told, 20), found[0].data
+        return found[0]
+
+    def _state(self) -> list[int]:
+        shop = self._shop
+        store = shop.system.container.stores.relational
+        orders = shop.buyer.get("/orders", limit=100)["items"]
+        entries = [p.get("/wallet/entries", limit=1)["items"] for p in (shop.buyer, shop.seller)]
+        return [
+            *shop.owned(),
+            *shop.owned(shop.seller),
+            shop.stock(),
+            *(page[0]["sequence"] if page else 0 for page in entries),
+            len(orders),
+            sum(order["version"] for order in orders),
+            # A deposit is told to the relay by each attempt; what the relay does of it is done once.
+            0 if self._path == "/wallet/deposits" else store.outbox.backlog().unsent,
+        ]
+
+
+def _die_and_ask_again(death: Death, whole: Death, expected: list[int], point: int) -> None:
+    assert not death.end.survived
+    finished = death.end.commits == whole.end.commits
+    left = death.changed()
+    assert left == expected or (not finished and left == _nothing(expected)), (point, left)
+    first, again = death.ask(), death.ask()
+    assert death.changed() == expected, (point, death.end.passed[-3:])
+    assert first.status_code < 300, first.data
+    assert first.headers.get("Idempotent-Replayed") == ("true" if finished else None), point
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (first.status_code, first.data) == (again.status_code, again.data)
+    assert _shape(first) == _shape(whole.ask())
+
+
+def _shape(answer: TestResponse) -> dict[str, Any]:
+    return {name: value for name, value in answer.get_json().items() if name not in VARYING}
+
+
+def _nothing(state: list[int]) -> list[int]:
+    return [0] * len(state)
