@@ -1,0 +1,63 @@
+"""A proxy in front of a server that passes requests on, keeps the replies and gives none of them to the client."""
+
+import re
+import socket
+import threading
+from types import TracebackType
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+class Cut:
+    """One connection at a time. `replies` are those that the clients did not get."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.replies: list[bytes] = []
+        self._target = (host, port)
+        self._listener = socket.create_server((host, 0))
+        self._listener.settimeout(0.1)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def __enter__(self) -> "Cut":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            with client, socket.create_connection(self._target, timeout=20) as server:
+                client.settimeout(20)
+                server.sendall(_message(client))
+                self.replies.append(_message(server))
+
+
+def _message(source: socket.socket) -> bytes:
+    """A whole HTTP message with a length."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += _more(source)
+    head, _, body = found.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    while length and len(body) < int(length[1]):
+        body += _more(source)
+    return head + b"\r\n\r\n" + body
+
+
+def _more(source: socket.socket) -> bytes:
+    found = source.recv(65536)
+    if not found:
+        raise ConnectionError("it ended in the middle of a message")
+    return found
