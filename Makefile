@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast lint format openapi engines run-engines lock clean
+.PHONY: help run test test-fast bench-money lint format openapi engines run-engines lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -26,6 +26,9 @@ test: .venv/.test ## run all tests, those on the real engines included
 
 test-fast: .venv/.test ## run the tests that need no engine and no server process, in under a minute
 	$(BIN)/python -m pytest -m "not engines and not live"
+
+bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
+	$(BIN)/python -m bench.money
 
 lint: .venv/.test ## check style, types and layers
 	$(BIN)/ruff check

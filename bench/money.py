@@ -1,0 +1,186 @@
+"""Checkouts and transfers per second, beside the same SQL run bare; see README.md."""
+
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import click
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+from bench.recording import Bare, Script, recorded, without_outbox
+from bench.shop import Command, Shop, World, answered, checkouts, transfers
+from repositories.relational.postgres import PostgresRelational
+from repositories.relational.unit import SqlTransaction
+from tests.engines import Engines
+
+T = TypeVar("T")
+QUARTET, BARE = "Quartet", "bare SQL"
+UNTOLD = ", no outbox row"
+WARM_UP = 25
+Kind = Callable[[World, int, int], list[Command]]
+Variant = Callable[["Round"], "Figure"]
+
+
+class Plan(Struct, frozen=True):
+    rounds: int
+    threads: int
+    commands: int
+
+
+class Figure(Struct, frozen=True):
+    """`busy` is the processor time of this process for each command, in milliseconds: the client's part."""
+
+    rate: float
+    busy: float
+
+
+Figures = dict[str, list[Figure]]
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", default=5, show_default=True, help="Each measures everything once, in turn.")
+@click.option("--threads", default=4, show_default=True)
+@click.option("--commands", default=1000, show_default=True, help="Of one measurement.")
+@click.option("--catalogue", type=click.Choice(["embedded", "mongo"]), default="embedded", show_default=True)
+def main(rounds: int, threads: int, commands: int, catalogue: str) -> None:
+    plan, engines = Plan(rounds, threads, commands), Engines()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            urls = {"documents_url": engines.mongo().url} if catalogue == "mongo" else {}
+            shop = Shop(engines.postgres(), Path(directory), threads, **urls)
+            click.echo(f"{threads} threads, {commands} commands, {rounds} rounds, catalogue: {catalogue}")
+            _report("checkouts", _measured(shop, checkouts, plan, TOLD_VARIANTS))
+            _report("transfers", _measured(shop, transfers, plan, VARIANTS))
+    finally:
+        engines.close()
+
+
+class Round:
+    """The same commands for every variant, each in a database of its own."""
+
+    def __init__(self, shop: Shop, commands: Sequence[Command], plan: Plan) -> None:
+        self._shop = shop
+        self._commands = commands
+        self._scripts = _scripts(shop, commands)
+        self._plan = plan
+
+    def quartet(self) -> Figure:
+        with self._shop.opened() as container:
+            return _timed(self._plan, self._commands, lambda: lambda command: command(container))
+
+    def quartet_untold(self) -> Figure:
+        with patch.object(SqlTransaction, "emit", lambda *_: None):
+            return self.quartet()
+
+    def bare(self) -> Figure:
+        return self._replayed(self._scripts)
+
+    def bare_untold(self) -> Figure:
+        return self._replayed(without_outbox(self._scripts))
+
+    def _replayed(self, scripts: Sequence[Script]) -> Figure:
+        with self._shop.fresh() as url, _clients(url) as client:
+            figure = _timed(self._plan, scripts, client)
+            assert answered(url) == len(scripts)
+            return figure
+
+
+VARIANTS: Mapping[str, Variant] = {QUARTET: Round.quartet, BARE: Round.bare}
+TOLD_VARIANTS: Mapping[str, Variant] = {
+    **VARIANTS,
+    QUARTET + UNTOLD: Round.quartet_untold,
+    BARE + UNTOLD: Round.bare_untold,
+}
+
+
+def _measured(shop: Shop, kind: Kind, plan: Plan, variants: Mapping[str, Variant]) -> Figures:
+    """Every round has commands of its own, and begins with another variant."""
+    figures: Figures = {name: [] for name in variants}
+    for number in range(plan.rounds):
+        this = Round(shop, kind(shop.world, plan.commands + plan.threads * WARM_UP, number), plan)
+        names = list(variants)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            figures[name].append(variants[name](this))
+        shown = ", ".join(f"{name} {figures[name][-1].rate:.0f}/s" for name in names)
+        click.echo(f"  round {number + 1}: {shown}; load {os.getloadavg()[0]:.1f}")
+    return figures
+
+
+def _scripts(shop: Shop, commands: Sequence[Command]) -> list[Script]:
+    """What each command sends, one after another in a database of its own."""
+    with shop.opened() as container:
+        store: Any = container.stores.relational
+        assert isinstance(store, PostgresRelational)
+        commands[0](container)
+        with recorded(store) as take:
+            return [script for command in commands[1:] for script in [(command(container), take())[1]]]
+
+
+@contextmanager
+def _clients(url: str) -> Iterator[Callable[[], Bare]]:
+    """A function that opens one client for the thread that calls it."""
+    opened: list[Bare] = []
+
+    def client() -> Bare:
+        opened.append(Bare(url))
+        return opened[-1]
+
+    try:
+        yield client
+    finally:
+        for one in opened:
+            one.close()
+
+
+def _timed(plan: Plan, todo: Sequence[T], worker: Callable[[], Callable[[T], object]]) -> Figure:
+    """All threads together. Each warms up first: it connects and has its statements prepared."""
+    queue, ready = iter(todo), threading.Barrier(plan.threads + 1)
+
+    def work() -> int:
+        run, done = worker(), 0
+        for _ in range(WARM_UP):
+            run(next(queue))
+        ready.wait()
+        for one in queue:
+            run(one)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(plan.threads) as pool:
+        running = [pool.submit(work) for _ in range(plan.threads)]
+        ready.wait()
+        started, used = time.perf_counter(), time.process_time()
+        done = sum(one.result() for one in running)
+        seconds, busy = time.perf_counter() - started, time.process_time() - used
+    return Figure(done / seconds, busy / done * 1000)
+
+
+def _report(kind: str, figures: Figures) -> None:
+    shown = Table("", "median/s", "from", "to", "of bare", "of told", "client ms", title=kind)
+    for name, found in figures.items():
+        rates = [figure.rate for figure in found]
+        untold = UNTOLD if name.endswith(UNTOLD) else ""
+        told = _ratio(found, figures[name.removesuffix(UNTOLD)]) if untold else ""
+        spread = (f"{rate:,.0f}" for rate in (statistics.median(rates), min(rates), max(rates)))
+        busy = f"{statistics.median(figure.busy for figure in found):.2f}"
+        shown.add_row(name, *spread, _ratio(found, figures[BARE + untold]), told, busy)
+    Console().print(shown)
+
+
+def _ratio(some: Sequence[Figure], others: Sequence[Figure]) -> str:
+    """The median of each round's ratio, since a round's measurements have had about the same machine."""
+    return f"{statistics.median(a.rate / b.rate for a, b in zip(some, others, strict=True)):.0%}"
+
+
+if __name__ == "__main__":
+    main()
