@@ -128,7 +128,7 @@ def fulfil(order_id: UUID) -> Answer:
 
 @blp.post("/orders/<uuid:order_id>/refund")
 @private
-@blp.arguments(RefundSchema)
+@blp.arguments(RefundSchema, required=False)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)

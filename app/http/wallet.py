@@ -62,7 +62,7 @@ class SendingSchema(ma.Schema):
 class EntryQuery(PageQuery):
     currency = Text(
         load_default=None,
-        validate=ma.validate.Regexp(r"^[A-Z]{3}\Z", error="Must be an ISO 4217 code."),
+        validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code."),
         metadata={"description": "needed when the wallet has more than one"},
     )
     at = Instant(

@@ -47,6 +47,8 @@ OPERATIONS = [
 def misfits(value: Any, schema: Any) -> bool:
     """Whether a value breaks what the document says of it. Only the words that this document uses are known."""
     schema = resolved(schema)
+    if "anyOf" in schema:
+        return all(misfits(value, one) for one in schema["anyOf"])
     kinds = schema.get("type", [])
     if not any(is_a(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds or KINDS)):
         return True
@@ -70,8 +72,14 @@ def resolved(schema: Any) -> Any:
     return schema
 
 
+def first(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of several that are allowed, the first."""
+    found: dict[str, Any] = resolved(schema["anyOf"][0]) if "anyOf" in schema else schema
+    return found
+
+
 def kind_of(schema: dict[str, Any]) -> str:
-    kinds = schema["type"]
+    kinds = first(schema)["type"]
     return str(kinds if isinstance(kinds, str) else kinds[0])
 
 
