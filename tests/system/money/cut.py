@@ -3,7 +3,7 @@
 import re
 import socket
 import threading
-from types import TracebackType
+from typing import Self
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -23,11 +23,11 @@ class Cut:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def __enter__(self) -> "Cut":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._listener.close()
