@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+from typing import Self
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -22,7 +23,7 @@ class Cut:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def __enter__(self) -> "Cut":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 
@@ -26,13 +26,14 @@ AT_LEAST = 1.0
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
-def settings(request: pytest.FixtureRequest) -> dict[str, str]:
+def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """Of the server: every store embedded, or money in PostgreSQL with the relay beside it."""
     if request.param == "embedded":
-        return {}
+        yield {}
+        return
     engines: Engines = request.getfixturevalue("engines")
-    request.addfinalizer(engines.heal)
-    return {"RELATIONAL_URL": new_database(engines.postgres()), "RELAY": "inline"}
+    yield {"RELATIONAL_URL": new_database(engines.postgres()), "RELAY": "inline"}
+    engines.heal()
 
 
 def test_no_money_is_lost_or_made(

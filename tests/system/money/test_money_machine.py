@@ -1,0 +1,229 @@
+"""Random histories of one shop against a model: after each step money, stock, orders and books are as it says."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from werkzeug.test import TestResponse
+
+from app.services.orders import GRACE, PATIENCE
+from config import Settings
+from repositories.money_records import PROVIDER
+from tests.apps import Person, embedded, running
+from tests.shop import Clock
+from tests.system.money.model import DECLINED, Expected, Model, Shelf, Wallet
+
+EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "40"))
+STEPS = 25
+AMOUNTS = st.integers(1, 60)
+
+
+@dataclass
+class Asked:
+    """A request with its key, what the model says of it now, and its answer when it succeeded."""
+
+    person: Person
+    path: str
+    body: Any
+    key: str
+    expected: Callable[[], Expected]
+    answer: TestResponse | None = None
+
+
+class Machine(RuleBasedStateMachine):
+    people: Bundle[Person] = Bundle("people")
+    orders: Bundle[str] = Bundle("orders")
+    asked: Bundle[Asked] = Bundle("asked")
+
+    def __init__(self, empty: Path, folder: Path) -> None:
+        super().__init__()
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(empty, folder)
+        self._open = ExitStack()
+        self.clock, self.model, self.keys = Clock(), Model(), itertools.count()
+        self.system = self._open.enter_context(running(Settings(**embedded(folder)), self.clock))
+
+    def teardown(self) -> None:
+        self._open.close()
+
+    @initialize(target=people)
+    def opens(self) -> Any:
+        ada, bob, cyd = (self._person() for _ in range(3))
+        for seller, price, on_hand in ((ada, 7, 5), (ada, 20, 3), (bob, 11, 4)):
+            self._offer(seller, price, on_hand)
+        for person in (ada, bob, cyd):
+            self.deposit(person, 50)
+        return multiple(ada, bob, cyd)
+
+    @rule(target=people)
+    def register(self) -> Person:
+        return self._person()
+
+    @rule(target=asked, person=people, amount=AMOUNTS | st.just(DECLINED))
+    def deposit(self, person: Person, amount: int) -> Asked:
+        return self._new(person, *_deposit(amount), lambda: self.model.deposit(_id(person), amount))
+
+    @rule(target=asked, sender=people, receiver=people, amount=AMOUNTS)
+    def transfer(self, sender: Person, receiver: Person, amount: int) -> Asked:
+        body = {"to": receiver.handle, "amount": _euros(amount)}
+        expected = lambda: self.model.transfer(_id(sender), _id(receiver), amount)  # noqa: E731
+        return self._new(sender, "/wallet/transfers", body, expected)
+
+    @rule(
+        target=orders,
+        buyer=people,
+        lines=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=3),
+        again=st.booleans(),
+    )
+    def order(self, buyer: Person, lines: list[tuple[int, int]], *, again: bool) -> Any:
+        products = list(self.model.shelves)
+        wanted = [(products[n], quantity) for n, quantity in lines]
+        body = {"lines": [{"product_id": product, "quantity": quantity} for product, quantity in wanted]}
+        asked = self._new(buyer, "/orders", body, lambda: self.model.order(_id(buyer), wanted))
+        if again:
+            self._ask(asked)
+        return multiple() if asked.answer is None else asked.answer.get_json()["id"]
+
+    @rule(target=asked, person=people, order=orders)
+    def cancel(self, person: Person, order: str) -> Asked:
+        return self._new(person, f"/orders/{order}/cancel", None, lambda: self.model.cancel(_id(person), order))
+
+    @rule(target=asked, person=people, order=orders)
+    def fulfil(self, person: Person, order: str) -> Asked:
+        return self._new(person, f"/orders/{order}/fulfil", None, lambda: self.model.fulfil(_id(person), order))
+
+    @rule(target=asked, person=people, order=orders, amount=st.none() | st.integers(1, 20))
+    def refund(self, person: Person, order: str, amount: int | None) -> Asked:
+        body = {} if amount is None else {"amount": _euros(amount)}
+        expected = lambda: self.model.refund(_id(person), order, amount)  # noqa: E731
+        return self._new(person, f"/orders/{order}/refund", body, expected)
+
+    @rule(asked=asked)
+    def ask_again(self, asked: Asked) -> None:
+        """The same bytes when it had succeeded, else whatever is right by now."""
+        self._ask(asked)
+
+    @rule(asked=asked)
+    def ask_for_more_with_the_key(self, asked: Asked) -> None:
+        if asked.answer is not None and asked.body:
+            more = asked.body | {"amount": _euros(asked.body.get("amount", {"amount": 0})["amount"] + 1)}
+            assert asked.person.pay(asked.path, more, 422, asked.key)["code"] == "idempotency_key_reused"
+
+    @rule(late=st.booleans())
+    def time_passes(self, *, late: bool) -> None:
+        """The relay pays what was placed, or undoes it when it comes too late."""
+        self.clock.now += PATIENCE if late else GRACE
+        self.system.sweeper.sweep()
+        self.system.relay.drain()
+        for order in self.model.orders.values():
+            if order.state == "placed":
+                (self.model.undo if late else self.model.pay)(order)
+
+    @invariant()
+    def wallets_are_right(self) -> None:
+        ledger = self.system.container.stores.relational.ledger
+        found = {own: [(b.posted, b.held) for b in ledger.wallet(UUID(own))] for own in self.model.wallets}
+        for own, wallet in self.model.wallets.items():
+            assert (found[own] or [(0, 0)]) == [(wallet.posted, wallet.held)]
+        total = sum(posted for balances in found.values() for posted, _ in balances)
+        assert total + sum(b.posted for b in ledger.wallet(PROVIDER)) == 0
+
+    @invariant()
+    def stock_is_right(self) -> None:
+        stock = self.system.container.stores.relational.stock.levels([UUID(p) for p in self.model.shelves])
+        for product, shelf in self.model.shelves.items():
+            found = stock[UUID(product)]
+            assert (found.on_hand, found.reserved, found.sold) == (shelf.on_hand, shelf.reserved, shelf.sold)
+
+    @invariant()
+    def orders_are_right(self) -> None:
+        found = self.system.container.stores.relational.orders.get([UUID(order) for order in self.model.orders])
+        for order_id, order in self.model.orders.items():
+            stored = found[UUID(order_id)]
+            assert (stored.state, stored.refunded) == (order.state, order.refunded.total())
+
+    @invariant()
+    def books_are_right(self) -> None:
+        audit = self.system.container.stores.relational.audit
+        assert [*audit.ledger(), *audit.stock()] == []
+
+    def _person(self) -> Person:
+        person = self.system.person()
+        self.model.wallets[_id(person)] = Wallet()
+        return person
+
+    def _offer(self, seller: Person, price: int, on_hand: int) -> None:
+        body = {"title": "Lamp", "category": "home", "price": _euros(price)}
+        product = str(seller.post("/products", body)["product"]["id"])
+        seller.put(f"/products/{product}/stock", {"on_hand": on_hand}, 200, etag="*")
+        self.model.shelves[product] = Shelf(_id(seller), price, on_hand)
+
+    def _new(self, person: Person, path: str, body: Any, expected: Callable[[], Expected]) -> Asked:
+        return self._ask(Asked(person, path, body, f"key-{next(self.keys)}", expected))
+
+    def _ask(self, asked: Asked) -> Asked:
+        found = asked.person.keyed(asked.path, asked.body, asked.key)
+        if asked.answer is not None:
+            assert found.headers.get("Idempotent-Replayed") == "true"
+            assert (found.status_code, found.data) == (asked.answer.status_code, asked.answer.data)
+            return asked
+        expected = asked.expected()
+        told = found.get_json(force=True)
+        assert (found.status_code, told.get("code", "")) == (expected.status, expected.code)
+        assert "Idempotent-Replayed" not in found.headers
+        if expected.status < 300:
+            asked.answer = found
+            expected.apply(told)
+        return asked
+
+
+def test_histories(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    empty = tmp_path_factory.mktemp("empty")
+    with running(Settings(**embedded(empty))):
+        pass
+
+    class OfThisTest(Machine):
+        def __init__(self) -> None:
+            super().__init__(empty, tmp_path / "shop")
+
+    run_state_machine_as_test(
+        OfThisTest,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize="CI" in os.environ,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def _id(person: Person) -> str:
+    return str(person.account["id"])
+
+
+def _euros(amount: int) -> dict[str, Any]:
+    return {"amount": amount, "currency": "EUR"}
+
+
+def _deposit(amount: int) -> tuple[str, Any]:
+    return "/wallet/deposits", {"amount": _euros(amount)}
