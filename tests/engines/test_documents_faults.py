@@ -28,12 +28,13 @@ from tests.contracts.documents import (
     published,
     tell_all,
 )
+from tests.engines.slack import SLACK
 
 from . import Engines, Server
 from .kernel import free_port
 
 TIMEOUT = timedelta(seconds=0.5)
-PATIENCE = 0.1
+PATIENCE = SLACK
 RECOVERY = 60.0
 
 CALLS: dict[str, Callable[[Documents], Any]] = {

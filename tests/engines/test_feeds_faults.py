@@ -20,9 +20,10 @@ from repositories.feeds.session import Call, Row, address
 from repositories.records import PostRef
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port, wait_until
+from tests.engines.slack import SLACK
 
 TIMEOUT = timedelta(seconds=0.5)
-LIMIT = TIMEOUT.total_seconds() + 0.1
+LIMIT = TIMEOUT.total_seconds() + SLACK
 RETENTION = timedelta(days=400)
 DAY = timedelta(days=1)
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -19,11 +19,12 @@ from repositories.hot import Cache, Sessions, open_cache, open_sessions
 from repositories.records import Session
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port
+from tests.engines.slack import SLACK
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
 TIMEOUT = timedelta(seconds=0.4)
-LIMIT = TIMEOUT.total_seconds() + 0.1
+LIMIT = TIMEOUT.total_seconds() + SLACK
 
 
 class Role(Struct, frozen=True):

@@ -10,9 +10,10 @@ import pytest
 from repositories.errors import Unavailable
 from repositories.relational import Relational
 from tests.contracts.relational_store import NOW
+from tests.engines.slack import SLACK
 
 TIMEOUT = timedelta(seconds=0.6)
-LIMIT = TIMEOUT.total_seconds() + 0.1
+LIMIT = TIMEOUT.total_seconds() + SLACK
 POOL = 3
 ACTIVITY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'quartet'"
 
