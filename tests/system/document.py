@@ -58,9 +58,7 @@ def misfits(value: Any, schema: Any) -> bool:
         return len(value) > schema.get("maxItems", 1e9) or any(misfits(v, schema.get("items", {})) for v in value)
     if isinstance(value, dict):
         return _object_misfits(value, schema)
-    if is_a(value, "number"):
-        return not schema.get("minimum", value) <= value <= schema.get("maximum", value)
-    return False
+    return is_a(value, "number") and not schema.get("minimum", value) <= value <= schema.get("maximum", value)
 
 
 def resolved(schema: Any) -> Any:

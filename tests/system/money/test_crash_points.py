@@ -19,6 +19,8 @@ from tests.engines.kernel import wait_until
 from tests.shop import Clock, Shop
 from tests.system.money.mortal import End, Request, send
 
+pytestmark = pytest.mark.live
+
 log = logging.getLogger(__name__)
 NEVER = 10**6
 VARYING = {"id", "created_at", "updated_at"}

@@ -16,6 +16,8 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 from tests.shop import Clock, Shop
 
+pytestmark = pytest.mark.live
+
 ROUNDS = int(os.environ.get("QUARTET_LAST_UNIT_ROUNDS", "10"))
 BUYERS = 100
 

@@ -31,6 +31,8 @@ from tests.apps import Person, embedded, running
 from tests.shop import Clock
 from tests.system.money.model import DECLINED, Expected, Model, Shelf, Wallet
 
+pytestmark = pytest.mark.live
+
 EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "40"))
 STEPS = 25
 AMOUNTS = st.integers(1, 60)

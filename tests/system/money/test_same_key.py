@@ -22,6 +22,8 @@ from tests.system.live import HOST, Live, run
 from tests.system.money.conftest import Starter
 from tests.system.money.cut import Cut
 
+pytestmark = pytest.mark.live
+
 TURNS = 100
 KEPT = ("content-type", "location", "etag")
 
