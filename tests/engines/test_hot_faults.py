@@ -22,7 +22,6 @@ from tests.engines.kernel import free_port
 from tests.engines.slack import SLACK
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
-LATER = NOW + timedelta(days=30)
 TIMEOUT = timedelta(seconds=0.4)
 LIMIT = TIMEOUT.total_seconds() + SLACK
 
@@ -77,7 +76,7 @@ def cache_role(server: Server, url: str | None = None, pool: int = 4) -> Role:
 
 
 def session() -> Session:
-    return Session(uuid4(), uuid4(), None, NOW, LATER)
+    return Session(uuid4(), uuid4(), None, NOW, NOW + timedelta(days=30))
 
 
 def client(server: Server) -> Redis:
