@@ -15,6 +15,7 @@ from repositories.relational.columns import ID, LIMIT
 from repositories.relational.digests import START, chain, digest_of, leg_of
 from repositories.relational.ledger import TRANSFER_COLUMNS, to_transfer
 from repositories.relational.money_tables import entries, ledger_accounts, open_holds, transfers
+from repositories.relational.movements import one_time
 from repositories.relational.runner import AnyRow, Runner
 
 BATCH = 1_000
@@ -34,7 +35,7 @@ _ACCOUNTS = (
 )
 _place = tuple_(bindparam("owner", type_=ID), bindparam("currency"), bindparam("sequence", type_=BigInteger()))
 _ENTRIES: Select[*tuple[object, ...]] = (
-    select(entries, transfers.c.digest, transfers.c.created_at)
+    select(entries, transfers.c.digest, transfers.c.created_at, transfers.c.debit, transfers.c.credit)
     .outerjoin(transfers, transfers.c.id == _entry.transfer_id)
     .where(
         tuple_(_entry.owner, _entry.currency, _entry.sequence) > _place,
@@ -50,6 +51,8 @@ _TRANSFERS = (
         transfers.c.digest,
         _debit.c.amount.label("left"),
         _credit.c.amount.label("came"),
+        _debit.c.at.label("left_at"),
+        _credit.c.at.label("came_at"),
         select(func.count()).where(entries.c.transfer_id == transfers.c.id).scalar_subquery().label("legs"),
         _hold.c.amount.label("hold_amount"),
         open_holds.c.amount.label("open_amount"),
@@ -121,7 +124,7 @@ def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last:
         yield f"says the balance is {row.balance} instead of {balance}"
     if bytes(row.hash) != head:
         yield "breaks the hash chain"
-    if row.at != last:
+    if last is not None and (row.at < last or (row.at > last and not one_time(row.debit, row.credit))):
         yield f"says it was at {row.at} instead of {last}"
 
 
@@ -141,6 +144,8 @@ def _transfer_problems(row: AnyRow) -> Iterator[str]:
     moves = transfer.phase in {"single", "post"}
     if (row.left, row.came, row.legs) != ((-row.amount, row.amount, 2) if moves else (None, None, 0)):
         yield f"has {row.legs} entries that do not match it"
+    if one_time(transfer.debit, transfer.credit) and row.left_at != row.came_at:
+        yield "left and came at different times"
     is_open = transfer.phase == "hold" and not row.ended
     if (row.open_amount, row.open_until) != ((row.amount, row.expires_at) if is_open else (None, None)):
         yield "does not match the list of open holds"

@@ -1,6 +1,7 @@
 """Loading transfers and orders of the past by the thousand. Several statements for all rows, none for each."""
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from repositories.relational.money_tables import (
     reservations,
     transfers,
 )
-from repositories.relational.movements import LOCK, lock_order, opened
+from repositories.relational.movements import LOCK, lock_order, one_time, opened
 from repositories.relational.orders import line_rows, order_row, seller_rows
 from repositories.relational.orders import valid as valid_order
 from repositories.relational.runner import Work
@@ -73,9 +74,12 @@ class Books:
 
     def post(self, transfer: Transfer) -> list[dict[str, Any]]:
         digest, amount = digest_of(transfer), transfer.amount.amount
+        left, came = (max(transfer.created_at, self._accounts[o]["last_at"]) for o in (transfer.debit, transfer.credit))
+        if one_time(transfer.debit, transfer.credit):
+            left = came = max(left, came)
         return [
-            self._enter(transfer, transfer.debit, -amount, digest),
-            self._enter(transfer, transfer.credit, amount, digest),
+            self._enter(transfer, transfer.debit, -amount, digest, left),
+            self._enter(transfer, transfer.credit, amount, digest, came),
         ]
 
     def close(self) -> None:
@@ -87,13 +91,13 @@ class Books:
         if rows:
             self._work.change(_CLOSE, rows)
 
-    def _enter(self, transfer: Transfer, owner: UUID, step: int, digest: bytes) -> dict[str, Any]:
+    def _enter(self, transfer: Transfer, owner: UUID, step: int, digest: bytes, at: datetime) -> dict[str, Any]:
         account = self._accounts[owner]
         account["posted"] += step
         if account["posted"] < account["held"] and not account["may_overdraw"]:
             raise self._work.refused(Insufficient(f"{owner} has not {-step} {self._currency} available"))
         account["entries"] += 1
-        account["last_at"] = max(account["last_at"], transfer.created_at)
+        account["last_at"] = at
         account["head"] = chain(bytes(account["head"]), leg_of(digest, owner, step))
         self._changed.add(owner)
         entry = {"owner": owner, "currency": self._currency, "sequence": account["entries"]}

@@ -33,6 +33,7 @@ _MOVE = (
     )
     .returning(_account.posted, _account.entries, _account.last_at, _account.head)
 )
+_MOVE_ON = _this.values(last_at=_at)
 _SET_ASIDE = _this.where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step)).values(
     held=_account.held + _held_step
 )
@@ -50,6 +51,11 @@ LOCK = (
 def lock_order(owner: UUID) -> tuple[bool, UUID]:
     """By id, but the provider last: every deposit changes its account, so it is locked for the shortest time."""
     return owner == PROVIDER, owner
+
+
+def one_time(debit: UUID, credit: UUID) -> bool:
+    """Whether both legs of a transfer have the same time: between people, yes."""
+    return PROVIDER not in {debit, credit}
 
 
 def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
@@ -74,12 +80,23 @@ class Accounts:
         self._work = work
 
     def move(self, transfer_id: UUID, currency: str, at: datetime, legs: tuple[Leg, Leg]) -> None:
-        """Change both accounts, in `lock_order`, and write their entries."""
+        """Change both accounts, in `lock_order`, and write their entries.
+
+        Both entries have one time, not before the last of either account: so at any past moment a transfer is
+        in both balances or in neither, and what people own sums to the same. The provider keeps times of its
+        own, or one clock that runs ahead would hand its time to every deposit that follows.
+        """
+        first, second = sorted(legs, key=lambda leg: lock_order(leg.owner))
+        one = self._move(first, currency, at)
+        other = self._move(second, currency, one.last_at if one_time(first.owner, second.owner) else at)
+        times = [one.last_at, other.last_at]
+        if one_time(first.owner, second.owner) and other.last_at > one.last_at:
+            self._work.change(_MOVE_ON, {"its_owner": first.owner, "its_currency": currency, "now": other.last_at})
+            times[0] = other.last_at
         row: dict[str, Any] = {}
-        for turn, leg in enumerate(sorted(legs, key=lambda leg: lock_order(leg.owner))):
-            balance, sequence, last_at, head = self._move(leg, currency, at)
-            entry = {"owner": leg.owner, "currency": currency, "sequence": sequence, "transfer_id": transfer_id}
-            entry |= {"amount": leg.step, "balance": balance, "at": last_at, "hash": head}
+        for turn, (leg, moved) in enumerate(((first, one), (second, other))):
+            entry = {"owner": leg.owner, "currency": currency, "sequence": moved.entries, "transfer_id": transfer_id}
+            entry |= {"amount": leg.step, "balance": moved.posted, "at": times[turn], "hash": moved.head}
             row |= {f"{name}_{turn}": value for name, value in entry.items()}
         self._work.change(_ENTER, row)
 

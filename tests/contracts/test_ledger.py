@@ -378,6 +378,22 @@ class TestReads:
         assert [relational.ledger.balance_at(ada, "EUR", at) for at in moments] == [0, 100, 100, 90, 90]
         assert relational.ledger.balance_at(ada, "USD", NOW) == 0
 
+    def test_at_any_past_moment_people_own_the_same_in_all(self, relational: Relational) -> None:
+        people = [wallet(relational, 1000) for _ in range(6)]
+        chance = random.Random(3)  # noqa: S311 - test data
+
+        def pay_around() -> None:
+            for _ in range(15):
+                ada, bob = chance.sample(people, 2)
+                at = NOW + chance.randrange(1, 1000) * MICROSECOND
+                surely(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7, created_at=at)))  # noqa: B023 - called at once
+
+        together([pay_around] * 4)
+        for micros in range(0, 1001, 10):
+            moment = NOW + micros * MICROSECOND
+            assert sum(relational.ledger.balance_at(p, "EUR", moment) for p in people) == 6000
+        assert list(relational.audit.ledger()) == []
+
     def test_times_of_entries_never_go_back(self, relational: Relational) -> None:
         """Two servers' clocks may differ."""
         ada, bob = wallet(relational, 100, at=NOW + SECOND), wallet(relational)
