@@ -16,6 +16,7 @@ from tests.engines.guard import guarded
 from tests.engines.kernel import Process, descendants, destroy, free_port, process, wait_gone, wait_until
 
 QUARTET = str(Path(sys.executable).parent / "quartet")
+ROOT = str(Path(__file__).parents[2])
 HOST = "127.0.0.1"
 PATIENCE = 30.0
 
@@ -76,10 +77,9 @@ class Client:
 
 
 def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
-    """What a command may see: no variable of the machine but the path."""
-    return {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"} | {
-        f"QUARTET_{name}": value for name, value in settings.items()
-    }
+    """What a command may see: no variable of the machine but the path, and the code of this very checkout."""
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": ROOT}
+    return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
