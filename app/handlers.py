@@ -50,7 +50,7 @@ def backfill(container: Container, event: events.Followed, at: datetime) -> None
     refs = container.stores.documents.posts.by_authors([event.followee], limit=limit)
     feeds = container.stores.feeds
     if len(refs) == limit:
-        feeds.raise_floor(event.follower, refs[-1].post_id, at)
+        feeds.raise_floor(event.follower, refs[-1].post_id)
     feeds.fill(event.follower, refs, at)
     with container.stores.relational.transaction() as tx:
         tx.graph.filled(Follow(event.follower, event.followee, event.since))

@@ -198,7 +198,7 @@ class Loader:
         for k in batch:
             if self._plan.home_length(k) > self._most():
                 oldest = self._plan.home(k, self._most())[-1].post_id
-                self._stores.feeds.raise_floor(self._plan.account_ids[k], oldest, self._plan.until)
+                self._stores.feeds.raise_floor(self._plan.account_ids[k], oldest)
         self._stores.feeds.load((), self._deliveries(batch))
 
     def _deliveries(self, batch: Batch) -> Iterator[tuple[UUID, PostRef]]:

@@ -99,7 +99,7 @@ class CassandraFeeds(Feeds):
         (rows,) = self._link.read([("floor", (owner,))], self._link.deadline())
         return rows[0][0] if rows else None
 
-    def raise_floor(self, owner: UUID, floor: UUID, at: datetime) -> None:  # noqa: ARG002 - a floor orders itself
+    def raise_floor(self, owner: UUID, floor: UUID) -> None:
         # The last write wins, and of equally old ones the greater value: so the highest floor does.
         self._link.write("floor_raise", [(owner, floor, millis(floor) * 1000)])
 

@@ -94,7 +94,7 @@ class EmbeddedFeeds(Feeds):
         rows = self._file.rows("SELECT floor FROM feeds_floor WHERE owner = ?", (owner.bytes,))
         return UUID(bytes=rows[0][0]) if rows else None
 
-    def raise_floor(self, owner: UUID, floor: UUID, at: datetime) -> None:  # noqa: ARG002 - a floor orders itself
+    def raise_floor(self, owner: UUID, floor: UUID) -> None:
         millis(floor)
         with self._file.write() as connection:
             connection.execute(FLOOR_PUT, (owner.bytes, floor.bytes))

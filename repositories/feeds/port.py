@@ -69,7 +69,7 @@ class Feeds(Protocol):
         """The home timeline is complete from this id upwards; None: as far as the retention reaches."""
 
     @abstractmethod
-    def raise_floor(self, owner: UUID, floor: UUID, at: datetime) -> None:
+    def raise_floor(self, owner: UUID, floor: UUID) -> None:
         """Declare everything below `floor` incomplete. A floor below the present one changes nothing."""
 
     @abstractmethod

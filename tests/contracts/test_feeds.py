@@ -226,7 +226,7 @@ def test_other_ids_are_refused(feeds: Feeds, wrong: UUID) -> None:
         lambda: feeds.push(post, [owner], T0),
         lambda: feeds.fill(owner, [post], T0),
         lambda: feeds.retract(post, [owner], T0),
-        lambda: feeds.raise_floor(owner, wrong, T0),
+        lambda: feeds.raise_floor(owner, wrong),
         lambda: feeds.load([post], []),
         lambda: feeds.load([], [(owner, post)]),
         lambda: feeds.home_page(owner, before=wrong, limit=1),
@@ -497,12 +497,12 @@ def test_entries_pass_away_by_themselves(opener: Opener, feeds: Feeds) -> None:
 def test_a_floor_only_rises(feeds: Feeds) -> None:
     owner, neighbour = uuid4(), uuid4()
     low, middle, high = (post_id(T0 + DAY * n) for n in range(3))
-    feeds.raise_floor(owner, middle, T0)
+    feeds.raise_floor(owner, middle)
     assert feeds.floor(owner) == middle
-    feeds.raise_floor(owner, low, T0 + DAY)
-    feeds.raise_floor(owner, middle, T0 + DAY)
+    feeds.raise_floor(owner, low)
+    feeds.raise_floor(owner, middle)
     assert feeds.floor(owner) == middle
-    feeds.raise_floor(owner, high, T0 - DAY)
+    feeds.raise_floor(owner, high)
     assert feeds.floor(owner) == high
     assert feeds.floor(neighbour) is None
 
@@ -512,7 +512,7 @@ def test_floors_of_one_millisecond(feeds: Feeds) -> None:
     for order in (floors, floors[::-1], sorted(floors), sorted(floors, reverse=True)):
         owner = uuid4()
         for floor in order:
-            feeds.raise_floor(owner, floor, T0)
+            feeds.raise_floor(owner, floor)
         assert feeds.floor(owner) == max(floors)
 
 
@@ -525,7 +525,7 @@ def test_the_highest_of_concurrent_floors_wins(feeds: Feeds) -> None:
         barrier.wait()
         seen = UUID(int=0)
         for floor in part:
-            feeds.raise_floor(owner, floor, T0)
+            feeds.raise_floor(owner, floor)
             present = feeds.floor(owner)
             assert present is not None
             assert present >= max(seen, floor)

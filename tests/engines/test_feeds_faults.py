@@ -77,7 +77,7 @@ def calls(feeds: CassandraFeeds) -> list[Callable[[], object]]:
         lambda: feeds.purge(somebody, somebody, AT),
         lambda: feeds.home_page(somebody, after=post().post_id, limit=20),
         lambda: feeds.floor(somebody),
-        lambda: feeds.raise_floor(somebody, post().post_id, AT),
+        lambda: feeds.raise_floor(somebody, post().post_id),
         lambda: feeds.load([post()], [(somebody, post())]),
         feeds.ping,
     ]
