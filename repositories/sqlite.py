@@ -47,7 +47,7 @@ class SqliteFile:
         self._role = role
         self._local = threading.local()
         self._guard = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
+        self._open: dict[threading.Thread, sqlite3.Connection] = {}
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         with self._translated():
@@ -83,7 +83,7 @@ class SqliteFile:
     def close(self) -> None:
         with self._guard:
             while self._open:
-                self._open.pop().close()
+                self._open.popitem()[1].close()
             self._local = threading.local()
 
     def _connection(self) -> sqlite3.Connection:
@@ -94,9 +94,15 @@ class SqliteFile:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         set_up(connection)
         with self._guard:
-            self._open.append(connection)
+            self._close_behind_the_dead()
+            self._open[threading.current_thread()] = connection
         self._local.connection = connection
         return connection
+
+    def _close_behind_the_dead(self) -> None:
+        """A thread that ends leaves its connection open; the next one to connect closes it."""
+        for thread in [t for t in self._open if not t.is_alive()]:
+            self._open.pop(thread).close()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
