@@ -23,10 +23,10 @@ from app.relay import relay_of, start_inline
 from config import Settings
 from repositories.errors import StoreError
 from tests.apps import PlainHasher, running
-from tests.contracts.relational_store import new_database
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
 from tests.system.crowd import befriend, defined, parked, people, publish, served, stored, unsent
+from tests.system.real import real_urls
 from tests.system.writers import Work, Writers
 
 log = logging.getLogger(__name__)
@@ -50,13 +50,8 @@ def chance() -> random.Random:
 @pytest.fixture(scope="module")
 def container(engines: Engines) -> Iterator[Container]:
     engines.start_all()
-    name = f"crashes_{uuid4().hex[:8]}"
     settings = Settings(
-        relational_url=new_database(engines.postgres()),
-        documents_url=engines.mongo().url.replace("/quartet?", f"/{name}?"),
-        feeds_url=engines.cassandra().url.replace("/quartet", f"/{name}"),
-        sessions_url=engines.sessions().url,
-        cache_url=engines.cache().url,
+        **real_urls(engines, f"crashes_{uuid4().hex[:8]}"),
         threads=16,
         fanout_chunk=20,
         relay_lease_seconds=1,

@@ -13,9 +13,9 @@ from werkzeug.test import TestResponse
 from config import Settings
 from repositories.errors import Contention, Unavailable
 from tests.apps import PASSWORD, Person, System, running
-from tests.contracts.relational_store import new_database
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
+from tests.system.real import real_urls
 
 ROLES = {
     "relational": "postgres",
@@ -122,13 +122,8 @@ def request(who: str | None, method: str, path: str, **options: Any) -> Request:
 @pytest.fixture(scope="module")
 def system(engines: Engines) -> Iterator[System]:
     engines.start_all()
-    name = f"degraded_{uuid4().hex[:8]}"
     settings = Settings(
-        relational_url=new_database(engines.postgres()),
-        documents_url=engines.mongo().url.replace("/quartet?", f"/{name}?"),
-        feeds_url=engines.cassandra().url.replace("/quartet", f"/{name}"),
-        sessions_url=engines.sessions().url,
-        cache_url=engines.cache().url,
+        **real_urls(engines, f"degraded_{uuid4().hex[:8]}"),
         threads=16,
         relational_timeout=0.5,
         documents_timeout=0.5,

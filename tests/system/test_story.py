@@ -9,7 +9,7 @@ import pytest
 
 from config import Settings
 from tests.apps import PASSWORD, ROLES, System, embedded, running
-from tests.engines import Engines
+from tests.system.real import real_urls
 
 ONE_REAL = [frozenset({role}) for role in ROLES]
 ONE_EMBEDDED = [frozenset(ROLES) - {role} for role in ROLES]
@@ -20,22 +20,6 @@ def named(mix: frozenset[str]) -> str:
     return "+".join(sorted(mix)) or "embedded"
 
 
-def real_urls(engines: Engines, mix: frozenset[str]) -> dict[str, str]:
-    """Each role's engine, in a keyspace and databases of this test's own where the engine makes them by itself."""
-    found = {}
-    if "relational" in mix:
-        found["relational_url"] = engines.postgres().url
-    if "documents" in mix:
-        found["documents_url"] = engines.mongo().url.replace("/quartet?", f"/story_{uuid4().hex}?")
-    if "feeds" in mix:
-        found["feeds_url"] = engines.cassandra().url.replace("/quartet", "/story")
-    if "sessions" in mix:
-        found["sessions_url"] = engines.sessions().url
-    if "cache" in mix:
-        found["cache_url"] = engines.cache().url
-    return found
-
-
 @pytest.fixture(
     params=[pytest.param(m, id=named(m), marks=[pytest.mark.engines] if m else []) for m in MIXES],
 )
@@ -43,7 +27,7 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     mix: frozenset[str] = request.param
     urls = embedded(tmp_path)
     if mix:
-        urls |= real_urls(request.getfixturevalue("engines"), mix)
+        urls |= real_urls(request.getfixturevalue("engines"), f"story_{uuid4().hex}", mix)
     with running(Settings(**urls)) as found:
         yield found
 

@@ -9,8 +9,7 @@ import pytest
 from app.container import Container
 from app.seed.plan import Plan
 from tests.apps import embedded, running
-from tests.contracts.relational_store import new_database
-from tests.engines import Engines
+from tests.system.real import real_urls
 from tests.system.seed.loads import TINY, settings
 
 _seeds = count(100)
@@ -20,20 +19,9 @@ _seeds = count(100)
 def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     urls = embedded(tmp_path_factory.mktemp("seed"))
     if request.param == "engines":
-        urls = real(request.getfixturevalue("engines"))
+        urls = real_urls(request.getfixturevalue("engines"), f"seed_{uuid4().hex[:12]}")
     with running(settings(urls)) as system:
         yield system.container
-
-
-def real(engines: Engines) -> dict[str, str]:
-    own = f"seed_{uuid4().hex[:12]}"
-    return {
-        "relational_url": new_database(engines.postgres()),
-        "documents_url": engines.mongo().url.replace("/quartet?", f"/{own}?"),
-        "feeds_url": engines.cassandra().url.replace("/quartet", f"/{own}"),
-        "sessions_url": engines.sessions().url,
-        "cache_url": engines.cache().url,
-    }
 
 
 @pytest.fixture
