@@ -50,9 +50,16 @@ class Posts(Protocol):
 
     @abstractmethod
     def in_flight(
-        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+        self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """As `by_authors`, only posts whose first event is not told yet (waiting, leased or parked)."""
+        """As `by_authors`, only posts whose first event is not told yet (waiting, leased or parked).
+
+        None: by everybody. Both read an index that holds nothing but posts in flight.
+        """
+
+    @abstractmethod
+    def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
+        """Every post, oldest first, strictly above `after`: for rebuilding and checking projections."""
 
     @abstractmethod
     def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
@@ -92,6 +99,10 @@ class Comments(Protocol):
     @abstractmethod
     def delete(self, post_id: UUID, number: int, event: Event) -> None:
         """Raises `NotFound`."""
+
+    @abstractmethod
+    def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
+        """Posts whose kept count is not the number of their comments: (kept, true). With `repair` it is set right."""
 
     @abstractmethod
     def load(self, comments: Sequence[Comment]) -> None:

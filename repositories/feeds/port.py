@@ -4,23 +4,30 @@ Timelines order posts by id (UUIDv7), which is by time. They hold a superset of 
 reads filters by the graph and by what still exists. Every write is an upsert or a removal that takes its
 timestamp from the event behind it, so that repeating it, late or out of order, changes nothing.
 A removal of an entry beats every write of it that is not newer, also one that comes up to ten days later.
-Every method may raise `Unavailable`.
+Every method may raise `Unavailable`. Down to where a home timeline is complete is kept with its reader, in the
+relational store.
 
 Pages run in the direction of travel: newest first below `before` (or from the top), oldest first above
 `after`; with both, oldest first between them. Bounds are exclusive.
-Post ids, bounds and floors that are not UUIDv7 are `Invalid`: stores order them differently.
+Post ids and bounds that are not UUIDv7 are `Invalid`: stores order them differently.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from repositories.feeds.notifications_port import Notifications
 from repositories.records import PostRef
+
+# Removals of single entries that one bucket of one timeline takes from one process.
+REMOVALS = 500
 
 
 class Feeds(Protocol):
+    notifications: Notifications
+
     @abstractmethod
     def add_to_author(self, post: PostRef, at: datetime) -> None:
         """Put a post on its author's timeline, which keeps all history."""
@@ -47,11 +54,18 @@ class Feeds(Protocol):
 
     @abstractmethod
     def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
-        """Take one post out of many home timelines: the post was deleted."""
+        """Take one post out of many home timelines: the post was deleted.
+
+        Timelines whose budget of removals is used up keep it, for who reads filters. The budget bounds the
+        tombstones a page has to pass over: see `REMOVALS`.
+        """
 
     @abstractmethod
-    def purge(self, owner: UUID, author: UUID, at: datetime) -> None:
+    def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
         """Take what is by one author and not newer than `at` out of one home timeline: an unfollow, a block.
+
+        False when that would be more removals than a timeline's budget: some are left in, and the timeline is
+        better filled anew.
 
         It leaves no rule behind: an entry that was not there yet, or was taken out before, is put in by a
         write that comes later, even if that is older than `at`. Who reads must filter, as always. What it
@@ -65,12 +79,15 @@ class Feeds(Protocol):
         """Entries older than the retention, by the time in their ids, are not shown; see `floor`."""
 
     @abstractmethod
-    def floor(self, owner: UUID) -> UUID | None:
-        """The home timeline is complete from this id upwards; None: as far as the retention reaches."""
+    def trim(self, owner: UUID, at: datetime) -> None:
+        """Drop what a home timeline got up to `at`, by whole buckets, before it is filled anew.
+
+        It also keeps out what is written later with a time up to `at`.
+        """
 
     @abstractmethod
-    def raise_floor(self, owner: UUID, floor: UUID) -> None:
-        """Declare everything below `floor` incomplete. A floor below the present one changes nothing."""
+    def entries(self, owner: UUID) -> Iterator[PostRef]:
+        """Every entry of a home timeline within the retention, newest first, in batches: for the drift doctor."""
 
     @abstractmethod
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:

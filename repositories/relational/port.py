@@ -15,6 +15,7 @@ from uuid import UUID
 
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
+from repositories.relational.feeds_port import FanoutReads, FanoutWrites, ReaderReads, ReaderWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
@@ -35,6 +36,10 @@ class AccountReads(Protocol):
 
     @abstractmethod
     def login_of(self, account_id: UUID) -> Login | None: ...
+
+    @abstractmethod
+    def ids(self, *, after: UUID | None, limit: int) -> list[UUID]:
+        """Every account, by ascending id, strictly above `after`."""
 
 
 class GraphReads(Protocol):
@@ -100,8 +105,8 @@ class GraphWrites(Protocol):
         """Add the edge, its back-fill not done, and count it. Returns whether it was new. Idempotent."""
 
     @abstractmethod
-    def unfollow(self, follower: UUID, followee: UUID) -> bool:
-        """Remove the edge and uncount it. Returns whether it was there. Idempotent."""
+    def unfollow(self, follower: UUID, followee: UUID) -> datetime | None:
+        """Remove the edge and uncount it. Returns since when it was there, or None. Idempotent."""
 
     @abstractmethod
     def filled(self, follow: Follow) -> bool:
@@ -120,7 +125,8 @@ class LikeWrites(Protocol):
         """Add the like and count it. Returns whether it was new. Idempotent."""
 
     @abstractmethod
-    def unlike(self, account_id: UUID, post_id: UUID) -> bool: ...
+    def unlike(self, account_id: UUID, post_id: UUID) -> datetime | None:
+        """Remove the like and uncount it. Returns when it was made, or None. Idempotent."""
 
     @abstractmethod
     def forget_post(self, post_id: UUID) -> None:
@@ -131,7 +137,8 @@ class BulkWrites(BulkLedger, BulkOrders, Protocol):
     """Loading by the thousand, for seeding. Rows that are there already are left as they are."""
 
     @abstractmethod
-    def accounts(self, rows: Sequence[tuple[Account, Login]]) -> None: ...
+    def accounts(self, rows: Sequence[tuple[Account, Login]], *, seen_at: datetime) -> None:
+        """With readers who are awake and were last seen at `seen_at`."""
 
     @abstractmethod
     def follows(self, rows: Sequence[Follow]) -> None:
@@ -149,6 +156,8 @@ class Transaction(Protocol):
     accounts: AccountWrites
     graph: GraphWrites
     likes: LikeWrites
+    readers: ReaderWrites
+    fanouts: FanoutWrites
     stock: StockWrites
     orders: OrderWrites
     ledger: LedgerWrites
@@ -164,6 +173,8 @@ class Relational(Protocol):
     accounts: AccountReads
     graph: GraphReads
     likes: LikeReads
+    readers: ReaderReads
+    fanouts: FanoutReads
     stock: StockReads
     orders: OrderReads
     ledger: LedgerReads

@@ -1,0 +1,70 @@
+"""Live events: a bounded stream for each account that listens, numbered without gaps.
+
+Only who listens has a stream. Its events bear consecutive numbers under a random `epoch`; the epoch ends with the
+stream, when nobody has listened for longer than `LISTENING`, or when the store has lost it. So a reader who comes
+back with (epoch, number) either gets every event since, or is told that some are lost. Every method may raise
+`Unavailable`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+LISTENING = timedelta(minutes=15)
+KEPT = 500
+
+
+class Position(Struct, frozen=True):
+    epoch: str
+    number: int
+
+
+class LiveEvent(Struct, frozen=True):
+    """`key` is the id of what happened: an event that is told twice is kept once (within the last `KEPT`)."""
+
+    key: str
+    name: str
+    data: bytes
+
+
+class Delta(Struct, frozen=True):
+    """What came after a position. `lost`: some of it is no longer there, and `events` are empty.
+
+    `position` is where to go on from.
+    """
+
+    position: Position
+    events: tuple[LiveEvent, ...]
+    lost: bool
+
+
+class Streams(Protocol):
+    @abstractmethod
+    def listen(self, account_id: UUID) -> Position:
+        """Make the account a listener for `LISTENING` from now, or prolong it. Returns the end of its stream."""
+
+    @abstractmethod
+    def listeners(self, *, after: UUID | None, limit: int) -> list[UUID]:
+        """Accounts that listen, by ascending id, strictly above `after`."""
+
+    @abstractmethod
+    def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
+        """Add the event to the streams of those of them that listen. One round trip for the first 1,000."""
+
+    @abstractmethod
+    def since(self, positions: Sequence[tuple[UUID, Position]]) -> list[Delta]:
+        """What came after each account's position, in order, in one round trip. An account may be there twice."""
+
+    @abstractmethod
+    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raises `Unavailable`."""
+
+    @abstractmethod
+    def close(self) -> None: ...
