@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +14,19 @@ from uuid import UUID
 
 import click
 
+from app import figures
+from app.capacity import shortages
 from app.container import Container, build
+from app.doctor import Drift
 from app.http import create_app
+from app.rebuild import Rebuild
 from app.relay import relay_of, start_inline, sweeper_of
 from app.seed import seed, seed_small_once
 from config import Settings, SettingsError
 from config.logs import configure
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
+from repositories.pools import pools
 
 # Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
 CONNECTIONS = 4096
@@ -81,6 +87,7 @@ def serve() -> None:
     """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
     with opened() as container:
         _require_migrated(container)
+        _require_room(container)
         _serve(container)
 
 
@@ -90,6 +97,7 @@ def start() -> None:
     os.environ.setdefault("QUARTET_RELAY", "inline")
     with opened() as container:
         container.stores.migrate()
+        _require_room(container)
         login = seed_small_once(container)
         settings = container.settings
         address = f"http://{settings.host}:{settings.port}"
@@ -121,7 +129,10 @@ def relay(*, once: bool) -> None:
             sweeper_of(container).sweep()
             click.echo(f"{relay_of(container).drain()} events told")
         else:
-            relay_of(container).run(stop)
+            _require_room(container)
+            settings = container.settings
+            with figures.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
+                relay_of(container).run(stop)
 
 
 @main.group()
@@ -163,10 +174,61 @@ def ledger() -> None:
     click.echo("ledger and stock are in order")
 
 
+@doctor.command()
+@click.option("--account", metavar="HANDLE", help="Only this account and its posts.")
+@click.option("--repair/--no-repair", default=True, help="Mend what is found.", show_default=True)
+def drift(*, account: str | None, repair: bool) -> None:
+    """Compare feeds and counters with the truth, while serving. Exit code 1 when something is wrong, mended or not."""
+    began = time.monotonic()
+    with opened() as container:
+        found = Drift(container, click.echo, repair=repair)
+        report = found.one(_account(container, account)) if account else found.everybody()
+    for line in report.summary(time.monotonic() - began):
+        click.echo(line)
+    if report.drift:
+        raise click.exceptions.Exit(1)
+
+
+@main.group()
+def rebuild() -> None:
+    """Make projections anew from the truth."""
+
+
+@rebuild.command("feeds")
+@click.option("--account", metavar="HANDLE", help="Only this account.")
+@click.option("--wait/--no-wait", default=True, help="Help the relay, and wait until it is done.", show_default=True)
+def rebuild_feeds(*, account: str | None, wait: bool) -> None:
+    """Fill home timelines, and write author timelines, anew from the truth, while serving."""
+    with opened() as container:
+        work = Rebuild(container, relay_of(container).round, wait=wait)
+        made = work.one(_account(container, account)) if account else work.everybody()
+    click.echo(f"{made.feeds} feeds {'filled' if wait else 'requested'}, {made.dormant} dormant ones left out")
+    click.echo(f"{made.posts} posts put on their authors' timelines")
+    if made.late:
+        raise click.ClickException(f"{made.late} of the feeds are not filled yet")
+
+
+def _account(container: Container, handle: str) -> UUID:
+    found = container.stores.relational.accounts.by_handle(handle)
+    if found is None:
+        raise click.ClickException(f"there is no account {handle!r}")
+    return found.id
+
+
 def _require_migrated(container: Container) -> None:
     pending = container.stores.migrate(dry_run=True)
     if pending:
         raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
+
+
+def _require_room(container: Container) -> None:
+    """The server's processes are its workers and itself, and the relay where that is another one."""
+    settings = container.settings
+    processes = settings.workers + 1 + (not settings.relay_inline)
+    found = shortages(pools(), processes=processes)
+    if found:
+        advice = f"lower QUARTET_WORKERS ({settings.workers}) or QUARTET_THREADS ({settings.threads})"
+        raise click.ClickException("\n".join([*found, f"{advice}, or let the server take more connections"]))
 
 
 def _outboxes(container: Container) -> dict[str, Outbox]:
@@ -198,7 +260,8 @@ def _serve(container: Container) -> None:
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
     )
-    stop_relay = start_inline(container) if settings.relay_inline else None
-    server.serve()
-    if stop_relay:
-        stop_relay()
+    with figures.shared(record=settings.metrics and settings.relay_inline):
+        stop_relay = start_inline(container) if settings.relay_inline else None
+        server.serve()
+        if stop_relay:
+            stop_relay()

@@ -3,6 +3,8 @@
 Nothing connects here; adapters connect in the process and thread that first use them.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -10,17 +12,25 @@ from typing import Protocol
 from app.clock import Clock, utc_now
 from app.ids import Ids
 from app.services.accounts import Accounts
+from app.services.announcer import Announcer
 from app.services.cards import Cards
 from app.services.checkout import Checkout
 from app.services.comments import Comments
 from app.services.counters import Counters
+from app.services.delivery_budget import DeliveryBudget
+from app.services.fanouts import FanoutLimits, Fanouts
 from app.services.graph import Graph
 from app.services.idempotency import Once
+from app.services.live import Live, LiveLimits
+from app.services.notices import Notices
+from app.services.notifications import Notifications
 from app.services.orders import Orders
 from app.services.passwords import Argon2Hasher, Hasher
 from app.services.payments import PaymentProvider, SandboxProvider
 from app.services.posts import Posts
 from app.services.products import Products
+from app.services.pulling import Pulling
+from app.services.readers import Readers
 from app.services.retrying import Retry
 from app.services.sessions import Sessions
 from app.services.timelines import Timelines
@@ -28,7 +38,7 @@ from app.services.wallets import Wallets
 from config import Settings
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import Feeds
-from repositories.hot import Cache
+from repositories.hot import Cache, Streams
 from repositories.hot import Sessions as SessionStore
 from repositories.readthrough import CachedDocuments, with_cache
 from repositories.relational import Relational
@@ -46,13 +56,17 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Stores:
-    """The four roles; the hot one is two stores. `documents` reads posts through the cache."""
+    """The four roles; the hot one is two stores, and `streams` lie beside the cache.
+
+    `documents` reads posts through the cache.
+    """
 
     relational: Relational
     documents: CachedDocuments
     feeds: Feeds
     sessions: SessionStore
     cache: Cache
+    streams: Streams
 
     def by_role(self) -> dict[str, Store]:
         return {
@@ -65,11 +79,14 @@ class Stores:
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         """Bring every store up to date. Returns one line per step."""
-        return [line for store in self.by_role().values() for line in store.migrate(dry_run=dry_run)]
+        return [line for store in self._all() for line in store.migrate(dry_run=dry_run)]
 
     def close(self) -> None:
-        for store in self.by_role().values():
+        for store in self._all():
             store.close()
+
+    def _all(self) -> list[Store]:
+        return [*self.by_role().values(), self.streams]
 
 
 @dataclass(frozen=True)
@@ -86,21 +103,28 @@ class Container:
     comments: Comments
     products: Products
     timelines: Timelines
+    readers: Readers
+    fanouts: Fanouts
+    pulling: Pulling
     counters: Counters
     cards: Cards
+    notices: Notices
+    notifications: Notifications
     retry: Retry
     once: Once
     wallets: Wallets
     orders: Orders
     checkout: Checkout
+    live: Live
 
     def close(self) -> None:
+        self.live.close()
         self.stores.close()
 
 
 def open_stores(settings: Settings) -> Stores:
     pool = settings.threads
-    cache = hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool)
+    cache = hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool))
     truth = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
     return Stores(
         relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool),
@@ -115,6 +139,7 @@ def open_stores(settings: Settings) -> Stores:
         ),
         hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
         cache,
+        hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
     )
 
 
@@ -124,7 +149,12 @@ def build(settings: Settings, *, clock: Clock = utc_now, hasher: Hasher | None =
 
 
 def assemble(
-    settings: Settings, stores: Stores, clock: Clock, hasher: Hasher, provider: PaymentProvider | None = None
+    settings: Settings,
+    stores: Stores,
+    clock: Clock,
+    hasher: Hasher,
+    provider: PaymentProvider | None = None,
+    seconds: Callable[[], float] = time.monotonic,
 ) -> Container:
     """Services over given stores: a test may put its own adapter in one place."""
     ids = Ids(clock)
@@ -135,6 +165,21 @@ def assemble(
     posts = Posts(stores.relational, stores.documents, stores.feeds, counters, clock, ids, retry)
     lifetime = timedelta(days=settings.session_days)
     retention = timedelta(days=settings.feeds_retention_days)
+    dormant_after = timedelta(days=settings.dormant_days)
+    readers = Readers(
+        stores.relational, stores.documents, stores.feeds, clock, ids, dormant_after, settings.rebuild_posts
+    )
+    budget = DeliveryBudget(settings.deliveries_per_second, seconds)
+    announcer = Announcer(stores.streams, stores.relational)
+    fanouts = Fanouts(
+        stores.relational,
+        stores.documents,
+        stores.feeds,
+        budget,
+        clock,
+        FanoutLimits(settings.fanout_chunk, settings.pull_threshold, settings.fanout_slice_seconds),
+        announcer,
+    )
     return Container(
         settings=settings,
         stores=stores,
@@ -147,12 +192,18 @@ def assemble(
         posts=posts,
         comments=Comments(stores.relational, stores.documents, posts, counters, clock, ids),
         products=Products(stores.relational, stores.documents, clock, ids),
-        timelines=Timelines(stores.relational, stores.documents, stores.feeds, clock, retention),
+        timelines=Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention),
+        readers=readers,
+        fanouts=fanouts,
+        pulling=Pulling(stores.relational, fanouts, budget, clock, ids, timedelta(seconds=settings.pull_seconds)),
         counters=counters,
         cards=Cards(stores.relational, counters),
+        notices=Notices(stores.relational, stores.documents, stores.feeds, announcer),
+        notifications=Notifications(stores.relational, stores.documents, stores.feeds),
         retry=retry,
         once=once,
         wallets=Wallets(stores.relational, once, provider or SandboxProvider(), retry, clock, ids),
         orders=orders,
         checkout=Checkout(stores.relational, orders, retry, clock, ids),
+        live=Live(stores.streams, stores.sessions, clock, LiveLimits(settings.streams)),
     )

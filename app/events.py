@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from app import trace
 from repositories.records import Event
 
 
@@ -32,12 +33,16 @@ class CommentAdded(Struct, frozen=True, tag=True):
     post_id: UUID
     number: int
     author_id: UUID
+    since: datetime | None = None
 
 
 class CommentDeleted(Struct, frozen=True, tag=True):
+    """`since` is when the comment was made."""
+
     post_id: UUID
     number: int
     author_id: UUID
+    since: datetime | None = None
 
 
 class ProductListed(Struct, frozen=True, tag=True):
@@ -64,6 +69,7 @@ class Followed(Struct, frozen=True, tag=True):
 class Unfollowed(Struct, frozen=True, tag=True):
     follower: UUID
     followee: UUID
+    since: datetime | None = None
 
 
 class Blocked(Struct, frozen=True, tag=True):
@@ -71,14 +77,30 @@ class Blocked(Struct, frozen=True, tag=True):
     blocked: UUID
 
 
+class FeedRequested(Struct, frozen=True, tag=True):
+    """The account's feed is to be filled anew from the truth."""
+
+    account_id: UUID
+
+
+class AuthorReturned(Struct, frozen=True, tag=True):
+    """The author's posts are pushed again, and those left out are to be made up for."""
+
+    author_id: UUID
+
+
 class PostLiked(Struct, frozen=True, tag=True):
     post_id: UUID
     account_id: UUID
+    since: datetime | None = None
 
 
 class PostUnliked(Struct, frozen=True, tag=True):
+    """`since` is when the like was made."""
+
     post_id: UUID
     account_id: UUID
+    since: datetime | None = None
 
 
 class DepositBegun(Struct, frozen=True, tag=True):
@@ -109,10 +131,11 @@ class OrderFulfilled(Struct, frozen=True, tag=True):
 
 
 class OrderRefunded(Struct, frozen=True, tag=True):
-    """`amount` minor units went back, a part of the total or the rest of it."""
+    """`amount` minor units went back from a seller, a part of the total or the rest of it."""
 
     order_id: UUID
     amount: int
+    seller_id: UUID | None = None
 
 
 AnyEvent = (
@@ -127,6 +150,8 @@ AnyEvent = (
     | Followed
     | Unfollowed
     | Blocked
+    | FeedRequested
+    | AuthorReturned
     | PostLiked
     | PostUnliked
     | DepositBegun
@@ -137,12 +162,25 @@ AnyEvent = (
     | OrderRefunded
 )
 
+
+class Envelope(Struct, frozen=True):
+    """What every payload carries beside the event itself."""
+
+    trace: str = ""
+
+
 _decoder = msgspec.json.Decoder(AnyEvent)
 
 
 def pack(event_id: UUID, event: AnyEvent, *, about: UUID, at: datetime) -> Event:
-    """The event as an outbox keeps it. Events about the same thing are told in order."""
-    return Event(event_id, type(event).__name__, str(about), at, msgspec.json.encode(event))
+    """The event as an outbox keeps it, with the trace it is part of. Events about the same thing are told in order."""
+    body = {**msgspec.to_builtins(event), "trace": trace.current()}
+    return Event(event_id, type(event).__name__, str(about), at, msgspec.json.encode(body))
+
+
+def trace_of(event: Event) -> str:
+    """The id of the request that the event came from; empty when none did."""
+    return msgspec.json.decode(event.payload, type=Envelope).trace
 
 
 def unpack(event: Event) -> AnyEvent:

@@ -1,7 +1,8 @@
 """The outbox relay: claims unsent events of both truths, tells them to their handlers, marks them told.
 
-At least once, in order per aggregate. A store that is away postpones an event without counting against it; any
-other failure counts, and after enough of them the event is parked with its reason and holds up nobody.
+At least once, in order per aggregate. A store that is away postpones an event without counting against it, and so
+does work that is done in slices. Any other failure counts, and after enough of them the event is parked with its
+reason and holds up nobody.
 """
 
 import functools
@@ -15,6 +16,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.container import Container
 from app.handlers import handle
+from app.services.fanouts import Unfinished
 from app.sweeper import Sweeper
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.outbox import Claim, Outbox
@@ -143,7 +145,9 @@ class Relay:
 
     def _put_off(self, outbox: Outbox, claim: Claim, error: Exception) -> None:
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
-        if isinstance(error, Unavailable | Contention):
+        if isinstance(error, Unfinished):
+            outbox.postpone(claim, due=self._clock(), attempts=claim.attempts)
+        elif isinstance(error, Unavailable | Contention):
             log.info("event %s waits: %s", event.id, reason)
             outbox.postpone(claim, due=self._clock() + AWAY_WAIT, attempts=claim.attempts)
         elif attempts >= self._limits.attempts:
@@ -181,7 +185,14 @@ def relay_of(container: Container) -> Relay:
 
 
 def sweeper_of(container: Container) -> Sweeper:
-    return Sweeper(container.stores.relational, container.checkout, container.retry, container.clock)
+    return Sweeper(
+        container.stores.relational,
+        container.checkout,
+        container.readers,
+        container.pulling,
+        container.retry,
+        container.clock,
+    )
 
 
 def start_inline(container: Container) -> Callable[[], None]:

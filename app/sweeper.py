@@ -1,4 +1,5 @@
-"""What time ends: placed orders that are due, holds and reservations that have expired, idempotency keys of old.
+"""What time ends: placed orders that are due, holds and reservations that have expired, idempotency keys and the
+progress of fan-outs of old, the wakefulness of readers, and the pulling of authors who post less again.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -11,6 +12,8 @@ from uuid import UUID, uuid5
 from app.clock import Clock
 from app.services.checkout import Checkout
 from app.services.idempotency import KEPT
+from app.services.pulling import Pulling
+from app.services.readers import Readers
 from app.services.retrying import Retry
 from repositories.errors import StoreError
 from repositories.relational import Relational
@@ -19,12 +22,23 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(seconds=1)
 BATCH = 100
 KEYS = 1000
+PROGRESS_KEPT = timedelta(days=30)
 
 
 class Sweeper:
-    def __init__(self, relational: Relational, checkout: Checkout, retry: Retry, clock: Clock) -> None:
+    def __init__(
+        self,
+        relational: Relational,
+        checkout: Checkout,
+        readers: Readers,
+        pulling: Pulling,
+        retry: Retry,
+        clock: Clock,
+    ) -> None:
         self._relational = relational
         self._checkout = checkout
+        self._readers = readers
+        self._pulling = pulling
         self._retry = retry
         self._clock = clock
         self._next: datetime | None = None
@@ -38,7 +52,15 @@ class Sweeper:
 
     def sweep(self) -> int:
         """Returns how much was swept. A store that is away is logged and left for the next time."""
-        jobs = (self._stuck_orders, self._due_reservations, self._due_holds, self._old_keys)
+        jobs = (
+            self._stuck_orders,
+            self._due_reservations,
+            self._due_holds,
+            self._old_keys,
+            self._old_fanouts,
+            self._readers.put_to_sleep,
+            self._pulling.return_some,
+        )
         return sum(self._tried(job, self._clock()) for job in jobs)
 
     def _stuck_orders(self, now: datetime) -> int:
@@ -56,6 +78,10 @@ class Sweeper:
     def _old_keys(self, now: datetime) -> int:
         with self._relational.transaction() as tx:
             return tx.idempotency.sweep(before=now - KEPT, limit=KEYS)
+
+    def _old_fanouts(self, now: datetime) -> int:
+        with self._relational.transaction() as tx:
+            return tx.fanouts.sweep(finished_before=now - PROGRESS_KEPT, limit=KEYS)
 
     def _settle(self, orders: list[UUID]) -> int:
         return sum(self._tried(self._settlement(order_id), self._clock()) for order_id in orders)

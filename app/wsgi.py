@@ -5,12 +5,20 @@ import atexit
 from app.container import build
 from app.http import create_app
 from app.orphan import end_with_parent
+from app.streaming import hand_over_streams, on_ending
 from config import Settings
 from config.logs import configure
 
 end_with_parent()
 settings = Settings.from_env()
+hand_over_streams(settings.port)
 configure(settings.log_level, settings.log_format)
 container = build(settings)
 app = create_app(container)
 atexit.register(container.close)
+on_ending(container.live.close)
+if settings.metrics:
+    # Not before the server has said where its processes share their figures.
+    from app.metrics import keep_sampling
+
+    keep_sampling()

@@ -128,7 +128,7 @@ def _furnished(container: Container) -> World:
     products = [_product(ids(), people[n * SELLERS // PRODUCTS].id, now) for n in range(PRODUCTS)]
     money = Money(PLENTY, "EUR")
     with container.stores.relational.transaction() as tx:
-        tx.bulk.accounts([(one, Login(one.id, f"{one.handle}@example.com", "-")) for one in people])
+        tx.bulk.accounts([(one, Login(one.id, f"{one.handle}@example.com", "-")) for one in people], seen_at=now)
         tx.bulk.stock({product.id: PLENTY for product in products})
         tx.bulk.transfers([Transfer(ids(), "deposit", PROVIDER, one.id, money, now) for one in people])
     container.stores.documents.products.load(products)

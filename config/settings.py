@@ -52,6 +52,7 @@ class Settings:
     port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))
     workers: int = setting(2, "server processes", at_least(1))
     threads: int = setting(4, "blocking threads of each process, and connections to each store", at_least(1))
+    streams: int = setting(256, "live streams that each process holds at most", at_least(0))
     relay: str = setting(
         "auto",
         "`inline`: a thread of the server; `external`: `quartet relay`; `auto`: inline when every store is embedded",
@@ -61,9 +62,30 @@ class Settings:
     relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
     relay_attempts: int = setting(8, "failed tries after which an event is parked", at_least(1))
     fanout_chunk: int = setting(1000, "followers per step of a fan-out", at_least(1))
+    fanout_slice_seconds: float = setting(2.0, "after this long a fan-out is interrupted for other events", at_least(0))
+    pull_threshold: int = setting(
+        500_000,
+        "deliveries a day (followers x posts) above which an author's posts are pulled by readers instead",
+        at_least(1),
+    )
+    pull_seconds: float = setting(60.0, "an author who is pulled stays so at least this long", at_least(0))
+    deliveries_per_second: int = setting(
+        20_000, "deliveries one relay makes; what is above is pulled. 0: no limit", at_least(0)
+    )
+    dormant_days: float = setting(
+        30.0, "days after which a silent reader's feed is no longer kept, but filled anew on return", at_least(0.00001)
+    )
+    rebuild_posts: int = setting(1000, "newest posts that a feed is filled with when it is built anew", at_least(1))
     backfill_posts: int = setting(500, "newest posts of an account copied into a new follower's feed", at_least(1))
     feeds_retention_days: float = setting(
         90.0, "how long home timelines keep entries; older pages are pulled", at_least(1)
+    )
+    feeds_author_bucket_days: int = setting(90, "days of an author's timeline in one Cassandra partition", at_least(1))
+    feeds_home_bucket_days: int = setting(
+        10, "days of a home timeline, or of notifications, in one Cassandra partition", at_least(1)
+    )
+    feeds_peak_per_day: int = setting(
+        20_000, "most entries a day in one timeline; with the widths it keeps partitions below 100 MB", at_least(1)
     )
     feeds_replication: str = setting("1", "keyspace replication: `3`, or `dc1:3,dc2:3`")
     feeds_read_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of reads")
@@ -76,6 +98,10 @@ class Settings:
     cache_seconds: int = setting(300, "time to live of cached reads", at_least(1))
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
+    metrics: bool = setting(True, "serves figures for Prometheus at `/metrics`")
+    relay_metrics_port: int = setting(
+        0, "port on which `quartet relay` serves its figures; 0: none", validate.Range(min=0, max=65535)
+    )
     log_level: str = setting(
         "info",
         "`debug`, `info`, `warning`, `error`",

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from repositories.errors import Conflict, Invalid, Unavailable
+from repositories.meter import asked
 
 BUSY_SECONDS = 5.0
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
@@ -50,13 +51,13 @@ class SqliteFile:
         self._open: dict[threading.Thread, sqlite3.Connection] = {}
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-        with self._translated():
+        with asked(self._role, "read"), self._translated():
             return self._connection().execute(sql, parameters).fetchall()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that has the write lock from its first statement, so it never fails half way for it."""
-        with self._translated():
+        with asked(self._role, "write"), self._translated():
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -10,14 +10,18 @@ from app.http import (
     accounts,
     auth,
     comments,
+    delivery,
     docs,
     feed,
     health,
     idempotency,
+    metrics,
+    notifications,
     orders,
     posts,
     products,
     sessions,
+    stream,
     tracing,
     wallet,
 )
@@ -27,7 +31,20 @@ from app.http.paging import Cursors
 
 ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
 BODY_LIMIT = 256 * 1024
-BLUEPRINTS = (accounts, sessions, posts, comments, feed, products, wallet, orders, health)
+BLUEPRINTS = (
+    accounts,
+    sessions,
+    posts,
+    delivery,
+    comments,
+    feed,
+    notifications,
+    stream,
+    products,
+    wallet,
+    orders,
+    health,
+)
 SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}}
 
 
@@ -61,6 +78,7 @@ def create_app(container: Container) -> Flask:
     app.extensions[CONTAINER] = container
     app.extensions[CURSORS] = Cursors(container.settings.secret_key)
     app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
+    metrics.register(app)
     tracing.register(app)
     auth.register(app)
     idempotency.register(app)

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Text
@@ -71,6 +71,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 
 @blp.post("/accounts")
 @public
+@budget(relational=14)
 @blp.arguments(RegistrationSchema)
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(409, 503)
@@ -84,6 +85,7 @@ def register(wanted: dict[str, Any]) -> Response:
 
 @blp.get("/accounts/me")
 @private
+@budget(relational=4, documents=1, sessions=1, cache=4)
 @blp.response(200, OwnAccountCardSchema)
 def read_own() -> Response:
     """Read one's own account, with its e-mail address."""
@@ -92,6 +94,7 @@ def read_own() -> Response:
 
 @blp.patch("/accounts/me")
 @private
+@budget(relational=7, documents=1, sessions=1, cache=3)
 @blp.arguments(ProfileChangesSchema)
 @blp.response(200, OwnAccountCardSchema)
 @blp.conditional
@@ -103,6 +106,7 @@ def edit_own(changes: dict[str, Any]) -> Response:
 
 @blp.get("/accounts/<handle:handle>")
 @public
+@budget(relational=3, documents=1, sessions=1, cache=3)
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
 def read(handle: str) -> Response:
@@ -114,6 +118,7 @@ def read(handle: str) -> Response:
 
 @blp.get("/accounts/<handle:handle>/posts")
 @public
+@budget(relational=5, documents=3, feeds=2, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
@@ -125,6 +130,7 @@ def posts(query: dict[str, Any], handle: str) -> Response:
 
 @blp.get("/accounts/<handle:handle>/followers")
 @public
+@budget(relational=5, documents=1, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 @blp.raises(404)
@@ -138,6 +144,7 @@ def followers(query: dict[str, Any], handle: str) -> Response:
 
 @blp.get("/accounts/<handle:handle>/following")
 @public
+@budget(relational=5, documents=1, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 @blp.raises(404)
@@ -151,6 +158,7 @@ def following(query: dict[str, Any], handle: str) -> Response:
 
 @blp.put("/accounts/<handle:handle>/follow")
 @private
+@budget(relational=8, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(403, 404, 409)
 def follow(handle: str) -> Response:
@@ -161,6 +169,7 @@ def follow(handle: str) -> Response:
 
 @blp.delete("/accounts/<handle:handle>/follow")
 @private
+@budget(relational=8, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(404, 409)
 def unfollow(handle: str) -> Response:
@@ -171,6 +180,7 @@ def unfollow(handle: str) -> Response:
 
 @blp.put("/accounts/<handle:handle>/block")
 @private
+@budget(relational=9, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(404, 409)
 def block(handle: str) -> Response:
@@ -181,6 +191,7 @@ def block(handle: str) -> Response:
 
 @blp.delete("/accounts/<handle:handle>/block")
 @private
+@budget(relational=5, sessions=1)
 @blp.response(204)
 @blp.raises(404, 409)
 def unblock(handle: str) -> Response:

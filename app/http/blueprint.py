@@ -52,6 +52,20 @@ class Blueprint(flask_smorest.Blueprint):
         return super()._prepare_arguments_doc(doc, doc_info, **context)
 
 
+def budget(**stores: int) -> Callable[[View], View]:
+    """How many round trips to each store the view may cost at most, with a cold cache; others it may not ask.
+
+    A list of any length has the same. `tests/http/test_budgets.py` holds every route to it.
+    """
+
+    def declare(view: View) -> View:
+        declared: Any = view
+        declared.budget = stores
+        return view
+
+    return declare
+
+
 def private(view: View) -> View:
     """For signed-in callers only. Put it right under the route, so that it runs before the body is read."""
 

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.deps import caller, container, cursors
 from app.http.fields import Moment, Text
 from app.http.idempotency import child, idempotent
@@ -38,6 +38,7 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 
 @blp.get("/posts/<uuid:post_id>/comments")
 @public
+@budget(relational=1, documents=2, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, CommentPage)
 @blp.raises(404)
@@ -54,6 +55,7 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 
 @blp.post("/posts/<uuid:post_id>/comments")
 @private
+@budget(relational=10, documents=4, sessions=1, cache=4)
 @blp.arguments(CommentDraftSchema)
 @blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 404)
@@ -69,6 +71,7 @@ def add(draft: dict[str, Any], post_id: UUID) -> Response:
 
 @blp.delete("/posts/<uuid:post_id>/comments/<number:number>")
 @private
+@budget(documents=4, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(403, 404)
 def delete(post_id: UUID, number: int) -> Response:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from flask import current_app, g
 
+from app import trace
 from app.container import Container
 from app.errors import Unauthenticated
 from app.http.paging import Cursors
@@ -63,3 +64,4 @@ def request_id() -> str:
 def start(request_id: str) -> None:
     """Give the request its id. Called by `tracing` alone."""
     g.request_id = request_id
+    trace.begin(request_id)

@@ -1,16 +1,20 @@
 """`/feed`: the home feed."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
 
 from app.errors import BadRequest
 from app.http.blueprint import Blueprint, private
-from app.http.deps import caller, container
+from app.http.deps import caller, container, cursors
 from app.http.fields import Text
-from app.http.paging import PageQuery, page_of
-from app.http.posts import PostCardSchema, timeline_page
+from app.http.paging import PageQuery, Position, page_of
+from app.http.posts import PostCardSchema, post_page
+from app.services.settling import CARRIED, Place
+from app.services.timelines import Window
 
 blp = Blueprint("feed", "The home feed")
 
@@ -18,7 +22,7 @@ blp = Blueprint("feed", "The home feed")
 class FeedQuery(PageQuery):
     after = Text(
         load_default=None,
-        validate=ma.validate.Length(max=1000),
+        validate=ma.validate.Length(max=1000 + 40 * CARRIED),
         metadata={"description": "page upward: the posts right above this cursor, newest first"},
     )
 
@@ -38,5 +42,30 @@ def home(query: dict[str, Any]) -> Response:
     """
     if query["cursor"] and query["after"]:
         raise BadRequest("a page starts below `cursor` or above `after`, not both", code="bad_query")
-    reader = caller()
-    return timeline_page(f"feed:{reader}", query, lambda w: container().timelines.home(reader, w), upward=True)
+    reader, scope = caller(), f"feed:{caller()}"
+    start = _start(scope, query["after"])
+    window = Window(
+        limit=query["limit"],
+        before=cursors().id(scope, query["cursor"]),
+        after=start.after if start else None,
+        hidden=frozenset(start.seen if start else ()),
+    )
+    page = container().timelines.home(reader, window)
+    place = _position(container().timelines.place(start, page))
+    onward: Position | None = [str(page.onward)] if page.onward else None
+    if start and onward:
+        onward = place
+    return post_page(scope, page.posts, onward, prev=cursors().issue(scope, place))
+
+
+def _start(scope: str, cursor: str | None) -> Place | None:
+    if cursor is None:
+        return None
+    after, *seen = cursors().read(scope, cursor)
+    return Place(UUID(after), tuple(UUID(bytes=urlsafe_b64decode(text + "==")) for text in seen))
+
+
+def _position(place: Place | None) -> Position | None:
+    if place is None:
+        return None
+    return [str(place.after), *(urlsafe_b64encode(i.bytes)[:22].decode() for i in place.seen)]

@@ -9,6 +9,7 @@ from flask_smorest import Blueprint as PlainBlueprint
 
 from app.container import Store
 from app.http import rendering
+from app.http.blueprint import budget
 from app.http.deps import container
 from repositories.errors import StoreError
 
@@ -29,6 +30,7 @@ class ReadySchema(LiveSchema):
 
 
 @blp.get("/live")
+@budget()
 @blp.response(200, LiveSchema)
 def live() -> Response:
     """Say that the process runs. Asks no store: a restart would not mend one."""
@@ -36,6 +38,7 @@ def live() -> Response:
 
 
 @blp.get("/ready")
+@budget(relational=1, documents=1, feeds=1, sessions=1, cache=1)
 @blp.response(200, ReadySchema)
 @blp.alt_response(503, schema=ReadySchema)
 def ready() -> Response:

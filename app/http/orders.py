@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private
+from app.http.blueprint import BASE, Blueprint, budget, private
 from app.http.deps import caller, container, cursors
 from app.http.fields import INT64, JsonInt, Moment, Text
 from app.http.idempotency import idempotent, receipt
@@ -72,6 +72,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 
 @blp.post("/orders")
 @private
+@budget(relational=13, documents=1, sessions=1)
 @blp.arguments(BasketSchema)
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(503)
@@ -84,6 +85,7 @@ def place(basket: dict[str, Any]) -> Answer:
 
 @blp.get("/orders")
 @private
+@budget(relational=1, sessions=1)
 @blp.arguments(OrderQuery, location="query")
 @blp.response(200, OrderPage)
 def listed(query: dict[str, Any]) -> Response:
@@ -99,6 +101,7 @@ def listed(query: dict[str, Any]) -> Response:
 
 @blp.get("/orders/<uuid:order_id>")
 @private
+@budget(relational=1, sessions=1)
 @blp.response(200, OrderSchema)
 @blp.raises(404)
 def read(order_id: UUID) -> Response:
@@ -108,6 +111,7 @@ def read(order_id: UUID) -> Response:
 
 @blp.post("/orders/<uuid:order_id>/cancel")
 @private
+@budget(relational=15, sessions=1)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
@@ -118,6 +122,7 @@ def cancel(order_id: UUID) -> Answer:
 
 @blp.post("/orders/<uuid:order_id>/fulfil")
 @private
+@budget(relational=9, sessions=1)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
@@ -128,6 +133,7 @@ def fulfil(order_id: UUID) -> Answer:
 
 @blp.post("/orders/<uuid:order_id>/refund")
 @private
+@budget(relational=17, sessions=1)
 @blp.arguments(RefundSchema, required=False)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)

@@ -8,12 +8,12 @@ import marshmallow as ma
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Different, Moment, Text
 from app.http.idempotency import child, idempotent
-from app.http.paging import PageQuery, page_of
+from app.http.paging import PageQuery, Position, page_of
 from app.http.shapes import AccountSchema
 from app.services.cards import new_post
 from app.services.posts import PostChanges, PostDraft
@@ -84,6 +84,7 @@ TagPage = page_of(TagSchema, "TagPage")
 
 @blp.post("/posts")
 @private
+@budget(relational=9, documents=3, feeds=2, sessions=1, cache=2)
 @blp.arguments(PostDraftSchema)
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
@@ -97,6 +98,7 @@ def publish(draft: dict[str, Any]) -> Response:
 
 @blp.get("/posts")
 @public
+@budget(relational=5, documents=2, sessions=1, cache=3)
 @blp.arguments(PostQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
@@ -106,11 +108,12 @@ def recent(query: dict[str, Any]) -> Response:
     scope = f"posts:{author}:{query['tag']}"
     before, limit = cursors().id(scope, query["cursor"]), query["limit"]
     posts = container().stores.documents.posts.page(before=before, limit=limit + 1, author=author, tag=query["tag"])
-    return _post_page(scope, posts[:limit], posts[limit - 1].id if len(posts) > limit else None)
+    return post_page(scope, posts[:limit], [str(posts[limit - 1].id)] if len(posts) > limit else None)
 
 
 @blp.get("/posts/<uuid:post_id>")
 @public
+@budget(relational=4, documents=2, sessions=1, cache=6)
 @blp.response(200, PostCardSchema)
 @blp.raises(404)
 def read(post_id: UUID) -> Response:
@@ -120,6 +123,7 @@ def read(post_id: UUID) -> Response:
 
 @blp.patch("/posts/<uuid:post_id>")
 @private
+@budget(relational=4, documents=4, sessions=1, cache=7)
 @blp.arguments(PostChangesSchema)
 @blp.response(200, PostCardSchema)
 @blp.conditional
@@ -131,6 +135,7 @@ def edit(changes: dict[str, Any], post_id: UUID) -> Response:
 
 @blp.delete("/posts/<uuid:post_id>")
 @private
+@budget(documents=2, sessions=1, cache=5)
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
@@ -142,6 +147,7 @@ def delete(post_id: UUID) -> Response:
 
 @blp.put("/posts/<uuid:post_id>/like")
 @private
+@budget(relational=7, documents=1, sessions=1, cache=4)
 @blp.response(204)
 @blp.raises(403, 404)
 def like(post_id: UUID) -> Response:
@@ -152,6 +158,7 @@ def like(post_id: UUID) -> Response:
 
 @blp.delete("/posts/<uuid:post_id>/like")
 @private
+@budget(relational=6, documents=1, sessions=1, cache=4)
 @blp.response(204)
 @blp.raises(404)
 def unlike(post_id: UUID) -> Response:
@@ -162,6 +169,7 @@ def unlike(post_id: UUID) -> Response:
 
 @blp.get("/tags")
 @public
+@budget(documents=1, sessions=1)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, TagPage)
 def tags(query: dict[str, Any]) -> Response:
@@ -173,24 +181,15 @@ def tags(query: dict[str, Any]) -> Response:
     return rendering.page(map(rendering.tag_item, found[:limit]), cursors().issue("tags", onward))
 
 
-def timeline_page(
-    scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage], *, upward: bool = False
-) -> Response:
-    """One page of a timeline. Where one may page upward too, `prev` is the place of the newest post shown."""
-    window = Window(
-        limit=query["limit"],
-        before=cursors().id(scope, query["cursor"]),
-        after=cursors().id(scope, query.get("after")),
-    )
-    found = read_page(window)
-    newest = cursors().issue(scope, [str(found.posts[0].id)]) if found.posts else query.get("after")
-    return _post_page(scope, found.posts, found.onward, **({"prev": newest} if upward else {}))
+def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage]) -> Response:
+    """One page of a timeline, downward."""
+    found = read_page(Window(limit=query["limit"], before=cursors().id(scope, query["cursor"])))
+    return post_page(scope, found.posts, [str(found.onward)] if found.onward else None)
 
 
-def _post_page(scope: str, posts: Sequence[Post], onward: UUID | None, **more: Any) -> Response:
+def post_page(scope: str, posts: Sequence[Post], onward: Position | None, **more: Any) -> Response:
     cards = container().cards.posts(posts, viewer())
-    following = cursors().issue(scope, [str(onward)] if onward else None)
-    return rendering.page(map(rendering.post_card, cards), following, **more)
+    return rendering.page(map(rendering.post_card, cards), cursors().issue(scope, onward), **more)
 
 
 def _card(post: Post) -> Response:

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors
 from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
@@ -110,6 +110,7 @@ class ProductQuery(PageQuery):
 
 @blp.post("/products")
 @private
+@budget(relational=9, documents=1, sessions=1)
 @blp.arguments(ProductDraftSchema)
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
@@ -123,6 +124,7 @@ def offer(draft: dict[str, Any]) -> Response:
 
 @blp.get("/products")
 @public
+@budget(relational=2, documents=2, sessions=1)
 @blp.arguments(ProductQuery, location="query")
 @blp.response(200, ProductPage)
 def listed(query: dict[str, Any]) -> Response:
@@ -143,6 +145,7 @@ def listed(query: dict[str, Any]) -> Response:
 
 @blp.get("/products/<uuid:product_id>")
 @public
+@budget(relational=2, documents=1, sessions=1)
 @blp.response(200, ProductCardSchema)
 @blp.raises(404)
 def read(product_id: UUID) -> Response:
@@ -152,6 +155,7 @@ def read(product_id: UUID) -> Response:
 
 @blp.patch("/products/<uuid:product_id>")
 @private
+@budget(relational=2, documents=2, sessions=1)
 @blp.arguments(ProductChangesSchema)
 @blp.response(200, ProductCardSchema)
 @blp.conditional
@@ -163,6 +167,7 @@ def edit(changes: dict[str, Any], product_id: UUID) -> Response:
 
 @blp.delete("/products/<uuid:product_id>")
 @private
+@budget(documents=2, sessions=1)
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
@@ -174,6 +179,7 @@ def withdraw(product_id: UUID) -> Response:
 
 @blp.put("/products/<uuid:product_id>/stock")
 @private
+@budget(relational=6, documents=1, sessions=1)
 @blp.arguments(StockChangeSchema)
 @blp.response(200, ProductCardSchema)
 @blp.conditional

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private, public
+from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.deps import container, cursors, session
 from app.http.fields import Moment, Text
 from app.http.idempotency import idempotent
@@ -42,6 +42,7 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 
 @blp.post("/sessions")
 @public
+@budget(relational=2, sessions=1)
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(401, 503)
@@ -61,6 +62,7 @@ def sign_in(wanted: dict[str, Any]) -> Response:
 
 @blp.get("/sessions")
 @private
+@budget(sessions=2)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, SessionPage)
 def devices(query: dict[str, Any]) -> Response:
@@ -75,6 +77,7 @@ def devices(query: dict[str, Any]) -> Response:
 
 @blp.delete("/sessions/current")
 @private
+@budget(sessions=2)
 @blp.response(204)
 @blp.raises(404)
 def sign_out() -> Response:
@@ -85,6 +88,7 @@ def sign_out() -> Response:
 
 @blp.delete("/sessions/<uuid:session_id>")
 @private
+@budget(sessions=2)
 @blp.response(204)
 @blp.raises(404)
 def end(session_id: UUID) -> Response:
@@ -95,6 +99,7 @@ def end(session_id: UUID) -> Response:
 
 @blp.delete("/sessions")
 @private
+@budget(sessions=2)
 @blp.response(204)
 def end_others() -> Response:
     """Sign out every device but this one."""

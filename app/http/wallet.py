@@ -8,7 +8,7 @@ from flask import Response
 
 from app.errors import BadRequest
 from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, private
+from app.http.blueprint import BASE, Blueprint, budget, private
 from app.http.deps import caller, container, cursors
 from app.http.fields import Instant, Moment, Text
 from app.http.idempotency import idempotent, receipt
@@ -76,6 +76,7 @@ EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShap
 
 @blp.get("/wallet")
 @private
+@budget(relational=1, sessions=1)
 @blp.response(200, BalancePage)
 def balances() -> Response:
     """Read one's balances, by currency. Empty before the first deposit."""
@@ -85,6 +86,7 @@ def balances() -> Response:
 
 @blp.get("/wallet/entries")
 @private
+@budget(relational=4, sessions=1)
 @blp.arguments(EntryQuery, location="query")
 @blp.response(200, EntryPage)
 def entries(query: dict[str, Any]) -> Response:
@@ -105,6 +107,7 @@ def entries(query: dict[str, Any]) -> Response:
 
 @blp.post("/wallet/deposits")
 @private
+@budget(relational=15, sessions=1)
 @blp.arguments(DepositSchema)
 @blp.response(201, TransferSchema, headers=LOCATION)
 @blp.raises(402, 503)
@@ -121,6 +124,7 @@ def deposit(wanted: dict[str, Any]) -> Answer:
 
 @blp.post("/wallet/transfers")
 @private
+@budget(relational=13, sessions=1)
 @blp.arguments(SendingSchema)
 @blp.response(201, TransferSchema, headers=LOCATION)
 @blp.raises(403, 404, 503)

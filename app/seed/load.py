@@ -75,7 +75,7 @@ class Loader:
         plan = self._plan
         rows = [(plan.account(k), Login(plan.account_ids[k], plan.email(k), self._hash)) for k in batch]
         with self._stores.relational.transaction() as tx:
-            tx.bulk.accounts(rows)
+            tx.bulk.accounts(rows, seen_at=self._container.clock())
 
     def _follow_rows(self, k: int) -> int:
         return len(self._plan.followees[k])
@@ -195,10 +195,11 @@ class Loader:
 
     def _put_homes(self, batch: Batch) -> None:
         """The floors first: where the rest does not follow, too much is pulled, and nothing is missing."""
-        for k in batch:
-            if self._plan.home_length(k) > self._most():
+        long = [k for k in batch if self._plan.home_length(k) > self._most()]
+        with self._stores.relational.transaction() as tx:
+            for k in long:
                 oldest = self._plan.home(k, self._most())[-1].post_id
-                self._stores.feeds.raise_floor(self._plan.account_ids[k], oldest)
+                tx.readers.raise_floor(self._plan.account_ids[k], oldest)
         self._stores.feeds.load((), self._deliveries(batch))
 
     def _deliveries(self, batch: Batch) -> Iterator[tuple[UUID, PostRef]]:

@@ -57,7 +57,7 @@ class Comments:
             raise Missing("there is no such comment")
         if comment.author_id != account_id:
             raise Forbidden("this comment is somebody else's")
-        event = CommentDeleted(post_id, number, account_id)
+        event = CommentDeleted(post_id, number, account_id, comment.created_at)
         try:
             self._documents.comments.delete(post_id, number, pack(self._ids(), event, about=post_id, at=self._clock()))
         except NotFound as gone:
@@ -79,5 +79,5 @@ class Comments:
             raise Forbidden("one of you has blocked the other", code="blocked")
 
     def _announce(self, comment: Comment) -> Event:
-        event = CommentAdded(comment.post_id, comment.number, comment.author_id)
+        event = CommentAdded(comment.post_id, comment.number, comment.author_id, comment.created_at)
         return pack(self._ids(), event, about=comment.post_id, at=self._clock())

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from repositories.documents import Documents
 from repositories.hot import Cache
-from repositories.readthrough import ReadThrough
+from repositories.readthrough import Limit, Records, read_through
 from repositories.relational import Relational
 
 
@@ -29,11 +29,14 @@ class AccountStats(Struct, frozen=True):
 class Counters:
     """Reads never fail for the cache's sake. `forget_*` swallow its absence, `drop_*` (for handlers) do not."""
 
-    def __init__(self, relational: Relational, documents: Documents, cache: Cache, seconds: int) -> None:
+    def __init__(
+        self, relational: Relational, documents: Documents, cache: Cache, fresh: float, limit: Limit | None = None
+    ) -> None:
         self._relational = relational
         self._documents = documents
-        self._posts = ReadThrough(cache, "stats:post", PostStats, self._count_posts, seconds)
-        self._accounts = ReadThrough(cache, "stats:account", AccountStats, self._count_accounts, seconds)
+        through = read_through(cache, limit)
+        self._posts = Records(through, "stats:post", PostStats, self._count_posts, fresh=fresh)
+        self._accounts = Records(through, "stats:account", AccountStats, self._count_accounts, fresh=fresh)
 
     def posts(self, ids: Collection[UUID]) -> dict[UUID, PostStats]:
         return self._posts.get(ids)

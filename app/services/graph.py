@@ -72,8 +72,9 @@ class Graph:
             tx.graph.unblock(blocker, blocked)
 
     def _end_follow(self, tx: Transaction, follower: UUID, followee: UUID) -> None:
-        if tx.graph.unfollow(follower, followee):
-            self._emit(tx, follower, Unfollowed(follower, followee))
+        since = tx.graph.unfollow(follower, followee)
+        if since:
+            self._emit(tx, follower, Unfollowed(follower, followee, since))
 
     def _emit(self, tx: Transaction, about: UUID, event: AnyEvent) -> None:
         tx.emit(pack(self._ids(), event, about=about, at=self._clock()))

@@ -183,7 +183,7 @@ class Orders:
                 tx.stock.return_sold(order.id, units(order, of=wanted.transfer.debit))
         if amount:
             tx.ledger.transfer(wanted.transfer)
-        tx.emit(self._event(order.id, OrderRefunded(order.id, amount)))
+        tx.emit(self._event(order.id, OrderRefunded(order.id, amount, wanted.transfer.debit)))
         return order
 
     def _bought(self, account_id: UUID, order_id: UUID) -> Order:

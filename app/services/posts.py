@@ -138,13 +138,15 @@ class Posts:
         with self._relational.transaction() as tx:
             if account_id != post.author_id:
                 refuse_blocked(tx, account_id, post.author_id)
-            if tx.likes.like(Like(account_id, post.id, self._clock())):
-                tx.emit(self._event(post.id, PostLiked(post.id, account_id)))
+            now = self._clock()
+            if tx.likes.like(Like(account_id, post.id, now)):
+                tx.emit(self._event(post.id, PostLiked(post.id, account_id, now)))
 
     def _unlike(self, account_id: UUID, post_id: UUID) -> None:
         with self._relational.transaction() as tx:
-            if tx.likes.unlike(account_id, post_id):
-                tx.emit(self._event(post_id, PostUnliked(post_id, account_id)))
+            since = tx.likes.unlike(account_id, post_id)
+            if since:
+                tx.emit(self._event(post_id, PostUnliked(post_id, account_id, since)))
 
     def _own(self, author: UUID, post_id: UUID, condition: Precondition) -> Post:
         post = self.read(post_id)

@@ -1,12 +1,13 @@
 """Reading timelines. The pull path is the definition, the push path is the optimisation.
 
 home(A) = posts by A and by whom A follows, newest first by id, without deleted ones. What was pushed is read from
-the feed store, complete down to a floor. What was not pushed yet is pulled from the documents: posts in flight
-(their publication not told yet) and whole authors whose back-fill is not done. Below the floor, and when the feed
-store is away, everything is pulled. So a post is in every follower's feed from its 201 on, relay or no relay.
+the feed store, complete down to a floor. What may not have been pushed is pulled from the documents: posts in
+flight (their publication not told yet), and the posts of single authors that the reader's standing names. Of a
+reader who is not awake, below the floor, and when the feed store is away, everything is pulled. So a post is in
+every follower's feed from its 201 on, relay or no relay.
 
-The order of reads matters: pending work first, the pushed timeline after it. Work that finishes in between is
-then in the timeline; the other way round it would be in neither.
+The order of reads matters: posts in flight, then the standing, then the timeline. What is told in between was
+pushed or marked before it was told; the other way round it would be in none of the three.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -19,23 +20,35 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.ids import lowest_id
+from app.services.readers import Readers
+from app.services.settling import SETTLED_AFTER_SECONDS, Place, arrived
 from repositories.documents import Documents
 from repositories.errors import Unavailable
 from repositories.feeds import Feeds
 from repositories.records import Post, PostRef
 from repositories.relational import Relational
 
-ROUNDS = 8
+# Rounds of the timeline, each four times as long as the one before, and then of the documents.
+ROUNDS = 3
+PULLED_ROUNDS = 5
+FEWEST = 32
+GROWTH = 4
+# In flight are few unless the relay is behind; of more than these only the reader's own are asked for.
+IN_FLIGHT = 200
 LOWEST = UUID(int=0)
 EXPIRY_MARGIN = timedelta(hours=1)
 
 
 class Window(Struct, frozen=True):
-    """Where a page starts and how long it is: below `before`, or above `after`, or from the top."""
+    """Where a page starts and how long it is: below `before`, or above `after`, or from the top.
+
+    `hidden` are posts above `after` that the reader has already.
+    """
 
     limit: int
     before: UUID | None = None
     after: UUID | None = None
+    hidden: frozenset[UUID] = frozenset()
 
     @property
     def upward(self) -> bool:
@@ -56,60 +69,104 @@ class Stretch(Struct, frozen=True):
     end: UUID | None
 
 
+Fetch = Callable[[Window], Stretch]
+Visible = Callable[[Collection[UUID]], Collection[UUID]]
+
+
 class Timelines:
     def __init__(
-        self, relational: Relational, documents: Documents, feeds: Feeds, clock: Clock, retention: timedelta
+        self,
+        relational: Relational,
+        documents: Documents,
+        feeds: Feeds,
+        readers: Readers,
+        clock: Clock,
+        retention: timedelta,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
+        self._readers = readers
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
     def home(self, reader: UUID, window: Window) -> TimelinePage:
         """The reader's home feed. Unfollows, blocks and deletions count from the next request on."""
-        followees = self._relational.graph.followees(reader)
-        authors = {reader, *followees}
-        unfilled = [a for a, filled in followees.items() if not filled]
-        return self._page(window, lambda part: self._home_stretch(reader, authors, unfilled, part))
+        page, worn = self._page(
+            window,
+            lambda part: self._home_stretch(reader, part),
+            lambda part: self._pulled(self._followed(reader), part),
+            lambda authors: self._still_followed(reader, authors),
+        )
+        if worn:
+            self._readers.worn(reader)
+        return page
 
     def author(self, author: UUID, window: Window) -> TimelinePage:
         """One account's posts, from its timeline; from the documents while the feed store is away."""
-        return self._page(window, lambda part: self._author_stretch(author, part))
+        page, _ = self._page(
+            window,
+            lambda part: self._author_stretch(author, part),
+            lambda part: self._pulled([author], part),
+            lambda authors: authors,
+        )
+        return page
 
-    def _page(self, window: Window, fetch: Callable[[Window], Stretch]) -> TimelinePage:
-        """Fetch and check until the page is full. Bounded: a page of many removed posts may come out short."""
+    def place(self, start: Place | None, page: TimelinePage) -> Place | None:
+        """Where a reader of this page is, to page upward from."""
+        horizon = lowest_id(self._clock() - timedelta(seconds=SETTLED_AFTER_SECONDS))
+        return arrived(start, [post.id for post in page.posts], page.onward, horizon)
+
+    def _page(self, window: Window, fetch: Fetch, pull: Fetch, visible: Visible) -> tuple[TimelinePage, bool]:
+        """Fetch and check until the page is full, from the documents when the timeline has little that shows.
+
+        Also tells whether that was so. Bounded: the page may come out short, and says where to go on.
+        """
         posts: list[Post] = []
-        part = replace(window, limit=window.limit + 1)
-        for _ in range(ROUNDS):
-            stretch = fetch(part)
-            posts += self._existing(stretch.refs)
+        part = replace(window, limit=max(window.limit + 1 + len(window.hidden), FEWEST))
+        for number in range(ROUNDS + PULLED_ROUNDS):
+            stretch = (fetch if number < ROUNDS else pull)(part)
+            refs = [r for r in stretch.refs if r.post_id not in window.hidden]
+            posts += self._shown(refs, visible, window.limit + 1 - len(posts))
             if len(posts) > window.limit or stretch.end is None:
                 break
             part = _onward(part, stretch.end)
         full = posts[: window.limit]
         onward = full[-1].id if len(posts) > window.limit else stretch.end
-        return TimelinePage(tuple(reversed(full) if window.upward else full), onward)
+        return TimelinePage(tuple(reversed(full) if window.upward else full), onward), number >= ROUNDS
 
-    def _existing(self, refs: list[PostRef]) -> list[Post]:
-        found = self._documents.posts.get([r.post_id for r in refs]) if refs else {}
-        return [found[r.post_id] for r in refs if r.post_id in found]
+    def _shown(self, refs: list[PostRef], visible: Visible, wanted: int) -> list[Post]:
+        """The first `wanted` that exist, or more, by authors whom the reader may see."""
+        authors = visible({r.author_id for r in refs}) if refs else ()
+        rest, posts = [r.post_id for r in refs if r.author_id in authors], list[Post]()
+        while rest and len(posts) < wanted:
+            some, rest = rest[:wanted], rest[wanted:]
+            found = self._documents.posts.get(some)
+            posts += [found[i] for i in some if i in found]
+        return posts
 
-    def _home_stretch(
-        self, reader: UUID, authors: Collection[UUID], unfilled: Collection[UUID], part: Window
-    ) -> Stretch:
-        waiting = [self._in_flight(authors, part)]
-        if unfilled:
-            waiting.append(self._pulled(unfilled, part))
+    def _followed(self, reader: UUID) -> set[UUID]:
+        return {reader, *self._relational.graph.followees(reader)}
+
+    def _still_followed(self, reader: UUID, authors: Collection[UUID]) -> set[UUID]:
+        others = set(authors) - {reader}
+        relations = self._relational.graph.relations(reader, others) if others else {}
+        return {reader, *(author for author, relation in relations.items() if relation.following)}
+
+    def _home_stretch(self, reader: UUID, part: Window) -> Stretch:
+        waiting = [self._all_in_flight(reader, part)]
+        standing = self._relational.readers.standing(reader)
+        self._readers.noticed(reader, standing)
+        floor = max(standing.floor or LOWEST, lowest_id(self._clock() - self._kept))
+        if standing.state != "awake" or _below(part, floor):
+            return self._pulled(self._followed(reader), part)
+        if standing.pulled:
+            waiting.append(self._pulled(standing.pulled, part))
         try:
-            floor = max(self._feeds.floor(reader) or LOWEST, lowest_id(self._clock() - self._kept))
-            if _below(part, floor):
-                return self._pulled(authors, part)
             pushed = _stretch(self._feeds.home_page(reader, **_span(part)), part.limit)
         except Unavailable:
-            return self._pulled(authors, part)
-        known = _merge([*waiting, pushed], part, floor)
-        return replace(known, refs=[r for r in known.refs if r.author_id in authors])
+            return self._pulled(self._followed(reader), part)
+        return _merge([*waiting, pushed], part, floor)
 
     def _author_stretch(self, author: UUID, part: Window) -> Stretch:
         waiting = self._in_flight([author], part)
@@ -118,6 +175,11 @@ class Timelines:
         except Unavailable:
             return self._pulled([author], part)
         return _merge([waiting, written], part, None)
+
+    def _all_in_flight(self, reader: UUID, part: Window) -> Stretch:
+        """Everybody's where they are few, for then nobody need know whom the reader follows."""
+        found = _stretch(self._documents.posts.in_flight(None, **_span(replace(part, limit=IN_FLIGHT))), IN_FLIGHT)
+        return found if found.end is None else self._in_flight(self._followed(reader), part)
 
     def _in_flight(self, authors: Collection[UUID], part: Window) -> Stretch:
         return _stretch(self._documents.posts.in_flight(authors, **_span(part)), part.limit)
@@ -142,6 +204,7 @@ def _stretch(refs: list[PostRef], limit: int) -> Stretch:
 
 
 def _onward(part: Window, end: UUID) -> Window:
+    part = replace(part, limit=part.limit * GROWTH)
     return replace(part, after=end) if part.upward else replace(part, before=end)
 
 

@@ -3,7 +3,7 @@
 Comments are read through their post, so that they vanish with it at once.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -56,6 +56,14 @@ class EmbeddedComments(Comments):
                 raise NotFound
             tell(connection, Carrier("comment", str(post_id), number), event)
 
+    def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
+        if not repair:
+            return _miscounts(self._file.rows(MISCOUNTED, (array(post_ids),)))
+        with self._file.write() as connection:
+            wrong = connection.execute(MISCOUNTED, (array(post_ids),)).fetchall()
+            connection.executemany(SET_COUNT, [(true, post_id) for post_id, _, true in wrong])
+        return _miscounts(wrong)
+
     def load(self, comments: Sequence[Comment]) -> None:
         for start in range(0, len(comments), LOADED_AT_ONCE):
             with self._file.write() as connection:
@@ -91,6 +99,20 @@ COUNTS = """
     SELECT id, comments FROM documents_posts
     WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
 """
+MISCOUNTED = """
+    WITH counts AS MATERIALIZED (
+        SELECT id, comments, (
+            SELECT count(*) FROM documents_comments WHERE post_id = documents_posts.id AND deleted_at IS NULL
+        ) AS counted
+        FROM documents_posts WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
+    )
+    SELECT id, comments, counted FROM counts WHERE comments <> counted
+"""
+SET_COUNT = "UPDATE documents_posts SET comments = ? WHERE id = ?"
+
+
+def _miscounts(rows: Iterable[tuple[str, int, int]]) -> dict[UUID, tuple[int, int]]:
+    return {UUID(post_id): (kept, true) for post_id, kept, true in rows}
 
 
 def _comment(document: str) -> Comment:

@@ -63,9 +63,15 @@ class EmbeddedPosts(Posts):
         return self._refs(REFS, authors, before, after, limit)
 
     def in_flight(
-        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+        self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
         return self._refs(REFS_IN_FLIGHT, authors, before, after, limit)
+
+    def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
+        return self._refs(REFS, None, None, after, limit, order="ORDER BY id")
+
+    def buried(self, ids: Collection[UUID]) -> set[UUID]:
+        return {UUID(post_id) for (post_id,) in self._file.rows(BURIED, [array(ids)])}
 
     def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
         found = self._file.rows(COUNTS, [array(authors)])
@@ -86,16 +92,29 @@ class EmbeddedPosts(Posts):
                         _tag(connection, row["id"], post.tags)
 
     def _refs(
-        self, select: str, authors: Collection[UUID], before: UUID | None, after: UUID | None, limit: int
+        self,
+        select: str,
+        authors: Collection[UUID] | None,
+        before: UUID | None,
+        after: UUID | None,
+        limit: int,
+        *,
+        order: str | None = None,
     ) -> list[PostRef]:
+        """Of any author when `authors` is None.
+
+        SQLite leaves an author's stretch of the index at the first post that is too far for the page. With 10^6
+        posts, limit 21, at the top and deep down, in both directions, whether the authors posted much, little, once
+        long ago or never: 200 authors 1 ms, 1,000 1 to 5 ms, 10,000 25 to 39 ms.
+        """
         if limit < 1:
             return []
-        order = "ORDER BY id DESC" if after is None else "ORDER BY id"
         which = {
-            "author_id IN (SELECT value FROM json_each(?))": array(authors),
+            "author_id IN (SELECT value FROM json_each(?))": None if authors is None else array(authors),
             "id < ?": _text(before),
             "id > ?": _text(after),
         }
+        order = order or ("ORDER BY id DESC" if after is None else "ORDER BY id")
         found = self._file.rows(*query(select, which, order, limit))
         return [PostRef(UUID(post_id), UUID(author_id)) for post_id, author_id in found]
 
@@ -114,11 +133,15 @@ BY_IDS = """
     SELECT document FROM documents_posts
     WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
 """
+BURIED = """
+    SELECT id FROM documents_posts
+    WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NOT NULL
+"""
 SELECT_TAGGED = """
     SELECT document FROM documents_tags CROSS JOIN documents_posts ON id = post_id WHERE deleted_at IS NULL
 """
 REFS = "SELECT id, author_id FROM documents_posts WHERE author_id IS NOT NULL"
-REFS_IN_FLIGHT = "SELECT id, author_id FROM documents_posts WHERE in_flight IS NOT NULL"
+REFS_IN_FLIGHT = "SELECT id, author_id FROM documents_posts WHERE in_flight IS NOT NULL AND author_id IS NOT NULL"
 COUNTS = """
     SELECT author_id, count(*) FROM documents_posts
     WHERE author_id IN (SELECT value FROM json_each(?)) GROUP BY author_id

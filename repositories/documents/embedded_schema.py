@@ -22,6 +22,10 @@ TABLES = (
     WHERE in_flight IS NOT NULL
     """,
     """
+    CREATE INDEX IF NOT EXISTS documents_posts_in_flight_ids ON documents_posts (id, author_id)
+    WHERE in_flight IS NOT NULL
+    """,
+    """
     CREATE TABLE IF NOT EXISTS documents_tags (
         tag TEXT NOT NULL,
         post_id TEXT NOT NULL,

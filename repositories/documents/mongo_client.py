@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pymongo
 from bson.errors import BSONError
@@ -22,6 +23,8 @@ from pymongo.database import Database
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from repositories import pools
+from repositories.documents.mongo_watch import CommandWatch, PoolWatch
 from repositories.errors import Conflict, Contention, Invalid, StoreError, Unavailable
 
 Document = dict[str, Any]
@@ -36,6 +39,8 @@ LONGEST_PAUSE = 0.05
 LINES = 64
 HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
 GLANCE = 0.005
+MONITORS = 2  # connections on which the driver watches a server
+UNAUTHORIZED = 13
 
 
 class MongoConnection:
@@ -48,6 +53,10 @@ class MongoConnection:
         self._guard = threading.Lock()
         self._lines = [threading.Lock() for _ in range(LINES)]
         self._client: MongoClient[Document] | None = None
+        self._watch = PoolWatch()
+        self.store, self.lane, self.size, self.beside = ROLE, "calls", pool, MONITORS
+        self.server = urlsplit(url).netloc.rpartition("@")[2]
+        pools.opened(self)
 
     @property
     def client(self) -> MongoClient[Document]:
@@ -88,6 +97,21 @@ class MongoConnection:
         finally:
             line.release()
 
+    def in_use(self) -> int:
+        return self._watch.in_use
+
+    def room(self) -> pools.Room | None:
+        """Needs the privilege `serverStatus`."""
+        try:
+            with self.calling():
+                found = self.client.admin.command("serverStatus")["connections"]
+        except Unavailable as refused:
+            if getattr(refused.__cause__, "code", None) == UNAUTHORIZED:
+                return None
+            raise
+        free, own = found["available"], self._watch.open + MONITORS
+        return pools.Room(free + own, f"{free} connections are available beside {own} of this process")
+
     def close(self) -> None:
         with self._guard:
             if self._client is not None:
@@ -122,6 +146,7 @@ class MongoConnection:
             self._url,
             appname="quartet",
             connectTimeoutMS=milliseconds,
+            event_listeners=[CommandWatch(), self._watch],
             heartbeatFrequencyMS=HEARTBEAT,
             journal=True,
             maxPoolSize=self._pool,

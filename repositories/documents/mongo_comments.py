@@ -21,6 +21,21 @@ from repositories.documents.times import micros, moment
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
 
+RECOUNTED_AT_ONCE = 100  # posts, each such chunk with a deadline of its own
+OF_POST: Document = {"$and": [{"$gt": ["$_id", "$$low"]}, {"$lt": ["$_id", "$$high"]}]}
+COUNTED: list[Document] = [
+    {
+        "$lookup": {
+            "from": "comments",
+            "let": {"low": {"post": "$_id", "number": None}, "high": {"post": "$_id", "number": MaxKey()}},
+            "pipeline": [{"$match": {"$expr": OF_POST, **LIVE}}, {"$count": "comments"}],
+            "as": "counted",
+        }
+    },
+    {"$project": {"comments": 1, "true": {"$ifNull": [{"$first": "$counted.comments"}, 0]}}},
+    {"$match": {"$expr": {"$ne": ["$comments", "$true"]}}},
+]
+
 
 class MongoComments(Comments):
     def __init__(self, connection: MongoConnection) -> None:
@@ -59,6 +74,14 @@ class MongoComments(Comments):
                 raise NotFound
 
         self._connection.transaction(bury, of=post_id)
+
+    def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
+        """In transactions, for a comment and its count are written in one."""
+        ids, wrong = list(post_ids), dict[UUID, tuple[int, int]]()
+        for start in range(0, len(ids), RECOUNTED_AT_ONCE):
+            some = ids[start : start + RECOUNTED_AT_ONCE]
+            wrong |= self._connection.transaction(partial(self._recount, some, repair=repair), of=some[0])
+        return wrong
 
     def load(self, comments: Sequence[Comment]) -> None:
         for start in range(0, len(comments), LOADED_AT_ONCE):
@@ -106,6 +129,14 @@ class MongoComments(Comments):
         if new:
             self._comments.insert_many([_document(comment) for comment in new], session=session)
             self._posts.bulk_write(_counted(new), ordered=False, session=session)
+
+    def _recount(self, post_ids: list[UUID], session: ClientSession, *, repair: bool) -> dict[UUID, tuple[int, int]]:
+        counted = self._posts.aggregate([{"$match": {"_id": {"$in": post_ids}, **LIVE}}, *COUNTED], session=session)
+        wrong = {one["_id"]: (int(one["comments"]), int(one["true"])) for one in counted}
+        if repair and wrong:
+            right = [UpdateOne({"_id": i}, {"$set": {"comments": true}}) for i, (_, true) in wrong.items()]
+            self._posts.bulk_write(right, ordered=False, session=session)
+        return wrong
 
     def _ids(self, collection: Documents, which: Document, session: ClientSession) -> list[Any]:
         return [found["_id"] for found in collection.find(which, {"_id": 1}, session=session)]

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
-from repositories.documents import mongo_writes
+from repositories.documents import mongo_pull, mongo_writes
 from repositories.documents.mongo_client import Document, MongoConnection
 from repositories.documents.mongo_events import born_with
+from repositories.documents.mongo_pull import Source, Span
 from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import Posts
 from repositories.documents.times import micros, moment
@@ -53,12 +54,23 @@ class MongoPosts(Posts):
     def by_authors(
         self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        return self._refs({"author_id": {"$in": list(authors)}}, before, after, limit)
+        return self._pulled(mongo_pull.ALL, authors, Span(before, after, limit))
 
     def in_flight(
-        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+        self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        return self._refs({"author_id": {"$in": list(authors)}, "in_flight": True}, before, after, limit)
+        span = Span(before, after, limit)
+        if authors is not None:
+            return self._pulled(mongo_pull.IN_FLIGHT, authors, span)
+        return self._references({"in_flight": True, "author_id": {"$ne": None}}, "in_flight_ids", span)
+
+    def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
+        return self._references(LIVE, "_id_", Span(None, after, limit, upward=True))
+
+    def buried(self, ids: Collection[UUID]) -> set[UUID]:
+        which = {"_id": {"$in": list(ids)}, "deleted_at": {"$ne": None}}
+        with self._connection.calling():
+            return {found["_id"] for found in self._posts.find(which, {"_id": 1})}
 
     def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
         per_author = {"$group": {"_id": "$author_id", "posts": {"$sum": 1}}}
@@ -93,15 +105,13 @@ class MongoPosts(Posts):
         if known:
             self._connection.collection("tags").bulk_write(known, ordered=False)
 
-    def _refs(self, which: Document, before: UUID | None, after: UUID | None, limit: int) -> list[PostRef]:
-        if limit < 1:
-            return []
-        beyond = {} if before is None else {"$lt": before}
-        beyond |= {} if after is None else {"$gt": after}
-        which |= {"_id": beyond} if beyond else {}
+    def _pulled(self, source: Source, authors: Collection[UUID], span: Span) -> list[PostRef]:
         with self._connection.calling():
-            found = self._posts.find(which, {"author_id": 1}).sort("_id", -1 if after is None else 1)
-            return [PostRef(one["_id"], one["author_id"]) for one in found.limit(limit)]
+            return mongo_pull.pulled(self._posts, source, authors, span) if span.limit > 0 else []
+
+    def _references(self, which: Document, index: str, span: Span) -> list[PostRef]:
+        with self._connection.calling():
+            return mongo_pull.references(self._posts, which, index, span) if span.limit > 0 else []
 
 
 FIELDS = dict.fromkeys(("author_id", "title", "body", "tags", "product_ids", "created_at", "updated_at", "version"), 1)

@@ -92,12 +92,15 @@ CARRIER = {
     "event": _index("events.id", where=_there("events.id")),
     "purge": _index("purge", where=_there("purge")),
 }
+# The key has the flag of the filter too: else the server would look it up in each document.
+IN_FLIGHT: Document = {"in_flight": True}
 INDEXES: dict[str, dict[str, Document]] = {
     "posts": {
         **CARRIER,
         "author": _index("author_id", "_id"),
         "tag": _index("tags", "_id"),
-        "in_flight": _index("author_id", "_id", where={"in_flight": True}),
+        "in_flight": _index("in_flight", "author_id", "_id", where=IN_FLIGHT),
+        "in_flight_ids": _index("in_flight", "_id", "author_id", where=IN_FLIGHT),
     },
     "comments": CARRIER,
     "products": {

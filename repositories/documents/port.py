@@ -62,6 +62,10 @@ class Posts(Protocol):
         """Every post, oldest first, strictly above `after`: for rebuilding and checking projections."""
 
     @abstractmethod
+    def buried(self, ids: Collection[UUID]) -> set[UUID]:
+        """Which of these are deleted posts with events that are not told yet: waiting, leased or parked."""
+
+    @abstractmethod
     def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
         """How many posts each author has, in one round trip. Every one of `authors` has an entry."""
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from repositories.feeds.layout import Layout
 from repositories.feeds.port import Feeds
 
 __all__ = ["Feeds", "open_store"]
@@ -15,15 +16,20 @@ def open_store(
     replication: str = "1",
     read_consistency: str = "LOCAL_QUORUM",
     write_consistency: str = "LOCAL_QUORUM",
+    author_bucket_days: int = 90,
+    home_bucket_days: int = 10,
+    peak_per_day: int = 20_000,
 ) -> Feeds:
     """`cassandra://host:port,host:port/keyspace` or `sqlite:///...`.
 
-    `replication` is a factor for one data centre (`3`) or one per data centre (`dc1:3,dc2:3`).
+    `replication` is a factor for one data centre (`3`) or one per data centre (`dc1:3,dc2:3`). `ValueError` where
+    buckets of these widths become too large with so many entries a day in one timeline.
     """
+    layout = Layout(author_bucket_days, home_bucket_days, peak_per_day)
     if url.startswith("sqlite:"):
         from repositories.feeds.embedded import EmbeddedFeeds
 
-        return EmbeddedFeeds(url, retention=retention)
+        return EmbeddedFeeds(url, retention=retention, layout=layout)
     from repositories.feeds.cassandra import CassandraFeeds
 
     return CassandraFeeds(
@@ -33,4 +39,5 @@ def open_store(
         replication=replication,
         read_consistency=read_consistency,
         write_consistency=write_consistency,
+        layout=layout,
     )

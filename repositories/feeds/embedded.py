@@ -6,8 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from repositories.feeds.age import Clock, Retention, micros, millis, now, span
-from repositories.feeds.port import Feeds
+from repositories.feeds.age import HIGHEST, Clock, Retention, micros, millis, now, span
+from repositories.feeds.budget import Budget
+from repositories.feeds.embedded_audit import EmbeddedAudit
+from repositories.feeds.embedded_notifications import NOTIFICATION_TABLES, EmbeddedNotifications
+from repositories.feeds.layout import Layout
+from repositories.feeds.port import REMOVALS, Feeds
 from repositories.records import PostRef
 from repositories.sqlite import SqliteFile, path_of
 
@@ -29,7 +33,8 @@ TABLES = (
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS feeds_home_author ON feeds_home (owner, author)",
     "CREATE INDEX IF NOT EXISTS feeds_home_age ON feeds_home (post)",
-    "CREATE TABLE IF NOT EXISTS feeds_floor (owner BLOB PRIMARY KEY, floor BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS feeds_trimmed (owner BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
+    *NOTIFICATION_TABLES,
 )
 
 AUTHOR_PUT = """INSERT INTO feeds_author (author, post, written, removed) VALUES (?, ?, ?, ?)
@@ -38,28 +43,42 @@ written = max(written, excluded.written), removed = max(removed, excluded.remove
 HOME_PUT = """INSERT INTO feeds_home (owner, post, author, written, removed) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (owner, post) DO UPDATE SET
 written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
-PURGE = """UPDATE feeds_home SET removed = :at
-WHERE owner = :owner AND author = :author AND written > removed AND written <= :at"""
 PRUNE = """DELETE FROM feeds_home WHERE (owner, post) IN
 (SELECT owner, post FROM feeds_home WHERE post < ? LIMIT ?)"""
-FLOOR_PUT = """INSERT INTO feeds_floor (owner, floor) VALUES (?, ?)
-ON CONFLICT (owner) DO UPDATE SET floor = excluded.floor WHERE excluded.floor > floor"""
+TRIM = """INSERT INTO feeds_trimmed (owner, at) VALUES (:owner, :at)
+ON CONFLICT (owner) DO UPDATE SET at = max(at, excluded.at)"""
+TRIMMED = "DELETE FROM feeds_home WHERE owner = :owner AND written <= :at AND removed <= :at"
 AUTHOR_PAGE = """SELECT post, author FROM feeds_author
-WHERE author = ? AND post > ? AND post < ? AND written > removed ORDER BY post"""
-HOME_PAGE = """SELECT post, author FROM feeds_home
-WHERE owner = ? AND post > ? AND post < ? AND written > removed ORDER BY post"""
+WHERE author = :key AND post > :low AND post < :high AND written > removed ORDER BY post"""
+SHOWN = """FROM feeds_home WHERE owner = :key AND post > :low AND post < :high AND written > removed
+AND written > coalesce((SELECT at FROM feeds_trimmed WHERE owner = :key), :never)"""
+HOME_PAGE = f"SELECT post, author {SHOWN} ORDER BY post"
+DOOMED = f"SELECT post {SHOWN} AND author = :author AND written <= :at ORDER BY post DESC"
 
 
 class EmbeddedFeeds(Feeds):
-    def __init__(self, url: str, *, retention: timedelta, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        retention: timedelta,
+        layout: Layout = Layout(),  # noqa: B008 - frozen
+        clock: Clock = now,
+    ) -> None:
         self._file = SqliteFile(path_of(url), "feeds")
         self._retention = Retention(retention, clock)
+        self._author, self._home = layout.author, layout.home
+        self._author_budget, self._home_budget = Budget(REMOVALS), Budget(REMOVALS)
+        self.notifications = EmbeddedNotifications(self._file, layout.noted, self._retention)
+        self.audit = EmbeddedAudit(self._file, (self._author, self._home), self._retention)
 
     def add_to_author(self, post: PostRef, at: datetime) -> None:
         self._put_author([(post, micros(at), NEVER)])
 
     def remove_from_author(self, post: PostRef, at: datetime) -> None:
-        self._put_author([(post, NEVER, micros(at))])
+        millis(post.post_id)
+        with self._author_budget.spend([(post.author_id, self._author.bucket(post.post_id))]) as granted:
+            self._put_author(itertools.compress([(post, NEVER, micros(at))], granted))
 
     def author_page(
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
@@ -76,12 +95,13 @@ class EmbeddedFeeds(Feeds):
         self._put_home([(owner, post, written, NEVER) for post in posts])
 
     def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
-        removed = micros(at)
-        self._put_home([(owner, post, NEVER, removed) for owner in owners])
+        if self._retention.keeps(post.post_id):
+            self._remove([(owner, post) for owner in owners], micros(at))
 
-    def purge(self, owner: UUID, author: UUID, at: datetime) -> None:
-        with self._file.write() as connection:
-            connection.execute(PURGE, {"owner": owner.bytes, "author": author.bytes, "at": micros(at)})
+    def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
+        values = {"author": author.bytes, "at": micros(at)}
+        rows = self._file.rows(DOOMED, _span(owner, self._retention.horizon(), HIGHEST) | values)
+        return self._remove([(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at))
 
     def home_page(
         self, owner: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
@@ -90,14 +110,18 @@ class EmbeddedFeeds(Feeds):
         low = max(low, self._retention.horizon())
         return self._page(HOME_PAGE, owner, low, high, rising=after is not None, limit=limit)
 
-    def floor(self, owner: UUID) -> UUID | None:
-        rows = self._file.rows("SELECT floor FROM feeds_floor WHERE owner = ?", (owner.bytes,))
-        return UUID(bytes=rows[0][0]) if rows else None
-
-    def raise_floor(self, owner: UUID, floor: UUID) -> None:
-        millis(floor)
+    def trim(self, owner: UUID, at: datetime) -> None:
+        values = {"owner": owner.bytes, "at": micros(at)}
         with self._file.write() as connection:
-            connection.execute(FLOOR_PUT, (owner.bytes, floor.bytes))
+            connection.execute(TRIM, values)
+            connection.execute(TRIMMED, values)
+        self._home_budget.forget(owner)
+
+    def entries(self, owner: UUID) -> Iterator[PostRef]:
+        before: UUID | None = None
+        while page := self.home_page(owner, before=before, limit=CHUNK):
+            yield from page
+            before = page[-1].post_id
 
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
         for posts in _chunks(author_posts):
@@ -106,7 +130,7 @@ class EmbeddedFeeds(Feeds):
             self._put_home([(owner, post, millis(post.post_id) * 1000, NEVER) for owner, post in entries])
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(TABLES, dry_run=dry_run)
+        return self._file.migrate(TABLES, dry_run=dry_run) + self._drop_floors(dry_run=dry_run)
 
     def ping(self) -> None:
         self._file.ping()
@@ -125,14 +149,35 @@ class EmbeddedFeeds(Feeds):
             for owner, post, *times in entries
             if self._retention.keeps(post.post_id)
         ]
+        if not rows:
+            return
         with self._file.write() as connection:
             connection.executemany(HOME_PUT, rows)
             connection.execute(PRUNE, (self._retention.horizon().bytes, PRUNED))
 
+    def _remove(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> bool:
+        """False when the budget did not reach for all of them."""
+        with self._home_budget.spend([(o, self._home.bucket(post.post_id)) for o, post in entries]) as granted:
+            self._put_home((o, post, NEVER, removed) for o, post in itertools.compress(entries, granted))
+        return all(granted)
+
     def _page(self, query: str, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[PostRef]:
-        values: tuple[Any, ...] = (key.bytes, low.bytes, high.bytes, max(limit, 0))
-        rows = self._file.rows(f"{query} {'ASC' if rising else 'DESC'} LIMIT ?", values)
+        values = _span(key, low, high) | {"limit": max(limit, 0)}
+        rows = self._file.rows(f"{query} {'ASC' if rising else 'DESC'} LIMIT :limit", values)
         return [PostRef(UUID(bytes=post), UUID(bytes=author)) for post, author in rows]
+
+    def _drop_floors(self, *, dry_run: bool) -> list[str]:
+        """Floors are kept with their readers now."""
+        if not self._file.rows("SELECT 1 FROM sqlite_master WHERE name = 'feeds_floor'"):
+            return []
+        if not dry_run:
+            with self._file.write() as connection:
+                connection.execute("DROP TABLE IF EXISTS feeds_floor")
+        return ["feeds: DROP TABLE feeds_floor"]
+
+
+def _span(key: UUID, low: UUID, high: UUID) -> dict[str, Any]:
+    return {"key": key.bytes, "low": low.bytes, "high": high.bytes, "never": NEVER}
 
 
 def _key(post: PostRef) -> bytes:

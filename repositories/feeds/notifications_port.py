@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from repositories.feed_records import Fact
 
+# How often one actor's same deed is withdrawn, in one bucket by one process, before it notifies nobody any more.
+REPEATS = 20
+
 
 class Noted(Struct, frozen=True):
     id: UUID
@@ -23,7 +26,10 @@ class Noted(Struct, frozen=True):
 class Notifications(Protocol):
     @abstractmethod
     def note(self, owner: UUID, fact: Fact, at: datetime) -> UUID:
-        """Put a fact on the owner's list. Returns its id. Idempotent. Facts beyond the retention are not kept."""
+        """Put a fact on the owner's list. Returns its id. Idempotent.
+
+        Not kept: facts beyond the retention, and what the same actor did and took back `REPEATS` times lately.
+        """
 
     @abstractmethod
     def withdraw(self, owner: UUID, fact: Fact, at: datetime) -> None:

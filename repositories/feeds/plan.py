@@ -1,38 +1,85 @@
-"""What `migrate` makes in Cassandra: the keyspace, and the tables that are missing in it."""
+"""What `migrate` makes in Cassandra: the keyspace, the widths of its buckets, and the tables that are missing in it."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
-from repositories.feeds.schema import LONGEST_TTL, TABLES
-from repositories.feeds.session import Link
+from repositories.errors import Unavailable
+from repositories.feeds.layout import Layout
+from repositories.feeds.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
+from repositories.feeds.session import Link, Row
+
+# Those of keyspaces that were made before widths could be set.
+FORMER_WIDTHS = {"author": 90, "home": 10}
+FORMER_TABLES = ("home_floor",)
 
 
 class Plan:
-    def __init__(self, keyspace: str, retention: timedelta, replication: str) -> None:
+    def __init__(self, keyspace: str, retention: timedelta, replication: str, layout: Layout) -> None:
         self._keyspace = keyspace
         self._retention = retention
         self._replication = replication
+        self._layout = layout
         copies(replication, "local")
 
     def migrate(self, link: Link, *, dry_run: bool) -> list[str]:
+        """`RuntimeError` where buckets of other widths have been written."""
         steps = self._steps(link)
         if not dry_run:
             for text in steps.values():
-                link.schema(text)
+                link.schema(text, profile="write" if text.startswith("INSERT") else "schema")
         return list(steps)
 
+    def confirm(self, session: Any) -> None:
+        """Called with each new connection, before the first entry is read or written."""
+        rows = list(session.execute(WIDTHS_READ.format(keyspace=self._keyspace)))
+        if self._missing(rows):
+            raise Unavailable("feeds", "the widths of its buckets are not recorded; run `quartet migrate`")
+
     def _steps(self, link: Link) -> dict[str, str]:
-        """CQL by the line that tells of it."""
+        """CQL by the line that tells of it. Widths come first: tables without them are of former ones."""
         steps = {}
         if not link.schema(
             "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s", (self._keyspace,)
         ):
             steps[f"feeds: CREATE KEYSPACE {self._keyspace}"] = self._create_keyspace(link.datacenter())
-        there = link.schema("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (self._keyspace,))
+        rows = link.schema("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (self._keyspace,))
+        there = {name for (name,) in rows}
+        for name in FORMER_TABLES:
+            if name in there:
+                steps[f"feeds: DROP TABLE {self._keyspace}.{name}"] = f"DROP TABLE IF EXISTS {self._keyspace}.{name}"
         for name in TABLES:
-            if (name,) not in there:
+            if name not in there:
                 steps[f"feeds: CREATE TABLE {self._keyspace}.{name}"] = self._create_table(name)
+            if name == "bucket_widths":
+                steps |= self._record_widths(link, there)
         return steps
+
+    def _record_widths(self, link: Link, there: set[str]) -> dict[str, str]:
+        rows: list[Row] = []
+        if "bucket_widths" in there:
+            rows = link.schema(WIDTHS_READ.format(keyspace=self._keyspace), profile="write")
+        if not rows and "author_timeline" in there:
+            self._missing(FORMER_WIDTHS.items())
+        return {
+            f"feeds: buckets of {line} timelines are {days} days wide": WIDTHS_ADD.format(
+                keyspace=self._keyspace, line=line, days=days
+            )
+            for line, days in self._missing(rows).items()
+        }
+
+    def _missing(self, rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
+        """The widths that are not recorded yet; those that are must be ours."""
+        wanted = self._layout.widths()
+        for line, days in rows:
+            if wanted.pop(line) != days:
+                raise RuntimeError(
+                    f"keyspace {self._keyspace} has {line} timelines in buckets of {days} days: set "
+                    f"QUARTET_FEEDS_{line.upper()}_BUCKET_DAYS={days}, or give QUARTET_FEEDS_URL a new keyspace, "
+                    f"run `quartet migrate` and rebuild the feeds"
+                )
+        return wanted
 
     def _create_keyspace(self, local: str) -> str:
         placed = "".join(f", '{name}': {count}" for name, count in copies(self._replication, local).items())
@@ -42,9 +89,9 @@ class Plan:
         )
 
     def _create_table(self, name: str) -> str:
-        """About thirty compaction windows span the retention."""
+        """A compaction window is as wide as a bucket, and wider where more than fifty would span the retention."""
         ttl = min(LONGEST_TTL, max(1, self._retention // timedelta(seconds=1)))
-        days = max(1, self._retention.days // 30)
+        days = max(self._layout.home_days, -(-self._retention.days // 50))
         return TABLES[name].format(keyspace=self._keyspace, ttl=ttl, window_days=days)
 
 

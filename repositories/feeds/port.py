@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from repositories.feeds.audit_port import FeedAudit
 from repositories.feeds.notifications_port import Notifications
 from repositories.records import PostRef
 
@@ -27,6 +28,7 @@ REMOVALS = 500
 
 class Feeds(Protocol):
     notifications: Notifications
+    audit: FeedAudit
 
     @abstractmethod
     def add_to_author(self, post: PostRef, at: datetime) -> None:

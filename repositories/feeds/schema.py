@@ -7,37 +7,15 @@ bucket and outlives the last one. Tombstones are kept for `gc_grace_seconds`, te
 """
 
 from datetime import timedelta
-from uuid import UUID
-
-from msgspec import Struct
-
-DAY_MS = 24 * 60 * 60 * 1000
-
-
-class Line(Struct, frozen=True):
-    """One kind of timeline: the width of its buckets and the names of its statements."""
-
-    name: str
-    width_ms: int
-
-    def bucket(self, post_id: UUID) -> int:
-        return (post_id.int >> 80) // self.width_ms
-
-    def end_ms(self, bucket: int) -> int:
-        return (bucket + 1) * self.width_ms
-
-
-# A partition stays below 100 MB. An author's entry takes about 40 bytes: 2.5 million posts in 90 days, one
-# every three seconds without a pause, which rate limits do not let through. A home entry takes about 70
-# bytes: 1.4 million in 10 days, as from 10,000 followed accounts with 14 posts a day each.
-AUTHOR = Line("author", 90 * DAY_MS)
-HOME = Line("home", 10 * DAY_MS)
 
 # Expiry dates end in 2038 in the storage format that Cassandra 5.0 writes unless told otherwise.
 LONGEST_TTL = timedelta(days=10 * 365) // timedelta(seconds=1)
 LONGEST_MARKER_TTL = timedelta(days=11 * 365) // timedelta(seconds=1)
 
 TABLES = {
+    "bucket_widths": """CREATE TABLE IF NOT EXISTS {keyspace}.bucket_widths (
+        line ascii PRIMARY KEY, days int
+    )""",
     "author_timeline": """CREATE TABLE IF NOT EXISTS {keyspace}.author_timeline (
         author_id uuid, bucket int, post_id uuid,
         PRIMARY KEY ((author_id, bucket), post_id)
@@ -57,14 +35,27 @@ TABLES = {
         owner_id uuid, bucket int,
         PRIMARY KEY (owner_id, bucket)
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
-    "home_floor": """CREATE TABLE IF NOT EXISTS {keyspace}.home_floor (
-        owner_id uuid PRIMARY KEY, floor uuid
+    "notifications": """CREATE TABLE IF NOT EXISTS {keyspace}.notifications (
+        owner_id uuid, bucket int, fact_id uuid,
+        kind ascii, subject uuid, actor uuid, at_us bigint, number int, detail text,
+        PRIMARY KEY ((owner_id, bucket), fact_id)
+    ) WITH CLUSTERING ORDER BY (fact_id DESC) AND default_time_to_live = {ttl} AND compaction = {{
+        'class': 'TimeWindowCompactionStrategy',
+        'compaction_window_unit': 'DAYS', 'compaction_window_size': {window_days}
+    }}""",
+    "notification_buckets": """CREATE TABLE IF NOT EXISTS {keyspace}.notification_buckets (
+        owner_id uuid, bucket int,
+        PRIMARY KEY (owner_id, bucket)
+    ) WITH CLUSTERING ORDER BY (bucket DESC)""",
+    "notification_marker": """CREATE TABLE IF NOT EXISTS {keyspace}.notification_marker (
+        owner_id uuid PRIMARY KEY, fact_id uuid
     )""",
 }
 
 _ENTRIES = "FROM {keyspace}.%s_timeline WHERE %s_id = ? AND bucket = ? AND post_id > ?"
 _AUTHOR = _ENTRIES % ("author", "author")
 _HOME = _ENTRIES % ("home", "owner")
+_NOTED = """FROM {keyspace}.notifications WHERE owner_id = ? AND bucket = ? AND fact_id > ?"""
 
 STATEMENTS = {
     "author_add": """INSERT INTO {keyspace}.author_timeline (author_id, bucket, post_id)
@@ -75,6 +66,7 @@ STATEMENTS = {
         VALUES (?, ?) USING TIMESTAMP ?""",
     "author_buckets": """SELECT bucket FROM {keyspace}.author_buckets
         WHERE author_id = ? AND bucket >= ? AND bucket <= ?""",
+    "author_scan": f"SELECT post_id {_AUTHOR}",
     "author_falling": f"SELECT post_id {_AUTHOR} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
     "author_rising": f"SELECT post_id {_AUTHOR} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
     "home_add": """INSERT INTO {keyspace}.home_timeline (owner_id, bucket, post_id, author_id)
@@ -88,10 +80,27 @@ STATEMENTS = {
     "home_falling": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
     "home_rising": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
     "home_scan": f"SELECT post_id, author_id, WRITETIME(author_id) {_HOME}",
-    "floor": "SELECT floor FROM {keyspace}.home_floor WHERE owner_id = ?",
-    "floor_raise": """INSERT INTO {keyspace}.home_floor (owner_id, floor)
+    "home_drop": """DELETE FROM {keyspace}.home_timeline USING TIMESTAMP ?
+        WHERE owner_id = ? AND bucket = ?""",
+    "noted_add": """INSERT INTO {keyspace}.notifications
+        (owner_id, bucket, fact_id, kind, subject, actor, at_us, number, detail)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
+    "noted_remove": """DELETE FROM {keyspace}.notifications USING TIMESTAMP ?
+        WHERE owner_id = ? AND bucket = ? AND fact_id = ?""",
+    "noted_mark": """INSERT INTO {keyspace}.notification_buckets (owner_id, bucket)
+        VALUES (?, ?) USING TIMESTAMP ? AND TTL ?""",
+    "noted_buckets": """SELECT bucket FROM {keyspace}.notification_buckets
+        WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
+    "noted_falling": f"""SELECT fact_id, kind, subject, actor, at_us, number, detail {_NOTED}
+        AND fact_id < ? ORDER BY fact_id DESC LIMIT ?""",
+    "read_marker": "SELECT fact_id FROM {keyspace}.notification_marker WHERE owner_id = ?",
+    "read_mark": """INSERT INTO {keyspace}.notification_marker (owner_id, fact_id)
         VALUES (?, ?) USING TIMESTAMP ?""",
 }
+
+# One timestamp for all writers: of different widths the greater is kept, and the other writer is told.
+WIDTHS_ADD = "INSERT INTO {keyspace}.bucket_widths (line, days) VALUES ('{line}', {days}) USING TIMESTAMP 1"
+WIDTHS_READ = "SELECT line, days FROM {keyspace}.bucket_widths WHERE line IN ('author', 'home')"
 
 
 def statements(keyspace: str) -> dict[str, str]:

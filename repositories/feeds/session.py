@@ -30,12 +30,15 @@ from cassandra.query import BatchStatement, BatchType, tuple_factory
 from msgspec import Struct
 
 from repositories.errors import Unavailable
+from repositories.meter import asked
 
 T = TypeVar("T")
 LOG = logging.getLogger("cassandra")
 Call = tuple[str, Sequence[Any]]
 Row = tuple[Any, ...]
+Check = Callable[[Session], None]
 
+STORE = "feeds"
 PORT = 9042
 CONCURRENCY = 100
 # About 4 kB of entries; servers warn above 5 kB.
@@ -126,11 +129,12 @@ class Link:
     """Prepared statements by name, over one session that is connected when it is first used."""
 
     def __init__(
-        self, where: Address, statements: dict[str, str], *, timeout: timedelta, read: str, write: str
+        self, where: Address, statements: dict[str, str], confirm: Check, *, timeout: timedelta, read: str, write: str
     ) -> None:
         self._where = where
         self._texts = statements
         self._timeout = timeout.total_seconds()
+        self._confirm = confirm
         self._levels = {
             EXEC_PROFILE_DEFAULT: ConsistencyLevel.name_to_value[read],
             "write": ConsistencyLevel.name_to_value[write],
@@ -147,7 +151,10 @@ class Link:
 
     def read(self, calls: Iterable[Call], deadline: float) -> list[list[Row]]:
         """Send all at once; return the rows of each."""
-        with translated():
+        if not (calls := list(calls)):
+            return []
+        names = "+".join(dict.fromkeys(name for name, _ in calls))
+        with asked(STORE, names, trips=len(calls)), translated():
             statements = self._statements.get(_left(deadline))
             session = self._session.get(_left(deadline))
             futures = [
@@ -159,17 +166,25 @@ class Link:
         """The rows of one statement, fetched page by page; each page has the deadline of a call."""
         with translated():
             statement = self._statements.get(self._timeout)[name]
-            yield from self._session.get(self._timeout).execute(statement, values)
+            session = self._session.get(self._timeout)
+            with asked(STORE, name):
+                page = session.execute(statement, values)
+            yield from page.current_rows
+            while page.has_more_pages:
+                with asked(STORE, name):
+                    page.fetch_next_page()
+                yield from page.current_rows
 
     def write(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for many rows, each with the deadline of a call.
 
         When one fails, no more are sent and some others may have been written.
         """
-        with translated():
+        with asked(STORE, name) as call, translated():
             statement = self._statements.get(self._timeout)[name]
             session = self._session.get(self._timeout)
-            execute_concurrent_with_args(session, statement, rows, concurrency=CONCURRENCY, execution_profile="write")
+            sent = call.each(rows)
+            execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile="write")
 
     def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int) -> None:
         """As `write`, with rows that share their first `key` columns, the partition, in one unlogged batch.
@@ -179,7 +194,7 @@ class Link:
         partitions: dict[Any, list[Sequence[Any]]] = {}
         for row in rows:
             partitions.setdefault(tuple(row[:key]), []).append(row)
-        with translated():
+        with asked(STORE, name) as call, translated():
             statement = self._statements.get(self._timeout)[name]
             session = self._session.get(self._timeout)
             calls = (
@@ -187,12 +202,12 @@ class Link:
                 for some in partitions.values()
                 for at in range(0, len(some), BATCH)
             )
-            execute_concurrent(session, calls, concurrency=CONCURRENCY, execution_profile="write")
+            execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile="write")
 
-    def schema(self, text: str, values: Sequence[Any] | None = None) -> list[Row]:
+    def schema(self, text: str, values: Sequence[Any] | None = None, *, profile: str = "schema") -> list[Row]:
         with translated():
             session = self._session.get(SCHEMA_SECONDS)
-            return list(session.execute(text, values, execution_profile="schema"))
+            return list(session.execute(text, values, execution_profile=profile))
 
     def datacenter(self) -> str:
         """The data centre of the node we are connected to, unless the address names it."""
@@ -205,7 +220,8 @@ class Link:
         deadline = self.deadline()
         with translated():
             session = self._session.get(_left(deadline))
-            session.execute("SELECT key FROM system.local WHERE key = 'local'", timeout=_left(deadline))
+            with asked(STORE, "ping"):
+                session.execute("SELECT key FROM system.local WHERE key = 'local'", timeout=_left(deadline))
 
     def close(self) -> None:
         with self._guard:
@@ -267,6 +283,7 @@ class Link:
         prepared = {name: session.prepare(text) for name, text in self._texts.items()}
         for statement in prepared.values():
             statement.is_idempotent = True
+        self._confirm(session)
         return prepared
 
 

@@ -2,9 +2,27 @@
 
 from datetime import timedelta
 
-from repositories.hot.port import Cache, Sessions, Slot
+from repositories.hot.breaker import Breaker
+from repositories.hot.port import Cache, Fill, Held, Sessions, Value
+from repositories.hot.streams_port import LiveEvent, Streams
+from repositories.hot.views_port import ViewBatch, ViewCounts
 
-__all__ = ["Cache", "Sessions", "Slot", "open_cache", "open_sessions"]
+__all__ = [
+    "Cache",
+    "Fill",
+    "Held",
+    "LiveEvent",
+    "Sessions",
+    "Streams",
+    "Value",
+    "ViewBatch",
+    "ViewCounts",
+    "guarded",
+    "open_cache",
+    "open_sessions",
+    "open_streams",
+    "open_views",
+]
 
 
 def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
@@ -27,3 +45,30 @@ def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
     from repositories.hot.redis_cache import RedisCache
 
     return RedisCache(url, timeout=timeout, pool=pool)
+
+
+def guarded(cache: Cache) -> Cache:
+    """The cache behind a breaker: one that does not answer costs a few deadlines, then next to nothing."""
+    return Breaker(cache)
+
+
+def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
+    """Beside the cache: the same URL as for `open_cache`."""
+    if url.startswith("sqlite:"):
+        from repositories.hot.embedded_streams import EmbeddedStreams
+
+        return EmbeddedStreams(url)
+    from repositories.hot.redis_streams import RedisStreams
+
+    return RedisStreams(url, timeout=timeout, pool=pool)
+
+
+def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
+    """Beside the cache: the same URL as for `open_cache`."""
+    if url.startswith("sqlite:"):
+        from repositories.hot.embedded_views import EmbeddedViewCounts
+
+        return EmbeddedViewCounts(url)
+    from repositories.hot.redis_views import RedisViewCounts
+
+    return RedisViewCounts(url, timeout=timeout, pool=pool)

@@ -4,18 +4,23 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from sqlite3 import Connection
+from typing import Any
 from uuid import UUID
 
 from repositories.hot.encoding import (
-    PERMIT_SECONDS,
+    GENERATION_SECONDS,
+    LARGEST,
+    LEASE_SECONDS,
     live_session,
     live_sessions,
-    new_permit,
+    new_token,
     session_bytes,
     session_seconds,
     spread,
+    value_bytes,
+    value_of,
 )
-from repositories.hot.port import Cache, Sessions, Slot
+from repositories.hot.port import Cache, Fill, Held, Sessions
 from repositories.records import Session
 from repositories.sqlite import SqliteFile, path_of
 
@@ -27,15 +32,17 @@ _SESSION_TABLES = (
     "CREATE INDEX IF NOT EXISTS hot_sessions_forget_at ON hot_sessions (forget_at)",
 )
 _CACHE_TABLES = (
-    """CREATE TABLE IF NOT EXISTS hot_values (
-        key TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL NOT NULL
+    """CREATE TABLE IF NOT EXISTS hot_held (
+        key TEXT PRIMARY KEY, stamp BLOB NOT NULL, record BLOB NOT NULL, due_at REAL NOT NULL, expires_at REAL NOT NULL
     )""",
-    "CREATE INDEX IF NOT EXISTS hot_values_expires_at ON hot_values (expires_at)",
-    """CREATE TABLE IF NOT EXISTS hot_permits (
-        key TEXT PRIMARY KEY, permit TEXT NOT NULL, expires_at REAL NOT NULL
+    "CREATE INDEX IF NOT EXISTS hot_held_expires_at ON hot_held (expires_at)",
+    """CREATE TABLE IF NOT EXISTS hot_leases (
+        key TEXT PRIMARY KEY, lease BLOB NOT NULL, busy_until REAL NOT NULL, expires_at REAL NOT NULL
     )""",
-    "CREATE INDEX IF NOT EXISTS hot_permits_expires_at ON hot_permits (expires_at)",
+    "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
 )
+_CACHE_ROWS = ("hot_held", "hot_leases")
+_HELD = "stamp, record, due_at"
 _CHUNK = 500
 
 
@@ -87,41 +94,73 @@ class EmbeddedSessions(Sessions):
 
 
 class EmbeddedCache(Cache):
-    """Holds at most `entries` values and as many permits; those that expire soonest make room.
+    """Holds at most `entries` values and as many leases; those that expire soonest make room."""
 
-    Readers that miss together share one permit; the first to fill wins.
-    """
-
-    def __init__(self, url: str, *, entries: int = 10_000, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        entries: int = 10_000,
+        lease: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._file = SqliteFile(path_of(url), "cache")
         self._entries = entries
+        self._lease = lease
         self._clock = clock
 
-    def read(self, keys: Sequence[str]) -> list[Slot]:
-        found: dict[str, bytes] = {}
-        for start in range(0, len(keys), _CHUNK):
-            found.update(self._values(keys[start : start + _CHUNK]))
-        permits = self._permits({key for key in keys if key not in found})
-        return [Slot(found.get(key), permits.get(key)) for key in keys]
-
-    def fill(self, values: Mapping[str, tuple[str, bytes]], *, seconds: int) -> None:
+    def read(self, keys: Sequence[str]) -> list[Held | None]:
+        found: dict[str, Held | None] = {}
         now = self._clock()
-        if not values:
-            return
+        for start in range(0, len(keys), _CHUNK):
+            part = keys[start : start + _CHUNK]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT key, {_HELD} FROM hot_held WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks only
+            found.update({key: _held(row, now) for key, *row in self._file.rows(sql, (*part, now))})
+        return [found.get(key) for key in keys]
+
+    def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
+        if not seen:
+            return []
+        now = self._clock()
         with self._file.write() as connection:
-            for key, (permit, value) in values.items():
-                use = "DELETE FROM hot_permits WHERE key = ? AND permit = ? AND expires_at > ?"
-                if connection.execute(use, (key, permit, now)).rowcount:
-                    row = (key, value, now + spread(seconds))
-                    connection.execute("INSERT OR REPLACE INTO hot_values VALUES (?, ?, ?)", row)
+            answers = [self._lease_one(connection, key, stamp, now) for key, stamp in seen.items()]
             self._make_room(connection, now)
+        return answers
+
+    def fill(self, fills: Mapping[str, Fill]) -> set[str]:
+        if not fills:
+            return set()
+        now = self._clock()
+        records = {key: value_bytes(fill.value) for key, fill in fills.items()}
+        with self._file.write() as connection:
+            ended = {key for key, fill in fills.items() if _end(connection, key, fill.lease, now)}
+            stored = {key for key in ended if len(records[key]) <= LARGEST}
+            for key in stored:
+                due = now + spread(fills[key].fresh)
+                row = (key, fills[key].lease, records[key], due, due + fills[key].stale)
+                connection.execute("INSERT OR REPLACE INTO hot_held VALUES (?, ?, ?, ?, ?)", row)
+            self._make_room(connection, now)
+        return stored
+
+    def release(self, leases: Mapping[str, bytes]) -> None:
+        if leases:
+            now = self._clock()
+            with self._file.write() as connection:
+                for key, lease in leases.items():
+                    _end(connection, key, lease, now)
 
     def drop(self, keys: Collection[str]) -> None:
-        if not keys:
-            return
+        if keys:
+            names = [(key,) for key in keys]
+            with self._file.write() as connection:
+                connection.executemany("DELETE FROM hot_held WHERE key = ?", names)
+                connection.executemany("DELETE FROM hot_leases WHERE key = ?", names)
+
+    def void(self, *, unless_done: bool = False) -> None:  # noqa: ARG002  nothing is lost by doing it again
         with self._file.write() as connection:
-            connection.executemany("DELETE FROM hot_values WHERE key = ?", [(key,) for key in keys])
-            connection.executemany("DELETE FROM hot_permits WHERE key = ?", [(key,) for key in keys])
+            connection.execute("DELETE FROM hot_held")
+            connection.execute("DELETE FROM hot_leases")
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return self._file.migrate(_CACHE_TABLES, dry_run=dry_run)
@@ -132,24 +171,22 @@ class EmbeddedCache(Cache):
     def close(self) -> None:
         self._file.close()
 
-    def _values(self, keys: Sequence[str]) -> dict[str, bytes]:
-        marks = ",".join("?" * len(keys))
-        sql = f"SELECT key, value FROM hot_values WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks only
-        return dict(self._file.rows(sql, (*keys, self._clock())))
-
-    def _permits(self, keys: Collection[str]) -> dict[str, str]:
-        """The permit in force of each key, which is a new one where there was none."""
-        if not keys:
-            return {}
-        now, permits = self._clock(), {}
-        with self._file.write() as connection:
-            for key in keys:
-                permits[key] = _permit(connection, key, now)
-            self._make_room(connection, now)
-        return permits
+    def _lease_one(self, connection: Connection, key: str, seen: bytes, now: float) -> Held | bytes | None:
+        sql = f"SELECT {_HELD} FROM hot_held WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
+        row = connection.execute(sql, (key, now)).fetchone()
+        held = _held(row, now) if row else None
+        if held is not None and held.stamp != seen:
+            return held
+        take = """INSERT INTO hot_leases VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+            SET lease = CASE WHEN expires_at > ? THEN lease ELSE excluded.lease END,
+                busy_until = excluded.busy_until, expires_at = excluded.expires_at
+            WHERE busy_until <= ? RETURNING lease"""
+        mine = (key, new_token(), now + self._lease, now + GENERATION_SECONDS, now, now)
+        taken: list[tuple[bytes]] = connection.execute(take, mine).fetchall()
+        return taken[0][0] if taken else None
 
     def _make_room(self, connection: Connection, now: float) -> None:
-        for table in ("hot_values", "hot_permits"):
+        for table in _CACHE_ROWS:
             connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))  # noqa: S608  our two names
             [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our two names
             if count > self._entries:
@@ -157,10 +194,12 @@ class EmbeddedCache(Cache):
                 connection.execute(f"DELETE FROM {table} WHERE key IN ({soonest})", (count - self._entries,))  # noqa: S608  our two names
 
 
-def _permit(connection: Connection, key: str, now: float) -> str:
-    sql = """INSERT INTO hot_permits VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE
-        SET permit = CASE WHEN expires_at > ? THEN permit ELSE excluded.permit END,
-            expires_at = CASE WHEN expires_at > ? THEN expires_at ELSE excluded.expires_at END
-        RETURNING permit"""
-    [(permit,)] = connection.execute(sql, (key, new_permit(), now + PERMIT_SECONDS, now, now))
-    return str(permit)
+def _held(row: Sequence[Any], now: float) -> Held | None:
+    stamp, record, due = row
+    value = value_of(record)
+    return None if value is None else Held(value, due - now, stamp)
+
+
+def _end(connection: Connection, key: str, lease: bytes, now: float) -> bool:
+    sql = "DELETE FROM hot_leases WHERE key = ? AND lease = ? AND expires_at > ?"
+    return connection.execute(sql, (key, lease, now)).rowcount > 0

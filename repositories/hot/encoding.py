@@ -7,14 +7,20 @@ from datetime import datetime, timedelta
 import msgspec
 
 from repositories.errors import Invalid
+from repositories.hot.port import Value
 from repositories.records import Session
 
-PERMIT_SECONDS = 30.0
+# What a loader that crashed costs others at most: then somebody takes over. A slow one may still fill, within its
+# generation, which lasts longer than any load.
+LEASE_SECONDS = 1.0
+GENERATION_SECONDS = 30
+LARGEST = 1 << 20
 # A session is forgotten this much after its lifetime, for application clocks that lag behind the store's.
 SLACK = timedelta(hours=1)
 _JITTER = 0.1
 
 _sessions = msgspec.json.Decoder(Session)
+_values = msgspec.msgpack.Decoder(Value)
 
 
 def session_bytes(session: Session) -> bytes:
@@ -56,10 +62,26 @@ def text_bytes(text: str) -> bytes:
         raise Invalid(str(error)) from error
 
 
-def new_permit() -> str:
-    return secrets.token_hex(8)
+def value_bytes(value: Value) -> bytes:
+    """Raises `Invalid` for an entity tag that is not Unicode."""
+    try:
+        return msgspec.msgpack.encode(value)
+    except UnicodeEncodeError as error:
+        raise Invalid(str(error)) from error
 
 
-def spread(seconds: int) -> float:
-    """A time to live with jitter, so that what was cached together does not expire together."""
+def value_of(raw: bytes | memoryview) -> Value | None:
+    """None for what cannot be read."""
+    try:
+        return _values.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+
+
+def new_token() -> bytes:
+    return secrets.token_bytes(8)
+
+
+def spread(seconds: float) -> float:
+    """A time with jitter, so that what was cached together is not due together."""
     return max(seconds * random.uniform(1 - _JITTER, 1 + _JITTER), 0.001)  # noqa: S311  no secret

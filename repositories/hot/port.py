@@ -48,38 +48,82 @@ class Sessions(Protocol):
     def close(self) -> None: ...
 
 
-class Slot(Struct, frozen=True):
-    """What the cache knows of one key: its value, or the permit to fill it."""
+class Value(Struct, frozen=True, array_like=True):
+    """What the cache keeps under one key. A `body` of None says: the source is known not to have it.
 
-    value: bytes | None
-    permit: str | None
+    `note` is what a reader needs beside the body without parsing it, such as an author's id. `cost` is how many
+    seconds it took to make. The order of these fields is the stored form.
+    """
+
+    body: bytes | None
+    version: int = 0
+    etag: str = ""
+    note: bytes = b""
+    cost: float = 0.0
+
+
+class Held(Struct, frozen=True):
+    """A stored value. It is due `left` seconds from now; below zero it is stale. `stamp` names this very fill."""
+
+    value: Value
+    left: float
+    stamp: bytes
+
+
+class Fill(Struct, frozen=True):
+    """A value to be stored under a lease, due after `fresh` seconds and gone after `fresh + stale`."""
+
+    lease: bytes
+    value: Value
+    fresh: float
+    stale: float = 0.0
 
 
 class Cache(Protocol):
     """Cache-aside with a fence: a value read before an invalidation cannot be stored after it.
 
-    A miss hands out a permit; `fill` stores only under the permit that is still in force, and `drop` voids it
-    (the lease of Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013). Losing keys at any time is
-    harmless: a lost permit only means that one fill is refused. Every key has a time to live.
+    Who is to load a key gets a lease, one caller at a time in all processes. It names the key's generation, which
+    `drop` ends together with the value; `fill` stores only within it (Nishtala et al., "Scaling Memcache at
+    Facebook", NSDI 2013). A generation's name is random and never used again, so losing keys at any time is
+    harmless: where it is lost one fill is refused. Every key has a time to live, by the store's own clock. Stamps
+    and leases mean nothing to callers. Every method may raise `Unavailable`; a key that is no Unicode is `Invalid`.
     """
 
     @abstractmethod
-    def read(self, keys: Sequence[str]) -> list[Slot]:
-        """One slot per key, in order. One round trip when all hit, two otherwise.
+    def read(self, keys: Sequence[str]) -> list[Held | None]:
+        """What is stored of each key, in order, stale or not. One round trip."""
 
-        A miss without a permit is possible: the reader goes to the source and does not fill.
+    @abstractmethod
+    def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
+        """Ask to load keys, each with the stamp of the value last read of it, b"" for none. One round trip.
+
+        Of each key, in order: what is stored, when that is not what was seen; or the caller's lease; or None,
+        somebody else is loading it. A lease ends by `fill`, `release` and `drop`. After a second the next to ask
+        gets one of the same generation, under which the first of the two to fill wins.
         """
 
     @abstractmethod
-    def fill(self, values: Mapping[str, tuple[str, bytes]], *, seconds: int) -> None:
-        """Store `key: (permit, value)` where the permit is still in force. One round trip.
+    def fill(self, fills: Mapping[str, Fill]) -> set[str]:
+        """Store under leases still in force and end these. Returns the keys that are stored. One round trip.
 
-        A fill uses its permit up. The time to live is `seconds`, give or take a tenth.
+        `fresh` is taken give or take a tenth, so that what was stored together is not due together. A value
+        beyond the adapter's size bound is not stored.
         """
+
+    @abstractmethod
+    def release(self, leases: Mapping[str, bytes]) -> None:
+        """End leases without a value: the next to ask gets one at once. One round trip."""
 
     @abstractmethod
     def drop(self, keys: Collection[str]) -> None:
-        """Remove values and void permits. When it returns no reader gets the old value. One round trip."""
+        """Remove values and void leases. From its return on nobody gets the old value. One round trip."""
+
+    @abstractmethod
+    def void(self, *, unless_done: bool = False) -> None:
+        """Remove all values and void all leases of before this call. One round trip.
+
+        With `unless_done` it need not be, when another client has done it since this one last read.
+        """
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]: ...

@@ -1,47 +1,75 @@
-"""The cache in Redis: a value and a permit for each key, side by side in one hash slot."""
+"""The cache in Redis: a value and a lease for each key, and one epoch for all."""
 
-import hashlib
+import struct
+import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
-from repositories.hot.encoding import PERMIT_SECONDS, new_permit, spread, text_bytes
-from repositories.hot.port import Cache, Slot
+from repositories.hot import redis_scripts as scripts
+from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
+from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis_link import Command, RedisLink
 
-_FILL = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-redis.call('DEL', KEYS[1])
-return 1
-"""
-_FILL_SHA = hashlib.sha1(_FILL.encode()).hexdigest()  # noqa: S324  Redis names scripts so
-_PERMIT_MS = int(PERMIT_SECONDS * 1000)
+# The number is the schema of what is stored.
+_EPOCH = b"quartet:2:epoch"
+_EPOCH_BYTES = 8
+_DUE = struct.Struct("<16xd")
+_CLOCK_SECONDS = 5.0
 
 
 class RedisCache(Cache):
-    """Pattern: cache-aside with leases. Who misses together shares one permit; the first to fill wins."""
+    """Pattern: cache-aside with leases.
 
-    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=(_FILL,))
+    One node: scripts take keys of several hash slots, and a replica that is promoted may have missed a drop. What
+    is due is decided by the server's clock, of which each client keeps a copy.
+    """
 
-    def read(self, keys: Sequence[str]) -> list[Slot]:
+    def __init__(self, url: str, *, timeout: timedelta, pool: int, lease: float = LEASE_SECONDS) -> None:
+        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL)
+        self._lease = lease
+        self._clock = _ServerClock()
+        self._epoch = b""
+
+    def read(self, keys: Sequence[str]) -> list[Held | None]:
         if not keys:
             return []
-        [values] = self._link.exchange(("MGET", *(_value(key) for key in keys)), again=True)
-        missed = list(dict.fromkeys(key for key, value in zip(keys, values, strict=True) if value is None))
-        permits = self._permits(missed)
-        return [
-            Slot(value, permits.get(key) if value is None else None) for key, value in zip(keys, values, strict=True)
-        ]
+        epoch, *raws = self._timed(("MGET", _EPOCH, *(_value(key) for key in keys)))
+        self._epoch = epoch or b""
+        now = self._clock.now()
+        return [_held(raw, now) if raw is not None and raw[:_EPOCH_BYTES] == epoch else None for raw in raws]
 
-    def fill(self, values: Mapping[str, tuple[str, bytes]], *, seconds: int) -> None:
-        if values:
-            self._link.exchange(*(_fill(key, *entry, seconds) for key, entry in values.items()), again=True)
+    def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
+        if not seen:
+            return []
+        arguments: list[bytes | int | str] = [new_token(), repr(self._lease), new_token(), *seen.values()]
+        epoch, answers = self._timed(_script(scripts.LEASE, [_EPOCH, *_names(seen)], arguments))
+        self._epoch = epoch
+        return [self._leased(answer) for answer in answers]
+
+    def fill(self, fills: Mapping[str, Fill]) -> set[str]:
+        records = {key: value_bytes(fill.value) for key, fill in fills.items()}
+        fitting = {key: fill for key, fill in fills.items() if len(records[key]) <= LARGEST}
+        self.release({key: fill.lease for key, fill in fills.items() if key not in fitting})
+        if not fitting:
+            return set()
+        arguments: list[bytes | int | str] = []
+        for key, fill in fitting.items():
+            fresh = spread(fill.fresh)
+            arguments += (fill.lease, repr(fresh), max(int((fresh + fill.stale) * 1000), 1), records[key])
+        stored = self._run(scripts.FILL, [_EPOCH, *_names(fitting)], arguments)
+        return {key for key, done in zip(fitting, stored, strict=True) if done}
+
+    def release(self, leases: Mapping[str, bytes]) -> None:
+        if leases:
+            self._run(scripts.RELEASE, [_lease(key) for key in leases], list(leases.values()))
 
     def drop(self, keys: Collection[str]) -> None:
         if keys:
-            names = [name for key in keys for name in (_value(key), _permit(key))]
-            self._link.exchange(("DEL", *names), again=True)
+            self._link.exchange(("DEL", *_names(keys)), again=True)
+
+    def void(self, *, unless_done: bool = False) -> None:
+        self._run(scripts.VOID, [_EPOCH], (self._epoch if unless_done else b"", new_token()))
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
         return []
@@ -52,26 +80,58 @@ class RedisCache(Cache):
     def close(self) -> None:
         self._link.close()
 
-    def _permits(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """The permit in force of each key, which is a new one where there was none."""
-        if not keys:
-            return {}
-        new, names = new_permit(), [_permit(key) for key in keys]
-        sets: list[Command] = [("SET", name, new, "NX", "PX", _PERMIT_MS) for name in names]
-        replies = self._link.exchange(*sets, ("MGET", *names), again=True)
-        return {key: raw and raw.decode() for key, raw in zip(keys, replies[-1], strict=True)}
+    def _leased(self, answer: bytes | list[bytes] | int) -> Held | bytes | None:
+        if isinstance(answer, bytes):
+            return _held(answer, self._clock.now())
+        return answer[0] if isinstance(answer, list) else None
+
+    def _run(self, script: str, names: Sequence[bytes], arguments: Sequence[bytes | int | str]) -> Any:
+        """Every script may run twice: what the first run has done, the second leaves so."""
+        [reply] = self._link.exchange(_script(script, names, arguments), again=True)
+        return reply
+
+    def _timed(self, command: Command) -> Any:
+        """Its reply. The server's time is asked for in the same round trip when it has not been for a while."""
+        asked: list[Command] = [("TIME",)] if self._clock.is_old() else []
+        [reply, *time_] = self._link.exchange(command, *asked, again=True)
+        self._clock.set(*time_)
+        return reply
 
 
-def _fill(key: str, permit: str, value: bytes, seconds: int) -> Command:
-    life = max(int(spread(seconds) * 1000), 1)
-    return ("EVALSHA", _FILL_SHA, 2, _permit(key), _value(key), text_bytes(permit), value, life)
+class _ServerClock:
+    """The server's time, read now and then and carried on by this machine's monotonic clock."""
+
+    def __init__(self) -> None:
+        self._known = (0.0, -_CLOCK_SECONDS)
+
+    def is_old(self) -> bool:
+        return time.monotonic() - self._known[1] >= _CLOCK_SECONDS
+
+    def set(self, reply: Sequence[bytes] = ()) -> None:
+        if reply:
+            self._known = (int(reply[0]) + int(reply[1]) / 1e6, time.monotonic())
+
+    def now(self) -> float:
+        server, mine = self._known
+        return server + time.monotonic() - mine
 
 
-# The number is the schema of what is stored. The braces make both names one hash slot; the sign
-# keeps what is between them from being empty, which Redis would not take for a hash tag.
+def _held(raw: bytes, now: float) -> Held | None:
+    value = value_of(memoryview(raw)[_DUE.size :])
+    return None if value is None else Held(value, _DUE.unpack_from(raw)[0] - now, raw[:16])
+
+
+def _script(script: str, names: Sequence[bytes], arguments: Sequence[bytes | int | str]) -> Command:
+    return ("EVALSHA", scripts.SHA[script], len(names), *names, *arguments)
+
+
+def _names(keys: Collection[str]) -> list[bytes]:
+    return [name for key in keys for name in (_value(key), _lease(key))]
+
+
 def _value(key: str) -> bytes:
-    return b"quartet:1:v:{=" + text_bytes(key) + b"}"
+    return b"quartet:2:v:" + text_bytes(key)
 
 
-def _permit(key: str) -> bytes:
-    return b"quartet:1:p:{=" + text_bytes(key) + b"}"
+def _lease(key: str) -> bytes:
+    return b"quartet:2:l:" + text_bytes(key)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from queue import Empty, LifoQueue
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
@@ -17,6 +18,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
+from repositories import meter, pools
 from repositories.errors import Unavailable
 
 Command = Sequence[str | bytes | int]
@@ -52,6 +54,9 @@ class RedisLink:
         self._idle: LifoQueue[_Wire] = LifoQueue()
         for wire in self._all:
             self._idle.put(wire)
+        self.store, self.lane, self.size, self.beside = role, "calls", pool, 0
+        self.server = urlsplit(url).netloc.rpartition("@")[2] or url
+        pools.opened(self)
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]:
         """Send the commands in one write and return their replies.
@@ -72,15 +77,26 @@ class RedisLink:
     def ping(self) -> None:
         self.exchange(("PING",), again=True)
 
+    def in_use(self) -> int:
+        return self.size - self._idle.qsize()
+
+    def room(self) -> pools.Room | None:
+        """A server that keeps its settings to itself (a hosted one) is not asked again."""
+        try:
+            [found] = self.exchange(("CONFIG", "GET", "maxclients"), again=True)
+        except Unavailable as refused:
+            if isinstance(refused.__cause__, ResponseError):
+                return None
+            raise
+        most = int(found[1])
+        return pools.Room(most, f"maxclients is {most}")
+
     def close(self) -> None:
         for wire in self._all:
             wire.disconnect()
 
     def _on_a_wire(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
-        try:
-            wire = self._idle.get(timeout=_left(deadline))
-        except Empty:
-            raise Unavailable(self._role, "every connection is busy") from None
+        wire = self._free_wire(deadline)
         try:
             return self._converse(wire, commands, deadline, again=again)
         except BaseException:
@@ -88,6 +104,17 @@ class RedisLink:
             raise
         finally:
             self._idle.put(wire)
+
+    def _free_wire(self, deadline: float) -> _Wire:
+        with contextlib.suppress(Empty):
+            return self._idle.get_nowait()
+        began = time.monotonic()
+        try:
+            return self._idle.get(timeout=_left(deadline))
+        except Empty:
+            raise Unavailable(self._role, "every connection is busy") from None
+        finally:
+            meter.waited(self._role, time.monotonic() - began)
 
     def _converse(self, wire: _Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         used = wire.is_connected
@@ -102,10 +129,11 @@ class RedisLink:
         return self._talk(wire, commands, deadline)
 
     def _talk(self, wire: _Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
-        if not wire.is_connected:
-            self._connect(wire, deadline)
-        wire.send_packed_command(wire.pack_commands(commands), check_health=False)
-        return [_reply(wire, deadline) for _ in commands]
+        with meter.asked(self._role, _text(commands[0][0])):
+            if not wire.is_connected:
+                self._connect(wire, deadline)
+            wire.send_packed_command(wire.pack_commands(commands), check_health=False)
+            return [_reply(wire, deadline) for _ in commands]
 
     def _connect(self, wire: _Wire, deadline: float) -> None:
         wire.socket_connect_timeout = wire.socket_timeout = _left(deadline)
@@ -155,6 +183,10 @@ def _reply(wire: _Wire, deadline: float) -> object:
         return wire.read_response(timeout=_left(deadline))
     except ResponseError as refusal:
         return refusal
+
+
+def _text(name: str | bytes | int) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _left(deadline: float) -> float:

@@ -6,6 +6,7 @@ back with (epoch, number) either gets every event since, or is told that some ar
 `Unavailable`.
 """
 
+import secrets
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -34,12 +35,25 @@ class LiveEvent(Struct, frozen=True):
 class Delta(Struct, frozen=True):
     """What came after a position. `lost`: some of it is no longer there, and `events` are empty.
 
-    `position` is where to go on from.
+    `position` is where to go on from. Its epoch is empty when the account has no stream: `listen` again.
     """
 
     position: Position
     events: tuple[LiveEvent, ...]
     lost: bool
+
+
+def new_epoch() -> str:
+    return secrets.token_hex(8)
+
+
+def lost(end: Position) -> Delta:
+    return Delta(end, (), lost=True)
+
+
+def gone() -> Delta:
+    """There is no stream."""
+    return lost(Position("", 0))
 
 
 class Streams(Protocol):
@@ -53,11 +67,17 @@ class Streams(Protocol):
 
     @abstractmethod
     def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
-        """Add the event to the streams of those of them that listen. One round trip for the first 1,000."""
+        """Add the event to the streams of those of them that listen.
+
+        One round trip to see who listens, for 1,000 accounts, and another when any of them does.
+        """
 
     @abstractmethod
-    def since(self, positions: Sequence[tuple[UUID, Position]]) -> list[Delta]:
-        """What came after each account's position, in order, in one round trip. An account may be there twice."""
+    def since(self, positions: Sequence[tuple[UUID, Position]], *, limit: int) -> list[Delta]:
+        """What came after each account's position, the oldest `limit` events each. An account may be there twice.
+
+        One round trip when nothing came, two otherwise.
+        """
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]: ...

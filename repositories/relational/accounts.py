@@ -9,8 +9,10 @@ from sqlalchemy import bindparam, insert, select, update
 
 from repositories.errors import NotFound, Stale
 from repositories.records import Account, Login
-from repositories.relational.columns import IDS, among
+from repositories.relational.columns import ID, IDS, LIMIT, among
+from repositories.relational.feeds_tables import readers
 from repositories.relational.port import AccountReads, AccountWrites
+from repositories.relational.readers import reader_row
 from repositories.relational.runner import Runner
 from repositories.relational.tables import account_counters, accounts, logins
 
@@ -25,6 +27,8 @@ _LOGIN_BY_EMAIL = _LOGIN.where(logins.c.email_key == bindparam("key"))
 _LOGIN_BY_HANDLE = _LOGIN.join(accounts, accounts.c.id == logins.c.account_id).where(
     accounts.c.handle_key == bindparam("key")
 )
+_IDS = select(accounts.c.id).order_by(accounts.c.id).limit(LIMIT)
+_IDS_AFTER = _IDS.where(accounts.c.id > bindparam("after", type_=ID))
 _EXISTS = select(accounts.c.id).where(accounts.c.id == bindparam("id"))
 _REPLACE = (
     update(accounts)
@@ -73,6 +77,11 @@ class SqlAccountReads(AccountReads):
         rows = self._runner.rows(_LOGIN_OF, {"id": account_id})
         return Login(*rows[0]) if rows else None
 
+    def ids(self, *, after: UUID | None, limit: int) -> list[UUID]:
+        if after is None:
+            return [one for (one,) in self._runner.rows(_IDS, {"limit": limit})]
+        return [one for (one,) in self._runner.rows(_IDS_AFTER, {"limit": limit, "after": after})]
+
 
 class SqlAccountWrites(AccountWrites):
     def __init__(self, runner: Runner) -> None:
@@ -82,6 +91,7 @@ class SqlAccountWrites(AccountWrites):
         self._runner.change(insert(accounts), account_row(account))
         self._runner.change(insert(logins), login_row(login))
         self._runner.change(insert(account_counters), {"account_id": account.id, "followers": 0, "following": 0})
+        self._runner.change(insert(readers), reader_row(account.id, account.created_at))
 
     def replace(self, account: Account, *, if_version: int) -> None:
         row = account_row(account)

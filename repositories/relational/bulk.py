@@ -6,6 +6,7 @@ like that somebody else adds at that very moment is `Contention`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Column,
     MetaData,
     Table,
+    bindparam,
     delete,
     exists,
     func,
@@ -28,6 +30,8 @@ from repositories.errors import NotFound
 from repositories.records import Account, Follow, Like, Login
 from repositories.relational.accounts import account_row, login_row
 from repositories.relational.bulk_money import MoneyLoader, Rows
+from repositories.relational.columns import TIME
+from repositories.relational.feeds_tables import constant, readers
 from repositories.relational.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
 from repositories.relational.tables import (
@@ -70,6 +74,10 @@ _ADD_LOGINS = insert(logins).from_select(
 )
 _ADD_COUNTERS = insert(account_counters).from_select(
     _names(account_counters), select(_accounts.c.id, literal_column("0"), literal_column("0"))
+)
+_ADD_READERS = insert(readers).from_select(
+    ["account_id", "state", "turn", "seen_at"],
+    select(_accounts.c.id, constant("awake"), literal_column("0"), bindparam("seen_at", type_=TIME)),
 )
 
 _DROP_KNOWN_FOLLOWS = delete(_follows).where(
@@ -117,11 +125,12 @@ _ADD_STOCK = (
 class SqlBulk(MoneyLoader, BulkWrites):
     """`load` is the engine's quickest way to fill a table."""
 
-    def accounts(self, rows: Sequence[tuple[Account, Login]]) -> None:
+    def accounts(self, rows: Sequence[tuple[Account, Login]], *, seen_at: datetime) -> None:
         unique = {account.id: login_row(login) | account_row(account) for account, login in reversed(rows)}
         for _ in self._slices(_accounts, [unique[one] for one in sorted(unique)]):
             for statement in (_DROP_KNOWN_ACCOUNTS, _ADD_ACCOUNTS, _ADD_LOGINS, _ADD_COUNTERS):
                 self._work.change(statement, {})
+            self._work.change(_ADD_READERS, {"seen_at": seen_at})
 
     def follows(self, rows: Sequence[Follow]) -> None:
         unique = {

@@ -11,19 +11,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import QueuePool
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
+from repositories.meter import asked
 from repositories.relational import migrations
-from repositories.relational.accounts import SqlAccountReads
-from repositories.relational.audit_stock import SqlAudit
 from repositories.relational.bulk_money import Rows
 from repositories.relational.digests import chain
-from repositories.relational.graph import SqlGraphReads
-from repositories.relational.ledger import SqlLedgerReads
-from repositories.relational.likes import SqlLikeReads
-from repositories.relational.orders import SqlOrderReads
-from repositories.relational.outbox import SqlOutbox
-from repositories.relational.port import Relational, Transaction
+from repositories.relational.port import Transaction
+from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
-from repositories.relational.stock import SqlStockReads
 from repositories.relational.tables import outbox
 from repositories.relational.unit import SqlTransaction
 from repositories.sqlite import BUSY_SECONDS, path_of, set_up
@@ -43,21 +37,13 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PRIMARY_CODE = 0xFF
 
 
-class EmbeddedRelational(Relational):
+class EmbeddedRelational(SqlRelational):
     def __init__(self, url: str) -> None:
         self._path = path_of(url)
         self._reading = self._engine(isolation_level="AUTOCOMMIT")
         self._writing = self._engine()
         event.listen(self._writing, "begin", _begin_immediate)
-        runner = AutocommitRunner(self._reading, _translated)
-        self.accounts = SqlAccountReads(runner)
-        self.graph = SqlGraphReads(runner)
-        self.likes = SqlLikeReads(runner)
-        self.stock = SqlStockReads(runner)
-        self.orders = SqlOrderReads(runner)
-        self.ledger = SqlLedgerReads(runner)
-        self.audit = SqlAudit(runner)
-        self.outbox = SqlOutbox(runner)
+        super().__init__(AutocommitRunner(self._reading, _translated))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -70,7 +56,7 @@ class EmbeddedRelational(Relational):
             return migrations.upgrade(connection, dry_run=dry_run)
 
     def ping(self) -> None:
-        with _translated(), self._reading.connect() as connection:
+        with asked(_ROLE, "ping"), _translated(), self._reading.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
     def close(self) -> None:

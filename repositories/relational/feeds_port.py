@@ -26,11 +26,11 @@ class ReaderWrites(Protocol):
 
     @abstractmethod
     def wake(self, account_id: UUID, at: datetime) -> bool:
-        """Dormant to waking, seen at `at`, with a new turn. False when it was not dormant."""
+        """Dormant to waking, seen at `at` or later, with a new turn. False when it was not dormant."""
 
     @abstractmethod
     def rebuild(self, account_id: UUID, at: datetime) -> bool:
-        """To waking with a new turn, whatever it was. False for an unknown account."""
+        """To waking, seen at `at` or later, with a new turn, whatever it was. False for an unknown account."""
 
     @abstractmethod
     def finish(self, account_id: UUID, *, turn: int, floor: UUID | None) -> bool:
@@ -38,9 +38,9 @@ class ReaderWrites(Protocol):
 
     @abstractmethod
     def raise_floor(self, account_id: UUID, floor: UUID) -> None:
-        """Declare everything below `floor` incomplete; a lower one changes nothing.
+        """Declare everything below `floor` incomplete; the floor never sinks.
 
-        A waking reader gets a new turn: whoever is about to finish it did not know of this floor.
+        A waking reader gets a new turn, also for a lower floor: whoever is about to finish it did not know of it.
         """
 
     @abstractmethod
@@ -93,9 +93,12 @@ class FanoutReads(Protocol):
 class FanoutWrites(Protocol):
     @abstractmethod
     def save(self, fanout: Fanout) -> None:
-        """Keep the progress. Progress never goes back: a `done` one, or one that has delivered more, stays.
+        """Keep the progress. It never goes back: a `done` one, or one that has delivered more, stays.
 
-        A fan-out in state `retracting` replaces any other.
+        A `pulled` one becomes `done`, but never `running` again. One that is saved as `done`, which needs its
+        `finished_at`, replaces any that is on its way; one that is saved as `pulled` leaves a running one `pulled`
+        with whichever progress is more. A fan-out in state `retracting` replaces any other, and is replaced by none
+        but its own progress. As much delivered is more in stage `rest`, and then at the higher cursor.
         """
 
     @abstractmethod

@@ -81,8 +81,10 @@ LOCK_COUNTERS = (
     .with_for_update()
 )
 _FOLLOW = insert(follows).on_conflict_do_nothing().returning(true())
-_UNFOLLOW = delete(follows).where(
-    follows.c.follower == bindparam("follower"), follows.c.followee == bindparam("followee")
+_UNFOLLOW = (
+    delete(follows)
+    .where(follows.c.follower == bindparam("follower"), follows.c.followee == bindparam("followee"))
+    .returning(follows.c.since)
 )
 _COUNT = (
     update(account_counters)
@@ -167,12 +169,14 @@ class SqlGraphWrites(GraphWrites):
             self._count(follow.follower, follow.followee, 1)
         return new
 
-    def unfollow(self, follower: UUID, followee: UUID) -> bool:
+    def unfollow(self, follower: UUID, followee: UUID) -> datetime | None:
         self._hold(follower, followee)
-        gone = bool(self._runner.change(_UNFOLLOW, {"follower": follower, "followee": followee}))
-        if gone:
-            self._count(follower, followee, -1)
-        return gone
+        gone = self._runner.rows(_UNFOLLOW, {"follower": follower, "followee": followee})
+        if not gone:
+            return None
+        self._count(follower, followee, -1)
+        since: datetime = gone[0].since
+        return since
 
     def filled(self, follow: Follow) -> bool:
         edge = {"its_follower": follow.follower, "its_followee": follow.followee, "its_since": follow.since}

@@ -1,6 +1,7 @@
 """Likes and how many each post has."""
 
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select, true, update
@@ -23,7 +24,11 @@ _LIKE = insert(likes).on_conflict_do_nothing().returning(true())
 _COUNT = insert(post_counters).on_conflict_do_update(
     index_elements=[post_counters.c.post_id], set_={"likes": post_counters.c.likes + 1}
 )
-_UNLIKE = delete(likes).where(likes.c.account_id == bindparam("account_id"), likes.c.post_id == bindparam("post_id"))
+_UNLIKE = (
+    delete(likes)
+    .where(likes.c.account_id == bindparam("account_id"), likes.c.post_id == bindparam("post_id"))
+    .returning(likes.c.at)
+)
 _UNCOUNT = (
     update(post_counters).where(post_counters.c.post_id == bindparam("its_id")).values(likes=post_counters.c.likes - 1)
 )
@@ -59,13 +64,15 @@ class SqlLikeWrites(LikeWrites):
             self._runner.change(_COUNT, {"post_id": like.post_id, "likes": 1})
         return new
 
-    def unlike(self, account_id: UUID, post_id: UUID) -> bool:
+    def unlike(self, account_id: UUID, post_id: UUID) -> datetime | None:
         if not self._hold(post_id):
-            return False
-        gone = bool(self._runner.change(_UNLIKE, {"account_id": account_id, "post_id": post_id}))
-        if gone:
-            self._runner.change(_UNCOUNT, {"its_id": post_id})
-        return gone
+            return None
+        gone = self._runner.rows(_UNLIKE, {"account_id": account_id, "post_id": post_id})
+        if not gone:
+            return None
+        self._runner.change(_UNCOUNT, {"its_id": post_id})
+        at: datetime = gone[0].at
+        return at
 
     def forget_post(self, post_id: UUID) -> None:
         if self._hold(post_id):

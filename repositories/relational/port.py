@@ -15,6 +15,7 @@ from uuid import UUID
 
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
+from repositories.relational.audit_counters_port import CounterReads, CounterWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, ReaderReads, ReaderWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
@@ -158,6 +159,7 @@ class Transaction(Protocol):
     likes: LikeWrites
     readers: ReaderWrites
     fanouts: FanoutWrites
+    counters: CounterWrites
     stock: StockWrites
     orders: OrderWrites
     ledger: LedgerWrites
@@ -179,6 +181,7 @@ class Relational(Protocol):
     orders: OrderReads
     ledger: LedgerReads
     audit: Audit
+    counters: CounterReads
     outbox: Outbox
 
     @abstractmethod

@@ -11,21 +11,15 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
+from repositories.meter import asked
 from repositories.relational import migrations
-from repositories.relational.accounts import SqlAccountReads
-from repositories.relational.audit_stock import SqlAudit
 from repositories.relational.bulk_money import Rows
 from repositories.relational.columns import TEXT
-from repositories.relational.graph import SqlGraphReads
-from repositories.relational.ledger import SqlLedgerReads
-from repositories.relational.likes import SqlLikeReads
-from repositories.relational.orders import SqlOrderReads
-from repositories.relational.outbox import SqlOutbox
-from repositories.relational.port import Relational, Transaction
+from repositories.relational.port import Transaction
 from repositories.relational.postgres_engine import Lane, migrating_engine
-from repositories.relational.postgres_errors import translated
+from repositories.relational.postgres_errors import ROLE, translated
+from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
-from repositories.relational.stock import SqlStockReads
 from repositories.relational.tables import outbox
 from repositories.relational.unit import SqlTransaction
 
@@ -43,21 +37,13 @@ _EMIT = insert(outbox).from_select(
 )
 
 
-class PostgresRelational(Relational):
+class PostgresRelational(SqlRelational):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._url = url
         seconds = timeout.total_seconds()
         self._reading = Lane(url, seconds=seconds, size=pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
         self._writing = Lane(url, seconds=seconds, size=pool)
-        runner = AutocommitRunner(self._reading.engine, self._guard)
-        self.accounts = SqlAccountReads(runner)
-        self.graph = SqlGraphReads(runner)
-        self.likes = SqlLikeReads(runner)
-        self.stock = SqlStockReads(runner)
-        self.orders = SqlOrderReads(runner)
-        self.ledger = SqlLedgerReads(runner)
-        self.audit = SqlAudit(runner)
-        self.outbox = SqlOutbox(runner)
+        super().__init__(AutocommitRunner(self._reading.engine, self._guard))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -71,7 +57,7 @@ class PostgresRelational(Relational):
             return migrations.upgrade(connection, dry_run=dry_run)
 
     def ping(self) -> None:
-        with self._guard(), self._reading.engine.connect() as connection:
+        with asked(ROLE, "ping"), self._guard(), self._reading.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
     def close(self) -> None:

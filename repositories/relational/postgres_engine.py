@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,15 +11,24 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from repositories import meter, pools
 from repositories.errors import Unavailable
 from repositories.relational.deadline import BoundedConnection, remaining, within
-from repositories.relational.postgres_errors import ROLE
+from repositories.relational.postgres_errors import ROLE, translated
 
 _RECYCLE_SECONDS = 1800
 _LOCK_SHARE = 0.75
 _IDLE_SHARE = 5
 _MIGRATION_SECONDS = 600
 _MIGRATION_LOCK_SECONDS = 30
+# `reserved_connections` is new in PostgreSQL 16. Other processes of ours are reckoned with, not counted.
+_ROOM = """
+SELECT current_setting('max_connections')::int,
+  current_setting('superuser_reserved_connections')::int
+    + coalesce(current_setting('reserved_connections', true), '0')::int,
+  (SELECT count(*) FROM pg_stat_activity
+   WHERE backend_type = 'client backend' AND application_name <> 'quartet')
+"""
 
 
 class Lane:
@@ -38,17 +48,37 @@ class Lane:
         event.listen(self.engine, "checkin", _mark_used)
         event.listen(self.engine, "checkout", _refuse_stale)
         self._seconds = seconds
+        self.store, self.size, self.beside = ROLE, size, 0
+        self.lane = "read" if options.get("isolation_level") == "AUTOCOMMIT" else "write"
+        self.server = f"{self.engine.url.host}:{self.engine.url.port}"
+        pools.opened(self)
         self._free = threading.BoundedSemaphore(size)
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
         """A connection is free inside the block. Waiting for it counts towards the deadline."""
-        if not self._free.acquire(timeout=remaining(self._seconds)):
-            raise Unavailable(ROLE, "every connection is busy")
+        if not self._free.acquire(blocking=False):
+            self._wait()
         try:
             yield
         finally:
             self._free.release()
+
+    def in_use(self) -> int:
+        return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]  # a QueuePool
+
+    def room(self) -> pools.Room:
+        with self.deadline(), self.slot(), translated(), self.engine.connect() as connection:
+            limit, reserved, others = connection.exec_driver_sql(_ROOM).one()
+        because = f"max_connections is {limit}, {reserved} of them reserved and {others} used by others"
+        return pools.Room(limit - reserved - others, because)
+
+    def _wait(self) -> None:
+        began = time.monotonic()
+        free = self._free.acquire(timeout=remaining(self._seconds))
+        meter.waited(ROLE, time.monotonic() - began)
+        if not free:
+            raise Unavailable(ROLE, "every connection is busy")
 
     @contextlib.contextmanager
     def deadline(self) -> Iterator[None]:

@@ -1,18 +1,21 @@
 """How the shared SQL reaches an engine: one statement at a time, with the driver's errors translated."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, Row
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, UpdateBase
 
 from repositories.errors import StoreError
+from repositories.meter import asked
 
 E = TypeVar("E", bound=StoreError)
 Guard = Callable[[], AbstractContextManager[None]]
 AnyRow = Row[*tuple[Any, ...]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+_STORE = "relational"
 
 
 class Runner(Protocol):
@@ -31,11 +34,11 @@ class AutocommitRunner(Runner):
         self._guard = guard
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        with self._guard(), self._engine.connect() as connection:
+        with asked(_STORE, _operation(statement)), self._guard(), self._engine.connect() as connection:
             return connection.execute(statement, values).all()
 
     def change(self, statement: Executable, values: Values) -> int:
-        with self._guard(), self._engine.connect() as connection:
+        with asked(_STORE, _operation(statement)), self._guard(), self._engine.connect() as connection:
             return _changed(connection.execute(statement, values))
 
 
@@ -49,13 +52,14 @@ class Work(Runner):
         self._connection = connection
         self._guard = guard
         self._failure: StoreError | None = None
+        self._open = False
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        with self.connection() as connection:
+        with self.connection(_operation(statement)) as connection:
             return connection.execute(statement, values).all()
 
     def change(self, statement: Executable, values: Values) -> int:
-        with self.connection() as connection:
+        with self.connection(_operation(statement)) as connection:
             return _changed(connection.execute(statement, values))
 
     def refused(self, error: E) -> E:
@@ -64,15 +68,24 @@ class Work(Runner):
         return error
 
     def commit(self) -> None:
-        with self.connection() as connection:
+        with self.connection("commit") as connection:
             connection.commit()
+        self._open = False
+
+    def close(self) -> None:
+        """Roll back what is not committed, and give the connection back."""
+        report = asked(_STORE, "rollback") if self._open else contextlib.nullcontext()
+        with report, self._guard():
+            self._connection.close()
 
     @contextlib.contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self, operation: str = "load") -> Iterator[Connection]:
         if self._failure is not None:
             raise self._failure
+        # The first statement follows a BEGIN, which is a round trip of its own.
+        first, self._open = not self._open, True
         try:
-            with self._guard():
+            with asked(_STORE, operation, trips=1 + first), self._guard():
                 yield self._connection
         except StoreError as error:
             self._failure = error
@@ -84,16 +97,25 @@ def transaction(engine: Engine, guard: Guard) -> Iterator[Work]:
     """Commits when the block ends. Only the engine's part is translated: the block may raise what it likes."""
     with guard():
         connection = engine.connect()
+    work = Work(connection, guard)
     try:
         with guard():
             connection.begin()
-        work = Work(connection, guard)
         yield work
         work.commit()
     finally:
-        with guard():
-            connection.close()
+        work.close()
 
 
 def _changed(result: CursorResult[*tuple[Any, ...]]) -> int:
     return result.rowcount
+
+
+@functools.lru_cache(maxsize=1024)
+def _operation(statement: Executable) -> str:
+    """`select posts`: what monitoring calls a statement. Statements are constants, so each is named once."""
+    verb = getattr(statement, "__visit_name__", "statement")
+    if isinstance(statement, UpdateBase):
+        return f"{verb} {getattr(statement.table, 'name', '')}".rstrip()
+    sources = statement.columns_clause_froms if isinstance(statement, Select) else ()
+    return f"{verb} {getattr(sources[0], 'name', '')}".rstrip() if sources else verb

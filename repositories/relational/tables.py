@@ -66,6 +66,8 @@ follows = Table(
     Index("follows_followers", "followee", "since", "follower"),
     Index("follows_follower_ids", "followee", "follower"),
 )
+_unfilled = ~follows.c.filled
+Index("follows_pending", follows.c.follower, follows.c.followee, postgresql_where=_unfilled, sqlite_where=_unfilled)
 
 blocks = Table(
     "blocks",

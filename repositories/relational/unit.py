@@ -4,14 +4,17 @@ from sqlalchemy import Executable
 
 from repositories.records import Event
 from repositories.relational.accounts import SqlAccountWrites
+from repositories.relational.audit_counters import SqlCounterWrites
 from repositories.relational.bulk import SqlBulk
 from repositories.relational.bulk_money import Load
+from repositories.relational.fanout_writes import SqlFanoutWrites
 from repositories.relational.graph import SqlGraphWrites
 from repositories.relational.idempotency import SqlIdempotencyWrites
 from repositories.relational.ledger_writes import SqlLedgerWrites
 from repositories.relational.likes import SqlLikeWrites
 from repositories.relational.orders import SqlOrderWrites
 from repositories.relational.port import Transaction
+from repositories.relational.readers import SqlReaderWrites
 from repositories.relational.runner import Work
 from repositories.relational.stock_writes import SqlStockWrites
 
@@ -21,6 +24,9 @@ class SqlTransaction(Transaction):
         self.accounts = SqlAccountWrites(work)
         self.graph = SqlGraphWrites(work)
         self.likes = SqlLikeWrites(work)
+        self.readers = SqlReaderWrites(work)
+        self.fanouts = SqlFanoutWrites(work)
+        self.counters = SqlCounterWrites(work)
         self.stock = SqlStockWrites(work)
         self.orders = SqlOrderWrites(work)
         self.ledger = SqlLedgerWrites(work)

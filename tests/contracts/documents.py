@@ -13,6 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.documents import Documents, open_store
+from repositories.documents.embedded_posts import EmbeddedPosts
+from repositories.hot import open_cache
+from repositories.readthrough import with_cache
 from repositories.records import Comment, Event, Money, Post, Product
 from tests.engines import Engines
 
@@ -125,6 +128,16 @@ def tell_all(store: Documents, now: datetime = NOW) -> list[Event]:
     return told
 
 
+def miscount(store: Documents, post: Post, comments: int) -> None:
+    """Damage the kept count of a post's comments, behind the port's back."""
+    posts: Any = store.posts
+    if isinstance(posts, EmbeddedPosts):
+        with posts._file.write() as connection:
+            connection.execute("UPDATE documents_posts SET comments = ? WHERE id = ?", (comments, str(post.id)))
+    else:
+        posts._posts.update_one({"_id": post.id}, {"$set": {"comments": comments}})
+
+
 def at_once(work: Sequence[Callable[[], Any]]) -> list[Any]:
     """Run all of them in threads that start together. Returns results and exceptions."""
     barrier = Barrier(len(work))
@@ -148,6 +161,17 @@ def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
     base, options = engines.mongo().url.split("?")
     name = _mongo_databases.setdefault(base, f"documents_{uuid4().hex[:8]}")
     return f"{base.rsplit('/', 1)[0]}/{name}?{options}"
+
+
+def cached(folder: Path) -> Iterator[Documents]:
+    """The embedded documents with their posts kept in an embedded cache."""
+    cache = open_cache(f"sqlite:///{folder / 'hot.db'}", timeout=TIMEOUT, pool=40)
+    cache.migrate()
+    store = with_cache(open_store(f"sqlite:///{folder / 'documents.db'}", timeout=TIMEOUT, pool=40), cache, 60)
+    store.migrate()
+    yield store
+    store.close()
+    cache.close()
 
 
 def opened(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Documents]:

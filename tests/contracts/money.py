@@ -1,7 +1,7 @@
 """Money, stock and orders for tests."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ def surely(store: Relational, work: Callable[[Transaction], T]) -> T:
     raise AssertionError("contention without end")
 
 
-def together(works: list[Callable[[], T]]) -> list[T | StoreError]:
+def together(works: Sequence[Callable[[], T]]) -> list[T | StoreError]:
     """Run the works at the same moment, each in a thread."""
     barrier = threading.Barrier(len(works))
 

@@ -1,6 +1,6 @@
 """A source of posts that counts who asks, and a cache that fails on command."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -26,6 +26,9 @@ class Source:
 
     def add(self, post: Post, event: Event) -> None:
         self.posts[post.id] = post
+
+    def load(self, posts: Sequence[Post]) -> None:
+        self.posts.update({post.id: post for post in posts})
 
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         if self.posts[post.id].version != if_version:

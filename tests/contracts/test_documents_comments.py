@@ -24,6 +24,7 @@ from .documents import (
     at_once,
     commented,
     edited,
+    miscount,
     opened,
     published,
     tell_all,
@@ -248,6 +249,42 @@ def test_loading_beside_writers_counts_right(store: Documents) -> None:
     found = store.comments.page(post.id, after=None, limit=999)
     assert store.comments.counts([post.id]) == {post.id: len(found)}
     assert {comment.number for comment in found} >= set(range(1, 101))
+
+
+def test_recount_finds_and_repairs_what_was_miscounted(store: Documents) -> None:
+    many, few, none, right, gone = (published(store) for _ in range(5))
+    store.comments.load([a_comment(post.id, n) for post in (many, right, gone) for n in (1, 2, 3, 4)])
+    commented(store, few)
+    store.comments.delete(many.id, 2, an_event())
+    for post, kept in ((many, 99), (few, 0), (none, 2), (gone, 7)):
+        miscount(store, post, kept)
+    store.posts.delete(gone.id, an_event(), if_version=1)
+    ids = [post.id for post in (many, few, none, right, gone)]
+    wrong = {many.id: (99, 3), few.id: (0, 1), none.id: (2, 0)}
+    assert store.comments.recount([*ids, ids[0], uuid4()], repair=False) == wrong
+    assert store.comments.counts(ids[:3]) == {many.id: 99, few.id: 0, none.id: 2}
+    assert store.comments.recount(ids, repair=True) == wrong
+    assert store.comments.recount(ids, repair=True) == store.comments.recount([], repair=True) == {}
+    assert store.comments.counts(ids[:4]) == {many.id: 3, few.id: 1, none.id: 0, right.id: 4}
+    assert commented(store, many).number == 5
+    assert store.comments.counts([many.id]) == {many.id: 4}
+
+
+def test_more_posts_are_recounted_than_one_batch(store: Documents) -> None:
+    posts = [a_post() for _ in range(250)]
+    store.posts.load(posts)
+    for post in posts[::50]:
+        miscount(store, post, 1)
+    assert store.comments.recount([post.id for post in posts], repair=True) == {p.id: (1, 0) for p in posts[::50]}
+
+
+def test_recounting_beside_writers_finds_nothing_wrong(store: Documents) -> None:
+    posts = [published(store) for _ in range(3)]
+    ids = [post.id for post in posts]
+    recounts = [partial(store.comments.recount, ids, repair=repair) for repair in (False, True) * 4]
+    results = at_once([*recounts, *(partial(commented, store, post) for post in posts * 4)])
+    assert [result for result in results if not isinstance(result, Comment)] == [{}] * 8
+    assert store.comments.counts(ids) == dict.fromkeys(ids, 4)
 
 
 def test_more_comments_than_one_batch(store: Documents) -> None:

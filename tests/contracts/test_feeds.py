@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,7 +16,8 @@ import pytest
 from repositories.errors import Invalid, Unavailable
 from repositories.feeds import open_store
 from repositories.feeds.age import Clock, now
-from repositories.feeds.port import Feeds
+from repositories.feeds.layout import DAY_MS
+from repositories.feeds.port import REMOVALS, Feeds
 from repositories.records import PostRef
 
 RETENTION = timedelta(days=4 * 365)
@@ -123,7 +124,9 @@ def test_nothing_is_there_at_first(feeds: Feeds) -> None:
     assert feeds.home_page(uuid4(), limit=10) == []
     assert feeds.author_page(uuid4(), limit=10) == []
     assert feeds.author_page(uuid4(), after=post_id(T0), limit=10) == []
-    assert feeds.floor(uuid4()) is None
+    assert list(feeds.entries(uuid4())) == []
+    assert feeds.purge(uuid4(), uuid4(), T0)
+    feeds.trim(uuid4(), T0)
 
 
 def test_author_timeline_is_newest_first_and_own(feeds: Feeds) -> None:
@@ -226,7 +229,6 @@ def test_other_ids_are_refused(feeds: Feeds, wrong: UUID) -> None:
         lambda: feeds.push(post, [owner], T0),
         lambda: feeds.fill(owner, [post], T0),
         lambda: feeds.retract(post, [owner], T0),
-        lambda: feeds.raise_floor(owner, wrong),
         lambda: feeds.load([post], []),
         lambda: feeds.load([], [(owner, post)]),
         lambda: feeds.home_page(owner, before=wrong, limit=1),
@@ -440,8 +442,8 @@ def test_purge_leaves_no_rule_behind(feeds: Feeds) -> None:
 
 def test_purge_of_more_than_one_chunk(feeds: Feeds) -> None:
     owner, author = uuid4(), uuid4()
-    feeds.fill(owner, refs(1500, author=author, since=30 * DAY), T0)
-    feeds.purge(owner, author, T0)
+    feeds.fill(owner, refs(1500, author=author, since=60 * DAY), T0)
+    assert feeds.purge(owner, author, T0)
     assert home(feeds, owner) == []
 
 
@@ -494,46 +496,146 @@ def test_entries_pass_away_by_themselves(opener: Opener, feeds: Feeds) -> None:
         assert time.monotonic() < deadline
 
 
-def test_a_floor_only_rises(feeds: Feeds) -> None:
+def test_trim_drops_what_came_up_to_its_time(feeds: Feeds) -> None:
     owner, neighbour = uuid4(), uuid4()
-    low, middle, high = (post_id(T0 + DAY * n) for n in range(3))
-    feeds.raise_floor(owner, middle)
-    assert feeds.floor(owner) == middle
-    feeds.raise_floor(owner, low)
-    feeds.raise_floor(owner, middle)
-    assert feeds.floor(owner) == middle
-    feeds.raise_floor(owner, high)
-    assert feeds.floor(owner) == high
-    assert feeds.floor(neighbour) is None
+    posts = refs(30, since=300 * DAY)
+    for reader in (owner, neighbour):
+        feeds.fill(reader, posts[:10], T0 - DAY)
+        feeds.fill(reader, posts[10:20], T0)
+        feeds.fill(reader, posts[20:], T0 + TICK)
+    feeds.trim(owner, T0)
+    feeds.trim(owner, T0 - DAY)
+    assert home(feeds, owner) == newest_first(posts[20:])
+    assert home(feeds, neighbour) == newest_first(posts)
+    feeds.trim(owner, T0 + TICK)
+    assert home(feeds, owner) == []
 
 
-def test_floors_of_one_millisecond(feeds: Feeds) -> None:
-    floors = [post_id(T0, low) for low in LOW_BITS]
-    for order in (floors, floors[::-1], sorted(floors), sorted(floors, reverse=True)):
-        owner = uuid4()
-        for floor in order:
-            feeds.raise_floor(owner, floor)
-        assert feeds.floor(owner) == max(floors)
+@pytest.mark.parametrize(("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True)])
+def test_trim_keeps_out_what_is_written_late(feeds: Feeds, later: timedelta, *, there: bool) -> None:
+    """In buckets that were marked before and in others, one of them a day ahead."""
+    owner = uuid4()
+    posts = [*refs(10, since=500 * DAY), PostRef(post_id(now() + DAY), uuid4())]
+    feeds.fill(owner, posts[:1], T0 - DAY)
+    feeds.trim(owner, T0)
+    feeds.fill(owner, posts[:5], T0 + later)
+    for post in posts[5:]:
+        feeds.push(post, [owner], T0 + later)
+    expected = newest_first(posts) if there else []
+    assert home(feeds, owner) == expected
+    assert list(feeds.entries(owner)) == expected
 
 
-def test_the_highest_of_concurrent_floors_wins(feeds: Feeds) -> None:
-    owner, floors = uuid4(), [post_id(T0 + DAY * (n // 3)) for n in range(60)]
-    CHANCE.shuffle(floors)
-    barrier = threading.Barrier(3)
+def test_trim_does_not_undo_a_later_removal(feeds: Feeds) -> None:
+    owner, (gone, kept) = uuid4(), refs(2)
+    feeds.fill(owner, [gone, kept], T0)
+    feeds.retract(gone, [owner], T0 + 3 * DAY)
+    feeds.trim(owner, T0 + DAY)
+    feeds.fill(owner, [gone, kept], T0 + 2 * DAY)
+    assert home(feeds, owner) == [kept]
+    feeds.fill(owner, [gone], T0 + 4 * DAY)
+    assert home(feeds, owner) == newest_first([gone, kept])
 
-    def climb(part: list[UUID]) -> None:
-        barrier.wait()
-        seen = UUID(int=0)
-        for floor in part:
-            feeds.raise_floor(owner, floor)
-            present = feeds.floor(owner)
-            assert present is not None
-            assert present >= max(seen, floor)
-            seen = present
 
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(climb, (floors[:20], floors[20:40], floors[40:])))
-    assert feeds.floor(owner) == max(floors)
+def test_load_does_not_fill_what_was_trimmed_later(feeds: Feeds) -> None:
+    owner, posts = uuid4(), refs(3)
+    feeds.trim(owner, now())
+    feeds.load([], [(owner, post) for post in posts])
+    assert home(feeds, owner) == []
+
+
+def burst(count: int, *, author: UUID | None = None) -> list[PostRef]:
+    """Posts of one bucket, oldest first."""
+    start = int(now().timestamp() * 1000) // (10 * DAY_MS) * 10 * DAY_MS
+    return [PostRef(post_id(start + n), author or uuid4()) for n in range(count)]
+
+
+def test_retract_stops_at_the_budget_of_a_bucket(feeds: Feeds) -> None:
+    owner, neighbour, posts = uuid4(), uuid4(), burst(REMOVALS + 20)
+    feeds.fill(owner, posts, T0)
+    for post in posts:
+        feeds.retract(post, [owner, neighbour], T0)
+    assert home(feeds, owner) == newest_first(posts[REMOVALS:])
+    old = PostRef(post_id(now() - 30 * DAY), uuid4())
+    for reader in (owner, neighbour):
+        feeds.push(old, [reader], T0)
+    feeds.retract(old, [owner], T0)
+    assert home(feeds, owner) == newest_first(posts[REMOVALS:])
+    assert home(feeds, neighbour) == [old]
+
+
+def test_purge_takes_what_the_budget_allows_and_says_so(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    posts, others = burst(REMOVALS, author=author), burst(5)
+    old = [PostRef(post_id(now() - 30 * DAY + TICK * 1000 * n), author) for n in range(3)]
+    feeds.fill(owner, [*posts, *others, *old], T0)
+    feeds.retract(others[0], [owner], T0)
+    assert not feeds.purge(owner, author, T0)
+    assert home(feeds, owner) == newest_first([posts[0], *others[1:]])
+    assert not feeds.purge(owner, author, T0)
+    assert feeds.purge(owner, uuid4(), T0)
+    assert not feeds.purge(owner, others[1].author_id, T0)
+    assert len(home(feeds, owner)) == 5
+
+
+def test_purge_of_exactly_the_budget(feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    feeds.fill(owner, burst(REMOVALS, author=author), T0)
+    assert feeds.purge(owner, author, T0)
+    assert feeds.purge(owner, author, T0)
+    assert home(feeds, owner) == []
+
+
+def test_trim_gives_a_timeline_its_budget_back(feeds: Feeds) -> None:
+    owner, neighbour, author = uuid4(), uuid4(), uuid4()
+    posts = burst(REMOVALS + 1, author=author)
+    for reader in (owner, neighbour):
+        feeds.fill(reader, posts, T0)
+        assert not feeds.purge(reader, author, T0)
+    feeds.trim(owner, T0)
+    for reader in (owner, neighbour):
+        feeds.fill(reader, posts[:9], T0 + TICK)
+    assert feeds.purge(owner, author, T0 + TICK)
+    assert not feeds.purge(neighbour, author, T0 + TICK)
+    assert home(feeds, owner) == []
+
+
+def test_the_budget_of_an_author_timeline(feeds: Feeds) -> None:
+    author = uuid4()
+    posts = burst(REMOVALS + 5, author=author)
+    feeds.load(posts, [])
+    for post in posts:
+        feeds.remove_from_author(post, now())
+    assert feeds.author_page(author, limit=9) == newest_first(posts[REMOVALS:])
+
+
+def test_a_budget_is_that_of_one_client(opener: Opener, feeds: Feeds) -> None:
+    owner, author = uuid4(), uuid4()
+    feeds.fill(owner, burst(REMOVALS + 5, author=author), T0)
+    assert not feeds.purge(owner, author, T0)
+    assert opener().purge(owner, author, T0)
+    assert home(feeds, owner) == []
+
+
+def test_entries_are_all_there_is(opener: Opener, feeds: Feeds) -> None:
+    owner, gone = uuid4(), uuid4()
+    posts, doomed = refs(2500, since=900 * DAY), refs(100, author=gone)
+    feeds.fill(owner, CHANCE.sample([*posts, *doomed], 2600), T0)
+    feeds.purge(owner, gone, T0)
+    assert list(feeds.entries(owner)) == newest_first(posts)
+    assert list(itertools.islice(feeds.entries(owner), 3)) == newest_first(posts)[:3]
+    recent = opener(retention=100 * DAY)
+    edge = post_id(now() - 100 * DAY, 0)
+    assert list(recent.entries(owner)) == [post for post in newest_first(posts) if post.post_id > edge]
+
+
+def test_entries_of_a_large_timeline_come_in_batches(feeds: Feeds) -> None:
+    owner, posts = uuid4(), burst(12_000)
+    feeds.fill(owner, posts, T0)
+    entries = feeds.entries(owner)
+    assert next(entries) == posts[-1]
+    feeds.push(PostRef(post_id(now()), uuid4()), [owner], T0)
+    assert list(entries) == posts[-2::-1]
 
 
 def test_another_client_sees_and_adds(opener: Opener, feeds: Feeds) -> None:
@@ -578,3 +680,30 @@ def test_the_scheme_decides_and_nothing_connects(url: str, kind: str) -> None:
     feeds = open_store(url, timeout=TIMEOUT, retention=RETENTION, replication="dc1:3,dc2:2")
     assert type(feeds).__name__ == kind
     feeds.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"home_bucket_days": 30}, "QUARTET_FEEDS_HOME_BUCKET_DAYS=30 and QUARTET_FEEDS_PEAK_PER_DAY=20000"),
+        ({"author_bucket_days": 365}, "QUARTET_FEEDS_AUTHOR_BUCKET_DAYS=365"),
+        ({"peak_per_day": 100_000}, "QUARTET_FEEDS_PEAK_PER_DAY=100000"),
+        ({"home_bucket_days": 0}, "1 or more"),
+        ({"peak_per_day": 0}, "1 or more"),
+    ],
+)
+@pytest.mark.parametrize("url", ["sqlite:///unused.db", "cassandra://127.0.0.1:1/feeds"])
+def test_buckets_that_could_become_too_large_are_refused(url: str, settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        open_store(url, timeout=TIMEOUT, retention=RETENTION, **settings)
+
+
+def test_narrow_buckets_allow_a_higher_peak() -> None:
+    open_store(
+        "cassandra://127.0.0.1:1/feeds",
+        timeout=TIMEOUT,
+        retention=RETENTION,
+        author_bucket_days=10,
+        home_bucket_days=1,
+        peak_per_day=200_000,
+    ).close()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from repositories.documents.port import Documents, Posts
 from repositories.errors import NotFound, Stale, Unavailable
-from repositories.hot import Cache, Slot, open_cache
-from repositories.readthrough import CachedPosts, with_cache
+from repositories.hot import Cache, Fill, Value, open_cache
+from repositories.readthrough import CachedPosts, Kind, read_through, schema_of, with_cache
 from repositories.records import Event, Post
 from tests.contracts.post_source import Broken, Source
 
@@ -45,7 +45,7 @@ def source() -> Source:
 
 @pytest.fixture
 def posts(source: Source, cache: Cache) -> CachedPosts:
-    return CachedPosts(cast("Posts", source), cache, 60)
+    return CachedPosts(cast("Posts", source), read_through(cache), 60)
 
 
 def made(source: Source, title: str = "title") -> Post:
@@ -64,7 +64,7 @@ def edited(post: Post) -> Post:
 
 def broken(source: Source, cache: Cache, *down: str) -> tuple[CachedPosts, Broken]:
     wrapped = Broken(cache, set(down))
-    return CachedPosts(cast("Posts", source), cast("Cache", wrapped), 60), wrapped
+    return CachedPosts(cast("Posts", source), read_through(cast("Cache", wrapped)), 60), wrapped
 
 
 def test_a_hit_does_not_ask_the_source(source: Source, posts: CachedPosts) -> None:
@@ -80,20 +80,33 @@ def test_nothing_is_asked_for_nothing(source: Source, posts: CachedPosts) -> Non
     assert source.asked == []
 
 
-def test_a_get_is_one_cache_read_one_source_read_and_one_fill(source: Source, cache: Cache) -> None:
+def test_a_get_is_one_cache_read_and_for_misses_a_lease_one_source_read_and_one_fill(
+    source: Source, cache: Cache
+) -> None:
     ids = [made(source).id for _ in range(20)]
     posts, counted = broken(source, cache)
     posts.get(ids)
-    assert (counted.calls, len(source.asked)) == (["read", "fill"], 1)
+    assert (counted.calls, len(source.asked)) == (["read", "lease", "fill"], 1)
     posts.get(ids)
-    assert (counted.calls, len(source.asked)) == (["read", "fill", "read"], 1)
+    assert (counted.calls, len(source.asked)) == (["read", "lease", "fill", "read"], 1)
 
 
-def test_what_does_not_exist_is_not_remembered(source: Source, posts: CachedPosts) -> None:
-    post = made(source)
-    del source.posts[post.id]
-    assert posts.get([post.id]) == {}
+def test_what_does_not_exist_is_remembered_until_it_does(source: Source, posts: CachedPosts) -> None:
+    post, other = made(source), made(source)
+    source.posts.clear()
+    assert posts.get([post.id, other.id]) == posts.get([post.id, other.id]) == {}
+    assert len(source.asked) == 1
     posts.add(post, event(post))
+    posts.load([other])
+    assert posts.get([post.id, other.id]) == {post.id: post, other.id: other}
+
+
+def test_a_reader_that_was_slower_than_a_creation_stores_nothing(source: Source, posts: CachedPosts) -> None:
+    post = made(source)
+    source.posts.clear()
+    source.during_get = lambda: posts.add(post, event(post))
+    assert posts.get([post.id]) == {}
+    source.during_get = lambda: None
     assert posts.get([post.id]) == {post.id: post}
 
 
@@ -165,7 +178,7 @@ def test_drop_drops(source: Source, posts: CachedPosts) -> None:
 
 def test_a_dead_cache_is_a_miss_and_is_asked_once(source: Source, cache: Cache) -> None:
     post = made(source)
-    posts, dead = broken(source, cache, "read", "fill", "drop")
+    posts, dead = broken(source, cache, "read", "lease", "fill", "drop")
     for _ in range(2):
         assert posts.get([post.id, uuid4()]) == {post.id: post}
     assert dead.calls == ["read", "read"]
@@ -193,7 +206,7 @@ def test_a_drop_that_fails_does_not_undo_the_write_and_is_logged(
         posts.replace(edited(first), event(first), if_version=1)
         posts.delete(second.id, event(second), if_version=1)
     for record, post in zip(caplog.records, (first, second), strict=True):
-        assert f"post:{post.id}" in record.getMessage()
+        assert f"post@{schema_of(Post)}:{post.id}" in record.getMessage()
     with pytest.raises(Unavailable):
         posts.drop(first.id)
     dead.down.clear()
@@ -202,27 +215,123 @@ def test_a_drop_that_fails_does_not_undo_the_write_and_is_logged(
     assert posts.get([first.id, second.id]) == {first.id: edited(first)}
 
 
+def test_a_lease_that_cannot_be_had_costs_one_load(source: Source, cache: Cache) -> None:
+    post = made(source)
+    posts, dead = broken(source, cache, "lease")
+    assert posts.get([post.id]) == {post.id: post}
+    assert dead.calls == ["read", "lease"]
+    assert len(source.asked) == 1
+
+
 @pytest.mark.parametrize("old", [b"", b"\xc1", b"not msgpack", msgspec.msgpack.encode({"id": 1})])
-def test_a_value_of_another_schema_is_a_miss_and_is_replaced(
+def test_a_damaged_value_is_a_miss_and_is_replaced(
     source: Source, posts: CachedPosts, cache: Cache, old: bytes
 ) -> None:
     post = made(source)
-    key = f"post:{post.id}"
-    cache.fill({key: (cache.read([key])[0].permit or "", old)}, seconds=60)
+    key = f"post@{schema_of(Post)}:{post.id}"
+    [mine] = cache.lease({key: b""})
+    assert isinstance(mine, bytes)
+    cache.fill({key: Fill(mine, Value(old), 60)})
     assert posts.get([post.id]) == {post.id: post}
     assert posts.get([post.id]) == {post.id: post}
     assert posts.get([post.id]) == {post.id: post}
     assert len(source.asked) == 2
 
 
-def test_a_miss_without_a_permit_is_not_filled(source: Source) -> None:
-    class Full:
-        def read(self, keys: Collection[str]) -> list[Slot]:
-            return [Slot(None, None) for _ in keys]
+def test_a_record_of_another_shape_has_other_names(source: Source, posts: CachedPosts, cache: Cache) -> None:
+    class Before(msgspec.Struct):
+        id: str
 
-    post = made(source)
-    posts = CachedPosts(cast("Posts", source), cast("Cache", Full()), 60)
-    assert posts.get([post.id]) == {post.id: post}
+    assert schema_of(Before) != schema_of(Post)
+    assert len(schema_of(Post)) == 8
+    assert schema_of(Post) == schema_of(Post)
+
+
+class Parts:
+    """Three kinds of parts, of which some are there; `asked` counts the loads of each."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, set[str]]] = []
+        self.post, self.author, self.stats = (
+            Kind(name, "1", self._loader(name), fresh=60.0) for name in ("post", "author", "stats")
+        )
+
+    def _loader(self, name: str) -> Callable[[Collection[str]], dict[str, Value]]:
+        def load(ids: Collection[str]) -> dict[str, Value]:
+            self.asked.append((name, set(ids)))
+            return {i: Value(f"{name} {i}".encode(), version=len(i), etag=f'"{i}"') for i in ids if "gone" not in i}
+
+        return load
+
+
+def test_a_wave_over_several_kinds_is_one_multi_get_and_one_load_each(cache: Cache) -> None:
+    parts, unique = Parts(), uuid4().hex
+    counted = Broken(cache)
+    through = read_through(cast("Cache", counted))
+    ids = [f"{unique}:{n}" for n in range(20)]
+    wanted = {parts.post: [*ids, f"{unique}:gone"], parts.author: ids[:3], parts.stats: ids}
+    found = through.wave(wanted)
+    assert counted.calls == ["read", "lease", "fill", "drop"]
+    assert [name for name, _ in parts.asked] == ["post", "author", "stats"]
+    assert {kind.name: len(values) for kind, values in found.items()} == {"post": 20, "author": 3, "stats": 20}
+    value = found[parts.author][ids[1]]
+    assert (value.body, value.version, value.etag) == (f"author {ids[1]}".encode(), len(ids[1]), f'"{ids[1]}"')
+    del wanted[parts.post][-1]
+    assert through.wave(wanted) == found
+    assert counted.calls[4:] == ["read"]
+    through.drop({parts.post: ids[:2], parts.stats: ids[:1]})
+    assert through.wave(wanted).keys() == found.keys()
+    assert parts.asked[3:] == [("post", set(ids[:2])), ("stats", set(ids[:1]))]
+    assert counted.calls[5:] == ["drop", "read", "lease", "fill"]
+
+
+def test_nothing_is_a_wave_too(cache: Cache) -> None:
+    parts = Parts()
+    assert read_through(cache).wave({}) == {}
+    assert read_through(cache).wave({parts.post: []}) == {parts.post: {}}
+    read_through(cache).drop({parts.post: []})
+
+
+def test_write_through_keeps_the_new_value(cache: Cache) -> None:
+    parts, key = Parts(), uuid4().hex
+    through = read_through(cache)
+    for n in range(3):
+        new = Value(b"written", version=n)
+        assert through.write(parts.post, key, lambda new=new: new) == new  # type: ignore[misc]
+        assert through.get(parts.post, [key]) == {key: new}
+    assert parts.asked == []
+
+
+def test_write_through_beside_another_change_or_in_doubt_keeps_nothing(cache: Cache) -> None:
+    parts, key = Parts(), uuid4().hex
+    through, other = read_through(cache), read_through(cache)
+
+    def beaten() -> Value:
+        other.drop({parts.post: [key]})
+        return Value(b"mine")
+
+    def doubtful() -> Value:
+        raise Unavailable("documents")
+
+    through.write(parts.post, key, beaten)
+    assert through.get(parts.post, [key])[key].body == f"post {key}".encode()
+    with pytest.raises(Unavailable):
+        through.write(parts.post, key, doubtful)
+    through.get(parts.post, [key])
+    assert len(parts.asked) == 2
+
+
+@pytest.mark.parametrize("down", ["read", "lease", "fill"])
+def test_write_through_without_a_cache_drops(cache: Cache, down: str) -> None:
+    parts, key = Parts(), uuid4().hex
+    wrapped = Broken(cache)
+    through = read_through(cast("Cache", wrapped))
+    through.get(parts.post, [key])
+    wrapped.down.add(down)
+    through.write(parts.post, key, lambda: Value(b"new"))
+    wrapped.down.clear()
+    through.get(parts.post, [key])
+    assert len(parts.asked) == 2
 
 
 def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache) -> None:
@@ -262,7 +371,7 @@ def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache
 def test_a_frozen_cache_costs_a_get_its_deadline_once(request: pytest.FixtureRequest, source: Source) -> None:
     server = request.getfixturevalue("engines").cache()
     cache = open_cache(server.url, timeout=timedelta(seconds=0.3), pool=2)
-    posts, post = CachedPosts(cast("Posts", source), cache, 60), made(source)
+    posts, post = CachedPosts(cast("Posts", source), read_through(cache), 60), made(source)
     posts.get([post.id])
     server.pause()
     try:

@@ -12,13 +12,17 @@ from typing import TypeVar
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from msgspec.structs import replace
+from sqlalchemy import Engine
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError
+from repositories.feed_records import Standing
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
-from repositories.relational import Relational, Transaction
+from repositories.relational import Relational, Transaction, migrations
 from repositories.relational.embedded import EmbeddedRelational
 from repositories.relational.migrations.scope import is_ours
 from repositories.relational.postgres import PostgresRelational
@@ -29,6 +33,7 @@ T = TypeVar("T")
 
 MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+LATER = NOW + SECOND
 LARGEST = 2**63 - 1
 TEXTS = [
     "",
@@ -93,7 +98,7 @@ def follow(store: Relational, follower: UUID, followee: UUID, since: datetime = 
     return do(store, lambda unit: unit.graph.follow(Follow(follower, followee, since)))
 
 
-def unfollow(store: Relational, follower: UUID, followee: UUID) -> bool:
+def unfollow(store: Relational, follower: UUID, followee: UUID) -> datetime | None:
     return do(store, lambda unit: unit.graph.unfollow(follower, followee))
 
 
@@ -134,11 +139,34 @@ class TestMigrate:
             again.close()
 
     def test_the_migrations_make_the_tables_of_the_code(self, store: Relational) -> None:
-        assert isinstance(store, EmbeddedRelational | PostgresRelational)
-        engine = store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
-        with engine.connect() as connection:
+        with _engine(store).connect() as connection:
             context = MigrationContext.configure(connection, opts={"include_name": is_ours})
             assert compare_metadata(context, metadata) == []
+
+    def test_the_migrations_make_the_indexes_and_checks_of_the_code(
+        self, store: Relational, fresh_url: Callable[[], str]
+    ) -> None:
+        """Also their conditions, which the comparison of tables leaves out."""
+        with opened(fresh_url()) as new:
+            new.migrate()
+            _downgrade(new, "base")
+            with _engine(new).begin() as connection:
+                metadata.create_all(connection)
+            assert _definitions(new) == _definitions(store)
+
+    def test_who_is_there_before_there_are_readers_starts_dormant(self, fresh_url: Callable[[], str]) -> None:
+        with opened(fresh_url()) as new:
+            new.migrate()
+            people = register(new, 3)
+            follow(new, people[0], people[1])
+            _downgrade(new, "0002")
+            assert new.migrate(dry_run=True)[0].startswith("relational: 0003 ")
+            assert new.migrate() != []
+            assert new.readers.standing(people[0]) == Standing("dormant", 0, NOW, None, (people[1],))
+            assert [new.readers.standing(one).state for one in people] == ["dormant"] * 3
+            assert do(new, lambda unit: unit.readers.wake(people[0], LATER)) is True
+            (later,) = register(new)
+            assert new.readers.standing(later).state == "awake"
 
     def test_the_file_may_be_shared(self, tmp_path: Path) -> None:
         """The twins of the other roles keep their tables in it."""
@@ -152,6 +180,33 @@ class TestMigrate:
                 context = MigrationContext.configure(connection, opts={"include_name": is_ours})
                 assert compare_metadata(context, metadata) == []
                 connection.exec_driver_sql("INSERT INTO documents_posts VALUES (x'00')")
+
+
+def _engine(store: Relational) -> Engine:
+    assert isinstance(store, EmbeddedRelational | PostgresRelational)
+    return store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
+
+
+def _definitions(store: Relational) -> list[str]:
+    """Indexes in the engine's words, without regard to spacing; and PostgreSQL's checks."""
+    with _engine(store).connect() as connection:
+        if connection.dialect.name == "sqlite":
+            query = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        else:
+            query = (
+                "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+                " UNION ALL SELECT conrelid::regclass || pg_get_constraintdef(oid)"
+                " FROM pg_constraint WHERE contype = 'c'"
+            )
+        return sorted(" ".join(sql.split()) for (sql,) in connection.exec_driver_sql(query))
+
+
+def _downgrade(store: Relational, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with _engine(store).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
 
 
 class TestTransaction:
@@ -389,6 +444,19 @@ class TestAccounts:
         ends = together(*[change] * 4)
         assert sorted(type(end).__name__ for end in ends) == ["NoneType", "Stale", "Stale", "Stale"]
 
+    def test_ids_ascend(self, fresh_url: Callable[[], str]) -> None:
+        with opened(fresh_url()) as new:
+            new.migrate()
+            assert new.accounts.ids(after=None, limit=9) == []
+            ids = register(new, 5)
+            assert new.accounts.ids(after=None, limit=9) == ids
+            assert new.accounts.ids(after=None, limit=2) == ids[:2]
+            assert new.accounts.ids(after=ids[1], limit=2) == ids[2:4]
+            assert new.accounts.ids(after=UUID(int=ids[1].int + 1), limit=9) == ids[2:]
+            assert new.accounts.ids(after=ids[-1], limit=9) == []
+            with pytest.raises(Invalid):
+                new.accounts.ids(after=None, limit=-1)
+
     def test_set_password(self, store: Relational) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
@@ -411,7 +479,7 @@ class TestGraph:
         assert store.graph.followers(bob, before=None, limit=9) == [Edge(ada, NOW)]
         assert store.graph.counts([ada, bob]) == {ada: GraphCounts(0, 1), bob: GraphCounts(1, 0)}
         ends = [do(store, lambda unit: unit.graph.unfollow(ada, bob)) for _ in range(2)]
-        assert ends == [True, False]
+        assert ends == [NOW, None]
         assert store.graph.counts([ada, bob]) == {ada: GraphCounts(), bob: GraphCounts()}
         assert store.graph.following(ada, before=None, limit=9) == []
 
@@ -419,7 +487,7 @@ class TestGraph:
         ada, bob = register(store, 2)
         follow(store, bob, ada)
         assert store.graph.followers(bob, before=None, limit=9) == []
-        assert do(store, lambda unit: unit.graph.unfollow(ada, bob)) is False
+        assert do(store, lambda unit: unit.graph.unfollow(ada, bob)) is None
 
     def test_a_rolled_back_follow_counts_nothing(self, store: Relational) -> None:
         ada, bob = register(store, 2)
@@ -614,10 +682,10 @@ class TestLikes:
         assert store.likes.counts([post, other]) == {post: 2, other: 0}
         assert store.likes.liked(ada, [post, other]) == {post}
         assert store.likes.liked(ada, []) == set()
-        assert [do(store, lambda unit: unit.likes.unlike(ada, post)) for _ in range(2)] == [True, False]
+        assert [do(store, lambda unit: unit.likes.unlike(ada, post)) for _ in range(2)] == [NOW, None]
         assert store.likes.counts([post]) == {post: 1}
         assert store.likes.counts([]) == {}
-        assert do(store, lambda unit: unit.likes.unlike(ada, uuid4())) is False
+        assert do(store, lambda unit: unit.likes.unlike(ada, uuid4())) is None
 
     def test_are_of_somebody(self, store: Relational) -> None:
         with pytest.raises(NotFound):
@@ -634,7 +702,7 @@ class TestLikes:
             do(store, lambda unit: unit.likes.forget_post(post))
         assert store.likes.counts([post, other]) == {post: 0, other: 1}
         assert store.likes.liked(ada, [post, other]) == {other}
-        assert do(store, lambda unit: unit.likes.unlike(ada, post)) is False
+        assert do(store, lambda unit: unit.likes.unlike(ada, post)) is None
         assert do(store, lambda unit: unit.likes.like(Like(ada, post, NOW))) is True
         assert store.likes.counts([post]) == {post: 1}
 
@@ -697,18 +765,21 @@ class TestBulk:
         add(store, known)
         new = [account(display_name=text, bio=text, image_url=text) for text in TEXTS] + [account()]
         again = replace(known, display_name="other", handle=f"o{known.handle}")
+        rows = [(one, login(one)) for one in [again, *new, new[0]]]
         for _ in range(2):
-            do(store, lambda unit: unit.bulk.accounts([(one, login(one)) for one in [again, *new, new[0]]]))
+            do(store, lambda unit: unit.bulk.accounts(rows, seen_at=LATER))
         assert store.accounts.get([one.id for one in [known, *new]]) == {one.id: one for one in [known, *new]}
         assert store.accounts.login(new[-1].handle.upper()) == login(new[-1])
         assert store.graph.counts([new[0].id]) == {new[0].id: GraphCounts()}
         assert follow(store, new[0].id, new[1].id) is True
+        assert store.readers.standing(new[0].id) == Standing("awake", 0, LATER, None, (new[1].id,))
+        assert store.readers.standing(known.id) == Standing("awake", 0, NOW, None)
 
     def test_an_account_with_a_taken_handle_is_a_conflict(self, store: Relational) -> None:
         known, new = account(), account()
         add(store, known)
         with pytest.raises(Conflict) as caught:
-            do(store, lambda unit: unit.bulk.accounts([(replace(new, handle=known.handle), login(new))]))
+            do(store, lambda unit: unit.bulk.accounts([(replace(new, handle=known.handle), login(new))], seen_at=NOW))
         assert caught.value.field == "handle"
 
     def test_follows_are_filled_and_counted_once(self, store: Relational) -> None:
@@ -750,7 +821,7 @@ class TestBulk:
         for text in BAD_TEXTS:
             one = account(bio=text)
             with pytest.raises(Invalid):
-                do(store, lambda unit, one=one: unit.bulk.accounts([(one, login(one))]))  # type: ignore[misc]  # default binds
+                do(store, lambda unit, one=one: unit.bulk.accounts([(one, login(one))], seen_at=NOW))  # type: ignore[misc]  # default binds
         for units in (-1, LARGEST + 1):
             with pytest.raises(Invalid):
                 do(store, lambda unit, units=units: unit.bulk.stock({uuid4(): units}))  # type: ignore[misc]  # default binds
@@ -762,7 +833,7 @@ class TestBulk:
 
     def test_nothing_is_nothing(self, store: Relational) -> None:
         with store.transaction() as unit:
-            unit.bulk.accounts([])
+            unit.bulk.accounts([], seen_at=NOW)
             unit.bulk.follows([])
             unit.bulk.likes([])
             unit.bulk.stock({})

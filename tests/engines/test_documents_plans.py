@@ -10,13 +10,25 @@ from pymongo import MongoClient
 
 from repositories.documents import Documents, open_store
 from repositories.records import Money, ProductFilter
-from tests.contracts.documents import NOW, a_comment, a_post, a_product, an_event, at, commented, offered, published
+from tests.contracts.documents import (
+    NOW,
+    a_comment,
+    a_post,
+    a_product,
+    an_event,
+    at,
+    commented,
+    fresh_id,
+    offered,
+    published,
+)
 
 from . import Engines
 
 MANY = 2000
 AUTHORS = [uuid4() for _ in range(50)]
 POSTS = [a_post(author_id=AUTHORS[n % 50], tags=(f"t{n % 20}",)) for n in range(MANY)]
+ALL = [*AUTHORS, *(uuid4() for _ in range(500))]
 PRODUCTS = [
     a_product(category=f"c{n % 20}", price=Money(n, "EUR"), attributes={"n": n, "color": f"{n % 7}"})
     for n in range(MANY)
@@ -41,15 +53,20 @@ READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
     "page of author": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, author=AUTHORS[0])),
     "page of tag": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, tag="t1")),
     "page of both": (100, lambda s: s.posts.page(before=None, limit=5, tag="t0", author=AUTHORS[0])),
-    "by authors": (5, lambda s: s.posts.by_authors(AUTHORS[:9], before=MIDDLE, limit=5)),
-    "by authors above": (5, lambda s: s.posts.by_authors(AUTHORS[:9], after=MIDDLE, limit=5)),
-    "by all authors": (20, lambda s: s.posts.by_authors([*AUTHORS, *(uuid4() for _ in range(500))], limit=5)),
-    "in flight": (20, lambda s: s.posts.in_flight(AUTHORS, limit=5)),
+    "by authors": (0, lambda s: s.posts.by_authors(AUTHORS[:9], before=MIDDLE, limit=5)),
+    "by authors above": (0, lambda s: s.posts.by_authors(AUTHORS[:9], after=MIDDLE, limit=5)),
+    "by all authors": (0, lambda s: s.posts.by_authors(ALL, limit=5)),
+    "by all authors above": (0, lambda s: s.posts.by_authors(ALL, after=MIDDLE, limit=5)),
+    "in flight": (0, lambda s: s.posts.in_flight(AUTHORS, limit=5)),
+    "in flight of all": (0, lambda s: s.posts.in_flight(ALL, before=fresh_id(), limit=5)),
+    "in flight by anybody": (0, lambda s: s.posts.in_flight(None, limit=5)),
+    "ids": (5, lambda s: s.posts.ids(after=MIDDLE, limit=5)),
     "counts": (0, lambda s: s.posts.counts(AUTHORS[:3])),
     "tags": (25, lambda s: s.posts.tags(after=None, limit=99)),
     "tags after": (25, lambda s: s.posts.tags(after="t1", limit=5)),
     "comment": (2, lambda s: s.comments.get(POST, 7)),
     "comments": (6, lambda s: s.comments.page(POST, after=500, limit=5)),
+    "recount": (MANY + 30, lambda s: s.comments.recount([POST, *(post.id for post in POSTS[1:20])], repair=True)),
     "comment counts": (2, lambda s: s.comments.counts([POST, MIDDLE])),
     "products": (20, lambda s: s.products.page(ProductFilter(), before=None, limit=5)),
     "category": (5, lambda s: s.products.page(ProductFilter("c1"), before=PRODUCTS[-1].id, limit=5)),
@@ -131,6 +148,30 @@ def test_reads_use_an_index(store: Documents, profiled: Callable[[], list[dict[s
     assert notes
     assert [note["planSummary"] for note in notes if "COLLSCAN" in note["planSummary"]] == []
     assert sum(note.get("docsExamined", 0) for note in notes) <= most
+
+
+# Each read, and how many keys it may look at: two per author, to find and to leave, and some per post of the page.
+PULLS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
+    "few": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, limit=5)),
+    "few below": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, before=MIDDLE, limit=5)),
+    "few above": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, after=MIDDLE, limit=5)),
+    "many": (2 * 550 + 20, lambda s: s.posts.by_authors(ALL, limit=5)),
+    "many below": (2 * 550 + 20, lambda s: s.posts.by_authors(ALL, before=MIDDLE, limit=5)),
+    "many above": (2 * 550 + 20, lambda s: s.posts.by_authors(ALL, after=MIDDLE, limit=5)),
+    "strangers": (2 * 500, lambda s: s.posts.by_authors(ALL[50:], limit=5)),
+    "in flight": (2 * 550 + 20, lambda s: s.posts.in_flight(ALL, limit=5)),
+    "in flight by anybody": (10, lambda s: s.posts.in_flight(None, limit=5)),
+}
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_pulling_does_not_read_all_that_was_posted(
+    store: Documents, profiled: Callable[[], list[dict[str, Any]]], name: str
+) -> None:
+    most, pull = PULLS[name]
+    pull(store)
+    notes = [note for note in profiled() if "planSummary" in note]
+    assert 0 < sum(note["keysExamined"] for note in notes) <= most < MANY
 
 
 def test_the_server_does_refuse_scans(client: MongoClient[dict[str, Any]], profiled: object) -> None:

@@ -1,14 +1,16 @@
 """What Redis holds for the hot role: names, times to live, the index, and what was lost of it."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from redis import Redis
-from redis.crc import key_slot
 
-from repositories.hot import Cache, Sessions, open_cache, open_sessions
+from repositories.hot import Cache, Fill, Sessions, Value, open_cache, open_sessions
+from repositories.readthrough import Kind, read_through
 from repositories.records import Session
 from tests.engines import Engines, Server
 
@@ -51,16 +53,23 @@ def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: E
         assert 2 * HOUR - 60 < redis.ttl(f"quartet:session:{(b'short' + account.bytes).hex()}") <= 2 * HOUR
 
 
-def test_values_and_permits_expire_and_not_all_at_once(engines: Engines, cache: Cache) -> None:
+def lease(cache: Cache, key: str) -> bytes:
+    [mine] = cache.lease({key: b""})
+    assert isinstance(mine, bytes)
+    return mine
+
+
+def test_everything_expires_and_values_not_all_at_once(engines: Engines, cache: Cache) -> None:
     keys = [f"{uuid4()}" for _ in range(50)]
-    slots = cache.read(keys)
+    fills = {key: Fill(lease(cache, key), Value(b"v"), 1_000, 500) for key in keys}
     with client(engines.cache()) as redis:
-        assert 0 < redis.ttl(f"quartet:1:p:{{={keys[0]}}}") <= 30
-        cache.fill({k: (s.permit or "", b"v") for k, s in zip(keys, slots, strict=True)}, seconds=1_000)
-        assert not redis.exists(*(f"quartet:1:p:{{={key}}}" for key in keys))
-        lives = [redis.pttl(f"quartet:1:v:{{={key}}}") for key in keys]
-    assert 895_000 < min(lives) < 950_000
-    assert 1_050_000 < max(lives) <= 1_100_000
+        assert 0 < redis.ttl(f"quartet:2:l:{keys[0]}") <= 30
+        assert cache.fill(fills) == set(keys)
+        assert not redis.exists(*(f"quartet:2:l:{key}" for key in keys))
+        lives = [redis.pttl(f"quartet:2:v:{key}") for key in keys]
+        assert 6 * 24 * HOUR < redis.ttl("quartet:2:epoch") <= 7 * 24 * HOUR
+    assert 1_395_000 < min(lives) < 1_450_000
+    assert 1_550_000 < max(lives) <= 1_600_000
 
 
 def test_the_index_forgets_sessions_that_redis_forgot(engines: Engines, sessions: Sessions) -> None:
@@ -95,22 +104,72 @@ def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Engines, sessions
     assert sessions.of_account(made.account_id, now=NOW) == [made]
 
 
-def test_an_evicted_permit_fills_nothing(engines: Engines, cache: Cache) -> None:
+def test_an_evicted_lease_fills_nothing(engines: Engines, cache: Cache) -> None:
     key = f"{uuid4()}"
-    [slot] = cache.read([key])
+    mine = lease(cache, key)
     with client(engines.cache()) as redis:
-        redis.delete(f"quartet:1:p:{{={key}}}")
-    cache.fill({key: (slot.permit or "", b"old")}, seconds=60)
-    assert cache.read([key])[0].value is None
+        redis.delete(f"quartet:2:l:{key}")
+    assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
+    lease(cache, key)
+    assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
 
 
-def test_both_names_of_a_key_are_in_one_hash_slot(engines: Engines, cache: Cache) -> None:
-    keys = [f"{uuid4()}{tail}" for tail in ("", "}", "{", "{}", "{a}", "}{")]
-    keys += [f"{head}{uuid4()}" for head in ("}", "{", "{}", "{a}", "}{")]
-    slots = cache.read(keys)
-    cache.fill({keys[0]: (slots[0].permit or "", b"v")}, seconds=60)
+def test_a_lost_epoch_voids_everything(engines: Engines, cache: Cache) -> None:
+    stored, leased = f"{uuid4()}", f"{uuid4()}"
+    assert cache.fill({stored: Fill(lease(cache, stored), Value(b"v"), 60)}) == {stored}
+    mine = lease(cache, leased)
     with client(engines.cache()) as redis:
-        for key in keys:
-            value, permit = (f"quartet:1:{kind}:{{={key}}}" for kind in "vp")
-            assert redis.exists(value, permit) == 1
-            assert key_slot(value.encode()) == key_slot(permit.encode())
+        redis.delete("quartet:2:epoch")
+    assert cache.read([stored, leased]) == [None, None]
+    theirs = lease(cache, leased)
+    assert cache.read([stored]) == [None]
+    assert cache.fill({leased: Fill(mine, Value(b"old"), 60)}) == set()
+    assert cache.fill({leased: Fill(theirs, Value(b"new"), 60)}) == {leased}
+
+
+def test_what_another_client_has_voided_is_not_voided_again(engines: Engines, cache: Cache) -> None:
+    key, other = f"{uuid4()}", open_cache(engines.cache().url, timeout=TIMEOUT, pool=1)
+    other.read([key])
+    cache.void()
+    assert cache.fill({key: Fill(lease(cache, key), Value(b"v"), 60)}) == {key}
+    other.void(unless_done=True)
+    assert cache.read([key]) != [None]
+    other.void()
+    assert cache.read([key]) == [None]
+    other.close()
+
+
+def test_what_cannot_be_read_counts_as_not_there(engines: Engines, cache: Cache) -> None:
+    key = f"{uuid4()}"
+    cache.fill({key: Fill(lease(cache, key), Value(b"v"), 60)})
+    with client(engines.cache()) as redis:
+        whole = redis.get(f"quartet:2:v:{key}")
+        assert isinstance(whole, bytes)
+        for damaged in (whole[:-1], whole[:24], whole[:9]):
+            redis.set(f"quartet:2:v:{key}", damaged)
+            assert cache.read([key]) == [None]
+
+
+def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines: Engines) -> None:
+    stores = [open_cache(engines.cache().url, timeout=TIMEOUT, pool=50) for _ in range(2)]
+    processes = [read_through(store) for store in stores]
+    loads: list[object] = []
+
+    def load(ids: Collection[str]) -> dict[str, Value]:
+        loads.append(ids)
+        threading.Event().wait(0.1)
+        return {about: Value(b"loaded") for about in ids}
+
+    kind, start = Kind("thing", "1", load, fresh=60.0), threading.Barrier(100)
+
+    def read(n: int) -> int:
+        start.wait()
+        return len(processes[n % 2].get(kind, [key]))
+
+    with ThreadPoolExecutor(100) as threads:
+        for _ in range(3):
+            key = f"{uuid4()}"
+            assert list(threads.map(read, range(100))) == [1] * 100
+    assert len(loads) == 3
+    for store in stores:
+        store.close()

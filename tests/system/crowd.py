@@ -71,7 +71,8 @@ def people(container: Container, count: int) -> list[UUID]:
     """New accounts, in id order."""
     accounts = [_account(container) for _ in range(count)]
     with container.stores.relational.transaction() as tx:
-        tx.bulk.accounts([(a, Login(a.id, f"{a.handle}@example.com", f"plain:{a.handle}")) for a in accounts])
+        rows = [(a, Login(a.id, f"{a.handle}@example.com", f"plain:{a.handle}")) for a in accounts]
+        tx.bulk.accounts(rows, seen_at=container.clock())
     return [a.id for a in accounts]
 
 

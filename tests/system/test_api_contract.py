@@ -118,6 +118,7 @@ def good_body(schema: Any, person: Person, other: str = "") -> Any:
     """A body that fits its schema; `other` is the handle of somebody else."""
     known = {"login": person.handle, "password": PASSWORD, "handle": f"{person.handle}_b", "email": "a@example.com"}
     known |= {"currency": "EUR", "image_url": "https://example.com/a.png", "to": other}
+    known["up_to"] = "00000000-0000-7000-8000-000000000000"
     return {
         name: known.get(name) or _example(resolved(inner), person)
         for name, inner in resolved(schema)["properties"].items()

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from repositories.errors import Contention, Unavailable
+from repositories.feed_records import Fact
 from tests.apps import PASSWORD, Person, System, running
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
@@ -29,7 +30,7 @@ FAULTS = ("dead", "frozen")
 PATIENCE = 2.0
 NOTHING = frozenset[str]()
 MODEL = frozenset({"relational", "documents"})
-# What each route cannot do without. The feed store and the cache are in none.
+# What each route cannot do without. The cache is in none; the feed store in what is nowhere else in its shape.
 NEEDS: dict[str, frozenset[str]] = {
     "live": NOTHING,
     "documentation": NOTHING,
@@ -47,6 +48,8 @@ NEEDS: dict[str, frozenset[str]] = {
     "comments": MODEL,
     "products": MODEL,
     "feed": MODEL | {"sessions"},
+    "notifications": frozenset({"relational", "feeds", "sessions"}),
+    "read notifications": frozenset({"relational", "feeds", "sessions"}),
     "publish": MODEL | {"sessions"},
     "edit": MODEL | {"sessions"},
     "delete": frozenset({"documents", "sessions"}),
@@ -73,9 +76,23 @@ class Town:
         self.system = system
         self.ada, self.bob, self.cyd = (system.person() for _ in range(3))
         self.bob.put(f"/accounts/{self.ada.handle}/follow")
+        self.tell_of_follow()
         self.posts = [self.ada.publish(f"{n}") for n in range(4)][::-1]
         self.bob.post(f"/posts/{self.posts[0]}/comments", {"body": "First"})
         self.ada.post("/products", {"title": "Mug", "category": "mugs", "price": {"amount": 9, "currency": "EUR"}})
+
+    def tell_of_follow(self) -> None:
+        """As the relay will do, and like it again and again until the feed store answers."""
+        ada, bob, now = UUID(self.ada.account["id"]), UUID(self.bob.account["id"]), self.system.container.clock()
+
+        def told() -> bool:
+            try:
+                self.system.container.stores.feeds.notifications.note(ada, Fact("follow", ada, bob, now), now)
+            except Unavailable:
+                return False
+            return True
+
+        assert wait_until(told, 30)
 
     def requests(self) -> dict[str, Request]:
         """For each route of `NEEDS`."""
@@ -100,6 +117,8 @@ class Town:
             "comments": request(None, "GET", f"{first}/comments"),
             "products": request(None, "GET", "/products"),
             "feed": request(self.bob.token, "GET", "/feed"),
+            "notifications": request(self.ada.token, "GET", "/notifications"),
+            "read notifications": request(self.ada.token, "POST", "/notifications/read"),
             "publish": request(self.ada.token, "POST", "/posts", json={"title": "t", "body": "b"}),
             "edit": request(self.ada.token, "PATCH", second, json={"title": "Edited"}, headers=any_version),
             "delete": request(self.ada.token, "DELETE", fourth, headers=any_version),

@@ -20,6 +20,7 @@ OPENAPI = ROOT / "docs" / "openapi.json"
 OPEN = {
     "/health/live",
     "/health/ready",
+    "/metrics",
     "/openapi.json",
     "/docs",
     "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>",

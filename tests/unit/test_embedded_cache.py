@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repositories.hot import Cache, Slot
+from repositories.hot import Cache, Fill, Value
 from repositories.hot.embedded import EmbeddedCache
 
 
@@ -26,48 +26,71 @@ def twin(tmp_path: Path) -> Iterator[Twin]:
     made.cache.close()
 
 
-def read(cache: Cache, key: str) -> Slot:
-    [slot] = cache.read([key])
-    return slot
+def lease(cache: Cache, key: str) -> bytes:
+    [mine] = cache.lease({key: b""})
+    assert isinstance(mine, bytes)
+    return mine
 
 
-def permit(cache: Cache, key: str) -> str:
-    return read(cache, key).permit or ""
-
-
-def store(cache: Cache, key: str, value: bytes, *, seconds: int) -> None:
-    cache.fill({key: (permit(cache, key), value)}, seconds=seconds)
+def store(cache: Cache, key: str, *, fresh: float, stale: float = 0) -> None:
+    assert cache.fill({key: Fill(lease(cache, key), Value(b"value"), fresh, stale)}) == {key}
 
 
 def test_the_twin_is_bounded_and_keeps_what_lives_longest(twin: Twin) -> None:
-    store(twin.cache, "short", b"value", seconds=30)
-    for n in range(40):
-        store(twin.cache, f"long:{n}", b"value", seconds=1_000)
-    assert read(twin.cache, "short").value is None
-    kept = [slot for slot in twin.cache.read([f"long:{n}" for n in range(40)]) if slot.value]
-    assert len(kept) == 10
-    permits = [slot.permit or "" for slot in twin.cache.read([f"many:{n}" for n in range(50)])]
-    twin.cache.fill({f"many:{n}": (p, b"v") for n, p in enumerate(permits)}, seconds=2_000)
-    assert sum(slot.value is not None for slot in twin.cache.read([f"many:{n}" for n in range(50)])) == 10
+    store(twin.cache, "short", fresh=30)
+    keys = [f"long:{n}" for n in range(40)]
+    for key in keys:
+        store(twin.cache, key, fresh=1_000)
+    assert twin.cache.read(["short"]) == [None]
+    assert sum(held is not None for held in twin.cache.read(keys)) == 10
 
 
-def test_the_twins_permit_that_was_evicted_or_has_expired_fills_nothing(twin: Twin) -> None:
-    evicted = permit(twin.cache, "key")
+def test_leases_are_bounded_too_and_a_lost_one_fills_nothing(twin: Twin) -> None:
+    first = lease(twin.cache, "key")
     twin.now += 1
-    twin.cache.read([f"other:{n}" for n in range(10)])
-    twin.cache.fill({"key": (evicted, b"value")}, seconds=60)
-    assert read(twin.cache, "key").value is None
-    late = permit(twin.cache, "late")
+    twin.cache.lease({f"other:{n}": b"" for n in range(10)})
+    assert twin.cache.fill({"key": Fill(first, Value(b"value"), 60)}) == set()
+
+
+def test_a_lease_is_taken_over_and_either_may_fill(twin: Twin) -> None:
+    first = lease(twin.cache, "key")
+    twin.now += 0.9
+    assert twin.cache.lease({"key": b""}) == [None]
+    twin.now += 0.1
+    second = lease(twin.cache, "key")
+    assert twin.cache.lease({"key": b""}) == [None]
+    assert twin.cache.fill({"key": Fill(first, Value(b"first"), 60)}) == {"key"}
+    assert twin.cache.fill({"key": Fill(second, Value(b"second"), 60)}) == set()
+
+
+def test_a_drop_voids_leases_that_were_taken_over_too(twin: Twin) -> None:
+    first = lease(twin.cache, "key")
+    twin.now += 1
+    second = lease(twin.cache, "key")
+    twin.cache.drop(["key"])
+    assert twin.cache.fill({"key": Fill(first, Value(b"old"), 60)}) == set()
+    assert twin.cache.fill({"key": Fill(second, Value(b"old"), 60)}) == set()
+    third = lease(twin.cache, "key")
+    assert twin.cache.fill({"key": Fill(first, Value(b"old"), 60)}) == set()
+    assert twin.cache.fill({"key": Fill(third, Value(b"new"), 60)}) == {"key"}
+
+
+def test_a_generation_ends_by_itself(twin: Twin) -> None:
+    first = lease(twin.cache, "key")
     twin.now += 30
-    twin.cache.fill({"late": (late, b"value")}, seconds=60)
-    assert permit(twin.cache, "late") != late
+    assert twin.cache.fill({"key": Fill(first, Value(b"late"), 60)}) == set()
+    assert lease(twin.cache, "key") != first
 
 
-def test_the_twins_values_expire_within_a_tenth_of_their_time(twin: Twin) -> None:
+def test_values_are_due_within_a_tenth_of_their_time_and_gone_when_the_stale_time_is_over(twin: Twin) -> None:
     keys = [f"key:{n}" for n in range(10)]
     for key in keys:
-        store(twin.cache, key, b"value", seconds=100)
+        store(twin.cache, key, fresh=100, stale=30)
     twin.now += 89.9
-    assert all(slot.value for slot in twin.cache.read(keys))
+    assert all(held and held.left > 0 for held in twin.cache.read(keys))
     twin.now += 20.2
-    assert not any(slot.value for slot in twin.cache.read(keys))
+    held = twin.cache.read(keys)
+    assert all(one and -21 < one.left <= 0.1 for one in held)
+    assert len({one.left for one in held if one}) > 1
+    twin.now += 30
+    assert not any(twin.cache.read(keys))

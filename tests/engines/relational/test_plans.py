@@ -35,7 +35,7 @@ def ids(url: str) -> list[UUID]:
     with opened(url, timeout=timedelta(seconds=60)) as store:
         store.migrate()
         with store.transaction() as unit:
-            unit.bulk.accounts([(one, login(one)) for one in people])
+            unit.bulk.accounts([(one, login(one)) for one in people], seen_at=NOW)
             unit.bulk.follows([Follow(one, other, NOW) for one, other in ring])
             unit.bulk.likes([Like(one, other, NOW) for one, other in ring])
             unit.bulk.stock(dict.fromkeys(ids, 1))
@@ -59,6 +59,8 @@ READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
     "accounts.login by handle": lambda store, _ids: store.accounts.login("ada"),
     "accounts.login by e-mail": lambda store, _ids: store.accounts.login("ada@example.org"),
     "accounts.login_of": lambda store, ids: store.accounts.login_of(ids[0]),
+    "accounts.ids": lambda store, _ids: store.accounts.ids(after=None, limit=20),
+    "accounts.ids after": lambda store, ids: store.accounts.ids(after=ids[1], limit=20),
     "following": lambda store, ids: store.graph.following(ids[0], before=None, limit=20),
     "following before": lambda store, ids: store.graph.following(ids[0], before=Edge(ids[1], NOW), limit=20),
     "followers": lambda store, ids: store.graph.followers(ids[0], before=None, limit=20),

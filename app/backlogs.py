@@ -1,0 +1,81 @@
+"""How far the relay is behind, as series that are read when they are scraped: soon, and not each time.
+
+A truth that does not answer in time costs the scrape a moment, once in a while; its series are missing until it does.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.clock import Clock
+from repositories.errors import StoreError
+from repositories.outbox import Backlog, Outbox
+
+FRESH_SECONDS = 5.0
+PATIENCE_SECONDS = 0.25
+
+
+class Backlogs(Collector):
+    def __init__(self, outboxes: Mapping[str, Outbox], clock: Clock) -> None:
+        self._outboxes = dict(outboxes)
+        self._clock = clock
+        self._guard = Lock()
+        self._readers: ThreadPoolExecutor | None = None
+        self._asked: dict[str, tuple[float, Future[Backlog | None]]] = {}
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return list(_families())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up, unsent, parked, oldest = _families()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for truth, found in [(truth, self._future(truth)) for truth in self._outboxes]:
+            backlog = _result(found, deadline)
+            up.add_metric([truth], backlog is not None)
+            if backlog is not None:
+                unsent.add_metric([truth], backlog.unsent)
+                parked.add_metric([truth], backlog.parked)
+                oldest.add_metric([truth], self._age(backlog))
+        yield from (up, unsent, parked, oldest)
+
+    def _future(self, truth: str) -> Future[Backlog | None]:
+        """The reading under way, or a fresh one. There is at most one of each truth, however long it takes."""
+        with self._guard:
+            now = time.monotonic()
+            asked = self._asked.get(truth)
+            if asked is None or (asked[1].done() and now - asked[0] > FRESH_SECONDS):
+                self._readers = self._readers or ThreadPoolExecutor(len(self._outboxes), "backlogs")
+                asked = self._asked[truth] = now, self._readers.submit(self._read, truth)
+            return asked[1]
+
+    def _read(self, truth: str) -> Backlog | None:
+        try:
+            return self._outboxes[truth].backlog()
+        except StoreError:
+            return None
+
+    def _age(self, backlog: Backlog) -> float:
+        return 0.0 if backlog.oldest is None else max(0.0, (self._clock() - backlog.oldest).total_seconds())
+
+
+def _result(found: Future[Backlog | None], deadline: float) -> Backlog | None:
+    try:
+        return found.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        return None
+
+
+def _families() -> tuple[GaugeMetricFamily, ...]:
+    return tuple(
+        GaugeMetricFamily(f"quartet_outbox_{name}", about, labels=["truth"])
+        for name, about in (
+            ("readable", "1 when the truth said how much waits"),
+            ("unsent", "events that wait for the relay"),
+            ("parked", "events that were set aside after too many tries"),
+            ("oldest_seconds", "age of the oldest event that waits"),
+        )
+    )

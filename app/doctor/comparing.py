@@ -1,0 +1,94 @@
+"""A stored timeline beside the truth, walked down together so that only a stretch of each is in memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from msgspec import Struct
+
+from repositories.feeds.audit_port import Kept
+from repositories.records import PostRef
+
+BLOCK = 1000
+# Doubts about one timeline that are followed up at a time.
+MOST = 5000
+
+GONE = "its post does not exist"
+ALTERED = "its post is by somebody else"
+MISPLACED = "a page would not look for it there"
+
+Truth = Callable[[UUID | None], list[PostRef]]
+Key = tuple[int, UUID]
+
+
+class Wrong(Struct, frozen=True):
+    """An entry that should not be there, and why. With `instead` it only has the wrong author."""
+
+    kept: Kept
+    reason: str
+    instead: PostRef | None = None
+
+
+class Look(Struct, frozen=True):
+    """What one look at a timeline, begun at `began`, had doubts about: first doubts, or confirmed ones.
+
+    `leftover` are entries that promise nothing. Not `complete`: there was more than `MOST`.
+    """
+
+    began: datetime
+    missing: dict[UUID, PostRef] = {}
+    wrong: dict[Key, Wrong] = {}
+    leftover: dict[Key, Kept] = {}
+    complete: bool = True
+
+    def __len__(self) -> int:
+        return len(self.missing) + len(self.wrong) + len(self.leftover)
+
+    def __contains__(self, one: PostRef | Kept) -> bool:
+        """Whether this look had doubts about it, as something missing or as an entry."""
+        if isinstance(one, PostRef):
+            return one.post_id in self.missing or any(w.instead == one for w in self.wrong.values())
+        return bool({(one.bucket, one.post_id)} & (self.wrong.keys() | self.leftover.keys()))
+
+
+class Difference(Struct, frozen=True):
+    missing: list[PostRef]
+    surplus: list[Kept]
+
+
+def differences(kept: Iterable[Kept], truth: Truth, low: UUID) -> Iterator[Difference]:
+    """Down to `low`, inclusive. Entries of a stretch are read before the truth about it.
+
+    `truth` gives the newest `BLOCK` posts below a bound. An entry that has another author than its post is surplus,
+    and its post is missing.
+    """
+    entries, before, done = iter(kept), None, False
+    while not done:
+        block = list(islice(entries, BLOCK))
+        placed = {k.post_id: k for k in block if k.in_place}
+        done = len(block) < BLOCK or any(i < low for i in placed)
+        end = low if done else min(placed, default=None)
+        surplus = {(k.bucket, k.post_id): k for k in block if k.post_id >= low or not k.in_place}
+        if end is not None:
+            for page in _down(truth, before, end):
+                yield Difference([post for post in page if not _matched(post, placed, surplus)], [])
+            before = end
+        yield Difference([], list(surplus.values()))
+
+
+def _down(truth: Truth, before: UUID | None, end: UUID) -> Iterator[list[PostRef]]:
+    while before is None or before > end:
+        page = truth(before)
+        yield [post for post in page if post.post_id >= end]
+        if len(page) < BLOCK:
+            return
+        before = page[-1].post_id
+
+
+def _matched(post: PostRef, placed: dict[UUID, Kept], surplus: dict[Key, Kept]) -> bool:
+    found = placed.get(post.post_id)
+    if found is None or found.author_id != post.author_id:
+        return False
+    surplus.pop((found.bucket, found.post_id), None)
+    return True

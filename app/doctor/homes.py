@@ -1,0 +1,119 @@
+"""Home timelines of readers who are awake, against the posts by whom they follow.
+
+The pushed timeline promises posts that are not in flight, by oneself and by followees whose back-fill is done and
+who are not pulled, down to the reader's floor. The order of reads in a second look is a page's order (in flight,
+standing, timeline), and then the truth: whoever was unfollowed, what was deleted, and a timeline that was trimmed
+while it was read, is seen there. Posts whose deletion is not told yet are left alone; that is read first, too.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from app.clock import Clock
+from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wrong, differences
+from app.doctor.side import Side, authors_of, buried, collected, in_flight
+from app.ids import EPOCH, MICROSECOND, lowest_id
+from app.services.readers import Readers
+from app.services.timelines import EXPIRY_MARGIN, LOWEST
+from repositories.documents import Documents
+from repositories.feed_records import Standing
+from repositories.feeds import Feeds
+from repositories.feeds.audit_port import Kept
+from repositories.feeds.port import REMOVALS
+from repositories.records import PostRef
+from repositories.relational import Relational
+
+
+class Homes(Side):
+    name = "home timeline"
+
+    def __init__(
+        self,
+        relational: Relational,
+        documents: Documents,
+        feeds: Feeds,
+        readers: Readers,
+        clock: Clock,
+        retention: timedelta,
+    ) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._feeds = feeds
+        self._readers = readers
+        self._clock = clock
+        self._kept = retention - EXPIRY_MARGIN
+
+    def look(self, one: UUID, doubted: Look | None = None) -> Look:
+        """Empty for a reader who is not awake, or was not all the time."""
+        began = self._clock()
+        flying, dying = in_flight(self._documents, doubted), buried(self._documents, doubted)
+        standing = self._relational.readers.standing(one)
+        if standing.state != "awake":
+            return Look(began)
+        followed = self._followed(one)
+        found = differences(
+            self._feeds.audit.home(one),
+            lambda before: self._documents.posts.by_authors(followed, before=before, limit=BLOCK),
+            self._low(standing),
+        )
+        missing, surplus, complete = collected(found, doubted)
+        after, still = self._relational.readers.standing(one), self._followed(one)
+        if not (missing or surplus) or (after.state, after.turn) != ("awake", standing.turn):
+            return Look(began)
+        pulled = {*standing.pulled, *after.pulled}
+        surplus = [kept for kept in surplus if kept.post_id not in dying]
+        wrong, leftover = self._judged(surplus, missing, still, pulled)
+        low = self._low(after)
+        for post in list(missing.values()):
+            is_promised = post.author_id in still and post.author_id not in pulled and post.post_id >= low
+            if not is_promised or post.post_id in flying:
+                del missing[post.post_id]
+        return Look(began, missing, wrong, leftover, complete)
+
+    def mend(self, one: UUID, look: Look) -> None:
+        """An entry that was altered is overwritten with a time later than that of the alteration."""
+        audit = self._feeds.audit
+        audit.remove_home([w.kept for w in look.wrong.values() if w.instead is None], look.began)
+        audit.restore_home(one, list(look.missing.values()), look.began)
+        altered = [(w.instead, w.kept) for w in look.wrong.values() if w.instead is not None]
+        if altered:
+            newest = max(kept.written_us or 0 for _, kept in altered)
+            at = max(look.began, EPOCH + (newest + 1) * MICROSECOND)
+            audit.restore_home(one, [post for post, _ in altered], at)
+        if len(look.leftover) > REMOVALS:
+            self._readers.rebuild(one)
+        else:
+            audit.remove_home(list(look.leftover.values()), EPOCH)
+
+    def _followed(self, reader: UUID) -> set[UUID]:
+        return {reader, *self._relational.graph.followees(reader)}
+
+    def _low(self, standing: Standing) -> UUID:
+        return max(standing.floor or LOWEST, lowest_id(self._clock() - self._kept))
+
+    def _judged(
+        self, surplus: list[Kept], missing: dict[UUID, PostRef], followed: set[UUID], pulled: set[UUID]
+    ) -> tuple[dict[Key, Wrong], dict[Key, Kept]]:
+        """What is wrong with these entries, and which are left over. Takes altered ones out of `missing`.
+
+        A post that is gone may be left over as others are: of whoever unfollows its author nothing is retracted, and
+        the clean-up after the unfollow may be late. So it is wrong only where its author's posts are promised, or
+        there is no such author.
+        """
+        truth = authors_of(self._documents, surplus)
+        gone = {k.author_id for k in surplus if k.post_id not in truth and k.author_id is not None}
+        accounts = self._relational.accounts.get(gone - (followed - pulled)) if gone else {}
+        wrong, leftover = dict[Key, Wrong](), dict[Key, Kept]()
+        for kept in surplus:
+            key, author = (kept.bucket, kept.post_id), truth.get(kept.post_id)
+            if author is None and kept.author_id in accounts:
+                leftover[key] = kept
+            elif author is None:
+                wrong[key] = Wrong(kept, GONE)
+            elif not kept.in_place:
+                wrong[key] = Wrong(kept, MISPLACED)
+            elif kept.author_id != author:
+                wrong[key] = Wrong(kept, ALTERED, missing.pop(kept.post_id, None))
+            elif author not in followed:
+                leftover[key] = kept
+        return wrong, leftover

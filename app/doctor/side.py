@@ -1,0 +1,74 @@
+"""One kind of timeline, as the doctor looks at it, and what its two kinds have in common."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable
+from typing import Protocol
+from uuid import UUID
+
+from app.doctor.comparing import BLOCK, MOST, Difference, Look
+from repositories.documents import Documents
+from repositories.feeds.audit_port import Kept
+from repositories.records import PostRef
+
+# Bodies come with them, so few at a time.
+AT_ONCE = 200
+
+
+class Side(Protocol):
+    name: str
+
+    @abstractmethod
+    def look(self, one: UUID, doubted: Look | None = None) -> Look:
+        """Compare one account's timeline with the truth.
+
+        The first look has doubts. The second, given the first, keeps those that are still justified, and reads in
+        the order in which nothing that is on its way can be taken for drift.
+        """
+
+    @abstractmethod
+    def mend(self, one: UUID, look: Look) -> None:
+        """Write what is missing, with the time at which the look began, and remove what is wrong."""
+
+
+def collected(differences: Iterable[Difference], doubted: Look | None) -> tuple[dict[UUID, PostRef], list[Kept], bool]:
+    """Missing posts, surplus entries, and whether that is all of them."""
+    missing: dict[UUID, PostRef] = {}
+    surplus: list[Kept] = []
+    for difference in differences:
+        missing |= {post.post_id: post for post in difference.missing if doubted is None or post in doubted}
+        surplus += [kept for kept in difference.surplus if doubted is None or kept in doubted]
+        if len(missing) + len(surplus) >= MOST:
+            return missing, surplus, False
+    return missing, surplus, True
+
+
+def in_flight(documents: Documents, doubted: Look | None) -> set[UUID]:
+    """Which of the posts that were missing are not told of yet. A first look does not ask."""
+    if doubted is None or not doubted.missing:
+        return set()
+    authors = {post.author_id for post in doubted.missing.values()}
+    low, before = min(doubted.missing), UUID(int=max(doubted.missing).int + 1)
+    found: set[UUID] = set()
+    while before > low:
+        page = documents.posts.in_flight(authors, before=before, limit=BLOCK)
+        found.update(post.post_id for post in page)
+        if len(page) < BLOCK:
+            break
+        before = page[-1].post_id
+    return found
+
+
+def buried(documents: Documents, doubted: Look | None) -> set[UUID]:
+    """Which of the posts whose entries were in doubt are only being deleted. A first look does not ask."""
+    if doubted is None or not (doubted.wrong or doubted.leftover):
+        return set()
+    return documents.posts.buried({post_id for _, post_id in [*doubted.wrong, *doubted.leftover]})
+
+
+def authors_of(documents: Documents, entries: Collection[Kept]) -> dict[UUID, UUID]:
+    """Whose the posts of these entries are, where they exist."""
+    ids, authors = list({entry.post_id for entry in entries}), dict[UUID, UUID]()
+    for start in range(0, len(ids), AT_ONCE):
+        found = documents.posts.get(ids[start : start + AT_ONCE])
+        authors |= {post_id: post.author_id for post_id, post in found.items()}
+    return authors

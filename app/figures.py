@@ -1,0 +1,39 @@
+"""Where the processes of a server put their figures, settled before `app.metrics` is imported."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def shared(*, record: bool) -> Iterator[None]:
+    """A directory in which all processes begun inside add theirs up, from scratch; `record` for this process too."""
+    with tempfile.TemporaryDirectory(prefix="quartet-metrics-", ignore_cleanup_errors=True) as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        if record:
+            _record()
+        yield
+
+
+@contextmanager
+def served(host: str, port: int) -> Iterator[None]:
+    """Serve those of this process alone, unless the port is 0."""
+    if not port:
+        yield
+        return
+    from app.metrics import serve
+
+    _record()
+    end = serve(host, port)
+    try:
+        yield
+    finally:
+        end()
+
+
+def _record() -> None:
+    from app.metrics import install, keep_sampling
+
+    install()
+    keep_sampling()

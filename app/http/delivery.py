@@ -1,0 +1,65 @@
+"""`/posts/{id}/delivery`: how far a post has come on its way to its author's followers."""
+
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import Blueprint, budget, private
+from app.http.deps import caller, container
+from app.http.fields import Moment
+from app.services.deliveries import Deliveries, Delivery
+
+blp = Blueprint("delivery", "How posts reach feeds")
+
+STATES = ("in_flight", "running", "delivered", "pulled")
+STATE = "`pulled`: the remaining followers read the post from where it is kept; every other state ends as `delivered`"
+LAG = "milliseconds from publishing, within 2 %; null before the first delivery"
+
+
+class LagSchema(ma.Schema):
+    p50_ms = ma.fields.Float(required=True, allow_none=True, metadata={"description": LAG})
+    p99_ms = ma.fields.Float(required=True, allow_none=True, metadata={"description": LAG})
+
+
+class DeliverySchema(ma.Schema):
+    """Numbers are null for a post that was delivered long ago or came with seeded data: they are not kept."""
+
+    post_id = ma.fields.UUID(required=True)
+    state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES), metadata={"description": STATE})
+    audience = ma.fields.Integer(required=True, allow_none=True, metadata={"description": "followers not dormant"})
+    delivered = ma.fields.Integer(required=True, allow_none=True)
+    remaining = ma.fields.Integer(required=True, allow_none=True)
+    lag = ma.fields.Nested(LagSchema, required=True)
+    published_at = Moment(required=True)
+    finished_at = Moment(required=True, allow_none=True)
+    trace_id = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "X-Request-Id of the request that published"}
+    )
+
+
+@blp.get("/posts/<uuid:post_id>/delivery")
+@private
+@budget(relational=2, documents=2, sessions=1, cache=2)
+@blp.response(200, DeliverySchema)
+@blp.raises(403, 404)
+def delivery(post_id: UUID) -> Response:
+    """See how far one's own post has been delivered."""
+    stores = container().stores
+    found = Deliveries(stores.relational, stores.documents, container().posts).of(caller(), post_id)
+    return rendering.plain(_body(found))
+
+
+def _body(found: Delivery) -> dict[str, object]:
+    return {
+        "post_id": found.post_id,
+        "state": found.state,
+        "audience": found.audience,
+        "delivered": found.delivered,
+        "remaining": found.remaining,
+        "lag": {"p50_ms": found.p50_ms, "p99_ms": found.p99_ms},
+        "published_at": rendering.moment(found.published_at),
+        "finished_at": found.finished_at and rendering.moment(found.finished_at),
+        "trace_id": found.trace_id,
+    }

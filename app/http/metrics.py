@@ -1,0 +1,55 @@
+"""`/metrics` for Prometheus, and what the edge tells of its answers."""
+
+from collections.abc import Callable
+from typing import cast
+
+from flask import Flask, Response
+
+from app.container import Container
+from app.http.deps import CONTAINER
+from repositories.meter import Tally
+
+RECORDER = "quartet-recorder"
+UNKNOWN = "unknown"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+Recorder = Callable[[str, str, int, float], None]
+
+
+def register(app: Flask) -> None:
+    """Does nothing where metrics are switched off."""
+    container = cast("Container", app.extensions[CONTAINER])
+    app.extensions[RECORDER] = _nowhere
+    if not container.settings.metrics:
+        return
+    # Not before the server has said where its processes share their figures.
+    from app import metrics
+    from app.backlogs import Backlogs
+
+    app.extensions[RECORDER] = metrics.install().answered
+    stores = container.stores
+    outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
+    backlogs = Backlogs(outboxes, container.clock)
+
+    def scrape() -> Response:
+        """Give all series of this server. Never waits long for a store."""
+        return Response(metrics.rendered(backlogs), content_type=metrics.CONTENT_TYPE)
+
+    app.add_url_rule("/metrics", "metrics", scrape)
+
+
+def answered(app: Flask, route: str | None, method: str, status: int, seconds: float) -> None:
+    """Count an answer. Without a route it is one of nobody's."""
+    record = cast("Recorder", app.extensions[RECORDER])
+    record(route or UNKNOWN, method if method in METHODS else UNKNOWN, status, seconds)
+
+
+def server_timing(tally: Tally, seconds: float) -> str:
+    """The W3C header's value: each store with its milliseconds and round trips, in the order of first use."""
+    stores = [
+        f'{store};dur={spent * 1000:.2f};desc="{int(trips)} round trip{"" if trips == 1 else "s"}"'
+        for store, (trips, spent) in tally.stores.items()
+    ]
+    return ", ".join([*stores, f"app;dur={seconds * 1000:.2f}"])
+
+
+def _nowhere(_route: str, _method: str, _status: int, _seconds: float) -> None: ...

@@ -1,0 +1,146 @@
+"""`/notifications`: who followed, liked and commented, and news of orders."""
+
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+import msgspec
+from flask import Response
+
+from app.http import rendering
+from app.http.blueprint import Blueprint, private
+from app.http.deps import caller, container, cursors
+from app.http.fields import Moment, Text
+from app.http.idempotency import idempotent
+from app.http.paging import PageQuery, Position, page_of
+from app.http.shapes import AccountSchema
+from app.services.notifications import CARRIED, MOST_UNREAD, Notification, Place
+
+blp = Blueprint("notifications", "What one is told of")
+
+KINDS = ("follow", "like", "comment", "order")
+ORDER_NEWS = ("sold", "paid", "fulfilled", "cancelled", "refunded")
+
+
+class NotificationQuery(PageQuery):
+    cursor = Text(
+        load_default=None,
+        validate=ma.validate.Length(max=1000 + 8 * CARRIED),
+        metadata={"description": "`next` of the page before"},
+    )
+
+
+class NotificationSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    kind = ma.fields.String(required=True, validate=ma.validate.OneOf(KINDS))
+    post_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "what was liked or commented on"})
+    order_id = ma.fields.UUID(required=True, allow_none=True)
+    state = ma.fields.String(
+        required=True,
+        allow_none=True,
+        validate=ma.validate.OneOf([*ORDER_NEWS, None]),
+        metadata={"description": "what became of the order: `sold` for its sellers, the others for its buyer"},
+    )
+    actors = ma.fields.List(
+        ma.fields.Nested(AccountSchema), required=True, metadata={"description": "up to three, newest first"}
+    )
+    others = ma.fields.Integer(required=True, metadata={"description": "how many more than `actors`"})
+    count = ma.fields.Integer(required=True, metadata={"description": "how many different people"})
+    at = Moment(required=True)
+    read = ma.fields.Boolean(required=True)
+
+
+UNREAD = {"description": f"items that are not read; {MOST_UNREAD} means that many or more"}
+NotificationPage = page_of(
+    NotificationSchema,
+    "NotificationPage",
+    unread_count=ma.fields.Integer(required=True, metadata=UNREAD),
+    newest=ma.fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata={"description": "where the list began, as `up_to` when it is read; null for an empty list"},
+    ),
+)
+
+
+class ReadSchema(ma.Schema):
+    class Meta:
+        empty = True
+
+    up_to = ma.fields.UUID(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "a notification's id, or a page's `newest`; without it all there is"},
+    )
+
+
+class UnreadSchema(ma.Schema):
+    unread_count = ma.fields.Integer(required=True, metadata=UNREAD)
+
+
+@blp.get("/notifications")
+@private
+@blp.arguments(NotificationQuery, location="query")
+@blp.response(200, NotificationPage)
+@blp.raises(503)
+def listed(query: dict[str, Any]) -> Response:
+    """List what one is told of, newest activity first.
+
+    What happened of one kind to one thing on one UTC day is one item: `actors[0]` and `count - 1` others. The pages of
+    a list show what there was when its first page was read. A page may be short while `next` is not null.
+    """
+    scope = f"notifications:{caller()}"
+    place = _place(cursors().read(scope, query["cursor"])) if query["cursor"] else None
+    page = container().notifications.page(caller(), query["limit"], place)
+    onward = cursors().issue(scope, _position(page.onward) if page.onward else None)
+    return rendering.page(map(_item, page.items), onward, unread_count=page.unread, newest=page.newest)
+
+
+@blp.post("/notifications/read")
+@private
+@blp.arguments(ReadSchema, required=False)
+@blp.response(200, UnreadSchema)
+@blp.raises(503)
+@idempotent()
+def read(wanted: dict[str, Any]) -> Response:
+    """Mark notifications as read. What was read stays so."""
+    return rendering.plain({"unread_count": container().notifications.read(caller(), wanted["up_to"])})
+
+
+def _item(shown: Notification) -> bytes:
+    item = shown.item
+    return msgspec.json.encode(
+        {
+            "id": item.id,
+            "kind": item.kind,
+            "post_id": item.subject if item.kind in {"like", "comment"} else None,
+            "order_id": item.subject if item.kind == "order" else None,
+            "state": item.detail or None,
+            "actors": [msgspec.Raw(rendering.account_part(account)) for account in shown.actors],
+            "others": shown.count - len(shown.actors),
+            "count": shown.count,
+            "at": rendering.moment(item.at),
+            "read": shown.read,
+        }
+    )
+
+
+def _position(place: Place) -> Position:
+    shown = urlsafe_b64encode(struct.pack(f">{len(place.shown)}I", *place.shown)).decode()
+    return [_hex(place.newest), place.below.hex, shown, _hex(place.ceiling)]
+
+
+def _place(position: list[Any]) -> Place:
+    newest, below, packed, ceiling = position
+    shown = urlsafe_b64decode(packed)
+    return Place(_uuid(newest), UUID(below), struct.unpack(f">{len(shown) // 4}I", shown), _uuid(ceiling))
+
+
+def _hex(known: UUID | None) -> str:
+    return known.hex if known else ""
+
+
+def _uuid(text: str) -> UUID | None:
+    return UUID(text) if text else None

@@ -1,0 +1,93 @@
+"""`/feed/stream`: what happens, as server-sent events (WHATWG HTML, 9.2)."""
+
+import re
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, request
+
+from app.http.blueprint import Blueprint, private
+from app.http.deps import container, session
+from app.http.fields import Text
+from app.services.live import Connection, Live, Told
+from app.services.sessions import digest
+from app.streaming import EVENT_STREAM
+from repositories import meter
+
+blp = Blueprint("stream", "Live events")
+RETRY_MS = 2000
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_BREAKS = re.compile(rb"[\r\n]+")
+ABOUT = """Events of the own feed and notifications, as they happen. `id` is the place in the stream, `event` the kind
+(`post`, `gone`, `notification`, `resync`), `data` one line of JSON. Who comes back with the last id gets all that
+came since, or one `resync`: some of it is no longer there, so read the feed and the notifications anew."""
+
+
+class StreamQuery(ma.Schema):
+    last_event_id = Text(
+        load_default=None,
+        validate=ma.validate.Length(max=1000),
+        metadata={"description": "for clients that cannot send `Last-Event-ID`, which comes first"},
+    )
+
+
+class Events:
+    """The body. Nothing but `close` frees its place, so this is no generator: one never begun would not run it."""
+
+    def __init__(self, live: Live, connection: Connection) -> None:
+        self._live = live
+        self._connection = connection
+        self._lines = self._stream()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._lines)
+
+    def close(self) -> None:
+        self._live.release(self._connection)
+        self._lines.close()
+
+    def _stream(self) -> Generator[bytes, None, None]:
+        """First what makes proxies send the head, and the id to come back with should nothing happen meanwhile."""
+        with meter.running("streams"):
+            yield f": quartet\nretry: {RETRY_MS}\nid: {self._connection.start}\n\n".encode()
+            while (batch := self._connection.take(self._live.limits.heartbeat)) is not None:
+                yield b"".join(_lines(told) for told in batch) or b":\n\n"
+
+
+@blp.get("/feed/stream")
+@private
+@blp.doc(
+    description=ABOUT,
+    parameters=[
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "schema": {"type": "string"},
+            "description": "the last `id` that was received; an unknown one leads to a `resync`",
+        }
+    ],
+)
+@blp.arguments(StreamQuery, location="query")
+@blp.response(200, {"type": "string"}, content_type=EVENT_STREAM, description="events, until either side ends it")
+@blp.raises(503)
+def stream(query: dict[str, Any]) -> Response:
+    """Follow the own feed and notifications live."""
+    if request.method == "HEAD":
+        return Response(content_type=EVENT_STREAM, headers=HEADERS)
+    last_id = request.headers.get("Last-Event-ID", query["last_event_id"])
+    token = request.headers["Authorization"].partition(" ")[2].strip()
+    live = container().live
+    connection = live.open(session(), digest(token), last_id)
+    return Response(Events(live, connection), content_type=EVENT_STREAM, headers=HEADERS)
+
+
+def _lines(told: Told) -> bytes:
+    """A field ends with its line, so what is in the data must not break one."""
+    if told.event is None:
+        return f"id: {told.id}\nevent: resync\ndata: {{}}\n\n".encode()
+    name, data = told.event.name.encode(), _BREAKS.sub(b" ", told.event.data)
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (told.id.encode(), name, data)

@@ -1,0 +1,86 @@
+"""How far a post's delivery has come, for its author."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.errors import Forbidden
+from app.services import lags
+from app.services.posts import Posts
+from repositories.documents import Documents
+from repositories.feed_records import Fanout
+from repositories.records import Post
+from repositories.relational import Relational
+
+DeliveryState = Literal["in_flight", "running", "delivered", "pulled"]
+STATES: dict[str, DeliveryState] = {"running": "running", "done": "delivered", "pulled": "pulled"}
+
+
+class Delivery(Struct, frozen=True):
+    """Of a post that is `delivered` and was so long ago, or was seeded, the numbers are not known: None.
+
+    `pulled` is complete too: the `remaining` followers read the post from where it is kept. Lags are in
+    milliseconds, None before the first delivery.
+    """
+
+    post_id: UUID
+    state: DeliveryState
+    audience: int | None
+    delivered: int | None
+    remaining: int | None
+    p50_ms: float | None
+    p99_ms: float | None
+    published_at: datetime
+    finished_at: datetime | None
+    trace_id: str | None
+
+
+class Deliveries:
+    def __init__(self, relational: Relational, documents: Documents, posts: Posts) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._posts = posts
+
+    def of(self, caller: UUID, post_id: UUID) -> Delivery:
+        """Raises `Missing`, and `Forbidden` for whoever is not the author.
+
+        Whether it is in flight is read before its progress: what is told in between has progress.
+        """
+        post = self._posts.read(post_id)
+        if post.author_id != caller:
+            raise Forbidden("this post is somebody else's")
+        is_in_flight = self._is_in_flight(post)
+        fanout = self._relational.fanouts.progress(post_id)
+        if fanout is not None and fanout.state in STATES:
+            return _progress(post, fanout)
+        if not is_in_flight:
+            return _known(post, "delivered", None)
+        return _known(post, "in_flight", self._relational.fanouts.audience_size(post.author_id))
+
+    def _is_in_flight(self, post: Post) -> bool:
+        above = UUID(int=post.id.int + 1)
+        found = self._documents.posts.in_flight([post.author_id], before=above, limit=1)
+        return any(one.post_id == post.id for one in found)
+
+
+def _known(post: Post, state: DeliveryState, audience: int | None) -> Delivery:
+    delivered = None if audience is None else 0
+    return Delivery(post.id, state, audience, delivered, audience, None, None, post.created_at, None, None)
+
+
+def _progress(post: Post, fanout: Fanout) -> Delivery:
+    audience = max(fanout.audience, fanout.delivered)
+    return Delivery(
+        post_id=post.id,
+        state=STATES[fanout.state],
+        audience=audience,
+        delivered=fanout.delivered,
+        remaining=0 if fanout.state == "done" else audience - fanout.delivered,
+        p50_ms=lags.percentile(fanout.lags, 0.5),
+        p99_ms=lags.percentile(fanout.lags, 0.99),
+        published_at=fanout.published_at,
+        finished_at=fanout.finished_at,
+        trace_id=fanout.trace or None,
+    )

@@ -1,0 +1,44 @@
+"""How many deliveries a second a relay may make: a token bucket over the whole process."""
+
+import threading
+import time
+from collections.abc import Callable
+
+BURST_SECONDS = 2.0
+
+
+class DeliveryBudget:
+    """`rate` deliveries a second, and the unused ones of two seconds; 0 is no limit.
+
+    A chunk that is larger than the bucket passes when the bucket is full, and leaves it in debt.
+    """
+
+    def __init__(self, rate: float, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._most = rate * BURST_SECONDS
+        self._seconds = seconds
+        self._left = self._most
+        self._counted = seconds()
+        self._guard = threading.Lock()
+
+    def take(self, deliveries: int) -> bool:
+        """False, and nothing taken, when there is not enough left for these."""
+        if not self._rate:
+            return True
+        with self._guard:
+            self._refill()
+            if self._left < min(deliveries, self._most):
+                return False
+            self._left -= deliveries
+            return True
+
+    def idle(self) -> bool:
+        """Whether the bucket is full enough to make up for what was shed."""
+        with self._guard:
+            self._refill()
+            return self._left >= self._most / 2
+
+    def _refill(self) -> None:
+        now = self._seconds()
+        self._left = min(self._most, self._left + (now - self._counted) * self._rate)
+        self._counted = now

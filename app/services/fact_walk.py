@@ -1,0 +1,102 @@
+"""Walking down what somebody was told of, newest first, without what no longer counts."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.services.noticed import day_of
+from repositories.documents import Documents
+from repositories.feed_records import Fact
+from repositories.feeds.notifications_port import Noted, Notifications
+from repositories.records import Relation
+from repositories.relational import Relational
+
+# Each chunk is twice as long as the one before, so that a walk is four chunks at most.
+FIRST_CHUNK = 200
+MOST_FACTS = 3000
+ABOUT_POSTS = {"like", "comment"}
+
+
+class Sieve:
+    """Holds back what was done by people blocked either way, follows that have ended, and all about deleted posts.
+
+    It asks about each person and each post once: two round trips for a chunk of facts, at most.
+    """
+
+    def __init__(self, owner: UUID, relational: Relational, documents: Documents) -> None:
+        self._owner = owner
+        self._relational = relational
+        self._documents = documents
+        self._relations: dict[UUID, Relation] = {}
+        self._posts: dict[UUID, bool] = {}
+
+    def __call__(self, facts: Sequence[Noted]) -> list[Noted]:
+        self._meet({n.fact.actor for n in facts})
+        self._look_up({n.fact.subject for n in facts if n.fact.kind in ABOUT_POSTS})
+        return [n for n in facts if self._counts(n.fact)]
+
+    def _meet(self, actors: set[UUID]) -> None:
+        strangers = actors - self._relations.keys()
+        if strangers:
+            self._relations |= self._relational.graph.relations(self._owner, strangers)
+
+    def _look_up(self, posts: set[UUID]) -> None:
+        unknown = posts - self._posts.keys()
+        if unknown:
+            found = self._documents.posts.get(unknown)
+            self._posts |= {post: post in found for post in unknown}
+
+    def _counts(self, fact: Fact) -> bool:
+        relation = self._relations[fact.actor]
+        if relation.blocking or relation.blocked_by:
+            return False
+        if fact.kind == "follow":
+            return relation.follows_you
+        return fact.kind not in ABOUT_POSTS or self._posts[fact.subject]
+
+
+class Walk:
+    """`facts` are what counts of what was read so far, down to and including `place`. `newest` is the first read."""
+
+    def __init__(self, owner: UUID, stored: Notifications, sieve: Sieve, below: UUID | None = None) -> None:
+        self._owner = owner
+        self._stored = stored
+        self._sieve = sieve
+        self._chunk = FIRST_CHUNK
+        self._left = MOST_FACTS
+        self.facts: list[Noted] = []
+        self.newest: UUID | None = None
+        self.place = below
+        self.ended = False
+
+    def more(self) -> bool:
+        """Read on. False at the end, and when it is enough for one request."""
+        if self.ended or not self._left:
+            return False
+        size = min(self._chunk, self._left)
+        found = self._stored.page(self._owner, before=self.place, limit=size)
+        self.facts += self._sieve(found)
+        if found:
+            self.newest, self.place = self.newest or found[0].id, found[-1].id
+        self.ended = len(found) < size
+        self._left -= size
+        self._chunk *= 2
+        return True
+
+    def reached(self, place: UUID) -> bool:
+        """Everything above `place` was read."""
+        return self.ended or (self.newest is not None and self.place is not None and self.place <= place)
+
+    @property
+    def within_a_day(self) -> bool:
+        """It has read enough, and never came out of the day it began in."""
+        if self._left or self.newest is None or self.place is None:
+            return False
+        return day_of(self.newest) == day_of(self.place)
+
+    @property
+    def complete(self) -> list[Noted]:
+        """The facts of the days that were read to their end, and of a day that is too long for one walk."""
+        if self.ended or self.within_a_day or self.place is None:
+            return self.facts
+        last = day_of(self.place)
+        return [n for n in self.facts if day_of(n.id) > last]

@@ -1,0 +1,235 @@
+"""Fan-out on write, as far as it pays: posts are pushed into the feeds of an author's followers.
+
+It runs in chunks of followers and keeps its cursor in the relational store, so that it goes on where it was when
+the relay was killed. Who read lately comes first; dormant readers get nothing. Authors above the threshold, and
+what the budget of deliveries does not allow, are left to be pulled: that is committed before the post's event is
+told, so a post is either in flight, or pushed, or pulled. When the author returns, what was left is made up for.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app import trace
+from app.clock import Clock
+from app.ids import lowest_id
+from app.services import lags
+from app.services.announcer import Announcer
+from app.services.delivery_budget import DeliveryBudget
+from repositories.documents import Documents
+from repositories.feed_records import Fanout, Pass, Situation
+from repositories.feeds import Feeds
+from repositories.records import PostRef
+from repositories.relational import Relational
+
+log = structlog.get_logger("quartet.fanouts")
+DAY = timedelta(days=1)
+# Who was seen within this time comes first.
+RECENTLY = timedelta(days=1)
+# Taken off the beginning: a reader's mark may be written a little later than its time says.
+MARGIN = timedelta(minutes=1)
+# Of a day's posts no more are counted.
+COUNTED = 1000
+NEXT: dict[Pass, Pass | None] = {"recent": "rest", "rest": None, "all": None}
+
+
+class Unfinished(Exception):
+    """A slice of the work is done and kept; the rest comes in another turn."""
+
+
+class FanoutLimits(Struct, frozen=True):
+    """`threshold`: deliveries a day above which an author's posts are pulled; `chunk`: followers per step.
+
+    After `slice_seconds` a fan-out makes room for other events.
+    """
+
+    chunk: int
+    threshold: int
+    slice_seconds: float
+
+
+class Fanouts:
+    def __init__(
+        self,
+        relational: Relational,
+        documents: Documents,
+        feeds: Feeds,
+        budget: DeliveryBudget,
+        clock: Clock,
+        limits: FanoutLimits,
+        announcer: Announcer,
+    ) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._feeds = feeds
+        self._budget = budget
+        self._clock = clock
+        self._limits = limits
+        self._announcer = announcer
+
+    def deliver(self, post: PostRef, at: datetime) -> None:
+        """Push a post that was published at `at`, or leave it to be pulled. Raises `Unfinished` after a slice."""
+        self._feeds.add_to_author(post, at)
+        known = self._relational.fanouts.situation(post.post_id, post.author_id)
+        if known.fanout is not None and known.fanout.state != "running":
+            return
+        fanout = known.fanout or self._begun(post, at, known)
+        if known.fanout is None:
+            self._feeds.push(post, [post.author_id], at)
+            self._announcer.delivered(post, [post.author_id])
+            if self._is_left(fanout, known):
+                self._announcer.left(post)
+                return
+        self._run(fanout)
+
+    def make_up(self, author: UUID, at: datetime) -> None:
+        """Push what was left to be pulled, newest first, then end the pulling that began to return at `at`."""
+        while True:
+            left = self._relational.fanouts.left(author, limit=1)
+            if not left:
+                break
+            pulled = self._relational.fanouts.situation(left[0].post_id, author).pulled
+            if pulled is None or pulled.state != "returning" or pulled.changed_at != at:
+                return
+            self._run(left[0])
+        with self._relational.transaction() as tx:
+            tx.fanouts.pushed(author, changed_at=at)
+
+    def retract(self, post: PostRef, at: datetime) -> None:
+        """Take a post that was deleted at `at` out of the feeds it was pushed into, in slices too."""
+        self._feeds.remove_from_author(post, at)
+        fanout = self._relational.fanouts.progress(post.post_id)
+        if fanout is None or fanout.state != "retracting":
+            self._feeds.retract(post, [post.author_id], at)
+            fanout = self._retraction(post, at)
+        deadline = time.monotonic() + self._limits.slice_seconds
+        while chunk := self._chunk(fanout):
+            self._feeds.retract(post, chunk, at)
+            self._announcer.retracted(post, chunk)
+            if len(chunk) < self._limits.chunk:
+                break
+            fanout = replace(fanout, cursor=chunk[-1])
+            self._save(fanout)
+            if time.monotonic() >= deadline:
+                raise Unfinished
+        with self._relational.transaction() as tx:
+            tx.fanouts.forget(post.post_id)
+
+    def is_above(self, author: UUID, followers: int, share: float = 1.0) -> bool:
+        """Whether this many followers times the author's posts of the last day reach the threshold, or a share of it.
+
+        Counts no more posts than it takes to know.
+        """
+        enough = math.ceil(self._limits.threshold * share / max(followers, 1))
+        if enough > COUNTED:
+            return False
+        since = lowest_id(self._clock() - DAY)
+        return len(self._documents.posts.by_authors([author], after=since, limit=enough)) >= enough
+
+    def _begun(self, post: PostRef, at: datetime, known: Situation) -> Fanout:
+        many = known.followers > self._limits.chunk
+        return Fanout(
+            post_id=post.post_id,
+            author_id=post.author_id,
+            published_at=at,
+            begun_at=self._clock(),
+            state="running",
+            stage="recent" if many else "all",
+            cursor=None,
+            audience=self._relational.fanouts.audience_size(post.author_id) if many else 0,
+            delivered=0,
+            lags=(),
+            finished_at=None,
+            trace=trace.current(),
+        )
+
+    def _retraction(self, post: PostRef, at: datetime) -> Fanout:
+        return replace(self._begun(post, at, Situation(None, None, 0)), state="retracting")
+
+    def _is_left(self, fanout: Fanout, known: Situation) -> bool:
+        """Whether the author is pulled, or becomes it now; then that is kept."""
+        if known.pulled is not None and known.pulled.state == "pulled":
+            with self._relational.transaction() as tx:
+                if tx.fanouts.skip(self._sized(fanout)):
+                    return True
+        if self.is_above(fanout.author_id, known.followers):
+            with self._relational.transaction() as tx:
+                tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="threshold")
+                return tx.fanouts.skip(self._sized(fanout))
+        return False
+
+    def _sized(self, fanout: Fanout) -> Fanout:
+        if fanout.audience:
+            return fanout
+        return replace(fanout, audience=self._relational.fanouts.audience_size(fanout.author_id))
+
+    def _run(self, fanout: Fanout) -> None:
+        """Chunk by chunk until it is done, shed, or the slice is over."""
+        post = PostRef(fanout.post_id, fanout.author_id)
+        deadline = time.monotonic() + self._limits.slice_seconds
+        while fanout.finished_at is None:
+            chunk = self._chunk(fanout)
+            if chunk and not self._budget.take(len(chunk)):
+                self._shed(fanout, len(chunk))
+                self._announcer.left(post)
+                return
+            if chunk:
+                self._feeds.push(post, chunk, fanout.published_at)
+            fanout = self._advanced(fanout, chunk)
+            self._save(fanout)
+            if fanout.finished_at is not None:
+                _log(fanout)
+            self._announcer.delivered(post, chunk)
+            if fanout.finished_at is None and time.monotonic() >= deadline:
+                raise Unfinished
+
+    def _chunk(self, fanout: Fanout) -> list[UUID]:
+        begun = fanout.begun_at - MARGIN
+        return self._relational.fanouts.audience(
+            fanout.author_id,
+            stage=fanout.stage,
+            recent=fanout.begun_at - RECENTLY,
+            begun=begun,
+            after=fanout.cursor,
+            limit=self._limits.chunk,
+        )
+
+    def _advanced(self, fanout: Fanout, chunk: Sequence[UUID]) -> Fanout:
+        now = self._clock()
+        delivered = fanout.delivered + len(chunk)
+        fanout = replace(
+            fanout,
+            delivered=delivered,
+            audience=max(fanout.audience, delivered),
+            lags=lags.added(fanout.lags, now - fanout.published_at, len(chunk)) if chunk else fanout.lags,
+        )
+        if len(chunk) == self._limits.chunk:
+            return replace(fanout, cursor=chunk[-1])
+        following = NEXT[fanout.stage]
+        if following is None:
+            return replace(fanout, state="done", audience=delivered, finished_at=now)
+        return replace(fanout, stage=following, cursor=None)
+
+    def _shed(self, fanout: Fanout, deliveries: int) -> None:
+        """Over budget: a new post is left to be pulled with its cursor, one that is being made up for waits."""
+        if fanout.state == "pulled":
+            raise Unfinished
+        with self._relational.transaction() as tx:
+            tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="shed")
+            tx.fanouts.skip(replace(fanout, audience=max(fanout.audience, fanout.delivered + deliveries)))
+
+    def _save(self, fanout: Fanout) -> None:
+        with self._relational.transaction() as tx:
+            tx.fanouts.save(fanout)
+
+
+def _log(fanout: Fanout) -> None:
+    p99 = lags.percentile(fanout.lags, 0.99)
+    p99_ms = None if p99 is None else round(p99)
+    log.info("delivered", trace_id=fanout.trace, post_id=str(fanout.post_id), delivered=fanout.delivered, p99_ms=p99_ms)

@@ -1,0 +1,217 @@
+"""Live streams of this process: one thread reads the store for all of them, each connection takes what is its own.
+
+Nothing is buffered for long: a connection that has not taken its last batch is not read for, its events stay in the
+store, and one that falls behind further than the store keeps gets one `Resync`.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from random import uniform
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+
+from app.clock import Clock
+from app.errors import Overloaded
+from repositories.errors import Unavailable
+from repositories.hot import LiveEvent, Sessions, Streams
+from repositories.hot.streams_port import Position
+from repositories.records import Session
+
+LONGEST_BACK_OFF = 2.0
+_ID = re.compile(r"([0-9a-f]{1,32})\.(0|[1-9][0-9]{0,14})")
+log = structlog.get_logger("quartet.live")
+
+
+class LiveLimits(Struct, frozen=True):
+    """`streams` at most at once, of which `each` account has at most so many; `batch` events are held for each.
+
+    `life`, give or take a tenth, is how long one connection lasts. Sessions are looked at every `check`.
+    """
+
+    streams: int
+    each: int = 8
+    batch: int = 100
+    poll: timedelta = timedelta(seconds=0.2)
+    heartbeat: timedelta = timedelta(seconds=10)
+    check: timedelta = timedelta(seconds=1)
+    prolong: timedelta = timedelta(minutes=1)
+    life: timedelta = timedelta(hours=1)
+
+
+class Told(Struct, frozen=True):
+    """`event` is None where some are lost; `id` is what to come back with."""
+
+    id: str
+    event: LiveEvent | None
+
+
+class Connection:
+    """One reader. The hub gives, the reader's thread takes."""
+
+    def __init__(self, session: Session, digest: bytes, at: Position, *, resync: bool, until: float) -> None:
+        self.account_id = session.account_id
+        self.digest = digest
+        self.at = at
+        self.start = _id(at)
+        self._until = until
+        self._batch: tuple[Told, ...] = (Told(self.start, None),) if resync else ()
+        self._over = False
+        self._changed = threading.Condition()
+
+    def take(self, wait: timedelta) -> tuple[Told, ...] | None:
+        """The next events, nothing after `wait`, None when the stream is over."""
+        with self._changed:
+            left = min(wait.total_seconds(), self._until - time.monotonic())
+            self._changed.wait_for(lambda: self._batch or self._over, max(left, 0))
+            if self._over or (time.monotonic() >= self._until and not self._batch):
+                return None
+            batch, self._batch = self._batch, ()
+            return batch
+
+    def wants(self) -> bool:
+        return not self._batch and not self._over
+
+    def give(self, batch: tuple[Told, ...], at: Position) -> None:
+        with self._changed:
+            self.at, self._batch = at, batch
+            self._changed.notify()
+
+    def end(self) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify()
+
+
+class Live:
+    """Thread-safe. Its threads start with the first connection; `close` ends every connection."""
+
+    def __init__(self, streams: Streams, sessions: Sessions, clock: Clock, limits: LiveLimits) -> None:
+        self.limits = limits
+        self._streams = streams
+        self._sessions = sessions
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._open: set[Connection] = set()
+        self._prolonged: dict[UUID, float] = {}
+        self._threads: list[threading.Thread] = []
+        self._some = threading.Event()
+        self._closed = threading.Event()
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def open(self, session: Session, digest: bytes, last_id: str | None) -> Connection:
+        """After `last_id`, or with one resync where that is no place of this account's stream; else from now on.
+
+        Raises `Overloaded` when there is no room, `Unavailable` when the store is away. The caller must `release`.
+        """
+        end = self._streams.listen(session.account_id)
+        after = end if last_id is None else _position(last_id)
+        until = time.monotonic() + self.limits.life.total_seconds() * uniform(0.9, 1.1)  # noqa: S311  no secret
+        made = Connection(session, digest, after or end, resync=after is None, until=until)
+        with self._guard:
+            self._admit(session.account_id)
+            self._open.add(made)
+            self._prolonged[made.account_id] = time.monotonic()
+            self._start()
+        self._some.set()
+        return made
+
+    def release(self, connection: Connection) -> None:
+        """Idempotent."""
+        connection.end()
+        with self._guard:
+            self._open.discard(connection)
+            if all(other.account_id != connection.account_id for other in self._open):
+                self._prolonged.pop(connection.account_id, None)
+            if not self._open and not self._closed.is_set():
+                self._some.clear()
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed.set()
+            ending, threads = list(self._open), self._threads
+        self._some.set()
+        for connection in ending:
+            connection.end()
+        for thread in threads:
+            thread.join(timeout=1)
+
+    def _admit(self, account_id: UUID) -> None:
+        if self._closed.is_set():
+            raise Overloaded("the server is stopping", code="stopping")
+        if len(self._open) >= self.limits.streams:
+            raise Overloaded("every live stream of this server is taken", code="streams_taken")
+        if sum(other.account_id == account_id for other in self._open) >= self.limits.each:
+            raise Overloaded("the account has too many live streams", code="too_many_streams")
+
+    def _start(self) -> None:
+        if not self._threads:
+            rounds = ((self._poll, self.limits.poll), (self._check, self.limits.check))
+            self._threads = [
+                threading.Thread(target=self._every, args=each, name="live", daemon=True) for each in rounds
+            ]
+            for thread in self._threads:
+                thread.start()
+
+    def _every(self, act: Callable[[Sequence[Connection]], None], pause: timedelta) -> None:
+        """Act on what is open, again and again; at longer intervals while a store is away."""
+        back_off = shortest = pause.total_seconds()
+        while not self._closed.wait(back_off):
+            self._some.wait()
+            with self._guard:
+                now_open = list(self._open)
+            try:
+                act(now_open)
+                back_off = shortest
+            except Exception as error:  # noqa: BLE001 - without this thread every stream would be silent
+                back_off = min(back_off * 2, max(LONGEST_BACK_OFF, shortest))
+                log.warning("live streams wait", error=str(error), known=isinstance(error, Unavailable))
+
+    def _poll(self, now_open: Sequence[Connection]) -> None:
+        wanting = [connection for connection in now_open if connection.wants()]
+        deltas = self._streams.since([(c.account_id, c.at) for c in wanting], limit=self.limits.batch)
+        for connection, delta in zip(wanting, deltas, strict=True):
+            if delta.lost:
+                at = delta.position if delta.position.epoch else self._streams.listen(connection.account_id)
+                connection.give((Told(_id(at), None),), at)
+            elif delta.events:
+                connection.give(_told(connection.at, delta.events), delta.position)
+        self._prolong()
+
+    def _prolong(self) -> None:
+        now = time.monotonic()
+        with self._guard:
+            due = [one for one, at in self._prolonged.items() if now - at > self.limits.prolong.total_seconds()]
+        for account_id in due:
+            self._streams.listen(account_id)
+            with self._guard:
+                if account_id in self._prolonged:
+                    self._prolonged[account_id] = now
+
+    def _check(self, now_open: Sequence[Connection]) -> None:
+        """End what belongs to a session that is over. While the store is away, nobody could have ended one there."""
+        for digest in {connection.digest for connection in now_open}:
+            if self._sessions.find(digest, now=self._clock()) is None:
+                for connection in now_open:
+                    if connection.digest == digest:
+                        connection.end()
+
+
+def _told(before: Position, events: Sequence[LiveEvent]) -> tuple[Told, ...]:
+    return tuple(Told(f"{before.epoch}.{before.number + n}", event) for n, event in enumerate(events, 1))
+
+
+def _id(at: Position) -> str:
+    return f"{at.epoch}.{at.number}"
+
+
+def _position(text: str) -> Position | None:
+    found = _ID.fullmatch(text)
+    return Position(found[1], int(found[2])) if found else None

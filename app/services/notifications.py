@@ -1,0 +1,167 @@
+"""What somebody was told of, as it is shown: items in pages, how many are unread, and the mark of what was read.
+
+A list shows what there was when its first page was read; what comes later is on top of the next list. The pages of a
+day are made of the whole day, which the cursor's `Place` names with the items it has shown: so an item that loses or
+gets facts in between is shown once all the same. A request reads a bounded number of facts, and then the page is short.
+"""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.errors import Unprocessable
+from app.services.fact_walk import Sieve, Walk
+from app.services.noticed import Item, above, day_of, end_of, items
+from repositories.documents import Documents
+from repositories.feeds import Feeds
+from repositories.records import Account
+from repositories.relational import Relational
+
+MOST_UNREAD = 100
+ACTORS = 3
+# Of a day's items that were shown no more are carried along. It is more than a page holds.
+CARRIED = 500
+
+
+class Place(Struct, frozen=True):
+    """Where a list goes on: with what is below `below` and was not shown. `newest` is the first fact it showed.
+
+    `shown` are the `mark_of` items of the day below `below`. Of a day with very many, those whose newest fact is
+    not below `ceiling` were shown too.
+    """
+
+    newest: UUID | None
+    below: UUID
+    shown: tuple[int, ...] = ()
+    ceiling: UUID | None = None
+
+    def has_shown(self, item: Item) -> bool:
+        return mark_of(item) in self.shown or (self.ceiling is not None and item.latest >= self.ceiling)
+
+
+class Notification(Struct, frozen=True):
+    """`actors` are the newest few of `count` different people."""
+
+    item: Item
+    actors: list[Account]
+    count: int
+    read: bool
+
+
+class NotificationPage(Struct, frozen=True):
+    """`unread` counts items, up to `MOST_UNREAD`. `newest` is the first fact the list showed."""
+
+    items: list[Notification]
+    onward: Place | None
+    unread: int
+    newest: UUID | None
+
+
+class Notifications:
+    def __init__(self, relational: Relational, documents: Documents, feeds: Feeds) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._stored = feeds.notifications
+
+    def page(self, owner: UUID, limit: int, place: Place | None = None) -> NotificationPage:
+        """Newest activity first. Raises `Unavailable`."""
+        marker, sieve = self._stored.marker(owner), self._sieve(owner)
+        walk = Walk(owner, self._stored, sieve, place.below if place else None)
+        found = _fresh(walk, limit, place)
+        start = place or _start(walk)
+        onward = _onward(walk, found, limit, start) if start else None
+        top = Walk(owner, self._stored, sieve) if place else walk
+        newest = start.newest if start else None
+        return NotificationPage(self._shown(found[:limit], marker), onward, _unread(top, marker), newest)
+
+    def unread(self, owner: UUID) -> int:
+        return _unread(Walk(owner, self._stored, self._sieve(owner)), self._stored.marker(owner))
+
+    def read(self, owner: UUID, up_to: UUID | None = None) -> int:
+        """Mark as read up to an item, or a page's `newest`, or all there is. Never backwards.
+
+        Returns how many are unread now. Raises `Unprocessable` for an item that is not there.
+        """
+        place = self._place(owner, up_to)
+        if place:
+            self._stored.mark(owner, place)
+        return self.unread(owner)
+
+    def _place(self, owner: UUID, up_to: UUID | None) -> UUID | None:
+        if up_to is not None and up_to.version != 7:
+            return self._latest(owner, up_to)
+        newest = [n.id for n in self._stored.page(owner, limit=1)]
+        return min([*newest, up_to or newest[0]]) if newest else None
+
+    def _latest(self, owner: UUID, item_id: UUID) -> UUID:
+        """The newest fact of an item."""
+        day = day_of(item_id)
+        walk = Walk(owner, self._stored, self._sieve(owner), end_of(day))
+        while walk.more():
+            for item in items(walk.facts):
+                if item.id == item_id:
+                    return item.latest
+            if walk.reached(end_of(day - 1)):
+                break
+        raise Unprocessable("there is no such notification", {"/up_to": "there is no such notification"})
+
+    def _sieve(self, owner: UUID) -> Sieve:
+        return Sieve(owner, self._relational, self._documents)
+
+    def _shown(self, found: list[Item], marker: UUID | None) -> list[Notification]:
+        wanted = {actor for item in found for actor in item.actors[:ACTORS]}
+        known = self._relational.accounts.get(wanted) if wanted else {}
+        return [
+            Notification(
+                item,
+                [known[a] for a in item.actors[:ACTORS] if a in known],
+                len(item.actors),
+                marker is not None and item.latest <= marker,
+            )
+            for item in found
+        ]
+
+
+def mark_of(item: Item) -> int:
+    """Four bytes that tell an item from the others."""
+    return item.id.int & 0xFFFFFFFF
+
+
+def _fresh(walk: Walk, limit: int, place: Place | None) -> list[Item]:
+    """What was not shown yet: more than a page of it, or all that this request may find."""
+    while True:
+        found = [i for i in items(walk.complete) if not (place and place.has_shown(i))]
+        if len(found) > limit or not walk.more():
+            return found
+
+
+def _unread(walk: Walk, marker: UUID | None) -> int:
+    """Of somebody with very many facts, what one walk has found."""
+    while True:
+        count = len(items(n for n in walk.facts if marker is None or n.id > marker))
+        if count >= MOST_UNREAD or (marker and walk.reached(marker)) or not walk.more():
+            return min(count, MOST_UNREAD)
+
+
+def _start(walk: Walk) -> Place | None:
+    """Of a list whose first page was read. None when there is nothing at all."""
+    return Place(walk.facts[0].id if walk.facts else None, above(walk.newest)) if walk.newest else None
+
+
+def _onward(walk: Walk, found: list[Item], limit: int, start: Place) -> Place | None:
+    page = found[:limit]
+    if len(found) > limit:
+        day = day_of(page[-1].id)
+        return _past(start, page, day, min(start.below, end_of(day)))
+    if walk.ended or walk.place is None:
+        return None
+    day = day_of(walk.place)
+    return _past(start, page, day, walk.place if walk.within_a_day else end_of(day))
+
+
+def _past(start: Place, page: list[Item], day: int, below: UUID) -> Place:
+    """Going on below `below`, in this day, with what the list has shown of it."""
+    same = start.below <= end_of(day)
+    shown = [*(start.shown if same else ()), *(mark_of(i) for i in page if day_of(i.id) == day)]
+    ceiling = page[0].latest if len(shown) > CARRIED else start.ceiling if same else None
+    return Place(start.newest, below, tuple(shown[-CARRIED:]), ceiling)

@@ -1,0 +1,108 @@
+"""Who reads, and filling a feed anew.
+
+The feed of a reader who has long been away is not pushed to: it is pulled from the documents, and filled again
+when the reader returns. Filling works while serving: meanwhile the reader is `waking`, gets pushes, and pages are
+pulled. What was published before is in the documents when they are read, what is published after is pushed.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.clock import Clock
+from app.events import FeedRequested, pack
+from app.ids import Ids
+from repositories.documents import Documents
+from repositories.errors import Contention, StoreError
+from repositories.feed_records import Standing
+from repositories.feeds import Feeds
+from repositories.records import Event
+from repositories.relational import Relational
+
+log = logging.getLogger(__name__)
+# Servers' clocks may differ by this much: a timeline is not trimmed of what is younger.
+SKEW = timedelta(minutes=1)
+LONGEST_SILENCE = timedelta(hours=1)
+ASLEEP_AT_ONCE = 100
+
+
+class Readers:
+    def __init__(
+        self,
+        relational: Relational,
+        documents: Documents,
+        feeds: Feeds,
+        clock: Clock,
+        ids: Ids,
+        dormant_after: timedelta,
+        posts: int,
+    ) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._feeds = feeds
+        self._clock = clock
+        self._ids = ids
+        self._dormant_after = dormant_after
+        self._posts = posts
+        self._noted_after = min(LONGEST_SILENCE, dormant_after / 24)
+
+    def noticed(self, account_id: UUID, standing: Standing) -> None:
+        """The account reads its feed: wake it, or note it once in a while. Reading does not fail for this."""
+        now = self._clock()
+        try:
+            if standing.state == "dormant":
+                self._wake(account_id, now)
+            elif now - standing.seen_at >= self._noted_after:
+                with self._relational.transaction() as tx:
+                    tx.readers.seen(account_id, now)
+        except StoreError as error:
+            log.warning("reader %s not noted: %s", account_id, error)
+
+    def rebuild(self, account_id: UUID) -> bool:
+        """Have the feed filled anew from the truth. False for an unknown account."""
+        now = self._clock()
+        with self._relational.transaction() as tx:
+            known = tx.readers.rebuild(account_id, now)
+            if known:
+                tx.emit(self._request(account_id, now))
+        return known
+
+    def worn(self, account_id: UUID) -> None:
+        """A page met too much that is no longer to be seen. It was served; the next ones should be cheap again."""
+        try:
+            self.rebuild(account_id)
+        except StoreError as error:
+            log.warning("worn feed of %s not rebuilt: %s", account_id, error)
+
+    def fill(self, account_id: UUID, at: datetime) -> None:
+        """Trim the timeline, fill it from the truth, and trust it again. Idempotent for a request's `at`.
+
+        Raises `Contention` when a back-fill raised the floor meanwhile: then all of it has to be done again.
+        """
+        standing = self._relational.readers.standing(account_id)
+        if standing.state != "waking":
+            return
+        self._feeds.trim(account_id, at - SKEW)
+        authors = [account_id, *self._relational.graph.followees(account_id)]
+        refs = self._documents.posts.by_authors(authors, limit=self._posts)
+        self._feeds.fill(account_id, refs, at)
+        floor = refs[-1].post_id if len(refs) == self._posts else None
+        with self._relational.transaction() as tx:
+            if not tx.readers.finish(account_id, turn=standing.turn, floor=floor):
+                raise Contention("the feed changed while it was filled")
+
+    def put_to_sleep(self, now: datetime) -> int:
+        """Whoever was not seen for long is pushed to no more, and their timelines are dropped. Returns how many."""
+        with self._relational.transaction() as tx:
+            asleep = tx.readers.sleep(seen_before=now - self._dormant_after, limit=ASLEEP_AT_ONCE)
+        for account_id in asleep:
+            self._feeds.trim(account_id, now - SKEW)
+        return len(asleep)
+
+    def _wake(self, account_id: UUID, now: datetime) -> None:
+        with self._relational.transaction() as tx:
+            if tx.readers.wake(account_id, now):
+                tx.emit(self._request(account_id, now))
+
+    def _request(self, account_id: UUID, now: datetime) -> Event:
+        return pack(self._ids(), FeedRequested(account_id), about=account_id, at=now)

@@ -1,0 +1,1 @@
+"""Feeds: what deliveries and pages cost, see bench/README.md."""

@@ -1,0 +1,132 @@
+"""A town to read feeds in: authors, posts of two months, and readers who follow few, many, or half of everybody.
+
+One in two posts is by one of a few busy authors, one in ten by an author who is pulled; most readers follow some of
+each. Ten thousand accounts fell silent after the first tenth of the time; one kind of reader follows only them. Home
+timelines hold what the relay and back-fills would have put there: the newest posts by followees who are pushed.
+Nothing is in flight.
+"""
+
+import itertools
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.container import Container
+from app.ids import uuid7
+from bench.feed.crowd import batches, follow, post_of, register
+from repositories.records import Account, PostRef
+
+ACCOUNTS, BUSY, PULLED, SILENT = 30_000, 100, 300, 10_000
+FOLLOWED_PULLED = 3
+READERS = 3
+SPAN = timedelta(days=60)
+KEPT = 1_000
+# How far down a reader's feed is known here, to check pages by.
+KNOWN = 1_500
+
+
+class Kind(Struct, frozen=True):
+    """Of reader: how many they follow, and whether only such as have fallen silent."""
+
+    followees: int
+    silent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.followees:,}{' silent' if self.silent else ''}"
+
+
+class Reader(Struct, frozen=True):
+    """`feed` is what is to be seen, newest first, as far as `KNOWN`."""
+
+    account: Account
+    followees: frozenset[UUID]
+    feed: list[UUID]
+
+
+class Crowd(Struct, frozen=True):
+    """Who writes."""
+
+    busy: Sequence[UUID]
+    pulled: Sequence[UUID]
+    quiet: Sequence[UUID]
+    silent: Sequence[UUID]
+
+
+class Town(Struct, frozen=True):
+    posts: int
+    readers: dict[Kind, list[Reader]]
+
+
+def settle(container: Container, posts: int, kinds: Sequence[Kind], also: Callable[[Sequence[PostRef]], None]) -> Town:
+    """Fill empty stores, and have `also` get the posts. The same town every time, but for its ids and times."""
+    draw = random.Random(posts)  # noqa: S311 - the same in each run, on purpose
+    now = datetime.now(UTC)
+    crowd = _crowd([one.id for one in register(container, [str(n) for n in range(ACCOUNTS)])])
+    readers = {kind: register(container, [f"{n}_{k}" for k in range(READERS)]) for n, kind in enumerate(kinds)}
+    refs = list(_written(crowd, posts, draw, now))
+    _publish(container, refs)
+    also(refs)
+    with container.stores.relational.transaction() as tx:
+        for author in crowd.pulled:
+            tx.fanouts.pull(author, at=now, reason="threshold")
+    return Town(
+        posts,
+        {
+            kind: [_settled(container, one, _circle(crowd, kind, draw), refs, crowd.pulled) for one in readers[kind]]
+            for kind in kinds
+        },
+    )
+
+
+def _crowd(authors: Sequence[UUID]) -> Crowd:
+    others = BUSY + PULLED
+    return Crowd(
+        authors[:BUSY], authors[BUSY:others], authors[others : ACCOUNTS - SILENT], authors[ACCOUNTS - SILENT :]
+    )
+
+
+def _written(crowd: Crowd, posts: int, draw: random.Random, now: datetime) -> Iterator[PostRef]:
+    """Oldest first, the newest a minute ago."""
+    step = SPAN / posts
+    for back in range(posts, 0, -1):
+        others = crowd.silent if back > posts * 0.9 else crowd.quiet
+        [some] = draw.choices([crowd.busy, crowd.pulled, others], [5, 1, 4])
+        at = now - timedelta(minutes=1) - step * back
+        yield PostRef(uuid7(at, draw.getrandbits(62)), draw.choice(some))
+
+
+def _publish(container: Container, refs: Sequence[PostRef]) -> None:
+    for some in batches(refs):
+        container.stores.documents.posts.load([post_of(ref) for ref in some])
+
+
+def _circle(crowd: Crowd, kind: Kind, draw: random.Random) -> list[UUID]:
+    """Whom a reader follows: some pulled, some busy, and quiet ones for the rest."""
+    if kind.silent:
+        return draw.sample(crowd.silent, kind.followees)
+    busy = min(BUSY, max(kind.followees // 100, min(7, kind.followees - FOLLOWED_PULLED)))
+    some = draw.sample(crowd.pulled, FOLLOWED_PULLED) + draw.sample(crowd.busy, busy)
+    return some + draw.sample(crowd.quiet, kind.followees - len(some))
+
+
+def _settled(
+    container: Container,
+    reader: Account,
+    circle: Sequence[UUID],
+    refs: Sequence[PostRef],
+    pulled: Collection[UUID],
+) -> Reader:
+    """Follow them all, and have what was pushed in the timeline, down to a floor if there is more."""
+    stores, followees = container.stores, frozenset(circle)
+    follow(container, [(reader.id, one) for one in circle])
+    pushed = followees.difference(pulled)
+    newest = list(itertools.islice((ref for ref in reversed(refs) if ref.author_id in pushed), KEPT))
+    stores.feeds.load((), ((reader.id, ref) for ref in newest))
+    if len(newest) == KEPT:
+        with stores.relational.transaction() as tx:
+            tx.readers.raise_floor(reader.id, newest[-1].post_id)
+    feed = itertools.islice((ref.post_id for ref in reversed(refs) if ref.author_id in followees), KNOWN)
+    return Reader(reader, followees, list(feed))

@@ -1,0 +1,41 @@
+"""View counts in MongoDB: a document for each post, beside it, so that a view does not rewrite the post."""
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from repositories.documents.mongo_client import MongoConnection
+from repositories.documents.mongo_writes import DUPLICATE_KEY
+from repositories.documents.views_port import Views
+from repositories.errors import Invalid
+
+
+class MongoViews(Views):
+    """A post that has had the batch does not match; the insert that is then tried finds its id taken."""
+
+    def __init__(self, connection: MongoConnection) -> None:
+        self._connection = connection
+
+    def apply(self, number: int, counts: Mapping[UUID, int]) -> None:
+        adds = [
+            UpdateOne(
+                {"_id": post, "batch": {"$lt": number}}, {"$inc": {"n": n}, "$set": {"batch": number}}, upsert=True
+            )
+            for post, n in counts.items()
+        ]
+        if not adds:
+            return
+        with self._connection.calling():
+            try:
+                self._connection.collection("views").bulk_write(adds, ordered=False)
+            except BulkWriteError as error:
+                refused = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
+                if refused:
+                    raise Invalid(refused[0]["errmsg"]) from error
+
+    def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
+        with self._connection.calling():
+            found = self._connection.collection("views").find({"_id": {"$in": list(post_ids)}}, {"n": 1})
+            return dict.fromkeys(post_ids, 0) | {one["_id"]: int(one["n"]) for one in found}

@@ -1,0 +1,92 @@
+"""What the driver tells of each command and of its pool, passed on to the meter. Called in the thread that asked."""
+
+import threading
+
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+    ConnectionCheckedInEvent,
+    ConnectionCheckedOutEvent,
+    ConnectionCheckOutFailedEvent,
+    ConnectionCheckOutStartedEvent,
+    ConnectionClosedEvent,
+    ConnectionCreatedEvent,
+    ConnectionPoolListener,
+    ConnectionReadyEvent,
+    PoolClearedEvent,
+    PoolClosedEvent,
+    PoolCreatedEvent,
+    PoolReadyEvent,
+)
+
+from repositories import meter
+
+STORE = "documents"
+WAITED = 0.001  # seconds; a connection that is free is had in a hundredth of it
+
+
+class CommandWatch(CommandListener):
+    """One round trip for each command, `getMore` and `commitTransaction` included."""
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        about = event.command.get(event.command_name)
+        self._thread.asked = f"{event.command_name} {about}" if isinstance(about, str) else event.command_name
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        meter.called(STORE, self._asked(event.command_name), event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        meter.called(STORE, self._asked(event.command_name), event.duration_micros / 1e6, ok=False)
+
+    def _asked(self, command: str) -> str:
+        return getattr(self._thread, "asked", command)
+
+
+class PoolWatch(ConnectionPoolListener):
+    """Counts what is open and what is in use, and reports who waited."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.open = 0
+        self.in_use = 0
+
+    def connection_created(self, _event: ConnectionCreatedEvent) -> None:
+        with self._guard:
+            self.open += 1
+
+    def connection_closed(self, _event: ConnectionClosedEvent) -> None:
+        with self._guard:
+            self.open -= 1
+
+    def connection_checked_out(self, event: ConnectionCheckedOutEvent) -> None:
+        with self._guard:
+            self.in_use += 1
+        self._report(event.duration)
+
+    def connection_check_out_failed(self, event: ConnectionCheckOutFailedEvent) -> None:
+        self._report(event.duration)
+
+    def connection_checked_in(self, _event: ConnectionCheckedInEvent) -> None:
+        with self._guard:
+            self.in_use -= 1
+
+    def connection_check_out_started(self, event: ConnectionCheckOutStartedEvent) -> None: ...
+
+    def connection_ready(self, event: ConnectionReadyEvent) -> None: ...
+
+    def pool_created(self, event: PoolCreatedEvent) -> None: ...
+
+    def pool_ready(self, event: PoolReadyEvent) -> None: ...
+
+    def pool_cleared(self, event: PoolClearedEvent) -> None: ...
+
+    def pool_closed(self, event: PoolClosedEvent) -> None: ...
+
+    def _report(self, seconds: float | None) -> None:
+        if seconds is not None and seconds >= WAITED:
+            meter.waited(STORE, seconds)

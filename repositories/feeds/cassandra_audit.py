@@ -1,0 +1,71 @@
+"""The audit of timelines in Cassandra."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
+from repositories.feeds.audit_port import FeedAudit, Kept
+from repositories.feeds.layout import Line
+from repositories.feeds.pages import Pages
+from repositories.feeds.schema import LONGEST_MARKER_TTL, LONGEST_TTL
+from repositories.feeds.session import Link
+from repositories.records import PostRef
+
+
+class CassandraAudit(FeedAudit):
+    def __init__(self, link: Link, author: Pages, home: Pages, lines: tuple[Line, Line], retention: Retention) -> None:
+        """`lines` are those of author and home timelines."""
+        self._link = link
+        self._author_pages, self._home_pages = author, home
+        self._author, self._home = lines
+        self._retention = retention
+
+    def home(self, owner: UUID) -> Iterator[Kept]:
+        low = self._retention.horizon()
+        for bucket in self._home_pages.marked(owner, low, HIGHEST):
+            for post_id, author_id, written in self._link.scan("home_scan", (owner, bucket, low)):
+                yield Kept(owner, bucket, post_id, author_id, _in_place(self._home, bucket, post_id), written)
+
+    def author(self, author: UUID) -> Iterator[Kept]:
+        for bucket in self._author_pages.marked(author, LOWEST, HIGHEST):
+            for (post_id,) in self._link.scan("author_scan", (author, bucket, LOWEST)):
+                yield Kept(author, bucket, post_id, author, _in_place(self._author, bucket, post_id))
+
+    def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
+        """Markers are written with the time of the repair: the usual one would not beat the removal of a marker."""
+        kept, written = [post for post in posts if self._retention.keeps(post.post_id)], micros(at)
+        buckets = {self._home.bucket(post.post_id) for post in kept}
+        marks = [(owner, b, written, min(LONGEST_MARKER_TTL, self._left(self._home.end_ms(b)))) for b in buckets]
+        rows = [
+            (owner, self._home.bucket(p.post_id), p.post_id, p.author_id, written, self._entry_ttl(p.post_id))
+            for p in kept
+        ]
+        self._link.write("home_mark", marks)
+        self._link.write_together("home_add", rows, key=2)
+
+    def restore_author(self, posts: Sequence[PostRef], at: datetime) -> None:
+        written = micros(at)
+        rows = [(p.author_id, self._author.bucket(p.post_id), p.post_id, written) for p in posts]
+        self._link.write("author_mark", [(*place, written) for place in {row[:2] for row in rows}])
+        self._link.write_together("author_add", rows, key=2)
+
+    def remove_home(self, entries: Sequence[Kept], at: datetime) -> None:
+        self._link.write("home_remove", [_removal(entry, at) for entry in entries])
+
+    def remove_author(self, entries: Sequence[Kept], at: datetime) -> None:
+        self._link.write("author_remove", [_removal(entry, at) for entry in entries])
+
+    def _entry_ttl(self, post_id: UUID) -> int:
+        return min(LONGEST_TTL, self._left(millis(post_id)))
+
+    def _left(self, milliseconds: int) -> int:
+        return self._retention.seconds_left(milliseconds)
+
+
+def _in_place(line: Line, bucket: int, post_id: UUID) -> bool:
+    return post_id.version == 7 and line.bucket(post_id) == bucket
+
+
+def _removal(entry: Kept, at: datetime) -> tuple[int, UUID, int, UUID]:
+    return max(micros(at), entry.written_us or 0), entry.owner, entry.bucket, entry.post_id

@@ -1,0 +1,66 @@
+"""Notifications in Cassandra, cut into buckets and kept as long as home timelines."""
+
+import itertools
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from repositories.feed_records import Fact
+from repositories.feeds.age import EPOCH, Clock, Retention, micros, millis, span
+from repositories.feeds.budget import Budget
+from repositories.feeds.facts import deed, fact_id
+from repositories.feeds.layout import Line
+from repositories.feeds.markers import Markers
+from repositories.feeds.notifications_port import REPEATS, Noted, Notifications
+from repositories.feeds.pages import Pages
+from repositories.feeds.port import REMOVALS
+from repositories.feeds.schema import LONGEST_TTL
+from repositories.feeds.session import Link, Row
+
+
+class CassandraNotifications(Notifications):
+    def __init__(self, link: Link, line: Line, retention: Retention, clock: Clock) -> None:
+        self._link = link
+        self._line = line
+        self._retention = retention
+        self._pages = Pages(link, line, clock)
+        self._markers = Markers(link, line, retention)
+        self._budget, self._repeats = Budget(REMOVALS), Budget(REPEATS)
+
+    def note(self, owner: UUID, fact: Fact, at: datetime) -> UUID:
+        noted = fact_id(fact)
+        bucket = self._line.bucket(noted)
+        if self._retention.keeps(noted) and not self._repeats.spent(deed(owner, fact), bucket):
+            ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(noted)))
+            self._markers.ensure([(owner, bucket)])
+            self._link.write("noted_add", [(owner, bucket, noted, *_columns(fact), micros(at), ttl)])
+        return noted
+
+    def withdraw(self, owner: UUID, fact: Fact, at: datetime) -> None:
+        noted = fact_id(fact)
+        bucket = self._line.bucket(noted)
+        if not self._retention.keeps(noted):
+            return
+        with self._budget.spend([(owner, bucket)]) as granted, self._repeats.spend([(deed(owner, fact), bucket)]):
+            self._link.write("noted_remove", itertools.compress([(micros(at), owner, bucket, noted)], granted))
+
+    def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[Noted]:
+        low, high = span(before, None)
+        rows = self._pages.page(owner, max(low, self._retention.horizon()), high, rising=False, limit=limit)
+        return [_noted(row) for row in rows]
+
+    def marker(self, owner: UUID) -> UUID | None:
+        (rows,) = self._link.read([("read_marker", (owner,))], self._link.deadline())
+        return rows[0][0] if rows else None
+
+    def mark(self, owner: UUID, fact_id: UUID) -> None:
+        # The last write wins, and of equally old ones the greater value: so the highest marker does.
+        self._link.write("read_mark", [(owner, fact_id, millis(fact_id) * 1000)])
+
+
+def _columns(fact: Fact) -> tuple[object, ...]:
+    return fact.kind, fact.subject, fact.actor, micros(fact.at), fact.number, fact.detail
+
+
+def _noted(row: Row) -> Noted:
+    noted, kind, subject, actor, at, number, detail = row
+    return Noted(noted, Fact(kind, subject, actor, EPOCH + timedelta(microseconds=at), number, detail))

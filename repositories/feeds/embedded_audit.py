@@ -1,0 +1,79 @@
+"""The audit of timelines in SQLite. It has no partitions: what is not in place is not a UUIDv7."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
+from repositories.feeds.audit_port import FeedAudit, Kept
+from repositories.feeds.layout import Line
+from repositories.records import PostRef
+from repositories.sqlite import SqliteFile
+
+NEVER = -(1 << 63)
+CHUNK = 1000
+
+HOME = """SELECT post, author, written FROM feeds_home WHERE owner = :key AND post > :low AND post < :high
+AND written > removed AND written > coalesce((SELECT at FROM feeds_trimmed WHERE owner = :key), :never)
+ORDER BY post DESC LIMIT :limit"""
+AUTHOR = """SELECT post, author, written FROM feeds_author WHERE author = :key AND post > :low AND post < :high
+AND written > removed ORDER BY post DESC LIMIT :limit"""
+RESTORE_HOME = """INSERT INTO feeds_home (owner, post, author, written, removed) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (owner, post) DO UPDATE SET author = excluded.author, written = max(written, excluded.written)"""
+RESTORE_AUTHOR = """INSERT INTO feeds_author (author, post, written, removed) VALUES (?, ?, ?, ?)
+ON CONFLICT (author, post) DO UPDATE SET written = max(written, excluded.written)"""
+REMOVE_HOME = "UPDATE feeds_home SET removed = max(removed, ?) WHERE owner = ? AND post = ?"
+REMOVE_AUTHOR = "UPDATE feeds_author SET removed = max(removed, ?) WHERE author = ? AND post = ?"
+
+
+class EmbeddedAudit(FeedAudit):
+    def __init__(self, file: SqliteFile, lines: tuple[Line, Line], retention: Retention) -> None:
+        """`lines` are those of author and home timelines."""
+        self._file = file
+        self._author, self._home = lines
+        self._retention = retention
+
+    def home(self, owner: UUID) -> Iterator[Kept]:
+        return self._kept(HOME, owner, self._retention.horizon(), self._home)
+
+    def author(self, author: UUID) -> Iterator[Kept]:
+        return self._kept(AUTHOR, author, LOWEST, self._author)
+
+    def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
+        rows = [
+            (owner.bytes, p.post_id.bytes, p.author_id.bytes, micros(at), NEVER)
+            for p in posts
+            if self._retention.keeps(p.post_id)
+        ]
+        self._write(RESTORE_HOME, rows)
+
+    def restore_author(self, posts: Sequence[PostRef], at: datetime) -> None:
+        for post in posts:
+            millis(post.post_id)
+        self._write(RESTORE_AUTHOR, [(p.author_id.bytes, p.post_id.bytes, micros(at), NEVER) for p in posts])
+
+    def remove_home(self, entries: Sequence[Kept], at: datetime) -> None:
+        self._write(REMOVE_HOME, [_removal(entry, at) for entry in entries])
+
+    def remove_author(self, entries: Sequence[Kept], at: datetime) -> None:
+        self._write(REMOVE_AUTHOR, [_removal(entry, at) for entry in entries])
+
+    def _kept(self, query: str, owner: UUID, low: UUID, line: Line) -> Iterator[Kept]:
+        values = {"key": owner.bytes, "low": low.bytes, "high": HIGHEST.bytes, "never": NEVER, "limit": CHUNK}
+        while rows := self._file.rows(query, values):
+            for post, author, written in rows:
+                post_id = UUID(bytes=post)
+                yield Kept(
+                    owner, line.bucket(post_id), post_id, UUID(bytes=author), post_id.version == 7, max(written, 0)
+                )
+            values["high"] = rows[-1][0]
+
+    def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            with self._file.write() as connection:
+                connection.executemany(statement, rows)
+
+
+def _removal(entry: Kept, at: datetime) -> tuple[int, bytes, bytes]:
+    return max(micros(at), entry.written_us or 0), entry.owner.bytes, entry.post_id.bytes

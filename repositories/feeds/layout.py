@@ -1,0 +1,68 @@
+"""How timelines are cut into partitions: by time, in buckets of a width that keeps each one small.
+
+A partition stays below `PARTITION_BYTES` while a timeline gets at most the declared peak of entries a day.
+"""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+DAY_MS = 24 * 60 * 60 * 1000
+PARTITION_BYTES = 100_000_000
+
+# Bytes of an entry in its partition, uncompressed; a test measures them on a real node.
+AUTHOR_BYTES = 40
+HOME_BYTES = 70
+NOTED_BYTES = 400
+
+
+class Line(Struct, frozen=True):
+    """One kind of timeline: the width of its buckets and the names of its statements."""
+
+    name: str
+    width_ms: int
+
+    def bucket(self, post_id: UUID) -> int:
+        return (post_id.int >> 80) // self.width_ms
+
+    def end_ms(self, bucket: int) -> int:
+        return (bucket + 1) * self.width_ms
+
+
+class Layout(Struct, frozen=True):
+    """Widths in days. `ValueError` where partitions could become too large. Notifications are cut as home timelines."""
+
+    author_days: int = 90
+    home_days: int = 10
+    peak_per_day: int = 20_000
+
+    def __post_init__(self) -> None:
+        _check("QUARTET_FEEDS_AUTHOR_BUCKET_DAYS", self.author_days, self.peak_per_day, AUTHOR_BYTES)
+        _check("QUARTET_FEEDS_HOME_BUCKET_DAYS", self.home_days, self.peak_per_day, max(HOME_BYTES, NOTED_BYTES))
+
+    @property
+    def author(self) -> Line:
+        return Line("author", self.author_days * DAY_MS)
+
+    @property
+    def home(self) -> Line:
+        return Line("home", self.home_days * DAY_MS)
+
+    @property
+    def noted(self) -> Line:
+        return Line("noted", self.home_days * DAY_MS)
+
+    def widths(self) -> dict[str, int]:
+        """What must not change while there are buckets: days by kind of timeline."""
+        return {"author": self.author_days, "home": self.home_days}
+
+
+def _check(setting: str, days: int, peak: int, entry_bytes: int) -> None:
+    if days < 1 or peak < 1:
+        raise ValueError(f"{setting} and QUARTET_FEEDS_PEAK_PER_DAY must be 1 or more")
+    size = days * peak * entry_bytes
+    if size >= PARTITION_BYTES:
+        raise ValueError(
+            f"{setting}={days} and QUARTET_FEEDS_PEAK_PER_DAY={peak} allow partitions of {size / 1e6:.0f} MB; "
+            f"they must stay below {PARTITION_BYTES / 1e6:.0f} MB, so lower one of them"
+        )

@@ -1,0 +1,55 @@
+"""Pages over the buckets of a timeline in Cassandra."""
+
+import itertools
+from collections.abc import Iterator
+from uuid import UUID
+
+from repositories.feeds.age import Clock, below, micros
+from repositories.feeds.layout import Line
+from repositories.feeds.session import Call, Link, Row
+
+# Buckets of one timeline that a page reads at the same time, at most.
+WIDEST_WAVE = 16
+
+
+class Pages:
+    def __init__(self, link: Link, line: Line, clock: Clock) -> None:
+        self._link = link
+        self._line = line
+        self._clock = clock
+
+    def page(self, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[Row]:
+        """Read the first bucket and the list of buckets at once, then more buckets in growing waves."""
+        if limit < 1:
+            return []
+        deadline = self._link.deadline()
+        begin = self._line.bucket(low if rising else min(high, below(micros(self._clock()) // 1000)))
+        query = f"{self._line.name}_{'rising' if rising else 'falling'}"
+        first = (query, (key, begin, low, high, limit))
+        marked, rows = self._link.read([self._marked(key, low, high), first], deadline)
+        found = {begin: rows}
+        order = sorted({begin, *(bucket for (bucket,) in marked)}, reverse=not rising)
+        for wave in _waves():
+            ready = list(itertools.takewhile(found.__contains__, order))
+            page = [row for bucket in ready for row in found[bucket]]
+            if len(page) >= limit or len(ready) == len(order):
+                return page[:limit]
+            wanted = order[len(ready) : len(ready) + wave]
+            calls = [(query, (key, bucket, low, high, limit)) for bucket in wanted]
+            found.update(zip(wanted, self._link.read(calls, deadline), strict=True))
+        raise AssertionError("waves do not end")
+
+    def marked(self, key: UUID, low: UUID, high: UUID) -> list[int]:
+        """The buckets that may hold something, newest first."""
+        (rows,) = self._link.read([self._marked(key, low, high)], self._link.deadline())
+        return [bucket for (bucket,) in rows]
+
+    def _marked(self, key: UUID, low: UUID, high: UUID) -> Call:
+        return f"{self._line.name}_buckets", (key, self._line.bucket(low), self._line.bucket(high))
+
+
+def _waves() -> Iterator[int]:
+    wave = 2
+    while True:
+        yield wave
+        wave = min(2 * wave, WIDEST_WAVE)

@@ -1,0 +1,148 @@
+"""A breaker around the cache: one that is dead or frozen costs its deadline a few times, then next to nothing.
+
+Pattern: decorator. An outage must not bring old values back: a drop that could not be delivered is owed, and
+nothing is read until it is delivered; and after a silence nothing of before it is read by those who noticed it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from repositories.errors import Unavailable
+from repositories.hot.port import Cache, Fill, Held
+
+T = TypeVar("T")
+REMEMBERED = 10_000
+
+
+class Breaker(Cache):
+    """Opens after `failures` in a row; then one call each `interval` seconds is let through, others fail at once.
+
+    Before the first call after failures, what is owed is done: the drops that failed; and `void`, when nothing was
+    heard from the cache for `blip` seconds, or more drops are owed than can be remembered. While that fails the
+    call fails, so this process never reads what it owes a drop of.
+    """
+
+    def __init__(
+        self,
+        inner: Cache,
+        *,
+        failures: int = 3,
+        interval: float = 1.0,
+        blip: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner = inner
+        self._failures = failures
+        self._interval = interval
+        self._blip = blip
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._settling = threading.Lock()
+        self._in_a_row = 0
+        self._heard = clock()
+        self._next_try = 0.0
+        self._debts = 0
+        self._owed: dict[str, int] = {}
+        self._owed_void = 0
+
+    def read(self, keys: Sequence[str]) -> list[Held | None]:
+        return self._through(lambda: self._inner.read(keys))
+
+    def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
+        return self._through(lambda: self._inner.lease(seen))
+
+    def fill(self, fills: Mapping[str, Fill]) -> set[str]:
+        return self._through(lambda: self._inner.fill(fills))
+
+    def release(self, leases: Mapping[str, bytes]) -> None:
+        self._through(lambda: self._inner.release(leases))
+
+    def drop(self, keys: Collection[str]) -> None:
+        """One that fails is delivered before whatever this process asks of the cache next."""
+        try:
+            self._through(lambda: self._inner.drop(keys))
+        except Unavailable:
+            self._owe(keys)
+            raise
+
+    def void(self, *, unless_done: bool = False) -> None:
+        self._through(lambda: self._inner.void(unless_done=unless_done))
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return self._inner.migrate(dry_run=dry_run)
+
+    def ping(self) -> None:
+        """The store's own answer, whatever the breaker's state."""
+        self._inner.ping()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _through(self, call: Callable[[], T]) -> T:
+        if self._in_a_row >= self._failures:
+            self._admit()
+        if self._owed or self._owed_void or self._after_silence():
+            self._settle()
+        try:
+            answer = call()
+        except Unavailable:
+            self._failed()
+            raise
+        self._heard = self._clock()
+        if self._in_a_row:
+            with self._guard:
+                self._in_a_row = 0
+        return answer
+
+    def _after_silence(self) -> bool:
+        return self._in_a_row > 0 and self._clock() - self._heard >= self._blip
+
+    def _admit(self) -> None:
+        with self._guard:
+            now = self._clock()
+            if now < self._next_try:
+                raise Unavailable("cache", "not asked, since it has not answered")
+            self._next_try = now + self._interval
+
+    def _failed(self) -> None:
+        with self._guard:
+            self._in_a_row += 1
+            self._next_try = self._clock() + self._interval
+
+    def _owe(self, keys: Collection[str]) -> None:
+        with self._guard:
+            self._debts += 1
+            self._owed.update(dict.fromkeys(keys, self._debts))
+            if len(self._owed) > REMEMBERED:
+                self._owed.clear()
+                self._owed_void = self._debts
+
+    def _settle(self) -> None:
+        """Do what is owed. What comes to be owed meanwhile, also of the same key, stays owed."""
+        if not self._settling.acquire(blocking=False):
+            raise Unavailable("cache", "not read before drops are delivered")
+        try:
+            with self._guard:
+                owed, void = dict(self._owed), self._owed_void
+            self._deliver(owed, void=bool(void), silent=self._after_silence())
+            with self._guard:
+                for key, debt in owed.items():
+                    if self._owed.get(key) == debt:
+                        del self._owed[key]
+                if self._owed_void == void:
+                    self._owed_void = 0
+        except Unavailable:
+            self._failed()
+            raise
+        finally:
+            self._settling.release()
+
+    def _deliver(self, owed: Mapping[str, int], *, void: bool, silent: bool) -> None:
+        if void or silent:
+            self._inner.void(unless_done=not void)
+            self._heard = self._clock()
+        if owed:
+            self._inner.drop(list(owed))
+            self._heard = self._clock()

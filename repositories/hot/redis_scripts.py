@@ -1,0 +1,77 @@
+"""What Redis runs for the cache. Each script is one atomic step over any number of keys.
+
+KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moment
+it is due by the server's clock, and the record. A lease is stored as its generation, the token of who has it, and
+until when. A value's stamp is the generation it was filled under: 16 bytes, the epoch and the token of who opened it.
+What bears another epoch than the present one counts as not there.
+"""
+
+import hashlib
+
+from repositories.hot.encoding import GENERATION_SECONDS
+
+_EPOCH_SECONDS = 7 * 24 * 3600
+
+# ARGV: the caller's token, the lease in seconds, an epoch for when there is none, then what was seen.
+LEASE = f"""
+local epoch, time, answers = redis.call('GET', KEYS[1]), redis.call('TIME'), {{}}
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+if epoch then redis.call('EXPIRE', KEYS[1], {_EPOCH_SECONDS})
+else
+  epoch = ARGV[3]
+  redis.call('SET', KEYS[1], epoch, 'EX', {_EPOCH_SECONDS})
+end
+local function lease(name)
+  local generation, held = epoch .. ARGV[1], redis.call('GET', name)
+  if held and string.sub(held, 1, 8) == epoch then
+    if string.sub(held, 17, 24) ~= ARGV[1] and struct.unpack('<d', held, 25) > now then return 0 end
+    generation = string.sub(held, 1, 16)
+  end
+  local busy = struct.pack('<d', now + tonumber(ARGV[2]))
+  redis.call('SET', name, generation .. ARGV[1] .. busy, 'EX', {GENERATION_SECONDS})
+  return {{generation}}
+end
+for i = 2, #KEYS, 2 do
+  local value = redis.call('GET', KEYS[i])
+  if value and string.sub(value, 1, 8) == epoch and string.sub(value, 1, 16) ~= ARGV[3 + i / 2] then
+    answers[i / 2] = value
+  else answers[i / 2] = lease(KEYS[i + 1])
+  end
+end
+return {{epoch, answers}}
+"""
+
+# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, the record.
+FILL = """
+local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {}
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+for i = 2, #KEYS, 2 do
+  local n = (i - 2) * 2
+  local lease = ARGV[n + 1]
+  stored[i / 2] = 0
+  if string.sub(lease, 1, 8) == epoch and redis.call('GETRANGE', KEYS[i + 1], 0, 15) == lease then
+    local due = struct.pack('<d', now + tonumber(ARGV[n + 2]))
+    redis.call('SET', KEYS[i], lease .. due .. ARGV[n + 4], 'PX', ARGV[n + 3])
+    redis.call('DEL', KEYS[i + 1])
+    stored[i / 2] = 1
+  end
+end
+return stored
+"""
+
+# KEYS: leases' names. ARGV: the leases.
+RELEASE = """
+for i = 1, #KEYS do
+  if redis.call('GETRANGE', KEYS[i], 0, 15) == ARGV[i] then redis.call('DEL', KEYS[i]) end
+end
+"""
+
+# ARGV: the epoch to end, or nothing for whichever there is; the next one.
+VOID = f"""
+if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', {_EPOCH_SECONDS})
+end
+"""
+
+ALL = (LEASE, FILL, RELEASE, VOID)
+SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in ALL}  # noqa: S324  Redis names scripts so

@@ -1,0 +1,185 @@
+"""Live streams in Redis: for each account that listens a head, a stream and its events' keys, in one hash slot."""
+
+import hashlib
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from repositories.hot.encoding import text_bytes
+from repositories.hot.redis_link import Command, RedisLink
+from repositories.hot.streams_port import (
+    KEPT,
+    LISTENING,
+    Delta,
+    LiveEvent,
+    Position,
+    Streams,
+    gone,
+    lost,
+    new_epoch,
+)
+
+# KEYS: the head (`epoch.number`), the stream, the keys of its events by number.
+_LISTEN = """
+local head = redis.call('GET', KEYS[1])
+if not head or ARGV[3] == '1' then
+  redis.call('DEL', KEYS[2], KEYS[3])
+  head = ARGV[2] .. '.0'
+end
+redis.call('SET', KEYS[1], head, 'PX', ARGV[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[3], ARGV[1])
+return head
+"""
+_APPEND = """
+local head, kept = redis.call('GET', KEYS[1]), tonumber(ARGV[4])
+if not head or redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+local dot = string.find(head, '.', 1, true)
+local number = tonumber(string.sub(head, dot + 1)) + 1
+local written = string.format('%d', number)
+redis.call('XADD', KEYS[2], 'MAXLEN', kept, written .. '-0', 'k', ARGV[1], 'n', ARGV[2], 'd', ARGV[3])
+redis.call('ZADD', KEYS[3], number, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', number - kept)
+redis.call('SET', KEYS[1], string.sub(head, 1, dot) .. written, 'KEEPTTL')
+local life = redis.call('PTTL', KEYS[1])
+redis.call('PEXPIRE', KEYS[2], life)
+redis.call('PEXPIRE', KEYS[3], life)
+return 1
+"""
+_READ = """
+return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
+"""
+# KEYS: all listeners by id, and by the moment from which they may be forgotten. ARGV: id, now, moment.
+_NOTE = """
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[2], 'LIMIT', 0, 100)) do
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('ZREM', KEYS[2], id)
+end
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+"""
+_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_LISTEN, _APPEND, _READ, _NOTE)}  # noqa: S324  Redis names scripts so
+_PLACE = "quartet:1:live:"
+_BY_ID, _BY_END = f"{_PLACE}{{listeners}}:id", f"{_PLACE}{{listeners}}:end"
+_MS = int(LISTENING.total_seconds() * 1000)
+_CHUNK = 1000
+# So many scripts are about as long as an exchange may keep the server from others.
+_AT_ONCE = 250
+# Fewer are not asked first whether they listen.
+_FEW = 8
+
+
+class RedisStreams(Streams):
+    """The heads are the truth of who listens; a server may throw out any key at any time.
+
+    A head that is gone ends the epoch. A stream that is gone shows in its numbers. An account that is gone from the
+    index of listeners, so that events may have passed it by, gets a new epoch when it next prolongs. `clock` gives
+    seconds; it only decides when an entry of that index may be forgotten.
+    """
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int, clock: Callable[[], float] = time.time) -> None:
+        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=tuple(_SHA))
+        self._clock = clock
+
+    def listen(self, account_id: UUID) -> Position:
+        now = self._clock()
+        [noted] = self._link.exchange(("ZSCORE", _BY_ID, account_id.hex), again=True)
+        renew = 1 if noted is None else 0
+        until = now + 2 * LISTENING.total_seconds()
+        head, _ = self._link.exchange(
+            _script(_LISTEN, _keys(account_id), _MS, new_epoch(), renew),
+            _script(_NOTE, (_BY_ID, _BY_END), account_id.hex, str(now), str(until)),
+            again=True,
+        )
+        return _position(head)
+
+    def listeners(self, *, after: UUID | None, limit: int) -> list[UUID]:
+        found: list[UUID] = []
+        while len(found) < limit:
+            above = f"({after.hex}" if after else "-"
+            [page] = self._link.exchange(
+                ("ZRANGEBYLEX", _BY_ID, above, "+", "LIMIT", 0, min(limit, _CHUNK)), again=True
+            )
+            if not page:
+                break
+            ids = [UUID(raw.decode()) for raw in page]
+            found += self._listening(ids)
+            after = ids[-1]
+        return found[:limit]
+
+    def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
+        key, name = text_bytes(event.key), text_bytes(event.name)
+        ids = list(dict.fromkeys(account_ids))
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            told = chunk if len(chunk) <= _FEW else self._listening(chunk)
+            for first in range(0, len(told), _AT_ONCE):
+                some = told[first : first + _AT_ONCE]
+                scripts = [_script(_APPEND, _keys(one), key, name, event.data, KEPT) for one in some]
+                self._link.exchange(*scripts, again=True)
+
+    def since(self, positions: Sequence[tuple[UUID, Position]], *, limit: int) -> list[Delta]:
+        heads = self._heads([account_id for account_id, _ in positions])
+        deltas = [_unread(head, at) for head, (_, at) in zip(heads, positions, strict=True)]
+        behind = [index for index, delta in enumerate(deltas) if delta is None]
+        reads = [_script(_READ, _keys(positions[i][0])[:2], f"{positions[i][1].number + 1}-0", limit) for i in behind]
+        replies = self._link.exchange(*reads, again=True) if reads else []
+        for index, (head, entries) in zip(behind, replies, strict=True):
+            deltas[index] = _read(head, entries, positions[index][1])
+        return [delta for delta in deltas if delta is not None]
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
+        return []
+
+    def ping(self) -> None:
+        self._link.ping()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _listening(self, account_ids: Sequence[UUID]) -> list[UUID]:
+        return [one for one, head in zip(account_ids, self._heads(account_ids), strict=True) if head is not None]
+
+    def _heads(self, account_ids: Sequence[UUID]) -> list[Any]:
+        if not account_ids:
+            return []
+        [heads] = self._link.exchange(("MGET", *(_keys(one)[0] for one in account_ids)), again=True)
+        return list(heads)
+
+
+def _unread(head: bytes | None, at: Position) -> Delta | None:
+    """The answer to a reader for whom there is nothing to read; None for one who is behind."""
+    if head is None:
+        return gone()
+    end = _position(head)
+    if end == at:
+        return Delta(end, (), lost=False)
+    return None if end.epoch == at.epoch and end.number > at.number else lost(end)
+
+
+def _read(head: bytes | None, entries: list[Any], at: Position) -> Delta:
+    """The head is read again beside the entries, as the stream may have been begun anew since."""
+    if head is None:
+        return gone()
+    end = _position(head)
+    numbers = [int(number.split(b"-")[0]) for number, _ in entries]
+    if end.epoch != at.epoch or numbers[:1] != [at.number + 1]:
+        return lost(end)
+    events = tuple(LiveEvent(f[1].decode(), f[3].decode(), f[5]) for _, f in entries)
+    return Delta(Position(at.epoch, numbers[-1]), events, lost=False)
+
+
+def _position(head: bytes) -> Position:
+    epoch, _, number = head.decode().partition(".")
+    return Position(epoch, int(number))
+
+
+def _script(script: str, keys: Sequence[str], *arguments: str | bytes | int) -> Command:
+    return ("EVALSHA", _SHA[script], len(keys), *keys, *arguments)
+
+
+def _keys(account_id: UUID) -> tuple[str, str, str]:
+    slot = f"{_PLACE}{{{account_id.hex}}}"
+    return f"{slot}:head", f"{slot}:events", f"{slot}:keys"

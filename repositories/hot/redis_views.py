@@ -1,0 +1,76 @@
+"""View counts in Redis: a hash of open counts, and one of the batch that is under way."""
+
+import hashlib
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from repositories.hot.redis_link import Command, RedisLink
+from repositories.hot.views_port import ViewBatch, ViewCounts
+
+_OPEN, _TAKEN, _NUMBER = b"quartet:views:open", b"quartet:views:taken", b"quartet:views:number"
+_DAY = 24 * 3600
+
+# KEYS: open, taken, number. ARGV: how many posts at most. Numbers are microseconds of the server's clock.
+_TAKE = f"""
+local counts = redis.call('HGETALL', KEYS[2])
+local number = redis.call('GET', KEYS[3])
+if #counts > 0 and number then return {{number, counts}} end
+local time = redis.call('TIME')
+local next = time[1] .. string.format('%06d', time[2])
+if number and tonumber(next) <= tonumber(number) then next = string.format('%.0f', tonumber(number) + 1) end
+counts = redis.call('HRANDFIELD', KEYS[1], ARGV[1], 'WITHVALUES')
+if #counts == 0 then return false end
+redis.call('DEL', KEYS[2])
+for i = 1, #counts, 2 do
+  redis.call('HSET', KEYS[2], counts[i], counts[i + 1])
+  redis.call('HDEL', KEYS[1], counts[i])
+end
+redis.call('SET', KEYS[3], next, 'EX', {_DAY})
+redis.call('EXPIRE', KEYS[2], {_DAY})
+return {{next, counts}}
+"""
+
+# KEYS: taken, number. ARGV: the batch's number.
+_DONE = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_TAKE, _DONE)}  # noqa: S324  Redis names scripts so
+
+
+class RedisViewCounts(ViewCounts):
+    """Pattern: write-back. Nothing is sent twice that would count twice."""
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE, _DONE))
+
+    def add(self, post_ids: Collection[UUID]) -> None:
+        if post_ids:
+            views: list[Command] = [("HINCRBY", _OPEN, str(post_id), 1) for post_id in post_ids]
+            self._link.exchange(*views, ("EXPIRE", _OPEN, _DAY), again=False)
+
+    def take(self, limit: int) -> ViewBatch | None:
+        taken = self._run(_TAKE, (_OPEN, _TAKEN, _NUMBER), limit)
+        if taken is None:
+            return None
+        number, pairs = taken
+        counts = {UUID(post.decode()): int(n) for post, n in zip(pairs[::2], pairs[1::2], strict=True)}
+        return ViewBatch(int(number), counts)
+
+    def done(self, number: int) -> None:
+        self._run(_DONE, (_TAKEN, _NUMBER), number)
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
+        return []
+
+    def ping(self) -> None:
+        self._link.ping()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _run(self, script: str, names: tuple[bytes, ...], argument: int) -> Any:
+        """Either script may run twice: a batch that is under way is given again."""
+        [reply] = self._link.exchange(("EVALSHA", _SHA[script], len(names), *names, argument), again=True)
+        return reply

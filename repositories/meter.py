@@ -1,0 +1,157 @@
+"""What the stores are asked, counted where it is sent: round trips, seconds, outcomes.
+
+Every adapter reports each exchange with its server here, by `asked` or `called`. A request that wants to know what
+it cost opens a `tally`. Whoever exports figures registers an `Observer`; without one nothing but the tally is kept.
+This module knows no exporter and no web framework.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Final, Literal, Protocol, Self, TypeVar, get_args
+
+from repositories.errors import StoreError, Unavailable
+
+T = TypeVar("T")
+CacheKind = Literal["hit", "miss", "stale", "load", "refresh", "negative", "refused", "drop", "error"]
+CACHE_KINDS: Final = get_args(CacheKind)
+Duration = Literal["fanout_lag"]
+Count = Literal["deliveries", "events"]
+Level = Literal["fanouts", "streams"]
+
+
+class Observer(Protocol):
+    """Called in the thread that did the work, for each thing that happened. Must be quick and must not raise."""
+
+    def called(self, store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None: ...
+
+    def waited(self, store: str, seconds: float) -> None: ...
+
+    def cache_event(self, kind: str, n: int) -> None: ...
+
+    def observed(self, name: str, seconds: float, n: int) -> None: ...
+
+    def counted(self, name: str, n: int, labels: tuple[str, ...]) -> None: ...
+
+    def running(self, name: str, change: int) -> None: ...
+
+
+class Tally:
+    """What one request asked of each store: store -> [round trips, seconds]."""
+
+    __slots__ = ("stores",)
+
+    def __init__(self) -> None:
+        self.stores: dict[str, list[float]] = {}
+
+    def trips(self) -> dict[str, int]:
+        return {store: int(kept[0]) for store, kept in self.stores.items()}
+
+
+_tally: ContextVar[Tally | None] = ContextVar("quartet-tally", default=None)
+_observer: Observer | None = None
+
+
+def watch(observer: Observer | None) -> None:
+    """From now on every report of this process also goes there. One at a time; None ends it."""
+    global _observer  # noqa: PLW0603  one process, one exporter; the adapters are made before it
+    _observer = observer
+
+
+def begin() -> Tally:
+    """Start counting for the request of this thread. An older tally is forgotten."""
+    tally = Tally()
+    _tally.set(tally)
+    return tally
+
+
+@contextlib.contextmanager
+def tally() -> Iterator[Tally]:
+    """Count what this thread asks inside the block."""
+    mine = Tally()
+    token = _tally.set(mine)
+    try:
+        yield mine
+    finally:
+        _tally.reset(token)
+
+
+def called(store: str, operation: str, seconds: float, *, trips: int = 1, ok: bool = True) -> None:
+    """Report an exchange: so many round trips, or requests sent at once, in so many seconds."""
+    tally = _tally.get()
+    if tally is not None:
+        kept = tally.stores.get(store)
+        if kept is None:
+            tally.stores[store] = [trips, seconds]
+        else:
+            kept[0] += trips
+            kept[1] += seconds
+    if _observer is not None:
+        _observer.called(store, operation, trips, seconds, ok=ok)
+
+
+class asked:  # noqa: N801  used as a verb; a class costs half of what a generator does
+    """Around one exchange: `with asked("feeds", "home_falling"):`. `trips` may be raised inside.
+
+    An answer that says no (`Conflict`, `Stale`, ...) is an answer. `Unavailable`, and whatever is no `StoreError`,
+    is a failure.
+    """
+
+    __slots__ = ("_began", "operation", "store", "trips")
+
+    def __init__(self, store: str, operation: str, trips: int = 1) -> None:
+        self.store = store
+        self.operation = operation
+        self.trips = trips
+
+    def __enter__(self) -> Self:
+        self._began = perf_counter()
+        return self
+
+    def each(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, each of which is a round trip."""
+        self.trips = 0
+        for item in items:
+            self.trips += 1
+            yield item
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        ok = kind is None or (issubclass(kind, StoreError) and not issubclass(kind, Unavailable))
+        called(self.store, self.operation, perf_counter() - self._began, trips=self.trips, ok=ok)
+
+
+def waited(store: str, seconds: float) -> None:
+    """Report that a call waited so long for a connection. Calls that found one free are not reported."""
+    if _observer is not None:
+        _observer.waited(store, seconds)
+
+
+def cache_event(kind: CacheKind, n: int = 1) -> None:
+    """Report what the cache did for so many keys. See `docs/monitoring.md` for the kinds."""
+    if _observer is not None:
+        _observer.cache_event(kind, n)
+
+
+def observed(name: Duration, seconds: float, n: int = 1) -> None:
+    """Report a duration: `fanout_lag`, from publication to delivery, for `n` deliveries at once."""
+    if _observer is not None:
+        _observer.observed(name, seconds, n)
+
+
+def counted(name: Count, n: int = 1, *labels: str) -> None:
+    """Report that it happened `n` times: `deliveries`; `events` with type and outcome (told, postponed, parked)."""
+    if _observer is not None:
+        _observer.counted(name, n, labels)
+
+
+@contextlib.contextmanager
+def running(name: Level) -> Iterator[None]:
+    """Around what goes on for a while: `fanouts`, `streams`."""
+    if _observer is not None:
+        _observer.running(name, 1)
+    try:
+        yield
+    finally:
+        if _observer is not None:
+            _observer.running(name, -1)

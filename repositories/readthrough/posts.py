@@ -1,0 +1,117 @@
+"""Posts out of the cache."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from repositories.documents.port import Comments, Documents, Posts, Products
+from repositories.hot import Cache
+from repositories.outbox import Outbox
+from repositories.readthrough.limit import Limit
+from repositories.readthrough.records import Records
+from repositories.readthrough.through import ReadThrough, read_through
+from repositories.records import Event, Post, PostRef, TagCount
+
+ABSENT_SECONDS = 5.0
+
+
+class CachedPosts(Posts):
+    """Pattern: decorator, cache-aside. `get` asks the cache first; all else goes to `inner`.
+
+    The cache may be down or frozen: then `get` reads from the source, after the cache's deadline at most. A change
+    drops the post from the cache, also when its outcome is unknown. A drop that fails is logged and no more, since
+    the change is done; until the handler of its event calls `drop`, readers may get the old post.
+    """
+
+    def __init__(self, inner: Posts, through: ReadThrough, fresh: float) -> None:
+        self._inner = inner
+        self._records: Records[UUID, Post] = Records(
+            through, "post", Post, inner.get, fresh=fresh, absent=ABSENT_SECONDS
+        )
+
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
+        return self._records.get(ids)
+
+    def add(self, post: Post, event: Event) -> None:
+        try:
+            self._inner.add(post, event)
+        finally:
+            self._records.forget([post.id])
+
+    def replace(self, post: Post, event: Event, *, if_version: int) -> None:
+        try:
+            self._inner.replace(post, event, if_version=if_version)
+        finally:
+            self._records.forget([post.id])
+
+    def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
+        try:
+            self._inner.delete(post_id, event, if_version=if_version)
+        finally:
+            self._records.forget([post_id])
+
+    def load(self, posts: Sequence[Post]) -> None:
+        try:
+            self._inner.load(posts)
+        finally:
+            self._records.forget([post.id for post in posts])
+
+    def drop(self, post_id: UUID) -> None:
+        """For the handlers of its events: from its return on nobody reads an older version. Raises `Unavailable`."""
+        self._records.drop([post_id])
+
+    def page(
+        self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
+    ) -> list[Post]:
+        return self._inner.page(before=before, limit=limit, author=author, tag=tag)
+
+    def by_authors(
+        self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        return self._inner.by_authors(authors, before=before, after=after, limit=limit)
+
+    def in_flight(
+        self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
+    ) -> list[PostRef]:
+        return self._inner.in_flight(authors, before=before, after=after, limit=limit)
+
+    def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
+        return self._inner.ids(after=after, limit=limit)
+
+    def buried(self, ids: Collection[UUID]) -> set[UUID]:
+        return self._inner.buried(ids)
+
+    def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
+        return self._inner.counts(authors)
+
+    def tags(self, *, after: str | None, limit: int) -> list[TagCount]:
+        return self._inner.tags(after=after, limit=limit)
+
+
+class CachedDocuments(Documents):
+    """Documents whose posts come out of the cache. The cache is the caller's: `close` leaves it open."""
+
+    posts: CachedPosts
+    comments: Comments
+    products: Products
+    outbox: Outbox
+
+    def __init__(self, documents: Documents, posts: CachedPosts) -> None:
+        self.posts = posts
+        self.comments = documents.comments
+        self.products = documents.products
+        self.outbox = documents.outbox
+        self._documents = documents
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return self._documents.migrate(dry_run=dry_run)
+
+    def ping(self) -> None:
+        self._documents.ping()
+
+    def close(self) -> None:
+        self._documents.close()
+
+
+def with_cache(documents: Documents, cache: Cache, fresh: float, limit: Limit | None = None) -> CachedDocuments:
+    """These documents with each post kept in the cache, fresh for about `fresh` seconds."""
+    return CachedDocuments(documents, CachedPosts(documents.posts, read_through(cache, limit), fresh))

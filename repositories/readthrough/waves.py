@@ -1,0 +1,207 @@
+"""One wave of reads: any number of keys of any kinds, one multi-get, and what follows for those that miss."""
+
+import logging
+import math
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from repositories.errors import Unavailable
+from repositories.hot import Cache, Fill, Held, Value
+from repositories.meter import CacheKind, cache_event
+from repositories.readthrough.flights import Flights
+from repositories.readthrough.kinds import Kind
+from repositories.readthrough.limit import Limit
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Refs = Mapping[str, tuple[Kind[Any], Any]]
+ABSENT = Value(None)
+FIRST_STEP, LONGEST_STEP = 0.002, 0.05
+
+
+@dataclass(frozen=True)
+class Means:
+    """What waves work with. `beta` above 1 renews earlier (Vattani et al., "Optimal Probabilistic Cache Stampede
+    Prevention", VLDB 2015). `patience` is how long somebody else's load is waited for.
+    """
+
+    cache: Cache
+    limit: Limit
+    patience: timedelta = timedelta(seconds=2)
+    beta: float = 1.0
+    random: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+    flights: Flights = field(default_factory=Flights)
+
+
+class CacheAway(Exception):
+    """Tells an outage of the cache, which is mended, from one of the source, which is not."""
+
+
+class Wave:
+    """Reads what is in the cache; loads what is missing or due and nobody else is loading; waits for the others.
+
+    Whoever holds leases loads before waiting for anybody, so that no two waves wait for each other.
+    """
+
+    def __init__(self, means: Means, refs: Refs) -> None:
+        self._means = means
+        self._refs = refs
+        self._deadline = means.clock() + means.patience.total_seconds()
+        self._outcomes: dict[str, CacheKind] = {}
+        self.found: dict[str, Value] = {}
+
+    def run(self) -> dict[str, Value]:
+        """A value for each key; that of a thing that is not there has no body. Raises what a source raises."""
+        missing = list(self._refs)
+        try:
+            while missing and self._left() > 0:
+                self._round(missing)
+                missing = self._missing(missing)
+        except CacheAway:
+            missing = self._missing(missing)
+            cache_event("error", len(missing))
+        for kind, keys in self._by_kind(missing):
+            self.found.update(self._load(kind, keys))
+        self._report()
+        return self.found
+
+    def _round(self, keys: Sequence[str]) -> None:
+        due = self._read(keys)
+        if not due:
+            return
+        mine, theirs = self._means.flights.claim(due)
+        try:
+            self._renew({key: due[key] for key in mine})
+        finally:
+            self._means.flights.land(mine)
+        for key in self._missing(theirs):
+            _wait(theirs[key], self._left())
+
+    def _read(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Take over what is stored. Returns the keys to be renewed, each with the stamp of what was seen."""
+        due: dict[str, bytes] = {}
+        for key, held in zip(keys, self._ask(lambda cache: cache.read(keys)), strict=True):
+            if held is None:
+                due[key] = b""
+                self._outcomes[key] = "miss"
+                continue
+            self.found[key] = held.value
+            self._outcomes.setdefault(key, "hit" if held.left > 0 else "stale")
+            if self._is_due(held):
+                due[key] = held.stamp
+        return due
+
+    def _is_due(self, held: Held) -> bool:
+        """XFetch: the nearer the end and the dearer the load, the likelier; surely when the time is over."""
+        early = held.value.cost * self._means.beta * -math.log(1 - self._means.random())
+        return held.left <= early
+
+    def _renew(self, seen: dict[str, bytes]) -> None:
+        """Load what can be had a lease for. What somebody else loads is waited for only where there is nothing."""
+        step = FIRST_STEP
+        while seen:
+            leases = self._lease(seen)
+            if leases:
+                self._load_under(leases)
+            seen = dict.fromkeys(self._missing(seen), b"")
+            if not seen or self._left() <= 0:
+                return
+            self._means.pause(step)
+            step = min(2 * step, LONGEST_STEP)
+
+    def _lease(self, seen: Mapping[str, bytes]) -> dict[str, bytes]:
+        leases: dict[str, bytes] = {}
+        for key, answer in zip(seen, self._ask(lambda cache: cache.lease(seen)), strict=True):
+            if isinstance(answer, Held):
+                self.found[key] = answer.value
+            elif answer is not None:
+                leases[key] = answer
+        return leases
+
+    def _load_under(self, leases: Mapping[str, bytes]) -> None:
+        loaded: dict[str, Value] = {}
+        try:
+            for kind, keys in self._by_kind(leases):
+                try:
+                    loaded.update(self._load(kind, keys))
+                except Unavailable:
+                    if self._missing(keys):
+                        raise
+        finally:
+            self._settle(leases, loaded)
+        self.found.update(loaded)
+        for key in loaded:
+            self._outcomes[key] = "miss" if self._outcomes[key] == "miss" else "refresh"
+
+    def _settle(self, leases: Mapping[str, bytes], loaded: Mapping[str, Value]) -> None:
+        """End every lease: with its value, or with nothing so that the next may load."""
+        fills = {key: fill for key, value in loaded.items() if (fill := self._fill(key, leases[key], value))}
+        gone = loaded.keys() - fills.keys()
+        idle = {key: lease for key, lease in leases.items() if key not in loaded}
+        cache = self._means.cache
+        try:
+            if fills:
+                refused = len(fills) - len(cache.fill(fills))
+                if refused:
+                    cache_event("refused", refused)
+            if gone:
+                cache.drop(gone)
+            if idle:
+                cache.release(idle)
+        except Unavailable as error:
+            log.warning("cache not filled: %s", error)
+
+    def _fill(self, key: str, lease: bytes, value: Value) -> Fill | None:
+        kind = self._refs[key][0]
+        if value.body is not None:
+            return Fill(lease, value, kind.fresh, kind.stale)
+        return Fill(lease, value, kind.absent) if kind.absent else None
+
+    def _load(self, kind: Kind[Any], keys: Collection[str]) -> dict[str, Value]:
+        """A value for each key, from the source, in one round trip."""
+        ids = {key: self._refs[key][1] for key in keys}
+        with self._means.limit:
+            began = self._means.clock()
+            loaded = kind.load(list(ids.values()))
+            cost = self._means.clock() - began
+        cache_event("load")
+        return {key: replace(loaded.get(about, ABSENT), cost=cost) for key, about in ids.items()}
+
+    def _by_kind(self, keys: Collection[str]) -> list[tuple[Kind[Any], list[str]]]:
+        kinds: dict[Kind[Any], list[str]] = {}
+        for key in keys:
+            kinds.setdefault(self._refs[key][0], []).append(key)
+        return list(kinds.items())
+
+    def _missing(self, keys: Collection[str]) -> list[str]:
+        return [key for key in keys if key not in self.found]
+
+    def _left(self) -> float:
+        return self._deadline - self._means.clock()
+
+    def _ask(self, call: Callable[[Cache], T]) -> T:
+        try:
+            return call(self._means.cache)
+        except Unavailable as error:
+            raise CacheAway from error
+
+    def _report(self) -> None:
+        for outcome, count in Counter(self._outcomes.values()).items():
+            cache_event(outcome, count)
+        if absent := sum(value.body is None for value in self.found.values()):
+            cache_event("negative", absent)
+
+
+def _wait(landed: threading.Event, seconds: float) -> None:
+    if seconds > 0:
+        landed.wait(seconds)

@@ -1,0 +1,117 @@
+"""Commands on fan-outs and pulled authors. An author's row is locked before a fan-out's."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec.structs import replace
+from sqlalchemy import Tuple, and_, bindparam, case, delete, exists, func, literal, literal_column, or_, select, update
+from sqlalchemy import tuple_ as row_of
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.elements import ColumnElement
+
+from repositories.feed_records import Fanout, PullReason
+from repositories.relational.columns import ID, LIMIT, TIME, one_of
+from repositories.relational.fanouts import fanout_row
+from repositories.relational.feeds_port import FanoutWrites
+from repositories.relational.feeds_tables import DONE, PULLED, RUNNING, constant, fanouts, pulled_authors
+from repositories.relational.runner import Runner
+
+_new_fanout = insert(fanouts)
+_old, _new = fanouts.c, _new_fanout.excluded
+
+
+def _progress(of: ReadOnlyColumnCollection[str, ColumnElement[object]]) -> Tuple:
+    """What has come further compares as greater."""
+    stage = case((of.stage == constant("rest"), literal_column("1")), else_=literal_column("0"))
+    return row_of(of.delivered, stage, func.coalesce(of.cursor, literal(UUID(int=0), ID)))
+
+
+_retracts = and_(_new.state == constant("retracting"), _old.state != constant("retracting"))
+_ends = and_(_new.state == constant("done"), _old.state.in_((constant("running"), constant("pulled"))))
+_goes_on = and_(
+    _old.state != constant("done"),
+    or_(_old.state == _new.state, and_(RUNNING, _new.state == constant("pulled"))),
+    _progress(_new) >= _progress(_old),
+)
+_SAVE = _new_fanout.on_conflict_do_update(
+    index_elements=[fanouts.c.post_id],
+    set_={column.name: _new[column.name] for column in fanouts.c if not column.primary_key},
+    where=or_(_retracts, _ends, _goes_on),
+)
+_this_fanout = fanouts.c.post_id == bindparam("its_post", type_=ID)
+_LEAVE = update(fanouts).where(_this_fanout, RUNNING).values(state=constant("pulled"))
+_FORGET = delete(fanouts).where(_this_fanout)
+_swept = (
+    select(fanouts.c.post_id)
+    .where(DONE, fanouts.c.finished_at < bindparam("finished_before", type_=TIME))
+    .order_by(fanouts.c.finished_at, fanouts.c.post_id)
+    .limit(LIMIT)
+    .with_for_update(skip_locked=True)
+    .cte("swept")
+)
+_SWEEP = (
+    delete(fanouts)
+    .where(one_of(fanouts.c.post_id, select(_swept.c.post_id).scalar_subquery()))
+    .returning(fanouts.c.post_id)
+)
+
+_its_author = pulled_authors.c.author_id == bindparam("its_author", type_=ID)
+_is_pulled = pulled_authors.c.state == constant("pulled")
+_is_this_turn = and_(
+    pulled_authors.c.state == constant("returning"),
+    pulled_authors.c.changed_at == bindparam("its_change", type_=TIME),
+)
+_new_author = insert(pulled_authors)
+_PULL = _new_author.on_conflict_do_update(
+    index_elements=[pulled_authors.c.author_id],
+    set_={name: _new_author.excluded[name] for name in ("state", "reason", "changed_at")},
+    where=~_is_pulled,
+)
+_LOCK_AUTHOR = select(pulled_authors.c.author_id).where(_its_author).with_for_update()
+_LOCK_PULLED = _LOCK_AUTHOR.where(_is_pulled)
+_LOCK_TURN = _LOCK_AUTHOR.where(_is_this_turn)
+_RETURNING = (
+    update(pulled_authors)
+    .where(_its_author, _is_pulled)
+    .values(state=constant("returning"), changed_at=bindparam("at", type_=TIME))
+)
+_PUSHED = delete(pulled_authors).where(
+    _its_author, ~exists().where(PULLED, fanouts.c.author_id == bindparam("its_author", type_=ID))
+)
+
+
+class SqlFanoutWrites(FanoutWrites):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def save(self, fanout: Fanout) -> None:
+        self._runner.change(_SAVE, fanout_row(fanout))
+        if fanout.state == "pulled":
+            # Nobody goes on with it, also where another worker had come further.
+            self._runner.change(_LEAVE, {"its_post": fanout.post_id})
+
+    def pull(self, author_id: UUID, *, at: datetime, reason: PullReason) -> None:
+        row = {"author_id": author_id, "state": "pulled", "reason": reason, "changed_at": at}
+        self._runner.change(_PULL, row)
+
+    def skip(self, fanout: Fanout) -> bool:
+        if not self._runner.rows(_LOCK_PULLED, {"its_author": fanout.author_id}):
+            return False
+        self.save(replace(fanout, state="pulled"))
+        return True
+
+    def returning(self, author_id: UUID, at: datetime) -> bool:
+        return bool(self._runner.change(_RETURNING, {"its_author": author_id, "at": at}))
+
+    def pushed(self, author_id: UUID, *, changed_at: datetime) -> bool:
+        # A second statement, since the first may have waited for a transaction that left another fan-out.
+        if not self._runner.rows(_LOCK_TURN, {"its_author": author_id, "its_change": changed_at}):
+            return False
+        return bool(self._runner.change(_PUSHED, {"its_author": author_id}))
+
+    def forget(self, post_id: UUID) -> None:
+        self._runner.change(_FORGET, {"its_post": post_id})
+
+    def sweep(self, *, finished_before: datetime, limit: int) -> int:
+        return len(self._runner.rows(_SWEEP, {"finished_before": finished_before, "limit": limit}))

@@ -1,0 +1,60 @@
+"""Tables of the feeds' transactional part: readers, pulled authors and fan-outs. Nothing here is a timeline."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Index, Table, literal_column
+
+from repositories.relational.columns import ID, TEXT, TIME
+from repositories.relational.tables import metadata
+
+readers = Table(
+    "readers",
+    metadata,
+    Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("state", TEXT, CheckConstraint("state IN ('awake', 'waking', 'dormant')"), nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    Column("seen_at", TIME, nullable=False),
+    Column("floor", ID),
+)
+
+pulled_authors = Table(
+    "pulled_authors",
+    metadata,
+    Column("author_id", ID, primary_key=True),
+    Column("state", TEXT, CheckConstraint("state IN ('pulled', 'returning')"), nullable=False),
+    Column("reason", TEXT, CheckConstraint("reason IN ('threshold', 'shed')"), nullable=False),
+    Column("changed_at", TIME, nullable=False),
+)
+
+fanouts = Table(
+    "fanouts",
+    metadata,
+    Column("post_id", ID, primary_key=True),
+    Column("author_id", ID, nullable=False),
+    Column("published_at", TIME, nullable=False),
+    Column("begun_at", TIME, nullable=False),
+    Column("state", TEXT, CheckConstraint("state IN ('running', 'done', 'pulled', 'retracting')"), nullable=False),
+    Column("stage", TEXT, CheckConstraint("stage IN ('all', 'recent', 'rest')"), nullable=False),
+    Column("cursor", ID),
+    Column("audience", BigInteger, CheckConstraint("audience >= 0"), nullable=False),
+    Column("delivered", BigInteger, CheckConstraint("delivered >= 0"), nullable=False),
+    Column("lags", TEXT, nullable=False),
+    Column("finished_at", TIME),
+    Column("trace", TEXT, nullable=False),
+    # Or it would never be swept.
+    CheckConstraint("state <> 'done' OR finished_at IS NOT NULL"),
+)
+
+
+def constant(word: str) -> ColumnElement[str]:
+    """A word written into the statement: an index over some rows only is not used for a parameter's value."""
+    return literal_column(f"'{word}'", TEXT)
+
+
+AWAKE = readers.c.state == constant("awake")
+RUNNING = fanouts.c.state == constant("running")
+PULLED = fanouts.c.state == constant("pulled")
+DONE = fanouts.c.state == constant("done")
+
+Index("readers_awake", readers.c.seen_at, readers.c.account_id, postgresql_where=AWAKE, sqlite_where=AWAKE)
+Index("fanouts_running", fanouts.c.published_at, postgresql_where=RUNNING, sqlite_where=RUNNING)
+Index("fanouts_pulled", fanouts.c.author_id, fanouts.c.post_id, postgresql_where=PULLED, sqlite_where=PULLED)
+Index("fanouts_done", fanouts.c.finished_at, fanouts.c.post_id, postgresql_where=DONE, sqlite_where=DONE)

@@ -1,0 +1,32 @@
+"""What both adapters answer with the same SQL."""
+
+from repositories.relational.accounts import SqlAccountReads
+from repositories.relational.audit_counters import SqlCounterReads
+from repositories.relational.audit_stock import SqlAudit
+from repositories.relational.fanouts import SqlFanoutReads
+from repositories.relational.graph import SqlGraphReads
+from repositories.relational.ledger import SqlLedgerReads
+from repositories.relational.likes import SqlLikeReads
+from repositories.relational.orders import SqlOrderReads
+from repositories.relational.outbox import SqlOutbox
+from repositories.relational.port import Relational
+from repositories.relational.readers import SqlReaderReads
+from repositories.relational.runner import Runner
+from repositories.relational.stock import SqlStockReads
+
+
+class SqlRelational(Relational):
+    """The reads, and the outbox, over a runner in autocommit mode."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.accounts = SqlAccountReads(runner)
+        self.graph = SqlGraphReads(runner)
+        self.likes = SqlLikeReads(runner)
+        self.readers = SqlReaderReads(runner)
+        self.fanouts = SqlFanoutReads(runner)
+        self.stock = SqlStockReads(runner)
+        self.orders = SqlOrderReads(runner)
+        self.ledger = SqlLedgerReads(runner)
+        self.audit = SqlAudit(runner)
+        self.counters = SqlCounterReads(runner)
+        self.outbox = SqlOutbox(runner)

@@ -1,0 +1,62 @@
+"""Kept counts are compared with what they count, and set right."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete, update
+
+from repositories.errors import NotFound
+from repositories.records import Follow, GraphCounts, Like
+from repositories.relational import Relational
+from repositories.relational.tables import account_counters, post_counters
+from tests.contracts.money import sql
+from tests.contracts.relational_store import NOW, register
+
+
+def test_right_counts_are_not_told(relational: Relational) -> None:
+    ada, bob = register(relational, 2)
+    post = uuid4()
+    with relational.transaction() as tx:
+        tx.graph.follow(Follow(ada, bob, NOW))
+        tx.likes.like(Like(ada, post, NOW))
+    assert relational.counters.miscounted_accounts([ada, bob, uuid4()]) == {}
+    assert relational.counters.miscounted_posts([post, uuid4()]) == {}
+    assert not relational.counters.miscounted_accounts([])
+    assert not relational.counters.miscounted_posts([])
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_accounts_are_counted_again(relational: Relational, *, is_lost: bool) -> None:
+    ada, bob = register(relational, 2)
+    with relational.transaction() as tx:
+        tx.graph.follow(Follow(ada, bob, NOW))
+    row = account_counters.c.account_id == bob
+    change = delete(account_counters) if is_lost else update(account_counters).values(following=7)
+    sql(relational, change.where(row))
+    kept = None if is_lost else GraphCounts(1, 7)
+    assert relational.counters.miscounted_accounts([ada, bob]) == {bob: (kept, GraphCounts(1, 0))}
+    with relational.transaction() as tx:
+        tx.counters.recount_account(bob)
+    assert relational.counters.miscounted_accounts([ada, bob]) == {}
+    assert relational.graph.counts([bob]) == {bob: GraphCounts(1, 0)}
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_posts_are_counted_again(relational: Relational, *, is_lost: bool) -> None:
+    fans, post, unloved = register(relational, 3), uuid4(), uuid4()
+    with relational.transaction() as tx:
+        for fan in fans:
+            tx.likes.like(Like(fan, post, NOW))
+    change = delete(post_counters) if is_lost else update(post_counters).values(likes=9)
+    sql(relational, change.where(post_counters.c.post_id == post))
+    assert relational.counters.miscounted_posts([post, unloved]) == {post: (0 if is_lost else 9, 3)}
+    with relational.transaction() as tx:
+        tx.counters.recount_post(post)
+        tx.counters.recount_post(unloved)
+    assert relational.counters.miscounted_posts([post, unloved]) == {}
+    assert relational.likes.counts([post, unloved]) == {post: 3, unloved: 0}
+
+
+def test_an_unknown_account_has_no_counts(relational: Relational) -> None:
+    with pytest.raises(NotFound), relational.transaction() as tx:
+        tx.counters.recount_account(uuid4())

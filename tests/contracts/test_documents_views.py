@@ -1,0 +1,60 @@
+"""What every keeper of view counts promises."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.documents.embedded_views import TABLE, EmbeddedViews
+from repositories.documents.mongo_client import MongoConnection
+from repositories.documents.mongo_views import MongoViews
+from repositories.documents.views_port import Views
+from repositories.sqlite import SqliteFile
+
+from .documents import ADAPTERS, TIMEOUT, at_once, url_of
+
+
+@pytest.fixture(params=ADAPTERS)
+def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
+    if request.param == "mongo":
+        connection = MongoConnection(url_of("mongo", request, tmp_path), timeout=TIMEOUT, pool=8)
+        yield MongoViews(connection)
+        connection.close()
+    else:
+        file = SqliteFile(tmp_path / "views.db", "documents")
+        file.migrate((TABLE,), dry_run=False)
+        yield EmbeddedViews(file)
+        file.close()
+
+
+def test_counts_add_up(views: Views) -> None:
+    one, two, none = uuid4(), uuid4(), uuid4()
+    views.apply(1, {})
+    views.apply(1, {one: 3})
+    views.apply(5, {one: 4, two: 1})
+    assert views.counts([one, two, none, one]) == {one: 7, two: 1, none: 0}
+    assert views.counts([]) == {}
+
+
+def test_a_batch_counts_once_for_each_post(views: Views) -> None:
+    one, two = uuid4(), uuid4()
+    views.apply(7, {one: 3})
+    views.apply(7, {one: 3, two: 2})
+    views.apply(8, {two: 1})
+    views.apply(7, {one: 3, two: 2})
+    assert views.counts([one, two]) == {one: 3, two: 3}
+
+
+def test_a_batch_that_is_applied_by_many_at_once_counts_once(views: Views) -> None:
+    posts = [uuid4() for _ in range(50)]
+    views.apply(1, dict.fromkeys(posts[:25], 1))
+    assert at_once([lambda: views.apply(2, dict.fromkeys(posts, 2))] * 6) == [None] * 6
+    expected: dict[UUID, int] = dict.fromkeys(posts, 2) | dict.fromkeys(posts[:25], 3)
+    assert views.counts(posts) == expected
+
+
+def test_many_at_once(views: Views) -> None:
+    posts = [uuid4() for _ in range(1_200)]
+    views.apply(1, dict.fromkeys(posts, 1))
+    assert views.counts(posts) == dict.fromkeys(posts, 1)

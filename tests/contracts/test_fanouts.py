@@ -1,0 +1,532 @@
+"""What every relational store promises about fan-outs and pulled authors."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import datetime
+from functools import partial
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from repositories.errors import Invalid
+from repositories.feed_records import Fanout, FanoutState, Pass, PulledAuthor, PullReason, Situation
+from repositories.records import Follow
+from repositories.relational import Relational, Transaction
+from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, together
+from tests.contracts.relational_store import NOW, account, login, register
+
+LATER = NOW + SECOND
+ENDS: list[UUID] = [UUID(int=top << 120 | 7) for top in (0x00, 0x7F, 0x80, 0xFF)]
+PASSES: tuple[Pass, ...] = ("all", "recent", "rest")
+
+
+def fanout(**changes: object) -> Fanout:
+    """One that runs and has come to 20 followers."""
+    made = Fanout(
+        post_id=uuid4(),
+        author_id=uuid4(),
+        published_at=NOW,
+        begun_at=NOW + MICROSECOND,
+        state="running",
+        stage="recent",
+        cursor=ENDS[2],
+        audience=50,
+        delivered=20,
+        lags=((3, 15), (4, 5)),
+        finished_at=None,
+        trace="0af7651916cd43dd",
+    )
+    return replace(made, **changes) if changes else made
+
+
+def save(store: Relational, *fanouts: Fanout) -> None:
+    for one in fanouts:
+        do(store, lambda unit, one=one: unit.fanouts.save(one))  # type: ignore[misc]  # default binds
+
+
+def pull(store: Relational, author: UUID, at: datetime = NOW, reason: PullReason = "shed") -> None:
+    do(store, lambda unit: unit.fanouts.pull(author, at=at, reason=reason))
+
+
+def skip(store: Relational, one: Fanout) -> bool:
+    return do(store, lambda unit: unit.fanouts.skip(one))
+
+
+def returning(store: Relational, author: UUID, at: datetime = NOW) -> bool:
+    return do(store, lambda unit: unit.fanouts.returning(author, at))
+
+
+def pushed(store: Relational, author: UUID, changed_at: datetime = NOW) -> bool:
+    return do(store, lambda unit: unit.fanouts.pushed(author, changed_at=changed_at))
+
+
+def pulled(store: Relational, author: UUID) -> PulledAuthor | None:
+    return store.fanouts.situation(uuid4(), author).pulled
+
+
+class TestSave:
+    @pytest.mark.parametrize("state", ["running", "done", "pulled", "retracting"])
+    @pytest.mark.parametrize("stage", PASSES)
+    def test_comes_back_as_it_was(self, relational: Relational, state: FanoutState, stage: Pass) -> None:
+        one = fanout(state=state, stage=stage, finished_at=LATER if state == "done" else None)
+        save(relational, one, one)
+        assert relational.fanouts.progress(one.post_id) == one
+
+    @pytest.mark.parametrize("lags", [(), ((0, 1),), ((-1, 0), (LARGEST, LARGEST))])
+    @pytest.mark.parametrize("cursor", [None, *ENDS])
+    def test_also_at_the_ends(self, relational: Relational, cursor: UUID | None, lags: object) -> None:
+        one = fanout(cursor=cursor, lags=lags, audience=0, delivered=LARGEST, trace="\u00fc \\ ' %s")
+        save(relational, one)
+        assert relational.fanouts.progress(one.post_id) == one
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"trace": "a\0b"},
+            {"audience": -1},
+            {"delivered": -1},
+            {"delivered": LARGEST + 1},
+            {"state": "asleep"},
+            {"stage": "some"},
+            {"state": "done"},
+        ],
+    )
+    def test_refuses_what_cannot_be(self, relational: Relational, wrong: dict[str, object]) -> None:
+        one = fanout(**wrong)
+        with pytest.raises(Invalid):
+            save(relational, one)
+        assert relational.fanouts.progress(one.post_id) is None
+
+    def test_unknown_is_none(self, relational: Relational) -> None:
+        assert relational.fanouts.progress(uuid4()) is None
+
+    def test_is_undone_with_its_transaction(self, relational: Relational) -> None:
+        one = fanout()
+
+        def fail(unit: Transaction) -> None:
+            unit.fanouts.save(one)
+            unit.fanouts.pull(one.author_id, at=NOW, reason="shed")
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            do(relational, fail)
+        assert relational.fanouts.situation(one.post_id, one.author_id) == Situation(None, None, 0)
+
+    def test_forget(self, relational: Relational) -> None:
+        one, other = fanout(state="retracting"), fanout()
+        save(relational, one, other)
+        for _ in range(2):
+            do(relational, lambda unit: unit.fanouts.forget(one.post_id))
+        assert relational.fanouts.progress(one.post_id) is None
+        assert relational.fanouts.progress(other.post_id) == other
+
+
+DONE = {"state": "done", "finished_at": LATER}
+PULLED, RETRACTING = {"state": "pulled"}, {"state": "retracting"}
+AHEAD, BEHIND = {"delivered": 21}, {"delivered": 19}
+
+
+class TestNeverBack:
+    """Each pair is what is kept, and what is saved after it, as changes of one fan-out."""
+
+    @pytest.mark.parametrize(
+        ("kept", "saved"),
+        [
+            ({}, AHEAD),
+            ({}, {"cursor": ENDS[3]}),
+            ({}, AHEAD | {"stage": "rest", "cursor": None}),
+            ({}, {"stage": "rest", "cursor": None}),
+            ({"cursor": None}, {"cursor": ENDS[0]}),
+            ({"stage": "all"}, {"stage": "all", "cursor": ENDS[3], "audience": 60, "lags": ((9, 9),)}),
+            ({}, DONE),
+            ({}, DONE | BEHIND | {"cursor": None}),
+            ({}, PULLED),
+            ({}, PULLED | AHEAD),
+            (PULLED, PULLED | AHEAD),
+            (PULLED, DONE | AHEAD),
+            ({}, RETRACTING | {"delivered": 0, "cursor": None}),
+            (PULLED, RETRACTING | {"delivered": 0, "cursor": None}),
+            (DONE, RETRACTING | {"delivered": 0, "cursor": None}),
+            (RETRACTING, RETRACTING | {"cursor": ENDS[3]}),
+        ],
+    )
+    def test_goes_on(self, relational: Relational, kept: dict[str, object], saved: dict[str, object]) -> None:
+        old = fanout(**kept)
+        new = replace(old, **({"state": "running", "finished_at": None} | saved))
+        save(relational, old, new)
+        assert relational.fanouts.progress(old.post_id) == new
+
+    @pytest.mark.parametrize(
+        ("kept", "saved"),
+        [
+            ({}, BEHIND),
+            ({}, BEHIND | {"cursor": ENDS[3], "stage": "rest"}),
+            ({}, {"cursor": ENDS[1]}),
+            ({}, {"cursor": None}),
+            ({"stage": "rest", "cursor": None}, {"cursor": ENDS[3]}),
+            (DONE, AHEAD),
+            (DONE, PULLED | AHEAD),
+            (DONE, {"state": "done", "delivered": 30, "finished_at": LATER + SECOND}),
+            (PULLED, AHEAD),
+            (PULLED, PULLED | BEHIND),
+            (RETRACTING, AHEAD),
+            (RETRACTING, PULLED | AHEAD),
+            (RETRACTING, DONE | AHEAD),
+            (RETRACTING, RETRACTING | {"cursor": ENDS[1]}),
+        ],
+    )
+    def test_stays(self, relational: Relational, kept: dict[str, object], saved: dict[str, object]) -> None:
+        old = fanout(**kept)
+        save(relational, old, replace(old, **({"state": "running", "finished_at": None, "stage": "recent"} | saved)))
+        assert relational.fanouts.progress(old.post_id) == old
+
+    def test_what_is_left_is_left_with_the_most_progress(self, relational: Relational) -> None:
+        """Or nobody would go on with it."""
+        one = fanout()
+        save(relational, one, replace(one, state="pulled", delivered=5, cursor=None))
+        assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
+        assert relational.fanouts.left(one.author_id, limit=9) == [replace(one, state="pulled")]
+
+    def test_whoever_saves_at_once(self, relational: Relational) -> None:
+        one = fanout()
+        steps = [replace(one, delivered=number, lags=((1, number),)) for number in range(32)]
+        works = [partial(save, relational, *steps[start::4]) for start in range(4)]
+        assert together(works) == [None] * 4
+        assert relational.fanouts.progress(one.post_id) == steps[-1]
+
+
+class TestAudience:
+    def test_are_the_followers_who_read_by_id(self, relational: Relational) -> None:
+        author, *readers = register(relational, 9)
+        asleep = _asleep(relational)
+        _follow(relational, author, [*reversed(readers), asleep])
+        do(relational, lambda unit: unit.readers.rebuild(readers[3], NOW))
+        do(relational, lambda unit: unit.graph.follow(Follow(author, readers[0], NOW)))
+        assert _audience(relational, author, limit=99) == readers
+        assert _audience(relational, author, limit=3) == readers[:3]
+        assert _audience(relational, author, limit=3, after=readers[2]) == readers[3:6]
+        assert _audience(relational, author, limit=3, after=UUID(int=readers[2].int - 1)) == readers[2:5]
+        assert _audience(relational, author, limit=3, after=readers[-1]) == []
+        assert _audience(relational, author, limit=0) == []
+        assert relational.fanouts.audience_size(author) == 8
+        do(relational, lambda unit: unit.readers.wake(asleep, NOW))
+        assert _audience(relational, author, limit=99) == sorted([*readers, asleep])
+        assert relational.fanouts.audience_size(author) == 9
+
+    def test_of_nobody(self, relational: Relational) -> None:
+        (author,) = register(relational)
+        for one in (author, uuid4()):
+            for stage in PASSES:
+                assert relational.fanouts.audience(one, stage=stage, recent=NOW, begun=NOW, after=None, limit=9) == []
+            assert relational.fanouts.audience_size(one) == 0
+
+    def test_a_limit_below_0_is_invalid(self, relational: Relational) -> None:
+        for stage in PASSES:
+            with pytest.raises(Invalid):
+                relational.fanouts.audience(uuid4(), stage=stage, recent=NOW, begun=NOW, after=None, limit=-1)
+
+    def test_ids_are_ordered_as_numbers(self, relational: Relational) -> None:
+        (author,) = register(relational)
+        ids = [UUID(int=(uuid4().int >> 8) | (top << 120)) for top in (0x00, 0x7F, 0x80, 0xFF)]
+        for one in ids:
+            _add(relational, NOW, id=one, handle=one.hex)
+        _follow(relational, author, ids)
+        assert _audience(relational, author, limit=9) == ids
+        assert _audience(relational, author, limit=9, after=ids[1]) == ids[2:]
+
+    def test_the_stages_are_disjoint_and_complete(self, relational: Relational) -> None:
+        recent, begun = NOW, NOW + SECOND
+        moments = [recent - SECOND, recent - MICROSECOND, recent, begun - MICROSECOND, begun, begun + SECOND]
+        (author,) = register(relational)
+        readers = {_add(relational, moment): moment for moment in moments * 3}
+        _follow(relational, author, [*readers, _asleep(relational)])
+        first = _pages(relational, author, "recent", recent, begun)
+        rest = _pages(relational, author, "rest", recent, begun)
+        assert first == sorted(one for one, moment in readers.items() if recent <= moment < begun)
+        assert rest == sorted(set(readers) - set(first))
+        assert sorted(first + rest) == _audience(relational, author, limit=99)
+
+    def test_whoever_is_seen_between_the_stages_is_in_the_rest(self, relational: Relational) -> None:
+        recent, begun = NOW, NOW + SECOND
+        (author,) = register(relational)
+        idle, active = _add(relational, NOW - SECOND), _add(relational, NOW)
+        _follow(relational, author, [idle, active])
+        assert _pages(relational, author, "recent", recent, begun) == [active]
+        for one in (idle, active):
+            do(relational, lambda unit, one=one: unit.readers.seen(one, begun))  # type: ignore[misc]  # default binds
+        assert _pages(relational, author, "rest", recent, begun) == sorted([idle, active])
+
+
+class TestSituation:
+    def test_of_the_unknown_is_empty(self, relational: Relational) -> None:
+        assert relational.fanouts.situation(uuid4(), uuid4()) == Situation(None, None, 0)
+
+    def test_each_part_is_there_by_itself(self, relational: Relational) -> None:
+        author, one, other = register(relational, 3)
+        _follow(relational, author, [one, other, _asleep(relational)])
+        running = fanout(author_id=author)
+        post = running.post_id
+        assert relational.fanouts.situation(post, author) == Situation(None, None, 3)
+        pull(relational, author, reason="threshold")
+        its = PulledAuthor(author, "pulled", "threshold", NOW)
+        assert relational.fanouts.situation(post, author) == Situation(None, its, 3)
+        save(relational, running)
+        assert relational.fanouts.situation(post, author) == Situation(running, its, 3)
+        assert relational.fanouts.situation(post, one) == Situation(running, None, 0)
+        assert relational.fanouts.situation(uuid4(), author) == Situation(None, its, 3)
+
+
+class TestPulled:
+    def test_one_that_is_pulled_stays_so(self, relational: Relational) -> None:
+        author = uuid4()
+        pull(relational, author)
+        pull(relational, author, LATER, "threshold")
+        assert pulled(relational, author) == PulledAuthor(author, "pulled", "shed", NOW)
+
+    def test_one_that_returns_is_pulled_again(self, relational: Relational) -> None:
+        author = uuid4()
+        assert returning(relational, author) is False
+        pull(relational, author)
+        assert [returning(relational, author, LATER), returning(relational, author, NOW)] == [True, False]
+        assert pulled(relational, author) == PulledAuthor(author, "returning", "shed", LATER)
+        pull(relational, author, LATER + SECOND, "threshold")
+        assert pulled(relational, author) == PulledAuthor(author, "pulled", "threshold", LATER + SECOND)
+        assert pushed(relational, author, LATER) is False
+        assert pushed(relational, author, LATER + SECOND) is False
+
+    def test_ends_for_the_turn_that_began_to_return(self, relational: Relational) -> None:
+        author = uuid4()
+        assert pushed(relational, author) is False
+        pull(relational, author)
+        assert pushed(relational, author) is False
+        returning(relational, author, LATER)
+        for moment in (NOW, LATER - MICROSECOND, LATER + MICROSECOND):
+            assert pushed(relational, author, moment) is False
+        assert pulled(relational, author) == PulledAuthor(author, "returning", "shed", LATER)
+        assert [pushed(relational, author, LATER) for _ in range(2)] == [True, False]
+        assert pulled(relational, author) is None
+
+    def test_does_not_end_while_a_fan_out_is_left(self, relational: Relational) -> None:
+        author = uuid4()
+        one, other, stranger = fanout(author_id=author), fanout(author_id=author), fanout()
+        pull(relational, author)
+        assert skip(relational, one) is True
+        save(relational, other, replace(stranger, state="pulled"))
+        returning(relational, author)
+        assert pushed(relational, author) is False
+        save(relational, replace(one, state="pulled", delivered=40))
+        assert pushed(relational, author) is False
+        save(relational, replace(one, state="done", finished_at=LATER))
+        assert pushed(relational, author) is True
+
+    def test_are_listed_by_id(self, new_relational: Callable[[], Relational]) -> None:
+        store = new_relational()
+        assert store.fanouts.pulled_authors(after=None, limit=9) == []
+        for author in reversed(ENDS):
+            pull(store, author)
+        returning(store, ENDS[1], LATER)
+        expected = [PulledAuthor(author, "pulled", "shed", NOW) for author in ENDS]
+        expected[1] = PulledAuthor(ENDS[1], "returning", "shed", LATER)
+        assert store.fanouts.pulled_authors(after=None, limit=9) == expected
+        assert store.fanouts.pulled_authors(after=None, limit=2) == expected[:2]
+        assert store.fanouts.pulled_authors(after=ENDS[0], limit=2) == expected[1:3]
+        assert store.fanouts.pulled_authors(after=ENDS[-1], limit=2) == []
+        with pytest.raises(Invalid):
+            store.fanouts.pulled_authors(after=None, limit=-1)
+
+    def test_left_are_the_authors_own_newest_first(self, relational: Relational) -> None:
+        author = uuid4()
+        mine = [fanout(author_id=author, post_id=UUID(int=one.int ^ author.int >> 8), state="pulled") for one in ENDS]
+        save(relational, *mine, fanout(author_id=author), fanout(state="pulled"))
+        mine.sort(key=lambda one: one.post_id, reverse=True)
+        assert relational.fanouts.left(author, limit=9) == mine
+        assert relational.fanouts.left(author, limit=2) == mine[:2]
+        assert relational.fanouts.left(author, limit=0) == []
+        assert relational.fanouts.left(uuid4(), limit=9) == []
+        with pytest.raises(Invalid):
+            relational.fanouts.left(author, limit=-1)
+
+
+class TestSkip:
+    def test_is_for_the_pulled(self, relational: Relational) -> None:
+        one = fanout()
+        assert skip(relational, one) is False
+        pull(relational, one.author_id)
+        returning(relational, one.author_id)
+        assert skip(relational, one) is False
+        assert relational.fanouts.progress(one.post_id) is None
+        pull(relational, one.author_id)
+        assert [skip(relational, one) for _ in range(2)] == [True, True]
+        assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
+
+    def test_loses_no_progress(self, relational: Relational) -> None:
+        one = fanout()
+        pull(relational, one.author_id)
+        save(relational, one)
+        assert skip(relational, replace(one, delivered=1, cursor=None)) is True
+        assert relational.fanouts.left(one.author_id, limit=9) == [replace(one, state="pulled")]
+
+    def test_leaves_what_is_done(self, relational: Relational) -> None:
+        one = fanout(state="done", finished_at=NOW)
+        pull(relational, one.author_id)
+        save(relational, one)
+        assert skip(relational, replace(one, state="running", finished_at=None)) is True
+        assert relational.fanouts.progress(one.post_id) == one
+
+
+class TestTurns:
+    """Skipping a fan-out and ending the pulling never both succeed: the post would be lost."""
+
+    def test_returning_waits_for_a_skip(self, relational: Relational) -> None:
+        one = fanout()
+        pull(relational, one.author_id)
+        with ThreadPoolExecutor(1) as pool:
+            with relational.transaction() as unit:
+                assert unit.fanouts.skip(one) is True
+                overtaking = pool.submit(returning, relational, one.author_id)
+                assert not wait([overtaking], timeout=0.1).done
+            assert overtaking.result() is True
+        assert relational.fanouts.left(one.author_id, limit=9) == [replace(one, state="pulled")]
+        assert pushed(relational, one.author_id) is False
+
+    def test_a_skip_waits_for_returning(self, relational: Relational) -> None:
+        one = fanout()
+        pull(relational, one.author_id)
+        with ThreadPoolExecutor(1) as pool:
+            with relational.transaction() as unit:
+                assert unit.fanouts.returning(one.author_id, NOW) is True
+                overtaking = pool.submit(skip, relational, one)
+                assert not wait([overtaking], timeout=0.1).done
+            assert overtaking.result() is False
+        assert pushed(relational, one.author_id) is True
+
+    def test_pushed_waits_for_who_pulls_again(self, relational: Relational) -> None:
+        """Even when the turn gets the very time of the former one."""
+        one = fanout(state="pulled")
+        pull(relational, one.author_id)
+        returning(relational, one.author_id)
+        with ThreadPoolExecutor(1) as pool:
+            with relational.transaction() as unit:
+                unit.fanouts.pull(one.author_id, at=LATER, reason="threshold")
+                overtaking = pool.submit(pushed, relational, one.author_id)
+                assert not wait([overtaking], timeout=0.1).done
+                assert unit.fanouts.skip(one) is True
+                assert unit.fanouts.returning(one.author_id, NOW) is True
+            assert overtaking.result() is False
+        assert pulled(relational, one.author_id) == PulledAuthor(one.author_id, "returning", "threshold", NOW)
+
+    def test_who_pulls_again_waits_for_pushed(self, relational: Relational) -> None:
+        author = uuid4()
+        pull(relational, author)
+        returning(relational, author)
+        with ThreadPoolExecutor(1) as pool:
+            with relational.transaction() as unit:
+                assert unit.fanouts.pushed(author, changed_at=NOW) is True
+                overtaking = pool.submit(pull, relational, author, LATER)
+                assert not wait([overtaking], timeout=0.1).done
+            overtaking.result()
+        assert pulled(relational, author) == PulledAuthor(author, "pulled", "shed", LATER)
+
+    def test_however_they_meet(self, relational: Relational) -> None:
+        for _ in range(20):
+            one = fanout()
+            pull(relational, one.author_id)
+
+            def end(author: UUID = one.author_id) -> bool:
+                return returning(relational, author) and pushed(relational, author)
+
+            works: list[Callable[[], bool]] = [partial(skip, relational, one), end]
+            skipped, ended = together(works)
+            assert [skipped, ended] in ([True, False], [False, True])
+            left = [replace(one, state="pulled")] if skipped else []
+            assert relational.fanouts.left(one.author_id, limit=9) == left
+
+    def test_one_ends_it(self, relational: Relational) -> None:
+        author = uuid4()
+        pull(relational, author)
+        returning(relational, author)
+        assert sorted(map(bool, together([partial(pushed, relational, author)] * 4))) == [False] * 3 + [True]
+
+
+class TestLag:
+    def test_counts_those_that_run(self, new_relational: Callable[[], Relational]) -> None:
+        store = new_relational()
+        assert store.fanouts.lag() == (0, None)
+        first, second = fanout(published_at=LATER), fanout(published_at=NOW)
+        others = [fanout(state=state, published_at=NOW - SECOND) for state in ("pulled", "retracting")]
+        save(store, first, second, *others, fanout(**DONE, published_at=NOW - SECOND))
+        assert store.fanouts.lag() == (2, NOW)
+        save(store, replace(second, state="done", finished_at=LATER))
+        assert store.fanouts.lag() == (1, LATER)
+
+
+class TestSweep:
+    def test_removes_the_oldest_that_are_done(self, new_relational: Callable[[], Relational]) -> None:
+        store = new_relational()
+        done = [fanout(state="done", finished_at=NOW + SECOND * number) for number in (0, 1, 1, 2, 3)]
+        done[1:3] = sorted(done[1:3], key=lambda one: one.post_id)
+        others = [fanout(state=state) for state in ("running", "pulled", "retracting")]
+        save(store, *reversed(done), *others)
+
+        def sweep(limit: int) -> int:
+            before = NOW + SECOND * 3
+            return do(store, lambda unit: unit.fanouts.sweep(finished_before=before, limit=limit))
+
+        assert sweep(0) == 0
+        assert sweep(2) == 2
+        assert _kept(store, done) == done[2:]
+        assert [sweep(9), sweep(9)] == [2, 0]
+        assert _kept(store, done) == done[4:]
+        assert _kept(store, others) == others
+        with pytest.raises(Invalid):
+            sweep(-1)
+
+    def test_two_at_once_share(self, new_relational: Callable[[], Relational]) -> None:
+        store = new_relational()
+        save(store, *(fanout(**DONE) for _ in range(12)))
+        sweep: Callable[[Transaction], int] = lambda unit: unit.fanouts.sweep(  # noqa: E731  - run thrice
+            finished_before=LATER + SECOND, limit=4
+        )
+        swept = [number for number in together([lambda: do(store, sweep)] * 3) if isinstance(number, int)]
+        while some := do(store, sweep):
+            swept.append(some)
+        assert sum(swept) == 12
+
+
+def _kept(store: Relational, fanouts: Sequence[Fanout]) -> list[Fanout]:
+    return [found for one in fanouts if (found := store.fanouts.progress(one.post_id))]
+
+
+def _add(store: Relational, seen_at: datetime, **changes: object) -> UUID:
+    one = account(created_at=seen_at, **changes)
+    do(store, lambda unit: unit.accounts.add(one, login(one)))
+    return one.id
+
+
+def _asleep(store: Relational) -> UUID:
+    """A new reader, the only one who was seen so long ago."""
+    long_ago = NOW - SECOND * 1000
+    reader = _add(store, long_ago)
+    assert do(store, lambda unit: unit.readers.sleep(seen_before=long_ago + SECOND, limit=1)) == [reader]
+    return reader
+
+
+def _follow(store: Relational, author: UUID, readers: Sequence[UUID]) -> None:
+    with store.transaction() as unit:
+        for reader in readers:
+            unit.graph.follow(Follow(reader, author, NOW))
+
+
+def _audience(store: Relational, author: UUID, *, limit: int, after: UUID | None = None) -> list[UUID]:
+    return store.fanouts.audience(author, after=after, limit=limit)
+
+
+def _pages(store: Relational, author: UUID, stage: Pass, recent: datetime, begun: datetime) -> list[UUID]:
+    """The whole stage, a few at a time."""
+    found: list[UUID] = []
+    while page := store.fanouts.audience(
+        author, stage=stage, recent=recent, begun=begun, after=found[-1] if found else None, limit=4
+    ):
+        found += page
+    return found

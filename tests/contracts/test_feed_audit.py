@@ -1,0 +1,87 @@
+"""What every adapter of feeds promises to the drift doctor."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.feeds.age import now
+from repositories.feeds.audit_port import Kept
+from repositories.feeds.port import Feeds
+from repositories.records import PostRef
+
+from .test_feeds import Opener, newest_first, opener, refs  # noqa: F401 - a fixture
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def feeds(opener: Opener) -> Feeds:  # noqa: F811 - the fixture
+    found = opener(store="audited")
+    found.migrate()
+    return found
+
+
+def home(feeds: Feeds, owner: UUID) -> list[Kept]:
+    return list(feeds.audit.home(owner))
+
+
+def shown(kept: list[Kept]) -> list[PostRef]:
+    return [PostRef(k.post_id, k.author_id) for k in kept if k.author_id is not None]
+
+
+def test_entries_are_told_newest_first_and_in_place(feeds: Feeds) -> None:
+    owner, posts = uuid4(), refs(30, since=50 * DAY)
+    feeds.fill(owner, posts, now())
+    found = home(feeds, owner)
+    assert shown(found) == newest_first(posts)
+    assert all(k.in_place and k.owner == owner and k.written_us for k in found)
+    author = uuid4()
+    feeds.load([PostRef(p.post_id, author) for p in posts], ())
+    authored = list(feeds.audit.author(author))
+    assert shown(authored) == [PostRef(p.post_id, author) for p in newest_first(posts)]
+    assert all(k.in_place for k in authored)
+
+
+def test_a_restored_entry_beats_its_removal(feeds: Feeds) -> None:
+    owner, (post,) = uuid4(), refs(1)
+    feeds.push(post, [owner], now())
+    feeds.retract(post, [owner], now())
+    assert home(feeds, owner) == []
+    feeds.audit.restore_home(owner, [post], now())
+    assert feeds.home_page(owner, limit=9) == [post] == shown(home(feeds, owner))
+
+
+def test_restoring_overwrites_another_author(feeds: Feeds) -> None:
+    owner, (post,) = uuid4(), refs(1)
+    feeds.push(PostRef(post.post_id, uuid4()), [owner], now())
+    feeds.audit.restore_home(owner, [post], now())
+    assert feeds.home_page(owner, limit=9) == [post]
+
+
+def test_a_removed_entry_stays_away_from_older_writes_only(feeds: Feeds) -> None:
+    owner, (post,), at = uuid4(), refs(1), now()
+    feeds.push(post, [owner], at)
+    feeds.audit.remove_home(home(feeds, owner), at - DAY)
+    feeds.push(post, [owner], at)
+    assert home(feeds, owner) == []
+    feeds.push(post, [owner], at + timedelta(microseconds=1))
+    assert shown(home(feeds, owner)) == [post]
+
+
+def test_author_timelines_are_mended(feeds: Feeds) -> None:
+    author = uuid4()
+    first, second = (PostRef(post.post_id, author) for post in refs(2))
+    feeds.add_to_author(first, now())
+    feeds.audit.remove_author(list(feeds.audit.author(author)), now())
+    assert feeds.author_page(author, limit=9) == []
+    feeds.audit.restore_author([first, second], now())
+    assert feeds.author_page(author, limit=9) == [second, first]
+
+
+def test_what_is_past_the_retention_is_not_restored(opener: Opener) -> None:  # noqa: F811 - the fixture
+    feeds = opener(store="forgetful", retention=10 * DAY)
+    feeds.migrate()
+    owner, posts = uuid4(), refs(10, since=20 * DAY)
+    feeds.audit.restore_home(owner, posts, now())
+    assert shown(home(feeds, owner)) == newest_first(posts[6:])

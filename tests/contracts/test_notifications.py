@@ -1,0 +1,344 @@
+"""What every adapter of notifications promises."""
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from repositories.errors import Invalid
+from repositories.feed_records import Fact
+from repositories.feeds.age import Clock, below, micros, millis, now
+from repositories.feeds.facts import DETAIL_BYTES, fact_id
+from repositories.feeds.notifications_port import REPEATS, Noted, Notifications
+from repositories.feeds.port import REMOVALS, Feeds
+
+RETENTION = timedelta(days=400)
+TIMEOUT = timedelta(seconds=10)
+DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
+T0 = now() - DAY
+CHANCE = random.Random(11)  # noqa: S311 - test data
+
+
+class Opener(Protocol):
+    """Opens another client of the same store."""
+
+    def __call__(self, *, retention: timedelta = ..., clock: Clock = ...) -> Notifications: ...
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("cassandra", marks=pytest.mark.engines)])
+def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
+    make = _cassandra(request) if request.param == "cassandra" else _embedded(tmp_path_factory.mktemp("notifications"))
+    opened: list[Feeds] = []
+
+    def opener(*, retention: timedelta = RETENTION, clock: Clock = now) -> Notifications:
+        opened.append(make(retention, clock))
+        return opened[-1].notifications
+
+    opener()
+    opened[0].migrate()
+    yield opener
+    for feeds in opened:
+        feeds.close()
+
+
+Make = Callable[[timedelta, Clock], Feeds]
+
+
+def _embedded(folder: Path) -> Make:
+    from repositories.feeds.embedded import EmbeddedFeeds
+
+    return lambda retention, clock: EmbeddedFeeds(f"sqlite:///{folder}/feeds.db", retention=retention, clock=clock)
+
+
+def _cassandra(request: pytest.FixtureRequest) -> Make:
+    from repositories.feeds.cassandra import CassandraFeeds
+
+    server = request.getfixturevalue("engines").cassandra().url.rpartition("/")[0]
+    keyspace = f"notifications_{uuid4().hex[:8]}"
+    return lambda retention, clock: CassandraFeeds(
+        f"{server}/{keyspace}", timeout=TIMEOUT, retention=retention, clock=clock
+    )
+
+
+@pytest.fixture(scope="module")
+def notifications(opener: Opener) -> Notifications:
+    return opener()
+
+
+def a_fact(at: datetime = T0, **different: Any) -> Fact:
+    return replace(Fact("like", uuid4(), uuid4(), at), **different)
+
+
+def facts(count: int, *, since: timedelta = DAY) -> list[Fact]:
+    """Of the last days, newest first."""
+    start, step = now() - since, since / (count + 1)
+    return [a_fact(start + step * n) for n in reversed(range(count))]
+
+
+def noted(*some: Fact) -> list[Noted]:
+    return sorted((Noted(fact_id(fact), fact) for fact in some), key=lambda one: one.id, reverse=True)
+
+
+def test_nothing_is_there_at_first(notifications: Notifications) -> None:
+    assert notifications.page(uuid4(), limit=10) == []
+    assert notifications.marker(uuid4()) is None
+    notifications.withdraw(uuid4(), a_fact(), T0)
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"kind": "follow"},
+        {"kind": "order", "detail": "fulfilled"},
+        {"kind": "comment", "number": (1 << 31) - 1},
+        {"detail": "ø 🐘 \u202e\n'\"%s{}"},
+        {"detail": "🐘" * (DETAIL_BYTES // 4)},
+        {"at": T0.replace(microsecond=999_999)},
+        {"at": T0.replace(microsecond=0)},
+    ],
+    ids=str,
+)
+def test_a_fact_comes_back_as_it_was(notifications: Notifications, different: dict[str, Any]) -> None:
+    owner, fact = uuid4(), replace(a_fact(), **different)
+    assert notifications.note(owner, fact, T0) == fact_id(fact)
+    assert notifications.page(owner, limit=10) == noted(fact)
+    assert notifications.page(uuid4(), limit=10) == []
+
+
+def test_ids_are_of_the_time_and_the_content() -> None:
+    fact = a_fact()
+    assert fact_id(fact).version == 7
+    assert millis(fact_id(fact)) == micros(fact.at) // 1000
+    assert fact_id(replace(fact, detail="other")) == fact_id(fact)
+    others = ({"kind": "follow"}, {"subject": uuid4()}, {"actor": uuid4()}, {"number": 1})
+    assert len({fact_id(replace(fact, **other)) for other in ({}, *others)}) == 5
+    assert fact_id(replace(fact, at=fact.at + timedelta(milliseconds=1))) > fact_id(fact)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"detail": "x" * (DETAIL_BYTES + 1)},
+        {"detail": "a\0b"},
+        {"detail": "\ud800"},
+        {"number": -1},
+        {"number": 1 << 31},
+        {"at": datetime(1969, 1, 1, tzinfo=UTC)},
+    ],
+    ids=repr,
+)
+def test_other_facts_are_refused(notifications: Notifications, wrong: dict[str, Any]) -> None:
+    owner, fact = uuid4(), replace(a_fact(), **wrong)
+    with pytest.raises(Invalid):
+        notifications.note(owner, fact, T0)
+    with pytest.raises(Invalid):
+        notifications.withdraw(owner, fact, T0)
+    assert notifications.page(owner, limit=10) == []
+
+
+@pytest.mark.parametrize("wrong", [uuid4(), UUID(int=0)], ids=["v4", "nil"])
+def test_other_ids_are_refused(notifications: Notifications, wrong: UUID) -> None:
+    with pytest.raises(Invalid):
+        notifications.mark(uuid4(), wrong)
+    with pytest.raises(Invalid):
+        notifications.page(uuid4(), before=wrong, limit=1)
+
+
+def test_noting_again_changes_nothing(notifications: Notifications) -> None:
+    owner, fact = uuid4(), a_fact()
+    assert len({notifications.note(owner, fact, at) for at in (T0, T0, T0 + DAY, T0 - DAY)}) == 1
+    assert notifications.page(owner, limit=10) == noted(fact)
+
+
+def test_the_newest_detail_stays(notifications: Notifications) -> None:
+    owner, fact = uuid4(), a_fact(detail="first")
+    second = replace(fact, detail="second")
+    notifications.note(owner, second, T0 + TICK)
+    notifications.note(owner, fact, T0)
+    assert notifications.page(owner, limit=10) == noted(second)
+
+
+def test_newest_first_in_whatever_order_they_come(notifications: Notifications) -> None:
+    owner, some = uuid4(), facts(40, since=100 * DAY)
+    same = [a_fact(T0) for _ in range(10)]
+    for fact in CHANCE.sample([*some, *same], 50):
+        notifications.note(owner, fact, T0)
+    assert notifications.page(owner, limit=100) == noted(*some, *same)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 30, 31])
+def test_pages_have_no_gap_and_nothing_twice(notifications: Notifications, size: int) -> None:
+    owner, some = uuid4(), facts(30, since=300 * DAY)
+    for fact in some:
+        notifications.note(owner, fact, T0)
+    seen: list[Noted] = []
+    for _ in range(40):
+        page = notifications.page(owner, before=seen[-1].id if seen else None, limit=size)
+        seen += page
+        if len(page) < size:
+            break
+    assert seen == noted(*some)
+
+
+def test_a_page_ends_below_its_bound(notifications: Notifications) -> None:
+    owner, some = uuid4(), facts(3)
+    for fact in some[:2]:
+        notifications.note(owner, fact, T0)
+    newest, older = noted(*some[:2])
+    assert notifications.page(owner, before=newest.id, limit=9) == [older]
+    assert notifications.page(owner, before=UUID(int=newest.id.int + 1), limit=9) == [newest, older]
+    assert notifications.page(owner, before=older.id, limit=9) == []
+    for limit in (0, -1):
+        assert notifications.page(owner, limit=limit) == []
+
+
+@pytest.mark.parametrize("withdrawn_first", [False, True])
+@pytest.mark.parametrize(
+    ("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True), (DAY, True)]
+)
+def test_the_newer_of_note_and_withdrawal_wins(
+    notifications: Notifications, *, withdrawn_first: bool, later: timedelta, there: bool
+) -> None:
+    owner, fact, other = uuid4(), a_fact(), a_fact()
+    notifications.note(owner, other, T0)
+    steps: list[Callable[[], object]] = [
+        lambda: notifications.note(owner, fact, T0 + later),
+        lambda: notifications.withdraw(owner, fact, T0),
+        lambda: notifications.withdraw(owner, fact, T0 - 2 * DAY),
+    ]
+    for step in reversed(steps) if withdrawn_first else steps:
+        step()
+    assert notifications.page(owner, limit=9) == (noted(fact, other) if there else noted(other))
+
+
+def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: Notifications) -> None:
+    owner, fact = uuid4(), a_fact(detail="x")
+    notifications.note(owner, fact, T0)
+    notifications.withdraw(owner, replace(fact, number=1), T0)
+    notifications.withdraw(owner, replace(fact, at=fact.at - DAY), T0)
+    assert notifications.page(owner, limit=9) == noted(fact)
+    notifications.withdraw(owner, replace(fact, detail=""), T0)
+    assert notifications.page(owner, limit=9) == []
+
+
+def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notifications) -> None:
+    """Within one bucket, by one process; what others do is told as ever."""
+    owner, neighbour, fact, width = uuid4(), uuid4(), a_fact(), 10 * DAY
+    begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
+    again = [replace(fact, at=begin + timedelta(milliseconds=n)) for n in range(REMOVALS + 50)]
+    for one in again[:REPEATS]:
+        notifications.note(owner, one, one.at)
+        assert notifications.page(owner, limit=9) == noted(one)
+        notifications.withdraw(owner, one, one.at)
+    for one in again[REPEATS:]:
+        notifications.note(owner, one, one.at)
+        notifications.withdraw(owner, one, one.at)
+    assert notifications.page(owner, limit=9) == []
+    before, other = replace(fact, at=begin - TICK), replace(a_fact(), at=begin)
+    for one in (before, other, replace(fact, at=begin + DAY)):
+        notifications.note(owner, one, T0)
+    notifications.note(neighbour, again[-1], T0)
+    assert notifications.page(owner, limit=9) == noted(before, other)
+    assert notifications.page(neighbour, limit=9) == noted(again[-1])
+
+
+def test_withdrawals_beyond_the_budget_leave_facts_in(notifications: Notifications) -> None:
+    owner, start = uuid4(), now() - timedelta(seconds=10)
+    some = [a_fact(start + timedelta(milliseconds=n)) for n in range(REMOVALS + 5)]
+    for fact in some:
+        notifications.note(owner, fact, fact.at)
+    for fact in some:
+        notifications.withdraw(owner, fact, fact.at)
+    left = notifications.page(owner, limit=9)
+    assert left == noted(*some[REMOVALS:])
+
+
+def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notifications: Notifications) -> None:
+    owner, moment = uuid4(), now().replace(microsecond=0)
+    edge = moment - 10 * DAY
+    reader = opener(retention=10 * DAY, clock=lambda: moment)
+    later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
+    beyond, last, kept = (a_fact(edge + timedelta(milliseconds=n)) for n in (-1, 0, 1))
+    for fact in (beyond, last, kept):
+        assert reader.note(owner, fact, T0) == fact_id(fact)
+    reader.withdraw(owner, beyond, T0)
+    assert reader.page(owner, limit=9) == noted(last, kept)
+    assert later.page(owner, limit=9) == noted(kept)
+    assert notifications.page(owner, limit=9) == noted(last, kept)
+
+
+def test_facts_pass_away_by_themselves(opener: Opener) -> None:
+    owner, short = uuid4(), opener(retention=timedelta(seconds=1))
+    short.note(owner, a_fact(now()), T0)
+    deadline = time.monotonic() + 5
+    while short.page(owner, limit=1):
+        assert time.monotonic() < deadline
+
+
+def marks(count: int) -> list[UUID]:
+    """Three of each millisecond."""
+    start = int(T0.timestamp() * 1000)
+    return [UUID(int=below(start + n // 3).int | 2 << 62 | CHANCE.getrandbits(62)) for n in range(count)]
+
+
+def test_the_marker_never_goes_back(notifications: Notifications) -> None:
+    owner, neighbour = uuid4(), uuid4()
+    some = marks(12)
+    for mark, highest in zip(some, itertools.accumulate(some, max), strict=True):
+        notifications.mark(owner, mark)
+        assert notifications.marker(owner) == highest
+    for mark in CHANCE.sample(some, 12):
+        notifications.mark(owner, mark)
+    assert notifications.marker(owner) == max(some)
+    assert notifications.marker(neighbour) is None
+
+
+def test_the_highest_of_concurrent_markers_wins(opener: Opener, notifications: Notifications) -> None:
+    owner, some = uuid4(), marks(60)
+    CHANCE.shuffle(some)
+    barrier = threading.Barrier(3)
+
+    def climb(store: Notifications, part: list[UUID]) -> None:
+        barrier.wait()
+        seen = UUID(int=0)
+        for mark in part:
+            store.mark(owner, mark)
+            present = store.marker(owner)
+            assert present is not None
+            assert present >= max(seen, mark)
+            seen = present
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(climb, (notifications, notifications, opener()), (some[:20], some[20:40], some[40:])))
+    assert notifications.marker(owner) == max(some)
+
+
+def test_two_writers_end_the_same(opener: Opener, notifications: Notifications) -> None:
+    """One notes, one withdraws every second fact, at the same time and by clients of their own."""
+    owner, some, other = uuid4(), facts(40), opener()
+    barrier = threading.Barrier(2)
+
+    def note() -> None:
+        barrier.wait()
+        for fact in some:
+            notifications.note(owner, fact, fact.at)
+
+    def withdraw() -> None:
+        barrier.wait()
+        for fact in some[::2]:
+            other.withdraw(owner, fact, fact.at)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(note), pool.submit(withdraw)]:
+            done.result()
+    assert notifications.page(owner, limit=99) == other.page(owner, limit=99) == noted(*some[1::2])

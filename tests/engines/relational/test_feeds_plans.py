@@ -1,0 +1,199 @@
+"""What feeds ask of readers and fan-outs is served by indexes, over more than 100,000 follows.
+
+Each statement is planned twice: for its values, and for any values, as PostgreSQL plans a prepared one that was
+used a few times.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from repositories.feed_records import Fanout, FanoutState
+from repositories.records import Follow
+from repositories.relational import Relational, Transaction
+from repositories.relational.postgres import PostgresRelational
+from tests.contracts.relational_store import NOW, account, login, new_database, opened
+from tests.engines import Engines
+from tests.engines.relational.test_plans import Recorder, Statement
+
+PEOPLE = 10_000
+FOLLOWS = 10
+PULLED = 300
+FANOUTS = 3_000
+SECOND = timedelta(seconds=1)
+_STATES: tuple[FanoutState, ...] = ("done", "done", "done", "running", "pulled")
+
+
+class Data:
+    """`people[0]` follows everybody, and everybody follows `people[1]`."""
+
+    def __init__(self) -> None:
+        self.people = sorted(uuid4() for _ in range(PEOPLE))
+        self.fanouts = [self._fanout(number) for number in range(FANOUTS)]
+
+    def fill(self, unit: Transaction) -> None:
+        accounts = [account(id=one, handle=one.hex) for one in self.people]
+        unit.bulk.accounts([(one, login(one)) for one in accounts], seen_at=NOW)
+        unit.bulk.follows(list(self._follows()))
+        for fanout in self.fanouts:
+            unit.fanouts.save(fanout)
+        for author in self.people[1 : 1 + PULLED]:
+            unit.fanouts.pull(author, at=NOW, reason="shed")
+        unit.readers.sleep(seen_before=NOW + SECOND, limit=PEOPLE // 10)
+        unit.graph.follow(Follow(self.people[5], self.people[9], NOW))
+
+    def _follows(self) -> Iterator[Follow]:
+        for number, one in enumerate(self.people):
+            for step in range(20, 20 + FOLLOWS):
+                yield Follow(one, self.people[(number + step) % PEOPLE], NOW)
+            yield Follow(self.people[0], one, NOW)
+            yield Follow(one, self.people[1], NOW)
+
+    def _fanout(self, number: int) -> Fanout:
+        author, state = self.people[number % PEOPLE], _STATES[number % len(_STATES)]
+        at = NOW + SECOND * number
+        ended = at if state == "done" else None
+        return Fanout(uuid4(), author, at, at, state, "all", None, 9, 0, ((1, 1),), ended, "t")
+
+
+@pytest.fixture(scope="module")
+def url(engines: Engines) -> str:
+    return new_database(engines.postgres())
+
+
+@pytest.fixture(scope="module")
+def data(url: str) -> Data:
+    made = Data()
+    with opened(url, timeout=timedelta(seconds=60)) as store:
+        store.migrate()
+        with store.transaction() as unit:
+            made.fill(unit)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(url: str, data: Data) -> Iterator[Relational]:
+    with opened(url) as store:
+        yield store
+
+
+def audience(store: Relational, author: UUID, after: UUID | None = None, **stage: Any) -> list[UUID]:
+    return store.fanouts.audience(author, after=after, limit=500, **stage)
+
+
+RECENT: dict[str, Any] = {"stage": "recent", "recent": NOW, "begun": NOW + SECOND}
+REST: dict[str, Any] = {"stage": "rest", "recent": NOW, "begun": NOW + SECOND}
+READS: dict[str, Callable[[Relational, Data], object]] = {
+    "standing": lambda store, d: store.readers.standing(d.people[5]),
+    "standing of one who follows many": lambda store, d: store.readers.standing(d.people[0]),
+    "situation": lambda store, d: store.fanouts.situation(d.fanouts[0].post_id, d.people[1]),
+    "progress": lambda store, d: store.fanouts.progress(d.fanouts[0].post_id),
+    "audience": lambda store, d: audience(store, d.people[1]),
+    "audience after": lambda store, d: audience(store, d.people[1], d.people[5000]),
+    "audience of few": lambda store, d: audience(store, d.people[9]),
+    "recent": lambda store, d: audience(store, d.people[1], **RECENT),
+    "recent after": lambda store, d: audience(store, d.people[1], d.people[5000], **RECENT),
+    "nobody recent": lambda store, d: audience(store, d.people[1], stage="recent", recent=NOW + SECOND, begun=NOW),
+    "rest": lambda store, d: audience(store, d.people[1], **REST),
+    "rest after": lambda store, d: audience(store, d.people[1], d.people[5000], **REST),
+    "audience_size": lambda store, d: store.fanouts.audience_size(d.people[9]),
+    "left": lambda store, d: store.fanouts.left(d.people[4], limit=20),
+    "lag": lambda store, _: store.fanouts.lag(),
+    "pulled_authors": lambda store, d: store.fanouts.pulled_authors(after=d.people[1], limit=20),
+    "ids": lambda store, _: store.accounts.ids(after=None, limit=500),
+    "ids after": lambda store, d: store.accounts.ids(after=d.people[5000], limit=500),
+}
+WRITES: dict[str, Callable[[Transaction, Data], object]] = {
+    "seen": lambda unit, d: unit.readers.seen(d.people[8000], NOW + SECOND),
+    "wake": lambda unit, d: unit.readers.wake(d.people[0], NOW + SECOND),
+    "rebuild": lambda unit, d: unit.readers.rebuild(d.people[8000], NOW),
+    "finish": lambda unit, d: unit.readers.finish(d.people[8000], turn=1, floor=d.people[0]),
+    "raise_floor": lambda unit, d: unit.readers.raise_floor(d.people[8000], d.people[0]),
+    "sleep": lambda unit, _: unit.readers.sleep(seen_before=NOW + SECOND, limit=100),
+    "save": lambda unit, d: unit.fanouts.save(d.fanouts[4]),
+    "skip": lambda unit, d: unit.fanouts.skip(d.fanouts[1]),
+    "returning": lambda unit, d: unit.fanouts.returning(d.people[1], NOW),
+    "pushed": lambda unit, d: (
+        unit.fanouts.returning(d.people[2], NOW),
+        unit.fanouts.pushed(d.people[2], changed_at=NOW),
+    ),
+    "forget": lambda unit, d: unit.fanouts.forget(d.fanouts[0].post_id),
+    "sweep": lambda unit, _: unit.fanouts.sweep(finished_before=NOW + SECOND * 99, limit=20),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reads(store: Relational, url: str, data: Data, name: str) -> None:
+    assert isinstance(store, PostgresRelational)
+    with Recorder(store) as recorder:
+        READS[name](store, data)
+    (statement,) = recorder.statements
+    assert _read_whole(url, statement) == []
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes(store: Relational, url: str, data: Data, name: str) -> None:
+    assert isinstance(store, PostgresRelational)
+    with Recorder(store) as recorder, store.transaction() as unit:
+        WRITES[name](unit, data)
+    assert recorder.statements
+    for statement in recorder.statements:
+        assert _read_whole(url, statement) == []
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_standing_looks_at_whichever_are_fewer(store: Relational, url: str, data: Data, number: int) -> None:
+    """The pulled authors, or those whom the reader follows, also by the plan that is made for everybody."""
+    assert isinstance(store, PostgresRelational)
+    with Recorder(store) as recorder:
+        store.readers.standing(data.people[number])
+    sql = recorder.statements[0][0].replace("%(id)s", "$1")
+    with psycopg.connect(url) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute(f"PREPARE standing AS {sql}".encode())
+        row = connection.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE standing('{data.people[number]}')".encode()
+        ).fetchone()
+    assert row is not None
+    seen = [node for node in _nodes(row[0][0]["Plan"]) if node.get("Relation Name") == "follows"]
+    rows = sum((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in seen)
+    assert 0 < rows <= PULLED
+
+
+def _read_whole(url: str, statement: Statement) -> list[str]:
+    """The tables that either plan reads from one end to the other, also by an index.
+
+    The pulled authors may be: they are few, and asked for every time.
+    """
+    sql, values = statement
+    numbers = {name: f"${number}" for number, name in enumerate(values, 1)}
+    generic = re.sub(r"%\((\w+)\)s", lambda found: numbers[found[1]], sql)
+    with psycopg.connect(url) as connection:
+        plans = [
+            connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode(), values).fetchone(),
+            connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {generic}".encode()).fetchone(),
+        ]
+    nodes = [node for plan in plans if plan for node in _nodes(plan[0][0]["Plan"])]
+    assert nodes
+    return [node["Relation Name"] for node in nodes if _is_whole(node)]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
+
+
+def _is_whole(node: dict[str, Any]) -> bool:
+    table = node.get("Relation Name")
+    if node["Node Type"] == "Seq Scan":
+        return table != "pulled_authors"
+    by_index = node["Node Type"] in {"Index Scan", "Index Only Scan"}
+    return by_index and table in {"follows", "readers"} and "Index Cond" not in node

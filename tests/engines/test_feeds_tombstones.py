@@ -1,0 +1,190 @@
+"""What reading costs in feeds that had 100,000 deletions: tombstones by the server's own traces, and time."""
+
+import itertools
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from repositories.feed_records import Fact
+from repositories.feeds.age import below, micros, now
+from repositories.feeds.cassandra import CassandraFeeds
+from repositories.feeds.layout import Layout
+from repositories.feeds.port import REMOVALS
+from repositories.feeds.session import Call, Row
+from repositories.records import PostRef
+from tests.engines import Engines
+
+ENTRIES = 100_000
+PAGE = 20
+TICK = timedelta(microseconds=1)
+AT = now() - timedelta(minutes=1)
+# How many times as long a page of a worn feed may take as one of a clean feed, by medians of alternated rounds.
+SLOWER = 6
+TOLD = re.compile(r"Read (\d+) live rows and (\d+) tombstone cells")
+
+
+@pytest.fixture(scope="module")
+def feeds(engines: Engines) -> Iterator[CassandraFeeds]:
+    server = engines.cassandra().url.rpartition("/")[0]
+    url = f"{server}/tombstones_{uuid4().hex[:8]}"
+    feeds = CassandraFeeds(url, timeout=timedelta(seconds=20), retention=timedelta(days=90))
+    feeds.migrate()
+    yield feeds
+    feeds.close()
+
+
+def burst(count: int, authors: list[UUID]) -> list[PostRef]:
+    """Posts within the last whole bucket, oldest first, the older half by these authors."""
+    width = Layout().home.width_ms
+    start = (micros(now()) // 1000 // width - 1) * width
+    ids = (UUID(int=below(start + n).int | 2 << 62 | uuid4().int >> 68) for n in range(count))
+    return [PostRef(post_id, authors[n % len(authors)] if 2 * n < count else uuid4()) for n, post_id in enumerate(ids)]
+
+
+class Reader:
+    """Reads pages and tells of the live rows and tombstones that each statement passed, as the server traced them."""
+
+    def __init__(self, feeds: CassandraFeeds, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._link = feeds._link
+        self._monkeypatch = monkeypatch
+
+    def tombstones(self, read: Callable[[], object]) -> list[int]:
+        passed: list[int] = []
+
+        def traced(calls: list[Call], _deadline: float) -> list[list[Row]]:
+            results = [self._traced(*call) for call in calls]
+            passed.extend(count for _, count in results)
+            return [rows for rows, _ in results]
+
+        with self._monkeypatch.context() as patched:
+            patched.setattr(self._link, "read", traced)
+            read()
+        assert passed
+        return passed
+
+    def _traced(self, name: str, values: object) -> tuple[list[Row], int]:
+        statement = self._link._statements.get(20)[name]
+        future = self._link._session.get(20).execute_async(statement, values, trace=True)
+        rows = list(future.result())
+        assert not future.warnings
+        told = [TOLD.search(event.description) for event in future.get_query_trace(max_wait=10).events]
+        counts = [int(found[2]) for found in told if found]
+        assert counts
+        return rows, sum(counts)
+
+
+@pytest.fixture
+def reader(feeds: CassandraFeeds, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    return Reader(feeds, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def clean(feeds: CassandraFeeds) -> tuple[UUID, list[PostRef]]:
+    owner, posts = uuid4(), burst(ENTRIES, [uuid4()])
+    feeds.fill(owner, posts, AT)
+    return owner, posts
+
+
+def pages(feeds: CassandraFeeds, owner: UUID, posts: list[PostRef]) -> list[Callable[[], list[PostRef]]]:
+    """From the top, from the bottom, and across the place where the removals are, in both directions."""
+    newest, below_them, lowest = posts[-1].post_id, posts[-REMOVALS - PAGE].post_id, posts[0].post_id
+    return [
+        lambda: feeds.home_page(owner, limit=PAGE),
+        lambda: feeds.home_page(owner, before=newest, limit=PAGE),
+        lambda: feeds.home_page(owner, before=below_them, limit=PAGE),
+        lambda: feeds.home_page(owner, after=below_them, limit=PAGE),
+        lambda: feeds.home_page(owner, after=lowest, limit=PAGE),
+    ]
+
+
+def assert_as_fast(slow: Callable[[], object], fast: Callable[[], object]) -> None:
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for is_slow in itertools.chain([True, False] * 5, [True, False] * 60):
+        begin = time.perf_counter()
+        (slow if is_slow else fast)()
+        times[is_slow].append(time.perf_counter() - begin)
+    worn, clean = (statistics.median(times[key][5:]) for key in (True, False))
+    print(f"worn {worn * 1e3:.2f} ms, clean {clean * 1e3:.2f} ms")  # noqa: T201 - shown on failure
+    assert worn < SLOWER * clean
+
+
+def test_a_feed_with_100_000_deletions(
+    feeds: CassandraFeeds, reader: Reader, clean: tuple[UUID, list[PostRef]]
+) -> None:
+    owner, authors = uuid4(), [uuid4() for _ in range(5)]
+    posts = burst(ENTRIES, authors)
+    feeds.fill(owner, posts, AT)
+    for post in reversed(posts):
+        if post.author_id not in authors:
+            feeds.retract(post, [owner], AT)
+    assert [feeds.purge(owner, author, AT) for author in authors] == [False] * len(authors)
+    assert sum(1 for _ in feeds.entries(owner)) == ENTRIES - REMOVALS
+    counted = [reader.tombstones(page) for page in pages(feeds, owner, posts)]
+    print(counted)  # noqa: T201
+    assert max(max(each) for each in counted) > REMOVALS / 2
+    assert max(sum(each) for each in counted) <= REMOVALS
+    for page, same in zip(pages(feeds, owner, posts), pages(feeds, *clean), strict=True):
+        assert page()
+        assert_as_fast(page, same)
+
+    feeds.trim(owner, AT)
+    feeds.fill(owner, posts[-REMOVALS:], AT + TICK)
+    filled = [
+        *pages(feeds, owner, posts)[:2],
+        lambda: feeds.home_page(owner, after=posts[-REMOVALS].post_id, limit=PAGE),
+    ]
+    counted = [reader.tombstones(page) for page in filled]
+    assert max(sum(each) for each in counted) == 0
+    for page, same in zip(filled, pages(feeds, *clean)[:3], strict=True):
+        assert page()
+        assert_as_fast(page, same)
+
+    feeds.trim(owner, now())
+    assert feeds.home_page(owner, limit=PAGE) == []
+    assert sum(reader.tombstones(lambda: feeds.home_page(owner, limit=PAGE))) == 0
+
+
+def test_an_author_who_deletes_everything(feeds: CassandraFeeds, reader: Reader) -> None:
+    author = uuid4()
+    posts = [PostRef(post.post_id, author) for post in burst(10 * REMOVALS, [author])]
+    feeds.load(posts, [])
+    for post in reversed(posts):
+        feeds.remove_from_author(post, AT)
+    newest = posts[-REMOVALS - 1]
+    assert feeds.author_page(author, limit=1) == [newest]
+    for read in (
+        lambda: feeds.author_page(author, limit=PAGE),
+        lambda: feeds.author_page(author, after=newest.post_id, limit=PAGE),
+    ):
+        assert REMOVALS / 2 < sum(reader.tombstones(read)) <= REMOVALS
+
+
+def test_a_loop_of_likes_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
+    owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
+    like = Fact("like", uuid4(), uuid4(), start)
+    other = replace(like, actor=uuid4())
+    feeds.notifications.note(owner, other, AT)
+    for n in range(10_000):
+        again = replace(like, at=start + timedelta(milliseconds=n))
+        feeds.notifications.note(owner, again, AT)
+        feeds.notifications.withdraw(owner, again, AT)
+    assert [one.fact.actor for one in feeds.notifications.page(owner, limit=PAGE)] == [other.actor]
+    assert 0 < sum(reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))) <= REMOVALS
+
+
+def test_likes_of_many_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
+    owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
+    likes = [Fact("like", owner, uuid4(), start + timedelta(milliseconds=n)) for n in range(2 * REMOVALS)]
+    for like in likes:
+        feeds.notifications.note(owner, like, AT)
+    for like in reversed(likes):
+        feeds.notifications.withdraw(owner, like, AT)
+    assert len(feeds.notifications.page(owner, limit=PAGE)) == PAGE
+    passed = reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))
+    assert REMOVALS / 2 < sum(passed) <= REMOVALS

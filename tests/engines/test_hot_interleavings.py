@@ -1,0 +1,44 @@
+"""Every order of readers and writers over Redis itself; what time has to do with is in `tests/unit`."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from repositories.hot import Cache, open_cache
+from tests.engines import Engines
+from tests.unit.scheduler import Scheduler
+from tests.unit.test_interleavings import (
+    Scene,
+    a_writer_dies,
+    outcomes,
+    renewed_early,
+    two_writers,
+    written_through,
+    written_through_beside_a_loader,
+    written_through_twice,
+)
+
+SCENES = [
+    two_writers,
+    a_writer_dies,
+    renewed_early,
+    written_through,
+    written_through_beside_a_loader,
+    written_through_twice,
+]
+
+
+@pytest.fixture
+def cache(engines: Engines) -> Iterator[Cache]:
+    store = open_cache(engines.cache().url, timeout=timedelta(seconds=5), pool=4)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_no_order_leaves_or_serves_an_old_value(scene: Scene, cache: Cache) -> None:
+    with Scheduler(4) as scheduler:
+        orders = list(outcomes(scene, cache, scheduler, [0.0]))
+    assert len(orders) > 30
+    assert [what for wrong in orders for what in wrong] == []

@@ -1,0 +1,193 @@
+"""What the meter counts is what the servers see: each engine, or the wire to it, is asked."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.connection import AbstractConnection
+
+from app.ids import Ids
+from repositories.documents import Documents
+from repositories.documents import open_store as open_documents
+from repositories.feeds import Feeds
+from repositories.feeds import open_store as open_feeds
+from repositories.hot import open_sessions
+from repositories.meter import tally
+from repositories.records import Follow, PostRef, Session
+from repositories.relational import Relational
+from tests.contracts.documents import a_post, an_event
+from tests.contracts.relational_store import new_database, opened, register
+from tests.engines import Engines
+from tests.notes import noting
+from tests.system.real import real_urls
+
+TIMEOUT = timedelta(seconds=10)
+MESSAGE = re.compile(r"^[^\t]*\t?([FB])\t\d+\t(\w+)", re.MULTILINE)
+NOW = datetime.now(UTC)
+
+
+class Wire:
+    """What goes over the one connection of a lane of PostgreSQL, as the C library traces it."""
+
+    def __init__(self, lane: Any, file: Path) -> None:
+        self._lane = lane
+        self._file = file
+
+    def during(self, work: Any) -> list[str]:
+        """The first message of each exchange: Bind, Parse, Query."""
+        with self._file.open("wb") as file:
+            with self._lane.engine.connect() as connection:
+                wire = connection.connection.driver_connection.pgconn
+            wire.trace(os.dup(file.fileno()))
+            work()
+            wire.untrace()
+        messages = MESSAGE.findall(self._file.read_text())
+        sent, exchanges = [], []
+        for direction, kind in messages:
+            if direction == "F":
+                sent.append(kind)
+            elif kind == "ReadyForQuery":
+                exchanges.append(sent[0])
+                sent = []
+        return exchanges
+
+
+@pytest.fixture(scope="module")
+def relational(engines: Engines) -> Iterator[Relational]:
+    with opened(new_database(engines.postgres()), timeout=TIMEOUT, pool=1) as store:
+        store.migrate()
+        yield store
+
+
+@pytest.fixture(scope="module")
+def documents(engines: Engines) -> Iterator[Documents]:
+    url = real_urls(engines, "metering", ["documents"])["documents_url"]
+    store = open_documents(url, timeout=TIMEOUT, pool=2)
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def feeds(engines: Engines) -> Iterator[Feeds]:
+    url = real_urls(engines, "metering", ["feeds"])["feeds_url"]
+    store = open_feeds(url, timeout=TIMEOUT, retention=timedelta(days=90))
+    store.migrate()
+    yield store
+    store.close()
+
+
+def test_a_read_is_one_prepared_statement_and_nothing_else(relational: Relational, tmp_path: Path) -> None:
+    """No BEGIN, no test of the connection, no statement that is parsed again."""
+    ids = register(relational, 2)
+
+    def read() -> None:
+        for _ in range(5):
+            relational.accounts.get(ids)
+            relational.graph.counts(ids)
+
+    read()
+    with tally() as mine:
+        seen = Wire(relational._reading, tmp_path / "wire").during(read)  # type: ignore[attr-defined]  # the adapter's
+    assert seen == ["Bind"] * 10
+    assert mine.trips() == {"relational": 10}
+
+
+def test_a_transaction_is_counted_with_its_begin_and_its_end(relational: Relational, tmp_path: Path) -> None:
+    follower, followee = register(relational, 2)
+
+    def work() -> None:
+        with relational.transaction() as tx:
+            tx.graph.unfollow(follower, followee)
+            tx.graph.follow(Follow(follower, followee, NOW))
+
+    work()
+    work()
+    with tally() as mine:
+        seen = Wire(relational._writing, tmp_path / "wire").during(work)  # type: ignore[attr-defined]  # the adapter's
+    assert [seen[0], seen[-1]] == ["Query", "Query"], "BEGIN and COMMIT"
+    assert set(seen[1:-1]) == {"Bind"}
+    assert mine.trips() == {"relational": len(seen)}
+
+
+def test_a_transaction_that_is_rolled_back_is_counted_too(relational: Relational) -> None:
+    follower, followee = register(relational, 2)
+    with noting() as notes, contextlib.suppress(KeyError), relational.transaction() as tx:
+        tx.graph.unfollow(follower, followee)
+        raise KeyError
+    calls = [(operation, trips) for _, operation, trips, _ in notes.kept]
+    assert [trips for _, trips in calls] == [2, *[1] * (len(calls) - 1)], "a BEGIN goes before the first"
+    assert calls[-1] == ("rollback", 1)
+
+
+def test_statements_are_prepared_once_per_connection(relational: Relational) -> None:
+    ids = register(relational, 1)
+    lane = relational._reading  # type: ignore[attr-defined]  # the adapter's
+    for _ in range(3):
+        relational.accounts.get(ids)
+    with lane.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        query = (
+            "SELECT count(*), count(DISTINCT statement) FROM pg_prepared_statements WHERE statement LIKE '%%accounts%%'"
+        )
+        all_of_them, different = connection.exec_driver_sql(query).one()
+    assert all_of_them == different > 0
+    assert lane.engine.pool._pre_ping is False
+
+
+def test_every_command_to_mongo_is_counted(documents: Documents) -> None:
+    documents.posts.load([a_post() for _ in range(250)])
+    post = a_post()
+    before = sent_to_mongo(documents)
+    with tally() as mine:
+        assert len(documents.posts.page(before=None, limit=250, author=None, tag=None)) == 250
+        documents.posts.add(post, an_event(post.id))
+    after = sent_to_mongo(documents)
+    assert after - before == mine.trips()["documents"] == 3
+
+
+def sent_to_mongo(documents: Any) -> int:
+    """All operations but those by which drivers watch the server, which are commands too: so no commands."""
+    found = documents._connection.client.admin.command("serverStatus")["opcounters"]
+    return sum(int(found[name]) for name in ("query", "getmore", "insert", "update", "delete"))
+
+
+def test_every_write_to_redis_is_counted(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    send = AbstractConnection.send_packed_command
+
+    def counting(self: AbstractConnection, *args: Any, **options: Any) -> None:
+        sent.append(1)
+        send(self, *args, **options)  # type: ignore[no-untyped-call]  # it has no annotation
+
+    store = open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=1)
+    store.ping()
+    account, digest = uuid4(), uuid4().bytes * 2
+    session = Session(uuid4(), account, None, NOW, NOW + timedelta(days=1))
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counting)
+    with tally() as mine:
+        store.add(session, digest)
+        assert store.find(digest, now=NOW) == session
+        assert store.of_account(account, now=NOW) == [session]
+        store.end_all(account, keep=None)
+    assert mine.trips() == {"sessions": len(sent)}
+    store.close()
+
+
+def test_every_request_to_cassandra_is_counted(feeds: Feeds) -> None:
+    owners, post = [uuid4() for _ in range(50)], PostRef(Ids()(), uuid4())
+    requests: list[object] = []
+    session = feeds._link._session.get(10)  # type: ignore[attr-defined]  # the adapter's
+    feeds.push(post, owners, NOW)
+    session.add_request_init_listener(requests.append)
+    with tally() as mine:
+        feeds.push(post, owners, NOW)
+        assert feeds.home_page(owners[0], limit=10) == [post]
+    assert mine.trips() == {"feeds": len(requests)}
+    assert len(requests) >= 52

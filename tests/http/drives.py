@@ -1,0 +1,288 @@
+"""A way to call every route once, with as many things to find as are asked for."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from tests.apps import PASSWORD, Person
+from tests.http.world import EUR, LAMP, Call, World
+
+Route = tuple[str, str]
+
+
+Drive = Callable[[World, int], Call]
+DRIVES: dict[Route, Drive] = {}
+
+
+def drive(method: str, rule: str) -> Callable[[Drive], Drive]:
+    def remember(made: Drive) -> Drive:
+        DRIVES[method, rule] = made
+        return made
+
+    return remember
+
+
+def simple(method: str, rule: str, prepare: Drive) -> None:
+    DRIVES[method, rule] = prepare
+
+
+def _published(world: World, n: int) -> tuple[Person, list[str]]:
+    author = world.person()
+    return author, [author.publish(f"Post {i}", tags=["lamps"]) for i in range(n)]
+
+
+simple("GET", "/health/live", lambda w, _: Call(w.system.anybody(), "/health/live"))
+simple("GET", "/health/ready", lambda w, _: Call(w.system.anybody(), "/health/ready"))
+
+
+@drive("POST", "/accounts")
+def _register(world: World, _: int) -> Call:
+    name = f"new_{uuid4().hex[:12]}"
+    body = {"handle": name, "email": f"{name}@example.com", "password": PASSWORD, "display_name": name}
+    return Call(world.system.anybody(), "/accounts", body, keyed=True)
+
+
+simple("GET", "/accounts/me", lambda w, _: Call(w.person(), "/accounts/me"))
+simple("PATCH", "/accounts/me", lambda w, _: Call(w.person(), "/accounts/me", {"bio": "A life."}, etag="*"))
+
+
+@drive("GET", "/accounts/<handle:handle>")
+def _profile(world: World, _: int) -> Call:
+    return Call(world.person(), f"/accounts/{world.person().handle}")
+
+
+@drive("GET", "/accounts/<handle:handle>/posts")
+def _account_posts(world: World, n: int) -> Call:
+    author, _ = _published(world, n)
+    return Call(world.person(), f"/accounts/{author.handle}/posts", query={"limit": 100})
+
+
+@drive("GET", "/accounts/<handle:handle>/followers")
+def _followers(world: World, n: int) -> Call:
+    ada = world.person()
+    for fan in world.people(n):
+        fan.put(f"/accounts/{ada.handle}/follow")
+    return Call(world.person(), f"/accounts/{ada.handle}/followers", query={"limit": 100})
+
+
+@drive("GET", "/accounts/<handle:handle>/following")
+def _following(world: World, n: int) -> Call:
+    ada = world.person()
+    for idol in world.people(n):
+        ada.put(f"/accounts/{idol.handle}/follow")
+    return Call(world.person(), f"/accounts/{ada.handle}/following", query={"limit": 100})
+
+
+def _between(verb: str, *, before: str | None = None) -> Drive:
+    def prepare(world: World, _: int) -> Call:
+        ada, path = world.person(), f"/accounts/{world.person().handle}/{verb}"
+        if before:
+            ada.put(path)
+        return Call(ada, path)
+
+    return prepare
+
+
+for _verb in ("follow", "block"):
+    simple("PUT", f"/accounts/<handle:handle>/{_verb}", _between(_verb))
+    simple("DELETE", f"/accounts/<handle:handle>/{_verb}", _between(_verb, before="put"))
+
+
+@drive("POST", "/sessions")
+def _sign_in(world: World, _: int) -> Call:
+    return Call(world.system.anybody(), "/sessions", {"login": world.person().handle, "password": PASSWORD})
+
+
+def _signed_in(world: World, n: int) -> Person:
+    ada = world.person()
+    for _ in range(n):
+        world.system.anybody().post("/sessions", {"login": ada.handle, "password": PASSWORD})
+    return ada
+
+
+simple("GET", "/sessions", lambda w, n: Call(_signed_in(w, n), "/sessions", query={"limit": 100}))
+simple("DELETE", "/sessions", lambda w, n: Call(_signed_in(w, n), "/sessions"))
+simple("DELETE", "/sessions/current", lambda w, _: Call(w.person(), "/sessions/current"))
+
+
+@drive("DELETE", "/sessions/<uuid:session_id>")
+def _end_session(world: World, n: int) -> Call:
+    ada = _signed_in(world, n)
+    others = [s["id"] for s in ada.get("/sessions")["items"] if not s["current"]]
+    return Call(ada, f"/sessions/{others[0]}")
+
+
+@drive("POST", "/posts")
+def _publish(world: World, n: int) -> Call:
+    ada = world.person()
+    products = [world.lamp(ada) for _ in range(min(n, 10))]
+    body = {"title": "A post", "body": "Words.", "tags": [f"tag{i}" for i in range(10)], "product_ids": products}
+    return Call(ada, "/posts", body, keyed=True)
+
+
+@drive("GET", "/posts")
+def _recent(world: World, n: int) -> Call:
+    author, _ = _published(world, n)
+    return Call(world.person(), "/posts", query={"limit": n, "tag": "lamps", "author": author.handle})
+
+
+@drive("GET", "/tags")
+def _tags(world: World, n: int) -> Call:
+    author = world.person()
+    for i in range(0, n, 10):
+        author.publish(tags=[f"tag{i + j}" for j in range(10)])
+    return Call(world.person(), "/tags", query={"limit": n})
+
+
+def _post(
+    body: Any = None, *, by: str = "author", after: str = "", etag: str | None = None, before: str | None = None
+) -> Drive:
+    def prepare(world: World, _: int) -> Call:
+        author, (post,) = _published(world, 1)
+        who = author if by == "author" else world.person()
+        if before:
+            who.put(f"/posts/{post}{after}")
+        return Call(who, f"/posts/{post}{after}", body, etag=etag)
+
+    return prepare
+
+
+simple("GET", "/posts/<uuid:post_id>", _post(by="reader"))
+simple("PATCH", "/posts/<uuid:post_id>", _post({"title": "Other"}, etag="*"))
+simple("DELETE", "/posts/<uuid:post_id>", _post(etag="*"))
+simple("PUT", "/posts/<uuid:post_id>/like", _post(by="reader", after="/like"))
+simple("DELETE", "/posts/<uuid:post_id>/like", _post(by="reader", after="/like", before="put"))
+
+
+@drive("GET", "/posts/<uuid:post_id>/comments")
+def _comments(world: World, n: int) -> Call:
+    post = _published(world, 1)[1][0]
+    for person in world.people(n):
+        person.post(f"/posts/{post}/comments", {"body": "Well said."})
+    return Call(world.person(), f"/posts/{post}/comments", query={"limit": 100})
+
+
+@drive("POST", "/posts/<uuid:post_id>/comments")
+def _comment(world: World, _: int) -> Call:
+    post = _published(world, 1)[1][0]
+    return Call(world.person(), f"/posts/{post}/comments", {"body": "Well said."}, keyed=True)
+
+
+@drive("DELETE", "/posts/<uuid:post_id>/comments/<number:number>")
+def _uncomment(world: World, _: int) -> Call:
+    post = _published(world, 1)[1][0]
+    ada = world.person()
+    number = ada.post(f"/posts/{post}/comments", {"body": "Well said."})["comment"]["number"]
+    return Call(ada, f"/posts/{post}/comments/{number}")
+
+
+@drive("GET", "/posts/<uuid:post_id>/delivery")
+def _delivery(world: World, n: int) -> Call:
+    author = world.person()
+    for reader in world.people(n):
+        reader.put(f"/accounts/{author.handle}/follow")
+    post = author.publish()
+    world.told()
+    return Call(author, f"/posts/{post}/delivery")
+
+
+@drive("GET", "/feed")
+def _feed(world: World, n: int) -> Call:
+    """Half of the posts are told, the others still in flight."""
+    reader, authors = world.person(), world.people(n)
+    for author in authors:
+        reader.put(f"/accounts/{author.handle}/follow")
+    for author in authors[::2]:
+        author.publish()
+    world.told()
+    for author in authors[1::2]:
+        author.publish()
+    return Call(reader, "/feed", query={"limit": 100})
+
+
+simple("GET", "/feed/stream", lambda w, _: Call(w.person(), "/feed/stream"))
+
+
+def _noticed(world: World, n: int) -> Person:
+    """Somebody who is told of so many things, each by somebody else."""
+    ada = world.person()
+    for person in world.people(n):
+        person.put(f"/posts/{ada.publish()}/like")
+    world.told()
+    return ada
+
+
+simple("GET", "/notifications", lambda w, n: Call(_noticed(w, n), "/notifications", query={"limit": 100}))
+simple("POST", "/notifications/read", lambda w, n: Call(_noticed(w, n), "/notifications/read", keyed=True))
+simple("POST", "/products", lambda w, _: Call(w.person(), "/products", LAMP, keyed=True))
+
+
+@drive("GET", "/products")
+def _products(world: World, n: int) -> Call:
+    for seller in world.people(n):
+        world.lamp(seller)
+    return Call(world.person(), "/products", query={"limit": n, "facets": "true", "attr.colour": "red"})
+
+
+def _product(body: Any = None, *, after: str = "", etag: str | None = None) -> Drive:
+    def prepare(world: World, _: int) -> Call:
+        seller = world.person()
+        return Call(seller, f"/products/{world.lamp(seller)}{after}", body, etag=etag)
+
+    return prepare
+
+
+simple("GET", "/products/<uuid:product_id>", _product())
+simple("PATCH", "/products/<uuid:product_id>", _product({"title": "Lantern"}, etag="*"))
+simple("DELETE", "/products/<uuid:product_id>", _product(etag="*"))
+simple("PUT", "/products/<uuid:product_id>/stock", _product({"on_hand": 7}, after="/stock", etag="*"))
+simple("GET", "/wallet", lambda w, _: Call(w.person().rich(), "/wallet"))
+
+
+@drive("GET", "/wallet/entries")
+def _entries(world: World, n: int) -> Call:
+    ada = world.person()
+    for giver in world.people(n):
+        giver.rich(5).pay("/wallet/transfers", {"to": ada.handle, "amount": {"amount": 5, "currency": "EUR"}})
+    return Call(ada, "/wallet/entries", query={"limit": 100})
+
+
+simple("POST", "/wallet/deposits", lambda w, _: Call(w.person(), "/wallet/deposits", {"amount": EUR}, keyed=True))
+
+
+@drive("POST", "/wallet/transfers")
+def _transfer(world: World, _: int) -> Call:
+    body = {"to": world.person().handle, "amount": EUR}
+    return Call(world.person().rich(), "/wallet/transfers", body, keyed=True)
+
+
+@drive("POST", "/orders")
+def _place(world: World, n: int) -> Call:
+    seller = world.person()
+    lines = [{"product_id": world.lamp(seller), "quantity": 1} for _ in range(n)]
+    return Call(world.person().rich(), "/orders", {"lines": lines}, keyed=True)
+
+
+@drive("GET", "/orders")
+def _orders(world: World, n: int) -> Call:
+    seller = world.person()
+    lamp = world.lamp(seller)
+    for buyer in world.people(n):
+        buyer.rich(100).pay("/orders", {"lines": [{"product_id": lamp, "quantity": 1}]})
+    return Call(seller, "/orders", query={"limit": 100, "role": "seller"})
+
+
+def _of_order(after: str, *, seller: bool = False) -> Drive:
+    """By its buyer while it is placed, or by its seller when it is paid."""
+
+    def prepare(world: World, n: int) -> Call:
+        bought, sold, order = world.order(n, paid=seller)
+        return Call(sold if seller else bought, f"/orders/{order}{after}", keyed=bool(after))
+
+    return prepare
+
+
+simple("GET", "/orders/<uuid:order_id>", _of_order(""))
+simple("POST", "/orders/<uuid:order_id>/cancel", _of_order("/cancel"))
+simple("POST", "/orders/<uuid:order_id>/fulfil", _of_order("/fulfil", seller=True))
+simple("POST", "/orders/<uuid:order_id>/refund", _of_order("/refund", seller=True))

@@ -1,0 +1,113 @@
+"""Every route keeps to the round trips it declares, whatever it finds, on the twins and on the real engines."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from config import Settings
+from repositories.sqlite import path_of
+from tests.apps import BASE, ROLES, embedded, running
+from tests.engines import Engines
+from tests.http.drives import DRIVES, Route
+from tests.http.world import Call, Shifted, World
+from tests.system.real import real_urls
+
+FEW, MANY = 1, 50
+# A budget may be so much above what this needs: a page may take one more look at a store than here.
+SPARE = 1
+STORE = re.compile(r'(\w+);dur=\d+\.\d\d;desc="(\d+) round trips?"')
+# What belongs to the frame, or to nobody: no view of the API.
+FREE = {"/openapi.json", "/docs", "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>", "/metrics"}
+# A line of an order is a product whose units are counted by a statement of its own, in a fixed order.
+BY_LINE = {("POST", "/orders"), ("POST", "/orders/<uuid:order_id>/cancel"), ("POST", "/orders/<uuid:order_id>/refund")}
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("real", marks=pytest.mark.engines)])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("budgets")
+    urls: dict[str, Any] = embedded(directory) | {"cache_url": f"sqlite:///{directory}/cache.db"}
+    if request.param == "real":
+        engines: Engines = request.getfixturevalue("engines")
+        urls = real_urls(engines, "budgets")
+    # Patient, for engines that share a small machine.
+    slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
+    clock = Shifted()
+    with running(Settings(**urls, **slow), clock) as system:
+        yield World(system, clock, real=request.param == "real")
+
+
+def budgets(world: World) -> dict[Route, dict[str, int] | None]:
+    """Of every route: what it declares, or None."""
+    app = world.system.app
+    return {
+        (method, rule.rule.removeprefix(BASE)): getattr(app.view_functions[rule.endpoint], "budget", None)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule not in FREE
+    }
+
+
+def test_every_route_declares_a_budget(world: World) -> None:
+    missing = [" ".join(route) for route, budget in sorted(budgets(world).items()) if budget is None]
+    assert not missing, f"put @budget(...) on these views: {missing}"
+
+
+def test_every_route_is_driven(world: World) -> None:
+    missing = [" ".join(route) for route in sorted(budgets(world)) if route not in DRIVES]
+    assert not missing, f"add these to tests/http/drives.py: {missing}"
+
+
+@pytest.mark.parametrize("route", DRIVES, ids=" ".join)
+def test_a_route_keeps_to_its_budget_however_much_it_finds(world: World, route: Route) -> None:
+    budget = budgets(world).get(route) or {}
+    few, many = (driven(world, route, count) for count in (FEW, MANY))
+    costs = few if route in BY_LINE else [*few, *many]
+    most = {store: max(cost.get(store, 0) for cost in costs) for cost in costs for store in cost}
+    needed = f"@budget({', '.join(f'{store}={most[store]}' for store in ROLES if most.get(store))})"
+    assert all(most[store] <= budget.get(store, 0) for store in most), f"declares {budget}, needs {needed}"
+    loose = {store for store in budget if budget[store] > most.get(store, 0) + SPARE}
+    assert not (loose and world.real), f"declares {budget}, needs no more than {needed}"
+    if route not in BY_LINE:
+        for of_few, of_many in zip(few, many, strict=True):
+            more = {store for store in of_many if of_many[store] > of_few.get(store, 0)}
+            assert not more, f"{of_few} for one, {of_many} for many"
+
+
+def driven(world: World, route: Route, count: int) -> list[dict[str, int]]:
+    """What the route costs with a cold cache, and for a read with a warm one."""
+    call = DRIVES[route](world, count)
+    empty_cache(world.system.container.settings.cache_url)
+    costs = [cost(send(route[0], call))]
+    return [*costs, cost(send(route[0], call))] if route[0] == "GET" else costs
+
+
+def send(method: str, call: Call) -> TestResponse:
+    headers = {"Idempotency-Key": str(uuid4())} if call.keyed else {}
+    if call.etag:
+        headers["If-Match"] = call.etag
+    options = {} if call.body is None else {"json": call.body}
+    answer = call.who.send(method, call.path, headers=headers, query_string=call.query, **options)
+    assert answer.status_code < 300, answer.get_data(as_text=True)
+    answer.close()
+    return answer
+
+
+def cost(answer: TestResponse) -> dict[str, int]:
+    return {store: int(trips) for store, trips in STORE.findall(answer.headers["Server-Timing"])}
+
+
+def empty_cache(url: str) -> None:
+    if not url.startswith("sqlite:"):
+        with Redis.from_url(url) as redis:
+            redis.flushdb()
+        return
+    with closing(sqlite3.connect(path_of(url), isolation_level=None)) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608  its own tables

@@ -1,0 +1,178 @@
+"""`/metrics` and `Server-Timing`."""
+
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.backlogs import Backlogs
+from config import Settings
+from repositories.errors import Unavailable
+from repositories.outbox import Backlog
+from tests.apps import BASE, System, embedded, running
+
+NOW = datetime(2031, 5, 17, tzinfo=UTC)
+# W3C Server-Timing: metric-name *( ";" param ), in a comma-separated list.
+TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+ENTRY = rf'{TOKEN}(?:;{TOKEN}=(?:{TOKEN}|"[^"\\]*"))*'
+TIMING = re.compile(rf"{ENTRY}(?:, {ENTRY})*")
+
+
+def scrape(system: System) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    answer = system.app.test_client().get("/metrics")
+    assert answer.status_code == 200
+    assert answer.content_type.startswith("text/plain; version=")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.get_data(as_text=True))
+        for sample in family.samples
+    }
+
+
+def value(system: System, name: str, **labels: str) -> float:
+    return scrape(system).get((f"quartet_{name}", frozenset(labels.items())), 0.0)
+
+
+def test_every_answer_tells_what_it_asked_of_which_store(system: System) -> None:
+    ada = system.person()
+    post = ada.publish()
+    etag = ada.etag(f"/posts/{post}")
+    stranger = system.app.test_client()
+    answers = {
+        200: ada.send("GET", f"/posts/{post}"),
+        304: ada.send("GET", f"/posts/{post}", headers={"If-None-Match": etag}),
+        401: stranger.get(f"{BASE}/feed"),
+        404: stranger.get("/nowhere"),
+        405: stranger.delete("/health/live"),
+    }
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert TIMING.fullmatch(answer.headers["Server-Timing"]), answer.headers["Server-Timing"]
+    assert re.search(r'sessions;dur=[\d.]+;desc="1 round trip",', answers[200].headers["Server-Timing"])
+    assert re.fullmatch(r"app;dur=[\d.]+", answers[404].headers["Server-Timing"])
+
+
+def test_answers_are_counted_by_route_and_never_by_path(system: System) -> None:
+    ada = system.person()
+    labels = {"route": f"{BASE}/accounts/<handle:handle>", "method": "GET"}
+    before = value(system, "http_requests_total", **labels, status="200")
+    timed = value(system, "http_request_seconds_count", **labels)
+    for _ in range(3):
+        ada.get(f"/accounts/{ada.handle}")
+    assert value(system, "http_requests_total", **labels, status="200") == before + 3
+    assert value(system, "http_request_seconds_count", **labels) == timed + 3
+
+
+def test_strange_requests_make_no_series_of_their_own(system: System) -> None:
+    client = system.app.test_client()
+    for number in range(3):
+        client.open(f"/made/up/{number}", method=f"VERB{number}")
+    routes = {dict(labels).get("route") for _, labels in scrape(system)} - {None}
+    methods = {dict(labels).get("method") for _, labels in scrape(system)} - {None}
+    rules = {rule.rule for rule in system.app.url_map.iter_rules()}
+    assert "unknown" in routes
+    assert routes <= rules | {"unknown"}
+    assert methods <= {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "unknown"}
+
+
+def test_calls_are_timed_by_store_and_operation(system: System) -> None:
+    labels = {"store": "relational", "operation": "select accounts"}
+    before = value(system, "store_call_seconds_count", **labels)
+    further = value(system, "store_further_trips_total", store="relational")
+    system.anybody().get(f"/accounts/{system.person().handle}")
+    assert value(system, "store_call_seconds_count", **labels) > before
+    assert value(system, "store_further_trips_total", store="relational") > further
+
+
+def test_a_store_that_is_away_counts_as_an_error(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise sqlite3.OperationalError
+
+    labels = {"store": "sessions", "operation": "read"}
+    before = value(system, "store_errors_total", **labels)
+    ada = system.person()
+    monkeypatch.setattr(system.container.stores.sessions._file, "_connection", broken)  # type: ignore[attr-defined]  # the twin's
+    ada.get("/accounts/me", 503)
+    assert value(system, "store_errors_total", **labels) == before + 1
+
+
+def test_what_waits_for_the_relay_is_shown(system: System) -> None:
+    system.person().publish()
+    assert value(system, "outbox_readable", truth="documents") == 1
+    assert value(system, "outbox_unsent", truth="documents") == 1
+    assert value(system, "outbox_parked", truth="documents") == 0
+    assert ("quartet_outbox_oldest_seconds", frozenset({("truth", "documents")})) in scrape(system)
+
+
+class FakeOutbox:
+    """An outbox of which only the backlog is asked."""
+
+    def __init__(self, backlog: Backlog | None = None) -> None:
+        self.answering = threading.Event()
+        self.asked = 0
+        self._backlog = backlog
+
+    def backlog(self) -> Backlog:
+        self.asked += 1
+        self.answering.wait(10)
+        if self._backlog is None:
+            raise Unavailable("documents")
+        return self._backlog
+
+
+@pytest.fixture
+def well() -> FakeOutbox:
+    made = FakeOutbox(Backlog(3, 1, NOW))
+    made.answering.set()
+    return made
+
+
+@pytest.fixture
+def frozen() -> Iterator[FakeOutbox]:
+    made = FakeOutbox()
+    yield made
+    made.answering.set()
+
+
+def samples(backlogs: Backlogs) -> set[tuple[str, str, float]]:
+    return {(s.name, s.labels["truth"], s.value) for family in backlogs.collect() for s in family.samples}
+
+
+def test_a_frozen_truth_holds_up_no_scrape_and_hides_no_other(well: FakeOutbox, frozen: FakeOutbox) -> None:
+    backlogs = Backlogs({"relational": well, "documents": frozen}, lambda: NOW)  # type: ignore[dict-item]  # fakes
+    began = time.monotonic()
+    found = [samples(backlogs) for _ in range(3)]
+    assert time.monotonic() - began < 2
+    assert found[0] == found[2]
+    assert ("quartet_outbox_readable", "documents", 0) in found[0]
+    assert ("quartet_outbox_unsent", "relational", 3) in found[0]
+    assert not any(truth == "documents" and "readable" not in name for name, truth, _ in found[0])
+    assert frozen.asked == 1
+
+
+def test_a_dead_truth_is_said_to_be_unreadable(frozen: FakeOutbox) -> None:
+    frozen.answering.set()
+    assert samples(Backlogs({"documents": frozen}, lambda: NOW)) == {  # type: ignore[dict-item]  # a fake
+        ("quartet_outbox_readable", "documents", 0)
+    }
+
+
+def test_a_backlog_is_not_counted_for_each_scrape(well: FakeOutbox) -> None:
+    backlogs = Backlogs({"relational": well}, lambda: NOW)  # type: ignore[dict-item]  # a fake
+    for _ in range(5):
+        samples(backlogs)
+    assert well.asked == 1
+
+
+def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
+    with running(replace(Settings(**embedded(tmp_path)), metrics=False)) as system:
+        client = system.app.test_client()
+        assert client.get("/metrics").status_code == 404
+        assert "Server-Timing" in client.get("/health/live").headers

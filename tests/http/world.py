@@ -1,0 +1,72 @@
+"""A system to call every route of, and the people in it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.clock import utc_now
+from app.services.orders import GRACE
+from tests.apps import Person, System
+
+EUR = {"amount": 100, "currency": "EUR"}
+LAMP = {"title": "Lamp", "category": "home", "price": EUR, "attributes": {"colour": "red", "socket": "E27"}}
+
+
+class Shifted:
+    """The time of day, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return utc_now() + self.ahead
+
+
+@dataclass
+class Call:
+    """One request. `keyed` sends an idempotency key, which costs a claim and its answer."""
+
+    who: Person
+    path: str
+    body: Any = None
+    keyed: bool = False
+    etag: str | None = None
+    query: dict[str, Any] = field(default_factory=dict)
+
+
+class World:
+    """A system, and people in it that take part again and again."""
+
+    def __init__(self, system: System, clock: Shifted, *, real: bool) -> None:
+        self.system = system
+        self.real = real
+        self.clock = clock
+        self.crowd: list[Person] = []
+
+    def people(self, count: int) -> list[Person]:
+        while len(self.crowd) < count:
+            self.crowd.append(self.system.person())
+        return self.crowd[:count]
+
+    def person(self) -> Person:
+        return self.system.person()
+
+    def told(self) -> None:
+        """After the relay has told everything."""
+        while self.system.relay.drain():
+            pass
+
+    def lamp(self, seller: Person, on_hand: int = 1000) -> str:
+        lamp = str(seller.post("/products", LAMP)["product"]["id"])
+        seller.put(f"/products/{lamp}/stock", {"on_hand": on_hand}, 200, etag="*")
+        return lamp
+
+    def order(self, lines: int = 1, *, paid: bool = False) -> tuple[Person, Person, str]:
+        """The buyer, the seller and the id of an order."""
+        seller, buyer = self.person(), self.person().rich()
+        wanted = [{"product_id": self.lamp(seller), "quantity": 1} for _ in range(lines)]
+        order = str(buyer.pay("/orders", {"lines": wanted})["id"])
+        if paid:
+            self.clock.ahead += GRACE
+            self.system.sweeper.sweep()
+        return buyer, seller, order

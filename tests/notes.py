@@ -1,0 +1,39 @@
+"""An observer that writes down what the meter tells."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from repositories import meter
+
+
+class Notes(meter.Observer):
+    def __init__(self) -> None:
+        self.kept: list[tuple[object, ...]] = []
+
+    def called(self, store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None:
+        self.kept.append((store, operation, trips, ok))
+
+    def waited(self, store: str, seconds: float) -> None:
+        self.kept.append((store, seconds))
+
+    def cache_event(self, kind: str, n: int) -> None:
+        self.kept.append((kind, n))
+
+    def observed(self, name: str, seconds: float, n: int) -> None:
+        self.kept.append((name, seconds, n))
+
+    def counted(self, name: str, n: int, labels: tuple[str, ...]) -> None:
+        self.kept.append((name, n, *labels))
+
+    def running(self, name: str, change: int) -> None:
+        self.kept.append((name, change))
+
+
+@contextmanager
+def noting() -> Iterator[Notes]:
+    before, made = meter._observer, Notes()
+    meter.watch(made)
+    try:
+        yield made
+    finally:
+        meter.watch(before)

@@ -1,0 +1,35 @@
+"""A damaged world on the twin, and on PostgreSQL, MongoDB and Cassandra."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from app.container import Container
+from config import Settings
+from tests.apps import embedded, running
+from tests.system.drift.damage import InCassandra, InSqlite, Timelines
+from tests.system.real import real_urls
+
+TRUTHS = ("relational", "documents", "feeds")
+
+
+@pytest.fixture(params=["embedded", pytest.param("engines", marks=pytest.mark.engines)])
+def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    urls = embedded(tmp_path_factory.mktemp("drift"))
+    if request.param == "engines":
+        urls |= real_urls(request.getfixturevalue("engines"), f"drift_{uuid4().hex[:8]}", TRUTHS)
+    timeouts = {f"{role}_timeout": 10.0 for role in TRUTHS}
+    with running(Settings(**urls | timeouts)) as system:
+        yield system.container
+
+
+@pytest.fixture
+def timelines(container: Container) -> Iterator[Timelines]:
+    url = container.settings.feeds_url
+    if url.startswith("sqlite:"):
+        yield InSqlite(url)
+        return
+    rows = InCassandra(url)
+    yield rows
+    rows.close()

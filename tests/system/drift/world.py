@@ -1,0 +1,117 @@
+"""A system with months of posts behind it, whose people go on posting, following and reading."""
+
+import random
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from app.container import Container
+from app.ids import uuid7
+from app.relay import relay_of
+from app.services.posts import PostDraft
+from app.services.precondition import Precondition
+from repositories.records import Comment, Follow, Like, Post, PostRef
+from tests.system.crowd import defined, people, served
+
+FOLLOWEES = 12
+DAYS = 60
+ANY = Precondition(given=True, any=True)
+
+
+class World:
+    """The first `movers` accounts follow one another back and forth and post; what the others have stays as it is."""
+
+    def __init__(self, container: Container, *, accounts: int, posts: int, movers: int, seed: int) -> None:
+        self.container, self.chance = container, random.Random(seed)  # noqa: S311 - test data
+        self.accounts = people(container, accounts)
+        self.movers, self.settled = self.accounts[:movers], self.accounts[movers:]
+        self.posts = [self._post() for _ in range(posts)]
+        self._load()
+
+    def readers(self) -> list[UUID]:
+        return self.accounts
+
+    def unequal(self, readers: Collection[UUID]) -> list[UUID]:
+        """Whose served feed is not the defined one."""
+        return [r for r in readers if served(self.container, r) != defined(self.container, r)]
+
+    def author_unequal(self) -> list[UUID]:
+        posts, feeds = self.container.stores.documents.posts, self.container.stores.feeds
+        return [a for a in self.accounts if feeds.author_page(a, limit=9999) != posts.by_authors([a], limit=9999)]
+
+    def _post(self) -> Post:
+        at = self.container.clock() - timedelta(days=DAYS) * self.chance.random() - timedelta(minutes=5)
+        author = self.chance.choice(self.accounts)
+        return Post(uuid7(at, self.chance.getrandbits(62)), author, "A post", "Words.", (), (), at, at, 1)
+
+    def _load(self) -> None:
+        stores, now = self.container.stores, self.container.clock()
+        stores.documents.posts.load(self.posts)
+        edges = [(a, b) for a in self.accounts for b in self.chance.sample(self.accounts, FOLLOWEES) if a != b]
+        with stores.relational.transaction() as tx:
+            tx.bulk.follows([Follow(a, b, now) for a, b in edges])
+            fans = [(a, p.id) for p in self.posts for a in self.chance.sample(self.accounts, 2)]
+            tx.bulk.likes([Like(a, p, now) for a, p in fans])
+        stores.documents.comments.load(
+            [Comment(p.id, n, self.accounts[0], "Yes.", now) for p in self.posts for n in (1, 2)]
+        )
+        refs = {a: [PostRef(p.id, a) for p in self.posts if p.author_id == a] for a in self.accounts}
+        own = [(a, ref) for a in self.accounts for ref in refs[a]]
+        stores.feeds.load([ref for _, ref in own], [*own, *((a, ref) for a, b in edges for ref in refs[b])])
+
+
+class Traffic:
+    """Each method is one step of one thread."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._container = world, world.container
+        self._chance = random.Random(3)  # noqa: S311 - test data
+        self._mine: list[tuple[UUID, UUID]] = []
+        self.steps = 0
+
+    def posting(self) -> None:
+        author = self._chance.choice(self._world.movers)
+        post = self._container.posts.publish(author, PostDraft("New", "Words.")).id
+        self._container.posts.like(self._chance.choice(self._world.movers), post)
+        self._mine.append((author, post))
+        if len(self._mine) > 10:
+            author, post = self._mine.pop(self._chance.randrange(5))
+            self._container.posts.delete(author, post, ANY)
+
+    def following(self) -> None:
+        a, b = self._chance.sample(self._world.movers, 2)
+        change = self._chance.choice([self._container.graph.follow, self._container.graph.unfollow])
+        change(a, b)
+
+    def reading(self) -> None:
+        served(self._container, self._chance.choice(self._world.accounts), size=50)
+
+
+@contextmanager
+def traffic(world: World, pause: float = 0.02) -> Iterator[Traffic]:
+    """Posting, deleting, following, liking, reading and a relay. An error in any of them fails the test."""
+    moves, stop, errors = Traffic(world), threading.Event(), list[Exception]()
+
+    def run(step: Callable[[], None]) -> None:
+        while not stop.wait(pause):
+            try:
+                step()
+                moves.steps += 1
+            except Exception as error:  # noqa: BLE001 - told by the test
+                errors.append(error)
+
+    relay = relay_of(world.container)
+    threads = [threading.Thread(target=run, args=(s,)) for s in (moves.posting, moves.following, moves.reading)]
+    threads.append(threading.Thread(target=relay.run, args=(stop,)))
+    for thread in threads:
+        thread.start()
+    try:
+        yield moves
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    assert not errors, errors[:3]
+    assert moves.steps

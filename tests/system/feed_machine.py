@@ -1,0 +1,280 @@
+"""Random histories of a feed, and what it must show after every step of them.
+
+Definition: posts by oneself and by whom one follows, newest first, without deleted ones. The relay dies between any
+two calls to the stores, posts are pushed or pulled or made up for, readers sleep, wake and are filled anew.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from app.container import Container, assemble
+from app.errors import Forbidden
+from app.relay import Relay, relay_of
+from app.services.posts import PostDraft
+from app.services.precondition import Precondition
+from app.services.readers import SKEW, Readers
+from app.services.settling import Place
+from app.services.timelines import Timelines, Window
+from repositories.feed_records import Standing
+from repositories.records import Account, Login
+from tests.apps import PlainHasher
+from tests.system.crowd import Watch, watched
+from tests.system.relay.runs import Crash
+
+PEOPLE = 4
+ANY = Precondition(given=True, any=True)
+MONTH = timedelta(days=31).total_seconds()
+LONGER_THAN_SKEW = 2 * SKEW.total_seconds()
+# Small enough that every mechanism is met by a handful of people with a handful of posts.
+SMALL = {
+    "backfill_posts": 2,
+    "fanout_chunk": 2,
+    "fanout_slice_seconds": 0.0,
+    "pull_threshold": 10,
+    "pull_seconds": 0.0,
+    "deliveries_per_second": 15,
+    "rebuild_posts": 3,
+}
+person = st.integers(0, PEOPLE - 1)
+
+
+class Fuse:
+    """Ends the relay at the n-th call from when it was set."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None
+
+    def set(self, calls: int | None) -> None:
+        self._left = calls
+
+    def __call__(self, _point: str) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise Crash
+
+
+class Seconds:
+    """The time that delivery budgets are refilled by."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Unnoticed(Readers):
+    """For looking at a feed without waking its reader."""
+
+    def noticed(self, account_id: UUID, standing: Standing) -> None: ...
+
+
+class World:
+    """A system, a relay that can be ended at any call, and a way to look at feeds that leaves no trace."""
+
+    def __init__(self, container: Container, clock: Watch) -> None:
+        self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
+        self.container = container
+        stores = container.stores
+        fragile = replace(
+            stores,
+            relational=watched(stores.relational, self.fuse, "relational"),
+            documents=watched(stores.documents, self.fuse, "documents"),
+            feeds=watched(stores.feeds, self.fuse, "feeds"),
+        )
+        self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
+        readers = Unnoticed(
+            stores.relational, stores.documents, stores.feeds, clock, container.ids, timedelta(days=30), 3
+        )
+        retention = timedelta(days=container.settings.feeds_retention_days)
+        self.unnoticed = Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention)
+
+    def relay(self) -> Relay:
+        return relay_of(self._mortal)
+
+    def dies(self, calls: int) -> None:
+        """The relay works until its end, and another finds the leases expired."""
+        self.fuse.set(calls)
+        with suppress(Crash):
+            relay = self.relay()
+            relay.drain()
+            self._sweep()
+        self.fuse.set(None)
+        self.clock.forward(self.container.settings.relay_lease_seconds + 1)
+
+    def sweeps(self) -> None:
+        self.fuse.set(None)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._mortal.readers.put_to_sleep(self.clock())
+        self._mortal.pulling.return_some(self.clock())
+
+
+class FeedMachine(RuleBasedStateMachine):
+    world: World
+
+    @initialize(history=st.integers(0, 8))
+    def begin(self, history: int) -> None:
+        self.container = self.world.container
+        self.people = [self.container.ids() for _ in range(PEOPLE)]
+        with self.container.stores.relational.transaction() as tx:
+            for who in self.people:
+                name = f"p{who.hex[-20:]}"
+                account = Account(who, name, name, "", None, self.container.clock(), 1)
+                tx.accounts.add(account, Login(who, f"{name}@example.com", "-"))
+        self.follows: set[tuple[int, int]] = set()
+        self.blocks: set[tuple[int, int]] = set()
+        self.posts: dict[UUID, int] = {}
+        self.steps = 0
+        if history:
+            self.everybody_follows(0)
+            self.publish(0, history)
+            self.relay_everything()
+
+    @rule(a=person, b=person)
+    def follow(self, a: int, b: int) -> None:
+        if a == b:
+            return
+        if {(a, b), (b, a)} & self.blocks:
+            with pytest.raises(Forbidden):
+                self.container.graph.follow(self.people[a], self.people[b])
+            return
+        self.container.graph.follow(self.people[a], self.people[b])
+        self.follows.add((a, b))
+
+    @rule(a=person)
+    def everybody_follows(self, a: int) -> None:
+        for b in range(PEOPLE):
+            self.follow(b, a)
+
+    @rule(a=person, b=person, how=st.sampled_from(["unfollow", "block", "unblock"]))
+    def fall_out(self, a: int, b: int, how: str) -> None:
+        if a == b:
+            return
+        getattr(self.container.graph, how)(self.people[a], self.people[b])
+        if how == "unfollow":
+            self.follows.discard((a, b))
+        elif how == "block":
+            self.blocks.add((a, b))
+            self.follows -= {(a, b), (b, a)}
+        else:
+            self.blocks.discard((a, b))
+
+    @rule(a=person, count=st.integers(1, 4))
+    def publish(self, a: int, count: int) -> None:
+        for _ in range(count):
+            post = self.container.posts.publish(self.people[a], PostDraft("t", "b"))
+            self.posts[post.id] = a
+
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        if self.posts:
+            post = data.draw(st.sampled_from(sorted(self.posts)))
+            self.container.posts.delete(self.people[self.posts.pop(post)], post, ANY)
+
+    @rule(a=person, pulled=st.booleans())
+    def switch(self, a: int, *, pulled: bool) -> None:
+        if pulled:
+            with self.container.stores.relational.transaction() as tx:
+                tx.fanouts.pull(self.people[a], at=self.container.clock(), reason="threshold")
+        else:
+            self.container.pulling.give_back(self.people[a])
+
+    @rule(a=person, how=st.sampled_from(["rebuild", "look"]))
+    def read(self, a: int, how: str) -> None:
+        if how == "rebuild":
+            self.world.clock.forward(LONGER_THAN_SKEW)
+            self.container.readers.rebuild(self.people[a])
+            self.relay_everything()
+        else:
+            self.container.timelines.home(self.people[a], Window(limit=3))
+
+    @rule(count=st.integers(1, PEOPLE))
+    def sleep(self, count: int) -> None:
+        self.world.clock.forward(LONGER_THAN_SKEW)
+        with self.container.stores.relational.transaction() as tx:
+            asleep = tx.readers.sleep(seen_before=self.container.clock(), limit=count)
+        for who in asleep:
+            self.container.stores.feeds.trim(who, self.container.clock() - SKEW)
+
+    @rule(seconds=st.sampled_from([1, 2, 5, MONTH]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.clock.forward(seconds)
+        self.world.seconds.now += seconds
+
+    @rule()
+    def relay_a_little(self) -> None:
+        self.world.relay().round()
+
+    @rule()
+    def relay_everything(self) -> None:
+        self.world.relay().drain()
+
+    @rule(author=person)
+    def a_day_of_work(self, author: int) -> None:
+        """A post, told to the end, and the sweeper."""
+        self.publish(author, 1)
+        self.world.seconds.now += 1
+        self.world.relay().drain()
+        self.world.sweeps()
+
+    @rule(calls=st.integers(0, 60))
+    def the_relay_dies(self, calls: int) -> None:
+        self.world.dies(calls)
+
+    @invariant()
+    def served_is_defined(self) -> None:
+        self.steps += 1
+        size = 1 + self.steps % 7
+        for reader in range(PEOPLE):
+            authors = {reader} | {b for a, b in self.follows if a == reader}
+            defined = sorted((p for p, author in self.posts.items() if author in authors), reverse=True)
+            assert list(self._down(reader, size)) == defined
+            if self.steps % PEOPLE == reader and defined:
+                assert list(self._up(reader, size, defined[-1])) == defined[::-1][1:]
+
+    def _down(self, reader: int, size: int) -> Iterator[UUID]:
+        window = Window(limit=size)
+        while True:
+            page = self.world.unnoticed.home(self.people[reader], window)
+            assert len(page.posts) <= size
+            yield from (p.id for p in page.posts)
+            if page.onward is None:
+                return
+            window = Window(limit=size, before=page.onward)
+
+    def _up(self, reader: int, size: int, oldest: UUID) -> Iterator[UUID]:
+        """From the oldest post upward, without it, by the places that the API hands out."""
+        place = Place(oldest)
+        while True:
+            window = Window(limit=size, after=place.after, hidden=frozenset(place.seen))
+            page = self.world.unnoticed.home(self.people[reader], window)
+            yield from (p.id for p in reversed(page.posts))
+            reached = self.world.unnoticed.place(place, page)
+            assert reached is not None
+            if page.onward is None:
+                return
+            assert reached != place, "it does not get on"
+            place = reached
+
+
+def run_machine(world: World, *, examples: int, steps: int) -> None:
+    machine = type("Machine", (FeedMachine,), {"world": world})
+    profile = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine, settings=profile)

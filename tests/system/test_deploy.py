@@ -1,0 +1,109 @@
+"""The board and the alert rules use the series that the application exports, and the docs list them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import metrics
+from app.backlogs import Backlogs
+from app.clock import utc_now
+from repositories.meter import CACHE_KINDS
+
+ROOT = Path(__file__).parents[2]
+BOARD = ROOT / "deploy" / "grafana" / "quartet.json"
+ALERTS = ROOT / "deploy" / "alerts" / "quartet.yml"
+MONITORING = ROOT / "docs" / "monitoring.md"
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+USED = re.compile(r"(quartet_\w+)(?:\{([^}]*)\})?")
+GROUPED = re.compile(r"by \(([^)]*)\)")
+# The few shapes of line that a rule file is made of, by their indentation.
+LINE = {
+    0: r"groups:",
+    2: r"- name: \w+",
+    4: r"rules:",
+    6: r"- alert: (?P<alert>\w+)",
+    8: r"expr: '(?P<expr>[^']+)'|for: (?P<delay>\d+[smh])|labels:|annotations:",
+    10: r"severity: (?P<severity>page|ticket)|summary: '(?P<summary>[^']+)'|runbook: '(?P<runbook>[^']+)'",
+}
+
+
+def exported() -> dict[str, set[str]]:
+    """Every series by name, with its labels."""
+    declared = {series._name: set(series._labelnames) for series in metrics.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
+    families = [*metrics.own.collect(), *Backlogs({}, utc_now).describe()]
+    labels = declared | {family.name: {"truth"} for family in families if family.name not in declared}
+    return {
+        family.name + suffix: labels[family.name] | ({"le"} if suffix == "_bucket" else set())
+        for family in families
+        for suffix in SUFFIXES[family.type]
+    }
+
+
+def alerts() -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for line in ALERTS.read_text().splitlines():
+        text = line.lstrip(" ")
+        if text.startswith("#"):
+            continue
+        match = re.fullmatch(LINE[len(line) - len(text)], text)
+        assert match, f"not a line of a rule file: {line}"
+        values = {name: value for name, value in match.groupdict().items() if value is not None}
+        if "alert" in values:
+            found.append({})
+        if values:
+            found[-1].update(values)
+    return found
+
+
+def panels() -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = json.loads(BOARD.read_text())["panels"]
+    return found
+
+
+def expressions() -> Iterator[str]:
+    yield from (alert["expr"] for alert in alerts())
+    yield from (target["expr"] for panel in panels() for target in panel.get("targets", ()))
+
+
+@pytest.mark.parametrize("expression", list(expressions()))
+def test_board_and_rules_use_what_is_exported(expression: str) -> None:
+    series = exported()
+    used = USED.findall(expression)
+    assert used
+    for name, selectors in used:
+        assert name in series, name
+        assert set(re.findall(r"(\w+)=", selectors)) <= series[name]
+    known = set().union(*(series[name] for name, _ in used))
+    for labels in GROUPED.findall(expression):
+        assert set(labels.split(", ")) <= known
+    for kinds in re.findall(r'kind=~?"([^"]+)"', expression):
+        assert set(kinds.split("|")) <= set(CACHE_KINDS)
+    assert expression.count("(") == expression.count(")")
+
+
+def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
+    found = alerts()
+    assert len({alert["alert"] for alert in found}) == len(found) > 5
+    for alert in found:
+        assert set(alert) == {"alert", "expr", "delay", "severity", "summary", "runbook"}, alert["alert"]
+        assert min(len(alert["summary"]), len(alert["runbook"])) > 20
+
+
+def test_the_board_is_whole() -> None:
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+    for panel in panels():
+        assert panel["title"]
+        assert panel["type"] == "row" or (panel["targets"] and panel["description"])
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+
+
+def test_every_series_and_alert_is_in_the_docs() -> None:
+    text = MONITORING.read_text()
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in exported()}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+    assert {alert["alert"] for alert in alerts() if f"`{alert['alert']}`" not in text} == set()
+    assert {kind for kind in CACHE_KINDS if f"`{kind}`" not in text} == set()

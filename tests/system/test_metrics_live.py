@@ -1,0 +1,123 @@
+"""The figures of a server are those of all its processes, and go when the processes go."""
+
+import http.client
+import re
+import signal
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.engines.kernel import Process, free_port, wait_until
+from tests.system.live import HOST, Live, run
+
+pytestmark = pytest.mark.live
+PATIENCE = 20.0
+LIVE = "/health/live"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assert run(tmp_path, "migrate").returncode == 0
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Live]:
+    live = Live(folder, WORKERS="2").answering()
+    yield live
+    live.close()
+
+
+def scraped(port: int) -> str:
+    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
+        return str(answer.read(), "utf-8")
+
+
+def total(text: str, name: str, **labels: str) -> float:
+    """The sum of the series that have these labels."""
+    lines = re.findall(rf"^quartet_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    wanted = {f'{label}="{value}"' for label, value in labels.items()}
+    return sum(float(value) for given, value in lines if wanted <= set(given.split(",")))
+
+
+def test_each_scrape_sees_the_answers_of_all_workers(server: Live) -> None:
+    before = total(scraped(server.port), "http_requests_total", route=LIVE)
+
+    def ask(_: int) -> int:
+        client = server.client()
+        return client.send("GET", LIVE).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(100))) == {200}
+    found = {total(scraped(server.port), "http_requests_total", route=LIVE) for _ in range(20)}
+    assert found == {before + 100}
+
+
+def test_the_inline_relay_is_seen_in_the_servers_figures(server: Live) -> None:
+    ada = server.person()
+    ada.publish("A post")
+    assert wait_until(lambda: total(scraped(server.port), "outbox_unsent") == 0, PATIENCE)
+    claims = total(scraped(server.port), "store_call_seconds_count", store="documents", operation="write")
+    assert claims > 1
+
+
+def test_a_worker_that_was_killed_keeps_its_counts_and_loses_its_gauges(server: Live) -> None:
+    for _ in range(20):
+        server.client().send("GET", LIVE)
+    victim = server.workers[0]
+    directory = shared_directory(victim)
+
+    def gauges() -> list[Path]:
+        return list(directory.glob(f"gauge_live*_{victim.pid}.db"))
+
+    assert wait_until(lambda: bool(gauges()), PATIENCE)
+    before = total(scraped(server.port), "http_requests_total", route=LIVE)
+    victim.send(signal.SIGKILL)
+    assert wait_until(lambda: serves(server) and bool(scraped(server.port)) and not gauges(), PATIENCE)
+    assert total(scraped(server.port), "http_requests_total", route=LIVE) >= before
+
+
+def test_the_shared_files_go_with_the_server(server: Live) -> None:
+    directory = shared_directory(server.workers[0])
+    assert list(directory.iterdir())
+    server.terminate()
+    assert server.ended(PATIENCE) == 0
+    assert not directory.exists()
+
+
+def test_an_external_relay_serves_its_own_figures_where_it_has_a_port(folder: Path) -> None:
+    port = free_port()
+    relay = Live(folder, "relay", RELAY="external", RELAY_METRICS_PORT=str(port))
+    try:
+        assert wait_until(lambda: asked(scraped_or_nothing(port)) > 0, PATIENCE), relay.output
+        relay.terminate()
+        assert relay.ended(PATIENCE) == 0
+    finally:
+        relay.close()
+
+
+def asked(text: str) -> float:
+    return total(text, "store_call_seconds_count", store="relational")
+
+
+def shared_directory(worker: Process) -> Path:
+    variables = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
+    (found,) = [v.partition(b"=")[2] for v in variables if v.startswith(b"PROMETHEUS_MULTIPROC_DIR=")]
+    return Path(found.decode())
+
+
+def serves(server: Live) -> bool:
+    try:
+        return server.client().send("GET", LIVE).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def scraped_or_nothing(port: int) -> str:
+    try:
+        return scraped(port)
+    except OSError:
+        return ""

@@ -1,0 +1,217 @@
+"""Pages of notifications against a naive reading of all facts, while facts come and go between the pages."""
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.container import Container
+from app.services import fact_walk, notifications
+from app.services.notifications import NotificationPage
+from config import Settings
+from repositories.feed_records import Fact, Kind
+from tests.apps import embedded, running
+from tests.engines import Engines
+from tests.system import crowd
+from tests.system.real import real_urls
+
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
+DAY = timedelta(days=1)
+SIZES = range(1, 8)
+Shown = tuple[Kind, UUID, str, str, tuple[UUID, ...]]
+
+
+class Town(NamedTuple):
+    """Somebody whom people notify of things. `facts` are all there are, by their ids; what is `gone` stays so."""
+
+    container: Container
+    chance: random.Random
+    owner: UUID
+    people: list[UUID]
+    posts: list[UUID]
+    facts: dict[UUID, Fact]
+    gone: set[UUID]
+
+    def happens(self, at: datetime) -> None:
+        kind: Kind = self.chance.choice(("like", "like", "comment", "follow", "order"))
+        subject = self.owner if kind == "follow" else self.chance.choice(self.posts)
+        detail = self.chance.choice(("paid", "fulfilled")) if kind == "order" else ""
+        number = len(self.facts) if kind in {"comment", "order"} else 0
+        self.note(Fact(kind, subject, self.chance.choice(self.people), at, number, detail))
+
+    def note(self, fact: Fact) -> None:
+        own = self.container.stores.feeds.notifications.note(self.owner, fact, fact.at)
+        if own not in self.gone:
+            self.facts[own] = fact
+
+    def withdraw(self, fact_id: UUID) -> None:
+        fact = self.facts.pop(fact_id)
+        self.gone.add(fact_id)
+        self.container.stores.feeds.notifications.withdraw(self.owner, fact, fact.at + 9 * DAY)
+
+    def history(self, count: int, days: int = 3) -> None:
+        """Days begin and end with facts, too."""
+        for _ in range(count):
+            span = timedelta(milliseconds=self.chance.randrange(days * 24 * 3_600_000))
+            self.happens(NOON - timedelta(hours=12) + span)
+        for day in range(days + 1):
+            self.happens(NOON - timedelta(hours=12) + day * DAY)
+
+    def pages(self, size: int, between: Callable[[], None] = lambda: None) -> Iterator[NotificationPage]:
+        place = None
+        while True:
+            page = self.container.notifications.page(self.owner, size, place)
+            yield page
+            if page.onward is None:
+                return
+            place = page.onward
+            between()
+
+    def expected(self) -> list[Shown]:
+        groups: dict[tuple[str, Kind, UUID, str], list[tuple[datetime, UUID, UUID]]] = {}
+        for own, fact in self.facts.items():
+            key = (fact.at.date().isoformat(), fact.kind, fact.subject, fact.detail)
+            groups.setdefault(key, []).append((fact.at, own, fact.actor))
+        newest_first = sorted(groups.items(), key=lambda group: max(group[1]), reverse=True)
+        return [
+            (kind, subject, detail, day, tuple(dict.fromkeys(actor for *_, actor in sorted(members, reverse=True))))
+            for (day, kind, subject, detail), members in newest_first
+        ]
+
+
+def shown(pages: Iterator[NotificationPage]) -> list[Shown]:
+    found = [n for page in pages for n in page.items]
+    assert all(len(n.actors) == min(3, n.count) and n.count == len(n.item.actors) for n in found)
+    return [(n.item.kind, n.item.subject, n.item.detail, n.item.at.date().isoformat(), n.item.actors) for n in found]
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("notifications")))) as system:
+        yield system.container
+
+
+@pytest.fixture(params=range(5))
+def town(request: pytest.FixtureRequest, container: Container) -> Town:
+    return settled(container, request.param)
+
+
+def settled(container: Container, seed: int) -> Town:
+    owner, *people = crowd.people(container, 6)
+    crowd.befriend(container, people, [owner])
+    posts = [crowd.publish(container, owner) for _ in range(5)]
+    return Town(container, random.Random(seed), owner, people, posts, {}, set())  # noqa: S311 - test data
+
+
+def test_pages_are_all_there_is_in_order(town: Town) -> None:
+    town.history(town.chance.choice((0, 5, 60, 300)))
+    for size in (*SIZES, 100):
+        assert shown(town.pages(size)) == town.expected()
+
+
+def test_new_facts_neither_repeat_nor_hide_an_item(town: Town) -> None:
+    town.history(60)
+    for size in SIZES:
+        before = town.expected()
+        moment = max(fact.at for fact in town.facts.values())
+
+        def between(since: datetime = moment) -> None:
+            for _ in range(town.chance.randrange(4)):
+                town.happens(since + timedelta(milliseconds=1 + town.chance.randrange(100_000)))
+
+        assert shown(town.pages(size, between)) == before
+        assert shown(town.pages(100)) == town.expected()
+
+
+def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> None:
+    """Fewer withdrawals than the store's budget."""
+    town.history(80)
+    for size in SIZES:
+        lasting = {item[:4] for item in town.expected()}
+
+        def between(lasting: set[tuple[Kind, UUID, str, str]] = lasting) -> None:
+            for own in town.chance.sample(sorted(town.facts), k=town.chance.randrange(3)):
+                town.withdraw(own)
+            town.happens(NOON + timedelta(seconds=town.chance.randrange(40_000)))
+            lasting &= {item[:4] for item in town.expected()}
+
+        found = [item[:4] for item in shown(town.pages(size, between))]
+        assert len(found) == len(set(found))
+        assert lasting <= set(found)
+        town.history(20)
+
+
+def test_the_same_on_cassandra(engines: Engines, tmp_path: Path) -> None:
+    urls = embedded(tmp_path) | real_urls(engines, f"noticed_{uuid4().hex[:8]}", ["feeds"])
+    with running(Settings(**urls, feeds_timeout=10.0)) as system:
+        test_pages_are_all_there_is_in_order(settled(system.container, 1))
+        test_new_facts_neither_repeat_nor_hide_an_item(settled(system.container, 2))
+        test_what_is_taken_back_or_comes_late_moves_no_other_item(settled(system.container, 3))
+        test_unread_are_the_items_with_something_above_the_marker(settled(system.container, 4))
+
+
+@pytest.mark.parametrize("most", [9, 50])
+def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
+    town: Town, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Days longer than a walk are shown in parts: each item once, with the people of its first part."""
+    monkeypatch.setattr(fact_walk, "FIRST_CHUNK", 3)
+    monkeypatch.setattr(fact_walk, "MOST_FACTS", most)
+    town.history(150)
+    expected = town.expected()
+    for size in (*SIZES, 100):
+        found = shown(town.pages(size))
+        assert sorted(item[:4] for item in found) == sorted(item[:4] for item in expected)
+        assert {item[:4] for item in found} == {item[:4] for item in expected}
+
+
+def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "CARRIED", 8)
+    town.history(120)
+    for size in SIZES:
+        assert shown(town.pages(size)) == town.expected()
+        assert all(len(page.onward.shown) <= 8 for page in town.pages(size) if page.onward)
+
+
+def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> None:
+    town.history(100)
+    order = sorted(town.facts, reverse=True)
+    assert town.container.notifications.unread(town.owner) == min(100, len(town.expected()))
+    for marker in (order[40], order[60], order[10], order[0]):
+        left = town.container.notifications.read(town.owner, marker)
+        newer = town._replace(facts={own: fact for own, fact in town.facts.items() if own > marker})
+        if marker != order[60]:
+            assert left == len(newer.expected())
+        for size in (1, 100):
+            pages = list(town.pages(size))
+            assert {page.unread for page in pages} == {left}
+            assert sum(not n.read for page in pages for n in page.items) == left
+    assert left == 0
+
+
+@pytest.mark.parametrize("many", [30, 400])
+def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many: int) -> None:
+    """The marker and who they are; of each chunk of facts, the facts, who stands how, which posts there are."""
+    calls: list[str] = []
+    with running(Settings(**embedded(tmp_path))) as system:
+        owner, *people = crowd.people(system.container, 9)
+        posts = [crowd.publish(system.container, owner) for _ in range(many // 8 + 1)]
+        for n in range(many):
+            fact = Fact("like", posts[n // 8], people[n % 8], NOON + timedelta(seconds=n))
+            system.container.stores.feeds.notifications.note(owner, fact, fact.at)
+        stores = system.container.stores
+        seen = crowd.with_stores(
+            system.container,
+            relational=crowd.watched(stores.relational, calls.append, "relational"),
+            documents=crowd.watched(stores.documents, calls.append, "documents"),
+            feeds=crowd.watched(stores.feeds, calls.append, "feeds"),
+        )
+        for size in (1, 20, 100):
+            calls.clear()
+            seen.notifications.page(owner, size)
+            trips = [call for call in calls if call.startswith("before")]
+            assert len(trips) <= (5 if many < fact_walk.FIRST_CHUNK else 7), trips

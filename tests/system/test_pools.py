@@ -1,0 +1,154 @@
+"""Pools fit their servers, and waits are bounded and measured."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from app.capacity import shortages
+from repositories.documents import Documents
+from repositories.documents import open_store as open_documents
+from repositories.errors import Unavailable
+from repositories.hot import open_sessions
+from repositories.pools import Pool, Room, pools
+from repositories.relational import Relational
+from tests.contracts.relational_store import new_database, opened
+from tests.engines import Engines
+from tests.notes import Notes, noting
+from tests.system.live import run
+from tests.system.real import real_urls
+
+TIMEOUT = timedelta(seconds=5)
+
+
+@pytest.fixture
+def notes() -> Iterator[Notes]:
+    with noting() as made:
+        yield made
+
+
+class FakePool(Pool):
+    def __init__(self, store: str, size: int, room: int | None, *, server: str = "db", beside: int = 0) -> None:
+        self.store, self.lane, self.server, self.size, self.beside = store, "calls", server, size, beside
+        self._room = room
+
+    def in_use(self) -> int:
+        return 0
+
+    def room(self) -> Room | None:
+        return None if self._room is None else Room(self._room, "so it is")
+
+
+def test_pools_that_fit_are_no_shortage() -> None:
+    assert shortages([FakePool("relational", 4, 24), FakePool("relational", 4, 24)], processes=3) == []
+
+
+def test_a_server_that_is_too_small_is_named_with_the_numbers() -> None:
+    two = [FakePool("sessions", 4, 23), FakePool("cache", 3, 23, beside=1)]
+    (line,) = shortages(two, processes=3)
+    assert line.startswith("sessions, cache: 3 processes with 8 connections each may open 24, ")
+    assert line.endswith("the server takes 23 (so it is)")
+
+
+def test_servers_are_checked_one_by_one_and_silent_ones_not_at_all() -> None:
+    some = [FakePool("sessions", 4, 8, server="a"), FakePool("cache", 4, 7, server="b")]
+    assert len(shortages([*some, FakePool("documents", 99, None, server="c")], processes=2)) == 1
+
+
+@pytest.fixture(scope="module")
+def relational(engines: Engines) -> Iterator[Relational]:
+    with opened(new_database(engines.postgres()), pool=2) as store:
+        store.migrate()
+        yield store
+
+
+@pytest.fixture(scope="module")
+def documents(engines: Engines) -> Iterator[Documents]:
+    url = real_urls(engines, "pools", ["documents"])["documents_url"]
+    store = open_documents(url, timeout=TIMEOUT, pool=2)
+    store.migrate()
+    yield store
+    store.close()
+
+
+def lane(store: Any, name: str) -> Pool:
+    (found,) = [lane for lane in (store._reading, store._writing) if lane.lane == name]
+    return found  # type: ignore[no-any-return]  # the adapter's own
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("command", ["serve", "start", "relay"])
+def test_a_server_without_room_is_an_error_at_boot(engines: Engines, tmp_path: Path, command: str) -> None:
+    url = new_database(engines.postgres())
+    settings = {"RELATIONAL_URL": url, "RELATIONAL_TIMEOUT": "10"}
+    assert run(tmp_path, "migrate", **settings).returncode == 0
+    done = run(tmp_path, command, **settings, WORKERS="3", THREADS="50", RELAY="external")
+    assert done.returncode == 1
+    for word in (
+        "relational: 5 processes with 100 connections each",
+        "max_connections is 200",
+        "QUARTET_WORKERS (3)",
+        "QUARTET_THREADS (50)",
+    ):
+        assert word in done.stderr, done.stderr
+
+
+def test_postgres_tells_its_limit_less_what_is_reserved_and_used_by_others(relational: Relational) -> None:
+    room = lane(relational, "read").room()
+    assert room is not None
+    assert 0 < room.connections <= 200 - 3
+    assert "max_connections is 200" in room.because
+
+
+def test_mongo_tells_how_many_connections_it_has_left(documents: Documents) -> None:
+    (room,) = [pool.room() for pool in pools() if pool.store == "documents" and pool.size == 2]
+    assert room is not None
+    assert room.connections > 100
+
+
+def test_redis_tells_its_limit(engines: Engines) -> None:
+    url = engines.sessions().url
+    store = open_sessions(url, timeout=TIMEOUT, pool=97)
+    with Redis.from_url(url) as server:
+        before = server.config_get("maxclients")["maxclients"]
+        server.config_set("maxclients", 96)
+        try:
+            (pool,) = [pool for pool in pools() if pool.store == "sessions" and pool.size == 97]
+            assert pool.room() == Room(96, "maxclients is 96")
+            assert len(shortages([pool], processes=1)) == 1
+        finally:
+            server.config_set("maxclients", before)
+    store.close()
+
+
+def test_waiting_for_a_connection_is_measured_and_bounded(engines: Engines, notes: Notes) -> None:
+    """Two connections are held by transactions; a third transaction waits as long as a call may take."""
+    seconds = 0.5
+    with opened(new_database(engines.postgres()), timeout=timedelta(seconds=seconds), pool=2) as store:
+        store.ping()
+        began = time.monotonic()
+        with store.transaction(), store.transaction(), pytest.raises(Unavailable), store.transaction():
+            raise AssertionError("there was no connection to be had")
+        took = time.monotonic() - began
+    assert seconds <= took < seconds * 4
+    ((store_name, waited),) = [note for note in notes.kept if len(note) == 2]
+    assert store_name == "relational"
+    assert isinstance(waited, float)
+    assert seconds <= waited <= took
+
+
+def test_calls_that_find_a_connection_free_wait_for_nobody(relational: Relational, notes: Notes) -> None:
+    for _ in range(20):
+        relational.ping()
+    assert [note for note in notes.kept if len(note) == 2] == []
+
+
+def test_pools_tell_how_much_is_in_use(relational: Relational) -> None:
+    writing = lane(relational, "write")
+    with relational.transaction():
+        assert writing.in_use() == 1
+    assert writing.in_use() == 0

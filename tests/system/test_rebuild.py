@@ -1,0 +1,118 @@
+"""Feeds are filled anew from the truth while everybody reads."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.container import Container
+from app.rebuild import Rebuild
+from app.relay import relay_of
+from config import Settings
+from repositories.records import PostRef
+from tests.apps import embedded, running
+from tests.system.crowd import befriend, defined, people, publish, served, stored
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    with running(Settings(**embedded(tmp_path), rebuild_posts=20)) as system:
+        yield system.container
+
+
+@pytest.fixture
+def crowd(container: Container) -> list[UUID]:
+    """Twelve who all follow the first four, who posted thirty times."""
+    everybody = people(container, 12)
+    befriend(container, everybody[4:], everybody[:4])
+    for number in range(30):
+        publish(container, everybody[number % 4])
+    relay_of(container).drain()
+    return everybody
+
+
+def ruin(container: Container, owner: UUID) -> None:
+    """Take half of the home timeline out, and put in what never was."""
+    feeds = container.stores.feeds
+    entries = list(feeds.audit.home(owner))
+    feeds.audit.remove_home(entries[::2], container.clock())
+    feeds.audit.restore_home(owner, [PostRef(container.ids(), owner)], container.clock())
+
+
+def test_every_feed_is_filled_anew_without_a_relay(container: Container, crowd: list[UUID]) -> None:
+    for owner in crowd:
+        ruin(container, owner)
+    made = Rebuild(container, relay_of(container).round, wait=True).everybody()
+    assert (made.feeds, made.dormant, made.posts, made.late) == (12, 0, 30, 0)
+    for owner in crowd:
+        assert container.stores.relational.readers.standing(owner).state == "awake"
+        assert served(container, owner, 7) == defined(container, owner)
+        assert set(defined(container, owner)[:20]) <= set(stored(container, owner))
+
+
+def test_every_page_during_a_rebuild_is_the_defined_one(container: Container, crowd: list[UUID]) -> None:
+    truth = {owner: defined(container, owner) for owner in crowd}
+    stop, wrong, pages = threading.Event(), list[UUID](), list[int]()
+
+    def read() -> None:
+        while not stop.is_set():
+            for owner in crowd:
+                wrong.extend([owner] if served(container, owner, 7) != truth[owner] else [])
+                pages.append(1)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        made = Rebuild(container, relay_of(container).round, wait=True).everybody()
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert made.late == 0
+    assert pages
+    assert wrong == []
+
+
+def test_one_account_alone(container: Container, crowd: list[UUID]) -> None:
+    ruin(container, crowd[0])
+    ruin(container, crowd[5])
+    made = Rebuild(container, relay_of(container).round, wait=True).one(crowd[5])
+    assert (made.feeds, made.posts, made.late) == (1, 0, 0)
+    assert served(container, crowd[5]) == defined(container, crowd[5])
+    assert served(container, crowd[0]) != defined(container, crowd[0])
+
+
+def test_author_timelines_come_back(container: Container, crowd: list[UUID]) -> None:
+    feeds, author = container.stores.feeds, crowd[1]
+    whole = feeds.author_page(author, limit=100)
+    feeds.audit.remove_author(list(feeds.audit.author(author))[1:4], container.clock())
+    assert len(feeds.author_page(author, limit=100)) == len(whole) - 3
+    Rebuild(container, relay_of(container).round, wait=True).one(author)
+    assert feeds.author_page(author, limit=100) == whole
+
+
+def test_dormant_readers_are_left_out(container: Container, crowd: list[UUID]) -> None:
+    with container.stores.relational.transaction() as tx:
+        asleep = tx.readers.sleep(seen_before=container.clock(), limit=5)
+    made = Rebuild(container, relay_of(container).round, wait=True).everybody()
+    assert (made.feeds, made.dormant) == (7, 5)
+    assert all(container.stores.relational.readers.standing(a).state == "dormant" for a in asleep)
+
+
+def test_who_does_not_wait_leaves_it_to_the_relay(container: Container, crowd: list[UUID]) -> None:
+    ruin(container, crowd[5])
+    made = Rebuild(container, relay_of(container).round, wait=False).everybody()
+    assert (made.feeds, made.late) == (12, 0)
+    assert container.stores.relational.readers.standing(crowd[5]).state == "waking"
+    assert served(container, crowd[5]) == defined(container, crowd[5])
+    relay_of(container).drain()
+    assert container.stores.relational.readers.standing(crowd[5]).state == "awake"
+    assert served(container, crowd[5]) == defined(container, crowd[5])
+
+
+def test_what_nobody_fills_is_told(container: Container, crowd: list[UUID]) -> None:
+    made = Rebuild(container, lambda: 0, wait=True, patience=0.1).one(crowd[5])
+    assert (made.feeds, made.late) == (1, 1)

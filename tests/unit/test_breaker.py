@@ -1,0 +1,212 @@
+"""The breaker around the cache: what an outage costs, and that it brings no old value back."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from repositories.errors import Unavailable
+from repositories.hot import Cache, Fill, Value
+from repositories.hot.breaker import REMEMBERED, Breaker
+from repositories.hot.embedded import EmbeddedCache
+from tests.contracts.post_source import Broken
+
+CALLS: dict[str, Callable[[Cache], object]] = {
+    "read": lambda cache: cache.read(["key"]),
+    "lease": lambda cache: cache.lease({"key": b""}),
+    "fill": lambda cache: cache.fill({"key": Fill(b"lease", Value(b""), 60)}),
+    "release": lambda cache: cache.release({"key": b"lease"}),
+    "drop": lambda cache: cache.drop(["key"]),
+}
+EVERYTHING = {*CALLS, "void"}
+
+
+class Process:
+    """One process's breaker over a store that others use too; `down` is what this process cannot reach."""
+
+    def __init__(self, store: EmbeddedCache) -> None:
+        self.now = 100.0
+        self.wire = Broken(store)
+        self.cache = Breaker(cast("Cache", self.wire), failures=3, interval=1.0, clock=lambda: self.now)
+
+    @property
+    def down(self) -> set[str]:
+        return self.wire.down
+
+    def sent(self) -> list[str]:
+        calls, self.wire.calls = self.wire.calls, []
+        return calls
+
+    def fails(self, call: Callable[[Cache], object]) -> list[str]:
+        self.sent()
+        with pytest.raises(Unavailable):
+            call(self.cache)
+        return self.sent()
+
+    def read(self, key: str = "key") -> bytes | None:
+        [held] = self.cache.read([key])
+        return held.value.body if held else None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedCache]:
+    cache = EmbeddedCache(f"sqlite:///{tmp_path / 'hot.db'}")
+    cache.migrate()
+    yield cache
+    cache.close()
+
+
+@pytest.fixture
+def process(store: EmbeddedCache) -> Process:
+    return Process(store)
+
+
+def keep(cache: Cache, key: str = "key", body: bytes = b"old") -> None:
+    [mine] = cache.lease({key: b""})
+    assert isinstance(mine, bytes)
+    cache.fill({key: Fill(mine, Value(body), 60)})
+
+
+def test_what_works_goes_through(process: Process) -> None:
+    keep(process.cache)
+    assert process.read() == b"old"
+    assert process.sent() == ["lease", "fill", "read"]
+    process.cache.void()
+    assert process.read() is None
+    process.cache.ping()
+    assert process.cache.migrate() == []
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_after_a_few_failures_nothing_is_asked(process: Process, name: str) -> None:
+    process.down.update(EVERYTHING)
+    assert [len(process.fails(CALLS[name])) for _ in range(3)] == [1, 1, 1]
+    for _ in range(50):
+        for call in CALLS.values():
+            assert process.fails(call) == []
+
+
+def test_one_call_each_interval_is_let_through(process: Process) -> None:
+    process.down.update(EVERYTHING)
+    for _ in range(3):
+        process.fails(CALLS["read"])
+    for _ in range(4):
+        process.now += 1
+        assert sum(len(process.fails(CALLS["read"])) for _ in range(20)) == 1
+    process.now += 1
+    process.down.clear()
+    assert process.read() is None
+    assert [process.read() for _ in range(3)] == [None] * 3
+    assert process.sent() == ["void", "read", "read", "read", "read"]
+
+
+def test_failures_that_are_not_in_a_row_open_nothing(process: Process) -> None:
+    for _ in range(5):
+        process.down.add("read")
+        for _ in range(2):
+            assert process.fails(CALLS["read"]) == ["read"]
+        process.down.clear()
+        process.read()
+
+
+def test_only_one_of_many_threads_tries(process: Process) -> None:
+    process.down.update(EVERYTHING)
+    for _ in range(3):
+        process.fails(CALLS["read"])
+    process.now += 1
+    start = threading.Barrier(16)
+
+    def ask(_: int) -> None:
+        start.wait()
+        with pytest.raises(Unavailable):
+            process.cache.read(["key"])
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(ask, range(16)))
+    assert len(process.sent()) == 1
+
+
+def test_a_drop_that_failed_is_delivered_before_anything_is_read(process: Process, store: EmbeddedCache) -> None:
+    keep(store)
+    keep(store, "other")
+    process.down.add("drop")
+    assert process.fails(CALLS["drop"]) == ["drop"]
+    for name in ("read", "lease", "fill", "read"):
+        assert process.fails(CALLS[name]) in (["drop"], [])
+    process.now += 1
+    process.down.clear()
+    assert process.read() is None
+    assert process.read("other") is None, "the silence was long enough to distrust all"
+    assert process.sent() == ["void", "drop", "read", "read"]
+    keep(process.cache)
+    assert process.read() == b"old"
+
+
+def test_after_a_short_silence_only_what_is_owed_goes(process: Process, store: EmbeddedCache) -> None:
+    keep(store)
+    keep(store, "other")
+    process.read()
+    process.down.add("drop")
+    process.fails(CALLS["drop"])
+    process.now += 0.1
+    process.down.clear()
+    assert process.read() is None
+    assert process.read("other") == b"old"
+
+
+def test_a_drop_that_comes_to_be_owed_during_delivery_stays_owed(process: Process, store: EmbeddedCache) -> None:
+    process.down.add("drop")
+    process.fails(CALLS["drop"])
+    process.down.clear()
+    inner_drop, failing = store.drop, [True]
+
+    def drop(keys: list[str]) -> None:
+        """Between the delivery and its end another writer writes, reaches nothing and owes the same key."""
+        inner_drop(keys)
+        if failing:
+            failing.clear()
+            keep(store)
+            with pytest.raises(Unavailable):
+                process.cache.drop(["key"])
+
+    store.drop = drop  # type: ignore[method-assign, assignment]  # a step in between
+    assert process.read() == b"old", "it began before that drop"
+    assert process.read() is None
+
+
+def test_others_that_noticed_the_silence_read_nothing_of_before(store: EmbeddedCache) -> None:
+    writer, reader = Process(store), Process(store)
+    keep(store)
+    assert reader.read() == b"old"
+    writer.down.update(EVERYTHING)
+    reader.down.update(EVERYTHING)
+    writer.fails(CALLS["drop"])
+    reader.fails(CALLS["read"])
+    reader.now += 1
+    reader.down.clear()
+    assert reader.read() is None
+
+
+def test_more_drops_than_can_be_remembered_void_everything(process: Process, store: EmbeddedCache) -> None:
+    keep(store)
+    keep(store, "other")
+    process.down.add("drop")
+    process.fails(lambda cache: cache.drop(["key", *map(str, range(REMEMBERED))]))
+    process.down.clear()
+    assert process.read() is None
+    assert process.sent() == ["void", "read"]
+    assert process.read("other") is None
+    assert process.sent() == ["read"]
+
+
+def test_ping_asks_the_store_whatever_the_state(process: Process) -> None:
+    process.down.update(EVERYTHING)
+    for _ in range(3):
+        process.fails(CALLS["read"])
+    process.cache.ping()
+    process.down.add("ping")
+    with pytest.raises(Unavailable):
+        process.cache.ping()

@@ -1,0 +1,54 @@
+"""SQLite serves what feeds ask of readers and fan-outs by the indexes that hold only what is pending."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event
+
+from repositories.relational.embedded import EmbeddedRelational
+from tests.contracts.relational_store import NOW
+
+ONE = uuid4()
+CALLS: dict[str, Callable[[EmbeddedRelational], object]] = {
+    "follows_pending": lambda store: store.readers.standing(ONE),
+    "readers_awake": lambda store: write(store, lambda unit: unit.readers.sleep(seen_before=NOW, limit=9)),
+    "follows_follower_ids": lambda store: store.fanouts.audience(ONE, after=ONE, limit=9),
+    "fanouts_pulled": lambda store: store.fanouts.left(ONE, limit=9),
+    "fanouts_running": lambda store: store.fanouts.lag(),
+    "fanouts_done": lambda store: write(store, lambda unit: unit.fanouts.sweep(finished_before=NOW, limit=9)),
+}
+
+
+def write(store: EmbeddedRelational, work: Callable[[Any], object]) -> None:
+    with store.transaction() as unit:
+        work(unit)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedRelational]:
+    store = EmbeddedRelational(f"sqlite:///{tmp_path / 'quartet.db'}")
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("index", CALLS)
+def test_uses(store: EmbeddedRelational, tmp_path: Path, index: str) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def record(_connection: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+        asked.append((sql, values))
+
+    for engine in (store._reading, store._writing):
+        event.listen(engine, "before_cursor_execute", record)
+    CALLS[index](store)
+    sql, values = asked[-1]
+    with closing(sqlite3.connect(tmp_path / "quartet.db")) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert any(f"INDEX {index}" in step for step in plan)
+    assert not any(step.startswith(("SCAN follows", "SCAN readers")) for step in plan)

@@ -1,0 +1,63 @@
+"""The parts of the feeds that need no engine: what a process remembers, and how addresses are written."""
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from repositories.feeds.budget import Budget
+from repositories.feeds.markers import Known
+from repositories.feeds.plan import copies
+from repositories.feeds.session import address
+
+
+def test_what_is_remembered_of_removals_is_bounded_and_what_is_used_stays() -> None:
+    budget, used = Budget(3, capacity=100), uuid4()
+    for round_ in range(50):
+        with budget.spend([(uuid4(), 7) for _ in range(10)]) as granted:
+            assert all(granted)
+        with budget.spend([(used, 7), (used, 8)]) as granted:
+            assert granted == [round_ < 3] * 2
+    assert len(budget._young) + len(budget._old) <= 100
+    assert budget.spent(used, 7)
+    assert not budget.spent(used, 9)
+    budget.forget(used)
+    assert not budget.spent(used, 7)
+
+
+def test_threads_share_a_budget() -> None:
+    budget, place = Budget(1000), (uuid4(), 1)
+
+    def spend(_: int) -> int:
+        with budget.spend([place] * 3) as granted:
+            return sum(granted)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(spend, range(2000))) == 1000
+
+
+def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
+    known, used = Known(100), (uuid4(), 7)
+    for _ in range(50):
+        keys = known.missing([(uuid4(), 7) for _ in range(10)] + [used])
+        known.add(keys)
+        assert not known.missing([used])
+    assert len(known._young) + len(known._old) <= 130
+
+
+def test_addresses() -> None:
+    where = address("cassandra://me:p%40ss@a:1,[::1]:2,b/feeds_1?datacenter=dc2")
+    assert where.hosts == (("a", 1), ("::1", 2), ("b", 9042))
+    assert (where.keyspace, where.datacenter) == ("feeds_1", "dc2")
+    assert (where.user, where.password) == ("me", "p@ss")
+    for wrong in ("cassandra://a/", "cassandra:///feeds", "cassandra://a/x;y", "cassandra://a,/x"):
+        with pytest.raises(ValueError, match=r"host|keyspace"):
+            address(wrong)
+
+
+def test_replication() -> None:
+    assert copies("3", "here") == {"here": 3}
+    assert copies("dc1:3, dc2:2", "here") == {"dc1": 3, "dc2": 2}
+    for wrong in ("", "x", "-1", "dc1:x", "dc'1:2", "dc1:3,"):
+        with pytest.raises(ValueError, match="replication"):
+            copies(wrong, "here")
