@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast bench-money lint format openapi engines run-engines lock clean
+.PHONY: help run test test-fast bench-money bench-feed lint format openapi engines run-engines lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -29,6 +29,9 @@ test-fast: .venv/.test ## run the tests that need no engine and no server proces
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money
+
+bench-feed: .venv/.test ## measure deliveries, feed pages and lag beside the bare driver and SQL (see bench/README.md)
+	$(BIN)/python -m bench.feed
 
 lint: .venv/.test ## check style, types and layers
 	$(BIN)/ruff check

@@ -33,15 +33,20 @@ from app.services.pulling import Pulling
 from app.services.readers import Readers
 from app.services.retrying import Retry
 from app.services.sessions import Sessions
+from app.services.throttle import Throttle
 from app.services.timelines import Timelines
+from app.services.views import Views
 from app.services.wallets import Wallets
-from config import Settings
+from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import Feeds
-from repositories.hot import Cache, Streams
+from repositories.hot import Cache, Limits, Rate, Streams, ViewCounts
 from repositories.hot import Sessions as SessionStore
 from repositories.readthrough import CachedDocuments, with_cache
 from repositories.relational import Relational
+
+
+VIEWERS = 2  # who sends views: one thread of each process, and the sweeper
 
 
 class Store(Protocol):
@@ -67,6 +72,8 @@ class Stores:
     sessions: SessionStore
     cache: Cache
     streams: Streams
+    limits: Limits
+    views: ViewCounts
 
     def by_role(self) -> dict[str, Store]:
         return {
@@ -86,7 +93,7 @@ class Stores:
             store.close()
 
     def _all(self) -> list[Store]:
-        return [*self.by_role().values(), self.streams]
+        return [*self.by_role().values(), self.streams, self.limits, self.views]
 
 
 @dataclass(frozen=True)
@@ -116,9 +123,12 @@ class Container:
     orders: Orders
     checkout: Checkout
     live: Live
+    throttle: Throttle
+    views: Views
 
     def close(self) -> None:
         self.live.close()
+        self.views.close()
         self.stores.close()
 
 
@@ -129,18 +139,31 @@ def open_stores(settings: Settings) -> Stores:
     return Stores(
         relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool),
         with_cache(truth, cache, settings.cache_seconds),
-        feeds.open_store(
+        _feeds(settings),
+        hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
+        cache,
+        hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
+        hot.open_limits(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
+        hot.open_views(settings.cache_url, timeout=settings.seconds("cache"), pool=VIEWERS),
+    )
+
+
+def _feeds(settings: Settings) -> Feeds:
+    """Raises `SettingsError` where the bucket widths make partitions too large."""
+    try:
+        return feeds.open_store(
             settings.feeds_url,
             timeout=settings.seconds("feeds"),
             retention=timedelta(days=settings.feeds_retention_days),
             replication=settings.feeds_replication,
             read_consistency=settings.feeds_read_consistency,
             write_consistency=settings.feeds_write_consistency,
-        ),
-        hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
-        cache,
-        hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
-    )
+            author_bucket_days=settings.feeds_author_bucket_days,
+            home_bucket_days=settings.feeds_home_bucket_days,
+            peak_per_day=settings.feeds_peak_per_day,
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def build(settings: Settings, *, clock: Clock = utc_now, hasher: Hasher | None = None) -> Container:
@@ -206,4 +229,12 @@ def assemble(
         orders=orders,
         checkout=Checkout(stores.relational, orders, retry, clock, ids),
         live=Live(stores.streams, stores.sessions, clock, LiveLimits(settings.streams)),
+        throttle=_throttle(settings, stores.limits),
+        views=Views(stores.views, stores.documents, timedelta(seconds=settings.views_seconds)),
     )
+
+
+def _throttle(settings: Settings, limits: Limits) -> Throttle:
+    asking = Rate(settings.rate_per_second, settings.rate_burst) if settings.rate_per_second else None
+    guessing = Rate(settings.login_failures / 60, settings.login_failures) if settings.login_failures else None
+    return Throttle(limits, asking, guessing)

@@ -87,6 +87,16 @@ class PreconditionRequired(AppError):
     status, code = 428, "precondition_required"
 
 
+class TooMany(AppError):
+    """More than is allowed to one caller. `seconds` is when the next is allowed."""
+
+    status, code = 429, "too_many_requests"
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = max(1, math.ceil(seconds))
+
+
 class Overloaded(AppError):
     """Too much of one kind of work at once; the same request may succeed later."""
 

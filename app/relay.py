@@ -18,6 +18,7 @@ from app.container import Container
 from app.handlers import handle
 from app.services.fanouts import Unfinished
 from app.sweeper import Sweeper
+from repositories import meter
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.outbox import Claim, Outbox
 from repositories.records import Event
@@ -128,6 +129,7 @@ class Relay:
             refusal = self._refusal(claim)
             if refusal is not None:
                 break
+            meter.counted("events", 1, claim.event.type, "told")
             told += 1
         if told:
             outbox.done(run[:told])
@@ -147,10 +149,13 @@ class Relay:
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
             outbox.postpone(claim, due=self._clock(), attempts=claim.attempts)
-        elif isinstance(error, Unavailable | Contention):
+            return
+        parked = attempts >= self._limits.attempts and not isinstance(error, Unavailable | Contention)
+        meter.counted("events", 1, event.type, "parked" if parked else "postponed")
+        if isinstance(error, Unavailable | Contention):
             log.info("event %s waits: %s", event.id, reason)
             outbox.postpone(claim, due=self._clock() + AWAY_WAIT, attempts=claim.attempts)
-        elif attempts >= self._limits.attempts:
+        elif parked:
             log.error("event %s (%s) parked: %s", event.id, event.type, reason)
             outbox.park(claim, reason=reason, attempts=attempts, now=self._clock())
         else:
@@ -190,6 +195,7 @@ def sweeper_of(container: Container) -> Sweeper:
         container.checkout,
         container.readers,
         container.pulling,
+        container.views,
         container.retry,
         container.clock,
     )

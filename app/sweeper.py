@@ -1,5 +1,6 @@
 """What time ends: placed orders that are due, holds and reservations that have expired, idempotency keys and the
-progress of fan-outs of old, the wakefulness of readers, and the pulling of authors who post less again.
+progress of fan-outs of old, the wakefulness of readers, the pulling of authors who post less again; and views that
+have been counted beside the cache are carried to the documents.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -15,6 +16,7 @@ from app.services.idempotency import KEPT
 from app.services.pulling import Pulling
 from app.services.readers import Readers
 from app.services.retrying import Retry
+from app.services.views import Views
 from repositories.errors import StoreError
 from repositories.relational import Relational
 
@@ -32,6 +34,7 @@ class Sweeper:
         checkout: Checkout,
         readers: Readers,
         pulling: Pulling,
+        views: Views,
         retry: Retry,
         clock: Clock,
     ) -> None:
@@ -39,6 +42,7 @@ class Sweeper:
         self._checkout = checkout
         self._readers = readers
         self._pulling = pulling
+        self._views = views
         self._retry = retry
         self._clock = clock
         self._next: datetime | None = None
@@ -60,6 +64,7 @@ class Sweeper:
             self._old_fanouts,
             self._readers.put_to_sleep,
             self._pulling.return_some,
+            self._views.flush,
         )
         return sum(self._tried(job, self._clock()) for job in jobs)
 

@@ -95,7 +95,20 @@ class Settings:
     feeds_timeout: float = setting(2.0, "seconds a call to the feed store may take", at_least(0.05))
     sessions_timeout: float = setting(0.5, "seconds a call to the session store may take", at_least(0.01))
     cache_timeout: float = setting(0.1, "seconds a call to the cache may take", at_least(0.01))
+    views_seconds: float = setting(
+        5.0, "how often view counts are carried from the cache to the documents", at_least(0)
+    )
     cache_seconds: int = setting(300, "time to live of cached reads", at_least(1))
+    fast_path: bool = setting(True, "answers anonymous reads that are kept whole without going through Flask")
+    shared_seconds: int = setting(
+        5, "how long shared caches may serve an anonymous answer without asking; 0: not at all", at_least(0)
+    )
+    rate_per_second: float = setting(
+        0.0, "requests a second of one account, or of one address without one; 0: no limit", at_least(0)
+    )
+    rate_burst: int = setting(100, "requests that may come at once within that limit", at_least(1))
+    login_failures: int = setting(10, "failed sign-ins a minute by one name from one address; 0: no limit", at_least(0))
+    proxies: int = setting(0, "own proxies in front that append to `X-Forwarded-For`", at_least(0))
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
     metrics: bool = setting(True, "serves figures for Prometheus at `/metrics`")

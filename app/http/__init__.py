@@ -15,6 +15,7 @@ from app.http import (
     feed,
     health,
     idempotency,
+    limiting,
     metrics,
     notifications,
     orders,
@@ -23,6 +24,7 @@ from app.http import (
     sessions,
     stream,
     tracing,
+    views,
     wallet,
 )
 from app.http.deps import BODIES, CONTAINER, CURSORS
@@ -36,6 +38,7 @@ BLUEPRINTS = (
     sessions,
     posts,
     delivery,
+    views,
     comments,
     feed,
     notifications,
@@ -81,6 +84,7 @@ def create_app(container: Container) -> Flask:
     metrics.register(app)
     tracing.register(app)
     auth.register(app)
+    limiting.register(app)
     idempotency.register(app)
     _document(app)
     return app

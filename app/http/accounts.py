@@ -8,6 +8,7 @@ from flask import Response
 
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, budget, private, public
+from app.http.caching import shared
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Text
@@ -106,6 +107,7 @@ def edit_own(changes: dict[str, Any]) -> Response:
 
 @blp.get("/accounts/<handle:handle>")
 @public
+@shared(10, 10)
 @budget(relational=3, documents=1, sessions=1, cache=3)
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
@@ -118,6 +120,7 @@ def read(handle: str) -> Response:
 
 @blp.get("/accounts/<handle:handle>/posts")
 @public
+@shared(10, 10)
 @budget(relational=5, documents=3, feeds=2, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PostPage)
@@ -130,6 +133,7 @@ def posts(query: dict[str, Any], handle: str) -> Response:
 
 @blp.get("/accounts/<handle:handle>/followers")
 @public
+@shared(10, 10)
 @budget(relational=5, documents=1, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
@@ -144,6 +148,7 @@ def followers(query: dict[str, Any], handle: str) -> Response:
 
 @blp.get("/accounts/<handle:handle>/following")
 @public
+@shared(10, 10)
 @budget(relational=5, documents=1, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)

@@ -8,6 +8,7 @@ from flask import Response
 
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, budget, private, public
+from app.http.caching import shared
 from app.http.deps import caller, container, cursors
 from app.http.fields import Moment, Text
 from app.http.idempotency import child, idempotent
@@ -38,6 +39,7 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 
 @blp.get("/posts/<uuid:post_id>/comments")
 @public
+@shared(10, 10)
 @budget(relational=1, documents=2, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, CommentPage)

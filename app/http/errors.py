@@ -10,7 +10,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.errors import AppError, InProgress, Unauthenticated, Unprocessable
+from app.errors import AppError, InProgress, TooMany, Unauthenticated, Unprocessable
 from app.http.deps import request_id
 from app.http.statuses import component, phrase
 from repositories.errors import (
@@ -104,7 +104,7 @@ def from_app(error: AppError) -> Response:
     answer = problem(error.status, error.code, error.detail, fields)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, InProgress):
+    if isinstance(error, InProgress | TooMany):
         answer.headers["Retry-After"] = str(error.seconds)
     return answer
 

@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.errors import BadRequest
-from app.http.blueprint import Blueprint, private
+from app.http.blueprint import Blueprint, budget, private
 from app.http.deps import caller, container, cursors
 from app.http.fields import Text
 from app.http.paging import PageQuery, Position, page_of
@@ -32,6 +32,7 @@ FeedPage = page_of(PostCardSchema, "FeedPage", prev=ma.fields.String(required=Tr
 
 @blp.get("/feed")
 @private
+@budget(relational=8, documents=5, feeds=2, sessions=1, cache=6)
 @blp.arguments(FeedQuery, location="query")
 @blp.response(200, FeedPage)
 def home(query: dict[str, Any]) -> Response:

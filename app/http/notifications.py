@@ -10,7 +10,7 @@ import msgspec
 from flask import Response
 
 from app.http import rendering
-from app.http.blueprint import Blueprint, private
+from app.http.blueprint import Blueprint, budget, private
 from app.http.deps import caller, container, cursors
 from app.http.fields import Moment, Text
 from app.http.idempotency import idempotent
@@ -82,6 +82,7 @@ class UnreadSchema(ma.Schema):
 
 @blp.get("/notifications")
 @private
+@budget(relational=2, documents=1, feeds=3, sessions=1, cache=3)
 @blp.arguments(NotificationQuery, location="query")
 @blp.response(200, NotificationPage)
 @blp.raises(503)
@@ -100,6 +101,7 @@ def listed(query: dict[str, Any]) -> Response:
 
 @blp.post("/notifications/read")
 @private
+@budget(relational=9, documents=1, feeds=6, sessions=1, cache=3)
 @blp.arguments(ReadSchema, required=False)
 @blp.response(200, UnreadSchema)
 @blp.raises(503)

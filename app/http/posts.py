@@ -9,12 +9,14 @@ from flask import Response
 
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, budget, private, public
+from app.http.caching import shared
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Different, Moment, Text
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, Position, page_of
 from app.http.shapes import AccountSchema
+from app.http.views import note_view
 from app.services.cards import new_post
 from app.services.posts import PostChanges, PostDraft
 from app.services.timelines import TimelinePage, Window
@@ -98,6 +100,7 @@ def publish(draft: dict[str, Any]) -> Response:
 
 @blp.get("/posts")
 @public
+@shared(10, 10)
 @budget(relational=5, documents=2, sessions=1, cache=3)
 @blp.arguments(PostQuery, location="query")
 @blp.response(200, PostPage)
@@ -113,12 +116,15 @@ def recent(query: dict[str, Any]) -> Response:
 
 @blp.get("/posts/<uuid:post_id>")
 @public
+@shared(10, 10)
 @budget(relational=4, documents=2, sessions=1, cache=6)
 @blp.response(200, PostCardSchema)
 @blp.raises(404)
 def read(post_id: UUID) -> Response:
-    """Read a post."""
-    return _card(container().posts.read(post_id))
+    """Read a post. Counts as a view of it."""
+    card = _card(container().posts.read(post_id))
+    note_view(post_id)
+    return card
 
 
 @blp.patch("/posts/<uuid:post_id>")
@@ -169,6 +175,7 @@ def unlike(post_id: UUID) -> Response:
 
 @blp.get("/tags")
 @public
+@shared(60, 60)
 @budget(documents=1, sessions=1)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, TagPage)

@@ -8,6 +8,7 @@ from flask import Response
 
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, budget, private, public
+from app.http.caching import shared
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors
 from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
@@ -124,6 +125,7 @@ def offer(draft: dict[str, Any]) -> Response:
 
 @blp.get("/products")
 @public
+@shared(10, 10)
 @budget(relational=2, documents=2, sessions=1)
 @blp.arguments(ProductQuery, location="query")
 @blp.response(200, ProductPage)
@@ -145,6 +147,7 @@ def listed(query: dict[str, Any]) -> Response:
 
 @blp.get("/products/<uuid:product_id>")
 @public
+@shared(10, 10)
 @budget(relational=2, documents=1, sessions=1)
 @blp.response(200, ProductCardSchema)
 @blp.raises(404)

@@ -11,6 +11,7 @@ from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.deps import container, cursors, session
 from app.http.fields import Moment, Text
 from app.http.idempotency import idempotent
+from app.http.limiting import caller_address
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
 
@@ -42,17 +43,18 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 
 @blp.post("/sessions")
 @public
-@budget(relational=2, sessions=1)
+@budget(relational=2, sessions=1, cache=1)
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(401, 503)
+@blp.raises(401, 429, 503)
 @idempotent(kept=False)
 def sign_in(wanted: dict[str, Any]) -> Response:
     """Sign in by handle or e-mail address.
 
     An Idempotency-Key is taken and not kept, for the answer holds a secret: every sign-in is a session of its own.
     """
-    signed = container().sessions.sign_in(**wanted)
+    with container().throttle.guess(wanted["login"], caller_address()):
+        signed = container().sessions.sign_in(**wanted)
     account = container().accounts.own(signed.session.account_id)
     answer = rendering.signed_in(signed, account)
     answer.headers["Location"] = f"{BASE}/sessions/{signed.session.id}"

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from app.http.blueprint import Blueprint, private
+from app.http.blueprint import Blueprint, budget, private
 from app.http.deps import container, session
 from app.http.fields import Text
 from app.services.live import Connection, Live, Told
@@ -60,6 +60,7 @@ class Events:
 
 @blp.get("/feed/stream")
 @private
+@budget(sessions=1, cache=2)
 @blp.doc(
     description=ABOUT,
     parameters=[

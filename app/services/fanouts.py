@@ -22,6 +22,7 @@ from app.ids import lowest_id
 from app.services import lags
 from app.services.announcer import Announcer
 from app.services.delivery_budget import DeliveryBudget
+from repositories import meter
 from repositories.documents import Documents
 from repositories.feed_records import Fanout, Pass, Situation
 from repositories.feeds import Feeds
@@ -34,7 +35,9 @@ DAY = timedelta(days=1)
 RECENTLY = timedelta(days=1)
 # Taken off the beginning: a reader's mark may be written a little later than its time says.
 MARGIN = timedelta(minutes=1)
-# Of a day's posts no more are counted.
+# A stage with few in it is found by walking all followers in one statement, so larger audiences have one stage.
+MOST_BY_STAGES = 200_000
+# Of an author's posts no more are counted.
 COUNTED = 1000
 NEXT: dict[Pass, Pass | None] = {"recent": "rest", "rest": None, "all": None}
 
@@ -122,18 +125,22 @@ class Fanouts:
             tx.fanouts.forget(post.post_id)
 
     def is_above(self, author: UUID, followers: int, share: float = 1.0) -> bool:
-        """Whether this many followers times the author's posts of the last day reach the threshold, or a share of it.
+        """Whether this many followers times the author's posts a day reach the threshold, or a share of it.
 
-        Counts no more posts than it takes to know.
+        The posts of the last day or, if that is more, a seventh of those of the last week: whoever pauses for a
+        day is not soon judged by the pause. Counts no more posts than it takes to know.
         """
-        enough = math.ceil(self._limits.threshold * share / max(followers, 1))
-        if enough > COUNTED:
+        daily = math.ceil(self._limits.threshold * share / max(followers, 1))
+        return self._has_posted(author, daily, DAY) or self._has_posted(author, 7 * daily, 7 * DAY)
+
+    def _has_posted(self, author: UUID, posts: int, within: timedelta) -> bool:
+        if posts > COUNTED:
             return False
-        since = lowest_id(self._clock() - DAY)
-        return len(self._documents.posts.by_authors([author], after=since, limit=enough)) >= enough
+        since = lowest_id(self._clock() - within)
+        return len(self._documents.posts.by_authors([author], after=since, limit=posts)) >= posts
 
     def _begun(self, post: PostRef, at: datetime, known: Situation) -> Fanout:
-        many = known.followers > self._limits.chunk
+        many = self._limits.chunk < known.followers <= MOST_BY_STAGES
         return Fanout(
             post_id=post.post_id,
             author_id=post.author_id,
@@ -180,7 +187,8 @@ class Fanouts:
                 self._announcer.left(post)
                 return
             if chunk:
-                self._feeds.push(post, chunk, fanout.published_at)
+                with meter.running("fanouts"):
+                    self._feeds.push(post, chunk, fanout.published_at)
             fanout = self._advanced(fanout, chunk)
             self._save(fanout)
             if fanout.finished_at is not None:
@@ -202,18 +210,17 @@ class Fanouts:
 
     def _advanced(self, fanout: Fanout, chunk: Sequence[UUID]) -> Fanout:
         now = self._clock()
-        delivered = fanout.delivered + len(chunk)
-        fanout = replace(
-            fanout,
-            delivered=delivered,
-            audience=max(fanout.audience, delivered),
-            lags=lags.added(fanout.lags, now - fanout.published_at, len(chunk)) if chunk else fanout.lags,
-        )
+        if chunk:
+            lag, delivered = now - fanout.published_at, fanout.delivered + len(chunk)
+            meter.counted("deliveries", len(chunk))
+            meter.observed("fanout_lag", lag.total_seconds(), len(chunk))
+            counts = lags.added(fanout.lags, lag, len(chunk))
+            fanout = replace(fanout, delivered=delivered, audience=max(fanout.audience, delivered), lags=counts)
         if len(chunk) == self._limits.chunk:
             return replace(fanout, cursor=chunk[-1])
         following = NEXT[fanout.stage]
         if following is None:
-            return replace(fanout, state="done", audience=delivered, finished_at=now)
+            return replace(fanout, state="done", audience=fanout.delivered, finished_at=now)
         return replace(fanout, stage=following, cursor=None)
 
     def _shed(self, fanout: Fanout, deliveries: int) -> None:

@@ -163,7 +163,7 @@ class Timelines:
         if standing.pulled:
             waiting.append(self._pulled(standing.pulled, part))
         try:
-            pushed = _stretch(self._feeds.home_page(reader, **_span(part)), part.limit)
+            pushed = _stretch(self._feeds.home_page(reader, **_span(part), floor=_under(floor)), part.limit)
         except Unavailable:
             return self._pulled(self._followed(reader), part)
         return _merge([*waiting, pushed], part, floor)
@@ -212,6 +212,11 @@ def _below(part: Window, floor: UUID) -> bool:
     """Whether the window starts under the floor, where the pushed timeline promises nothing."""
     start = part.after if part.upward else part.before
     return start is not None and (start < floor if part.upward else start <= floor)
+
+
+def _under(floor: UUID) -> UUID | None:
+    """Just below a floor, since an entry that is the floor itself is served."""
+    return UUID(int=floor.int - 1) if floor > LOWEST else None
 
 
 def _merge(stretches: Iterable[Stretch], part: Window, floor: UUID | None) -> Stretch:

@@ -31,8 +31,6 @@ from tests.engines import Engines
 LIMIT = 20
 DEEP, OLD = 200, KEPT + 300
 TALLIED = 20
-
-
 KINDS = Kind(10), Kind(1_000), Kind(10_000), Kind(10_000, silent=True)
 
 
@@ -58,6 +56,9 @@ class Cell(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.posts:,}"
+
+
+Starts = list[tuple[Reader, UUID | None]]
 
 
 class Site(NamedTuple):
@@ -101,7 +102,7 @@ def _works(site: Site, cell: Cell, readers: list[Reader]) -> dict[str, Work]:
     for place in PLACES:
         if len(readers[0].feed) <= place.skipped + LIMIT:
             continue
-        starts = [(one, one.feed[place.skipped - 1] if place.skipped else None) for one in readers]
+        starts = _starts(readers, place)
         for reader, before in starts:
             _check(site, reader, place, before)
         works[f"{cell} {place.name}"] = _service(site, starts)
@@ -113,7 +114,8 @@ def _works(site: Site, cell: Cell, readers: list[Reader]) -> dict[str, Work]:
     return works
 
 
-Starts = list[tuple[Reader, UUID | None]]
+def _starts(readers: list[Reader], place: Place) -> Starts:
+    return [(one, one.feed[place.skipped - 1] if place.skipped else None) for one in readers]
 
 
 def _check(site: Site, reader: Reader, place: Place, before: UUID | None) -> None:
@@ -221,13 +223,17 @@ class Calls(Observer):
 
 
 def _where(site: Site) -> None:
-    """What a first page asks of the stores: median milliseconds of each call, with its round trips."""
+    """What a page asks of the stores: median milliseconds of each call, its round trips, and how often it is made."""
     for kind, readers in site.town.readers.items():
-        calls, whole = Calls(), Figures()
-        meter.watch(calls)
-        whole.measure({"page": _service(site, [(one, None) for one in readers])}, 1, TALLIED)
-        meter.watch(None)
-        told = ", ".join(
-            f"{name} {statistics.median(kept):.2f} x {len(kept) / TALLIED:.1f}" for name, kept in calls.kept.items()
-        )
-        click.echo(f"{Cell(kind, site.town.posts)}: {whole.percentile('page', 0.5):.2f} ms: {told}")
+        for place in (PLACES[0], PLACES[-1]):
+            if len(readers[0].feed) <= place.skipped + LIMIT:
+                continue
+            calls, whole = Calls(), Figures()
+            meter.watch(calls)
+            whole.measure({"page": _service(site, _starts(readers, place))}, 1, TALLIED)
+            meter.watch(None)
+            told = ", ".join(
+                f"{name} {statistics.median(kept):.2f} x {len(kept) / TALLIED:.1f}" for name, kept in calls.kept.items()
+            )
+            cell = Cell(kind, site.town.posts)
+            click.echo(f"{cell}, {place.name}: {whole.percentile('page', 0.5):.2f} ms: {told}")

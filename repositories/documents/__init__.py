@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from repositories.documents.port import Comments, Documents, Posts, Products
+from repositories.documents.views_port import Views
 
-__all__ = ["Comments", "Documents", "Posts", "Products", "open_store"]
+__all__ = ["Comments", "Documents", "Posts", "Products", "Views", "open_store"]
 
 
 def open_store(url: str, *, timeout: timedelta, pool: int) -> Documents:

@@ -5,6 +5,7 @@ from repositories.documents.embedded_outbox import EmbeddedOutbox
 from repositories.documents.embedded_posts import EmbeddedPosts
 from repositories.documents.embedded_products import EmbeddedProducts
 from repositories.documents.embedded_schema import TABLES
+from repositories.documents.embedded_views import EmbeddedViews
 from repositories.documents.port import Documents
 from repositories.sqlite import SqliteFile, path_of
 
@@ -17,6 +18,7 @@ class EmbeddedDocuments(Documents):
         self.posts = EmbeddedPosts(self._file)
         self.comments = EmbeddedComments(self._file)
         self.products = EmbeddedProducts(self._file)
+        self.views = EmbeddedViews(self._file)
         self.outbox = EmbeddedOutbox(self._file)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:

@@ -8,6 +8,7 @@ from repositories.documents.mongo_outbox import MongoOutbox
 from repositories.documents.mongo_posts import MongoPosts
 from repositories.documents.mongo_products import MongoProducts
 from repositories.documents.mongo_schema import steps
+from repositories.documents.mongo_views import MongoViews
 from repositories.documents.port import Documents
 from repositories.errors import Unavailable
 
@@ -22,6 +23,7 @@ class MongoDocuments(Documents):
         self.posts = MongoPosts(self._connection)
         self.comments = MongoComments(self._connection)
         self.products = MongoProducts(self._connection)
+        self.views = MongoViews(self._connection)
         self.outbox = MongoOutbox(self._connection)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:

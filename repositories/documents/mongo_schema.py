@@ -71,7 +71,8 @@ PRODUCT = _validator(
     version=WHOLE,
 )
 TAG = {"$jsonSchema": _object(_id=TEXT)}
-VALIDATORS = {"posts": POST, "comments": COMMENT, "products": PRODUCT, "tags": TAG}
+VIEWS = {"$jsonSchema": _object(_id=BINARY, n=WHOLE, batch=WHOLE)}
+VALIDATORS = {"posts": POST, "comments": COMMENT, "products": PRODUCT, "tags": TAG, "views": VIEWS}
 
 
 def _index(*names: str, where: Document | None = None) -> Document:
@@ -110,6 +111,7 @@ INDEXES: dict[str, dict[str, Document]] = {
         "price": _index("price.amount", "_id"),
     },
     "tags": {},
+    "views": {},
 }
 
 

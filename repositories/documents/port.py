@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from repositories.documents.views_port import Views
 from repositories.outbox import Outbox
 from repositories.records import Comment, Event, Facets, Post, PostRef, Product, ProductFilter, TagCount
 
@@ -150,6 +151,7 @@ class Documents(Protocol):
     posts: Posts
     comments: Comments
     products: Products
+    views: Views
     outbox: Outbox
 
     @abstractmethod

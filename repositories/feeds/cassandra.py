@@ -11,7 +11,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from repositories.feeds import schema
-from repositories.feeds.age import HIGHEST, Clock, Retention, micros, millis, now, span
+from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.budget import Budget
 from repositories.feeds.cassandra_audit import CassandraAudit
 from repositories.feeds.cassandra_notifications import CassandraNotifications
@@ -102,10 +102,16 @@ class CassandraFeeds(Feeds):
         return complete
 
     def home_page(
-        self, owner: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
+        self,
+        owner: UUID,
+        *,
+        before: UUID | None = None,
+        after: UUID | None = None,
+        limit: int,
+        floor: UUID | None = None,
     ) -> list[PostRef]:
         low, high = span(before, after)
-        low = max(low, self._retention.horizon())
+        low = max(low, self._retention.horizon(), floor or LOWEST)
         rows = self._home_pages.page(owner, low, high, rising=after is not None, limit=limit)
         return [PostRef(post_id, author_id) for post_id, author_id in rows]
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from repositories.feeds.age import HIGHEST, Clock, Retention, micros, millis, now, span
+from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.budget import Budget
 from repositories.feeds.embedded_audit import EmbeddedAudit
 from repositories.feeds.embedded_notifications import NOTIFICATION_TABLES, EmbeddedNotifications
@@ -104,10 +104,16 @@ class EmbeddedFeeds(Feeds):
         return self._remove([(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at))
 
     def home_page(
-        self, owner: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
+        self,
+        owner: UUID,
+        *,
+        before: UUID | None = None,
+        after: UUID | None = None,
+        limit: int,
+        floor: UUID | None = None,
     ) -> list[PostRef]:
         low, high = span(before, after)
-        low = max(low, self._retention.horizon())
+        low = max(low, self._retention.horizon(), floor or LOWEST)
         return self._page(HOME_PAGE, owner, low, high, rising=after is not None, limit=limit)
 
     def trim(self, owner: UUID, at: datetime) -> None:

@@ -76,9 +76,18 @@ class Feeds(Protocol):
 
     @abstractmethod
     def home_page(
-        self, owner: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
+        self,
+        owner: UUID,
+        *,
+        before: UUID | None = None,
+        after: UUID | None = None,
+        limit: int,
+        floor: UUID | None = None,
     ) -> list[PostRef]:
-        """Entries older than the retention, by the time in their ids, are not shown; see `floor`."""
+        """Nothing older than the retention, by the time in its id, nor what is not above `floor`.
+
+        A floor spares the way over what was dropped below it.
+        """
 
     @abstractmethod
     def trim(self, owner: UUID, at: datetime) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from repositories.hot.breaker import Breaker
+from repositories.hot.limits_port import Limits, Rate, Verdict
 from repositories.hot.port import Cache, Fill, Held, Sessions, Value
 from repositories.hot.streams_port import LiveEvent, Streams
 from repositories.hot.views_port import ViewBatch, ViewCounts
@@ -11,14 +12,18 @@ __all__ = [
     "Cache",
     "Fill",
     "Held",
+    "Limits",
     "LiveEvent",
+    "Rate",
     "Sessions",
     "Streams",
     "Value",
+    "Verdict",
     "ViewBatch",
     "ViewCounts",
     "guarded",
     "open_cache",
+    "open_limits",
     "open_sessions",
     "open_streams",
     "open_views",
@@ -72,3 +77,14 @@ def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
     from repositories.hot.redis_views import RedisViewCounts
 
     return RedisViewCounts(url, timeout=timeout, pool=pool)
+
+
+def open_limits(url: str, *, timeout: timedelta, pool: int) -> Limits:
+    """Beside the cache: the same URL as for `open_cache`."""
+    if url.startswith("sqlite:"):
+        from repositories.hot.embedded_limits import EmbeddedLimits
+
+        return EmbeddedLimits(url)
+    from repositories.hot.redis_limits import RedisLimits
+
+    return RedisLimits(url, timeout=timeout, pool=pool)

@@ -50,6 +50,9 @@ class Breaker(Cache):
     def read(self, keys: Sequence[str]) -> list[Held | None]:
         return self._through(lambda: self._inner.read(keys))
 
+    def whole(self, key: str) -> Held | None:
+        return self._through(lambda: self._inner.whole(key))
+
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         return self._through(lambda: self._inner.lease(seen))
 

@@ -7,6 +7,8 @@ from sqlite3 import Connection
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
@@ -32,18 +34,20 @@ _SESSION_TABLES = (
     "CREATE INDEX IF NOT EXISTS hot_sessions_forget_at ON hot_sessions (forget_at)",
 )
 _CACHE_TABLES = (
-    """CREATE TABLE IF NOT EXISTS hot_held (
-        key TEXT PRIMARY KEY, stamp BLOB NOT NULL, record BLOB NOT NULL, due_at REAL NOT NULL, expires_at REAL NOT NULL
+    """CREATE TABLE IF NOT EXISTS hot_values (
+        key TEXT PRIMARY KEY, stamp BLOB NOT NULL, record BLOB NOT NULL, due_at REAL NOT NULL, stored_at REAL NOT NULL,
+        expires_at REAL NOT NULL, parts BLOB NOT NULL
     )""",
-    "CREATE INDEX IF NOT EXISTS hot_held_expires_at ON hot_held (expires_at)",
+    "CREATE INDEX IF NOT EXISTS hot_values_expires_at ON hot_values (expires_at)",
     """CREATE TABLE IF NOT EXISTS hot_leases (
         key TEXT PRIMARY KEY, lease BLOB NOT NULL, busy_until REAL NOT NULL, expires_at REAL NOT NULL
     )""",
     "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
 )
-_CACHE_ROWS = ("hot_held", "hot_leases")
-_HELD = "stamp, record, due_at"
+_CACHE_ROWS = ("hot_values", "hot_leases")
+_HELD = "stamp, record, due_at, stored_at"
 _CHUNK = 500
+Rows = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 
 class EmbeddedSessions(Sessions):
@@ -115,9 +119,23 @@ class EmbeddedCache(Cache):
         for start in range(0, len(keys), _CHUNK):
             part = keys[start : start + _CHUNK]
             marks = ",".join("?" * len(part))
-            sql = f"SELECT key, {_HELD} FROM hot_held WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks only
+            sql = f"SELECT key, {_HELD} FROM hot_values WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks only
             found.update({key: _held(row, now) for key, *row in self._file.rows(sql, (*part, now))})
         return [found.get(key) for key in keys]
+
+    def whole(self, key: str) -> Held | None:
+        """What was read before its parts were looked at was whole if they have not changed by then."""
+        now = self._clock()
+        sql = f"SELECT {_HELD}, parts FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
+        rows = self._file.rows(sql, (key, now))
+        if not rows:
+            return None
+        *row, parts = rows[0]
+        if self._unchanged(self._file.rows, msgspec.msgpack.decode(parts, type=dict[str, bytes]), now):
+            return _held(row, now)
+        with self._file.write() as connection:
+            connection.execute("DELETE FROM hot_values WHERE key = ? AND stamp = ?", (key, row[0]))
+        return None
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         if not seen:
@@ -136,10 +154,12 @@ class EmbeddedCache(Cache):
         with self._file.write() as connection:
             ended = {key for key, fill in fills.items() if _end(connection, key, fill.lease, now)}
             stored = {key for key in ended if len(records[key]) <= LARGEST}
+            stored = {key for key in stored if self._unchanged(_rows_of(connection), fills[key].parts, now)}
             for key in stored:
-                due = now + spread(fills[key].fresh)
-                row = (key, fills[key].lease, records[key], due, due + fills[key].stale)
-                connection.execute("INSERT OR REPLACE INTO hot_held VALUES (?, ?, ?, ?, ?)", row)
+                fill, due = fills[key], now + spread(fills[key].fresh)
+                parts = msgspec.msgpack.encode(fill.parts)
+                row = (key, fill.lease, records[key], due, now, due + fill.stale, parts)
+                connection.execute("INSERT OR REPLACE INTO hot_values VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._make_room(connection, now)
         return stored
 
@@ -154,12 +174,12 @@ class EmbeddedCache(Cache):
         if keys:
             names = [(key,) for key in keys]
             with self._file.write() as connection:
-                connection.executemany("DELETE FROM hot_held WHERE key = ?", names)
+                connection.executemany("DELETE FROM hot_values WHERE key = ?", names)
                 connection.executemany("DELETE FROM hot_leases WHERE key = ?", names)
 
     def void(self, *, unless_done: bool = False) -> None:  # noqa: ARG002  nothing is lost by doing it again
         with self._file.write() as connection:
-            connection.execute("DELETE FROM hot_held")
+            connection.execute("DELETE FROM hot_values")
             connection.execute("DELETE FROM hot_leases")
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -171,8 +191,17 @@ class EmbeddedCache(Cache):
     def close(self) -> None:
         self._file.close()
 
+    def _unchanged(self, rows: Rows, parts: Mapping[str, bytes], now: float) -> bool:
+        keys, there = list(parts), 0
+        for start in range(0, len(keys), _CHUNK):
+            some = keys[start : start + _CHUNK]
+            marks = ",".join("?" * len(some))
+            sql = f"SELECT key, stamp FROM hot_values WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks
+            there += sum(parts[key] == stamp for key, stamp in rows(sql, (*some, now)))
+        return there == len(keys)
+
     def _lease_one(self, connection: Connection, key: str, seen: bytes, now: float) -> Held | bytes | None:
-        sql = f"SELECT {_HELD} FROM hot_held WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
+        sql = f"SELECT {_HELD} FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
         row = connection.execute(sql, (key, now)).fetchone()
         held = _held(row, now) if row else None
         if held is not None and held.stamp != seen:
@@ -195,9 +224,13 @@ class EmbeddedCache(Cache):
 
 
 def _held(row: Sequence[Any], now: float) -> Held | None:
-    stamp, record, due = row
+    stamp, record, due, stored = row
     value = value_of(record)
-    return None if value is None else Held(value, due - now, stamp)
+    return None if value is None else Held(value, due - now, stamp, max(now - stored, 0.0))
+
+
+def _rows_of(connection: Connection) -> Rows:
+    return lambda sql, parameters: connection.execute(sql, parameters).fetchall()
 
 
 def _end(connection: Connection, key: str, lease: bytes, now: float) -> bool:

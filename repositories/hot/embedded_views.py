@@ -1,7 +1,7 @@
 """The embedded twin of view counts."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from sqlite3 import Connection
 from uuid import UUID
 
@@ -24,12 +24,12 @@ class EmbeddedViewCounts(ViewCounts):
         self._file = SqliteFile(path_of(url), "cache")
         self._clock = clock
 
-    def add(self, post_ids: Collection[UUID]) -> None:
-        if post_ids:
-            sql = """INSERT INTO hot_views (post_id, taken, n) VALUES (?, 0, 1)
-                ON CONFLICT (taken, post_id) DO UPDATE SET n = n + 1"""
+    def add(self, counts: Mapping[UUID, int]) -> None:
+        if counts:
+            sql = """INSERT INTO hot_views (post_id, taken, n) VALUES (?, 0, ?)
+                ON CONFLICT (taken, post_id) DO UPDATE SET n = n + excluded.n"""
             with self._file.write() as connection:
-                connection.executemany(sql, [(post_id.bytes,) for post_id in post_ids])
+                connection.executemany(sql, [(post_id.bytes, n) for post_id, n in counts.items()])
 
     def take(self, limit: int) -> ViewBatch | None:
         with self._file.write() as connection:

@@ -63,20 +63,27 @@ class Value(Struct, frozen=True, array_like=True):
 
 
 class Held(Struct, frozen=True):
-    """A stored value. It is due `left` seconds from now; below zero it is stale. `stamp` names this very fill."""
+    """A stored value. It is due `left` seconds from now; below zero it is stale. `stamp` names this very fill.
+    `age` is how many seconds ago that was.
+    """
 
     value: Value
     left: float
     stamp: bytes
+    age: float = 0.0
 
 
 class Fill(Struct, frozen=True):
-    """A value to be stored under a lease, due after `fresh` seconds and gone after `fresh + stale`."""
+    """A value to be stored under a lease, due after `fresh` seconds and gone after `fresh + stale`.
+
+    `parts` are the other keys that it was made of, each with the stamp of the value that was read; see `Cache.whole`.
+    """
 
     lease: bytes
     value: Value
     fresh: float
     stale: float = 0.0
+    parts: Mapping[str, bytes] = {}
 
 
 class Cache(Protocol):
@@ -94,6 +101,14 @@ class Cache(Protocol):
         """What is stored of each key, in order, stale or not. One round trip."""
 
     @abstractmethod
+    def whole(self, key: str) -> Held | None:
+        """As `read` of one key, and only while each of the parts it was made of is stored with the same stamp.
+
+        So whatever drops, replaces or forgets a part ends everything made of it, in the same atomic step and without
+        knowing of it. What has ended is removed. One round trip.
+        """
+
+    @abstractmethod
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         """Ask to load keys, each with the stamp of the value last read of it, b"" for none. One round trip.
 
@@ -107,7 +122,7 @@ class Cache(Protocol):
         """Store under leases still in force and end these. Returns the keys that are stored. One round trip.
 
         `fresh` is taken give or take a tenth, so that what was stored together is not due together. A value
-        beyond the adapter's size bound is not stored.
+        beyond the adapter's size bound is not stored, nor one with a part that is not stored with that stamp.
         """
 
     @abstractmethod

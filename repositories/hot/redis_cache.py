@@ -12,9 +12,12 @@ from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis_link import Command, RedisLink
 
 # The number is the schema of what is stored.
-_EPOCH = b"quartet:2:epoch"
+_EPOCH = b"quartet:3:epoch"
 _EPOCH_BYTES = 8
-_DUE = struct.Struct("<16xd")
+# Due, stored, length of the parts.
+_HEAD = struct.Struct("<16xddI")
+_PART = struct.Struct("<I")
+_STAMP_BYTES = 16
 _CLOCK_SECONDS = 5.0
 
 
@@ -39,6 +42,10 @@ class RedisCache(Cache):
         now = self._clock.now()
         return [_held(raw, now) if raw is not None and raw[:_EPOCH_BYTES] == epoch else None for raw in raws]
 
+    def whole(self, key: str) -> Held | None:
+        raw = self._timed(_script(scripts.WHOLE, [_EPOCH, _value(key)], ()))
+        return None if raw is None else _held(raw, self._clock.now())
+
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         if not seen:
             return []
@@ -56,7 +63,7 @@ class RedisCache(Cache):
         arguments: list[bytes | int | str] = []
         for key, fill in fitting.items():
             fresh = spread(fill.fresh)
-            arguments += (fill.lease, repr(fresh), max(int((fresh + fill.stale) * 1000), 1), records[key])
+            arguments += (fill.lease, repr(fresh), max(int((fresh + fill.stale) * 1000), 1), _parts(fill), records[key])
         stored = self._run(scripts.FILL, [_EPOCH, *_names(fitting)], arguments)
         return {key for key, done in zip(fitting, stored, strict=True) if done}
 
@@ -117,8 +124,19 @@ class _ServerClock:
 
 
 def _held(raw: bytes, now: float) -> Held | None:
-    value = value_of(memoryview(raw)[_DUE.size :])
-    return None if value is None else Held(value, _DUE.unpack_from(raw)[0] - now, raw[:16])
+    if len(raw) < _HEAD.size:
+        return None
+    due, stored, parts = _HEAD.unpack_from(raw)
+    value = value_of(memoryview(raw)[_HEAD.size + parts :])
+    return None if value is None else Held(value, due - now, raw[:_STAMP_BYTES], max(now - stored, 0.0))
+
+
+def _parts(fill: Fill) -> bytes:
+    """As the scripts read them. A stamp that this store never gave matches nothing."""
+    names = {_value(key): stamp for key, stamp in fill.parts.items()}
+    return b"".join(
+        _PART.pack(len(name)) + name + stamp.ljust(_STAMP_BYTES)[:_STAMP_BYTES] for name, stamp in names.items()
+    )
 
 
 def _script(script: str, names: Sequence[bytes], arguments: Sequence[bytes | int | str]) -> Command:
@@ -130,8 +148,8 @@ def _names(keys: Collection[str]) -> list[bytes]:
 
 
 def _value(key: str) -> bytes:
-    return b"quartet:2:v:" + text_bytes(key)
+    return b"quartet:3:v:" + text_bytes(key)
 
 
 def _lease(key: str) -> bytes:
-    return b"quartet:2:l:" + text_bytes(key)
+    return b"quartet:3:l:" + text_bytes(key)

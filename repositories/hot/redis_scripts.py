@@ -1,7 +1,8 @@
 """What Redis runs for the cache. Each script is one atomic step over any number of keys.
 
-KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moment
-it is due by the server's clock, and the record. A lease is stored as its generation, the token of who has it, and
+KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moments
+it is due and it was stored by the server's clock, its parts with a length before them, and the record. The parts are
+names of other values, each with a length before it, and their stamps. A lease is stored as its generation, the token of who has it, and
 until when. A value's stamp is the generation it was filled under: 16 bytes, the epoch and the token of who opened it.
 What bears another epoch than the present one counts as not there.
 """
@@ -11,6 +12,28 @@ import hashlib
 from repositories.hot.encoding import GENERATION_SECONDS
 
 _EPOCH_SECONDS = 7 * 24 * 3600
+
+_UNCHANGED = """
+local function unchanged(parts)
+  local at, name, stamp = 1
+  while at <= #parts do
+    name, stamp, at = struct.unpack('<I4c0c16', parts, at)
+    if redis.call('GETRANGE', name, 0, 15) ~= stamp then return false end
+  end
+  return true
+end
+"""
+
+# KEYS: the epoch and a value's name.
+WHOLE = f"""{_UNCHANGED}
+local value = redis.call('GET', KEYS[2])
+if not value or string.sub(value, 1, 8) ~= redis.call('GET', KEYS[1]) then return false end
+if not unchanged(struct.unpack('<I4c0', value, 33)) then
+  redis.call('DEL', KEYS[2])
+  return false
+end
+return value
+"""
 
 # ARGV: the caller's token, the lease in seconds, an epoch for when there is none, then what was seen.
 LEASE = f"""
@@ -41,19 +64,21 @@ end
 return {{epoch, answers}}
 """
 
-# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, the record.
-FILL = """
-local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {}
+# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, parts, the record.
+FILL = f"""{_UNCHANGED}
+local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {{}}
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 for i = 2, #KEYS, 2 do
-  local n = (i - 2) * 2
-  local lease = ARGV[n + 1]
+  local n = (i - 2) * 5 / 2
+  local lease, parts = ARGV[n + 1], ARGV[n + 4]
   stored[i / 2] = 0
   if string.sub(lease, 1, 8) == epoch and redis.call('GETRANGE', KEYS[i + 1], 0, 15) == lease then
-    local due = struct.pack('<d', now + tonumber(ARGV[n + 2]))
-    redis.call('SET', KEYS[i], lease .. due .. ARGV[n + 4], 'PX', ARGV[n + 3])
+    if unchanged(parts) then
+      local head = lease .. struct.pack('<ddI4', now + tonumber(ARGV[n + 2]), now, #parts)
+      redis.call('SET', KEYS[i], head .. parts .. ARGV[n + 5], 'PX', ARGV[n + 3])
+      stored[i / 2] = 1
+    end
     redis.call('DEL', KEYS[i + 1])
-    stored[i / 2] = 1
   end
 end
 return stored
@@ -73,5 +98,5 @@ if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 """
 
-ALL = (LEASE, FILL, RELEASE, VOID)
+ALL = (WHOLE, LEASE, FILL, RELEASE, VOID)
 SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in ALL}  # noqa: S324  Redis names scripts so

@@ -1,7 +1,7 @@
 """View counts in Redis: a hash of open counts, and one of the batch that is under way."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -45,9 +45,9 @@ class RedisViewCounts(ViewCounts):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE, _DONE))
 
-    def add(self, post_ids: Collection[UUID]) -> None:
-        if post_ids:
-            views: list[Command] = [("HINCRBY", _OPEN, str(post_id), 1) for post_id in post_ids]
+    def add(self, counts: Mapping[UUID, int]) -> None:
+        if counts:
+            views: list[Command] = [("HINCRBY", _OPEN, str(post_id), n) for post_id, n in counts.items()]
             self._link.exchange(*views, ("EXPIRE", _OPEN, _DAY), again=False)
 
     def take(self, limit: int) -> ViewBatch | None:

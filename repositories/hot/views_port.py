@@ -1,7 +1,7 @@
 """View counts on their way to the truth: write-back, buffered beside the cache and handed over in batches."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -24,8 +24,8 @@ class ViewCounts(Protocol):
     """
 
     @abstractmethod
-    def add(self, post_ids: Collection[UUID]) -> None:
-        """One view more of each. One round trip. Of a call that raises it is unknown whether it counted."""
+    def add(self, counts: Mapping[UUID, int]) -> None:
+        """So many views more of each. One round trip. Of a call that raises it is unknown whether it counted."""
 
     @abstractmethod
     def take(self, limit: int) -> ViewBatch | None:

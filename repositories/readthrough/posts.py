@@ -1,15 +1,18 @@
-"""Posts out of the cache."""
+"""Posts and products out of the cache."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
-from repositories.documents.port import Comments, Documents, Posts, Products
-from repositories.hot import Cache
+import msgspec
+
+from repositories.documents.port import Comments, Documents, Posts
+from repositories.documents.views_port import Views
 from repositories.outbox import Outbox
-from repositories.readthrough.limit import Limit
+from repositories.readthrough.kinds import Kind
+from repositories.readthrough.products import CachedProducts
 from repositories.readthrough.records import Records
-from repositories.readthrough.through import ReadThrough, read_through
-from repositories.records import Event, Post, PostRef, TagCount
+from repositories.readthrough.through import ReadThrough
+from repositories.records import Event, Post, PostRef, Product, TagCount
 
 ABSENT_SECONDS = 5.0
 
@@ -22,11 +25,29 @@ class CachedPosts(Posts):
     the change is done; until the handler of its event calls `drop`, readers may get the old post.
     """
 
-    def __init__(self, inner: Posts, through: ReadThrough, fresh: float) -> None:
+    def __init__(
+        self,
+        inner: Posts,
+        through: ReadThrough,
+        fresh: float,
+        encode: Callable[[Post], bytes] = msgspec.json.encode,
+    ) -> None:
         self._inner = inner
         self._records: Records[UUID, Post] = Records(
-            through, "post", Post, inner.get, fresh=fresh, absent=ABSENT_SECONDS
+            through,
+            "post",
+            Post,
+            inner.get,
+            fresh=fresh,
+            absent=ABSENT_SECONDS,
+            encode=encode,
+            note=lambda post: post.author_id.bytes,
         )
+
+    @property
+    def kind(self) -> Kind[UUID]:
+        """Posts as `encode` writes them; the note is the author's id."""
+        return self._records.kind
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
         return self._records.get(ids)
@@ -88,30 +109,46 @@ class CachedPosts(Posts):
 
 
 class CachedDocuments(Documents):
-    """Documents whose posts come out of the cache. The cache is the caller's: `close` leaves it open."""
+    """Documents whose posts and products come out of the cache; `truth` is without it.
+
+    The cache is the caller's: `close` leaves it open.
+    """
 
     posts: CachedPosts
     comments: Comments
-    products: Products
+    products: CachedProducts
+    views: Views
     outbox: Outbox
 
-    def __init__(self, documents: Documents, posts: CachedPosts) -> None:
+    def __init__(self, documents: Documents, posts: CachedPosts, products: CachedProducts) -> None:
         self.posts = posts
         self.comments = documents.comments
-        self.products = documents.products
+        self.products = products
+        self.views = documents.views
         self.outbox = documents.outbox
-        self._documents = documents
+        self.truth = documents
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._documents.migrate(dry_run=dry_run)
+        return self.truth.migrate(dry_run=dry_run)
 
     def ping(self) -> None:
-        self._documents.ping()
+        self.truth.ping()
 
     def close(self) -> None:
-        self._documents.close()
+        self.truth.close()
 
 
-def with_cache(documents: Documents, cache: Cache, fresh: float, limit: Limit | None = None) -> CachedDocuments:
-    """These documents with each post kept in the cache, fresh for about `fresh` seconds."""
-    return CachedDocuments(documents, CachedPosts(documents.posts, read_through(cache, limit), fresh))
+def with_cache(
+    documents: Documents,
+    through: ReadThrough,
+    fresh: float,
+    *,
+    post: Callable[[Post], bytes] = msgspec.json.encode,
+    product: Callable[[Product], bytes] = msgspec.json.encode,
+) -> CachedDocuments:
+    """These documents with each post and product kept in the cache, fresh for about `fresh` seconds.
+
+    `post` and `product` write the stored bodies; see `Records`.
+    """
+    posts = CachedPosts(documents.posts, through, fresh, post)
+    return CachedDocuments(documents, posts, CachedProducts(documents.products, through, fresh, product))

@@ -1,4 +1,4 @@
-"""Typed reads over the cache: records of one kind, kept as MessagePack."""
+"""Typed reads over the cache: records of one kind, kept as JSON."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
@@ -14,7 +14,11 @@ T = TypeVar("T")
 
 
 class Records(Generic[K, T]):
-    """`load` gives what the source has of some ids, in one round trip. For the seconds see `Kind`."""
+    """`load` gives what the source has of some ids, in one round trip. For the seconds see `Kind`.
+
+    `encode` writes a record as whoever reads the bytes wants it: any JSON that has the record's fields, times in RFC
+    3339. `note` gives the note of its value.
+    """
 
     def __init__(
         self,
@@ -26,11 +30,15 @@ class Records(Generic[K, T]):
         fresh: float,
         stale: float = 10.0,
         absent: float = 0.0,
+        encode: Callable[[T], bytes] = msgspec.json.encode,
+        note: Callable[[T], bytes] = lambda _: b"",
     ) -> None:
         self._through = through
-        self._decoder = msgspec.msgpack.Decoder(record)
+        self._decoder = msgspec.json.Decoder(record)
+        self._encode = encode
+        self._note = note
         self._load = load
-        self.kind: Kind[K] = Kind(name, schema_of(record), self._encoded, fresh, stale, absent)
+        self.kind: Kind[K] = Kind(name, schema_of(record), self._loaded, fresh, stale, absent)
 
     def get(self, ids: Collection[K]) -> dict[K, T]:
         """What there is of them. One cache read when all is there; see `ReadThrough.wave`."""
@@ -61,7 +69,7 @@ class Records(Generic[K, T]):
 
         def once() -> Value:
             written.append(write())
-            return _value(written[0])
+            return self._value(written[0])
 
         self._through.write(self.kind, about, once)
         return written[0]
@@ -71,9 +79,8 @@ class Records(Generic[K, T]):
         self.forget(unreadable)
         return self._load(unreadable)
 
-    def _encoded(self, ids: Collection[K]) -> dict[K, Value]:
-        return {about: _value(record) for about, record in self._load(ids).items()}
+    def _loaded(self, ids: Collection[K]) -> dict[K, Value]:
+        return {about: self._value(record) for about, record in self._load(ids).items()}
 
-
-def _value(record: object) -> Value:
-    return Value(msgspec.msgpack.encode(record), version=getattr(record, "version", 0))
+    def _value(self, record: T) -> Value:
+        return Value(self._encode(record), getattr(record, "version", 0), note=self._note(record))

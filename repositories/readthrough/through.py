@@ -10,6 +10,7 @@ from repositories.hot import Cache, Fill, Value
 from repositories.meter import cache_event
 from repositories.readthrough.kinds import Kind
 from repositories.readthrough.limit import Limit
+from repositories.readthrough.used import Used
 from repositories.readthrough.waves import Means, Wave
 
 log = logging.getLogger(__name__)
@@ -25,21 +26,24 @@ class ReadThrough:
     def __init__(self, means: Means) -> None:
         self._means = means
 
-    def get(self, kind: Kind[K], ids: Collection[K]) -> dict[K, Value]:
+    def get(self, kind: Kind[K], ids: Collection[K], used: Used | None = None) -> dict[K, Value]:
         """As `wave`, of one kind."""
-        found: dict[K, Value] = self.wave({kind: ids})[kind]
+        found: dict[K, Value] = self.wave({kind: ids}, used)[kind]
         return found
 
-    def wave(self, wanted: Wanted) -> dict[Kind[Any], dict[Any, Value]]:
+    def wave(self, wanted: Wanted, used: Used | None = None) -> dict[Kind[Any], dict[Any, Value]]:
         """What there is of the wanted things; each value has a body. Raises what a source raises.
 
         One cache read when all is there and fresh. Otherwise one more for the leases, one load for each kind
-        that misses, one fill; and waiting, for a bounded time, for what somebody else loads.
+        that misses, one fill; and waiting, for a bounded time, for what somebody else loads. `used` is told of each.
         """
         refs = {kind.key(about): (kind, about) for kind, ids in wanted.items() for about in ids}
         answer: dict[Kind[Any], dict[Any, Value]] = {kind: {} for kind in wanted}
         if refs:
-            values = Wave(self._means, refs).run()
+            wave = Wave(self._means, refs)
+            values = wave.run()
+            if used is not None:
+                wave.tell(used)
             for key, (kind, about) in refs.items():
                 if values[key].body is not None:
                     answer[kind][about] = values[key]

@@ -19,6 +19,7 @@ from repositories.meter import CacheKind, cache_event
 from repositories.readthrough.flights import Flights
 from repositories.readthrough.kinds import Kind
 from repositories.readthrough.limit import Limit
+from repositories.readthrough.used import Used
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,6 +59,8 @@ class Wave:
         self._refs = refs
         self._deadline = means.clock() + means.patience.total_seconds()
         self._outcomes: dict[str, CacheKind] = {}
+        # Of what is stored as it was found: its stamp, and the seconds until it is due.
+        self._stored: dict[str, tuple[bytes, float]] = {}
         self.found: dict[str, Value] = {}
 
     def run(self) -> dict[str, Value]:
@@ -74,6 +77,11 @@ class Wave:
             self.found.update(self._load(kind, keys))
         self._report()
         return self.found
+
+    def tell(self, used: Used) -> None:
+        """What the answer was made of."""
+        for key in self._refs:
+            used.note(key, *self._stored.get(key, (None, 0.0)))
 
     def _round(self, keys: Sequence[str]) -> None:
         due = self._read(keys)
@@ -95,11 +103,15 @@ class Wave:
                 due[key] = b""
                 self._outcomes[key] = "miss"
                 continue
-            self.found[key] = held.value
+            self._take(key, held)
             self._outcomes.setdefault(key, "hit" if held.left > 0 else "stale")
             if self._is_due(held):
                 due[key] = held.stamp
         return due
+
+    def _take(self, key: str, held: Held) -> None:
+        self.found[key] = held.value
+        self._stored[key] = held.stamp, held.left
 
     def _is_due(self, held: Held) -> bool:
         """XFetch: the nearer the end and the dearer the load, the likelier; surely when the time is over."""
@@ -123,13 +135,14 @@ class Wave:
         leases: dict[str, bytes] = {}
         for key, answer in zip(seen, self._ask(lambda cache: cache.lease(seen)), strict=True):
             if isinstance(answer, Held):
-                self.found[key] = answer.value
+                self._take(key, answer)
             elif answer is not None:
                 leases[key] = answer
         return leases
 
     def _load_under(self, leases: Mapping[str, bytes]) -> None:
         loaded: dict[str, Value] = {}
+        filled: set[str] = set()
         try:
             for kind, keys in self._by_kind(leases):
                 try:
@@ -138,28 +151,32 @@ class Wave:
                     if self._missing(keys):
                         raise
         finally:
-            self._settle(leases, loaded)
+            filled = self._settle(leases, loaded)
         self.found.update(loaded)
+        for key in loaded.keys() - filled:
+            self._stored.pop(key, None)
         for key in loaded:
             self._outcomes[key] = "miss" if self._outcomes[key] == "miss" else "refresh"
 
-    def _settle(self, leases: Mapping[str, bytes], loaded: Mapping[str, Value]) -> None:
-        """End every lease: with its value, or with nothing so that the next may load."""
+    def _settle(self, leases: Mapping[str, bytes], loaded: Mapping[str, Value]) -> set[str]:
+        """End every lease: with its value, or with nothing so that the next may load. Returns what is stored."""
         fills = {key: fill for key, value in loaded.items() if (fill := self._fill(key, leases[key], value))}
         gone = loaded.keys() - fills.keys()
         idle = {key: lease for key, lease in leases.items() if key not in loaded}
-        cache = self._means.cache
+        cache, stored = self._means.cache, set[str]()
         try:
             if fills:
-                refused = len(fills) - len(cache.fill(fills))
-                if refused:
-                    cache_event("refused", refused)
+                stored = cache.fill(fills)
+                self._stored.update({key: (leases[key], fills[key].fresh) for key in stored})
+            if len(stored) < len(fills):
+                cache_event("refused", len(fills) - len(stored))
             if gone:
                 cache.drop(gone)
             if idle:
                 cache.release(idle)
         except Unavailable as error:
             log.warning("cache not filled: %s", error)
+        return stored
 
     def _fill(self, key: str, lease: bytes, value: Value) -> Fill | None:
         kind = self._refs[key][0]

@@ -6,26 +6,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from repositories.documents.embedded_views import TABLE, EmbeddedViews
-from repositories.documents.mongo_client import MongoConnection
-from repositories.documents.mongo_views import MongoViews
-from repositories.documents.views_port import Views
-from repositories.sqlite import SqliteFile
+from repositories.documents import Views
 
-from .documents import ADAPTERS, TIMEOUT, at_once, url_of
+from .documents import ADAPTERS, at_once, opened
 
 
 @pytest.fixture(params=ADAPTERS)
 def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
-    if request.param == "mongo":
-        connection = MongoConnection(url_of("mongo", request, tmp_path), timeout=TIMEOUT, pool=8)
-        yield MongoViews(connection)
-        connection.close()
-    else:
-        file = SqliteFile(tmp_path / "views.db", "documents")
-        file.migrate((TABLE,), dry_run=False)
-        yield EmbeddedViews(file)
-        file.close()
+    for store in opened(request.param, request, tmp_path):
+        yield store.views
 
 
 def test_counts_add_up(views: Views) -> None:

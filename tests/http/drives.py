@@ -148,6 +148,7 @@ def _post(
 
 
 simple("GET", "/posts/<uuid:post_id>", _post(by="reader"))
+simple("GET", "/posts/<uuid:post_id>/views", _post(by="reader", after="/views"))
 simple("PATCH", "/posts/<uuid:post_id>", _post({"title": "Other"}, etag="*"))
 simple("DELETE", "/posts/<uuid:post_id>", _post(etag="*"))
 simple("PUT", "/posts/<uuid:post_id>/like", _post(by="reader", after="/like"))

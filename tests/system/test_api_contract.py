@@ -70,7 +70,7 @@ class World(NamedTuple):
     def send(self, operation: Operation, body: Any = None, query: str = "", **more: Any) -> TestResponse:
         bought = {"order_id": self.bought} if operation.path.endswith("/cancel") else {}
         values = self.values | bought | more.pop("values", {})
-        known = {"If-Match": "*", "Idempotency-Key": uuid4().hex}
+        known = {"If-Match": "*", "Idempotency-Key": uuid4().hex, "Last-Event-ID": "unknown.1"}
         headers = {p["name"]: known[p["name"]] for p in operation.named("header")} | more.pop("headers", {})
         path = operation.path.format(**values).removeprefix("/api/v1")
         options = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.container import Container
-from app.seed.plan import CELEBRITY, Plan
+from app.seed.plan import CELEBRITY, UNTIL, Plan
 from app.seed.sizes import Sizes
 from tests.apps import embedded, running
 from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load, settings
@@ -76,7 +76,7 @@ def test_an_interrupted_load_leaves_the_same_files_as_a_whole_one(tmp_path: Path
     found = set()
     for stops in ((), KINDS):
         folder = tmp_path / f"stops-{len(stops)}"
-        with running(settings(embedded(folder))) as system:
+        with running(settings(embedded(folder)), lambda: UNTIL) as system:
             for kind in stops:
                 with pytest.raises(KeyboardInterrupt):
                     load(system.container, Plan(TINY), Interrupted(kind, batches=1))

@@ -1,0 +1,95 @@
+"""What an answer says to caches: shared ones, the browser's, and of Quartet's own (RFC 9111, RFC 9211, RFC 5861).
+
+A view declares beside its route what shared caches may do with its anonymous answers; all else is private.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Response, current_app, g, request
+from msgspec import Struct
+
+from app.http.deps import container
+from app.services.hot_pages import Kept
+
+View = TypeVar("View", bound=Callable[..., Any])
+JSON = "application/json"
+READS = frozenset({"GET", "HEAD"})
+PRIVATE = "private, no-store"
+CHECKED = "no-cache"
+
+
+class Shared(Struct, frozen=True):
+    """Seconds that a shared cache may serve an answer without asking, and go on doing so while it asks."""
+
+    seconds: int
+    stale: int
+
+    def control(self, most: int) -> str:
+        """The header's value. `most` bounds both; with 0 every use is checked, as it always is by browsers."""
+        if not most:
+            return CHECKED
+        fresh, stale = min(self.seconds, most), min(self.stale, most)
+        return f"public, max-age=0, s-maxage={fresh}, stale-while-revalidate={stale}"
+
+
+def shared(seconds: int, stale: int) -> Callable[[View], View]:
+    """For a public GET. See `Shared`; `QUARTET_SHARED_SECONDS` bounds both."""
+
+    def declare(view: View) -> View:
+        declared: Any = view
+        declared.shared = Shared(seconds, stale)
+        return view
+
+    return declare
+
+
+def of_view(view: object) -> Shared | None:
+    found: Shared | None = getattr(view, "shared", None)
+    return found
+
+
+def kept_page(kept: Kept) -> Response:
+    """The answer with a page that is, or might be, kept whole; a 304 where the reader has just this one."""
+    g.kept = kept
+    known = request.method in READS and is_known(kept.etag, request.headers.get("If-None-Match"))
+    answer = Response(status=304) if known else Response(kept.body, content_type=JSON)
+    answer.headers["ETag"] = kept.etag
+    return answer
+
+
+def is_known(etag: str, sent: str | None) -> bool:
+    """If-None-Match compares weakly (RFC 9110, section 13.1.2)."""
+    return sent is not None and any(s.strip() in {"*", etag, f"W/{etag}"} for s in sent.split(","))
+
+
+def tell(response: Response) -> None:
+    """Add what caches are to know. A view that has said so itself is left alone."""
+    anonymous = "Authorization" not in request.headers
+    policy = of_view(current_app.view_functions.get(request.endpoint or "")) if request.method in READS else None
+    response.headers.setdefault("Cache-Control", _control(response.status_code, policy, anonymous=anonymous))
+    response.vary.add("Authorization")
+    if policy is not None:
+        kept = g.get("kept")
+        if kept is not None and kept.status != "miss":
+            response.headers["Age"] = str(int(kept.age_seconds))
+        response.headers["Cache-Status"] = status_of(kept) if anonymous else "quartet; fwd=bypass"
+
+
+def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
+    readable = request.method in READS or request.method == "OPTIONS"
+    if not (readable and anonymous) or status >= 400:
+        return PRIVATE
+    return policy.control(container().settings.shared_seconds) if policy else CHECKED
+
+
+def status_of(kept: Kept | None) -> str:
+    """How Quartet's own cache of whole pages took part. A page that could not be kept has no time to live."""
+    if kept is None:
+        return "quartet; fwd=bypass"
+    left = int(kept.fresh_seconds - kept.age_seconds)
+    if kept.status == "hit":
+        return f"quartet; hit; ttl={left}"
+    if kept.status == "stale":
+        return f"quartet; hit; ttl={left}; detail=stale"
+    return "quartet; fwd=miss; stored" if kept.fresh_seconds else "quartet; fwd=miss"

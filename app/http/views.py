@@ -1,0 +1,37 @@
+"""`/posts/{id}/views`: how often a post was viewed."""
+
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response, request
+
+from app.http import rendering
+from app.http.blueprint import Blueprint, budget, public
+from app.http.caching import shared
+from app.http.deps import container
+
+blp = Blueprint("views", "How often posts are viewed")
+LATE = "counted within seconds, not at once; views may be lost when a server or the cache dies, never counted twice"
+
+
+class PostViewsSchema(ma.Schema):
+    post_id = ma.fields.UUID(required=True)
+    views = ma.fields.Integer(required=True, metadata={"description": LATE})
+
+
+def note_view(post_id: UUID) -> None:
+    """The post is about to be served. Costs no round trip. A HEAD is no view."""
+    if request.method == "GET":
+        container().views.seen(post_id)
+
+
+@blp.get("/posts/<uuid:post_id>/views")
+@public
+@shared(10, 10)
+@budget(documents=2, sessions=1, cache=3)
+@blp.response(200, PostViewsSchema)
+@blp.raises(404)
+def views(post_id: UUID) -> Response:
+    """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
+    post = container().posts.read(post_id)
+    return rendering.plain({"post_id": post.id, "views": container().views.of(post.id)})

@@ -1,0 +1,146 @@
+"""The hottest anonymous pages, kept whole beside the parts they are made of.
+
+A page is valid only while each of its parts is stored just as it was when the page was made of it: whoever drops
+or renews a part thereby ends the page, without knowing of it. `look` checks that in the same round trip.
+"""
+
+import contextlib
+import hashlib
+import math
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from repositories.errors import Unavailable
+from repositories.hot import Cache, Fill, Held, Value
+from repositories.meter import cache_event
+from repositories.readthrough import Used
+
+# In the WSGI environ: `look` has been asked for this request already and had nothing.
+LOOKED = "quartet.looked"
+FRESH_SECONDS = 60.0
+LEAST_SECONDS = 1.0
+_SCHEMA = 1
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_THING = re.compile(rf"/api/v1/(?:(?:posts|products)/{_UUID}|accounts/[A-Za-z0-9_]{{3,30}})")
+_LIST = re.compile(r"/api/v1/(?:posts|products|tags|accounts/[A-Za-z0-9_]{3,30}/posts)")
+_LIMIT = re.compile(r"limit=([1-9][0-9]?|100)")
+_HANDLES = "/api/v1/accounts/"
+
+
+class Kept(Struct, frozen=True):
+    """`etag` is the header's value, with its quotes. `age_seconds` is counted from when the page was put together;
+    it is due `fresh_seconds` after that. A page made just now is a `miss`.
+    """
+
+    body: bytes
+    etag: str
+    version: int
+    age_seconds: float = 0.0
+    fresh_seconds: float = 0.0
+    status: Literal["hit", "stale", "miss"] = "miss"
+
+
+Build = Callable[[Used], Kept]
+
+
+def target(path: str, query_string: str) -> str | None:
+    """The name of the page that this GET asks for, None where it is not one to be kept whole.
+
+    The same page has one name, whatever the case of a handle and whether the default limit is spelt out.
+    """
+    if not query_string and _THING.fullmatch(path):
+        return path.lower() if path.startswith(_HANDLES) else path
+    if not _LIST.fullmatch(path):
+        return None
+    limit = _LIMIT.fullmatch(query_string) if query_string else None
+    if query_string and not limit:
+        return None
+    return f"{path.lower()}?limit={limit[1] if limit else 20}"
+
+
+class HotPages:
+    """Never fails for the cache's sake: a page that cannot be kept is made and answered all the same."""
+
+    def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS) -> None:
+        self._cache = cache
+        self._fresh = fresh
+
+    def look(self, target: str) -> Kept | None:
+        """The page, when it is kept and not due. One round trip; loads nothing."""
+        try:
+            held = self._cache.whole(_key(target))
+        except Unavailable:
+            return None
+        if held is None or held.left <= _early(held):
+            return None
+        cache_event("hit")
+        return _kept(held)
+
+    def keep(self, target: str, build: Build) -> Kept:
+        """Make the page, and keep it if nobody else is about to and nothing it is made of changes meanwhile.
+
+        For who has looked and found nothing. Two round trips beside what `build` needs.
+        """
+        key, used = _key(target), Used()
+        lease = self._lease(key)
+        began = time.monotonic()
+        try:
+            page = build(used)
+            cost = time.monotonic() - began
+        except BaseException:
+            self._release(key, lease)
+            raise
+        return self._stored(key, lease, page, used, cost)
+
+    def _lease(self, key: str) -> bytes | None:
+        """Whoever else has it makes the page; this one is answered as it is made."""
+        try:
+            [held] = self._cache.lease({key: b""})
+        except Unavailable:
+            return None
+        return held if isinstance(held, bytes) else None
+
+    def _stored(self, key: str, lease: bytes | None, page: Kept, used: Used, cost: float) -> Kept:
+        fresh = min(self._fresh, used.left)
+        stamps = used.stamps
+        if lease is None or stamps is None or fresh < LEAST_SECONDS:
+            self._release(key, lease)
+            return replace(page, fresh_seconds=max(fresh, 0.0))
+        value = Value(page.body, page.version, page.etag, cost=cost)
+        try:
+            if not self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)}):
+                cache_event("refused")
+        except Unavailable:
+            cache_event("error")
+        return replace(page, fresh_seconds=fresh)
+
+    def _release(self, key: str, lease: bytes | None) -> None:
+        if lease is not None:
+            with contextlib.suppress(Unavailable):
+                self._cache.release({key: lease})
+
+
+def tag_of(body: bytes, version: int | None = None) -> str:
+    """The strong entity tag of a representation; with the version of the thing it shows, where it shows one."""
+    digest = hashlib.blake2b(body, digest_size=8).hexdigest()
+    return f'"{digest}"' if version is None else f'"{version}-{digest}"'
+
+
+def _kept(held: Held) -> Kept:
+    value = held.value
+    return Kept(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit")
+
+
+def _early(held: Held) -> float:
+    """A page that is dear to make is made anew a little before its time, by the reader on whom the lot falls."""
+    return held.value.cost * -math.log(1 - random.random())  # noqa: S311  no secret
+
+
+def _key(target: str) -> str:
+    return f"page@{_SCHEMA}:{target}"

@@ -1,0 +1,92 @@
+"""Stock that is cached: every transaction tells which products' units it has changed."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+from repositories.money_records import Stock
+from repositories.records import Event
+from repositories.relational.orders_port import StockWrites
+from repositories.relational.port import Relational, Transaction
+
+
+class StockWatch(Relational):
+    """Pattern: decorator. All is `inner`'s; after a transaction that touched stock, `changed` is told of the products.
+
+    That is also so when it was rolled back, for its outcome may be unknown. Whoever changes stock, now or in future,
+    goes through a transaction, so none of them has to remember the cache.
+    """
+
+    def __init__(self, inner: Relational, changed: Callable[[Collection[UUID]], None]) -> None:
+        self._inner = inner
+        self._changed = changed
+        _copy(Relational, inner, self)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        touched: set[UUID] = set()
+        try:
+            with self._inner.transaction() as tx:
+                yield _Watched(tx, touched)
+        finally:
+            if touched:
+                self._changed(touched)
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return self._inner.migrate(dry_run=dry_run)
+
+    def ping(self) -> None:
+        self._inner.ping()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _Watched(Transaction):
+    def __init__(self, inner: Transaction, touched: set[UUID]) -> None:
+        _copy(Transaction, inner, self)
+        self._inner = inner
+        self.stock = _WatchedStock(inner.stock, touched)
+
+    def emit(self, event: Event) -> None:
+        self._inner.emit(event)
+
+
+class _WatchedStock(StockWrites):
+    def __init__(self, inner: StockWrites, touched: set[UUID]) -> None:
+        self._inner = inner
+        self._touched = touched
+
+    def put(self, product_id: UUID, on_hand: int, *, if_version: int | None = None) -> Stock:
+        self._touched.add(product_id)
+        return self._inner.put(product_id, on_hand, if_version=if_version)
+
+    def clear(self, product_id: UUID) -> None:
+        self._touched.add(product_id)
+        self._inner.clear(product_id)
+
+    def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
+        self._touched.update(units)
+        self._inner.reserve(order_id, units, expires_at=expires_at)
+
+    def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
+        sold = self._inner.commit(order_id, at=at)
+        self._touched.update(sold)
+        return sold
+
+    def release(self, order_id: UUID) -> dict[UUID, int]:
+        freed = self._inner.release(order_id)
+        self._touched.update(freed)
+        return freed
+
+    def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
+        back = self._inner.return_sold(order_id, units)
+        self._touched.update(back)
+        return back
+
+
+def _copy(port: type, source: object, target: object) -> None:
+    """What a port has as attributes is taken over as it is."""
+    for name in port.__annotations__:
+        setattr(target, name, getattr(source, name))

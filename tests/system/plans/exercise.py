@@ -1,0 +1,103 @@
+"""Everything that the application asks of its stores, once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from app.doctor import Drift
+from app.rebuild import Rebuild
+from app.seed.load import Loader
+from app.seed.plan import Plan
+from app.seed.work import Progress, Run
+from tests.apps import PASSWORD, Person
+from tests.http.drives import DRIVES
+from tests.http.test_budgets import send
+from tests.http.world import World
+from tests.system.seed.loads import TINY
+
+FOUND = 5
+
+
+def everything(world: World, plan: Plan) -> None:
+    routes(world)
+    lists(world, plan)
+    background(world)
+    load(world)
+
+
+def routes(world: World) -> None:
+    """Each as its test drives it: people and things made for it, beside the seeded ones."""
+    for route, prepare in DRIVES.items():
+        send(route[0], prepare(world, FOUND))
+    world.told()
+
+
+def signed_in(world: World, handle: str) -> Person:
+    token = world.system.anybody().post("/sessions", {"login": handle, "password": PASSWORD})["token"]
+    who = Person(world.system.app.test_client(), token, {})
+    who.account = who.get("/accounts/me")["account"]
+    return who
+
+
+def lists(world: World, plan: Plan) -> None:
+    """Pages of those who have most, first pages and further ones."""
+    ada, bob = (signed_in(world, plan.handle(k)) for k in (0, plan.sizes.accounts // 2))
+    busiest = plan.handle(max(range(plan.sizes.accounts), key=lambda k: len(plan.posts_of[k])))
+    tag = ada.get("/tags")["items"][0]["tag"]
+    categories = ada.get("/products", facets="true")["facets"]["category"]
+    pages: list[tuple[str, dict[str, Any]]] = [
+        *((f"/accounts/{ada.handle}/{what}", {}) for what in ("posts", "followers", "following")),
+        (f"/accounts/{busiest}/posts", {}),
+        ("/posts", {}),
+        ("/posts", {"tag": tag}),
+        ("/posts", {"author": busiest}),
+        ("/posts", {"author": busiest, "tag": tag}),
+        ("/tags", {}),
+        ("/feed", {}),
+        ("/notifications", {}),
+        ("/products", {"category": categories[0]["value"]}),
+        ("/products", {"price_min": 100, "price_max": 5000}),
+        ("/wallet/entries", {}),
+        ("/orders", {}),
+        ("/orders", {"role": "seller"}),
+        ("/sessions", {}),
+    ]
+    for who in (ada, bob):
+        for path, query in pages:
+            onward = who.get(path, limit=20, **query)["next"]
+            if onward:
+                who.get(path, limit=20, **query, cursor=onward)
+
+
+def background(world: World) -> None:
+    """The relay was driven on the way. The sweeper sees what is due now and what time ends; then the doctor."""
+    system, container = world.system, world.system.container
+    readers = world.people(3)
+    post = readers[0].publish()
+    for reader in readers[1:]:
+        reader.put(f"/accounts/{readers[0].handle}/follow")
+        reader.put(f"/posts/{post}/like")
+        reader.post(f"/posts/{post}/comments", {"body": "Well said."})
+    world.told()
+    world.order()
+    world.order(paid=True)
+    for ahead in (timedelta(), timedelta(hours=1), timedelta(days=60)):
+        world.clock.ahead += ahead
+        system.sweeper.sweep()
+        world.told()
+    one = UUID(readers[0].account["id"])
+    Rebuild(container, system.relay.round, wait=True).one(one)
+    Drift(container, lambda _line: None, repair=True).one(one)
+    audit = container.stores.relational.audit
+    assert sum(1 for _ in audit.ledger()) >= 0
+    assert sum(1 for _ in audit.stock()) >= 0
+
+
+def load(world: World) -> None:
+    """A small seed beside the medium one."""
+    container = world.system.container
+    loader = Loader(container, Plan(TINY, seed=77), container.hasher.hash(PASSWORD))
+    for _again in range(2):
+        for step in loader.steps():
+            Run(step, batch=50, threads=1, progress=Progress())()

@@ -1,0 +1,108 @@
+"""What MongoDB plans and does for a command, and what is wrong with it.
+
+Wrong is: a collection that is scanned, however small; a sort that has to take in all before it gives the first,
+without a limit; and more than `MOST` keys or documents looked at.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pymongo import MongoClient
+
+from tests.system.plans.recording import FRAME, Command
+
+MOST = 20_000
+READS = {"find", "aggregate", "count", "distinct", "findAndModify"}
+WRITES = {"update": "updates", "delete": "deletes"}
+# They look for nothing.
+OTHERS = {
+    *("insert", "getMore", "killCursors", "commitTransaction", "abortTransaction", "endSessions"),
+    *("hello", "ping", "serverStatus"),
+}
+Document = dict[str, Any]
+
+
+class Fault:
+    def __init__(self, command: Document, what: str, found: Document) -> None:
+        self._command, self._what, self._found = command, what, found
+
+    def __str__(self) -> str:
+        shown = json.dumps(self._found, indent=1, default=str)
+        return f"{self._what}\n{str(self._command)[:2000]}\n{shown[:8000]}"
+
+
+class Planner:
+    def __init__(self, url: str) -> None:
+        self._client = MongoClient[Document](url, uuidRepresentation="standard")
+        self._database = self._client.get_default_database()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def faults(self, command: Command) -> Iterator[Fault]:
+        for seen in command.seen:
+            for one in asked(seen):
+                found = self._explained(one)
+                yield from (Fault(one, wrong, found) for wrong in _wrong(found, one))
+
+    def _explained(self, command: Document) -> Document:
+        return dict(self._database.command({"explain": command, "verbosity": "executionStats"}))
+
+
+def asked(command: Mapping[str, Any]) -> Iterator[Document]:
+    """What of a command can be explained: each of its updates and deletes by itself, but of many only some."""
+    name = next(iter(command))
+    bare = {key: value for key, value in command.items() if key not in FRAME or key == "cursor"}
+    if name in READS:
+        yield bare
+    elif name in WRITES:
+        each = WRITES[name]
+        yield from ({name: command[name], each: [one]} for one in command[each][:2])
+    else:
+        assert name in OTHERS, f"{name}: explain it in tests/system/plans/mongo_plans.py, or say that it looks for nothing"
+
+
+def _wrong(found: Document, command: Document) -> Iterator[str]:
+    stages = list(_stages(found))
+    if any(stage.get("stage") == "COLLSCAN" or stage.get("collectionScans") for stage in stages):
+        yield "a collection is scanned"
+    if any(stage.get("stage") == "SORT" and not stage.get("limitAmount") for stage in stages):
+        yield "all is sorted"
+    if _sorts_everything(command.get("pipeline", [])):
+        yield "all is sorted in the pipeline"
+    looked = sum(_looked_at(found))
+    if looked > MOST:
+        yield f"{looked} keys and documents are looked at"
+
+
+def _stages(found: Any) -> Iterator[Document]:
+    """Every part of an explanation, but for plans that were tried and rejected."""
+    if isinstance(found, dict):
+        yield found
+        for name, part in found.items():
+            if name not in {"rejectedPlans", "allPlansExecution", "command"}:
+                yield from _stages(part)
+    elif isinstance(found, list):
+        for part in found:
+            yield from _stages(part)
+
+
+def _sorts_everything(pipeline: list[Document]) -> bool:
+    """A sort after what has no bound. At the start it is the index's, or a stage SORT tells."""
+    unbounded = False
+    for number, stage in enumerate(pipeline):
+        if "$limit" in stage:
+            unbounded = False
+        elif "$group" in stage or "$unwind" in stage:
+            unbounded = unbounded or not any("$limit" in before for before in pipeline[:number])
+        elif "$sort" in stage and unbounded:
+            later = pipeline[number + 1 : number + 2]
+            if not (later and "$limit" in later[0]):
+                return True
+    return False
+
+
+def _looked_at(found: Document) -> Iterator[int]:
+    for stage in _stages(found):
+        yield int(stage.get("totalKeysExamined", 0)) + int(stage.get("totalDocsExamined", 0))

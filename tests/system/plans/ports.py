@@ -1,0 +1,89 @@
+"""The methods of the relational and the documents port, by introspection, and who of them is asking."""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, get_type_hints
+
+import pytest
+
+from app.container import Container
+from repositories.documents import Documents
+from repositories.relational import Relational, Transaction
+
+PORTS: dict[str, type] = {"relational": Relational, "transaction": Transaction, "documents": Documents}
+# No queries of the application's data: they connect, or make schemas.
+NO_QUERIES = {
+    *("relational.transaction", "relational.migrate", "relational.ping", "relational.close"),
+    *("documents.migrate", "documents.ping", "documents.close"),
+}
+
+
+def promised(port: type) -> list[str]:
+    return sorted(name for name in dir(port) if getattr(getattr(port, name), "__isabstractmethod__", False))
+
+
+def _of(name: str, port: type) -> Iterator[str]:
+    yield from (f"{name}.{method}" for method in promised(port))
+    for part, its_port in get_type_hints(port).items():
+        yield from (f"{name}.{part}.{method}" for method in promised(its_port))
+
+
+METHODS = [method for name, port in PORTS.items() for method in _of(name, port)]
+
+
+class Asking:
+    """Which method of a port is at work in this thread. Needs `installed`."""
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    @property
+    def method(self) -> str:
+        """Empty outside of the ports."""
+        return str(getattr(self._thread, "method", ""))
+
+    @contextmanager
+    def installed(self, container: Container) -> Iterator[None]:
+        relational, documents = container.stores.relational, container.stores.documents
+        with relational.transaction() as unit:
+            stores = {"relational": relational, "transaction": unit, "documents": documents._documents}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, store in stores.items():
+                self._label(patch, name, PORTS[name], store)
+                for part, port in get_type_hints(PORTS[name]).items():
+                    self._label(patch, f"{name}.{part}", port, getattr(store, part))
+            yield
+
+    def _label(self, patch: pytest.MonkeyPatch, name: str, port: type, adapter: object) -> None:
+        for method in promised(port):
+            if f"{name}.{method}" not in NO_QUERIES:
+                kind = type(adapter)
+                patch.setattr(kind, method, self._named(f"{name}.{method}", getattr(kind, method)))
+
+    def _named(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(*args: Any, **options: Any) -> Any:
+            with self._under(name):
+                found = method(*args, **options)
+            return self._drawn(name, found) if isinstance(found, Iterator) else found
+
+        return call
+
+    def _drawn(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with self._under(name):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+
+    @contextmanager
+    def _under(self, name: str) -> Iterator[None]:
+        outer, self._thread.method = self.method, name
+        try:
+            yield
+        finally:
+            self._thread.method = outer

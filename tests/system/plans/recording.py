@@ -1,0 +1,119 @@
+"""What goes to the drivers, with the method that asked."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from sqlalchemy import Engine, event
+
+from tests.system.plans.ports import Asking
+
+# Of each statement, so many sets of values are kept.
+KEPT = 6
+TEMPORARY = "loaded_"
+
+
+class Statement:
+    def __init__(self, method: str, sql: str) -> None:
+        self.method = method
+        self.sql = sql
+        self.values: list[Mapping[str, Any]] = []
+        # Of a statement over a temporary table, which is gone afterwards.
+        self.plans: list[dict[str, Any]] = []
+
+
+class Statements:
+    """Of the engines of SQLAlchemy. COPY goes past them, and has no plan."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._kept: dict[tuple[str, str], Statement] = {}
+
+    @property
+    def kept(self) -> list[Statement]:
+        return list(self._kept.values())
+
+    @contextmanager
+    def listening(self, engines: list[Engine]) -> Iterator[None]:
+        for engine in engines:
+            event.listen(engine, "before_cursor_execute", self._record)
+        try:
+            yield
+        finally:
+            for engine in engines:
+                event.remove(engine, "before_cursor_execute", self._record)
+
+    def _record(self, _connection: object, cursor: Any, sql: str, values: Any, *_: object) -> None:
+        method = self._asking.method
+        kept = self._kept.setdefault((method, sql), Statement(method, sql))
+        if len(kept.values) >= KEPT:
+            return
+        one = values[0] if isinstance(values, list) else values
+        kept.values.append(one)
+        if TEMPORARY in sql and sql.startswith(("INSERT", "UPDATE", "DELETE", "SELECT", "WITH")):
+            with cursor.connection.cursor() as own:
+                row = own.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode(), one).fetchone()
+                kept.plans.append(row[0][0]["Plan"])
+
+
+class Command:
+    def __init__(self, method: str, shape: str) -> None:
+        self.method = method
+        self.shape = shape
+        self.seen: list[dict[str, Any]] = []
+
+
+class Commands(CommandListener):
+    """Of a client of pymongo."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._guard = threading.Lock()
+        self._kept: dict[tuple[str, str], Command] = {}
+        self._on = False
+
+    @property
+    def kept(self) -> list[Command]:
+        return list(self._kept.values())
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        self._on = True
+        yield
+        self._on = False
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if not self._on:
+            return
+        method, command = self._asking.method, dict(event.command)
+        shape = shape_of({k: v for k, v in command.items() if k not in FRAME})
+        with self._guard:
+            kept = self._kept.setdefault((method, shape), Command(method, shape))
+            if len(kept.seen) < KEPT:
+                kept.seen.append(command)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+# What every command carries, beside what it asks.
+FRAME = {
+    *("$db", "$clusterTime", "$readPreference", "lsid", "txnNumber", "autocommit", "startTransaction"),
+    *("readConcern", "writeConcern", "maxTimeMS", "ordered", "cursor"),
+}
+
+
+def shape_of(asked: Any) -> str:
+    """The text of a command without its values: one for any number of them, but for none, few, and many."""
+    if isinstance(asked, Mapping):
+        return "{" + ", ".join(f"{key}: {shape_of(value)}" for key, value in asked.items()) + "}"
+    if isinstance(asked, list):
+        inner = dict.fromkeys(shape_of(one) for one in asked)
+        return f"[{', '.join(inner)}{' ...' if len(asked) > MANY else ''}]"
+    return asked if isinstance(asked, str) and asked.startswith("$") else type(asked).__name__
+
+
+MANY = 200

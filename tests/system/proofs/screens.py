@@ -1,0 +1,106 @@
+"""What one reader's phone does with the API: it opens the feed, scrolls down, and asks for what came since."""
+
+import random
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, TypeVar
+from uuid import UUID
+
+from flask import Flask
+from msgspec import Struct
+
+from app.container import Container
+from tests.apps import BASE
+
+T = TypeVar("T")
+LIMITS = (20, 50, 100)
+
+
+class Refused(Exception):
+    """The API said that a store is away; this look shows nothing."""
+
+
+class Shown(Struct, frozen=True):
+    """A page: what it showed, in order, and the two cursors."""
+
+    posts: list[UUID]
+    next: str | None
+    prev: str | None
+
+
+class Screen:
+    """One reader. Its methods take turns, so that several threads may use it.
+
+    `seen` is everything that climbing showed, from the first page on, which was whole at `started`.
+    """
+
+    def __init__(self, app: Flask, reader: UUID, token: str, chance: random.Random, times: list[float]) -> None:
+        self.reader = reader
+        self.seen: list[UUID] = []
+        self.first: frozenset[UUID] = frozenset()
+        self.started: float | None = None
+        self._client = app.test_client()
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._chance = chance
+        self._times = times
+        self._place: str | None = None
+        self._guard = threading.RLock()
+
+    def open(self) -> None:
+        """The first page, from which to climb. Does nothing when there is none to climb from."""
+        with self._guard:
+            page = self._page(limit=100)
+            if self.started is None and page.prev is not None:
+                self.seen, self.first, self._place = list(page.posts), frozenset(page.posts), page.prev
+                self.started = monotonic()
+
+    def climb(self) -> set[UUID]:
+        """From where the reader was to the top. Returns all it has seen so far."""
+        with self._guard:
+            while True:
+                page = self._page(limit=self._chance.choice(LIMITS), after=self._place)
+                self.seen += page.posts
+                self._place = page.next or page.prev
+                if page.next is None:
+                    return set(self.seen)
+
+    def down_to(self, post: UUID) -> list[UUID]:
+        """From the top down, as far as where this post should be."""
+        with self._guard:
+            found, cursor = list[UUID](), {}
+            while True:
+                page = self._page(limit=100, **cursor)
+                found += page.posts
+                if page.next is None or (found and found[-1] <= post):
+                    return found
+                cursor = {"cursor": page.next}
+
+    def _page(self, **query: Any) -> Shown:
+        began = monotonic()
+        response = self._client.get(f"{BASE}/feed", query_string=query, headers=self._headers)
+        self._times.append(monotonic() - began)
+        if response.status_code == 503:
+            raise Refused(response.get_data(as_text=True))
+        assert response.status_code == 200, response.get_data(as_text=True)
+        body = response.get_json()
+        return Shown([UUID(item["post"]["id"]) for item in body["items"]], body["next"], body["prev"])
+
+
+def screens(
+    container: Container, app: Flask, readers: list[UUID], chance: random.Random, times: list[float]
+) -> dict[UUID, Screen]:
+    """Signed-in readers; the time of every page they read, in seconds, is added to `times`."""
+    accounts = container.stores.relational.accounts.get(readers)
+    tokens = {r: container.sessions.sign_in(accounts[r].handle, accounts[r].handle, None).token for r in readers}
+    return {r: Screen(app, r, tokens[r], chance, times) for r in readers}
+
+
+def persistently(act: Callable[[], T], stop: threading.Event) -> T | None:
+    """Again and again while stores are away; None when it was stopped before."""
+    while not stop.is_set():
+        try:
+            return act()
+        except Refused:
+            stop.wait(0.05)
+    return None

@@ -1,0 +1,127 @@
+"""Jepsen's set-full over feeds: every acknowledged post is an element, every feed that was read is a look.
+
+`lost`: acknowledged, and missing at the end. `stale`: missing in a look that began after the acknowledgement.
+`duplicated`: twice in one look, or shown twice to one who pages upward. `unexpected`: never written, or not for this
+reader. `recovered`: of unknown outcome, and there.
+"""
+
+import threading
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from time import monotonic
+from uuid import UUID
+
+from msgspec import Struct
+
+from tests.system.proofs.screens import Screen
+
+Missed = tuple[UUID, UUID]
+
+
+class Outcome(Struct):
+    """Counts of elements; those of faults are pairs of reader and post."""
+
+    acknowledged: int = 0
+    unknown: int = 0
+    recovered: int = 0
+    looks: int = 0
+    climbers: int = 0
+    lost: set[Missed] = set()
+    stale: set[Missed] = set()
+    duplicated: set[Missed] = set()
+    unexpected: set[Missed] = set()
+
+    def __str__(self) -> str:
+        counts = {f: len(v) if isinstance(v := getattr(self, f), set) else v for f in self.__struct_fields__}
+        return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+    @property
+    def sound(self) -> bool:
+        return not (self.lost or self.stale or self.duplicated or self.unexpected)
+
+
+class SetFull:
+    """For a graph that does not change: `follows` are the authors in each reader's feed, oneself among them."""
+
+    def __init__(self, follows: Mapping[UUID, Collection[UUID]]) -> None:
+        self._follows = {reader: frozenset(authors) for reader, authors in follows.items()}
+        self._author: dict[UUID, UUID] = {}
+        self._begun: dict[UUID, float] = {}
+        self._ended: dict[UUID, float] = {}
+        self._by_id: list[UUID] = []
+        self._log: list[UUID] = []
+        self._checked: dict[UUID, int] = {}
+        self._guard = threading.Lock()
+        self.outcome = Outcome()
+
+    @property
+    def count(self) -> int:
+        return len(self._ended)
+
+    def acknowledged(self, post: UUID, author: UUID, begun: float) -> None:
+        with self._guard:
+            self._author[post], self._begun[post], self._ended[post] = author, begun, monotonic()
+            insort(self._by_id, post)
+            self._log.append(post)
+
+    def unknown(self) -> None:
+        with self._guard:
+            self.outcome.unknown += 1
+
+    def looked(self, reader: UUID, begun: float, found: Sequence[UUID]) -> None:
+        """A feed as it was read from the top down to the last of `found`."""
+        with self._guard:
+            newer = self._by_id[bisect_left(self._by_id, found[-1]) :] if found else list(self._by_id)
+            owed = {p for p in newer if self._ended[p] < begun and self._author[p] in self._follows[reader]}
+            self.outcome.looks += 1
+            self.outcome.stale |= {(reader, p) for p in owed.difference(found)}
+            self.outcome.duplicated |= {(reader, p) for p in _twice(found)}
+
+    def climbed(self, screen: Screen, begun: float, seen: Collection[UUID]) -> None:
+        """Everything that one who pages upward has seen, the last climb having begun then."""
+        started = screen.started
+        if started is None or started > begun:
+            return
+        with self._guard:
+            first = last = self._checked.get(screen.reader, 0)
+            while last < len(self._log) and self._ended[self._log[last]] < begun:
+                last += 1
+            self._checked[screen.reader] = max(first, last)
+            mine = self._follows[screen.reader]
+            owed = {p for p in self._log[first:last] if self._begun[p] > started and self._author[p] in mine}
+            self.outcome.looks += 1
+            self.outcome.stale |= {(screen.reader, p) for p in owed.difference(seen)}
+
+    def finish(self, truth: Mapping[UUID, UUID], feeds: Mapping[UUID, Sequence[UUID]]) -> None:
+        """What there is in the end, by author, and every reader's feed, which must be that and nothing else."""
+        out = self.outcome
+        out.acknowledged, out.recovered = self.count, len(truth.keys() - self._ended.keys())
+        for reader, feed in feeds.items():
+            due = {post for post, author in truth.items() if author in self._follows[reader]}
+            out.lost |= {(reader, p) for p in {*due, *self._for(reader)}.difference(feed)}
+            out.unexpected |= {(reader, p) for p in set(feed) - due}
+            out.duplicated |= {(reader, p) for p in _twice(feed)}
+            assert list(feed) == sorted(feed, reverse=True)
+
+    def finish_climb(self, screen: Screen, truth: Mapping[UUID, UUID]) -> None:
+        """Once each: what was published since the start. What was under way then may have been seen."""
+        if screen.started is None:
+            return
+        out, reader, started = self.outcome, screen.reader, screen.started
+        out.climbers += 1
+        due = {p for p in self._for(reader) if self._begun[p] > started}
+        possible = {p for p, author in truth.items() if author in self._follows[reader]}
+        over = {p for p in possible if self._ended.get(p, started) < started} - screen.first
+        out.lost |= {(reader, p) for p in due.difference(screen.seen)}
+        out.duplicated |= {(reader, p) for p in _twice(screen.seen)}
+        out.unexpected |= {(reader, p) for p in set(screen.seen) - possible}
+        early = over.intersection(screen.seen)
+        out.unexpected |= {(reader, p) for p in early if p < min(screen.first)}
+
+    def _for(self, reader: UUID) -> set[UUID]:
+        return {p for p, author in self._author.items() if author in self._follows[reader]}
+
+
+def _twice(found: Iterable[UUID]) -> set[UUID]:
+    return {post for post, times in Counter(found).items() if times > 1}

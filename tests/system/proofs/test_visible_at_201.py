@@ -1,0 +1,160 @@
+"""From the 201 on a post is in every follower's feed, whether the relay stands still, crawls or dies (set-full).
+
+After every 201 a follower reads, the first page down to where the post must be or upward from where that follower
+was, and must find it, and all others that were acknowledged before. Those who only page upward must in the end have
+seen each post once. `QUARTET_VISIBLE_POSTS=10000` is the long form: 10,000 posts by 100 authors on the engines.
+"""
+
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.container import Container
+from repositories.errors import StoreError
+from tests.apps import System, embedded, running
+from tests.engines import Engines
+from tests.system.crowd import parked, publish, served, unsent
+from tests.system.proofs import relays, town
+from tests.system.proofs.screens import Screen, screens
+from tests.system.proofs.setfull import Outcome, SetFull
+from tests.system.proofs.town import Size, Town
+from tests.system.real import real_urls
+
+log = logging.getLogger(__name__)
+POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "300"))
+Mode = Callable[[Container, Path, random.Random], AbstractContextManager[None]]
+# Deliveries a second that a relay may make, where some are to be shed. 0: no limit.
+BUDGETS = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
+CLIMBING = 2
+MODES = pytest.mark.parametrize("mode", BUDGETS, ids=lambda mode: mode.__name__)
+
+
+class Run:
+    """The people of a town at their phones, and the account of what they were shown."""
+
+    def __init__(self, system: System, size: Size, chance: random.Random) -> None:
+        self.town = Town(system.container, size, chance)
+        self.container = system.container
+        self.chance = chance
+        self.set = SetFull(self.town.follows)
+        self.times: list[float] = []
+        self.screens = screens(self.container, system.app, self.town.readers, chance, self.times)
+        awake = self.town.readers[len(self.town.asleep) :]
+        self.climbers = [self.screens[reader] for reader in (*self.town.asleep[:2], *awake[: size.readers // 3])]
+        self.late = set(self.climbers[1::3])
+
+    def publish(self, author: UUID) -> None:
+        begun = monotonic()
+        try:
+            post = publish(self.container, author)
+        except StoreError:
+            self.set.unknown()
+            return
+        self.set.acknowledged(post, author, begun)
+        self._look(self.screens[self.chance.choice(self.town.fans[author])], post)
+
+    def write(self) -> None:
+        """All posts, by all authors at once, in as many threads as there may be."""
+        authors = [author for author in self.town.authors for _ in range(self.town.size.each)]
+        self.chance.shuffle(authors)
+        with ThreadPoolExecutor(self.town.size.threads) as pool:
+            for done in [pool.submit(self.publish, author) for author in authors]:
+                done.result()
+
+    def climb(self, stop: threading.Event) -> None:
+        """Now this one pages upward, now that one. Some begin when half is written."""
+        while not stop.is_set():
+            screen = self.chance.choice(self.climbers)
+            if screen.started is not None:
+                self._climb(screen)
+            elif screen not in self.late or self.set.count > self.town.size.posts // 2:
+                screen.open()
+
+    def finish(self, size: int) -> Outcome:
+        """When nothing waits any more."""
+        truth = self.town.truth()
+        feeds = {reader: served(self.container, reader, size) for reader in self.town.follows}
+        self.set.finish(truth, feeds)
+        for screen in self.climbers:
+            self._climb(screen)
+            self.set.finish_climb(screen, truth)
+        return self.set.outcome
+
+    def _look(self, screen: Screen, post: UUID) -> None:
+        begun = monotonic()
+        if screen.started is not None and self.chance.random() < 0.5:
+            self._climb(screen)
+        else:
+            self.set.looked(screen.reader, begun, screen.down_to(post))
+
+    def _climb(self, screen: Screen) -> None:
+        begun = monotonic()
+        self.set.climbed(screen, begun, screen.climb())
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    return random.Random(5)  # noqa: S311 - a graph and moments of death, not secrets
+
+
+@MODES
+def test_on_the_twin(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
+    prove(mode, town.SMALL, embedded(tmp_path), tmp_path, chance)
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(1800)
+@MODES
+def test_on_the_engines(mode: Mode, chance: random.Random, engines: Engines, tmp_path: Path) -> None:
+    engines.start_all()
+    prove(mode, town.of(POSTS), real_urls(engines, f"visible_{uuid4().hex[:8]}"), tmp_path, chance)
+
+
+def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:
+    with running(size.settings(urls, BUDGETS[mode] * size.threads // 6)) as system:
+        run = Run(system, size, chance)
+        run.publish(run.town.celebrity)
+        began = monotonic()
+        with mode(system.container, folder, chance), climbing(run):
+            run.write()
+        wrote = monotonic()
+        log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.town.standings()))
+        waiting = unsent(system.container)
+        relays.catch_up(system.container, folder, 900)
+        log.info("%d events told in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.standings()))
+        outcome = run.finish(100 if size is town.SMALL else 1000)
+        log.info("%s; page %s", outcome, quantiles(run.times))
+        assert parked(system.container) == {}
+        assert outcome.sound, str(outcome)
+        assert outcome.acknowledged + outcome.unknown == size.each * size.authors + 1
+        assert outcome.climbers == len(run.climbers)
+        assert mode is not relays.stopped or waiting > size.posts
+
+
+@contextmanager
+def climbing(run: Run) -> Iterator[None]:
+    stop = threading.Event()
+    with ThreadPoolExecutor(CLIMBING) as pool:
+        works = [pool.submit(run.climb, stop) for _ in range(CLIMBING)]
+        try:
+            yield
+        finally:
+            stop.set()
+    for work in works:
+        work.result()
+
+
+def quantiles(times: list[float]) -> str:
+    ordered = sorted(times)
+    p50, p99 = (1000 * ordered[int(len(ordered) * part)] for part in (0.5, 0.99))
+    return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms of {len(ordered)}"

@@ -1,0 +1,87 @@
+"""Who follows whom: authors with some tens of followers each, one whom everybody follows, readers who are asleep."""
+
+import random
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.container import Container
+from config import Settings
+from repositories.records import Follow
+from tests.system.crowd import people
+
+
+class Size(Struct, frozen=True):
+    """`fans` are the fewest and the most followers of an author; `threads` publish at the same time."""
+
+    posts: int
+    authors: int
+    readers: int
+    fans: tuple[int, int]
+    threads: int
+
+    @property
+    def each(self) -> int:
+        return self.posts // self.authors
+
+    def settings(self, urls: dict[str, Any], deliveries_per_second: int) -> Settings:
+        """With a threshold that the one whom everybody follows passes half-way, and nobody else."""
+        timeouts = {f"{role}_timeout": 5.0 for role in ("relational", "documents", "feeds", "sessions")}
+        return Settings(
+            **urls | timeouts,
+            threads=2 * self.threads,
+            fanout_chunk=7,
+            pull_threshold=self.each * (self.fans[1] + self.readers) // 2,
+            pull_seconds=0.5,
+            deliveries_per_second=deliveries_per_second,
+            relay_poll_seconds=0.05,
+            relay_lease_seconds=2,
+            rebuild_posts=50,
+        )
+
+
+SMALL = Size(posts=300, authors=20, readers=40, fans=(4, 16), threads=6)
+
+
+def of(posts: int) -> Size:
+    """100 authors where there are enough posts for them."""
+    return SMALL if posts <= SMALL.posts else Size(posts, 100, 80, (10, 40), threads=12)
+
+
+class Town:
+    """`fans` are each author's followers, `follows` the authors in each reader's feed: also an author has one."""
+
+    def __init__(self, container: Container, size: Size, chance: random.Random) -> None:
+        self.container = container
+        self.size = size
+        self.asleep = people(container, size.readers // 8)
+        with container.stores.relational.transaction() as tx:
+            assert len(tx.readers.sleep(seen_before=container.clock(), limit=size.readers)) == len(self.asleep)
+        self.readers = self.asleep + people(container, size.readers - len(self.asleep))
+        self.authors = people(container, size.authors)
+        self.celebrity = self.authors[0]
+        self.fans = {author: chance.sample(self.readers, chance.randint(*size.fans)) for author in self.authors}
+        self.fans[self.celebrity] = list(self.readers)
+        self.follows: dict[UUID, set[UUID]] = {author: {author} for author in self.authors}
+        for author, fans in self.fans.items():
+            for fan in fans:
+                self.follows.setdefault(fan, {fan}).add(author)
+        self._befriend()
+
+    def _befriend(self) -> None:
+        since = self.container.clock()
+        with self.container.stores.relational.transaction() as tx:
+            tx.bulk.follows([Follow(fan, author, since) for author, fans in self.fans.items() for fan in fans])
+
+    def truth(self) -> dict[UUID, UUID]:
+        """Every post there is, with its author."""
+        refs = self.container.stores.documents.posts.by_authors(self.authors, limit=10 * self.size.posts)
+        return {ref.post_id: ref.author_id for ref in refs}
+
+    def standings(self) -> Counter[str]:
+        """How many readers are in which state, and how many authors are pulled."""
+        states = Counter[str](self.container.stores.relational.readers.standing(r).state for r in self.readers)
+        pulled = self.container.stores.relational.fanouts.pulled_authors(after=None, limit=1000)
+        return states + Counter(f"pulled for {one.reason}" for one in pulled)

@@ -1,0 +1,198 @@
+"""How a post's fan-out goes: who first, in which steps, what is left to be pulled, and how that is made up for."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.container import Container
+from app.relay import relay_of, sweeper_of
+from app.services.timelines import Window
+from config import Settings
+from repositories.feed_records import Fanout
+from tests.apps import embedded, running
+from tests.system.crowd import Watch, befriend, people, publish, served, stored
+from tests.system.relay.runs import ANY
+
+DAY = timedelta(days=1).total_seconds()
+FANS = 7
+
+
+@pytest.fixture
+def clock() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def container(request: pytest.FixtureRequest, tmp_path: Path, clock: Watch) -> Iterator[Container]:
+    """A test gives settings of its own as the fixture's parameter."""
+    changes: dict[str, Any] = {"fanout_chunk": 2, "pull_seconds": 0.0} | getattr(request, "param", {})
+    with running(Settings(**embedded(tmp_path) | changes), clock) as system:
+        yield system.container
+
+
+def crowd(container: Container) -> tuple[UUID, list[UUID]]:
+    author, *fans = people(container, FANS + 1)
+    befriend(container, fans, [author])
+    return author, fans
+
+
+def progress(container: Container, post: UUID) -> Fanout:
+    found = container.stores.relational.fanouts.progress(post)
+    assert found is not None
+    return found
+
+
+def pulled(container: Container) -> list[UUID]:
+    return [one.author_id for one in container.stores.relational.fanouts.pulled_authors(after=None, limit=100)]
+
+
+def test_who_read_lately_comes_first_and_nobody_is_left_out(container: Container, clock: Watch) -> None:
+    author, fans = crowd(container)
+    clock.forward(2 * DAY)
+    recent = fans[1::2]
+    for fan in recent:
+        container.timelines.home(fan, Window(limit=1))
+    clock.forward(3600)
+    order: list[UUID] = []
+    push = container.stores.feeds.push
+
+    def noted(post: Any, owners: Any, at: Any) -> None:
+        order.extend(owners)
+        push(post, owners, at)
+
+    container.stores.feeds.push = noted  # type: ignore[method-assign] # to see in which order
+    post = publish(container, author)
+    relay_of(container).drain()
+    assert order[0] == author
+    assert set(order[1 : 1 + len(recent)]) == set(recent)
+    assert sorted(order[1:]) == sorted(fans)
+    assert all(stored(container, fan) == [post] for fan in fans)
+    done = progress(container, post)
+    assert (done.state, done.audience, done.delivered) == ("done", FANS, FANS)
+    assert sum(count for _, count in done.lags) == FANS
+
+
+@pytest.mark.parametrize("container", [{"fanout_slice_seconds": 0.0}], indirect=True)
+def test_a_long_fan_out_makes_room_for_others_and_goes_on_where_it_was(container: Container, clock: Watch) -> None:
+    author, fans = crowd(container)
+    clock.forward(3600)
+    post = publish(container, author)
+    relay = relay_of(container)
+    relay.round()
+    begun = progress(container, post)
+    assert (begun.state, begun.delivered) == ("running", 2)
+    (stranger,) = people(container, 1)
+    other = publish(container, stranger)
+    relay_of(container).round()
+    assert stored(container, stranger) == [other]
+    assert progress(container, post).delivered == 4
+    assert all(served(container, fan) == [post] for fan in fans)
+    relay_of(container).drain()
+    assert progress(container, post).state == "done"
+    assert all(stored(container, fan) == [post] for fan in fans)
+
+
+@pytest.mark.parametrize("container", [{"pull_threshold": 2 * FANS}], indirect=True)
+def test_above_the_threshold_an_author_is_pulled_and_returns_below_half_of_it(
+    container: Container, clock: Watch
+) -> None:
+    author, fans = crowd(container)
+    pushed, left = publish(container, author), []
+    relay_of(container).drain()
+    assert pulled(container) == []
+    left = [publish(container, author) for _ in range(2)]
+    relay_of(container).drain()
+    assert pulled(container) == [author]
+    assert progress(container, left[-1]).state == "pulled"
+    assert all(stored(container, fan) == [pushed] for fan in fans)
+    assert all(served(container, fan) == [*left[::-1], pushed] for fan in fans)
+    sweeper_of(container).sweep()
+    relay_of(container).drain()
+    assert pulled(container) == [author]
+    clock.forward(8 * DAY)
+    sweeper_of(container).sweep()
+    assert pulled(container) == [author]
+    relay_of(container).drain()
+    assert pulled(container) == []
+    assert all(stored(container, fan) == [*left[::-1], pushed] for fan in fans)
+
+
+@pytest.mark.parametrize("container", [{"pull_threshold": 7 * FANS}], indirect=True)
+def test_a_day_of_silence_does_not_make_a_celebrity_pushed(container: Container, clock: Watch) -> None:
+    author, _ = crowd(container)
+    for _ in range(7):
+        for _ in range(5):
+            publish(container, author)
+        clock.forward(DAY)
+    for _ in range(5):
+        publish(container, author)
+    with container.stores.relational.transaction() as tx:
+        tx.fanouts.pull(author, at=clock(), reason="threshold")
+    relay_of(container).drain()
+    clock.forward(1.1 * DAY)
+    sweeper_of(container).sweep()
+    relay_of(container).drain()
+    assert pulled(container) == [author]
+
+
+@pytest.mark.parametrize("container", [{"deliveries_per_second": 2}], indirect=True)
+def test_what_the_budget_sheds_is_pulled_and_nothing_is_lost(container: Container) -> None:
+    author, fans = crowd(container)
+    posts = [publish(container, author) for _ in range(3)][::-1]
+    relay_of(container).drain()
+    assert pulled(container) == [author]
+    assert 0 < progress(container, posts[-1]).delivered < FANS
+    assert all(served(container, fan) == posts for fan in fans)
+
+
+def test_a_sleeping_reader_gets_nothing_and_is_filled_on_return(container: Container, clock: Watch) -> None:
+    author, fans = crowd(container)
+    old = publish(container, author)
+    relay_of(container).drain()
+    clock.forward(31 * DAY)
+    sweeper_of(container).sweep()
+    sleeper, awake = fans[0], fans[1]
+    container.timelines.home(awake, Window(limit=1))
+    relay_of(container).drain()
+    new = publish(container, author)
+    relay_of(container).drain()
+    assert stored(container, awake) == [new, old]
+    assert stored(container, sleeper) == []
+    assert progress(container, new).delivered == 1
+    assert served(container, sleeper) == [new, old]
+    newest = publish(container, author)
+    relay_of(container).drain()
+    assert stored(container, sleeper) == [newest, new, old]
+    assert container.stores.relational.readers.standing(sleeper).state == "awake"
+
+
+def test_a_deleted_post_leaves_the_feeds_and_its_progress(container: Container) -> None:
+    author, fans = crowd(container)
+    post = publish(container, author)
+    relay_of(container).drain()
+    container.posts.delete(author, post, ANY)
+    relay_of(container).drain()
+    assert all(stored(container, reader) == [] for reader in (author, *fans))
+    assert container.stores.relational.fanouts.progress(post) is None
+
+
+@pytest.mark.parametrize("container", [{"backfill_posts": 5000}], indirect=True)
+def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:
+    """More deletions than a timeline takes removals: pages stay right, and the next ones are cheap again."""
+    author, fans = crowd(container)
+    keeper = people(container, 1)[0]
+    befriend(container, [fans[0]], [keeper])
+    kept = publish(container, keeper)
+    posts = [publish(container, author) for _ in range(1300)]
+    relay_of(container).drain()
+    clock.forward(3600)
+    container.graph.unfollow(fans[0], author)
+    assert served(container, fans[0]) == [kept]
+    relay_of(container).drain()
+    relay_of(container).drain()
+    assert stored(container, fans[0]) == [kept]
+    assert served(container, fans[1]) == posts[::-1]

@@ -1,0 +1,71 @@
+"""Places of readers who page upward: nothing that appears late is missed, nothing is shown twice."""
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.services.settling import CARRIED, Place, arrived
+
+HORIZON_BACK = 40
+
+
+def ident(number: int) -> UUID:
+    return UUID(int=number + 1)
+
+
+def test_nothing_shown_and_no_start_is_no_place() -> None:
+    assert arrived(None, [], None, ident(5)) is None
+
+
+def test_what_is_settled_is_not_carried() -> None:
+    assert arrived(None, [ident(3), ident(1)], None, ident(9)) == Place(ident(3))
+
+
+def test_what_is_not_settled_is_carried() -> None:
+    place = arrived(Place(ident(1)), [ident(7), ident(5)], None, ident(4))
+    assert place == Place(ident(4), (ident(7), ident(5)))
+
+
+def test_a_first_page_leaves_what_is_below_it_to_the_way_down() -> None:
+    place = arrived(None, [ident(9), ident(8)], None, ident(2))
+    assert place == Place(ident(8), (ident(9),))
+
+
+def test_a_place_never_goes_back_and_an_empty_page_gets_on_to_where_it_looked() -> None:
+    assert arrived(Place(ident(6)), [], None, ident(2)) == Place(ident(6))
+    assert arrived(Place(ident(1)), [], ident(7), ident(9)) == Place(ident(7))
+
+
+def test_a_burst_beyond_what_is_carried_settles() -> None:
+    shown = [ident(n) for n in range(CARRIED + 50, 10, -1)]
+    place = arrived(Place(ident(10)), shown, None, ident(0))
+    assert place is not None
+    assert len(place.seen) == CARRIED
+    assert place.after == shown[CARRIED]
+
+
+@given(st.lists(st.tuples(st.integers(0, HORIZON_BACK - 1), st.integers(1, 5)), max_size=30), st.integers(1, 7))
+def test_who_polls_upward_gets_every_post_once(published: list[tuple[int, int]], limit: int) -> None:
+    """Posts appear up to the horizon's length late; a poller asks page by page after each."""
+    there: set[UUID] = set()
+    got: list[UUID] = []
+    place = Place(ident(0))
+    now = HORIZON_BACK
+    for late, count in published:
+        now += 1
+        there |= {ident(1000 * (now - late) + len(there) + n) for n in range(count)}
+        place = _polled(place, there, got, limit, ident(1000 * (now - HORIZON_BACK)))
+    assert sorted(got) == sorted(there)
+
+
+def _polled(place: Place, there: set[UUID], got: list[UUID], limit: int, horizon: UUID) -> Place:
+    while True:
+        new = sorted(i for i in there if i > place.after and i not in place.seen)
+        shown, more = new[:limit], len(new) > limit
+        got += shown
+        reached = arrived(place, shown[::-1], shown[-1] if more else None, horizon)
+        assert reached is not None
+        place = reached
+        if not more:
+            return place
