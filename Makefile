@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast bench-money bench-feed lint format openapi engines run-engines lock clean
+.PHONY: help run test test-fast bench-money bench-feed bench-reads lint format openapi engines run-engines lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -32,6 +32,9 @@ bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL 
 
 bench-feed: .venv/.test ## measure deliveries, feed pages and lag beside the bare driver and SQL (see bench/README.md)
 	$(BIN)/python -m bench.feed
+
+bench-reads: .venv/.test ## measure reads beside a Flask hello and bare WSGI on one server (see bench/README.md)
+	$(BIN)/python -m bench.reads
 
 lint: .venv/.test ## check style, types and layers
 	$(BIN)/ruff check

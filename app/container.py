@@ -5,7 +5,7 @@ Nothing connects here; adapters connect in the process and thread that first use
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -14,21 +14,26 @@ from app.ids import Ids
 from app.services.accounts import Accounts
 from app.services.announcer import Announcer
 from app.services.cards import Cards
+from app.services.changes import Changes
 from app.services.checkout import Checkout
 from app.services.comments import Comments
 from app.services.counters import Counters
 from app.services.delivery_budget import DeliveryBudget
 from app.services.fanouts import FanoutLimits, Fanouts
+from app.services.firsts import Firsts
 from app.services.graph import Graph
+from app.services.hot_pages import FRESH_SECONDS, HotPages
 from app.services.idempotency import Once
 from app.services.live import Live, LiveLimits
 from app.services.notices import Notices
 from app.services.notifications import Notifications
 from app.services.orders import Orders
+from app.services.parts import post_part, product_part
 from app.services.passwords import Argon2Hasher, Hasher
 from app.services.payments import PaymentProvider, SandboxProvider
 from app.services.posts import Posts
 from app.services.products import Products
+from app.services.profiles import Profiles
 from app.services.pulling import Pulling
 from app.services.readers import Readers
 from app.services.retrying import Retry
@@ -42,9 +47,8 @@ from repositories import documents, feeds, hot, relational
 from repositories.feeds import Feeds
 from repositories.hot import Cache, Limits, Rate, Streams, ViewCounts
 from repositories.hot import Sessions as SessionStore
-from repositories.readthrough import CachedDocuments, with_cache
+from repositories.readthrough import CachedDocuments, Limit, ReadThrough, StockWatch, read_through, with_cache
 from repositories.relational import Relational
-
 
 VIEWERS = 2  # who sends views: one thread of each process, and the sweeper
 
@@ -63,7 +67,7 @@ class Store(Protocol):
 class Stores:
     """The four roles; the hot one is two stores, and `streams` lie beside the cache.
 
-    `documents` reads posts through the cache.
+    `documents` reads posts and products through the cache; `through` is this process's one way to it.
     """
 
     relational: Relational
@@ -74,6 +78,7 @@ class Stores:
     streams: Streams
     limits: Limits
     views: ViewCounts
+    through: ReadThrough
 
     def by_role(self) -> dict[str, Store]:
         return {
@@ -114,7 +119,11 @@ class Container:
     fanouts: Fanouts
     pulling: Pulling
     counters: Counters
+    profiles: Profiles
+    firsts: Firsts
+    changes: Changes
     cards: Cards
+    pages: HotPages
     notices: Notices
     notifications: Notifications
     retry: Retry
@@ -135,17 +144,24 @@ class Container:
 def open_stores(settings: Settings) -> Stores:
     pool = settings.threads
     cache = hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool))
+    through = read_through(cache, _limit(settings))
     truth = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
     return Stores(
         relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool),
-        with_cache(truth, cache, settings.cache_seconds),
+        with_cache(truth, through, settings.cache_seconds, post=post_part, product=product_part),
         _feeds(settings),
         hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
         cache,
         hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
         hot.open_limits(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
         hot.open_views(settings.cache_url, timeout=settings.seconds("cache"), pool=VIEWERS),
+        through,
     )
+
+
+def _limit(settings: Settings) -> Limit:
+    """Of all that this process loads from the sources. Who gets no place within the documents' deadline is refused."""
+    return Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
 
 
 def _feeds(settings: Settings) -> Feeds:
@@ -182,16 +198,22 @@ def assemble(
     """Services over given stores: a test may put its own adapter in one place."""
     ids = Ids(clock)
     retry = Retry()
+    through, kept = stores.through, settings.cache_seconds
+    counters = Counters(stores.relational, stores.documents, through, kept)
+    stores = replace(stores, relational=StockWatch(stores.relational, counters.forget_stock))
     once = Once(stores.relational, retry, clock)
-    orders = Orders(stores.relational, stores.documents, once, clock, ids)
-    counters = Counters(stores.relational, stores.documents, stores.cache, settings.cache_seconds)
-    posts = Posts(stores.relational, stores.documents, stores.feeds, counters, clock, ids, retry)
+    orders = Orders(stores.relational, stores.documents.truth, once, clock, ids)
     lifetime = timedelta(days=settings.session_days)
     retention = timedelta(days=settings.feeds_retention_days)
     dormant_after = timedelta(days=settings.dormant_days)
     readers = Readers(
         stores.relational, stores.documents, stores.feeds, clock, ids, dormant_after, settings.rebuild_posts
     )
+    timelines = Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention)
+    profiles = Profiles(stores.relational, through, kept)
+    firsts = Firsts(stores.documents.truth, timelines, through, kept)
+    changes = Changes(through, stores.documents, counters, profiles, firsts)
+    posts = Posts(stores.relational, stores.documents, stores.feeds, counters, changes, clock, ids, retry)
     budget = DeliveryBudget(settings.deliveries_per_second, seconds)
     announcer = Announcer(stores.streams, stores.relational)
     fanouts = Fanouts(
@@ -209,18 +231,23 @@ def assemble(
         clock=clock,
         ids=ids,
         hasher=hasher,
-        accounts=Accounts(stores.relational, hasher, clock, ids),
+        accounts=Accounts(stores.relational, profiles, changes, hasher, clock, ids),
         sessions=Sessions(stores.relational, stores.sessions, hasher, clock, ids, lifetime),
         graph=Graph(stores.relational, counters, clock, ids, retry),
         posts=posts,
         comments=Comments(stores.relational, stores.documents, posts, counters, clock, ids),
-        products=Products(stores.relational, stores.documents, clock, ids),
-        timelines=Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention),
+        products=Products(stores.relational, stores.documents, changes, clock, ids),
+        timelines=timelines,
         readers=readers,
         fanouts=fanouts,
         pulling=Pulling(stores.relational, fanouts, budget, clock, ids, timedelta(seconds=settings.pull_seconds)),
         counters=counters,
-        cards=Cards(stores.relational, counters),
+        profiles=profiles,
+        firsts=firsts,
+        changes=changes,
+        cards=Cards(stores.relational, stores.documents, counters, profiles, through),
+        # No older than shared caches may serve them, or their `Age` would make them stale on arrival.
+        pages=HotPages(stores.cache, settings.shared_seconds or FRESH_SECONDS),
         notices=Notices(stores.relational, stores.documents, stores.feeds, announcer),
         notifications=Notifications(stores.relational, stores.documents, stores.feeds),
         retry=retry,

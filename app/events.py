@@ -1,6 +1,7 @@
 """What happened: frozen, past tense, without behaviour. `handlers.py` has a row for each.
 
-Payloads carry ids and no content: a handler looks at the truth as it is when it runs.
+Payloads carry ids and no content: a handler looks at the truth as it is when it runs. What the truth does not tell any
+more is with them: the tags, categories and handles whose lists and names a change made old.
 """
 
 from datetime import datetime
@@ -17,16 +18,21 @@ from repositories.records import Event
 class PostPublished(Struct, frozen=True, tag=True):
     post_id: UUID
     author_id: UUID
+    tags: tuple[str, ...] = ()
 
 
 class PostEdited(Struct, frozen=True, tag=True):
+    """`tags` are those that the post got or lost."""
+
     post_id: UUID
     author_id: UUID
+    tags: tuple[str, ...] = ()
 
 
 class PostDeleted(Struct, frozen=True, tag=True):
     post_id: UUID
     author_id: UUID
+    tags: tuple[str, ...] = ()
 
 
 class CommentAdded(Struct, frozen=True, tag=True):
@@ -48,16 +54,34 @@ class CommentDeleted(Struct, frozen=True, tag=True):
 class ProductListed(Struct, frozen=True, tag=True):
     product_id: UUID
     seller_id: UUID
+    categories: tuple[str, ...] = ()
 
 
 class ProductEdited(Struct, frozen=True, tag=True):
+    """`categories` are the one it left and the one it came into."""
+
     product_id: UUID
     seller_id: UUID
+    categories: tuple[str, ...] = ()
 
 
 class ProductWithdrawn(Struct, frozen=True, tag=True):
     product_id: UUID
     seller_id: UUID
+    categories: tuple[str, ...] = ()
+
+
+class StockPut(Struct, frozen=True, tag=True):
+    """Somebody counted the units on hand."""
+
+    product_id: UUID
+
+
+class AccountEdited(Struct, frozen=True, tag=True):
+    """`handles` are the one before and the one after."""
+
+    account_id: UUID
+    handles: tuple[str, ...]
 
 
 class Followed(Struct, frozen=True, tag=True):
@@ -147,6 +171,8 @@ AnyEvent = (
     | ProductListed
     | ProductEdited
     | ProductWithdrawn
+    | StockPut
+    | AccountEdited
     | Followed
     | Unfollowed
     | Blocked

@@ -41,6 +41,10 @@ def forget_likes(container: Container, event: events.PostDeleted, _at: datetime)
         tx.likes.forget_post(event.post_id)
 
 
+def forget_views(container: Container, event: events.PostDeleted, _at: datetime) -> None:
+    container.stores.documents.views.forget(event.post_id)
+
+
 def backfill(container: Container, event: events.Followed, at: datetime) -> None:
     """Copy the newest posts into the follower's feed, then mark the edge: from now on it need not be pulled.
 
@@ -65,12 +69,36 @@ def clear_both_feeds(container: Container, event: events.Blocked, at: datetime) 
     _purge(container, event.blocked, event.blocker, at)
 
 
-def forget_post(container: Container, event: events.PostEdited | events.PostDeleted, _at: datetime) -> None:
-    container.stores.documents.posts.drop(event.post_id)
+def drop_post(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:
+    container.changes.drop(container.changes.post(event.post_id, event.author_id, event.tags))
 
 
-def recount_author(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:
-    container.counters.drop_accounts([event.author_id])
+def drop_edited_post(container: Container, event: events.PostEdited, _at: datetime) -> None:
+    container.changes.drop(container.changes.post_edited(event.post_id, event.author_id, event.tags))
+
+
+def drop_product(container: Container, event: events.ProductListed | events.ProductWithdrawn, _at: datetime) -> None:
+    container.changes.drop(container.changes.product(event.product_id, event.categories))
+
+
+def drop_edited_product(container: Container, event: events.ProductEdited, _at: datetime) -> None:
+    container.changes.drop(container.changes.product_edited(event.product_id, event.categories))
+
+
+def drop_account(container: Container, event: events.AccountEdited, _at: datetime) -> None:
+    container.changes.drop(container.changes.account(event.account_id, event.handles))
+
+
+def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> None:
+    container.changes.drop(container.changes.stock([event.product_id]))
+
+
+def drop_ordered_stock(
+    container: Container, event: events.OrderPlaced | events.OrderCancelled | events.OrderRefunded, _at: datetime
+) -> None:
+    order = container.stores.relational.orders.get([event.order_id]).get(event.order_id)
+    if order:
+        container.changes.drop(container.changes.stock({line.product_id for line in order.lines}))
 
 
 def recount_post(
@@ -103,9 +131,9 @@ def untell(container: Container, event: Undoing, at: datetime) -> None:
 
 
 HANDLERS: dict[type, tuple[Handler, ...]] = {
-    events.PostPublished: (recount_author, deliver),
-    events.PostEdited: (forget_post,),
-    events.PostDeleted: (forget_post, recount_author, forget_likes, retract),
+    events.PostPublished: (drop_post, deliver),
+    events.PostEdited: (drop_edited_post,),
+    events.PostDeleted: (drop_post, forget_likes, forget_views, retract),
     events.CommentAdded: (recount_post, notify),
     events.CommentDeleted: (recount_post, untell),
     events.PostLiked: (recount_post, notify),
@@ -115,15 +143,17 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.Blocked: (clear_both_feeds,),
     events.FeedRequested: (fill_feed,),
     events.AuthorReturned: (make_up,),
-    events.ProductListed: (),  # nothing is derived from the catalogue yet
-    events.ProductEdited: (),
-    events.ProductWithdrawn: (clear_stock,),
+    events.ProductListed: (drop_product,),
+    events.ProductEdited: (drop_edited_product,),
+    events.ProductWithdrawn: (drop_product, clear_stock),
+    events.StockPut: (drop_stock,),
+    events.AccountEdited: (drop_account,),
     events.DepositBegun: (credit,),
-    events.OrderPlaced: (),  # the sweeper pays it when it is due; an event is told at once
+    events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; an event is told at once
     events.OrderPaid: (notify,),
-    events.OrderCancelled: (notify,),
+    events.OrderCancelled: (drop_ordered_stock, notify),
     events.OrderFulfilled: (notify,),
-    events.OrderRefunded: (notify,),
+    events.OrderRefunded: (drop_ordered_stock, notify),
 }
 
 

@@ -100,7 +100,7 @@ class Relay:
         try:
             for run in runs:
                 tried += 1
-                told += self._tell(outbox, run)
+                told += self._tell(outbox, run, due)
                 if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
                     break
         except StoreError as error:
@@ -122,7 +122,7 @@ class Relay:
         except StoreError as error:
             log.warning("%d events stay leased: %s", len(untouched), error)
 
-    def _tell(self, outbox: Outbox, run: Sequence[Claim]) -> int:
+    def _tell(self, outbox: Outbox, run: Sequence[Claim], due: datetime) -> int:
         """The events of one aggregate, in order, up to the first that has to wait."""
         told, refusal = 0, None
         for claim in run:
@@ -134,7 +134,7 @@ class Relay:
         if told:
             outbox.done(run[:told])
         if refusal is not None:
-            self._put_off(outbox, run[told], refusal)
+            self._put_off(outbox, run[told], refusal, due)
             self._give_back(outbox, run[told + 1 :])
         return told
 
@@ -145,10 +145,12 @@ class Relay:
             return error
         return None
 
-    def _put_off(self, outbox: Outbox, claim: Claim, error: Exception) -> None:
+    def _put_off(self, outbox: Outbox, claim: Claim, error: Exception, due: datetime) -> None:
+        """Work that is done in part is due again as it was, behind what was due before."""
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
-            outbox.postpone(claim, due=self._clock(), attempts=claim.attempts)
+            again = self._clock() + error.wait if error.wait else due
+            outbox.postpone(claim, due=again, attempts=claim.attempts)
             return
         parked = attempts >= self._limits.attempts and not isinstance(error, Unavailable | Contention)
         meter.counted("events", 1, event.type, "parked" if parked else "postponed")

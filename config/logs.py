@@ -7,6 +7,25 @@ from typing import TextIO
 import structlog
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Also takes lines that are ready: the way of a record through structlog and logging costs 30 microseconds."""
+
+    def __init__(self, stream: TextIO, *, json: bool) -> None:
+        super().__init__(stream)
+        self.takes_json = json
+
+    def write(self, line: str) -> None:
+        """Write one line as it is. Like every handler, never fails."""
+        self.acquire()
+        try:
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            pass
+        finally:
+            self.release()
+
+
 def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's records through one formatter. Safe to call twice."""
     shared: list[structlog.typing.Processor] = [
@@ -25,7 +44,7 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = Lines(stream or sys.stderr, json=form == "json")
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

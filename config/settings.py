@@ -62,7 +62,7 @@ class Settings:
     relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
     relay_attempts: int = setting(8, "failed tries after which an event is parked", at_least(1))
     fanout_chunk: int = setting(1000, "followers per step of a fan-out", at_least(1))
-    fanout_slice_seconds: float = setting(2.0, "after this long a fan-out is interrupted for other events", at_least(0))
+    fanout_slice_seconds: float = setting(0.5, "after this long a fan-out is interrupted for other events", at_least(0))
     pull_threshold: int = setting(
         500_000,
         "deliveries a day (followers x posts) above which an author's posts are pulled by readers instead",
@@ -97,6 +97,11 @@ class Settings:
     cache_timeout: float = setting(0.1, "seconds a call to the cache may take", at_least(0.01))
     views_seconds: float = setting(
         5.0, "how often view counts are carried from the cache to the documents", at_least(0)
+    )
+    source_concurrency: int = setting(
+        0,
+        "reads that the stores get at once from one process, when the cache misses or is away; 0: as many as threads",
+        at_least(0),
     )
     cache_seconds: int = setting(300, "time to live of cached reads", at_least(1))
     fast_path: bool = setting(True, "answers anonymous reads that are kept whole without going through Flask")

@@ -29,6 +29,7 @@ from app.http import (
 )
 from app.http.deps import BODIES, CONTAINER, CURSORS
 from app.http.errors import Api
+from app.http.fast import FastPath
 from app.http.paging import Cursors
 
 ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
@@ -87,6 +88,8 @@ def create_app(container: Container) -> Flask:
     limiting.register(app)
     idempotency.register(app)
     _document(app)
+    if container.settings.fast_path:
+        app.wsgi_app = FastPath(app, container)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 

@@ -12,14 +12,16 @@ from app.http.caching import shared
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Text
+from app.http.hot import hot, kept_thing
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, Position, page_of
-from app.http.posts import PostPage, timeline_page
+from app.http.posts import PostPage, account_id, first_page, timeline_page
 from app.http.shapes import AccountSchema
 from app.ids import EPOCH, MICROSECOND
 from app.services.accounts import ProfileChanges, Registration
-from app.services.cards import new_account
-from repositories.records import Account, Edge
+from app.services.hot_pages import Kept
+from repositories.readthrough import Used
+from repositories.records import Edge
 
 blp = Blueprint("accounts", "People: profiles, follows and blocks")
 
@@ -72,7 +74,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 
 @blp.post("/accounts")
 @public
-@budget(relational=14)
+@budget(relational=14, cache=1)
 @blp.arguments(RegistrationSchema)
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(409, 503)
@@ -80,8 +82,8 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
     account = container().accounts.register(Registration(**wanted), child())
-    body = rendering.account_card(new_account(account), wanted["email"])
-    return rendering.thing(body, account.version, 201, f"{BASE}/accounts/{account.handle}")
+    card = container().cards.new_account(account, wanted["email"])
+    return rendering.thing(card.body, card.version, 201, f"{BASE}/accounts/{account.handle}")
 
 
 @blp.get("/accounts/me")
@@ -90,74 +92,75 @@ def register(wanted: dict[str, Any]) -> Response:
 @blp.response(200, OwnAccountCardSchema)
 def read_own() -> Response:
     """Read one's own account, with its e-mail address."""
-    return _own_card(container().accounts.own(caller()))
+    return _own_card()
 
 
 @blp.patch("/accounts/me")
 @private
-@budget(relational=7, documents=1, sessions=1, cache=3)
+@budget(relational=8, documents=1, sessions=1, cache=6)
 @blp.arguments(ProfileChangesSchema)
 @blp.response(200, OwnAccountCardSchema)
 @blp.conditional
 @blp.raises(409)
 def edit_own(changes: dict[str, Any]) -> Response:
     """Change one's own account. Needs If-Match."""
-    return _own_card(container().accounts.edit(caller(), cast("ProfileChanges", changes), if_match()))
+    container().accounts.edit(caller(), cast("ProfileChanges", changes), if_match())
+    return _own_card()
 
 
 @blp.get("/accounts/<handle:handle>")
 @public
 @shared(10, 10)
-@budget(relational=3, documents=1, sessions=1, cache=3)
+@budget(relational=4, documents=1, sessions=1, cache=6)
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
 def read(handle: str) -> Response:
     """Read an account."""
-    account = container().accounts.by_handle(handle)
-    (card,) = container().cards.accounts([account], viewer())
-    return rendering.thing(rendering.account_card(card), account.version)
+    return hot(lambda used: kept_thing(container().cards.profile(handle, viewer(), used)))
 
 
 @blp.get("/accounts/<handle:handle>/posts")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=3, feeds=2, sessions=1, cache=6)
+@budget(relational=5, documents=3, feeds=2, sessions=1, cache=15)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
 def posts(query: dict[str, Any], handle: str) -> Response:
     """List an account's posts, newest first."""
-    account = container().accounts.by_handle(handle)
-    return timeline_page(f"account-posts:{account.id}", query, lambda w: container().timelines.author(account.id, w))
+    if query["cursor"] is None:
+        return hot(lambda used: _first_posts(handle, query["limit"], used))
+    account = account_id(handle)
+    return timeline_page(_posts_of(account), query, lambda w: container().timelines.author(account, w))
 
 
 @blp.get("/accounts/<handle:handle>/followers")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=1, sessions=1, cache=3)
+@budget(relational=5, documents=1, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 @blp.raises(404)
 def followers(query: dict[str, Any], handle: str) -> Response:
     """List who follows an account, newest follow first."""
-    account = container().accounts.by_handle(handle)
+    account = account_id(handle)
     scope, before, limit = _edge_window("followers", account, query)
-    edges = container().stores.relational.graph.followers(account.id, before=before, limit=limit + 1)
+    edges = container().stores.relational.graph.followers(account, before=before, limit=limit + 1)
     return _edge_page(scope, edges, limit)
 
 
 @blp.get("/accounts/<handle:handle>/following")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=1, sessions=1, cache=3)
+@budget(relational=5, documents=1, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 @blp.raises(404)
 def following(query: dict[str, Any], handle: str) -> Response:
     """List whom an account follows, newest follow first."""
-    account = container().accounts.by_handle(handle)
+    account = account_id(handle)
     scope, before, limit = _edge_window("following", account, query)
-    edges = container().stores.relational.graph.following(account.id, before=before, limit=limit + 1)
+    edges = container().stores.relational.graph.following(account, before=before, limit=limit + 1)
     return _edge_page(scope, edges, limit)
 
 
@@ -205,13 +208,22 @@ def unblock(handle: str) -> Response:
     return rendering.nothing()
 
 
-def _own_card(account: Account) -> Response:
-    (card,) = container().cards.accounts([account], viewer())
-    return rendering.thing(rendering.account_card(card, container().accounts.email(account.id)), account.version)
+def _own_card() -> Response:
+    card = container().cards.own(caller(), container().accounts.email(caller()))
+    return rendering.thing(card.body, card.version)
 
 
-def _edge_window(kind: str, account: Account, query: dict[str, Any]) -> tuple[str, Edge | None, int]:
-    scope = f"{kind}:{account.id}"
+def _first_posts(handle: str, limit: int, used: Used | None) -> Kept:
+    account = account_id(handle, used)
+    return first_page(_posts_of(account), container().firsts.of_author(limit, account, used), used)
+
+
+def _posts_of(account: UUID) -> str:
+    return f"account-posts:{account}"
+
+
+def _edge_window(kind: str, account: UUID, query: dict[str, Any]) -> tuple[str, Edge | None, int]:
+    scope = f"{kind}:{account}"
     if query["cursor"] is None:
         return scope, None, query["limit"]
     micros, other = cursors().read(scope, query["cursor"])
@@ -222,7 +234,7 @@ def _edge_window(kind: str, account: Account, query: dict[str, Any]) -> tuple[st
 def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
     """One edge more than the page was asked for, to know whether there is a next page."""
     shown = edges[:limit]
-    cards = container().cards.accounts_by_id([e.account_id for e in shown], viewer())
+    cards = container().cards.accounts([e.account_id for e in shown], viewer())
     last = shown[-1] if len(edges) > limit else None
     position: Position | None = [(last.since - EPOCH) // MICROSECOND, str(last.account_id)] if last else None
-    return rendering.page(map(rendering.account_card, cards), cursors().issue(scope, position))
+    return rendering.page([card.body for card in cards], cursors().issue(scope, position))

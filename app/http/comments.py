@@ -14,7 +14,6 @@ from app.http.fields import Moment, Text
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema
-from app.services.cards import CommentCard
 
 blp = Blueprint("comments", "Comments on posts")
 
@@ -40,7 +39,7 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 @blp.get("/posts/<uuid:post_id>/comments")
 @public
 @shared(10, 10)
-@budget(relational=1, documents=2, sessions=1, cache=3)
+@budget(relational=1, documents=2, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, CommentPage)
 @blp.raises(404)
@@ -52,23 +51,21 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
     found = container().stores.documents.comments.page(post_id, after=after, limit=limit + 1)
     cards = container().cards.comments(found[:limit])
     onward = [found[limit - 1].number] if len(found) > limit else None
-    return rendering.page(map(rendering.comment_card, cards), cursors().issue(scope, onward))
+    return rendering.page(cards, cursors().issue(scope, onward))
 
 
 @blp.post("/posts/<uuid:post_id>/comments")
 @private
-@budget(relational=10, documents=4, sessions=1, cache=4)
+@budget(relational=10, documents=4, sessions=1, cache=7)
 @blp.arguments(CommentDraftSchema)
 @blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 404)
 @idempotent()
 def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
-    author = container().accounts.own(caller())
-    comment = container().comments.add(author.id, post_id, draft["body"], child())
-    return rendering.created(
-        rendering.comment_card(CommentCard(comment, author)), f"{BASE}/posts/{post_id}/comments/{comment.number}"
-    )
+    comment = container().comments.add(caller(), post_id, draft["body"], child())
+    (card,) = container().cards.comments([comment])
+    return rendering.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
 
 
 @blp.delete("/posts/<uuid:post_id>/comments/<number:number>")

@@ -7,6 +7,7 @@ what is known of the request already, so that nothing is counted or asked for tw
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,60 +15,63 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http import caching, limiting, tracing
+from app.http import access, caching, limiting, tracing
 from app.http.blueprint import BASE
 from app.http.metrics import answered, server_timing
-from app.services.hot_pages import LOOKED, HotPages, Kept, target
+from app.services.hot_pages import LOOKED, Kept, target
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 VARY = ("Vary", "Authorization")
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 TYPE = ("Content-Type", caching.JSON)
+PATHS = 4096
 # Each GET of a post that is served is a view of it.
 POST = f"{BASE}/posts/<uuid:post_id>"
 
 
-class Route(NamedTuple):
+class Page(NamedTuple):
+    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it."""
+
+    name: str
     rule: str
     control: tuple[str, str]
-    viewed: bool
+    post_id: UUID | None
 
 
 class FastPath:
     """`inner` is the application as it is without this."""
 
-    def __init__(self, app: Flask, container: Container, pages: HotPages) -> None:
+    def __init__(self, app: Flask, container: Container) -> None:
         self._app = app
         self._inner: Wsgi = app.wsgi_app
-        self._pages = pages
+        self._pages = container.pages
         self._throttle = container.throttle
         self._views = container.views
         self._settings = container.settings
-        self._routes: dict[tuple[str, int], Route | None] = {}
+        # The hottest paths are asked for over and over.
+        self._page = lru_cache(PATHS)(self._found)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in caching.READS or "HTTP_AUTHORIZATION" in environ or _has_body(environ):
             return self._inner(environ, start_response)
-        path: str = environ.get("PATH_INFO", "")
-        name = target(path, environ.get("QUERY_STRING", ""))
-        route = self._route(path) if name is not None else None
-        if name is None or route is None:
+        page = self._page(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
+        if page is None:
             return self._inner(environ, start_response)
-        environ[tracing.BEGUN] = begun = tracing.begin(environ.get("HTTP_X_REQUEST_ID", ""))
+        environ[tracing.BEGUN] = begun = tracing.Begun(environ.get("HTTP_X_REQUEST_ID", ""))
         limited = self._counted(environ)
-        kept = None if limited is None else self._pages.look(name)
-        environ[LOOKED] = True
+        kept = None if limited is None else self._pages.look(page.name)
         if kept is None or limited is None:
+            environ[LOOKED] = True
             return self._inner(environ, start_response)
-        return self._answer(environ, start_response, kept, route, begun, limited)
+        return self._answer(environ, start_response, kept, page, begun, limited)
 
     def _answer(
         self,
         environ: Mapping[str, Any],
         start_response: Any,
         kept: Kept,
-        route: Route,
+        page: Page,
         begun: tracing.Begun,
         limited: list[tuple[str, str]],
     ) -> list[bytes]:
@@ -81,17 +85,17 @@ class FastPath:
             ("ETag", kept.etag),
             (tracing.HEADER, begun.id),
             NOSNIFF,
-            route.control,
+            page.control,
             VARY,
             ("Age", str(int(kept.age_seconds))),
             ("Cache-Status", caching.status_of(kept)),
             *limited,
             ("Server-Timing", server_timing(begun.tally, elapsed)),
         )
-        if route.viewed and method == "GET":
-            self._views.seen(UUID(environ["PATH_INFO"].rpartition("/")[2]))
-        answered(self._app, route.rule, method, status, elapsed)
-        tracing.tell(method, route.rule, status, elapsed)
+        if page.post_id and method == "GET":
+            self._views.seen(page.post_id)
+        answered(self._app, page.rule, method, status, elapsed)
+        access.tell(begun.id, method, page.rule, status, elapsed)
         start_response(line, headers)
         return [b""] if known or method == "HEAD" else [kept.body]
 
@@ -104,24 +108,20 @@ class FastPath:
         environ[limiting.COUNTED] = found
         return limiting.fields(found, asking) if found is None or found.allowed else None
 
-    def _route(self, path: str) -> Route | None:
-        """None where it is not for shared caches. Paths of one shape have one rule, looked up once."""
-        parts = path.split("/")
-        shape = parts[3], len(parts)
-        if shape not in self._routes:
-            self._routes[shape] = self._looked_up(path)
-        return self._routes[shape]
-
-    def _looked_up(self, path: str) -> Route | None:
+    def _found(self, path: str, query: str) -> Page | None:
+        """None where it is not kept whole, or not for shared caches."""
+        name = target(path, query)
+        if name is None:
+            return None
         try:
-            rule, _ = self._app.url_map.bind("").match(path, method="GET", return_rule=True)
+            rule, values = self._app.url_map.bind("").match(path, method="GET", return_rule=True)
         except HTTPException:
             return None
         policy = caching.of_view(self._app.view_functions[rule.endpoint])
         if policy is None:
             return None
         control = policy.control(self._settings.shared_seconds)
-        return Route(rule.rule, ("Cache-Control", control), viewed=rule.rule == POST)
+        return Page(name, rule.rule, ("Cache-Control", control), values["post_id"] if rule.rule == POST else None)
 
 
 def _has_body(environ: Mapping[str, Any]) -> bool:

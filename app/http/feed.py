@@ -1,6 +1,5 @@
 """`/feed`: the home feed."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from app.http.blueprint import Blueprint, budget, private
 from app.http.deps import caller, container, cursors
 from app.http.fields import Text
 from app.http.paging import PageQuery, Position, page_of
+from app.http.places import packed, unpacked
 from app.http.posts import PostCardSchema, post_page
 from app.services.settling import CARRIED, Place
 from app.services.timelines import Window
@@ -22,7 +22,7 @@ blp = Blueprint("feed", "The home feed")
 class FeedQuery(PageQuery):
     after = Text(
         load_default=None,
-        validate=ma.validate.Length(max=1000 + 40 * CARRIED),
+        validate=ma.validate.Length(max=1000 + 20 * CARRIED),
         metadata={"description": "page upward: the posts right above this cursor, newest first"},
     )
 
@@ -62,11 +62,11 @@ def home(query: dict[str, Any]) -> Response:
 def _start(scope: str, cursor: str | None) -> Place | None:
     if cursor is None:
         return None
-    after, *seen = cursors().read(scope, cursor)
-    return Place(UUID(after), tuple(UUID(bytes=urlsafe_b64decode(text + "==")) for text in seen))
+    after, *packed = cursors().read(scope, cursor)
+    return Place(UUID(after), unpacked(UUID(after), packed[0]) if packed else ())
 
 
 def _position(place: Place | None) -> Position | None:
     if place is None:
         return None
-    return [str(place.after), *(urlsafe_b64encode(i.bytes)[:22].decode() for i in place.seen)]
+    return [str(place.after), packed(place)] if place.seen else [str(place.after)]

@@ -72,7 +72,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 
 @blp.post("/orders")
 @private
-@budget(relational=13, documents=1, sessions=1)
+@budget(relational=13, documents=1, sessions=1, cache=1)
 @blp.arguments(BasketSchema)
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(503)
@@ -111,7 +111,7 @@ def read(order_id: UUID) -> Response:
 
 @blp.post("/orders/<uuid:order_id>/cancel")
 @private
-@budget(relational=15, sessions=1)
+@budget(relational=15, sessions=1, cache=1)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
@@ -133,7 +133,7 @@ def fulfil(order_id: UUID) -> Answer:
 
 @blp.post("/orders/<uuid:order_id>/refund")
 @private
-@budget(relational=17, sessions=1)
+@budget(relational=17, sessions=1, cache=1)
 @blp.arguments(RefundSchema, required=False)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)

@@ -7,20 +7,24 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from app.errors import Missing
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.caching import shared
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors, viewer
 from app.http.fields import Different, Moment, Text
+from app.http.hot import hot, kept_list, kept_thing
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, Position, page_of
 from app.http.shapes import AccountSchema
 from app.http.views import note_view
-from app.services.cards import new_post
+from app.services.firsts import Ids
+from app.services.hot_pages import Kept
 from app.services.posts import PostChanges, PostDraft
 from app.services.timelines import TimelinePage, Window
-from repositories.records import Post
+from repositories.readthrough import Used
+from repositories.records import Post, TagCount
 
 blp = Blueprint("posts", "Posts, likes and tags")
 
@@ -86,31 +90,33 @@ TagPage = page_of(TagSchema, "TagPage")
 
 @blp.post("/posts")
 @private
-@budget(relational=9, documents=3, feeds=2, sessions=1, cache=2)
+@budget(relational=9, documents=3, feeds=2, sessions=1, cache=5)
 @blp.arguments(PostDraftSchema)
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
-    author = container().accounts.own(caller())
-    post = container().posts.publish(author.id, PostDraft(**_tuples(draft)), child())
-    body = rendering.post_card(new_post(post, author))
-    return rendering.thing(body, post.version, 201, f"{BASE}/posts/{post.id}")
+    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)), child())
+    card = container().cards.new_post(post)
+    return rendering.thing(card.body, card.version, 201, f"{BASE}/posts/{post.id}")
 
 
 @blp.get("/posts")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=2, sessions=1, cache=3)
+@budget(relational=5, documents=3, sessions=1, cache=12)
 @blp.arguments(PostQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
 def recent(query: dict[str, Any]) -> Response:
     """List posts, newest first, of one author or with one tag or both."""
-    author = container().accounts.by_handle(query["author"]).id if query["author"] else None
-    scope = f"posts:{author}:{query['tag']}"
-    before, limit = cursors().id(scope, query["cursor"]), query["limit"]
-    posts = container().stores.documents.posts.page(before=before, limit=limit + 1, author=author, tag=query["tag"])
+    tag, limit = query["tag"], query["limit"]
+    if query["cursor"] is None:
+        return hot(lambda used: _first_posts(limit, query["author"], tag, used))
+    author = account_id(query["author"]) if query["author"] else None
+    scope = f"posts:{author}:{tag}"
+    before = cursors().id(scope, query["cursor"])
+    posts = container().stores.documents.posts.page(before=before, limit=limit + 1, author=author, tag=tag)
     return post_page(scope, posts[:limit], [str(posts[limit - 1].id)] if len(posts) > limit else None)
 
 
@@ -122,26 +128,28 @@ def recent(query: dict[str, Any]) -> Response:
 @blp.raises(404)
 def read(post_id: UUID) -> Response:
     """Read a post. Counts as a view of it."""
-    card = _card(container().posts.read(post_id))
+    answer = hot(lambda used: _made(post_id, used))
     note_view(post_id)
-    return card
+    return answer
 
 
 @blp.patch("/posts/<uuid:post_id>")
 @private
-@budget(relational=4, documents=4, sessions=1, cache=7)
+@budget(relational=4, documents=4, sessions=1, cache=4)
 @blp.arguments(PostChangesSchema)
 @blp.response(200, PostCardSchema)
 @blp.conditional
 @blp.raises(403, 404)
 def edit(changes: dict[str, Any], post_id: UUID) -> Response:
     """Change one's own post. Needs If-Match."""
-    return _card(container().posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match()))
+    post = container().posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match())
+    (card,) = container().cards.posts_read([post], caller())
+    return rendering.thing(card.body, card.version)
 
 
 @blp.delete("/posts/<uuid:post_id>")
 @private
-@budget(documents=2, sessions=1, cache=5)
+@budget(documents=2, sessions=1, cache=2)
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
@@ -176,16 +184,16 @@ def unlike(post_id: UUID) -> Response:
 @blp.get("/tags")
 @public
 @shared(60, 60)
-@budget(documents=1, sessions=1)
+@budget(documents=1, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, TagPage)
 def tags(query: dict[str, Any]) -> Response:
     """List the tags in use, by name, with how many posts bear each."""
     cursor, limit = query["cursor"], query["limit"]
-    after = cursors().read("tags", cursor)[0] if cursor else None
-    found = container().stores.documents.posts.tags(after=after, limit=limit + 1)
-    onward = [found[limit - 1].tag] if len(found) > limit else None
-    return rendering.page(map(rendering.tag_item, found[:limit]), cursors().issue("tags", onward))
+    if cursor is None:
+        return hot(lambda used: _first_tags(limit, used))
+    found = container().stores.documents.posts.tags(after=cursors().read("tags", cursor)[0], limit=limit + 1)
+    return rendering.page(map(rendering.tag_item, found[:limit]), _onward_tag(found, limit, more=len(found) > limit))
 
 
 def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage]) -> Response:
@@ -195,13 +203,44 @@ def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window
 
 
 def post_page(scope: str, posts: Sequence[Post], onward: Position | None, **more: Any) -> Response:
-    cards = container().cards.posts(posts, viewer())
-    return rendering.page(map(rendering.post_card, cards), cursors().issue(scope, onward), **more)
+    cards = container().cards.posts_read(posts, viewer())
+    return rendering.page([card.body for card in cards], cursors().issue(scope, onward), **more)
 
 
-def _card(post: Post) -> Response:
-    (card,) = container().cards.posts([post], viewer())
-    return rendering.thing(rendering.post_card(card), post.version)
+def first_page(scope: str, ids: Ids, used: Used | None) -> Kept:
+    """The first page of a list of posts."""
+    cards = container().cards.posts(ids.ids, viewer(), used)
+    onward = cursors().issue(scope, [str(ids.onward)] if ids.onward else None)
+    return kept_list([card.body for card in cards], onward)
+
+
+def account_id(handle: str, used: Used | None = None) -> UUID:
+    """Whose the handle is. Raises `Missing`."""
+    found = container().profiles.id_of(handle, used)
+    if found is None:
+        raise Missing("there is no account with this handle")
+    return found
+
+
+def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | None) -> Kept:
+    author = account_id(handle, used) if handle else None
+    return first_page(f"posts:{author}:{tag}", container().firsts.posts(limit, author, tag, used), used)
+
+
+def _first_tags(limit: int, used: Used | None) -> Kept:
+    found = container().firsts.tags(limit, used)
+    return kept_list(map(rendering.tag_item, found.tags), _onward_tag(found.tags, limit, more=found.more))
+
+
+def _onward_tag(tags: Sequence[TagCount], limit: int, *, more: bool) -> str | None:
+    return cursors().issue("tags", [tags[limit - 1].tag] if more else None)
+
+
+def _made(post_id: UUID, used: Used | None) -> Kept:
+    cards = container().cards.posts([post_id], viewer(), used)
+    if not cards:
+        raise Missing("there is no such post")
+    return kept_thing(cards[0])
 
 
 def _tuples(loaded: dict[str, Any]) -> dict[str, Any]:

@@ -6,17 +6,20 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from app.errors import Missing
 from app.http import rendering
 from app.http.blueprint import BASE, Blueprint, budget, private, public
 from app.http.caching import shared
 from app.http.conditions import if_match
 from app.http.deps import caller, container, cursors
 from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
+from app.http.hot import hot, kept_list, kept_thing
 from app.http.idempotency import child, idempotent
 from app.http.paging import PageQuery, page_of
 from app.http.shapes import AccountSchema, MoneySchema, MoneyShape
-from app.services.cards import ProductCard
+from app.services.hot_pages import Kept
 from app.services.products import ProductChanges, ProductDraft
+from repositories.readthrough import Used
 from repositories.records import Product, ProductFilter
 
 blp = Blueprint("products", "The catalogue")
@@ -111,22 +114,21 @@ class ProductQuery(PageQuery):
 
 @blp.post("/products")
 @private
-@budget(relational=9, documents=1, sessions=1)
+@budget(relational=9, documents=1, sessions=1, cache=5)
 @blp.arguments(ProductDraftSchema)
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
-    seller = container().accounts.own(caller())
-    product = container().products.offer(seller.id, ProductDraft(**draft), child())
-    body = rendering.product_card(ProductCard(product, seller, available=0))
-    return rendering.thing(body, product.version, 201, f"{BASE}/products/{product.id}")
+    product = container().products.offer(caller(), ProductDraft(**draft), child())
+    card = container().cards.new_product(product)
+    return rendering.thing(card.body, card.version, 201, f"{BASE}/products/{product.id}")
 
 
 @blp.get("/products")
 @public
 @shared(10, 10)
-@budget(relational=2, documents=2, sessions=1)
+@budget(relational=2, documents=2, sessions=1, cache=3)
 @blp.arguments(ProductQuery, location="query")
 @blp.response(200, ProductPage)
 def listed(query: dict[str, Any]) -> Response:
@@ -135,10 +137,12 @@ def listed(query: dict[str, Any]) -> Response:
         query["category"], tuple(sorted(query["attributes"].items())), query["price_min"], query["price_max"]
     )
     scope, limit = f"products:{where}", query["limit"]
+    if query["cursor"] is None and not query["facets"] and where == ProductFilter(where.category):
+        return hot(lambda used: _first_page(scope, limit, where.category, used))
     products = container().stores.documents.products
     found = products.page(where, before=cursors().id(scope, query["cursor"]), limit=limit + 1)
     onward = cursors().issue(scope, [str(found[limit - 1].id)]) if len(found) > limit else None
-    cards = map(rendering.product_card, container().cards.products(found[:limit]))
+    cards = [card.body for card in container().cards.products_read(found[:limit])]
     if not query["facets"]:
         return rendering.page(cards, onward)
     facets = products.facets(where, sample=FACET_SAMPLE, values=FACET_VALUES)
@@ -148,17 +152,17 @@ def listed(query: dict[str, Any]) -> Response:
 @blp.get("/products/<uuid:product_id>")
 @public
 @shared(10, 10)
-@budget(relational=2, documents=1, sessions=1)
+@budget(relational=2, documents=1, sessions=1, cache=6)
 @blp.response(200, ProductCardSchema)
 @blp.raises(404)
 def read(product_id: UUID) -> Response:
     """Read a product."""
-    return _card(container().products.read(product_id))
+    return hot(lambda used: _made(product_id, used))
 
 
 @blp.patch("/products/<uuid:product_id>")
 @private
-@budget(relational=2, documents=2, sessions=1)
+@budget(relational=2, documents=2, sessions=1, cache=4)
 @blp.arguments(ProductChangesSchema)
 @blp.response(200, ProductCardSchema)
 @blp.conditional
@@ -170,7 +174,7 @@ def edit(changes: dict[str, Any], product_id: UUID) -> Response:
 
 @blp.delete("/products/<uuid:product_id>")
 @private
-@budget(documents=2, sessions=1)
+@budget(documents=2, sessions=1, cache=2)
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
@@ -182,7 +186,7 @@ def withdraw(product_id: UUID) -> Response:
 
 @blp.put("/products/<uuid:product_id>/stock")
 @private
-@budget(relational=6, documents=1, sessions=1)
+@budget(relational=7, documents=1, sessions=1, cache=4)
 @blp.arguments(StockChangeSchema)
 @blp.response(200, ProductCardSchema)
 @blp.conditional
@@ -193,5 +197,18 @@ def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
 
 
 def _card(product: Product) -> Response:
-    (card,) = container().cards.products([product])
-    return rendering.thing(rendering.product_card(card), product.version)
+    (card,) = container().cards.products_read([product])
+    return rendering.thing(card.body, card.version)
+
+
+def _made(product_id: UUID, used: Used | None) -> Kept:
+    cards = container().cards.products([product_id], used)
+    if not cards:
+        raise Missing("there is no such product")
+    return kept_thing(cards[0])
+
+
+def _first_page(scope: str, limit: int, category: str | None, used: Used | None) -> Kept:
+    ids = container().firsts.products(limit, category, used)
+    cards = container().cards.products(ids.ids, used)
+    return kept_list([card.body for card in cards], cursors().issue(scope, [str(ids.onward)] if ids.onward else None))

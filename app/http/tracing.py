@@ -1,15 +1,13 @@
 """One id per request: taken from the client where it is sound, answered, logged with everything that follows."""
 
-import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass, field
 
 import structlog
 from flask import Flask, Response, current_app, g, request
 
-from app.http import caching, limiting
+from app.http import access, caching, limiting
 from app.http.deps import container, request_id, start
 from app.http.metrics import answered, server_timing
 from repositories import meter
@@ -18,19 +16,17 @@ HEADER = "X-Request-Id"
 SOUND = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # In the WSGI environ: what was begun for this request before Flask.
 BEGUN = "quartet.begun"
-LOGGER = "quartet.http"
-log = structlog.get_logger(LOGGER)
-# structlog does all its work before the level is looked at.
-_plain = logging.getLogger(LOGGER)
 
 
-@dataclass
 class Begun:
-    """What is kept of a request from its first moment."""
+    """What is kept of a request from its first moment, on its own thread. `sent` is the id that the client gave."""
 
-    id: str
-    at: float = field(default_factory=time.perf_counter)
-    tally: meter.Tally = field(default_factory=meter.begin)
+    __slots__ = ("at", "id", "tally")
+
+    def __init__(self, sent: str) -> None:
+        self.id = sent if sent and SOUND.fullmatch(sent) else secrets.token_hex(8)
+        self.at = time.perf_counter()
+        self.tally = meter.begin()
 
 
 def register(app: Flask) -> None:
@@ -38,22 +34,10 @@ def register(app: Flask) -> None:
     app.after_request(_end)
 
 
-def begin(sent: str) -> Begun:
-    """Start what is counted and logged for a request, on its own thread. `sent` is the id that the client gave."""
-    begun = Begun(sent if SOUND.fullmatch(sent) else secrets.token_hex(8))
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=begun.id)
-    return begun
-
-
-def tell(method: str, route: str, status: int, seconds: float) -> None:
-    """The line of the log for an answer."""
-    if _plain.isEnabledFor(logging.INFO):
-        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
-
-
 def _begin() -> None:
-    g.begun = request.environ.get(BEGUN) or begin(request.headers.get(HEADER, ""))
+    g.begun = request.environ.get(BEGUN) or Begun(request.headers.get(HEADER, ""))
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.begun.id)
     start(g.begun.id)
 
 
@@ -69,5 +53,5 @@ def _end(response: Response) -> Response:
     response.headers["Server-Timing"] = server_timing(begun.tally, elapsed)
     route = request.url_rule.rule if request.url_rule else None
     answered(current_app, route, request.method, response.status_code, elapsed)
-    tell(request.method, str(route), response.status_code, elapsed)
+    access.tell(begun.id, request.method, str(route), response.status_code, elapsed)
     return response

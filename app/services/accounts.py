@@ -1,4 +1,7 @@
-"""Accounts: registering and changing one's own profile."""
+"""Accounts: registering and changing one's own profile.
+
+A change is written through the cache: with its answer the new profile is in there, unless others changed it too.
+"""
 
 from typing import TypedDict
 from uuid import UUID
@@ -8,10 +11,13 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.errors import Missing, PreconditionFailed, RuleBroken
+from app.events import AccountEdited, pack
 from app.ids import Ids
+from app.services.changes import Changes
 from app.services.idempotency import Child
 from app.services.passwords import Hasher
 from app.services.precondition import Precondition
+from app.services.profiles import Profiles
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
 from repositories.relational import Relational
@@ -32,8 +38,12 @@ class ProfileChanges(TypedDict, total=False):
 
 
 class Accounts:
-    def __init__(self, relational: Relational, hasher: Hasher, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, relational: Relational, profiles: Profiles, changes: Changes, hasher: Hasher, clock: Clock, ids: Ids
+    ) -> None:
         self._relational = relational
+        self._profiles = profiles
+        self._changes = changes
         self._hasher = hasher
         self._clock = clock
         self._ids = ids
@@ -51,6 +61,8 @@ class Accounts:
             if child and (known := self._relational.accounts.get([child.id]).get(child.id)):
                 return known
             raise _taken(taken) from taken
+        finally:
+            self._changes.forget(self._changes.account(account.id, [account.handle]))
         return account
 
     def edit(self, account_id: UUID, changes: ProfileChanges, condition: Precondition) -> Account:
@@ -61,12 +73,20 @@ class Accounts:
             return current
         changed = replace(current, **changes, version=current.version + 1)
         try:
-            with self._relational.transaction() as tx:
-                tx.accounts.replace(changed, if_version=current.version)
+            return self._profiles.write(account_id, lambda: self._replace(current, changed))
         except Stale as stale:
             raise PreconditionFailed("the account has changed meanwhile") from stale
         except Conflict as taken:
             raise _taken(taken) from taken
+        finally:
+            if changed.handle != current.handle:
+                self._changes.forget(self._changes.renamed([current.handle, changed.handle]))
+
+    def _replace(self, current: Account, changed: Account) -> Account:
+        event = AccountEdited(current.id, (current.handle, changed.handle))
+        with self._relational.transaction() as tx:
+            tx.accounts.replace(changed, if_version=current.version)
+            tx.emit(pack(self._ids(), event, about=current.id, at=self._clock()))
         return changed
 
     def own(self, account_id: UUID) -> Account:
@@ -83,6 +103,7 @@ class Accounts:
         return login.email
 
     def by_handle(self, handle: str) -> Account:
+        """By the truth; for readers there is `Profiles`."""
         found = self._relational.accounts.by_handle(handle)
         if found is None:
             raise Missing("there is no account with this handle")

@@ -1,14 +1,22 @@
-"""Cards: what people look at, put together from parts that change at different rates.
+"""Cards: what people look at, laid together from parts that change at different rates and are stored as bytes.
 
-Each method takes a whole page and costs a fixed number of round trips, whatever the page's length.
+Each method takes a whole page. Its parts come out of the cache in one multi-get, or in two where this process has not
+yet seen who wrote what. What is the viewer's own is read from the truth and put at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
+from app.errors import Missing
 from app.services.counters import AccountStats, Counters, PostStats
+from app.services.known import Known
+from app.services.parts import account_part, comment_part, encode, laid, post_part, product_part, with_member
+from app.services.profiles import Profiles, name_of
+from repositories.hot import Value
+from repositories.readthrough import CachedDocuments, Kind, ReadThrough, Used
 from repositories.records import Account, Comment, Post, Product
 from repositories.relational import Relational
 
@@ -24,82 +32,178 @@ class AccountViewer(Struct, frozen=True):
     blocking: bool
 
 
-class PostCard(Struct, frozen=True):
-    """`viewer` is None for somebody who is not signed in."""
+class Card(Struct, frozen=True):
+    """`version` is that of the thing it shows."""
 
-    post: Post
-    author: Account
-    stats: PostStats
-    viewer: PostViewer | None
-
-
-class AccountCard(Struct, frozen=True):
-    account: Account
-    stats: AccountStats
-    viewer: AccountViewer | None
-
-
-class ProductCard(Struct, frozen=True):
-    product: Product
-    seller: Account
-    available: int
-
-
-class CommentCard(Struct, frozen=True):
-    comment: Comment
-    author: Account
-
-
-def new_account(account: Account) -> AccountCard:
-    """The card of an account just registered: nothing is counted yet, so nothing need be read."""
-    return AccountCard(account, AccountStats(0, 0, 0), None)
-
-
-def new_post(post: Post, author: Account) -> PostCard:
-    """The card of a post just published, as its author sees it."""
-    return PostCard(post, author, PostStats(0, 0), PostViewer(liked=False, following_author=False))
+    body: bytes
+    version: int
 
 
 class Cards:
-    def __init__(self, relational: Relational, counters: Counters) -> None:
+    def __init__(
+        self,
+        relational: Relational,
+        documents: CachedDocuments,
+        counters: Counters,
+        profiles: Profiles,
+        through: ReadThrough,
+    ) -> None:
         self._relational = relational
         self._counters = counters
+        self._profiles = profiles
+        self._through = through
+        self._posts, self._products = documents.posts.kind, documents.products.kind
+        self._people, self._stats = profiles.kind, counters.of_posts
+        # Who wrote a post or sells a product never changes.
+        self._owners: Known[UUID, UUID] = Known()
 
-    def posts(self, posts: Sequence[Post], viewer: UUID | None) -> list[PostCard]:
-        authors = self._relational.accounts.get({p.author_id for p in posts}) if posts else {}
-        stats = self._counters.posts([p.id for p in posts])
-        viewers = self._post_viewers(posts, viewer)
-        return [PostCard(p, authors[p.author_id], stats[p.id], viewers.get(p.id)) for p in posts]
+    def posts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
+        """In the order given, without those that are gone."""
+        found, owners = self._owned(self._posts, self._stats, ids, used)
+        return self._post_cards(ids, found, owners, viewer)
 
-    def accounts(self, accounts: Sequence[Account], viewer: UUID | None) -> list[AccountCard]:
-        stats = self._counters.accounts([a.id for a in accounts])
-        viewers = self._account_viewers([a.id for a in accounts], viewer)
-        return [AccountCard(a, stats[a.id], viewers.get(a.id)) for a in accounts]
+    def posts_read(self, posts: Sequence[Post], viewer: UUID | None) -> list[Card]:
+        """Of posts that have been read already."""
+        owners = {p.id: p.author_id for p in posts}
+        found = self._through.wave({self._stats: list(owners), self._people: set(owners.values())})
+        found[self._posts] = {p.id: Value(post_part(p), p.version) for p in posts}
+        return self._post_cards(list(owners), found, owners, viewer)
 
-    def accounts_by_id(self, ids: Sequence[UUID], viewer: UUID | None) -> list[AccountCard]:
-        found = self._relational.accounts.get(ids) if ids else {}
-        return self.accounts([found[i] for i in ids if i in found], viewer)
+    def new_post(self, post: Post) -> Card:
+        """A post just published, as its author sees it: nothing is counted yet."""
+        parts = {"post": post_part(post), "author": self._person(post.author_id), "stats": encode(PostStats(0, 0))}
+        return Card(laid(parts, PostViewer(liked=False, following_author=False)), post.version)
 
-    def products(self, products: Sequence[Product]) -> list[ProductCard]:
-        if not products:
-            return []
-        sellers = self._relational.accounts.get({p.seller_id for p in products})
-        stock = self._relational.stock.available([p.id for p in products])
-        return [ProductCard(p, sellers[p.seller_id], stock[p.id]) for p in products]
+    def products(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
+        """In the order given, without those that are gone."""
+        found, owners = self._owned(self._products, self._counters.of_stock, ids, used)
+        return self._product_cards(ids, found, owners)
 
-    def comments(self, comments: Sequence[Comment]) -> list[CommentCard]:
-        authors = self._relational.accounts.get({c.author_id for c in comments}) if comments else {}
-        return [CommentCard(c, authors[c.author_id]) for c in comments]
+    def products_read(self, products: Sequence[Product]) -> list[Card]:
+        """Of products that have been read already."""
+        owners = {p.id: p.seller_id for p in products}
+        found = self._through.wave({self._counters.of_stock: list(owners), self._people: set(owners.values())})
+        found[self._products] = {p.id: Value(product_part(p), p.version) for p in products}
+        return self._product_cards(list(owners), found, owners)
 
-    def _post_viewers(self, posts: Sequence[Post], viewer: UUID | None) -> dict[UUID, PostViewer]:
-        if viewer is None or not posts:
+    def new_product(self, product: Product) -> Card:
+        """A product just offered, of which there are no units yet."""
+        parts = {
+            "product": product_part(product),
+            "seller": self._person(product.seller_id),
+            "stock": encode({"available": 0}),
+        }
+        return Card(laid(parts), product.version)
+
+    def profile(self, handle: str, viewer: UUID | None, used: Used | None = None) -> Card:
+        """By handle. Raises `Missing`."""
+        name, guess = name_of(handle), self._profiles.guess(handle)
+        people, stats, handles = self._people, self._counters.of_accounts, self._profiles.handles
+        guessed = [guess] if guess else []
+        found = self._through.wave({handles: [name], people: guessed, stats: guessed}, used)
+        account = self._profiles.named(handle, found[handles].get(name))
+        if account is not None and account != guess:
+            found = self._through.wave({people: [account], stats: [account]}, used)
+        cards = self._account_cards([account], found, viewer) if account else []
+        if not cards:
+            raise Missing("there is no account with this handle")
+        return cards[0]
+
+    def accounts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
+        """In the order given, without those that are not there."""
+        found = self._through.wave({self._people: ids, self._counters.of_accounts: ids}, used)
+        return self._account_cards(ids, found, viewer)
+
+    def own(self, account_id: UUID, email: str) -> Card:
+        """What only the account itself may see. Raises `Missing`."""
+        found = self._through.wave({self._people: [account_id], self._counters.of_accounts: [account_id]})
+        cards = self._account_cards([account_id], found, account_id, email)
+        if not cards:
+            raise Missing("there is no such account")
+        return cards[0]
+
+    def new_account(self, account: Account, email: str) -> Card:
+        """An account just registered: nothing is counted yet, so nothing need be read."""
+        parts = {"account": account_part(account, email), "stats": encode(AccountStats(0, 0, 0))}
+        return Card(laid(parts), account.version)
+
+    def comments(self, comments: Sequence[Comment]) -> list[bytes]:
+        found = self._through.get(self._people, {c.author_id for c in comments}) if comments else {}
+        return [
+            laid({"comment": comment_part(c), "author": found[c.author_id].body or b""})
+            for c in comments
+            if c.author_id in found
+        ]
+
+    def _owned(self, kind: Kind[UUID], beside: Kind[UUID], ids: Sequence[UUID], used: Used | None) -> Any:
+        """Things, what is counted of them, and whose they are; and the owner of each that there is."""
+        known = {i: owner for i in ids if (owner := self._owners.get(i))}
+        found = self._through.wave({kind: ids, beside: ids, self._people: set(known.values())}, used)
+        owners = {i: known.get(i) or UUID(bytes=value.note) for i, value in found[kind].items()}
+        for i in owners.keys() - known.keys():
+            self._owners.note(i, owners[i])
+        unread = set(owners.values()) - set(known.values())
+        if unread:
+            found[self._people] |= self._through.get(self._people, unread, used)
+        return found, owners
+
+    def _post_cards(
+        self,
+        ids: Sequence[UUID],
+        found: Mapping[Kind[Any], Mapping[UUID, Value]],
+        owners: Mapping[UUID, UUID],
+        viewer: UUID | None,
+    ) -> list[Card]:
+        posts, people, stats = found[self._posts], found[self._people], found[self._stats]
+        shown = [i for i in ids if i in posts and i in stats and owners[i] in people]
+        viewers = self._post_viewers({i: owners[i] for i in shown}, viewer)
+        return [_card(posts[i], viewers.get(i), post=posts[i], author=people[owners[i]], stats=stats[i]) for i in shown]
+
+    def _product_cards(
+        self, ids: Sequence[UUID], found: Mapping[Kind[Any], Mapping[UUID, Value]], owners: Mapping[UUID, UUID]
+    ) -> list[Card]:
+        products, people, stock = found[self._products], found[self._people], found[self._counters.of_stock]
+        shown = [i for i in ids if i in products and i in stock and owners[i] in people]
+        return [_card(products[i], product=products[i], seller=people[owners[i]], stock=stock[i]) for i in shown]
+
+    def _account_cards(
+        self,
+        ids: Sequence[UUID],
+        found: Mapping[Kind[Any], Mapping[UUID, Value]],
+        viewer: UUID | None,
+        email: str | None = None,
+    ) -> list[Card]:
+        people, stats = found[self._people], found[self._counters.of_accounts]
+        shown = [i for i in ids if i in people and i in stats]
+        viewers = self._account_viewers(shown, viewer)
+        cards = []
+        for i in shown:
+            account = people[i].body or b""
+            account = account if email is None else with_member(account, "email", email)
+            cards.append(
+                Card(laid({"account": account, "stats": stats[i].body or b""}, viewers.get(i)), people[i].version)
+            )
+        return cards
+
+    def _person(self, account_id: UUID) -> bytes:
+        found = self._through.get(self._people, [account_id]).get(account_id)
+        if found is None:
+            raise Missing("there is no such account")
+        return found.body or b""
+
+    def _post_viewers(self, owners: Mapping[UUID, UUID], viewer: UUID | None) -> dict[UUID, PostViewer]:
+        if viewer is None or not owners:
             return {}
-        liked = self._relational.likes.liked(viewer, [p.id for p in posts])
-        relations = self._relational.graph.relations(viewer, {p.author_id for p in posts})
-        return {p.id: PostViewer(p.id in liked, relations[p.author_id].following) for p in posts}
+        liked = self._relational.likes.liked(viewer, list(owners))
+        relations = self._relational.graph.relations(viewer, set(owners.values()))
+        return {i: PostViewer(i in liked, relations[owner].following) for i, owner in owners.items()}
 
-    def _account_viewers(self, ids: Sequence[UUID], viewer: UUID | None) -> dict[UUID, AccountViewer]:
+    def _account_viewers(self, ids: Collection[UUID], viewer: UUID | None) -> dict[UUID, AccountViewer]:
         if viewer is None or not ids:
             return {}
         relations = self._relational.graph.relations(viewer, ids)
         return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
+
+
+def _card(thing: Value, viewer: PostViewer | None = None, **parts: Value) -> Card:
+    return Card(laid({name: part.body or b"" for name, part in parts.items()}, viewer), thing.version)

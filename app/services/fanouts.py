@@ -35,6 +35,8 @@ DAY = timedelta(days=1)
 RECENTLY = timedelta(days=1)
 # Taken off the beginning: a reader's mark may be written a little later than its time says.
 MARGIN = timedelta(minutes=1)
+# Until the budget is asked again.
+OUT_OF_BUDGET = timedelta(seconds=0.5)
 # A stage with few in it is found by walking all followers in one statement, so larger audiences have one stage.
 MOST_BY_STAGES = 200_000
 # Of an author's posts no more are counted.
@@ -43,7 +45,11 @@ NEXT: dict[Pass, Pass | None] = {"recent": "rest", "rest": None, "all": None}
 
 
 class Unfinished(Exception):
-    """A slice of the work is done and kept; the rest comes in another turn."""
+    """A slice of the work is done and kept; the rest comes in another turn, not before `wait` has passed."""
+
+    def __init__(self, wait: timedelta = timedelta()) -> None:
+        super().__init__()
+        self.wait = wait
 
 
 class FanoutLimits(Struct, frozen=True):
@@ -226,7 +232,7 @@ class Fanouts:
     def _shed(self, fanout: Fanout, deliveries: int) -> None:
         """Over budget: a new post is left to be pulled with its cursor, one that is being made up for waits."""
         if fanout.state == "pulled":
-            raise Unfinished
+            raise Unfinished(OUT_OF_BUDGET)
         with self._relational.transaction() as tx:
             tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="shed")
             tx.fanouts.skip(replace(fanout, audience=max(fanout.audience, fanout.delivered + deliveries)))

@@ -35,7 +35,7 @@ _HANDLES = "/api/v1/accounts/"
 
 class Kept(Struct, frozen=True):
     """`etag` is the header's value, with its quotes. `age_seconds` is counted from when the page was put together;
-    it is due `fresh_seconds` after that. A page made just now is a `miss`.
+    it is due `fresh_seconds` after that, 0 for one that is not kept. A page made just now is a `miss`.
     """
 
     body: bytes
@@ -107,17 +107,18 @@ class HotPages:
         return held if isinstance(held, bytes) else None
 
     def _stored(self, key: str, lease: bytes | None, page: Kept, used: Used, cost: float) -> Kept:
-        fresh = min(self._fresh, used.left)
-        stamps = used.stamps
+        fresh, stamps = min(self._fresh, used.left), used.stamps
         if lease is None or stamps is None or fresh < LEAST_SECONDS:
             self._release(key, lease)
-            return replace(page, fresh_seconds=max(fresh, 0.0))
+            return page
         value = Value(page.body, page.version, page.etag, cost=cost)
         try:
-            if not self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)}):
-                cache_event("refused")
+            stored = self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
         except Unavailable:
-            cache_event("error")
+            return page
+        if not stored:
+            cache_event("refused")
+            return page
         return replace(page, fresh_seconds=fresh)
 
     def _release(self, key: str, lease: bytes | None) -> None:

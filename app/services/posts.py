@@ -17,14 +17,15 @@ from app.clock import Clock
 from app.errors import Forbidden, Missing, PreconditionFailed, Unprocessable
 from app.events import AnyEvent, PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked, pack
 from app.ids import Ids
+from app.services.changes import Changes
 from app.services.counters import Counters
 from app.services.graph import refuse_blocked
 from app.services.idempotency import Child
 from app.services.precondition import Precondition
 from app.services.retrying import Retry
-from repositories.documents import Documents
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import Feeds
+from repositories.readthrough import CachedDocuments
 from repositories.records import Event, Like, Post, PostRef
 from repositories.relational import Relational
 
@@ -49,9 +50,10 @@ class Posts:
     def __init__(
         self,
         relational: Relational,
-        documents: Documents,
+        documents: CachedDocuments,
         feeds: Feeds,
         counters: Counters,
+        changes: Changes,
         clock: Clock,
         ids: Ids,
         retry: Retry,
@@ -60,13 +62,14 @@ class Posts:
         self._documents = documents
         self._feeds = feeds
         self._counters = counters
+        self._changes = changes
         self._clock = clock
         self._ids = ids
         self._retry = retry
 
     def publish(self, author: UUID, draft: PostDraft, child: Child | None = None) -> Post:
         """Raises `Unprocessable` when a product does not exist. A `child` that is there already is not made again."""
-        if child and child.resumed and (known := self._documents.posts.get([child.id]).get(child.id)):
+        if child and child.resumed and (known := self._documents.truth.posts.get([child.id]).get(child.id)):
             return known
         self._check_products(draft.product_ids)
         now = self._clock()
@@ -81,13 +84,14 @@ class Posts:
             now,
             version=1,
         )
-        event = self._event(post.id, PostPublished(post.id, author))
+        event = self._event(post.id, PostPublished(post.id, author, draft.tags))
         try:
             self._documents.posts.add(post, event)
         except Conflict:
             return self.read(post.id)
+        finally:
+            self._changes.forget(self._changes.post(post.id, author, draft.tags))
         self._add_to_timeline(post, event)
-        self._counters.forget_accounts([author])
         return post
 
     def read(self, post_id: UUID) -> Post:
@@ -103,24 +107,27 @@ class Posts:
             return current
         self._check_products(changes.get("product_ids", ()))
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
+        tags = tuple(sorted(set(current.tags) ^ set(edited.tags)))
+        event = self._event(post_id, PostEdited(post_id, author, tags))
         try:
-            self._documents.posts.replace(
-                edited, self._event(post_id, PostEdited(post_id, author)), if_version=current.version
-            )
+            self._documents.posts.replace(edited, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the post has changed meanwhile") from stale
+        finally:
+            if tags:
+                self._changes.forget(self._changes.post_edited(post_id, author, tags))
         return edited
 
     def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
         """Gone from every page with the next request; timelines are cleaned up by the event."""
         current = self._own(author, post_id, condition)
+        event = self._event(post_id, PostDeleted(post_id, author, current.tags))
         try:
-            self._documents.posts.delete(
-                post_id, self._event(post_id, PostDeleted(post_id, author)), if_version=current.version
-            )
+            self._documents.posts.delete(post_id, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the post has changed meanwhile") from stale
-        self._counters.forget_accounts([author])
+        finally:
+            self._changes.forget(self._changes.post(post_id, author, current.tags))
 
     def like(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`, `Forbidden` with code `blocked`."""
@@ -149,14 +156,17 @@ class Posts:
                 tx.emit(self._event(post_id, PostUnliked(post_id, account_id, since)))
 
     def _own(self, author: UUID, post_id: UUID, condition: Precondition) -> Post:
-        post = self.read(post_id)
+        """By the truth, since what the client is willing to change is compared with it."""
+        post = self._documents.truth.posts.get([post_id]).get(post_id)
+        if post is None:
+            raise Missing("there is no such post")
         if post.author_id != author:
             raise Forbidden("this post is somebody else's")
         condition.check(post.version)
         return post
 
     def _check_products(self, ids: Collection[UUID]) -> None:
-        known = self._documents.products.get(ids) if ids else {}
+        known = self._documents.truth.products.get(ids) if ids else {}
         wrong = {f"/product_ids/{n}": "there is no such product" for n, i in enumerate(ids) if i not in known}
         if wrong:
             raise Unprocessable("a product does not exist", wrong)

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.errors import Forbidden, Missing, PreconditionFailed, RuleBroken
-from app.events import AnyEvent, ProductEdited, ProductListed, ProductWithdrawn, pack
+from app.events import AnyEvent, ProductEdited, ProductListed, ProductWithdrawn, StockPut, pack
 from app.ids import Ids
+from app.services.changes import Changes
 from app.services.idempotency import Child
 from app.services.precondition import Precondition
-from repositories.documents import Documents
 from repositories.errors import Conflict, Short, Stale
+from repositories.readthrough import CachedDocuments
 from repositories.records import AttributeValue, Event, Money, Product
 from repositories.relational import Relational
 
@@ -35,9 +36,12 @@ class ProductChanges(TypedDict, total=False):
 
 
 class Products:
-    def __init__(self, relational: Relational, documents: Documents, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, relational: Relational, documents: CachedDocuments, changes: Changes, clock: Clock, ids: Ids
+    ) -> None:
         self._relational = relational
         self._documents = documents
+        self._changes = changes
         self._clock = clock
         self._ids = ids
 
@@ -56,17 +60,14 @@ class Products:
             now,
             version=1,
         )
+        event = self._event(ProductListed(product.id, seller, (product.category,)), product.id)
         try:
-            self._documents.products.add(product, self._event(ProductListed(product.id, seller), product.id))
+            self._documents.products.add(product, event)
         except Conflict:
-            return self.read(product.id)
+            return self._there(product.id)
+        finally:
+            self._changes.forget(self._changes.product(product.id, [product.category]))
         return product
-
-    def read(self, product_id: UUID) -> Product:
-        found = self._documents.products.get([product_id]).get(product_id)
-        if found is None:
-            raise Missing("there is no such product")
-        return found
 
     def edit(self, seller: UUID, product_id: UUID, changes: ProductChanges, condition: Precondition) -> Product:
         """Raises `Missing`, `Forbidden`, `PreconditionRequired`, `PreconditionFailed`."""
@@ -74,20 +75,26 @@ class Products:
         if not changes:
             return current
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
-        event = self._event(ProductEdited(product_id, seller), product_id)
+        categories = (current.category, edited.category) if edited.category != current.category else ()
+        event = self._event(ProductEdited(product_id, seller, categories), product_id)
         try:
             self._documents.products.replace(edited, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
+        finally:
+            if categories:
+                self._changes.forget(self._changes.product_edited(product_id, categories))
         return edited
 
     def withdraw(self, seller: UUID, product_id: UUID, condition: Precondition) -> None:
         current = self._own(seller, product_id, condition)
-        event = self._event(ProductWithdrawn(product_id, seller), product_id)
+        event = self._event(ProductWithdrawn(product_id, seller, (current.category,)), product_id)
         try:
             self._documents.products.delete(product_id, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
+        finally:
+            self._changes.forget(self._changes.product(product_id, [current.category]))
 
     def put_stock(self, seller: UUID, product_id: UUID, on_hand: int, condition: Precondition) -> Product:
         """Set the units on hand. The condition is on the product's version; stock does not change that version.
@@ -98,16 +105,24 @@ class Products:
         try:
             with self._relational.transaction() as tx:
                 tx.stock.put(product_id, on_hand)
+                tx.emit(self._event(StockPut(product_id), product_id))
         except Short as short:
             raise RuleBroken("more than that is reserved for orders", code="stock_reserved") from short
         return product
 
     def _own(self, seller: UUID, product_id: UUID, condition: Precondition) -> Product:
-        product = self.read(product_id)
+        product = self._there(product_id)
         if product.seller_id != seller:
             raise Forbidden("this product is somebody else's")
         condition.check(product.version)
         return product
+
+    def _there(self, product_id: UUID) -> Product:
+        """By the truth, since what the client is willing to change is compared with it."""
+        found = self._documents.truth.products.get([product_id]).get(product_id)
+        if found is None:
+            raise Missing("there is no such product")
+        return found
 
     def _event(self, event: AnyEvent, about: UUID) -> Event:
         return pack(self._ids(), event, about=about, at=self._clock())

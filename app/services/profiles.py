@@ -7,12 +7,12 @@ whoever changes a handle drops the old name and the new one.
 from collections.abc import Callable, Collection
 from uuid import UUID
 
+from app.services.known import Known
+from app.services.parts import account_part
 from repositories.hot import Value
 from repositories.readthrough import Kind, ReadThrough, Records, Used, Wanted
 from repositories.records import Account
 from repositories.relational import Relational
-from app.services.known import Known
-from app.services.parts import account_part
 
 ABSENT_SECONDS = 5.0
 
@@ -30,18 +30,18 @@ class Profiles:
 
     def guess(self, handle: str) -> UUID | None:
         """Whose the handle was when this process last saw it. To be asked for together with the handle itself."""
-        return self._ids.get(handle.lower())
+        return self._ids.get(name_of(handle))
 
     def named(self, handle: str, value: Value | None) -> UUID | None:
         """Whose the handle is, by what the cache or the source has of it."""
         if value is None:
             return None
         found = UUID(bytes=value.note)
-        self._ids.note(handle.lower(), found)
+        self._ids.note(name_of(handle), found)
         return found
 
     def id_of(self, handle: str, used: Used | None = None) -> UUID | None:
-        name = handle.lower()
+        name = name_of(handle)
         return self.named(name, self._through.get(self.handles, [name], used).get(name))
 
     def write(self, account_id: UUID, write: Callable[[], Account]) -> Account:
@@ -50,9 +50,17 @@ class Profiles:
 
     def changed(self, account_id: UUID, handles: Collection[str]) -> Wanted:
         """What a change of the account makes old, with its handle before and after."""
-        return {self.kind: [account_id], self.handles: {handle.lower() for handle in handles}}
+        return {self.kind: [account_id], **self.named_by(handles)}
+
+    def named_by(self, handles: Collection[str]) -> Wanted:
+        return {self.handles: {name_of(handle) for handle in handles}}
 
     def _load_handles(self, handles: Collection[str]) -> dict[str, Value]:
         """One at a time is asked for, so one statement."""
         found = {handle: self._relational.accounts.by_handle(handle) for handle in handles}
         return {handle: Value(b"{}", note=one.id.bytes) for handle, one in found.items() if one}
+
+
+def name_of(handle: str) -> str:
+    """Handles are compared without ASCII case, and hold nothing but ASCII."""
+    return handle.lower() if handle.isascii() else handle

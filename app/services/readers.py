@@ -60,11 +60,11 @@ class Readers:
 
     def rebuild(self, account_id: UUID) -> bool:
         """Have the feed filled anew from the truth. False for an unknown account."""
-        now = self._clock()
+        seen_at = self._relational.readers.standing(account_id).seen_at
         with self._relational.transaction() as tx:
-            known = tx.readers.rebuild(account_id, now)
+            known = tx.readers.rebuild(account_id, seen_at)
             if known:
-                tx.emit(self._request(account_id, now))
+                tx.emit(self._request(account_id, self._clock()))
         return known
 
     def worn(self, account_id: UUID) -> None:
@@ -85,7 +85,7 @@ class Readers:
         self._feeds.trim(account_id, at - SKEW)
         authors = [account_id, *self._relational.graph.followees(account_id)]
         refs = self._documents.posts.by_authors(authors, limit=self._posts)
-        self._feeds.fill(account_id, refs, at)
+        self._feeds.audit.restore_home(account_id, refs, at)
         floor = refs[-1].post_id if len(refs) == self._posts else None
         with self._relational.transaction() as tx:
             if not tx.readers.finish(account_id, turn=standing.turn, floor=floor):

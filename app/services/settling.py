@@ -11,13 +11,22 @@ from msgspec import Struct
 
 # Longer than the deadline of the write that stores a post, and servers' clocks differ.
 SETTLED_AFTER_SECONDS = 10
-# More ids than these are not carried; a burst of that size settles at once.
-CARRIED = 100
+# More ids than these are not carried: thirty posts a second in one feed. A larger burst settles at once.
+CARRIED = 300
+# A cursor has room for the front of an id only: its time and 26 random bits tell the posts of one feed apart.
+CUT_BITS = 32
 
 
 class Place(Struct, frozen=True):
+    """`seen` are ids as `cut` leaves them."""
+
     after: UUID
     seen: tuple[UUID, ...] = ()
+
+
+def cut(post_id: UUID) -> UUID:
+    """The front of an id, in its place."""
+    return UUID(int=post_id.int >> CUT_BITS << CUT_BITS)
 
 
 def arrived(start: Place | None, shown: Sequence[UUID], reached: UUID | None, horizon: UUID) -> Place | None:
@@ -26,10 +35,10 @@ def arrived(start: Place | None, shown: Sequence[UUID], reached: UUID | None, ho
     `reached` is how far up the page looked, when not to the very end. None when there is neither a start nor
     anything shown.
     """
-    known = sorted({*shown, *(start.seen if start else ())}, reverse=True)
-    if start is None and not known:
+    if start is None and not shown:
         return None
-    lowest = start.after if start else known[-1]
-    highest = max([lowest, *known[:1], *([reached] if start and reached else [])])
+    known = sorted({*map(cut, shown), *(start.seen if start else ())}, reverse=True)
+    lowest = start.after if start else min(shown)
+    highest = max([lowest, *shown, *known[:1], *([reached] if start and reached else [])])
     after = max(lowest, min(horizon, highest), *known[CARRIED : CARRIED + 1])
-    return Place(after, tuple(i for i in known if i > after))
+    return Place(after, tuple(i for i in known if i > cut(after)))

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from app.clock import Clock
 from app.ids import lowest_id
 from app.services.readers import Readers
-from app.services.settling import SETTLED_AFTER_SECONDS, Place, arrived
+from app.services.settling import SETTLED_AFTER_SECONDS, Place, arrived, cut
 from repositories.documents import Documents
 from repositories.errors import Unavailable
 from repositories.feeds import Feeds
@@ -42,7 +42,7 @@ EXPIRY_MARGIN = timedelta(hours=1)
 class Window(Struct, frozen=True):
     """Where a page starts and how long it is: below `before`, or above `after`, or from the top.
 
-    `hidden` are posts above `after` that the reader has already.
+    `hidden` are posts above `after` that the reader has already, as `settling.cut` leaves their ids.
     """
 
     limit: int
@@ -126,7 +126,7 @@ class Timelines:
         part = replace(window, limit=max(window.limit + 1 + len(window.hidden), FEWEST))
         for number in range(ROUNDS + PULLED_ROUNDS):
             stretch = (fetch if number < ROUNDS else pull)(part)
-            refs = [r for r in stretch.refs if r.post_id not in window.hidden]
+            refs = [r for r in stretch.refs if not window.hidden or cut(r.post_id) not in window.hidden]
             posts += self._shown(refs, visible, window.limit + 1 - len(posts))
             if len(posts) > window.limit or stretch.end is None:
                 break

@@ -85,7 +85,9 @@ def _relay(container: Container) -> Iterator[None]:
 def _until_told(container: Container, author: Account) -> None:
     """The relay is up and has connected everywhere."""
     post, until = container.posts.publish(author.id, DRAFT), monotonic() + PATIENCE
-    while not _are_over(container, [post.id]) and monotonic() < until:
+    while not _are_over(container, [post.id]):
+        if monotonic() > until:
+            raise click.ClickException("the relay tells nothing")
         Event().wait(PAUSE)
 
 

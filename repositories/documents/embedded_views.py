@@ -32,3 +32,7 @@ class EmbeddedViews(Views):
             sql = f"SELECT post_id, n FROM documents_views WHERE post_id IN ({marks})"  # noqa: S608  marks only
             found.update({UUID(post): n for post, n in self._file.rows(sql, part)})
         return dict.fromkeys(post_ids, 0) | found
+
+    def forget(self, post_id: UUID) -> None:
+        with self._file.write() as connection:
+            connection.execute("DELETE FROM documents_views WHERE post_id = ?", (str(post_id),))

@@ -39,3 +39,7 @@ class MongoViews(Views):
         with self._connection.calling():
             found = self._connection.collection("views").find({"_id": {"$in": list(post_ids)}}, {"n": 1})
             return dict.fromkeys(post_ids, 0) | {one["_id"]: int(one["n"]) for one in found}
+
+    def forget(self, post_id: UUID) -> None:
+        with self._connection.calling():
+            self._connection.collection("views").delete_one({"_id": post_id})

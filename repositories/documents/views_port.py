@@ -16,3 +16,7 @@ class Views(Protocol):
     @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         """In one round trip. Every one of `post_ids` has an entry."""
+
+    @abstractmethod
+    def forget(self, post_id: UUID) -> None:
+        """Of a deleted post. What is applied later, of views before, is kept again. Idempotent."""

@@ -113,7 +113,8 @@ class CassandraFeeds(Feeds):
         low, high = span(before, after)
         low = max(low, self._retention.horizon(), floor or LOWEST)
         rows = self._home_pages.page(owner, low, high, rising=after is not None, limit=limit)
-        return [PostRef(post_id, author_id) for post_id, author_id in rows]
+        # A row without its author is damage: it is by nobody until the doctor mends it.
+        return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
 
     def trim(self, owner: UUID, at: datetime) -> None:
         """One partition delete per bucket of the retention, marked or not, so that no late write gets in."""

@@ -7,8 +7,6 @@ from sqlite3 import Connection
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
@@ -36,9 +34,14 @@ _SESSION_TABLES = (
 _CACHE_TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_values (
         key TEXT PRIMARY KEY, stamp BLOB NOT NULL, record BLOB NOT NULL, due_at REAL NOT NULL, stored_at REAL NOT NULL,
-        expires_at REAL NOT NULL, parts BLOB NOT NULL
+        expires_at REAL NOT NULL
     )""",
     "CREATE INDEX IF NOT EXISTS hot_values_expires_at ON hot_values (expires_at)",
+    """CREATE TABLE IF NOT EXISTS hot_parts (
+        key TEXT NOT NULL, part TEXT NOT NULL, stamp BLOB NOT NULL, PRIMARY KEY (key, part)
+    ) WITHOUT ROWID""",
+    """CREATE TRIGGER IF NOT EXISTS hot_parts_go AFTER DELETE ON hot_values
+        BEGIN DELETE FROM hot_parts WHERE key = old.key; END""",
     """CREATE TABLE IF NOT EXISTS hot_leases (
         key TEXT PRIMARY KEY, lease BLOB NOT NULL, busy_until REAL NOT NULL, expires_at REAL NOT NULL
     )""",
@@ -47,7 +50,12 @@ _CACHE_TABLES = (
 _CACHE_ROWS = ("hot_values", "hot_leases")
 _HELD = "stamp, record, due_at, stored_at"
 _CHUNK = 500
-Rows = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+# Whether a part is not as it was, beside the value.
+_WHOLE = f"""SELECT EXISTS (
+        SELECT 1 FROM hot_parts AS p WHERE p.key = v.key AND NOT EXISTS (
+            SELECT 1 FROM hot_values AS h WHERE h.key = p.part AND h.stamp = p.stamp AND h.expires_at > :now)
+    ), {_HELD} FROM hot_values AS v WHERE v.key = :key AND v.expires_at > :now"""  # noqa: S608  our columns
+_PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?"
 
 
 class EmbeddedSessions(Sessions):
@@ -124,14 +132,12 @@ class EmbeddedCache(Cache):
         return [found.get(key) for key in keys]
 
     def whole(self, key: str) -> Held | None:
-        """What was read before its parts were looked at was whole if they have not changed by then."""
         now = self._clock()
-        sql = f"SELECT {_HELD}, parts FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
-        rows = self._file.rows(sql, (key, now))
+        rows = self._file.rows(_WHOLE, {"key": key, "now": now})
         if not rows:
             return None
-        *row, parts = rows[0]
-        if self._unchanged(self._file.rows, msgspec.msgpack.decode(parts, type=dict[str, bytes]), now):
+        changed, *row = rows[0]
+        if not changed:
             return _held(row, now)
         with self._file.write() as connection:
             connection.execute("DELETE FROM hot_values WHERE key = ? AND stamp = ?", (key, row[0]))
@@ -154,12 +160,14 @@ class EmbeddedCache(Cache):
         with self._file.write() as connection:
             ended = {key for key, fill in fills.items() if _end(connection, key, fill.lease, now)}
             stored = {key for key in ended if len(records[key]) <= LARGEST}
-            stored = {key for key in stored if self._unchanged(_rows_of(connection), fills[key].parts, now)}
+            stored = {key for key in stored if _unchanged(connection, fills[key].parts, now)}
             for key in stored:
                 fill, due = fills[key], now + spread(fills[key].fresh)
-                parts = msgspec.msgpack.encode(fill.parts)
-                row = (key, fill.lease, records[key], due, now, due + fill.stale, parts)
-                connection.execute("INSERT OR REPLACE INTO hot_values VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                row = (key, fill.lease, records[key], due, now, due + fill.stale)
+                parts = [(key, part, stamp) for part, stamp in fill.parts.items()]
+                connection.execute("DELETE FROM hot_values WHERE key = ?", (key,))
+                connection.execute("INSERT INTO hot_values VALUES (?, ?, ?, ?, ?, ?)", row)
+                connection.executemany("INSERT INTO hot_parts VALUES (?, ?, ?)", parts)
             self._make_room(connection, now)
         return stored
 
@@ -191,15 +199,6 @@ class EmbeddedCache(Cache):
     def close(self) -> None:
         self._file.close()
 
-    def _unchanged(self, rows: Rows, parts: Mapping[str, bytes], now: float) -> bool:
-        keys, there = list(parts), 0
-        for start in range(0, len(keys), _CHUNK):
-            some = keys[start : start + _CHUNK]
-            marks = ",".join("?" * len(some))
-            sql = f"SELECT key, stamp FROM hot_values WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks
-            there += sum(parts[key] == stamp for key, stamp in rows(sql, (*some, now)))
-        return there == len(keys)
-
     def _lease_one(self, connection: Connection, key: str, seen: bytes, now: float) -> Held | bytes | None:
         sql = f"SELECT {_HELD} FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
         row = connection.execute(sql, (key, now)).fetchone()
@@ -229,8 +228,8 @@ def _held(row: Sequence[Any], now: float) -> Held | None:
     return None if value is None else Held(value, due - now, stamp, max(now - stored, 0.0))
 
 
-def _rows_of(connection: Connection) -> Rows:
-    return lambda sql, parameters: connection.execute(sql, parameters).fetchall()
+def _unchanged(connection: Connection, parts: Mapping[str, bytes], now: float) -> bool:
+    return all(connection.execute(_PART, (part, stamp, now)).fetchone() for part, stamp in parts.items())
 
 
 def _end(connection: Connection, key: str, lease: bytes, now: float) -> bool:

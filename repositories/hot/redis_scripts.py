@@ -2,8 +2,9 @@
 
 KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moments
 it is due and it was stored by the server's clock, its parts with a length before them, and the record. The parts are
-names of other values, each with a length before it, and their stamps. A lease is stored as its generation, the token of who has it, and
-until when. A value's stamp is the generation it was filled under: 16 bytes, the epoch and the token of who opened it.
+names of other values, each with a length before it, and their stamps. A lease is stored as its generation, the token
+of who has it, and until when. A value's stamp is the generation it was filled under: 16 bytes, the epoch and the token
+of who opened it.
 What bears another epoch than the present one counts as not there.
 """
 

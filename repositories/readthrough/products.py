@@ -15,15 +15,13 @@ ABSENT_SECONDS = 5.0
 class CachedProducts(Products):
     """Pattern: decorator, cache-aside, as `CachedPosts`. `get` asks the cache first; all else goes to `inner`."""
 
-    def __init__(
-        self, inner: Products, through: ReadThrough, fresh: float, encode: Callable[[Product], bytes]
-    ) -> None:
+    def __init__(self, inner: Products, through: ReadThrough, fresh: float, encode: Callable[[Product], bytes]) -> None:
         self._inner = inner
         self._records: Records[UUID, Product] = Records(
             through,
             "product",
             Product,
-            lambda ids: inner.get(ids),
+            inner.get,
             fresh=fresh,
             absent=ABSENT_SECONDS,
             encode=encode,

@@ -8,6 +8,7 @@ import msgspec
 from repositories.hot import Value
 from repositories.readthrough.kinds import Kind, schema_of
 from repositories.readthrough.through import ReadThrough
+from repositories.readthrough.used import Used
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -40,9 +41,9 @@ class Records(Generic[K, T]):
         self._load = load
         self.kind: Kind[K] = Kind(name, schema_of(record), self._loaded, fresh, stale, absent)
 
-    def get(self, ids: Collection[K]) -> dict[K, T]:
+    def get(self, ids: Collection[K], used: Used | None = None) -> dict[K, T]:
         """What there is of them. One cache read when all is there; see `ReadThrough.wave`."""
-        return self.decoded(self._through.get(self.kind, ids))
+        return self.decoded(self._through.get(self.kind, ids, used))
 
     def decoded(self, values: Mapping[K, Value]) -> dict[K, T]:
         """The records of values of this kind, as a wave over several kinds gives them."""

@@ -21,7 +21,17 @@ class StockWatch(Relational):
     def __init__(self, inner: Relational, changed: Callable[[Collection[UUID]], None]) -> None:
         self._inner = inner
         self._changed = changed
-        _copy(Relational, inner, self)
+        self.accounts = inner.accounts
+        self.graph = inner.graph
+        self.likes = inner.likes
+        self.readers = inner.readers
+        self.fanouts = inner.fanouts
+        self.stock = inner.stock
+        self.orders = inner.orders
+        self.ledger = inner.ledger
+        self.audit = inner.audit
+        self.counters = inner.counters
+        self.outbox = inner.outbox
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -45,9 +55,18 @@ class StockWatch(Relational):
 
 class _Watched(Transaction):
     def __init__(self, inner: Transaction, touched: set[UUID]) -> None:
-        _copy(Transaction, inner, self)
         self._inner = inner
-        self.stock = _WatchedStock(inner.stock, touched)
+        self.accounts = inner.accounts
+        self.graph = inner.graph
+        self.likes = inner.likes
+        self.readers = inner.readers
+        self.fanouts = inner.fanouts
+        self.counters = inner.counters
+        self.orders = inner.orders
+        self.ledger = inner.ledger
+        self.idempotency = inner.idempotency
+        self.bulk = inner.bulk
+        self.stock: StockWrites = _WatchedStock(inner.stock, touched)
 
     def emit(self, event: Event) -> None:
         self._inner.emit(event)
@@ -84,9 +103,3 @@ class _WatchedStock(StockWrites):
         back = self._inner.return_sold(order_id, units)
         self._touched.update(back)
         return back
-
-
-def _copy(port: type, source: object, target: object) -> None:
-    """What a port has as attributes is taken over as it is."""
-    for name in port.__annotations__:
-        setattr(target, name, getattr(source, name))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from repositories.documents import Documents, open_store
 from repositories.documents.embedded_posts import EmbeddedPosts
 from repositories.hot import open_cache
-from repositories.readthrough import with_cache
+from repositories.readthrough import read_through, with_cache
 from repositories.records import Comment, Event, Money, Post, Product
 from tests.engines import Engines
 
@@ -164,10 +164,11 @@ def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
 
 
 def cached(folder: Path) -> Iterator[Documents]:
-    """The embedded documents with their posts kept in an embedded cache."""
+    """The embedded documents with their posts and products kept in an embedded cache."""
     cache = open_cache(f"sqlite:///{folder / 'hot.db'}", timeout=TIMEOUT, pool=40)
     cache.migrate()
-    store = with_cache(open_store(f"sqlite:///{folder / 'documents.db'}", timeout=TIMEOUT, pool=40), cache, 60)
+    truth = open_store(f"sqlite:///{folder / 'documents.db'}", timeout=TIMEOUT, pool=40)
+    store = with_cache(truth, read_through(cache), 60)
     store.migrate()
     yield store
     store.close()

@@ -402,3 +402,94 @@ def test_migrating_again_does_nothing(cache: Cache, key: str) -> None:
     assert cache.migrate() == []
     assert body(cache, key) == b"value"
     cache.ping()
+
+
+def page(cache: Cache, key: str, parts: Sequence[str], mine: bytes | None = None) -> bool:
+    """Store a page that was made of these parts as they are now."""
+    stamps = {part: held.stamp for part, held in zip(parts, cache.read(parts), strict=True) if held}
+    assert len(stamps) == len(parts)
+    fill = Fill(mine or lease(cache, key), Value(b"page", 3, '"3-a"'), 60, parts=stamps)
+    return cache.fill({key: fill}) == {key}
+
+
+@pytest.fixture
+def parts(cache: Cache, key: str) -> list[str]:
+    found = [f"{key}:part {n}{char}" for n, char in enumerate(["", "\u00e9", "\x00", "\U0001f600"])]
+    for part in found:
+        store(cache, part, b"part")
+    return found
+
+
+def test_a_page_is_whole_while_its_parts_are_as_they_were(cache: Cache, key: str, parts: list[str]) -> None:
+    assert cache.whole(key) is None
+    assert page(cache, key, parts)
+    held = cache.whole(key)
+    assert held
+    assert held.value == Value(b"page", 3, '"3-a"')
+    assert 50 < held.left < 70
+    assert 0 <= held.age < 5
+    assert bodies(cache, [key]) == [b"page"]
+
+
+@pytest.mark.parametrize("n", range(4))
+def test_a_part_that_is_dropped_ends_the_page(cache: Cache, key: str, parts: list[str], n: int) -> None:
+    assert page(cache, key, parts)
+    cache.drop([parts[n]])
+    assert cache.whole(key) is None
+    assert bodies(cache, [key]) == [None]
+    store(cache, parts[n], b"part")
+    assert cache.whole(key) is None
+    assert page(cache, key, parts)
+    assert cache.whole(key)
+
+
+def test_a_part_that_is_replaced_ends_the_page(cache: Cache, key: str, parts: list[str]) -> None:
+    assert page(cache, key, parts)
+    [held] = cache.read([parts[1]])
+    assert held
+    assert put(cache, parts[1], lease(cache, parts[1], held.stamp), b"part") == {parts[1]}
+    assert cache.whole(key) is None
+
+
+def test_a_page_of_a_part_that_changed_meanwhile_is_not_stored(cache: Cache, key: str, parts: list[str]) -> None:
+    mine = lease(cache, key)
+    stamps = {part: held.stamp for part, held in zip(parts, cache.read(parts), strict=True) if held}
+    cache.drop([parts[2]])
+    store(cache, parts[2], b"part")
+    assert cache.fill({key: Fill(mine, Value(b"page"), 60, parts=stamps)}) == set()
+    assert cache.whole(key) is None
+    lease(cache, key)
+
+
+@pytest.mark.parametrize("stamp", [b"", b"x", b"x" * 16, b"x" * 40])
+def test_a_part_nobody_stored_so_is_none(cache: Cache, key: str, parts: list[str], stamp: bytes) -> None:
+    for part in (parts[0], f"{key}:nowhere"):
+        fill = Fill(lease(cache, key), Value(b"page"), 60, parts={part: stamp})
+        assert cache.fill({key: fill}) == set()
+
+
+def test_a_part_that_expires_ends_the_page(cache: Cache, key: str) -> None:
+    part = f"{key}:brief"
+    store(cache, part, b"part", fresh=0.2)
+    assert page(cache, key, [part])
+    assert soon(lambda: cache.whole(key) is None)
+
+
+def test_dropping_and_voiding_a_page_itself(cache: Cache, key: str, parts: list[str]) -> None:
+    assert page(cache, key, parts)
+    cache.drop([key])
+    assert cache.whole(key) is None
+    assert page(cache, key, [])
+    assert cache.whole(key)
+    cache.void()
+    assert cache.whole(key) is None
+
+
+def test_many_parts(cache: Cache, key: str) -> None:
+    parts = [f"{key}:{n}" for n in range(700)]
+    leases = dict(zip(parts, cache.lease(dict.fromkeys(parts, b"")), strict=True))
+    cache.fill({part: Fill(mine, Value(b""), 60) for part, mine in leases.items() if isinstance(mine, bytes)})
+    assert page(cache, key, parts)
+    assert cache.whole(key)
+    cache.drop(parts[650:651])
+    assert cache.whole(key) is None

@@ -47,3 +47,13 @@ def test_many_at_once(views: Views) -> None:
     posts = [uuid4() for _ in range(1_200)]
     views.apply(1, dict.fromkeys(posts, 1))
     assert views.counts(posts) == dict.fromkeys(posts, 1)
+
+
+def test_a_deleted_post_is_forgotten(views: Views) -> None:
+    one, two = uuid4(), uuid4()
+    views.apply(3, {one: 3, two: 2})
+    views.forget(one)
+    views.forget(one)
+    assert views.counts([one, two]) == {one: 0, two: 2}
+    views.apply(4, {one: 1})
+    assert views.counts([one]) == {one: 1}

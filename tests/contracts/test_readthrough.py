@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from repositories.documents.port import Documents, Posts
 from repositories.errors import NotFound, Stale, Unavailable
 from repositories.hot import Cache, Fill, Value, open_cache
-from repositories.readthrough import CachedPosts, Kind, read_through, schema_of, with_cache
+from repositories.readthrough import CachedPosts, Kind, Used, read_through, schema_of, with_cache
 from repositories.records import Event, Post
 from tests.contracts.post_source import Broken, Source
 
@@ -285,6 +285,38 @@ def test_a_wave_over_several_kinds_is_one_multi_get_and_one_load_each(cache: Cac
     assert counted.calls[5:] == ["drop", "read", "lease", "fill"]
 
 
+def test_a_wave_tells_what_it_was_made_of(cache: Cache) -> None:
+    parts, unique = Parts(), uuid4().hex
+    through = read_through(cache)
+    wanted = {parts.post: [unique, f"{unique}-2"], parts.stats: [unique]}
+    loaded, read = Used(), Used()
+    through.wave(wanted, loaded)
+    through.wave(wanted, read)
+    keys = [kind.key(about) for kind, ids in wanted.items() for about in ids]
+    assert (
+        loaded.stamps
+        == read.stamps
+        == {key: held.stamp for key, held in zip(keys, cache.read(keys), strict=True) if held}
+    )
+    assert 50 < read.left <= 66
+    assert loaded.left == 60
+    through.drop({parts.stats: [unique]})
+    through.wave(wanted, read)
+    assert read.stamps is None
+
+
+def test_what_is_not_stored_cannot_be_vouched_for(cache: Cache) -> None:
+    parts, unique = Parts(), uuid4().hex
+    refused, away, absent = Used(), Used(), Used()
+    wrapped = Broken(cache, {"fill"})
+    read_through(cast("Cache", wrapped)).wave({parts.post: [unique]}, refused)
+    wrapped.down = {"read"}
+    read_through(cast("Cache", wrapped)).wave({parts.post: [f"{unique}-2"]}, away)
+    read_through(cache).wave({parts.post: [f"{unique}-gone"]}, absent)
+    assert [used.stamps for used in (refused, away, absent)] == [None, None, None]
+    assert Used().stamps == {}
+
+
 def test_nothing_is_a_wave_too(cache: Cache) -> None:
     parts = Parts()
     assert read_through(cache).wave({}) == {}
@@ -341,6 +373,7 @@ def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache
         comments: object = None
         products: object = None
         outbox: object = None
+        views: object = None
         called: list[str] = field(default_factory=list)
 
         def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -352,10 +385,11 @@ def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache
         def close(self) -> None:
             self.called.append("close")
 
-    store = Store(cast("Posts", source), object(), object(), object())
-    documents = with_cache(cast("Documents", store), cache, 60)
+    store = Store(cast("Posts", source), object(), source, object(), object())
+    documents = with_cache(cast("Documents", store), read_through(cache), 60)
+    assert documents.truth is cast("Documents", store)
     assert documents.comments is store.comments
-    assert documents.products is store.products
+    assert documents.views is store.views
     assert documents.outbox is store.outbox
     assert (documents.migrate(), documents.migrate(dry_run=True)) == (["run"], ["dry"])
     documents.ping()

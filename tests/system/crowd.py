@@ -12,6 +12,7 @@ from app.container import Container, Stores, assemble
 from app.services.posts import PostDraft
 from app.services.timelines import Window
 from repositories.outbox import Outbox
+from repositories.readthrough import read_through
 from repositories.records import Account, Follow, Login
 from tests.apps import PlainHasher
 
@@ -63,6 +64,8 @@ def watched(store: T, notice: Callable[[str], None], role: str = "") -> T:
 
 def with_stores(container: Container, **changed: Any) -> Container:
     """The same system with other stores in some places."""
+    if "cache" in changed:
+        changed["through"] = read_through(changed["cache"])
     stores: Stores = replace(container.stores, **changed)
     return assemble(container.settings, stores, container.clock, PlainHasher())
 

@@ -58,8 +58,9 @@ NEEDS: dict[str, frozenset[str]] = {
     "follow": frozenset({"relational", "sessions"}),
     "block": frozenset({"relational", "sessions"}),
 }
-# Counts that are cached already make up for the documents they were counted from.
-PERHAPS = {"documents": {"account", "own account", "followers"}}
+# What is cached already makes up for the stores it was read from. Who publishes is shown by a cached profile.
+CACHED = {"account", "posts of an account", "followers", "post", "posts", "tags", "comments", "products"}
+PERHAPS = {"documents": {*CACHED, "own account"}, "relational": {*CACHED, "publish"}}
 
 
 class Request(Struct, frozen=True):

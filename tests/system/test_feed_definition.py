@@ -32,4 +32,4 @@ def test_the_feed_in_the_engines_is_the_defined_one(engines: Engines, tmp_path: 
     urls = embedded(tmp_path) | real_urls(engines, f"machine_{uuid4().hex[:8]}", ("relational", "documents", "feeds"))
     timeouts = {f"{role}_timeout": 10.0 for role in ("relational", "documents", "feeds")}
     with running(Settings(**urls | timeouts | SMALL), clock) as system:
-        run_machine(World(system.container, clock), examples=max(4, EXAMPLES // 40), steps=30)
+        run_machine(World(system.container, clock), examples=max(4, EXAMPLES // 100), steps=30)

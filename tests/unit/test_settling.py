@@ -5,13 +5,15 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.settling import CARRIED, Place, arrived
+from app.http.places import packed, unpacked
+from app.ids import Ids
+from app.services.settling import CARRIED, CUT_BITS, Place, arrived, cut
 
 HORIZON_BACK = 40
 
 
 def ident(number: int) -> UUID:
-    return UUID(int=number + 1)
+    return UUID(int=number + 1 << CUT_BITS)
 
 
 def test_nothing_shown_and_no_start_is_no_place() -> None:
@@ -35,6 +37,13 @@ def test_a_first_page_leaves_what_is_below_it_to_the_way_down() -> None:
 def test_a_place_never_goes_back_and_an_empty_page_gets_on_to_where_it_looked() -> None:
     assert arrived(Place(ident(6)), [], None, ident(2)) == Place(ident(6))
     assert arrived(Place(ident(1)), [], ident(7), ident(9)) == Place(ident(7))
+
+
+def test_a_cursor_carries_what_a_place_holds() -> None:
+    ids, start = Ids(), Ids()()
+    place = Place(start, tuple(cut(ids()) for _ in range(CARRIED)))
+    assert unpacked(start, packed(place)) == place.seen
+    assert len(packed(place)) < 4000
 
 
 def test_a_burst_beyond_what_is_carried_settles() -> None:

@@ -19,6 +19,7 @@ from repositories.feeds.session import address
 from repositories.records import PostRef
 from repositories.sqlite import path_of
 from tests.contracts.money import engine_of
+from tests.contracts.relational_store import opened
 
 Entry = tuple[UUID, PostRef]
 
@@ -142,8 +143,7 @@ class InCassandra(Timelines):
 
 
 def falsify_accounts(container: Container, accounts: list[UUID], chance: random.Random) -> None:
-    store = container.stores.relational
-    with engine_of(store).begin() as connection:
+    with opened(container.settings.relational_url) as store, engine_of(store).begin() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         for one in accounts:
             column = chance.choice(["followers", "following"])
@@ -152,7 +152,7 @@ def falsify_accounts(container: Container, accounts: list[UUID], chance: random.
 
 
 def falsify_likes(container: Container, posts: list[UUID]) -> None:
-    with engine_of(container.stores.relational).begin() as connection:
+    with opened(container.settings.relational_url) as store, engine_of(store).begin() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         for number, one in enumerate(posts):
             change = "UPDATE post_counters SET likes = likes + 7" if number % 2 else "DELETE FROM post_counters"

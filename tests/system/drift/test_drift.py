@@ -19,6 +19,7 @@ from tests.system.crowd import outboxes
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
 from tests.system.drift.world import ANY, Traffic, World, traffic
 
+pytestmark = pytest.mark.timeout(900)
 ID = r"([0-9a-f-]{36})"
 Found = tuple[str, UUID, UUID]
 Injected = dict[str, set[Found]]
@@ -34,7 +35,7 @@ LINES = {
 @pytest.fixture
 def world(container: Container, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(findings, "TOLD", 1_000_000)
-    return World(container, accounts=150, posts=1500, movers=20, seed=11)
+    return World(container, accounts=90, posts=900, movers=12, seed=11)
 
 
 def examined(container: Container, *, repair: bool = True) -> tuple[Report, list[str]]:
@@ -126,9 +127,9 @@ def test_everything_damaged_is_found_and_mended_while_serving(world: World, time
     container, chance = world.container, random.Random(5)  # noqa: S311 - test data
     with traffic(world):
         vandal = Vandal(world, timelines, chance)
-        vandal.unmark(40)
-        vandal.rows(1000)
-        vandal.author_rows(150)
+        vandal.unmark(24)
+        vandal.rows(500)
+        vandal.author_rows(80)
         accounts = chance.sample(world.settled, 30)
         falsify_accounts(container, accounts, chance)
         liked, commented = (chance.sample([p.id for p in world.posts], 40) for _ in range(2))

@@ -1,8 +1,7 @@
 """The medium data set, once for all of these tests, and what the application asked over it."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,12 @@ from pymongo.monitoring import CommandStartedEvent
 from app.seed.plan import Plan
 from app.seed.sizes import MEDIUM, sizes
 from config import Settings
-from repositories.documents import mongo_client
-from tests.apps import PASSWORD, PlainHasher, embedded, running
+from repositories.documents import open_store as open_documents
+from repositories.documents.mongo_watch import CommandWatch
+from repositories.relational import open_store as open_relational
+from tests.apps import PASSWORD, embedded, running
 from tests.apps import ROLES as ALL_ROLES
+from tests.engines import Engines
 from tests.http.world import Shifted, World
 from tests.system.plans import data, exercise, mongo_plans, sql_plans
 from tests.system.plans.ports import Asking
@@ -33,49 +35,44 @@ class Asked:
 
 
 @contextmanager
+def named(asking: Asking, settings: Settings) -> Iterator[None]:
+    """Before the container is made: whoever wraps a store keeps hold of its methods."""
+    relational = open_relational(settings.relational_url, timeout=settings.seconds("relational"), pool=1)
+    documents = open_documents(settings.documents_url, timeout=settings.seconds("documents"), pool=1)
+    with closing(relational), closing(documents), asking.installed(relational, documents):
+        yield
+
+
+@contextmanager
 def watched(commands: Commands) -> Iterator[None]:
     """Whatever client the adapter makes in here, these listen to it."""
-    made = mongo_client.CommandWatch
 
-    class Both(made):  # type: ignore[misc, valid-type]
+    class Both(CommandWatch):
         def started(self, event: CommandStartedEvent) -> None:
             commands.started(event)
             super().started(event)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mongo_client, "CommandWatch", Both)
+        patch.setattr("repositories.documents.mongo_client.CommandWatch", Both)
         yield
 
 
 @pytest.fixture(scope="session")
-def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    if "PLANS_DEV" in os.environ:
-        import json, psycopg
-        urls = json.loads(os.environ["PLANS_DEV"])
-        base = urls["relational_url"].rsplit("/", 1)[0]
-        with psycopg.connect(base + "/postgres", autocommit=True) as c:
-            c.execute("DROP DATABASE IF EXISTS devrun WITH (FORCE)")
-            c.execute("CREATE DATABASE devrun TEMPLATE %s" % urls["relational_url"].rsplit("/", 1)[1])
-        urls = urls | {"relational_url": base + "/devrun"}
-    else:
-        urls = real_urls(request.getfixturevalue("engines"), "plans", data.ROLES)
+def asked(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    urls = real_urls(engines, "plans", data.ROLES)
     slow: dict[str, Any] = {f"{role}_timeout": 60.0 for role in ALL_ROLES}
     settings = Settings(**embedded(tmp_path_factory.mktemp("plans")) | urls, **slow)
     asking, clock = Asking(), Shifted()
     commands, statements = Commands(asking), Statements(asking)
     plan = Plan(sizes(MEDIUM))
-    with watched(commands), running(settings, clock) as system:
+    with named(asking, settings), watched(commands), running(settings, clock) as system:
         container = system.container
-        if "PLANS_DEV" in os.environ:
-            plan.prepare()
-        else:
-            data.fill(container, plan, PlainHasher().hash(PASSWORD))
-            data.settle(settings.relational_url)
-        sql, mongo = sql_plans.Planner(settings.relational_url), mongo_plans.Planner(settings.documents_url)
-        relational: Any = container.stores.relational
-        engines = [relational._reading.engine, relational._writing.engine]
-        with asking.installed(container), statements.listening(engines), commands.listening():
+        data.fill(container, plan, container.hasher.hash(PASSWORD))
+        data.settle(settings.relational_url)
+        with statements.listening(), commands.listening():
             exercise.everything(World(system, clock, real=True), plan)
-        yield Asked(statements.kept, commands.kept, sql, mongo)
-        sql.close()
-        mongo.close()
+        with (
+            closing(sql_plans.Planner(settings.relational_url)) as sql,
+            closing(mongo_plans.Planner(settings.documents_url)) as mongo,
+        ):
+            yield Asked(statements.kept, commands.kept, sql, mongo)

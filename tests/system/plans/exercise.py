@@ -1,9 +1,8 @@
 """Everything that the application asks of its stores, once."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from app.doctor import Drift
 from app.rebuild import Rebuild
@@ -14,6 +13,7 @@ from tests.apps import PASSWORD, Person
 from tests.http.drives import DRIVES
 from tests.http.test_budgets import send
 from tests.http.world import World
+from tests.system.plans.direct import rest
 from tests.system.seed.loads import TINY
 
 FOUND = 5
@@ -23,6 +23,8 @@ def everything(world: World, plan: Plan) -> None:
     routes(world)
     lists(world, plan)
     background(world)
+    _buyer, _seller, order = world.order(paid=True)
+    rest(world.system.container, plan, UUID(order))
     load(world)
 
 
@@ -58,7 +60,7 @@ def lists(world: World, plan: Plan) -> None:
         ("/notifications", {}),
         ("/products", {"category": categories[0]["value"]}),
         ("/products", {"price_min": 100, "price_max": 5000}),
-        ("/wallet/entries", {}),
+        ("/wallet/entries", {"currency": "EUR"}),
         ("/orders", {}),
         ("/orders", {"role": "seller"}),
         ("/sessions", {}),
@@ -82,6 +84,7 @@ def background(world: World) -> None:
     world.told()
     world.order()
     world.order(paid=True)
+    container.views.send()
     for ahead in (timedelta(), timedelta(hours=1), timedelta(days=60)):
         world.clock.ahead += ahead
         system.sweeper.sweep()

@@ -8,10 +8,10 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from app.container import Container
 from repositories.documents import Documents
 from repositories.relational import Relational, Transaction
 
+Methods = tuple[str, ...]
 PORTS: dict[str, type] = {"relational": Relational, "transaction": Transaction, "documents": Documents}
 # No queries of the application's data: they connect, or make schemas.
 NO_QUERIES = {
@@ -34,21 +34,22 @@ METHODS = [method for name, port in PORTS.items() for method in _of(name, port)]
 
 
 class Asking:
-    """Which method of a port is at work in this thread. Needs `installed`."""
+    """Which methods of a port are at work in this thread. Needs `installed`."""
 
     def __init__(self) -> None:
         self._thread = threading.local()
 
     @property
-    def method(self) -> str:
-        """Empty outside of the ports."""
-        return str(getattr(self._thread, "method", ""))
+    def methods(self) -> Methods:
+        """One, or those that called one another. None outside of the ports."""
+        found: Methods = getattr(self._thread, "methods", ())
+        return found
 
     @contextmanager
-    def installed(self, container: Container) -> Iterator[None]:
-        relational, documents = container.stores.relational, container.stores.documents
+    def installed(self, relational: Relational, documents: Documents) -> Iterator[None]:
+        """For all stores of the kinds of these, which are no decorators."""
         with relational.transaction() as unit:
-            stores = {"relational": relational, "transaction": unit, "documents": documents._documents}
+            stores = {"relational": relational, "transaction": unit, "documents": documents}
         with pytest.MonkeyPatch.context() as patch:
             for name, store in stores.items():
                 self._label(patch, name, PORTS[name], store)
@@ -82,8 +83,9 @@ class Asking:
 
     @contextmanager
     def _under(self, name: str) -> Iterator[None]:
-        outer, self._thread.method = self.method, name
+        outer = self.methods
+        self._thread.methods = (*outer, name)
         try:
             yield
         finally:
-            self._thread.method = outer
+            self._thread.methods = outer

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from sqlalchemy import Engine, event
 
-from tests.system.plans.ports import Asking
+from tests.system.plans.ports import Asking, Methods
 
 # Of each statement, so many sets of values are kept.
 KEPT = 6
@@ -16,8 +16,8 @@ TEMPORARY = "loaded_"
 
 
 class Statement:
-    def __init__(self, method: str, sql: str) -> None:
-        self.method = method
+    def __init__(self, methods: Methods, sql: str) -> None:
+        self.methods = methods
         self.sql = sql
         self.values: list[Mapping[str, Any]] = []
         # Of a statement over a temporary table, which is gone afterwards.
@@ -25,29 +25,27 @@ class Statement:
 
 
 class Statements:
-    """Of the engines of SQLAlchemy. COPY goes past them, and has no plan."""
+    """Of every engine of SQLAlchemy, whoever wraps it. COPY goes past them, and has no plan."""
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
-        self._kept: dict[tuple[str, str], Statement] = {}
+        self._kept: dict[tuple[Methods, str], Statement] = {}
 
     @property
     def kept(self) -> list[Statement]:
         return list(self._kept.values())
 
     @contextmanager
-    def listening(self, engines: list[Engine]) -> Iterator[None]:
-        for engine in engines:
-            event.listen(engine, "before_cursor_execute", self._record)
+    def listening(self) -> Iterator[None]:
+        event.listen(Engine, "before_cursor_execute", self._record)
         try:
             yield
         finally:
-            for engine in engines:
-                event.remove(engine, "before_cursor_execute", self._record)
+            event.remove(Engine, "before_cursor_execute", self._record)
 
     def _record(self, _connection: object, cursor: Any, sql: str, values: Any, *_: object) -> None:
-        method = self._asking.method
-        kept = self._kept.setdefault((method, sql), Statement(method, sql))
+        methods = self._asking.methods
+        kept = self._kept.setdefault((methods, sql), Statement(methods, sql))
         if len(kept.values) >= KEPT:
             return
         one = values[0] if isinstance(values, list) else values
@@ -59,8 +57,8 @@ class Statements:
 
 
 class Command:
-    def __init__(self, method: str, shape: str) -> None:
-        self.method = method
+    def __init__(self, methods: Methods, shape: str) -> None:
+        self.methods = methods
         self.shape = shape
         self.seen: list[dict[str, Any]] = []
 
@@ -71,7 +69,7 @@ class Commands(CommandListener):
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
         self._guard = threading.Lock()
-        self._kept: dict[tuple[str, str], Command] = {}
+        self._kept: dict[tuple[Methods, str], Command] = {}
         self._on = False
 
     @property
@@ -87,10 +85,10 @@ class Commands(CommandListener):
     def started(self, event: CommandStartedEvent) -> None:
         if not self._on:
             return
-        method, command = self._asking.method, dict(event.command)
+        methods, command = self._asking.methods, dict(event.command)
         shape = shape_of({k: v for k, v in command.items() if k not in FRAME})
         with self._guard:
-            kept = self._kept.setdefault((method, shape), Command(method, shape))
+            kept = self._kept.setdefault((methods, shape), Command(methods, shape))
             if len(kept.seen) < KEPT:
                 kept.seen.append(command)
 

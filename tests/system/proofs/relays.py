@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 from app.container import Container
 from app.handlers import handle
 from app.relay import Relay, RelayLimits, sweeper_of
 from config import Settings
-from repositories.errors import StoreError
 from repositories.records import Event
 from tests.engines.kernel import wait_until
 from tests.system.crowd import outboxes, unsent
@@ -24,9 +24,11 @@ from tests.system.live import Live
 log = logging.getLogger(__name__)
 CRAWLERS = 3
 PAUSE = 0.05  # seconds before each event
-# Seconds of life, shortest and longest, in turn: a relay dies before it has begun, or at work.
-LIVES = ((0.5, 2.0), (4.0, 8.0))
-DEATHS = 3  # at least
+DEATHS = 4  # at least
+# Seconds. A relay dies a moment after its start, when it connects or claims, or a moment after it has begun to deliver.
+MOMENT = 1.5
+PATIENCE = 60
+BACK_OFF = 3  # before a relay is started again that found a store away
 
 
 @contextmanager
@@ -47,26 +49,62 @@ def crawling(container: Container, _folder: Path, _chance: random.Random) -> Ite
     relays = [
         Relay(outboxes(container), slowly, container.clock, limits, sweeper_of(container).tick) for _ in range(CRAWLERS)
     ]
-    with _threads([functools.partial(relay.run, stop) for relay in relays], stop):
+    with threads([functools.partial(relay.run, stop) for relay in relays], stop):
         yield
+
+
+class Deaths:
+    """How many posts each relay had done with when it died."""
+
+    def __init__(self) -> None:
+        self.delivered: list[int] = []
+
+    def wait_for_work(self) -> None:
+        """Until another relay has died after it delivered something."""
+        before = sum(self.delivered)
+        assert wait_until(lambda: sum(self.delivered) > before, 2 * PATIENCE), self.delivered
 
 
 @contextmanager
-def killed(container: Container, folder: Path, chance: random.Random) -> Iterator[None]:
+def killed(container: Container, folder: Path, chance: random.Random) -> Iterator[Deaths]:
     """`quartet relay`, killed at random moments, and started again at once."""
-    stop, deaths = threading.Event(), list[float]()
+    stop, deaths = threading.Event(), Deaths()
 
     def kill() -> None:
-        while not stop.is_set() or len(deaths) < DEATHS:
-            relay = relay_process(container.settings, folder)
-            deaths.append(chance.uniform(*LIVES[len(deaths) % len(LIVES)]))
-            threading.Event().wait(deaths[-1])
-            assert_alive(relay)
-            relay.kill()
+        died = deaths.delivered
+        while not stop.is_set() or len(died) < DEATHS:
+            died.append(_life_of_one(container, folder, chance, at_work=len(died) % 2 == 1))
 
-    with _threads([kill], stop):
-        yield
-    log.info("%d relays killed", len(deaths))
+    with threads([kill], stop):
+        yield deaths
+    log.info("relays killed, with what they had delivered: %s", deaths.delivered)
+    assert any(deaths.delivered)
+
+
+def _life_of_one(container: Container, folder: Path, chance: random.Random, *, at_work: bool) -> int:
+    """Returns how many posts it delivered. One that finds the feed store away when it begins ends by itself."""
+    relay = relay_process(container.settings, folder, log_level="info")
+    try:
+        if at_work:
+            wait_until(lambda: _delivered(relay) > 0 or _ended(relay) or not unsent(container), PATIENCE)
+        threading.Event().wait(chance.uniform(0, MOMENT))
+        if _ended(relay):
+            assert "QUARTET_FEEDS_URL" in relay.output, relay.output
+            threading.Event().wait(BACK_OFF)
+    finally:
+        relay.close()
+    return _delivered(relay)
+
+
+def _delivered(relay: Live) -> int:
+    return relay.output.count('"delivered"')
+
+
+def _ended(relay: Live) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        relay.ended(0)
+        return True
+    return False
 
 
 def relay_process(settings: Settings, folder: Path, **changed: str) -> Live:
@@ -76,31 +114,25 @@ def relay_process(settings: Settings, folder: Path, **changed: str) -> Live:
     return Live(folder, "relay", **{name.upper(): value for name, value in told.items()})
 
 
-def assert_alive(relay: Live) -> None:
-    with suppress(subprocess.TimeoutExpired):
-        raise AssertionError(f"exit code {relay.ended(0)}: {relay.output}")
-
-
-def catch_up(container: Container, folder: Path, seconds: float, relays: int = 1) -> None:
+def catch_up(container: Container, folder: Path) -> None:
     """Relay, without a budget, until nothing waits any more."""
-
-    def empty() -> bool:
-        try:
-            return not unsent(container)
-        except StoreError:
-            return False
-
-    lives = [relay_process(container.settings, folder, deliveries_per_second="0") for _ in range(relays)]
+    live = relay_process(container.settings, folder, deliveries_per_second="0")
     try:
-        done = wait_until(empty, seconds)
-        assert done, (unsent(container), [live.output for live in lives])
+        left, moved = unsent(container), monotonic()
+        while left:
+            assert not _ended(live), live.output
+            assert monotonic() - moved < PATIENCE, (left, live.output)
+            # Counting is not free where thousands wait.
+            threading.Event().wait(0.2)
+            before, left = left, unsent(container)
+            moved = monotonic() if left < before else moved
+            threading.Event().wait(left / 5000)
     finally:
-        for live in lives:
-            live.close()
+        live.close()
 
 
 @contextmanager
-def _threads(works: list[Callable[[], None]], stop: threading.Event) -> Iterator[None]:
+def threads(works: list[Callable[[], None]], stop: threading.Event) -> Iterator[None]:
     """Raises what any of them raised."""
     faults: list[BaseException] = []
 

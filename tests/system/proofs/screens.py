@@ -68,7 +68,7 @@ class Screen:
     def down_to(self, post: UUID) -> list[UUID]:
         """From the top down, as far as where this post should be."""
         with self._guard:
-            found, cursor = list[UUID](), {}
+            found, cursor = list[UUID](), dict[str, str]()
             while True:
                 page = self._page(limit=100, **cursor)
                 found += page.posts

@@ -1,4 +1,4 @@
-"""Jepsen's set-full over feeds: every acknowledged post is an element, every feed that was read is a look.
+"""Jepsen's set-full and total-queue over feeds: every acknowledged post is an element, and every feed read is a look.
 
 `lost`: acknowledged, and missing at the end. `stale`: missing in a look that began after the acknowledgement.
 `duplicated`: twice in one look, or shown twice to one who pages upward. `unexpected`: never written, or not for this
@@ -31,6 +31,7 @@ class Outcome(Struct):
     stale: set[Missed] = set()
     duplicated: set[Missed] = set()
     unexpected: set[Missed] = set()
+    undead: set[Missed] = set()
 
     def __str__(self) -> str:
         counts = {f: len(v) if isinstance(v := getattr(self, f), set) else v for f in self.__struct_fields__}
@@ -38,11 +39,11 @@ class Outcome(Struct):
 
     @property
     def sound(self) -> bool:
-        return not (self.lost or self.stale or self.duplicated or self.unexpected)
+        return not (self.lost or self.stale or self.duplicated or self.unexpected or self.undead)
 
 
 class SetFull:
-    """For a graph that does not change: `follows` are the authors in each reader's feed, oneself among them."""
+    """`follows` are the authors in each reader's feed, oneself among them, who do not change while that one looks."""
 
     def __init__(self, follows: Mapping[UUID, Collection[UUID]]) -> None:
         self._follows = {reader: frozenset(authors) for reader, authors in follows.items()}
@@ -52,6 +53,8 @@ class SetFull:
         self._by_id: list[UUID] = []
         self._log: list[UUID] = []
         self._checked: dict[UUID, int] = {}
+        self._doomed: set[UUID] = set()
+        self._buried: dict[UUID, float] = {}
         self._guard = threading.Lock()
         self.outcome = Outcome()
 
@@ -65,6 +68,20 @@ class SetFull:
             insort(self._by_id, post)
             self._log.append(post)
 
+    def deleting(self, post: UUID) -> None:
+        """From now on it need not be there."""
+        with self._guard:
+            self._doomed.add(post)
+
+    def deleted(self, post: UUID) -> None:
+        """From now on it must not be there."""
+        with self._guard:
+            self._buried[post] = monotonic()
+
+    def settled(self, reader: UUID, authors: Collection[UUID]) -> None:
+        """Whom one follows in the end who has not looked so far."""
+        self._follows[reader] = frozenset(authors)
+
     def unknown(self) -> None:
         with self._guard:
             self.outcome.unknown += 1
@@ -75,7 +92,8 @@ class SetFull:
             newer = self._by_id[bisect_left(self._by_id, found[-1]) :] if found else list(self._by_id)
             owed = {p for p in newer if self._ended[p] < begun and self._author[p] in self._follows[reader]}
             self.outcome.looks += 1
-            self.outcome.stale |= {(reader, p) for p in owed.difference(found)}
+            self.outcome.stale |= {(reader, p) for p in owed.difference(found, self._doomed)}
+            self.outcome.undead |= {(reader, p) for p in found if self._buried.get(p, begun) < begun}
             self.outcome.duplicated |= {(reader, p) for p in _twice(found)}
 
     def climbed(self, screen: Screen, begun: float, seen: Collection[UUID]) -> None:
@@ -91,7 +109,7 @@ class SetFull:
             mine = self._follows[screen.reader]
             owed = {p for p in self._log[first:last] if self._begun[p] > started and self._author[p] in mine}
             self.outcome.looks += 1
-            self.outcome.stale |= {(screen.reader, p) for p in owed.difference(seen)}
+            self.outcome.stale |= {(screen.reader, p) for p in owed.difference(seen, self._doomed)}
 
     def finish(self, truth: Mapping[UUID, UUID], feeds: Mapping[UUID, Sequence[UUID]]) -> None:
         """What there is in the end, by author, and every reader's feed, which must be that and nothing else."""
@@ -99,7 +117,8 @@ class SetFull:
         out.acknowledged, out.recovered = self.count, len(truth.keys() - self._ended.keys())
         for reader, feed in feeds.items():
             due = {post for post, author in truth.items() if author in self._follows[reader]}
-            out.lost |= {(reader, p) for p in {*due, *self._for(reader)}.difference(feed)}
+            out.lost |= {(reader, p) for p in {*due, *(self._for(reader) - self._doomed)}.difference(feed)}
+            out.undead |= {(reader, p) for p in self._buried.keys() & feed}
             out.unexpected |= {(reader, p) for p in set(feed) - due}
             out.duplicated |= {(reader, p) for p in _twice(feed)}
             assert list(feed) == sorted(feed, reverse=True)
@@ -111,9 +130,9 @@ class SetFull:
         out, reader, started = self.outcome, screen.reader, screen.started
         out.climbers += 1
         due = {p for p in self._for(reader) if self._begun[p] > started}
-        possible = {p for p, author in truth.items() if author in self._follows[reader]}
+        possible = {p for p, author in truth.items() if author in self._follows[reader]} | self._for(reader)
         over = {p for p in possible if self._ended.get(p, started) < started} - screen.first
-        out.lost |= {(reader, p) for p in due.difference(screen.seen)}
+        out.lost |= {(reader, p) for p in due.difference(screen.seen, self._doomed)}
         out.duplicated |= {(reader, p) for p in _twice(screen.seen)}
         out.unexpected |= {(reader, p) for p in set(screen.seen) - possible}
         early = over.intersection(screen.seen)

@@ -32,9 +32,9 @@ from tests.system.real import real_urls
 
 log = logging.getLogger(__name__)
 POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "300"))
-Mode = Callable[[Container, Path, random.Random], AbstractContextManager[None]]
+Mode = Callable[[Container, Path, random.Random], AbstractContextManager[object]]
 # Deliveries a second that a relay may make, where some are to be shed. 0: no limit.
-BUDGETS = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
+BUDGETS: dict[Mode, int] = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
 CLIMBING = 2
 MODES = pytest.mark.parametrize("mode", BUDGETS, ids=lambda mode: mode.__name__)
 
@@ -130,7 +130,7 @@ def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: ra
         wrote = monotonic()
         log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.town.standings()))
         waiting = unsent(system.container)
-        relays.catch_up(system.container, folder, 900)
+        relays.catch_up(system.container, folder)
         log.info("%d events told in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.standings()))
         outcome = run.finish(100 if size is town.SMALL else 1000)
         log.info("%s; page %s", outcome, quantiles(run.times))

@@ -14,13 +14,18 @@ from tests.system.crowd import people
 
 
 class Size(Struct, frozen=True):
-    """`fans` are the fewest and the most followers of an author; `threads` publish at the same time."""
+    """`fans` are the fewest and the most followers of an author; `threads` publish at the same time.
+
+    `chunk` followers are pushed to in one step; a relay's claims are held for `lease` seconds.
+    """
 
     posts: int
     authors: int
     readers: int
     fans: tuple[int, int]
     threads: int
+    chunk: int
+    lease: float
 
     @property
     def each(self) -> int:
@@ -32,22 +37,22 @@ class Size(Struct, frozen=True):
         return Settings(
             **urls | timeouts,
             threads=2 * self.threads,
-            fanout_chunk=7,
+            fanout_chunk=self.chunk,
             pull_threshold=self.each * (self.fans[1] + self.readers) // 2,
             pull_seconds=0.5,
             deliveries_per_second=deliveries_per_second,
             relay_poll_seconds=0.05,
-            relay_lease_seconds=2,
+            relay_lease_seconds=self.lease,
             rebuild_posts=50,
         )
 
 
-SMALL = Size(posts=300, authors=20, readers=40, fans=(4, 16), threads=6)
+SMALL = Size(posts=300, authors=20, readers=40, fans=(4, 16), threads=6, chunk=7, lease=3)
 
 
 def of(posts: int) -> Size:
     """100 authors where there are enough posts for them."""
-    return SMALL if posts <= SMALL.posts else Size(posts, 100, 80, (10, 40), threads=12)
+    return SMALL if posts <= SMALL.posts else Size(posts, 100, 80, (10, 40), threads=12, chunk=25, lease=15)
 
 
 class Town:

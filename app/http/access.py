@@ -1,0 +1,30 @@
+"""The log's line for each answer. Where the log is JSON it is written here, for it is written for every request."""
+
+import logging
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
+
+import structlog
+
+NAME = "quartet.http"
+_log = structlog.get_logger(NAME)
+_plain = logging.getLogger(NAME)
+_root = logging.getLogger()
+
+
+def tell(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+    """A line is the same whichever way it goes."""
+    if not _plain.isEnabledFor(logging.INFO):
+        return
+    ms = round(seconds * 1000, 1)
+    lines: Any = _root.handlers[0] if len(_root.handlers) == 1 else None
+    if not getattr(lines, "takes_json", False):
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        _log.info("request", method=method, route=route, status=status, ms=ms)
+        return
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    lines.write(
+        f'{{"method": {quoted(method)}, "route": {quoted(route)}, "status": {status}, "ms": {ms}, "event": "request", '
+        f'"request_id": {quoted(request_id)}, "logger": "{NAME}", "level": "info", "timestamp": "{now}"}}'
+    )

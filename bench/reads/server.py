@@ -1,0 +1,107 @@
+"""The server under measurement, as a child process with the options that `quartet serve` has."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.engines.guard import guarded
+from tests.engines.kernel import descendants, free_port, wait_until
+
+PATIENCE = 60.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self._process = process
+        self.address = f"http://127.0.0.1:{port}"
+        self.port = port
+
+    def get(self, path: str) -> tuple[bytes, Mapping[str, str]]:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=PATIENCE) as answer:  # noqa: S310  our own address
+            return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
+
+    def busy(self) -> float:
+        """Processor seconds of all its processes so far, to the kernel's hundredth."""
+        family = [self._process.pid, *(child.pid for child in descendants(self._process.pid))]
+        return sum(map(_ticks, family)) / TICKS
+
+    def serves(self) -> bool:
+        if self._process.poll() is not None:
+            raise RuntimeError("the server has ended; see its log")
+        try:
+            self.get("/bare/post")
+        except OSError:
+            return False
+        return True
+
+
+def _ticks(process: int) -> int:
+    """User and system time; 0 for one that has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
+@contextmanager
+def served(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
+    """A server with these `QUARTET_*` settings, which logs into the folder."""
+    port = free_port()
+    own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    own |= {"BENCH_BODIES": str(folder / "bodies"), "QUARTET_PORT": str(port), **settings}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            guarded([sys.executable, "-m", "bench.reads.server"], death=signal.SIGTERM),
+            env=own,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        server = Server(process, port)
+        assert wait_until(server.serves, PATIENCE), (folder / "server.log").read_text(encoding="utf-8")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def main() -> None:
+    """Runs in the child."""
+    import multiprocessing
+
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    from app import figures
+    from app.cli import CONNECTIONS, DRAIN_SECONDS
+    from config import Settings
+
+    settings = Settings.from_env()
+    multiprocessing.set_start_method("spawn", force=True)
+    server = Granian(
+        "bench.reads.wsgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        workers_kill_timeout=DRAIN_SECONDS,
+        log_level=LogLevels.warning,
+    )
+    with figures.shared(record=False):
+        server.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What the measured server serves: several ways to the same bytes, told apart by the first part of the path.
+
+`/fast` is `app.wsgi` as it is. `/flask` is the same with the fast path switched off, `/uncached` without a cache that
+answers. `/hello` is a Flask application of two routes and nothing else, `/bare` a function.
+"""
+
+import atexit
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response
+
+from app.container import build
+from app.http import create_app
+from app.wsgi import app as everything
+from app.wsgi import container, settings
+
+JSON = "application/json"
+BODIES = {path.stem: path.read_bytes() for path in Path(os.environ["BENCH_BODIES"]).iterdir()}
+NOBODY = "redis://127.0.0.1:1/0"
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def bare(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    body = BODIES[environ["PATH_INFO"][1:]]
+    start_response("200 OK", [("Content-Type", JSON), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def hello() -> Flask:
+    made = Flask("hello", static_folder=None)
+    for name, body in BODIES.items():
+        made.add_url_rule(f"/{name}", name, lambda body=body: Response(body, content_type=JSON))
+    return made
+
+
+sourced = build(replace(settings, cache_url=NOBODY))
+atexit.register(sourced.close)
+slow = replace(container, settings=replace(settings, fast_path=False))
+WAYS: dict[str, Wsgi] = {
+    "bare": bare,
+    "hello": hello().wsgi_app,
+    "fast": everything.wsgi_app,
+    "flask": create_app(slow).wsgi_app,
+    "uncached": create_app(sourced).wsgi_app,
+}
+
+
+def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Every way pays the same for finding it."""
+    path: str = environ["PATH_INFO"]
+    way, _, rest = path[1:].partition("/")
+    environ["PATH_INFO"] = f"/{rest}"
+    return WAYS[way](environ, start_response)

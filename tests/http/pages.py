@@ -1,0 +1,83 @@
+"""Every page that may be kept whole, and a way to ask for it with and without the fast path."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from app.http import caching, create_app
+from app.http.fast import FastPath
+from app.services.hot_pages import target
+from tests.apps import BASE, System
+
+VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+# What two answers to the same request may differ in.
+FREE = {"X-Request-Id", "Server-Timing", "Age"}
+TTL = re.compile(r"ttl=-?\d+")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return dict(self.headers).get(name)
+
+    def same(self) -> "Answer":
+        """Without what may differ, and with every field where it was."""
+        kept = [(n, "" if n in FREE else TTL.sub("ttl=", value)) for n, value in self.headers]
+        return replace(self, headers=kept)
+
+
+class Both:
+    """One system with and without the fast path."""
+
+    def __init__(self, system: System) -> None:
+        container = system.container
+        self.system = system
+        self.fast_app = system.app
+        slow = replace(container, settings=replace(container.settings, fast_path=False))
+        self.slow_app = create_app(slow)
+        assert isinstance(self.fast_app.wsgi_app, FastPath)
+        assert not isinstance(self.slow_app.wsgi_app, FastPath)
+        author = system.person()
+        product = author.post("/products", {"title": "t", "category": "c", "price": {"amount": 1, "currency": "EUR"}})
+        posts = [author.publish(f"Post {n}", tags=["lamps", f"tag{n}"]) for n in range(3)]
+        self.author = author
+        self.values = {"handle": author.handle, "post_id": posts[0], "product_id": product["product"]["id"]}
+        system.relay.drain()
+
+    def paths(self) -> list[str]:
+        """Of every route for shared caches whose page has a name."""
+        rules = [rule for rule in self.fast_app.url_map.iter_rules() if "GET" in (rule.methods or ())]
+        shared = [r.rule for r in rules if caching.of_view(self.fast_app.view_functions[r.endpoint])]
+        paths = [VARIABLE.sub(lambda m: self.values[m[1]], rule) for rule in shared]
+        return [path for path in paths if target(path, "")]
+
+    def fast(self, path: str, method: str = "GET", query: str = "", **headers: str) -> Answer:
+        return asked(self.fast_app.wsgi_app, path, method, query, headers)
+
+    def slow(self, path: str, method: str = "GET", query: str = "", **headers: str) -> Answer:
+        return asked(self.slow_app.wsgi_app, path, method, query, headers)
+
+    def warm(self, paths: Iterable[str]) -> None:
+        """Have them kept."""
+        for path in paths:
+            for _ in range(3):
+                self.slow(path)
+
+
+def asked(app: Any, path: str, method: str, query: str, headers: dict[str, str]) -> Answer:
+    """As the server gets it: no header of the test client's own."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    builder = EnvironBuilder(path if path.startswith("/") else f"{BASE}/{path}", method=method, headers=Headers(sent))
+    environ = builder.get_environ()
+    environ["QUERY_STRING"] = query
+    environ.update({f"HTTP_{n.upper().replace('-', '_')}": v for n, v in sent.items() if n.lower() == "host"})
+    written, status, got = run_wsgi_app(app, environ)
+    return Answer(status, list(got), b"".join(written))

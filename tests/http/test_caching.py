@@ -1,0 +1,192 @@
+"""What answers say to caches, with the fast path and without."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.http import caching
+from config import Settings
+from tests.apps import BASE, Person, System, embedded, running
+
+PUBLIC = "public, max-age=0, s-maxage=5, stale-while-revalidate=5"
+PRIVATE = "private, no-store"
+# What a 304 repeats of the 200 (RFC 9110, section 15.4.5), and nothing that describes a body it has not.
+REPEATED = ("Cache-Control", "ETag", "Vary")
+STATUS = re.compile(r"quartet; (hit; ttl=\d+|fwd=miss(; stored)?|fwd=bypass)")
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "flask"])
+def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path), fast_path=request.param)) as found:
+        yield found
+
+
+@pytest.fixture
+def ada(system: System) -> Person:
+    return system.person()
+
+
+@pytest.fixture
+def pages(system: System, ada: Person) -> list[str]:
+    """All public reads there are, below the base."""
+    post = ada.publish(tags=["lamps"])
+    lamp = {"title": "Lamp", "category": "lamps", "price": {"amount": 1, "currency": "EUR"}}
+    product = ada.post("/products", lamp)["product"]["id"]
+    values = {"post_id": post, "product_id": product, "handle": ada.handle}
+    system.relay.drain()
+    return [re.sub(r"<(?:\w+:)?(\w+)>", lambda m: values[m[1]], rule) for rule in sorted(rules(system, "public"))]
+
+
+def rules(system: System, access: str) -> set[str]:
+    views = system.app.view_functions
+    return {
+        rule.rule.removeprefix(BASE)
+        for rule in system.app.url_map.iter_rules()
+        if "GET" in (rule.methods or ()) and getattr(views[rule.endpoint], "access", None) == access
+    }
+
+
+def ask(system: System, path: str, method: str = "GET", **headers: str) -> TestResponse:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return system.app.test_client().open(BASE + path, method=method, headers=sent)
+
+
+def test_every_public_read_says_what_shared_caches_may_do(system: System) -> None:
+    views = [(rule.rule, system.app.view_functions[rule.endpoint]) for rule in system.app.url_map.iter_rules()]
+    shared = {rule.removeprefix(BASE) for rule, view in views if caching.of_view(view)}
+    assert rules(system, "public") == shared, "put @shared(...) on these views, and on no others"
+    assert not shared & rules(system, "private")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_anonymous_reads_are_for_shared_caches(system: System, pages: list[str], method: str) -> None:
+    for path in pages:
+        for _ in range(3):
+            answer = ask(system, path, method)
+            assert answer.status_code == 200, path
+            assert answer.headers["Cache-Control"] == PUBLIC
+            assert answer.headers.getlist("Vary") == ["Authorization"]
+            assert "Set-Cookie" not in answer.headers
+            assert STATUS.fullmatch(answer.headers["Cache-Status"]), answer.headers["Cache-Status"]
+
+
+def test_what_is_for_one_person_is_kept_nowhere(system: System, ada: Person, pages: list[str]) -> None:
+    for path in [*pages, *("/accounts/me", "/feed", "/sessions", "/notifications", "/wallet", "/orders")]:
+        answer = ada.send("GET", path)
+        assert answer.status_code == 200, path
+        assert answer.headers["Cache-Control"] == PRIVATE
+        assert answer.headers.getlist("Vary") == ["Authorization"]
+        assert "Age" not in answer.headers
+    for path in pages:
+        assert ada.send("GET", path).headers["Cache-Status"] == "quartet; fwd=bypass"
+
+
+def test_errors_and_writes_are_kept_nowhere(system: System, ada: Person, pages: list[str]) -> None:
+    answers = [ask(system, path + "?surprise=1") for path in pages if path in {"/posts", "/products", "/tags"}]
+    answers += [ask(system, "/posts/00000000-0000-7000-8000-000000000000"), ask(system, "/accounts/nobody_here")]
+    answers += [ask(system, "/feed"), ask(system, "/nowhere"), ask(system, "/tags", "DELETE")]
+    answers += [ask(system, "/tags", Authorization="Bearer nonsense")]
+    assert {a.status_code for a in answers} == {400, 401, 404, 405}
+    answers += [ada.send("POST", "/posts", json={"title": "t", "body": "b"})]
+    assert {a.headers["Cache-Control"] for a in answers} == {PRIVATE}
+    assert not any("Age" in a.headers for a in answers)
+
+
+def test_a_page_is_a_miss_and_then_a_hit_with_an_age(system: System, pages: list[str]) -> None:
+    system.container.stores.cache.void()
+    first, second = (ask(system, "/tags") for _ in range(2))
+    assert first.headers["Cache-Status"] == "quartet; fwd=miss; stored"
+    assert "Age" not in first.headers
+    assert re.fullmatch(r"quartet; hit; ttl=[0-5]", second.headers["Cache-Status"])
+    assert 0 <= int(second.headers["Age"]) <= 5
+    assert first.data == second.data
+    assert first.headers["ETag"] == second.headers["ETag"]
+
+
+def test_pages_that_are_not_kept_whole_say_so(system: System, pages: list[str]) -> None:
+    for query in ("?tag=lamps", "?author=nobody", "?limit=3&tag=lamps"):
+        assert ask(system, "/posts" + query).headers["Cache-Status"] == "quartet; fwd=bypass"
+
+
+def test_a_stored_page_never_arrives_stale(tmp_path: Path) -> None:
+    """Its age counts against the seconds that shared caches are given."""
+    with running(Settings(**embedded(tmp_path), shared_seconds=7)) as system:
+        assert system.container.pages._fresh <= 7
+
+
+def matches(etag: str) -> list[tuple[str, bool]]:
+    opaque = etag.strip('"')
+    return [
+        (etag, True),
+        (f"W/{etag}", True),
+        ("*", True),
+        (f'"a", {etag}', True),
+        (f'"a",W/"b" , W/{etag}', True),
+        ('"a"', False),
+        (opaque, False),
+        (f'"{opaque}x"', False),
+        (f'"{opaque.split("-")[-1]}"' if "-" in opaque else '"x"', False),
+        ("", False),
+        (",", False),
+    ]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_whoever_has_the_page_is_told_so(system: System, pages: list[str], method: str) -> None:
+    for path in pages:
+        whole = ask(system, path)
+        if "ETag" not in whole.headers:
+            continue
+        for sent, known in matches(whole.headers["ETag"]):
+            answer = ask(system, path, method, If_None_Match=sent)
+            assert answer.status_code == (304 if known else 200), (path, sent)
+            assert answer.headers["ETag"] == whole.headers["ETag"]
+            assert [answer.headers[n] for n in REPEATED] == [whole.headers[n] for n in REPEATED]
+            if known:
+                assert answer.data == b""
+                assert not {"Content-Type", "Content-Length"} & set(answer.headers.keys())
+    assert ask(system, pages[0]).headers.get("ETag")
+
+
+def test_entity_tags_are_strong_and_change_with_every_part(system: System, ada: Person) -> None:
+    post = ada.publish()
+    path = f"/posts/{post}"
+    tags: list[str] = []
+    changes: list[Any] = [
+        lambda: None,
+        lambda: system.person().put(f"{path}/like"),
+        lambda: ada.patch("/accounts/me", {"display_name": "Ada the Second"}, etag="*"),
+        lambda: ada.patch(path, {"title": "Another"}, etag="*"),
+    ]
+    for change in changes:
+        change()
+        system.relay.drain()
+        tags += {ask(system, path).headers["ETag"] for _ in range(3)}
+    assert len(tags) == len(set(tags)) == len(changes)
+    assert all(re.fullmatch(r'"\d+-[0-9a-f]{16}"', tag) for tag in tags)
+
+
+@pytest.mark.parametrize(
+    ("most", "control"),
+    [
+        (0, "no-cache"),
+        (1, "public, max-age=0, s-maxage=1, stale-while-revalidate=1"),
+        (3600, "public, max-age=0, s-maxage=10, stale-while-revalidate=10"),
+    ],
+)
+def test_the_setting_bounds_what_routes_allow(tmp_path: Path, most: int, control: str) -> None:
+    with running(Settings(**embedded(tmp_path), shared_seconds=most)) as system:
+        for _ in range(3):
+            assert ask(system, "/posts").headers["Cache-Control"] == control
+
+
+def test_what_is_no_page_is_checked_each_time(system: System) -> None:
+    client = system.app.test_client()
+    for path in ("/health/live", "/docs", "/openapi.json", "/metrics"):
+        answer = client.get(path)
+        assert answer.headers["Cache-Control"] == "no-cache", path
+        assert not {"Age", "Cache-Status"} & set(answer.headers.keys())

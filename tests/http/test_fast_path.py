@@ -1,0 +1,295 @@
+"""The fast path answers byte for byte as the application does, and only what it is sure of."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from app.http.fast import FastPath
+from config import Settings
+from config.logs import configure
+from tests.apps import BASE, embedded, running
+from tests.http.pages import Answer, Both
+from tests.http.test_metrics import value
+
+ETAG = "{etag}"
+CONDITIONS = [
+    "{etag}",
+    "W/{etag}",
+    '"other", {etag}',
+    '"other",W/{etag} , "third"',
+    "*",
+    '"other"',
+    "",
+    ",",
+    "garbage",
+    "{etag}x",
+    "w/{etag}",
+    '"other", *',
+]
+HEADERS: list[dict[str, str]] = [
+    {},
+    {"X_Request_Id": "abcdefgh-1"},
+    {"X_Request_Id": "short"},
+    {"X_Request_Id": "with a space in it"},
+    {"Accept": "text/html"},
+    {"Accept_Encoding": "gzip, br"},
+    {"Cache_Control": "no-cache"},
+    {"If_Modified_Since": "Sun, 06 Nov 1994 08:49:37 GMT"},
+    {"If_Match": '"other"'},
+    {"Range": "bytes=0-1"},
+    {"Origin": "https://example.com"},
+    {"Host": "no such host!"},
+    {"Cookie": "a=b"},
+    {"Content_Length": "0"},
+    *[{"If_None_Match": one} for one in CONDITIONS],
+]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    # Kept long, so that no page comes to be due between two answers that are compared.
+    settings = Settings(**embedded(tmp_path_factory.mktemp("fast")), shared_seconds=60)
+    with running(settings) as system:
+        yield Both(system)
+
+
+@contextmanager
+def without_application(both: Both) -> Iterator[None]:
+    """Whatever is answered inside comes from the fast path itself."""
+
+    def refuse(*_: object) -> Any:
+        raise AssertionError("the request was handed on")
+
+    fast = both.fast_app.wsgi_app
+    assert isinstance(fast, FastPath)
+    with patch.object(fast, "_inner", refuse):
+        yield
+
+
+def test_the_routes_are_those_of_design_section_6(both: Both) -> None:
+    post, product, handle = (both.values[name] for name in ("post_id", "product_id", "handle"))
+    assert set(both.paths()) == {
+        f"{BASE}/posts",
+        f"{BASE}/posts/{post}",
+        f"{BASE}/products",
+        f"{BASE}/products/{product}",
+        f"{BASE}/tags",
+        f"{BASE}/accounts/{handle}",
+        f"{BASE}/accounts/{handle}/posts",
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_answers_are_the_same_on_every_route(both: Both, method: str) -> None:
+    both.warm(both.paths())
+    for path in both.paths():
+        etag = both.slow(path).header("ETag") or ""
+        for headers in HEADERS:
+            sent = {name: one.replace(ETAG, etag) for name, one in headers.items()}
+            slow = both.slow(path, method, **sent)
+            with without_application(both):
+                fast = both.fast(path, method, **sent)
+            assert fast.same() == slow.same(), (path, sent)
+            assert "; hit" in (fast.header("Cache-Status") or "")
+
+
+def test_pages_are_the_same_as_those_made_without_a_cache(both: Both) -> None:
+    for path in both.paths():
+        both.warm([path])
+        with without_application(both):
+            kept = both.fast(path)
+        both.system.container.stores.cache.void()
+        made = both.slow(path)
+        assert made.header("Cache-Status") == "quartet; fwd=miss; stored"
+        assert kept.body == made.body, path
+        free = {"Age", "Cache-Status", "X-Request-Id", "Server-Timing"}
+        assert [h for h in kept.headers if h[0] not in free] == [h for h in made.headers if h[0] not in free], path
+
+
+@pytest.mark.parametrize("query", ["limit=20", "limit=2", "limit=100"])
+def test_lists_of_any_length_are_the_same(both: Both, query: str) -> None:
+    for path in (p for p in both.paths() if p.endswith(("/posts", "/products", "/tags"))):
+        for _ in range(3):
+            both.slow(path, query=query)
+        slow = both.slow(path, query=query)
+        with without_application(both):
+            assert both.fast(path, query=query).same() == slow.same()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=1&limit=2", "limit=", "x=1", "cursor=x", "tag=lamps", "limit=%32", "&", "limit=2&"],
+)
+def test_queries_it_is_not_sure_of_are_answered_by_the_application(both: Both, query: str) -> None:
+    both.warm(both.paths())
+    for path in both.paths():
+        assert_alike(both.fast(path, query=query), both.slow(path, query=query))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "BREW"])
+def test_other_methods_are_answered_by_the_application(both: Both, method: str) -> None:
+    both.warm(both.paths())
+    for path in both.paths():
+        assert_alike(both.fast(path, method), both.slow(path, method))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "posts/",
+        "posts//",
+        "/api/v1//posts",
+        "/api/v1",
+        "/",
+        "",
+        "posts/00000000-0000-7000-8000-000000000000",
+        "posts/nothing",
+        "posts/00000000-0000-7000-8000-00000000000A",
+        "accounts/me",
+        "accounts/no_such_body",
+        "accounts/xx",
+        "accounts/a%20b",
+        "accounts/me/posts",
+        "products/1",
+        "posts\n",
+        "tags\n",
+        "/health/live",
+    ],
+)
+def test_other_paths_are_answered_by_the_application(both: Both, path: str) -> None:
+    assert_alike(both.fast(path), both.slow(path))
+
+
+def test_whoever_is_signed_in_is_answered_by_the_application(both: Both) -> None:
+    both.warm(both.paths())
+    for path in both.paths():
+        for sent in (f"Bearer {both.author.token}", "Bearer nonsense", "Basic x", ""):
+            fast, slow = (ask(path, Authorization=sent) for ask in (both.fast, both.slow))
+            assert_alike(fast, slow)
+            assert (fast.header("Cache-Status") or "").endswith("bypass") or fast.status[0] == "4"
+
+
+def test_handles_are_one_page_in_any_case(both: Both) -> None:
+    path = f"{BASE}/accounts/{both.author.handle}"
+    both.warm([path])
+    slow = both.slow(path.upper().replace("/API/V1/ACCOUNTS", "/api/v1/accounts"))
+    with without_application(both):
+        assert both.fast(path).same() == slow.same()
+
+
+def test_a_write_is_seen_at_once(both: Both) -> None:
+    post = both.author.publish("Before")
+    path = f"{BASE}/posts/{post}"
+    both.warm([path])
+    with without_application(both):
+        etag = both.fast(path).header("ETag") or ""
+    both.author.patch(f"/posts/{post}", {"title": "After"}, etag="*")
+    found = both.fast(path, If_None_Match=etag)
+    assert found.status == "200 OK"
+    assert json.loads(found.body)["post"]["title"] == "After"
+    both.author.delete(f"/posts/{post}", etag="*")
+    assert both.fast(path).status == "404 NOT FOUND"
+
+
+def test_an_answer_is_counted_once_whichever_way_it_goes(both: Both) -> None:
+    path = f"{BASE}/tags"
+    both.warm([path])
+    labels: dict[str, str] = {"route": path, "method": "GET", "status": "200"}
+    before = value(both.system, "http_requests_total", **labels)
+    both.fast(path)
+    both.system.container.stores.cache.void()
+    both.fast(path)
+    both.slow(path)
+    assert value(both.system, "http_requests_total", **labels) == before + 3
+
+
+def test_a_request_that_is_handed_on_asks_for_the_page_once(both: Both) -> None:
+    path = f"{BASE}/tags"
+    both.warm([path])
+    both.system.container.stores.cache.void()
+    slow = both.slow(path).header("Server-Timing") or ""
+    both.system.container.stores.cache.void()
+    fast = both.fast(path).header("Server-Timing") or ""
+    trips = [[part.split(";")[2] for part in timing.split(", ")[:-1]] for timing in (slow, fast)]
+    assert trips[0] == trips[1]
+
+
+def test_a_post_that_is_served_is_a_view_of_it(both: Both) -> None:
+    post = both.author.publish()
+    path = f"{BASE}/posts/{post}"
+    both.warm([path])
+    with patch.object(both.system.container.views, "seen") as seen, without_application(both):
+        both.fast(path)
+        both.fast(path, If_None_Match="*")
+        both.fast(path, "HEAD")
+        both.fast(f"{BASE}/tags")
+    assert [str(call.args[0]) for call in seen.call_args_list] == [post, post]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_log_tells_the_same(both: Both, form: str) -> None:
+    path = f"{BASE}/posts/{both.values['post_id']}"
+    both.warm([path])
+    lines = [logged(form, lambda ask=ask: ask(path, X_Request_Id="abcdefgh")) for ask in (both.slow, both.fast)]
+    if form == "json":
+        told = [json.loads(line) for line in lines]
+        assert list(told[0]) == list(told[1])
+        assert all(one.pop("timestamp").endswith("Z") and one.pop("ms") >= 0 for one in told)
+        assert told[0] == told[1]
+        assert told[0]["request_id"] == "abcdefgh"
+    assert all("request" in line and "abcdefgh" in line for line in lines)
+
+
+def test_the_logs_quick_way_writes_what_structlog_would(both: Both) -> None:
+    path = f"{BASE}/tags"
+    quick = logged("json", lambda: both.slow(path, X_Request_Id="abcdefgh"))
+    plain = logged("json", lambda: both.slow(path, X_Request_Id="abcdefgh"), takes_json=False)
+    told = [json.loads(line) for line in (quick, plain)]
+    assert list(told[0]) == list(told[1])
+    for one in told:
+        one.pop("ms")
+        assert len(one.pop("timestamp")) == len("2026-01-01T00:00:00.000000Z")
+    assert told[0] == told[1]
+    assert quick.count('", "') == plain.count('", "')
+
+
+def test_a_silent_log_stays_silent(both: Both) -> None:
+    assert logged("json", lambda: both.fast(f"{BASE}/tags"), level="warning") == ""
+
+
+def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path), fast_path=False)) as system:
+        assert not isinstance(system.app.wsgi_app, FastPath)
+
+
+def logged(form: str, act: Any, level: str = "info", *, takes_json: bool = True) -> str:
+    stream, root = io.StringIO(), logging.getLogger()
+    before, was = root.handlers[:], root.level
+    try:
+        configure(level, form, stream)
+        root.handlers[0].takes_json = takes_json and form == "json"  # type: ignore[attr-defined]  # of `Lines`
+        act()
+    finally:
+        root.handlers[:] = before
+        root.setLevel(was)
+    return stream.getvalue()
+
+
+def assert_alike(fast: Answer, slow: Answer) -> None:
+    """Whatever the caches did: both may have been a miss or a hit. Problems name their request."""
+    free = {"Age", "Cache-Status", "X-Request-Id", "Server-Timing"}
+    assert fast.status == slow.status
+    assert [h for h in fast.headers if h[0] not in free] == [h for h in slow.headers if h[0] not in free]
+    problem = "problem" in (fast.header("Content-Type") or "")
+    assert _nameless(fast.body) == _nameless(slow.body) if problem else fast.body == slow.body
+
+
+def _nameless(body: bytes) -> Any:
+    return {name: one for name, one in json.loads(body).items() if name != "request_id"} if body else body

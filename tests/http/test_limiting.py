@@ -1,0 +1,138 @@
+"""Limits on how often somebody may ask, and on guessing passwords."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.http import limiting
+from config import Settings
+from repositories.errors import Unavailable
+from tests.apps import BASE, PASSWORD, System, embedded, running
+
+# So slow that nothing comes back within a test.
+SLOW = {"rate_per_second": 0.01, "rate_burst": 5}
+Make = Callable[..., System]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    with ExitStack() as systems:
+        yield lambda **changes: systems.enter_context(running(Settings(**embedded(tmp_path), **changes)))
+
+
+def answers(system: System, n: int, path: str = "/tags", **options: Any) -> list[TestResponse]:
+    client = system.app.test_client()
+    return [client.get(BASE + path, **options) for _ in range(n)]
+
+
+def test_too_many_requests_of_one_address_are_refused(make: Make) -> None:
+    found = answers(make(**SLOW), 7)
+    assert [a.status_code for a in found] == [200] * 5 + [429] * 2
+    refused = found[-1]
+    assert refused.get_json(force=True)["code"] == "too_many_requests"
+    assert refused.content_type == "application/problem+json"
+    assert 0 < int(refused.headers["Retry-After"]) <= 100
+    assert refused.headers["Cache-Control"] == "private, no-store"
+    assert [a.headers["RateLimit"].split(";t=")[0] for a in found] == [
+        f'"default";r={n}' for n in (4, 3, 2, 1, 0, 0, 0)
+    ]
+    assert {a.headers["RateLimit-Policy"] for a in found} == {'"default";q=5;w=500'}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_pages_that_are_kept_whole_are_limited_alike(make: Make, *, fast: bool) -> None:
+    found = answers(make(**SLOW, fast_path=fast), 7)
+    assert [a.status_code for a in found] == [200] * 5 + [429] * 2
+    assert [a.headers["RateLimit"].split(";t=")[0] for a in found][:3] == [f'"default";r={n}' for n in (4, 3, 2)]
+
+
+def test_an_account_is_limited_wherever_it_asks_from(make: Make) -> None:
+    system = make(**SLOW | {"rate_burst": 20})
+    ada, bob = system.person(), system.person()
+    statuses = [
+        ada.send("GET", "/accounts/me", environ_overrides={"REMOTE_ADDR": f"10.0.0.{n}"}).status_code for n in range(22)
+    ]
+    assert statuses == [200] * 20 + [429] * 2
+    assert bob.get("/accounts/me")
+
+
+def test_addresses_are_limited_apart_and_others_proxies_are_not_believed(make: Make) -> None:
+    system = make(**SLOW)
+    for n in range(7):
+        [answer] = answers(system, 1, headers={"X-Forwarded-For": f"10.1.1.{n}"})
+    assert answer.status_code == 429
+    assert answers(system, 1, environ_overrides={"REMOTE_ADDR": "10.0.0.9"})[0].status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "found"),
+    [
+        (0, "1.1.1.1", "9.9.9.9"),
+        (1, "1.1.1.1", "1.1.1.1"),
+        (1, "6.6.6.6, 1.1.1.1", "1.1.1.1"),
+        (2, "6.6.6.6, 1.1.1.1, 2.2.2.2", "1.1.1.1"),
+        (2, "2.2.2.2", "9.9.9.9"),
+        (1, "", "9.9.9.9"),
+    ],
+)
+def test_whose_address_it_is(proxies: int, forwarded: str, found: str) -> None:
+    environ = {"REMOTE_ADDR": "9.9.9.9", "HTTP_X_FORWARDED_FOR": forwarded}
+    assert limiting.address(environ, proxies) == found
+
+
+def test_health_and_documentation_are_not_limited(make: Make) -> None:
+    system = make(**SLOW)
+    for path in ("/health/live", "/docs", "/openapi.json", "/metrics"):
+        client = system.app.test_client()
+        assert {client.get(path).status_code for _ in range(7)} == {200}
+
+
+def test_without_a_limit_nothing_is_said_of_one(make: Make) -> None:
+    found = answers(make(), 20)
+    assert {a.status_code for a in found} == {200}
+    assert not any("RateLimit" in a.headers for a in found)
+
+
+def test_everybody_may_ask_while_the_limits_store_is_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, asked = make(**SLOW, login_failures=1), []
+
+    def away(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise Unavailable("cache")
+
+    monkeypatch.setattr(system.container.stores.limits, "take", away)
+    assert {a.status_code for a in answers(system, 20)} == {200}
+    assert len(asked) <= 2, "a store that is away is asked once a second at most"
+    signed_in(system, "nobody", "wrong password", [401] * 5)
+
+
+def signed_in(system: System, login: str, password: str, statuses: list[int], address: str = "127.0.0.1") -> None:
+    client = system.app.test_client()
+    body = {"login": login, "password": password}
+    options: Any = {"json": body, "environ_overrides": {"REMOTE_ADDR": address}}
+    assert [client.post(f"{BASE}/sessions", **options).status_code for _ in statuses] == statuses
+
+
+def test_passwords_cannot_be_guessed_at_will(make: Make) -> None:
+    system = make(login_failures=3)
+    ada, bob = system.person(), system.person()
+    signed_in(system, ada.handle, "wrong password", [401] * 3 + [429] * 2)
+    signed_in(system, ada.handle.upper(), PASSWORD, [429])
+    signed_in(system, bob.handle, PASSWORD, [201])
+    signed_in(system, ada.handle, PASSWORD, [201], address="10.0.0.1")
+
+
+def test_signing_in_rightly_is_not_limited(make: Make) -> None:
+    system = make(login_failures=3)
+    ada = system.person()
+    signed_in(system, ada.handle, "wrong password", [401] * 2)
+    signed_in(system, ada.handle, PASSWORD, [201] * 10)
+
+
+def test_guessing_is_limited_unless_told_otherwise(make: Make) -> None:
+    signed_in(make(), "nobody", "wrong password", [401] * 10 + [429])
+    signed_in(make(login_failures=0), "somebody", "wrong password", [401] * 20)

@@ -1,0 +1,114 @@
+"""Those methods of the ports, or arguments to them, that a drive of the application does not come by for sure."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from app.container import Container
+from app.seed.plan import Plan
+from repositories.feed_records import Fanout
+from repositories.money_records import PROVIDER, Granted, RequestKey
+from repositories.outbox import Outbox
+from repositories.records import Event
+from repositories.relational import Transaction
+from tests.contracts.documents import a_post, an_event
+from tests.contracts.money import held
+from tests.contracts.money import wallet as wallet_with
+
+HOUR = timedelta(hours=1)
+
+
+def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
+    accounts, posts = plan.account_ids, [ref.post_id for ref in plan.refs[-20:]]
+    relational_reads(container, accounts, plan.product_ids[:20])
+    document_reads(container, accounts, posts)
+    outboxes(container)
+    with container.stores.relational.transaction() as tx:
+        writes(container, tx, accounts, posts)
+        tx.orders.refund(paid_order, 1, at=container.clock())
+    expiry(container)
+
+
+def relational_reads(container: Container, accounts: Sequence[UUID], products: Sequence[UUID]) -> None:
+    store, now, middle = container.stores.relational, container.clock(), accounts[len(accounts) // 2]
+    for after in (None, middle):
+        store.accounts.ids(after=after, limit=500)
+        store.graph.follower_ids(accounts[0], after=after, limit=500)
+        store.fanouts.audience(accounts[0], after=after, limit=500)
+        store.fanouts.audience(accounts[0], stage="recent", recent=now - HOUR, begun=now, after=after, limit=500)
+        store.fanouts.audience(accounts[0], stage="rest", recent=now - HOUR, begun=now, after=after, limit=500)
+        store.fanouts.pulled_authors(after=after, limit=20)
+    store.fanouts.audience_size(middle)
+    store.fanouts.lag()
+    store.fanouts.left(accounts[0], limit=20)
+    store.stock.available(products)
+    store.ledger.balance_at(PROVIDER, "EUR", now)
+    store.ledger.entries(PROVIDER, "EUR", until=now, limit=20)
+    store.counters.miscounted_accounts(accounts[:100])
+
+
+def document_reads(container: Container, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
+    """Also for more authors than MongoDB merges at once."""
+    store, middle = container.stores.documents, posts[len(posts) // 2]
+    store.posts.buried(posts)
+    store.comments.recount(posts, repair=False)
+    for authors in (accounts[:20], accounts[:1000]):
+        for span in ({}, {"before": middle}, {"after": middle}):
+            store.posts.by_authors(authors, limit=20, **span)
+            store.posts.in_flight(authors, limit=20, **span)
+            store.posts.in_flight(None, limit=20, **span)
+    for after in (None, middle):
+        store.posts.ids(after=after, limit=100)
+
+
+def outboxes(container: Container) -> None:
+    stores, now = container.stores, container.clock()
+    with stores.relational.transaction() as tx:
+        for _ in range(4):
+            one = uuid4()
+            tx.emit(Event(one, "t", str(one), now - HOUR, b""))
+    for _ in range(4):
+        post = a_post()
+        stores.documents.posts.add(post, an_event(str(post.id)))
+    settle(container, stores.relational.outbox)
+    settle(container, stores.documents.outbox)
+
+
+def settle(container: Container, outbox: Outbox) -> None:
+    now = container.clock()
+    released, postponed, parked, told = outbox.claim(now=now, lease_until=now + HOUR, limit=4)
+    outbox.release([released])
+    outbox.postpone(postponed, due=now + 9 * HOUR, attempts=1)
+    outbox.park(parked, reason="broken", attempts=1, now=now)
+    outbox.done([told])
+    outbox.parked(limit=20)
+    outbox.backlog()
+    outbox.replay([parked.event.id], now=now)
+    outbox.replay(None, now=now)
+
+
+def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
+    one, now = accounts[9], container.clock()
+    tx.accounts.set_password(one, "other")
+    tx.readers.seen(one, now)
+    tx.readers.wake(one, now)
+    tx.readers.raise_floor(one, posts[0])
+    tx.fanouts.pull(one, at=now, reason="shed")
+    tx.fanouts.skip(Fanout(posts[0], one, now, now, "running", "all", None, 9, 0, ((1, 1),), None, "t"))
+    tx.fanouts.returning(one, now)
+    tx.fanouts.pushed(one, changed_at=now)
+    tx.counters.recount_account(one)
+    tx.counters.recount_post(posts[0])
+    key = RequestKey(one, "POST /orders", "k")
+    granted = tx.idempotency.claim(key, b"", now=now, lease_until=now + HOUR)
+    assert isinstance(granted, Granted)
+    tx.idempotency.abandon(key, granted)
+
+
+def expiry(container: Container) -> None:
+    store, now = container.stores.relational, container.clock()
+    hold = held(wallet_with(store, 5), uuid4(), 1, created_at=now, expires_at=now)
+    with store.transaction() as tx:
+        tx.ledger.hold(hold)
+    with store.transaction() as tx:
+        tx.ledger.expire(uuid4(), hold.id, at=now)

@@ -1,0 +1,64 @@
+"""What SQLite plans for the statements of the embedded twins. It keeps no statistics, so any data will do.
+
+Wrong is a table that is read from one end to the other, unless a LIMIT ends that and nothing is sorted first: then it
+is read in the order of its key.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from repositories import sqlite
+from repositories.relational.digests import chain
+from tests.system.plans.recording import TEMPORARY
+
+_VALUE = re.compile(r"x'[0-9a-f]*'|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b", re.IGNORECASE)
+_ASKS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "REPLACE")
+# They hold what is under way, and no more.
+SHORT = {"pulled_authors", "hot_view_batch"}
+
+
+class Traced:
+    """One statement of each shape, with its values in it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        made = sqlite.set_up
+
+        def traced(connection: sqlite3.Connection) -> None:
+            made(connection)
+            connection.set_trace_callback(self._record)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("repositories.sqlite.set_up", traced)
+            patch.setattr("repositories.relational.embedded.set_up", traced)
+            yield
+
+    def _record(self, sql: str) -> None:
+        if sql.lstrip(" \n(").upper().startswith(_ASKS) and TEMPORARY not in sql and "sqlite_master" not in sql:
+            self.kept.setdefault(_VALUE.sub("?", sql), sql)
+
+
+def faults(path: Path, statements: list[str]) -> Iterator[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.create_function("chained", 2, chain, deterministic=True)
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for sql in statements:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+            ends = "LIMIT" in sql and not any("TEMP B-TREE" in step for step in plan)
+            for step in plan if not ends else ():
+                found = re.match(r"SCAN (\w+)(.*)", step)
+                if found and "INDEX" not in found[2] and _table(found[1], sql) in tables - SHORT:
+                    yield "\n".join([f"{found[1]} is read whole", sql[:2000], *plan])
+
+
+def _table(name: str, sql: str) -> str:
+    found = re.search(rf"(\w+) (?:AS )?{name}\b", sql)
+    return found[1] if found and found[1].upper() not in {"FROM", "JOIN", "INTO", "UPDATE", "TABLE"} else name

@@ -1,0 +1,185 @@
+"""Pages that are kept whole: which, and what becomes of them."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import pytest
+
+from app.services.hot_pages import HotPages, Kept, tag_of, target
+from repositories.errors import Unavailable
+from repositories.hot import Cache, Value
+from repositories.hot.embedded import EmbeddedCache
+from repositories.readthrough import Kind, Used, read_through
+from tests.contracts.post_source import Broken
+
+POST = f"/api/v1/posts/{uuid4()}"
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "name"),
+    [
+        (POST, "", POST),
+        (POST.replace("posts", "products"), "", POST.replace("posts", "products")),
+        ("/api/v1/accounts/Ada_1", "", "/api/v1/accounts/ada_1"),
+        ("/api/v1/posts", "", "/api/v1/posts?limit=20"),
+        ("/api/v1/posts", "limit=20", "/api/v1/posts?limit=20"),
+        ("/api/v1/tags", "limit=100", "/api/v1/tags?limit=100"),
+        ("/api/v1/products", "limit=7", "/api/v1/products?limit=7"),
+        ("/api/v1/accounts/ADA/posts", "", "/api/v1/accounts/ada/posts?limit=20"),
+        *((POST, query, None) for query in ("a=1", "limit=20")),
+        *(
+            ("/api/v1/posts", query, None)
+            for query in (
+                *("limit=0", "limit=101", "limit=020", "limit=1000", "limit=2&limit=3", "limit=", "limit=%32"),
+                *("cursor=x", "limit=2&cursor=x", "tag=a", "author=ada", "x", "&", "limit=1\n", "LIMIT=1"),
+            )
+        ),
+        *(
+            (path, "", None)
+            for path in (
+                *("", "/", "/api/v1", "/api/v1/posts/", "/api/v1/accounts/me", "/api/v1/accounts/ada/followers"),
+                *(POST.upper(), f"{POST}\n", f"{POST}/comments", "/api/v1/accounts/\u0130da", "/api/v1/feed"),
+                *(f"/api/v1/accounts/{'a' * 31}", "/api/v1/orders", "/api/v2/posts", "/api/v1/accounts/a%62c"),
+            )
+        ),
+    ],
+)
+def test_which_requests_are_for_a_page_and_what_it_is_called(path: str, query: str, name: str | None) -> None:
+    assert target(path, query) == name
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1_000_000.0]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, now: list[float]) -> Iterator[Cache]:
+    store = EmbeddedCache(f"sqlite:///{tmp_path}/hot.db", clock=lambda: now[0])
+    store.migrate()
+    yield store
+    store.close()
+
+
+class Source:
+    """One thing with a version, and how often a page was made of it."""
+
+    def __init__(self, cache: Cache, fresh: float = 1000.0) -> None:
+        self.version = 1
+        self.made = 0
+        self.through = read_through(cache)
+        self.kind: Kind[str] = Kind("thing", "1", self._load, fresh)
+
+    def build(self, used: Used) -> Kept:
+        self.made += 1
+        value = self.through.get(self.kind, ["a"], used)["a"]
+        return Kept(value.body or b"", tag_of(value.body or b"", value.version), value.version)
+
+    def change(self) -> None:
+        self.version += 1
+        self.through.drop({self.kind: ["a"]})
+
+    def _load(self, ids: Collection[str]) -> dict[str, Value]:
+        return {i: Value(f"version {self.version}".encode(), self.version) for i in ids}
+
+
+@pytest.fixture
+def source(cache: Cache) -> Source:
+    return Source(cache)
+
+
+@pytest.fixture
+def pages(cache: Cache) -> HotPages:
+    return HotPages(cache, fresh=60.0)
+
+
+def test_a_page_is_kept_with_its_tag_and_its_age(pages: HotPages, source: Source, now: list[float]) -> None:
+    assert pages.look("/a") is None
+    made = pages.keep("/a", source.build)
+    assert (made.body, made.version, made.status, made.age_seconds) == (b"version 1", 1, "miss", 0.0)
+    assert made.fresh_seconds == 60.0
+    now[0] += 10
+    kept = pages.look("/a")
+    assert kept
+    assert (kept.body, kept.etag, kept.version, kept.status) == (made.body, made.etag, 1, "hit")
+    assert kept.age_seconds == pytest.approx(10)
+    assert 54 <= kept.fresh_seconds <= 66
+    assert pages.look("/b") is None
+    assert source.made == 1
+
+
+def test_a_page_ends_with_its_time_and_with_its_parts(pages: HotPages, source: Source, now: list[float]) -> None:
+    pages.keep("/a", source.build)
+    source.change()
+    assert pages.look("/a") is None
+    assert pages.keep("/a", source.build).version == 2
+    now[0] += 67
+    assert pages.look("/a") is None
+
+
+def test_a_page_is_due_no_later_than_its_parts(cache: Cache, pages: HotPages, now: list[float]) -> None:
+    source = Source(cache, fresh=20.0)
+    pages.keep("/a", source.build)
+    kept = pages.look("/a")
+    assert kept
+    assert kept.fresh_seconds <= 22
+    now[0] += 10
+    assert pages.keep("/b", source.build).fresh_seconds <= 12
+
+
+def test_a_page_whose_part_changes_while_it_is_made_is_answered_and_not_kept(pages: HotPages, source: Source) -> None:
+    def build(used: Used) -> Kept:
+        page = source.build(used)
+        source.change()
+        return page
+
+    assert pages.keep("/a", build).version == 1
+    assert pages.look("/a") is None
+    assert pages.keep("/a", source.build).version == 2
+    assert pages.look("/a")
+
+
+def test_what_nobody_vouches_for_is_not_kept(pages: HotPages, source: Source) -> None:
+    def build(used: Used) -> Kept:
+        used.note("elsewhere", None, 100.0)
+        return source.build(used)
+
+    assert pages.keep("/a", build).fresh_seconds == 0
+    assert pages.look("/a") is None
+
+
+def test_who_finds_another_making_it_makes_it_too_and_keeps_nothing(pages: HotPages, source: Source) -> None:
+    inner: list[Kept] = []
+
+    def build(used: Used) -> Kept:
+        inner.append(pages.keep("/a", source.build))
+        assert pages.look("/a") is None
+        return source.build(used)
+
+    assert pages.keep("/a", build).body == inner[0].body
+    assert pages.look("/a")
+
+
+def test_a_page_that_cannot_be_made_leaves_its_lease(pages: HotPages, source: Source) -> None:
+    def build(_: Used) -> Kept:
+        raise Unavailable("documents")
+
+    with pytest.raises(Unavailable):
+        pages.keep("/a", build)
+    pages.keep("/a", source.build)
+    assert pages.look("/a")
+
+
+@pytest.mark.parametrize("down", [{"whole", "lease"}, {"fill"}, {"lease"}, {"release"}])
+def test_without_a_cache_pages_are_made(cache: Cache, source: Source, down: set[str]) -> None:
+    pages = HotPages(cast("Cache", Broken(cache, down)))
+    assert pages.look("/a") is None
+    assert pages.keep("/a", source.build).body == b"version 1"
+
+
+def test_the_tag_is_of_the_bytes_and_names_the_version() -> None:
+    assert tag_of(b"body", 7).startswith('"7-')
+    assert tag_of(b"body", 7)[3:] == tag_of(b"body")[1:]
+    assert tag_of(b"body") != tag_of(b"other")
