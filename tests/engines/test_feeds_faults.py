@@ -128,7 +128,7 @@ def test_a_server_that_freezes_and_goes_on(server: Server, feeds: CassandraFeeds
         assert_ends(call)
     server.resume()
     for call in calls(feeds):
-        assert wait_until(lambda: works(call), 5)  # noqa: B023 - called at once
+        assert wait_until(lambda: works(call), 20)  # noqa: B023 - called at once
 
 
 def test_a_server_that_is_frozen_at_the_first_call(server: Server) -> None:
