@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -22,16 +21,12 @@ from app.http import create_app
 from app.rebuild import Rebuild
 from app.relay import relay_of, start_inline, sweeper_of
 from app.seed import seed, seed_small_once
+from app.serving import server
 from config import Settings, SettingsError
 from config.logs import configure
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 from repositories.pools import pools
-
-# Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
-CONNECTIONS = 4096
-# Long enough for any request; a client that never finishes sending does not keep the server from ending.
-DRAIN_SECONDS = 10
 
 
 class Known(click.Group):
@@ -236,32 +231,13 @@ def _outboxes(container: Container) -> dict[str, Outbox]:
 
 
 def _serve(container: Container) -> None:
-    """granian, WSGI, until SIGTERM: then it stops accepting and lets the requests under way finish.
-
-    Workers are spawned, not forked: each imports `app.wsgi` and connects by itself, and a signal during its start
-    ends it. An inline relay is a thread of this process, which has nothing else to do.
-    """
-    from granian import Granian
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
-
+    """Until SIGTERM. An inline relay is a thread of this process, which has nothing else to do."""
     settings = container.settings
-    multiprocessing.set_start_method("spawn", force=True)
-    server = Granian(
-        "app.wsgi:app",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=settings.workers,
-        blocking_threads=settings.threads,
-        backlog=CONNECTIONS,
-        backpressure=CONNECTIONS,
-        workers_kill_timeout=DRAIN_SECONDS,
-        respawn_failed_workers=True,
-        log_level=LogLevels.warning,
+    served = server(
+        "app.wsgi:app", host=settings.host, port=settings.port, workers=settings.workers, threads=settings.threads
     )
     with figures.shared(record=settings.metrics and settings.relay_inline):
         stop_relay = start_inline(container) if settings.relay_inline else None
-        server.serve()
+        served.serve()
         if stop_relay:
             stop_relay()

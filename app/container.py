@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
 
 from app.clock import Clock, utc_now
 from app.ids import Ids
@@ -49,18 +48,9 @@ from repositories.hot import Cache, Limits, Rate, Streams, ViewCounts
 from repositories.hot import Sessions as SessionStore
 from repositories.readthrough import CachedDocuments, Limit, ReadThrough, StockWatch, read_through, with_cache
 from repositories.relational import Relational
+from repositories.store import Store
 
 VIEWERS = 2  # who sends views: one thread of each process, and the sweeper
-
-
-class Store(Protocol):
-    """What every role's store can do."""
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
-
-    def ping(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -202,7 +192,7 @@ def assemble(
     counters = Counters(stores.relational, stores.documents, through, kept)
     stores = replace(stores, relational=StockWatch(stores.relational, counters.forget_stock))
     once = Once(stores.relational, retry, clock)
-    orders = Orders(stores.relational, stores.documents.truth, once, clock, ids)
+    orders = Orders(stores.relational, stores.documents.truth, once, clock, ids, counters.forget_stock)
     lifetime = timedelta(days=settings.session_days)
     retention = timedelta(days=settings.feeds_retention_days)
     dormant_after = timedelta(days=settings.dormant_days)

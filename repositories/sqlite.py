@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from repositories.errors import Conflict, Invalid, Unavailable
 from repositories.meter import asked
+from repositories.store import Store
 
 BUSY_SECONDS = 5.0
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
@@ -115,3 +116,19 @@ class SqliteFile:
             raise Unavailable(self._role, str(error)) from error
         except (sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:
             raise Invalid(str(error)) from error
+
+
+class SqliteBacked(Store):
+    """The part of a port that is the same for every twin: `_tables` are what makes its schema."""
+
+    _file: SqliteFile
+    _tables: Sequence[str]
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return self._file.migrate(self._tables, dry_run=dry_run)
+
+    def ping(self) -> None:
+        self._file.ping()
+
+    def close(self) -> None:
+        self._file.close()

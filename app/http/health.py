@@ -7,11 +7,11 @@ import marshmallow as ma
 from flask import Response
 from flask_smorest import Blueprint as PlainBlueprint
 
-from app.container import Store
 from app.http import rendering
 from app.http.blueprint import budget
 from app.http.deps import container
 from repositories.errors import StoreError
+from repositories.store import Store
 
 blp = PlainBlueprint("health", __name__, url_prefix="/health", description="Liveness and readiness")
 

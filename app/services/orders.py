@@ -14,7 +14,8 @@ given again to the same key.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid5
 
@@ -24,7 +25,7 @@ from app.clock import Clock
 from app.errors import Forbidden, Missing, RuleBroken, Unprocessable
 from app.events import AnyEvent, OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded, pack
 from app.ids import Ids
-from app.services.idempotency import Once, Receipt
+from app.services.idempotency import Once, Receipt, Replayed
 from repositories.documents import Documents
 from repositories.errors import Capped, Contention, IllegalMove
 from repositories.money_records import Answer, Order, OrderLine, Transfer
@@ -51,7 +52,7 @@ class Refund(Struct, frozen=True):
 
 
 class Orders:
-    """A placed order is left to its buyer for `grace` before it is paid."""
+    """A placed order is left to its buyer for `grace` before it is paid. `forget_stock` drops units from the cache."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Orders:
         once: Once,
         clock: Clock,
         ids: Ids,
+        forget_stock: Callable[[Collection[UUID]], None],
         grace: timedelta = GRACE,
     ) -> None:
         self._relational = relational
@@ -67,6 +69,7 @@ class Orders:
         self._once = once
         self._clock = clock
         self._ids = ids
+        self._forget_stock = forget_stock
         self._grace = grace
 
     def read(self, account_id: UUID, order_id: UUID) -> Order:
@@ -79,11 +82,13 @@ class Orders:
     def place(self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order]) -> Answer:
         """Raises `Unprocessable`, `RuleBroken` for one's own product, `Short`, `Insufficient`, and as `Once`."""
         order_id = receipt.attempt.id("order")
-        return self._once.run(receipt, lambda: self._priced(order_id, buyer, wanted), self._place)
+        with self._retold(lambda: {w.product_id for w in wanted}):
+            return self._once.run(receipt, lambda: self._priced(order_id, buyer, wanted), self._place)
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
         """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Once`."""
-        return self._once.run(receipt, lambda: self._bought(account_id, order_id), self.undo)
+        with self._retold(lambda: units(self.read(account_id, order_id))):
+            return self._once.run(receipt, lambda: self._bought(account_id, order_id), self.undo)
 
     def fulfil(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
         """By one of its sellers, once it is paid. Raises as `cancel`."""
@@ -95,7 +100,10 @@ class Orders:
         With the last of a share its units are on hand again; with the last of all shares the order is refunded.
         """
         transfer_id = receipt.attempt.id(REFUND)
-        return self._once.run(receipt, lambda: self._reckoned(transfer_id, account_id, order_id, amount), self._refund)
+        with self._retold(lambda: units(self.read(account_id, order_id))):
+            return self._once.run(
+                receipt, lambda: self._reckoned(transfer_id, account_id, order_id, amount), self._refund
+            )
 
     def undo(self, tx: Transaction, order: Order) -> Order:
         """Free what a placed order holds. Raises `IllegalMove`."""
@@ -107,6 +115,15 @@ class Orders:
             tx.ledger.void(uuid5(hold.id, "void"), hold.id, at=now)
         tx.emit(self._event(order.id, OrderCancelled(order.id)))
         return cancelled
+
+    @contextmanager
+    def _retold(self, product_ids: Callable[[], Collection[UUID]]) -> Iterator[None]:
+        """An answer that is given again: its first attempt may have died between its commit and the cache."""
+        try:
+            yield
+        except Replayed:
+            self._forget_stock(product_ids())
+            raise
 
     def _priced(self, order_id: UUID, buyer: UUID, wanted: Sequence[Wanted]) -> Order:
         catalogue = self._documents.products.get({w.product_id for w in wanted})

@@ -75,32 +75,20 @@ def served(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
 
 def main() -> None:
     """Runs in the child."""
-    import multiprocessing
-
-    from granian import Granian
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
-
     from app import figures
-    from app.cli import CONNECTIONS, DRAIN_SECONDS
+    from app.serving import server
     from config import Settings
 
     settings = Settings.from_env()
-    multiprocessing.set_start_method("spawn", force=True)
-    server = Granian(
+    served = server(
         "bench.reads.wsgi:app",
-        address=settings.host,
+        host=settings.host,
         port=settings.port,
-        interface=Interfaces.WSGI,
         workers=settings.workers,
-        blocking_threads=settings.threads,
-        backlog=CONNECTIONS,
-        backpressure=CONNECTIONS,
-        workers_kill_timeout=DRAIN_SECONDS,
-        log_level=LogLevels.warning,
+        threads=settings.threads,
     )
     with figures.shared(record=False):
-        server.serve()
+        served.serve()
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from repositories.documents.embedded_products import EmbeddedProducts
 from repositories.documents.embedded_schema import TABLES
 from repositories.documents.embedded_views import EmbeddedViews
 from repositories.documents.port import Documents
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 
-class EmbeddedDocuments(Documents):
+class EmbeddedDocuments(SqliteBacked, Documents):
     """Connects when first used; may be used again after `close`."""
+
+    _tables = TABLES
 
     def __init__(self, url: str) -> None:
         self._file = SqliteFile(path_of(url), "documents")
@@ -20,12 +22,3 @@ class EmbeddedDocuments(Documents):
         self.products = EmbeddedProducts(self._file)
         self.views = EmbeddedViews(self._file)
         self.outbox = EmbeddedOutbox(self._file)
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(TABLES, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()

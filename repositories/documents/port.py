@@ -18,6 +18,7 @@ from uuid import UUID
 from repositories.documents.views_port import Views
 from repositories.outbox import Outbox
 from repositories.records import Comment, Event, Facets, Post, PostRef, Product, ProductFilter, TagCount
+from repositories.store import Store
 
 
 class Posts(Protocol):
@@ -147,20 +148,9 @@ class Products(Protocol):
         """Store many products without events, for seeding. Idempotent."""
 
 
-class Documents(Protocol):
+class Documents(Store, Protocol):
     posts: Posts
     comments: Comments
     products: Products
     views: Views
     outbox: Outbox
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        """Make collections, validators and indexes; idempotent. Returns one line per step taken (or to take)."""
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...

@@ -13,7 +13,7 @@ from repositories.feeds.embedded_notifications import NOTIFICATION_TABLES, Embed
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import REMOVALS, Feeds
 from repositories.records import PostRef
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 T = TypeVar("T")
 NEVER = -(1 << 63)
@@ -56,7 +56,9 @@ HOME_PAGE = f"SELECT post, author {SHOWN} ORDER BY post"
 DOOMED = f"SELECT post {SHOWN} AND author = :author AND written <= :at ORDER BY post DESC"
 
 
-class EmbeddedFeeds(Feeds):
+class EmbeddedFeeds(SqliteBacked, Feeds):
+    _tables = TABLES
+
     def __init__(
         self,
         url: str,
@@ -136,13 +138,7 @@ class EmbeddedFeeds(Feeds):
             self._put_home([(owner, post, millis(post.post_id) * 1000, NEVER) for owner, post in entries])
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(TABLES, dry_run=dry_run) + self._drop_floors(dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()
+        return super().migrate(dry_run=dry_run) + self._drop_floors(dry_run=dry_run)
 
     def _put_author(self, entries: Iterable[tuple[PostRef, int, int]]) -> None:
         rows = [(post.author_id.bytes, _key(post), *times) for post, *times in entries]

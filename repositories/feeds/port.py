@@ -21,12 +21,13 @@ from uuid import UUID
 from repositories.feeds.audit_port import FeedAudit
 from repositories.feeds.notifications_port import Notifications
 from repositories.records import PostRef
+from repositories.store import Store
 
 # Removals of single entries that one bucket of one timeline takes from one process.
 REMOVALS = 500
 
 
-class Feeds(Protocol):
+class Feeds(Store, Protocol):
     notifications: Notifications
     audit: FeedAudit
 
@@ -103,14 +104,3 @@ class Feeds(Protocol):
     @abstractmethod
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
         """Many entries, for seeding and rebuilding, with timestamps taken from the post ids. Idempotent."""
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        """Make the keyspace and tables; idempotent. Returns one line per step taken (or to take)."""
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...

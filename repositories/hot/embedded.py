@@ -22,7 +22,7 @@ from repositories.hot.encoding import (
 )
 from repositories.hot.port import Cache, Fill, Held, Sessions
 from repositories.records import Session
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 _SESSION_TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_sessions (
@@ -58,10 +58,12 @@ _WHOLE = f"""SELECT EXISTS (
 _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?"
 
 
-class EmbeddedSessions(Sessions):
+class EmbeddedSessions(SqliteBacked, Sessions):
     """As in Redis: a session is kept for its own length (`expires_at - created_at`) and an hour, counted from
     `add` by `clock`; whether it is live is decided by the caller's `now`.
     """
+
+    _tables = _SESSION_TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path_of(url), "sessions")
@@ -95,18 +97,11 @@ class EmbeddedSessions(Sessions):
         with self._file.write() as connection:
             connection.execute(sql, (account_id.bytes, keep and keep.bytes))
 
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(_SESSION_TABLES, dry_run=dry_run)
 
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class EmbeddedCache(Cache):
+class EmbeddedCache(SqliteBacked, Cache):
     """Holds at most `entries` values and as many leases; those that expire soonest make room."""
+
+    _tables = _CACHE_TABLES
 
     def __init__(
         self,
@@ -189,15 +184,6 @@ class EmbeddedCache(Cache):
         with self._file.write() as connection:
             connection.execute("DELETE FROM hot_values")
             connection.execute("DELETE FROM hot_leases")
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(_CACHE_TABLES, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()
 
     def _lease_one(self, connection: Connection, key: str, seen: bytes, now: float) -> Held | bytes | None:
         sql = f"SELECT {_HELD} FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns

@@ -6,15 +6,17 @@ from sqlite3 import Connection
 
 from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, judged
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 _TABLES = ('CREATE TABLE IF NOT EXISTS hot_limits ("key" BLOB PRIMARY KEY, "full" REAL NOT NULL) WITHOUT ROWID',)
 _FIND = 'SELECT "full" FROM hot_limits WHERE "key" = ?'
 _ROWS = 10_000
 
 
-class EmbeddedLimits(Limits):
+class EmbeddedLimits(SqliteBacked, Limits):
     """A bucket is kept as the moment it is full. Beyond so many rows full ones go first, then those nearest to it."""
+
+    _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path_of(url), "cache")
@@ -33,15 +35,6 @@ class EmbeddedLimits(Limits):
             if not rows:
                 _bound(connection)
         return found
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(_TABLES, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _late(rows: list[tuple[float]], now: float) -> float:

@@ -17,7 +17,7 @@ from repositories.hot.streams_port import (
     lost,
     new_epoch,
 )
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_streams (
@@ -33,8 +33,10 @@ _TABLES = (
 _CHUNK = 500
 
 
-class EmbeddedStreams(Streams):
+class EmbeddedStreams(SqliteBacked, Streams):
     """`clock` gives seconds."""
+
+    _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path_of(url), "cache")
@@ -67,15 +69,6 @@ class EmbeddedStreams(Streams):
     def since(self, positions: Sequence[tuple[UUID, Position]], *, limit: int) -> list[Delta]:
         heads = self._heads([account_id for account_id, _ in positions])
         return [self._delta(account_id, heads.get(account_id), at, limit) for account_id, at in positions]
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(_TABLES, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()
 
     def _delta(self, account_id: UUID, end: Position | None, at: Position, limit: int) -> Delta:
         if end is None:

@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from uuid import UUID
 
 from repositories.hot.views_port import ViewBatch, ViewCounts
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_views (
@@ -17,8 +17,10 @@ _TABLES = (
 _OPEN = 0
 
 
-class EmbeddedViewCounts(ViewCounts):
+class EmbeddedViewCounts(SqliteBacked, ViewCounts):
     """Open counts have `taken` 0, those of the batch under way its number. Unlike Redis, the file loses nothing."""
+
+    _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._file = SqliteFile(path_of(url), "cache")
@@ -49,15 +51,6 @@ class EmbeddedViewCounts(ViewCounts):
         if number != _OPEN:
             with self._file.write() as connection:
                 connection.execute("DELETE FROM hot_views WHERE taken = ?", (number,))
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(_TABLES, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _counts(connection: Connection, number: int) -> dict[UUID, int]:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from repositories.store import Store
+
 
 class Rate(Struct, frozen=True):
     """So many a second in the long run, and at most `burst` at once. Both are above zero."""
@@ -24,7 +26,7 @@ class Verdict(Struct, frozen=True):
     retry: float = 0.0
 
 
-class Limits(Protocol):
+class Limits(Store, Protocol):
     """Generic cell rate algorithm: no bucket is ever filled by anybody, and a key is forgotten once it is full.
 
     Time is the store's own. Losing keys gives away one burst each. Every method may raise `Unavailable`.
@@ -33,16 +35,6 @@ class Limits(Protocol):
     @abstractmethod
     def take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict:
         """Ask for one more and count it when it is allowed; without `spend` only ask. One round trip."""
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...
 
 
 def judged(late: float, rate: Rate, *, spend: bool) -> tuple[Verdict, float]:

@@ -9,9 +9,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from repositories.records import Session
+from repositories.store import Store
 
 
-class Sessions(Protocol):
+class Sessions(Store, Protocol):
     """Signed-in devices. A session is found by the digest of its token; the token itself is nowhere."""
 
     @abstractmethod
@@ -36,16 +37,6 @@ class Sessions(Protocol):
     @abstractmethod
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
         """End every session of the account but `keep`. Idempotent."""
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...
 
 
 class Value(Struct, frozen=True, array_like=True):
@@ -86,7 +77,7 @@ class Fill(Struct, frozen=True):
     parts: Mapping[str, bytes] = {}
 
 
-class Cache(Protocol):
+class Cache(Store, Protocol):
     """Cache-aside with a fence: a value read before an invalidation cannot be stored after it.
 
     Who is to load a key gets a lease, one caller at a time in all processes. It names the key's generation, which
@@ -139,13 +130,3 @@ class Cache(Protocol):
 
         With `unless_done` it need not be, when another client has done it since this one last read.
         """
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...

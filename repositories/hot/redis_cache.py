@@ -9,7 +9,7 @@ from typing import Any
 from repositories.hot import redis_scripts as scripts
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
-from repositories.hot.redis_link import Command, RedisLink
+from repositories.hot.redis_link import Command, RedisBacked, RedisLink
 
 # The number is the schema of what is stored.
 _EPOCH = b"quartet:3:epoch"
@@ -21,7 +21,7 @@ _STAMP_BYTES = 16
 _CLOCK_SECONDS = 5.0
 
 
-class RedisCache(Cache):
+class RedisCache(RedisBacked, Cache):
     """Pattern: cache-aside with leases.
 
     One node: scripts take keys of several hash slots, and a replica that is promoted may have missed a drop. What
@@ -77,15 +77,6 @@ class RedisCache(Cache):
 
     def void(self, *, unless_done: bool = False) -> None:
         self._run(scripts.VOID, [_EPOCH], (self._epoch if unless_done else b"", new_token()))
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
-        return []
-
-    def ping(self) -> None:
-        self._link.ping()
-
-    def close(self) -> None:
-        self._link.close()
 
     def _leased(self, answer: bytes | list[bytes] | int) -> Held | bytes | None:
         if isinstance(answer, bytes):

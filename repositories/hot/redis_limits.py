@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
-from repositories.hot.redis_link import RedisLink
+from repositories.hot.redis_link import RedisBacked, RedisLink
 
 # KEYS: the bucket. ARGV: seconds for each, seconds for the burst, whether to spend.
 _TAKE = """
@@ -23,7 +23,7 @@ return {allowed and 1 or 0, string.format('%.6f', late)}
 _SHA = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324  Redis names scripts so
 
 
-class RedisLimits(Limits):
+class RedisLimits(RedisBacked, Limits):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE,))
 
@@ -34,12 +34,3 @@ class RedisLimits(Limits):
         name = b"quartet:limit:" + text_bytes(key)
         [(allowed, late)] = self._link.exchange(("EVALSHA", _SHA, 1, name, *arguments), again=False)
         return verdict(float(late), rate, allowed=bool(allowed))
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
-        return []
-
-    def ping(self) -> None:
-        self._link.ping()
-
-    def close(self) -> None:
-        self._link.close()

@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
+from repositories.store import Store
 
 Command = Sequence[str | bytes | int]
 _POOL_OPTIONS = ("max_connections", "timeout")
@@ -148,6 +149,21 @@ class RedisLink:
             yield
         except RedisError as error:
             raise Unavailable(self._role, str(error)) from error
+
+
+class RedisBacked(Store):
+    """The part of a port that is the same for everything in Redis, which has no schema."""
+
+    _link: RedisLink
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  nothing to take, so nothing to spare
+        return []
+
+    def ping(self) -> None:
+        self._link.ping()
+
+    def close(self) -> None:
+        self._link.close()
 
 
 def _wire(url: str, timeout: float) -> _Wire:

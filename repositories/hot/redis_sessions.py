@@ -7,7 +7,7 @@ from uuid import UUID
 
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import Sessions
-from repositories.hot.redis_link import RedisLink
+from repositories.hot.redis_link import RedisBacked, RedisLink
 from repositories.records import Session
 
 _SESSION = "quartet:session:"
@@ -61,7 +61,7 @@ each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
 """
 
 
-class RedisSessions(Sessions):
+class RedisSessions(RedisBacked, Sessions):
     """Pattern: secondary index kept by scripts, so that a session and its index entry are one write.
 
     Keys live as long as the session's own length (`expires_at - created_at`) and an hour, counted from `add`;
@@ -93,15 +93,6 @@ class RedisSessions(Sessions):
 
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
         self._run(_END_ALL, account_id, str(keep), again=False)
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
-        return []
-
-    def ping(self) -> None:
-        self._link.ping()
-
-    def close(self) -> None:
-        self._link.close()
 
     def _run(self, script: str, account_id: UUID, *arguments: str | bytes | int, again: bool) -> list[Any]:
         command = ("EVALSHA", _SHA[script], 1, f"{_ACCOUNT}{account_id}", str(account_id), *arguments)

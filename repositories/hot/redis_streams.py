@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from repositories.hot.encoding import text_bytes
-from repositories.hot.redis_link import Command, RedisLink
+from repositories.hot.redis_link import Command, RedisBacked, RedisLink
 from repositories.hot.streams_port import (
     KEPT,
     LISTENING,
@@ -71,7 +71,7 @@ _AT_ONCE = 250
 _FEW = 8
 
 
-class RedisStreams(Streams):
+class RedisStreams(RedisBacked, Streams):
     """The heads are the truth of who listens; a server may throw out any key at any time.
 
     A head that is gone ends the epoch. A stream that is gone shows in its numbers. An account that is gone from the
@@ -129,15 +129,6 @@ class RedisStreams(Streams):
         for index, (head, entries) in zip(behind, replies, strict=True):
             deltas[index] = _read(head, entries, positions[index][1])
         return [delta for delta in deltas if delta is not None]
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
-        return []
-
-    def ping(self) -> None:
-        self._link.ping()
-
-    def close(self) -> None:
-        self._link.close()
 
     def _listening(self, account_ids: Sequence[UUID]) -> list[UUID]:
         return [one for one, head in zip(account_ids, self._heads(account_ids), strict=True) if head is not None]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from repositories.hot.redis_link import Command, RedisLink
+from repositories.hot.redis_link import Command, RedisBacked, RedisLink
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
 _OPEN, _TAKEN, _NUMBER = b"quartet:views:open", b"quartet:views:taken", b"quartet:views:number"
@@ -39,7 +39,7 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_TAKE, _DONE)}  # noqa: S324  Redis names scripts so
 
 
-class RedisViewCounts(ViewCounts):
+class RedisViewCounts(RedisBacked, ViewCounts):
     """Pattern: write-back. Nothing is sent twice that would count twice."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
@@ -60,15 +60,6 @@ class RedisViewCounts(ViewCounts):
 
     def done(self, number: int) -> None:
         self._run(_DONE, (_TAKEN, _NUMBER), number)
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  Redis has no schema
-        return []
-
-    def ping(self) -> None:
-        self._link.ping()
-
-    def close(self) -> None:
-        self._link.close()
 
     def _run(self, script: str, names: tuple[bytes, ...], argument: int) -> Any:
         """Either script may run twice: a batch that is under way is given again."""

@@ -15,6 +15,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from repositories.store import Store
+
 LISTENING = timedelta(minutes=15)
 KEPT = 500
 
@@ -56,7 +58,7 @@ def gone() -> Delta:
     return lost(Position("", 0))
 
 
-class Streams(Protocol):
+class Streams(Store, Protocol):
     @abstractmethod
     def listen(self, account_id: UUID) -> Position:
         """Make the account a listener for `LISTENING` from now, or prolong it. Returns the end of its stream."""
@@ -78,13 +80,3 @@ class Streams(Protocol):
 
         One round trip when nothing came, two otherwise.
         """
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...

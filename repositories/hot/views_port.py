@@ -7,6 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from repositories.store import Store
+
 
 class ViewBatch(Struct, frozen=True):
     """`number` rises from batch to batch, also when the store has lost everything in between."""
@@ -15,7 +17,7 @@ class ViewBatch(Struct, frozen=True):
     counts: Mapping[UUID, int]
 
 
-class ViewCounts(Protocol):
+class ViewCounts(Store, Protocol):
     """Counts that may be lost: what was added since the last `take` goes with the store, which has no persistence.
 
     A batch that was taken is handed out again, the same, until it is `done`. So who applies it must know the last
@@ -34,13 +36,3 @@ class ViewCounts(Protocol):
     @abstractmethod
     def done(self, number: int) -> None:
         """The batch has been applied and is forgotten. Idempotent; others' batches are left."""
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]: ...
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...

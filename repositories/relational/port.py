@@ -20,6 +20,7 @@ from repositories.relational.feeds_port import FanoutReads, FanoutWrites, Reader
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
+from repositories.store import Store
 
 
 class AccountReads(Protocol):
@@ -171,7 +172,7 @@ class Transaction(Protocol):
         """Write the event into the outbox: told if and only if this transaction commits."""
 
 
-class Relational(Protocol):
+class Relational(Store, Protocol):
     accounts: AccountReads
     graph: GraphReads
     likes: LikeReads
@@ -187,14 +188,3 @@ class Relational(Protocol):
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
         """One command's atomic writes. Nothing remote belongs inside the block."""
-
-    @abstractmethod
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        """Bring the schema up to date; idempotent. Returns one line per step taken (or that would be taken)."""
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Raises `Unavailable`."""
-
-    @abstractmethod
-    def close(self) -> None: ...

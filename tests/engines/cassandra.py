@@ -82,7 +82,7 @@ def _settings(folder: Path, port: int) -> dict[str, object]:
 
 
 _MEMORY = {
-    "memtable_heap_space": "64MiB",
+    "memtable_heap_space": "128MiB",
     "memtable_offheap_space": "64MiB",
     "key_cache_size": "4MiB",
     "file_cache_size": "64MiB",
@@ -108,7 +108,8 @@ def _options(folder: Path) -> list[str]:
     }
     return [
         *(f"-D{name}={value}" for name, value in properties.items()),
-        *("-Xms256m", "-Xmx256m", "-Xss512k", "-XX:+UseSerialGC"),
+        # A whole test run makes hundreds of tables, and each takes its part of the heap.
+        *("-Xms256m", "-Xmx1g", "-Xss512k", "-XX:+UseSerialGC"),
         *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTS.split()),
         *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENS.split()),
     ]

@@ -17,8 +17,8 @@ from repositories.feed_records import Fanout, FanoutState
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 from repositories.relational.postgres import PostgresRelational
-from tests.contracts.relational_store import NOW, account, login, new_database, opened
-from tests.engines import Engines
+from tests.contracts.relational_store import NOW, account, login, opened
+from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, Statement
 
 PEOPLE = 10_000
@@ -62,19 +62,9 @@ class Data:
 
 
 @pytest.fixture(scope="module")
-def url(engines: Engines) -> str:
-    return new_database(engines.postgres())
-
-
-@pytest.fixture(scope="module")
 def data(url: str) -> Data:
     made = Data()
-    with opened(url, timeout=timedelta(seconds=60)) as store:
-        store.migrate()
-        with store.transaction() as unit:
-            made.fill(unit)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
+    fill(url, made.fill)
     return made
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
 from repositories.errors import StoreError
@@ -14,8 +12,8 @@ from repositories.money_records import PROVIDER, Granted, Order, OrderMark, Requ
 from repositories.relational import Relational, Transaction
 from repositories.relational.postgres import PostgresRelational
 from tests.contracts.money import SECOND, held, line, order, transfer
-from tests.contracts.relational_store import NOW, new_database, opened
-from tests.engines import Engines
+from tests.contracts.relational_store import NOW, opened
+from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, scans
 
 ROWS = 3_000
@@ -45,19 +43,9 @@ class Data:
 
 
 @pytest.fixture(scope="module")
-def url(engines: Engines) -> str:
-    return new_database(engines.postgres())
-
-
-@pytest.fixture(scope="module")
 def data(url: str) -> Data:
     made = Data()
-    with opened(url, timeout=timedelta(seconds=60)) as store:
-        store.migrate()
-        with store.transaction() as unit:
-            made.fill(unit)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
+    fill(url, made.fill)
     return made
 
 

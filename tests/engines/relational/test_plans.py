@@ -12,8 +12,8 @@ from sqlalchemy import event
 from repositories.records import Edge, Event, Follow, Like
 from repositories.relational import Relational, Transaction
 from repositories.relational.postgres import PostgresRelational
-from tests.contracts.relational_store import NOW, account, login, new_database, opened
-from tests.engines import Engines
+from tests.contracts.relational_store import NOW, account, login, opened
+from tests.engines.relational.filled import fill
 
 ROWS = 5_000
 SECOND = timedelta(seconds=1)
@@ -22,28 +22,21 @@ Statement = tuple[str, Any]
 
 
 @pytest.fixture(scope="module")
-def url(engines: Engines) -> str:
-    return new_database(engines.postgres())
-
-
-@pytest.fixture(scope="module")
 def ids(url: str) -> list[UUID]:
     """Accounts that follow, block and like one another, products and events, all under these ids."""
     people = [account() for _ in range(ROWS)]
     ids = [one.id for one in people]
     ring = [(one, ids[(turn + step) % ROWS]) for step in (1, 2) for turn, one in enumerate(ids)]
-    with opened(url, timeout=timedelta(seconds=60)) as store:
-        store.migrate()
-        with store.transaction() as unit:
-            unit.bulk.accounts([(one, login(one)) for one in people], seen_at=NOW)
-            unit.bulk.follows([Follow(one, other, NOW) for one, other in ring])
-            unit.bulk.likes([Like(one, other, NOW) for one, other in ring])
-            unit.bulk.stock(dict.fromkeys(ids, 1))
-            for one in ids:
-                unit.emit(Event(one, "t", str(one), NOW, b"{}" * 200))
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("INSERT INTO blocks SELECT follower, followee, since FROM follows")
-        connection.execute("VACUUM ANALYZE")
+
+    def load(unit: Transaction) -> None:
+        unit.bulk.accounts([(one, login(one)) for one in people], seen_at=NOW)
+        unit.bulk.follows([Follow(one, other, NOW) for one, other in ring])
+        unit.bulk.likes([Like(one, other, NOW) for one, other in ring])
+        unit.bulk.stock(dict.fromkeys(ids, 1))
+        for one in ids:
+            unit.emit(Event(one, "t", str(one), NOW, b"{}" * 200))
+
+    fill(url, load, "INSERT INTO blocks SELECT follower, followee, since FROM follows")
     return ids
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from werkzeug.test import TestResponse
@@ -102,6 +102,8 @@ class Death:
         self._person, self._path, self._body = route(shop)
         self._key = str(uuid4())
         self._before = self._state()
+        # From now on the units are in the cache.
+        shop.stock()
         self._upto: list[int] | None = None
         request = Request(str(self._person.token), self._path, self._body, self._key)
         self.end: End = send(settings, shop.clock(), request, point)
@@ -129,6 +131,14 @@ class Death:
         assert wait_until(told, 20), found[0].data
         return found[0]
 
+    def shows_stock(self) -> bool:
+        """After an answer nobody is shown the units of before it."""
+        return self._shop.stock() == self._available()
+
+    def _available(self) -> int:
+        lamp = UUID(self._shop.lamp)
+        return self._shop.system.container.stores.relational.stock.available([lamp])[lamp]
+
     def _state(self) -> list[int]:
         shop = self._shop
         store = shop.system.container.stores.relational
@@ -137,7 +147,7 @@ class Death:
         return [
             *shop.owned(),
             *shop.owned(shop.seller),
-            shop.stock(),
+            self._available(),
             *(page[0]["sequence"] if page else 0 for page in entries),
             len(orders),
             sum(order["version"] for order in orders),
@@ -158,6 +168,7 @@ def _die_and_ask_again(death: Death, whole: Death, expected: list[int], point: i
     assert again.headers.get("Idempotent-Replayed") == "true"
     assert (first.status_code, first.data) == (again.status_code, again.data)
     assert _shape(first) == _shape(whole.ask())
+    assert death.shows_stock()
 
 
 def _shape(answer: TestResponse) -> dict[str, Any]:
