@@ -8,7 +8,8 @@ reason and holds up nobody.
 import functools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -24,6 +25,8 @@ from repositories.outbox import Claim, Outbox
 from repositories.records import Event
 
 log = logging.getLogger(__name__)
+Runs = Iterable[Sequence[Claim]]
+Spread = Callable[[Callable[[Sequence[Claim]], int], Runs], Iterable[int]]
 LONGEST_WAIT = timedelta(seconds=30)
 AWAY_WAIT = timedelta(seconds=1)
 LONGEST_REASON = 1000
@@ -34,6 +37,7 @@ class RelayLimits(Struct, frozen=True):
     lease: timedelta
     attempts: int
     batch: int = 100
+    threads: int = 1
 
 
 class Served(Struct, frozen=True):
@@ -46,7 +50,8 @@ class Served(Struct, frozen=True):
 class Relay:
     """`handle` raises to refuse an event; `between` runs before each round.
 
-    One relay serves several outboxes; several relays may run at once.
+    One relay serves several outboxes; several relays may run at once. `run` tells events of different aggregates in
+    as many threads as the limits say, for most of a handler is waiting for stores.
     """
 
     def __init__(
@@ -65,12 +70,13 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop. A round that told something is followed by the next at once."""
-        while not stop.is_set():
-            if self._round_at_any_rate(stop) == 0:
-                stop.wait(self._limits.poll.total_seconds())
+        with ThreadPoolExecutor(self._limits.threads, "relay") as threads:
+            while not stop.is_set():
+                if self._round_at_any_rate(stop, threads.map) == 0:
+                    stop.wait(self._limits.poll.total_seconds())
 
     def drain(self) -> int:
-        """Try everything that is due now, once. Returns how many events were told."""
+        """Try everything that is due now, once, in this thread. Returns how many events were told."""
         due, told = self._clock(), 0
         while True:
             served = [self._serve(outbox, due) for outbox in self._outboxes]
@@ -78,34 +84,42 @@ class Relay:
             if not any(s.claimed for s in served):
                 return told
 
-    def round(self, stop: threading.Event | None = None) -> int:
+    def round(self, stop: threading.Event | None = None, spread: Spread = map) -> int:
         """One claim from each outbox. Returns how many events were told; an outbox that is away counts as empty."""
-        return sum(self._serve(outbox, self._clock(), stop).told for outbox in self._outboxes)
+        return sum(self._serve(outbox, self._clock(), stop, spread).told for outbox in self._outboxes)
 
-    def _round_at_any_rate(self, stop: threading.Event) -> int:
+    def _round_at_any_rate(self, stop: threading.Event, spread: Spread) -> int:
         """A relay that ended for an error would be missed by nobody until feeds were stale."""
         try:
             self._between()
-            return self.round(stop)
+            return self.round(stop, spread)
         except Exception:
             log.exception("a round of the relay failed")
             return 0
 
-    def _serve(self, outbox: Outbox, due: datetime, stop: threading.Event | None = None) -> Served:
+    def _serve(
+        self, outbox: Outbox, due: datetime, stop: threading.Event | None = None, spread: Spread = map
+    ) -> Served:
         """Nothing is begun in the second half of the lease, so that a slow store leads to no double work."""
         began = self._clock()
         claims = self._claim(outbox, due, began + self._limits.lease)
-        runs = _by_aggregate(claims)
-        told = tried = 0
-        try:
-            for run in runs:
-                tried += 1
-                told += self._tell(outbox, run, due)
-                if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
-                    break
-        except StoreError as error:
-            log.warning("events stay leased, their outcome could not be written: %s", error)
-        self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
+        untouched: list[Claim] = []
+        over = threading.Event()
+
+        def tell(run: Sequence[Claim]) -> int:
+            late = self._clock() - began > self._limits.lease / 2
+            if late or over.is_set() or (stop and stop.is_set()):
+                untouched.extend(run)
+                return 0
+            try:
+                return self._tell(outbox, run, due)
+            except StoreError as error:
+                log.warning("events stay leased, their outcome could not be written: %s", error)
+                over.set()
+                return 0
+
+        told = sum(spread(tell, _by_aggregate(claims)))
+        self._give_back(outbox, untouched)
         return Served(len(claims), told)
 
     def _claim(self, outbox: Outbox, due: datetime, until: datetime) -> list[Claim]:
@@ -186,6 +200,8 @@ def relay_of(container: Container) -> Relay:
         poll=timedelta(seconds=settings.relay_poll_seconds),
         lease=timedelta(seconds=settings.relay_lease_seconds),
         attempts=settings.relay_attempts,
+        # One embedded file has one writer at a time.
+        threads=1 if settings.relay_inline else settings.threads,
     )
     outboxes = (container.stores.relational.outbox, container.stores.documents.outbox)
     return Relay(outboxes, functools.partial(handle, container), container.clock, limits, sweeper_of(container).tick)

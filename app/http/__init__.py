@@ -12,6 +12,7 @@ from app.http import (
     comments,
     delivery,
     docs,
+    fast,
     feed,
     health,
     idempotency,
@@ -29,7 +30,6 @@ from app.http import (
 )
 from app.http.deps import BODIES, CONTAINER, CURSORS
 from app.http.errors import Api
-from app.http.fast import FastPath
 from app.http.paging import Cursors
 
 ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
@@ -83,13 +83,12 @@ def create_app(container: Container) -> Flask:
     app.extensions[CURSORS] = Cursors(container.settings.secret_key)
     app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
     metrics.register(app)
+    fast.register(app)
     tracing.register(app)
     auth.register(app)
     limiting.register(app)
     idempotency.register(app)
     _document(app)
-    if container.settings.fast_path:
-        app.wsgi_app = FastPath(app, container)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 

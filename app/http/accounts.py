@@ -111,7 +111,7 @@ def edit_own(changes: dict[str, Any]) -> Response:
 @blp.get("/accounts/<handle:handle>")
 @public
 @shared(10, 10)
-@budget(relational=4, documents=1, sessions=1, cache=6)
+@budget(relational=4, documents=1, sessions=1, cache=9)
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
 def read(handle: str) -> Response:
@@ -122,7 +122,7 @@ def read(handle: str) -> Response:
 @blp.get("/accounts/<handle:handle>/posts")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=3, feeds=2, sessions=1, cache=15)
+@budget(relational=5, documents=3, feeds=2, sessions=1, cache=18)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)

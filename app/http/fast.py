@@ -8,17 +8,18 @@ what is known of the request already, so that nothing is counted or asked for tw
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from flask import Flask
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
 from app.http import access, caching, limiting, tracing
 from app.http.blueprint import BASE
+from app.http.deps import CONTAINER
 from app.http.metrics import answered, server_timing
-from app.services.hot_pages import LOOKED, Kept, target
+from app.services.hot_pages import Kept, target
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
@@ -30,6 +31,16 @@ PATHS = 4096
 POST = f"{BASE}/posts/<uuid:post_id>"
 
 
+def register(app: Flask) -> None:
+    """Before all else that looks at a request."""
+    container = cast("Container", app.extensions[CONTAINER])
+    hits = Hits(app, container)
+    if container.settings.fast_path:
+        app.wsgi_app = FastPath(app, hits)  # type: ignore[method-assign]  # Flask's documented way
+    else:
+        app.before_request(Within(hits))
+
+
 class Page(NamedTuple):
     """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it."""
 
@@ -39,12 +50,58 @@ class Page(NamedTuple):
     post_id: UUID | None
 
 
+class Answer(NamedTuple):
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
 class FastPath:
-    """`inner` is the application as it is without this."""
+    """Around the application as it is without this."""
+
+    def __init__(self, app: Flask, hits: "Hits") -> None:
+        self._inner: Wsgi = app.wsgi_app
+        self._hits = hits
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        found = self._hits.answer(environ)
+        if found is None:
+            return self._inner(environ, start_response)
+        start_response(found.status, found.headers)
+        return [found.body]
+
+
+class Within:
+    """The same inside Flask, where the fast path is switched off: the first of what is done before each request."""
+
+    def __init__(self, hits: "Hits") -> None:
+        self._hits = hits
+
+    def __call__(self) -> Response | None:
+        found = self._hits.answer(request.environ)
+        if found is None:
+            return None
+        tracing.told()
+        return _Ready(found)
+
+
+class _Ready(Response):
+    """Sent as it is: werkzeug would go through the fields twice more, and call the body of a HEAD empty."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(status=answer.status)
+        self._answer = answer
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        start_response(self._answer.status, self._answer.headers)
+        return [self._answer.body]
+
+
+class Hits:
+    """Asked once for each request. What it looked up of one that it does not answer is left in the environ."""
 
     def __init__(self, app: Flask, container: Container) -> None:
         self._app = app
-        self._inner: Wsgi = app.wsgi_app
         self._pages = container.pages
         self._throttle = container.throttle
         self._views = container.views
@@ -52,29 +109,25 @@ class FastPath:
         # The hottest paths are asked for over and over.
         self._page = lru_cache(PATHS)(self._found)
 
-    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+    def answer(self, environ: Environ) -> Answer | None:
         if environ["REQUEST_METHOD"] not in caching.READS or "HTTP_AUTHORIZATION" in environ or _has_body(environ):
-            return self._inner(environ, start_response)
+            return None
         page = self._page(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
         if page is None:
-            return self._inner(environ, start_response)
+            return None
         environ[tracing.BEGUN] = begun = tracing.Begun(environ.get("HTTP_X_REQUEST_ID", ""))
         limited = self._counted(environ)
         kept = None if limited is None else self._pages.look(page.name)
-        if kept is None or limited is None:
-            environ[LOOKED] = True
-            return self._inner(environ, start_response)
-        return self._answer(environ, start_response, kept, page, begun, limited)
+        return None if kept is None or limited is None else self._answer(environ, kept, page, begun, limited)
 
     def _answer(
         self,
         environ: Mapping[str, Any],
-        start_response: Any,
         kept: Kept,
         page: Page,
         begun: tracing.Begun,
         limited: list[tuple[str, str]],
-    ) -> list[bytes]:
+    ) -> Answer:
         """The order of the fields is that in which `kept_page` and `tracing` set them."""
         method: str = environ["REQUEST_METHOD"]
         known = caching.is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
@@ -96,8 +149,7 @@ class FastPath:
             self._views.seen(page.post_id)
         answered(self._app, page.rule, method, status, elapsed)
         access.tell(begun.id, method, page.rule, status, elapsed)
-        start_response(line, headers)
-        return [b""] if known or method == "HEAD" else [kept.body]
+        return Answer(line, headers, b"" if known or method == "HEAD" else kept.body)
 
     def _counted(self, environ: Environ) -> list[tuple[str, str]] | None:
         """The fields that say how much is left; None when it was too much, which the application answers."""

@@ -8,21 +8,19 @@ from flask import Response, request
 from app.http import caching, rendering
 from app.http.deps import container
 from app.services.cards import Card
-from app.services.hot_pages import LOOKED, Kept, tag_of, target
+from app.services.hot_pages import Kept, tag_of, target
 from repositories.readthrough import Used
 
 
 def hot(build: Callable[[Used | None], Kept]) -> Response:
-    """Answer with the kept page, or with what `build` makes, which is then kept where it may be.
+    """Answer with what `build` makes, and keep it where it may be kept: `fast.py` has looked, and had nothing.
 
     `build` tells what it was made of; None where nobody wants to know.
     """
     name = _target()
     if name is None:
         return rendering.checked(build(None))
-    pages = container().pages
-    looked = None if request.environ.get(LOOKED) else pages.look(name)
-    return caching.kept_page(looked or pages.keep(name, build))
+    return caching.kept_page(container().pages.keep(name, build))
 
 
 def kept_thing(card: Card) -> Kept:

@@ -123,7 +123,7 @@ def recent(query: dict[str, Any]) -> Response:
 @blp.get("/posts/<uuid:post_id>")
 @public
 @shared(10, 10)
-@budget(relational=4, documents=2, sessions=1, cache=6)
+@budget(relational=4, documents=2, sessions=1, cache=9)
 @blp.response(200, PostCardSchema)
 @blp.raises(404)
 def read(post_id: UUID) -> Response:
@@ -184,7 +184,7 @@ def unlike(post_id: UUID) -> Response:
 @blp.get("/tags")
 @public
 @shared(60, 60)
-@budget(documents=1, sessions=1, cache=3)
+@budget(documents=1, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, TagPage)
 def tags(query: dict[str, Any]) -> Response:

@@ -128,7 +128,7 @@ def offer(draft: dict[str, Any]) -> Response:
 @blp.get("/products")
 @public
 @shared(10, 10)
-@budget(relational=2, documents=2, sessions=1, cache=3)
+@budget(relational=2, documents=2, sessions=1, cache=12)
 @blp.arguments(ProductQuery, location="query")
 @blp.response(200, ProductPage)
 def listed(query: dict[str, Any]) -> Response:
@@ -152,7 +152,7 @@ def listed(query: dict[str, Any]) -> Response:
 @blp.get("/products/<uuid:product_id>")
 @public
 @shared(10, 10)
-@budget(relational=2, documents=1, sessions=1, cache=6)
+@budget(relational=2, documents=1, sessions=1, cache=9)
 @blp.response(200, ProductCardSchema)
 @blp.raises(404)
 def read(product_id: UUID) -> Response:

@@ -21,8 +21,6 @@ from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
 from repositories.readthrough import Used
 
-# In the WSGI environ: `look` has been asked for this request already and had nothing.
-LOOKED = "quartet.looked"
 FRESH_SECONDS = 60.0
 LEAST_SECONDS = 1.0
 _SCHEMA = 1

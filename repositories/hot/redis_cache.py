@@ -9,7 +9,8 @@ from typing import Any
 from repositories.hot import redis_scripts as scripts
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
-from repositories.hot.redis_link import Command, RedisBacked, RedisLink
+from repositories.hot.redis_link import RedisBacked, RedisLink
+from repositories.hot.redis_wire import Command
 
 # The number is the schema of what is stored.
 _EPOCH = b"quartet:3:epoch"

@@ -1,46 +1,24 @@
 """The way to one Redis server: a bounded set of connections, and a deadline on every exchange.
 
-It speaks through redis-py's connections without its client, which adds retries, a time limit for each step
-in place of one for the whole call, and a third of the time a read takes.
+redis-py's client is left out: it retries by itself and has a time limit for each step in place of one for the call.
 """
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from datetime import timedelta
-from queue import Empty, LifoQueue
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from redis.backoff import NoBackoff
-from redis.connection import Connection, parse_url
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.retry import Retry
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
+from repositories.hot.redis_wire import Command, Wire
 from repositories.store import Store
-
-Command = Sequence[str | bytes | int]
-_POOL_OPTIONS = ("max_connections", "timeout")
-
-
-class _Wire(Protocol):
-    """What is used of a connection of redis-py, most of which has no annotations."""
-
-    socket_timeout: float
-    socket_connect_timeout: float
-
-    @property
-    def is_connected(self) -> bool: ...
-    def connect(self) -> None: ...
-    def disconnect(self) -> None: ...
-    def update_current_socket_timeout(self, relaxed_timeout: float) -> None: ...
-    def can_read(self) -> bool: ...
-    def pack_commands(self, commands: Sequence[Command]) -> list[bytes]: ...
-    def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None: ...
-    def read_response(self, *, timeout: float) -> object: ...
 
 
 class RedisLink:
@@ -50,11 +28,11 @@ class RedisLink:
         self._role = role
         self._timeout = timeout.total_seconds()
         self._loads: list[Command] = [("SCRIPT", "LOAD", script) for script in scripts]
-        self._all = [_wire(url, self._timeout) for _ in range(pool)]
+        self._all = [Wire(url, self._timeout) for _ in range(pool)]
         # Last in, first out: as few connections are open as there are concurrent calls.
-        self._idle: LifoQueue[_Wire] = LifoQueue()
-        for wire in self._all:
-            self._idle.put(wire)
+        self._idle = deque(self._all)
+        self._returned = threading.Condition()
+        self._waiting = 0
         self.store, self.lane, self.size, self.beside = role, "calls", pool, 0
         self.server = urlsplit(url).netloc.rpartition("@")[2] or url
         pools.opened(self)
@@ -66,20 +44,23 @@ class RedisLink:
         the commands are sent once more if `again` says that running them twice is harmless.
         """
         deadline = time.monotonic() + self._timeout
-        with self._translated():
+        try:
             replies = self._on_a_wire(commands, deadline, again=again)
             if any(isinstance(reply, NoScriptError) for reply in replies):
                 replies = self._on_a_wire([*self._loads, *commands], deadline, again=again)[len(self._loads) :]
             for reply in replies:
                 if isinstance(reply, ResponseError):
                     raise reply
+        except RedisError as error:
+            # Every refusal (LOADING, READONLY, OOM, BUSY) is an outage to the caller, as a lost server is.
+            raise Unavailable(self._role, str(error)) from error
         return replies
 
     def ping(self) -> None:
         self.exchange(("PING",), again=True)
 
     def in_use(self) -> int:
-        return self.size - self._idle.qsize()
+        return self.size - len(self._idle)
 
     def room(self) -> pools.Room | None:
         """A server that keeps its settings to itself (a hosted one) is not asked again."""
@@ -104,22 +85,38 @@ class RedisLink:
             wire.disconnect()
             raise
         finally:
-            self._idle.put(wire)
+            self._give_back(wire)
 
-    def _free_wire(self, deadline: float) -> _Wire:
-        with contextlib.suppress(Empty):
-            return self._idle.get_nowait()
-        began = time.monotonic()
+    def _free_wire(self, deadline: float) -> Wire:
         try:
-            return self._idle.get(timeout=_left(deadline))
-        except Empty:
-            raise Unavailable(self._role, "every connection is busy") from None
-        finally:
-            meter.waited(self._role, time.monotonic() - began)
+            return self._idle.pop()
+        except IndexError:
+            return self._awaited(deadline)
 
-    def _converse(self, wire: _Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
+    def _awaited(self, deadline: float) -> Wire:
+        """One that is given back goes to whoever takes it first, who may not have waited."""
+        began = time.monotonic()
+        with self._returned:
+            self._waiting += 1
+            try:
+                while self._idle or self._returned.wait(deadline - time.monotonic()):
+                    with contextlib.suppress(IndexError):
+                        return self._idle.pop()
+            finally:
+                self._waiting -= 1
+                meter.waited(self._role, time.monotonic() - began)
+        raise Unavailable(self._role, "every connection is busy")
+
+    def _give_back(self, wire: Wire) -> None:
+        """Whoever waits has said so before looking for the last time, so nobody is missed."""
+        self._idle.append(wire)
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
+
+    def _converse(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         used = wire.is_connected
-        if used and not again and _is_dead(wire):
+        if used and not again and wire.is_dead():
             wire.disconnect()
         try:
             return self._talk(wire, commands, deadline)
@@ -129,26 +126,11 @@ class RedisLink:
         wire.disconnect()
         return self._talk(wire, commands, deadline)
 
-    def _talk(self, wire: _Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
+    def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
         with meter.asked(self._role, _text(commands[0][0])):
             if not wire.is_connected:
-                self._connect(wire, deadline)
-            wire.send_packed_command(wire.pack_commands(commands), check_health=False)
-            return [_reply(wire, deadline) for _ in commands]
-
-    def _connect(self, wire: _Wire, deadline: float) -> None:
-        wire.socket_connect_timeout = wire.socket_timeout = _left(deadline)
-        wire.connect()
-        wire.socket_timeout = self._timeout
-        wire.update_current_socket_timeout(self._timeout)
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Every refusal (LOADING, READONLY, OOM, BUSY) is an outage to the caller, as a lost server is."""
-        try:
-            yield
-        except RedisError as error:
-            raise Unavailable(self._role, str(error)) from error
+                wire.connect(deadline)
+            return wire.talk(commands, deadline)
 
 
 class RedisBacked(Store):
@@ -166,45 +148,5 @@ class RedisBacked(Store):
         self._link.close()
 
 
-def _wire(url: str, timeout: float) -> _Wire:
-    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]  # redis-py has no annotation here
-    kind = options.pop("connection_class", Connection)
-    for option in _POOL_OPTIONS:
-        options.pop(option, None)
-    options |= {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_timeout": False,
-        "health_check_interval": 0,
-        "decode_responses": False,
-        # RESP2 without driver information: a new connection costs no round trips beyond AUTH and SELECT.
-        "protocol": 2,
-        "driver_info": None,
-    }
-    wire: _Wire = kind(**options)
-    return wire
-
-
-def _is_dead(wire: _Wire) -> bool:
-    """Whether the server has closed it, or left something on it that nobody asked for."""
-    try:
-        return wire.can_read()
-    except ConnectionLost:
-        return True
-
-
-def _reply(wire: _Wire, deadline: float) -> object:
-    try:
-        return wire.read_response(timeout=_left(deadline))
-    except ResponseError as refusal:
-        return refusal
-
-
 def _text(name: str | bytes | int) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
-
-
-def _left(deadline: float) -> float:
-    """Seconds until the deadline; never zero, which would mean 'do not wait' to a socket."""
-    return max(deadline - time.monotonic(), 0.001)

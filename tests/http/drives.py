@@ -12,11 +12,21 @@ Route = tuple[str, str]
 
 Drive = Callable[[World, int], Call]
 DRIVES: dict[Route, Drive] = {}
+# Other ways that a route may go, whose costs are within the same budget.
+FURTHER: list[tuple[Route, Drive]] = []
 
 
 def drive(method: str, rule: str) -> Callable[[Drive], Drive]:
     def remember(made: Drive) -> Drive:
         DRIVES[method, rule] = made
+        return made
+
+    return remember
+
+
+def further(method: str, rule: str) -> Callable[[Drive], Drive]:
+    def remember(made: Drive) -> Drive:
+        FURTHER.append(((method, rule), made))
         return made
 
     return remember
@@ -223,6 +233,14 @@ def _products(world: World, n: int) -> Call:
     for seller in world.people(n):
         world.lamp(seller)
     return Call(world.person(), "/products", query={"limit": n, "facets": "true", "attr.colour": "red"})
+
+
+@further("GET", "/products")
+def _first_products(world: World, n: int) -> Call:
+    seller = world.person()
+    for _ in range(n):
+        world.lamp(seller)
+    return Call(world.person(), "/products", query={"limit": n})
 
 
 def _product(body: Any = None, *, after: str = "", etag: str | None = None) -> Drive:
