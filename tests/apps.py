@@ -1,6 +1,8 @@
 """A whole system for one test: container, Flask application and a client that speaks JSON."""
 
+import functools
 import itertools
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from app.container import Container, build
 from app.http import create_app
 from app.relay import relay_of, sweeper_of
 from config import Settings
+from repositories.sqlite import path_of
 
 BASE = "/api/v1"
 PASSWORD = "correct horse battery staple"
@@ -44,12 +47,30 @@ def embedded(directory: Path) -> dict[str, Any]:
 
 @contextmanager
 def running(settings: Settings, clock: Clock = utc_now) -> Iterator["System"]:
+    if {getattr(settings, f"{role}_url") for role in ROLES} == {settings.relational_url}:
+        _prepare(path_of(settings.relational_url))
     container = build(settings, clock=clock, hasher=PlainHasher())
     try:
         container.stores.migrate()
         yield System(container)
     finally:
         container.close()
+
+
+def _prepare(file: Path) -> None:
+    """Begin with a copy of a migrated file: making the tables takes half of the time that a test's system does."""
+    if not file.exists():
+        file.write_bytes(_migrated())
+
+
+@functools.cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        urls = embedded(Path(directory))
+        container = build(Settings(**urls), hasher=PlainHasher())
+        container.stores.migrate()
+        container.close()
+        return path_of(urls["relational_url"]).read_bytes()
 
 
 class System:

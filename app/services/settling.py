@@ -39,6 +39,11 @@ def arrived(start: Place | None, shown: Sequence[UUID], reached: UUID | None, ho
         return None
     known = sorted({*map(cut, shown), *(start.seen if start else ())}, reverse=True)
     lowest = start.after if start else min(shown)
-    highest = max([lowest, *shown, *known[:1], *([reached] if start and reached else [])])
-    after = max(lowest, min(horizon, highest), *known[CARRIED : CARRIED + 1])
+    highest = max([lowest, *shown, *map(_above, known[:1]), *([reached] if start and reached else [])])
+    after = max(lowest, min(horizon, highest), *map(_above, known[CARRIED : CARRIED + 1]))
     return Place(after, tuple(i for i in known if i > cut(after)))
+
+
+def _above(front: UUID) -> UUID:
+    """No lower than any id of which this is the front: whoever is there has that post."""
+    return UUID(int=front.int | (1 << CUT_BITS) - 1)
