@@ -276,6 +276,7 @@ def logged(form: str, act: Any, level: str = "info", *, takes_json: bool = True)
         configure(level, form, stream)
         root.handlers[0].takes_json = takes_json and form == "json"  # type: ignore[attr-defined]  # of `Lines`
         act()
+        root.handlers[0].flush()
     finally:
         root.handlers[:] = before
         root.setLevel(was)
