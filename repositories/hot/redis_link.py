@@ -46,9 +46,9 @@ class RedisLink:
         deadline = time.monotonic() + self._timeout
         try:
             replies = self._on_a_wire(commands, deadline, again=again)
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                replies = self._on_a_wire([*self._loads, *commands], deadline, again=again)[len(self._loads) :]
             for reply in replies:
+                if isinstance(reply, NoScriptError):
+                    return self._with_scripts(commands, deadline, again=again)
                 if isinstance(reply, ResponseError):
                     raise reply
         except RedisError as error:
@@ -77,21 +77,28 @@ class RedisLink:
         for wire in self._all:
             wire.disconnect()
 
+    def _with_scripts(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
+        replies = self._on_a_wire([*self._loads, *commands], deadline, again=again)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies[len(self._loads) :]
+
     def _on_a_wire(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
-        wire = self._free_wire(deadline)
+        try:
+            wire = self._idle.pop()
+        except IndexError:
+            wire = self._awaited(deadline)
         try:
             return self._converse(wire, commands, deadline, again=again)
         except BaseException:
             wire.disconnect()
             raise
         finally:
-            self._give_back(wire)
-
-    def _free_wire(self, deadline: float) -> Wire:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._awaited(deadline)
+            self._idle.append(wire)
+            # Whoever waits has said so before looking for the last time, so nobody is missed.
+            if self._waiting:
+                self._tell_who_waits()
 
     def _awaited(self, deadline: float) -> Wire:
         """One that is given back goes to whoever takes it first, who may not have waited."""
@@ -107,12 +114,9 @@ class RedisLink:
                 meter.waited(self._role, time.monotonic() - began)
         raise Unavailable(self._role, "every connection is busy")
 
-    def _give_back(self, wire: Wire) -> None:
-        """Whoever waits has said so before looking for the last time, so nobody is missed."""
-        self._idle.append(wire)
-        if self._waiting:
-            with self._returned:
-                self._returned.notify()
+    def _tell_who_waits(self) -> None:
+        with self._returned:
+            self._returned.notify()
 
     def _converse(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         used = wire.is_connected
