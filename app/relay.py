@@ -8,8 +8,7 @@ reason and holds up nobody.
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -25,18 +24,18 @@ from repositories.outbox import Claim, Outbox
 from repositories.records import Event
 
 log = logging.getLogger(__name__)
-Runs = Iterable[Sequence[Claim]]
-Spread = Callable[[Callable[[Sequence[Claim]], int], Runs], Iterable[int]]
 LONGEST_WAIT = timedelta(seconds=30)
 AWAY_WAIT = timedelta(seconds=1)
 LONGEST_REASON = 1000
+# Events that are claimed at a time, by all threads together.
+BATCH = 100
 
 
 class RelayLimits(Struct, frozen=True):
     poll: timedelta
     lease: timedelta
     attempts: int
-    batch: int = 100
+    batch: int = BATCH
     threads: int = 1
 
 
@@ -47,11 +46,14 @@ class Served(Struct, frozen=True):
     told: int
 
 
+def _nothing() -> None: ...
+
+
 class Relay:
     """`handle` raises to refuse an event; `between` runs before each round.
 
-    One relay serves several outboxes; several relays may run at once. `run` tells events of different aggregates in
-    as many threads as the limits say, for most of a handler is waiting for stores.
+    One relay serves several outboxes; several relays may run at once. `run` tells events in as many threads as the
+    limits say, for most of a handler is waiting for stores: each claims for itself, as a relay of its own would.
     """
 
     def __init__(
@@ -60,20 +62,34 @@ class Relay:
         handle: Callable[[Event], None],
         clock: Clock,
         limits: RelayLimits,
-        between: Callable[[], None] = lambda: None,
+        between: Callable[[], None] = _nothing,
     ) -> None:
         self._outboxes = outboxes
         self._handle = handle
         self._clock = clock
         self._limits = limits
         self._between = between
+        self._claiming = threading.Lock()
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop. A round that told something is followed by the next at once."""
-        with ThreadPoolExecutor(self._limits.threads, "relay") as threads:
-            while not stop.is_set():
-                if self._round_at_any_rate(stop, threads.map) == 0:
-                    stop.wait(self._limits.poll.total_seconds())
+        poll = self._limits.poll.total_seconds()
+        # While there is little to do the first one looks for it.
+        patience = poll * self._limits.threads
+        others = [
+            threading.Thread(target=self._work, args=(stop, patience, _nothing), name="relay")
+            for _ in range(1, self._limits.threads)
+        ]
+        for thread in others:
+            thread.start()
+        self._work(stop, poll, self._between)
+        for thread in others:
+            thread.join()
+
+    def _work(self, stop: threading.Event, poll: float, between: Callable[[], None]) -> None:
+        while not stop.is_set():
+            if self._round_at_any_rate(stop, between) == 0:
+                stop.wait(poll)
 
     def drain(self) -> int:
         """Try everything that is due now, once, in this thread. Returns how many events were told."""
@@ -84,47 +100,41 @@ class Relay:
             if not any(s.claimed for s in served):
                 return told
 
-    def round(self, stop: threading.Event | None = None, spread: Spread = map) -> int:
+    def round(self, stop: threading.Event | None = None) -> int:
         """One claim from each outbox. Returns how many events were told; an outbox that is away counts as empty."""
-        return sum(self._serve(outbox, self._clock(), stop, spread).told for outbox in self._outboxes)
+        return sum(self._serve(outbox, self._clock(), stop).told for outbox in self._outboxes)
 
-    def _round_at_any_rate(self, stop: threading.Event, spread: Spread) -> int:
+    def _round_at_any_rate(self, stop: threading.Event, between: Callable[[], None]) -> int:
         """A relay that ended for an error would be missed by nobody until feeds were stale."""
         try:
-            self._between()
-            return self.round(stop, spread)
+            between()
+            return self.round(stop)
         except Exception:
             log.exception("a round of the relay failed")
             return 0
 
-    def _serve(
-        self, outbox: Outbox, due: datetime, stop: threading.Event | None = None, spread: Spread = map
-    ) -> Served:
+    def _serve(self, outbox: Outbox, due: datetime, stop: threading.Event | None = None) -> Served:
         """Nothing is begun in the second half of the lease, so that a slow store leads to no double work."""
         began = self._clock()
         claims = self._claim(outbox, due, began + self._limits.lease)
-        untouched: list[Claim] = []
-        over = threading.Event()
-
-        def tell(run: Sequence[Claim]) -> int:
-            late = self._clock() - began > self._limits.lease / 2
-            if late or over.is_set() or (stop and stop.is_set()):
-                untouched.extend(run)
-                return 0
-            try:
-                return self._tell(outbox, run, due)
-            except StoreError as error:
-                log.warning("events stay leased, their outcome could not be written: %s", error)
-                over.set()
-                return 0
-
-        told = sum(spread(tell, _by_aggregate(claims)))
-        self._give_back(outbox, untouched)
+        runs = _by_aggregate(claims)
+        told = tried = 0
+        try:
+            for run in runs:
+                tried += 1
+                told += self._tell(outbox, run, due)
+                if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
+                    break
+        except StoreError as error:
+            log.warning("events stay leased, their outcome could not be written: %s", error)
+        self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
         return Served(len(claims), told)
 
     def _claim(self, outbox: Outbox, due: datetime, until: datetime) -> list[Claim]:
         try:
-            return outbox.claim(now=due, lease_until=until, limit=self._limits.batch)
+            # One after the other: two that ask at once would ask for the same events.
+            with self._claiming:
+                return outbox.claim(now=due, lease_until=until, limit=self._limits.batch)
         except StoreError as error:
             log.warning("outbox not served: %s", error)
             return []
@@ -196,12 +206,14 @@ def _reason(error: Exception) -> str:
 def relay_of(container: Container) -> Relay:
     """The relay over both truths of a system."""
     settings = container.settings
+    # One embedded file has one writer at a time.
+    threads = 1 if settings.relay_inline else settings.threads
     limits = RelayLimits(
         poll=timedelta(seconds=settings.relay_poll_seconds),
         lease=timedelta(seconds=settings.relay_lease_seconds),
         attempts=settings.relay_attempts,
-        # One embedded file has one writer at a time.
-        threads=1 if settings.relay_inline else settings.threads,
+        batch=max(1, BATCH // threads),
+        threads=threads,
     )
     outboxes = (container.stores.relational.outbox, container.stores.documents.outbox)
     return Relay(outboxes, functools.partial(handle, container), container.clock, limits, sweeper_of(container).tick)

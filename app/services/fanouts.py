@@ -39,6 +39,8 @@ MARGIN = timedelta(minutes=1)
 OUT_OF_BUDGET = timedelta(seconds=0.5)
 # A stage with few in it is found by walking all followers in one statement, so larger audiences have one stage.
 MOST_BY_STAGES = 200_000
+# However slow the feeds are, a step takes so many followers, if its limit allows.
+LEAST_STEP = 250
 # Of an author's posts no more are counted.
 COUNTED = 1000
 NEXT: dict[Pass, Pass | None] = {"recent": "rest", "rest": None, "all": None}
@@ -53,9 +55,9 @@ class Unfinished(Exception):
 
 
 class FanoutLimits(Struct, frozen=True):
-    """`threshold`: deliveries a day above which an author's posts are pulled; `chunk`: followers per step.
+    """`threshold`: deliveries a day above which an author's posts are pulled; `chunk`: followers per step, at most.
 
-    After `slice_seconds` a fan-out makes room for other events.
+    After `slice_seconds` a fan-out makes room for other events; steps are no longer than that where they can.
     """
 
     chunk: int
@@ -81,6 +83,8 @@ class Fanouts:
         self._clock = clock
         self._limits = limits
         self._announcer = announcer
+        # Of all threads; each may find it changed by another.
+        self._step = limits.chunk
 
     def deliver(self, post: PostRef, at: datetime) -> None:
         """Push a post that was published at `at`, or leave it to be pulled. Raises `Unfinished` after a slice."""
@@ -118,7 +122,7 @@ class Fanouts:
             self._feeds.retract(post, [post.author_id], at)
             fanout = self._retraction(post, at)
         deadline = time.monotonic() + self._limits.slice_seconds
-        while chunk := self._chunk(fanout):
+        while chunk := self._chunk(fanout, self._limits.chunk):
             self._feeds.retract(post, chunk, at)
             self._announcer.retracted(post, chunk)
             if len(chunk) < self._limits.chunk:
@@ -187,15 +191,15 @@ class Fanouts:
         post = PostRef(fanout.post_id, fanout.author_id)
         deadline = time.monotonic() + self._limits.slice_seconds
         while fanout.finished_at is None:
-            chunk = self._chunk(fanout)
+            step = self._step
+            chunk = self._chunk(fanout, step)
             if chunk and not self._budget.take(len(chunk)):
                 self._shed(fanout, len(chunk))
                 self._announcer.left(post)
                 return
             if chunk:
-                with meter.running("fanouts"):
-                    self._feeds.push(post, chunk, fanout.published_at)
-            fanout = self._advanced(fanout, chunk)
+                self._push(post, chunk, fanout.published_at)
+            fanout = self._advanced(fanout, chunk, more=len(chunk) == step)
             self._save(fanout)
             if fanout.finished_at is not None:
                 _log(fanout)
@@ -203,7 +207,15 @@ class Fanouts:
             if fanout.finished_at is None and time.monotonic() >= deadline:
                 raise Unfinished
 
-    def _chunk(self, fanout: Fanout) -> list[UUID]:
+    def _push(self, post: PostRef, chunk: Sequence[UUID], at: datetime) -> None:
+        """Also sets the next step: what is pushed in a slice at this pace, for others wait for a step to end."""
+        began = time.monotonic()
+        with meter.running("fanouts"):
+            self._feeds.push(post, chunk, at)
+        pace = len(chunk) / max(time.monotonic() - began, 0.001)
+        self._step = min(self._limits.chunk, max(LEAST_STEP, int(pace * self._limits.slice_seconds)))
+
+    def _chunk(self, fanout: Fanout, limit: int) -> list[UUID]:
         begun = fanout.begun_at - MARGIN
         return self._relational.fanouts.audience(
             fanout.author_id,
@@ -211,10 +223,10 @@ class Fanouts:
             recent=fanout.begun_at - RECENTLY,
             begun=begun,
             after=fanout.cursor,
-            limit=self._limits.chunk,
+            limit=limit,
         )
 
-    def _advanced(self, fanout: Fanout, chunk: Sequence[UUID]) -> Fanout:
+    def _advanced(self, fanout: Fanout, chunk: Sequence[UUID], *, more: bool) -> Fanout:
         now = self._clock()
         if chunk:
             lag, delivered = now - fanout.published_at, fanout.delivered + len(chunk)
@@ -222,7 +234,7 @@ class Fanouts:
             meter.observed("fanout_lag", lag.total_seconds(), len(chunk))
             counts = lags.added(fanout.lags, lag, len(chunk))
             fanout = replace(fanout, delivered=delivered, audience=max(fanout.audience, delivered), lags=counts)
-        if len(chunk) == self._limits.chunk:
+        if more:
             return replace(fanout, cursor=chunk[-1])
         following = NEXT[fanout.stage]
         if following is None:
