@@ -24,8 +24,8 @@ engines: .venv/.test ## keep the real engines up and print their URLs
 test: .venv/.test ## run all tests, those on the real engines included
 	$(BIN)/python -m pytest
 
-test-fast: .venv/.test ## run the tests that need no engine and no server process
-	$(BIN)/python -m pytest -m "not engines and not live"
+test-fast: .venv/.test ## run the tests that need no engine, no server process and little time
+	$(BIN)/python -m pytest -n auto -m "not engines and not live and not long"
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

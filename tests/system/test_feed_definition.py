@@ -17,6 +17,7 @@ from tests.system.real import real_urls
 EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "40"))
 
 
+@pytest.mark.long
 def test_the_embedded_feed_is_the_defined_one() -> None:
     clock = Watch()
     with (

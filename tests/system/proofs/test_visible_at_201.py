@@ -107,6 +107,7 @@ def chance() -> random.Random:
     return random.Random(5)  # noqa: S311 - a graph and moments of death, not secrets
 
 
+@pytest.mark.long
 @MODES
 def test_on_the_twin(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
     prove(mode, town.SMALL, embedded(tmp_path), tmp_path, chance)
