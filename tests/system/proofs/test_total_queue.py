@@ -179,13 +179,19 @@ def crash(server: Server, chance: random.Random) -> None:
 
 
 def assert_rows(run: Run) -> None:
-    """In Cassandra each entry is one row, where pages look for it, of a post that is and should be there."""
+    """In Cassandra each entry is one row, where pages look for it, of a post that is and should be there.
+
+    Whoever unfollowed in the middle of a fan-out may have got an entry after the clean-up, which nobody takes back
+    when its post is deleted later: it is hidden, and the doctor calls it left over.
+    """
     truth = run.truth()
     for reader in (*run.authors, *run.steady, *run.fickle):
         rows = list(run.container.stores.feeds.audit.home(reader))
         times = Counter(row.post_id for row in rows)
+        wrong = [row for row in rows if not row.in_place or row.author_id != truth.get(row.post_id)]
         assert set(times.values()) <= {1}
-        assert all(row.in_place and row.author_id == truth.get(row.post_id) for row in rows)
+        assert all(row.in_place and row.post_id not in truth for row in wrong)
+        assert not wrong or reader in run.fickle, f"{len(wrong)} rows of a reader who never changed their mind"
         assert set(served(run.container, reader)) <= times.keys()
 
 
