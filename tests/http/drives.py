@@ -8,8 +8,6 @@ from tests.apps import PASSWORD, Person
 from tests.http.world import EUR, LAMP, Call, World
 
 Route = tuple[str, str]
-
-
 Drive = Callable[[World, int], Call]
 DRIVES: dict[Route, Drive] = {}
 # Other ways that a route may go, whose costs are within the same budget.
@@ -19,14 +17,6 @@ FURTHER: list[tuple[Route, Drive]] = []
 def drive(method: str, rule: str) -> Callable[[Drive], Drive]:
     def remember(made: Drive) -> Drive:
         DRIVES[method, rule] = made
-        return made
-
-    return remember
-
-
-def further(method: str, rule: str) -> Callable[[Drive], Drive]:
-    def remember(made: Drive) -> Drive:
-        FURTHER.append(((method, rule), made))
         return made
 
     return remember
@@ -235,12 +225,14 @@ def _products(world: World, n: int) -> Call:
     return Call(world.person(), "/products", query={"limit": n, "facets": "true", "attr.colour": "red"})
 
 
-@further("GET", "/products")
 def _first_products(world: World, n: int) -> Call:
     seller = world.person()
     for _ in range(n):
         world.lamp(seller)
     return Call(world.person(), "/products", query={"limit": n})
+
+
+FURTHER.append((("GET", "/products"), _first_products))
 
 
 def _product(body: Any = None, *, after: str = "", etag: str | None = None) -> Drive:
