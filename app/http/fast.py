@@ -1,34 +1,21 @@
 """Anonymous reads that are kept whole, answered before Flask.
 
-Pattern: decorator around the WSGI application. It answers only what it is sure of, and byte for byte what the
-application would; `tests/http/test_fast_path.py` compares the two on every such route. All else is handed on, with
-what is known of the request already, so that nothing is counted or asked for twice.
+Pattern: decorator around the WSGI application. `hits.py` answers only what it is sure of, and byte for byte what the
+views would; `tests/http/test_fast_path.py` compares the two on every such route. All else is handed on, with what is
+known of the request already, so that nothing is counted or asked for twice.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from typing import Any, NamedTuple, cast
-from uuid import UUID
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http import access, caching, limiting, tracing
-from app.http.blueprint import BASE
+from app.http import tracing
 from app.http.deps import CONTAINER
-from app.http.metrics import answered, server_timing
-from app.services.hot_pages import Kept, target
+from app.http.hits import Answer, Environ, Hits
 
-Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
-VARY = ("Vary", "Authorization")
-NOSNIFF = ("X-Content-Type-Options", "nosniff")
-TYPE = ("Content-Type", caching.JSON)
-PATHS = 4096
-# Each GET of a post that is served is a view of it.
-POST = f"{BASE}/posts/<uuid:post_id>"
 
 
 def register(app: Flask) -> None:
@@ -41,25 +28,10 @@ def register(app: Flask) -> None:
         app.before_request(Within(hits))
 
 
-class Page(NamedTuple):
-    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it."""
-
-    name: str
-    rule: str
-    control: tuple[str, str]
-    post_id: UUID | None
-
-
-class Answer(NamedTuple):
-    status: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
 class FastPath:
     """Around the application as it is without this."""
 
-    def __init__(self, app: Flask, hits: "Hits") -> None:
+    def __init__(self, app: Flask, hits: Hits) -> None:
         self._inner: Wsgi = app.wsgi_app
         self._hits = hits
 
@@ -74,7 +46,7 @@ class FastPath:
 class Within:
     """The same inside Flask, where the fast path is switched off: the first of what is done before each request."""
 
-    def __init__(self, hits: "Hits") -> None:
+    def __init__(self, hits: Hits) -> None:
         self._hits = hits
 
     def __call__(self) -> Response | None:
@@ -95,86 +67,3 @@ class _Ready(Response):
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         start_response(self._answer.status, self._answer.headers)
         return [self._answer.body]
-
-
-class Hits:
-    """Asked once for each request. What it looked up of one that it does not answer is left in the environ."""
-
-    def __init__(self, app: Flask, container: Container) -> None:
-        self._app = app
-        self._pages = container.pages
-        self._throttle = container.throttle
-        self._views = container.views
-        self._settings = container.settings
-        # The hottest paths are asked for over and over.
-        self._page = lru_cache(PATHS)(self._found)
-
-    def answer(self, environ: Environ) -> Answer | None:
-        if environ["REQUEST_METHOD"] not in caching.READS or "HTTP_AUTHORIZATION" in environ or _has_body(environ):
-            return None
-        page = self._page(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
-        if page is None:
-            return None
-        environ[tracing.BEGUN] = begun = tracing.Begun(environ.get("HTTP_X_REQUEST_ID", ""))
-        limited = self._counted(environ)
-        kept = None if limited is None else self._pages.look(page.name)
-        return None if kept is None or limited is None else self._answer(environ, kept, page, begun, limited)
-
-    def _answer(
-        self,
-        environ: Mapping[str, Any],
-        kept: Kept,
-        page: Page,
-        begun: tracing.Begun,
-        limited: list[tuple[str, str]],
-    ) -> Answer:
-        """The order of the fields is that in which `kept_page` and `tracing` set them."""
-        method: str = environ["REQUEST_METHOD"]
-        known = caching.is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
-        status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
-        elapsed = time.perf_counter() - begun.at
-        headers = [] if known else [TYPE, ("Content-Length", str(len(kept.body)))]
-        headers += (
-            ("ETag", kept.etag),
-            (tracing.HEADER, begun.id),
-            NOSNIFF,
-            page.control,
-            VARY,
-            ("Age", str(int(kept.age_seconds))),
-            ("Cache-Status", caching.status_of(kept)),
-            *limited,
-            ("Server-Timing", server_timing(begun.tally, elapsed)),
-        )
-        if page.post_id and method == "GET":
-            self._views.seen(page.post_id)
-        answered(self._app, page.rule, method, status, elapsed)
-        access.tell(begun.id, method, page.rule, status, elapsed)
-        return Answer(line, headers, b"" if known or method == "HEAD" else kept.body)
-
-    def _counted(self, environ: Environ) -> list[tuple[str, str]] | None:
-        """The fields that say how much is left; None when it was too much, which the application answers."""
-        asking = self._throttle.asking
-        if asking is None:
-            return []
-        found = self._throttle.request(f"address:{limiting.address(environ, self._settings.proxies)}")
-        environ[limiting.COUNTED] = found
-        return limiting.fields(found, asking) if found is None or found.allowed else None
-
-    def _found(self, path: str, query: str) -> Page | None:
-        """None where it is not kept whole, or not for shared caches."""
-        name = target(path, query)
-        if name is None:
-            return None
-        try:
-            rule, values = self._app.url_map.bind("").match(path, method="GET", return_rule=True)
-        except HTTPException:
-            return None
-        policy = caching.of_view(self._app.view_functions[rule.endpoint])
-        if policy is None:
-            return None
-        control = policy.control(self._settings.shared_seconds)
-        return Page(name, rule.rule, ("Cache-Control", control), values["post_id"] if rule.rule == POST else None)
-
-
-def _has_body(environ: Mapping[str, Any]) -> bool:
-    return environ.get("CONTENT_LENGTH", "") not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in environ

@@ -13,7 +13,7 @@ from repositories.readthrough import Used
 
 
 def hot(build: Callable[[Used | None], Kept]) -> Response:
-    """Answer with what `build` makes, and keep it where it may be kept: `fast.py` has looked, and had nothing.
+    """Answer with what `build` makes, and keep it where it may be kept: `hits.py` has looked, and had nothing.
 
     `build` tells what it was made of; None where nobody wants to know.
     """
