@@ -69,7 +69,8 @@ class Relay:
         self._clock = clock
         self._limits = limits
         self._between = between
-        self._claiming = threading.Lock()
+        # One after the other: two that ask at once would ask for the same events.
+        self._turns = {outbox: threading.Lock() for outbox in outboxes}
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop. A round that told something is followed by the next at once."""
@@ -132,8 +133,7 @@ class Relay:
 
     def _claim(self, outbox: Outbox, due: datetime, until: datetime) -> list[Claim]:
         try:
-            # One after the other: two that ask at once would ask for the same events.
-            with self._claiming:
+            with self._turns[outbox]:
                 return outbox.claim(now=due, lease_until=until, limit=self._limits.batch)
         except StoreError as error:
             log.warning("outbox not served: %s", error)
