@@ -56,7 +56,7 @@ class Wire:
     def connect(self, deadline: float) -> None:
         self._opened.socket_connect_timeout = self._opened.socket_timeout = _left(deadline)
         self._opened.connect()
-        self._reader = hiredis.Reader(replyError=_refusal, notEnoughData=_NOTHING)
+        self._reader = hiredis.Reader(protocolError=ConnectionLost, replyError=_refusal, notEnoughData=_NOTHING)
         self._socket = self._opened._sock  # noqa: SLF001  redis-py has no name for it
         self._wait_at_most(self._seconds)
 
