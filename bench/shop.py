@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from app.container import Container, build
 from app.http import rendering
+from app.http.caching import JSON
 from app.ids import Ids
 from app.services.idempotency import Attempt, Receipt
 from app.services.orders import Wanted
@@ -142,4 +143,4 @@ def _product(product_id: UUID, seller: UUID, now: datetime) -> Product:
 
 
 def _answer(body: bytes) -> Answer:
-    return Answer(201, {"Content-Type": rendering.JSON}, body)
+    return Answer(201, {"Content-Type": JSON}, body)

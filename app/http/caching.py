@@ -49,13 +49,9 @@ def of_view(view: object) -> Shared | None:
     return found
 
 
-def kept_page(kept: Kept) -> Response:
-    """The answer with a page that is, or might be, kept whole; a 304 where the reader has just this one."""
-    g.kept = kept
-    known = request.method in READS and is_known(kept.etag, request.headers.get("If-None-Match"))
-    answer = Response(status=304) if known else Response(kept.body, content_type=JSON)
-    answer.headers["ETag"] = kept.etag
-    return answer
+def remember(page: Kept) -> None:
+    """For `tell`: the answer is this page, which is, or might be, kept whole."""
+    g.kept = page
 
 
 def is_known(etag: str, sent: str | None) -> bool:

@@ -10,6 +10,7 @@ from app.http.blueprint import Blueprint, budget, private
 from app.http.deps import caller, container
 from app.http.fields import Moment
 from app.services.deliveries import Deliveries, Delivery
+from app.services.parts import moment
 
 blp = Blueprint("delivery", "How posts reach feeds")
 
@@ -59,7 +60,7 @@ def _body(found: Delivery) -> dict[str, object]:
         "delivered": found.delivered,
         "remaining": found.remaining,
         "lag": {"p50_ms": found.p50_ms, "p99_ms": found.p99_ms},
-        "published_at": rendering.moment(found.published_at),
-        "finished_at": found.finished_at and rendering.moment(found.finished_at),
+        "published_at": moment(found.published_at),
+        "finished_at": found.finished_at and moment(found.finished_at),
         "trace_id": found.trace_id,
     }

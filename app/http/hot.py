@@ -20,7 +20,9 @@ def hot(build: Callable[[Used | None], Kept]) -> Response:
     name = _target()
     if name is None:
         return rendering.checked(build(None))
-    return caching.kept_page(container().pages.keep(name, build))
+    page = container().pages.keep(name, build)
+    caching.remember(page)
+    return rendering.checked(page)
 
 
 def kept_thing(card: Card) -> Kept:

@@ -17,6 +17,7 @@ from app.http.idempotency import idempotent
 from app.http.paging import PageQuery, Position, page_of
 from app.http.shapes import AccountSchema
 from app.services.notifications import CARRIED, MOST_UNREAD, Notification, Place
+from app.services.parts import account_part, moment
 
 blp = Blueprint("notifications", "What one is told of")
 
@@ -120,10 +121,10 @@ def _item(shown: Notification) -> bytes:
             "post_id": item.subject if item.kind in {"like", "comment"} else None,
             "order_id": item.subject if item.kind == "order" else None,
             "state": item.detail or None,
-            "actors": [msgspec.Raw(rendering.account_part(account)) for account in shown.actors],
+            "actors": [msgspec.Raw(account_part(account)) for account in shown.actors],
             "others": shown.count - len(shown.actors),
             "count": shown.count,
-            "at": rendering.moment(item.at),
+            "at": moment(item.at),
             "read": shown.read,
         }
     )

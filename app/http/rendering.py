@@ -6,14 +6,12 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from app.http.caching import JSON, is_known
+from app.http.caching import JSON, READS, is_known
 from app.services.hot_pages import Kept, tag_of
 from app.services.parts import account_part, encode, moment
 from app.services.sessions import SignedIn
 from repositories.money_records import PROVIDER, Balance, Entry, Order, OrderLine, Transfer
 from repositories.records import Account, Facets, Money, Session, TagCount
-
-__all__ = ["JSON", "account_part", "moment"]
 
 
 def session_item(session: Session, current: Session) -> bytes:
@@ -114,7 +112,8 @@ def thing(body: bytes, version: int, status: int = 200, location: str | None = N
 
 
 def checked(made: Kept, status: int = 200) -> Response:
-    sent = request.headers.get("If-None-Match") if request.method in {"GET", "HEAD"} else None
+    """With its entity tag; a 304 where the reader has just this one."""
+    sent = request.headers.get("If-None-Match") if request.method in READS else None
     known = status == 200 and is_known(made.etag, sent)
     answer = Response(status=304) if known else _answer(made.body, status)
     answer.headers["ETag"] = made.etag

@@ -210,7 +210,7 @@ def test_a_handle_moves_with_its_account(system: System, client: FlaskClient, ad
     assert read(client, f"/accounts/{old}").json == read(client, f"/accounts/{old.upper()}").json
     ada.patch("/accounts/me", {"handle": new}, etag="*")
     assert read(client, f"/accounts/{old}").status_code == 404
-    assert read(client, f"/accounts/{new}").json["account"]["handle"] == new  # type: ignore[index]
+    assert read(client, f"/accounts/{new}").json["account"]["handle"] == new  # type: ignore[index]  # it is JSON
     bob = system.person()
     bob.patch("/accounts/me", {"handle": old}, etag="*")
     found = read(client, f"/accounts/{old}").json

@@ -129,7 +129,7 @@ class World:
 
     def page_reader(self) -> Actor:
         """A page is a part, and something beside it that does not change."""
-        through, pages = self.through(), HotPages(Stepped(self.cache, self.step))  # type: ignore[arg-type]
+        through, pages = self.through(), HotPages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # as above
 
         def build(used: Used) -> Kept:
             found = through.wave({self.kind: [KEY], self.other: [KEY]}, used)
