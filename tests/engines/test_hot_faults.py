@@ -1,6 +1,5 @@
 """Redis refused, frozen, full, busy, read-only, killed and restarted."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -296,24 +295,3 @@ def write_until(stop: threading.Event, sessions: Sessions) -> tuple[Acknowledged
         except Unavailable:
             break
     return kept, ended
-
-
-def test_a_server_that_speaks_something_else_is_away() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def greet() -> None:
-            # Each of the two connections that a harmless command is tried on.
-            for _ in range(2):
-                line, _ = listening.accept()
-                with line:
-                    line.recv(1000)
-                    line.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-
-        greeter = threading.Thread(target=greet, daemon=True)
-        greeter.start()
-        store = open_cache(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", timeout=TIMEOUT, pool=1)
-        for _ in range(2):
-            with pytest.raises(Unavailable):
-                store.ping()
-        greeter.join(LIMIT)
-        store.close()
