@@ -13,7 +13,7 @@ from msgspec import Struct
 SETTLED_AFTER_SECONDS = 10
 # More ids than these are not carried: thirty posts a second in one feed. A larger burst settles at once.
 CARRIED = 300
-# A cursor has room for the front of an id only: its time and 26 random bits tell the posts of one feed apart.
+# A cursor has room for the front of an id only: its microsecond, of which no process makes two, and 30 random bits.
 CUT_BITS = 32
 
 
