@@ -119,7 +119,8 @@ def _measured(shop: Shop, kind: Kind, plan: Plan, variants: Mapping[str, Variant
 def _scripts(shop: Shop, commands: Sequence[Command]) -> list[Script]:
     """What each command sends, one after another in a database of its own."""
     with shop.opened() as container:
-        store: Any = container.stores.relational
+        watch: Any = container.stores.relational
+        store = watch.inner
         assert isinstance(store, PostgresRelational)
         commands[0](container)
         with recorded(store) as take:

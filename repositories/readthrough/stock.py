@@ -19,7 +19,7 @@ class StockWatch(Relational):
     """
 
     def __init__(self, inner: Relational, changed: Callable[[Collection[UUID]], None]) -> None:
-        self._inner = inner
+        self.inner = inner
         self._changed = changed
         self.accounts = inner.accounts
         self.graph = inner.graph
@@ -37,25 +37,25 @@ class StockWatch(Relational):
     def transaction(self) -> Iterator[Transaction]:
         touched: set[UUID] = set()
         try:
-            with self._inner.transaction() as tx:
+            with self.inner.transaction() as tx:
                 yield _Watched(tx, touched)
         finally:
             if touched:
                 self._changed(touched)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._inner.migrate(dry_run=dry_run)
+        return self.inner.migrate(dry_run=dry_run)
 
     def ping(self) -> None:
-        self._inner.ping()
+        self.inner.ping()
 
     def close(self) -> None:
-        self._inner.close()
+        self.inner.close()
 
 
 class _Watched(Transaction):
     def __init__(self, inner: Transaction, touched: set[UUID]) -> None:
-        self._inner = inner
+        self.inner = inner
         self.accounts = inner.accounts
         self.graph = inner.graph
         self.likes = inner.likes
@@ -69,37 +69,37 @@ class _Watched(Transaction):
         self.stock: StockWrites = _WatchedStock(inner.stock, touched)
 
     def emit(self, event: Event) -> None:
-        self._inner.emit(event)
+        self.inner.emit(event)
 
 
 class _WatchedStock(StockWrites):
     def __init__(self, inner: StockWrites, touched: set[UUID]) -> None:
-        self._inner = inner
+        self.inner = inner
         self._touched = touched
 
     def put(self, product_id: UUID, on_hand: int, *, if_version: int | None = None) -> Stock:
         self._touched.add(product_id)
-        return self._inner.put(product_id, on_hand, if_version=if_version)
+        return self.inner.put(product_id, on_hand, if_version=if_version)
 
     def clear(self, product_id: UUID) -> None:
         self._touched.add(product_id)
-        self._inner.clear(product_id)
+        self.inner.clear(product_id)
 
     def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
         self._touched.update(units)
-        self._inner.reserve(order_id, units, expires_at=expires_at)
+        self.inner.reserve(order_id, units, expires_at=expires_at)
 
     def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
-        sold = self._inner.commit(order_id, at=at)
+        sold = self.inner.commit(order_id, at=at)
         self._touched.update(sold)
         return sold
 
     def release(self, order_id: UUID) -> dict[UUID, int]:
-        freed = self._inner.release(order_id)
+        freed = self.inner.release(order_id)
         self._touched.update(freed)
         return freed
 
     def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
-        back = self._inner.return_sold(order_id, units)
+        back = self.inner.return_sold(order_id, units)
         self._touched.update(back)
         return back
