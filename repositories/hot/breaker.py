@@ -63,15 +63,22 @@ class Breaker(Cache):
         self._through(lambda: self._inner.release(leases))
 
     def drop(self, keys: Collection[str]) -> None:
-        """One that fails is delivered before whatever this process asks of the cache next."""
+        """One that fails is delivered before whatever this process asks of the cache next.
+
+        Others may have been lent something a moment ago, so it is waited for also where the cache is not asked.
+        """
         try:
             self._through(lambda: self._inner.drop(keys))
         except Unavailable:
             self._owe(keys)
+            self._inner.outwait()
             raise
 
     def void(self, *, unless_done: bool = False) -> None:
         self._through(lambda: self._inner.void(unless_done=unless_done))
+
+    def outwait(self) -> None:
+        self._inner.outwait()
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return self._inner.migrate(dry_run=dry_run)

@@ -96,7 +96,8 @@ class Cache(Store, Protocol):
         """As `read` of one key, and only while each of the parts it was made of is stored with the same stamp.
 
         So whatever drops, replaces or forgets a part ends everything made of it, in the same atomic step and without
-        knowing of it. What has ended is removed. One round trip.
+        knowing of it. What has ended is removed. One round trip, or none: a client may answer from memory what it
+        got a moment ago, if every client's `drop`, `void` and `outwait` wait until that moment is over.
         """
 
     @abstractmethod
@@ -129,4 +130,11 @@ class Cache(Store, Protocol):
         """Remove all values and void all leases of before this call. One round trip.
 
         With `unless_done` it need not be, when another client has done it since this one last read.
+        """
+
+    @abstractmethod
+    def outwait(self) -> None:
+        """From its return on nobody gets from `whole` what was made of parts that were replaced before the call.
+
+        For who has replaced a value by `fill` because the source changed. Asks nobody.
         """

@@ -2,38 +2,50 @@
 
 import struct
 import time
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from repositories.hot import redis_scripts as scripts
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
+from repositories.hot.near import Near
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis_link import RedisBacked, RedisLink
 from repositories.hot.redis_wire import Command
 
 # The number is the schema of what is stored.
-_EPOCH = b"quartet:3:epoch"
+_EPOCH = b"quartet:4:epoch"
+_LENT = b"quartet:4:lent"
 _EPOCH_BYTES = 8
 # Due, stored, length of the parts.
 _HEAD = struct.Struct("<16xddI")
-_PART = struct.Struct("<I")
+_PART = struct.Struct("<II")
 _STAMP_BYTES = 16
 _CLOCK_SECONDS = 5.0
 
 
 class RedisCache(RedisBacked, Cache):
-    """Pattern: cache-aside with leases.
+    """Pattern: cache-aside with leases, and a near cache of whole pages (`near.py`).
 
     One node: scripts take keys of several hash slots, and a replica that is promoted may have missed a drop. What
     is due is decided by the server's clock, of which each client keeps a copy.
     """
 
-    def __init__(self, url: str, *, timeout: timedelta, pool: int, lease: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: timedelta,
+        pool: int,
+        lease: float = LEASE_SECONDS,
+        near: Near | None = None,
+    ) -> None:
         self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL)
         self._lease = lease
         self._clock = _ServerClock()
         self._epoch = b""
+        self._near = near or Near()
 
     def read(self, keys: Sequence[str]) -> list[Held | None]:
         if not keys:
@@ -44,8 +56,7 @@ class RedisCache(RedisBacked, Cache):
         return [_held(raw, now) if raw is not None and raw[:_EPOCH_BYTES] == epoch else None for raw in raws]
 
     def whole(self, key: str) -> Held | None:
-        raw = self._timed(_script(scripts.WHOLE, [_EPOCH, _value(key)], ()))
-        return None if raw is None else _held(raw, self._clock.now())
+        return self._near.get(key, lambda borrow: self._whole(key, borrow=borrow))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         if not seen:
@@ -61,6 +72,7 @@ class RedisCache(RedisBacked, Cache):
         self.release({key: fill.lease for key, fill in fills.items() if key not in fitting})
         if not fitting:
             return set()
+        self._near.forget()
         arguments: list[bytes | int | str] = []
         for key, fill in fitting.items():
             fresh = spread(fill.fresh)
@@ -73,11 +85,21 @@ class RedisCache(RedisBacked, Cache):
             self._run(scripts.RELEASE, [_lease(key) for key in leases], list(leases.values()))
 
     def drop(self, keys: Collection[str]) -> None:
-        if keys:
-            self._link.exchange(("DEL", *_names(keys)), again=True)
+        if keys and self._run(scripts.DROP, [_LENT, *_names(keys)], [_slot(_value(key)) for key in keys]):
+            self._near.outwait()
 
     def void(self, *, unless_done: bool = False) -> None:
         self._run(scripts.VOID, [_EPOCH], (self._epoch if unless_done else b"", new_token()))
+        self._near.outwait()
+
+    def outwait(self) -> None:
+        self._near.outwait()
+
+    def _whole(self, key: str, *, borrow: bool) -> Held | None:
+        name = _value(key)
+        names, arguments = ([_EPOCH, name, _LENT], [_slot(name)]) if borrow else ([_EPOCH, name], [])
+        raw = self._timed(_script(scripts.WHOLE, names, arguments))
+        return None if raw is None else _held(raw, self._clock.now())
 
     def _leased(self, answer: bytes | list[bytes] | int) -> Held | bytes | None:
         if isinstance(answer, bytes):
@@ -127,7 +149,8 @@ def _parts(fill: Fill) -> bytes:
     """As the scripts read them. A stamp that this store never gave matches nothing."""
     names = {_value(key): stamp for key, stamp in fill.parts.items()}
     return b"".join(
-        _PART.pack(len(name)) + name + stamp.ljust(_STAMP_BYTES)[:_STAMP_BYTES] for name, stamp in names.items()
+        _PART.pack(_slot(name), len(name)) + name + stamp.ljust(_STAMP_BYTES)[:_STAMP_BYTES]
+        for name, stamp in names.items()
     )
 
 
@@ -140,8 +163,12 @@ def _names(keys: Collection[str]) -> list[bytes]:
 
 
 def _value(key: str) -> bytes:
-    return b"quartet:3:v:" + text_bytes(key)
+    return b"quartet:4:v:" + text_bytes(key)
+
+
+def _slot(name: bytes) -> int:
+    return zlib.crc32(name) % scripts.SLOTS
 
 
 def _lease(key: str) -> bytes:
-    return b"quartet:3:l:" + text_bytes(key)
+    return b"quartet:4:l:" + text_bytes(key)

@@ -2,10 +2,13 @@
 
 KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moments
 it is due and it was stored by the server's clock, its parts with a length before them, and the record. The parts are
-names of other values, each with a length before it, and their stamps. A lease is stored as its generation, the token
-of who has it, and until when. A value's stamp is the generation it was filled under: 16 bytes, the epoch and the token
-of who opened it.
+names of other values, each with its slot and a length before it, and their stamps. A lease is stored as its
+generation, the token of who has it, and until when. A value's stamp is the generation it was filled under: 16 bytes,
+the epoch and the token of who opened it.
 What bears another epoch than the present one counts as not there.
+
+What has been lent to processes' memory is written down by slots, into which names are hashed: four bytes for each with
+the second at which something of it was lent last, behind as many that say since when this is written down.
 """
 
 import hashlib
@@ -13,27 +16,65 @@ import hashlib
 from repositories.hot.encoding import GENERATION_SECONDS
 
 _EPOCH_SECONDS = 7 * 24 * 3600
+SLOTS = 1 << 14
+# Seconds for which what was lent is waited for: more than it is lent for, since the server's clock may be set.
+_LENT_SECONDS = 2
+
+_LENDING = f"""
+local function opened(lent, now)
+  if redis.call('EXISTS', lent) == 1 then return end
+  redis.call('SETRANGE', lent, {4 * SLOTS}, string.rep('\\0', 4))
+  redis.call('SETRANGE', lent, 0, struct.pack('<I4', now))
+  redis.call('EXPIRE', lent, {_EPOCH_SECONDS})
+end
+"""
 
 _UNCHANGED = """
 local function unchanged(parts)
-  local at, name, stamp = 1
+  local at, name, stamp, _ = 1
   while at <= #parts do
-    name, stamp, at = struct.unpack('<I4c0c16', parts, at)
+    _, name, stamp, at = struct.unpack('<I4I4c0c16', parts, at)
     if redis.call('GETRANGE', name, 0, 15) ~= stamp then return false end
   end
   return true
 end
 """
 
-# KEYS: the epoch and a value's name.
-WHOLE = f"""{_UNCHANGED}
+# KEYS: the epoch, a value's name, and, where the caller borrows it, what is lent. ARGV: the value's slot, if so.
+WHOLE = f"""{_UNCHANGED}{_LENDING}
 local value = redis.call('GET', KEYS[2])
 if not value or string.sub(value, 1, 8) ~= redis.call('GET', KEYS[1]) then return false end
-if not unchanged(struct.unpack('<I4c0', value, 33)) then
+local parts = struct.unpack('<I4c0', value, 33)
+if not unchanged(parts) then
   redis.call('DEL', KEYS[2])
   return false
 end
+if KEYS[3] then
+  local now, at, slot, name, stamp = redis.call('TIME')[1], 1, ARGV[1]
+  local second = struct.pack('<I4', now)
+  opened(KEYS[3], now)
+  redis.call('SETRANGE', KEYS[3], 4 + 4 * slot, second)
+  while at <= #parts do
+    slot, name, stamp, at = struct.unpack('<I4I4c0c16', parts, at)
+    redis.call('SETRANGE', KEYS[3], 4 + 4 * slot, second)
+  end
+end
 return value
+"""
+
+# KEYS: what is lent, then names. ARGV: slots. Whether any of these was lent lately, or might have been.
+DROP = f"""{_LENDING}
+for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
+local now = redis.call('TIME')[1]
+opened(KEYS[1], now)
+local function lately(at)
+  return struct.unpack('<I4', redis.call('GETRANGE', KEYS[1], at, at + 3)) >= now - {_LENT_SECONDS}
+end
+if lately(0) then return 1 end
+for i = 1, #ARGV do
+  if lately(4 + 4 * ARGV[i]) then return 1 end
+end
+return 0
 """
 
 # ARGV: the caller's token, the lease in seconds, an epoch for when there is none, then what was seen.
@@ -99,5 +140,5 @@ if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 """
 
-ALL = (WHOLE, LEASE, FILL, RELEASE, VOID)
+ALL = (WHOLE, DROP, LEASE, FILL, RELEASE, VOID)
 SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in ALL}  # noqa: S324  Redis names scripts so

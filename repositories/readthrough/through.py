@@ -90,9 +90,12 @@ class ReadThrough:
 
     def _store(self, key: str, fill: Fill) -> bool:
         try:
-            return bool(self._means.cache.fill({key: fill}))
+            stored = bool(self._means.cache.fill({key: fill}))
         except Unavailable:
             return False
+        if stored:
+            self._means.cache.outwait()
+        return stored
 
 
 def read_through(cache: Cache, limit: Limit | None = None, patience: timedelta = timedelta(seconds=2)) -> ReadThrough:

@@ -47,6 +47,9 @@ class Fenceless(Cache):
     def void(self, *, unless_done: bool = False) -> None:
         self._values.clear()
 
+    def outwait(self) -> None:
+        pass
+
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return []
 

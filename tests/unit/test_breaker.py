@@ -37,8 +37,9 @@ class Process:
         return self.wire.down
 
     def sent(self) -> list[str]:
+        """What was asked since. `outwait` asks nobody."""
         calls, self.wire.calls = self.wire.calls, []
-        return calls
+        return [call for call in calls if call != "outwait"]
 
     def fails(self, call: Callable[[Cache], object]) -> list[str]:
         self.sent()
@@ -78,6 +79,15 @@ def test_what_works_goes_through(process: Process) -> None:
     assert process.read() is None
     process.cache.ping()
     assert process.cache.migrate() == []
+
+
+def test_whoever_cannot_drop_waits_for_what_others_were_lent(process: Process) -> None:
+    process.down.update(EVERYTHING)
+    for n in range(6):
+        process.sent()
+        with pytest.raises(Unavailable):
+            process.cache.drop([f"key {n}"])
+        assert "outwait" in process.wire.calls
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -1,0 +1,158 @@
+"""Pages that Redis has lent to other processes' memory: who drops a part of one waits, and nobody else does."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from repositories.hot import Fill, Value
+from repositories.hot.near import WAIT, Near
+from repositories.hot.redis_cache import RedisCache
+from tests.contracts.test_cache import soon
+from tests.engines import Engines
+
+LENT = "quartet:4:lent"
+TIMEOUT = timedelta(seconds=5)
+
+
+class Process:
+    """A client with a memory of its own; `waits` are how long it has waited, if it does not really do so."""
+
+    def __init__(self, url: str, *, really: bool = False) -> None:
+        self.waits: list[float] = []
+        near = Near() if really else Near(pause=self.waits.append)
+        self.cache = RedisCache(url, timeout=TIMEOUT, pool=8, near=near)
+
+    def store(self, key: str, version: int = 1, parts: tuple[str, ...] = ()) -> bool:
+        held = self.cache.read(parts)
+        [mine] = self.cache.lease({key: b""})
+        if not isinstance(mine, bytes) or None in held:
+            return False
+        stamps = {part: one.stamp for part, one in zip(parts, held, strict=True) if one}
+        return bool(self.cache.fill({key: Fill(mine, Value(b"", version), 60, parts=stamps)}))
+
+    def borrow(self, page: str) -> None:
+        assert self.cache.whole(page)
+        assert self.cache.whole(page)
+
+    def waits_for(self, *keys: str) -> bool:
+        self.waits.clear()
+        self.cache.drop(keys)
+        return self.waits == [WAIT]
+
+
+Make = Callable[..., Process]
+
+
+@pytest.fixture
+def make(engines: Engines) -> Iterator[Make]:
+    made: list[Process] = []
+
+    def process(*, really: bool = False) -> Process:
+        made.append(Process(engines.cache().url, really=really))
+        return made[-1]
+
+    yield process
+    for one in made:
+        one.cache.close()
+
+
+@pytest.fixture
+def redis(engines: Engines) -> Iterator[Redis]:
+    client = Redis.from_url(engines.cache().url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def key(make: Make) -> str:
+    """A name nobody has used, once what the store has lent so far is long over."""
+    name, process = f"near:{uuid4()}", make()
+    assert soon(lambda: not process.waits_for(name))
+    return name
+
+
+def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> None:
+    one, other = make(), make()
+    parts = tuple(f"{key}:{n}" for n in range(3))
+    assert all(one.store(part) for part in parts)
+    assert one.store(key, parts=parts)
+    assert not one.waits_for(f"{key}:unknown")
+    other.borrow(key)
+    assert not one.waits_for(f"{key}:unknown")
+    assert one.waits_for(f"{key}:unknown", parts[2])
+    assert make().waits_for(parts[0])
+    assert make().waits_for(key)
+
+
+def test_what_was_looked_at_once_is_waited_for_by_nobody(make: Make, key: str) -> None:
+    one, other = make(), make()
+    assert one.store(f"{key}:part")
+    assert one.store(key, parts=(f"{key}:part",))
+    assert other.cache.whole(key)
+    assert not one.waits_for(f"{key}:part")
+
+
+def test_what_was_lent_is_over_after_a_while(make: Make, key: str) -> None:
+    one = make()
+    assert one.store(key)
+    make().borrow(key)
+    assert one.waits_for(key)
+    assert soon(lambda: not one.waits_for(key))
+
+
+def test_where_it_is_not_known_what_was_lent_everybody_waits(make: Make, key: str, redis: Redis) -> None:
+    one = make()
+    redis.delete(LENT)
+    assert one.waits_for(key)
+    assert one.waits_for(f"{key}:other")
+    assert 0 < redis.ttl(LENT) <= 7 * 24 * 3600
+    assert soon(lambda: not one.waits_for(key))
+
+
+def test_memory_forgets_what_this_process_replaces(make: Make, key: str) -> None:
+    one = make()
+    assert one.store(f"{key}:part")
+    assert one.store(key, parts=(f"{key}:part",))
+    one.borrow(key)
+    [held] = one.cache.read([f"{key}:part"])
+    assert held
+    [mine] = one.cache.lease({f"{key}:part": held.stamp})
+    assert isinstance(mine, bytes)
+    one.cache.fill({f"{key}:part": Fill(mine, Value(b""), 60)})
+    assert one.cache.whole(key) is None
+
+
+def test_readers_in_other_processes_never_see_what_was_there_before_an_answer(make: Make, key: str) -> None:
+    """A writer changes a part and drops it; two processes look as fast as they can."""
+    answered, ended, wrong, hits = [0], threading.Event(), list[str](), [0]
+    part, writer = f"{key}:part", make(really=True)
+
+    def look(process: Process) -> None:
+        while not ended.is_set():
+            before = answered[0]
+            held = process.cache.whole(key)
+            hits[0] += held is not None
+            if held and held.value.version < before:
+                wrong.append(f"{held.value.version} after the answer to {before}")
+
+    def write() -> None:
+        try:
+            for version in range(1, 151):
+                writer.cache.drop([part])
+                answered[0] = version
+                assert writer.store(part, version)
+                assert writer.store(key, version, parts=(part,))
+                before = hits[0]
+                assert soon(lambda before=before: hits[0] > before + 20)  # type: ignore[misc]  # a default
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(3) as pool:
+        for job in [pool.submit(write), *(pool.submit(look, make(really=True)) for _ in range(2))]:
+            job.result()
+    assert wrong == []
