@@ -79,6 +79,7 @@ class Recorder(meter.Observer):
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, str], Histogram] = {}
         self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._cache = {kind: CACHE.labels(kind) for kind in meter.CACHE_KINDS}
 
     def called(self, store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None:
         series = self._seconds.get((store, operation))
@@ -95,8 +96,8 @@ class Recorder(meter.Observer):
     def waited(self, store: str, seconds: float) -> None:
         POOL_WAIT.labels(store).observe(seconds)
 
-    def cache_event(self, kind: str, n: int) -> None:
-        CACHE.labels(kind).inc(n)
+    def cache_event(self, kind: meter.CacheKind, n: int) -> None:
+        self._cache[kind].inc(n)
 
     def observed(self, name: str, seconds: float, n: int) -> None:
         for _ in range(n):

@@ -24,12 +24,12 @@ class Lines(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO, *, json: bool) -> None:
         super().__init__(stream)
         self.takes_json = json
-        self._gathered: deque[str] = deque()
+        self._gathered: deque[object] = deque()
         self._any = threading.Event()
         self._writer: threading.Thread | None = None
 
-    def write(self, line: str) -> None:
-        """Write one line as it is, soon. Like every handler, never fails."""
+    def write(self, line: object) -> None:
+        """Write one line, soon: what `str` makes of it then. Like every handler, never fails."""
         self._gathered.append(line)
         if not self._any.is_set():
             self._begin()
