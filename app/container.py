@@ -214,6 +214,7 @@ def assemble(
         clock,
         FanoutLimits(settings.fanout_chunk, settings.pull_threshold, settings.fanout_slice_seconds),
         announcer,
+        readers,
     )
     return Container(
         settings=settings,

@@ -168,4 +168,4 @@ def handle(container: Container, event: Event) -> None:
 def _purge(container: Container, owner: UUID, author: UUID, at: datetime) -> None:
     """What is over the timeline's budget of removals is got rid of by filling it anew."""
     if not container.stores.feeds.purge(owner, author, at):
-        container.readers.rebuild(owner)
+        container.readers.overdrawn(owner)

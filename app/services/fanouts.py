@@ -22,6 +22,7 @@ from app.ids import lowest_id
 from app.services import lags
 from app.services.announcer import Announcer
 from app.services.delivery_budget import DeliveryBudget
+from app.services.readers import Readers
 from repositories import meter
 from repositories.documents import Documents
 from repositories.feed_records import Fanout, Pass, Situation
@@ -75,6 +76,7 @@ class Fanouts:
         clock: Clock,
         limits: FanoutLimits,
         announcer: Announcer,
+        readers: Readers,
     ) -> None:
         self._relational = relational
         self._documents = documents
@@ -83,6 +85,7 @@ class Fanouts:
         self._clock = clock
         self._limits = limits
         self._announcer = announcer
+        self._readers = readers
         # Of all threads; each may find it changed by another.
         self._step = limits.chunk
 
@@ -119,11 +122,11 @@ class Fanouts:
         self._feeds.remove_from_author(post, at)
         fanout = self._relational.fanouts.progress(post.post_id)
         if fanout is None or fanout.state != "retracting":
-            self._feeds.retract(post, [post.author_id], at)
+            self._take_out(post, [post.author_id], at)
             fanout = self._retraction(post, at)
         deadline = time.monotonic() + self._limits.slice_seconds
         while chunk := self._chunk(fanout, self._limits.chunk):
-            self._feeds.retract(post, chunk, at)
+            self._take_out(post, chunk, at)
             self._announcer.retracted(post, chunk)
             if len(chunk) < self._limits.chunk:
                 break
@@ -133,6 +136,10 @@ class Fanouts:
                 raise Unfinished
         with self._relational.transaction() as tx:
             tx.fanouts.forget(post.post_id)
+
+    def _take_out(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
+        for owner in self._feeds.retract(post, owners, at):
+            self._readers.overdrawn(owner)
 
     def is_above(self, author: UUID, followers: int, share: float = 1.0) -> bool:
         """Whether this many followers times the author's posts a day reach the threshold, or a share of it.

@@ -74,6 +74,14 @@ class Readers:
         except StoreError as error:
             log.warning("worn feed of %s not rebuilt: %s", account_id, error)
 
+    def overdrawn(self, account_id: UUID) -> None:
+        """The timeline takes no more removals: have it filled anew, and what is in it dropped at once.
+
+        That gives it a whole budget, also in this process, which need not be the one that fills it.
+        """
+        if self.rebuild(account_id):
+            self._feeds.trim(account_id, self._clock() - SKEW)
+
     def fill(self, account_id: UUID, at: datetime) -> None:
         """Trim the timeline, fill it from the truth, and trust it again. Idempotent for a request's `at`.
 

@@ -86,10 +86,11 @@ class CassandraFeeds(Feeds):
         entries = (self._entry(post, written) for post in posts)
         self._deliver([(owner, *entry) for entry in entries if entry], together=True)
 
-    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
-        if self._retention.keeps(post.post_id):
-            bucket = self._home.bucket(post.post_id)
-            self._remove([(owner, bucket, post.post_id) for owner in owners], at)
+    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> set[UUID]:
+        if not self._retention.keeps(post.post_id):
+            return set()
+        bucket = self._home.bucket(post.post_id)
+        return self._remove([(owner, bucket, post.post_id) for owner in owners], at)
 
     def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
         written, low = micros(at), self._retention.horizon()
@@ -98,7 +99,7 @@ class CassandraFeeds(Feeds):
             rows = self._link.scan("home_scan", (owner, bucket, low))
             found = ((owner, bucket, post_id) for post_id, by, since in rows if by == author and since <= written)
             doomed = list(itertools.islice(found, REMOVALS + 1))
-            complete = self._remove(doomed, at) and complete
+            complete = not self._remove(doomed, at) and complete
         return complete
 
     def home_page(
@@ -165,13 +166,13 @@ class CassandraFeeds(Feeds):
         else:
             self._link.write("home_add", rows)
 
-    def _remove(self, entries: Sequence[tuple[UUID, int, UUID]], at: datetime) -> bool:
-        """False when the budget did not reach for all of them."""
+    def _remove(self, entries: Sequence[tuple[UUID, int, UUID]], at: datetime) -> set[UUID]:
+        """Returns whose budget did not reach for all of them."""
         written = micros(at)
         with self._home_budget.spend([entry[:2] for entry in entries]) as granted:
             rows = ((written, *entry) for entry in entries)
             self._link.write("home_remove", itertools.compress(rows, granted))
-        return all(granted)
+        return {entry[0] for entry, taken in zip(entries, granted, strict=True) if not taken}
 
 
 def _bucket(line: Line, post: PostRef) -> int:

@@ -96,14 +96,15 @@ class EmbeddedFeeds(SqliteBacked, Feeds):
         written = micros(at)
         self._put_home([(owner, post, written, NEVER) for post in posts])
 
-    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
-        if self._retention.keeps(post.post_id):
-            self._remove([(owner, post) for owner in owners], micros(at))
+    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> set[UUID]:
+        if not self._retention.keeps(post.post_id):
+            return set()
+        return self._remove([(owner, post) for owner in owners], micros(at))
 
     def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
         values = {"author": author.bytes, "at": micros(at)}
         rows = self._file.rows(DOOMED, _span(owner, self._retention.horizon(), HIGHEST) | values)
-        return self._remove([(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at))
+        return not self._remove([(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at))
 
     def home_page(
         self,
@@ -157,11 +158,11 @@ class EmbeddedFeeds(SqliteBacked, Feeds):
             connection.executemany(HOME_PUT, rows)
             connection.execute(PRUNE, (self._retention.horizon().bytes, PRUNED))
 
-    def _remove(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> bool:
-        """False when the budget did not reach for all of them."""
+    def _remove(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> set[UUID]:
+        """Returns whose budget did not reach for all of them."""
         with self._home_budget.spend([(o, self._home.bucket(post.post_id)) for o, post in entries]) as granted:
             self._put_home((o, post, NEVER, removed) for o, post in itertools.compress(entries, granted))
-        return all(granted)
+        return {owner for (owner, _), taken in zip(entries, granted, strict=True) if not taken}
 
     def _page(self, query: str, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[PostRef]:
         values = _span(key, low, high) | {"limit": max(limit, 0)}

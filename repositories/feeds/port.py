@@ -56,11 +56,11 @@ class Feeds(Store, Protocol):
         """Deliver many posts to one home timeline: a back-fill."""
 
     @abstractmethod
-    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
+    def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> set[UUID]:
         """Take one post out of many home timelines: the post was deleted.
 
-        Timelines whose budget of removals is used up keep it, for who reads filters. The budget bounds the
-        tombstones a page has to pass over: see `REMOVALS`.
+        Returns those whose budget of removals is used up: they keep it, for who reads filters, and are better filled
+        anew. The budget bounds the tombstones a page has to pass over: see `REMOVALS`.
         """
 
     @abstractmethod

@@ -357,7 +357,7 @@ def test_the_newer_of_write_and_removal_wins(
 ) -> None:
     owner, author = uuid4(), uuid4()
     (post,) = refs(1, author=author)
-    steps: list[Callable[[], None]] = [
+    steps: list[Callable[[], object]] = [
         lambda: feeds.push(post, [owner], T0 + later),
         lambda: feeds.add_to_author(post, T0 + later),
         lambda: feeds.retract(post, [owner], T0),
@@ -553,13 +553,13 @@ def burst(count: int, *, author: UUID | None = None) -> list[PostRef]:
 def test_retract_stops_at_the_budget_of_a_bucket(feeds: Feeds) -> None:
     owner, neighbour, posts = uuid4(), uuid4(), burst(REMOVALS + 20)
     feeds.fill(owner, posts, T0)
-    for post in posts:
-        feeds.retract(post, [owner, neighbour], T0)
+    kept = [feeds.retract(post, [owner, neighbour], T0) for post in posts]
+    assert kept == [set()] * REMOVALS + [{owner, neighbour}] * 20
     assert home(feeds, owner) == newest_first(posts[REMOVALS:])
     old = PostRef(post_id(now() - 30 * DAY), uuid4())
     for reader in (owner, neighbour):
         feeds.push(old, [reader], T0)
-    feeds.retract(old, [owner], T0)
+    assert feeds.retract(old, [owner], T0) == set()
     assert home(feeds, owner) == newest_first(posts[REMOVALS:])
     assert home(feeds, neighbour) == [old]
 

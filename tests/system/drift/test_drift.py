@@ -14,8 +14,9 @@ from app.doctor import Drift, Report, findings
 from app.ids import uuid7
 from app.relay import relay_of
 from repositories.feeds.layout import Layout
+from repositories.feeds.port import REMOVALS
 from repositories.records import PostRef
-from tests.system.crowd import outboxes
+from tests.system.crowd import befriend, defined, outboxes, people, served
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
 from tests.system.drift.world import ANY, Traffic, World, traffic
 
@@ -164,6 +165,24 @@ def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
     assert moves.steps > 50
     for report, lines in reports:
         assert report.drift == 0, [line for line in lines if "left over" not in line]
+
+
+def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> None:
+    """Two authors delete more than one bucket's budget together, and each of them less."""
+    container, authors = world.container, world.settled[:2]
+    reader, each = people(container, 1)[0], REMOVALS // 2 + 10
+    befriend(container, [reader], authors)
+    doomed = [(a, post) for a in authors for post in world.burst(a, each, [reader])]
+    for author, post in doomed:
+        container.posts.delete(author, post, ANY)
+    for _ in range(2):
+        relay_of(container).drain()
+    assert container.stores.relational.readers.standing(reader).state == "awake"
+    expected = container.stores.documents.posts.by_authors([reader, *authors], limit=9999)
+    assert list(container.stores.feeds.entries(reader)) == expected
+    report, lines = examined(container)
+    assert (report.drift, lines) == (0, [])
+    assert served(container, reader) == defined(container, reader)
 
 
 def test_a_relay_that_does_not_run_makes_no_drift(world: World) -> None:

@@ -41,6 +41,16 @@ class World:
         posts, feeds = self.container.stores.documents.posts, self.container.stores.feeds
         return [a for a in self.accounts if feeds.author_page(a, limit=9999) != posts.by_authors([a], limit=9999)]
 
+    def burst(self, author: UUID, count: int, readers: Collection[UUID]) -> list[UUID]:
+        """Posts of the last minutes, delivered to these and to the author."""
+        now = self.container.clock()
+        times = [now - timedelta(minutes=2, milliseconds=n) for n in range(count)]
+        posts = [Post(uuid7(at, n), author, "A post", "Words.", (), (), at, at, 1) for n, at in enumerate(times)]
+        refs = [PostRef(post.id, author) for post in posts]
+        self.container.stores.documents.posts.load(posts)
+        self.container.stores.feeds.load(refs, [(owner, ref) for owner in (author, *readers) for ref in refs])
+        return [post.id for post in posts]
+
     def _post(self) -> Post:
         at = self.container.clock() - timedelta(days=DAYS) * self.chance.random() - timedelta(minutes=5)
         author = self.chance.choice(self.accounts)
