@@ -16,10 +16,11 @@ from app.http.metrics import answered, server_timing
 from app.services.hot_pages import Kept, target
 
 Environ = dict[str, Any]
+Fields = tuple[tuple[str, str], ...]
 VARY = ("Vary", "Authorization")
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 TYPE = ("Content-Type", caching.JSON)
-PATHS = 4096
+PATHS, HOTTEST = 4096, 64
 # Each GET of a post that is served is a view of it.
 POST = f"{BASE}/posts/<uuid:post_id>"
 
@@ -48,6 +49,7 @@ class Hits:
         self._throttle = container.throttle
         self._views = container.views
         self._settings = container.settings
+        self._same: dict[str, tuple[Kept, Fields, Fields]] = {}
         # The hottest paths are asked for over and over.
         self._page = lru_cache(PATHS)(self._found)
 
@@ -75,23 +77,27 @@ class Hits:
         known = caching.is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
         status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
         elapsed = time.perf_counter() - begun.at
-        headers = [] if known else [TYPE, ("Content-Length", str(len(kept.body)))]
-        headers += (
-            ("ETag", kept.etag),
-            (tracing.HEADER, begun.id),
-            NOSNIFF,
-            page.control,
-            VARY,
-            ("Age", str(int(kept.age_seconds))),
-            ("Cache-Status", caching.status_of(kept)),
-            *limited,
-            ("Server-Timing", server_timing(begun.tally, elapsed)),
-        )
+        first, then = self._fields(page, kept)
+        timing = ("Server-Timing", server_timing(begun.tally, elapsed))
+        headers = [*first[2 if known else 0 :], (tracing.HEADER, begun.id), *then, *limited, timing]
         if page.post_id and method == "GET":
             self._views.seen(page.post_id)
         answered(self._app, page.rule, method, status, elapsed)
         access.tell(begun.id, method, page.rule, status, elapsed)
         return Answer(line, headers, b"" if known or method == "HEAD" else kept.body)
+
+    def _fields(self, page: Page, kept: Kept) -> tuple[Fields, Fields]:
+        """What comes before the request's id, and right after it: the same while the page is the same object."""
+        same = self._same.get(page.name)
+        if same is not None and same[0] is kept:
+            return same[1:]
+        first: Fields = (TYPE, ("Content-Length", str(len(kept.body))), ("ETag", kept.etag))
+        age = ("Age", str(int(kept.age_seconds)))
+        then: Fields = (NOSNIFF, page.control, VARY, age, ("Cache-Status", caching.status_of(kept)))
+        if len(self._same) >= HOTTEST:
+            self._same.clear()
+        self._same[page.name] = kept, first, then
+        return first, then
 
     def _counted(self, environ: Environ) -> list[tuple[str, str]] | None:
         """The fields that say how much is left; None when it was too much, which the application answers."""

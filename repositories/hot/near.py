@@ -13,7 +13,7 @@ from collections.abc import Callable
 from repositories.hot.port import Held
 
 # All processes that share a store must have the same.
-TERM = 0.005
+TERM = 0.010
 # Clocks run apart by much less than a tenth.
 WAIT = TERM * 1.1
 # What this process was not asked for twice within so many seconds is not borrowed, so writes need not wait for it.
