@@ -1,18 +1,15 @@
 """Every error as one shape: RFC 9457 `application/problem+json`. The single mapping from errors to HTTP."""
 
 import logging
-from http import HTTPStatus
 from typing import Any
 
-import flask_smorest
-import marshmallow as ma
 import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from app.errors import AppError, InProgress, TooMany, Unauthenticated, Unprocessable
 from app.http.deps import request_id
-from app.http.statuses import component, phrase
+from app.http.statuses import phrase
 from repositories.errors import (
     Capped,
     Conflict,
@@ -55,42 +52,6 @@ STORE_ERRORS: dict[type[StoreError], tuple[int, str, str]] = {
     Contention: (503, "busy", "too many changes to the same thing at once"),
     Unavailable: (503, "store_unavailable", "a store does not answer at the moment"),
 }
-
-
-class FieldProblemSchema(ma.Schema):
-    pointer = ma.fields.String(required=True, metadata={"description": "JSON pointer into the body"})
-    detail = ma.fields.String(required=True)
-
-
-class ProblemSchema(ma.Schema):
-    """An error (RFC 9457). `code` is stable; `detail` is for people."""
-
-    type = ma.fields.String(required=True)
-    title = ma.fields.String(required=True)
-    status = ma.fields.Integer(required=True)
-    code = ma.fields.String(required=True)
-    detail = ma.fields.String(required=True)
-    request_id = ma.fields.String(required=True)
-    errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
-
-
-class Api(flask_smorest.Api):
-    ERROR_SCHEMA = ProblemSchema
-
-    def _register_error_handlers(self) -> None:
-        register(self._app)
-
-    def _register_responses(self) -> None:
-        """The documented errors, with their real content type."""
-        content = {PROBLEM: {"schema": ProblemSchema}}
-        for status in HTTPStatus:
-            response: dict[str, Any] = {"description": phrase(status)}
-            if status >= 400:
-                response["content"] = content
-            self.spec.components.response(component(status), response, lazy=True)
-        self.spec.components.response(
-            "DEFAULT_ERROR", {"description": "Any other error", "content": content}, lazy=True
-        )
 
 
 def register(app: Flask) -> None:

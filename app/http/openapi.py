@@ -1,0 +1,71 @@
+"""`/openapi.json`: what the routes say of themselves, put together when it is first asked for."""
+
+import functools
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+import marshmallow as ma
+import msgspec
+from flask import Blueprint, Flask, Response
+
+from app.http import errors, routes
+from app.http.statuses import component, phrase
+
+ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
+INFO = {"title": "Quartet", "version": "1", "openapi_version": "3.1.0", "info": {"description": ABOUT}}
+SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}}
+blp = Blueprint("openapi", __name__)
+
+
+class FieldProblemSchema(ma.Schema):
+    pointer = ma.fields.String(required=True, metadata={"description": "JSON pointer into the body"})
+    detail = ma.fields.String(required=True)
+
+
+class ProblemSchema(ma.Schema):
+    """An error (RFC 9457). `code` is stable; `detail` is for people."""
+
+    type = ma.fields.String(required=True)
+    title = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+    code = ma.fields.String(required=True)
+    detail = ma.fields.String(required=True)
+    request_id = ma.fields.String(required=True)
+    errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
+
+
+class Api(flask_smorest.Api):
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_responses(self) -> None:
+        """The documented errors, with their real content type."""
+        content = {errors.PROBLEM: {"schema": ProblemSchema}}
+        for status in HTTPStatus:
+            response: dict[str, Any] = {"description": phrase(status)}
+            if status >= 400:
+                response["content"] = content
+            self.spec.components.response(component(status), response, lazy=True)
+        self.spec.components.response(
+            "DEFAULT_ERROR", {"description": "Any other error", "content": content}, lazy=True
+        )
+
+
+@blp.get("/openapi.json")
+def document() -> Response:
+    return Response(_document(), content_type="application/json")
+
+
+@functools.cache
+def _document() -> bytes:
+    """The same for every application of the process, so it is made over one that has nothing but routes."""
+    app = Flask("document", static_folder=None)
+    routes.convert(app)
+    api = Api(app, spec_kwargs={**INFO, "servers": [{"url": "/"}]})
+    for name, scheme in SECURITY.items():
+        api.spec.components.security_scheme(name, scheme)
+    for converter, schema in routes.CONVERTED.items():
+        api.register_converter(converter, lambda _, schema=schema: schema)
+    for blueprint in routes.BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    return msgspec.json.encode(api.spec.to_dict())

@@ -1,0 +1,68 @@
+"""Every documented route, and how the parts of a path are read."""
+
+from typing import Any
+
+from flask import Flask
+from werkzeug.routing import BaseConverter
+
+from app.http import (
+    accounts,
+    comments,
+    delivery,
+    feed,
+    health,
+    notifications,
+    orders,
+    posts,
+    products,
+    sessions,
+    stream,
+    views,
+    wallet,
+)
+
+BLUEPRINTS = tuple(
+    module.blp
+    for module in (
+        accounts,
+        sessions,
+        posts,
+        delivery,
+        views,
+        comments,
+        feed,
+        notifications,
+        stream,
+        products,
+        wallet,
+        orders,
+        health,
+    )
+)
+
+
+class HandleConverter(BaseConverter):
+    regex = "[A-Za-z0-9_]{3,30}"
+
+
+class NumberConverter(BaseConverter):
+    """A positive number without leading zeros, short enough for every store."""
+
+    regex = "[1-9][0-9]{0,8}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+# What the document says of each.
+CONVERTED: dict[type[BaseConverter], dict[str, Any]] = {
+    HandleConverter: {"type": "string", "pattern": "^[A-Za-z0-9_]{3,30}$"},
+    NumberConverter: {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
+
+
+def convert(app: Flask) -> None:
+    """Teach an application to read the parts of a path. Before its routes."""
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    app.url_map.converters |= {"handle": HandleConverter, "number": NumberConverter}
