@@ -106,7 +106,7 @@ def test_nothing_is_there_at_first(notifications: Notifications) -> None:
         {"at": T0.replace(microsecond=999_999)},
         {"at": T0.replace(microsecond=0)},
     ],
-    ids=str,
+    ids=["kind", "order", "number", "text", "long text", "last microsecond", "whole second"],
 )
 def test_a_fact_comes_back_as_it_was(notifications: Notifications, different: dict[str, Any]) -> None:
     owner, fact = uuid4(), replace(a_fact(), **different)
