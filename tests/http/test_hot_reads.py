@@ -5,7 +5,7 @@ Each test runs on a system of its own whose relay tells nothing unless asked: wh
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from flask.testing import FlaskClient
@@ -19,8 +19,40 @@ from tests.http.world import LAMP
 PAGE = 20
 
 
+class Shop(NamedTuple):
+    """A file to begin with, who wrote what is in it, and every page of it that is kept whole."""
+
+    file: bytes
+    token: str | None
+    account: dict[str, Any]
+    paths: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop")
+    with running(Settings(**embedded(folder))) as made:
+        ada = made.person()
+        paths = written(ada)
+    return Shop((folder / "quartet.db").read_bytes(), ada.token, ada.account, paths)
+
+
+def written(ada: Person) -> dict[str, str]:
+    posts = [ada.publish(f"Post {n}", tags=["lamps"]) for n in range(PAGE + 2)]
+    return {
+        "post": f"/posts/{posts[-1]}",
+        "product": f"/products/{[offered(ada) for _ in range(PAGE + 2)][-1]}",
+        "account": f"/accounts/{ada.handle}",
+        "posts": "/posts",
+        "tags": "/tags",
+        "account posts": f"/accounts/{ada.handle}/posts",
+        "products": "/products",
+    }
+
+
 @pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
+def system(shop: Shop, tmp_path: Path) -> Iterator[System]:
+    (tmp_path / "quartet.db").write_bytes(shop.file)
     with running(Settings(**embedded(tmp_path))) as made:
         yield made
 
@@ -41,23 +73,13 @@ def offered(seller: Person, on_hand: int = 10) -> str:
 
 
 @pytest.fixture
-def ada(system: System) -> Person:
-    return system.person()
+def ada(shop: Shop, system: System) -> Person:
+    return Person(system.app.test_client(), shop.token, shop.account)
 
 
 @pytest.fixture
-def paths(ada: Person) -> dict[str, str]:
-    """Every page that is kept whole."""
-    posts = [ada.publish(f"Post {n}", tags=["lamps"]) for n in range(PAGE + 2)]
-    return {
-        "post": f"/posts/{posts[-1]}",
-        "product": f"/products/{[offered(ada) for _ in range(PAGE + 2)][-1]}",
-        "account": f"/accounts/{ada.handle}",
-        "posts": "/posts",
-        "tags": "/tags",
-        "account posts": f"/accounts/{ada.handle}/posts",
-        "products": "/products",
-    }
+def paths(shop: Shop) -> dict[str, str]:
+    return shop.paths
 
 
 KINDS = ["post", "product", "account", "posts", "tags", "account posts", "products"]

@@ -180,6 +180,7 @@ def test_a_deleted_post_leaves_the_feeds_and_its_progress(container: Container) 
     assert container.stores.relational.fanouts.progress(post) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("container", [{"backfill_posts": 5000}], indirect=True)
 def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:
     """More deletions than a timeline takes removals: pages stay right, and the next ones are cheap again."""

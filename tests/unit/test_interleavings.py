@@ -106,6 +106,8 @@ SCENES = [
     written_through_beside_a_loader,
     written_through_twice,
 ]
+# They have thousands of orders.
+LONG = [cold, served_stale]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,10 @@ def outcomes(scene: Scene, cache: Cache, scheduler: Scheduler, now: list[float])
         yield [f"{order}: {what}" for what in world.wrong]
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize(
+    "scene",
+    [pytest.param(s, id=s.__name__, marks=[pytest.mark.long] if s in LONG else []) for s in SCENES],
+)
 def test_no_order_leaves_or_serves_an_old_value(
     scene: Scene, fenced: Cache, scheduler: Scheduler, now: list[float]
 ) -> None:

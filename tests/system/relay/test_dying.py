@@ -71,6 +71,7 @@ def test_what_a_dead_relay_claimed_is_taken_over_after_the_lease(container: Cont
     assert stored(container, follower) == served(container, follower) == posts
 
 
+@pytest.mark.long
 def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: Container, clock: Watch) -> None:
     """Each round writes a history, and a relay that dies one call further on than in the round before."""
     left = 0

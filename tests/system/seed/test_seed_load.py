@@ -40,6 +40,7 @@ def test_running_again_writes_nothing(container: Container, plan: Plan) -> None:
     assert differences(container, plan) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupted_load_goes_on(container: Container, plan: Plan, kind: str) -> None:
     with pytest.raises(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from tests.system.seed.damage import PLANTED
 from tests.system.seed.loads import TINY, differences, load, settings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planted", PLANTED)
 def test_verify_finds_what_differs(
     container: Container, plan: Plan, number: int, planted: Callable[[Container, Plan], str]
