@@ -177,7 +177,7 @@ def drift(*, account: str | None, repair: bool) -> None:
     began = time.monotonic()
     with opened() as container:
         found = Drift(container, click.echo, repair=repair)
-        report = found.one(_account(container, account)) if account else found.everybody()
+        report = found.one(_account(container, account)) if account is not None else found.everybody()
     for line in report.summary(time.monotonic() - began):
         click.echo(line)
     if report.drift:
@@ -196,7 +196,7 @@ def rebuild_feeds(*, account: str | None, wait: bool) -> None:
     """Fill home timelines, and write author timelines, anew from the truth, while serving."""
     with opened() as container:
         work = Rebuild(container, relay_of(container).round, wait=wait)
-        made = work.one(_account(container, account)) if account else work.everybody()
+        made = work.one(_account(container, account)) if account is not None else work.everybody()
     click.echo(f"{made.feeds} feeds {'filled' if wait else 'requested'}, {made.dormant} dormant ones left out")
     click.echo(f"{made.posts} posts put on their authors' timelines")
     if made.late:

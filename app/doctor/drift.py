@@ -29,7 +29,7 @@ class Drift:
             Homes(stores.relational, stores.documents, stores.feeds, container.readers, container.clock, retention),
             Authors(stores.documents, stores.feeds, container.clock),
         )
-        self.report = Report(tell)
+        self.report = Report(tell, repair=repair)
         self._counts = Counts(stores.relational, stores.documents, container.counters, container.retry, self.report)
         self._repair = repair
 

@@ -10,10 +10,11 @@ LEFTOVER = "leftover entries"
 
 
 class Report:
-    """`tell` gets a line per finding."""
+    """`tell` gets a line per finding. Without `repair` nothing is repaired."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], *, repair: bool) -> None:
         self._tell = tell
+        self._repair = repair
         self._told = 0
         self.found: Counter[str] = Counter()
         self.unrepaired: Counter[str] = Counter()
@@ -37,7 +38,7 @@ class Report:
     def summary(self, seconds: float) -> list[str]:
         """One line per kind, and one for all; `seconds` is how long it took."""
         lines = [
-            f"{kind}: {number} found, {self.unrepaired[kind]} not repaired"
+            f"{kind}: {number} found, {self.unrepaired[kind] if self._repair else number} not repaired"
             for kind, number in sorted(self.found.items())
         ]
         rate = self.accounts / seconds if seconds else 0

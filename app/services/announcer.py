@@ -17,7 +17,10 @@ LISTENERS_AT_ONCE = 1000
 
 
 class Announcer:
-    """Every method may be repeated: a stream keeps an event once. Raises `Unavailable`."""
+    """Every method may be repeated: a stream keeps an event once. Raises `Unavailable`.
+
+    Whoever keeps that something is done tells of it here first, or a crash between the two loses the event.
+    """
 
     def __init__(self, streams: Streams, relational: Relational) -> None:
         self._streams = streams

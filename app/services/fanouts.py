@@ -4,6 +4,8 @@ It runs in chunks of followers and keeps its cursor in the relational store, so 
 the relay was killed. Who read lately comes first; dormant readers get nothing. Authors above the threshold, and
 what the budget of deliveries does not allow, are left to be pulled: that is committed before the post's event is
 told, so a post is either in flight, or pushed, or pulled. When the author returns, what was left is made up for.
+
+Listeners hear of it before progress is kept: what is kept is not done again, and a stream keeps an event once.
 """
 
 import math
@@ -100,7 +102,6 @@ class Fanouts:
             self._feeds.push(post, [post.author_id], at)
             self._announcer.delivered(post, [post.author_id])
             if self._is_left(fanout, known):
-                self._announcer.left(post)
                 return
         self._run(fanout)
 
@@ -123,6 +124,7 @@ class Fanouts:
         fanout = self._relational.fanouts.progress(post.post_id)
         if fanout is None or fanout.state != "retracting":
             self._take_out(post, [post.author_id], at)
+            self._announcer.retracted(post, [post.author_id])
             fanout = self._retraction(post, at)
         deadline = time.monotonic() + self._limits.slice_seconds
         while chunk := self._chunk(fanout, self._limits.chunk):
@@ -178,11 +180,14 @@ class Fanouts:
 
     def _is_left(self, fanout: Fanout, known: Situation) -> bool:
         """Whether the author is pulled, or becomes it now; then that is kept."""
+        post = PostRef(fanout.post_id, fanout.author_id)
         if known.pulled is not None and known.pulled.state == "pulled":
+            self._announcer.left(post)
             with self._relational.transaction() as tx:
                 if tx.fanouts.skip(self._sized(fanout)):
                     return True
         if self.is_above(fanout.author_id, known.followers):
+            self._announcer.left(post)
             with self._relational.transaction() as tx:
                 tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="threshold")
                 return tx.fanouts.skip(self._sized(fanout))
@@ -202,15 +207,14 @@ class Fanouts:
             chunk = self._chunk(fanout, step)
             if chunk and not self._budget.take(len(chunk)):
                 self._shed(fanout, len(chunk))
-                self._announcer.left(post)
                 return
             if chunk:
                 self._push(post, chunk, fanout.published_at)
+                self._announcer.delivered(post, chunk)
             fanout = self._advanced(fanout, chunk, more=len(chunk) == step)
             self._save(fanout)
             if fanout.finished_at is not None:
                 _log(fanout)
-            self._announcer.delivered(post, chunk)
             if fanout.finished_at is None and time.monotonic() >= deadline:
                 raise Unfinished
 
@@ -252,6 +256,7 @@ class Fanouts:
         """Over budget: a new post is left to be pulled with its cursor, one that is being made up for waits."""
         if fanout.state == "pulled":
             raise Unfinished(OUT_OF_BUDGET)
+        self._announcer.left(PostRef(fanout.post_id, fanout.author_id))
         with self._relational.transaction() as tx:
             tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="shed")
             tx.fanouts.skip(replace(fanout, audience=max(fanout.audience, fanout.delivered + deliveries)))

@@ -23,11 +23,13 @@ PRUNED = 1000
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS feeds_author (
-        author BLOB NOT NULL, post BLOB NOT NULL, written INTEGER NOT NULL, removed INTEGER NOT NULL,
+        author BLOB NOT NULL, post BLOB NOT NULL CHECK (length(post) = 16),
+        written INTEGER NOT NULL, removed INTEGER NOT NULL,
         PRIMARY KEY (author, post)
     ) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS feeds_home (
-        owner BLOB NOT NULL, post BLOB NOT NULL, author BLOB NOT NULL,
+        owner BLOB NOT NULL, post BLOB NOT NULL CHECK (length(post) = 16),
+        author BLOB NOT NULL CHECK (length(author) = 16),
         written INTEGER NOT NULL, removed INTEGER NOT NULL,
         PRIMARY KEY (owner, post)
     ) WITHOUT ROWID""",

@@ -6,13 +6,15 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from click.testing import CliRunner
 
+from app.cli import main
 from app.container import Container
 from app.rebuild import Rebuild
 from app.relay import relay_of
 from config import Settings
 from repositories.records import PostRef
-from tests.apps import embedded, running
+from tests.apps import ROLES, embedded, running
 from tests.system.crowd import befriend, defined, people, publish, served, stored
 
 
@@ -116,3 +118,12 @@ def test_who_does_not_wait_leaves_it_to_the_relay(container: Container, crowd: l
 def test_what_nobody_fills_is_told(container: Container, crowd: list[UUID]) -> None:
     made = Rebuild(container, lambda: 0, wait=True, patience=0.1).one(crowd[5])
     assert (made.feeds, made.late) == (1, 1)
+
+
+@pytest.mark.parametrize("command", [["rebuild", "feeds"], ["doctor", "drift"]], ids=" ".join)
+@pytest.mark.parametrize("handle", ["", "nobody_here"])
+@pytest.mark.usefixtures("crowd")
+def test_an_account_that_is_not_there_is_not_everybody(tmp_path: Path, command: list[str], handle: str) -> None:
+    urls = {f"QUARTET_{role.upper()}_URL": embedded(tmp_path)[f"{role}_url"] for role in ROLES}
+    ran = CliRunner().invoke(main, [*command, "--account", handle], env=urls)
+    assert (ran.exit_code, ran.output) == (1, f"Error: there is no account {handle!r}\n")

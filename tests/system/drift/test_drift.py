@@ -205,6 +205,8 @@ def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -
     assert first.drift == len(set().union(*vandal.injected.values()))
     assert Counter(lines) == Counter(same)
     assert second.drift == first.drift
+    told = first.summary(1)[:-1]
+    assert told == [f"{kind}: {many} found, {many} not repaired" for kind, many in sorted(first.found.items())]
 
 
 def test_a_timeline_that_is_lost_is_restored_in_stretches(
