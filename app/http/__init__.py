@@ -5,8 +5,9 @@ from threading import BoundedSemaphore
 from flask import Flask
 
 from app.container import Container
-from app.http import auth, docs, errors, fast, idempotency, limiting, metrics, openapi, routes, tracing
+from app.http import auth, errors, fast, idempotency, limiting, metrics, routes, tracing
 from app.http.deps import BODIES, CONTAINER, CURSORS
+from app.http.document import docs, openapi
 from app.http.paging import Cursors
 
 BODY_LIMIT = 256 * 1024
