@@ -5,10 +5,11 @@ from threading import BoundedSemaphore
 from flask import Flask
 
 from app.container import Container
-from app.http import auth, errors, fast, idempotency, limiting, metrics, routes, tracing
-from app.http.deps import BODIES, CONTAINER, CURSORS
+from app.http import fast, routes
 from app.http.document import docs, openapi
-from app.http.paging import Cursors
+from app.http.edge import auth, errors, idempotency, limiting, metrics, tracing
+from app.http.edge.deps import BODIES, CONTAINER, CURSORS
+from app.http.edge.paging import Cursors
 
 BODY_LIMIT = 256 * 1024
 

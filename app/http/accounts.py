@@ -6,17 +6,17 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private, public
-from app.http.caching import shared
-from app.http.conditions import if_match
-from app.http.deps import caller, container, cursors, viewer
-from app.http.fields import Text
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.caching import shared
+from app.http.edge.conditions import if_match
+from app.http.edge.deps import caller, container, cursors, viewer
+from app.http.edge.fields import Text
+from app.http.edge.idempotency import child, idempotent
+from app.http.edge.paging import PageQuery, Position, page_of
+from app.http.edge.shapes import AccountSchema
 from app.http.hot import hot, kept_thing
-from app.http.idempotency import child, idempotent
-from app.http.paging import PageQuery, Position, page_of
 from app.http.posts import PostPage, account_id, first_page, timeline_page
-from app.http.shapes import AccountSchema
 from app.ids import EPOCH, MICROSECOND
 from app.services.accounts import ProfileChanges, Registration
 from app.services.hot_pages import Kept
@@ -83,7 +83,7 @@ def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
     account = container().accounts.register(Registration(**wanted), child())
     card = container().cards.new_account(account, wanted["email"])
-    return rendering.thing(card.body, card.version, 201, f"{BASE}/accounts/{account.handle}")
+    return answers.thing(card.body, card.version, 201, f"{BASE}/accounts/{account.handle}")
 
 
 @blp.get("/accounts/me")
@@ -172,7 +172,7 @@ def following(query: dict[str, Any], handle: str) -> Response:
 def follow(handle: str) -> Response:
     """Follow an account."""
     container().graph.follow(caller(), container().accounts.by_handle(handle).id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.delete("/accounts/<handle:handle>/follow")
@@ -183,7 +183,7 @@ def follow(handle: str) -> Response:
 def unfollow(handle: str) -> Response:
     """Stop following an account."""
     container().graph.unfollow(caller(), container().accounts.by_handle(handle).id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.put("/accounts/<handle:handle>/block")
@@ -194,7 +194,7 @@ def unfollow(handle: str) -> Response:
 def block(handle: str) -> Response:
     """Block an account: ends both follows and keeps each out of the other's feed."""
     container().graph.block(caller(), container().accounts.by_handle(handle).id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.delete("/accounts/<handle:handle>/block")
@@ -205,12 +205,12 @@ def block(handle: str) -> Response:
 def unblock(handle: str) -> Response:
     """Take back a block."""
     container().graph.unblock(caller(), container().accounts.by_handle(handle).id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 def _own_card() -> Response:
     card = container().cards.own(caller(), container().accounts.email(caller()))
-    return rendering.thing(card.body, card.version)
+    return answers.thing(card.body, card.version)
 
 
 def _first_posts(handle: str, limit: int, used: Used | None) -> Kept:
@@ -237,4 +237,4 @@ def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
     cards = container().cards.accounts([e.account_id for e in shown], viewer())
     last = shown[-1] if len(edges) > limit else None
     position: Position | None = [(last.since - EPOCH) // MICROSECOND, str(last.account_id)] if last else None
-    return rendering.page([card.body for card in cards], cursors().issue(scope, position))
+    return answers.page([card.body for card in cards], cursors().issue(scope, position))

@@ -6,14 +6,14 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private, public
-from app.http.caching import shared
-from app.http.deps import caller, container, cursors
-from app.http.fields import Moment, Text
-from app.http.idempotency import child, idempotent
-from app.http.paging import PageQuery, page_of
-from app.http.shapes import AccountSchema
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.caching import shared
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import Moment, Text
+from app.http.edge.idempotency import child, idempotent
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import AccountSchema
 
 blp = Blueprint("comments", "Comments on posts")
 
@@ -51,7 +51,7 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
     found = container().stores.documents.comments.page(post_id, after=after, limit=limit + 1)
     cards = container().cards.comments(found[:limit])
     onward = [found[limit - 1].number] if len(found) > limit else None
-    return rendering.page(cards, cursors().issue(scope, onward))
+    return answers.page(cards, cursors().issue(scope, onward))
 
 
 @blp.post("/posts/<uuid:post_id>/comments")
@@ -65,7 +65,7 @@ def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
     comment = container().comments.add(caller(), post_id, draft["body"], child())
     (card,) = container().cards.comments([comment])
-    return rendering.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
+    return answers.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
 
 
 @blp.delete("/posts/<uuid:post_id>/comments/<number:number>")
@@ -76,4 +76,4 @@ def add(draft: dict[str, Any], post_id: UUID) -> Response:
 def delete(post_id: UUID, number: int) -> Response:
     """Delete one's own comment."""
     container().comments.delete(caller(), post_id, number)
-    return rendering.nothing()
+    return answers.nothing()

@@ -5,10 +5,10 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from app.http import rendering
-from app.http.blueprint import Blueprint, budget, private
-from app.http.deps import caller, container
-from app.http.fields import Moment
+from app.http.edge import answers
+from app.http.edge.blueprint import Blueprint, budget, private
+from app.http.edge.deps import caller, container
+from app.http.edge.fields import Moment
 from app.services.deliveries import Deliveries, Delivery
 from app.services.parts import moment
 
@@ -49,7 +49,7 @@ def delivery(post_id: UUID) -> Response:
     """See how far one's own post has been delivered."""
     stores = container().stores
     found = Deliveries(stores.relational, stores.documents, container().posts).of(caller(), post_id)
-    return rendering.plain(_body(found))
+    return answers.plain(_body(found))
 
 
 def _body(found: Delivery) -> dict[str, object]:

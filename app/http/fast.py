@@ -11,8 +11,8 @@ from typing import Any, cast
 from flask import Flask, Response, request
 
 from app.container import Container
-from app.http import tracing
-from app.http.deps import CONTAINER
+from app.http.edge import tracing
+from app.http.edge.deps import CONTAINER
 from app.http.hits import Answer, Environ, Hits
 
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]

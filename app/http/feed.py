@@ -7,10 +7,10 @@ import marshmallow as ma
 from flask import Response
 
 from app.errors import BadRequest
-from app.http.blueprint import Blueprint, budget, private
-from app.http.deps import caller, container, cursors
-from app.http.fields import Text
-from app.http.paging import PageQuery, Position, page_of
+from app.http.edge.blueprint import Blueprint, budget, private
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import Text
+from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.places import packed, unpacked
 from app.http.posts import PostCardSchema, post_page
 from app.services.settling import CARRIED, Place

@@ -7,9 +7,9 @@ import marshmallow as ma
 from flask import Response
 from flask_smorest import Blueprint as PlainBlueprint
 
-from app.http import rendering
-from app.http.blueprint import budget
-from app.http.deps import container
+from app.http.edge import answers
+from app.http.edge.blueprint import budget
+from app.http.edge.deps import container
 from repositories.errors import StoreError
 from repositories.store import Store
 
@@ -34,7 +34,7 @@ class ReadySchema(LiveSchema):
 @blp.response(200, LiveSchema)
 def live() -> Response:
     """Say that the process runs. Asks no store: a restart would not mend one."""
-    return rendering.plain({"status": "ok"})
+    return answers.plain({"status": "ok"})
 
 
 @blp.get("/ready")
@@ -45,7 +45,7 @@ def ready() -> Response:
     """Ask every store for an answer, each within its deadline."""
     found = {role: _asked(store) for role, store in container().stores.by_role().items()}
     well = all(s["status"] == "ok" for s in found.values())
-    return rendering.plain({"status": "ok" if well else "degraded", "stores": found}, 200 if well else 503)
+    return answers.plain({"status": "ok" if well else "degraded", "stores": found}, 200 if well else 503)
 
 
 def _asked(store: Store) -> dict[str, Any]:

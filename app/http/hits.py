@@ -10,9 +10,9 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http import access, caching, limiting, tracing
-from app.http.blueprint import BASE
-from app.http.metrics import answered, server_timing
+from app.http.edge import access, caching, limiting, tracing
+from app.http.edge.blueprint import BASE
+from app.http.edge.metrics import answered, server_timing
 from app.services.hot_pages import Kept, target
 
 Environ = dict[str, Any]

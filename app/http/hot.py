@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import Response, request
 
-from app.http import caching, rendering
-from app.http.deps import container
+from app.http.edge import answers, caching
+from app.http.edge.deps import container
 from app.services.cards import Card
 from app.services.hot_pages import Kept, tag_of, target
 from repositories.readthrough import Used
@@ -19,10 +19,10 @@ def hot(build: Callable[[Used | None], Kept]) -> Response:
     """
     name = _target()
     if name is None:
-        return rendering.checked(build(None))
+        return answers.checked(build(None))
     page = container().pages.keep(name, build)
     caching.remember(page)
-    return rendering.checked(page)
+    return answers.checked(page)
 
 
 def kept_thing(card: Card) -> Kept:
@@ -30,7 +30,7 @@ def kept_thing(card: Card) -> Kept:
 
 
 def kept_list(items: Iterable[bytes], onward: str | None, **more: Any) -> Kept:
-    body = rendering.listed(items, onward, **more)
+    body = answers.listed(items, onward, **more)
     return Kept(body, tag_of(body), 0)
 
 

@@ -9,13 +9,13 @@ import marshmallow as ma
 import msgspec
 from flask import Response
 
-from app.http import rendering
-from app.http.blueprint import Blueprint, budget, private
-from app.http.deps import caller, container, cursors
-from app.http.fields import Moment, Text
-from app.http.idempotency import idempotent
-from app.http.paging import PageQuery, Position, page_of
-from app.http.shapes import AccountSchema
+from app.http.edge import answers
+from app.http.edge.blueprint import Blueprint, budget, private
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import Moment, Text
+from app.http.edge.idempotency import idempotent
+from app.http.edge.paging import PageQuery, Position, page_of
+from app.http.edge.shapes import AccountSchema
 from app.services.notifications import CARRIED, MOST_UNREAD, Notification, Place
 from app.services.parts import account_part, moment
 
@@ -97,7 +97,7 @@ def listed(query: dict[str, Any]) -> Response:
     place = _place(cursors().read(scope, query["cursor"])) if query["cursor"] else None
     page = container().notifications.page(caller(), query["limit"], place)
     onward = cursors().issue(scope, _position(page.onward) if page.onward else None)
-    return rendering.page(map(_item, page.items), onward, unread_count=page.unread, newest=page.newest)
+    return answers.page(map(_item, page.items), onward, unread_count=page.unread, newest=page.newest)
 
 
 @blp.post("/notifications/read")
@@ -109,7 +109,7 @@ def listed(query: dict[str, Any]) -> Response:
 @idempotent()
 def read(wanted: dict[str, Any]) -> Response:
     """Mark notifications as read. What was read stays so."""
-    return rendering.plain({"unread_count": container().notifications.read(caller(), wanted["up_to"])})
+    return answers.plain({"unread_count": container().notifications.read(caller(), wanted["up_to"])})
 
 
 def _item(shown: Notification) -> bytes:

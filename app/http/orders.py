@@ -6,13 +6,13 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private
-from app.http.deps import caller, container, cursors
-from app.http.fields import INT64, JsonInt, Moment, Text
-from app.http.idempotency import idempotent, receipt
-from app.http.paging import PageQuery, page_of
-from app.http.shapes import MoneyShape, MovedMoneySchema
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import INT64, JsonInt, Moment, Text
+from app.http.edge.idempotency import idempotent, receipt
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.ids import EPOCH, MICROSECOND
 from app.services.orders import Wanted
 from repositories.money_records import Answer, Order, OrderMark
@@ -96,7 +96,7 @@ def listed(query: dict[str, Any]) -> Response:
     found = page(account, before=_mark(scope, query["cursor"]), limit=limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     onward = cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
-    return rendering.page(map(rendering.order_part, found[:limit]), onward)
+    return answers.page(map(answers.order_part, found[:limit]), onward)
 
 
 @blp.get("/orders/<uuid:order_id>")
@@ -144,11 +144,11 @@ def refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
 
 
 def _placed(order: Order) -> Response:
-    return rendering.thing(rendering.order_part(order), order.version, 201, f"{BASE}/orders/{order.id}")
+    return answers.thing(answers.order_part(order), order.version, 201, f"{BASE}/orders/{order.id}")
 
 
 def _changed(order: Order) -> Response:
-    return rendering.thing(rendering.order_part(order), order.version)
+    return answers.thing(answers.order_part(order), order.version)
 
 
 def _mark(scope: str, cursor: str | None) -> OrderMark | None:

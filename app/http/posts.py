@@ -8,16 +8,16 @@ import marshmallow as ma
 from flask import Response
 
 from app.errors import Missing
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private, public
-from app.http.caching import shared
-from app.http.conditions import if_match
-from app.http.deps import caller, container, cursors, viewer
-from app.http.fields import Different, Moment, Text
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.caching import shared
+from app.http.edge.conditions import if_match
+from app.http.edge.deps import caller, container, cursors, viewer
+from app.http.edge.fields import Different, Moment, Text
+from app.http.edge.idempotency import child, idempotent
+from app.http.edge.paging import PageQuery, Position, page_of
+from app.http.edge.shapes import AccountSchema
 from app.http.hot import hot, kept_list, kept_thing
-from app.http.idempotency import child, idempotent
-from app.http.paging import PageQuery, Position, page_of
-from app.http.shapes import AccountSchema
 from app.http.views import note_view
 from app.services.firsts import Ids
 from app.services.hot_pages import Kept
@@ -98,7 +98,7 @@ def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
     post = container().posts.publish(caller(), PostDraft(**_tuples(draft)), child())
     card = container().cards.new_post(post)
-    return rendering.thing(card.body, card.version, 201, f"{BASE}/posts/{post.id}")
+    return answers.thing(card.body, card.version, 201, f"{BASE}/posts/{post.id}")
 
 
 @blp.get("/posts")
@@ -144,7 +144,7 @@ def edit(changes: dict[str, Any], post_id: UUID) -> Response:
     """Change one's own post. Needs If-Match."""
     post = container().posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match())
     (card,) = container().cards.posts_read([post], caller())
-    return rendering.thing(card.body, card.version)
+    return answers.thing(card.body, card.version)
 
 
 @blp.delete("/posts/<uuid:post_id>")
@@ -156,7 +156,7 @@ def edit(changes: dict[str, Any], post_id: UUID) -> Response:
 def delete(post_id: UUID) -> Response:
     """Delete one's own post. Needs If-Match."""
     container().posts.delete(caller(), post_id, if_match())
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.put("/posts/<uuid:post_id>/like")
@@ -167,7 +167,7 @@ def delete(post_id: UUID) -> Response:
 def like(post_id: UUID) -> Response:
     """Like a post."""
     container().posts.like(caller(), post_id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.delete("/posts/<uuid:post_id>/like")
@@ -178,7 +178,7 @@ def like(post_id: UUID) -> Response:
 def unlike(post_id: UUID) -> Response:
     """Take back a like."""
     container().posts.unlike(caller(), post_id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.get("/tags")
@@ -193,7 +193,7 @@ def tags(query: dict[str, Any]) -> Response:
     if cursor is None:
         return hot(lambda used: _first_tags(limit, used))
     found = container().stores.documents.posts.tags(after=cursors().read("tags", cursor)[0], limit=limit + 1)
-    return rendering.page(map(rendering.tag_item, found[:limit]), _onward_tag(found, limit, more=len(found) > limit))
+    return answers.page(map(answers.tag_item, found[:limit]), _onward_tag(found, limit, more=len(found) > limit))
 
 
 def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage]) -> Response:
@@ -204,7 +204,7 @@ def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window
 
 def post_page(scope: str, posts: Sequence[Post], onward: Position | None, **more: Any) -> Response:
     cards = container().cards.posts_read(posts, viewer())
-    return rendering.page([card.body for card in cards], cursors().issue(scope, onward), **more)
+    return answers.page([card.body for card in cards], cursors().issue(scope, onward), **more)
 
 
 def first_page(scope: str, ids: Ids, used: Used | None) -> Kept:
@@ -229,7 +229,7 @@ def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | N
 
 def _first_tags(limit: int, used: Used | None) -> Kept:
     found = container().firsts.tags(limit, used)
-    return kept_list(map(rendering.tag_item, found.tags), _onward_tag(found.tags, limit, more=found.more))
+    return kept_list(map(answers.tag_item, found.tags), _onward_tag(found.tags, limit, more=found.more))
 
 
 def _onward_tag(tags: Sequence[TagCount], limit: int, *, more: bool) -> str | None:

@@ -7,16 +7,16 @@ import marshmallow as ma
 from flask import Response
 
 from app.errors import Missing
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private, public
-from app.http.caching import shared
-from app.http.conditions import if_match
-from app.http.deps import caller, container, cursors
-from app.http.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.caching import shared
+from app.http.edge.conditions import if_match
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
+from app.http.edge.idempotency import child, idempotent
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.hot import hot, kept_list, kept_thing
-from app.http.idempotency import child, idempotent
-from app.http.paging import PageQuery, page_of
-from app.http.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.services.hot_pages import Kept
 from app.services.products import ProductChanges, ProductDraft
 from repositories.readthrough import Used
@@ -122,7 +122,7 @@ def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
     product = container().products.offer(caller(), ProductDraft(**draft), child())
     card = container().cards.new_product(product)
-    return rendering.thing(card.body, card.version, 201, f"{BASE}/products/{product.id}")
+    return answers.thing(card.body, card.version, 201, f"{BASE}/products/{product.id}")
 
 
 @blp.get("/products")
@@ -144,9 +144,9 @@ def listed(query: dict[str, Any]) -> Response:
     onward = cursors().issue(scope, [str(found[limit - 1].id)]) if len(found) > limit else None
     cards = [card.body for card in container().cards.products_read(found[:limit])]
     if not query["facets"]:
-        return rendering.page(cards, onward)
+        return answers.page(cards, onward)
     facets = products.facets(where, sample=FACET_SAMPLE, values=FACET_VALUES)
-    return rendering.page(cards, onward, facets=rendering.facets_part(facets))
+    return answers.page(cards, onward, facets=answers.facets_part(facets))
 
 
 @blp.get("/products/<uuid:product_id>")
@@ -181,7 +181,7 @@ def edit(changes: dict[str, Any], product_id: UUID) -> Response:
 def withdraw(product_id: UUID) -> Response:
     """Withdraw one's own product. Needs If-Match."""
     container().products.withdraw(caller(), product_id, if_match())
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.put("/products/<uuid:product_id>/stock")
@@ -198,7 +198,7 @@ def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
 
 def _card(product: Product) -> Response:
     (card,) = container().cards.products_read([product])
-    return rendering.thing(card.body, card.version)
+    return answers.thing(card.body, card.version)
 
 
 def _made(product_id: UUID, used: Used | None) -> Kept:

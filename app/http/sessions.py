@@ -6,14 +6,14 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private, public
-from app.http.deps import container, cursors, session
-from app.http.fields import Moment, Text
-from app.http.idempotency import idempotent
-from app.http.limiting import caller_address
-from app.http.paging import PageQuery, page_of
-from app.http.shapes import AccountSchema
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.deps import container, cursors, session
+from app.http.edge.fields import Moment, Text
+from app.http.edge.idempotency import idempotent
+from app.http.edge.limiting import caller_address
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import AccountSchema
 
 blp = Blueprint("sessions", "Signing in and out")
 
@@ -56,7 +56,7 @@ def sign_in(wanted: dict[str, Any]) -> Response:
     with container().throttle.guess(wanted["login"], caller_address()):
         signed = container().sessions.sign_in(**wanted)
     account = container().accounts.own(signed.session.account_id)
-    answer = rendering.signed_in(signed, account)
+    answer = answers.signed_in(signed, account)
     answer.headers["Location"] = f"{BASE}/sessions/{signed.session.id}"
     answer.headers["Cache-Control"] = "private, no-store"
     return answer
@@ -73,8 +73,8 @@ def devices(query: dict[str, Any]) -> Response:
     scope, limit = f"sessions:{current.account_id}", query["limit"]
     found = container().sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
     onward = [str(found[limit - 1].id)] if len(found) > limit else None
-    items = (rendering.session_item(s, current) for s in found[:limit])
-    return rendering.page(items, cursors().issue(scope, onward))
+    items = (answers.session_item(s, current) for s in found[:limit])
+    return answers.page(items, cursors().issue(scope, onward))
 
 
 @blp.delete("/sessions/current")
@@ -85,7 +85,7 @@ def devices(query: dict[str, Any]) -> Response:
 def sign_out() -> Response:
     """Sign out this device."""
     container().sessions.end(session().account_id, session().id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.delete("/sessions/<uuid:session_id>")
@@ -96,7 +96,7 @@ def sign_out() -> Response:
 def end(session_id: UUID) -> Response:
     """Sign out one of one's devices."""
     container().sessions.end(session().account_id, session_id)
-    return rendering.nothing()
+    return answers.nothing()
 
 
 @blp.delete("/sessions")
@@ -106,4 +106,4 @@ def end(session_id: UUID) -> Response:
 def end_others() -> Response:
     """Sign out every device but this one."""
     container().sessions.end_others(session())
-    return rendering.nothing()
+    return answers.nothing()

@@ -7,9 +7,9 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 
-from app.http.blueprint import Blueprint, budget, private
-from app.http.deps import container, session
-from app.http.fields import Text
+from app.http.edge.blueprint import Blueprint, budget, private
+from app.http.edge.deps import container, session
+from app.http.edge.fields import Text
 from app.services.live import Connection, Live, Told
 from app.services.sessions import digest
 from app.streaming import EVENT_STREAM

@@ -5,10 +5,10 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response, request
 
-from app.http import rendering
-from app.http.blueprint import Blueprint, budget, public
-from app.http.caching import shared
-from app.http.deps import container
+from app.http.edge import answers
+from app.http.edge.blueprint import Blueprint, budget, public
+from app.http.edge.caching import shared
+from app.http.edge.deps import container
 
 blp = Blueprint("views", "How often posts are viewed")
 LATE = "counted within seconds, not at once; views may be lost when a server or the cache dies, never counted twice"
@@ -34,4 +34,4 @@ def note_view(post_id: UUID) -> None:
 def views(post_id: UUID) -> Response:
     """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
     post = container().posts.read(post_id)
-    return rendering.plain({"post_id": post.id, "views": container().views.of(post.id)})
+    return answers.plain({"post_id": post.id, "views": container().views.of(post.id)})

@@ -7,13 +7,13 @@ import marshmallow as ma
 from flask import Response
 
 from app.errors import BadRequest
-from app.http import rendering
-from app.http.blueprint import BASE, Blueprint, budget, private
-from app.http.deps import caller, container, cursors
-from app.http.fields import Instant, Moment, Text
-from app.http.idempotency import idempotent, receipt
-from app.http.paging import PageQuery, page_of
-from app.http.shapes import AccountSchema, MoneyShape, MovedMoneySchema
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import Instant, Moment, Text
+from app.http.edge.idempotency import idempotent, receipt
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
 from repositories.money_records import Answer, Entry, Transfer
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
@@ -81,7 +81,7 @@ EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShap
 def balances() -> Response:
     """Read one's balances, by currency. Empty before the first deposit."""
     found = container().stores.relational.ledger.wallet(caller())
-    return rendering.page(map(rendering.balance_item, found), None)
+    return answers.page(map(answers.balance_item, found), None)
 
 
 @blp.get("/wallet/entries")
@@ -97,12 +97,12 @@ def entries(query: dict[str, Any]) -> Response:
     owner, at, limit = caller(), query["at"], query["limit"]
     currency = query["currency"] or _only_currency()
     if currency is None:
-        return rendering.page((), None, balance=None)
+        return answers.page((), None, balance=None)
     scope, ledger = f"entries:{owner}:{currency}:{at}", container().stores.relational.ledger
     before = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = ledger.entries(owner, currency, before=before, until=at, limit=limit + 1)
     onward = cursors().issue(scope, [found[limit - 1].sequence] if len(found) > limit else None)
-    return rendering.page(_items(found[:limit], currency), onward, balance=_balance(currency, at))
+    return answers.page(_items(found[:limit], currency), onward, balance=_balance(currency, at))
 
 
 @blp.post("/wallet/deposits")
@@ -135,7 +135,7 @@ def send(wanted: dict[str, Any]) -> Answer:
 
 
 def _created(made: Transfer) -> Response:
-    return rendering.created(rendering.transfer_part(made), f"{BASE}/wallet/entries?currency={made.amount.currency}")
+    return answers.created(answers.transfer_part(made), f"{BASE}/wallet/entries?currency={made.amount.currency}")
 
 
 def _only_currency() -> str | None:
@@ -148,7 +148,7 @@ def _only_currency() -> str | None:
 
 def _items(entries: list[Entry], currency: str) -> list[bytes]:
     others = container().stores.relational.accounts.get({e.other for e in entries}) if entries else {}
-    return [rendering.entry_item(e, currency, others.get(e.other)) for e in entries]
+    return [answers.entry_item(e, currency, others.get(e.other)) for e in entries]
 
 
 def _balance(currency: str, at: datetime | None) -> dict[str, Any]:

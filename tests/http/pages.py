@@ -8,7 +8,8 @@ from typing import Any
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from app.http import caching, create_app
+from app.http import create_app
+from app.http.edge import caching
 from app.http.fast import FastPath
 from app.services.hot_pages import target
 from tests.apps import BASE, System

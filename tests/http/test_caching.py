@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.http import caching
+from app.http.edge import caching
 from config import Settings
 from tests.apps import BASE, Person, System, embedded, running
 

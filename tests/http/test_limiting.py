@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.http import limiting
+from app.http.edge import limiting
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import BASE, PASSWORD, System, embedded, running

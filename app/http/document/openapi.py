@@ -9,8 +9,9 @@ import marshmallow as ma
 import msgspec
 from flask import Blueprint, Flask, Response
 
-from app.http import errors, routes
-from app.http.statuses import component, phrase
+from app.http import routes
+from app.http.edge import errors
+from app.http.edge.statuses import component, phrase
 
 ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
 INFO = {"title": "Quartet", "version": "1", "openapi_version": "3.1.0", "info": {"description": ABOUT}}

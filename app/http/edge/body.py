@@ -14,7 +14,7 @@ from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadRequest, Overloaded, Unprocessable, WrongContentType
-from app.http.deps import bodies
+from app.http.edge.deps import bodies
 
 DIGITS = 100
 PLACE_SECONDS = 0.1

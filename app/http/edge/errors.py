@@ -8,8 +8,8 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from app.errors import AppError, InProgress, TooMany, Unauthenticated, Unprocessable
-from app.http.deps import request_id
-from app.http.statuses import phrase
+from app.http.edge.deps import request_id
+from app.http.edge.statuses import phrase
 from repositories.errors import (
     Capped,
     Conflict,

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from app.http.caching import JSON, READS, is_known
+from app.http.edge.caching import JSON, READS, is_known
 from app.services.hot_pages import Kept, tag_of
 from app.services.parts import account_part, encode, moment
 from app.services.sessions import SignedIn

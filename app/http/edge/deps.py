@@ -9,7 +9,7 @@ from flask import current_app, g
 from app import trace
 from app.container import Container
 from app.errors import Unauthenticated
-from app.http.paging import Cursors
+from app.http.edge.paging import Cursors
 from repositories.records import Session
 
 CONTAINER = "quartet"

@@ -13,7 +13,7 @@ import itsdangerous
 import marshmallow as ma
 
 from app.errors import BadRequest
-from app.http.fields import Int, Text
+from app.http.edge.fields import Int, Text
 
 Position = Sequence[str | int]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.http.fields import INT64, JsonInt, Moment, Text
+from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from repositories.records import Money
 
 

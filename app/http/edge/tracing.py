@@ -7,9 +7,9 @@ import time
 import structlog
 from flask import Flask, Response, current_app, g, request
 
-from app.http import access, caching, limiting
-from app.http.deps import container, request_id, start
-from app.http.metrics import answered, server_timing
+from app.http.edge import access, caching, limiting
+from app.http.edge.deps import container, request_id, start
+from app.http.edge.metrics import answered, server_timing
 from repositories import meter
 
 HEADER = "X-Request-Id"

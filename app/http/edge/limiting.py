@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask, g, request
 
 from app.errors import TooMany
-from app.http.blueprint import BASE
-from app.http.deps import container, session_or_none
+from app.http.edge.blueprint import BASE
+from app.http.edge.deps import container, session_or_none
 from repositories.hot import Rate, Verdict
 
 # In the WSGI environ: the request has been counted.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from flask import Response, current_app, g, request
 from msgspec import Struct
 
-from app.http.deps import container
+from app.http.edge.deps import container
 from app.services.hot_pages import Kept
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -3,8 +3,8 @@
 from flask import Flask, request
 
 from app.errors import Unauthenticated
-from app.http.blueprint import BASE
-from app.http.deps import container, sign
+from app.http.edge.blueprint import BASE
+from app.http.edge.deps import container, sign
 
 
 def register(app: Flask) -> None:

@@ -17,9 +17,9 @@ import msgspec
 from flask import Flask, Response, current_app, g, request
 
 from app.errors import AppError, BadRequest
-from app.http.blueprint import Blueprint
-from app.http.deps import container, session_or_none
-from app.http.statuses import component
+from app.http.edge.blueprint import Blueprint
+from app.http.edge.deps import container, session_or_none
+from app.http.edge.statuses import component
 from app.services.idempotency import Attempt, Child, Receipt, Replayed
 from repositories.money_records import Answer, RequestKey
 

@@ -6,7 +6,7 @@ from typing import cast
 from flask import Flask, Response
 
 from app.container import Container
-from app.http.deps import CONTAINER
+from app.http.edge.deps import CONTAINER
 from repositories.meter import Tally
 
 RECORDER = "quartet-recorder"

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import flask_smorest
 
-from app.http.body import StrictParser
-from app.http.deps import session
-from app.http.statuses import component
+from app.http.edge.body import StrictParser
+from app.http.edge.deps import session
+from app.http.edge.statuses import component
 
 View = TypeVar("View", bound=Callable[..., Any])
 BASE = "/api/v1"
