@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
-from app.http import (
+from app.http.resources import (
     accounts,
     comments,
     delivery,

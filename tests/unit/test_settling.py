@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.places import packed, unpacked
+from app.http.resources.feed_cursor import packed, unpacked
 from app.ids import Ids
 from app.services.settling import CARRIED, CUT_BITS, Place, arrived, cut
 

@@ -11,8 +11,8 @@ from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Text
 from app.http.edge.paging import PageQuery, Position, page_of
-from app.http.places import packed, unpacked
-from app.http.posts import PostCardSchema, post_page
+from app.http.resources.feed_cursor import packed, unpacked
+from app.http.resources.posts import PostCardSchema, post_page
 from app.services.settling import CARRIED, Place
 from app.services.timelines import Window
 
