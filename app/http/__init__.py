@@ -5,11 +5,12 @@ from threading import BoundedSemaphore
 from flask import Flask
 
 from app.container import Container
-from app.http import fast, routes
+from app.http import routes
 from app.http.document import docs, openapi
 from app.http.edge import auth, errors, idempotency, limiting, metrics, tracing
 from app.http.edge.deps import BODIES, CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
+from app.http.whole_pages import fast_path
 
 BODY_LIMIT = 256 * 1024
 
@@ -22,7 +23,7 @@ def create_app(container: Container) -> Flask:
     app.extensions[CURSORS] = Cursors(container.settings.secret_key)
     app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
     metrics.register(app)
-    fast.register(app)
+    fast_path.register(app)
     tracing.register(app)
     auth.register(app)
     limiting.register(app)

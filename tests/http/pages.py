@@ -10,7 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.http import create_app
 from app.http.edge import caching
-from app.http.fast import FastPath
+from app.http.whole_pages.fast_path import FastPath
 from app.services.hot_pages import target
 from tests.apps import BASE, System
 

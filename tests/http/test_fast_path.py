@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from app.http.fast import FastPath
+from app.http.whole_pages.fast_path import FastPath
 from config import Settings
 from config.logs import configure
 from tests.apps import BASE, embedded, running

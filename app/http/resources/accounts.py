@@ -15,8 +15,8 @@ from app.http.edge.fields import Text
 from app.http.edge.idempotency import child, idempotent
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
-from app.http.hot import hot, kept_thing
 from app.http.resources.posts import PostPage, account_id, first_page, timeline_page
+from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
 from app.services.accounts import ProfileChanges, Registration
 from app.services.hot_pages import Kept

@@ -17,8 +17,8 @@ from app.http.edge.fields import Different, Moment, Text
 from app.http.edge.idempotency import child, idempotent
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
-from app.http.hot import hot, kept_list, kept_thing
 from app.http.resources.views import note_view
+from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.firsts import Ids
 from app.services.hot_pages import Kept
 from app.services.posts import PostChanges, PostDraft

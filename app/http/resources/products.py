@@ -16,7 +16,7 @@ from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt
 from app.http.edge.idempotency import child, idempotent
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
-from app.http.hot import hot, kept_list, kept_thing
+from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.hot_pages import Kept
 from app.services.products import ProductChanges, ProductDraft
 from repositories.readthrough import Used

@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from app.container import Container
 from app.http.edge import tracing
 from app.http.edge.deps import CONTAINER
-from app.http.hits import Answer, Environ, Hits
+from app.http.whole_pages.hits import Answer, Environ, Hits
 
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 
