@@ -14,14 +14,14 @@ from uuid import UUID
 import click
 
 from app import figures
-from app.capacity import shortages
 from app.container import Container, build
 from app.doctor import Drift
 from app.http import create_app
 from app.rebuild import Rebuild
 from app.relay import relay_of, start_inline, sweeper_of
 from app.seed import seed, seed_small_once
-from app.serving import server
+from app.server.granian import server
+from app.server.pool_check import shortages
 from config import Settings, SettingsError
 from config.logs import configure
 from repositories.errors import StoreError, Unavailable

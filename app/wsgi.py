@@ -4,8 +4,8 @@ import atexit
 
 from app.container import build
 from app.http import create_app
-from app.orphan import end_with_parent
-from app.streaming import hand_over_streams, on_ending
+from app.server.orphan import end_with_parent
+from app.server.streams import hand_over_streams, on_ending
 from config import Settings
 from config.logs import configure
 

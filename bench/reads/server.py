@@ -76,7 +76,7 @@ def served(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
 def main() -> None:
     """Runs in the child."""
     from app import figures
-    from app.serving import server
+    from app.server.granian import server
     from config import Settings
 
     settings = Settings.from_env()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from app.capacity import shortages
+from app.server.pool_check import shortages
 from repositories.documents import Documents
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable

@@ -10,9 +10,9 @@ from flask import Response, request
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
+from app.server.streams import EVENT_STREAM
 from app.services.live import Connection, Live, Told
 from app.services.sessions import digest
-from app.streaming import EVENT_STREAM
 from repositories import meter
 
 blp = Blueprint("stream", "Live events")

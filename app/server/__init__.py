@@ -1,0 +1,1 @@
+"""The server: granian, its streams, its end."""
