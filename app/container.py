@@ -15,6 +15,8 @@ from app.services.announcer import Announcer
 from app.services.cards import Cards
 from app.services.changes import Changes
 from app.services.checkout import Checkout
+from app.services.commands.idempotency import Once
+from app.services.commands.retrying import Retry
 from app.services.comments import Comments
 from app.services.counters import Counters
 from app.services.delivery_budget import DeliveryBudget
@@ -22,7 +24,6 @@ from app.services.fanouts import FanoutLimits, Fanouts
 from app.services.firsts import Firsts
 from app.services.graph import Graph
 from app.services.hot_pages import FRESH_SECONDS, HotPages
-from app.services.idempotency import Once
 from app.services.live import Live, LiveLimits
 from app.services.notices import Notices
 from app.services.notifications import Notifications
@@ -35,7 +36,6 @@ from app.services.products import Products
 from app.services.profiles import Profiles
 from app.services.pulling import Pulling
 from app.services.readers import Readers
-from app.services.retrying import Retry
 from app.services.sessions import Sessions
 from app.services.throttle import Throttle
 from app.services.timelines import Timelines

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from app.doctor.findings import Report
+from app.services.commands.retrying import Retry
 from app.services.counters import Counters
-from app.services.retrying import Retry
 from repositories.documents import Documents
 from repositories.records import GraphCounts
 from repositories.relational import Relational, Transaction

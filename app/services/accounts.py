@@ -14,9 +14,9 @@ from app.errors import Missing, PreconditionFailed, RuleBroken
 from app.events import AccountEdited, pack
 from app.ids import Ids
 from app.services.changes import Changes
-from app.services.idempotency import Child
+from app.services.commands.idempotency import Child
+from app.services.commands.precondition import Precondition
 from app.services.passwords import Hasher
-from app.services.precondition import Precondition
 from app.services.profiles import Profiles
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login

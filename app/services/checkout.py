@@ -11,8 +11,8 @@ from uuid import UUID, uuid5
 from app.clock import Clock
 from app.events import OrderPaid, pack
 from app.ids import Ids
+from app.services.commands.retrying import Retry
 from app.services.orders import PATIENCE, Orders, sellers
-from app.services.retrying import Retry
 from repositories.money_records import Order
 from repositories.relational import Relational, Transaction
 

@@ -6,8 +6,8 @@ from app.clock import Clock
 from app.errors import Forbidden, Missing
 from app.events import CommentAdded, CommentDeleted, pack
 from app.ids import Ids
+from app.services.commands.idempotency import KEPT, Child
 from app.services.counters import Counters
-from app.services.idempotency import KEPT, Child
 from app.services.posts import Posts
 from repositories.documents import Documents
 from repositories.errors import NotFound

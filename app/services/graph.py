@@ -10,8 +10,8 @@ from app.clock import Clock
 from app.errors import Forbidden, RuleBroken
 from app.events import AnyEvent, Blocked, Followed, Unfollowed, pack
 from app.ids import Ids
+from app.services.commands.retrying import Retry
 from app.services.counters import Counters
-from app.services.retrying import Retry
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 

@@ -25,7 +25,7 @@ from app.clock import Clock
 from app.errors import Forbidden, Missing, RuleBroken, Unprocessable
 from app.events import AnyEvent, OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded, pack
 from app.ids import Ids
-from app.services.idempotency import Once, Receipt, Replayed
+from app.services.commands.idempotency import Once, Receipt, Replayed
 from repositories.documents import Documents
 from repositories.errors import Capped, Contention, IllegalMove
 from repositories.money_records import Answer, Order, OrderLine, Transfer

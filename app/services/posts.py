@@ -18,11 +18,11 @@ from app.errors import Forbidden, Missing, PreconditionFailed, Unprocessable
 from app.events import AnyEvent, PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked, pack
 from app.ids import Ids
 from app.services.changes import Changes
+from app.services.commands.idempotency import Child
+from app.services.commands.precondition import Precondition
+from app.services.commands.retrying import Retry
 from app.services.counters import Counters
 from app.services.graph import refuse_blocked
-from app.services.idempotency import Child
-from app.services.precondition import Precondition
-from app.services.retrying import Retry
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import Feeds
 from repositories.readthrough import CachedDocuments

@@ -13,10 +13,10 @@ from app.clock import Clock
 from app.errors import Missing, PaymentDeclined, PaymentUnknown, RuleBroken
 from app.events import DepositBegun, pack
 from app.ids import Ids
+from app.services.commands.idempotency import Once, Receipt
+from app.services.commands.retrying import Retry
 from app.services.graph import refuse_blocked
-from app.services.idempotency import Once, Receipt
 from app.services.payments import PaymentProvider
-from app.services.retrying import Retry
 from repositories.money_records import PROVIDER, Answer, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction

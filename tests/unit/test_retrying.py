@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.services.retrying import Retry
+from app.services.commands.retrying import Retry
 from repositories.errors import Contention, Unavailable
 
 

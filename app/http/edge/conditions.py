@@ -4,7 +4,7 @@ import re
 
 from flask import request
 
-from app.services.precondition import Precondition
+from app.services.commands.precondition import Precondition
 
 TAG = re.compile(r'^"(\d{1,18})-[0-9a-f]{16}"$')
 

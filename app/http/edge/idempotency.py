@@ -20,7 +20,7 @@ from app.errors import AppError, BadRequest
 from app.http.edge.blueprint import Blueprint
 from app.http.edge.deps import container, session_or_none
 from app.http.edge.statuses import component
-from app.services.idempotency import Attempt, Child, Receipt, Replayed
+from app.services.commands.idempotency import Attempt, Child, Receipt, Replayed
 from repositories.money_records import Answer, RequestKey
 
 View = TypeVar("View", bound=Callable[..., Any])

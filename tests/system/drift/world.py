@@ -10,8 +10,8 @@ from uuid import UUID
 from app.container import Container
 from app.ids import uuid7
 from app.relay import relay_of
+from app.services.commands.precondition import Precondition
 from app.services.posts import PostDraft
-from app.services.precondition import Precondition
 from repositories.records import Comment, Follow, Like, Post, PostRef
 from tests.system.crowd import defined, people, served
 

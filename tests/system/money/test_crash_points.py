@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from app.services.idempotency import LEASE
+from app.services.commands.idempotency import LEASE
 from config import Settings
 from tests.apps import Person, embedded, running
 from tests.contracts.relational_store import new_database

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.services.precondition import Precondition
+from app.services.commands.precondition import Precondition
 from config import Settings
 from repositories.errors import Contention, StoreError, Unavailable
 from tests.apps import System, running

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.container import Container
 from app.relay import Relay, RelayLimits
-from app.services.precondition import Precondition
+from app.services.commands.precondition import Precondition
 from repositories.outbox import Claim
 from repositories.records import Event
 from tests.system.crowd import (

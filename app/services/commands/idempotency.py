@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from app.clock import Clock
 from app.errors import AppError, InProgress, KeyReused, KeySpent
-from app.services.retrying import Retry
+from app.services.commands.retrying import Retry
 from repositories.errors import Conflict, Stale, StoreError
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.records import Event
