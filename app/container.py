@@ -17,7 +17,10 @@ from app.services.changes import Changes
 from app.services.checkout import Checkout
 from app.services.commands.idempotency import Once
 from app.services.commands.retrying import Retry
-from app.services.comments import Comments
+from app.services.content.comments import Comments
+from app.services.content.posts import Posts
+from app.services.content.products import Products
+from app.services.content.views import Views
 from app.services.counters import Counters
 from app.services.delivery_budget import DeliveryBudget
 from app.services.fanouts import FanoutLimits, Fanouts
@@ -31,15 +34,12 @@ from app.services.orders import Orders
 from app.services.parts import post_part, product_part
 from app.services.passwords import Argon2Hasher, Hasher
 from app.services.payments import PaymentProvider, SandboxProvider
-from app.services.posts import Posts
-from app.services.products import Products
 from app.services.profiles import Profiles
 from app.services.pulling import Pulling
 from app.services.readers import Readers
 from app.services.sessions import Sessions
 from app.services.throttle import Throttle
 from app.services.timelines import Timelines
-from app.services.views import Views
 from app.services.wallets import Wallets
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational

@@ -14,9 +14,9 @@ from app.clock import Clock
 from app.services.checkout import Checkout
 from app.services.commands.idempotency import KEPT
 from app.services.commands.retrying import Retry
+from app.services.content.views import Views
 from app.services.pulling import Pulling
 from app.services.readers import Readers
-from app.services.views import Views
 from repositories.errors import StoreError
 from repositories.relational import Relational
 

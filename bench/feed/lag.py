@@ -21,7 +21,7 @@ from msgspec import Struct
 from app.container import Container
 from app.ids import uuid7
 from app.services import lags
-from app.services.posts import PostDraft
+from app.services.content.posts import PostDraft
 from app.services.timelines import Window
 from bench.feed.crowd import follow, post_of, register, system
 from repositories.feed_records import Fanout

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from app.container import Container, Stores, assemble
-from app.services.posts import PostDraft
+from app.services.content.posts import PostDraft
 from app.services.timelines import Window
 from repositories.outbox import Outbox
 from repositories.readthrough import read_through

@@ -19,7 +19,7 @@ from app.container import Container, assemble
 from app.errors import Forbidden
 from app.relay import Relay, relay_of
 from app.services.commands.precondition import Precondition
-from app.services.posts import PostDraft
+from app.services.content.posts import PostDraft
 from app.services.readers import SKEW, Readers
 from app.services.settling import Place
 from app.services.timelines import Timelines, Window

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from app.clock import utc_now
-from app.services.views import Views
+from app.services.content.views import Views
 from repositories.documents import Documents
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.errors import Forbidden
 from app.services import lags
-from app.services.posts import Posts
+from app.services.content.posts import Posts
 from repositories.documents import Documents
 from repositories.feed_records import Fanout
 from repositories.records import Post
