@@ -22,8 +22,11 @@ from app.services.content.posts import Posts
 from app.services.content.products import Products
 from app.services.content.views import Views
 from app.services.counters import Counters
-from app.services.delivery_budget import DeliveryBudget
-from app.services.fanouts import FanoutLimits, Fanouts
+from app.services.feeds.delivery_budget import DeliveryBudget
+from app.services.feeds.fanouts import FanoutLimits, Fanouts
+from app.services.feeds.feed_activity import Readers
+from app.services.feeds.pulling import Pulling
+from app.services.feeds.timelines import Timelines
 from app.services.firsts import Firsts
 from app.services.graph import Graph
 from app.services.hot_pages import FRESH_SECONDS, HotPages
@@ -35,11 +38,8 @@ from app.services.parts import post_part, product_part
 from app.services.passwords import Argon2Hasher, Hasher
 from app.services.payments import PaymentProvider, SandboxProvider
 from app.services.profiles import Profiles
-from app.services.pulling import Pulling
-from app.services.readers import Readers
 from app.services.sessions import Sessions
 from app.services.throttle import Throttle
-from app.services.timelines import Timelines
 from app.services.wallets import Wallets
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational

@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.container import Container
 from app.handlers import handle
-from app.services.fanouts import Unfinished
+from app.services.feeds.fanouts import Unfinished
 from app.sweeper import Sweeper
 from repositories import meter
 from repositories.errors import Contention, StoreError, Unavailable

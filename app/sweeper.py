@@ -15,8 +15,8 @@ from app.services.checkout import Checkout
 from app.services.commands.idempotency import KEPT
 from app.services.commands.retrying import Retry
 from app.services.content.views import Views
-from app.services.pulling import Pulling
-from app.services.readers import Readers
+from app.services.feeds.feed_activity import Readers
+from app.services.feeds.pulling import Pulling
 from repositories.errors import StoreError
 from repositories.relational import Relational
 

@@ -13,8 +13,8 @@ from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wrong, differences
 from app.doctor.side import Side, authors_of, buried, collected, in_flight
 from app.ids import EPOCH, MICROSECOND, lowest_id
-from app.services.readers import Readers
-from app.services.timelines import EXPIRY_MARGIN, LOWEST
+from app.services.feeds.feed_activity import Readers
+from app.services.feeds.timelines import EXPIRY_MARGIN, LOWEST
 from repositories.documents import Documents
 from repositories.feed_records import Standing
 from repositories.feeds import Feeds

@@ -16,7 +16,7 @@ from app.container import Container
 from app.seed.load import between
 from app.seed.plan import Plan
 from app.seed.work import Batch, patiently, side_by_side
-from app.services.timelines import TimelinePage, Window
+from app.services.feeds.timelines import TimelinePage, Window
 from repositories.records import Comment, Edge, PostRef
 
 K = TypeVar("K", bound=Hashable)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from app.services.timelines import Timelines, Window
+from app.services.feeds.timelines import Timelines, Window
 from repositories.documents import Documents
 from repositories.readthrough import ReadThrough, Records, Used, Wanted
 from repositories.records import ProductFilter, TagCount

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from app.container import Container
 from app.ids import Ids
-from app.services.fanouts import Unfinished
+from app.services.feeds.fanouts import Unfinished
 from bench.feed.crowd import follow, register, system
 from bench.feed.figures import spread
 from repositories.feeds.layout import Layout

@@ -20,9 +20,9 @@ from msgspec import Struct
 
 from app.container import Container
 from app.ids import uuid7
-from app.services import lags
 from app.services.content.posts import PostDraft
-from app.services.timelines import Window
+from app.services.feeds import lag_histogram
+from app.services.feeds.timelines import Window
 from bench.feed.crowd import follow, post_of, register, system
 from repositories.feed_records import Fanout
 from repositories.records import Account, PostRef
@@ -138,7 +138,9 @@ def _tell(who: str, found: Sequence[Fanout]) -> None:
     states = ", ".join(f"{number} {state}" for state, number in Counter(one.state for one in found).items())
     told = [f"{states or 'not begun'}; {sum(counts.values()):,} deliveries"]
     told += [
-        f"p{share * 100:.0f} {lag / 1000:.2f} s" for share in (0.5, 0.99) if (lag := lags.percentile(merged, share))
+        f"p{share * 100:.0f} {lag / 1000:.2f} s"
+        for share in (0.5, 0.99)
+        if (lag := lag_histogram.percentile(merged, share))
     ]
     waits = sorted((one.begun_at - one.published_at).total_seconds() for one in found)
     told += [f"begun after {waits[len(waits) // 2]:.2f} s"] if waits else []

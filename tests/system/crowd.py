@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.container import Container, Stores, assemble
 from app.services.content.posts import PostDraft
-from app.services.timelines import Window
+from app.services.feeds.timelines import Window
 from repositories.outbox import Outbox
 from repositories.readthrough import read_through
 from repositories.records import Account, Follow, Login

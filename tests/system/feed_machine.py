@@ -20,9 +20,9 @@ from app.errors import Forbidden
 from app.relay import Relay, relay_of
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
-from app.services.readers import SKEW, Readers
-from app.services.settling import Place
-from app.services.timelines import Timelines, Window
+from app.services.feeds.feed_activity import SKEW, Readers
+from app.services.feeds.timelines import Timelines, Window
+from app.services.feeds.upward_cursor import Place
 from repositories.feed_records import Standing
 from repositories.records import Account, Login
 from tests.apps import PlainHasher

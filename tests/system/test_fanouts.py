@@ -10,7 +10,7 @@ import pytest
 
 from app.container import Container
 from app.relay import relay_of, sweeper_of
-from app.services.timelines import Window
+from app.services.feeds.timelines import Window
 from config import Settings
 from repositories.feed_records import Fanout
 from tests.apps import embedded, running

@@ -1,6 +1,6 @@
 """The token bucket of deliveries."""
 
-from app.services.delivery_budget import BURST_SECONDS, DeliveryBudget
+from app.services.feeds.delivery_budget import BURST_SECONDS, DeliveryBudget
 
 
 class Seconds:

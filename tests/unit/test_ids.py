@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.ids import Ids, lowest_id, uuid7
-from app.services.settling import cut
+from app.services.feeds.upward_cursor import cut
 
 moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)).map(  # noqa: DTZ001 - made aware
     lambda naive: naive.replace(tzinfo=UTC)

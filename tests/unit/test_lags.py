@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.services.lags import Counts, added, percentile
+from app.services.feeds.lag_histogram import Counts, added, percentile
 
 
 def test_nothing_delivered_has_no_percentile() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.http.resources.feed_cursor import packed, unpacked
 from app.ids import Ids
-from app.services.settling import CARRIED, CUT_BITS, Place, arrived, cut
+from app.services.feeds.upward_cursor import CARRIED, CUT_BITS, Place, arrived, cut
 
 HORIZON_BACK = 40
 

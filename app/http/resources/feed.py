@@ -13,8 +13,8 @@ from app.http.edge.fields import Text
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.resources.feed_cursor import packed, unpacked
 from app.http.resources.posts import PostCardSchema, post_page
-from app.services.settling import CARRIED, Place
-from app.services.timelines import Window
+from app.services.feeds.timelines import Window
+from app.services.feeds.upward_cursor import CARRIED, Place
 
 blp = Blueprint("feed", "The home feed")
 

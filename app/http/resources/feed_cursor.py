@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from app.services.settling import Place
+from app.services.feeds.upward_cursor import Place
 
 SIZE, TIME, FRONT = 9, 3, 12
 FURTHEST = 1 << 8 * TIME

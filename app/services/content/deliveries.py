@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.errors import Forbidden
-from app.services import lags
 from app.services.content.posts import Posts
+from app.services.feeds import lag_histogram
 from repositories.documents import Documents
 from repositories.feed_records import Fanout
 from repositories.records import Post
@@ -78,8 +78,8 @@ def _progress(post: Post, fanout: Fanout) -> Delivery:
         audience=audience,
         delivered=fanout.delivered,
         remaining=0 if fanout.state == "done" else audience - fanout.delivered,
-        p50_ms=lags.percentile(fanout.lags, 0.5),
-        p99_ms=lags.percentile(fanout.lags, 0.99),
+        p50_ms=lag_histogram.percentile(fanout.lags, 0.5),
+        p99_ms=lag_histogram.percentile(fanout.lags, 0.99),
         published_at=fanout.published_at,
         finished_at=fanout.finished_at,
         trace_id=fanout.trace or None,

@@ -10,8 +10,8 @@ from uuid import UUID
 from app.clock import Clock
 from app.events import AuthorReturned, pack
 from app.ids import Ids
-from app.services.delivery_budget import DeliveryBudget
-from app.services.fanouts import Fanouts
+from app.services.feeds.delivery_budget import DeliveryBudget
+from app.services.feeds.fanouts import Fanouts
 from repositories.feed_records import PulledAuthor
 from repositories.relational import Relational
 

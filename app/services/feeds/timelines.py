@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.ids import lowest_id
-from app.services.readers import Readers
-from app.services.settling import SETTLED_AFTER_SECONDS, Place, arrived, cut
+from app.services.feeds.feed_activity import Readers
+from app.services.feeds.upward_cursor import SETTLED_AFTER_SECONDS, Place, arrived, cut
 from repositories.documents import Documents
 from repositories.errors import Unavailable
 from repositories.feeds import Feeds

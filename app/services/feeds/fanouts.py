@@ -21,10 +21,10 @@ from msgspec.structs import replace
 from app import trace
 from app.clock import Clock
 from app.ids import lowest_id
-from app.services import lags
 from app.services.announcer import Announcer
-from app.services.delivery_budget import DeliveryBudget
-from app.services.readers import Readers
+from app.services.feeds import lag_histogram
+from app.services.feeds.delivery_budget import DeliveryBudget
+from app.services.feeds.feed_activity import Readers
 from repositories import meter
 from repositories.documents import Documents
 from repositories.feed_records import Fanout, Pass, Situation
@@ -243,7 +243,7 @@ class Fanouts:
             lag, delivered = now - fanout.published_at, fanout.delivered + len(chunk)
             meter.counted("deliveries", len(chunk))
             meter.observed("fanout_lag", lag.total_seconds(), len(chunk))
-            counts = lags.added(fanout.lags, lag, len(chunk))
+            counts = lag_histogram.added(fanout.lags, lag, len(chunk))
             fanout = replace(fanout, delivered=delivered, audience=max(fanout.audience, delivered), lags=counts)
         if more:
             return replace(fanout, cursor=chunk[-1])
@@ -267,6 +267,6 @@ class Fanouts:
 
 
 def _log(fanout: Fanout) -> None:
-    p99 = lags.percentile(fanout.lags, 0.99)
+    p99 = lag_histogram.percentile(fanout.lags, 0.99)
     p99_ms = None if p99 is None else round(p99)
     log.info("delivered", trace_id=fanout.trace, post_id=str(fanout.post_id), delivered=fanout.delivered, p99_ms=p99_ms)

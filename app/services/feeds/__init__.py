@@ -1,0 +1,1 @@
+"""Timelines and their fan-out."""
