@@ -11,7 +11,6 @@ from datetime import timedelta
 from app.clock import Clock, utc_now
 from app.ids import Ids
 from app.services.accounts import Accounts
-from app.services.announcer import Announcer
 from app.services.cards import Cards
 from app.services.changes import Changes
 from app.services.checkout import Checkout
@@ -30,7 +29,8 @@ from app.services.feeds.timelines import Timelines
 from app.services.firsts import Firsts
 from app.services.graph import Graph
 from app.services.hot_pages import FRESH_SECONDS, HotPages
-from app.services.live import Live, LiveLimits
+from app.services.live.announcer import Announcer
+from app.services.live.hub import Live, LiveLimits
 from app.services.notices import Notices
 from app.services.notifications import Notifications
 from app.services.orders import Orders

@@ -21,7 +21,7 @@ from app.events import (
     PostUnliked,
     Unfollowed,
 )
-from app.services.announcer import Announcer
+from app.services.live.announcer import Announcer
 from app.services.orders import sellers
 from repositories.documents import Documents
 from repositories.feed_records import Fact, Kind

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
-from app.services.live import Live, LiveLimits
+from app.services.live.hub import Live, LiveLimits
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, Streams

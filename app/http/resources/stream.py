@@ -11,7 +11,7 @@ from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
 from app.server.streams import EVENT_STREAM
-from app.services.live import Connection, Live, Told
+from app.services.live.hub import Connection, Live, Told
 from app.services.sessions import digest
 from repositories import meter
 

@@ -1,0 +1,1 @@
+"""Live events: publishing them, and handing them to connected clients."""
