@@ -13,7 +13,6 @@ from app.ids import Ids
 from app.services.accounts import Accounts
 from app.services.cards import Cards
 from app.services.changes import Changes
-from app.services.checkout import Checkout
 from app.services.commands.idempotency import Once
 from app.services.commands.retrying import Retry
 from app.services.content.comments import Comments
@@ -31,16 +30,17 @@ from app.services.graph import Graph
 from app.services.hot_pages import FRESH_SECONDS, HotPages
 from app.services.live.announcer import Announcer
 from app.services.live.hub import Live, LiveLimits
+from app.services.money.orders import Orders
+from app.services.money.payments import PaymentProvider, SandboxProvider
+from app.services.money.settlement import Checkout
+from app.services.money.wallets import Wallets
 from app.services.notices import Notices
 from app.services.notifications import Notifications
-from app.services.orders import Orders
 from app.services.parts import post_part, product_part
 from app.services.passwords import Argon2Hasher, Hasher
-from app.services.payments import PaymentProvider, SandboxProvider
 from app.services.profiles import Profiles
 from app.services.sessions import Sessions
 from app.services.throttle import Throttle
-from app.services.wallets import Wallets
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import Feeds

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from app.clock import Clock
-from app.services.checkout import Checkout
 from app.services.commands.idempotency import KEPT
 from app.services.commands.retrying import Retry
 from app.services.content.views import Views
 from app.services.feeds.feed_activity import Readers
 from app.services.feeds.pulling import Pulling
+from app.services.money.settlement import Checkout
 from repositories.errors import StoreError
 from repositories.relational import Relational
 

@@ -19,7 +19,7 @@ from app.http.edge import answers
 from app.http.edge.caching import JSON
 from app.ids import Ids
 from app.services.commands.idempotency import Attempt, Receipt
-from app.services.orders import Wanted
+from app.services.money.orders import Wanted
 from config import Settings
 from repositories.money_records import PROVIDER, Answer, Order, RequestKey, Transfer
 from repositories.records import Account, AttributeValue, Login, Money, Product

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.services.orders import GRACE
+from app.services.money.orders import GRACE
 from tests.apps import Person, System
 
 

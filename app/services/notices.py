@@ -22,7 +22,7 @@ from app.events import (
     Unfollowed,
 )
 from app.services.live.announcer import Announcer
-from app.services.orders import sellers
+from app.services.money.orders import sellers
 from repositories.documents import Documents
 from repositories.feed_records import Fact, Kind
 from repositories.feeds import Feeds

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.handlers import handle
-from app.services.orders import GRACE
+from app.services.money.orders import GRACE
 from config import Settings
 from repositories.records import Event
 from tests.apps import RELATIONAL, Person, System, running

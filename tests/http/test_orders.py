@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from app.relay import Relay, RelayLimits
-from app.services.orders import GRACE, PATIENCE
+from app.services.money.orders import GRACE, PATIENCE
 from config import Settings
 from tests.apps import RELATIONAL, running
 from tests.shop import Clock, Shop

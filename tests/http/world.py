@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.clock import utc_now
-from app.services.orders import GRACE
+from app.services.money.orders import GRACE
 from tests.apps import Person, System
 
 EUR = {"amount": 100, "currency": "EUR"}

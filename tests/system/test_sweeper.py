@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from app.cli import main
 from app.relay import Relay, RelayLimits
-from app.services.orders import GRACE, PATIENCE
+from app.services.money.orders import GRACE, PATIENCE
 from app.sweeper import EVERY, Sweeper
 from config import Settings
 from repositories.errors import Contention, Unavailable

@@ -14,7 +14,7 @@ from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.ids import EPOCH, MICROSECOND
-from app.services.orders import Wanted
+from app.services.money.orders import Wanted
 from repositories.money_records import Answer, Order, OrderMark
 
 blp = Blueprint("orders", "Orders: placed, paid, fulfilled, cancelled, refunded")

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from app.container import build
 from app.http import create_app
-from app.services.payments import SandboxProvider
+from app.services.money.payments import SandboxProvider
 from config import Settings
 from repositories.documents.embedded_products import EmbeddedProducts
 from repositories.relational.runner import AutocommitRunner, Work

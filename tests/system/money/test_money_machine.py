@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 from werkzeug.test import TestResponse
 
-from app.services.orders import GRACE, PATIENCE
+from app.services.money.orders import GRACE, PATIENCE
 from config import Settings
 from repositories.money_records import PROVIDER
 from tests.apps import Person, embedded, running

@@ -12,7 +12,7 @@ from app.clock import Clock
 from app.events import OrderPaid, pack
 from app.ids import Ids
 from app.services.commands.retrying import Retry
-from app.services.orders import PATIENCE, Orders, sellers
+from app.services.money.orders import PATIENCE, Orders, sellers
 from repositories.money_records import Order
 from repositories.relational import Relational, Transaction
 
