@@ -34,8 +34,8 @@ from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider, SandboxProvider
 from app.services.money.settlement import Checkout
 from app.services.money.wallets import Wallets
-from app.services.notices import Notices
-from app.services.notifications import Notifications
+from app.services.notifications.inbox import Notifications
+from app.services.notifications.writing import Notices
 from app.services.parts import post_part, product_part
 from app.services.passwords import Argon2Hasher, Hasher
 from app.services.profiles import Profiles

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app import events, trace
 from app.container import Container
-from app.services.notices import Deed, OrderNews, Undoing
+from app.services.notifications.writing import Deed, OrderNews, Undoing
 from repositories.records import Event, Follow, Money, PostRef
 
 Handler = Callable[[Container, Any, datetime], None]

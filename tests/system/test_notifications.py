@@ -10,8 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.container import Container
-from app.services import fact_walk, notifications
-from app.services.notifications import NotificationPage
+from app.services.notifications.inbox import NotificationPage, inbox, scan
 from config import Settings
 from repositories.feed_records import Fact, Kind
 from tests.apps import embedded, running
@@ -160,8 +159,8 @@ def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
     town: Town, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Days longer than a walk are shown in parts: each item once, with the people of its first part."""
-    monkeypatch.setattr(fact_walk, "FIRST_CHUNK", 3)
-    monkeypatch.setattr(fact_walk, "MOST_FACTS", most)
+    monkeypatch.setattr(scan, "FIRST_CHUNK", 3)
+    monkeypatch.setattr(scan, "MOST_FACTS", most)
     town.history(150)
     expected = town.expected()
     for size in (*SIZES, 100):
@@ -172,7 +171,7 @@ def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
 
 @pytest.mark.long
 def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "CARRIED", 8)
+    monkeypatch.setattr(inbox, "CARRIED", 8)
     town.history(120)
     for size in SIZES:
         assert shown(town.pages(size)) == town.expected()
@@ -216,4 +215,4 @@ def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many
             calls.clear()
             seen.notifications.page(owner, size)
             trips = [call for call in calls if call.startswith("before")]
-            assert len(trips) <= (5 if many < fact_walk.FIRST_CHUNK else 7), trips
+            assert len(trips) <= (5 if many < scan.FIRST_CHUNK else 7), trips

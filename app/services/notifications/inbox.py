@@ -10,8 +10,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.errors import Unprocessable
-from app.services.fact_walk import Sieve, Walk
-from app.services.noticed import Item, above, day_of, end_of, items
+from app.services.notifications.grouping import Item, above, day_of, end_of, items
+from app.services.notifications.scan import Sieve, Walk
 from repositories.documents import Documents
 from repositories.feeds import Feeds
 from repositories.records import Account

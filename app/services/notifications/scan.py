@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.services.noticed import day_of
+from app.services.notifications.grouping import day_of
 from repositories.documents import Documents
 from repositories.feed_records import Fact
 from repositories.feeds.notifications_port import Noted, Notifications

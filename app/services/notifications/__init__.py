@@ -1,0 +1,1 @@
+"""Notifications: written by events, grouped when read."""
