@@ -11,23 +11,18 @@ from datetime import timedelta
 from app.clock import Clock, utc_now
 from app.ids import Ids
 from app.services.accounts import Accounts
-from app.services.cards import Cards
-from app.services.changes import Changes
 from app.services.commands.idempotency import Once
 from app.services.commands.retrying import Retry
 from app.services.content.comments import Comments
 from app.services.content.posts import Posts
 from app.services.content.products import Products
 from app.services.content.views import Views
-from app.services.counters import Counters
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import FanoutLimits, Fanouts
 from app.services.feeds.feed_activity import Readers
 from app.services.feeds.pulling import Pulling
 from app.services.feeds.timelines import Timelines
-from app.services.firsts import Firsts
 from app.services.graph import Graph
-from app.services.hot_pages import FRESH_SECONDS, HotPages
 from app.services.live.announcer import Announcer
 from app.services.live.hub import Live, LiveLimits
 from app.services.money.orders import Orders
@@ -36,9 +31,14 @@ from app.services.money.settlement import Checkout
 from app.services.money.wallets import Wallets
 from app.services.notifications.inbox import Notifications
 from app.services.notifications.writing import Notices
-from app.services.parts import post_part, product_part
+from app.services.pages.cards import Cards
+from app.services.pages.counters import Counters
+from app.services.pages.first_pages import Firsts
+from app.services.pages.fragments import post_part, product_part
+from app.services.pages.invalidation import Changes
+from app.services.pages.profiles import Profiles
+from app.services.pages.whole_pages import FRESH_SECONDS, HotPages
 from app.services.passwords import Argon2Hasher, Hasher
-from app.services.profiles import Profiles
 from app.services.sessions import Sessions
 from app.services.throttle import Throttle
 from config import Settings, SettingsError

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.doctor.findings import Report
 from app.services.commands.retrying import Retry
-from app.services.counters import Counters
+from app.services.pages.counters import Counters
 from repositories.documents import Documents
 from repositories.records import GraphCounts
 from repositories.relational import Relational, Transaction

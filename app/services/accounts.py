@@ -13,11 +13,11 @@ from app.clock import Clock
 from app.errors import Missing, PreconditionFailed, RuleBroken
 from app.events import AccountEdited, pack
 from app.ids import Ids
-from app.services.changes import Changes
 from app.services.commands.idempotency import Child
 from app.services.commands.precondition import Precondition
+from app.services.pages.invalidation import Changes
+from app.services.pages.profiles import Profiles
 from app.services.passwords import Hasher
-from app.services.profiles import Profiles
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
 from repositories.relational import Relational

@@ -11,7 +11,7 @@ from app.errors import Forbidden, RuleBroken
 from app.events import AnyEvent, Blocked, Followed, Unfollowed, pack
 from app.ids import Ids
 from app.services.commands.retrying import Retry
-from app.services.counters import Counters
+from app.services.pages.counters import Counters
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 

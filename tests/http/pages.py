@@ -11,7 +11,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from app.http import create_app
 from app.http.edge import caching
 from app.http.whole_pages.fast_path import FastPath
-from app.services.hot_pages import target
+from app.services.pages.whole_pages import target
 from tests.apps import BASE, System
 
 VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")

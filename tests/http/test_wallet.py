@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.services.parts import moment
+from app.services.pages.fragments import moment
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import RELATIONAL, Person, System, running

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from app.services.hot_pages import HotPages, Kept
+from app.services.pages.whole_pages import HotPages, Kept
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.hot.encoding import LEASE_SECONDS
 from repositories.readthrough import Kind, Limit, Means, ReadThrough, Used

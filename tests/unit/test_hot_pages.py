@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from app.services.hot_pages import HotPages, Kept, tag_of, target
+from app.services.pages.whole_pages import HotPages, Kept, tag_of, target
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
 from repositories.hot.embedded import EmbeddedCache

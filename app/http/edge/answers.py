@@ -1,4 +1,4 @@
-"""Records to bytes, and bytes to answers. What cards are made of is in `app/services/parts.py`."""
+"""Records to bytes, and bytes to answers. What cards are made of is in `app/services/pages/fragments.py`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,8 +7,8 @@ import msgspec
 from flask import Response, request
 
 from app.http.edge.caching import JSON, READS, is_known
-from app.services.hot_pages import Kept, tag_of
-from app.services.parts import account_part, encode, moment
+from app.services.pages.fragments import account_part, encode, moment
+from app.services.pages.whole_pages import Kept, tag_of
 from app.services.sessions import SignedIn
 from repositories.money_records import PROVIDER, Balance, Entry, Order, OrderLine, Transfer
 from repositories.records import Account, Facets, Money, Session, TagCount

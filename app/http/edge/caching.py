@@ -10,7 +10,7 @@ from flask import Response, current_app, g, request
 from msgspec import Struct
 
 from app.http.edge.deps import container
-from app.services.hot_pages import Kept
+from app.services.pages.whole_pages import Kept
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"

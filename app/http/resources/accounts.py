@@ -19,7 +19,7 @@ from app.http.resources.posts import PostPage, account_id, first_page, timeline_
 from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
 from app.services.accounts import ProfileChanges, Registration
-from app.services.hot_pages import Kept
+from app.services.pages.whole_pages import Kept
 from repositories.readthrough import Used
 from repositories.records import Edge
 

@@ -10,7 +10,7 @@ from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container
 from app.http.edge.fields import Moment
 from app.services.content.deliveries import Deliveries, Delivery
-from app.services.parts import moment
+from app.services.pages.fragments import moment
 
 blp = Blueprint("delivery", "How posts reach feeds")
 

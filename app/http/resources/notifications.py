@@ -17,7 +17,7 @@ from app.http.edge.idempotency import idempotent
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.services.notifications.inbox import CARRIED, MOST_UNREAD, Notification, Place
-from app.services.parts import account_part, moment
+from app.services.pages.fragments import account_part, moment
 
 blp = Blueprint("notifications", "What one is told of")
 

@@ -21,8 +21,8 @@ from app.http.resources.views import note_view
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
 from app.services.feeds.timelines import TimelinePage, Window
-from app.services.firsts import Ids
-from app.services.hot_pages import Kept
+from app.services.pages.first_pages import Ids
+from app.services.pages.whole_pages import Kept
 from repositories.readthrough import Used
 from repositories.records import Post, TagCount
 

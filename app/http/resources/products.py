@@ -18,7 +18,7 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.content.products import ProductChanges, ProductDraft
-from app.services.hot_pages import Kept
+from app.services.pages.whole_pages import Kept
 from repositories.readthrough import Used
 from repositories.records import Product, ProductFilter
 

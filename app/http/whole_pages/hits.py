@@ -13,7 +13,7 @@ from app.container import Container
 from app.http.edge import access, caching, limiting, tracing
 from app.http.edge.blueprint import BASE
 from app.http.edge.metrics import answered, server_timing
-from app.services.hot_pages import Kept, target
+from app.services.pages.whole_pages import Kept, target
 
 Environ = dict[str, Any]
 Fields = tuple[tuple[str, str], ...]

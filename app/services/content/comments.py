@@ -8,7 +8,7 @@ from app.events import CommentAdded, CommentDeleted, pack
 from app.ids import Ids
 from app.services.commands.idempotency import KEPT, Child
 from app.services.content.posts import Posts
-from app.services.counters import Counters
+from app.services.pages.counters import Counters
 from repositories.documents import Documents
 from repositories.errors import NotFound
 from repositories.records import Comment, Event

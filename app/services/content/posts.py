@@ -17,12 +17,12 @@ from app.clock import Clock
 from app.errors import Forbidden, Missing, PreconditionFailed, Unprocessable
 from app.events import AnyEvent, PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked, pack
 from app.ids import Ids
-from app.services.changes import Changes
 from app.services.commands.idempotency import Child
 from app.services.commands.precondition import Precondition
 from app.services.commands.retrying import Retry
-from app.services.counters import Counters
 from app.services.graph import refuse_blocked
+from app.services.pages.counters import Counters
+from app.services.pages.invalidation import Changes
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import Feeds
 from repositories.readthrough import CachedDocuments

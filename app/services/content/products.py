@@ -10,9 +10,9 @@ from app.clock import Clock
 from app.errors import Forbidden, Missing, PreconditionFailed, RuleBroken
 from app.events import AnyEvent, ProductEdited, ProductListed, ProductWithdrawn, StockPut, pack
 from app.ids import Ids
-from app.services.changes import Changes
 from app.services.commands.idempotency import Child
 from app.services.commands.precondition import Precondition
+from app.services.pages.invalidation import Changes
 from repositories.errors import Conflict, Short, Stale
 from repositories.readthrough import CachedDocuments
 from repositories.records import AttributeValue, Event, Money, Product

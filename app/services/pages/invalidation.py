@@ -7,9 +7,9 @@ pages that are kept whole end with the parts they were made of.
 from collections.abc import Collection
 from uuid import UUID
 
-from app.services.counters import Counters
-from app.services.firsts import Firsts
-from app.services.profiles import Profiles
+from app.services.pages.counters import Counters
+from app.services.pages.first_pages import Firsts
+from app.services.pages.profiles import Profiles
 from repositories.readthrough import CachedDocuments, ReadThrough, Wanted
 
 

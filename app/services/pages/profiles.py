@@ -7,8 +7,8 @@ whoever changes a handle drops the old name and the new one.
 from collections.abc import Callable, Collection
 from uuid import UUID
 
-from app.services.known import Known
-from app.services.parts import account_part
+from app.services.pages.fragments import account_part
+from app.services.pages.memo import Known
 from repositories.hot import Value
 from repositories.readthrough import Kind, ReadThrough, Records, Used, Wanted
 from repositories.records import Account

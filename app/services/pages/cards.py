@@ -11,10 +11,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.errors import Missing
-from app.services.counters import AccountStats, Counters, PostStats
-from app.services.known import Known
-from app.services.parts import account_part, comment_part, encode, laid, post_part, product_part, with_member
-from app.services.profiles import Profiles, name_of
+from app.services.pages.counters import AccountStats, Counters, PostStats
+from app.services.pages.fragments import account_part, comment_part, encode, laid, post_part, product_part, with_member
+from app.services.pages.memo import Known
+from app.services.pages.profiles import Profiles, name_of
 from repositories.hot import Value
 from repositories.readthrough import CachedDocuments, Kind, ReadThrough, Used
 from repositories.records import Account, Comment, Post, Product

@@ -1,0 +1,1 @@
+"""All that is cached, and the cards that are assembled from it."""
