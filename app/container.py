@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from app.clock import Clock, utc_now
 from app.ids import Ids
-from app.services.accounts import Accounts
 from app.services.commands.idempotency import Once
 from app.services.commands.retrying import Retry
 from app.services.content.comments import Comments
@@ -22,7 +21,6 @@ from app.services.feeds.fanouts import FanoutLimits, Fanouts
 from app.services.feeds.feed_activity import Readers
 from app.services.feeds.pulling import Pulling
 from app.services.feeds.timelines import Timelines
-from app.services.graph import Graph
 from app.services.live.announcer import Announcer
 from app.services.live.hub import Live, LiveLimits
 from app.services.money.orders import Orders
@@ -38,9 +36,11 @@ from app.services.pages.fragments import post_part, product_part
 from app.services.pages.invalidation import Changes
 from app.services.pages.profiles import Profiles
 from app.services.pages.whole_pages import FRESH_SECONDS, HotPages
-from app.services.passwords import Argon2Hasher, Hasher
-from app.services.sessions import Sessions
-from app.services.throttle import Throttle
+from app.services.people.accounts import Accounts
+from app.services.people.graph import Graph
+from app.services.people.passwords import Argon2Hasher, Hasher
+from app.services.people.sessions import Sessions
+from app.services.people.throttle import Throttle
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import Feeds

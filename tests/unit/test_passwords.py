@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from app.errors import Overloaded
-from app.services import passwords
-from app.services.passwords import Argon2Hasher
+from app.services.people import passwords
+from app.services.people.passwords import Argon2Hasher
 
 
 def test_a_hash_has_the_stated_parameters_and_a_salt() -> None:

@@ -9,7 +9,7 @@ from flask import Response, request
 from app.http.edge.caching import JSON, READS, is_known
 from app.services.pages.fragments import account_part, encode, moment
 from app.services.pages.whole_pages import Kept, tag_of
-from app.services.sessions import SignedIn
+from app.services.people.sessions import SignedIn
 from repositories.money_records import PROVIDER, Balance, Entry, Order, OrderLine, Transfer
 from repositories.records import Account, Facets, Money, Session, TagCount
 

@@ -18,8 +18,8 @@ from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, first_page, timeline_page
 from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
-from app.services.accounts import ProfileChanges, Registration
 from app.services.pages.whole_pages import Kept
+from app.services.people.accounts import ProfileChanges, Registration
 from repositories.readthrough import Used
 from repositories.records import Edge
 

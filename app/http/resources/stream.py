@@ -12,7 +12,7 @@ from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
 from app.server.streams import EVENT_STREAM
 from app.services.live.hub import Connection, Live, Told
-from app.services.sessions import digest
+from app.services.people.sessions import digest
 from repositories import meter
 
 blp = Blueprint("stream", "Live events")

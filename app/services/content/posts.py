@@ -20,9 +20,9 @@ from app.ids import Ids
 from app.services.commands.idempotency import Child
 from app.services.commands.precondition import Precondition
 from app.services.commands.retrying import Retry
-from app.services.graph import refuse_blocked
 from app.services.pages.counters import Counters
 from app.services.pages.invalidation import Changes
+from app.services.people.graph import refuse_blocked
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import Feeds
 from repositories.readthrough import CachedDocuments

@@ -15,8 +15,8 @@ from app.events import DepositBegun, pack
 from app.ids import Ids
 from app.services.commands.idempotency import Once, Receipt
 from app.services.commands.retrying import Retry
-from app.services.graph import refuse_blocked
 from app.services.money.payments import PaymentProvider
+from app.services.people.graph import refuse_blocked
 from repositories.money_records import PROVIDER, Answer, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction

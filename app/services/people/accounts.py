@@ -17,7 +17,7 @@ from app.services.commands.idempotency import Child
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Changes
 from app.services.pages.profiles import Profiles
-from app.services.passwords import Hasher
+from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
 from repositories.relational import Relational

@@ -14,7 +14,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.errors import Missing, Unauthenticated
 from app.ids import Ids
-from app.services.passwords import Hasher
+from app.services.people.passwords import Hasher
 from repositories.hot import Sessions as SessionStore
 from repositories.records import Session
 from repositories.relational import Relational
