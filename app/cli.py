@@ -13,7 +13,6 @@ from uuid import UUID
 
 import click
 
-from app import figures
 from app.container import Container, build
 from app.doctor import Drift
 from app.http import create_app
@@ -22,6 +21,7 @@ from app.relay import relay_of, start_inline, sweeper_of
 from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages
+from app.telemetry import multiprocess
 from config import Settings, SettingsError
 from config.logs import configure
 from repositories.errors import StoreError, Unavailable
@@ -126,7 +126,7 @@ def relay(*, once: bool) -> None:
         else:
             _require_room(container)
             settings = container.settings
-            with figures.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
+            with multiprocess.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
                 relay_of(container).run(stop)
 
 
@@ -236,7 +236,7 @@ def _serve(container: Container) -> None:
     served = server(
         "app.wsgi:app", host=settings.host, port=settings.port, workers=settings.workers, threads=settings.threads
     )
-    with figures.shared(record=settings.metrics and settings.relay_inline):
+    with multiprocess.shared(record=settings.metrics and settings.relay_inline):
         stop_relay = start_inline(container) if settings.relay_inline else None
         served.serve()
         if stop_relay:

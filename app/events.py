@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from app import trace
+from app.telemetry import trace
 from repositories.records import Event
 
 

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import events, trace
+from app import events
 from app.container import Container
 from app.services.notifications.writing import Deed, OrderNews, Undoing
+from app.telemetry import trace
 from repositories.records import Event, Follow, Money, PostRef
 
 Handler = Callable[[Container, Any, datetime], None]

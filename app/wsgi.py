@@ -19,6 +19,6 @@ atexit.register(container.close)
 on_ending(container.live.close)
 if settings.metrics:
     # Not before the server has said where its processes share their figures.
-    from app.metrics import keep_sampling
+    from app.telemetry.series import keep_sampling
 
     keep_sampling()

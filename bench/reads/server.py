@@ -75,8 +75,8 @@ def served(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
 
 def main() -> None:
     """Runs in the child."""
-    from app import figures
     from app.server.granian import server
+    from app.telemetry import multiprocess
     from config import Settings
 
     settings = Settings.from_env()
@@ -87,7 +87,7 @@ def main() -> None:
         workers=settings.workers,
         threads=settings.threads,
     )
-    with figures.shared(record=False):
+    with multiprocess.shared(record=False):
         served.serve()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.backlogs import Backlogs
+from app.telemetry.backlogs import Backlogs
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.outbox import Backlog

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app import metrics
-from app.backlogs import Backlogs
 from app.clock import utc_now
+from app.telemetry import series
+from app.telemetry.backlogs import Backlogs
 from repositories.meter import CACHE_KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +33,8 @@ LINE = {
 
 def exported() -> dict[str, set[str]]:
     """Every series by name, with its labels."""
-    declared = {series._name: set(series._labelnames) for series in metrics.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
-    families = [*metrics.own.collect(), *Backlogs({}, utc_now).describe()]
+    declared = {series._name: set(series._labelnames) for series in series.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
+    families = [*series.own.collect(), *Backlogs({}, utc_now).describe()]
     labels = declared | {family.name: {"truth"} for family in families if family.name not in declared}
     return {
         family.name + suffix: labels[family.name] | ({"le"} if suffix == "_bucket" else set())

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from flask import current_app, g
 
-from app import trace
 from app.container import Container
 from app.errors import Unauthenticated
 from app.http.edge.paging import Cursors
+from app.telemetry import trace
 from repositories.records import Session
 
 CONTAINER = "quartet"

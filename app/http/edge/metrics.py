@@ -22,17 +22,17 @@ def register(app: Flask) -> None:
     if not container.settings.metrics:
         return
     # Not before the server has said where its processes share their figures.
-    from app import metrics
-    from app.backlogs import Backlogs
+    from app.telemetry import series
+    from app.telemetry.backlogs import Backlogs
 
-    app.extensions[RECORDER] = metrics.install().answered
+    app.extensions[RECORDER] = series.install().answered
     stores = container.stores
     outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
     backlogs = Backlogs(outboxes, container.clock)
 
     def scrape() -> Response:
         """Give all series of this server. Never waits long for a store."""
-        return Response(metrics.rendered(backlogs), content_type=metrics.CONTENT_TYPE)
+        return Response(series.rendered(backlogs), content_type=series.CONTENT_TYPE)
 
     app.add_url_rule("/metrics", "metrics", scrape)
 

@@ -18,13 +18,13 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app import trace
 from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds import lag_histogram
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.feed_activity import Readers
 from app.services.live.announcer import Announcer
+from app.telemetry import trace
 from repositories import meter
 from repositories.documents import Documents
 from repositories.feed_records import Fanout, Pass, Situation

@@ -1,4 +1,4 @@
-"""Where the processes of a server put their figures, settled before `app.metrics` is imported."""
+"""Where the processes of a server put their figures, settled before `app.telemetry.series` is imported."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ def served(host: str, port: int) -> Iterator[None]:
     if not port:
         yield
         return
-    from app.metrics import serve
+    from app.telemetry.series import serve
 
     _record()
     end = serve(host, port)
@@ -33,7 +33,7 @@ def served(host: str, port: int) -> Iterator[None]:
 
 
 def _record() -> None:
-    from app.metrics import install, keep_sampling
+    from app.telemetry.series import install, keep_sampling
 
     install()
     keep_sampling()
