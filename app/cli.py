@@ -17,11 +17,11 @@ from app.container import Container, build
 from app.doctor import Drift
 from app.http import create_app
 from app.rebuild import Rebuild
-from app.relay import relay_of, start_inline, sweeper_of
 from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages
 from app.telemetry import multiprocess
+from app.worker.relay import relay_of, start_inline, sweeper_of
 from config import Settings, SettingsError
 from config.logs import configure
 from repositories.errors import StoreError, Unavailable

@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 from app.clock import Clock, utc_now
 from app.container import Container, build
 from app.http import create_app
-from app.relay import relay_of, sweeper_of
+from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.sqlite import path_of
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.handlers import handle
 from app.services.money.orders import GRACE
+from app.worker.handlers import handle
 from config import Settings
 from repositories.records import Event
 from tests.apps import RELATIONAL, Person, System, running

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from app.relay import Relay, RelayLimits
 from app.services.money.orders import GRACE, PATIENCE
+from app.worker.relay import Relay, RelayLimits
 from config import Settings
 from tests.apps import RELATIONAL, running
 from tests.shop import Clock, Shop

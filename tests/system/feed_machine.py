@@ -17,12 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from app.container import Container, assemble
 from app.errors import Forbidden
-from app.relay import Relay, relay_of
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
 from app.services.feeds.feed_activity import SKEW, Readers
 from app.services.feeds.timelines import Timelines, Window
 from app.services.feeds.upward_cursor import Place
+from app.worker.relay import Relay, relay_of
 from repositories.feed_records import Standing
 from repositories.records import Account, Login
 from tests.apps import PlainHasher

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.container import Container, build
-from app.relay import relay_of, start_inline
+from app.worker.relay import relay_of, start_inline
 from config import Settings
 from repositories.errors import StoreError
 from tests.apps import PlainHasher, running
@@ -39,7 +39,7 @@ DEATHS = ("postgres", "mongo", "sessions", "cache", "cassandra", "postgres", "se
 # Processes that die are forked from one that has imported everything, so that they live long enough to work.
 FORKS = multiprocessing.get_context("forkserver")
 ADAPTERS = ("relational.postgres", "documents.mongo", "feeds.cassandra", "hot.redis_sessions", "hot.redis_cache")
-FORKS.set_forkserver_preload(["app.relay", *(f"repositories.{adapter}" for adapter in ADAPTERS)])
+FORKS.set_forkserver_preload(["app.worker.relay", *(f"repositories.{adapter}" for adapter in ADAPTERS)])
 
 
 @pytest.fixture

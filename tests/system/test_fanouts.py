@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.relay import relay_of, sweeper_of
 from app.services.feeds.timelines import Window
+from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.feed_records import Fanout
 from tests.apps import embedded, running

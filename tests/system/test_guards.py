@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from app import events
-from app.handlers import HANDLERS
+from app.worker.handlers import HANDLERS
 from config import Settings
 from tests.apps import BASE, System, embedded, running
 

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
-from app.relay import Relay, RelayLimits
 from app.services.money.orders import GRACE, PATIENCE
-from app.sweeper import EVERY, Sweeper
+from app.worker.relay import Relay, RelayLimits
+from app.worker.sweeper import EVERY, Sweeper
 from config import Settings
 from repositories.errors import Contention, Unavailable
 from repositories.money_records import Transfer

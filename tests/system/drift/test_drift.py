@@ -12,7 +12,7 @@ import pytest
 from app.container import Container
 from app.doctor import Drift, Report, findings
 from app.ids import uuid7
-from app.relay import relay_of
+from app.worker.relay import relay_of
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import REMOVALS
 from repositories.records import PostRef

@@ -13,8 +13,8 @@ from pathlib import Path
 from time import monotonic
 
 from app.container import Container
-from app.handlers import handle
-from app.relay import Relay, RelayLimits, sweeper_of
+from app.worker.handlers import handle
+from app.worker.relay import Relay, RelayLimits, sweeper_of
 from config import Settings
 from repositories.records import Event
 from tests.engines.kernel import wait_until

@@ -5,8 +5,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from app.container import Container
-from app.relay import Relay, RelayLimits
 from app.services.commands.precondition import Precondition
+from app.worker.relay import Relay, RelayLimits
 from repositories.outbox import Claim
 from repositories.records import Event
 from tests.system.crowd import (

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.handlers import handle
-from app.relay import Relay, RelayLimits, relay_of
+from app.worker.handlers import handle
+from app.worker.relay import Relay, RelayLimits, relay_of
 from repositories.errors import Unavailable
 from repositories.records import Event
 from tests.system.crowd import (

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.handlers import handle
-from app.relay import relay_of
+from app.worker.handlers import handle
+from app.worker.relay import relay_of
 from repositories.errors import Unavailable
 from repositories.records import Event, Post
 from tests.system.crowd import (

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from app.clock import Clock
 from app.container import Container
-from app.handlers import handle
 from app.services.feeds.fanouts import Unfinished
-from app.sweeper import Sweeper
+from app.worker.handlers import handle
+from app.worker.sweeper import Sweeper
 from repositories import meter
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.outbox import Claim, Outbox

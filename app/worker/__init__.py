@@ -1,0 +1,1 @@
+"""Work that follows from events: the relay, its handlers, the sweeper."""
