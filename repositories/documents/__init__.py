@@ -11,7 +11,7 @@ __all__ = ["Comments", "Documents", "Posts", "Products", "Views", "open_store"]
 def open_store(url: str, *, timeout: timedelta, pool: int) -> Documents:
     """`mongodb://...` or `sqlite:///...`. Drivers are imported, and connected, only when used."""
     if url.startswith("sqlite:"):
-        from repositories.documents.embedded import EmbeddedDocuments
+        from repositories.documents.embedded.store import EmbeddedDocuments
 
         return EmbeddedDocuments(url)
     from repositories.documents.mongo import MongoDocuments

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.documents import Documents, open_store
-from repositories.documents.embedded_posts import EmbeddedPosts
+from repositories.documents.embedded.posts import EmbeddedPosts
 from repositories.hot import open_cache
 from repositories.readthrough import read_through, with_cache
 from repositories.records import Comment, Event, Money, Post, Product

@@ -1,11 +1,11 @@
 """Documents in one SQLite file: nothing to install. The same promises as MongoDB's, tested by the same suite."""
 
-from repositories.documents.embedded_comments import EmbeddedComments
-from repositories.documents.embedded_outbox import EmbeddedOutbox
-from repositories.documents.embedded_posts import EmbeddedPosts
-from repositories.documents.embedded_products import EmbeddedProducts
-from repositories.documents.embedded_schema import TABLES
-from repositories.documents.embedded_views import EmbeddedViews
+from repositories.documents.embedded.comments import EmbeddedComments
+from repositories.documents.embedded.outbox import EmbeddedOutbox
+from repositories.documents.embedded.posts import EmbeddedPosts
+from repositories.documents.embedded.products import EmbeddedProducts
+from repositories.documents.embedded.schema import TABLES
+from repositories.documents.embedded.views import EmbeddedViews
 from repositories.documents.port import Documents
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 

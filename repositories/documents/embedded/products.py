@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded_events import Carrier, array, tell
-from repositories.documents.embedded_writes import LOADED_AT_ONCE, check_version, encoded, integers_fit, query
+from repositories.documents.embedded.events import Carrier, array, tell
+from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, integers_fit, query
 from repositories.documents.port import Products
 from repositories.documents.times import micros
 from repositories.records import (

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from uuid import UUID, uuid4
 
-from repositories.documents.embedded_events import Carrier, array, parked, waiting
+from repositories.documents.embedded.events import Carrier, array, parked, waiting
 from repositories.documents.times import micros, moment
 from repositories.documents.turns import Waiting, in_turn
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent

@@ -3,7 +3,7 @@
 Ids are text, times are microseconds since 1970. A row with `deleted_at` and without a document is a tombstone.
 """
 
-from repositories.documents.embedded_views import TABLE as VIEWS
+from repositories.documents.embedded.views import TABLE as VIEWS
 
 TABLES = (
     VIEWS,

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded_events import Carrier, array, tell
-from repositories.documents.embedded_writes import LOADED_AT_ONCE, check_version, encoded, query
+from repositories.documents.embedded.events import Carrier, array, tell
+from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, query
 from repositories.documents.port import Posts
 from repositories.documents.times import micros
 from repositories.records import Event, Post, PostRef, TagCount
