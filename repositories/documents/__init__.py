@@ -14,6 +14,6 @@ def open_store(url: str, *, timeout: timedelta, pool: int) -> Documents:
         from repositories.documents.embedded.store import EmbeddedDocuments
 
         return EmbeddedDocuments(url)
-    from repositories.documents.mongo import MongoDocuments
+    from repositories.documents.mongo.store import MongoDocuments
 
     return MongoDocuments(url, timeout=timeout, pool=pool)

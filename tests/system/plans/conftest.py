@@ -12,7 +12,7 @@ from app.seed.plan import Plan
 from app.seed.sizes import MEDIUM, sizes
 from config import Settings
 from repositories.documents import open_store as open_documents
-from repositories.documents.mongo_watch import CommandWatch
+from repositories.documents.mongo.monitoring import CommandWatch
 from repositories.relational import open_store as open_relational
 from tests.apps import PASSWORD, embedded, running
 from tests.apps import ROLES as ALL_ROLES
@@ -53,7 +53,7 @@ def watched(commands: Commands) -> Iterator[None]:
             super().started(event)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repositories.documents.mongo_client.CommandWatch", Both)
+        patch.setattr("repositories.documents.mongo.client.CommandWatch", Both)
         yield
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from repositories.documents.mongo_client import Document
-from repositories.documents.mongo_events import appended, buried
+from repositories.documents.mongo.client import Document
+from repositories.documents.mongo.events import appended, buried
 from repositories.errors import Invalid, NotFound, Stale
 from repositories.records import Event
 

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
-from repositories.documents import mongo_pull, mongo_writes
-from repositories.documents.mongo_client import Document, MongoConnection
-from repositories.documents.mongo_events import born_with
-from repositories.documents.mongo_pull import Source, Span
-from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE
+from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.events import born_with
+from repositories.documents.mongo.pull import Source, Span
+from repositories.documents.mongo.store import pull, writes
+from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import Posts
 from repositories.documents.times import micros, moment
 from repositories.records import Event, Post, PostRef, TagCount
@@ -33,11 +33,11 @@ class MongoPosts(Posts):
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
             self._know(post.tags)
-            mongo_writes.replace(self._posts, _document(post), event, if_version=if_version)
+            writes.replace(self._posts, _document(post), event, if_version=if_version)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            mongo_writes.delete(self._posts, post_id, event, if_version=if_version)
+            writes.delete(self._posts, post_id, event, if_version=if_version)
 
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
@@ -54,14 +54,14 @@ class MongoPosts(Posts):
     def by_authors(
         self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        return self._pulled(mongo_pull.ALL, authors, Span(before, after, limit))
+        return self._pulled(pull.ALL, authors, Span(before, after, limit))
 
     def in_flight(
         self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
         span = Span(before, after, limit)
         if authors is not None:
-            return self._pulled(mongo_pull.IN_FLIGHT, authors, span)
+            return self._pulled(pull.IN_FLIGHT, authors, span)
         return self._references({"in_flight": True, "author_id": {"$ne": None}}, "in_flight_ids", span)
 
     def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
@@ -93,10 +93,10 @@ class MongoPosts(Posts):
             some = posts[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
                 self._know({tag for post in some for tag in post.tags})
-                mongo_writes.load(self._posts, [_document(p) | {"comments": 0, "comment_seq": 0} for p in some])
+                writes.load(self._posts, [_document(p) | {"comments": 0, "comment_seq": 0} for p in some])
 
     @property
-    def _posts(self) -> mongo_writes.Documents:
+    def _posts(self) -> writes.Documents:
         return self._connection.collection("posts")
 
     def _know(self, tags: Iterable[str]) -> None:
@@ -107,11 +107,11 @@ class MongoPosts(Posts):
 
     def _pulled(self, source: Source, authors: Collection[UUID], span: Span) -> list[PostRef]:
         with self._connection.calling():
-            return mongo_pull.pulled(self._posts, source, authors, span) if span.limit > 0 else []
+            return pull.pulled(self._posts, source, authors, span) if span.limit > 0 else []
 
     def _references(self, which: Document, index: str, span: Span) -> list[PostRef]:
         with self._connection.calling():
-            return mongo_pull.references(self._posts, which, index, span) if span.limit > 0 else []
+            return pull.references(self._posts, which, index, span) if span.limit > 0 else []
 
 
 FIELDS = dict.fromkeys(("author_id", "title", "body", "tags", "product_ids", "created_at", "updated_at", "version"), 1)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from bson.int64 import Int64
 
-from repositories.documents import mongo_writes
-from repositories.documents.mongo_client import Document, MongoConnection
-from repositories.documents.mongo_events import born_with
-from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE
+from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.events import born_with
+from repositories.documents.mongo.store import writes
+from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import Products
 from repositories.documents.times import micros, moment
 from repositories.records import (
@@ -41,11 +41,11 @@ class MongoProducts(Products):
 
     def replace(self, product: Product, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            mongo_writes.replace(self._products, _document(product), event, if_version=if_version)
+            writes.replace(self._products, _document(product), event, if_version=if_version)
 
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            mongo_writes.delete(self._products, product_id, event, if_version=if_version)
+            writes.delete(self._products, product_id, event, if_version=if_version)
 
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
         if limit < 1:
@@ -72,10 +72,10 @@ class MongoProducts(Products):
         for start in range(0, len(products), LOADED_AT_ONCE):
             some = products[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
-                mongo_writes.load(self._products, [_document(product) for product in some])
+                writes.load(self._products, [_document(product) for product in some])
 
     @property
-    def _products(self) -> mongo_writes.Documents:
+    def _products(self) -> writes.Documents:
         return self._connection.collection("products")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from repositories.documents.mongo_client import Document
+from repositories.documents.mongo.client import Document
 
 BINARY = {"bsonType": "binData"}
 TEXT = {"bsonType": "string"}

@@ -24,7 +24,7 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from repositories import pools
-from repositories.documents.mongo_watch import CommandWatch, PoolWatch
+from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.errors import Conflict, Contention, Invalid, StoreError, Unavailable
 
 Document = dict[str, Any]

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 
-from repositories.documents.mongo_client import Document, MongoConnection
-from repositories.documents.mongo_comments import clear_comments
-from repositories.documents.mongo_events import Carrier, changed, parked_in, told, waiting_in
+from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.comments import clear_comments
+from repositories.documents.mongo.events import Carrier, changed, parked_in, told, waiting_in
 from repositories.documents.times import micros, moment
 from repositories.documents.turns import Waiting, in_turn
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent

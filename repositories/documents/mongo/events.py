@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from repositories.documents.mongo_client import Document
+from repositories.documents.mongo.client import Document
 from repositories.documents.times import micros, moment
 from repositories.documents.turns import Waiting
 from repositories.outbox import ParkedEvent

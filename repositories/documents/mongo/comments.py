@@ -13,9 +13,9 @@ from bson.max_key import MaxKey
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 
-from repositories.documents.mongo_client import Document, MongoConnection
-from repositories.documents.mongo_events import born_with, buried, settled
-from repositories.documents.mongo_writes import LIVE, LOADED_AT_ONCE, Documents
+from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.events import born_with, buried, settled
+from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE, Documents
 from repositories.documents.port import Comments
 from repositories.documents.times import micros, moment
 from repositories.errors import NotFound

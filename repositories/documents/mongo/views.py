@@ -6,8 +6,8 @@ from uuid import UUID
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
-from repositories.documents.mongo_client import MongoConnection
-from repositories.documents.mongo_writes import DUPLICATE_KEY
+from repositories.documents.mongo.client import MongoConnection
+from repositories.documents.mongo.writes import DUPLICATE_KEY
 from repositories.documents.views_port import Views
 from repositories.errors import Invalid
 

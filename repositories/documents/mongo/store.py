@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from repositories.documents.mongo_client import ROLE, MongoConnection
-from repositories.documents.mongo_comments import MongoComments
-from repositories.documents.mongo_outbox import MongoOutbox
-from repositories.documents.mongo_posts import MongoPosts
-from repositories.documents.mongo_products import MongoProducts
-from repositories.documents.mongo_schema import steps
-from repositories.documents.mongo_views import MongoViews
+from repositories.documents.mongo.client import ROLE, MongoConnection
+from repositories.documents.mongo.comments import MongoComments
+from repositories.documents.mongo.outbox import MongoOutbox
+from repositories.documents.mongo.posts import MongoPosts
+from repositories.documents.mongo.products import MongoProducts
+from repositories.documents.mongo.schema import steps
+from repositories.documents.mongo.views import MongoViews
 from repositories.documents.port import Documents
 from repositories.errors import Unavailable
 
