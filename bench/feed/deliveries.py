@@ -21,8 +21,8 @@ from app.ids import Ids
 from app.services.feeds.fanouts import Unfinished
 from bench.feed.crowd import follow, register, system
 from bench.feed.figures import spread
+from repositories.feeds.cassandra.schema import statements
 from repositories.feeds.layout import Layout
-from repositories.feeds.schema import statements
 from repositories.records import PostRef
 from tests.engines import Engines
 

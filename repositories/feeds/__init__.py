@@ -30,7 +30,7 @@ def open_store(
         from repositories.feeds.embedded import EmbeddedFeeds
 
         return EmbeddedFeeds(url, retention=retention, layout=layout)
-    from repositories.feeds.cassandra import CassandraFeeds
+    from repositories.feeds.cassandra.store import CassandraFeeds
 
     return CassandraFeeds(
         url,

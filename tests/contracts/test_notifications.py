@@ -61,7 +61,7 @@ def _embedded(folder: Path) -> Make:
 
 
 def _cassandra(request: pytest.FixtureRequest) -> Make:
-    from repositories.feeds.cassandra import CassandraFeeds
+    from repositories.feeds.cassandra.store import CassandraFeeds
 
     server = request.getfixturevalue("engines").cassandra().url.rpartition("/")[0]
     keyspace = f"notifications_{uuid4().hex[:8]}"

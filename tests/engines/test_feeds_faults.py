@@ -13,9 +13,9 @@ import pytest
 from repositories.errors import Unavailable
 from repositories.feed_records import Fact
 from repositories.feeds.age import below, micros, millis, now
-from repositories.feeds.cassandra import CassandraFeeds
+from repositories.feeds.cassandra.link import Call, Row
+from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.layout import Layout
-from repositories.feeds.session import Call, Row
 from repositories.records import PostRef
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port, wait_until

@@ -11,11 +11,11 @@ from repositories.errors import Unavailable
 from repositories.feed_records import Fact
 from repositories.feeds import layout
 from repositories.feeds.age import below, micros, now
-from repositories.feeds.cassandra import CassandraFeeds
+from repositories.feeds.cassandra.schema import STATEMENTS
+from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.embedded import EmbeddedFeeds
 from repositories.feeds.facts import DETAIL_BYTES
 from repositories.feeds.layout import Layout
-from repositories.feeds.schema import STATEMENTS
 from repositories.records import PostRef
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from repositories.feed_records import Fact
 from repositories.feeds.age import below, micros, now
-from repositories.feeds.cassandra import CassandraFeeds
+from repositories.feeds.cassandra.link import Call, Row
+from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import REMOVALS
-from repositories.feeds.session import Call, Row
 from repositories.records import PostRef
 from tests.engines import Engines
 

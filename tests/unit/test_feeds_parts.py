@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from repositories.feeds.budget import Budget
-from repositories.feeds.markers import Known
-from repositories.feeds.plan import copies
-from repositories.feeds.session import address
+from repositories.feeds.cassandra.link import address
+from repositories.feeds.cassandra.markers import Known
+from repositories.feeds.cassandra.migrate import copies
 
 
 def test_what_is_remembered_of_removals_is_bounded_and_what_is_used_stays() -> None:

@@ -14,8 +14,8 @@ from pymongo import MongoClient
 from sqlalchemy import text
 
 from app.container import Container
+from repositories.feeds.cassandra.link import address
 from repositories.feeds.layout import Layout
-from repositories.feeds.session import address
 from repositories.records import PostRef
 from repositories.sqlite import path_of
 from tests.contracts.money import engine_of

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from repositories.errors import Unavailable
+from repositories.feeds.cassandra.link import Link, Row
+from repositories.feeds.cassandra.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
 from repositories.feeds.layout import Layout
-from repositories.feeds.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
-from repositories.feeds.session import Link, Row
 
 # Those of keyspaces that were made before widths could be set.
 FORMER_WIDTHS = {"author": 90, "home": 10}

@@ -10,18 +10,18 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from repositories.feeds import schema
 from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.budget import Budget
-from repositories.feeds.cassandra_audit import CassandraAudit
-from repositories.feeds.cassandra_notifications import CassandraNotifications
+from repositories.feeds.cassandra.audit import CassandraAudit
+from repositories.feeds.cassandra.link import Link, address
+from repositories.feeds.cassandra.markers import Markers
+from repositories.feeds.cassandra.migrate import Plan
+from repositories.feeds.cassandra.notifications import CassandraNotifications
+from repositories.feeds.cassandra.pages import Pages
+from repositories.feeds.cassandra.schema import LONGEST_TTL
+from repositories.feeds.cassandra.store import schema
 from repositories.feeds.layout import Layout, Line
-from repositories.feeds.markers import Markers
-from repositories.feeds.pages import Pages
-from repositories.feeds.plan import Plan
 from repositories.feeds.port import REMOVALS, Feeds
-from repositories.feeds.schema import LONGEST_TTL
-from repositories.feeds.session import Link, address
 from repositories.records import PostRef
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from repositories.feeds.age import Clock, below, micros
+from repositories.feeds.cassandra.link import Call, Link, Row
 from repositories.feeds.layout import Line
-from repositories.feeds.session import Call, Link, Row
 
 # Buckets of one timeline that a page reads at the same time, at most.
 WIDEST_WAVE = 16

@@ -7,14 +7,14 @@ from uuid import UUID
 from repositories.feed_records import Fact
 from repositories.feeds.age import EPOCH, Clock, Retention, micros, millis, span
 from repositories.feeds.budget import Budget
+from repositories.feeds.cassandra.link import Link, Row
+from repositories.feeds.cassandra.markers import Markers
+from repositories.feeds.cassandra.pages import Pages
+from repositories.feeds.cassandra.schema import LONGEST_TTL
 from repositories.feeds.facts import deed, fact_id
 from repositories.feeds.layout import Line
-from repositories.feeds.markers import Markers
 from repositories.feeds.notifications_port import REPEATS, Noted, Notifications
-from repositories.feeds.pages import Pages
 from repositories.feeds.port import REMOVALS
-from repositories.feeds.schema import LONGEST_TTL
-from repositories.feeds.session import Link, Row
 
 
 class CassandraNotifications(Notifications):

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from repositories.feeds.age import Retention
+from repositories.feeds.cassandra.link import Link
+from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL
 from repositories.feeds.layout import Line
-from repositories.feeds.schema import LONGEST_MARKER_TTL
-from repositories.feeds.session import Link
 
 # About 150 bytes each: 30 MB for the timelines that one process writes to.
 REMEMBERED = 200_000

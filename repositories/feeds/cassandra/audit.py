@@ -6,10 +6,10 @@ from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
 from repositories.feeds.audit_port import FeedAudit, Kept
+from repositories.feeds.cassandra.link import Link
+from repositories.feeds.cassandra.pages import Pages
+from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL, LONGEST_TTL
 from repositories.feeds.layout import Line
-from repositories.feeds.pages import Pages
-from repositories.feeds.schema import LONGEST_MARKER_TTL, LONGEST_TTL
-from repositories.feeds.session import Link
 from repositories.records import PostRef
 
 
