@@ -27,7 +27,7 @@ def open_store(
     """
     layout = Layout(author_bucket_days, home_bucket_days, peak_per_day)
     if url.startswith("sqlite:"):
-        from repositories.feeds.embedded import EmbeddedFeeds
+        from repositories.feeds.embedded.store import EmbeddedFeeds
 
         return EmbeddedFeeds(url, retention=retention, layout=layout)
     from repositories.feeds.cassandra.store import CassandraFeeds

@@ -52,7 +52,7 @@ Make = Callable[[str, timedelta, Clock], Feeds]
 
 
 def _embedded(folder: Path) -> Make:
-    from repositories.feeds.embedded import EmbeddedFeeds
+    from repositories.feeds.embedded.store import EmbeddedFeeds
 
     return lambda name, retention, clock: EmbeddedFeeds(
         f"sqlite:///{folder}/{name}.db", retention=retention, clock=clock

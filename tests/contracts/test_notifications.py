@@ -55,7 +55,7 @@ Make = Callable[[timedelta, Clock], Feeds]
 
 
 def _embedded(folder: Path) -> Make:
-    from repositories.feeds.embedded import EmbeddedFeeds
+    from repositories.feeds.embedded.store import EmbeddedFeeds
 
     return lambda retention, clock: EmbeddedFeeds(f"sqlite:///{folder}/feeds.db", retention=retention, clock=clock)
 

@@ -13,7 +13,7 @@ from repositories.feeds import layout
 from repositories.feeds.age import below, micros, now
 from repositories.feeds.cassandra.schema import STATEMENTS
 from repositories.feeds.cassandra.store import CassandraFeeds
-from repositories.feeds.embedded import EmbeddedFeeds
+from repositories.feeds.embedded.store import EmbeddedFeeds
 from repositories.feeds.facts import DETAIL_BYTES
 from repositories.feeds.layout import Layout
 from repositories.records import PostRef

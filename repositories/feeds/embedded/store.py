@@ -8,8 +8,8 @@ from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.budget import Budget
-from repositories.feeds.embedded_audit import EmbeddedAudit
-from repositories.feeds.embedded_notifications import NOTIFICATION_TABLES, EmbeddedNotifications
+from repositories.feeds.embedded.audit import EmbeddedAudit
+from repositories.feeds.embedded.notifications import NOTIFICATION_TABLES, EmbeddedNotifications
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import REMOVALS, Feeds
 from repositories.records import PostRef
