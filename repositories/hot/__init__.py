@@ -33,7 +33,7 @@ __all__ = [
 def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
     """`redis://...` (append-only file, noeviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
-        from repositories.hot.embedded import EmbeddedSessions
+        from repositories.hot.embedded.cache import EmbeddedSessions
 
         return EmbeddedSessions(url)
     from repositories.hot.redis_sessions import RedisSessions
@@ -44,7 +44,7 @@ def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
 def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
     """`redis://...` (no persistence, LFU eviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
-        from repositories.hot.embedded import EmbeddedCache
+        from repositories.hot.embedded.cache import EmbeddedCache
 
         return EmbeddedCache(url)
     from repositories.hot.redis_cache import RedisCache
@@ -60,7 +60,7 @@ def guarded(cache: Cache) -> Cache:
 def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
     """Beside the cache: the same URL as for `open_cache`."""
     if url.startswith("sqlite:"):
-        from repositories.hot.embedded_streams import EmbeddedStreams
+        from repositories.hot.embedded.streams import EmbeddedStreams
 
         return EmbeddedStreams(url)
     from repositories.hot.redis_streams import RedisStreams
@@ -71,7 +71,7 @@ def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
 def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
     """Beside the cache: the same URL as for `open_cache`."""
     if url.startswith("sqlite:"):
-        from repositories.hot.embedded_views import EmbeddedViewCounts
+        from repositories.hot.embedded.views import EmbeddedViewCounts
 
         return EmbeddedViewCounts(url)
     from repositories.hot.redis_views import RedisViewCounts
@@ -82,7 +82,7 @@ def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
 def open_limits(url: str, *, timeout: timedelta, pool: int) -> Limits:
     """Beside the cache: the same URL as for `open_cache`."""
     if url.startswith("sqlite:"):
-        from repositories.hot.embedded_limits import EmbeddedLimits
+        from repositories.hot.embedded.limits import EmbeddedLimits
 
         return EmbeddedLimits(url)
     from repositories.hot.redis_limits import RedisLimits

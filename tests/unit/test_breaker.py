@@ -11,7 +11,7 @@ import pytest
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Value
 from repositories.hot.breaker import REMEMBERED, Breaker
-from repositories.hot.embedded import EmbeddedCache
+from repositories.hot.embedded.cache import EmbeddedCache
 from tests.contracts.post_source import Broken
 
 CALLS: dict[str, Callable[[Cache], object]] = {

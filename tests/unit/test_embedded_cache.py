@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from repositories.hot import Cache, Fill, Value
-from repositories.hot.embedded import EmbeddedCache
+from repositories.hot.embedded.cache import EmbeddedCache
 
 
 class Twin:

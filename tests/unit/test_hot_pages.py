@@ -9,7 +9,7 @@ import pytest
 from app.services.pages.whole_pages import HotPages, Kept, tag_of, target
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
-from repositories.hot.embedded import EmbeddedCache
+from repositories.hot.embedded.cache import EmbeddedCache
 from repositories.readthrough import Kind, Used, read_through
 from tests.contracts.post_source import Broken
 

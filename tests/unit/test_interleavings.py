@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from repositories.hot import Cache, Held
-from repositories.hot.embedded import EmbeddedCache
+from repositories.hot.embedded.cache import EmbeddedCache
 from tests.unit.cache_world import ALWAYS, FRESH, Fenceless, World
 from tests.unit.scheduler import Actor, Scheduler
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from repositories.hot import Fill, Held, Value
-from repositories.hot.embedded import EmbeddedCache
+from repositories.hot.embedded.cache import EmbeddedCache
 from repositories.hot.near import BYTES, EACH, HOT_SECONDS, TERM, WAIT, Near
 from tests.unit.scheduler import Actor, Scheduler
 

@@ -11,7 +11,7 @@ import pytest
 
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
-from repositories.hot.embedded import EmbeddedCache
+from repositories.hot.embedded.cache import EmbeddedCache
 from repositories.readthrough import Kind, Limit, Means, ReadThrough, Records, read_through
 from tests.contracts.post_source import Broken
 
