@@ -36,7 +36,7 @@ def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
         from repositories.hot.embedded.cache import EmbeddedSessions
 
         return EmbeddedSessions(url)
-    from repositories.hot.redis_sessions import RedisSessions
+    from repositories.hot.redis.sessions import RedisSessions
 
     return RedisSessions(url, timeout=timeout, pool=pool)
 
@@ -47,7 +47,7 @@ def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
         from repositories.hot.embedded.cache import EmbeddedCache
 
         return EmbeddedCache(url)
-    from repositories.hot.redis_cache import RedisCache
+    from repositories.hot.redis.cache import RedisCache
 
     return RedisCache(url, timeout=timeout, pool=pool)
 
@@ -63,7 +63,7 @@ def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
         from repositories.hot.embedded.streams import EmbeddedStreams
 
         return EmbeddedStreams(url)
-    from repositories.hot.redis_streams import RedisStreams
+    from repositories.hot.redis.streams import RedisStreams
 
     return RedisStreams(url, timeout=timeout, pool=pool)
 
@@ -74,7 +74,7 @@ def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
         from repositories.hot.embedded.views import EmbeddedViewCounts
 
         return EmbeddedViewCounts(url)
-    from repositories.hot.redis_views import RedisViewCounts
+    from repositories.hot.redis.views import RedisViewCounts
 
     return RedisViewCounts(url, timeout=timeout, pool=pool)
 
@@ -85,6 +85,6 @@ def open_limits(url: str, *, timeout: timedelta, pool: int) -> Limits:
         from repositories.hot.embedded.limits import EmbeddedLimits
 
         return EmbeddedLimits(url)
-    from repositories.hot.redis_limits import RedisLimits
+    from repositories.hot.redis.limits import RedisLimits
 
     return RedisLimits(url, timeout=timeout, pool=pool)

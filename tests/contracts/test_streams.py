@@ -14,7 +14,7 @@ from redis import Redis
 from repositories.errors import Invalid
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.embedded.streams import EmbeddedStreams
-from repositories.hot.redis_streams import RedisStreams
+from repositories.hot.redis.streams import RedisStreams
 from repositories.hot.streams_port import KEPT, LISTENING, Delta, Position
 
 ALL = 10_000

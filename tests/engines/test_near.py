@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from repositories.hot import Fill, Value
-from repositories.hot.near import WAIT, Near
-from repositories.hot.redis_cache import RedisCache
+from repositories.hot.redis.cache import RedisCache
+from repositories.hot.redis.near import WAIT, Near
 from tests.contracts.test_cache import soon
 from tests.engines import Engines
 

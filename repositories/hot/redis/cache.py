@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from repositories.hot import redis_scripts as scripts
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
-from repositories.hot.near import Near
 from repositories.hot.port import Cache, Fill, Held
-from repositories.hot.redis_link import RedisBacked, RedisLink
-from repositories.hot.redis_wire import Command
+from repositories.hot.redis import scripts
+from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.near import Near
+from repositories.hot.redis.wire import Command
 
 # The number is the schema of what is stored.
 _EPOCH = b"quartet:4:epoch"

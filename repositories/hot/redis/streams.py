@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from repositories.hot.encoding import text_bytes
-from repositories.hot.redis_link import RedisBacked, RedisLink
-from repositories.hot.redis_wire import Command
+from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.wire import Command
 from repositories.hot.streams_port import (
     KEPT,
     LISTENING,

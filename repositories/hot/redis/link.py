@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
-from repositories.hot.redis_wire import Command, Wire
+from repositories.hot.redis.wire import Command, Wire
 from repositories.store import Store
 
 

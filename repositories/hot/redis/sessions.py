@@ -7,7 +7,7 @@ from uuid import UUID
 
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import Sessions
-from repositories.hot.redis_link import RedisBacked, RedisLink
+from repositories.hot.redis.link import RedisBacked, RedisLink
 from repositories.records import Session
 
 _SESSION = "quartet:session:"

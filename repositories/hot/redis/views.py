@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from repositories.hot.redis_link import RedisBacked, RedisLink
-from repositories.hot.redis_wire import Command
+from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.wire import Command
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
 _OPEN, _TAKEN, _NUMBER = b"quartet:views:open", b"quartet:views:taken", b"quartet:views:number"

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
-from repositories.hot.redis_link import RedisBacked, RedisLink
+from repositories.hot.redis.link import RedisBacked, RedisLink
 
 # KEYS: the bucket. ARGV: seconds for each, seconds for the burst, whether to spend.
 _TAKE = """
