@@ -1,8 +1,8 @@
 """What both adapters answer with the same SQL."""
 
 from repositories.relational.accounts import SqlAccountReads
-from repositories.relational.audit_counters import SqlCounterReads
-from repositories.relational.audit_stock import SqlAudit
+from repositories.relational.audit.counters import SqlCounterReads
+from repositories.relational.audit.stock import SqlAudit
 from repositories.relational.fanouts import SqlFanoutReads
 from repositories.relational.graph import SqlGraphReads
 from repositories.relational.ledger import SqlLedgerReads

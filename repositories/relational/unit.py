@@ -4,7 +4,7 @@ from sqlalchemy import Executable
 
 from repositories.records import Event
 from repositories.relational.accounts import SqlAccountWrites
-from repositories.relational.audit_counters import SqlCounterWrites
+from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk import SqlBulk
 from repositories.relational.bulk_money import Load
 from repositories.relational.fanout_writes import SqlFanoutWrites

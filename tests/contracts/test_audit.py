@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Executable, Table, and_, delete, select, t
 
 from repositories.money_records import PROVIDER, Finding, Order
 from repositories.relational import Relational
-from repositories.relational.audit_stock import SqlAudit
+from repositories.relational.audit.stock import SqlAudit
 from repositories.relational.money_tables import (
     entries,
     ledger_accounts,

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, func, select
 
 from repositories.money_records import Finding
-from repositories.relational.audit_ledger import BATCH, NIL, audit_ledger
+from repositories.relational.audit.ledger import BATCH, NIL, audit_ledger
 from repositories.relational.columns import ID, LIMIT
 from repositories.relational.money_port import Audit
 from repositories.relational.money_tables import order_lines, orders, reservations

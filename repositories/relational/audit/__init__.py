@@ -1,0 +1,1 @@
+"""What the doctors ask of the relational truth."""
