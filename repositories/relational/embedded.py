@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
 from repositories.meter import asked
 from repositories.relational import migrations
-from repositories.relational.bulk_money import Rows
+from repositories.relational.bulk.money import Rows
 from repositories.relational.digests import chain
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
 from repositories.meter import asked
 from repositories.relational import migrations
-from repositories.relational.bulk_money import Rows
+from repositories.relational.bulk.money import Rows
 from repositories.relational.columns import TEXT
 from repositories.relational.port import Transaction
 from repositories.relational.postgres_engine import Lane, migrating_engine

@@ -5,8 +5,8 @@ from sqlalchemy import Executable
 from repositories.records import Event
 from repositories.relational.accounts import SqlAccountWrites
 from repositories.relational.audit.counters import SqlCounterWrites
-from repositories.relational.bulk import SqlBulk
-from repositories.relational.bulk_money import Load
+from repositories.relational.bulk.money import Load
+from repositories.relational.bulk.people import SqlBulk
 from repositories.relational.fanout_writes import SqlFanoutWrites
 from repositories.relational.graph import SqlGraphWrites
 from repositories.relational.idempotency import SqlIdempotencyWrites

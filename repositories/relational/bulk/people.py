@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.errors import NotFound
 from repositories.records import Account, Follow, Like, Login
 from repositories.relational.accounts import account_row, login_row
-from repositories.relational.bulk_money import MoneyLoader, Rows
+from repositories.relational.bulk.money import MoneyLoader, Rows
 from repositories.relational.columns import TIME
 from repositories.relational.feeds_tables import constant, readers
 from repositories.relational.graph import LOCK_COUNTERS
