@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, insert, select, update
 from repositories.errors import NotFound, Stale
 from repositories.records import Account, Login
 from repositories.relational.columns import ID, IDS, LIMIT, among
+from repositories.relational.feeds.feed_activity import reader_row
 from repositories.relational.feeds_tables import readers
 from repositories.relational.port import AccountReads, AccountWrites
-from repositories.relational.readers import reader_row
 from repositories.relational.runner import Runner
 from repositories.relational.tables import account_counters, accounts, logins
 

@@ -3,14 +3,14 @@
 from repositories.relational.accounts import SqlAccountReads
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.stock import SqlAudit
-from repositories.relational.fanouts import SqlFanoutReads
+from repositories.relational.feeds.fanouts import SqlFanoutReads
+from repositories.relational.feeds.feed_activity import SqlReaderReads
 from repositories.relational.graph import SqlGraphReads
 from repositories.relational.ledger import SqlLedgerReads
 from repositories.relational.likes import SqlLikeReads
 from repositories.relational.orders import SqlOrderReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.port import Relational
-from repositories.relational.readers import SqlReaderReads
 from repositories.relational.runner import Runner
 from repositories.relational.stock import SqlStockReads
 

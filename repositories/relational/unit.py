@@ -7,14 +7,14 @@ from repositories.relational.accounts import SqlAccountWrites
 from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk.money import Load
 from repositories.relational.bulk.people import SqlBulk
-from repositories.relational.fanout_writes import SqlFanoutWrites
+from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
+from repositories.relational.feeds.feed_activity import SqlReaderWrites
 from repositories.relational.graph import SqlGraphWrites
 from repositories.relational.idempotency import SqlIdempotencyWrites
 from repositories.relational.ledger_writes import SqlLedgerWrites
 from repositories.relational.likes import SqlLikeWrites
 from repositories.relational.orders import SqlOrderWrites
 from repositories.relational.port import Transaction
-from repositories.relational.readers import SqlReaderWrites
 from repositories.relational.runner import Work
 from repositories.relational.stock_writes import SqlStockWrites
 

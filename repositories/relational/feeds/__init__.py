@@ -1,0 +1,1 @@
+"""What feeds keep in the relational store: feed activity and fan-outs."""
