@@ -14,7 +14,7 @@ from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreEr
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
-from repositories.relational.digests import chain
+from repositories.relational.money.digests import chain
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction

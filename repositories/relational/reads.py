@@ -6,13 +6,13 @@ from repositories.relational.audit.stock import SqlAudit
 from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlReaderReads
 from repositories.relational.graph import SqlGraphReads
-from repositories.relational.ledger import SqlLedgerReads
 from repositories.relational.likes import SqlLikeReads
-from repositories.relational.orders import SqlOrderReads
+from repositories.relational.money.ledger import SqlLedgerReads
+from repositories.relational.money.orders import SqlOrderReads
+from repositories.relational.money.stock import SqlStockReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.port import Relational
 from repositories.relational.runner import Runner
-from repositories.relational.stock import SqlStockReads
 
 
 class SqlRelational(Relational):

@@ -10,13 +10,13 @@ from repositories.relational.bulk.people import SqlBulk
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
 from repositories.relational.feeds.feed_activity import SqlReaderWrites
 from repositories.relational.graph import SqlGraphWrites
-from repositories.relational.idempotency import SqlIdempotencyWrites
-from repositories.relational.ledger_writes import SqlLedgerWrites
 from repositories.relational.likes import SqlLikeWrites
-from repositories.relational.orders import SqlOrderWrites
+from repositories.relational.money.idempotency import SqlIdempotencyWrites
+from repositories.relational.money.ledger_writes import SqlLedgerWrites
+from repositories.relational.money.orders import SqlOrderWrites
+from repositories.relational.money.stock_writes import SqlStockWrites
 from repositories.relational.port import Transaction
 from repositories.relational.runner import Work
-from repositories.relational.stock_writes import SqlStockWrites
 
 
 class SqlTransaction(Transaction):

@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from repositories.errors import Conflict, Contention, Insufficient, Invalid, NotFound, Resolved
 from repositories.money_records import PROVIDER, Balance, Transfer
 from repositories.records import Money
-from repositories.relational import Relational, Transaction, movements
+from repositories.relational import Relational, Transaction
 from repositories.relational.columns import ID
+from repositories.relational.money import movements
 from repositories.relational.money_tables import entries, ledger_accounts, transfers
 from tests.contracts.money import (
     LARGEST,

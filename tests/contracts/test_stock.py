@@ -9,7 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, Invalid, Short, Stale
 from repositories.money_records import Stock
-from repositories.relational import Relational, stock_writes
+from repositories.relational import Relational
+from repositories.relational.money import stock_writes
 from repositories.relational.money_tables import reservations
 from repositories.relational.tables import stock
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, sql, surely, together

@@ -12,10 +12,10 @@ from sqlalchemy import BigInteger, Select, bindparam, cast, exists, func, select
 
 from repositories.money_records import Finding
 from repositories.relational.columns import ID, LIMIT
-from repositories.relational.digests import START, chain, digest_of, leg_of
-from repositories.relational.ledger import TRANSFER_COLUMNS, to_transfer
+from repositories.relational.money.digests import START, chain, digest_of, leg_of
+from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
+from repositories.relational.money.movements import one_time
 from repositories.relational.money_tables import entries, ledger_accounts, open_holds, transfers
-from repositories.relational.movements import one_time
 from repositories.relational.runner import AnyRow, Runner
 
 BATCH = 1_000

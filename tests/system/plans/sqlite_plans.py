@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from repositories import sqlite
-from repositories.relational.digests import chain
+from repositories.relational.money.digests import chain
 from tests.system.plans.recording import TEMPORARY
 
 _VALUE = re.compile(r"x'[0-9a-f]*'|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b", re.IGNORECASE)

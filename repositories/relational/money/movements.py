@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from repositories.errors import Insufficient
 from repositories.money_records import PROVIDER
 from repositories.relational.columns import IDS, TIME, among, chained
-from repositories.relational.digests import START
+from repositories.relational.money.digests import START
 from repositories.relational.money_tables import entries, ledger_accounts
 from repositories.relational.runner import AnyRow, Work
 

@@ -12,11 +12,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
 from repositories.money_records import Phase, Transfer
 from repositories.records import Money
-from repositories.relational.digests import digest_of, leg_of
-from repositories.relational.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
+from repositories.relational.money.digests import digest_of, leg_of
+from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
+from repositories.relational.money.movements import LOCK, Accounts, Leg, lock_order
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.money_tables import open_holds, transfers
-from repositories.relational.movements import LOCK, Accounts, Leg, lock_order
 from repositories.relational.runner import Work
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

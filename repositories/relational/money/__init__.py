@@ -1,0 +1,1 @@
+"""Ledger, stock, orders and idempotency keys."""
