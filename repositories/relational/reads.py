@@ -1,16 +1,16 @@
 """What both adapters answer with the same SQL."""
 
-from repositories.relational.accounts import SqlAccountReads
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.stock import SqlAudit
 from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlReaderReads
-from repositories.relational.graph import SqlGraphReads
-from repositories.relational.likes import SqlLikeReads
 from repositories.relational.money.ledger import SqlLedgerReads
 from repositories.relational.money.orders import SqlOrderReads
 from repositories.relational.money.stock import SqlStockReads
 from repositories.relational.outbox import SqlOutbox
+from repositories.relational.people.accounts import SqlAccountReads
+from repositories.relational.people.graph import SqlGraphReads
+from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.port import Relational
 from repositories.relational.runner import Runner
 

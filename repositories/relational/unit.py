@@ -3,18 +3,18 @@
 from sqlalchemy import Executable
 
 from repositories.records import Event
-from repositories.relational.accounts import SqlAccountWrites
 from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk.money import Load
 from repositories.relational.bulk.people import SqlBulk
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
 from repositories.relational.feeds.feed_activity import SqlReaderWrites
-from repositories.relational.graph import SqlGraphWrites
-from repositories.relational.likes import SqlLikeWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.orders import SqlOrderWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
+from repositories.relational.people.accounts import SqlAccountWrites
+from repositories.relational.people.graph import SqlGraphWrites
+from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.port import Transaction
 from repositories.relational.runner import Work
 

@@ -28,11 +28,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import NotFound
 from repositories.records import Account, Follow, Like, Login
-from repositories.relational.accounts import account_row, login_row
 from repositories.relational.bulk.money import MoneyLoader, Rows
 from repositories.relational.columns import TIME
 from repositories.relational.feeds_tables import constant, readers
-from repositories.relational.graph import LOCK_COUNTERS
+from repositories.relational.people.accounts import account_row, login_row
+from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
 from repositories.relational.tables import (
     account_counters,

@@ -1,0 +1,1 @@
+"""Accounts, follows, blocks and likes."""
