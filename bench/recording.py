@@ -8,7 +8,7 @@ import psycopg
 from msgspec import Struct
 from sqlalchemy import Connection, event
 
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 
 
 class Sent(Struct, frozen=True):

@@ -13,6 +13,6 @@ def open_store(url: str, *, timeout: timedelta, pool: int) -> Relational:
         from repositories.relational.embedded import EmbeddedRelational
 
         return EmbeddedRelational(url)
-    from repositories.relational.postgres import PostgresRelational
+    from repositories.relational.postgres.store import PostgresRelational
 
     return PostgresRelational(url, timeout=timeout, pool=pool)

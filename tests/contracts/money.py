@@ -15,7 +15,7 @@ from repositories.money_records import PROVIDER, Order, OrderLine, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.embedded import EmbeddedRelational
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like
 from repositories.relational import Relational, Transaction, migrations
 from repositories.relational.embedded import EmbeddedRelational
 from repositories.relational.migrations.scope import is_ours
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 from repositories.relational.tables import metadata
 from tests.contracts.relational_store import NOW, account, login, new_database, opened, register
 

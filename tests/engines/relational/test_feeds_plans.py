@@ -16,7 +16,7 @@ import pytest
 from repositories.feed_records import Fanout, FanoutState
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW, account, login, opened
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, Statement

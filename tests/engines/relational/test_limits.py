@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.relational import Relational
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import new_database, opened, register
 from tests.engines import Server
 from tests.engines.kernel import wait_until

@@ -10,7 +10,7 @@ import pytest
 from repositories.errors import StoreError
 from repositories.money_records import PROVIDER, Granted, Order, OrderMark, RequestKey, Transfer
 from repositories.relational import Relational, Transaction
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.money import SECOND, held, line, order, transfer
 from tests.contracts.relational_store import NOW, opened
 from tests.engines.relational.filled import fill

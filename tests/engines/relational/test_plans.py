@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from repositories.records import Edge, Event, Follow, Like
 from repositories.relational import Relational, Transaction
-from repositories.relational.postgres import PostgresRelational
+from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW, account, login, opened
 from tests.engines.relational.filled import fill
 

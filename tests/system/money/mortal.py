@@ -27,7 +27,7 @@ from tests.shop import Clock
 
 KILLED = 137
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "repositories.relational.postgres"])
+FORKS.set_forkserver_preload([__name__, "repositories.relational.postgres.store"])
 POINTS: tuple[tuple[type, str, bool], ...] = (
     (AutocommitRunner, "rows", False),
     (Work, "rows", False),

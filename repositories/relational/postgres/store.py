@@ -16,8 +16,8 @@ from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
 from repositories.relational.columns import TEXT
 from repositories.relational.port import Transaction
-from repositories.relational.postgres_engine import Lane, migrating_engine
-from repositories.relational.postgres_errors import ROLE, translated
+from repositories.relational.postgres.engine import Lane, migrating_engine
+from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
 from repositories.relational.tables import outbox

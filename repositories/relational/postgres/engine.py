@@ -13,8 +13,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
-from repositories.relational.deadline import BoundedConnection, remaining, within
-from repositories.relational.postgres_errors import ROLE, translated
+from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
+from repositories.relational.postgres.errors import ROLE, translated
 
 _RECYCLE_SECONDS = 1800
 _LOCK_SHARE = 0.75
