@@ -18,7 +18,7 @@ from repositories.relational.money.digests import chain
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
-from repositories.relational.tables import outbox
+from repositories.relational.schema.tables import outbox
 from repositories.relational.unit import SqlTransaction
 from repositories.sqlite import BUSY_SECONDS, path_of, set_up
 

@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, delete, exists, func, null, or_, select, updat
 
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
 from repositories.records import Event
-from repositories.relational.columns import ID, IDS, LIMIT, TIME, among, one_of
 from repositories.relational.runner import Runner
-from repositories.relational.tables import outbox
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
+from repositories.relational.schema.tables import outbox
 
 _EVENT = tuple(outbox.c[name] for name in Event.__struct_fields__)
 _earlier = outbox.alias("earlier")

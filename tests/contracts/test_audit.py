@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Executable, Table, and_, delete, select, t
 from repositories.money_records import PROVIDER, Finding, Order
 from repositories.relational import Relational
 from repositories.relational.audit.stock import SqlAudit
-from repositories.relational.money_tables import (
+from repositories.relational.runner import Work
+from repositories.relational.schema.money_tables import (
     entries,
     ledger_accounts,
     open_holds,
@@ -21,8 +22,7 @@ from repositories.relational.money_tables import (
     reservations,
     transfers,
 )
-from repositories.relational.runner import Work
-from repositories.relational.tables import stock
+from repositories.relational.schema.tables import stock
 from tests.contracts.money import (
     SECOND,
     do,

@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 from repositories.errors import NotFound
 from repositories.records import Follow, GraphCounts, Like
 from repositories.relational import Relational
-from repositories.relational.tables import account_counters, post_counters
+from repositories.relational.schema.tables import account_counters, post_counters
 from tests.contracts.money import sql
 from tests.contracts.relational_store import NOW, register
 

@@ -16,7 +16,7 @@ from repositories.money_records import Answer, Granted, InFlight, Mismatch, Requ
 from repositories.relational import Relational, Transaction, open_store
 from repositories.relational.embedded import EmbeddedRelational
 from repositories.relational.idempotency_port import Claimed
-from repositories.relational.money_tables import request_keys
+from repositories.relational.schema.money_tables import request_keys
 from tests.contracts.money import MICROSECOND, SECOND, balances, do, engine_of, sql, surely, together, transfer, wallet
 from tests.contracts.relational_store import NOW, TIMEOUT
 

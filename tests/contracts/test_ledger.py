@@ -14,9 +14,9 @@ from repositories.errors import Conflict, Contention, Insufficient, Invalid, Not
 from repositories.money_records import PROVIDER, Balance, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
-from repositories.relational.columns import ID
 from repositories.relational.money import movements
-from repositories.relational.money_tables import entries, ledger_accounts, transfers
+from repositories.relational.schema.columns import ID
+from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
 from tests.contracts.money import (
     LARGEST,
     MICROSECOND,

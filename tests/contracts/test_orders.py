@@ -12,7 +12,7 @@ from repositories.errors import Capped, Conflict, IllegalMove, Invalid, NotFound
 from repositories.money_records import ORDER_MOVES, Order, OrderMark, OrderState, Stock
 from repositories.records import Money
 from repositories.relational import Relational
-from repositories.relational.money_tables import orders
+from repositories.relational.schema.money_tables import orders
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, line, order, sql, surely, together
 from tests.contracts.relational_store import NOW
 

@@ -26,7 +26,7 @@ from repositories.relational import Relational, Transaction, migrations
 from repositories.relational.embedded import EmbeddedRelational
 from repositories.relational.migrations.scope import is_ours
 from repositories.relational.postgres.store import PostgresRelational
-from repositories.relational.tables import metadata
+from repositories.relational.schema.tables import metadata
 from tests.contracts.relational_store import NOW, account, login, new_database, opened, register
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from repositories.errors import Conflict, Invalid, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational import Relational
 from repositories.relational.money import stock_writes
-from repositories.relational.money_tables import reservations
-from repositories.relational.tables import stock
+from repositories.relational.schema.money_tables import reservations
+from repositories.relational.schema.tables import stock
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, sql, surely, together
 from tests.contracts.relational_store import NOW
 

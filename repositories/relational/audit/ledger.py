@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, cast, exists, func, select, tuple_
 
 from repositories.money_records import Finding
-from repositories.relational.columns import ID, LIMIT
 from repositories.relational.money.digests import START, chain, digest_of, leg_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
 from repositories.relational.money.movements import one_time
-from repositories.relational.money_tables import entries, ledger_accounts, open_holds, transfers
 from repositories.relational.runner import AnyRow, Runner
+from repositories.relational.schema.columns import ID, LIMIT
+from repositories.relational.schema.money_tables import entries, ledger_accounts, open_holds, transfers
 
 BATCH = 1_000
 NIL = UUID(int=0)

@@ -7,11 +7,11 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, func, select
 
 from repositories.money_records import Finding
 from repositories.relational.audit.ledger import BATCH, NIL, audit_ledger
-from repositories.relational.columns import ID, LIMIT
 from repositories.relational.money_port import Audit
-from repositories.relational.money_tables import order_lines, orders, reservations
 from repositories.relational.runner import AnyRow, Runner
-from repositories.relational.tables import stock
+from repositories.relational.schema.columns import ID, LIMIT
+from repositories.relational.schema.money_tables import order_lines, orders, reservations
+from repositories.relational.schema.tables import stock
 
 _LIVE = ("placed", "paid", "fulfilled")
 _AFTER = bindparam("after", type_=ID)

@@ -10,13 +10,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Insufficient, Invalid
 from repositories.money_records import Order, Transfer
-from repositories.relational.columns import IDS, TIME, among
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
 from repositories.relational.money.movements import LOCK, lock_order, one_time, opened
 from repositories.relational.money.orders import line_rows, order_row, seller_rows
 from repositories.relational.money.orders import valid as valid_order
-from repositories.relational.money_tables import (
+from repositories.relational.runner import Work
+from repositories.relational.schema.columns import IDS, TIME, among
+from repositories.relational.schema.money_tables import (
     entries,
     ledger_accounts,
     order_lines,
@@ -25,8 +26,7 @@ from repositories.relational.money_tables import (
     reservations,
     transfers,
 )
-from repositories.relational.runner import Work
-from repositories.relational.tables import stock
+from repositories.relational.schema.tables import stock
 
 Rows = Sequence[dict[str, Any]]
 Load = Callable[[Connection, Table, Rows], None]

@@ -29,12 +29,12 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.errors import NotFound
 from repositories.records import Account, Follow, Like, Login
 from repositories.relational.bulk.money import MoneyLoader, Rows
-from repositories.relational.columns import TIME
-from repositories.relational.feeds_tables import constant, readers
 from repositories.relational.people.accounts import account_row, login_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
-from repositories.relational.tables import (
+from repositories.relational.schema.columns import TIME
+from repositories.relational.schema.feeds_tables import constant, readers
+from repositories.relational.schema.tables import (
     account_counters,
     accounts,
     follows,

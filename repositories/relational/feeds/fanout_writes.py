@@ -11,11 +11,11 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement
 
 from repositories.feed_records import Fanout, PullReason
-from repositories.relational.columns import ID, LIMIT, TIME, one_of
 from repositories.relational.feeds.fanouts import fanout_row
 from repositories.relational.feeds_port import FanoutWrites
-from repositories.relational.feeds_tables import DONE, PULLED, RUNNING, constant, fanouts, pulled_authors
 from repositories.relational.runner import Runner
+from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
+from repositories.relational.schema.feeds_tables import DONE, PULLED, RUNNING, constant, fanouts, pulled_authors
 
 _new_fanout = insert(fanouts)
 _old, _new = fanouts.c, _new_fanout.excluded

@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 
 from repositories.feed_records import Fanout, Pass, PulledAuthor, Situation
-from repositories.relational.columns import ID, LIMIT, TIME
 from repositories.relational.feeds_port import FanoutReads
-from repositories.relational.feeds_tables import PULLED, RUNNING, constant, fanouts, pulled_authors, readers
 from repositories.relational.runner import Runner
-from repositories.relational.tables import account_counters, follows
+from repositories.relational.schema.columns import ID, LIMIT, TIME
+from repositories.relational.schema.feeds_tables import PULLED, RUNNING, constant, fanouts, pulled_authors, readers
+from repositories.relational.schema.tables import account_counters, follows
 
 _FANOUT = tuple(fanouts.c[name] for name in Fanout.__struct_fields__)
 _PULLED_AUTHOR = tuple(pulled_authors.c[name] for name in PulledAuthor.__struct_fields__)

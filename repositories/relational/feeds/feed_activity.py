@@ -20,11 +20,11 @@ from sqlalchemy import (
 )
 
 from repositories.feed_records import Standing
-from repositories.relational.columns import ID, LIMIT, TIME, one_of
 from repositories.relational.feeds_port import ReaderReads, ReaderWrites
-from repositories.relational.feeds_tables import AWAKE, constant, pulled_authors, readers
 from repositories.relational.runner import Runner
-from repositories.relational.tables import account_counters, follows
+from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
+from repositories.relational.schema.feeds_tables import AWAKE, constant, pulled_authors, readers
+from repositories.relational.schema.tables import account_counters, follows
 
 _reader = bindparam("id", type_=ID)
 _no_reader = (null(), null(), null())

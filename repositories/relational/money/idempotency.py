@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
-from repositories.relational.columns import ID, LIMIT, TEXT, has_turn
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
-from repositories.relational.money_tables import request_keys
 from repositories.relational.runner import AnyRow, Work
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, has_turn
+from repositories.relational.schema.money_tables import request_keys
 
 _CLAIMED = ("account_id", "route", "key", "fingerprint", "created_at", "lease", "lease_until")
 _turn = has_turn(bindparam("turn", type_=TEXT))

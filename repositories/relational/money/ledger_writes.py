@@ -16,8 +16,8 @@ from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
 from repositories.relational.money.movements import LOCK, Accounts, Leg, lock_order
 from repositories.relational.money_port import LedgerWrites
-from repositories.relational.money_tables import open_holds, transfers
 from repositories.relational.runner import Work
+from repositories.relational.schema.money_tables import open_holds, transfers
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id")

@@ -9,10 +9,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Insufficient
 from repositories.money_records import PROVIDER
-from repositories.relational.columns import IDS, TIME, among, chained
 from repositories.relational.money.digests import START
-from repositories.relational.money_tables import entries, ledger_accounts
 from repositories.relational.runner import AnyRow, Work
+from repositories.relational.schema.columns import IDS, TIME, among, chained
+from repositories.relational.schema.money_tables import entries, ledger_accounts
 
 _step = bindparam("step", type_=BigInteger())
 _held_step = bindparam("held_step", type_=BigInteger())

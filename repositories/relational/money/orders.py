@@ -11,10 +11,10 @@ from sqlalchemy import BigInteger, ColumnElement, Select, Subquery, bindparam, c
 from repositories.errors import Capped, IllegalMove, Invalid, NotFound
 from repositories.money_records import ORDER_MOVES, Order, OrderLine, OrderMark, OrderState
 from repositories.records import Money
-from repositories.relational.columns import ID, IDS, LIMIT, TIME, among
-from repositories.relational.money_tables import order_lines, order_sellers, orders
 from repositories.relational.orders_port import OrderReads, OrderWrites
 from repositories.relational.runner import AnyRow, Runner, Work
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.schema.money_tables import order_lines, order_sellers, orders
 
 LARGEST = 2**63 - 1
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from repositories.money_records import Stock
-from repositories.relational.columns import IDS, LIMIT, among
-from repositories.relational.money_tables import reservations
 from repositories.relational.orders_port import StockReads
 from repositories.relational.runner import Runner
-from repositories.relational.tables import stock
+from repositories.relational.schema.columns import IDS, LIMIT, among
+from repositories.relational.schema.money_tables import reservations
+from repositories.relational.schema.tables import stock
 
 STOCK_COLUMNS = tuple(stock.c[name] for name in Stock.__struct_fields__)
 

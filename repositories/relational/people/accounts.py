@@ -9,12 +9,12 @@ from sqlalchemy import bindparam, insert, select, update
 
 from repositories.errors import NotFound, Stale
 from repositories.records import Account, Login
-from repositories.relational.columns import ID, IDS, LIMIT, among
 from repositories.relational.feeds.feed_activity import reader_row
-from repositories.relational.feeds_tables import readers
 from repositories.relational.port import AccountReads, AccountWrites
 from repositories.relational.runner import Runner
-from repositories.relational.tables import account_counters, accounts, logins
+from repositories.relational.schema.columns import ID, IDS, LIMIT, among
+from repositories.relational.schema.feeds_tables import readers
+from repositories.relational.schema.tables import account_counters, accounts, logins
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -27,10 +27,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from repositories.errors import NotFound
 from repositories.records import Edge, Follow, GraphCounts, Relation
-from repositories.relational.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.port import GraphReads, GraphWrites
 from repositories.relational.runner import Runner
-from repositories.relational.tables import account_counters, blocks, follows
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.schema.tables import account_counters, blocks, follows
 
 _Page = Select[UUID, datetime]
 

@@ -8,10 +8,10 @@ from sqlalchemy import bindparam, delete, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
-from repositories.relational.columns import IDS, among
 from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.runner import Runner
-from repositories.relational.tables import likes, post_counters
+from repositories.relational.schema.columns import IDS, among
+from repositories.relational.schema.tables import likes, post_counters
 
 _LIKED = select(likes.c.post_id).where(
     likes.c.account_id == bindparam("id"), among(likes.c.post_id, bindparam("post_ids", type_=IDS))

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
-from repositories.relational.columns import TEXT
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.engine import Lane, migrating_engine
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
-from repositories.relational.tables import outbox
+from repositories.relational.schema.columns import TEXT
+from repositories.relational.schema.tables import outbox
 from repositories.relational.unit import SqlTransaction
 
 _MIGRATION_LOCK = 7_186_054_901_226_338_561

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from repositories.relational.columns import ID, SERIAL, TEXT, TIME
+from repositories.relational.schema.columns import ID, SERIAL, TEXT, TIME
 
 revision = "0001"
 down_revision: str | None = None

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from repositories.relational.columns import ID, TEXT, TIME
 from repositories.relational.migrations import money_triggers
+from repositories.relational.schema.columns import ID, TEXT, TIME
 
 revision = "0002"
 down_revision: str | None = "0001"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from repositories.relational.columns import ID, TEXT, TIME
+from repositories.relational.schema.columns import ID, TEXT, TIME
 
 revision = "0003"
 down_revision: str | None = "0002"

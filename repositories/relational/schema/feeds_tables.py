@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Index, Table, literal_column
 
-from repositories.relational.columns import ID, TEXT, TIME
-from repositories.relational.tables import metadata
+from repositories.relational.schema.columns import ID, TEXT, TIME
+from repositories.relational.schema.tables import metadata
 
 readers = Table(
     "readers",

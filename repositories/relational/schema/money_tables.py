@@ -14,8 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from repositories.relational.columns import ID, TEXT, TIME
-from repositories.relational.tables import metadata
+from repositories.relational.schema.columns import ID, TEXT, TIME
+from repositories.relational.schema.tables import metadata
 
 # SQLite would turn a sum beyond 64 bits into a floating-point number.
 POSTED_IN_RANGE = "posted BETWEEN -9223372036854775807 AND 9223372036854775807"

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from repositories.relational.columns import ID, SERIAL, TEXT, TIME
+from repositories.relational.schema.columns import ID, SERIAL, TEXT, TIME
 
 metadata = MetaData()
 
