@@ -10,7 +10,7 @@ __all__ = ["Relational", "Transaction", "open_store"]
 def open_store(url: str, *, timeout: timedelta, pool: int) -> Relational:
     """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used."""
     if url.startswith("sqlite:"):
-        from repositories.relational.embedded import EmbeddedRelational
+        from repositories.relational.embedded.store import EmbeddedRelational
 
         return EmbeddedRelational(url)
     from repositories.relational.postgres.store import PostgresRelational

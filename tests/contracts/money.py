@@ -14,7 +14,7 @@ from repositories.errors import Contention, StoreError
 from repositories.money_records import PROVIDER, Order, OrderLine, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
-from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW
 

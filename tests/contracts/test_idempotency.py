@@ -14,7 +14,7 @@ from sqlalchemy import select
 from repositories.errors import Invalid, Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational import Relational, Transaction, open_store
-from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.idempotency_port import Claimed
 from repositories.relational.schema.money_tables import request_keys
 from tests.contracts.money import MICROSECOND, SECOND, balances, do, engine_of, sql, surely, together, transfer, wallet

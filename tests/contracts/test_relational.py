@@ -23,7 +23,7 @@ from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, 
 from repositories.feed_records import Standing
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
 from repositories.relational import Relational, Transaction, migrations
-from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.migrations.scope import is_ours
 from repositories.relational.postgres.store import PostgresRelational
 from repositories.relational.schema.tables import metadata

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event
 
-from repositories.relational.embedded import EmbeddedRelational
+from repositories.relational.embedded.store import EmbeddedRelational
 from tests.contracts.relational_store import NOW
 
 ONE = uuid4()
