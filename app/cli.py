@@ -15,8 +15,8 @@ import click
 
 from app.container import Container, build
 from app.doctor import Drift
+from app.doctor.rebuild import Rebuild
 from app.http import create_app
-from app.rebuild import Rebuild
 from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from app.cli import main
 from app.container import Container
-from app.rebuild import Rebuild
+from app.doctor.rebuild import Rebuild
 from app.worker.relay import relay_of
 from config import Settings
 from repositories.records import PostRef

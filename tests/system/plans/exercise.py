@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from app.doctor import Drift
-from app.rebuild import Rebuild
+from app.doctor.rebuild import Rebuild
 from app.seed.load import Loader
 from app.seed.plan import Plan
 from app.seed.work import Progress, Run
