@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from repositories.documents.outbox_order import Waiting
 from repositories.documents.times import micros, moment
-from repositories.documents.turns import Waiting
 from repositories.outbox import ParkedEvent
 from repositories.records import Event
 

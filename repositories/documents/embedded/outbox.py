@@ -7,8 +7,8 @@ from itertools import groupby
 from uuid import UUID, uuid4
 
 from repositories.documents.embedded.events import Carrier, array, parked, waiting
+from repositories.documents.outbox_order import Waiting, in_turn
 from repositories.documents.times import micros, moment
-from repositories.documents.turns import Waiting, in_turn
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
 from repositories.sqlite import SqliteFile
 

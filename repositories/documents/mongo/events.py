@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from repositories.documents.mongo.client import Document
+from repositories.documents.outbox_order import Waiting
 from repositories.documents.times import micros, moment
-from repositories.documents.turns import Waiting
 from repositories.outbox import ParkedEvent
 from repositories.records import Event
 

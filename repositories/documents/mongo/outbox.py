@@ -12,8 +12,8 @@ from pymongo.collection import Collection
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.comments import clear_comments
 from repositories.documents.mongo.events import Carrier, changed, parked_in, told, waiting_in
+from repositories.documents.outbox_order import Waiting, in_turn
 from repositories.documents.times import micros, moment
-from repositories.documents.turns import Waiting, in_turn
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
 
 CARRIERS = ("posts", "comments", "products")
