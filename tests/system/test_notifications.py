@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.container import Container
-from app.services.notifications.inbox import NotificationPage, inbox, scan
+from app.services.notifications import inbox, scan
+from app.services.notifications.inbox import NotificationPage
 from config import Settings
 from repositories.feed_records import Fact, Kind
 from tests.apps import embedded, running

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
+from repositories.documents.mongo import pull, writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.pull import Source, Span
-from repositories.documents.mongo.store import pull, writes
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import Posts
 from repositories.documents.times import micros, moment

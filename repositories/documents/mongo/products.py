@@ -8,9 +8,9 @@ from uuid import UUID
 
 from bson.int64 import Int64
 
+from repositories.documents.mongo import writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
-from repositories.documents.mongo.store import writes
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import Products
 from repositories.documents.times import micros, moment

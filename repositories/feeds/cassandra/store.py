@@ -12,6 +12,7 @@ from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.budget import Budget
+from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
 from repositories.feeds.cassandra.link import Link, address
 from repositories.feeds.cassandra.markers import Markers
@@ -19,7 +20,6 @@ from repositories.feeds.cassandra.migrate import Plan
 from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
-from repositories.feeds.cassandra.store import schema
 from repositories.feeds.layout import Layout, Line
 from repositories.feeds.port import REMOVALS, Feeds
 from repositories.records import PostRef
