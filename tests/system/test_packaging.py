@@ -16,5 +16,5 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> 
         names = archive.namelist()
     tops = {name.split("/", 1)[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"app", "repositories", "config"}
-    for needed in ("app/http/assets/swagger-ui-bundle.js", "repositories/relational/migrations/env.py"):
+    for needed in ("app/http/document/assets/swagger-ui-bundle.js", "repositories/relational/migrations/env.py"):
         assert needed in names

@@ -72,7 +72,7 @@ class Hits:
         begun: tracing.Begun,
         limited: list[tuple[str, str]],
     ) -> Answer:
-        """The order of the fields is that in which `rendering.checked` and `tracing` set them."""
+        """The order of the fields is that in which `answers.checked` and `tracing` set them."""
         method: str = environ["REQUEST_METHOD"]
         known = caching.is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
         status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
