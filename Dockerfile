@@ -5,7 +5,7 @@ COPY requirements/build.txt requirements/run.txt requirements/
 RUN pip install --require-hashes -r requirements/build.txt \
  && python -m venv --without-pip /opt/quartet \
  && pip --python /opt/quartet/bin/python install --only-binary :all: --require-hashes -r requirements/run.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY config config
 COPY repositories repositories

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast bench-money bench-feed bench-reads lint format openapi engines run-engines lock clean
+.PHONY: help run test test-fast bench-money bench-feed bench-reads lint format openapi picture engines run-engines lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -48,6 +48,9 @@ format: .venv/.test ## format the code
 
 openapi: .venv/.run ## write docs/openapi.json anew
 	$(BIN)/quartet openapi > docs/openapi.json
+
+picture: .venv/.run ## draw docs/architecture.svg anew from docs/architecture.toml
+	$(BIN)/python docs/architecture.py
 
 lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt

@@ -42,6 +42,7 @@ class Known(click.Group):
 
 
 @click.group(cls=Known)
+@click.version_option(package_name="quartet", message="%(package)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Quartet: a REST backend on four stores."""
@@ -52,7 +53,7 @@ def main(ctx: click.Context) -> None:
 def opened() -> Iterator[Container]:
     """A container whose engines all answer. Raises `Unavailable` for the first that does not."""
     settings = Settings.from_env()
-    configure(settings.log_level, settings.log_format)
+    configure(settings.log_level, settings.log_form)
     container = build(settings)
     try:
         for role, store in container.stores.by_role().items():

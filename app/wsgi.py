@@ -12,7 +12,7 @@ from config.logs import configure
 end_with_parent()
 settings = Settings.from_env()
 hand_over_streams(settings.port)
-configure(settings.log_level, settings.log_format)
+configure(settings.log_level, settings.log_form)
 container = build(settings)
 app = create_app(container)
 atexit.register(container.close)

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with the request id where there is a request."""
+"""Structured logs, with the request id where there is a request: a JSON object a line, or lines for people."""
 
 import logging
 import sys
@@ -74,23 +74,26 @@ class Lines(logging.StreamHandler[TextIO]):
 
 def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's records through one formatter. Safe to call twice."""
+    out = stream or sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
     ]
-    last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
-    )
+    last: structlog.typing.Processor
+    if form == "json":
+        shared += [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info]
+        last = structlog.processors.JSONRenderer()
+    else:
+        shared.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
+        last = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=8, sort_keys=False)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = Lines(stream or sys.stderr, json=form == "json")
+    handler = Lines(out, json=form == "json")
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,7 +1,7 @@
 """Every setting: typed, read once from `QUARTET_*`, validated at boot.
 
-A bad value stops the process with the variable's name in the message. The README's table lists each of these;
-a test holds the two together.
+A bad value stops the process with the variable's name in the message. The table in
+`docs/configuration.md` lists each of these; a test holds the two together.
 """
 
 from dataclasses import Field, dataclass, field, fields
@@ -125,7 +125,11 @@ class Settings:
         "`debug`, `info`, `warning`, `error`",
         validate.OneOf(["debug", "info", "warning", "error"]),
     )
-    log_format: str = setting("json", "`json` or `console`", validate.OneOf(["json", "console"]))
+    log_format: str = setting(
+        "auto",
+        "`json`, `console` (for people), or `auto`: `json` in production and `console` in development",
+        validate.OneOf(["auto", "json", "console"]),
+    )
 
     @classmethod
     def from_env(cls) -> "Settings":
@@ -158,6 +162,12 @@ class Settings:
     @property
     def embedded_roles(self) -> tuple[str, ...]:
         return tuple(name.removesuffix("_url") for name in SCHEMES if getattr(self, name).startswith("sqlite:"))
+
+    @property
+    def log_form(self) -> str:
+        """`json` or `console`."""
+        by_environment = "json" if self.env == "production" else "console"
+        return by_environment if self.log_format == "auto" else self.log_format
 
     @property
     def relay_inline(self) -> bool:

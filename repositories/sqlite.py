@@ -26,6 +26,21 @@ def path_of(url: str) -> Path:
     return Path(urlsplit(url).path.removeprefix("/"))
 
 
+def make_private(path: Path) -> None:
+    """A new file for its owner alone (mode 0600); SQLite gives its `-wal` and `-shm` the same. One that is there stays.
+
+    Where it cannot be made, SQLite's own error says why.
+    """
+    if not path.exists():
+        with contextlib.suppress(OSError):
+            path.touch(0o600)
+
+
+def make_folder(path: Path) -> None:
+    """The folder of a file, for its owner alone where it is made here."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def set_up(connection: sqlite3.Connection) -> None:
     """Apply the pragmas. The switch of a new file to WAL is refused at once while others open it, so wait here."""
     deadline = time.monotonic() + BUSY_SECONDS
@@ -70,7 +85,7 @@ class SqliteFile:
 
     def migrate(self, statements: Sequence[str], *, dry_run: bool) -> list[str]:
         """Run those `CREATE ... IF NOT EXISTS name` statements whose object is missing. Returns what was made."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path)
         there = {name for (name,) in self.rows("SELECT name FROM sqlite_master")}
         missing = [s for s in statements if s.split("IF NOT EXISTS", 1)[1].split()[0].split("(")[0] not in there]
         if missing and not dry_run:
@@ -93,6 +108,7 @@ class SqliteFile:
         return found if found is not None else self._connect()
 
     def _connect(self) -> sqlite3.Connection:
+        make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         set_up(connection)
         with self._guard:

@@ -6,7 +6,7 @@ from flask import Flask
 
 from app.container import Container
 from app.http import routes
-from app.http.document import docs, openapi
+from app.http.document import docs, index, openapi
 from app.http.edge import auth, errors, idempotency, limiting, metrics, tracing
 from app.http.edge.deps import BODIES, CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
@@ -30,6 +30,6 @@ def create_app(container: Container) -> Flask:
     idempotency.register(app)
     errors.register(app)
     routes.convert(app)
-    for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp):
+    for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp):
         app.register_blueprint(blueprint)
     return app

@@ -25,7 +25,13 @@ FEW, MANY = 1, 50
 SPARE = 1
 STORE = re.compile(r'(\w+);dur=\d+\.\d\d;desc="(\d+) round trips?"')
 # What belongs to the frame, or to nobody: no view of the API.
-FREE = {"/openapi.json", "/docs", "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>", "/metrics"}
+FREE = {
+    "/",
+    "/openapi.json",
+    "/docs",
+    "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>",
+    "/metrics",
+}
 # A line of an order is a product whose units are counted by a statement of its own, in a fixed order.
 BY_LINE = {("POST", "/orders"), ("POST", "/orders/<uuid:order_id>/cancel"), ("POST", "/orders/<uuid:order_id>/refund")}
 

@@ -1,5 +1,7 @@
 """Health and documentation."""
 
+from importlib.metadata import version
+
 from tests.apps import System
 
 
@@ -21,3 +23,14 @@ def test_health_names_every_store(system: System) -> None:
     ready = anybody.get("/health/ready")
     assert set(ready["stores"]) == {"relational", "documents", "feeds", "sessions", "cache"}
     assert ready["status"] == "ok"
+
+
+def test_the_front_door_says_where_everything_is(system: System) -> None:
+    client = system.app.test_client()
+    answer = client.get("/")
+    found = answer.get_json()
+    assert (answer.status_code, found["version"]) == (200, version("quartet"))
+    for link in found["links"].values():
+        assert client.get(link).status_code == 200, link
+    assert client.get(f"{found['base']}/posts").status_code == 200
+    assert "/" not in client.get("/openapi.json").get_json()["paths"]

@@ -79,6 +79,7 @@ class Client:
 def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
     """What a command may see: no variable of the machine but the path, and the code of this very checkout."""
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": ROOT}
+    own["QUARTET_LOG_FORMAT"] = "json"  # tests read it
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 

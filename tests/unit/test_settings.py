@@ -62,3 +62,16 @@ def test_production_refuses_what_is_for_development(monkeypatch: pytest.MonkeyPa
         Settings.from_env()
     monkeypatch.setenv("QUARTET_ALLOW_EMBEDDED", "true")
     assert Settings.from_env().env == "production"
+
+
+@pytest.mark.parametrize(
+    ("env", "asked", "form"),
+    [
+        ("development", "auto", "console"),
+        ("production", "auto", "json"),
+        ("development", "json", "json"),
+        ("production", "console", "console"),
+    ],
+)
+def test_logs_are_for_people_in_development(env: str, asked: str, form: str) -> None:
+    assert Settings(env=env, log_format=asked).log_form == form

@@ -3,7 +3,10 @@
 import threading
 from pathlib import Path
 
+from app.container import build
+from config import Settings
 from repositories.sqlite import SqliteFile
+from tests.apps import ROLES, embedded
 
 
 def open_files() -> int:
@@ -20,3 +23,28 @@ def test_threads_that_ended_leave_no_connections_behind(tmp_path: Path) -> None:
         thread.join()
     assert open_files() < before + 10
     file.close()
+
+
+def mode(path: Path) -> str:
+    return f"{path.stat().st_mode & 0o777:o}"
+
+
+def test_a_new_database_is_its_owner_s_alone_whichever_role_makes_it(tmp_path: Path) -> None:
+    for role in ROLES:
+        folder = tmp_path / role
+        urls = embedded(tmp_path / "others") | {f"{role}_url": f"sqlite:///{folder}/quartet.db"}
+        container = build(Settings(**urls))
+        container.stores.migrate()
+        assert mode(folder) == "700"
+        made = {found.name: mode(found) for found in folder.iterdir()}
+        assert made == dict.fromkeys(("quartet.db", "quartet.db-wal", "quartet.db-shm"), "600"), role
+        container.close()
+
+
+def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "quartet.db").touch(0o640)
+    tmp_path.chmod(0o750)
+    container = build(Settings(**embedded(tmp_path)))
+    container.stores.migrate()
+    assert (mode(tmp_path), mode(tmp_path / "quartet.db")) == ("750", "640")
+    container.close()

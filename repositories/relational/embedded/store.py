@@ -20,7 +20,7 @@ from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
 from repositories.relational.schema.tables import outbox
 from repositories.relational.unit import SqlTransaction
-from repositories.sqlite import BUSY_SECONDS, path_of, set_up
+from repositories.sqlite import BUSY_SECONDS, make_folder, make_private, path_of, set_up
 
 _ROLE = "relational"
 _EMIT = insert(outbox).inline()
@@ -51,7 +51,7 @@ class EmbeddedRelational(SqlRelational):
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         if dry_run and not self._path.exists():
             return migrations.upgrade(None, dry_run=True)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path)
         with _translated(), self._writing.begin() as connection:
             return migrations.upgrade(connection, dry_run=dry_run)
 
@@ -76,6 +76,7 @@ class EmbeddedRelational(SqlRelational):
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
             **options,
         )
+        event.listen(engine, "do_connect", lambda *_: make_private(self._path))
         event.listen(engine, "connect", _set_up)
         return engine
 

@@ -1,0 +1,17 @@
+"""`/`: where everything is, for a caller that has only the address."""
+
+from importlib.metadata import version
+
+from flask import Blueprint, Response
+
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE
+
+blp = Blueprint("index", __name__)
+LINKS = {"documentation": "/docs", "openapi": "/openapi.json", "health": "/health/ready"}
+VERSION = version("quartet")
+
+
+@blp.get("/")
+def index() -> Response:
+    return answers.plain({"name": "quartet", "version": VERSION, "base": BASE, "links": LINKS})

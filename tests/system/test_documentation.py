@@ -1,0 +1,60 @@
+"""The documentation is about this code: its picture, its links and its index."""
+
+import importlib.util
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench" / "README.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def picture() -> dict[str, Any]:
+    return tomllib.loads((DOCS / "architecture.toml").read_text())
+
+
+def test_the_picture_is_drawn_from_its_source(picture: dict[str, Any]) -> None:
+    spec = importlib.util.spec_from_file_location("architecture", DOCS / "architecture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (DOCS / "architecture.svg").read_text() == module.draw(picture), "run: make picture"
+
+
+def test_the_picture_shows_the_folders_that_there_are(picture: dict[str, Any]) -> None:
+    for layer in picture["layer"]:
+        folders = {path.parent.name for path in (ROOT / layer["path"]).glob("*/__init__.py")}
+        assert set(layer["parts"]) == folders, layer["path"]
+    roles = {path.parent.name for path in (ROOT / picture["ports"]["path"]).glob("*/port.py")}
+    assert {store["role"] for store in picture["store"]} == roles
+    worker = picture["worker"]
+    assert all((ROOT / worker["path"] / f"{part}.py").exists() for part in worker["parts"])
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Where each relative link of a page leads: the file, and the heading in it."""
+    for target in LINK.findall(page.read_text()):
+        if "://" not in target and not target.startswith("mailto:"):
+            path, _, anchor = unquote(target).partition("#")
+            yield (page.parent / path).resolve() if path else page, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in links(page):
+        assert target.exists(), target
+        assert not anchor or anchor in anchors(target), f"{target}#{anchor}"

@@ -1,0 +1,55 @@
+"""What a line of the log looks like, in both forms."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.http.edge import access
+from config.logs import configure
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """Other tests keep the handlers and levels that they had."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def told(form: str) -> list[str]:
+    """The lines of a request, of a warning of a library and of a failure."""
+    out = io.StringIO()
+    configure("info", form, out)
+    access.tell("abc", "GET", "/posts", 200, 0.0123)
+    logging.getLogger("library").warning("careful")
+    try:
+        int("broken")
+    except ValueError:
+        structlog.get_logger("quartet.test").exception("failed", post=7)
+    logging.getLogger().handlers[0].flush()
+    return out.getvalue().splitlines()
+
+
+def test_json_is_an_object_a_line() -> None:
+    lines = [json.loads(line) for line in told("json")]
+    assert [line["event"] for line in lines] == ["request", "careful", "failed"]
+    assert (lines[0]["request_id"], lines[0]["status"], lines[2]["post"]) == ("abc", 200, 7)
+    assert "ValueError: invalid literal" in lines[2]["exception"]
+
+
+def test_console_lines_are_for_people() -> None:
+    lines = told("console")
+    assert re.match(r"\d\d:\d\d:\d\d \[info +\] request +\[quartet.http\] ", lines[0]), lines[0]
+    assert "status=200" in lines[0]
+    assert "careful" in lines[1]
+    assert any("ValueError: invalid literal" in line for line in lines[2:])
+    assert "\x1b" not in "".join(lines), "colours are for terminals"
