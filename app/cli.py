@@ -152,7 +152,7 @@ def outbox() -> None:
 def replay(event_ids: tuple[UUID, ...]) -> None:
     """Try parked events again: those named, or all."""
     with opened() as container:
-        now = container.clock()
+        now = container.kit.clock()
         count = sum(o.replay(event_ids or None, now=now) for o in _outboxes(container).values())
     click.echo(f"{count} events will be tried again")
 

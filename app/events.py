@@ -1,5 +1,6 @@
 """What happened: frozen, past tense, without behaviour. `handlers.py` has a row for each.
 
+The first field is what the event is about: events about the same thing are told in order.
 Payloads carry ids and no content: a handler looks at the truth as it is when it runs. What the truth does not tell any
 more is with them: the tags, categories and handles whose lists and names a change made old.
 """
@@ -198,8 +199,9 @@ class Envelope(Struct, frozen=True):
 _decoder = msgspec.json.Decoder(AnyEvent)
 
 
-def pack(event_id: UUID, event: AnyEvent, *, about: UUID, at: datetime) -> Event:
-    """The event as an outbox keeps it, with the trace it is part of. Events about the same thing are told in order."""
+def pack(event_id: UUID, event: AnyEvent, *, at: datetime) -> Event:
+    """The event as an outbox keeps it, with the trace it is part of."""
+    about = getattr(event, event.__struct_fields__[0])
     body = {**msgspec.to_builtins(event), "trace": trace.current()}
     return Event(event_id, type(event).__name__, str(about), at, msgspec.json.encode(body))
 

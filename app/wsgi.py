@@ -16,7 +16,7 @@ configure(settings.log_level, settings.log_form)
 container = build(settings)
 app = create_app(container)
 atexit.register(container.close)
-on_ending(container.live.close)
+on_ending(container.live.hub.close)
 if settings.metrics:
     # Not before the server has said where its processes share their figures.
     from app.telemetry.series import keep_sampling

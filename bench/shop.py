@@ -109,13 +109,13 @@ def _basket(world: World, draw: random.Random) -> list[Wanted]:
 def _checkout(buyer: UUID, wanted: Sequence[Wanted]) -> Command:
     attempt = _attempt(buyer, "POST /api/v1/orders", str(wanted))
     receipt: Receipt[Order] = Receipt(attempt, lambda order: _answer(answers.order_part(order)))
-    return lambda container: container.orders.place(buyer, wanted, receipt)
+    return lambda container: container.money.orders.place(buyer, wanted, receipt)
 
 
 def _send(sender: Account, to: Account, amount: int) -> Command:
     attempt = _attempt(sender.id, "POST /api/v1/wallet/transfers", f"{to.handle} {amount}")
     receipt: Receipt[Transfer] = Receipt(attempt, lambda transfer: _answer(answers.transfer_part(transfer)))
-    return lambda container: container.wallets.send(sender.id, to.handle, Money(amount, "EUR"), receipt)
+    return lambda container: container.money.wallets.send(sender.id, to.handle, Money(amount, "EUR"), receipt)
 
 
 def _attempt(account_id: UUID, route: str, body: str) -> Attempt:

@@ -26,11 +26,20 @@ class Drift:
         self._relational, self._documents = stores.relational, stores.documents
         retention = timedelta(days=container.settings.feeds_retention_days)
         self._sides: tuple[Side, ...] = (
-            Homes(stores.relational, stores.documents, stores.feeds, container.readers, container.clock, retention),
-            Authors(stores.documents, stores.feeds, container.clock),
+            Homes(
+                stores.relational,
+                stores.documents,
+                stores.feeds,
+                container.feeds.readers,
+                container.kit.clock,
+                retention,
+            ),
+            Authors(stores.documents, stores.feeds, container.kit.clock),
         )
         self.report = Report(tell, repair=repair)
-        self._counts = Counts(stores.relational, stores.documents, container.counters, container.retry, self.report)
+        self._counts = Counts(
+            stores.relational, stores.documents, container.pages.counters, container.kit.retry, self.report
+        )
         self._repair = repair
 
     def everybody(self) -> Report:

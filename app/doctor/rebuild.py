@@ -41,7 +41,7 @@ class Rebuild:
         self._serve = serve
         self._wait = wait
         self._patience = patience
-        self._began = container.clock()
+        self._began = container.kit.clock()
 
     def everybody(self) -> Rebuilt:
         return self._run(self._accounts(), self._posts)
@@ -56,7 +56,7 @@ class Rebuild:
             if self._relational.readers.standing(account).state == "dormant":
                 dormant += 1
                 continue
-            requested += self._container.readers.rebuild(account)
+            requested += self._container.feeds.readers.rebuild(account)
             if self._wait:
                 waking.add(account)
             if len(waking) >= AT_ONCE:

@@ -95,7 +95,7 @@ def seed_small_once(container: Container) -> SeededLogin | None:
     k = _ordinary(plan)
     accounts = container.stores.relational.accounts
     account, login = accounts.get([plan.account_ids[k]]), accounts.login_of(plan.account_ids[k])
-    if not account or login is None or not container.hasher.verify(login.password_hash, PASSWORD):
+    if not account or login is None or not container.people.hasher.verify(login.password_hash, PASSWORD):
         return None
     return SeededLogin(account[plan.account_ids[k]].handle, PASSWORD)
 
@@ -108,7 +108,7 @@ def _sizes(options: dict[str, Any]) -> Sizes:
 
 
 def _check(container: Container, until: datetime, password: str) -> None:
-    if until > container.clock():
+    if until > container.kit.clock():
         raise click.UsageError("--until is in the future")
     if container.settings.env == "production" and password == PASSWORD:
         raise click.UsageError("--password: production needs one that is not in the documentation")
@@ -124,7 +124,7 @@ def _load(container: Container, plan: Plan, password: str, *, batch: int, thread
 def _run(
     container: Container, plan: Plan, password: str, *, batch: int, threads: int, progress: Progress
 ) -> list[Outcome]:
-    loader = Loader(container, plan, container.hasher.hash(password))
+    loader = Loader(container, plan, container.people.hasher.hash(password))
     try:
         with closing(progress):
             return loader.load(batch=batch, concurrency=threads, progress=progress)
@@ -167,7 +167,7 @@ def _loaded(container: Container, plan: Plan) -> bool:
     """Whether the last batches of the last step are there, or were and are past the retention by now."""
     if not container.stores.relational.accounts.get(plan.account_ids[:1]):
         return False
-    if (container.clock() - plan.until).days >= container.settings.feeds_retention_days:
+    if (container.kit.clock() - plan.until).days >= container.settings.feeds_retention_days:
         return True
     last = [k for k in range(plan.sizes.accounts * 3 // 4, plan.sizes.accounts) if plan.posts_of[k]]
     return all(container.stores.feeds.home_page(plan.account_ids[k], limit=1) for k in last)

@@ -75,7 +75,7 @@ class Loader:
         plan = self._plan
         rows = [(plan.account(k), Login(plan.account_ids[k], plan.email(k), self._hash)) for k in batch]
         with self._stores.relational.transaction() as tx:
-            tx.bulk.accounts(rows, seen_at=self._container.clock())
+            tx.bulk.accounts(rows, seen_at=self._container.kit.clock())
 
     def _follow_rows(self, k: int) -> int:
         return len(self._plan.followees[k])
@@ -209,7 +209,7 @@ class Loader:
 
     def _drop_counts(self) -> None:
         """Without a cache there is nothing to drop."""
-        counters = self._container.counters
+        counters = self._container.pages.counters
         try:
             for ids in _slices(self._plan.account_ids):
                 counters.drop_accounts(ids)

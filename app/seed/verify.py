@@ -174,7 +174,7 @@ class Verifier:
         return found
 
     def _timelines(self, batch: Batch) -> Iterator[str]:
-        timelines = self._container.timelines
+        timelines = self._container.feeds.timelines
         for k in batch:
             account_id = self._plan.account_ids[k]
             login = self._stores.relational.accounts.login_of(account_id)

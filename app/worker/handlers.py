@@ -22,19 +22,19 @@ Handler = Callable[[Container, Any, datetime], None]
 
 def deliver(container: Container, event: events.PostPublished, at: datetime) -> None:
     """Fan-out on write: the author's timeline, then the feeds of the author and of every follower, in slices."""
-    container.fanouts.deliver(PostRef(event.post_id, event.author_id), at)
+    container.feeds.fanouts.deliver(PostRef(event.post_id, event.author_id), at)
 
 
 def retract(container: Container, event: events.PostDeleted, at: datetime) -> None:
-    container.fanouts.retract(PostRef(event.post_id, event.author_id), at)
+    container.feeds.fanouts.retract(PostRef(event.post_id, event.author_id), at)
 
 
 def make_up(container: Container, event: events.AuthorReturned, at: datetime) -> None:
-    container.fanouts.make_up(event.author_id, at)
+    container.feeds.fanouts.make_up(event.author_id, at)
 
 
 def fill_feed(container: Container, event: events.FeedRequested, at: datetime) -> None:
-    container.readers.fill(event.account_id, at)
+    container.feeds.readers.fill(event.account_id, at)
 
 
 def forget_likes(container: Container, event: events.PostDeleted, _at: datetime) -> None:
@@ -71,27 +71,27 @@ def clear_both_feeds(container: Container, event: events.Blocked, at: datetime) 
 
 
 def drop_post(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:
-    container.changes.drop(container.changes.post(event.post_id, event.author_id, event.tags))
+    container.pages.changes.drop(container.pages.changes.post(event.post_id, event.author_id, event.tags))
 
 
 def drop_edited_post(container: Container, event: events.PostEdited, _at: datetime) -> None:
-    container.changes.drop(container.changes.post_edited(event.post_id, event.author_id, event.tags))
+    container.pages.changes.drop(container.pages.changes.post_edited(event.post_id, event.author_id, event.tags))
 
 
 def drop_product(container: Container, event: events.ProductListed | events.ProductWithdrawn, _at: datetime) -> None:
-    container.changes.drop(container.changes.product(event.product_id, event.categories))
+    container.pages.changes.drop(container.pages.changes.product(event.product_id, event.categories))
 
 
 def drop_edited_product(container: Container, event: events.ProductEdited, _at: datetime) -> None:
-    container.changes.drop(container.changes.product_edited(event.product_id, event.categories))
+    container.pages.changes.drop(container.pages.changes.product_edited(event.product_id, event.categories))
 
 
 def drop_account(container: Container, event: events.AccountEdited, _at: datetime) -> None:
-    container.changes.drop(container.changes.account(event.account_id, event.handles))
+    container.pages.changes.drop(container.pages.changes.account(event.account_id, event.handles))
 
 
 def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> None:
-    container.changes.drop(container.changes.stock([event.product_id]))
+    container.pages.changes.drop(container.pages.changes.stock([event.product_id]))
 
 
 def drop_ordered_stock(
@@ -99,7 +99,7 @@ def drop_ordered_stock(
 ) -> None:
     order = container.stores.relational.orders.get([event.order_id]).get(event.order_id)
     if order:
-        container.changes.drop(container.changes.stock({line.product_id for line in order.lines}))
+        container.pages.changes.drop(container.pages.changes.stock({line.product_id for line in order.lines}))
 
 
 def recount_post(
@@ -107,11 +107,11 @@ def recount_post(
     event: events.PostLiked | events.PostUnliked | events.CommentAdded | events.CommentDeleted,
     _at: datetime,
 ) -> None:
-    container.counters.drop_posts([event.post_id])
+    container.pages.counters.drop_posts([event.post_id])
 
 
 def recount_follow(container: Container, event: events.Followed | events.Unfollowed, _at: datetime) -> None:
-    container.counters.drop_accounts([event.follower, event.followee])
+    container.pages.counters.drop_accounts([event.follower, event.followee])
 
 
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
@@ -120,15 +120,15 @@ def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datet
 
 
 def credit(container: Container, event: events.DepositBegun, _at: datetime) -> None:
-    container.wallets.complete(event.transfer_id, event.owner, Money(event.amount, event.currency))
+    container.money.wallets.complete(event.transfer_id, event.owner, Money(event.amount, event.currency))
 
 
 def notify(container: Container, event: Deed | OrderNews, at: datetime) -> None:
-    container.notices.note(event, at)
+    container.notifications.writing.note(event, at)
 
 
 def untell(container: Container, event: Undoing, at: datetime) -> None:
-    container.notices.withdraw(event, at)
+    container.notifications.writing.withdraw(event, at)
 
 
 HANDLERS: dict[type, tuple[Handler, ...]] = {
@@ -169,4 +169,4 @@ def handle(container: Container, event: Event) -> None:
 def _purge(container: Container, owner: UUID, author: UUID, at: datetime) -> None:
     """What is over the timeline's budget of removals is got rid of by filling it anew."""
     if not container.stores.feeds.purge(owner, author, at):
-        container.readers.overdrawn(owner)
+        container.feeds.readers.overdrawn(owner)

@@ -216,18 +216,20 @@ def relay_of(container: Container) -> Relay:
         threads=threads,
     )
     outboxes = (container.stores.relational.outbox, container.stores.documents.outbox)
-    return Relay(outboxes, functools.partial(handle, container), container.clock, limits, sweeper_of(container).tick)
+    return Relay(
+        outboxes, functools.partial(handle, container), container.kit.clock, limits, sweeper_of(container).tick
+    )
 
 
 def sweeper_of(container: Container) -> Sweeper:
     return Sweeper(
         container.stores.relational,
-        container.checkout,
-        container.readers,
-        container.pulling,
-        container.views,
-        container.retry,
-        container.clock,
+        container.money.settlement,
+        container.feeds.readers,
+        container.feeds.pulling,
+        container.content.views,
+        container.kit.retry,
+        container.kit.clock,
     )
 
 

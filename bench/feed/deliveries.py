@@ -80,7 +80,7 @@ def _quartet(container: Container) -> Fan:
     def fan(post: PostRef, at: datetime) -> None:
         while True:
             try:
-                return container.fanouts.deliver(post, at)
+                return container.feeds.fanouts.deliver(post, at)
             except Unfinished:
                 continue
 

@@ -84,7 +84,7 @@ def _relay(container: Container) -> Iterator[None]:
 
 def _until_told(container: Container, author: Account) -> None:
     """The relay is up and has connected everywhere."""
-    post, until = container.posts.publish(author.id, DRAFT), monotonic() + PATIENCE
+    post, until = container.content.posts.publish(author.id, DRAFT), monotonic() + PATIENCE
     while not _are_over(container, [post.id]):
         if monotonic() > until:
             raise click.ClickException("the relay tells nothing")
@@ -99,10 +99,10 @@ def _day(
     began, shown, others = clock(), list[UUID](), list[UUID]()
     while clock() - began < plan.longest:
         if len(shown) < plan.posts and clock() - began > QUIET:
-            shown.append(container.posts.publish(famous.id, DRAFT).id)
+            shown.append(container.content.posts.publish(famous.id, DRAFT).id)
             assert _is_seen(container, fans[-1].id, shown[-1])
         author = ordinary[len(others) % ORDINARY]
-        others.append(container.posts.publish(author.id, DRAFT).id)
+        others.append(container.content.posts.publish(author.id, DRAFT).id)
         if clock() - began > plan.seconds and _are_over(container, shown):
             break
         pause.wait(PAUSE)
@@ -117,7 +117,7 @@ def _day(
 
 def _is_seen(container: Container, reader: UUID, post_id: UUID) -> bool:
     """At once, whatever the relay does."""
-    return post_id in {post.id for post in container.timelines.home(reader, Window(20)).posts}
+    return post_id in {post.id for post in container.feeds.timelines.home(reader, Window(20)).posts}
 
 
 def _found(container: Container, posts: Sequence[UUID]) -> list[Fanout]:

@@ -120,7 +120,7 @@ def _starts(readers: list[Reader], place: Place) -> Starts:
 
 def _check(site: Site, reader: Reader, place: Place, before: UUID | None) -> None:
     wanted = reader.feed[place.skipped : place.skipped + LIMIT]
-    page = site.container.timelines.home(reader.account.id, Window(LIMIT, before))
+    page = site.container.feeds.timelines.home(reader.account.id, Window(LIMIT, before))
     assert [post.id for post in page.posts] == wanted
     for form in site.forms.values():
         assert [row[0] for row in form(reader.account.id, before)][:LIMIT] == wanted
@@ -128,7 +128,7 @@ def _check(site: Site, reader: Reader, place: Place, before: UUID | None) -> Non
 
 def _service(site: Site, starts: Starts) -> Work:
     turns = cycle((one.account.id, Window(LIMIT, before)) for one, before in starts)
-    return lambda: site.container.timelines.home(*next(turns))
+    return lambda: site.container.feeds.timelines.home(*next(turns))
 
 
 def _sql(feed: sql.Feed, starts: Starts) -> Work:
@@ -138,7 +138,7 @@ def _sql(feed: sql.Feed, starts: Starts) -> Work:
 
 def _http(site: Site, readers: list[Reader]) -> Work:
     """The route as a client has it, with cards, through WSGI and without a socket."""
-    tokens = [site.container.sessions.sign_in(one.account.handle, PASSWORD, None).token for one in readers]
+    tokens = [site.container.people.sessions.sign_in(one.account.handle, PASSWORD, None).token for one in readers]
     turns = cycle({"Authorization": f"Bearer {token}"} for token in tokens)
 
     def get() -> None:

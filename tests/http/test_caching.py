@@ -115,7 +115,7 @@ def test_pages_that_are_not_kept_whole_say_so(system: System, pages: list[str]) 
 def test_a_stored_page_never_arrives_stale(tmp_path: Path) -> None:
     """Its age counts against the seconds that shared caches are given."""
     with running(Settings(**embedded(tmp_path), shared_seconds=7)) as system:
-        assert system.container.pages._fresh <= 7
+        assert system.container.pages.whole._fresh <= 7
 
 
 def matches(etag: str) -> list[tuple[str, bool]]:

@@ -225,7 +225,7 @@ def test_a_post_that_is_served_is_a_view_of_it(both: Both) -> None:
     post = both.author.publish()
     path = f"{BASE}/posts/{post}"
     both.warm([path])
-    with patch.object(both.system.container.views, "seen") as seen, without_application(both):
+    with patch.object(both.system.container.content.views, "seen") as seen, without_application(both):
         both.fast(path)
         both.fast(path, If_None_Match="*")
         both.fast(path, "HEAD")

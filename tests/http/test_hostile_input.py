@@ -142,7 +142,7 @@ def test_an_internal_error_says_nothing_of_the_inside(system: System, monkeypatc
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(type(system.container.cards), "posts", broken)
+    monkeypatch.setattr(type(system.container.pages.cards), "posts", broken)
     problem = system.anybody().get("/posts", 500)
     assert problem["code"] == "internal_error"
     assert "secret" not in json.dumps(problem)

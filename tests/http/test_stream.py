@@ -38,8 +38,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
         container = found.container
 
         def maker(limits: LiveLimits = FAST, streams: Streams | None = None) -> System:
-            lives.append(Live(streams or container.stores.streams, container.stores.sessions, container.clock, limits))
-            return System(replace(container, live=lives[-1]))
+            lives.append(
+                Live(streams or container.stores.streams, container.stores.sessions, container.kit.clock, limits)
+            )
+            return System(replace(container, live=replace(container.live, hub=lives[-1])))
 
         yield maker
         for live in lives:
@@ -133,7 +135,7 @@ def test_who_was_away_for_more_than_is_kept_gets_one_resync(system: System) -> N
 
 def test_a_slow_reader_holds_one_batch_and_loses_nothing_that_is_kept(system: System) -> None:
     ada = system.person()
-    live = system.container.live
+    live = system.container.live.hub
     with closing(Reader(ada)) as slow, closing(Reader(ada)) as quick:
         tell(system, ada, *range(KEPT))
         assert len(quick.events(KEPT)) == KEPT
@@ -190,22 +192,22 @@ def test_places_are_bounded_and_come_back(system: System) -> None:
     assert refused.headers["Retry-After"]
     his[0].close()
     with closing(Reader(cleo)):
-        assert system.container.live.count == 6
+        assert system.container.live.hub.count == 6
     for reader in (*hers, *his):
         reader.close()
         reader.close()
-    assert system.container.live.count == 0
+    assert system.container.live.hub.count == 0
 
 
 def test_a_body_that_is_never_read_gives_its_place_back(system: System) -> None:
     system.person().send("GET", "/feed/stream").close()
-    assert system.container.live.count == 0
+    assert system.container.live.hub.count == 0
 
 
 def test_asking_for_the_head_takes_no_place(system: System) -> None:
     response = system.person().send("HEAD", "/feed/stream")
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/event-stream")
-    assert system.container.live.count == 0
+    assert system.container.live.hub.count == 0
 
 
 def test_a_stream_ends_after_its_life_and_the_next_goes_on(make: Make) -> None:
@@ -223,7 +225,7 @@ def test_closing_ends_every_stream_and_refuses_the_next(system: System) -> None:
     ada = system.person()
     readers = [Reader(ada) for _ in range(3)]
     began = time.monotonic()
-    system.container.live.close()
+    system.container.live.hub.close()
     for reader in readers:
         reader.end()
         reader.close()

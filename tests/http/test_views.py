@@ -18,7 +18,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def views(system: System, post: str) -> int:
     """After everything has arrived."""
-    system.container.views.send()
+    system.container.content.views.send()
     system.sweeper.sweep()
     return int(system.anybody().get(f"/posts/{post}/views")["views"])
 
@@ -58,7 +58,7 @@ def test_a_post_that_is_not_there_has_no_views(system: System, author: Person) -
     author.delete(f"/posts/{deleted}", etag="*")
     for post in (unknown, deleted):
         system.anybody().get(f"/posts/{post}", 404)
-        system.container.views.send()
+        system.container.content.views.send()
         assert system.sweeper.sweep() == 0
         system.anybody().get(f"/posts/{post}/views", 404)
 
@@ -70,4 +70,4 @@ def test_a_deleted_post_leaves_no_count(system: System, author: Person) -> None:
     author.delete(f"/posts/{post}", etag="*")
     while system.relay.drain():
         pass
-    assert system.container.views.of(UUID(post)) == 0
+    assert system.container.content.views.of(UUID(post)) == 0

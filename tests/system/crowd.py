@@ -8,9 +8,10 @@ from types import MethodType
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from app.container import Container, Stores, assemble
+from app.container import Container, assemble
 from app.services.content.posts import PostDraft
 from app.services.feeds.timelines import Window
+from app.stores import Stores
 from repositories.outbox import Outbox
 from repositories.readthrough import read_through
 from repositories.records import Account, Follow, Login
@@ -67,7 +68,7 @@ def with_stores(container: Container, **changed: Any) -> Container:
     if "cache" in changed:
         changed["through"] = read_through(changed["cache"])
     stores: Stores = replace(container.stores, **changed)
-    return assemble(container.settings, stores, container.clock, PlainHasher())
+    return assemble(container.settings, stores, container.kit.clock, PlainHasher())
 
 
 def people(container: Container, count: int) -> list[UUID]:
@@ -75,19 +76,19 @@ def people(container: Container, count: int) -> list[UUID]:
     accounts = [_account(container) for _ in range(count)]
     with container.stores.relational.transaction() as tx:
         rows = [(a, Login(a.id, f"{a.handle}@example.com", f"plain:{a.handle}")) for a in accounts]
-        tx.bulk.accounts(rows, seen_at=container.clock())
+        tx.bulk.accounts(rows, seen_at=container.kit.clock())
     return [a.id for a in accounts]
 
 
 def befriend(container: Container, followers: Collection[UUID], authors: Collection[UUID]) -> None:
     """Each of `followers` follows each of `authors`, with the back-fill done."""
-    since = container.clock()
+    since = container.kit.clock()
     with container.stores.relational.transaction() as tx:
         tx.bulk.follows([Follow(f, a, since) for f, a in product(followers, authors)])
 
 
 def publish(container: Container, author: UUID, title: str = "A post") -> UUID:
-    return container.posts.publish(author, PostDraft(title, "Some words.")).id
+    return container.content.posts.publish(author, PostDraft(title, "Some words.")).id
 
 
 def defined(container: Container, reader: UUID) -> list[UUID]:
@@ -120,14 +121,14 @@ def parked(container: Container) -> dict[UUID, str]:
 
 
 def _account(container: Container) -> Account:
-    own = container.ids()
-    return Account(own, f"p{own.hex[-20:]}", "Somebody", "", None, container.clock(), 1)
+    own = container.kit.ids()
+    return Account(own, f"p{own.hex[-20:]}", "Somebody", "", None, container.kit.clock(), 1)
 
 
 def _walk(container: Container, reader: UUID, size: int) -> Iterator[UUID]:
     window = Window(limit=size)
     while True:
-        page = container.timelines.home(reader, window)
+        page = container.feeds.timelines.home(reader, window)
         yield from (p.id for p in page.posts)
         if page.onward is None:
             return

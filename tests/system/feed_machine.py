@@ -91,9 +91,7 @@ class World:
             feeds=watched(stores.feeds, self.fuse, "feeds"),
         )
         self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
-        readers = Unnoticed(
-            stores.relational, stores.documents, stores.feeds, clock, container.ids, timedelta(days=30), 3
-        )
+        readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
         retention = timedelta(days=container.settings.feeds_retention_days)
         self.unnoticed = Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention)
 
@@ -115,8 +113,8 @@ class World:
         self._sweep()
 
     def _sweep(self) -> None:
-        self._mortal.readers.put_to_sleep(self.clock())
-        self._mortal.pulling.return_some(self.clock())
+        self._mortal.feeds.readers.put_to_sleep(self.clock())
+        self._mortal.feeds.pulling.return_some(self.clock())
 
 
 class FeedMachine(RuleBasedStateMachine):
@@ -125,11 +123,11 @@ class FeedMachine(RuleBasedStateMachine):
     @initialize(history=st.integers(0, 8))
     def begin(self, history: int) -> None:
         self.container = self.world.container
-        self.people = [self.container.ids() for _ in range(PEOPLE)]
+        self.people = [self.container.kit.ids() for _ in range(PEOPLE)]
         with self.container.stores.relational.transaction() as tx:
             for who in self.people:
                 name = f"p{who.hex[-20:]}"
-                account = Account(who, name, name, "", None, self.container.clock(), 1)
+                account = Account(who, name, name, "", None, self.container.kit.clock(), 1)
                 tx.accounts.add(account, Login(who, f"{name}@example.com", "-"))
         self.follows: set[tuple[int, int]] = set()
         self.blocks: set[tuple[int, int]] = set()
@@ -146,9 +144,9 @@ class FeedMachine(RuleBasedStateMachine):
             return
         if {(a, b), (b, a)} & self.blocks:
             with pytest.raises(Forbidden):
-                self.container.graph.follow(self.people[a], self.people[b])
+                self.container.people.graph.follow(self.people[a], self.people[b])
             return
-        self.container.graph.follow(self.people[a], self.people[b])
+        self.container.people.graph.follow(self.people[a], self.people[b])
         self.follows.add((a, b))
 
     @rule(a=person)
@@ -160,7 +158,7 @@ class FeedMachine(RuleBasedStateMachine):
     def fall_out(self, a: int, b: int, how: str) -> None:
         if a == b:
             return
-        getattr(self.container.graph, how)(self.people[a], self.people[b])
+        getattr(self.container.people.graph, how)(self.people[a], self.people[b])
         if how == "unfollow":
             self.follows.discard((a, b))
         elif how == "block":
@@ -172,39 +170,39 @@ class FeedMachine(RuleBasedStateMachine):
     @rule(a=person, count=st.integers(1, 4))
     def publish(self, a: int, count: int) -> None:
         for _ in range(count):
-            post = self.container.posts.publish(self.people[a], PostDraft("t", "b"))
+            post = self.container.content.posts.publish(self.people[a], PostDraft("t", "b"))
             self.posts[post.id] = a
 
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
         if self.posts:
             post = data.draw(st.sampled_from(sorted(self.posts)))
-            self.container.posts.delete(self.people[self.posts.pop(post)], post, ANY)
+            self.container.content.posts.delete(self.people[self.posts.pop(post)], post, ANY)
 
     @rule(a=person, pulled=st.booleans())
     def switch(self, a: int, *, pulled: bool) -> None:
         if pulled:
             with self.container.stores.relational.transaction() as tx:
-                tx.fanouts.pull(self.people[a], at=self.container.clock(), reason="threshold")
+                tx.fanouts.pull(self.people[a], at=self.container.kit.clock(), reason="threshold")
         else:
-            self.container.pulling.give_back(self.people[a])
+            self.container.feeds.pulling.give_back(self.people[a])
 
     @rule(a=person, how=st.sampled_from(["rebuild", "look"]))
     def read(self, a: int, how: str) -> None:
         if how == "rebuild":
             self.world.clock.forward(LONGER_THAN_SKEW)
-            self.container.readers.rebuild(self.people[a])
+            self.container.feeds.readers.rebuild(self.people[a])
             self.relay_everything()
         else:
-            self.container.timelines.home(self.people[a], Window(limit=3))
+            self.container.feeds.timelines.home(self.people[a], Window(limit=3))
 
     @rule(count=st.integers(1, PEOPLE))
     def sleep(self, count: int) -> None:
         self.world.clock.forward(LONGER_THAN_SKEW)
         with self.container.stores.relational.transaction() as tx:
-            asleep = tx.readers.sleep(seen_before=self.container.clock(), limit=count)
+            asleep = tx.readers.sleep(seen_before=self.container.kit.clock(), limit=count)
         for who in asleep:
-            self.container.stores.feeds.trim(who, self.container.clock() - SKEW)
+            self.container.stores.feeds.trim(who, self.container.kit.clock() - SKEW)
 
     @rule(seconds=st.sampled_from([1, 2, 5, MONTH]))
     def time_passes(self, seconds: float) -> None:

@@ -99,7 +99,7 @@ def world(system: System) -> World:
         "number": "1",
         "order_id": ordered(other, product),
     }
-    system.container.checkout.settle(UUID(values["order_id"]))
+    system.container.money.settlement.settle(UUID(values["order_id"]))
     return World(person, values, ordered(person, other_product))
 
 

@@ -121,9 +121,10 @@ def test_engines_that_are_killed_one_after_the_other(
     assert_follows_are_kept_once(container, writers, fans, authors, readers)
     assert container.stores.relational.likes.counts([target])[target] >= len(writers.likes) > 0
     assert (
-        container.counters.posts([target])[target].likes == container.stores.relational.likes.counts([target])[target]
+        container.pages.counters.posts([target])[target].likes
+        == container.stores.relational.likes.counts([target])[target]
     )
-    assert all(container.sessions.authenticate(token) for token in writers.tokens)
+    assert all(container.people.sessions.authenticate(token) for token in writers.tokens)
     for reader in everybody:
         assert served(container, reader) == stored(container, reader) == defined(container, reader)
 
@@ -208,5 +209,5 @@ def assert_follows_are_kept_once(
     assert all(edges.values())
     expected = Counter(followee for _, followee in edges) + Counter(dict.fromkeys(authors, len(readers)))
     asked = [*authors, *readers]
-    for counted in (graph.counts(asked), container.counters.accounts(asked)):
+    for counted in (graph.counts(asked), container.pages.counters.accounts(asked)):
         assert [counted[one].followers for one in asked] == [expected[one] for one in asked]

@@ -84,7 +84,7 @@ class Town:
 
     def tell_of_follow(self) -> None:
         """As the relay will do, and like it again and again until the feed store answers."""
-        ada, bob, now = UUID(self.ada.account["id"]), UUID(self.bob.account["id"]), self.system.container.clock()
+        ada, bob, now = UUID(self.ada.account["id"]), UUID(self.bob.account["id"]), self.system.container.kit.clock()
 
         def told() -> bool:
             try:

@@ -55,7 +55,7 @@ def test_who_read_lately_comes_first_and_nobody_is_left_out(container: Container
     clock.forward(2 * DAY)
     recent = fans[1::2]
     for fan in recent:
-        container.timelines.home(fan, Window(limit=1))
+        container.feeds.timelines.home(fan, Window(limit=1))
     clock.forward(3600)
     order: list[UUID] = []
     push = container.stores.feeds.push
@@ -156,7 +156,7 @@ def test_a_sleeping_reader_gets_nothing_and_is_filled_on_return(container: Conta
     clock.forward(31 * DAY)
     sweeper_of(container).sweep()
     sleeper, awake = fans[0], fans[1]
-    container.timelines.home(awake, Window(limit=1))
+    container.feeds.timelines.home(awake, Window(limit=1))
     relay_of(container).drain()
     new = publish(container, author)
     relay_of(container).drain()
@@ -174,7 +174,7 @@ def test_a_deleted_post_leaves_the_feeds_and_its_progress(container: Container) 
     author, fans = crowd(container)
     post = publish(container, author)
     relay_of(container).drain()
-    container.posts.delete(author, post, ANY)
+    container.content.posts.delete(author, post, ANY)
     relay_of(container).drain()
     assert all(stored(container, reader) == [] for reader in (author, *fans))
     assert container.stores.relational.fanouts.progress(post) is None
@@ -191,7 +191,7 @@ def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:
     posts = [publish(container, author) for _ in range(1300)]
     relay_of(container).drain()
     clock.forward(3600)
-    container.graph.unfollow(fans[0], author)
+    container.people.graph.unfollow(fans[0], author)
     assert served(container, fans[0]) == [kept]
     relay_of(container).drain()
     relay_of(container).drain()

@@ -64,7 +64,7 @@ class Town(NamedTuple):
     def pages(self, size: int, between: Callable[[], None] = lambda: None) -> Iterator[NotificationPage]:
         place = None
         while True:
-            page = self.container.notifications.page(self.owner, size, place)
+            page = self.container.notifications.inbox.page(self.owner, size, place)
             yield page
             if page.onward is None:
                 return
@@ -182,9 +182,9 @@ def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pyte
 def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> None:
     town.history(100)
     order = sorted(town.facts, reverse=True)
-    assert town.container.notifications.unread(town.owner) == min(100, len(town.expected()))
+    assert town.container.notifications.inbox.unread(town.owner) == min(100, len(town.expected()))
     for marker in (order[40], order[60], order[10], order[0]):
-        left = town.container.notifications.read(town.owner, marker)
+        left = town.container.notifications.inbox.read(town.owner, marker)
         newer = town._replace(facts={own: fact for own, fact in town.facts.items() if own > marker})
         if marker != order[60]:
             assert left == len(newer.expected())
@@ -214,6 +214,6 @@ def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many
         )
         for size in (1, 20, 100):
             calls.clear()
-            seen.notifications.page(owner, size)
+            seen.notifications.inbox.page(owner, size)
             trips = [call for call in calls if call.startswith("before")]
             assert len(trips) <= (5 if many < scan.FIRST_CHUNK else 7), trips

@@ -39,8 +39,8 @@ def ruin(container: Container, owner: UUID) -> None:
     """Take half of the home timeline out, and put in what never was."""
     feeds = container.stores.feeds
     entries = list(feeds.audit.home(owner))
-    feeds.audit.remove_home(entries[::2], container.clock())
-    feeds.audit.restore_home(owner, [PostRef(container.ids(), owner)], container.clock())
+    feeds.audit.remove_home(entries[::2], container.kit.clock())
+    feeds.audit.restore_home(owner, [PostRef(container.kit.ids(), owner)], container.kit.clock())
 
 
 def test_every_feed_is_filled_anew_without_a_relay(container: Container, crowd: list[UUID]) -> None:
@@ -90,7 +90,7 @@ def test_one_account_alone(container: Container, crowd: list[UUID]) -> None:
 def test_author_timelines_come_back(container: Container, crowd: list[UUID]) -> None:
     feeds, author = container.stores.feeds, crowd[1]
     whole = feeds.author_page(author, limit=100)
-    feeds.audit.remove_author(list(feeds.audit.author(author))[1:4], container.clock())
+    feeds.audit.remove_author(list(feeds.audit.author(author))[1:4], container.kit.clock())
     assert len(feeds.author_page(author, limit=100)) == len(whole) - 3
     Rebuild(container, relay_of(container).round, wait=True).one(author)
     assert feeds.author_page(author, limit=100) == whole
@@ -98,7 +98,7 @@ def test_author_timelines_come_back(container: Container, crowd: list[UUID]) -> 
 
 def test_dormant_readers_are_left_out(container: Container, crowd: list[UUID]) -> None:
     with container.stores.relational.transaction() as tx:
-        asleep = tx.readers.sleep(seen_before=container.clock(), limit=5)
+        asleep = tx.readers.sleep(seen_before=container.kit.clock(), limit=5)
     made = Rebuild(container, relay_of(container).round, wait=True).everybody()
     assert (made.feeds, made.dormant) == (7, 5)
     assert all(container.stores.relational.readers.standing(a).state == "dormant" for a in asleep)

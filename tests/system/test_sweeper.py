@@ -88,7 +88,7 @@ def test_a_job_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.Monk
 
 def test_an_order_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = shop.placed(), shop.placed()
-    checkout = shop.system.container.checkout
+    checkout = shop.system.container.money.settlement
     settle = checkout.settle
     monkeypatch.setattr(checkout, "settle", lambda order: away() if str(order) == bad else settle(order))
     shop.after(GRACE)
@@ -101,7 +101,7 @@ def test_an_order_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.M
 def test_lost_contention_is_a_503_that_says_when_to_come_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     container = shop.system.container
     post = shop.seller.publish()
-    for bound in (container.retry,):
+    for bound in (container.kit.retry,):
         monkeypatch.setattr(bound, "_sleep", lambda _: None)
     monkeypatch.setattr(container.stores.relational, "transaction", refuse)
     euro = {"amount": {"amount": 1, "currency": "EUR"}}

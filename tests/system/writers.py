@@ -108,12 +108,12 @@ class Writers:
         return publish(self._container, author, f"{number}, after {self.tried['posts']} of all")
 
     def _follow(self, follower: UUID, followee: UUID) -> bool:
-        self._container.graph.follow(follower, followee)
+        self._container.people.graph.follow(follower, followee)
         return True
 
     def _like(self, fan: UUID, post: UUID) -> bool:
-        self._container.posts.like(fan, post)
+        self._container.content.posts.like(fan, post)
         return True
 
     def _sign_in(self, name: str) -> str:
-        return self._container.sessions.sign_in(name, name, None).token
+        return self._container.people.sessions.sign_in(name, name, None).token

@@ -20,4 +20,4 @@ def resolve() -> None:
     scheme, _, token = sent.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must be `Bearer <token>`", code="invalid_token")
-    sign(container().sessions.authenticate(token.strip()))
+    sign(container().people.sessions.authenticate(token.strip()))

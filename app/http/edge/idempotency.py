@@ -92,8 +92,8 @@ def stored(response: Response) -> Answer:
 
 def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
     """Claim, do, store. A refusal frees the key; any other failure keeps it for the same body."""
-    once = container().once
-    begun = once.begin(g.attempt, container().ids())
+    once = container().commands.once
+    begun = once.begin(g.attempt, container().kit.ids())
     g.child = begun.child
     try:
         response = cast("Response", view(*args, **kwargs))

@@ -26,7 +26,7 @@ def register(app: Flask) -> None:
 
 def check() -> None:
     """Count the request against its account, or its address. Raises `TooMany`."""
-    throttle = container().throttle
+    throttle = container().people.throttle
     if throttle.asking is None or not request.path.startswith(BASE):
         return
     found: Verdict | None = request.environ.get(COUNTED)

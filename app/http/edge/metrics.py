@@ -28,7 +28,7 @@ def register(app: Flask) -> None:
     app.extensions[RECORDER] = series.install().answered
     stores = container.stores
     outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
-    backlogs = Backlogs(outboxes, container.clock)
+    backlogs = Backlogs(outboxes, container.kit.clock)
 
     def scrape() -> Response:
         """Give all series of this server. Never waits long for a store."""

@@ -55,7 +55,7 @@ def _end(response: Response) -> Response:
     response.headers[HEADER] = request_id()
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     caching.tell(response)
-    for name, value in limiting.fields(g.get("verdict"), container().throttle.asking):
+    for name, value in limiting.fields(g.get("verdict"), container().people.throttle.asking):
         response.headers[name] = value
     elapsed = time.perf_counter() - begun.at
     response.headers["Server-Timing"] = server_timing(begun.tally, elapsed)

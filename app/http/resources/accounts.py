@@ -81,8 +81,8 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 @idempotent()
 def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
-    account = container().accounts.register(Registration(**wanted), child())
-    card = container().cards.new_account(account, wanted["email"])
+    account = container().people.accounts.register(Registration(**wanted), child())
+    card = container().pages.cards.new_account(account, wanted["email"])
     return answers.thing(card.body, card.version, 201, f"{BASE}/accounts/{account.handle}")
 
 
@@ -104,7 +104,7 @@ def read_own() -> Response:
 @blp.raises(409)
 def edit_own(changes: dict[str, Any]) -> Response:
     """Change one's own account. Needs If-Match."""
-    container().accounts.edit(caller(), cast("ProfileChanges", changes), if_match())
+    container().people.accounts.edit(caller(), cast("ProfileChanges", changes), if_match())
     return _own_card()
 
 
@@ -116,7 +116,7 @@ def edit_own(changes: dict[str, Any]) -> Response:
 @blp.raises(404)
 def read(handle: str) -> Response:
     """Read an account."""
-    return hot(lambda used: kept_thing(container().cards.profile(handle, viewer(), used)))
+    return hot(lambda used: kept_thing(container().pages.cards.profile(handle, viewer(), used)))
 
 
 @blp.get("/accounts/<handle:handle>/posts")
@@ -131,7 +131,7 @@ def posts(query: dict[str, Any], handle: str) -> Response:
     if query["cursor"] is None:
         return hot(lambda used: _first_posts(handle, query["limit"], used))
     account = account_id(handle)
-    return timeline_page(_posts_of(account), query, lambda w: container().timelines.author(account, w))
+    return timeline_page(_posts_of(account), query, lambda w: container().feeds.timelines.author(account, w))
 
 
 @blp.get("/accounts/<handle:handle>/followers")
@@ -171,7 +171,7 @@ def following(query: dict[str, Any], handle: str) -> Response:
 @blp.raises(403, 404, 409)
 def follow(handle: str) -> Response:
     """Follow an account."""
-    container().graph.follow(caller(), container().accounts.by_handle(handle).id)
+    container().people.graph.follow(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 
 
@@ -182,7 +182,7 @@ def follow(handle: str) -> Response:
 @blp.raises(404, 409)
 def unfollow(handle: str) -> Response:
     """Stop following an account."""
-    container().graph.unfollow(caller(), container().accounts.by_handle(handle).id)
+    container().people.graph.unfollow(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 
 
@@ -193,7 +193,7 @@ def unfollow(handle: str) -> Response:
 @blp.raises(404, 409)
 def block(handle: str) -> Response:
     """Block an account: ends both follows and keeps each out of the other's feed."""
-    container().graph.block(caller(), container().accounts.by_handle(handle).id)
+    container().people.graph.block(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 
 
@@ -204,18 +204,18 @@ def block(handle: str) -> Response:
 @blp.raises(404, 409)
 def unblock(handle: str) -> Response:
     """Take back a block."""
-    container().graph.unblock(caller(), container().accounts.by_handle(handle).id)
+    container().people.graph.unblock(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
 
 
 def _own_card() -> Response:
-    card = container().cards.own(caller(), container().accounts.email(caller()))
+    card = container().pages.cards.own(caller(), container().people.accounts.email(caller()))
     return answers.thing(card.body, card.version)
 
 
 def _first_posts(handle: str, limit: int, used: Used | None) -> Kept:
     account = account_id(handle, used)
-    return first_page(_posts_of(account), container().firsts.of_author(limit, account, used), used)
+    return first_page(_posts_of(account), container().pages.firsts.of_author(limit, account, used), used)
 
 
 def _posts_of(account: UUID) -> str:
@@ -234,7 +234,7 @@ def _edge_window(kind: str, account: UUID, query: dict[str, Any]) -> tuple[str, 
 def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
     """One edge more than the page was asked for, to know whether there is a next page."""
     shown = edges[:limit]
-    cards = container().cards.accounts([e.account_id for e in shown], viewer())
+    cards = container().pages.cards.accounts([e.account_id for e in shown], viewer())
     last = shown[-1] if len(edges) > limit else None
     position: Position | None = [(last.since - EPOCH) // MICROSECOND, str(last.account_id)] if last else None
     return answers.page([card.body for card in cards], cursors().issue(scope, position))

@@ -45,11 +45,11 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 @blp.raises(404)
 def listed(query: dict[str, Any], post_id: UUID) -> Response:
     """List a post's comments by number, oldest first."""
-    container().posts.read(post_id)
+    container().content.posts.read(post_id)
     scope, limit = f"comments:{post_id}", query["limit"]
     after = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = container().stores.documents.comments.page(post_id, after=after, limit=limit + 1)
-    cards = container().cards.comments(found[:limit])
+    cards = container().pages.cards.comments(found[:limit])
     onward = [found[limit - 1].number] if len(found) > limit else None
     return answers.page(cards, cursors().issue(scope, onward))
 
@@ -63,8 +63,8 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 @idempotent()
 def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
-    comment = container().comments.add(caller(), post_id, draft["body"], child())
-    (card,) = container().cards.comments([comment])
+    comment = container().content.comments.add(caller(), post_id, draft["body"], child())
+    (card,) = container().pages.cards.comments([comment])
     return answers.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
 
 
@@ -75,5 +75,5 @@ def add(draft: dict[str, Any], post_id: UUID) -> Response:
 @blp.raises(403, 404)
 def delete(post_id: UUID, number: int) -> Response:
     """Delete one's own comment."""
-    container().comments.delete(caller(), post_id, number)
+    container().content.comments.delete(caller(), post_id, number)
     return answers.nothing()

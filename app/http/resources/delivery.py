@@ -48,7 +48,7 @@ class DeliverySchema(ma.Schema):
 def delivery(post_id: UUID) -> Response:
     """See how far one's own post has been delivered."""
     stores = container().stores
-    found = Deliveries(stores.relational, stores.documents, container().posts).of(caller(), post_id)
+    found = Deliveries(stores.relational, stores.documents, container().content.posts).of(caller(), post_id)
     return answers.plain(_body(found))
 
 

@@ -51,8 +51,8 @@ def home(query: dict[str, Any]) -> Response:
         after=start.after if start else None,
         hidden=frozenset(start.seen if start else ()),
     )
-    page = container().timelines.home(reader, window)
-    place = _position(container().timelines.place(start, page))
+    page = container().feeds.timelines.home(reader, window)
+    place = _position(container().feeds.timelines.place(start, page))
     onward: Position | None = [str(page.onward)] if page.onward else None
     if start and onward:
         onward = place

@@ -95,7 +95,7 @@ def listed(query: dict[str, Any]) -> Response:
     """
     scope = f"notifications:{caller()}"
     place = _place(cursors().read(scope, query["cursor"])) if query["cursor"] else None
-    page = container().notifications.page(caller(), query["limit"], place)
+    page = container().notifications.inbox.page(caller(), query["limit"], place)
     onward = cursors().issue(scope, _position(page.onward) if page.onward else None)
     return answers.page(map(_item, page.items), onward, unread_count=page.unread, newest=page.newest)
 
@@ -109,7 +109,7 @@ def listed(query: dict[str, Any]) -> Response:
 @idempotent()
 def read(wanted: dict[str, Any]) -> Response:
     """Mark notifications as read. What was read stays so."""
-    return answers.plain({"unread_count": container().notifications.read(caller(), wanted["up_to"])})
+    return answers.plain({"unread_count": container().notifications.inbox.read(caller(), wanted["up_to"])})
 
 
 def _item(shown: Notification) -> bytes:

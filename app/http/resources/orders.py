@@ -80,7 +80,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 def place(basket: dict[str, Any]) -> Answer:
     """Place an order: units are reserved and the money is set aside. It is paid shortly after, unless cancelled."""
     wanted = [Wanted(**line) for line in basket["lines"]]
-    return container().orders.place(caller(), wanted, receipt(_placed))
+    return container().money.orders.place(caller(), wanted, receipt(_placed))
 
 
 @blp.get("/orders")
@@ -106,7 +106,7 @@ def listed(query: dict[str, Any]) -> Response:
 @blp.raises(404)
 def read(order_id: UUID) -> Response:
     """Read an order, as its buyer or one of its sellers."""
-    return _changed(container().orders.read(caller(), order_id))
+    return _changed(container().money.orders.read(caller(), order_id))
 
 
 @blp.post("/orders/<uuid:order_id>/cancel")
@@ -117,7 +117,7 @@ def read(order_id: UUID) -> Response:
 @idempotent(required=True)
 def cancel(order_id: UUID) -> Answer:
     """Cancel one's own order before it is paid."""
-    return container().orders.cancel(caller(), order_id, receipt(_changed))
+    return container().money.orders.cancel(caller(), order_id, receipt(_changed))
 
 
 @blp.post("/orders/<uuid:order_id>/fulfil")
@@ -128,7 +128,7 @@ def cancel(order_id: UUID) -> Answer:
 @idempotent(required=True)
 def fulfil(order_id: UUID) -> Answer:
     """Say as a seller that a paid order is fulfilled."""
-    return container().orders.fulfil(caller(), order_id, receipt(_changed))
+    return container().money.orders.fulfil(caller(), order_id, receipt(_changed))
 
 
 @blp.post("/orders/<uuid:order_id>/refund")
@@ -140,7 +140,7 @@ def fulfil(order_id: UUID) -> Answer:
 @idempotent(required=True)
 def refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
     """Give back one's share of an order, or so much of it. The units come back with the last of the share."""
-    return container().orders.refund(caller(), order_id, wanted["amount"], receipt(_changed))
+    return container().money.orders.refund(caller(), order_id, wanted["amount"], receipt(_changed))
 
 
 def _placed(order: Order) -> Response:

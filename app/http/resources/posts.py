@@ -96,8 +96,8 @@ TagPage = page_of(TagSchema, "TagPage")
 @idempotent()
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
-    post = container().posts.publish(caller(), PostDraft(**_tuples(draft)), child())
-    card = container().cards.new_post(post)
+    post = container().content.posts.publish(caller(), PostDraft(**_tuples(draft)), child())
+    card = container().pages.cards.new_post(post)
     return answers.thing(card.body, card.version, 201, f"{BASE}/posts/{post.id}")
 
 
@@ -142,8 +142,8 @@ def read(post_id: UUID) -> Response:
 @blp.raises(403, 404)
 def edit(changes: dict[str, Any], post_id: UUID) -> Response:
     """Change one's own post. Needs If-Match."""
-    post = container().posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match())
-    (card,) = container().cards.posts_read([post], caller())
+    post = container().content.posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match())
+    (card,) = container().pages.cards.posts_read([post], caller())
     return answers.thing(card.body, card.version)
 
 
@@ -155,7 +155,7 @@ def edit(changes: dict[str, Any], post_id: UUID) -> Response:
 @blp.raises(403, 404)
 def delete(post_id: UUID) -> Response:
     """Delete one's own post. Needs If-Match."""
-    container().posts.delete(caller(), post_id, if_match())
+    container().content.posts.delete(caller(), post_id, if_match())
     return answers.nothing()
 
 
@@ -166,7 +166,7 @@ def delete(post_id: UUID) -> Response:
 @blp.raises(403, 404)
 def like(post_id: UUID) -> Response:
     """Like a post."""
-    container().posts.like(caller(), post_id)
+    container().content.posts.like(caller(), post_id)
     return answers.nothing()
 
 
@@ -177,7 +177,7 @@ def like(post_id: UUID) -> Response:
 @blp.raises(404)
 def unlike(post_id: UUID) -> Response:
     """Take back a like."""
-    container().posts.unlike(caller(), post_id)
+    container().content.posts.unlike(caller(), post_id)
     return answers.nothing()
 
 
@@ -203,20 +203,20 @@ def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window
 
 
 def post_page(scope: str, posts: Sequence[Post], onward: Position | None, **more: Any) -> Response:
-    cards = container().cards.posts_read(posts, viewer())
+    cards = container().pages.cards.posts_read(posts, viewer())
     return answers.page([card.body for card in cards], cursors().issue(scope, onward), **more)
 
 
 def first_page(scope: str, ids: Ids, used: Used | None) -> Kept:
     """The first page of a list of posts."""
-    cards = container().cards.posts(ids.ids, viewer(), used)
+    cards = container().pages.cards.posts(ids.ids, viewer(), used)
     onward = cursors().issue(scope, [str(ids.onward)] if ids.onward else None)
     return kept_list([card.body for card in cards], onward)
 
 
 def account_id(handle: str, used: Used | None = None) -> UUID:
     """Whose the handle is. Raises `Missing`."""
-    found = container().profiles.id_of(handle, used)
+    found = container().pages.profiles.id_of(handle, used)
     if found is None:
         raise Missing("there is no account with this handle")
     return found
@@ -224,11 +224,11 @@ def account_id(handle: str, used: Used | None = None) -> UUID:
 
 def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | None) -> Kept:
     author = account_id(handle, used) if handle else None
-    return first_page(f"posts:{author}:{tag}", container().firsts.posts(limit, author, tag, used), used)
+    return first_page(f"posts:{author}:{tag}", container().pages.firsts.posts(limit, author, tag, used), used)
 
 
 def _first_tags(limit: int, used: Used | None) -> Kept:
-    found = container().firsts.tags(limit, used)
+    found = container().pages.firsts.tags(limit, used)
     return kept_list(map(answers.tag_item, found.tags), _onward_tag(found.tags, limit, more=found.more))
 
 
@@ -237,7 +237,7 @@ def _onward_tag(tags: Sequence[TagCount], limit: int, *, more: bool) -> str | No
 
 
 def _made(post_id: UUID, used: Used | None) -> Kept:
-    cards = container().cards.posts([post_id], viewer(), used)
+    cards = container().pages.cards.posts([post_id], viewer(), used)
     if not cards:
         raise Missing("there is no such post")
     return kept_thing(cards[0])

@@ -120,8 +120,8 @@ class ProductQuery(PageQuery):
 @idempotent()
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
-    product = container().products.offer(caller(), ProductDraft(**draft), child())
-    card = container().cards.new_product(product)
+    product = container().content.products.offer(caller(), ProductDraft(**draft), child())
+    card = container().pages.cards.new_product(product)
     return answers.thing(card.body, card.version, 201, f"{BASE}/products/{product.id}")
 
 
@@ -142,7 +142,7 @@ def listed(query: dict[str, Any]) -> Response:
     products = container().stores.documents.products
     found = products.page(where, before=cursors().id(scope, query["cursor"]), limit=limit + 1)
     onward = cursors().issue(scope, [str(found[limit - 1].id)]) if len(found) > limit else None
-    cards = [card.body for card in container().cards.products_read(found[:limit])]
+    cards = [card.body for card in container().pages.cards.products_read(found[:limit])]
     if not query["facets"]:
         return answers.page(cards, onward)
     facets = products.facets(where, sample=FACET_SAMPLE, values=FACET_VALUES)
@@ -169,7 +169,7 @@ def read(product_id: UUID) -> Response:
 @blp.raises(403, 404)
 def edit(changes: dict[str, Any], product_id: UUID) -> Response:
     """Change one's own product. Needs If-Match."""
-    return _card(container().products.edit(caller(), product_id, cast("ProductChanges", changes), if_match()))
+    return _card(container().content.products.edit(caller(), product_id, cast("ProductChanges", changes), if_match()))
 
 
 @blp.delete("/products/<uuid:product_id>")
@@ -180,7 +180,7 @@ def edit(changes: dict[str, Any], product_id: UUID) -> Response:
 @blp.raises(403, 404)
 def withdraw(product_id: UUID) -> Response:
     """Withdraw one's own product. Needs If-Match."""
-    container().products.withdraw(caller(), product_id, if_match())
+    container().content.products.withdraw(caller(), product_id, if_match())
     return answers.nothing()
 
 
@@ -193,22 +193,22 @@ def withdraw(product_id: UUID) -> Response:
 @blp.raises(403, 404, 409)
 def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     """Set the units on hand of one's own product. Needs If-Match."""
-    return _card(container().products.put_stock(caller(), product_id, stock["on_hand"], if_match()))
+    return _card(container().content.products.put_stock(caller(), product_id, stock["on_hand"], if_match()))
 
 
 def _card(product: Product) -> Response:
-    (card,) = container().cards.products_read([product])
+    (card,) = container().pages.cards.products_read([product])
     return answers.thing(card.body, card.version)
 
 
 def _made(product_id: UUID, used: Used | None) -> Kept:
-    cards = container().cards.products([product_id], used)
+    cards = container().pages.cards.products([product_id], used)
     if not cards:
         raise Missing("there is no such product")
     return kept_thing(cards[0])
 
 
 def _first_page(scope: str, limit: int, category: str | None, used: Used | None) -> Kept:
-    ids = container().firsts.products(limit, category, used)
-    cards = container().cards.products(ids.ids, used)
+    ids = container().pages.firsts.products(limit, category, used)
+    cards = container().pages.cards.products(ids.ids, used)
     return kept_list([card.body for card in cards], cursors().issue(scope, [str(ids.onward)] if ids.onward else None))

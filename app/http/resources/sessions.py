@@ -53,9 +53,9 @@ def sign_in(wanted: dict[str, Any]) -> Response:
 
     An Idempotency-Key is taken and not kept, for the answer holds a secret: every sign-in is a session of its own.
     """
-    with container().throttle.guess(wanted["login"], caller_address()):
-        signed = container().sessions.sign_in(**wanted)
-    account = container().accounts.own(signed.session.account_id)
+    with container().people.throttle.guess(wanted["login"], caller_address()):
+        signed = container().people.sessions.sign_in(**wanted)
+    account = container().people.accounts.own(signed.session.account_id)
     answer = answers.signed_in(signed, account)
     answer.headers["Location"] = f"{BASE}/sessions/{signed.session.id}"
     answer.headers["Cache-Control"] = "private, no-store"
@@ -71,7 +71,7 @@ def devices(query: dict[str, Any]) -> Response:
     """List one's signed-in devices, newest first."""
     current = session()
     scope, limit = f"sessions:{current.account_id}", query["limit"]
-    found = container().sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
+    found = container().people.sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
     onward = [str(found[limit - 1].id)] if len(found) > limit else None
     items = (answers.session_item(s, current) for s in found[:limit])
     return answers.page(items, cursors().issue(scope, onward))
@@ -84,7 +84,7 @@ def devices(query: dict[str, Any]) -> Response:
 @blp.raises(404)
 def sign_out() -> Response:
     """Sign out this device."""
-    container().sessions.end(session().account_id, session().id)
+    container().people.sessions.end(session().account_id, session().id)
     return answers.nothing()
 
 
@@ -95,7 +95,7 @@ def sign_out() -> Response:
 @blp.raises(404)
 def end(session_id: UUID) -> Response:
     """Sign out one of one's devices."""
-    container().sessions.end(session().account_id, session_id)
+    container().people.sessions.end(session().account_id, session_id)
     return answers.nothing()
 
 
@@ -105,5 +105,5 @@ def end(session_id: UUID) -> Response:
 @blp.response(204)
 def end_others() -> Response:
     """Sign out every device but this one."""
-    container().sessions.end_others(session())
+    container().people.sessions.end_others(session())
     return answers.nothing()

@@ -81,7 +81,7 @@ def stream(query: dict[str, Any]) -> Response:
         return Response(content_type=EVENT_STREAM, headers=HEADERS)
     last_id = request.headers.get("Last-Event-ID", query["last_event_id"])
     token = request.headers["Authorization"].partition(" ")[2].strip()
-    live = container().live
+    live = container().live.hub
     connection = live.open(session(), digest(token), last_id)
     return Response(Events(live, connection), content_type=EVENT_STREAM, headers=HEADERS)
 

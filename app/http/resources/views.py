@@ -22,7 +22,7 @@ class PostViewsSchema(ma.Schema):
 def note_view(post_id: UUID) -> None:
     """The post is about to be served. Costs no round trip. A HEAD is no view."""
     if request.method == "GET":
-        container().views.seen(post_id)
+        container().content.views.seen(post_id)
 
 
 @blp.get("/posts/<uuid:post_id>/views")
@@ -33,5 +33,5 @@ def note_view(post_id: UUID) -> None:
 @blp.raises(404)
 def views(post_id: UUID) -> Response:
     """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
-    post = container().posts.read(post_id)
-    return answers.plain({"post_id": post.id, "views": container().views.of(post.id)})
+    post = container().content.posts.read(post_id)
+    return answers.plain({"post_id": post.id, "views": container().content.views.of(post.id)})

@@ -119,7 +119,7 @@ def deposit(wanted: dict[str, Any]) -> Answer:
     1000000000000, is declined (402); 40503 times out (503) and is approved when tried again with the same key; 40504
     times out always. After a 503 nobody knows whether the money was taken: the same key finds out, and takes it once.
     """
-    return container().wallets.deposit(caller(), wanted["amount"], receipt(_created))
+    return container().money.wallets.deposit(caller(), wanted["amount"], receipt(_created))
 
 
 @blp.post("/wallet/transfers")
@@ -131,7 +131,7 @@ def deposit(wanted: dict[str, Any]) -> Answer:
 @idempotent(required=True)
 def send(wanted: dict[str, Any]) -> Answer:
     """Send money to somebody."""
-    return container().wallets.send(caller(), wanted["to"], wanted["amount"], receipt(_created))
+    return container().money.wallets.send(caller(), wanted["to"], wanted["amount"], receipt(_created))
 
 
 def _created(made: Transfer) -> Response:

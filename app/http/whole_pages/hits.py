@@ -45,9 +45,9 @@ class Hits:
 
     def __init__(self, app: Flask, container: Container) -> None:
         self._app = app
-        self._pages = container.pages
-        self._throttle = container.throttle
-        self._views = container.views
+        self._pages = container.pages.whole
+        self._throttle = container.people.throttle
+        self._views = container.content.views
         self._settings = container.settings
         self._same: dict[str, tuple[Kept, Fields, Fields]] = {}
         # The hottest paths are asked for over and over.

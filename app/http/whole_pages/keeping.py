@@ -20,7 +20,7 @@ def hot(build: Callable[[Used | None], Kept]) -> Response:
     name = _target()
     if name is None:
         return answers.checked(build(None))
-    page = container().pages.keep(name, build)
+    page = container().pages.whole.keep(name, build)
     caching.remember(page)
     return answers.checked(page)
 

@@ -18,9 +18,8 @@ from uuid import UUID, uuid5
 
 from msgspec import Struct
 
-from app.clock import Clock
 from app.errors import AppError, InProgress, KeyReused, KeySpent
-from app.services.commands.retrying import Retry
+from app.services.commands.kit import Kit
 from repositories.errors import Conflict, Stale, StoreError
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.records import Event
@@ -76,10 +75,10 @@ class Begun(Struct, frozen=True):
 
 
 class Once:
-    def __init__(self, relational: Relational, retry: Retry, clock: Clock) -> None:
+    def __init__(self, relational: Relational, kit: Kit) -> None:
         self._relational = relational
-        self._retry = retry
-        self._clock = clock
+        self._retry = kit.retry
+        self._clock = kit.clock
 
     def run(self, receipt: Receipt[T], prepare: Callable[[], P], work: Callable[[Transaction, P], T]) -> Answer:
         """`prepare` reads what the work needs, outside the transaction. Both are run again after `Contention`.

@@ -2,11 +2,10 @@
 
 from uuid import UUID
 
-from app.clock import Clock
 from app.errors import Forbidden, Missing
-from app.events import CommentAdded, CommentDeleted, pack
-from app.ids import Ids
+from app.events import CommentAdded, CommentDeleted
 from app.services.commands.idempotency import KEPT, Child
+from app.services.commands.kit import Kit
 from app.services.content.posts import Posts
 from app.services.pages.counters import Counters
 from repositories.documents import Documents
@@ -24,15 +23,14 @@ class Comments:
         documents: Documents,
         posts: Posts,
         counters: Counters,
-        clock: Clock,
-        ids: Ids,
+        kit: Kit,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._posts = posts
         self._counters = counters
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._pack = kit.emitter
 
     def add(self, author: UUID, post_id: UUID, body: str, child: Child | None = None) -> Comment:
         """Raises `Missing`, `Forbidden` with code `blocked`.
@@ -59,7 +57,7 @@ class Comments:
             raise Forbidden("this comment is somebody else's")
         event = CommentDeleted(post_id, number, account_id, comment.created_at)
         try:
-            self._documents.comments.delete(post_id, number, pack(self._ids(), event, about=post_id, at=self._clock()))
+            self._documents.comments.delete(post_id, number, self._pack(event))
         except NotFound as gone:
             raise Missing("there is no such comment") from gone
         self._counters.forget_posts([post_id])
@@ -80,4 +78,4 @@ class Comments:
 
     def _announce(self, comment: Comment) -> Event:
         event = CommentAdded(comment.post_id, comment.number, comment.author_id, comment.created_at)
-        return pack(self._ids(), event, about=comment.post_id, at=self._clock())
+        return self._pack(event)

@@ -13,13 +13,11 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.clock import Clock
 from app.errors import Forbidden, Missing, PreconditionFailed, Unprocessable
-from app.events import AnyEvent, PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked, pack
-from app.ids import Ids
+from app.events import PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked
 from app.services.commands.idempotency import Child
+from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
-from app.services.commands.retrying import Retry
 from app.services.pages.counters import Counters
 from app.services.pages.invalidation import Changes
 from app.services.people.graph import refuse_blocked
@@ -54,18 +52,17 @@ class Posts:
         feeds: Feeds,
         counters: Counters,
         changes: Changes,
-        clock: Clock,
-        ids: Ids,
-        retry: Retry,
+        kit: Kit,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
         self._counters = counters
         self._changes = changes
-        self._clock = clock
-        self._ids = ids
-        self._retry = retry
+        self._clock = kit.clock
+        self._ids = kit.ids
+        self._retry = kit.retry
+        self._pack = kit.emitter
 
     def publish(self, author: UUID, draft: PostDraft, child: Child | None = None) -> Post:
         """Raises `Unprocessable` when a product does not exist. A `child` that is there already is not made again."""
@@ -84,7 +81,7 @@ class Posts:
             now,
             version=1,
         )
-        event = self._event(post.id, PostPublished(post.id, author, draft.tags))
+        event = self._pack(PostPublished(post.id, author, draft.tags))
         try:
             self._documents.posts.add(post, event)
         except Conflict:
@@ -108,7 +105,7 @@ class Posts:
         self._check_products(changes.get("product_ids", ()))
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
         tags = tuple(sorted(set(current.tags) ^ set(edited.tags)))
-        event = self._event(post_id, PostEdited(post_id, author, tags))
+        event = self._pack(PostEdited(post_id, author, tags))
         try:
             self._documents.posts.replace(edited, event, if_version=current.version)
         except Stale as stale:
@@ -121,7 +118,7 @@ class Posts:
     def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
         """Gone from every page with the next request; timelines are cleaned up by the event."""
         current = self._own(author, post_id, condition)
-        event = self._event(post_id, PostDeleted(post_id, author, current.tags))
+        event = self._pack(PostDeleted(post_id, author, current.tags))
         try:
             self._documents.posts.delete(post_id, event, if_version=current.version)
         except Stale as stale:
@@ -147,13 +144,13 @@ class Posts:
                 refuse_blocked(tx, account_id, post.author_id)
             now = self._clock()
             if tx.likes.like(Like(account_id, post.id, now)):
-                tx.emit(self._event(post.id, PostLiked(post.id, account_id, now)))
+                tx.emit(self._pack(PostLiked(post.id, account_id, now)))
 
     def _unlike(self, account_id: UUID, post_id: UUID) -> None:
         with self._relational.transaction() as tx:
             since = tx.likes.unlike(account_id, post_id)
             if since:
-                tx.emit(self._event(post_id, PostUnliked(post_id, account_id, since)))
+                tx.emit(self._pack(PostUnliked(post_id, account_id, since)))
 
     def _own(self, author: UUID, post_id: UUID, condition: Precondition) -> Post:
         """By the truth, since what the client is willing to change is compared with it."""
@@ -176,6 +173,3 @@ class Posts:
             self._feeds.add_to_author(PostRef(post.id, post.author_id), event.happened_at)
         except Unavailable as error:
             log.warning("author timeline left to the relay: %s", error)
-
-    def _event(self, about: UUID, event: AnyEvent) -> Event:
-        return pack(self._ids(), event, about=about, at=self._clock())

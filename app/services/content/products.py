@@ -6,16 +6,15 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.clock import Clock
 from app.errors import Forbidden, Missing, PreconditionFailed, RuleBroken
-from app.events import AnyEvent, ProductEdited, ProductListed, ProductWithdrawn, StockPut, pack
-from app.ids import Ids
+from app.events import ProductEdited, ProductListed, ProductWithdrawn, StockPut
 from app.services.commands.idempotency import Child
+from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Changes
 from repositories.errors import Conflict, Short, Stale
 from repositories.readthrough import CachedDocuments
-from repositories.records import AttributeValue, Event, Money, Product
+from repositories.records import AttributeValue, Money, Product
 from repositories.relational import Relational
 
 
@@ -36,14 +35,13 @@ class ProductChanges(TypedDict, total=False):
 
 
 class Products:
-    def __init__(
-        self, relational: Relational, documents: CachedDocuments, changes: Changes, clock: Clock, ids: Ids
-    ) -> None:
+    def __init__(self, relational: Relational, documents: CachedDocuments, changes: Changes, kit: Kit) -> None:
         self._relational = relational
         self._documents = documents
         self._changes = changes
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._ids = kit.ids
+        self._pack = kit.emitter
 
     def offer(self, seller: UUID, draft: ProductDraft, child: Child | None = None) -> Product:
         """A `child` that is there already is not made again."""
@@ -60,7 +58,7 @@ class Products:
             now,
             version=1,
         )
-        event = self._event(ProductListed(product.id, seller, (product.category,)), product.id)
+        event = self._pack(ProductListed(product.id, seller, (product.category,)))
         try:
             self._documents.products.add(product, event)
         except Conflict:
@@ -76,7 +74,7 @@ class Products:
             return current
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
         categories = (current.category, edited.category) if edited.category != current.category else ()
-        event = self._event(ProductEdited(product_id, seller, categories), product_id)
+        event = self._pack(ProductEdited(product_id, seller, categories))
         try:
             self._documents.products.replace(edited, event, if_version=current.version)
         except Stale as stale:
@@ -88,7 +86,7 @@ class Products:
 
     def withdraw(self, seller: UUID, product_id: UUID, condition: Precondition) -> None:
         current = self._own(seller, product_id, condition)
-        event = self._event(ProductWithdrawn(product_id, seller, (current.category,)), product_id)
+        event = self._pack(ProductWithdrawn(product_id, seller, (current.category,)))
         try:
             self._documents.products.delete(product_id, event, if_version=current.version)
         except Stale as stale:
@@ -105,7 +103,7 @@ class Products:
         try:
             with self._relational.transaction() as tx:
                 tx.stock.put(product_id, on_hand)
-                tx.emit(self._event(StockPut(product_id), product_id))
+                tx.emit(self._pack(StockPut(product_id)))
         except Short as short:
             raise RuleBroken("more than that is reserved for orders", code="stock_reserved") from short
         return product
@@ -123,6 +121,3 @@ class Products:
         if found is None:
             raise Missing("there is no such product")
         return found
-
-    def _event(self, event: AnyEvent, about: UUID) -> Event:
-        return pack(self._ids(), event, about=about, at=self._clock())

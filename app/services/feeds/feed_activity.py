@@ -9,14 +9,12 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.clock import Clock
-from app.events import FeedRequested, pack
-from app.ids import Ids
+from app.events import FeedRequested
+from app.services.commands.kit import Kit
 from repositories.documents import Documents
 from repositories.errors import Contention, StoreError
 from repositories.feed_records import Standing
 from repositories.feeds import Feeds
-from repositories.records import Event
 from repositories.relational import Relational
 
 log = logging.getLogger(__name__)
@@ -32,16 +30,15 @@ class Readers:
         relational: Relational,
         documents: Documents,
         feeds: Feeds,
-        clock: Clock,
-        ids: Ids,
+        kit: Kit,
         dormant_after: timedelta,
         posts: int,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._pack = kit.emitter
         self._dormant_after = dormant_after
         self._posts = posts
         self._noted_after = min(LONGEST_SILENCE, dormant_after / 24)
@@ -64,7 +61,7 @@ class Readers:
         with self._relational.transaction() as tx:
             known = tx.readers.rebuild(account_id, seen_at)
             if known:
-                tx.emit(self._request(account_id, self._clock()))
+                tx.emit(self._pack(FeedRequested(account_id)))
         return known
 
     def worn(self, account_id: UUID) -> None:
@@ -110,7 +107,4 @@ class Readers:
     def _wake(self, account_id: UUID, now: datetime) -> None:
         with self._relational.transaction() as tx:
             if tx.readers.wake(account_id, now):
-                tx.emit(self._request(account_id, now))
-
-    def _request(self, account_id: UUID, now: datetime) -> Event:
-        return pack(self._ids(), FeedRequested(account_id), about=account_id, at=now)
+                tx.emit(self._pack(FeedRequested(account_id), at=now))

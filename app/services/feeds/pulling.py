@@ -7,9 +7,8 @@ it, not before some time has passed, and only while the budget has room to make 
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.clock import Clock
-from app.events import AuthorReturned, pack
-from app.ids import Ids
+from app.events import AuthorReturned
+from app.services.commands.kit import Kit
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import Fanouts
 from repositories.feed_records import PulledAuthor
@@ -21,19 +20,13 @@ AT_ONCE = 100
 
 class Pulling:
     def __init__(
-        self,
-        relational: Relational,
-        fanouts: Fanouts,
-        budget: DeliveryBudget,
-        clock: Clock,
-        ids: Ids,
-        at_least: timedelta,
+        self, relational: Relational, fanouts: Fanouts, budget: DeliveryBudget, kit: Kit, at_least: timedelta
     ) -> None:
         self._relational = relational
         self._fanouts = fanouts
         self._budget = budget
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._pack = kit.emitter
         self._at_least = at_least
         self._after: UUID | None = None
 
@@ -51,7 +44,7 @@ class Pulling:
         with self._relational.transaction() as tx:
             returning = tx.fanouts.returning(author, now)
             if returning:
-                tx.emit(pack(self._ids(), AuthorReturned(author), about=author, at=now))
+                tx.emit(self._pack(AuthorReturned(author), at=now))
         return returning
 
     def _may_return(self, pulled: PulledAuthor, now: datetime) -> bool:

@@ -21,15 +21,14 @@ from uuid import UUID, uuid5
 
 from msgspec import Struct
 
-from app.clock import Clock
 from app.errors import Forbidden, Missing, RuleBroken, Unprocessable
-from app.events import AnyEvent, OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded, pack
-from app.ids import Ids
+from app.events import OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded
 from app.services.commands.idempotency import Once, Receipt, Replayed
+from app.services.commands.kit import Kit
 from repositories.documents import Documents
 from repositories.errors import Capped, Contention, IllegalMove
 from repositories.money_records import Answer, Order, OrderLine, Transfer
-from repositories.records import Event, Money, Product
+from repositories.records import Money, Product
 from repositories.relational import Relational, Transaction
 
 GRACE = timedelta(seconds=2)
@@ -59,16 +58,15 @@ class Orders:
         relational: Relational,
         documents: Documents,
         once: Once,
-        clock: Clock,
-        ids: Ids,
+        kit: Kit,
         forget_stock: Callable[[Collection[UUID]], None],
         grace: timedelta = GRACE,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._once = once
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._pack = kit.emitter
         self._forget_stock = forget_stock
         self._grace = grace
 
@@ -113,7 +111,7 @@ class Orders:
         tx.stock.release(order.id)
         for hold in tx.ledger.open_holds(order.id):
             tx.ledger.void(uuid5(hold.id, "void"), hold.id, at=now)
-        tx.emit(self._event(order.id, OrderCancelled(order.id)))
+        tx.emit(self._pack(OrderCancelled(order.id)))
         return cancelled
 
     @contextmanager
@@ -159,13 +157,13 @@ class Orders:
                         expires_at=ends,
                     )
                 )
-        tx.emit(self._event(order.id, OrderPlaced(order.id, order.buyer_id)))
+        tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id)))
         return order
 
     def _fulfil(self, tx: Transaction, order: Order) -> Order:
         tx.orders.lock(order.id)
         fulfilled = tx.orders.move(order.id, ["paid"], "fulfilled", at=self._clock())
-        tx.emit(self._event(order.id, OrderFulfilled(order.id)))
+        tx.emit(self._pack(OrderFulfilled(order.id)))
         return fulfilled
 
     def _reckoned(self, transfer_id: UUID, seller: UUID, order_id: UUID, amount: Money | None) -> Refund:
@@ -200,7 +198,7 @@ class Orders:
                 tx.stock.return_sold(order.id, units(order, of=wanted.transfer.debit))
         if amount:
             tx.ledger.transfer(wanted.transfer)
-        tx.emit(self._event(order.id, OrderRefunded(order.id, amount, wanted.transfer.debit)))
+        tx.emit(self._pack(OrderRefunded(order.id, amount, wanted.transfer.debit)))
         return order
 
     def _bought(self, account_id: UUID, order_id: UUID) -> Order:
@@ -214,9 +212,6 @@ class Orders:
         if account_id not in sellers(order):
             raise Forbidden("only a seller of the order may do this")
         return order
-
-    def _event(self, about: UUID, event: AnyEvent) -> Event:
-        return pack(self._ids(), event, about=about, at=self._clock())
 
 
 def sellers(order: Order) -> set[UUID]:

@@ -8,22 +8,20 @@ the buyer who cancels, may try at once.
 
 from uuid import UUID, uuid5
 
-from app.clock import Clock
-from app.events import OrderPaid, pack
-from app.ids import Ids
-from app.services.commands.retrying import Retry
+from app.events import OrderPaid
+from app.services.commands.kit import Kit
 from app.services.money.orders import PATIENCE, Orders, sellers
 from repositories.money_records import Order
 from repositories.relational import Relational, Transaction
 
 
 class Checkout:
-    def __init__(self, relational: Relational, orders: Orders, retry: Retry, clock: Clock, ids: Ids) -> None:
+    def __init__(self, relational: Relational, orders: Orders, kit: Kit) -> None:
         self._relational = relational
         self._orders = orders
-        self._retry = retry
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._retry = kit.retry
+        self._pack = kit.emitter
 
     def settle(self, order_id: UUID) -> Order:
         """Pay the order, or undo it when it is too late for that. Idempotent. Raises `NotFound`."""
@@ -44,5 +42,5 @@ class Checkout:
         tx.ledger.lock({order.buyer_id, *sellers(order)}, order.total.currency)
         for hold in tx.ledger.open_holds(order.id):
             tx.ledger.post(uuid5(hold.id, "post"), hold.id, at=now)
-        tx.emit(pack(self._ids(), OrderPaid(order.id, order.buyer_id), about=order.id, at=now))
+        tx.emit(self._pack(OrderPaid(order.id, order.buyer_id), at=now))
         return paid

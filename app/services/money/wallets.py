@@ -9,12 +9,10 @@ and its handler sees to it that a payment that was approved is credited, whether
 
 from uuid import UUID
 
-from app.clock import Clock
 from app.errors import Missing, PaymentDeclined, PaymentUnknown, RuleBroken
-from app.events import DepositBegun, pack
-from app.ids import Ids
+from app.events import DepositBegun
 from app.services.commands.idempotency import Once, Receipt
-from app.services.commands.retrying import Retry
+from app.services.commands.kit import Kit
 from app.services.money.payments import PaymentProvider
 from app.services.people.graph import refuse_blocked
 from repositories.money_records import PROVIDER, Answer, Transfer
@@ -23,22 +21,19 @@ from repositories.relational import Relational, Transaction
 
 
 class Wallets:
-    def __init__(
-        self, relational: Relational, once: Once, provider: PaymentProvider, retry: Retry, clock: Clock, ids: Ids
-    ) -> None:
+    def __init__(self, relational: Relational, once: Once, provider: PaymentProvider, kit: Kit) -> None:
         self._relational = relational
         self._once = once
         self._provider = provider
-        self._retry = retry
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._retry = kit.retry
+        self._pack = kit.emitter
 
     def deposit(self, owner: UUID, money: Money, receipt: Receipt[Transfer]) -> Answer:
         """Raises `PaymentDeclined`, `PaymentUnknown`, and what `Once` raises."""
         reference = receipt.attempt.id(f"deposit {receipt.attempt.fingerprint.hex()}")
         event = DepositBegun(reference, owner, money.amount, money.currency)
-        told = pack(self._ids(), event, about=reference, at=self._clock())
-        begun = self._once.begin(receipt.attempt, reference, told)
+        begun = self._once.begin(receipt.attempt, reference, self._pack(event))
         outcome = self._provider.charge(reference, money)
         if outcome == "declined":
             self._once.abandon(begun)

@@ -9,11 +9,10 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.clock import Clock
 from app.errors import Missing, PreconditionFailed, RuleBroken
-from app.events import AccountEdited, pack
-from app.ids import Ids
+from app.events import AccountEdited
 from app.services.commands.idempotency import Child
+from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Changes
 from app.services.pages.profiles import Profiles
@@ -38,15 +37,14 @@ class ProfileChanges(TypedDict, total=False):
 
 
 class Accounts:
-    def __init__(
-        self, relational: Relational, profiles: Profiles, changes: Changes, hasher: Hasher, clock: Clock, ids: Ids
-    ) -> None:
+    def __init__(self, relational: Relational, profiles: Profiles, changes: Changes, hasher: Hasher, kit: Kit) -> None:
         self._relational = relational
         self._profiles = profiles
         self._changes = changes
         self._hasher = hasher
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._ids = kit.ids
+        self._pack = kit.emitter
 
     def register(self, wanted: Registration, child: Child | None = None) -> Account:
         """Raises `RuleBroken` with code `handle_taken` or `email_taken`, unless the taker is the very `child`."""
@@ -86,7 +84,7 @@ class Accounts:
         event = AccountEdited(current.id, (current.handle, changed.handle))
         with self._relational.transaction() as tx:
             tx.accounts.replace(changed, if_version=current.version)
-            tx.emit(pack(self._ids(), event, about=current.id, at=self._clock()))
+            tx.emit(self._pack(event))
         return changed
 
     def own(self, account_id: UUID) -> Account:

@@ -6,23 +6,21 @@ changed is told by an event of the same transaction; the cached counters are dro
 
 from uuid import UUID
 
-from app.clock import Clock
 from app.errors import Forbidden, RuleBroken
-from app.events import AnyEvent, Blocked, Followed, Unfollowed, pack
-from app.ids import Ids
-from app.services.commands.retrying import Retry
+from app.events import Blocked, Followed, Unfollowed
+from app.services.commands.kit import Kit
 from app.services.pages.counters import Counters
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 
 
 class Graph:
-    def __init__(self, relational: Relational, counters: Counters, clock: Clock, ids: Ids, retry: Retry) -> None:
+    def __init__(self, relational: Relational, counters: Counters, kit: Kit) -> None:
         self._relational = relational
         self._counters = counters
-        self._clock = clock
-        self._ids = ids
-        self._retry = retry
+        self._clock = kit.clock
+        self._retry = kit.retry
+        self._pack = kit.emitter
 
     def follow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent. Raises `Forbidden` with code `blocked`, `RuleBroken` for oneself."""
@@ -52,7 +50,7 @@ class Graph:
         with self._relational.transaction() as tx:
             refuse_blocked(tx, edge.follower, edge.followee)
             if tx.graph.follow(edge):
-                self._emit(tx, edge.follower, Followed(edge.follower, edge.followee, edge.since))
+                tx.emit(self._pack(Followed(edge.follower, edge.followee, edge.since)))
 
     def _unfollow(self, follower: UUID, followee: UUID) -> None:
         with self._relational.transaction() as tx:
@@ -65,7 +63,7 @@ class Graph:
             self._end_follow(tx, blocker, blocked)
             self._end_follow(tx, blocked, blocker)
             if tx.graph.block(blocker, blocked, self._clock()):
-                self._emit(tx, blocker, Blocked(blocker, blocked))
+                tx.emit(self._pack(Blocked(blocker, blocked)))
 
     def _unblock(self, blocker: UUID, blocked: UUID) -> None:
         with self._relational.transaction() as tx:
@@ -74,10 +72,7 @@ class Graph:
     def _end_follow(self, tx: Transaction, follower: UUID, followee: UUID) -> None:
         since = tx.graph.unfollow(follower, followee)
         if since:
-            self._emit(tx, follower, Unfollowed(follower, followee, since))
-
-    def _emit(self, tx: Transaction, about: UUID, event: AnyEvent) -> None:
-        tx.emit(pack(self._ids(), event, about=about, at=self._clock()))
+            tx.emit(self._pack(Unfollowed(follower, followee, since)))
 
 
 def refuse_blocked(tx: Transaction, one: UUID, other: UUID) -> None:

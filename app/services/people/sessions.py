@@ -11,9 +11,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from app.clock import Clock
 from app.errors import Missing, Unauthenticated
-from app.ids import Ids
+from app.services.commands.kit import Kit
 from app.services.people.passwords import Hasher
 from repositories.hot import Sessions as SessionStore
 from repositories.records import Session
@@ -27,19 +26,13 @@ class SignedIn(Struct, frozen=True):
 
 class Sessions:
     def __init__(
-        self,
-        relational: Relational,
-        store: SessionStore,
-        hasher: Hasher,
-        clock: Clock,
-        ids: Ids,
-        lifetime: timedelta,
+        self, relational: Relational, store: SessionStore, hasher: Hasher, kit: Kit, lifetime: timedelta
     ) -> None:
         self._relational = relational
         self._store = store
         self._hasher = hasher
-        self._clock = clock
-        self._ids = ids
+        self._clock = kit.clock
+        self._ids = kit.ids
         self._lifetime = lifetime
 
     def sign_in(self, login: str, password: str, device: str | None) -> SignedIn:

@@ -174,7 +174,7 @@ def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> 
     befriend(container, [reader], authors)
     doomed = [(a, post) for a in authors for post in world.burst(a, each, [reader])]
     for author, post in doomed:
-        container.posts.delete(author, post, ANY)
+        container.content.posts.delete(author, post, ANY)
     for _ in range(2):
         relay_of(container).drain()
     assert container.stores.relational.readers.standing(reader).state == "awake"
@@ -240,7 +240,7 @@ def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timeli
     for owner in world.settled[:2]:
         for ref in list(container.stores.feeds.entries(owner))[:3]:
             timelines.drop_home(owner, ref.post_id)
-    assert container.readers.rebuild(world.settled[0])
+    assert container.feeds.readers.rebuild(world.settled[0])
     report, lines = examined(container, repair=False)
     assert report.drift == 3
     assert all(str(world.settled[1]) in line for line in lines)
@@ -249,7 +249,7 @@ def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timeli
 def test_entries_whose_deletion_is_not_told_are_not_judged(world: World) -> None:
     container = world.container
     post = next(p for p in world.posts if p.author_id in world.settled)
-    container.posts.delete(post.author_id, post.id, ANY)
+    container.content.posts.delete(post.author_id, post.id, ANY)
     lines: list[str] = []
     report = Drift(container, lines.append, repair=True).everybody()
     assert (report.drift, lines) == (0, [])
@@ -273,8 +273,8 @@ def test_the_future_of_an_alteration_does_not_save_it(world: World, timelines: T
     """An entry that says it was written tomorrow is overwritten by one that is later still."""
     container, owner = world.container, world.settled[0]
     ref = next(iter(container.stores.feeds.entries(owner)))
-    stranger = uuid7(container.clock(), 7)
-    tomorrow = container.clock() + timedelta(days=1)
+    stranger = uuid7(container.kit.clock(), 7)
+    tomorrow = container.kit.clock() + timedelta(days=1)
     container.stores.feeds.audit.restore_home(owner, [PostRef(ref.post_id, stranger)], tomorrow)
     report, _ = examined(container)
     assert (report.drift, report.unrepaired.total()) == (1, 0)

@@ -43,7 +43,7 @@ class World:
 
     def burst(self, author: UUID, count: int, readers: Collection[UUID]) -> list[UUID]:
         """Posts of the last minutes, delivered to these and to the author."""
-        now = self.container.clock()
+        now = self.container.kit.clock()
         times = [now - timedelta(minutes=2, milliseconds=n) for n in range(count)]
         posts = [Post(uuid7(at, n), author, "A post", "Words.", (), (), at, at, 1) for n, at in enumerate(times)]
         refs = [PostRef(post.id, author) for post in posts]
@@ -52,12 +52,12 @@ class World:
         return [post.id for post in posts]
 
     def _post(self) -> Post:
-        at = self.container.clock() - timedelta(days=DAYS) * self.chance.random() - timedelta(minutes=5)
+        at = self.container.kit.clock() - timedelta(days=DAYS) * self.chance.random() - timedelta(minutes=5)
         author = self.chance.choice(self.accounts)
         return Post(uuid7(at, self.chance.getrandbits(62)), author, "A post", "Words.", (), (), at, at, 1)
 
     def _load(self) -> None:
-        stores, now = self.container.stores, self.container.clock()
+        stores, now = self.container.stores, self.container.kit.clock()
         stores.documents.posts.load(self.posts)
         edges = [(a, b) for a in self.accounts for b in self.chance.sample(self.accounts, FOLLOWEES) if a != b]
         with stores.relational.transaction() as tx:
@@ -83,16 +83,16 @@ class Traffic:
 
     def posting(self) -> None:
         author = self._chance.choice(self._world.movers)
-        post = self._container.posts.publish(author, PostDraft("New", "Words.")).id
-        self._container.posts.like(self._chance.choice(self._world.movers), post)
+        post = self._container.content.posts.publish(author, PostDraft("New", "Words.")).id
+        self._container.content.posts.like(self._chance.choice(self._world.movers), post)
         self._mine.append((author, post))
         if len(self._mine) > 10:
             author, post = self._mine.pop(self._chance.randrange(5))
-            self._container.posts.delete(author, post, ANY)
+            self._container.content.posts.delete(author, post, ANY)
 
     def following(self) -> None:
         a, b = self._chance.sample(self._world.movers, 2)
-        change = self._chance.choice([self._container.graph.follow, self._container.graph.unfollow])
+        change = self._chance.choice([self._container.people.graph.follow, self._container.people.graph.unfollow])
         change(a, b)
 
     def reading(self) -> None:

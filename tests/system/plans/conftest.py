@@ -67,7 +67,7 @@ def asked(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     plan = Plan(sizes(MEDIUM))
     with named(asking, settings), watched(commands), running(settings, clock) as system:
         container = system.container
-        data.fill(container, plan, container.hasher.hash(PASSWORD))
+        data.fill(container, plan, container.people.hasher.hash(PASSWORD))
         data.settle(settings.relational_url)
         with statements.listening(), commands.listening():
             exercise.everything(World(system, clock, real=True), plan)

@@ -25,12 +25,12 @@ def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
     outboxes(container)
     with container.stores.relational.transaction() as tx:
         writes(container, tx, accounts, posts)
-        tx.orders.refund(paid_order, 1, at=container.clock())
+        tx.orders.refund(paid_order, 1, at=container.kit.clock())
     expiry(container)
 
 
 def relational_reads(container: Container, accounts: Sequence[UUID], products: Sequence[UUID]) -> None:
-    store, now, middle = container.stores.relational, container.clock(), accounts[len(accounts) // 2]
+    store, now, middle = container.stores.relational, container.kit.clock(), accounts[len(accounts) // 2]
     for after in (None, middle):
         store.accounts.ids(after=after, limit=500)
         store.graph.follower_ids(accounts[0], after=after, limit=500)
@@ -62,7 +62,7 @@ def document_reads(container: Container, accounts: Sequence[UUID], posts: Sequen
 
 
 def outboxes(container: Container) -> None:
-    stores, now = container.stores, container.clock()
+    stores, now = container.stores, container.kit.clock()
     with stores.relational.transaction() as tx:
         for _ in range(4):
             one = uuid4()
@@ -75,7 +75,7 @@ def outboxes(container: Container) -> None:
 
 
 def settle(container: Container, outbox: Outbox) -> None:
-    now = container.clock()
+    now = container.kit.clock()
     released, postponed, parked, told = outbox.claim(now=now, lease_until=now + HOUR, limit=4)
     outbox.release([released])
     outbox.postpone(postponed, due=now + 9 * HOUR, attempts=1)
@@ -88,7 +88,7 @@ def settle(container: Container, outbox: Outbox) -> None:
 
 
 def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
-    one, now = accounts[9], container.clock()
+    one, now = accounts[9], container.kit.clock()
     tx.accounts.set_password(one, "other")
     tx.readers.seen(one, now)
     tx.readers.wake(one, now)
@@ -106,7 +106,7 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
 
 
 def expiry(container: Container) -> None:
-    store, now = container.stores.relational, container.clock()
+    store, now = container.stores.relational, container.kit.clock()
     hold = held(wallet_with(store, 5), uuid4(), 1, created_at=now, expires_at=now)
     with store.transaction() as tx:
         tx.ledger.hold(hold)

@@ -84,7 +84,7 @@ def background(world: World) -> None:
     world.told()
     world.order()
     world.order(paid=True)
-    container.views.send()
+    container.content.views.send()
     for ahead in (timedelta(), timedelta(hours=1), timedelta(days=60)):
         world.clock.ahead += ahead
         system.sweeper.sweep()
@@ -100,7 +100,7 @@ def background(world: World) -> None:
 def load(world: World) -> None:
     """A small seed beside the medium one."""
     container = world.system.container
-    loader = Loader(container, Plan(TINY, seed=77), container.hasher.hash(PASSWORD))
+    loader = Loader(container, Plan(TINY, seed=77), container.people.hasher.hash(PASSWORD))
     for _again in range(2):
         for step in loader.steps():
             Run(step, batch=50, threads=1, progress=Progress())()

@@ -17,7 +17,7 @@ def test_the_twins_are_served_by_indexes(tmp_path: Path) -> None:
     traced, plan, clock = Traced(), Plan(TINY), Shifted()
     with traced.listening(), running(Settings(**embedded(tmp_path), views_seconds=0.0), clock) as system:
         traced.kept.clear()
-        loader = Loader(system.container, plan, system.container.hasher.hash(PASSWORD))
+        loader = Loader(system.container, plan, system.container.people.hasher.hash(PASSWORD))
         loader.load(batch=100, concurrency=1, progress=Progress())
         exercise.everything(World(system, clock, real=False), plan)
     found = list(faults(tmp_path / "quartet.db", list(traced.kept.values())))

@@ -47,7 +47,8 @@ def crawling(container: Container, _folder: Path, _chance: random.Random) -> Ite
         handle(container, event)
 
     relays = [
-        Relay(outboxes(container), slowly, container.clock, limits, sweeper_of(container).tick) for _ in range(CRAWLERS)
+        Relay(outboxes(container), slowly, container.kit.clock, limits, sweeper_of(container).tick)
+        for _ in range(CRAWLERS)
     ]
     with threads([functools.partial(relay.run, stop) for relay in relays], stop):
         yield

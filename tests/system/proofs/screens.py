@@ -92,7 +92,7 @@ def screens(
 ) -> dict[UUID, Screen]:
     """Signed-in readers; the time of every page they read, in seconds, is added to `times`."""
     accounts = container.stores.relational.accounts.get(readers)
-    tokens = {r: container.sessions.sign_in(accounts[r].handle, accounts[r].handle, None).token for r in readers}
+    tokens = {r: container.people.sessions.sign_in(accounts[r].handle, accounts[r].handle, None).token for r in readers}
     return {r: Screen(app, r, tokens[r], chance, times) for r in readers}
 
 

@@ -73,7 +73,7 @@ class Run:
             if stop.wait(self.chance.uniform(0, PAUSE)):
                 return
             edge = self.chance.choice(list(self.edges))
-            act = self.container.graph.unfollow if self.edges[edge] else self.container.graph.follow
+            act = self.container.people.graph.unfollow if self.edges[edge] else self.container.people.graph.follow
             while not _done(partial(act, *edge)):
                 pass
             self.edges[edge] = not self.edges[edge]
@@ -118,7 +118,7 @@ class Run:
 
     def _delete(self, author: UUID, post: UUID) -> None:
         self.queue.deleting(post)
-        if _done(partial(self.container.posts.delete, author, post, ANY)):
+        if _done(partial(self.container.content.posts.delete, author, post, ANY)):
             self.queue.deleted(post)
 
 

@@ -63,7 +63,7 @@ class Town:
         self.size = size
         self.asleep = people(container, size.readers // 8)
         with container.stores.relational.transaction() as tx:
-            assert len(tx.readers.sleep(seen_before=container.clock(), limit=size.readers)) == len(self.asleep)
+            assert len(tx.readers.sleep(seen_before=container.kit.clock(), limit=size.readers)) == len(self.asleep)
         self.readers = self.asleep + people(container, size.readers - len(self.asleep))
         self.authors = people(container, size.authors)
         self.celebrity = self.authors[0]
@@ -76,7 +76,7 @@ class Town:
         self._befriend()
 
     def _befriend(self) -> None:
-        since = self.container.clock()
+        since = self.container.kit.clock()
         with self.container.stores.relational.transaction() as tx:
             tx.bulk.follows([Follow(fan, author, since) for author, fans in self.fans.items() for fan in fans])
 

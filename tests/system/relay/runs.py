@@ -33,16 +33,16 @@ class Crash(BaseException):
 
 def relay(container: Container, handle: Handle, batch: int = 100) -> Relay:
     limits = RelayLimits(timedelta(seconds=0.01), timedelta(seconds=LEASE), attempts=TRIES, batch=batch)
-    return Relay(outboxes(container), handle, container.clock, limits)
+    return Relay(outboxes(container), handle, container.kit.clock, limits)
 
 
 def claim(container: Container) -> list[Claim]:
-    now = container.clock()
+    now = container.kit.clock()
     return [c for o in outboxes(container) for c in o.claim(now=now, lease_until=now + timedelta(LEASE), limit=1000)]
 
 
 def edit(container: Container, author: UUID, post: UUID) -> None:
-    container.posts.edit(author, post, {"title": "Edited"}, ANY)
+    container.content.posts.edit(author, post, {"title": "Edited"}, ANY)
 
 
 def persist(container: Container, clock: Watch, relay: Relay) -> None:
@@ -58,14 +58,14 @@ def persist(container: Container, clock: Watch, relay: Relay) -> None:
 def a_history(container: Container) -> list[UUID]:
     """Posts, edits, deletions, follows, unfollows, blocks. Returns the people."""
     everybody = ada, bob, cyd, dan = people(container, 4)
-    graph = container.graph
+    graph = container.people.graph
     posts = [publish(container, author) for author in everybody for _ in range(4)]
     for follower, followee in [(bob, ada), (cyd, ada), (dan, ada), (ada, bob), (cyd, bob), (dan, cyd)]:
         graph.follow(follower, followee)
     posts += [publish(container, author) for author in everybody for _ in range(2)]
     for post, author in ((posts[1], ada), (posts[7], bob), (posts[16], ada), (posts[20], cyd)):
         edit(container, author, post)
-        container.posts.delete(author, post, ANY)
+        container.content.posts.delete(author, post, ANY)
     graph.unfollow(cyd, ada)
     graph.block(ada, dan)
     graph.follow(cyd, ada)
@@ -73,7 +73,7 @@ def a_history(container: Container) -> list[UUID]:
     graph.follow(dan, ada)
     graph.unfollow(dan, cyd)
     publish(container, ada)
-    container.posts.like(bob, posts[0])
+    container.content.posts.like(bob, posts[0])
     return everybody
 
 

@@ -45,7 +45,7 @@ def test_two_relays_at_once_deliver_everything(container: Container, caplog: pyt
     befriend(container, followers, [author])
     posts = [publish(container, author) for _ in range(60)]
     for follower in followers:
-        container.graph.follow(author, follower)
+        container.people.graph.follow(author, follower)
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor(2) as pool:
         drains = [pool.submit(relay(container, lambda e: handle(container, e), batch=5).drain) for _ in range(2)]
         counts = [drained.result() for drained in drains]
@@ -57,7 +57,7 @@ def test_two_relays_at_once_deliver_everything(container: Container, caplog: pyt
 
 def test_what_a_dead_relay_claimed_is_taken_over_after_the_lease(container: Container, clock: Watch) -> None:
     author, follower = people(container, 2)
-    container.graph.follow(follower, author)
+    container.people.graph.follow(follower, author)
     posts = [publish(container, author) for _ in range(3)][::-1]
     now = clock()
     for outbox in outboxes(container):
@@ -92,9 +92,9 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: C
         author, *followers = readers = people(container, 6)
         befriend(container, followers[1:], [author])
         old = publish(container, author)
-        container.graph.follow(followers[0], author)
+        container.people.graph.follow(followers[0], author)
         posts = [publish(container, author), publish(container, author)]
-        container.posts.delete(author, old, ANY)
+        container.content.posts.delete(author, old, ANY)
         left = crashes
         try:
             mortal.drain()
@@ -177,7 +177,7 @@ def test_a_fault_in_an_outbox_does_not_end_the_relay(container: Container, caplo
 
     inner = container.stores.documents.outbox
     limits = RelayLimits(timedelta(seconds=0.01), timedelta(seconds=LEASE), attempts=TRIES)
-    Relay([watched(inner, notice)], lambda _: stop.set(), container.clock, limits).run(stop)
+    Relay([watched(inner, notice)], lambda _: stop.set(), container.kit.clock, limits).run(stop)
     assert not unsent(container)
     assert "a round of the relay failed" in caplog.text
 

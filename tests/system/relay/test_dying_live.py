@@ -49,7 +49,7 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_no_live_event(contai
         old = publish(container, author)
         persist(container, clock, healthy)
         places = {reader: container.stores.streams.listen(reader) for reader in readers}
-        container.posts.delete(author, old, ANY)
+        container.content.posts.delete(author, old, ANY)
         new = publish(container, author)
         left = crashes
         try:

@@ -78,10 +78,10 @@ def test_a_poisoned_event_is_set_aside_and_holds_up_nobody(container: Container,
 def test_an_unknown_payload_is_set_aside(container: Container, clock: Watch, payload: bytes) -> None:
     [author] = people(container, 1)
     now = clock()
-    post = Post(container.ids(), author, "t", "b", (), (), now, now, 1)
-    container.stores.documents.posts.add(post, Event(container.ids(), "Unheard", str(post.id), now, payload))
+    post = Post(container.kit.ids(), author, "t", "b", (), (), now, now, 1)
+    container.stores.documents.posts.add(post, Event(container.kit.ids(), "Unheard", str(post.id), now, payload))
     with container.stores.relational.transaction() as tx:
-        tx.emit(Event(container.ids(), "Unheard", str(author), now, payload))
+        tx.emit(Event(container.kit.ids(), "Unheard", str(author), now, payload))
     sound = publish(container, author)
     persist(container, clock, relay_of(container))
     assert [reason.split(":")[0] for reason in parked(container).values()] in (
@@ -94,7 +94,7 @@ def test_an_unknown_payload_is_set_aside(container: Container, clock: Watch, pay
 @pytest.mark.parametrize("reason", HOSTILE_REASONS, ids=["NUL", "surrogate", "long", "empty", "control"])
 def test_whatever_the_reason_says_it_is_kept(container: Container, clock: Watch, reason: str) -> None:
     [author] = people(container, 1)
-    container.graph.follow(author, people(container, 1)[0])
+    container.people.graph.follow(author, people(container, 1)[0])
     publish(container, author)
 
     def refuse(_event: Event) -> None:

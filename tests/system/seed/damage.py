@@ -14,8 +14,8 @@ from tests.system.seed.loads import TINY
 
 def delete_post(container: Container, plan: Plan) -> str:
     ref = plan.refs[77]
-    now = container.clock()
-    event = pack(container.ids(), PostDeleted(ref.post_id, ref.author_id), about=ref.post_id, at=now)
+    now = container.kit.clock()
+    event = pack(container.kit.ids(), PostDeleted(ref.post_id, ref.author_id), at=now)
     container.stores.documents.posts.delete(ref.post_id, event, if_version=1)
     return f"post {ref.post_id}: missing"
 
@@ -67,13 +67,13 @@ def comment(container: Container, plan: Plan) -> str:
 def lose_a_delivery(container: Container, plan: Plan) -> str:
     owner = next(k for k in range(TINY.accounts) if plan.home_length(k) > 1)
     ref = plan.home(owner)[1]
-    container.stores.feeds.retract(ref, [plan.account_ids[owner]], container.clock())
+    container.stores.feeds.retract(ref, [plan.account_ids[owner]], container.kit.clock())
     return f"home feed of {plan.account_ids[owner]}: differs"
 
 
 def lose_an_own_post(container: Container, plan: Plan) -> str:
     ref = plan.refs[0]
-    container.stores.feeds.remove_from_author(ref, container.clock())
+    container.stores.feeds.remove_from_author(ref, container.kit.clock())
     return f"posts of {ref.author_id}: differs"
 
 

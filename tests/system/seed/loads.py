@@ -54,7 +54,7 @@ class Interrupted(Progress):
 
 
 def load(container: Container, plan: Plan, progress: Progress | None = None) -> list[Outcome]:
-    loader = Loader(container, plan, container.hasher.hash("secret"))
+    loader = Loader(container, plan, container.people.hasher.hash("secret"))
     return loader.load(batch=10, concurrency=3, progress=progress or Progress())
 
 

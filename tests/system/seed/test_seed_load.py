@@ -102,6 +102,6 @@ def test_counts_that_were_cached_on_the_way_are_dropped(container: Container, pl
     with pytest.raises(KeyboardInterrupt):
         load(container, plan, Interrupted("accounts", batches=3))
     celebrity = plan.account_ids[CELEBRITY]
-    assert container.counters.accounts([celebrity])[celebrity].followers == 0
+    assert container.pages.counters.accounts([celebrity])[celebrity].followers == 0
     load(container, plan)
-    assert container.counters.accounts([celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]
+    assert container.pages.counters.accounts([celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]

@@ -1,0 +1,36 @@
+"""What every service is given: the time, ids, retries, and the emitter, which makes events of what happened."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from app.clock import Clock
+from app.events import AnyEvent, pack
+from app.ids import Ids
+from app.services.commands.retrying import Retry
+from repositories.records import Event
+
+
+class Emitter:
+    """Packs an event for an outbox: with an id and a time of its own, and the trace of the request."""
+
+    def __init__(self, clock: Clock, ids: Ids) -> None:
+        self._clock = clock
+        self._ids = ids
+
+    def __call__(self, event: AnyEvent, *, at: datetime | None = None) -> Event:
+        """`at` where the event must bear the time of the change beside it."""
+        return pack(self._ids(), event, at=at or self._clock())
+
+
+@dataclass(frozen=True)
+class Kit:
+    clock: Clock
+    ids: Ids
+    retry: Retry
+    emitter: Emitter
+
+    @classmethod
+    def of(cls, clock: Clock) -> Self:
+        ids = Ids(clock)
+        return cls(clock, ids, Retry(), Emitter(clock, ids))

@@ -1,0 +1,32 @@
+"""The services of this wing."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from app.services.commands.kit import Kit
+from app.services.content.comments import Comments
+from app.services.content.posts import Posts
+from app.services.content.products import Products
+from app.services.content.views import Views
+from app.services.pages.wing import PagesWing
+from app.stores import Stores
+
+
+@dataclass(frozen=True)
+class ContentWing:
+    posts: Posts
+    comments: Comments
+    products: Products
+    views: Views
+
+    @classmethod
+    def build(cls, stores: Stores, kit: Kit, pages: PagesWing, views_every: timedelta) -> Self:
+        relational, documents = stores.relational, stores.documents
+        posts = Posts(relational, documents, stores.feeds, pages.counters, pages.changes, kit)
+        return cls(
+            posts,
+            Comments(relational, documents, posts, pages.counters, kit),
+            Products(relational, documents, pages.changes, kit),
+            Views(stores.views, documents, views_every),
+        )

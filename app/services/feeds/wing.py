@@ -1,0 +1,57 @@
+"""The services of this wing."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from msgspec import Struct
+
+from app.services.commands.kit import Kit
+from app.services.feeds.delivery_budget import DeliveryBudget
+from app.services.feeds.fanouts import FanoutLimits, Fanouts
+from app.services.feeds.feed_activity import Readers
+from app.services.feeds.pulling import Pulling
+from app.services.feeds.timelines import Timelines
+from app.services.live.announcer import Announcer
+from app.stores import Stores
+
+
+class FeedLimits(Struct, frozen=True):
+    """`rebuild_posts` fill a feed anew; an author is pulled for `pulled_for` at least."""
+
+    retention: timedelta
+    dormant_after: timedelta
+    rebuild_posts: int
+    deliveries_per_second: int
+    pulled_for: timedelta
+    fanout: FanoutLimits
+
+
+@dataclass(frozen=True)
+class FeedsWing:
+    timelines: Timelines
+    readers: Readers
+    fanouts: Fanouts
+    pulling: Pulling
+
+    @classmethod
+    def build(
+        cls,
+        stores: Stores,
+        kit: Kit,
+        announcer: Announcer,
+        limits: FeedLimits,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        relational, documents, feeds = stores.relational, stores.documents, stores.feeds
+        budget = DeliveryBudget(limits.deliveries_per_second, seconds)
+        readers = Readers(relational, documents, feeds, kit, limits.dormant_after, limits.rebuild_posts)
+        fanouts = Fanouts(relational, documents, feeds, budget, kit.clock, limits.fanout, announcer, readers)
+        return cls(
+            Timelines(relational, documents, feeds, readers, kit.clock, limits.retention),
+            readers,
+            fanouts,
+            Pulling(relational, fanouts, budget, kit, limits.pulled_for),
+        )

@@ -1,0 +1,20 @@
+"""The services of this wing."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from app.services.commands.kit import Kit
+from app.services.live.announcer import Announcer
+from app.services.live.hub import Live, LiveLimits
+from app.stores import Stores
+
+
+@dataclass(frozen=True)
+class LiveWing:
+    hub: Live
+    announcer: Announcer
+
+    @classmethod
+    def build(cls, stores: Stores, kit: Kit, limits: LiveLimits) -> Self:
+        hub = Live(stores.streams, stores.sessions, kit.clock, limits)
+        return cls(hub, Announcer(stores.streams, stores.relational))

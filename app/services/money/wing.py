@@ -1,0 +1,29 @@
+"""The services of this wing."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from app.services.commands.idempotency import Once
+from app.services.commands.kit import Kit
+from app.services.money.orders import Orders
+from app.services.money.payments import PaymentProvider
+from app.services.money.settlement import Checkout
+from app.services.money.wallets import Wallets
+from app.services.pages.counters import Counters
+from app.stores import Stores
+
+
+@dataclass(frozen=True)
+class MoneyWing:
+    wallets: Wallets
+    orders: Orders
+    settlement: Checkout
+
+    @classmethod
+    def build(cls, stores: Stores, kit: Kit, once: Once, counters: Counters, provider: PaymentProvider) -> Self:
+        orders = Orders(stores.relational, stores.documents.truth, once, kit, counters.forget_stock)
+        return cls(
+            Wallets(stores.relational, once, provider, kit),
+            orders,
+            Checkout(stores.relational, orders, kit),
+        )

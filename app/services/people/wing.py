@@ -1,0 +1,44 @@
+"""The services of this wing."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from msgspec import Struct
+
+from app.services.commands.kit import Kit
+from app.services.pages.wing import PagesWing
+from app.services.people.accounts import Accounts
+from app.services.people.graph import Graph
+from app.services.people.passwords import Hasher
+from app.services.people.sessions import Sessions
+from app.services.people.throttle import Throttle
+from app.stores import Stores
+from repositories.hot import Rate
+
+
+class PeopleLimits(Struct, frozen=True):
+    """`asking` and `guessing` are those of `Throttle`; None means no limit."""
+
+    session_lifetime: timedelta
+    asking: Rate | None = None
+    guessing: Rate | None = None
+
+
+@dataclass(frozen=True)
+class PeopleWing:
+    hasher: Hasher
+    accounts: Accounts
+    sessions: Sessions
+    graph: Graph
+    throttle: Throttle
+
+    @classmethod
+    def build(cls, stores: Stores, kit: Kit, pages: PagesWing, hasher: Hasher, limits: PeopleLimits) -> Self:
+        return cls(
+            hasher,
+            Accounts(stores.relational, pages.profiles, pages.changes, hasher, kit),
+            Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime),
+            Graph(stores.relational, pages.counters, kit),
+            Throttle(stores.limits, limits.asking, limits.guessing),
+        )

@@ -1,0 +1,47 @@
+"""The stores of all roles, as one bundle. `container.open_stores` opens them."""
+
+from dataclasses import dataclass
+
+from repositories.feeds import Feeds
+from repositories.hot import Cache, Limits, Sessions, Streams, ViewCounts
+from repositories.readthrough import CachedDocuments, ReadThrough
+from repositories.relational import Relational
+from repositories.store import Store
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The four roles; the hot one is two stores, and `streams` lie beside the cache.
+
+    `documents` reads posts and products through the cache; `through` is this process's one way to it.
+    """
+
+    relational: Relational
+    documents: CachedDocuments
+    feeds: Feeds
+    sessions: Sessions
+    cache: Cache
+    streams: Streams
+    limits: Limits
+    views: ViewCounts
+    through: ReadThrough
+
+    def by_role(self) -> dict[str, Store]:
+        return {
+            "relational": self.relational,
+            "documents": self.documents,
+            "feeds": self.feeds,
+            "sessions": self.sessions,
+            "cache": self.cache,
+        }
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Bring every store up to date. Returns one line per step."""
+        return [line for store in self._all() for line in store.migrate(dry_run=dry_run)]
+
+    def close(self) -> None:
+        for store in self._all():
+            store.close()
+
+    def _all(self) -> list[Store]:
+        return [*self.by_role().values(), self.streams, self.limits, self.views]
