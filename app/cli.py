@@ -24,6 +24,7 @@ from app.telemetry import multiprocess
 from app.worker.relay import relay_of, start_inline, sweeper_of
 from config import Settings, SettingsError
 from config.logs import configure
+from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 from repositories.pools import pools
@@ -36,6 +37,8 @@ class Known(click.Group):
         try:
             return super().invoke(ctx)
         except Unavailable as error:
+            raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
+        except BadAddress as error:
             raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
         except (SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error

@@ -13,6 +13,7 @@ from environs import validate
 
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
+SHORTEST_SECRET = 32
 SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
     "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
@@ -40,7 +41,10 @@ class Settings:
     secret_key: str = setting(
         DEVELOPMENT_SECRET,
         "signs cursors; at least 32 characters, the same in every process",
-        validate.Length(min=32),
+        validate.Length(min=SHORTEST_SECRET),
+    )
+    previous_secret_keys: str = setting(
+        "", "secrets that signed before `QUARTET_SECRET_KEY`, separated by commas: what they signed still counts"
     )
     relational_url: str = setting(EMBEDDED, "accounts, follows, likes, stock: `postgresql://` or `sqlite:///`")
     documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
@@ -147,17 +151,24 @@ class Settings:
         for name, schemes in SCHEMES.items():
             if getattr(self, name).split(":", 1)[0] not in schemes:
                 raise SettingsError(f"QUARTET_{name.upper()}: the scheme must be one of {', '.join(schemes)}")
+        if any(len(secret) < SHORTEST_SECRET for secret in self.secrets):
+            raise SettingsError(f"QUARTET_PREVIOUS_SECRET_KEYS: each has at least {SHORTEST_SECRET} characters")
         if self.env == "production":
             self._validate_production()
 
     def _validate_production(self) -> None:
-        if self.secret_key == DEVELOPMENT_SECRET:
+        if DEVELOPMENT_SECRET in self.secrets:
             raise SettingsError("QUARTET_SECRET_KEY: production needs a secret of its own")
         for name in SCHEMES:
             if getattr(self, name).startswith("sqlite:") and not self.allow_embedded:
                 raise SettingsError(
                     f"QUARTET_{name.upper()}: production refuses an embedded store, unless QUARTET_ALLOW_EMBEDDED=true"
                 )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The newest first: it signs, all verify."""
+        return (self.secret_key, *filter(None, map(str.strip, self.previous_secret_keys.split(","))))
 
     @property
     def embedded_roles(self) -> tuple[str, ...]:

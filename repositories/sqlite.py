@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from repositories.address import BadAddress, address_of
 from repositories.errors import Conflict, Invalid, Unavailable
 from repositories.meter import asked
 from repositories.store import Store
@@ -22,8 +22,18 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_st
 
 
 def path_of(url: str) -> Path:
-    """`sqlite:///var/q.db` is relative to the working directory, `sqlite:////var/q.db` is absolute."""
-    return Path(urlsplit(url).path.removeprefix("/"))
+    """`sqlite:///var/q.db` is relative to the working directory, `sqlite:////var/q.db` is absolute.
+
+    Raises `BadAddress` for what is no plain file: several processes and threads share it, so it must have a name.
+    """
+    address = address_of(url)
+    if address.hosts or address.user:
+        raise BadAddress("a file's URL has three slashes, or four before an absolute path")
+    if not address.path or address.path.endswith("/") or Path(address.path).is_dir():
+        raise BadAddress("the name of a file is missing")
+    if address.path.startswith((":", "file:")):
+        raise BadAddress("a database in memory or behind a URI of SQLite's own cannot be shared; name a file")
+    return Path(address.path)
 
 
 def make_private(path: Path) -> None:

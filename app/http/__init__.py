@@ -20,7 +20,7 @@ def create_app(container: Container) -> Flask:
     app = Flask("quartet", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
     app.extensions[CONTAINER] = container
-    app.extensions[CURSORS] = Cursors(container.settings.secret_key)
+    app.extensions[CURSORS] = Cursors(container.settings.secrets)
     app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
     metrics.register(app)
     fast_path.register(app)

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
+from repositories.address import addressed
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import Feeds
 
 __all__ = ["Feeds", "open_store"]
 
 
+@addressed("feeds")
 def open_store(
     url: str,
     *,

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from repositories.address import addressed
 from repositories.hot.breaker import Breaker
 from repositories.hot.limits_port import Limits, Rate, Verdict
 from repositories.hot.port import Cache, Fill, Held, Sessions, Value
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 
+@addressed("sessions")
 def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
     """`redis://...` (append-only file, noeviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
@@ -41,6 +43,7 @@ def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
     return RedisSessions(url, timeout=timeout, pool=pool)
 
 
+@addressed("cache")
 def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
     """`redis://...` (no persistence, LFU eviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
@@ -57,6 +60,7 @@ def guarded(cache: Cache) -> Cache:
     return Breaker(cache)
 
 
+@addressed("cache")
 def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
     """Beside the cache: the same URL as for `open_cache`."""
     if url.startswith("sqlite:"):
@@ -68,6 +72,7 @@ def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
     return RedisStreams(url, timeout=timeout, pool=pool)
 
 
+@addressed("cache")
 def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
     """Beside the cache: the same URL as for `open_cache`."""
     if url.startswith("sqlite:"):
@@ -79,6 +84,7 @@ def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
     return RedisViewCounts(url, timeout=timeout, pool=pool)
 
 
+@addressed("cache")
 def open_limits(url: str, *, timeout: timedelta, pool: int) -> Limits:
     """Beside the cache: the same URL as for `open_cache`."""
     if url.startswith("sqlite:"):

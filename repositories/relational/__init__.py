@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+from repositories.address import addressed
 from repositories.relational.port import Relational, Transaction
 
 __all__ = ["Relational", "Transaction", "open_store"]
 
 
+@addressed("relational")
 def open_store(url: str, *, timeout: timedelta, pool: int) -> Relational:
     """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used."""
     if url.startswith("sqlite:"):

@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -262,3 +263,31 @@ def _end(*_: object) -> None:
 
 def _away(*_: object) -> None:
     raise Unavailable("relational")
+
+
+def test_a_key_still_works_after_the_servers_secret_has_changed(settings: Settings) -> None:
+    """Or a deposit of unknown outcome could only be tried again under another key, and would be made twice."""
+    eve = {"handle": "eve", "email": "eve@example.com", "display_name": "Eve", "password": "correct horse battery"}
+    with running(replace(settings, secret_key="a" * 32)) as before:
+        ada = before.person("ada")
+        deposit = ada.keyed("/wallet/deposits", DEPOSIT, "k")
+        registration = before.anybody().keyed("/accounts", eve, "k")
+    with running(replace(settings, secret_key="b" * 32)) as after:
+        same_ada = Person(after.app.test_client(), ada.token, ada.account)
+        assert same(deposit, same_ada.keyed("/wallet/deposits", DEPOSIT, "k"))
+        assert same(registration, after.anybody().keyed("/accounts", eve, "k"))
+
+
+def test_what_a_previous_secret_signed_still_counts(settings: Settings) -> None:
+    old, new = "a" * 32, "b" * 32
+    with running(replace(settings, secret_key=old)) as before:
+        ada = before.person("ada")
+        posts = [ada.publish() for _ in range(3)]
+        cursor = ada.get("/posts", limit=1)["next"]
+    with running(replace(settings, secret_key=new, previous_secret_keys=f" {old} ,")) as after:
+        page = after.anybody().get("/posts", limit=1, cursor=cursor)
+        assert [item["post"]["id"] for item in page["items"]] == [posts[1]]
+        newer = page["next"]
+    with running(replace(settings, secret_key=new)) as later:
+        assert later.anybody().get("/posts", limit=1, cursor=newer)["items"]
+        assert later.anybody().get("/posts", 400, limit=1, cursor=cursor)["code"] == "bad_cursor"

@@ -26,14 +26,6 @@ Starter = Callable[..., Live]
 LOST = (OSError, http.client.HTTPException)
 COMMANDS = ("serve", "start", "relay", "migrate", "seed", "doctor", "openapi")
 LIMIT = 256 * 1024
-NOBODY_LISTENS = "127.0.0.1:9"
-UNREACHABLE = {
-    "RELATIONAL_URL": f"postgresql://quartet@{NOBODY_LISTENS}/quartet",
-    "DOCUMENTS_URL": f"mongodb://{NOBODY_LISTENS}/quartet?replicaSet=rs0",
-    "FEEDS_URL": f"cassandra://{NOBODY_LISTENS}/quartet",
-    "SESSIONS_URL": f"redis://{NOBODY_LISTENS}/0",
-    "CACHE_URL": f"redis://{NOBODY_LISTENS}/0",
-}
 
 
 @pytest.fixture
@@ -218,24 +210,6 @@ def test_a_log_line_holds_no_secret(server: Live) -> None:
     assert [line["status"] for line in lines if line.get("request_id") == "request-of-mine"] == [200]
     for secret in (PASSWORD, str(ada.token), "a wrong secret", "a_private_query"):
         assert secret not in server.output
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("WORKERS", "many"), ("SECRET_KEY", "short"), ("FEEDS_URL", "redis://x"), ("RELAY", "maybe")]
-)
-def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, name: str, value: str) -> None:
-    ended = run(tmp_path, "serve", **{name: value})
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert f"QUARTET_{name}" in ended.stderr
-
-
-@pytest.mark.parametrize("command", ["migrate", "serve"])
-@pytest.mark.parametrize("name", UNREACHABLE)
-def test_an_engine_that_is_not_there_is_named_by_its_variable(tmp_path: Path, command: str, name: str) -> None:
-    ended = run(tmp_path, command, **{name: UNREACHABLE[name]})
-    assert ended.returncode == 1
-    assert f"QUARTET_{name}" in ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 def test_the_command_line_tells_what_it_can(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 
 from repositories.feeds.budget import Budget
-from repositories.feeds.cassandra.link import address
 from repositories.feeds.cassandra.markers import Known
 from repositories.feeds.cassandra.migrate import copies
 
@@ -43,16 +42,6 @@ def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
         known.add(keys)
         assert not known.missing([used])
     assert len(known._young) + len(known._old) <= 130
-
-
-def test_addresses() -> None:
-    where = address("cassandra://me:p%40ss@a:1,[::1]:2,b/feeds_1?datacenter=dc2")
-    assert where.hosts == (("a", 1), ("::1", 2), ("b", 9042))
-    assert (where.keyspace, where.datacenter) == ("feeds_1", "dc2")
-    assert (where.user, where.password) == ("me", "p@ss")
-    for wrong in ("cassandra://a/", "cassandra:///feeds", "cassandra://a/x;y", "cassandra://a,/x"):
-        with pytest.raises(ValueError, match=r"host|keyspace"):
-            address(wrong)
 
 
 def test_replication() -> None:

@@ -6,7 +6,6 @@ ever, and its successful response is stored. Both are replayed byte by byte, wit
 
 import functools
 import hashlib
-import hmac
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -108,15 +107,26 @@ def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _attempt(sent: str, args: tuple[Any, ...]) -> Attempt:
-    """Keyed, because a body may hold a password. Strangers share one scope, so their key goes with its body."""
-    secret = container().settings.secret_key.encode()
-    body = msgspec.json.encode(args, order="sorted")
-    fingerprint = hmac.digest(secret, body, hashlib.sha256)
+    """The fingerprint depends on the body alone, so that a key still works when the server's secret has changed.
+
+    Strangers share one scope, so their key goes with its body.
+    """
     where = " ".join([request.method, str(request.url_rule), *map(str, (request.view_args or {}).values())])
+    salt = hashlib.sha256(f"{where}\n{sent}".encode()).digest()
+    body = [_without_passwords(arg, salt) for arg in args]
+    fingerprint = hashlib.sha256(msgspec.json.encode(body, order="sorted")).digest()
     signed = session_or_none()
     if signed is None:
         return Attempt(RequestKey(NOBODY, f"{where} {fingerprint.hex()}", sent), fingerprint)
     return Attempt(RequestKey(signed.account_id, where, sent), fingerprint)
+
+
+def _without_passwords(arg: Any, salt: bytes) -> Any:
+    """A password goes in as slowly as into its digest, or the fingerprint would be the way to guess it."""
+    if not isinstance(arg, dict):
+        return arg
+    hidden = {name: value for name, value in arg.items() if "password" in name and isinstance(value, str)}
+    return arg | {name: container().hasher.derive(value, salt).hex() for name, value in hidden.items()}
 
 
 def _sent(answer: Answer) -> Response:

@@ -4,6 +4,7 @@ A cursor is a position, bound to the list and the filters it was made for. It is
 ids and times that the page has shown anyway.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -19,35 +20,40 @@ Position = Sequence[str | int]
 
 
 class Cursors:
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    """`secrets` are newest first: the first one signs, all verify."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
 
     def issue(self, scope: str, position: Position | None) -> str | None:
-        return None if position is None else str(self._serializer(scope).dumps(list(position)))
+        return None if position is None else self._signed(scope, position, self._secrets[0])
 
     def read(self, scope: str, cursor: str) -> list[Any]:
         """Raises `BadRequest` with code `bad_cursor` for anything this server did not issue for this list.
 
         The text must be the very one that was issued: base64 has spare bits that a signature does not cover.
         """
-        try:
-            position: list[Any] = self._serializer(scope).loads(cursor)
-        except itsdangerous.BadData as error:
-            raise BadRequest("this cursor was not issued for this list", code="bad_cursor") from error
-        if self.issue(scope, position) != cursor:
-            raise BadRequest("this cursor was not issued for this list", code="bad_cursor")
-        return position
+        for secret in self._secrets:
+            with contextlib.suppress(itsdangerous.BadData):
+                position: list[Any] = _serializer(scope, secret).loads(cursor)
+                if self._signed(scope, position, secret) == cursor:
+                    return position
+        raise BadRequest("this cursor was not issued for this list", code="bad_cursor")
 
     def id(self, scope: str, cursor: str | None) -> UUID | None:
         """The position of a list that is ordered by id alone."""
         return None if cursor is None else UUID(self.read(scope, cursor)[0])
 
-    def _serializer(self, scope: str) -> itsdangerous.URLSafeSerializer:
-        return itsdangerous.URLSafeSerializer(
-            self._secret,
-            salt=f"cursor:{scope}",
-            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-        )
+    def _signed(self, scope: str, position: Position, secret: str) -> str:
+        return str(_serializer(scope, secret).dumps(list(position)))
+
+
+def _serializer(scope: str, secret: str) -> itsdangerous.URLSafeSerializer:
+    return itsdangerous.URLSafeSerializer(
+        secret,
+        salt=f"cursor:{scope}",
+        signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+    )
 
 
 class PageQuery(ma.Schema):

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import argon2
+from argon2.low_level import Type, hash_secret_raw
 
 from app.errors import Overloaded
 
 WAIT_SECONDS = 2.0
+TIME_COST, MEMORY_COST, PARALLELISM = 2, 19 * 1024, 1  # MEMORY_COST in KiB
 
 
 class Hasher(Protocol):
@@ -18,12 +20,15 @@ class Hasher(Protocol):
     def verify(self, digest: str | None, password: str) -> bool:
         """None stands for an unknown account: costs as much as a wrong password and is never right."""
 
+    def derive(self, password: str, salt: bytes) -> bytes:
+        """The same bytes for the same two, as dear to guess from as a hash. `salt` has 16 bytes or more."""
+
 
 class Argon2Hasher:
     """At most `concurrency` hashes at a time, since each takes a core and 19 MiB; whoever waits too long is told so."""
 
     def __init__(self, concurrency: int) -> None:
-        self._argon2 = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._argon2 = argon2.PasswordHasher(time_cost=TIME_COST, memory_cost=MEMORY_COST, parallelism=PARALLELISM)
         self._places = threading.BoundedSemaphore(concurrency)
         self._nobody = self._argon2.hash("no account has this password")
 
@@ -38,6 +43,18 @@ class Argon2Hasher:
             except argon2.exceptions.VerifyMismatchError:
                 return False
             return right and digest is not None
+
+    def derive(self, password: str, salt: bytes) -> bytes:
+        with self._place():
+            return hash_secret_raw(
+                password.encode(),
+                salt,
+                time_cost=TIME_COST,
+                memory_cost=MEMORY_COST,
+                parallelism=PARALLELISM,
+                hash_len=32,
+                type=Type.ID,
+            )
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:

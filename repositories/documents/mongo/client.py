@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import pymongo
 from bson.errors import BSONError
@@ -25,6 +24,7 @@ from pymongo.read_concern import ReadConcern
 
 from repositories import pools
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
+from repositories.documents.mongo.target import target_of
 from repositories.errors import Conflict, Contention, Invalid, StoreError, Unavailable
 
 Document = dict[str, Any]
@@ -55,7 +55,7 @@ class MongoConnection:
         self._client: MongoClient[Document] | None = None
         self._watch = PoolWatch()
         self.store, self.lane, self.size, self.beside = ROLE, "calls", pool, MONITORS
-        self.server = urlsplit(url).netloc.rpartition("@")[2]
+        self.server = target_of(url).server
         pools.opened(self)
 
     @property
@@ -122,8 +122,18 @@ class MongoConnection:
         ends = time.monotonic() + self._seconds
         while not self.client.topology_description.has_writable_server():
             if time.monotonic() > ends:
-                raise Unavailable(ROLE, "there is no primary")
+                raise Unavailable(ROLE, f"there is no primary{self._what_servers_say()}")
             time.sleep(GLANCE)
+
+    def _what_servers_say(self) -> str:
+        """Why each server is not the primary: what it refused with, or that its replica set has another name."""
+        found = self.client.topology_description
+        said = [
+            f"{host}:{port} says {str(server.error or server.server_type_name).split(' (configured timeouts')[0]}"
+            for (host, port), server in found.server_descriptions().items()
+        ]
+        wanted = f" of the replica set {found.replica_set_name}" if found.replica_set_name else ""
+        return f"{wanted}: {'; '.join(said) or 'no server is known'}"
 
     def _attempts(self, work: Callable[[ClientSession], Result], ends: float) -> Result:
         pause = 0.001

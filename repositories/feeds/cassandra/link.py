@@ -5,14 +5,12 @@ Nothing is retried and every statement has its own deadline. The driver reconnec
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from cassandra import ConsistencyLevel, DriverException
 from cassandra.auth import PlainTextAuthProvider
@@ -27,9 +25,9 @@ from cassandra.policies import (
 )
 from cassandra.protocol import ErrorMessage
 from cassandra.query import BatchStatement, BatchType, tuple_factory
-from msgspec import Struct
 
 from repositories.errors import Unavailable
+from repositories.feeds.cassandra.target import Target
 from repositories.meter import asked
 
 T = TypeVar("T")
@@ -39,7 +37,6 @@ Row = tuple[Any, ...]
 Check = Callable[[Session], None]
 
 STORE = "feeds"
-PORT = 9042
 CONCURRENCY = 100
 # About 4 kB of entries; servers warn above 5 kB.
 BATCH = 50
@@ -49,39 +46,6 @@ RECONNECT_SECONDS = 0.5
 HANDSHAKE_SECONDS = 3.0
 # What Cassandra 4.0 and later speak; asking for the best one costs a connection.
 PROTOCOL = 5
-
-
-class Address(Struct, frozen=True):
-    """`cassandra://user:password@host:port,host:port/keyspace?datacenter=dc1`; most may be left out."""
-
-    hosts: tuple[tuple[str, int], ...]
-    keyspace: str
-    datacenter: str
-    user: str
-    password: str
-
-
-def address(url: str) -> Address:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    keyspace = parts.path.removeprefix("/")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", keyspace):
-        raise ValueError(f"not a keyspace: {keyspace!r}")
-    return Address(
-        hosts=tuple(_host(text) for text in hosts.split(",")),
-        keyspace=keyspace,
-        datacenter=parse_qs(parts.query).get("datacenter", [""])[0],
-        user=unquote(user),
-        password=unquote(password),
-    )
-
-
-def _host(text: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError("a host is missing")
-    return parts.hostname, parts.port or PORT
 
 
 @contextlib.contextmanager
@@ -129,7 +93,7 @@ class Link:
     """Prepared statements by name, over one session that is connected when it is first used."""
 
     def __init__(
-        self, where: Address, statements: dict[str, str], confirm: Check, *, timeout: timedelta, read: str, write: str
+        self, where: Target, statements: dict[str, str], confirm: Check, *, timeout: timedelta, read: str, write: str
     ) -> None:
         self._where = where
         self._texts = statements
@@ -256,6 +220,7 @@ class Link:
             where.hosts,
             protocol_version=PROTOCOL,
             auth_provider=PlainTextAuthProvider(where.user, where.password) if where.user else None,
+            ssl_context=where.tls.context() if where.tls else None,
             execution_profiles=self._profiles(),
             reconnection_policy=ConstantReconnectionPolicy(RECONNECT_SECONDS, max_attempts=None),
             compression=False,

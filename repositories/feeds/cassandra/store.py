@@ -14,12 +14,13 @@ from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, mi
 from repositories.feeds.budget import Budget
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
-from repositories.feeds.cassandra.link import Link, address
+from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.migrate import Plan
 from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
+from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.layout import Layout, Line
 from repositories.feeds.port import REMOVALS, Feeds
 from repositories.records import PostRef
@@ -43,7 +44,7 @@ class CassandraFeeds(Feeds):
         layout: Layout = Layout(),  # noqa: B008 - frozen
         clock: Clock = now,
     ) -> None:
-        where = address(url)
+        where = target_of(url)
         texts = schema.statements(where.keyspace)
         self._plan = Plan(where.keyspace, retention, replication, layout)
         self._link = Link(

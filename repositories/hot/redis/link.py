@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
+from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.store import Store
 
@@ -34,7 +34,7 @@ class RedisLink:
         self._returned = threading.Condition()
         self._waiting = 0
         self.store, self.lane, self.size, self.beside = role, "calls", pool, 0
-        self.server = urlsplit(url).netloc.rpartition("@")[2] or url
+        self.server = target_of(url)[0].server
         pools.opened(self)
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]:

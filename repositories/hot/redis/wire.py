@@ -14,14 +14,16 @@ from typing import Any, Protocol
 
 import hiredis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, parse_url
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as TooSlow
 from redis.retry import Retry
 
+from repositories.hot.redis.target import target_of
+
 Command = Sequence[str | bytes | int]
-_POOL_OPTIONS = ("max_connections", "timeout")
+_CLASSES = {"rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 _BYTES = 1 << 16
 _NOTHING = object()
 # Its annotation is narrower than what it takes.
@@ -111,10 +113,8 @@ class Wire:
 
 
 def _connection(url: str, seconds: float) -> _Opened:
-    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]  # redis-py has no annotation here
-    kind = options.pop("connection_class", Connection)
-    for option in _POOL_OPTIONS:
-        options.pop(option, None)
+    address, options = target_of(url)
+    kind: Any = _CLASSES.get(address.scheme, Connection)
     options |= {
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,

@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from repositories import meter, pools
+from repositories.address import address_of
 from repositories.errors import Unavailable
+from repositories.relational.postgres.conninfo import conninfo_of
 from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
 from repositories.relational.postgres.errors import ROLE, translated
 
@@ -50,7 +52,7 @@ class Lane:
         self._seconds = seconds
         self.store, self.size, self.beside = ROLE, size, 0
         self.lane = "read" if options.get("isolation_level") == "AUTOCOMMIT" else "write"
-        self.server = f"{self.engine.url.host}:{self.engine.url.port}"
+        self.server = address_of(url, options=None).server
         pools.opened(self)
         self._free = threading.BoundedSemaphore(size)
 
@@ -116,13 +118,12 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _engine(url: str, *, limit: float, settings: str, **options: Any) -> Engine:
-    target = make_url(url).set(drivername="postgresql+psycopg")
-    own = target.query.get("options", "")
-    target = target.difference_update_query(["options"])
+    target = conninfo_of(url)
     engine = create_engine(
-        target,
+        "postgresql+psycopg://",
         connect_args={
-            "options": f"{settings} {own if isinstance(own, str) else ' '.join(own)}".strip(),
+            **target,
+            "options": f"{settings} {target.get('options', '')}".strip(),
             "application_name": "quartet",
             "client_encoding": "utf8",
             "prepare_threshold": 0,

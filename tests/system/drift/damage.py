@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from sqlalchemy import text
 
 from app.container import Container
-from repositories.feeds.cassandra.link import address
+from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.layout import Layout
 from repositories.records import PostRef
 from repositories.sqlite import path_of
@@ -94,7 +94,7 @@ class InCassandra(Timelines):
     """Statements without a timestamp get the time of the client: later than any event's."""
 
     def __init__(self, url: str) -> None:
-        where = address(url)
+        where = target_of(url)
         self._cluster = Cluster(where.hosts, protocol_version=5)
         self._session = self._cluster.connect(where.keyspace)
         self._session.row_factory = tuple_factory
