@@ -126,7 +126,7 @@ def _without_passwords(arg: Any, salt: bytes) -> Any:
     if not isinstance(arg, dict):
         return arg
     hidden = {name: value for name, value in arg.items() if "password" in name and isinstance(value, str)}
-    return arg | {name: container().hasher.derive(value, salt).hex() for name, value in hidden.items()}
+    return arg | {name: container().people.hasher.derive(value, salt).hex() for name, value in hidden.items()}
 
 
 def _sent(answer: Answer) -> Response:
