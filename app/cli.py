@@ -30,7 +30,7 @@ from repositories.outbox import Outbox
 from repositories.pools import pools
 
 
-class Known(click.Group):
+class OneLineErrors(click.Group):
     """Foreseen failures are one line on stderr and exit code 1, not a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -44,7 +44,7 @@ class Known(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=Known)
+@click.group(cls=OneLineErrors)
 @click.version_option(package_name="quartet", message="%(package)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from repositories.feeds import Feeds
-from repositories.hot import Cache, Limits, Sessions, Streams, ViewCounts
+from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
 from repositories.readthrough import CachedDocuments, ReadThrough
 from repositories.relational import Relational
 from repositories.store import Store
@@ -19,7 +19,7 @@ class Stores:
     relational: Relational
     documents: CachedDocuments
     feeds: Feeds
-    sessions: Sessions
+    sessions: SessionStore
     cache: Cache
     streams: Streams
     limits: Limits

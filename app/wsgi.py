@@ -18,7 +18,7 @@ app = create_app(container)
 atexit.register(container.close)
 on_ending(container.live.hub.close)
 if settings.metrics:
-    # Not before the server has said where its processes share their figures.
+    # Not before the server has said where its processes share their metrics.
     from app.telemetry.series import keep_sampling
 
     keep_sampling()

@@ -120,9 +120,9 @@ class Settings:
     proxies: int = setting(0, "own proxies in front that append to `X-Forwarded-For`", at_least(0))
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
-    metrics: bool = setting(True, "serves figures for Prometheus at `/metrics`")
+    metrics: bool = setting(True, "serves metrics for Prometheus at `/metrics`")
     relay_metrics_port: int = setting(
-        0, "port on which `quartet relay` serves its figures; 0: none", validate.Range(min=0, max=65535)
+        0, "port on which `quartet relay` serves its metrics; 0: none", validate.Range(min=0, max=65535)
     )
     log_level: str = setting(
         "info",

@@ -1,7 +1,7 @@
 """What the stores are asked, counted where it is sent: round trips, seconds, outcomes.
 
 Every adapter reports each exchange with its server here, by `asked` or `called`. A request that wants to know what
-it cost opens a `tally`. Whoever exports figures registers an `Observer`; without one nothing but the tally is kept.
+it cost opens a `tally`. Whoever exports metrics registers an `Observer`; without one nothing but the tally is kept.
 This module knows no exporter and no web framework.
 """
 

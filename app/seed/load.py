@@ -11,7 +11,7 @@ from uuid import UUID
 from app.container import Container
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.documents import Posts
+from repositories.documents import PostStore
 from repositories.errors import Unavailable
 from repositories.money_records import Transfer
 from repositories.records import Login, Post, PostRef
@@ -225,7 +225,7 @@ class Loader:
         return [self._plan.refs[k].post_id for k in batch]
 
 
-def between(posts: Posts, low: UUID, high: UUID) -> Iterator[Post]:
+def between(posts: PostStore, low: UUID, high: UUID) -> Iterator[Post]:
     """The posts from `low` to `high`. As pages, since the cache stands before reads by id."""
     before = UUID(int=high.int + 1)
     while page := posts.page(before=before, limit=POSTS_PAGE):

@@ -1,4 +1,4 @@
-"""Where the processes of a server put their figures, settled before `app.telemetry.series` is imported."""
+"""Where the processes of a server put their metrics, settled before `app.telemetry.series` is imported."""
 
 import os
 import tempfile

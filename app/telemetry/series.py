@@ -1,7 +1,7 @@
 """The series under `/metrics`, and how they are filled: by the meter, by the HTTP edge, by a look at the pools.
 
 Import this late: prometheus-client decides on import, by PROMETHEUS_MULTIPROC_DIR, whether the processes of a server
-share their figures through files. Names and labels are an interface; `docs/monitoring.md` lists them.
+share their metrics through files. Names and labels are an interface; `docs/monitoring.md` lists them.
 """
 
 import functools

@@ -16,7 +16,7 @@ from app.services.commands.retrying import Retry
 from app.services.content.views import Views
 from app.services.feeds.feed_activity import Readers
 from app.services.feeds.pulling import Pulling
-from app.services.money.settlement import Checkout
+from app.services.money.settlement import Settlement
 from repositories.errors import StoreError
 from repositories.relational import Relational
 
@@ -31,7 +31,7 @@ class Sweeper:
     def __init__(
         self,
         relational: Relational,
-        checkout: Checkout,
+        settlement: Settlement,
         readers: Readers,
         pulling: Pulling,
         views: Views,
@@ -39,7 +39,7 @@ class Sweeper:
         clock: Clock,
     ) -> None:
         self._relational = relational
-        self._checkout = checkout
+        self._settlement = settlement
         self._readers = readers
         self._pulling = pulling
         self._views = views
@@ -89,11 +89,11 @@ class Sweeper:
             return tx.fanouts.sweep(finished_before=now - PROGRESS_KEPT, limit=KEYS)
 
     def _settle(self, orders: list[UUID]) -> int:
-        return sum(self._tried(self._settlement(order_id), self._clock()) for order_id in orders)
+        return sum(self._tried(self._settling(order_id), self._clock()) for order_id in orders)
 
-    def _settlement(self, order_id: UUID) -> Callable[[datetime], int]:
+    def _settling(self, order_id: UUID) -> Callable[[datetime], int]:
         def settle(_now: datetime) -> int:
-            self._checkout.settle(order_id)
+            self._settlement.settle(order_id)
             return 1
 
         return settle

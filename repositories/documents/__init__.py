@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from repositories.address import addressed
-from repositories.documents.port import Comments, Documents, Posts, Products
-from repositories.documents.views_port import Views
+from repositories.documents.port import CommentStore, Documents, PostStore, ProductStore
+from repositories.documents.views_port import ViewStore
 
-__all__ = ["Comments", "Documents", "Posts", "Products", "Views", "open_store"]
+__all__ = ["CommentStore", "Documents", "PostStore", "ProductStore", "ViewStore", "open_store"]
 
 
 @addressed("documents")

@@ -15,13 +15,13 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.documents.views_port import Views
+from repositories.documents.views_port import ViewStore
 from repositories.outbox import Outbox
 from repositories.records import Comment, Event, Facets, Post, PostRef, Product, ProductFilter, TagCount
 from repositories.store import Store
 
 
-class Posts(Protocol):
+class PostStore(Protocol):
     @abstractmethod
     def add(self, post: Post, event: Event) -> None:
         """Store a new post, in flight until `event` is told. Raises `Conflict('id')`."""
@@ -80,7 +80,7 @@ class Posts(Protocol):
         """Store many posts without events, for seeding. Posts that are there already are left as they are."""
 
 
-class Comments(Protocol):
+class CommentStore(Protocol):
     @abstractmethod
     def add(
         self, post_id: UUID, author_id: UUID, body: str, at: datetime, announce: Callable[[Comment], Event]
@@ -118,7 +118,7 @@ class Comments(Protocol):
         """
 
 
-class Products(Protocol):
+class ProductStore(Protocol):
     @abstractmethod
     def add(self, product: Product, event: Event) -> None:
         """Raises `Conflict('id')`."""
@@ -149,8 +149,8 @@ class Products(Protocol):
 
 
 class Documents(Store, Protocol):
-    posts: Posts
-    comments: Comments
-    products: Products
-    views: Views
+    posts: PostStore
+    comments: CommentStore
+    products: ProductStore
+    views: ViewStore
     outbox: Outbox

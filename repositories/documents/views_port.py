@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 
-class Views(Protocol):
+class ViewStore(Protocol):
     @abstractmethod
     def apply(self, number: int, counts: Mapping[UUID, int]) -> None:
         """Add a batch's counts, in one round trip. Idempotent for each post: a post that has had this batch, or one of

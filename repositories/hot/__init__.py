@@ -5,7 +5,7 @@ from datetime import timedelta
 from repositories.address import addressed
 from repositories.hot.breaker import Breaker
 from repositories.hot.limits_port import Limits, Rate, Verdict
-from repositories.hot.port import Cache, Fill, Held, Sessions, Value
+from repositories.hot.port import Cache, Fill, Held, SessionStore, Value
 from repositories.hot.streams_port import LiveEvent, Streams
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
@@ -16,7 +16,7 @@ __all__ = [
     "Limits",
     "LiveEvent",
     "Rate",
-    "Sessions",
+    "SessionStore",
     "Streams",
     "Value",
     "Verdict",
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @addressed("sessions")
-def open_sessions(url: str, *, timeout: timedelta, pool: int) -> Sessions:
+def open_sessions(url: str, *, timeout: timedelta, pool: int) -> SessionStore:
     """`redis://...` (append-only file, noeviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.cache import EmbeddedSessions

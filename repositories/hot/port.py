@@ -12,7 +12,7 @@ from repositories.records import Session
 from repositories.store import Store
 
 
-class Sessions(Store, Protocol):
+class SessionStore(Store, Protocol):
     """Signed-in devices. A session is found by the digest of its token; the token itself is nowhere."""
 
     @abstractmethod

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.port import Comments, Documents, Posts
-from repositories.documents.views_port import Views
+from repositories.documents.port import CommentStore, Documents, PostStore
+from repositories.documents.views_port import ViewStore
 from repositories.outbox import Outbox
 from repositories.readthrough.kinds import Kind
 from repositories.readthrough.products import CachedProducts
@@ -17,7 +17,7 @@ from repositories.records import Event, Post, PostRef, Product, TagCount
 ABSENT_SECONDS = 5.0
 
 
-class CachedPosts(Posts):
+class CachedPosts(PostStore):
     """Pattern: decorator, cache-aside. `get` asks the cache first; all else goes to `inner`.
 
     The cache may be down or frozen: then `get` reads from the source, after the cache's deadline at most. A change
@@ -27,7 +27,7 @@ class CachedPosts(Posts):
 
     def __init__(
         self,
-        inner: Posts,
+        inner: PostStore,
         through: ReadThrough,
         fresh: float,
         encode: Callable[[Post], bytes] = msgspec.json.encode,
@@ -115,9 +115,9 @@ class CachedDocuments(Documents):
     """
 
     posts: CachedPosts
-    comments: Comments
+    comments: CommentStore
     products: CachedProducts
-    views: Views
+    views: ViewStore
     outbox: Outbox
 
     def __init__(self, documents: Documents, posts: CachedPosts, products: CachedProducts) -> None:

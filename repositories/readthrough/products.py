@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
-from repositories.documents.port import Products
+from repositories.documents.port import ProductStore
 from repositories.readthrough.kinds import Kind
 from repositories.readthrough.records import Records
 from repositories.readthrough.through import ReadThrough
@@ -12,10 +12,12 @@ from repositories.records import Event, Facets, Product, ProductFilter
 ABSENT_SECONDS = 5.0
 
 
-class CachedProducts(Products):
+class CachedProducts(ProductStore):
     """Pattern: decorator, cache-aside, as `CachedPosts`. `get` asks the cache first; all else goes to `inner`."""
 
-    def __init__(self, inner: Products, through: ReadThrough, fresh: float, encode: Callable[[Product], bytes]) -> None:
+    def __init__(
+        self, inner: ProductStore, through: ReadThrough, fresh: float, encode: Callable[[Product], bytes]
+    ) -> None:
         self._inner = inner
         self._records: Records[UUID, Product] = Records(
             through,

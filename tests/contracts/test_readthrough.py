@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from repositories.documents.port import Documents, Posts
+from repositories.documents.port import Documents, PostStore
 from repositories.errors import NotFound, Stale, Unavailable
 from repositories.hot import Cache, Fill, Value, open_cache
 from repositories.readthrough import CachedPosts, Kind, Used, read_through, schema_of, with_cache
@@ -45,7 +45,7 @@ def source() -> Source:
 
 @pytest.fixture
 def posts(source: Source, cache: Cache) -> CachedPosts:
-    return CachedPosts(cast("Posts", source), read_through(cache), 60)
+    return CachedPosts(cast("PostStore", source), read_through(cache), 60)
 
 
 def made(source: Source, title: str = "title") -> Post:
@@ -64,7 +64,7 @@ def edited(post: Post) -> Post:
 
 def broken(source: Source, cache: Cache, *down: str) -> tuple[CachedPosts, Broken]:
     wrapped = Broken(cache, set(down))
-    return CachedPosts(cast("Posts", source), read_through(cast("Cache", wrapped)), 60), wrapped
+    return CachedPosts(cast("PostStore", source), read_through(cast("Cache", wrapped)), 60), wrapped
 
 
 def test_a_hit_does_not_ask_the_source(source: Source, posts: CachedPosts) -> None:
@@ -369,7 +369,7 @@ def test_write_through_without_a_cache_drops(cache: Cache, down: str) -> None:
 def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache) -> None:
     @dataclass
     class Store:
-        posts: Posts
+        posts: PostStore
         comments: object = None
         products: object = None
         outbox: object = None
@@ -385,7 +385,7 @@ def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache
         def close(self) -> None:
             self.called.append("close")
 
-    store = Store(cast("Posts", source), object(), source, object(), object())
+    store = Store(cast("PostStore", source), object(), source, object(), object())
     documents = with_cache(cast("Documents", store), read_through(cache), 60)
     assert documents.truth is cast("Documents", store)
     assert documents.comments is store.comments
@@ -405,7 +405,7 @@ def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache
 def test_a_frozen_cache_costs_a_get_its_deadline_once(request: pytest.FixtureRequest, source: Source) -> None:
     server = request.getfixturevalue("engines").cache()
     cache = open_cache(server.url, timeout=timedelta(seconds=0.3), pool=2)
-    posts, post = CachedPosts(cast("Posts", source), read_through(cache), 60), made(source)
+    posts, post = CachedPosts(cast("PostStore", source), read_through(cache), 60), made(source)
     posts.get([post.id])
     server.pause()
     try:

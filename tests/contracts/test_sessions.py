@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.hot import Sessions, open_sessions
+from repositories.hot import SessionStore, open_sessions
 from repositories.records import Session
 
 NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
@@ -32,7 +32,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def sessions(url: str) -> Iterator[Sessions]:
+def sessions(url: str) -> Iterator[SessionStore]:
     store = open_sessions(url, timeout=TIMEOUT, pool=8)
     store.migrate()
     yield store
@@ -47,28 +47,28 @@ def digest() -> bytes:
     return uuid4().bytes + uuid4().bytes
 
 
-def added(sessions: Sessions, account: UUID, count: int = 1) -> list[tuple[Session, bytes]]:
+def added(sessions: SessionStore, account: UUID, count: int = 1) -> list[tuple[Session, bytes]]:
     pairs = [(session(account), digest()) for _ in range(count)]
     for made, its_digest in pairs:
         sessions.add(made, its_digest)
     return pairs
 
 
-def test_a_session_is_found_by_its_digest_as_it_was(sessions: Sessions) -> None:
+def test_a_session_is_found_by_its_digest_as_it_was(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     assert sessions.find(its_digest, now=NOW) == made
     assert sessions.find(digest(), now=NOW) is None
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_devices_are_kept_as_they_are(sessions: Sessions, device: str | None) -> None:
+def test_devices_are_kept_as_they_are(sessions: SessionStore, device: str | None) -> None:
     made, its_digest = session(uuid4(), device=device), digest()
     sessions.add(made, its_digest)
     assert sessions.find(its_digest, now=NOW) == made
     assert sessions.of_account(made.account_id, now=NOW) == [made]
 
 
-def test_a_lone_surrogate_is_invalid_and_leaves_nothing(sessions: Sessions) -> None:
+def test_a_lone_surrogate_is_invalid_and_leaves_nothing(sessions: SessionStore) -> None:
     made, its_digest = session(uuid4(), device="\ud800"), digest()
     with pytest.raises(Invalid):
         sessions.add(made, its_digest)
@@ -76,7 +76,7 @@ def test_a_lone_surrogate_is_invalid_and_leaves_nothing(sessions: Sessions) -> N
     assert sessions.of_account(made.account_id, now=NOW) == []
 
 
-def test_times_keep_their_microseconds(sessions: Sessions) -> None:
+def test_times_keep_their_microseconds(sessions: SessionStore) -> None:
     made, its_digest = session(uuid4(), life=timedelta(days=1, microseconds=999_999)), digest()
     sessions.add(made, its_digest)
     found = sessions.find(its_digest, now=NOW)
@@ -85,7 +85,7 @@ def test_times_keep_their_microseconds(sessions: Sessions) -> None:
     assert found.expires_at.utcoffset() == timedelta()
 
 
-def test_digests_are_any_bytes(sessions: Sessions) -> None:
+def test_digests_are_any_bytes(sessions: SessionStore) -> None:
     account = uuid4()
     tail = uuid4().bytes
     for head in (b"", b"\x00", b"\x00\x00", b"\xff\xfe", b"a" * 64):
@@ -95,7 +95,7 @@ def test_digests_are_any_bytes(sessions: Sessions) -> None:
     assert len(sessions.of_account(account, now=NOW)) == 5
 
 
-def test_a_session_ends_at_the_very_moment_of_its_expiry(sessions: Sessions) -> None:
+def test_a_session_ends_at_the_very_moment_of_its_expiry(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     for now, live in ((made.expires_at - MICROSECOND, True), (made.expires_at, False), (LAST, False)):
         assert (sessions.find(its_digest, now=now) is not None) is live
@@ -103,7 +103,7 @@ def test_a_session_ends_at_the_very_moment_of_its_expiry(sessions: Sessions) -> 
 
 
 @pytest.mark.parametrize("year", [1971, 2020, 2999])
-def test_the_callers_clock_decides_not_the_servers(sessions: Sessions, year: int) -> None:
+def test_the_callers_clock_decides_not_the_servers(sessions: SessionStore, year: int) -> None:
     then = NOW.replace(year=year)
     made = Session(uuid4(), uuid4(), "old", then, then + timedelta(days=1))
     its_digest = digest()
@@ -114,21 +114,21 @@ def test_the_callers_clock_decides_not_the_servers(sessions: Sessions, year: int
 
 
 @pytest.mark.parametrize("life", [timedelta(), timedelta(days=-400), timedelta(microseconds=1)])
-def test_a_session_without_a_life_is_no_error(sessions: Sessions, life: timedelta) -> None:
+def test_a_session_without_a_life_is_no_error(sessions: SessionStore, life: timedelta) -> None:
     made, its_digest = session(uuid4(), life=life), digest()
     sessions.add(made, its_digest)
     assert sessions.find(its_digest, now=NOW + MICROSECOND) is None
     assert sessions.of_account(made.account_id, now=NOW + MICROSECOND) == []
 
 
-def test_the_longest_life_there_is(sessions: Sessions) -> None:
+def test_the_longest_life_there_is(sessions: SessionStore) -> None:
     made = Session(uuid4(), uuid4(), None, NOW, LAST)
     its_digest = digest()
     sessions.add(made, its_digest)
     assert sessions.find(its_digest, now=NOW + timedelta(days=365 * 5_000)) == made
 
 
-def test_an_accounts_sessions_come_newest_first_by_id(sessions: Sessions) -> None:
+def test_an_accounts_sessions_come_newest_first_by_id(sessions: SessionStore) -> None:
     account, other = uuid4(), uuid4()
     made = [pair[0] for pair in added(sessions, account, 25)]
     added(sessions, other, 2)
@@ -136,7 +136,7 @@ def test_an_accounts_sessions_come_newest_first_by_id(sessions: Sessions) -> Non
     assert sessions.of_account(uuid4(), now=NOW) == []
 
 
-def test_end_ends_one(sessions: Sessions) -> None:
+def test_end_ends_one(sessions: SessionStore) -> None:
     account = uuid4()
     (first, first_digest), (second, second_digest) = added(sessions, account, 2)
     assert sessions.end(account, first.id) is True
@@ -146,7 +146,7 @@ def test_end_ends_one(sessions: Sessions) -> None:
     assert sessions.end(account, first.id) is False
 
 
-def test_end_of_anothers_session_ends_nothing(sessions: Sessions) -> None:
+def test_end_of_anothers_session_ends_nothing(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     mine = uuid4()
     added(sessions, mine)
@@ -155,7 +155,7 @@ def test_end_of_anothers_session_ends_nothing(sessions: Sessions) -> None:
     assert sessions.find(its_digest, now=NOW) == made
 
 
-def test_end_all_keeps_one(sessions: Sessions) -> None:
+def test_end_all_keeps_one(sessions: SessionStore) -> None:
     account, other = uuid4(), uuid4()
     pairs = added(sessions, account, 5)
     [(foreign, foreign_digest)] = added(sessions, other)
@@ -169,7 +169,7 @@ def test_end_all_keeps_one(sessions: Sessions) -> None:
     assert sessions.find(foreign_digest, now=NOW) == foreign
 
 
-def test_end_all_without_one_to_keep(sessions: Sessions) -> None:
+def test_end_all_without_one_to_keep(sessions: SessionStore) -> None:
     account = uuid4()
     pairs = added(sessions, account, 3)
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_end_all_without_one_to_keep(sessions: Sessions) -> None:
     assert not any(sessions.find(its_digest, now=NOW) for _, its_digest in pairs)
 
 
-def test_adding_again_changes_nothing(sessions: Sessions) -> None:
+def test_adding_again_changes_nothing(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     sessions.add(made, its_digest)
     assert sessions.of_account(made.account_id, now=NOW) == [made]
@@ -186,7 +186,7 @@ def test_adding_again_changes_nothing(sessions: Sessions) -> None:
     assert sessions.find(its_digest, now=NOW) is None
 
 
-def test_a_longer_life_replaces_the_shorter(sessions: Sessions) -> None:
+def test_a_longer_life_replaces_the_shorter(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     longer = replace(made, expires_at=made.expires_at + timedelta(days=30))
     sessions.add(longer, its_digest)
@@ -194,7 +194,7 @@ def test_a_longer_life_replaces_the_shorter(sessions: Sessions) -> None:
     assert sessions.of_account(made.account_id, now=made.expires_at) == [longer]
 
 
-def test_a_new_token_for_a_session_ends_its_old_one(sessions: Sessions) -> None:
+def test_a_new_token_for_a_session_ends_its_old_one(sessions: SessionStore) -> None:
     [(made, old)] = added(sessions, uuid4())
     new = digest()
     sessions.add(made, new)
@@ -204,7 +204,7 @@ def test_a_new_token_for_a_session_ends_its_old_one(sessions: Sessions) -> None:
     assert sessions.find(new, now=NOW) is None
 
 
-def test_a_token_belongs_to_the_session_that_took_it_last(sessions: Sessions) -> None:
+def test_a_token_belongs_to_the_session_that_took_it_last(sessions: SessionStore) -> None:
     [(first, its_digest)] = added(sessions, uuid4())
     second = session(uuid4())
     sessions.add(second, its_digest)
@@ -215,7 +215,7 @@ def test_a_token_belongs_to_the_session_that_took_it_last(sessions: Sessions) ->
     assert sessions.find(its_digest, now=NOW) == second
 
 
-def test_no_session_escapes_end_all_while_others_are_added(sessions: Sessions) -> None:
+def test_no_session_escapes_end_all_while_others_are_added(sessions: SessionStore) -> None:
     """Whatever order the two ran in: what can be found is listed, and the next `end_all` ends it."""
     account = uuid4()
     pairs = [(session(account), digest()) for _ in range(24)]
@@ -240,7 +240,7 @@ def test_no_session_escapes_end_all_while_others_are_added(sessions: Sessions) -
     assert not any(sessions.find(its_digest, now=NOW) for _, its_digest in pairs)
 
 
-def test_of_two_who_end_a_session_one_did_it(sessions: Sessions) -> None:
+def test_of_two_who_end_a_session_one_did_it(sessions: SessionStore) -> None:
     [(made, _)] = added(sessions, uuid4())
     start = threading.Barrier(4)
 
@@ -253,7 +253,7 @@ def test_of_two_who_end_a_session_one_did_it(sessions: Sessions) -> None:
     assert outcomes.count(True) == 1
 
 
-def test_sessions_outlive_the_one_who_added_them(url: str, sessions: Sessions) -> None:
+def test_sessions_outlive_the_one_who_added_them(url: str, sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     sessions.close()
     other = open_sessions(url, timeout=TIMEOUT, pool=1)
@@ -265,7 +265,7 @@ def test_sessions_outlive_the_one_who_added_them(url: str, sessions: Sessions) -
     assert sessions.find(its_digest, now=NOW) is None
 
 
-def test_migrating_again_does_nothing(sessions: Sessions) -> None:
+def test_migrating_again_does_nothing(sessions: SessionStore) -> None:
     [(made, its_digest)] = added(sessions, uuid4())
     assert sessions.migrate(dry_run=True) == []
     assert sessions.migrate() == []

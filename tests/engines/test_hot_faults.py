@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from repositories.errors import Unavailable
-from repositories.hot import Cache, Fill, Sessions, Value, open_cache, open_sessions
+from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
 from repositories.records import Session
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port
@@ -31,7 +31,7 @@ class Role(Struct, frozen=True):
 
     server: Server
     another: "Callable[..., Role]"
-    store: Sessions | Cache
+    store: SessionStore | Cache
     read: Callable[[], object]
     write: Callable[[], object]
 
@@ -50,7 +50,7 @@ def role(request: pytest.FixtureRequest, engines: Engines) -> Iterator[Role]:
 
 
 @pytest.fixture
-def sessions(engines: Engines) -> Iterator[Sessions]:
+def sessions(engines: Engines) -> Iterator[SessionStore]:
     store = open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
@@ -174,7 +174,7 @@ def open_connections(role: Role, count: int) -> None:
             job.result()
 
 
-def test_lost_scripts_are_loaded_again(engines: Engines, sessions: Sessions, cache: Cache) -> None:
+def test_lost_scripts_are_loaded_again(engines: Engines, sessions: SessionStore, cache: Cache) -> None:
     made, digest = session(), uuid4().bytes
     for server in (engines.sessions(), engines.cache()):
         with client(server) as redis:
@@ -207,7 +207,7 @@ def test_a_server_that_refuses_writes_is_unavailable_for_them(engines: Engines, 
     role.write()
 
 
-def test_a_full_store_of_sessions_refuses_and_still_finds(engines: Engines, sessions: Sessions) -> None:
+def test_a_full_store_of_sessions_refuses_and_still_finds(engines: Engines, sessions: SessionStore) -> None:
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
     with client(engines.sessions()) as redis:
@@ -254,7 +254,7 @@ def is_unavailable(call: Callable[[], object]) -> bool:
 
 
 def test_acknowledged_sessions_survive_a_crash_and_ended_ones_do_not_come_back(
-    engines: Engines, sessions: Sessions
+    engines: Engines, sessions: SessionStore
 ) -> None:
     server = engines.sessions()
     with client(server) as redis:
@@ -279,7 +279,7 @@ def test_acknowledged_sessions_survive_a_crash_and_ended_ones_do_not_come_back(
 Acknowledged = list[tuple[Session, bytes]]
 
 
-def write_until(stop: threading.Event, sessions: Sessions) -> tuple[Acknowledged, Acknowledged]:
+def write_until(stop: threading.Event, sessions: SessionStore) -> tuple[Acknowledged, Acknowledged]:
     """Add sessions and end every other one; return those surely added and those surely ended."""
     kept: Acknowledged = []
     ended: Acknowledged = []

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from repositories.hot import Cache, Fill, Sessions, Value, open_cache, open_sessions
+from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
 from repositories.readthrough import Kind, read_through
 from repositories.records import Session
 from tests.engines import Engines, Server
@@ -21,7 +21,7 @@ HOUR = 3_600
 
 
 @pytest.fixture
-def sessions(engines: Engines) -> Iterator[Sessions]:
+def sessions(engines: Engines) -> Iterator[SessionStore]:
     store = open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
@@ -42,7 +42,7 @@ def client(server: Server) -> Redis:
     return Redis.from_url(server.url, socket_timeout=5)
 
 
-def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: Engines, sessions: Sessions) -> None:
+def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: Engines, sessions: SessionStore) -> None:
     account = uuid4()
     short = Session(uuid4(), account, None, NOW, NOW + timedelta(hours=1))
     long = Session(uuid4(), account, None, NOW, NOW + timedelta(hours=50))
@@ -72,7 +72,7 @@ def test_everything_expires_and_values_not_all_at_once(engines: Engines, cache: 
     assert 1_550_000 < max(lives) <= 1_600_000
 
 
-def test_the_index_forgets_sessions_that_redis_forgot(engines: Engines, sessions: Sessions) -> None:
+def test_the_index_forgets_sessions_that_redis_forgot(engines: Engines, sessions: SessionStore) -> None:
     account = uuid4()
     made = [(Session(uuid4(), account, None, NOW, LATER), uuid4().bytes) for _ in range(4)]
     index, names = f"quartet:account:{account}", [f"quartet:session:{digest.hex()}" for _, digest in made]
@@ -91,7 +91,7 @@ def test_the_index_forgets_sessions_that_redis_forgot(engines: Engines, sessions
         assert not redis.exists(index)
 
 
-def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Engines, sessions: Sessions) -> None:
+def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Engines, sessions: SessionStore) -> None:
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
     with client(engines.sessions()) as redis:

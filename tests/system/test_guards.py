@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from app import events
@@ -82,6 +83,12 @@ def test_a_money_route_without_a_sound_key_does_nothing(system: System) -> None:
 
 def test_every_event_has_its_row_of_handlers() -> None:
     assert set(HANDLERS) == set(get_args(events.AnyEvent))
+
+
+def test_the_first_field_of_every_event_is_the_id_that_it_is_about() -> None:
+    for event in get_args(events.AnyEvent):
+        first = msgspec.structs.fields(event)[0]
+        assert (first.type, first.required) == (UUID, True), event
 
 
 def test_every_setting_is_in_the_table() -> None:

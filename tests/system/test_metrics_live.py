@@ -1,4 +1,4 @@
-"""The figures of a server are those of all its processes, and go when the processes go."""
+"""The metrics of a server are those of all its processes, and go when the processes go."""
 
 import http.client
 import re
@@ -56,7 +56,7 @@ def test_each_scrape_sees_the_answers_of_all_workers(server: Live) -> None:
     assert found == {before + 100}
 
 
-def test_the_inline_relay_is_seen_in_the_servers_figures(server: Live) -> None:
+def test_the_inline_relay_is_seen_in_the_servers_metrics(server: Live) -> None:
     ada = server.person()
     ada.publish("A post")
     assert wait_until(lambda: total(scraped(server.port), "outbox_unsent") == 0, PATIENCE)
@@ -88,7 +88,7 @@ def test_the_shared_files_go_with_the_server(server: Live) -> None:
     assert not directory.exists()
 
 
-def test_an_external_relay_serves_its_own_figures_where_it_has_a_port(folder: Path) -> None:
+def test_an_external_relay_serves_its_own_metrics_where_it_has_a_port(folder: Path) -> None:
     port = free_port()
     relay = Live(folder, "relay", RELAY="external", RELAY_METRICS_PORT=str(port))
     try:

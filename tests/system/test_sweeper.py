@@ -88,9 +88,9 @@ def test_a_job_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.Monk
 
 def test_an_order_that_fails_leaves_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = shop.placed(), shop.placed()
-    checkout = shop.system.container.money.settlement
-    settle = checkout.settle
-    monkeypatch.setattr(checkout, "settle", lambda order: away() if str(order) == bad else settle(order))
+    settlement = shop.system.container.money.settlement
+    settle = settlement.settle
+    monkeypatch.setattr(settlement, "settle", lambda order: away() if str(order) == bad else settle(order))
     shop.after(GRACE)
     assert (shop.state(bad), shop.state(good)) == ("placed", "paid")
     monkeypatch.undo()

@@ -21,7 +21,7 @@ def register(app: Flask) -> None:
     app.extensions[RECORDER] = _nowhere
     if not container.settings.metrics:
         return
-    # Not before the server has said where its processes share their figures.
+    # Not before the server has said where its processes share their metrics.
     from app.telemetry import series
     from app.telemetry.backlogs import Backlogs
 

@@ -18,7 +18,7 @@ SOUND = re.compile(r"[A-Za-z0-9._-]{8,64}")
 BEGUN = "quartet.begun"
 
 
-class Begun:
+class RequestStart:
     """What is kept of a request from its first moment, on its own thread. `sent` is the id that the client gave."""
 
     __slots__ = ("at", "id", "tally")
@@ -36,7 +36,7 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.begun = request.environ.get(BEGUN) or Begun(request.headers.get(HEADER, ""))
+    g.begun = request.environ.get(BEGUN) or RequestStart(request.headers.get(HEADER, ""))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.begun.id)
     start(g.begun.id)
@@ -51,7 +51,7 @@ def _end(response: Response) -> Response:
     """Set the fields of every answer. The fast path writes the same ones in the same order."""
     if g.get("told"):
         return response
-    begun: Begun = g.get("begun") or Begun("")
+    begun: RequestStart = g.get("begun") or RequestStart("")
     response.headers[HEADER] = request_id()
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     caching.tell(response)

@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from app.container import Container
 from app.http.edge import tracing
 from app.http.edge.deps import CONTAINER
-from app.http.whole_pages.hits import Answer, Environ, Hits
+from app.http.whole_pages.hits import Environ, Hits, Reply
 
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 
@@ -60,7 +60,7 @@ class Within:
 class _Ready(Response):
     """Sent as it is: werkzeug would go through the fields twice more, and call the body of a HEAD empty."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Reply) -> None:
         super().__init__(status=answer.status)
         self._answer = answer
 

@@ -34,7 +34,7 @@ class Page(NamedTuple):
     post_id: UUID | None
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     status: str
     headers: list[tuple[str, str]]
     body: bytes
@@ -53,13 +53,13 @@ class Hits:
         # The hottest paths are asked for over and over.
         self._page = lru_cache(PATHS)(self._found)
 
-    def answer(self, environ: Environ) -> Answer | None:
+    def answer(self, environ: Environ) -> Reply | None:
         if environ["REQUEST_METHOD"] not in caching.READS or "HTTP_AUTHORIZATION" in environ or _has_body(environ):
             return None
         page = self._page(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
         if page is None:
             return None
-        environ[tracing.BEGUN] = begun = tracing.Begun(environ.get("HTTP_X_REQUEST_ID", ""))
+        environ[tracing.BEGUN] = begun = tracing.RequestStart(environ.get("HTTP_X_REQUEST_ID", ""))
         limited = self._counted(environ)
         kept = None if limited is None else self._pages.look(page.name)
         return None if kept is None or limited is None else self._answer(environ, kept, page, begun, limited)
@@ -69,9 +69,9 @@ class Hits:
         environ: Mapping[str, Any],
         kept: Kept,
         page: Page,
-        begun: tracing.Begun,
+        begun: tracing.RequestStart,
         limited: list[tuple[str, str]],
-    ) -> Answer:
+    ) -> Reply:
         """The order of the fields is that in which `answers.checked` and `tracing` set them."""
         method: str = environ["REQUEST_METHOD"]
         known = caching.is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
@@ -84,7 +84,7 @@ class Hits:
             self._views.seen(page.post_id)
         answered(self._app, page.rule, method, status, elapsed)
         access.tell(begun.id, method, page.rule, status, elapsed)
-        return Answer(line, headers, b"" if known or method == "HEAD" else kept.body)
+        return Reply(line, headers, b"" if known or method == "HEAD" else kept.body)
 
     def _fields(self, page: Page, kept: Kept) -> tuple[Fields, Fields]:
         """What comes before the request's id, and right after it: the same while the page is the same object."""

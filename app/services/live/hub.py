@@ -18,7 +18,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.errors import Overloaded
 from repositories.errors import Unavailable
-from repositories.hot import LiveEvent, Sessions, Streams
+from repositories.hot import LiveEvent, SessionStore, Streams
 from repositories.hot.streams_port import Position
 from repositories.records import Session
 
@@ -90,7 +90,7 @@ class Connection:
 class Live:
     """Thread-safe. Its threads start with the first connection; `close` ends every connection."""
 
-    def __init__(self, streams: Streams, sessions: Sessions, clock: Clock, limits: LiveLimits) -> None:
+    def __init__(self, streams: Streams, sessions: SessionStore, clock: Clock, limits: LiveLimits) -> None:
         self.limits = limits
         self._streams = streams
         self._sessions = sessions

@@ -1,4 +1,4 @@
-"""Orders: placing, and what the people of an order may do with it. `checkout.py` finishes what was placed.
+"""Orders: placing, and what the people of an order may do with it. `settlement.py` finishes what was placed.
 
 What is atomic: each command is one relational transaction. Placing writes the order, reserves the stock of all its
 lines, holds the buyer's money for each seller and stores the answer under the key; cancelling, paying, fulfilling and

@@ -15,7 +15,7 @@ from repositories.money_records import Order
 from repositories.relational import Relational, Transaction
 
 
-class Checkout:
+class Settlement:
     def __init__(self, relational: Relational, orders: Orders, kit: Kit) -> None:
         self._relational = relational
         self._orders = orders

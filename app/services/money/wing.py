@@ -7,7 +7,7 @@ from app.services.commands.idempotency import Once
 from app.services.commands.kit import Kit
 from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider
-from app.services.money.settlement import Checkout
+from app.services.money.settlement import Settlement
 from app.services.money.wallets import Wallets
 from app.services.pages.counters import Counters
 from app.stores import Stores
@@ -17,7 +17,7 @@ from app.stores import Stores
 class MoneyWing:
     wallets: Wallets
     orders: Orders
-    settlement: Checkout
+    settlement: Settlement
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, once: Once, counters: Counters, provider: PaymentProvider) -> Self:
@@ -25,5 +25,5 @@ class MoneyWing:
         return cls(
             Wallets(stores.relational, once, provider, kit),
             orders,
-            Checkout(stores.relational, orders, kit),
+            Settlement(stores.relational, orders, kit),
         )

@@ -14,7 +14,7 @@ from msgspec import Struct
 from app.errors import Missing, Unauthenticated
 from app.services.commands.kit import Kit
 from app.services.people.passwords import Hasher
-from repositories.hot import Sessions as SessionStore
+from repositories.hot import SessionStore
 from repositories.records import Session
 from repositories.relational import Relational
 

@@ -9,16 +9,16 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded.events import Carrier, array, tell
+from repositories.documents.embedded.events import EmbeddedCarrier, array, tell
 from repositories.documents.embedded.writes import LOADED_AT_ONCE, encoded, query
-from repositories.documents.port import Comments
+from repositories.documents.port import CommentStore
 from repositories.documents.times import micros
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
 from repositories.sqlite import SqliteFile
 
 
-class EmbeddedComments(Comments):
+class EmbeddedComments(CommentStore):
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
@@ -31,7 +31,7 @@ class EmbeddedComments(Comments):
                 raise NotFound
             comment = Comment(post_id, numbered[0], author_id, body, at)
             connection.execute(INSERT, (str(post_id), comment.number, encoded(comment)))
-            tell(connection, Carrier("comment", str(post_id), comment.number), announce(comment))
+            tell(connection, EmbeddedCarrier("comment", str(post_id), comment.number), announce(comment))
         return comment
 
     def get(self, post_id: UUID, number: int) -> Comment | None:
@@ -54,7 +54,7 @@ class EmbeddedComments(Comments):
             buried = connection.execute(BURY, (micros(event.happened_at), str(post_id), number)).rowcount
             if not (fewer and buried):
                 raise NotFound
-            tell(connection, Carrier("comment", str(post_id), number), event)
+            tell(connection, EmbeddedCarrier("comment", str(post_id), number), event)
 
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
         if not repair:

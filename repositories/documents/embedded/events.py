@@ -13,7 +13,7 @@ from repositories.outbox import ParkedEvent
 from repositories.records import Event
 
 
-class Carrier(NamedTuple):
+class EmbeddedCarrier(NamedTuple):
     """The document that an event is of. Only comments have a number."""
 
     kind: str
@@ -21,7 +21,7 @@ class Carrier(NamedTuple):
     number: int = 0
 
 
-def tell(connection: sqlite3.Connection, carrier: Carrier, event: Event, *, publishes: bool = False) -> None:
+def tell(connection: sqlite3.Connection, carrier: EmbeddedCarrier, event: Event, *, publishes: bool = False) -> None:
     """Store an event. One that `publishes` keeps its document in flight."""
     happened_at = micros(event.happened_at)
     told = (str(event.id), event.type, event.aggregate, happened_at, event.payload, publishes, happened_at)
@@ -38,7 +38,7 @@ def tell(connection: sqlite3.Connection, carrier: Carrier, event: Event, *, publ
 def waiting(row: Sequence[Any]) -> Waiting:
     """From a row of these: kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at,
     lease_until."""
-    return Waiting(Carrier(*row[:3]), _event(row), attempts=row[8], due=row[9], leased_until=row[10])
+    return Waiting(EmbeddedCarrier(*row[:3]), _event(row), attempts=row[8], due=row[9], leased_until=row[10])
 
 
 def parked(row: Sequence[Any]) -> ParkedEvent:

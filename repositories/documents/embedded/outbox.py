@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from uuid import UUID, uuid4
 
-from repositories.documents.embedded.events import Carrier, array, parked, waiting
+from repositories.documents.embedded.events import EmbeddedCarrier, array, parked, waiting
 from repositories.documents.outbox_order import Waiting, in_turn
 from repositories.documents.times import micros, moment
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
@@ -30,7 +30,7 @@ class EmbeddedOutbox(Outbox):
     def done(self, claims: Sequence[Claim]) -> None:
         ids = array(claim.event.id for claim in claims)
         with self._file.write() as connection:
-            carriers = [Carrier(*row) for row in connection.execute(CARRIERS, (ids,))]
+            carriers = [EmbeddedCarrier(*row) for row in connection.execute(CARRIERS, (ids,))]
             connection.execute("DELETE FROM documents_events WHERE id IN (SELECT value FROM json_each(?))", (ids,))
             for carrier in carriers:
                 _purge(connection, carrier)
@@ -151,7 +151,7 @@ def _due(connection: sqlite3.Connection, now: int, limit: int) -> Iterable[list[
     return [list(events) for _, events in groupby(rows, key=lambda row: row.document)]
 
 
-def _purge(connection: sqlite3.Connection, carrier: Carrier) -> None:
+def _purge(connection: sqlite3.Connection, carrier: EmbeddedCarrier) -> None:
     """Remove the carrier if it is a tombstone that has been told, and with a post its comments."""
     of_carrier = carrier._asdict()
     gone = connection.execute(PURGE[carrier.kind], of_carrier).rowcount

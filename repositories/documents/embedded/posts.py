@@ -7,15 +7,15 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded.events import Carrier, array, tell
+from repositories.documents.embedded.events import EmbeddedCarrier, array, tell
 from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, query
-from repositories.documents.port import Posts
+from repositories.documents.port import PostStore
 from repositories.documents.times import micros
 from repositories.records import Event, Post, PostRef, TagCount
 from repositories.sqlite import SqliteFile
 
 
-class EmbeddedPosts(Posts):
+class EmbeddedPosts(PostStore):
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
@@ -23,7 +23,7 @@ class EmbeddedPosts(Posts):
         with self._file.write() as connection:
             connection.execute(INSERT, {**_row(post), "in_flight": 1})
             _tag(connection, str(post.id), post.tags)
-            tell(connection, Carrier("post", str(post.id)), event, publishes=True)
+            tell(connection, EmbeddedCarrier("post", str(post.id)), event, publishes=True)
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
         found = self._file.rows(BY_IDS, [array(ids)])
@@ -36,14 +36,14 @@ class EmbeddedPosts(Posts):
             check_version(connection, VERSION, row["id"], if_version)
             connection.execute(UPDATE, row)
             _tag(connection, row["id"], post.tags)
-            tell(connection, Carrier("post", row["id"]), event)
+            tell(connection, EmbeddedCarrier("post", row["id"]), event)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._file.write() as connection:
             check_version(connection, VERSION, str(post_id), if_version)
             connection.execute(BURY, (micros(event.happened_at), str(post_id)))
             _tag(connection, str(post_id), ())
-            tell(connection, Carrier("post", str(post_id)), event)
+            tell(connection, EmbeddedCarrier("post", str(post_id)), event)
 
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from repositories.documents.views_port import Views
+from repositories.documents.views_port import ViewStore
 from repositories.sqlite import SqliteFile
 
 TABLE = """
@@ -14,7 +14,7 @@ TABLE = """
 _CHUNK = 500
 
 
-class EmbeddedViews(Views):
+class EmbeddedViews(ViewStore):
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 

@@ -16,7 +16,7 @@ from pymongo.client_session import ClientSession
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with, buried, settled
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE, Documents
-from repositories.documents.port import Comments
+from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
@@ -37,7 +37,7 @@ COUNTED: list[Document] = [
 ]
 
 
-class MongoComments(Comments):
+class MongoComments(CommentStore):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection
 

@@ -89,7 +89,7 @@ def settled() -> Stages:
     return [{"$set": fields}]
 
 
-class Carrier(NamedTuple):
+class MongoCarrier(NamedTuple):
     """A document as a claimer saw it: where it is, one of its events, and its stamp then."""
 
     collection: str
@@ -98,7 +98,7 @@ class Carrier(NamedTuple):
 
 
 def waiting_in(collection: str, found: Document) -> list[Waiting]:
-    carrier = Carrier(collection, found["events"][0]["id"], found["outbox"]["stamp"])
+    carrier = MongoCarrier(collection, found["events"][0]["id"], found["outbox"]["stamp"])
     return [
         Waiting(carrier, _event(kept), kept["attempts"], kept["due_at"], kept["lease_until"])
         for kept in found["events"]

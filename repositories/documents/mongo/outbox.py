@@ -11,7 +11,7 @@ from pymongo.collection import Collection
 
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.comments import clear_comments
-from repositories.documents.mongo.events import Carrier, changed, parked_in, told, waiting_in
+from repositories.documents.mongo.events import MongoCarrier, changed, parked_in, told, waiting_in
 from repositories.documents.outbox_order import Waiting, in_turn
 from repositories.documents.times import micros, moment
 from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
@@ -103,7 +103,7 @@ class MongoOutbox(Outbox):
 
     def _lease(self, turns: Sequence[Waiting], lease: Document) -> set[UUID]:
         """Lease them where nothing changed since they were read. Returns the ids of those we got."""
-        of_document: dict[Carrier, list[UUID]] = {}
+        of_document: dict[MongoCarrier, list[UUID]] = {}
         for turn in turns:
             of_document.setdefault(turn.document, []).append(turn.event.id)
         won: set[UUID] = set()
@@ -136,7 +136,7 @@ class MongoOutbox(Outbox):
             carrier.delete_many({"purge": True})
 
 
-def _held(carrier: Collection[Document], seen: Sequence[Carrier], lease: UUID) -> list[Carrier]:
+def _held(carrier: Collection[Document], seen: Sequence[MongoCarrier], lease: UUID) -> list[MongoCarrier]:
     which = {"events.id": {"$in": [at.event_id for at in seen]}, "events.lease": lease}
     held = {kept["id"] for found in carrier.find(which, {"events.id": 1}) for kept in found["events"]}
     return [at for at in seen if at.event_id in held]

@@ -10,12 +10,12 @@ from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.pull import Source, Span
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
-from repositories.documents.port import Posts
+from repositories.documents.port import PostStore
 from repositories.documents.times import micros, moment
 from repositories.records import Event, Post, PostRef, TagCount
 
 
-class MongoPosts(Posts):
+class MongoPosts(PostStore):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection
 

@@ -12,7 +12,7 @@ from repositories.documents.mongo import writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
-from repositories.documents.port import Products
+from repositories.documents.port import ProductStore
 from repositories.documents.times import micros, moment
 from repositories.records import (
     AttributeValue,
@@ -26,7 +26,7 @@ from repositories.records import (
 )
 
 
-class MongoProducts(Products):
+class MongoProducts(ProductStore):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection
 

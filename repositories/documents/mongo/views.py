@@ -8,11 +8,11 @@ from pymongo.errors import BulkWriteError
 
 from repositories.documents.mongo.client import MongoConnection
 from repositories.documents.mongo.writes import DUPLICATE_KEY
-from repositories.documents.views_port import Views
+from repositories.documents.views_port import ViewStore
 from repositories.errors import Invalid
 
 
-class MongoViews(Views):
+class MongoViews(ViewStore):
     """A post that has had the batch does not match; the insert that is then tried finds its id taken."""
 
     def __init__(self, connection: MongoConnection) -> None:

@@ -20,7 +20,7 @@ from repositories.hot.encoding import (
     value_bytes,
     value_of,
 )
-from repositories.hot.port import Cache, Fill, Held, Sessions
+from repositories.hot.port import Cache, Fill, Held, SessionStore
 from repositories.records import Session
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
@@ -58,7 +58,7 @@ _WHOLE = f"""SELECT EXISTS (
 _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?"
 
 
-class EmbeddedSessions(SqliteBacked, Sessions):
+class EmbeddedSessions(SqliteBacked, SessionStore):
     """As in Redis: a session is kept for its own length (`expires_at - created_at`) and an hour, counted from
     `add` by `clock`; whether it is live is decided by the caller's `now`.
     """

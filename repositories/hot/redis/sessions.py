@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
-from repositories.hot.port import Sessions
+from repositories.hot.port import SessionStore
 from repositories.hot.redis.link import RedisBacked, RedisLink
 from repositories.records import Session
 
@@ -61,7 +61,7 @@ each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
 """
 
 
-class RedisSessions(RedisBacked, Sessions):
+class RedisSessions(RedisBacked, SessionStore):
     """Pattern: secondary index kept by scripts, so that a session and its index entry are one write.
 
     Keys live as long as the session's own length (`expires_at - created_at`) and an hour, counted from `add`;

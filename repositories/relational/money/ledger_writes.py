@@ -14,7 +14,7 @@ from repositories.money_records import Phase, Transfer
 from repositories.records import Money
 from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
-from repositories.relational.money.movements import LOCK, Accounts, Leg, lock_order
+from repositories.relational.money.movements import LOCK, LedgerAccounts, Leg, lock_order
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.runner import Work
 from repositories.relational.schema.money_tables import open_holds, transfers
@@ -59,7 +59,7 @@ def valid(transfer: Transfer, phase: Phase) -> bool:
 class SqlLedgerWrites(LedgerWrites):
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._accounts = Accounts(work)
+        self._accounts = LedgerAccounts(work)
 
     def lock(self, owners: Collection[UUID], currency: str) -> None:
         ids = sorted(set(owners), key=lock_order)

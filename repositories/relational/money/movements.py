@@ -73,7 +73,7 @@ class Leg:
         self.values = {"its_owner": owner, "step": step, "held_step": held_step, "leg": leg}
 
 
-class Accounts:
+class LedgerAccounts:
     """The ledger accounts in one transaction."""
 
     def __init__(self, work: Work) -> None:
