@@ -66,6 +66,12 @@ class WrongContentType(AppError):
     status, code = 415, "unsupported_media_type"
 
 
+class CodedBody(WrongContentType):
+    """A body that would have to be decoded first (RFC 9110, section 8.4)."""
+
+    code = "content_coding_unsupported"
+
+
 class Unprocessable(AppError):
     """A payload that is well-formed and wrong. `fields` maps a JSON pointer to what is wrong there."""
 
@@ -95,6 +101,12 @@ class TooMany(AppError):
     def __init__(self, detail: str, seconds: float) -> None:
         super().__init__(detail)
         self.seconds = max(1, math.ceil(seconds))
+
+
+class UnknownFraming(AppError):
+    """A body whose end cannot be found: a transfer coding that the server does not implement."""
+
+    status, code = 501, "transfer_coding_unsupported"
 
 
 class Overloaded(AppError):

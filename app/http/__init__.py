@@ -7,7 +7,7 @@ from flask import Flask
 from app.container import Container
 from app.http import routes
 from app.http.document import docs, index, openapi
-from app.http.edge import auth, errors, idempotency, limiting, metrics, tracing
+from app.http.edge import auth, errors, framing, idempotency, limiting, metrics, tracing
 from app.http.edge.deps import BODIES, CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.whole_pages import fast_path
@@ -28,6 +28,7 @@ def create_app(container: Container) -> Flask:
     auth.register(app)
     limiting.register(app)
     idempotency.register(app)
+    framing.register(app)
     errors.register(app)
     routes.convert(app)
     for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp):

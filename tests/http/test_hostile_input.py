@@ -70,7 +70,7 @@ def test_a_body_of_unannounced_length_has_the_same_limit(ada: Person, size: int,
         "/posts",
         input_stream=io.BytesIO(b" " * size),
         content_type="application/json",
-        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"},
     )
     assert response.status_code == status
 

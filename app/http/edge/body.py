@@ -11,13 +11,10 @@ from typing import Any, NoReturn
 import marshmallow as ma
 from flask import Request
 from webargs.flaskparser import FlaskParser, is_json_request
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.errors import BadRequest, Overloaded, Unprocessable, WrongContentType
-from app.http.edge.deps import bodies
+from app.errors import BadRequest, Unprocessable, WrongContentType
 
 DIGITS = 100
-PLACE_SECONDS = 0.1
 
 
 class StrictParser(FlaskParser):
@@ -29,7 +26,7 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """A schema whose `Meta` has `empty` takes no body for an empty object."""
-        if getattr(schema.Meta, "empty", False) and not _whole(req):
+        if getattr(schema.Meta, "empty", False) and not req.get_data():
             return {}
         return super().load_json(req, schema)
 
@@ -41,7 +38,7 @@ class StrictParser(FlaskParser):
         return super().load_querystring(req, schema)
 
     def _raw_load_json(self, req: Request) -> Any:
-        raw = _whole(req)
+        raw = req.get_data()
         if not raw:
             raise BadRequest("this request needs a JSON body", code="malformed_json")
         if not is_json_request(req):
@@ -55,25 +52,6 @@ class StrictParser(FlaskParser):
             where = ", ".join(f"{pointer[1:]}: {what}" for pointer, what in pointers(messages["query"]).items())
             raise BadRequest(f"the query does not fit: {where}", code="bad_query") from error
         raise Unprocessable("the body does not fit", pointers(messages.get("json", messages))) from error
-
-
-def _whole(req: Request) -> bytes:
-    """The body. The server waits for it without end, so not every thread may."""
-    if not bodies().acquire(timeout=PLACE_SECONDS):
-        raise Overloaded("too many requests keep their bodies waiting")
-    try:
-        return _read(req)
-    finally:
-        bodies().release()
-
-
-def _read(req: Request) -> bytes:
-    """One of unannounced length is cut at the limit, so whether more follows is asked of the server."""
-    raw = req.get_data(cache=True)
-    terminated = "wsgi.input_terminated" in req.environ
-    if terminated and len(raw) == req.max_content_length and req.environ["wsgi.input"].read(1):
-        raise RequestEntityTooLarge
-    return raw
 
 
 def parse_json(raw: bytes) -> Any:

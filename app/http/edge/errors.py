@@ -7,7 +7,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.errors import AppError, InProgress, TooMany, Unauthenticated, Unprocessable
+from app.errors import AppError, CodedBody, InProgress, TooMany, Unauthenticated, Unprocessable
 from app.http.edge.deps import request_id
 from app.http.edge.statuses import phrase
 from repositories.errors import (
@@ -64,7 +64,10 @@ def from_app(error: AppError) -> Response:
     fields = error.fields if isinstance(error, Unprocessable) else {}
     answer = problem(error.status, error.code, error.detail, fields)
     if isinstance(error, Unauthenticated):
-        answer.headers["WWW-Authenticate"] = "Bearer"
+        dead = ' error="invalid_token"' if error.code == "invalid_token" else ""
+        answer.headers["WWW-Authenticate"] = f"Bearer{dead}"
+    if isinstance(error, CodedBody):
+        answer.headers["Accept-Encoding"] = "identity"
     if isinstance(error, InProgress | TooMany):
         answer.headers["Retry-After"] = str(error.seconds)
     return answer

@@ -23,10 +23,13 @@ class Text(ma.fields.String):
 
 
 class Int(ma.fields.Integer):
-    """An integer: no boolean, no fraction; as text only where the input has nothing but text (a query)."""
+    """An integer: no boolean, and no 1.0 or 1e3, for a fraction of many digits rounds to one.
+
+    As text only where the input has nothing but text (a query).
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
-        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        if isinstance(value, bool | float):
             raise self.make_error("invalid", input=value)
         if isinstance(value, str) and not (value.removeprefix("-").isdecimal() and value.isascii() and len(value) < 20):
             raise self.make_error("invalid", input=value)

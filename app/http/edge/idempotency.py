@@ -18,6 +18,7 @@ from flask import Flask, Response, current_app, g, request
 from app.errors import AppError, BadRequest
 from app.http.edge.blueprint import Blueprint
 from app.http.edge.deps import container, session_or_none
+from app.http.edge.framing import is_strange
 from app.http.edge.statuses import component
 from app.services.commands.idempotency import Attempt, Child, Receipt, Replayed
 from repositories.money_records import Answer, RequestKey
@@ -39,8 +40,7 @@ def check() -> None:
     """A missing or malformed key is told before anything else is looked at, once the caller is known."""
     view = current_app.view_functions.get(request.endpoint or "")
     kind = getattr(view, "idempotency", None) if request.method == "POST" else None
-    stranger = getattr(view, "access", None) == "private" and session_or_none() is None
-    if kind is None or stranger:
+    if kind is None or is_strange():
         return
     sent = request.headers.get(HEADER)
     if sent is None and kind == "required":

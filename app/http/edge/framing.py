@@ -1,0 +1,55 @@
+"""Whether a request arrived whole and plain, before anything is done for it (RFC 9112, sections 6 and 8).
+
+A body that was announced and is not there, or not all of it, is never "no body": on routes where a body is optional
+its absence means something, a refund of all that is left for one.
+"""
+
+from flask import Flask, current_app, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from app.errors import BadRequest, CodedBody, Overloaded, UnknownFraming
+from app.http.edge.caching import READS
+from app.http.edge.deps import bodies, session_or_none
+
+PLACE_SECONDS = 0.1
+PLAIN = frozenset({"", "identity"})
+
+
+def register(app: Flask) -> None:
+    """After `auth` and the limits: who is refused by those need not send a body."""
+    app.before_request(check)
+
+
+def check() -> None:
+    """Read the body where one is announced. Raises `UnknownFraming`, `CodedBody`, `BadRequest`, `Overloaded`."""
+    coding = request.headers.get("Transfer-Encoding", "")
+    if coding and coding.strip().lower() != "chunked":
+        raise UnknownFraming("of all transfer codings only chunked is understood")
+    if request.method in READS or is_strange():
+        return
+    if request.headers.get("Content-Encoding", "").strip().lower() not in PLAIN:
+        raise CodedBody("the body must be sent without a content coding")
+    if coding or request.content_length:
+        _whole(chunked=bool(coding))
+
+
+def is_strange() -> bool:
+    """Whether nobody is signed in where somebody must be, or there is no such route."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return view is None or (getattr(view, "access", None) == "private" and session_or_none() is None)
+
+
+def _whole(*, chunked: bool) -> None:
+    """The server waits for a body without end, so not every thread may read one. Flask keeps what was read."""
+    if not bodies().acquire(timeout=PLACE_SECONDS):
+        raise Overloaded("too many requests keep their bodies waiting")
+    try:
+        size = len(request.get_data(cache=True))
+        if chunked and size == request.max_content_length and request.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+    except ClientDisconnected:
+        size = 0
+    finally:
+        bodies().release()
+    if size < (1 if chunked else request.content_length or 0):
+        raise BadRequest("the body ended before all of it had arrived", code="incomplete_body")

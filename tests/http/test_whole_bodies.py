@@ -1,0 +1,127 @@
+"""A request that did not arrive whole, or not plainly, has no effect."""
+
+import gzip
+import io
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from config import Settings
+from tests.apps import Person, embedded, running
+from tests.http.drives import DRIVES, Route
+from tests.http.world import EUR, LAMP, Shifted, World
+
+WRITES = sorted(route for route in DRIVES if route[0] not in {"GET", "HEAD"})
+ANNOUNCED: list[dict[str, Any]] = [
+    {"CONTENT_LENGTH": "60"},
+    {"CONTENT_LENGTH": "60", "wsgi.input_terminated": True},
+    {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True},
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    clock = Shifted()
+    with running(Settings(**embedded(tmp_path_factory.mktemp("whole"))), clock) as system:
+        yield World(system, clock, real=False)
+
+
+def cut(person: Person, method: str, path: str, environ: dict[str, Any], sent: bytes = b"", key: str = "") -> Any:
+    headers = {"Idempotency-Key": key or str(uuid4()), "If-Match": "*"}
+    return person.send(
+        method,
+        path,
+        input_stream=io.BytesIO(sent),
+        headers=headers,
+        content_type="application/json",
+        environ_overrides=environ,
+    )
+
+
+@pytest.mark.parametrize("environ", ANNOUNCED)
+@pytest.mark.parametrize("route", WRITES, ids=" ".join)
+def test_no_route_takes_a_body_that_is_not_there_for_none(world: World, route: Route, environ: dict[str, Any]) -> None:
+    call = DRIVES[route](world, 1)
+    response = cut(call.who, route[0], call.path, environ)
+    assert (response.status_code, json.loads(response.data)["code"]) == (400, "incomplete_body")
+
+
+@pytest.mark.parametrize("environ", ANNOUNCED)
+def test_a_refund_whose_body_was_lost_moves_nothing_and_frees_its_key(world: World, environ: dict[str, Any]) -> None:
+    buyer, seller, order = world.order(paid=True)
+    before, key = buyer.available(), str(uuid4())
+    assert cut(seller, "POST", f"/orders/{order}/refund", environ, key=key).status_code == 400
+    assert (buyer.available(), seller.get(f"/orders/{order}")["state"]) == (before, "paid")
+    part = seller.pay(f"/orders/{order}/refund", {"amount": EUR | {"amount": 1}}, 200, key)
+    assert part["refunded"]["amount"] == 1
+
+
+@pytest.mark.parametrize("announced", [25, 500, 262144])
+def test_json_that_is_whole_is_not_a_body_that_is(world: World, announced: int) -> None:
+    body = b'{"title":"a","body":"b"}'
+    assert len(body) == 24
+    response = cut(world.person(), "POST", "/posts", {"CONTENT_LENGTH": str(announced)}, body)
+    assert (response.status_code, json.loads(response.data)["code"]) == (400, "incomplete_body")
+
+
+def test_who_may_not_is_told_so_before_a_body_is_waited_for(world: World) -> None:
+    assert cut(world.system.anybody(), "POST", "/posts", ANNOUNCED[0]).status_code == 401
+    assert cut(world.person(), "POST", "/nowhere", ANNOUNCED[0]).status_code == 404
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip", "identity", "chunked;x=1"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_other_transfer_codings_are_a_501(world: World, method: str, coding: str) -> None:
+    response = world.system.anybody().send(method, "/posts", headers={"Transfer-Encoding": coding})
+    assert (response.status_code, json.loads(response.data)["code"]) == (501, "transfer_coding_unsupported")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "identity, gzip", "x"])
+@pytest.mark.parametrize("path", ["/posts", "/notifications/read"])
+def test_a_coded_body_is_a_415_that_says_what_is_taken(world: World, path: str, coding: str) -> None:
+    for body in (gzip.compress(b"{}"), b"{}"):
+        response = world.person().send("POST", path, data=body, headers={"Content-Encoding": coding})
+        assert (response.status_code, json.loads(response.data)["code"]) == (415, "content_coding_unsupported")
+        assert response.headers["Accept-Encoding"] == "identity"
+
+
+def test_identity_is_no_coding(world: World) -> None:
+    body = {"title": "a", "body": "b"}
+    assert world.person().send("POST", "/posts", json=body, headers={"Content-Encoding": "identity"}).status_code == 201
+
+
+FRACTIONS = [
+    "1.0",
+    "1e3",
+    "1E0",
+    "100.0",
+    "0.99999999999999999999",
+    "9007199254740993.0",
+    "1e-1",
+    "-0.0",
+    "true",
+    '"1"',
+]
+
+
+@pytest.mark.parametrize("number", FRACTIONS)
+def test_integers_are_written_as_integers(world: World, number: str) -> None:
+    ada, lamp = world.person(), world.lamp(world.person())
+    money = f'{{"amount": {number}, "currency": "EUR"}}'
+    _, seller, order = world.order(paid=True)
+    own = world.lamp(ada)
+    wrong = [
+        (ada, "POST", "/wallet/deposits", f'{{"amount": {money}}}'),
+        (ada, "POST", "/wallet/transfers", f'{{"to": "{seller.handle}", "amount": {money}}}'),
+        (ada, "POST", "/orders", f'{{"lines": [{{"product_id": "{lamp}", "quantity": {number}}}]}}'),
+        (seller, "POST", f"/orders/{order}/refund", f'{{"amount": {money}}}'),
+        (ada, "POST", "/products", json.dumps(LAMP | {"price": "P"}).replace('"P"', money)),
+        (ada, "PATCH", f"/products/{own}", f'{{"price": {money}}}'),
+        (ada, "PUT", f"/products/{own}/stock", f'{{"on_hand": {number}}}'),
+    ]
+    for who, method, path, body in wrong:
+        headers = {"Idempotency-Key": str(uuid4()), "If-Match": "*"}
+        response = who.send(method, path, data=body, headers=headers, content_type="application/json")
+        assert (response.status_code, json.loads(response.data)["code"]) == (422, "validation_failed"), (path, number)
