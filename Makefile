@@ -7,6 +7,8 @@
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 UV ?= uv
+# Modules stay together, in the order of the collection.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## print this list
@@ -22,10 +24,10 @@ engines: .venv/.test ## keep the real engines up and print their URLs
 	$(BIN)/python -m tests.engines
 
 test: .venv/.test ## run all tests, those on the real engines included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: .venv/.test ## run the tests that need no engine, no server process and little time
-	$(BIN)/python -m pytest -n auto -m "not engines and not live and not long"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not engines and not live and not long"
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

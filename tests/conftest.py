@@ -1,27 +1,86 @@
-"""The real engines for every test that asks for them."""
+"""The real engines for every test that asks for them, and the order and the groups in which tests run."""
 
 import os
 from collections.abc import Generator, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.engines import EngineMissing, Engines
+from tests.engines.shared import Host, Shared
+
+_HOST = pytest.StashKey[Host]()
+_SHARED = pytest.StashKey[Shared]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lead a worker of pytest-xdist to the engines of the process that started it."""
+    given = getattr(config, "workerinput", None)
+    if given:
+        config.stash[_SHARED] = Shared(given["engines"], int(given["workerid"].removeprefix("gw")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the engines are; none is started yet."""
+    node.workerinput["engines"] = _host(node.config).socket
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the engines."""
+    if _HOST in config.stash:
+        config.stash[_HOST].close()
+
+
+def _host(config: pytest.Config) -> Host:
+    if _HOST not in config.stash:
+        config.stash[_HOST] = Host()
+    return config.stash[_HOST]
+
+
+def _shared(config: pytest.Config) -> Shared:
+    if _SHARED not in config.stash:
+        config.stash[_SHARED] = Shared(_host(config).socket, 0)
+    return config.stash[_SHARED]
 
 
 @pytest.fixture(scope="session")
-def engines() -> Iterator[Engines]:
-    """Start each engine when a test first asks for it, and stop them all at the end."""
+def engines(pytestconfig: pytest.Config) -> Shared:
+    """The engines that all tests of the run share; each is started when a test first asks for it."""
+    return _shared(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def own_engines() -> Iterator[Engines]:
+    """Engines for tests that kill, freeze, fill or reconfigure them, or count what they do."""
     running = Engines()
     yield running
     running.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the engines, also through other fixtures."""
+    """Mark what uses the engines, also through other fixtures. What breaks its own comes last.
+
+    The tests of a module stay together in one process, for its fixtures.
+    """
     for item in items:
-        if "engines" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        group = item.path.stem
+        if "own_engines" in fixtures:
+            item.add_marker(pytest.mark.breaking)
+        if "own_engines" in fixtures or "engines" in fixtures:
             item.add_marker(pytest.mark.engines)
+        group = item.path.stem + ("-breaking" if item.get_closest_marker("breaking") else "")
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("breaking") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the engines while tests without them run."""
+    if hasattr(session.config, "workerinput") and any(
+        "engines" in getattr(item, "fixturenames", ()) for item in session.items
+    ):
+        _shared(session.config).begin()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,7 @@ from repositories.documents.embedded.posts import EmbeddedPosts
 from repositories.hot import open_cache
 from repositories.readthrough import read_through, with_cache
 from repositories.records import Comment, Event, Money, Post, Product
-from tests.engines import Engines
+from tests.engines import Shared
 
 ADAPTERS = ("embedded", pytest.param("mongo", marks=pytest.mark.engines))
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123457, tzinfo=UTC)
@@ -157,7 +157,7 @@ def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
     """A file of its own for each test; in MongoDB one database for all, emptied before each."""
     if adapter == "embedded":
         return f"sqlite:///{folder / 'documents.db'}"
-    engines: Engines = request.getfixturevalue("engines")
+    engines: Shared = request.getfixturevalue("engines")
     base, options = engines.mongo().url.split("?")
     name = _mongo_databases.setdefault(base, f"documents_{uuid4().hex[:8]}")
     return f"{base.rsplit('/', 1)[0]}/{name}?{options}"

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from repositories.records import Account, Login
 from repositories.relational import Relational, open_store
-from tests.engines import Server
+from tests.engines import Reachable
 
 NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=5)
 
 
-def new_database(server: Server) -> str:
+def new_database(server: Reachable) -> str:
     """The URL of an empty database on the server."""
     name = f"t{uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:

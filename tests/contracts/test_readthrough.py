@@ -401,9 +401,10 @@ def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache
     assert len(source.asked) == 1
 
 
+@pytest.mark.breaking
 @pytest.mark.engines
 def test_a_frozen_cache_costs_a_get_its_deadline_once(request: pytest.FixtureRequest, source: Source) -> None:
-    server = request.getfixturevalue("engines").cache()
+    server = request.getfixturevalue("own_engines").cache()
     cache = open_cache(server.url, timeout=timedelta(seconds=0.3), pool=2)
     posts, post = CachedPosts(cast("PostStore", source), read_through(cache), 60), made(source)
     posts.get([post.id])

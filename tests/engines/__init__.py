@@ -1,6 +1,7 @@
 """The real engines as child processes on private ports, for tests and for people without containers."""
 
-from .fleet import Engines
+from .fleet import Engines, Fleet, Reachable
 from .process import EngineFailed, EngineMissing, Server
+from .shared import Shared
 
-__all__ = ["EngineFailed", "EngineMissing", "Engines", "Server"]
+__all__ = ["EngineFailed", "EngineMissing", "Engines", "Fleet", "Reachable", "Server", "Shared"]

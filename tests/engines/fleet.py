@@ -1,52 +1,76 @@
 """All engines of one run."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from . import cassandra, mongo, postgres, redis
 from .home import Home
 from .process import EngineFailed, EngineMissing, Server
 
 
-class Engines:
-    """Starts each engine when it is first asked for; `close` stops them all."""
+class Reachable(Protocol):
+    """A running server, for those who only use it."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+
+ServerT_co = TypeVar("ServerT_co", bound=Reachable, covariant=True)
+
+
+class Fleet(ABC, Generic[ServerT_co]):
+    """The five servers, each started when it is first asked for."""
+
+    def postgres(self) -> ServerT_co:
+        """Return PostgreSQL; the role of its URL owns everything."""
+        return self.server("QUARTET_RELATIONAL_URL")
+
+    def mongo(self) -> ServerT_co:
+        """Return MongoDB, a replica set of one."""
+        return self.server("QUARTET_DOCUMENTS_URL")
+
+    def cassandra(self) -> ServerT_co:
+        """Return Cassandra; the keyspace of its URL does not exist yet."""
+        return self.server("QUARTET_FEEDS_URL")
+
+    def sessions(self) -> ServerT_co:
+        """Return the Redis that keeps what it was told."""
+        return self.server("QUARTET_SESSIONS_URL")
+
+    def cache(self) -> ServerT_co:
+        """Return the Redis that forgets."""
+        return self.server("QUARTET_CACHE_URL")
+
+    def start_all(self) -> None:
+        """Start all of them at once."""
+        with ThreadPoolExecutor(len(_LAUNCH)) as pool:
+            list(pool.map(self.server, _LAUNCH))
+
+    def environment(self) -> dict[str, str]:
+        """Start all of them and return the variables that lead Quartet to them."""
+        self.start_all()
+        return {name: self.server(name).url for name in _LAUNCH}
+
+    @abstractmethod
+    def server(self, name: str) -> ServerT_co:
+        """Return the server whose URL this variable holds. Raises `EngineFailed`, `EngineMissing`."""
+
+
+class Engines(Fleet[Server]):
+    """Servers of one's own, to kill and to freeze; `close` stops them all."""
 
     def __init__(self) -> None:
         self.home = Home()
         self._servers: dict[str, Server] = {}
         self._failures: dict[str, EngineFailed | EngineMissing] = {}
         self._locks = {name: threading.Lock() for name in _LAUNCH}
-
-    def postgres(self) -> Server:
-        """Return PostgreSQL; the role of its URL owns everything."""
-        return self._server("QUARTET_RELATIONAL_URL")
-
-    def mongo(self) -> Server:
-        """Return MongoDB, a replica set of one."""
-        return self._server("QUARTET_DOCUMENTS_URL")
-
-    def cassandra(self) -> Server:
-        """Return Cassandra; the keyspace of its URL does not exist yet."""
-        return self._server("QUARTET_FEEDS_URL")
-
-    def sessions(self) -> Server:
-        """Return the Redis that keeps what it was told."""
-        return self._server("QUARTET_SESSIONS_URL")
-
-    def cache(self) -> Server:
-        """Return the Redis that forgets."""
-        return self._server("QUARTET_CACHE_URL")
-
-    def start_all(self) -> None:
-        """Start all of them at once."""
-        with ThreadPoolExecutor(len(_LAUNCH)) as pool:
-            list(pool.map(self._server, _LAUNCH))
-
-    def environment(self) -> dict[str, str]:
-        """Start all of them and return the variables that lead Quartet to them."""
-        self.start_all()
-        return {name: self._servers[name].url for name in _LAUNCH}
 
     def heal(self) -> None:
         """Bring back those that a test killed or froze, for the tests after it."""
@@ -62,7 +86,7 @@ class Engines:
             server.discard()
         self.home.close()
 
-    def _server(self, name: str) -> Server:
+    def server(self, name: str) -> Server:
         with self._locks[name]:
             if name in self._failures:
                 raise self._failures[name]

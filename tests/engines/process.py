@@ -20,7 +20,11 @@ class EngineMissing(Exception):
     """An engine is not installed here."""
 
     def __init__(self, engine: str, install: str) -> None:
-        super().__init__(f"{engine} is missing: install {install}")
+        super().__init__(engine, install)
+
+    def __str__(self) -> str:
+        engine, install = self.args
+        return f"{engine} is missing: install {install}"
 
 
 class EngineFailed(Exception):

@@ -12,6 +12,9 @@ from .installed import executable, installed
 from .kernel import free_port
 from .process import Server
 
+# One for each process of a parallel test run.
+DATABASES = 64
+
 
 def launch_sessions(home: Home) -> Server:
     """Start a server that keeps what it was told and throws nothing out."""
@@ -26,7 +29,7 @@ def launch_cache(home: Home) -> Server:
 
 def _launch(home: Home, name: str, options: list[str]) -> Server:
     folder, port = home.folder(name), free_port()
-    place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+    place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--databases", str(DATABASES)]
     server = Server(
         f"redis://127.0.0.1:{port}/0",
         [str(_binary(home)), *place, *options],

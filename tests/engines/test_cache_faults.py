@@ -18,14 +18,14 @@ TIMEOUT = timedelta(seconds=0.4)
 
 
 @pytest.fixture
-def engines(engines: Engines) -> Iterator[Engines]:
-    yield engines
-    engines.heal()
+def own_engines(own_engines: Engines) -> Iterator[Engines]:
+    yield own_engines
+    own_engines.heal()
 
 
 @pytest.fixture
-def cache(engines: Engines) -> Iterator[Cache]:
-    store = open_cache(engines.cache().url, timeout=TIMEOUT, pool=4)
+def cache(own_engines: Engines) -> Iterator[Cache]:
+    store = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
 
@@ -43,11 +43,11 @@ def lease(cache: Cache, key: str) -> bytes:
     return mine
 
 
-def test_a_lease_from_before_a_crash_fills_nothing(engines: Engines, cache: Cache) -> None:
+def test_a_lease_from_before_a_crash_fills_nothing(own_engines: Engines, cache: Cache) -> None:
     key = f"{uuid4()}"
     mine = lease(cache, key)
-    engines.cache().kill()
-    engines.cache().restart()
+    own_engines.cache().kill()
+    own_engines.cache().restart()
     assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
     lease(cache, key)
     assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
@@ -55,8 +55,10 @@ def test_a_lease_from_before_a_crash_fills_nothing(engines: Engines, cache: Cach
 
 
 @pytest.mark.parametrize("fault", ["frozen", "dead"])
-def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(engines: Engines, cache: Cache, fault: str) -> None:
-    guarded, server = Breaker(cache, failures=3, interval=30), engines.cache()
+def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(
+    own_engines: Engines, cache: Cache, fault: str
+) -> None:
+    guarded, server = Breaker(cache, failures=3, interval=30), own_engines.cache()
     guarded.read(["key"])
     if fault == "frozen":
         server.pause()
@@ -71,30 +73,30 @@ def test_an_outage_costs_a_few_deadlines_and_then_next_to_nothing(engines: Engin
     assert time.monotonic() - start < TIMEOUT.total_seconds()
 
 
-def test_a_frozen_cache_comes_back_without_what_was_written_meanwhile(engines: Engines, cache: Cache) -> None:
+def test_a_frozen_cache_comes_back_without_what_was_written_meanwhile(own_engines: Engines, cache: Cache) -> None:
     """Two processes: what one could not drop, the other does not read, since both noticed the silence."""
-    another = open_cache(engines.cache().url, timeout=TIMEOUT, pool=2)
+    another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
     writer, reader = Breaker(cache, interval=0.1), Breaker(another, interval=0.1)
     key = f"{uuid4()}"
     cache.fill({key: Fill(lease(cache, key), Value(b"old"), 60)})
     [held] = reader.read([key])
     assert held
-    engines.cache().pause()
+    own_engines.cache().pause()
     for call in (partial(writer.drop, [key]), partial(reader.read, [key]), partial(reader.read, [key])):
         fails_in_time(call)
-    engines.cache().resume()
+    own_engines.cache().resume()
     assert reader.read([key]) == [None]
     assert writer.read([key]) == [None]
     another.close()
 
 
-def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(engines: Engines, cache: Cache) -> None:
+def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(own_engines: Engines, cache: Cache) -> None:
     """The server carries it out when it wakes up, and the lost drop as well, in whatever order."""
     writer, key = Breaker(cache, interval=0.1), f"{uuid4()}"
     mine = lease(cache, key)
-    engines.cache().pause()
+    own_engines.cache().pause()
     fails_in_time(lambda: cache.fill({key: Fill(mine, Value(b"old"), 60)}))
     fails_in_time(lambda: writer.drop([key]))
-    engines.cache().resume()
+    own_engines.cache().resume()
     assert writer.read([key]) == [None]
     assert cache.read([key]) == [None]

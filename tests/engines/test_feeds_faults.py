@@ -31,13 +31,13 @@ KEYSPACE = f"faults_{uuid4().hex[:8]}"
 
 
 @pytest.fixture
-def server(engines: Engines) -> Iterator[Server]:
-    server = engines.cassandra()
+def server(own_engines: Engines) -> Iterator[Server]:
+    server = own_engines.cassandra()
     with_time = open_feeds(server.url, timeout=timedelta(seconds=20))
     with_time.migrate()
     with_time.close()
     yield server
-    engines.heal()
+    own_engines.heal()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from repositories.feeds.embedded.store import EmbeddedFeeds
 from repositories.feeds.facts import DETAIL_BYTES
 from repositories.feeds.layout import Layout
 from repositories.records import PostRef
-from tests.engines import Engines, Server
+from tests.engines import Reachable, Shared
 from tests.engines.kernel import wait_until
 
 TIMEOUT = timedelta(seconds=20)
@@ -27,12 +27,12 @@ Open = Callable[..., CassandraFeeds]
 
 
 @pytest.fixture
-def server(engines: Engines) -> Server:
+def server(engines: Shared) -> Reachable:
     return engines.cassandra()
 
 
 @pytest.fixture
-def open_feeds(server: Server) -> Iterator[Open]:
+def open_feeds(server: Reachable) -> Iterator[Open]:
     keyspace, opened = f"layout_{uuid4().hex[:8]}", []
 
     def open_feeds(layout: Layout = Layout(), retention: timedelta = RETENTION) -> CassandraFeeds:  # noqa: B008
@@ -135,7 +135,7 @@ def test_compaction_windows_follow_the_width(open_feeds: Open, days: int, retent
         assert ttl == retention // timedelta(seconds=1)
 
 
-def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, server: Server) -> None:
+def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, server: Reachable) -> None:
     """On disk, uncompressed: that is what counts for a partition."""
     feeds, owner, count = open_feeds(), uuid4(), 20_000
     feeds.migrate()

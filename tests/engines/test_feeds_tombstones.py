@@ -18,7 +18,7 @@ from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import REMOVALS
 from repositories.records import PostRef
-from tests.engines import Engines
+from tests.engines import Shared
 
 ENTRIES = 100_000
 PAGE = 20
@@ -30,7 +30,7 @@ TOLD = re.compile(r"Read (\d+) live rows and (\d+) tombstone cells")
 
 
 @pytest.fixture(scope="module")
-def feeds(engines: Engines) -> Iterator[CassandraFeeds]:
+def feeds(engines: Shared) -> Iterator[CassandraFeeds]:
     server = engines.cassandra().url.rpartition("/")[0]
     url = f"{server}/tombstones_{uuid4().hex[:8]}"
     feeds = CassandraFeeds(url, timeout=timedelta(seconds=20), retention=timedelta(days=90))

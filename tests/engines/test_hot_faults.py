@@ -37,28 +37,28 @@ class Role(Struct, frozen=True):
 
 
 @pytest.fixture
-def engines(engines: Engines) -> Iterator[Engines]:
-    yield engines
-    engines.heal()
+def own_engines(own_engines: Engines) -> Iterator[Engines]:
+    yield own_engines
+    own_engines.heal()
 
 
 @pytest.fixture(params=["sessions", "cache"])
-def role(request: pytest.FixtureRequest, engines: Engines) -> Iterator[Role]:
-    made = sessions_role(engines.sessions()) if request.param == "sessions" else cache_role(engines.cache())
+def role(request: pytest.FixtureRequest, own_engines: Engines) -> Iterator[Role]:
+    made = sessions_role(own_engines.sessions()) if request.param == "sessions" else cache_role(own_engines.cache())
     yield made
     made.store.close()
 
 
 @pytest.fixture
-def sessions(engines: Engines) -> Iterator[SessionStore]:
-    store = open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=4)
+def sessions(own_engines: Engines) -> Iterator[SessionStore]:
+    store = open_sessions(own_engines.sessions().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
 
 
 @pytest.fixture
-def cache(engines: Engines) -> Iterator[Cache]:
-    store = open_cache(engines.cache().url, timeout=TIMEOUT, pool=4)
+def cache(own_engines: Engines) -> Iterator[Cache]:
+    store = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
 
@@ -90,7 +90,7 @@ def fails_in_time(call: Callable[[], object]) -> None:
     assert time.monotonic() - start < LIMIT
 
 
-def test_nothing_connects_before_the_first_call(engines: Engines, role: Role) -> None:
+def test_nothing_connects_before_the_first_call(own_engines: Engines, role: Role) -> None:
     with client(role.server) as redis:
         before = len(redis.client_list())
         sessions_role(role.server).store.close()
@@ -174,20 +174,20 @@ def open_connections(role: Role, count: int) -> None:
             job.result()
 
 
-def test_lost_scripts_are_loaded_again(engines: Engines, sessions: SessionStore, cache: Cache) -> None:
+def test_lost_scripts_are_loaded_again(own_engines: Engines, sessions: SessionStore, cache: Cache) -> None:
     made, digest = session(), uuid4().bytes
-    for server in (engines.sessions(), engines.cache()):
+    for server in (own_engines.sessions(), own_engines.cache()):
         with client(server) as redis:
             redis.script_flush()
     sessions.add(made, digest)
-    with client(engines.sessions()) as redis:
+    with client(own_engines.sessions()) as redis:
         redis.script_flush()
     assert sessions.of_account(made.account_id, now=NOW) == [made]
     keys = [f"{uuid4()}" for _ in range(3)]
     leases = cache.lease(dict.fromkeys(keys, b""))
     fills = {k: Fill(lease, Value(b"v"), 60) for k, lease in zip(keys, leases, strict=True) if isinstance(lease, bytes)}
     assert len(fills) == len(keys)
-    with client(engines.cache()) as redis:
+    with client(own_engines.cache()) as redis:
         redis.script_flush()
     assert cache.fill(fills) == set(keys)
     cache.release({"key": b"lease"})
@@ -195,7 +195,7 @@ def test_lost_scripts_are_loaded_again(engines: Engines, sessions: SessionStore,
     assert cache.read(keys) == [None] * 3
 
 
-def test_a_server_that_refuses_writes_is_unavailable_for_them(engines: Engines, role: Role) -> None:
+def test_a_server_that_refuses_writes_is_unavailable_for_them(own_engines: Engines, role: Role) -> None:
     with client(role.server) as redis:
         redis.execute_command("REPLICAOF", "127.0.0.1", free_port())
         try:
@@ -207,10 +207,10 @@ def test_a_server_that_refuses_writes_is_unavailable_for_them(engines: Engines, 
     role.write()
 
 
-def test_a_full_store_of_sessions_refuses_and_still_finds(engines: Engines, sessions: SessionStore) -> None:
+def test_a_full_store_of_sessions_refuses_and_still_finds(own_engines: Engines, sessions: SessionStore) -> None:
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
-    with client(engines.sessions()) as redis:
+    with client(own_engines.sessions()) as redis:
         redis.config_set("maxmemory", "1")
         try:
             with pytest.raises(Unavailable):
@@ -254,9 +254,9 @@ def is_unavailable(call: Callable[[], object]) -> bool:
 
 
 def test_acknowledged_sessions_survive_a_crash_and_ended_ones_do_not_come_back(
-    engines: Engines, sessions: SessionStore
+    own_engines: Engines, sessions: SessionStore
 ) -> None:
-    server = engines.sessions()
+    server = own_engines.sessions()
     with client(server) as redis:
         # With `everysec` Redis puts off its writes while an fsync runs, but not its answers.
         redis.config_set("appendfsync", "always")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from repositories.hot import Cache, open_cache
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.unit.scheduler import Scheduler
 from tests.unit.test_interleavings import (
     Scene,
@@ -38,7 +38,7 @@ SCENES = [
 
 
 @pytest.fixture
-def cache(engines: Engines) -> Iterator[Cache]:
+def cache(engines: Shared) -> Iterator[Cache]:
     store = open_cache(engines.cache().url, timeout=timedelta(seconds=5), pool=4)
     yield store
     store.close()

@@ -12,7 +12,7 @@ from redis import Redis
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
 from repositories.readthrough import Kind, read_through
 from repositories.records import Session
-from tests.engines import Engines, Server
+from tests.engines import Reachable, Shared
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
@@ -21,14 +21,14 @@ HOUR = 3_600
 
 
 @pytest.fixture
-def sessions(engines: Engines) -> Iterator[SessionStore]:
+def sessions(engines: Shared) -> Iterator[SessionStore]:
     store = open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
 
 
 @pytest.fixture
-def cache(engines: Engines) -> Iterator[Cache]:
+def cache(engines: Shared) -> Iterator[Cache]:
     store = open_cache(engines.cache().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
@@ -38,11 +38,11 @@ def session() -> Session:
     return Session(uuid4(), uuid4(), None, NOW, LATER)
 
 
-def client(server: Server) -> Redis:
+def client(server: Reachable) -> Redis:
     return Redis.from_url(server.url, socket_timeout=5)
 
 
-def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: Engines, sessions: SessionStore) -> None:
+def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: Shared, sessions: SessionStore) -> None:
     account = uuid4()
     short = Session(uuid4(), account, None, NOW, NOW + timedelta(hours=1))
     long = Session(uuid4(), account, None, NOW, NOW + timedelta(hours=50))
@@ -59,7 +59,7 @@ def lease(cache: Cache, key: str) -> bytes:
     return mine
 
 
-def test_everything_expires_and_values_not_all_at_once(engines: Engines, cache: Cache) -> None:
+def test_everything_expires_and_values_not_all_at_once(engines: Shared, cache: Cache) -> None:
     keys = [f"{uuid4()}" for _ in range(50)]
     fills = {key: Fill(lease(cache, key), Value(b"v"), 1_000, 500) for key in keys}
     with client(engines.cache()) as redis:
@@ -72,7 +72,7 @@ def test_everything_expires_and_values_not_all_at_once(engines: Engines, cache: 
     assert 1_550_000 < max(lives) <= 1_600_000
 
 
-def test_the_index_forgets_sessions_that_redis_forgot(engines: Engines, sessions: SessionStore) -> None:
+def test_the_index_forgets_sessions_that_redis_forgot(engines: Shared, sessions: SessionStore) -> None:
     account = uuid4()
     made = [(Session(uuid4(), account, None, NOW, LATER), uuid4().bytes) for _ in range(4)]
     index, names = f"quartet:account:{account}", [f"quartet:session:{digest.hex()}" for _, digest in made]
@@ -91,7 +91,7 @@ def test_the_index_forgets_sessions_that_redis_forgot(engines: Engines, sessions
         assert not redis.exists(index)
 
 
-def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Engines, sessions: SessionStore) -> None:
+def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Shared, sessions: SessionStore) -> None:
     made, digest = session(), uuid4().bytes
     sessions.add(made, digest)
     with client(engines.sessions()) as redis:
@@ -104,7 +104,7 @@ def test_a_record_that_cannot_be_read_signs_nobody_in(engines: Engines, sessions
     assert sessions.of_account(made.account_id, now=NOW) == [made]
 
 
-def test_an_evicted_lease_fills_nothing(engines: Engines, cache: Cache) -> None:
+def test_an_evicted_lease_fills_nothing(engines: Shared, cache: Cache) -> None:
     key = f"{uuid4()}"
     mine = lease(cache, key)
     with client(engines.cache()) as redis:
@@ -114,7 +114,7 @@ def test_an_evicted_lease_fills_nothing(engines: Engines, cache: Cache) -> None:
     assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
 
 
-def test_a_lost_epoch_voids_everything(engines: Engines, cache: Cache) -> None:
+def test_a_lost_epoch_voids_everything(engines: Shared, cache: Cache) -> None:
     stored, leased = f"{uuid4()}", f"{uuid4()}"
     assert cache.fill({stored: Fill(lease(cache, stored), Value(b"v"), 60)}) == {stored}
     mine = lease(cache, leased)
@@ -127,7 +127,7 @@ def test_a_lost_epoch_voids_everything(engines: Engines, cache: Cache) -> None:
     assert cache.fill({leased: Fill(theirs, Value(b"new"), 60)}) == {leased}
 
 
-def test_what_another_client_has_voided_is_not_voided_again(engines: Engines, cache: Cache) -> None:
+def test_what_another_client_has_voided_is_not_voided_again(engines: Shared, cache: Cache) -> None:
     key, other = f"{uuid4()}", open_cache(engines.cache().url, timeout=TIMEOUT, pool=1)
     other.read([key])
     cache.void()
@@ -139,7 +139,7 @@ def test_what_another_client_has_voided_is_not_voided_again(engines: Engines, ca
     other.close()
 
 
-def test_what_cannot_be_read_counts_as_not_there(engines: Engines, cache: Cache) -> None:
+def test_what_cannot_be_read_counts_as_not_there(engines: Shared, cache: Cache) -> None:
     key = f"{uuid4()}"
     cache.fill({key: Fill(lease(cache, key), Value(b"v"), 60)})
     with client(engines.cache()) as redis:
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_counts_as_not_there(engines: Engines, cache: Cache)
             assert cache.read([key]) == [None]
 
 
-def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines: Engines) -> None:
+def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines: Shared) -> None:
     stores = [open_cache(engines.cache().url, timeout=TIMEOUT, pool=50) for _ in range(2)]
     processes = [read_through(store) for store in stores]
     loads: list[object] = []

@@ -23,7 +23,7 @@ from repositories.records import Follow, PostRef, Session
 from repositories.relational import Relational
 from tests.contracts.documents import a_post, an_event
 from tests.contracts.relational_store import new_database, opened, register
-from tests.engines import Engines
+from tests.engines import Engines, Shared
 from tests.notes import noting
 from tests.system.real import real_urls
 
@@ -59,15 +59,15 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def relational(engines: Engines) -> Iterator[Relational]:
+def relational(engines: Shared) -> Iterator[Relational]:
     with opened(new_database(engines.postgres()), timeout=TIMEOUT, pool=1) as store:
         store.migrate()
         yield store
 
 
 @pytest.fixture(scope="module")
-def documents(engines: Engines) -> Iterator[Documents]:
-    url = real_urls(engines, "metering", ["documents"])["documents_url"]
+def documents(own_engines: Engines) -> Iterator[Documents]:
+    url = real_urls(own_engines, "metering", ["documents"])["documents_url"]
     store = open_documents(url, timeout=TIMEOUT, pool=2)
     store.migrate()
     yield store
@@ -75,7 +75,7 @@ def documents(engines: Engines) -> Iterator[Documents]:
 
 
 @pytest.fixture(scope="module")
-def feeds(engines: Engines) -> Iterator[Feeds]:
+def feeds(engines: Shared) -> Iterator[Feeds]:
     url = real_urls(engines, "metering", ["feeds"])["feeds_url"]
     store = open_feeds(url, timeout=TIMEOUT, retention=timedelta(days=90))
     store.migrate()
@@ -176,7 +176,7 @@ class Counting:
         return self.inner.fileno()
 
 
-def test_every_write_to_redis_is_counted(engines: Engines) -> None:
+def test_every_write_to_redis_is_counted(engines: Shared) -> None:
     store: Any = open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=1)
     store.ping()
     account, digest = uuid4(), uuid4().bytes * 2

@@ -13,7 +13,7 @@ from repositories.hot import Fill, Value
 from repositories.hot.redis.cache import RedisCache
 from repositories.hot.redis.near import WAIT, Near
 from tests.contracts.test_cache import soon
-from tests.engines import Engines
+from tests.engines import Shared
 
 LENT = "quartet:4:lent"
 TIMEOUT = timedelta(seconds=5)
@@ -49,7 +49,7 @@ Make = Callable[..., Process]
 
 
 @pytest.fixture
-def make(engines: Engines) -> Iterator[Make]:
+def make(engines: Shared) -> Iterator[Make]:
     made: list[Process] = []
 
     def process(*, really: bool = False) -> Process:
@@ -62,7 +62,7 @@ def make(engines: Engines) -> Iterator[Make]:
 
 
 @pytest.fixture
-def redis(engines: Engines) -> Iterator[Redis]:
+def redis(engines: Shared) -> Iterator[Redis]:
     client = Redis.from_url(engines.cache().url)
     yield client
     client.close()

@@ -19,21 +19,21 @@ TIMEOUT = timedelta(seconds=0.4)
 
 
 @pytest.fixture
-def engines(engines: Engines) -> Iterator[Engines]:
-    yield engines
-    engines.heal()
+def own_engines(own_engines: Engines) -> Iterator[Engines]:
+    yield own_engines
+    own_engines.heal()
 
 
 @pytest.fixture
-def streams(engines: Engines) -> Iterator[Streams]:
-    store = open_streams(engines.cache().url, timeout=TIMEOUT, pool=4)
+def streams(own_engines: Engines) -> Iterator[Streams]:
+    store = open_streams(own_engines.cache().url, timeout=TIMEOUT, pool=4)
     yield store
     store.close()
 
 
 @pytest.fixture
-def redis(engines: Engines) -> Iterator[Redis]:
-    with Redis.from_url(engines.cache().url) as client:
+def redis(own_engines: Engines) -> Iterator[Redis]:
+    with Redis.from_url(own_engines.cache().url) as client:
         yield client
 
 
@@ -87,15 +87,15 @@ def test_a_lost_index_of_listeners_ends_the_epoch_at_the_next_prolonging(streams
     assert streams.listeners(after=None, limit=10) == [ada]
 
 
-def test_a_restart_is_a_loss_that_shows(engines: Engines, streams: Streams) -> None:
+def test_a_restart_is_a_loss_that_shows(own_engines: Engines, streams: Streams) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     streams.append([ada], event())
-    engines.cache().kill()
+    own_engines.cache().kill()
     for call in (lambda: streams.append([ada], event()), lambda: streams.listen(ada)):
         with pytest.raises(Unavailable):
             call()
-    engines.cache().restart()
+    own_engines.cache().restart()
     assert is_lost(streams, ada, start)
     assert streams.listen(ada).epoch != start.epoch
 
@@ -112,10 +112,10 @@ def test_lost_scripts_are_loaded_again(streams: Streams, redis: Redis) -> None:
     assert streams.listen(ada) == delta.position
 
 
-def test_a_frozen_server_costs_no_more_than_the_deadline(engines: Engines, streams: Streams) -> None:
+def test_a_frozen_server_costs_no_more_than_the_deadline(own_engines: Engines, streams: Streams) -> None:
     ada = uuid4()
     at = streams.listen(ada)
-    engines.cache().pause()
+    own_engines.cache().pause()
     calls = (
         lambda: streams.append([uuid4() for _ in range(1_000)], event()),
         lambda: streams.since([(ada, at)], limit=10),

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from config import Settings
 from repositories.sqlite import path_of
 from tests.apps import BASE, ROLES, embedded, running
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.http.drives import DRIVES, FURTHER, Drive, Route
 from tests.http.world import Call, Shifted, World
 from tests.system.real import real_urls
@@ -41,7 +41,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     directory = tmp_path_factory.mktemp("budgets")
     urls: dict[str, Any] = embedded(directory) | {"cache_url": f"sqlite:///{directory}/cache.db"}
     if request.param == "real":
-        engines: Engines = request.getfixturevalue("engines")
+        engines: Shared = request.getfixturevalue("engines")
         urls = real_urls(engines, "budgets")
     # Patient, for engines that share a small machine.
     slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection
 from typing import Any
+from uuid import uuid4
 
 from tests.apps import ROLES
 from tests.contracts.relational_store import new_database
-from tests.engines import Engines
+from tests.engines import Fleet, Reachable
 
 
-def real_urls(engines: Engines, name: str, roles: Collection[str] = ROLES) -> dict[str, Any]:
-    """Settings for these roles. Starts no engine but theirs; `name` names database and keyspace."""
+def real_urls(engines: Fleet[Reachable], name: str, roles: Collection[str] = ROLES) -> dict[str, Any]:
+    """Settings for these roles. Starts no engine but theirs; the names of database and keyspace begin with `name`."""
+    name = f"{name}_{uuid4().hex[:12]}"
     makers = {
         "relational": lambda: new_database(engines.postgres()),
         "documents": lambda: engines.mongo().url.replace("/quartet?", f"/{name}?"),

@@ -14,7 +14,7 @@ from itertools import product
 from multiprocessing.synchronize import Event
 from time import monotonic
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -48,10 +48,10 @@ def chance() -> random.Random:
 
 
 @pytest.fixture(scope="module")
-def container(engines: Engines) -> Iterator[Container]:
-    engines.start_all()
+def container(own_engines: Engines) -> Iterator[Container]:
+    own_engines.start_all()
     settings = Settings(
-        **real_urls(engines, f"crashes_{uuid4().hex[:8]}"),
+        **real_urls(own_engines, "crashes"),
         threads=16,
         fanout_chunk=20,
         relay_lease_seconds=1,
@@ -62,7 +62,7 @@ def container(engines: Engines) -> Iterator[Container]:
     )
     with running(settings) as system:
         yield system.container
-    engines.heal()
+    own_engines.heal()
 
 
 def test_a_relay_that_is_killed_again_and_again(container: Container, chance: random.Random) -> None:
@@ -91,7 +91,7 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
 
 
 def test_engines_that_are_killed_one_after_the_other(
-    container: Container, engines: Engines, chance: random.Random
+    container: Container, own_engines: Engines, chance: random.Random
 ) -> None:
     everybody = people(container, 24)
     authors, readers, fans = everybody[:4], everybody[4:12], everybody[12:]
@@ -110,7 +110,7 @@ def test_engines_that_are_killed_one_after_the_other(
     stop_relay = start_inline(container)
     with writers.at_work(works):
         for engine in DEATHS:
-            crash(getattr(engines, engine)(), chance.uniform(0.2, 0.6))
+            crash(getattr(own_engines, engine)(), chance.uniform(0.2, 0.6))
     stop_relay()
     log.info("%d engines killed in %.0f s", len(DEATHS), monotonic() - begun)
     settle(container)

@@ -140,10 +140,10 @@ def request(who: str | None, method: str, path: str, **options: Any) -> Request:
 
 
 @pytest.fixture(scope="module")
-def system(engines: Engines) -> Iterator[System]:
-    engines.start_all()
+def system(own_engines: Engines) -> Iterator[System]:
+    own_engines.start_all()
     settings = Settings(
-        **real_urls(engines, f"degraded_{uuid4().hex[:8]}"),
+        **real_urls(own_engines, "degraded"),
         threads=16,
         relational_timeout=0.5,
         documents_timeout=0.5,
@@ -156,10 +156,10 @@ def system(engines: Engines) -> Iterator[System]:
 
 
 @pytest.fixture
-def town(system: System, engines: Engines) -> Iterator[Town]:
+def town(system: System, own_engines: Engines) -> Iterator[Town]:
     wait_until_ready(system)
     yield Town(system)
-    engines.heal()
+    own_engines.heal()
 
 
 def strike(server: Server, fault: str) -> None:
@@ -208,10 +208,10 @@ def assert_health_names(system: System, role: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("role", ROLES)
-def test_what_works_without_a_store(town: Town, engines: Engines, role: str, fault: str) -> None:
+def test_what_works_without_a_store(town: Town, own_engines: Engines, role: str, fault: str) -> None:
     requests = town.requests()
     assert requests.keys() == NEEDS.keys()
-    strike(getattr(engines, ROLES[role])(), fault)
+    strike(getattr(own_engines, ROLES[role])(), fault)
     order = sorted(requests, key=lambda name: requests[name].method == "DELETE")
     with ThreadPoolExecutor(4) as pool:
         answers = dict(zip(order, pool.map(lambda name: town.send(requests[name]), order), strict=True))
@@ -227,9 +227,9 @@ def test_what_works_without_a_store(town: Town, engines: Engines, role: str, fau
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_posts_are_in_every_feed_without_the_feed_store(town: Town, engines: Engines, fault: str) -> None:
+def test_posts_are_in_every_feed_without_the_feed_store(town: Town, own_engines: Engines, fault: str) -> None:
     drain(town.system)
-    strike(engines.cassandra(), fault)
+    strike(own_engines.cassandra(), fault)
     posts = [town.ada.publish("Published in the dark"), *town.posts]
     assert town.bob.feed(limit=2) == town.ada.feed() == posts
     town.ada.delete(f"/posts/{posts[2]}", etag="*")
@@ -240,7 +240,7 @@ def test_posts_are_in_every_feed_without_the_feed_store(town: Town, engines: Eng
     assert town.system.relay.drain() == 0
     assert town.bob.feed() == town.ada.feed() == posts
 
-    engines.heal()
+    own_engines.heal()
     wait_until_ready(town.system)
     assert town.bob.feed(limit=2) == town.ada.feed() == posts
     drain(town.system)
@@ -250,17 +250,17 @@ def test_posts_are_in_every_feed_without_the_feed_store(town: Town, engines: Eng
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_read_without_the_cache_is_true(town: Town, engines: Engines, fault: str) -> None:
+def test_what_is_read_without_the_cache_is_true(town: Town, own_engines: Engines, fault: str) -> None:
     """Also afterwards: a frozen cache comes back with what it knew before."""
     path = f"/posts/{town.posts[0]}"
     assert town.bob.get(path)["stats"] == {"likes": 0, "comments": 1}
-    strike(engines.cache(), fault)
+    strike(own_engines.cache(), fault)
     town.bob.put(f"{path}/like")
     town.ada.patch(path, {"title": "Edited in the dark"}, etag="*")
     card = town.bob.get(path)
     assert card["stats"] == {"likes": 1, "comments": 1}
     assert card["post"]["title"] == "Edited in the dark"
-    engines.heal()
+    own_engines.heal()
     wait_until_ready(town.system)
     drain(town.system)
     card = town.bob.get(path)

@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import pytest
 
 from config import Settings
 from tests.apps import embedded, running
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.system.crowd import Watch
 from tests.system.feed_machine import SMALL, World, run_machine
 from tests.system.real import real_urls
@@ -28,9 +27,9 @@ def test_the_embedded_feed_is_the_defined_one() -> None:
 
 
 @pytest.mark.engines
-def test_the_feed_in_the_engines_is_the_defined_one(engines: Engines, tmp_path: Path) -> None:
+def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: Path) -> None:
     clock = Watch()
-    urls = embedded(tmp_path) | real_urls(engines, f"machine_{uuid4().hex[:8]}", ("relational", "documents", "feeds"))
+    urls = embedded(tmp_path) | real_urls(engines, "machine", ("relational", "documents", "feeds"))
     timeouts = {f"{role}_timeout": 10.0 for role in ("relational", "documents", "feeds")}
     with running(Settings(**urls | timeouts | SMALL), clock) as system:
         run_machine(World(system.container, clock), examples=max(4, EXAMPLES // 100), steps=30)

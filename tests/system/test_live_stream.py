@@ -259,9 +259,9 @@ def resident(pid: int) -> int:
 
 
 def test_on_redis_a_lost_cache_is_one_resync_and_the_stream_goes_on(
-    start: Start, follow: Follow, engines: Engines
+    start: Start, follow: Follow, own_engines: Engines
 ) -> None:
-    urls = {name.upper(): url for name, url in real_urls(engines, "live_stream", ["sessions", "cache"]).items()}
+    urls = {name.upper(): url for name, url in real_urls(own_engines, "live_stream", ["sessions", "cache"]).items()}
     live = start(WORKERS="2", **urls)
     streams = open_streams(urls["CACHE_URL"], timeout=TIMEOUT, pool=1)
     ada = live.person("ada")
@@ -269,8 +269,8 @@ def test_on_redis_a_lost_cache_is_one_resync_and_the_stream_goes_on(
     readers = [follow(live, ada) for _ in range(6)]
     streams.append([account], event("first"))
     assert [names(reader.events(1)) for reader in readers] == [["first"]] * 6
-    engines.cache().kill()
-    engines.cache().restart()
+    own_engines.cache().kill()
+    own_engines.cache().restart()
     for reader in readers:
         assert names(reader.events(1)) == ["resync"]
     streams.append([account], event("second"))

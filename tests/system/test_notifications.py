@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -15,7 +15,7 @@ from app.services.notifications.inbox import NotificationPage
 from config import Settings
 from repositories.feed_records import Fact, Kind
 from tests.apps import embedded, running
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.system import crowd
 from tests.system.real import real_urls
 
@@ -145,8 +145,8 @@ def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> Non
         town.history(20)
 
 
-def test_the_same_on_cassandra(engines: Engines, tmp_path: Path) -> None:
-    urls = embedded(tmp_path) | real_urls(engines, f"noticed_{uuid4().hex[:8]}", ["feeds"])
+def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
+    urls = embedded(tmp_path) | real_urls(engines, "noticed", ["feeds"])
     with running(Settings(**urls, feeds_timeout=10.0)) as system:
         test_pages_are_all_there_is_in_order(settled(system.container, 1))
         test_new_facts_neither_repeat_nor_hide_an_item(settled(system.container, 2))

@@ -17,7 +17,7 @@ from repositories.hot import open_sessions
 from repositories.pools import Pool, Room, pools
 from repositories.relational import Relational
 from tests.contracts.relational_store import new_database, opened
-from tests.engines import Engines
+from tests.engines import Engines, Shared
 from tests.notes import Notes, noting
 from tests.system.live import run
 from tests.system.real import real_urls
@@ -60,14 +60,14 @@ def test_servers_are_checked_one_by_one_and_silent_ones_not_at_all() -> None:
 
 
 @pytest.fixture(scope="module")
-def relational(engines: Engines) -> Iterator[Relational]:
+def relational(engines: Shared) -> Iterator[Relational]:
     with opened(new_database(engines.postgres()), pool=2) as store:
         store.migrate()
         yield store
 
 
 @pytest.fixture(scope="module")
-def documents(engines: Engines) -> Iterator[Documents]:
+def documents(engines: Shared) -> Iterator[Documents]:
     url = real_urls(engines, "pools", ["documents"])["documents_url"]
     store = open_documents(url, timeout=TIMEOUT, pool=2)
     store.migrate()
@@ -82,7 +82,7 @@ def lane(store: Any, name: str) -> Pool:
 
 @pytest.mark.live
 @pytest.mark.parametrize("command", ["serve", "start", "relay"])
-def test_a_server_without_room_is_an_error_at_boot(engines: Engines, tmp_path: Path, command: str) -> None:
+def test_a_server_without_room_is_an_error_at_boot(engines: Shared, tmp_path: Path, command: str) -> None:
     url = new_database(engines.postgres())
     settings = {"RELATIONAL_URL": url, "RELATIONAL_TIMEOUT": "10"}
     assert run(tmp_path, "migrate", **settings).returncode == 0
@@ -110,8 +110,8 @@ def test_mongo_tells_how_many_connections_it_has_left(documents: Documents) -> N
     assert room.connections > 100
 
 
-def test_redis_tells_its_limit(engines: Engines) -> None:
-    url = engines.sessions().url
+def test_redis_tells_its_limit(own_engines: Engines) -> None:
+    url = own_engines.sessions().url
     store = open_sessions(url, timeout=TIMEOUT, pool=97)
     with Redis.from_url(url) as server:
         before = server.config_get("maxclients")["maxclients"]
@@ -125,7 +125,7 @@ def test_redis_tells_its_limit(engines: Engines) -> None:
     store.close()
 
 
-def test_waiting_for_a_connection_is_measured_and_bounded(engines: Engines, notes: Notes) -> None:
+def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes: Notes) -> None:
     """Two connections are held by transactions; a third transaction waits as long as a call may take."""
     seconds = 0.5
     with opened(new_database(engines.postgres()), timeout=timedelta(seconds=seconds), pool=2) as store:

@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from tests.apps import BASE, PASSWORD
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.engines.kernel import wait_until
 from tests.system.live import HOST, Answer, Client, Live, answer_of, as_under_way, run, sent_in_chunks
 
@@ -229,7 +229,7 @@ def test_the_command_line_tells_what_it_can(tmp_path: Path) -> None:
 
 
 def test_feeds_are_complete_on_the_engines_before_and_after_the_relay(
-    engines: Engines, start: Starter, tmp_path: Path
+    engines: Shared, start: Starter, tmp_path: Path
 ) -> None:
     own = {
         name.removeprefix("QUARTET_"): url.replace("/quartet?", f"/live_{uuid4().hex}?")

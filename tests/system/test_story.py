@@ -27,7 +27,7 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     mix: frozenset[str] = request.param
     urls = embedded(tmp_path)
     if mix:
-        urls |= real_urls(request.getfixturevalue("engines"), f"story_{uuid4().hex}", mix)
+        urls |= real_urls(request.getfixturevalue("engines"), "story", mix)
     with running(Settings(**urls)) as found:
         yield found
 

@@ -15,7 +15,7 @@ from repositories.documents import Documents
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable
 from repositories.hot import ViewCounts, open_views
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.system.real import real_urls
 
 TIMEOUT = timedelta(seconds=10)
@@ -201,7 +201,7 @@ def test_a_buffer_that_is_away_costs_its_views_and_no_more(
 
 
 @pytest.mark.engines
-def test_a_redis_without_its_memory_loses_what_was_not_flushed(engines: Engines) -> None:
+def test_a_redis_without_its_memory_loses_what_was_not_flushed(engines: Shared) -> None:
     """Also a batch that was taken: then it was not applied, or is not applied again."""
     found = real_urls(engines, "views", ["documents", "cache"])
     buffer = open_views(found["cache_url"], timeout=TIMEOUT, pool=2)
@@ -215,7 +215,7 @@ def test_a_redis_without_its_memory_loses_what_was_not_flushed(engines: Engines)
     views.send()
     assert buffer.take(1000)
     with Redis.from_url(found["cache_url"]) as redis:
-        redis.flushall()
+        redis.flushdb()
     viewed(views, post, 4)
     views.close()
     flushed(views)

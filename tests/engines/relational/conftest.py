@@ -11,14 +11,14 @@ from tests.engines.relational.calls import POOL, TIMEOUT
 
 
 @pytest.fixture
-def server(engines: Engines) -> Iterator[Server]:
-    yield engines.postgres()
-    engines.heal()
+def server(own_engines: Engines) -> Iterator[Server]:
+    yield own_engines.postgres()
+    own_engines.heal()
 
 
 @pytest.fixture(scope="module")
-def url(engines: Engines) -> str:
-    url = new_database(engines.postgres())
+def url(own_engines: Engines) -> str:
+    url = new_database(own_engines.postgres())
     with opened(url) as store:
         store.migrate()
     return url

@@ -1,7 +1,6 @@
 """A damaged world on the twin, and on PostgreSQL, MongoDB and Cassandra."""
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
@@ -18,7 +17,7 @@ TRUTHS = ("relational", "documents", "feeds")
 def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     urls = embedded(tmp_path_factory.mktemp("drift"))
     if request.param == "engines":
-        urls |= real_urls(request.getfixturevalue("engines"), f"drift_{uuid4().hex[:8]}", TRUTHS)
+        urls |= real_urls(request.getfixturevalue("engines"), "drift", TRUTHS)
     timeouts = {f"{role}_timeout": 10.0 for role in TRUTHS}
     with running(Settings(**urls | timeouts)) as system:
         yield system.container

@@ -27,15 +27,15 @@ EVERY = 2.0
 AT_LEAST = 1.0
 
 
-@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=[pytest.mark.engines, pytest.mark.breaking])])
 def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """Of the server: every store embedded, or money in PostgreSQL with the relay beside it."""
     if request.param == "embedded":
         yield {}
         return
-    engines: Engines = request.getfixturevalue("engines")
-    yield {"RELATIONAL_URL": new_database(engines.postgres()), "RELAY": "inline"}
-    engines.heal()
+    own_engines: Engines = request.getfixturevalue("own_engines")
+    yield {"RELATIONAL_URL": new_database(own_engines.postgres()), "RELAY": "inline"}
+    own_engines.heal()
 
 
 def test_no_money_is_lost_or_made(
@@ -50,7 +50,7 @@ def test_no_money_is_lost_or_made(
         bank.live = start(**settings).answering()
 
     def crash_database() -> None:
-        server = request.getfixturevalue("engines").postgres()
+        server = request.getfixturevalue("own_engines").postgres()
         server.kill()
         server.restart()
 

@@ -14,7 +14,7 @@ from app.services.commands.idempotency import LEASE
 from config import Settings
 from tests.apps import Person, embedded, running
 from tests.contracts.relational_store import new_database
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.engines.kernel import wait_until
 from tests.shop import Clock, Shop
 from tests.system.money.mortal import End, Request, send
@@ -51,7 +51,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def settings(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     changes: dict[str, Any] = {}
     if engine == "postgres":
-        engines: Engines = request.getfixturevalue("engines")
+        engines: Shared = request.getfixturevalue("engines")
         changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
     return Settings(**embedded(tmp_path) | changes)
 

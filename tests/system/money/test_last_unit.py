@@ -13,7 +13,7 @@ import pytest
 from config import Settings
 from tests.apps import RELATIONAL, Person, embedded, running
 from tests.contracts.relational_store import new_database
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.shop import Clock, Shop
 
 pytestmark = pytest.mark.live
@@ -26,7 +26,7 @@ BUYERS = 100
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     changes: dict[str, Any] = {"threads": 16}
     if request.param == "postgres":
-        engines: Engines = request.getfixturevalue("engines")
+        engines: Shared = request.getfixturevalue("engines")
         changes |= {"relational_url": new_database(engines.postgres()), "relational_timeout": 20.0}
     clock = Clock()
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:

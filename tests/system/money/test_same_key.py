@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from config import Settings
 from tests.apps import BASE, RELATIONAL, Person, embedded, running
 from tests.contracts.relational_store import new_database
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.shop import Clock, Shop
 from tests.system.live import HOST, Live, run
 from tests.system.money.conftest import Starter
@@ -36,7 +36,7 @@ def _money(amount: int) -> dict[str, Any]:
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     changes: dict[str, Any] = {}
     if request.param == "postgres":
-        engines: Engines = request.getfixturevalue("engines")
+        engines: Shared = request.getfixturevalue("engines")
         changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
     clock = Clock()
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
@@ -72,7 +72,7 @@ def test_two_threads_with_one_key(shop: Shop) -> None:
 def server(request: pytest.FixtureRequest, start: Starter, tmp_path: Path) -> Live:
     settings: dict[str, str] = {}
     if request.param == "postgres":
-        engines: Engines = request.getfixturevalue("engines")
+        engines: Shared = request.getfixturevalue("engines")
         settings = {"RELATIONAL_URL": new_database(engines.postgres()), "RELAY": "inline"}
     assert run(tmp_path, "migrate", **settings).returncode == 0
     return start(**settings).answering()

@@ -16,7 +16,7 @@ from repositories.documents.mongo.monitoring import CommandWatch
 from repositories.relational import open_store as open_relational
 from tests.apps import PASSWORD, embedded, running
 from tests.apps import ROLES as ALL_ROLES
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.http.world import Shifted, World
 from tests.system.plans import data, exercise, mongo_plans, sql_plans
 from tests.system.plans.ports import Asking
@@ -58,7 +58,7 @@ def watched(commands: Commands) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def asked(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     urls = real_urls(engines, "plans", data.ROLES)
     slow: dict[str, Any] = {f"{role}_timeout": 60.0 for role in ALL_ROLES}
     settings = Settings(**embedded(tmp_path_factory.mktemp("plans")) | urls, **slow)

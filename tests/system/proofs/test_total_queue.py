@@ -14,7 +14,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from time import monotonic
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -123,10 +123,10 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def system(engines: Engines) -> Iterator[System]:
-    engines.start_all()
+def system(own_engines: Engines) -> Iterator[System]:
+    own_engines.start_all()
     settings = Settings(
-        **real_urls(engines, f"queue_{uuid4().hex[:8]}"),
+        **real_urls(own_engines, "queue"),
         threads=16,
         fanout_chunk=5,
         relay_lease_seconds=2,
@@ -138,11 +138,11 @@ def system(engines: Engines) -> Iterator[System]:
     )
     with running(settings) as found:
         yield found
-    engines.heal()
+    own_engines.heal()
 
 
 @pytest.mark.timeout(900)
-def test_what_was_acknowledged_is_delivered_once(system: System, engines: Engines, tmp_path: Path) -> None:
+def test_what_was_acknowledged_is_delivered_once(system: System, own_engines: Engines, tmp_path: Path) -> None:
     chance = random.Random(3)  # noqa: S311 - moments of death, not secrets
     run, stop = Run(system, chance), threading.Event()
     for author in run.authors:
@@ -155,7 +155,7 @@ def test_what_was_acknowledged_is_delivered_once(system: System, engines: Engine
     with relays.killed(system.container, tmp_path, chance) as deaths, relays.threads(works, stop):
         for _ in range(DEATHS):
             deaths.wait_for_work()
-            crash(engines.cassandra(), chance)
+            crash(own_engines.cassandra(), chance)
     began = monotonic()
     relays.catch_up(system.container, tmp_path)
     log.info("caught up in %.1f s", monotonic() - began)

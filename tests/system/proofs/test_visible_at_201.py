@@ -15,14 +15,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from app.container import Container
 from repositories.errors import StoreError
 from tests.apps import System, embedded, running
-from tests.engines import Engines
+from tests.engines import Shared
 from tests.system.crowd import parked, publish, served, unsent
 from tests.system.proofs import relays, town
 from tests.system.proofs.screens import Screen, screens
@@ -116,9 +116,9 @@ def test_on_the_twin(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
 @pytest.mark.engines
 @pytest.mark.timeout(1800)
 @MODES
-def test_on_the_engines(mode: Mode, chance: random.Random, engines: Engines, tmp_path: Path) -> None:
+def test_on_the_engines(mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path) -> None:
     engines.start_all()
-    prove(mode, town.of(POSTS), real_urls(engines, f"visible_{uuid4().hex[:8]}"), tmp_path, chance)
+    prove(mode, town.of(POSTS), real_urls(engines, "visible"), tmp_path, chance)
 
 
 def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:

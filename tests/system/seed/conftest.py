@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import count
-from uuid import uuid4
 
 import pytest
 
@@ -19,7 +18,7 @@ _seeds = count(100)
 def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     urls = embedded(tmp_path_factory.mktemp("seed"))
     if request.param == "engines":
-        urls = real_urls(request.getfixturevalue("engines"), f"seed_{uuid4().hex[:12]}")
+        urls = real_urls(request.getfixturevalue("engines"), "seed")
     with running(settings(urls)) as system:
         yield system.container
 

@@ -1,0 +1,92 @@
+"""One set of engines for all processes of a test run, each of which has its part of every engine.
+
+The process that began the run is the host. It starts an engine when the first of the others asks for its URL, on a
+socket in its private directory; the engine ends with the host.
+"""
+
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .fleet import Engines, Fleet, Reachable
+from .process import EngineFailed, EngineMissing
+from .redis import DATABASES
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server that others use too, so it cannot be killed or frozen."""
+
+    url: str
+    folder: Path
+
+
+class Host:
+    """Owns the engines of the run and tells the other processes where they are."""
+
+    def __init__(self) -> None:
+        self.engines = Engines()
+        self.socket = str(self.engines.home.folder("host") / "socket")
+        self._listener = Listener(self.socket, "AF_UNIX")
+        threading.Thread(target=self._serve, name="engines-host", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop the engines."""
+        self._listener.close()
+        self.engines.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), name="engines-answer", daemon=True).start()
+
+    def _answer(self, connection: Connection) -> None:
+        with connection:
+            try:
+                server = self.engines.server(connection.recv())
+                connection.send(Address(server.url, server.folder))
+            except (EngineFailed, EngineMissing) as problem:
+                connection.send(problem)
+
+
+class Shared(Fleet[Reachable]):
+    """The engines of a host, for the process of this number: it has a database of its own on either Redis.
+
+    On the others its tests make databases and keyspaces, with names that no other test has.
+    """
+
+    def __init__(self, socket: str, number: int) -> None:
+        self._socket = socket
+        self._number = number
+        self._known: dict[str, Address] = {}
+
+    def begin(self) -> None:
+        """Have them all started, without waiting for it."""
+        threading.Thread(target=self._begin, name="engines-begin", daemon=True).start()
+
+    def _begin(self) -> None:
+        try:
+            self.start_all()
+        except (EngineFailed, EngineMissing):
+            return  # The test that asks for it is told.
+
+    def server(self, name: str) -> Address:
+        if name not in self._known:
+            self._known[name] = self._ask(name)
+        return self._known[name]
+
+    def _ask(self, name: str) -> Address:
+        with Client(self._socket, "AF_UNIX") as host:
+            host.send(name)
+            answer = host.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        url = urlsplit(answer.url)
+        if url.scheme == "redis":
+            return Address(url._replace(path=f"/{self._number % DATABASES}").geturl(), answer.folder)
+        return Address(answer.url, answer.folder)
