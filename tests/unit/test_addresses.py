@@ -61,7 +61,8 @@ def test_a_malformed_url_has_a_reason_without_its_text(url: str) -> None:
 
 def test_postgresql_takes_several_hosts_and_what_libpq_knows() -> None:
     found = postgres("postgresql://me:p%40ss@h1:5432,h2/db?sslmode=verify-full&sslrootcert=/a%20b.pem")
-    assert found == {
+    assert not found.pooled
+    assert found.keywords == {
         "user": "me",
         "password": "p@ss",
         "dbname": "db",
@@ -70,7 +71,8 @@ def test_postgresql_takes_several_hosts_and_what_libpq_knows() -> None:
         "sslmode": "verify-full",
         "sslrootcert": "/a b.pem",
     }
-    assert postgres("postgresql:///db?host=/run/postgresql") == {"dbname": "db", "host": "/run/postgresql"}
+    assert postgres("postgresql:///db?host=/run/postgresql").keywords == {"dbname": "db", "host": "/run/postgresql"}
+    assert postgres("postgresql://h/db?pool_mode=transaction").pooled
 
 
 def test_cassandra_takes_tls_and_authentication() -> None:
@@ -113,6 +115,7 @@ def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
         (postgres, "postgresql://h/db?sslmod=require"),
         (postgres, "postgresql://h/db?password=x"),
         (postgres, "postgresql://h/db?target_session_attrs=writable"),
+        (postgres, "postgresql://h/db?pool_mode=statement"),
         (postgres, "postgresql:///db"),
         (mongo, "mongodb://h/db?tsl=true"),
         (mongo, "mongodb://h/db?tls=maybe"),

@@ -43,7 +43,7 @@ class EmbeddedRelational(SqlRelational):
         self._reading = self._engine(isolation_level="AUTOCOMMIT")
         self._writing = self._engine()
         event.listen(self._writing, "begin", _begin_immediate)
-        super().__init__(AutocommitRunner(self._reading, _translated))
+        super().__init__(AutocommitRunner(self._reading.connect, _translated))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()

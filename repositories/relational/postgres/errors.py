@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
+from repositories.relational.runner import Outdated
 
 ROLE = "relational"
 
@@ -23,6 +24,8 @@ _FIELDS = {
 _SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"
 _UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"
 _DATA = "22"
+_NOT_SUPPORTED, _NO_SUCH_STATEMENT = "0A000", "26000"
+_OUTDATED_PLAN = "cached plan must not change result type"
 
 
 @contextlib.contextmanager
@@ -31,6 +34,12 @@ def translated() -> Iterator[None]:
         yield
     except (SQLAlchemyError, psycopg.Error, CommandError, UnicodeEncodeError, OverflowError) as error:
         raise _translate(error) from error
+
+
+def is_outdated(error: BaseException) -> bool:
+    """Whether a statement failed only because of what this connection has prepared."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return state == _NO_SUCH_STATEMENT or (state == _NOT_SUPPORTED and _OUTDATED_PLAN in str(error))
 
 
 def _translate(error: Exception) -> StoreError:
@@ -43,6 +52,8 @@ def _translate(error: Exception) -> StoreError:
 
 
 def _by_state(cause: psycopg.Error, state: str) -> StoreError:
+    if is_outdated(cause):
+        return Outdated(str(cause))
     if state in (_SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT):
         return Contention(str(cause))
     if state == _UNIQUE:

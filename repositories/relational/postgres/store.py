@@ -41,9 +41,9 @@ class PostgresRelational(SqlRelational):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._url = url
         seconds = timeout.total_seconds()
-        self._reading = Lane(url, seconds=seconds, size=pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-        self._writing = Lane(url, seconds=seconds, size=pool)
-        super().__init__(AutocommitRunner(self._reading.engine, self._guard))
+        self._reading = Lane(url, "read", seconds=seconds, size=pool)
+        self._writing = Lane(url, "write", seconds=seconds, size=pool)
+        super().__init__(AutocommitRunner(self._reading.open, self._guard))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()

@@ -156,3 +156,19 @@ def test_bulk_does_not_outlive_a_freeze(store: Relational, server: Server) -> No
     with store.transaction() as unit:
         unit.bulk.follows(rows)
     assert store.graph.counts(ids[:1])[ids[0]].followers == len(ids) - 1
+
+
+def test_a_changed_column_is_not_noticed(store: Relational, server: Server, url: str) -> None:
+    """What was prepared before the change fails for ever on its connection; so those go, and the call is made again."""
+    [ada] = register(store)
+
+    def all_connections(number: int) -> None:
+        with ThreadPoolExecutor(POOL) as pool:
+            for bio in pool.map(lambda _: store.accounts.get([ada])[ada].bio, range(number)):
+                assert bio == ""
+
+    all_connections(8 * POOL)
+    for width in (5000, 5001):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"ALTER TABLE accounts ALTER COLUMN bio TYPE varchar({width})")
+        all_connections(8 * POOL)

@@ -1,0 +1,95 @@
+"""PostgreSQL behind PgBouncer in transaction mode, from the distribution's package."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from repositories.records import Follow
+from repositories.relational import Relational
+from tests.contracts.relational_store import NOW, new_database, opened, register
+from tests.engines import Engines, Server
+from tests.engines.kernel import free_port
+from tests.engines.postgres import unprivileged_user
+from tests.engines.relational.calls import LIMIT, POOL, TIMEOUT, fails_within, read, write
+
+# One connection to the server for all clients: each transaction meets what another one left behind.
+CONFIGURATION = """
+[databases]
+* = host=127.0.0.1 port={server} user=quartet
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def pooler(engines: Engines) -> Iterator[str]:
+    """The URL of an empty database behind a pooler."""
+    binary = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if binary is None:
+        if os.environ.get("QUARTET_ENGINES") == "required":
+            pytest.fail("PgBouncer is missing: install the package pgbouncer")
+        pytest.skip("PgBouncer is missing: install the package pgbouncer")
+    url, port, folder = urlsplit(new_database(engines.postgres())), free_port(), Path(tempfile.mkdtemp())
+    file = folder / "pgbouncer.ini"
+    file.write_text(CONFIGURATION.format(server=url.port, port=port))
+    user = unprivileged_user()
+    if user is not None:
+        os.chown(folder, user, user)
+    through = url._replace(netloc=f"quartet@127.0.0.1:{port}").geturl()
+    server = Server(through, [binary, str(file)], folder, lambda: _answers(through), user=user)
+    server.start()
+    yield f"{through}?pool_mode=transaction"
+    server.discard()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def store(pooler: str) -> Iterator[Relational]:
+    with opened(pooler, timeout=TIMEOUT, pool=POOL) as store:
+        store.migrate()
+        yield store
+
+
+def _answers(url: str) -> bool:
+    try:
+        with psycopg.connect(url, connect_timeout=2, autocommit=True) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_what_two_clients_prepare_and_write_does_not_meet(store: Relational, pooler: str) -> None:
+    with opened(pooler, timeout=TIMEOUT, pool=POOL) as other:
+        for each in (store, other) * 8:
+            ada, bob = register(each, 2)
+            with each.transaction() as unit:
+                unit.graph.follow(Follow(ada, bob, NOW))
+            assert [list(one.graph.followees(ada)) for one in (store, other)] == [[bob], [bob]]
+
+
+def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: Relational, pooler: str) -> None:
+    plain = pooler.partition("?")[0]
+    asked = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+    with psycopg.connect(plain, autocommit=True) as connection:
+        before = connection.execute(asked).fetchone()
+    read(store)
+    write(store)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        assert connection.execute(asked).fetchone() == before
+    with psycopg.connect(plain) as blocker:
+        blocker.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+        # The one server connection is the blocker's.
+        fails_within(LIMIT, lambda: read(store))
+    read(store)
