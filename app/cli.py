@@ -116,9 +116,9 @@ def openapi() -> None:
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="Tell what is due now, then stop.")
+@click.option("--once", is_flag=True, help="Dispatch what is due now, then stop.")
 def relay(*, once: bool) -> None:
-    """Tell the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
+    """Dispatch the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -126,7 +126,7 @@ def relay(*, once: bool) -> None:
         _require_migrated(container)
         if once:
             sweeper_of(container).sweep()
-            click.echo(f"{relay_of(container).drain()} events told")
+            click.echo(f"{relay_of(container).drain()} events dispatched")
         else:
             _require_room(container)
             settings = container.settings
@@ -141,19 +141,20 @@ def doctor() -> None:
 
 @doctor.command()
 def outbox() -> None:
-    """Show what waits and what is parked."""
+    """Show what waits and what is dead-lettered."""
     with opened() as container:
         for name, store in _outboxes(container).items():
             waiting = store.backlog()
-            click.echo(f"{name}: {waiting.unsent} unsent, {waiting.parked} parked, oldest {waiting.oldest or '-'}")
-            for parked in store.parked(limit=100):
-                click.echo(f"  {parked.event.id} {parked.event.type} after {parked.attempts} tries: {parked.reason}")
+            oldest = waiting.oldest or "-"
+            click.echo(f"{name}: {waiting.unsent} unsent, {waiting.dead_lettered} dead-lettered, oldest {oldest}")
+            for dead in store.dead_letters(limit=100):
+                click.echo(f"  {dead.event.id} {dead.event.type} after {dead.attempts} tries: {dead.reason}")
 
 
 @doctor.command()
 @click.argument("event_ids", nargs=-1, type=click.UUID)
 def replay(event_ids: tuple[UUID, ...]) -> None:
-    """Try parked events again: those named, or all."""
+    """Dispatch dead-lettered events again: those named, or all."""
     with opened() as container:
         now = container.kit.clock()
         count = sum(o.replay(event_ids or None, now=now) for o in _outboxes(container).values())

@@ -1,8 +1,8 @@
-"""What happened: frozen, past tense, without behaviour. `handlers.py` has a row for each.
+"""Domain events: frozen, past tense, without behaviour. `app/worker/handlers.py` has a row for each type.
 
-The first field is what the event is about: events about the same thing are told in order.
-Payloads carry ids and no content: a handler looks at the truth as it is when it runs. What the truth does not tell any
-more is with them: the tags, categories and handles whose lists and names a change made old.
+The first field is what the event is about: events of one such id, its aggregate, are dispatched in order.
+A payload carries ids and no content: a handler reads the current state when it runs. A payload also carries what the
+state no longer holds: the tags, categories and handles whose cached lists and names the change made stale.
 """
 
 from datetime import datetime
@@ -191,7 +191,7 @@ AnyEvent = (
 
 
 class Envelope(Struct, frozen=True):
-    """What every payload carries beside the event itself."""
+    """Fields that every payload has in addition to the event's own."""
 
     trace: str = ""
 
@@ -200,7 +200,7 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 
 
 def pack(event_id: UUID, event: AnyEvent, *, at: datetime) -> Event:
-    """The event as an outbox keeps it, with the trace it is part of."""
+    """The event as an outbox stores it, with the current trace."""
     about = getattr(event, event.__struct_fields__[0])
     body = {**msgspec.to_builtins(event), "trace": trace.current()}
     return Event(event_id, type(event).__name__, str(about), at, msgspec.json.encode(body))

@@ -25,7 +25,7 @@ from tests.engines import Engines
 
 T = TypeVar("T")
 QUARTET, BARE = "Quartet", "bare SQL"
-UNTOLD = ", no outbox row"
+WITHOUT_OUTBOX = ", no outbox row"
 WARM_UP = 25
 Kind = Callable[[World, int, int], list[Command]]
 Variant = Callable[["Round"], "Figure"]
@@ -59,7 +59,7 @@ def main(rounds: int, threads: int, commands: int, catalogue: str) -> None:
             urls = {"documents_url": engines.mongo().url} if catalogue == "mongo" else {}
             shop = Shop(engines.postgres(), Path(directory), threads, **urls)
             click.echo(f"{threads} threads, {commands} commands, {rounds} rounds, catalogue: {catalogue}")
-            _report("checkouts", _measured(shop, checkouts, plan, TOLD_VARIANTS))
+            _report("checkouts", _measured(shop, checkouts, plan, OUTBOX_VARIANTS))
             _report("transfers", _measured(shop, transfers, plan, VARIANTS))
     finally:
         engines.close()
@@ -78,14 +78,14 @@ class Round:
         with self._shop.opened() as container:
             return _timed(self._plan, self._commands, lambda: lambda command: command(container))
 
-    def quartet_untold(self) -> Figure:
+    def quartet_without_outbox(self) -> Figure:
         with patch.object(SqlTransaction, "emit", lambda *_: None):
             return self.quartet()
 
     def bare(self) -> Figure:
         return self._replayed(self._scripts)
 
-    def bare_untold(self) -> Figure:
+    def bare_without_outbox(self) -> Figure:
         return self._replayed(without_outbox(self._scripts))
 
     def _replayed(self, scripts: Sequence[Script]) -> Figure:
@@ -96,10 +96,10 @@ class Round:
 
 
 VARIANTS: Mapping[str, Variant] = {QUARTET: Round.quartet, BARE: Round.bare}
-TOLD_VARIANTS: Mapping[str, Variant] = {
+OUTBOX_VARIANTS: Mapping[str, Variant] = {
     **VARIANTS,
-    QUARTET + UNTOLD: Round.quartet_untold,
-    BARE + UNTOLD: Round.bare_untold,
+    QUARTET + WITHOUT_OUTBOX: Round.quartet_without_outbox,
+    BARE + WITHOUT_OUTBOX: Round.bare_without_outbox,
 }
 
 
@@ -167,14 +167,14 @@ def _timed(plan: Plan, todo: Sequence[T], worker: Callable[[], Callable[[T], obj
 
 
 def _report(kind: str, figures: Figures) -> None:
-    shown = Table("", "median/s", "from", "to", "of bare", "of told", "client ms", title=kind)
+    shown = Table("", "median/s", "from", "to", "of bare", "of with row", "client ms", title=kind)
     for name, found in figures.items():
         rates = [figure.rate for figure in found]
-        untold = UNTOLD if name.endswith(UNTOLD) else ""
-        told = _ratio(found, figures[name.removesuffix(UNTOLD)]) if untold else ""
+        suffix = WITHOUT_OUTBOX if name.endswith(WITHOUT_OUTBOX) else ""
+        relative = _ratio(found, figures[name.removesuffix(WITHOUT_OUTBOX)]) if suffix else ""
         spread = (f"{rate:,.0f}" for rate in (statistics.median(rates), min(rates), max(rates)))
         busy = f"{statistics.median(figure.busy for figure in found):.2f}"
-        shown.add_row(name, *spread, _ratio(found, figures[BARE + untold]), told, busy)
+        shown.add_row(name, *spread, _ratio(found, figures[BARE + suffix]), relative, busy)
     Console().print(shown)
 
 

@@ -64,7 +64,7 @@ class Settings:
     )
     relay_poll_seconds: float = setting(0.2, "how often an idle relay looks for events", at_least(0.01))
     relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
-    relay_attempts: int = setting(8, "failed tries after which an event is parked", at_least(1))
+    relay_attempts: int = setting(8, "failed tries after which an event is dead-lettered", at_least(1))
     fanout_chunk: int = setting(2500, "followers per step of a fan-out, at most", at_least(1))
     fanout_slice_seconds: float = setting(0.5, "after this long a fan-out is interrupted for other events", at_least(0))
     pull_threshold: int = setting(

@@ -69,10 +69,10 @@ class Situation(Struct, frozen=True):
     followers: int
 
 
-class Fact(Struct, frozen=True):
+class Activity(Struct, frozen=True):
     """One thing somebody is notified of: `actor` did it to `subject` (a post, an order, or the one followed).
 
-    Facts of the same kind, subject and UTC day are shown as one. `number` tells the comments of one actor apart.
+    Activities of the same kind, subject and UTC day are shown as one. `number` tells the comments of one actor apart.
     """
 
     kind: Kind

@@ -140,7 +140,7 @@ def observed(name: Duration, seconds: float, n: int = 1) -> None:
 
 
 def counted(name: Count, n: int = 1, *labels: str) -> None:
-    """Report that it happened `n` times: `deliveries`; `events` with type and outcome (told, postponed, parked)."""
+    """Report that it happened `n` times: `deliveries`; `events` with type and outcome."""
     if _observer is not None:
         _observer.counted(name, n, labels)
 

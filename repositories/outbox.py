@@ -1,7 +1,7 @@
-"""The relay's side of an outbox. Both truths have one: `relational.outbox` and `documents.outbox`.
+"""The relay's side of an outbox. There are two: `relational.outbox` and `documents.outbox`.
 
 Pattern: transactional outbox with row claiming. An outbox is never read by "id > last", since ids are not in
-commit order; the relay leases what is unsent, and whoever holds the lease may settle it.
+commit order. The relay leases unsent events, and only the holder of the lease may change them.
 """
 
 from abc import abstractmethod
@@ -16,25 +16,25 @@ from repositories.records import Event
 
 
 class Claim(Struct, frozen=True):
-    """One leased event. `attempts` counts the failed tries before this one; `lease` fences the settlement."""
+    """One leased event. `attempts` counts the failed tries before this one; `lease` fences what follows."""
 
     event: Event
     attempts: int
     lease: UUID
 
 
-class ParkedEvent(Struct, frozen=True):
+class DeadLetter(Struct, frozen=True):
     event: Event
     attempts: int
     reason: str
-    parked_at: datetime
+    dead_lettered_at: datetime
 
 
 class Backlog(Struct, frozen=True):
-    """`unsent` events are waiting, the oldest since `oldest`; `parked` are set aside."""
+    """`unsent` events are waiting, the oldest since `oldest`; `dead_lettered` are set aside."""
 
     unsent: int
-    parked: int
+    dead_lettered: int
     oldest: datetime | None
 
 
@@ -43,14 +43,14 @@ class Outbox(Protocol):
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         """Lease up to `limit` events that are due at `now` and not leased, oldest due first.
 
-        An event is handed out only after all earlier events of its aggregate are done or parked, or together
-        with them and behind them in the list. Two claimers never hold the same event before `lease_until`.
+        An event is claimed only after all earlier events of its aggregate are acknowledged or dead-lettered, or
+        together with them and behind them in the list. Two claimers never hold the same event before `lease_until`.
         A later event of an aggregate is not handed out while an earlier one is leased or postponed.
         """
 
     @abstractmethod
-    def done(self, claims: Sequence[Claim]) -> None:
-        """Remove told events. Idempotent; also good after the lease has passed, for told is told."""
+    def acknowledge(self, claims: Sequence[Claim]) -> None:
+        """Remove dispatched events. Idempotent. Also accepted after the lease has passed: the work is done."""
 
     @abstractmethod
     def release(self, claims: Sequence[Claim]) -> None:
@@ -64,16 +64,16 @@ class Outbox(Protocol):
         """
 
     @abstractmethod
-    def park(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
-        """Set a poisoned event aside. It no longer holds up its aggregate. Fenced as `postpone` is."""
+    def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
+        """Set an event aside that keeps failing. It no longer holds up its aggregate. Fenced as `postpone` is."""
 
     @abstractmethod
-    def parked(self, *, limit: int) -> list[ParkedEvent]:
-        """Parked events, oldest first by `parked_at`."""
+    def dead_letters(self, *, limit: int) -> list[DeadLetter]:
+        """Dead-lettered events, oldest first by `dead_lettered_at`."""
 
     @abstractmethod
     def replay(self, event_ids: Sequence[UUID] | None, *, now: datetime) -> int:
-        """Make parked events (these, or all) due at `now` again with no failed tries. Returns how many."""
+        """Make dead-lettered events (these, or all) due at `now` again with no failed tries. Returns how many."""
 
     @abstractmethod
     def backlog(self) -> Backlog:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from repositories.address import BadAddress, address_of
 from repositories.errors import Conflict, Invalid, Unavailable
@@ -19,6 +19,14 @@ from repositories.store import Store
 
 BUSY_SECONDS = 5.0
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
+
+
+class SchemaChange(NamedTuple):
+    """A change of a table that an earlier version made. It is due when `needed` finds a row."""
+
+    name: str
+    needed: str
+    statements: Sequence[str]
 
 
 def path_of(url: str) -> Path:
@@ -93,16 +101,26 @@ class SqliteFile:
                 raise
             connection.execute("COMMIT")
 
-    def migrate(self, statements: Sequence[str], *, dry_run: bool) -> list[str]:
-        """Run those `CREATE ... IF NOT EXISTS name` statements whose object is missing. Returns what was made."""
+    def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
+        """Make the changes that are due, then run those `CREATE ... IF NOT EXISTS name` whose object is missing.
+
+        Returns what was done.
+        """
         make_folder(self._path)
+        due = [change for change in changes if self.rows(change.needed)]
         there = {name for (name,) in self.rows("SELECT name FROM sqlite_master")}
         missing = [s for s in statements if s.split("IF NOT EXISTS", 1)[1].split()[0].split("(")[0] not in there]
-        if missing and not dry_run:
+        if (due or missing) and not dry_run:
             with self.write() as connection:
+                for change in due:
+                    # Another process may have made the change since.
+                    if connection.execute(change.needed).fetchone():
+                        for statement in change.statements:
+                            connection.execute(statement)
                 for statement in missing:
                     connection.execute(statement)
-        return [f"{self._role}: {' '.join(s.split('(')[0].split())}" for s in missing]
+        done = [*(change.name for change in due), *(" ".join(s.split("(")[0].split()) for s in missing)]
+        return [f"{self._role}: {name}" for name in done]
 
     def ping(self) -> None:
         self.rows("SELECT 1")
@@ -145,13 +163,14 @@ class SqliteFile:
 
 
 class SqliteBacked(Store):
-    """The part of a port that is the same for every twin: `_tables` are what makes its schema."""
+    """The part of a port that is the same for every twin: `_tables` and `_changes` are what makes its schema."""
 
     _file: SqliteFile
     _tables: Sequence[str]
+    _changes: Sequence[SchemaChange] = ()
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(self._tables, dry_run=dry_run)
+        return self._file.migrate(self._tables, self._changes, dry_run=dry_run)
 
     def ping(self) -> None:
         self._file.ping()

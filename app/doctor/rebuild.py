@@ -30,7 +30,7 @@ class Rebuilt(Struct, frozen=True):
 
 
 class Rebuild:
-    """`serve` tells some events and returns how many; `patience` is in seconds without progress."""
+    """`serve` dispatches some events and returns how many; `patience` is in seconds without progress."""
 
     def __init__(
         self, container: Container, serve: Callable[[], int], *, wait: bool, patience: float = PATIENCE
@@ -76,9 +76,9 @@ class Rebuild:
         """Returns how many of these feeds were not filled in time."""
         rest, deadline = set(waking), time.monotonic() + self._patience
         while rest and time.monotonic() < deadline:
-            told = self._serve()
+            dispatched = self._serve()
             left = {one for one in rest if self._relational.readers.standing(one).state == "waking"}
-            if told or len(left) < len(rest):
+            if dispatched or len(left) < len(rest):
                 deadline = time.monotonic() + self._patience
             elif left:
                 time.sleep(POLL)

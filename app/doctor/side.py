@@ -43,7 +43,7 @@ def collected(differences: Iterable[Difference], doubted: Look | None) -> tuple[
 
 
 def in_flight(documents: Documents, doubted: Look | None) -> set[UUID]:
-    """Which of the posts that were missing are not told of yet. A first look does not ask."""
+    """Which of the posts that were missing are not dispatched yet. A first look does not ask."""
     if doubted is None or not doubted.missing:
         return set()
     authors = {post.author_id for post in doubted.missing.values()}

@@ -133,7 +133,7 @@ def _run(
 
 
 def _forget(container: Container) -> None:
-    """Lists and counts that were cached before would not show what was loaded: the load tells no events."""
+    """Lists and counts that were cached before would not show what was loaded: the load writes no events."""
     try:
         container.stores.cache.void()
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""Writing a plan into the stores, past services and events, as if the relay had told everything long ago.
+"""Writing a plan into the stores, past services and events, as if the relay had dispatched everything long ago.
 
 Run again, it finds what is there, leaves it as it is, and adds what is missing: also what somebody deleted since.
 The cache is not asked on the way, so at the end the counts of what was loaded are dropped from it, in case

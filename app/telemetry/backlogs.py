@@ -31,16 +31,16 @@ class Backlogs(Collector):
         return list(_families())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        up, unsent, parked, oldest = _families()
+        up, unsent, dead_lettered, oldest = _families()
         deadline = time.monotonic() + PATIENCE_SECONDS
         for truth, found in [(truth, self._future(truth)) for truth in self._outboxes]:
             backlog = _result(found, deadline)
             up.add_metric([truth], backlog is not None)
             if backlog is not None:
                 unsent.add_metric([truth], backlog.unsent)
-                parked.add_metric([truth], backlog.parked)
+                dead_lettered.add_metric([truth], backlog.dead_lettered)
                 oldest.add_metric([truth], self._age(backlog))
-        yield from (up, unsent, parked, oldest)
+        yield from (up, unsent, dead_lettered, oldest)
 
     def _future(self, truth: str) -> Future[Backlog | None]:
         """The reading under way, or a fresh one. There is at most one of each truth, however long it takes."""
@@ -75,7 +75,7 @@ def _families() -> tuple[GaugeMetricFamily, ...]:
         for name, about in (
             ("readable", "1 when the truth said how much waits"),
             ("unsent", "events that wait for the relay"),
-            ("parked", "events that were set aside after too many tries"),
+            ("dead_lettered", "events that were dead-lettered after too many tries"),
             ("oldest_seconds", "age of the oldest event that waits"),
         )
     )

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app import events
 from app.container import Container
-from app.services.notifications.writing import Deed, OrderNews, Undoing
+from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
 from app.telemetry import trace
 from repositories.records import Event, Follow, Money, PostRef
 
@@ -123,11 +123,11 @@ def credit(container: Container, event: events.DepositBegun, _at: datetime) -> N
     container.money.wallets.complete(event.transfer_id, event.owner, Money(event.amount, event.currency))
 
 
-def notify(container: Container, event: Deed | OrderNews, at: datetime) -> None:
+def notify(container: Container, event: ActivityEvent | OrderEvent, at: datetime) -> None:
     container.notifications.writing.note(event, at)
 
 
-def untell(container: Container, event: Undoing, at: datetime) -> None:
+def withdraw(container: Container, event: WithdrawalEvent, at: datetime) -> None:
     container.notifications.writing.withdraw(event, at)
 
 
@@ -136,11 +136,11 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.PostEdited: (drop_edited_post,),
     events.PostDeleted: (drop_post, forget_likes, forget_views, retract),
     events.CommentAdded: (recount_post, notify),
-    events.CommentDeleted: (recount_post, untell),
+    events.CommentDeleted: (recount_post, withdraw),
     events.PostLiked: (recount_post, notify),
-    events.PostUnliked: (recount_post, untell),
+    events.PostUnliked: (recount_post, withdraw),
     events.Followed: (recount_follow, notify, backfill),
-    events.Unfollowed: (recount_follow, untell, clear_feed),
+    events.Unfollowed: (recount_follow, withdraw, clear_feed),
     events.Blocked: (clear_both_feeds,),
     events.FeedRequested: (fill_feed,),
     events.AuthorReturned: (make_up,),
@@ -150,7 +150,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.StockPut: (drop_stock,),
     events.AccountEdited: (drop_account,),
     events.DepositBegun: (credit,),
-    events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; an event is told at once
+    events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once
     events.OrderPaid: (notify,),
     events.OrderCancelled: (drop_ordered_stock, notify),
     events.OrderFulfilled: (notify,),
@@ -159,7 +159,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
 
 
 def handle(container: Container, event: Event) -> None:
-    """Tell one event to everybody it concerns. Raises what a handler raises, `Unfinished` for work done in part."""
+    """Dispatch one event to its handlers. Raises what a handler raises, `Unfinished` for work done in part."""
     known = events.unpack(event)
     with trace.within(events.trace_of(event)):
         for function in HANDLERS[type(known)]:

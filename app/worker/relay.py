@@ -1,8 +1,8 @@
-"""The outbox relay: claims unsent events of both truths, tells them to their handlers, marks them told.
+"""The outbox relay: claims unsent events of both outboxes, dispatches them to their handlers, acknowledges them.
 
-At least once, in order per aggregate. A store that is away postpones an event without counting against it, and so
-does work that is done in slices. Any other failure counts, and after enough of them the event is parked with its
-reason and holds up nobody.
+At least once, in order per aggregate. A store that is away postpones an event and is no failed try; neither is work
+done in slices. Any other error is a failed try. After `attempts` of them the event is dead-lettered with its reason
+and no longer blocks its aggregate.
 """
 
 import functools
@@ -43,7 +43,7 @@ class Served(Struct, frozen=True):
     """What became of one claim."""
 
     claimed: int
-    told: int
+    dispatched: int
 
 
 def _nothing() -> None: ...
@@ -52,7 +52,7 @@ def _nothing() -> None: ...
 class Relay:
     """`handle` raises to refuse an event; `between` runs before each round.
 
-    One relay serves several outboxes; several relays may run at once. `run` tells events in as many threads as the
+    One relay serves several outboxes; several relays may run at once. `run` dispatches events in as many threads as the
     limits say, for most of a handler is waiting for stores: each claims for itself, as a relay of its own would.
     """
 
@@ -70,10 +70,10 @@ class Relay:
         self._limits = limits
         self._between = between
         # One after the other: two that ask at once would ask for the same events.
-        self._turns = {outbox: threading.Lock() for outbox in outboxes}
+        self._claiming = {outbox: threading.Lock() for outbox in outboxes}
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop. A round that told something is followed by the next at once."""
+        """Until `stop` is set. A round that dispatched something is followed by the next at once."""
         poll = self._limits.poll.total_seconds()
         # While there is little to do the first one looks for it.
         patience = poll * self._limits.threads
@@ -93,17 +93,17 @@ class Relay:
                 stop.wait(poll)
 
     def drain(self) -> int:
-        """Try everything that is due now, once, in this thread. Returns how many events were told."""
-        due, told = self._clock(), 0
+        """Try everything that is due now, once, in this thread. Returns how many events were dispatched."""
+        due, dispatched = self._clock(), 0
         while True:
             served = [self._serve(outbox, due) for outbox in self._outboxes]
-            told += sum(s.told for s in served)
+            dispatched += sum(s.dispatched for s in served)
             if not any(s.claimed for s in served):
-                return told
+                return dispatched
 
     def round(self, stop: threading.Event | None = None) -> int:
-        """One claim from each outbox. Returns how many events were told; an outbox that is away counts as empty."""
-        return sum(self._serve(outbox, self._clock(), stop).told for outbox in self._outboxes)
+        """One claim from each outbox. Returns how many were dispatched. An outbox that is away counts as empty."""
+        return sum(self._serve(outbox, self._clock(), stop).dispatched for outbox in self._outboxes)
 
     def _round_at_any_rate(self, stop: threading.Event, between: Callable[[], None]) -> int:
         """A relay that ended for an error would be missed by nobody until feeds were stale."""
@@ -119,21 +119,21 @@ class Relay:
         began = self._clock()
         claims = self._claim(outbox, due, began + self._limits.lease)
         runs = _by_aggregate(claims)
-        told = tried = 0
+        dispatched = tried = 0
         try:
             for run in runs:
                 tried += 1
-                told += self._tell(outbox, run, due)
+                dispatched += self._dispatch(outbox, run, due)
                 if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
                     break
         except StoreError as error:
             log.warning("events stay leased, their outcome could not be written: %s", error)
         self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
-        return Served(len(claims), told)
+        return Served(len(claims), dispatched)
 
     def _claim(self, outbox: Outbox, due: datetime, until: datetime) -> list[Claim]:
         try:
-            with self._turns[outbox]:
+            with self._claiming[outbox]:
                 return outbox.claim(now=due, lease_until=until, limit=self._limits.batch)
         except StoreError as error:
             log.warning("outbox not served: %s", error)
@@ -146,21 +146,21 @@ class Relay:
         except StoreError as error:
             log.warning("%d events stay leased: %s", len(untouched), error)
 
-    def _tell(self, outbox: Outbox, run: Sequence[Claim], due: datetime) -> int:
+    def _dispatch(self, outbox: Outbox, run: Sequence[Claim], due: datetime) -> int:
         """The events of one aggregate, in order, up to the first that has to wait."""
-        told, refusal = 0, None
+        dispatched, refusal = 0, None
         for claim in run:
             refusal = self._refusal(claim)
             if refusal is not None:
                 break
-            meter.counted("events", 1, claim.event.type, "told")
-            told += 1
-        if told:
-            outbox.done(run[:told])
+            meter.counted("events", 1, claim.event.type, "dispatched")
+            dispatched += 1
+        if dispatched:
+            outbox.acknowledge(run[:dispatched])
         if refusal is not None:
-            self._put_off(outbox, run[told], refusal, due)
-            self._give_back(outbox, run[told + 1 :])
-        return told
+            self._put_off(outbox, run[dispatched], refusal, due)
+            self._give_back(outbox, run[dispatched + 1 :])
+        return dispatched
 
     def _refusal(self, claim: Claim) -> Exception | None:
         try:
@@ -176,14 +176,14 @@ class Relay:
             again = self._clock() + error.wait if error.wait else due
             outbox.postpone(claim, due=again, attempts=claim.attempts)
             return
-        parked = attempts >= self._limits.attempts and not isinstance(error, Unavailable | Contention)
-        meter.counted("events", 1, event.type, "parked" if parked else "postponed")
+        dead = attempts >= self._limits.attempts and not isinstance(error, Unavailable | Contention)
+        meter.counted("events", 1, event.type, "dead_lettered" if dead else "postponed")
         if isinstance(error, Unavailable | Contention):
             log.info("event %s waits: %s", event.id, reason)
             outbox.postpone(claim, due=self._clock() + AWAY_WAIT, attempts=claim.attempts)
-        elif parked:
-            log.error("event %s (%s) parked: %s", event.id, event.type, reason)
-            outbox.park(claim, reason=reason, attempts=attempts, now=self._clock())
+        elif dead:
+            log.error("event %s (%s) dead-lettered: %s", event.id, event.type, reason)
+            outbox.dead_letter(claim, reason=reason, attempts=attempts, now=self._clock())
         else:
             log.warning("event %s (%s) failed, try %d: %s", event.id, event.type, attempts, reason)
             wait = min(LONGEST_WAIT, timedelta(seconds=0.1 * 2**attempts))

@@ -41,7 +41,7 @@ DRAFT = PostDraft("A post", "Some words.", (), ())
 class Plan(Struct, frozen=True):
     """The one with many followers posts `posts` times; others post at least `seconds`, and until that is delivered.
 
-    After `longest` seconds it is told how far it got.
+    After `longest` seconds it says how far it got.
     """
 
     followers: int
@@ -57,7 +57,7 @@ def measure(engines: Engines, plan: Plan) -> None:
             famous, ordinary, fans = people[0], people[1 : 1 + ORDINARY], people[1 + ORDINARY :]
             _befriend(container, famous, ordinary, fans)
             with _relay(container):
-                _until_told(container, fans[0])
+                _until_dispatched(container, fans[0])
                 _day(container, way, plan, famous, ordinary, fans)
 
 
@@ -82,19 +82,19 @@ def _relay(container: Container) -> Iterator[None]:
             relay.terminate()
 
 
-def _until_told(container: Container, author: Account) -> None:
+def _until_dispatched(container: Container, author: Account) -> None:
     """The relay is up and has connected everywhere."""
     post, until = container.content.posts.publish(author.id, DRAFT), monotonic() + PATIENCE
     while not _are_over(container, [post.id]):
         if monotonic() > until:
-            raise click.ClickException("the relay tells nothing")
+            raise click.ClickException("the relay dispatches nothing")
         Event().wait(PAUSE)
 
 
 def _day(
     container: Container, way: str, plan: Plan, famous: Account, ordinary: Sequence[Account], fans: Sequence[Account]
 ) -> None:
-    """Everybody posts, then what was noted of the fan-outs is told."""
+    """Everybody posts, then what was noted of the fan-outs is printed."""
     clock, pause = monotonic, Event()
     began, shown, others = clock(), list[UUID](), list[UUID]()
     while clock() - began < plan.longest:
@@ -136,15 +136,15 @@ def _tell(who: str, found: Sequence[Fanout]) -> None:
         counts.update(dict(fanout.lags))
     merged = tuple(sorted(counts.items()))
     states = ", ".join(f"{number} {state}" for state, number in Counter(one.state for one in found).items())
-    told = [f"{states or 'not begun'}; {sum(counts.values()):,} deliveries"]
-    told += [
+    said = [f"{states or 'not begun'}; {sum(counts.values()):,} deliveries"]
+    said += [
         f"p{share * 100:.0f} {lag / 1000:.2f} s"
         for share in (0.5, 0.99)
         if (lag := lag_histogram.percentile(merged, share))
     ]
     waits = sorted((one.begun_at - one.published_at).total_seconds() for one in found)
-    told += [f"begun after {waits[len(waits) // 2]:.2f} s"] if waits else []
-    click.echo(f"{who}: {', '.join(told)}")
+    said += [f"begun after {waits[len(waits) // 2]:.2f} s"] if waits else []
+    click.echo(f"{who}: {', '.join(said)}")
 
 
 def _load() -> str:

@@ -1,4 +1,4 @@
-"""Whose turn it is: which waiting events of which documents may be handed out. Both adapters ask here."""
+"""Outbox order: which waiting events of which documents may be claimed. Both adapters use it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, takewhile
@@ -11,7 +11,7 @@ from repositories.records import Event
 
 
 class Waiting(Struct, frozen=True):
-    """An event that is neither told nor parked. `document` is the adapter's own name of where it is kept."""
+    """An event that is neither acknowledged nor dead-lettered. `document` is the adapter's key of its document."""
 
     document: Any
     event: Event
@@ -20,17 +20,17 @@ class Waiting(Struct, frozen=True):
     leased_until: int | None
 
 
-def in_turn(documents: Iterable[Sequence[Waiting]], *, now: int, limit: int) -> list[Waiting]:
+def in_outbox_order(documents: Iterable[Sequence[Waiting]], *, now: int, limit: int) -> list[Waiting]:
     """The first `limit` that may go, oldest due first, each behind all waiting events of its document.
 
     `documents` holds the waiting events of each document, in the order in which they were written.
     """
-    turns: list[tuple[int, Waiting]] = []
+    found: list[tuple[int, Waiting]] = []
     for events in sorted(documents, key=_age):
         going = list(takewhile(lambda waiting: _free(waiting, now), events))
-        turns += zip(accumulate((waiting.due for waiting in going), max), going, strict=True)
-    turns.sort(key=itemgetter(0))
-    return [waiting for _, waiting in turns[:limit]]
+        found += zip(accumulate((waiting.due for waiting in going), max), going, strict=True)
+    found.sort(key=itemgetter(0))
+    return [waiting for _, waiting in found[:limit]]
 
 
 def _age(events: Sequence[Waiting]) -> str:

@@ -1,7 +1,7 @@
 """Documents: posts, comments and products, each carrying its own unsent events.
 
-A change and the event that tells of it are one atomic write of one document. A deleted document stays as a
-tombstone, seen by nobody, until its events are told. Writes are durable when they return and every later read
+A change and its event are one atomic write of one document. A deleted document stays as a
+tombstone, seen by nobody, until its events are acknowledged. Writes are durable when they return and every later read
 sees them. Text may hold any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond).
 Every method may raise `Unavailable`.
 
@@ -24,7 +24,7 @@ from repositories.store import Store
 class PostStore(Protocol):
     @abstractmethod
     def add(self, post: Post, event: Event) -> None:
-        """Store a new post, in flight until `event` is told. Raises `Conflict('id')`."""
+        """Store a new post, in flight until `event` is acknowledged. Raises `Conflict('id')`."""
 
     @abstractmethod
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
@@ -54,7 +54,7 @@ class PostStore(Protocol):
     def in_flight(
         self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """As `by_authors`, only posts whose first event is not told yet (waiting, leased or parked).
+        """As `by_authors`, only posts whose first event is not acknowledged yet (waiting, leased or dead-lettered).
 
         None: by everybody. Both read an index that holds nothing but posts in flight.
         """
@@ -65,7 +65,7 @@ class PostStore(Protocol):
 
     @abstractmethod
     def buried(self, ids: Collection[UUID]) -> set[UUID]:
-        """Which of these are deleted posts with events that are not told yet: waiting, leased or parked."""
+        """Which of these are deleted posts with unacknowledged events: waiting, leased or dead-lettered."""
 
     @abstractmethod
     def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:

@@ -1,6 +1,6 @@
 """The outbox table. Every method is one statement, and commits by itself.
 
-Only the head of an aggregate is handed out: its earliest event that is neither told nor parked.
+Only the head of an aggregate is handed out: its earliest event that is neither acknowledged nor dead-lettered.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, delete, exists, func, null, or_, select, update
 
-from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
+from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
 from repositories.relational.runner import Runner
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
@@ -18,7 +18,7 @@ from repositories.relational.schema.tables import outbox
 
 _EVENT = tuple(outbox.c[name] for name in Event.__struct_fields__)
 _earlier = outbox.alias("earlier")
-_waiting = outbox.c.parked_at.is_(None)
+_waiting = outbox.c.dead_lettered_at.is_(None)
 _now = bindparam("now", type_=TIME)
 # A head that another claimer is leasing is skipped, and its aggregate with it: what is behind it is no head.
 # A head that another claimer has just leased is looked at again once locked, and no longer qualifies.
@@ -29,7 +29,7 @@ _heads = (
         outbox.c.due_at <= _now,
         or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= _now),
         ~exists().where(
-            _earlier.c.parked_at.is_(None),
+            _earlier.c.dead_lettered_at.is_(None),
             _earlier.c.aggregate == outbox.c.aggregate,
             _earlier.c.position < outbox.c.position,
         ),
@@ -48,28 +48,28 @@ _CLAIM = (
 _among_ids = among(outbox.c.id, bindparam("ids", type_=IDS))
 _held = outbox.c.lease == bindparam("its_lease", type_=ID)
 _give_back = update(outbox).values(lease=null(), lease_until=null())
-_DONE = delete(outbox).where(_among_ids)
+_ACKNOWLEDGE = delete(outbox).where(_among_ids)
 _RELEASE = _give_back.where(_among_ids, _held)
 _one_held = _give_back.where(outbox.c.id == bindparam("its_id"), _held)
 _POSTPONE = _one_held.values(due_at=bindparam("new_due"), attempts=bindparam("new_attempts"))
-_PARK = _one_held.values(
-    parked_at=bindparam("new_parked"), reason=bindparam("new_reason"), attempts=bindparam("new_attempts")
+_DEAD_LETTER = _one_held.values(
+    dead_lettered_at=bindparam("new_dead_lettered"), reason=bindparam("new_reason"), attempts=bindparam("new_attempts")
 )
-_PARKED = (
-    select(outbox.c.attempts, outbox.c.reason, outbox.c.parked_at, *_EVENT)
-    .where(outbox.c.parked_at.is_not(None))
-    .order_by(outbox.c.parked_at, outbox.c.position)
+_DEAD_LETTERS = (
+    select(outbox.c.attempts, outbox.c.reason, outbox.c.dead_lettered_at, *_EVENT)
+    .where(outbox.c.dead_lettered_at.is_not(None))
+    .order_by(outbox.c.dead_lettered_at, outbox.c.position)
     .limit(LIMIT)
 )
 _REPLAY_ALL = (
     update(outbox)
-    .where(outbox.c.parked_at.is_not(None))
-    .values(parked_at=null(), reason=null(), due_at=bindparam("new_due"), attempts=0)
+    .where(outbox.c.dead_lettered_at.is_not(None))
+    .values(dead_lettered_at=null(), reason=null(), due_at=bindparam("new_due"), attempts=0)
 )
 _REPLAY = _REPLAY_ALL.where(_among_ids)
 _BACKLOG = select(
     select(func.count()).select_from(outbox).where(_waiting).scalar_subquery(),
-    select(func.count()).select_from(outbox).where(outbox.c.parked_at.is_not(None)).scalar_subquery(),
+    select(func.count()).select_from(outbox).where(outbox.c.dead_lettered_at.is_not(None)).scalar_subquery(),
     select(func.min(outbox.c.happened_at)).where(_waiting).scalar_subquery(),
 )
 
@@ -84,9 +84,9 @@ class SqlOutbox(Outbox):
         rows = sorted(self._runner.rows(_CLAIM, values), key=lambda row: (row.due_at, row.position))
         return [Claim(Event(*event), attempts, lease) for _, _, attempts, *event in rows]
 
-    def done(self, claims: Sequence[Claim]) -> None:
+    def acknowledge(self, claims: Sequence[Claim]) -> None:
         if claims:
-            self._runner.change(_DONE, {"ids": [claim.event.id for claim in claims]})
+            self._runner.change(_ACKNOWLEDGE, {"ids": [claim.event.id for claim in claims]})
 
     def release(self, claims: Sequence[Claim]) -> None:
         by_lease: dict[UUID, list[UUID]] = defaultdict(list)
@@ -99,13 +99,13 @@ class SqlOutbox(Outbox):
         values = {"its_id": claim.event.id, "its_lease": claim.lease}
         self._runner.change(_POSTPONE, values | {"new_due": due, "new_attempts": attempts})
 
-    def park(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
+    def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
         values = {"its_id": claim.event.id, "its_lease": claim.lease, "new_attempts": attempts}
-        self._runner.change(_PARK, values | {"new_parked": now, "new_reason": reason})
+        self._runner.change(_DEAD_LETTER, values | {"new_dead_lettered": now, "new_reason": reason})
 
-    def parked(self, *, limit: int) -> list[ParkedEvent]:
-        rows = self._runner.rows(_PARKED, {"limit": limit})
-        return [ParkedEvent(Event(*event), tries, why, at) for tries, why, at, *event in rows]
+    def dead_letters(self, *, limit: int) -> list[DeadLetter]:
+        rows = self._runner.rows(_DEAD_LETTERS, {"limit": limit})
+        return [DeadLetter(Event(*event), tries, why, at) for tries, why, at, *event in rows]
 
     def replay(self, event_ids: Sequence[UUID] | None, *, now: datetime) -> int:
         if event_ids is None:
@@ -113,5 +113,5 @@ class SqlOutbox(Outbox):
         return self._runner.change(_REPLAY, {"new_due": now, "ids": list(event_ids)})
 
     def backlog(self) -> Backlog:
-        unsent, parked, oldest = self._runner.rows(_BACKLOG, {})[0]
-        return Backlog(unsent, parked, oldest)
+        unsent, dead_lettered, oldest = self._runner.rows(_BACKLOG, {})[0]
+        return Backlog(unsent, dead_lettered, oldest)

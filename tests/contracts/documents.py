@@ -119,13 +119,13 @@ def edited(store: Documents, post: Post, **fields: Any) -> Post:
     return changed
 
 
-def tell_all(store: Documents, now: datetime = NOW) -> list[Event]:
+def dispatch_all(store: Documents, now: datetime = NOW) -> list[Event]:
     """Be the relay until nothing is due."""
-    told: list[Event] = []
+    dispatched: list[Event] = []
     while claims := store.outbox.claim(now=now, lease_until=now + timedelta(minutes=1), limit=100):
-        store.outbox.done(claims)
-        told += [claim.event for claim in claims]
-    return told
+        store.outbox.acknowledge(claims)
+        dispatched += [claim.event for claim in claims]
+    return dispatched
 
 
 def miscount(store: Documents, post: Post, comments: int) -> None:

@@ -13,7 +13,7 @@ from tests.contracts.money import sql
 from tests.contracts.relational_store import NOW, register
 
 
-def test_right_counts_are_not_told(relational: Relational) -> None:
+def test_right_counts_are_not_reported(relational: Relational) -> None:
     ada, bob = register(relational, 2)
     post = uuid4()
     with relational.transaction() as tx:

@@ -22,11 +22,11 @@ from .documents import (
     an_event,
     at,
     commented,
+    dispatch_all,
     edited,
     offered,
     opened,
     published,
-    tell_all,
     url_of,
 )
 
@@ -137,5 +137,5 @@ INVALID: list[Callable[[Documents], Any]] = [
 def test_what_no_store_can_hold_is_invalid(store: Documents, write: Callable[[Documents], Any]) -> None:
     with pytest.raises(Invalid):
         write(store)
-    tell_all(store)
+    dispatch_all(store)
     assert store.outbox.backlog().unsent == 0

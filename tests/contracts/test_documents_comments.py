@@ -23,11 +23,11 @@ from .documents import (
     at,
     at_once,
     commented,
+    dispatch_all,
     edited,
     miscount,
     opened,
     published,
-    tell_all,
 )
 
 
@@ -53,16 +53,16 @@ def test_comments_are_numbered_per_post(store: Documents) -> None:
 
 def test_the_event_tells_of_the_numbered_comment(store: Documents) -> None:
     post = published(store)
-    tell_all(store)
-    told: list[tuple[Comment, Event]] = []
+    dispatch_all(store)
+    dispatched: list[tuple[Comment, Event]] = []
 
     def announce(comment: Comment) -> Event:
-        told.append((comment, announced(comment)))
-        return told[-1][1]
+        dispatched.append((comment, announced(comment)))
+        return dispatched[-1][1]
 
     comment = store.comments.add(post.id, uuid4(), "Body", NOW, announce)
-    assert told[-1][0] == comment
-    assert tell_all(store) == [told[-1][1]]
+    assert dispatched[-1][0] == comment
+    assert dispatch_all(store) == [dispatched[-1][1]]
 
 
 def test_a_comment_whose_event_fails_is_not_there(store: Documents) -> None:
@@ -86,7 +86,7 @@ def test_only_a_post_that_is_there_gets_comments(store: Documents) -> None:
     for post in (gone, a_post()):
         with pytest.raises(NotFound):
             commented(store, post)
-    tell_all(store)
+    dispatch_all(store)
     with pytest.raises(NotFound):
         commented(store, gone)
 
@@ -144,7 +144,7 @@ def test_a_deleted_comment_is_gone_and_its_number_with_it(store: Documents) -> N
     assert store.comments.page(post.id, after=None, limit=9) == comments[1:2]
     assert store.comments.counts([post.id]) == {post.id: 1}
     assert commented(store, post).number == 4
-    tell_all(store)
+    dispatch_all(store)
     assert commented(store, post).number == 5
     assert [c.number for c in store.comments.page(post.id, after=None, limit=9)] == [2, 4, 5]
 
@@ -157,7 +157,7 @@ def test_a_comment_that_is_not_there_cannot_be_deleted(store: Documents) -> None
         with pytest.raises(NotFound):
             store.comments.delete(post_id, number, an_event())
     assert store.comments.counts([post.id]) == {post.id: 0}
-    assert len(tell_all(store)) == 3
+    assert len(dispatch_all(store)) == 3
 
 
 def test_of_two_deleters_one_wins(store: Documents) -> None:
@@ -178,45 +178,45 @@ def test_comments_vanish_with_their_post(store: Documents) -> None:
         assert store.comments.counts([post.id]) == {post.id: 0}
         with pytest.raises(NotFound):
             store.comments.delete(post.id, 1, an_event())
-        tell_all(store)
+        dispatch_all(store)
 
 
 def test_a_comment_and_the_end_of_its_post_race(store: Documents) -> None:
     for _ in range(5):
         post = published(store)
-        tell_all(store)
+        dispatch_all(store)
         delete = partial(store.posts.delete, post.id, an_event(), if_version=1)
         added, deleted = at_once([partial(commented, store, post), delete])
         assert deleted is None
         assert isinstance(added, Comment | NotFound)
-        assert len(tell_all(store)) == 1 + isinstance(added, Comment)
+        assert len(dispatch_all(store)) == 1 + isinstance(added, Comment)
 
 
 def test_a_later_post_of_the_same_id_has_none_of_the_old_comments(store: Documents) -> None:
     post = published(store)
     for _ in range(3):
         commented(store, post)
-    tell_all(store)
+    dispatch_all(store)
     store.comments.delete(post.id, 2, an_event())
     store.posts.delete(post.id, an_event(), if_version=1)
-    tell_all(store)
+    dispatch_all(store)
     store.posts.add(post, an_event())
     assert store.comments.page(post.id, after=None, limit=9) == []
     assert [commented(store, post).number for _ in range(3)] == [1, 2, 3]
 
 
-def test_comments_of_a_deleted_post_are_still_told(store: Documents) -> None:
+def test_comments_of_a_deleted_post_are_still_dispatched(store: Documents) -> None:
     post = published(store)
-    told = tell_all(store)
+    dispatched = dispatch_all(store)
     for _ in range(3):
         commented(store, post)
     store.posts.delete(post.id, an_event(), if_version=1)
     claims = store.outbox.claim(now=NOW, lease_until=at(60), limit=9)
-    store.outbox.done([claim for claim in claims if claim.event.type == "changed"])
+    store.outbox.acknowledge([claim for claim in claims if claim.event.type == "changed"])
     assert store.outbox.backlog().unsent == 3
-    store.outbox.done(claims)
+    store.outbox.acknowledge(claims)
     assert store.outbox.backlog().unsent == 0
-    assert len(told) == 1
+    assert len(dispatched) == 1
 
 
 def test_a_comment_leaves_the_version_of_its_post_alone(store: Documents) -> None:
@@ -229,7 +229,7 @@ def test_loaded_comments_are_counted_once(store: Documents) -> None:
     post, other = published(store), published(store)
     kept = commented(store, post, "kept")
     comments = [a_comment(post.id, number) for number in (1, 2, 5)] + [a_comment(other.id, 3)]
-    tell_all(store)
+    dispatch_all(store)
     for _ in range(2):
         store.comments.load([*comments, comments[1], a_comment(uuid4(), 1)])
     assert store.comments.page(post.id, after=None, limit=9) == [kept, *comments[1:3]]

@@ -24,11 +24,11 @@ from .documents import (
     at,
     at_once,
     commented,
+    dispatch_all,
     edited,
     offered,
     opened,
     published,
-    tell_all,
 )
 
 
@@ -76,7 +76,7 @@ def test_events_of_all_kinds_come_oldest_first(store: Documents) -> None:
     store.comments.add(post.id, uuid4(), "Body", NOW, lambda _: an_event(happened_at=at(2)))
     claims = claim(store, 3)
     assert [one.event.happened_at for one in claims] == [at(0), at(0), at(1), at(2)]
-    store.outbox.done(claims)
+    store.outbox.acknowledge(claims)
     assert store.outbox.backlog().unsent == 0
 
 
@@ -85,9 +85,9 @@ def test_events_of_one_document_come_in_order(store: Documents) -> None:
     first = claim(store, 9, limit=2)
     assert ids(first) == [event.id for event in events[:2]]
     assert claim(store, 9) == []
-    store.outbox.done(first[:1])
+    store.outbox.acknowledge(first[:1])
     assert claim(store, 9) == []
-    store.outbox.done(first[1:])
+    store.outbox.acknowledge(first[1:])
     assert ids(claim(store, 9)) == [event.id for event in events[2:]]
 
 
@@ -98,7 +98,7 @@ def test_the_limit_takes_the_oldest_of_all(store: Documents) -> None:
     claims = claim(store, 9, limit=4)
     assert ids(claims) == both[:4]
     assert claim(store, 9) == []
-    store.outbox.done(claims)
+    store.outbox.acknowledge(claims)
     assert ids(claim(store, 9)) == both[4:]
 
 
@@ -107,7 +107,7 @@ def test_events_written_while_leased_wait_and_survive(store: Documents) -> None:
     claims = claim(store)
     edited(store, post)
     assert claim(store) == []
-    store.outbox.done(claims)
+    store.outbox.acknowledge(claims)
     later = claim(store)
     assert len(later) == 1
     assert store.outbox.backlog().unsent == 1
@@ -124,23 +124,23 @@ def test_postponed_events_hold_back_the_later_ones(store: Documents) -> None:
     assert [one.attempts for one in again] == [1, 0, 0]
 
 
-def test_a_parked_event_holds_up_nobody(store: Documents) -> None:
+def test_a_dead_lettered_event_holds_up_nobody(store: Documents) -> None:
     post, events = with_events(store, 2)
     (first,) = claim(store, 5, limit=1)
-    store.outbox.park(first, reason="broken", attempts=9, now=at(6))
+    store.outbox.dead_letter(first, reason="broken", attempts=9, now=at(6))
     assert ids(claim(store, 6)) == [events[1].id]
-    assert [parked.event for parked in store.outbox.parked(limit=9)] == [events[0]]
+    assert [dead.event for dead in store.outbox.dead_letters(limit=9)] == [events[0]]
     assert flying(store, post)
 
 
 def test_a_replayed_event_goes_before_the_later_ones(store: Documents) -> None:
     post, events = with_events(store, 3)
     (first,) = claim(store, 5, limit=1)
-    store.outbox.park(first, reason="broken", attempts=9, now=at(6))
+    store.outbox.dead_letter(first, reason="broken", attempts=9, now=at(6))
     assert store.outbox.replay([events[0].id, uuid4()], now=at(7)) == 1
     again = claim(store, 7)
     assert ids(again) == [event.id for event in events]
-    store.outbox.done(again)
+    store.outbox.acknowledge(again)
     assert not flying(store, post)
 
 
@@ -150,22 +150,22 @@ def test_a_lost_lease_settles_nothing(store: Documents) -> None:
     assert claim(store, 59.999999) == []
     (theirs,) = claim(store, 60)
     store.outbox.postpone(mine, due=at(500), attempts=5)
-    store.outbox.park(mine, reason="late", attempts=5, now=at(61))
+    store.outbox.dead_letter(mine, reason="late", attempts=5, now=at(61))
     store.outbox.release([mine])
     assert claim(store, 61) == []
-    assert store.outbox.parked(limit=9) == []
+    assert store.outbox.dead_letters(limit=9) == []
     store.outbox.release([theirs])
     assert [one.attempts for one in claim(store, 61)] == [0]
 
 
-def test_told_is_told_even_when_parked_since(store: Documents) -> None:
+def test_acknowledging_also_removes_what_was_dead_lettered_since(store: Documents) -> None:
     published(store)
     (mine,) = claim(store, 0)
     (theirs,) = claim(store, 60)
-    store.outbox.park(theirs, reason="broken", attempts=9, now=at(61))
-    store.outbox.done([mine])
-    store.outbox.done([mine])
-    assert store.outbox.parked(limit=9) == []
+    store.outbox.dead_letter(theirs, reason="broken", attempts=9, now=at(61))
+    store.outbox.acknowledge([mine])
+    store.outbox.acknowledge([mine])
+    assert store.outbox.dead_letters(limit=9) == []
     assert store.outbox.replay(None, now=at(62)) == 0
 
 
@@ -180,7 +180,7 @@ def test_claimers_never_share_an_event(store: Documents) -> None:
 
 def test_relays_and_writers_together_lose_nothing(store: Documents) -> None:
     posts = [published(store) for _ in range(4)]
-    told: list[list[Event]] = [[], []]
+    dispatched: list[list[Event]] = [[], []]
     finished = Signal()
 
     def write() -> None:
@@ -190,33 +190,33 @@ def test_relays_and_writers_together_lose_nothing(store: Documents) -> None:
                 changed = edited(store, changed)
         finished.set()
 
-    def relay(told: list[Event]) -> None:
+    def relay(dispatched: list[Event]) -> None:
         while True:
             last = finished.is_set()
             claims = claim(store, limit=3)
-            told += [one.event for one in claims]
-            store.outbox.done(claims)
+            dispatched += [one.event for one in claims]
+            store.outbox.acknowledge(claims)
             if last and not claims and not store.outbox.backlog().unsent:
                 return
 
-    results = at_once([write, lambda: relay(told[0]), lambda: relay(told[1])])
+    results = at_once([write, lambda: relay(dispatched[0]), lambda: relay(dispatched[1])])
     assert results == [None] * 3
-    everything = sorted(event.id for events in told for event in events)
+    everything = sorted(event.id for events in dispatched for event in events)
     assert len(everything) == len(set(everything)) == 4 * 6
-    for events in told:
+    for events in dispatched:
         for post in posts:
             of_post = [event.id for event in events if event.aggregate == str(post.id)]
             assert of_post == sorted(of_post)
 
 
-def test_a_post_is_in_flight_until_its_first_event_is_told(store: Documents) -> None:
+def test_a_post_is_in_flight_until_its_first_event_is_acknowledged(store: Documents) -> None:
     post = edited(store, published(store))
     assert flying(store, post)
     claims = claim(store)
     assert flying(store, post)
-    store.outbox.done(claims[1:])
+    store.outbox.acknowledge(claims[1:])
     assert flying(store, post)
-    store.outbox.done(claims[:1])
+    store.outbox.acknowledge(claims[:1])
     assert not flying(store, post)
     edited(store, post)
     assert not flying(store, post)
@@ -227,34 +227,34 @@ def test_a_tombstone_goes_with_its_last_event(store: Documents) -> None:
     store.posts.delete(post.id, an_event(), if_version=1)
     assert not flying(store, post)
     first, second = claim(store)
-    store.outbox.done([first])
+    store.outbox.acknowledge([first])
     with pytest.raises(Conflict):
         store.posts.add(post, an_event())
-    store.outbox.done([second])
+    store.outbox.acknowledge([second])
     store.posts.add(post, an_event())
     assert store.posts.get([post.id]) == {post.id: post}
 
 
-def test_a_parked_event_keeps_the_tombstone(store: Documents) -> None:
+def test_a_dead_lettered_event_keeps_the_tombstone(store: Documents) -> None:
     post = published(store)
     store.posts.delete(post.id, an_event(), if_version=1)
     first, second = claim(store)
-    store.outbox.park(first, reason="broken", attempts=9, now=NOW)
-    store.outbox.done([second])
+    store.outbox.dead_letter(first, reason="broken", attempts=9, now=NOW)
+    store.outbox.acknowledge([second])
     with pytest.raises(Conflict):
         store.posts.add(post, an_event())
     assert store.outbox.replay(None, now=NOW) == 1
-    assert len(tell_all(store)) == 1
+    assert len(dispatch_all(store)) == 1
     store.posts.add(post, an_event())
 
 
 def test_a_comment_tells_of_its_birth_before_its_end(store: Documents) -> None:
     post = published(store)
-    tell_all(store)
+    dispatch_all(store)
     commented(store, post)
     end = an_event()
     store.comments.delete(post.id, 1, end)
-    assert [event.type for event in tell_all(store)] == ["commented", "changed"]
+    assert [event.type for event in dispatch_all(store)] == ["commented", "changed"]
     with pytest.raises(NotFound):
         store.comments.delete(post.id, 1, an_event())
 
@@ -264,11 +264,11 @@ def test_the_backlog_counts_events(store: Documents) -> None:
     post, events = with_events(store, 3)
     commented(store, post)
     backlog = store.outbox.backlog()
-    assert (backlog.unsent, backlog.parked, backlog.oldest) == (4, 0, events[0].happened_at)
+    assert (backlog.unsent, backlog.dead_lettered, backlog.oldest) == (4, 0, events[0].happened_at)
     claims = claim(store, 5)
-    parked = next(one for one in claims if one.event.id == events[0].id)
-    store.outbox.park(parked, reason="broken", attempts=1, now=at(6))
+    dead = next(one for one in claims if one.event.id == events[0].id)
+    store.outbox.dead_letter(dead, reason="broken", attempts=1, now=at(6))
     backlog = store.outbox.backlog()
-    assert (backlog.unsent, backlog.parked) == (3, 1)
-    store.outbox.done(claims)
+    assert (backlog.unsent, backlog.dead_lettered) == (3, 1)
+    store.outbox.acknowledge(claims)
     assert store.outbox.backlog() == type(backlog)(0, 0, None)

@@ -21,11 +21,11 @@ from .documents import (
     at_once,
     cached,
     commented,
+    dispatch_all,
     edited,
     fresh_id,
     opened,
     published,
-    tell_all,
 )
 
 
@@ -52,7 +52,7 @@ def test_an_id_is_taken_once(store: Documents) -> None:
         store.posts.add(replace(post, title="second"), an_event())
     assert caught.value.field == "id"
     assert store.posts.get([post.id]) == {post.id: post}
-    assert len(tell_all(store)) == 1
+    assert len(dispatch_all(store)) == 1
 
 
 def test_the_id_of_a_tombstone_is_taken(store: Documents) -> None:
@@ -80,7 +80,7 @@ def test_an_old_version_is_stale(store: Documents) -> None:
     with pytest.raises(Stale):
         store.posts.delete(post.id, an_event(), if_version=1)
     assert store.posts.get([post.id]) == {post.id: changed}
-    assert len(tell_all(store)) == 2
+    assert len(dispatch_all(store)) == 2
 
 
 def test_what_is_not_there_cannot_change(store: Documents) -> None:
@@ -91,7 +91,7 @@ def test_what_is_not_there_cannot_change(store: Documents) -> None:
             edited(store, post)
         with pytest.raises(NotFound):
             store.posts.delete(post.id, an_event(), if_version=1)
-    tell_all(store)
+    dispatch_all(store)
     with pytest.raises(NotFound):
         edited(store, gone)
 
@@ -103,7 +103,7 @@ def test_of_two_writers_one_wins(store: Documents) -> None:
     assert len(won) == 1
     assert {type(result) for result in results} == {Post, Stale}
     assert store.posts.get([post.id]) == {post.id: won[0]}
-    assert len(tell_all(store)) == 2
+    assert len(dispatch_all(store)) == 2
 
 
 def test_replace_and_delete_race(store: Documents) -> None:
@@ -133,12 +133,12 @@ def test_a_deleted_post_is_seen_by_nobody(store: Documents) -> None:
     assert store.posts.tags(after=None, limit=9) == [TagCount("b", 1)]
 
 
-def test_a_deleted_post_is_buried_until_its_events_are_told(store: Documents) -> None:
+def test_a_deleted_post_is_buried_until_its_events_are_acknowledged(store: Documents) -> None:
     deleted, kept = published(store), published(store)
     assert store.posts.buried([deleted.id, kept.id]) == set()
     store.posts.delete(deleted.id, an_event(), if_version=1)
     assert store.posts.buried([deleted.id, kept.id, fresh_id()]) == {deleted.id}
-    tell_all(store)
+    dispatch_all(store)
     assert store.posts.buried([deleted.id, kept.id]) == set()
     assert store.posts.buried([]) == set()
 
@@ -224,7 +224,7 @@ def test_a_page_of_tags_is_full_past_unused_ones(store: Documents) -> None:
 def test_loaded_posts_have_nothing_to_tell(store: Documents) -> None:
     author = uuid4()
     there = published(store, author_id=author, title="there", tags=("kept",))
-    tell_all(store)
+    dispatch_all(store)
     posts = [a_post(author_id=author, tags=("t",)) for _ in range(5)]
     for _ in range(2):
         store.posts.load([replace(there, title="other", tags=("other",)), *posts, posts[0]])

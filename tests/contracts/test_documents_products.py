@@ -13,7 +13,7 @@ from repositories.documents import Documents
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import AttributeValue, Facets, FacetValue, Money, Product, ProductFilter
 
-from .documents import ADAPTERS, TEXTS, a_product, an_event, at, at_once, offered, opened, tell_all
+from .documents import ADAPTERS, TEXTS, a_product, an_event, at, at_once, dispatch_all, offered, opened
 
 ANY = ProductFilter()
 
@@ -103,7 +103,7 @@ def test_versions_guard_changes(store: Documents) -> None:
     assert store.products.get([product.id]) == {product.id: changed}
     assert bearing(store, ("old", "1")) == found(store, category="old") == []
     assert bearing(store, ("new", "1")) == found(store, category="new") == [changed]
-    assert len(tell_all(store)) == 2
+    assert len(dispatch_all(store)) == 2
 
 
 def test_of_two_writers_one_wins(store: Documents) -> None:
@@ -126,7 +126,7 @@ def test_a_deleted_product_is_seen_by_nobody(store: Documents) -> None:
             store.products.delete(product.id, an_event(), if_version=1)
         with pytest.raises(NotFound):
             store.products.replace(product, an_event(), if_version=1)
-        tell_all(store)
+        dispatch_all(store)
     assert store.products.get([uuid4()]) == store.products.get([]) == {}
 
 
@@ -203,7 +203,7 @@ def test_facets_of_nothing(store: Documents) -> None:
 
 def test_loaded_products_have_nothing_to_tell(store: Documents) -> None:
     there = offered(store, title="there", attributes={"a": "kept"})
-    tell_all(store)
+    dispatch_all(store)
     products = [a_product(attributes={"a": "new"}) for _ in range(5)]
     for _ in range(2):
         store.products.load([replace(there, title="other", attributes={"a": "other"}), *products, products[0]])

@@ -10,7 +10,7 @@ import pytest
 from repositories.documents import Documents
 from repositories.records import Post, PostRef
 
-from .documents import ADAPTERS, a_post, an_event, edited, opened, published, tell_all
+from .documents import ADAPTERS, a_post, an_event, dispatch_all, edited, opened, published
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -75,20 +75,20 @@ def skewed(authors: Sequence[UUID], chance: random.Random) -> UUID:
 
 
 def test_in_flight_by_anybody(store: Documents) -> None:
-    told = published(store)
-    tell_all(store)
-    posts = [published(store, author_id=told.author_id if n == 1 else uuid4()) for n in range(5)]
+    dispatched = published(store)
+    dispatch_all(store)
+    posts = [published(store, author_id=dispatched.author_id if n == 1 else uuid4()) for n in range(5)]
     gone = published(store)
     store.posts.delete(gone.id, an_event(), if_version=1)
     store.posts.load([a_post()])
-    edited(store, told)
+    edited(store, dispatched)
     refs = [ref(post) for post in posts]
     assert store.posts.in_flight(None, limit=200) == refs[::-1]
     assert store.posts.in_flight(None, limit=2) == refs[:2:-1]
     assert store.posts.in_flight(None, before=posts[2].id, limit=9) == refs[1::-1]
     assert store.posts.in_flight(None, after=posts[2].id, limit=1) == refs[3:4]
     assert store.posts.in_flight(None, limit=0) == store.posts.in_flight([], limit=9) == []
-    tell_all(store)
+    dispatch_all(store)
     assert store.posts.in_flight(None, limit=200) == []
 
 

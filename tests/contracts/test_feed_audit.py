@@ -30,7 +30,7 @@ def shown(kept: list[Kept]) -> list[PostRef]:
     return [PostRef(k.post_id, k.author_id) for k in kept if k.author_id is not None]
 
 
-def test_entries_are_told_newest_first_and_in_place(feeds: Feeds) -> None:
+def test_entries_are_listed_newest_first_and_in_place(feeds: Feeds) -> None:
     owner, posts = uuid4(), refs(30, since=50 * DAY)
     feeds.fill(owner, posts, now())
     found = home(feeds, owner)

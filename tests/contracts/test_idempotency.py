@@ -136,9 +136,9 @@ class TestTwoAtOnce:
         if isinstance(relational, EmbeddedRelational):
             self.waits_for_the_answer(relational)
         else:
-            self.is_told_at_once(relational)
+            self.is_published_at_once(relational)
 
-    def is_told_at_once(self, relational: Relational) -> None:
+    def is_published_at_once(self, relational: Relational) -> None:
         key = new_key()
         with relational.transaction() as unit:
             granted = claim(unit, key)

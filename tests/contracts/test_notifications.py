@@ -15,10 +15,10 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
+from repositories.feeds.activity import DETAIL_BYTES, activity_id
 from repositories.feeds.age import Clock, below, micros, millis, now
-from repositories.feeds.facts import DETAIL_BYTES, fact_id
-from repositories.feeds.notifications_port import REPEATS, Noted, Notifications
+from repositories.feeds.notifications_port import REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import REMOVALS, Feeds
 
 RETENTION = timedelta(days=400)
@@ -75,18 +75,20 @@ def notifications(opener: Opener) -> Notifications:
     return opener()
 
 
-def a_fact(at: datetime = T0, **different: Any) -> Fact:
-    return replace(Fact("like", uuid4(), uuid4(), at), **different)
+def a_fact(at: datetime = T0, **different: Any) -> Activity:
+    return replace(Activity("like", uuid4(), uuid4(), at), **different)
 
 
-def facts(count: int, *, since: timedelta = DAY) -> list[Fact]:
+def activities(count: int, *, since: timedelta = DAY) -> list[Activity]:
     """Of the last days, newest first."""
     start, step = now() - since, since / (count + 1)
     return [a_fact(start + step * n) for n in reversed(range(count))]
 
 
-def noted(*some: Fact) -> list[Noted]:
-    return sorted((Noted(fact_id(fact), fact) for fact in some), key=lambda one: one.id, reverse=True)
+def noted(*some: Activity) -> list[StoredActivity]:
+    return sorted(
+        (StoredActivity(activity_id(activity), activity) for activity in some), key=lambda one: one.id, reverse=True
+    )
 
 
 def test_nothing_is_there_at_first(notifications: Notifications) -> None:
@@ -109,20 +111,20 @@ def test_nothing_is_there_at_first(notifications: Notifications) -> None:
     ids=["kind", "order", "number", "text", "long text", "last microsecond", "whole second"],
 )
 def test_a_fact_comes_back_as_it_was(notifications: Notifications, different: dict[str, Any]) -> None:
-    owner, fact = uuid4(), replace(a_fact(), **different)
-    assert notifications.note(owner, fact, T0) == fact_id(fact)
-    assert notifications.page(owner, limit=10) == noted(fact)
+    owner, activity = uuid4(), replace(a_fact(), **different)
+    assert notifications.note(owner, activity, T0) == activity_id(activity)
+    assert notifications.page(owner, limit=10) == noted(activity)
     assert notifications.page(uuid4(), limit=10) == []
 
 
 def test_ids_are_of_the_time_and_the_content() -> None:
-    fact = a_fact()
-    assert fact_id(fact).version == 7
-    assert millis(fact_id(fact)) == micros(fact.at) // 1000
-    assert fact_id(replace(fact, detail="other")) == fact_id(fact)
+    activity = a_fact()
+    assert activity_id(activity).version == 7
+    assert millis(activity_id(activity)) == micros(activity.at) // 1000
+    assert activity_id(replace(activity, detail="other")) == activity_id(activity)
     others = ({"kind": "follow"}, {"subject": uuid4()}, {"actor": uuid4()}, {"number": 1})
-    assert len({fact_id(replace(fact, **other)) for other in ({}, *others)}) == 5
-    assert fact_id(replace(fact, at=fact.at + timedelta(milliseconds=1))) > fact_id(fact)
+    assert len({activity_id(replace(activity, **other)) for other in ({}, *others)}) == 5
+    assert activity_id(replace(activity, at=activity.at + timedelta(milliseconds=1))) > activity_id(activity)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_ids_are_of_the_time_and_the_content() -> None:
     ids=repr,
 )
 def test_other_facts_are_refused(notifications: Notifications, wrong: dict[str, Any]) -> None:
-    owner, fact = uuid4(), replace(a_fact(), **wrong)
+    owner, activity = uuid4(), replace(a_fact(), **wrong)
     with pytest.raises(Invalid):
-        notifications.note(owner, fact, T0)
+        notifications.note(owner, activity, T0)
     with pytest.raises(Invalid):
-        notifications.withdraw(owner, fact, T0)
+        notifications.withdraw(owner, activity, T0)
     assert notifications.page(owner, limit=10) == []
 
 
@@ -155,33 +157,33 @@ def test_other_ids_are_refused(notifications: Notifications, wrong: UUID) -> Non
 
 
 def test_noting_again_changes_nothing(notifications: Notifications) -> None:
-    owner, fact = uuid4(), a_fact()
-    assert len({notifications.note(owner, fact, at) for at in (T0, T0, T0 + DAY, T0 - DAY)}) == 1
-    assert notifications.page(owner, limit=10) == noted(fact)
+    owner, activity = uuid4(), a_fact()
+    assert len({notifications.note(owner, activity, at) for at in (T0, T0, T0 + DAY, T0 - DAY)}) == 1
+    assert notifications.page(owner, limit=10) == noted(activity)
 
 
 def test_the_newest_detail_stays(notifications: Notifications) -> None:
-    owner, fact = uuid4(), a_fact(detail="first")
-    second = replace(fact, detail="second")
+    owner, activity = uuid4(), a_fact(detail="first")
+    second = replace(activity, detail="second")
     notifications.note(owner, second, T0 + TICK)
-    notifications.note(owner, fact, T0)
+    notifications.note(owner, activity, T0)
     assert notifications.page(owner, limit=10) == noted(second)
 
 
 def test_newest_first_in_whatever_order_they_come(notifications: Notifications) -> None:
-    owner, some = uuid4(), facts(40, since=100 * DAY)
+    owner, some = uuid4(), activities(40, since=100 * DAY)
     same = [a_fact(T0) for _ in range(10)]
-    for fact in CHANCE.sample([*some, *same], 50):
-        notifications.note(owner, fact, T0)
+    for activity in CHANCE.sample([*some, *same], 50):
+        notifications.note(owner, activity, T0)
     assert notifications.page(owner, limit=100) == noted(*some, *same)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 30, 31])
 def test_pages_have_no_gap_and_nothing_twice(notifications: Notifications, size: int) -> None:
-    owner, some = uuid4(), facts(30, since=300 * DAY)
-    for fact in some:
-        notifications.note(owner, fact, T0)
-    seen: list[Noted] = []
+    owner, some = uuid4(), activities(30, since=300 * DAY)
+    for activity in some:
+        notifications.note(owner, activity, T0)
+    seen: list[StoredActivity] = []
     for _ in range(40):
         page = notifications.page(owner, before=seen[-1].id if seen else None, limit=size)
         seen += page
@@ -191,9 +193,9 @@ def test_pages_have_no_gap_and_nothing_twice(notifications: Notifications, size:
 
 
 def test_a_page_ends_below_its_bound(notifications: Notifications) -> None:
-    owner, some = uuid4(), facts(3)
-    for fact in some[:2]:
-        notifications.note(owner, fact, T0)
+    owner, some = uuid4(), activities(3)
+    for activity in some[:2]:
+        notifications.note(owner, activity, T0)
     newest, older = noted(*some[:2])
     assert notifications.page(owner, before=newest.id, limit=9) == [older]
     assert notifications.page(owner, before=UUID(int=newest.id.int + 1), limit=9) == [newest, older]
@@ -209,33 +211,33 @@ def test_a_page_ends_below_its_bound(notifications: Notifications) -> None:
 def test_the_newer_of_note_and_withdrawal_wins(
     notifications: Notifications, *, withdrawn_first: bool, later: timedelta, there: bool
 ) -> None:
-    owner, fact, other = uuid4(), a_fact(), a_fact()
+    owner, activity, other = uuid4(), a_fact(), a_fact()
     notifications.note(owner, other, T0)
     steps: list[Callable[[], object]] = [
-        lambda: notifications.note(owner, fact, T0 + later),
-        lambda: notifications.withdraw(owner, fact, T0),
-        lambda: notifications.withdraw(owner, fact, T0 - 2 * DAY),
+        lambda: notifications.note(owner, activity, T0 + later),
+        lambda: notifications.withdraw(owner, activity, T0),
+        lambda: notifications.withdraw(owner, activity, T0 - 2 * DAY),
     ]
     for step in reversed(steps) if withdrawn_first else steps:
         step()
-    assert notifications.page(owner, limit=9) == (noted(fact, other) if there else noted(other))
+    assert notifications.page(owner, limit=9) == (noted(activity, other) if there else noted(other))
 
 
 def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: Notifications) -> None:
-    owner, fact = uuid4(), a_fact(detail="x")
-    notifications.note(owner, fact, T0)
-    notifications.withdraw(owner, replace(fact, number=1), T0)
-    notifications.withdraw(owner, replace(fact, at=fact.at - DAY), T0)
-    assert notifications.page(owner, limit=9) == noted(fact)
-    notifications.withdraw(owner, replace(fact, detail=""), T0)
+    owner, activity = uuid4(), a_fact(detail="x")
+    notifications.note(owner, activity, T0)
+    notifications.withdraw(owner, replace(activity, number=1), T0)
+    notifications.withdraw(owner, replace(activity, at=activity.at - DAY), T0)
+    assert notifications.page(owner, limit=9) == noted(activity)
+    notifications.withdraw(owner, replace(activity, detail=""), T0)
     assert notifications.page(owner, limit=9) == []
 
 
 def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notifications) -> None:
-    """Within one bucket, by one process; what others do is told as ever."""
-    owner, neighbour, fact, width = uuid4(), uuid4(), a_fact(), 10 * DAY
+    """Within one bucket, by one process; what others do notifies as ever."""
+    owner, neighbour, activity, width = uuid4(), uuid4(), a_fact(), 10 * DAY
     begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
-    again = [replace(fact, at=begin + timedelta(milliseconds=n)) for n in range(REMOVALS + 50)]
+    again = [replace(activity, at=begin + timedelta(milliseconds=n)) for n in range(REMOVALS + 50)]
     for one in again[:REPEATS]:
         notifications.note(owner, one, one.at)
         assert notifications.page(owner, limit=9) == noted(one)
@@ -244,8 +246,8 @@ def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notificat
         notifications.note(owner, one, one.at)
         notifications.withdraw(owner, one, one.at)
     assert notifications.page(owner, limit=9) == []
-    before, other = replace(fact, at=begin - TICK), replace(a_fact(), at=begin)
-    for one in (before, other, replace(fact, at=begin + DAY)):
+    before, other = replace(activity, at=begin - TICK), replace(a_fact(), at=begin)
+    for one in (before, other, replace(activity, at=begin + DAY)):
         notifications.note(owner, one, T0)
     notifications.note(neighbour, again[-1], T0)
     assert notifications.page(owner, limit=9) == noted(before, other)
@@ -255,10 +257,10 @@ def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notificat
 def test_withdrawals_beyond_the_budget_leave_facts_in(notifications: Notifications) -> None:
     owner, start = uuid4(), now() - timedelta(seconds=10)
     some = [a_fact(start + timedelta(milliseconds=n)) for n in range(REMOVALS + 5)]
-    for fact in some:
-        notifications.note(owner, fact, fact.at)
-    for fact in some:
-        notifications.withdraw(owner, fact, fact.at)
+    for activity in some:
+        notifications.note(owner, activity, activity.at)
+    for activity in some:
+        notifications.withdraw(owner, activity, activity.at)
     left = notifications.page(owner, limit=9)
     assert left == noted(*some[REMOVALS:])
 
@@ -269,8 +271,8 @@ def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notificat
     reader = opener(retention=10 * DAY, clock=lambda: moment)
     later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
     beyond, last, kept = (a_fact(edge + timedelta(milliseconds=n)) for n in (-1, 0, 1))
-    for fact in (beyond, last, kept):
-        assert reader.note(owner, fact, T0) == fact_id(fact)
+    for activity in (beyond, last, kept):
+        assert reader.note(owner, activity, T0) == activity_id(activity)
     reader.withdraw(owner, beyond, T0)
     assert reader.page(owner, limit=9) == noted(last, kept)
     assert later.page(owner, limit=9) == noted(kept)
@@ -324,19 +326,19 @@ def test_the_highest_of_concurrent_markers_wins(opener: Opener, notifications: N
 
 
 def test_two_writers_end_the_same(opener: Opener, notifications: Notifications) -> None:
-    """One notes, one withdraws every second fact, at the same time and by clients of their own."""
-    owner, some, other = uuid4(), facts(40), opener()
+    """One notes, one withdraws every second activity, at the same time and by clients of their own."""
+    owner, some, other = uuid4(), activities(40), opener()
     barrier = threading.Barrier(2)
 
     def note() -> None:
         barrier.wait()
-        for fact in some:
-            notifications.note(owner, fact, fact.at)
+        for activity in some:
+            notifications.note(owner, activity, activity.at)
 
     def withdraw() -> None:
         barrier.wait()
-        for fact in some[::2]:
-            other.withdraw(owner, fact, fact.at)
+        for activity in some[::2]:
+            other.withdraw(owner, activity, activity.at)
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(note), pool.submit(withdraw)]:

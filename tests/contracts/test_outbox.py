@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct
 
 from repositories import documents
-from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
+from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event, Post
 from tests.contracts.relational_store import NOW, TIMEOUT, new_database, opened
 
@@ -64,7 +64,7 @@ def box(adapter: Box) -> Box:
     """The adapter's box, emptied."""
     adapter.outbox.replay(None, now=NOW)
     while claims := adapter.outbox.claim(now=LAST, lease_until=LAST, limit=1000):
-        adapter.outbox.done(claims)
+        adapter.outbox.acknowledge(claims)
     return adapter
 
 
@@ -119,13 +119,13 @@ def events_of(claims: list[Claim]) -> list[Event]:
     return [one.event for one in claims]
 
 
-def tell(box: Box, now: datetime = NOW, limit: int = 100) -> list[Event]:
-    """Tell all there is to tell, and return it in that order."""
-    told: list[Event] = []
+def dispatch_all(box: Box, now: datetime = NOW, limit: int = 100) -> list[Event]:
+    """Claim and acknowledge everything; return it in that order."""
+    dispatched: list[Event] = []
     while claims := claim(box, now, limit=limit):
-        told += events_of(claims)
-        box.outbox.done(claims)
-    return told
+        dispatched += events_of(claims)
+        box.outbox.acknowledge(claims)
+    return dispatched
 
 
 def of(events: list[Event], aggregate: str) -> list[Event]:
@@ -145,10 +145,10 @@ def in_threads(works: list[Callable[[], T]]) -> list[T]:
 
 def test_an_empty_outbox(box: Box) -> None:
     assert claim(box) == []
-    assert box.outbox.parked(limit=9) == []
+    assert box.outbox.dead_letters(limit=9) == []
     assert box.outbox.backlog() == Backlog(0, 0, None)
     assert box.outbox.replay(None, now=NOW) == 0
-    box.outbox.done([])
+    box.outbox.acknowledge([])
     box.outbox.release([])
 
 
@@ -187,44 +187,44 @@ def test_a_lease_holds_until_its_end(box: Box) -> None:
     assert second.attempts == 0
 
 
-def test_the_told_are_gone(box: Box) -> None:
+def test_acknowledged_events_are_gone(box: Box) -> None:
     events = put(box, 2)
     first, second = claim(box)
-    box.outbox.done([first])
-    box.outbox.done([first])
+    box.outbox.acknowledge([first])
+    box.outbox.acknowledge([first])
     assert box.outbox.backlog() == Backlog(1, 0, events[1].happened_at)
     assert events_of(claim(box, LATER)) == [second.event]
 
 
-def test_told_is_told_also_after_the_lease(box: Box) -> None:
+def test_events_are_acknowledged_also_after_the_lease(box: Box) -> None:
     put(box, 1)
     late = claim(box)
     (current,) = claim(box, LATER, until=LAST)
-    box.outbox.done(late)
+    box.outbox.acknowledge(late)
     assert claim(box, LAST) == []
     assert box.outbox.backlog() == Backlog(0, 0, None)
-    box.outbox.done([current])
+    box.outbox.acknowledge([current])
     box.outbox.release([current])
     box.outbox.postpone(current, due=NOW, attempts=1)
-    box.outbox.park(current, reason="late", attempts=1, now=NOW)
+    box.outbox.dead_letter(current, reason="late", attempts=1, now=NOW)
     assert box.outbox.backlog() == Backlog(0, 0, None)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
-def test_an_aggregate_is_told_in_order(box: Box, limit: int) -> None:
+def test_an_aggregate_is_dispatched_in_order(box: Box, limit: int) -> None:
     events = put(box, 5, "one")
-    assert tell(box, limit=limit) == events
+    assert dispatch_all(box, limit=limit) == events
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_aggregates_are_told_side_by_side(box: Box, limit: int) -> None:
+def test_aggregates_are_dispatched_side_by_side(box: Box, limit: int) -> None:
     events = [event(f"a{turn % 3}", NOW - MICROSECOND * (12 - turn)) for turn in range(12)]
     for one in events:
         box.put(one)
-    told = tell(box, limit=limit)
-    assert len(told) == len(events)
+    dispatched = dispatch_all(box, limit=limit)
+    assert len(dispatched) == len(events)
     for aggregate in ("a0", "a1", "a2"):
-        assert [one for one in told if one.aggregate == aggregate] == [
+        assert [one for one in dispatched if one.aggregate == aggregate] == [
             one for one in events if one.aggregate == aggregate
         ]
 
@@ -237,8 +237,8 @@ def test_nothing_overtakes_a_leased_event(box: Box) -> None:
     box.put(late)
     others = put(box, 1)
     assert events_of(claim(box)) == others
-    box.outbox.done(claims)
-    assert tell(box) == [events[1], late]
+    box.outbox.acknowledge(claims)
+    assert dispatch_all(box) == [events[1], late]
 
 
 def test_nothing_overtakes_a_postponed_event(box: Box) -> None:
@@ -246,14 +246,14 @@ def test_nothing_overtakes_a_postponed_event(box: Box) -> None:
     (first,) = claim(box, limit=1)
     box.outbox.postpone(first, due=LATER, attempts=1)
     others = put(box, 2)
-    assert tell(box, LATER - MICROSECOND) == others
-    assert tell(box, LATER) == events
+    assert dispatch_all(box, LATER - MICROSECOND) == others
+    assert dispatch_all(box, LATER) == events
 
 
 def test_nothing_overtakes_a_released_event(box: Box) -> None:
     events = put(box, 3, "one")
     box.outbox.release(claim(box))
-    assert tell(box) == events
+    assert dispatch_all(box) == events
 
 
 def test_release_gives_back_at_once(box: Box) -> None:
@@ -303,38 +303,38 @@ def test_a_lease_that_is_over_still_counts_while_nobody_else_has_one(box: Box) -
     assert claim(box, LATER)[0].attempts == 1
 
 
-def test_a_parked_event_lets_its_aggregate_go_on(box: Box) -> None:
+def test_a_dead_lettered_event_lets_its_aggregate_go_on(box: Box) -> None:
     events = put(box, 3, "one")
     (first,) = claim(box, limit=1)
     reason = "ValueError: \u00e4 \U0001f600 'x'\n" + "y" * 3000
-    box.outbox.park(first, reason=reason, attempts=7, now=NOW + SECOND)
-    assert tell(box, LAST) == events[1:]
-    assert box.outbox.parked(limit=9) == [ParkedEvent(events[0], 7, reason, NOW + SECOND)]
+    box.outbox.dead_letter(first, reason=reason, attempts=7, now=NOW + SECOND)
+    assert dispatch_all(box, LAST) == events[1:]
+    assert box.outbox.dead_letters(limit=9) == [DeadLetter(events[0], 7, reason, NOW + SECOND)]
     assert box.outbox.backlog() == Backlog(0, 1, None)
 
 
-def test_the_parked_are_listed_by_the_time_of_parking(box: Box) -> None:
+def test_dead_letters_are_listed_by_the_time_of_dead_lettering(box: Box) -> None:
     events = put(box, 3)
     for one, after in zip(claim(box), (3, 1, 2), strict=True):
-        box.outbox.park(one, reason="r", attempts=1, now=NOW + SECOND * after)
-    assert [one.event for one in box.outbox.parked(limit=9)] == [events[1], events[2], events[0]]
-    assert [one.event for one in box.outbox.parked(limit=2)] == [events[1], events[2]]
+        box.outbox.dead_letter(one, reason="r", attempts=1, now=NOW + SECOND * after)
+    assert [one.event for one in box.outbox.dead_letters(limit=9)] == [events[1], events[2], events[0]]
+    assert [one.event for one in box.outbox.dead_letters(limit=2)] == [events[1], events[2]]
 
 
 def test_park_does_nothing_when_another_holds_the_lease(box: Box) -> None:
     put(box, 1)
     (late,) = claim(box)
     (current,) = claim(box, LATER, until=LAST)
-    box.outbox.park(late, reason="r", attempts=9, now=LATER)
-    assert box.outbox.parked(limit=9) == []
-    box.outbox.park(current, reason="s", attempts=1, now=LATER)
-    assert [one.reason for one in box.outbox.parked(limit=9)] == ["s"]
+    box.outbox.dead_letter(late, reason="r", attempts=9, now=LATER)
+    assert box.outbox.dead_letters(limit=9) == []
+    box.outbox.dead_letter(current, reason="s", attempts=1, now=LATER)
+    assert [one.reason for one in box.outbox.dead_letters(limit=9)] == ["s"]
 
 
 def test_replay_makes_them_due_as_new(box: Box) -> None:
     events = put(box, 3)
     for one in claim(box):
-        box.outbox.park(one, reason="r", attempts=5, now=NOW)
+        box.outbox.dead_letter(one, reason="r", attempts=5, now=NOW)
     assert box.outbox.replay([], now=LATER) == 0
     assert box.outbox.replay([uuid4()], now=LATER) == 0
     assert box.outbox.replay([events[1].id, uuid4()], now=LATER) == 1
@@ -343,25 +343,25 @@ def test_replay_makes_them_due_as_new(box: Box) -> None:
     (again,) = claim(box, LATER, until=LAST)
     assert (again.event, again.attempts) == (events[1], 0)
     assert box.outbox.replay(None, now=LATER) == 2
-    assert box.outbox.parked(limit=9) == []
+    assert box.outbox.dead_letters(limit=9) == []
     assert sorted(events_of(claim(box, LATER)), key=str) == sorted([events[0], events[2]], key=str)
 
 
 def test_the_replayed_come_before_what_waits_behind_them(box: Box) -> None:
     events = put(box, 3, "one")
     (first,) = claim(box, limit=1)
-    box.outbox.park(first, reason="r", attempts=5, now=NOW)
+    box.outbox.dead_letter(first, reason="r", attempts=5, now=NOW)
     box.outbox.replay([first.event.id], now=LATER)
-    assert tell(box, LATER) == events
+    assert dispatch_all(box, LATER) == events
 
 
 def test_the_backlog_counts_all_that_waits(box: Box) -> None:
     events = put(box, 5)
     first, second, third, *_ = claim(box)
     box.outbox.postpone(second, due=LAST, attempts=1)
-    box.outbox.park(third, reason="r", attempts=1, now=NOW)
+    box.outbox.dead_letter(third, reason="r", attempts=1, now=NOW)
     assert box.outbox.backlog() == Backlog(4, 1, events[0].happened_at)
-    box.outbox.done([first])
+    box.outbox.acknowledge([first])
     assert box.outbox.backlog() == Backlog(3, 1, events[1].happened_at)
 
 
@@ -371,10 +371,10 @@ def test_two_claimers_never_hold_the_same(box: Box) -> None:
         found = in_threads([partial(claim, box, limit=5)] * 4)
         held = [one.event.id for claims in found for one in claims]
         assert len(held) == len(set(held))
-        told = {*held, *(one.id for one in tell(box))}
-        assert told == {one.id for one in events}
+        dispatched = {*held, *(one.id for one in dispatch_all(box))}
+        assert dispatched == {one.id for one in events}
         for claims in found:
-            box.outbox.done(claims)
+            box.outbox.acknowledge(claims)
 
 
 def test_many_claimers_and_writers_lose_nothing_and_keep_the_order(box: Box) -> None:
@@ -398,7 +398,7 @@ def test_many_claimers_and_writers_lose_nothing_and_keep_the_order(box: Box) -> 
             claims = claim(box, limit=4)
             with guard:
                 log.extend(events_of(claims))
-            box.outbox.done(claims)
+            box.outbox.acknowledge(claims)
         return []
 
     works: list[Callable[[], list[Event]]] = [

@@ -168,6 +168,19 @@ class TestMigrate:
             (later,) = register(new)
             assert new.readers.standing(later).state == "awake"
 
+    def test_dead_letters_of_the_earlier_version_are_kept(self, fresh_url: Callable[[], str]) -> None:
+        with opened(fresh_url()) as new:
+            new.migrate()
+            for _ in range(2):
+                do(new, lambda unit: unit.emit(Event(uuid4(), "t", str(uuid4()), NOW, b"{}")))
+            claim, _ = new.outbox.claim(now=LATER, lease_until=LATER, limit=2)
+            new.outbox.dead_letter(claim, reason="broken", attempts=3, now=NOW)
+            before = (new.outbox.dead_letters(limit=9), new.outbox.backlog())
+            assert len(before[0]) == 1
+            _downgrade(new, "0003")
+            assert new.migrate() == ["relational: 0004 dead-lettered events"]
+            assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
+
     def test_the_file_may_be_shared(self, tmp_path: Path) -> None:
         """The twins of the other roles keep their tables in it."""
         with contextlib.closing(sqlite3.connect(tmp_path / "q.db")) as other:
@@ -254,7 +267,7 @@ class TestTransaction:
             unit.stock.put(product, 3)
         assert store.stock.available([product]) == {product: 3}
 
-    def test_events_of_one_aggregate_are_told_in_the_order_of_commit(self, store: Relational) -> None:
+    def test_events_of_one_aggregate_are_dispatched_in_the_order_of_commit(self, store: Relational) -> None:
         first, second = (Event(uuid4(), "t", uuid4().hex, NOW, b"{}") for _ in range(2))
         second = replace(second, aggregate=first.aggregate)
         with ThreadPoolExecutor(1) as pool:
@@ -263,13 +276,13 @@ class TestTransaction:
                 overtaking = pool.submit(do, store, lambda unit: unit.emit(second))
                 assert not wait([overtaking], timeout=0.1).done
             overtaking.result()
-        told: list[Event] = []
+        dispatched: list[Event] = []
         while claims := store.outbox.claim(now=NOW, lease_until=NOW + SECOND, limit=9):
-            told += [claim.event for claim in claims if claim.event in (first, second)]
-            store.outbox.done(claims)
-        assert told == [first, second]
+            dispatched += [claim.event for claim in claims if claim.event in (first, second)]
+            store.outbox.acknowledge(claims)
+        assert dispatched == [first, second]
 
-    def test_an_event_is_told_once(self, store: Relational) -> None:
+    def test_an_event_is_dispatched_once(self, store: Relational) -> None:
         event = Event(uuid4(), "t", uuid4().hex, NOW, b"{}")
         do(store, lambda unit: unit.emit(event))
         with pytest.raises(Conflict) as caught:
@@ -583,7 +596,7 @@ class TestGraph:
             lambda: store.graph.following(ada, before=None, limit=-1),
             lambda: store.graph.follower_ids(bob, after=None, limit=-1),
             lambda: store.outbox.claim(now=NOW, lease_until=NOW, limit=-1),
-            lambda: store.outbox.parked(limit=-1),
+            lambda: store.outbox.dead_letters(limit=-1),
         ):
             with pytest.raises(Invalid):
                 call()

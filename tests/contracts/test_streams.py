@@ -135,7 +135,7 @@ def test_a_stream_ends_with_its_listening_and_the_next_is_another(setting: Setti
 
 
 @pytest.mark.parametrize("known", [0, 1, KEPT])
-def test_only_the_newest_are_kept_and_a_reader_who_is_further_behind_is_told(streams: Streams, known: int) -> None:
+def test_only_the_newest_are_kept_and_a_reader_further_behind_gets_a_resync(streams: Streams, known: int) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     told = events(KEPT + 3)
@@ -156,7 +156,7 @@ def test_a_position_of_no_known_epoch_is_lost(streams: Streams, epoch: str) -> N
         assert read(streams, ada, at) == Delta(end, (), lost=True)
 
 
-def test_an_event_that_is_told_twice_is_kept_once(streams: Streams) -> None:
+def test_an_event_that_is_appended_twice_is_kept_once(streams: Streams) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     for one in [*events(KEPT), *events(KEPT)]:

@@ -24,9 +24,9 @@ from tests.contracts.documents import (
     announced,
     at,
     commented,
+    dispatch_all,
     offered,
     published,
-    tell_all,
 )
 from tests.engines.slack import SLACK
 
@@ -59,7 +59,7 @@ CALLS: dict[str, Callable[[Documents], Any]] = {
     "products.add": lambda store: store.products.add(a_product(), an_event()),
     "products.facets": lambda store: store.products.facets(ProductFilter(), sample=1, values=1),
     "outbox.claim": lambda store: store.outbox.claim(now=NOW, lease_until=at(60), limit=1),
-    "outbox.done": lambda store: store.outbox.done([]),
+    "outbox.acknowledge": lambda store: store.outbox.acknowledge([]),
     "outbox.backlog": lambda store: store.outbox.backlog(),
 }
 
@@ -191,6 +191,6 @@ def assert_all_there(store: Documents, target: UUID, acknowledged: dict[str, lis
     assert [comment.number for comment in found] == list(range(1, len(found) + 1))
     assert comments.items() <= {comment.number: comment for comment in found}.items()
     assert store.comments.counts([target]) == {target: len(found)}
-    aggregates = [event.aggregate for event in tell_all(store, at(3600))]
+    aggregates = [event.aggregate for event in dispatch_all(store, at(3600))]
     wanted = itertools.chain(posts, products, (f"{target}/{number}" for number in comments))
     assert {str(one) for one in wanted} <= set(aggregates)

@@ -38,11 +38,11 @@ POST, MIDDLE = POSTS[0].id, POSTS[MANY // 2].id
 
 def settle(store: Documents) -> None:
     """All that a relay does with what it claimed."""
-    released, postponed, parked, *told = store.outbox.claim(now=at(99), lease_until=at(100), limit=5)
+    released, postponed, dead, *dispatched = store.outbox.claim(now=at(99), lease_until=at(100), limit=5)
     store.outbox.release([released])
     store.outbox.postpone(postponed, due=at(100), attempts=1)
-    store.outbox.park(parked, reason="broken", attempts=1, now=at(99))
-    store.outbox.done(told)
+    store.outbox.dead_letter(dead, reason="broken", attempts=1, now=at(99))
+    store.outbox.acknowledge(dispatched)
 
 
 # Each read, and how many documents it may look at.
@@ -83,7 +83,7 @@ READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
     "facets": (120, lambda s: s.products.facets(ProductFilter(), sample=100, values=5)),
     "facets of category": (100, lambda s: s.products.facets(ProductFilter("c1"), sample=100, values=5)),
     "claim": (60, lambda s: s.outbox.claim(now=at(9), lease_until=at(10), limit=5)),
-    "parked": (5, lambda s: s.outbox.parked(limit=5)),
+    "dead_lettered": (5, lambda s: s.outbox.dead_letters(limit=5)),
     "replay": (9, lambda s: s.outbox.replay(None, now=NOW)),
     "replay one": (5, lambda s: s.outbox.replay([uuid4()], now=NOW)),
     "backlog": (0, lambda s: s.outbox.backlog()),
@@ -116,7 +116,7 @@ def store(url: str) -> Iterator[Documents]:
         product = offered(store)
         store.products.delete(product.id, an_event(), if_version=1)
     for claim in store.outbox.claim(now=at(0), lease_until=at(1), limit=3):
-        store.outbox.park(claim, reason="broken", attempts=1, now=NOW)
+        store.outbox.dead_letter(claim, reason="broken", attempts=1, now=NOW)
     yield store
     store.close()
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
 from repositories.feeds.age import below, micros, millis, now
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
@@ -70,7 +70,7 @@ def works(call: Callable[[], object]) -> bool:
 
 def calls(feeds: CassandraFeeds) -> list[Callable[[], object]]:
     somebody, owners = uuid4(), [uuid4() for _ in range(1000)]
-    fact = Fact("like", somebody, somebody, now())
+    activity = Activity("like", somebody, somebody, now())
     return [
         lambda: feeds.add_to_author(post(), AT),
         lambda: feeds.remove_from_author(post(), AT),
@@ -82,8 +82,8 @@ def calls(feeds: CassandraFeeds) -> list[Callable[[], object]]:
         lambda: feeds.home_page(somebody, after=post().post_id, limit=20),
         lambda: feeds.trim(somebody, AT),
         lambda: list(feeds.entries(somebody)),
-        lambda: feeds.notifications.note(somebody, fact, AT),
-        lambda: feeds.notifications.withdraw(somebody, fact, AT),
+        lambda: feeds.notifications.note(somebody, activity, AT),
+        lambda: feeds.notifications.withdraw(somebody, activity, AT),
         lambda: feeds.notifications.page(somebody, limit=20),
         lambda: feeds.notifications.marker(somebody),
         lambda: feeds.notifications.mark(somebody, post().post_id),

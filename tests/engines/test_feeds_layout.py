@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
 from repositories.feeds import layout
+from repositories.feeds.activity import DETAIL_BYTES
 from repositories.feeds.age import below, micros, now
 from repositories.feeds.cassandra.schema import STATEMENTS
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.embedded.store import EmbeddedFeeds
-from repositories.feeds.facts import DETAIL_BYTES
 from repositories.feeds.layout import Layout
 from repositories.records import PostRef
 from tests.engines import Reachable, Shared
@@ -149,13 +149,13 @@ def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, s
     some, at = posts(count), now()
     feeds.load((PostRef(post.post_id, owner) for post in some), [])
     feeds.fill(owner, some, at)
-    facts = [
-        Fact("comment", uuid4(), uuid4(), at - timedelta(milliseconds=n), n, "x" * DETAIL_BYTES) for n in range(500)
+    activities = [
+        Activity("comment", uuid4(), uuid4(), at - timedelta(milliseconds=n), n, "x" * DETAIL_BYTES) for n in range(500)
     ]
-    for fact in facts:
-        feeds.notifications.note(owner, fact, at)
+    for activity in activities:
+        feeds.notifications.note(owner, activity, at)
     for table, reckoned in tables.items():
-        entries = len(facts) if table == "notifications" else count
+        entries = len(activities) if table == "notifications" else count
         schema(feeds, f"ALTER TABLE KS.{table} WITH memtable_flush_period_in_ms = 200")
         folder = server.folder / "data" / feeds._plan._keyspace
         assert wait_until(lambda: any(folder.glob(f"{table}-*/*-TOC.txt")), 30)  # noqa: B023 - called at once

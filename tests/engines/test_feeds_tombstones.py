@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
 from repositories.feeds.age import below, micros, now
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
@@ -167,20 +167,20 @@ def test_an_author_who_deletes_everything(feeds: CassandraFeeds, reader: Reader)
 
 def test_a_loop_of_likes_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
     owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
-    like = Fact("like", uuid4(), uuid4(), start)
+    like = Activity("like", uuid4(), uuid4(), start)
     other = replace(like, actor=uuid4())
     feeds.notifications.note(owner, other, AT)
     for n in range(10_000):
         again = replace(like, at=start + timedelta(milliseconds=n))
         feeds.notifications.note(owner, again, AT)
         feeds.notifications.withdraw(owner, again, AT)
-    assert [one.fact.actor for one in feeds.notifications.page(owner, limit=PAGE)] == [other.actor]
+    assert [one.activity.actor for one in feeds.notifications.page(owner, limit=PAGE)] == [other.actor]
     assert 0 < sum(reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))) <= REMOVALS
 
 
 def test_likes_of_many_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
     owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
-    likes = [Fact("like", owner, uuid4(), start + timedelta(milliseconds=n)) for n in range(2 * REMOVALS)]
+    likes = [Activity("like", owner, uuid4(), start + timedelta(milliseconds=n)) for n in range(2 * REMOVALS)]
     for like in likes:
         feeds.notifications.note(owner, like, AT)
     for like in reversed(likes):

@@ -66,7 +66,7 @@ def test_a_key_that_was_thrown_out_is_a_loss_that_shows(streams: Streams, redis:
     assert (delta.events, delta.lost) == ((event(3),), False)
 
 
-def test_lost_keys_of_events_cost_only_the_check_for_what_was_told_twice(streams: Streams, redis: Redis) -> None:
+def test_lost_keys_of_events_cost_only_the_check_for_what_was_appended_twice(streams: Streams, redis: Redis) -> None:
     ada = uuid4()
     start = streams.listen(ada)
     streams.append([ada], event(1))
@@ -154,7 +154,7 @@ def test_the_index_of_listeners_forgets_who_has_not_come_back(streams: Streams, 
     assert redis.zscore("quartet:1:live:{listeners}:id", here.hex) is not None
 
 
-def test_telling_a_thousand_of_whom_few_listen_takes_two_exchanges(streams: Streams, redis: Redis) -> None:
+def test_appending_to_a_thousand_of_whom_few_listen_takes_two_exchanges(streams: Streams, redis: Redis) -> None:
     everybody = [uuid4() for _ in range(1_000)]
     for one in everybody[:50]:
         streams.listen(one)
@@ -170,7 +170,7 @@ def commands(redis: Redis) -> dict[str, int]:
 
 
 def test_one_epoch_for_all_who_begin_to_listen_at_once(streams: Streams) -> None:
-    """Or those with another are told so: whoever holds the newest position misses nothing."""
+    """Or those with another get a resync: whoever holds the newest position misses nothing."""
     ada, start = uuid4(), threading.Barrier(4)
     found: list[Position] = []
 

@@ -183,19 +183,19 @@ def _delivery(world: World, n: int) -> Call:
     for reader in world.people(n):
         reader.put(f"/accounts/{author.handle}/follow")
     post = author.publish()
-    world.told()
+    world.drained()
     return Call(author, f"/posts/{post}/delivery")
 
 
 @drive("GET", "/feed")
 def _feed(world: World, n: int) -> Call:
-    """Half of the posts are told, the others still in flight."""
+    """Half of the posts are dispatched, the others still in flight."""
     reader, authors = world.person(), world.people(n)
     for author in authors:
         reader.put(f"/accounts/{author.handle}/follow")
     for author in authors[::2]:
         author.publish()
-    world.told()
+    world.drained()
     for author in authors[1::2]:
         author.publish()
     return Call(reader, "/feed", query={"limit": 100})
@@ -205,11 +205,11 @@ simple("GET", "/feed/stream", lambda w, _: Call(w.person(), "/feed/stream"))
 
 
 def _noticed(world: World, n: int) -> Person:
-    """Somebody who is told of so many things, each by somebody else."""
+    """Somebody with so many notifications, each by somebody else."""
     ada = world.person()
     for person in world.people(n):
         person.put(f"/posts/{ada.publish()}/like")
-    world.told()
+    world.drained()
     return ada
 
 

@@ -75,7 +75,7 @@ def parsed(block: str) -> Block:
     return Block(fields)
 
 
-def tell(system: System, person: Person, *texts: object) -> None:
+def publish(system: System, person: Person, *texts: object) -> None:
     for text in texts:
         event = LiveEvent(f"{text}", "post", json.dumps({"n": str(text)}).encode())
         system.container.stores.streams.append([UUID(person.account["id"])], event)

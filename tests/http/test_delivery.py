@@ -22,7 +22,7 @@ def delivery(author: Person, post: str) -> dict[str, object]:
     return found
 
 
-def test_a_post_is_in_flight_until_the_relay_has_told_it(system: System) -> None:
+def test_a_post_is_in_flight_until_the_relay_has_dispatched_it(system: System) -> None:
     author = followed(system, 3)
     post = author.publish()
     before = delivery(author, post)

@@ -1,6 +1,7 @@
 """Hot reads: what they cost when they are warm, that every change is seen at once, and that nothing personal is shared.
 
-Each test runs on a system of its own whose relay tells nothing unless asked: what is seen at once is the writes' doing.
+Each test runs on a system of its own whose relay dispatches nothing unless asked: what is seen at once is the writes'
+doing.
 """
 
 from collections.abc import Callable, Iterator

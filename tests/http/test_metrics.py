@@ -107,7 +107,7 @@ def test_what_waits_for_the_relay_is_shown(system: System) -> None:
     system.person().publish()
     assert value(system, "outbox_readable", truth="documents") == 1
     assert value(system, "outbox_unsent", truth="documents") == 1
-    assert value(system, "outbox_parked", truth="documents") == 0
+    assert value(system, "outbox_dead_lettered", truth="documents") == 0
     assert ("quartet_outbox_oldest_seconds", frozenset({("truth", "documents")})) in scrape(system)
 
 

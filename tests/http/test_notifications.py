@@ -19,7 +19,7 @@ LAST = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 
 
 class Noon(Clock):
-    """No day ends within a test, and no two facts are of one millisecond."""
+    """No day ends within a test, and no two activities are of one millisecond."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
@@ -49,7 +49,7 @@ def crowd(system: System, count: int) -> list[Person]:
     return [system.person() for _ in range(count)]
 
 
-def told(system: System, person: Person, **query: Any) -> Any:
+def inbox(system: System, person: Person, **query: Any) -> Any:
     system.relay.drain()
     return person.get("/notifications", **query)
 
@@ -72,7 +72,7 @@ def test_likes_of_a_post_are_one_item_with_the_newest_first(system: System, ada:
     post, fans = ada.publish(), crowd(system, 5)
     for fan in fans:
         fan.put(f"/posts/{post}/like")
-    page = told(system, ada)
+    page = inbox(system, ada)
     item = only(page)
     assert (item["kind"], item["post_id"], item["order_id"], item["state"]) == ("like", post, None, None)
     assert handles(item) == [fan.handle for fan in fans[:1:-1]]
@@ -88,7 +88,7 @@ def test_each_kind_is_an_item_of_its_own(system: System, ada: Person) -> None:
     bob.post(f"/posts/{first}/comments", {"body": "One"})
     bob.post(f"/posts/{first}/comments", {"body": "Two"})
     bob.put(f"/posts/{second}/like")
-    page = told(system, ada)
+    page = inbox(system, ada)
     found = [(item["kind"], item["post_id"], item["count"]) for item in page["items"]]
     assert found == [("like", second, 1), ("comment", first, 1), ("like", first, 1), ("follow", None, 1)]
     assert page["unread_count"] == 4
@@ -96,34 +96,34 @@ def test_each_kind_is_an_item_of_its_own(system: System, ada: Person) -> None:
     assert len({item["id"] for item in page["items"]}) == 4
 
 
-def test_nobody_is_told_of_their_own_deeds(system: System, ada: Person) -> None:
+def test_own_activity_notifies_nobody(system: System, ada: Person) -> None:
     post = ada.publish()
     ada.put(f"/posts/{post}/like")
     ada.post(f"/posts/{post}/comments", {"body": "Mine"})
-    assert told(system, ada)["items"] == []
+    assert inbox(system, ada)["items"] == []
 
 
-def test_what_is_taken_back_is_untold(system: System, ada: Person) -> None:
+def test_what_is_taken_back_is_withdrawn(system: System, ada: Person) -> None:
     post, (bob, cyd) = ada.publish(), crowd(system, 2)
     for fan in (bob, cyd):
         fan.put("/accounts/ada/follow")
         fan.put(f"/posts/{post}/like")
         fan.post(f"/posts/{post}/comments", {"body": "b"})
-    before = told(system, ada)["items"]
+    before = inbox(system, ada)["items"]
     assert [item["count"] for item in before] == [2, 2, 2]
     bob.delete("/accounts/ada/follow")
     bob.delete(f"/posts/{post}/like")
     bob.delete(f"/posts/{post}/comments/1")
-    page = told(system, ada)
+    page = inbox(system, ada)
     assert [handles(item) for item in page["items"]] == [[cyd.handle]] * 3
     assert [item["id"] for item in page["items"]] == [item["id"] for item in before]
     cyd.delete("/accounts/ada/follow")
     cyd.delete(f"/posts/{post}/like")
     cyd.delete(f"/posts/{post}/comments/2")
-    page = told(system, ada)
+    page = inbox(system, ada)
     assert (page["items"], page["unread_count"]) == ([], 0)
     bob.put(f"/posts/{post}/like")
-    assert handles(only(told(system, ada))) == [bob.handle]
+    assert handles(only(inbox(system, ada))) == [bob.handle]
 
 
 def test_an_unfollow_a_block_and_a_deletion_count_at_once(system: System, ada: Person) -> None:
@@ -132,7 +132,7 @@ def test_an_unfollow_a_block_and_a_deletion_count_at_once(system: System, ada: P
         fan.put("/accounts/ada/follow")
         fan.put(f"/posts/{post}/like")
         fan.put(f"/posts/{kept}/like")
-    told(system, ada)
+    inbox(system, ada)
     bob.delete("/accounts/ada/follow")
     ada.put(f"/accounts/{cyd.handle}/block")
     dan.put("/accounts/ada/block")
@@ -151,7 +151,7 @@ def test_the_mark_of_what_was_read(system: System, ada: Person) -> None:
     (bob, cyd), posts = crowd(system, 2), [ada.publish() for _ in range(3)]
     for post in posts:
         bob.put(f"/posts/{post}/like")
-    page = told(system, ada)
+    page = inbox(system, ada)
     newest, middle, oldest = page["items"]
     assert page["unread_count"] == 3
     assert ada.post("/notifications/read", {"up_to": middle["id"]}, 200) == {"unread_count": 1}
@@ -159,14 +159,14 @@ def test_the_mark_of_what_was_read(system: System, ada: Person) -> None:
     for earlier in ({"up_to": oldest["id"]}, {"up_to": FIRST}):
         assert ada.post("/notifications/read", earlier, 200) == {"unread_count": 1}
     cyd.put(f"/posts/{posts[0]}/like")
-    again = [(item["id"], item["read"]) for item in told(system, ada)["items"]]
+    again = [(item["id"], item["read"]) for item in inbox(system, ada)["items"]]
     assert again == [(oldest["id"], False), (newest["id"], False), (middle["id"], True)]
     assert ada.post("/notifications/read", {"up_to": page["newest"]}, 200) == {"unread_count": 1}
     cyd.delete(f"/posts/{posts[0]}/like")
-    page = told(system, ada)
+    page = inbox(system, ada)
     assert (page["unread_count"], [item["read"] for item in page["items"]]) == (0, [True] * 3)
     cyd.put("/accounts/ada/follow")
-    assert told(system, ada)["unread_count"] == 1
+    assert inbox(system, ada)["unread_count"] == 1
     assert ada.post("/notifications/read", {}, 200) == {"unread_count": 0}
     assert cyd.get("/notifications")["items"] == []
 
@@ -177,7 +177,7 @@ def test_one_cannot_read_what_has_not_come_yet(system: System, ada: Person) -> N
     system.relay.drain()
     assert ada.post("/notifications/read", {"up_to": LAST}, 200) == {"unread_count": 0}
     bob.put(f"/posts/{ada.publish()}/like")
-    assert told(system, ada)["unread_count"] == 1
+    assert inbox(system, ada)["unread_count"] == 1
 
 
 def test_reading_with_a_key_is_done_once(system: System, ada: Person) -> None:
@@ -195,14 +195,14 @@ def test_unread_items_are_counted_up_to_a_hundred(system: System, ada: Person) -
     (bob,) = crowd(system, 1)
     for _ in range(103):
         bob.put(f"/posts/{ada.publish()}/like")
-    page = told(system, ada, limit=100)
+    page = inbox(system, ada, limit=100)
     assert (page["unread_count"], len(page["items"])) == (100, 100)
     assert ada.post("/notifications/read", {"up_to": page["items"][99]["id"]}, 200) == {"unread_count": 99}
     assert [item["read"] for item in ada.get("/notifications", cursor=page["next"], limit=100)["items"]] == [True] * 3
 
 
-def test_telling_it_again_and_in_another_order_changes_nothing(system: System, ada: Person) -> None:
-    post, (bob, cyd), events = ada.publish(), crowd(system, 2), Told(system)
+def test_dispatching_again_and_in_another_order_changes_nothing(system: System, ada: Person) -> None:
+    post, (bob, cyd), events = ada.publish(), crowd(system, 2), Dispatched(system)
     for fan in (bob, cyd):
         fan.put("/accounts/ada/follow")
         fan.put(f"/posts/{post}/like")
@@ -229,13 +229,13 @@ def test_what_does_not_fit_is_refused(system: System, ada: Person) -> None:
     assert ada.send("POST", "/notifications/read", data=b"{", content_type="application/json").status_code == 400
     for _ in range(2):
         crowd(system, 1)[0].put(f"/posts/{ada.publish()}/like")
-    cursor = told(system, ada, limit=1)["next"]
+    cursor = inbox(system, ada, limit=1)["next"]
     assert system.person().get("/notifications", 400, cursor=cursor)["code"] == "bad_cursor"
     assert ada.get("/notifications", 400, cursor=cursor[:-1] + "_")["code"] == "bad_cursor"
 
 
-class Told:
-    """Every event that the relay tells from now on."""
+class Dispatched:
+    """Every event that the relay dispatches from now on."""
 
     def __init__(self, system: System) -> None:
         self.seen: list[Event] = []
@@ -252,7 +252,7 @@ def shop(system: System, clock: Clock) -> Shop:
 
 
 def news(shop: Shop, person: Person) -> list[tuple[str, str, list[str]]]:
-    page = told(shop.system, person)
+    page = inbox(shop.system, person)
     assert all(i["kind"] == "order" and i["post_id"] is None for i in page["items"])
     return [(i["order_id"], i["state"], sorted(handles(i))) for i in page["items"]]
 

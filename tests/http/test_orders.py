@@ -232,15 +232,15 @@ def test_lists_for_buyers_and_sellers(shop: Shop) -> None:
     shop.buyer.get("/orders", 400, role="admin")
 
 
-def test_orders_are_told(shop: Shop) -> None:
+def test_orders_publish_their_events(shop: Shop) -> None:
     for reach in (shop.cancelled, shop.refunded, shop.fulfilled):
         reach()
-    told: list[str] = []
+    published: list[str] = []
     outbox = shop.system.container.stores.relational.outbox
     limits = RelayLimits(timedelta(seconds=1), timedelta(seconds=30), attempts=1)
-    Relay([outbox], lambda event: told.append(event.type), shop.clock, limits).drain()
+    Relay([outbox], lambda event: published.append(event.type), shop.clock, limits).drain()
     expected = {"Placed": 3, "Cancelled": 1, "Paid": 2, "Refunded": 1, "Fulfilled": 1}
-    assert {kind: told.count(f"Order{kind}") for kind in expected} == expected
+    assert {kind: published.count(f"Order{kind}") for kind in expected} == expected
 
 
 def test_the_last_units_go_to_as_many_buyers(shop: Shop) -> None:

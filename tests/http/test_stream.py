@@ -22,7 +22,7 @@ from repositories.hot import LiveEvent, Streams
 from repositories.hot.streams_port import KEPT
 from tests.apps import Person, System, embedded, running
 from tests.engines.kernel import wait_until
-from tests.http.stream_reader import Reader, numbers, tell
+from tests.http.stream_reader import Reader, numbers, publish
 
 HEARTBEAT = timedelta(seconds=0.3)
 FAST = LiveLimits(6, each=4, batch=10, poll=timedelta(seconds=0.01), heartbeat=HEARTBEAT, check=timedelta(seconds=0.05))
@@ -60,9 +60,9 @@ def test_events_come_as_they_happen_with_ids_names_and_data(system: System) -> N
         assert response.headers["Content-Type"] == "text/event-stream"
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Accel-Buffering"] == "no"
-        tell(system, ada, "one", "two")
-        tell(system, bob, "not ada's")
-        tell(system, ada, "three")
+        publish(system, ada, "one", "two")
+        publish(system, bob, "not ada's")
+        publish(system, ada, "three")
         got = reader.events(3)
         assert numbers(got) == ["one", "two", "three"]
         assert [block.name for block in got] == ["post"] * 3
@@ -83,9 +83,9 @@ def test_the_first_bytes_come_at_once_and_tell_when_to_retry(system: System) -> 
 def test_who_comes_back_gets_exactly_what_came_since(system: System, by_query: bool) -> None:  # noqa: FBT001
     ada = system.person()
     with closing(Reader(ada)) as reader:
-        tell(system, ada, *range(5))
+        publish(system, ada, *range(5))
         ids = [reader.start, *(block.id for block in reader.events(5))]
-    tell(system, ada, *range(5, 40))
+    publish(system, ada, *range(5, 40))
     for seen, last_id in enumerate(ids):
         again = Reader(ada, last_event_id=last_id) if by_query else Reader(ada, last_id)
         with closing(again):
@@ -99,12 +99,12 @@ def test_who_comes_back_gets_exactly_what_came_since(system: System, by_query: b
 def test_an_id_that_is_no_place_leads_to_one_resync_from_which_it_goes_on(system: System, last_id: str) -> None:
     ada = system.person()
     with closing(Reader(ada)) as first:
-        tell(system, ada, "before")
+        publish(system, ada, "before")
         first.events(1)
         with closing(Reader(ada, last_event_id=last_id)) as reader:
             [resync] = reader.events(1)
             assert (resync.name, resync.fields["data"]) == ("resync", "{}")
-            tell(system, ada, "after")
+            publish(system, ada, "after")
             assert numbers(reader.events(1)) == ["after"]
         with closing(Reader(ada, resync.id)) as again:
             assert numbers(again.events(1)) == ["after"]
@@ -122,9 +122,9 @@ def test_who_was_away_for_more_than_is_kept_gets_one_resync(system: System) -> N
     ada = system.person()
     with closing(Reader(ada)) as reader:
         start = reader.start
-    tell(system, ada, *range(KEPT + 1))
+    publish(system, ada, *range(KEPT + 1))
     with closing(Reader(ada, start)) as reader:
-        tell(system, ada, "last")
+        publish(system, ada, "last")
         got = reader.events(1)
         assert got[0].name == "resync"
         if got[0].id.endswith(f".{KEPT + 1}"):
@@ -137,15 +137,15 @@ def test_a_slow_reader_holds_one_batch_and_loses_nothing_that_is_kept(system: Sy
     ada = system.person()
     live = system.container.live.hub
     with closing(Reader(ada)) as slow, closing(Reader(ada)) as quick:
-        tell(system, ada, *range(KEPT))
+        publish(system, ada, *range(KEPT))
         assert len(quick.events(KEPT)) == KEPT
         [held] = [len(c._batch) for c in live._open if c._batch]
         assert 1 <= held <= FAST.batch
-        tell(system, ada, *range(KEPT, KEPT + 100))
+        publish(system, ada, *range(KEPT, KEPT + 100))
         quick.events(100)
         got = slow.events(held + 1)
         assert numbers(got) == [*(str(n) for n in range(held)), "resync"]
-        tell(system, ada, "fresh")
+        publish(system, ada, "fresh")
         assert numbers(slow.events(1)) == ["fresh"]
 
 
@@ -171,7 +171,7 @@ def test_a_stream_ends_with_its_session(system: System) -> None:
     with closing(Reader(ada)) as hers, closing(Reader(other)) as elsewhere:
         ada.delete("/sessions")
         elsewhere.end()
-        tell(system, ada, "still there")
+        publish(system, ada, "still there")
         assert numbers(hers.events(1)) == ["still there"]
         ada.delete("/sessions/current")
         hers.end()
@@ -216,7 +216,7 @@ def test_a_stream_ends_after_its_life_and_the_next_goes_on(make: Make) -> None:
     with closing(Reader(ada)) as reader:
         start = reader.start
         reader.end()
-    tell(system, ada, "meanwhile")
+    publish(system, ada, "meanwhile")
     with closing(Reader(ada, start)) as reader:
         assert numbers(reader.events(1)) == ["meanwhile"]
 
@@ -255,7 +255,7 @@ def test_a_store_that_is_away_costs_no_stream_and_no_event_that_it_kept(system: 
         assert [reader.block().fields for _ in range(2)] == [{}, {}]
         assert ada.get("/feed/stream", 503)["code"] == "store_unavailable"
         streams.away.clear()
-        tell(system, ada, "back")
+        publish(system, ada, "back")
         assert numbers(reader.events(1)) == ["back"]
 
 
@@ -266,7 +266,7 @@ def test_a_stream_that_the_store_has_lost_is_one_resync(system: System) -> None:
         [resync] = reader.events(1)
         assert resync.name == "resync"
         assert resync.id.split(".")[0] != reader.start.split(".")[0]
-        tell(system, ada, "new")
+        publish(system, ada, "new")
         assert numbers(reader.events(1)) == ["new"]
 
 

@@ -51,8 +51,8 @@ class World:
     def person(self) -> Person:
         return self.system.person()
 
-    def told(self) -> None:
-        """After the relay has told everything."""
+    def drained(self) -> None:
+        """After the relay has dispatched everything."""
         while self.system.relay.drain():
             pass
 

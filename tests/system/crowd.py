@@ -115,9 +115,9 @@ def unsent(container: Container) -> int:
     return sum(outbox.backlog().unsent for outbox in outboxes(container))
 
 
-def parked(container: Container) -> dict[UUID, str]:
+def dead_letters(container: Container) -> dict[UUID, str]:
     """Why the events that are set aside are so."""
-    return {p.event.id: p.reason for outbox in outboxes(container) for p in outbox.parked(limit=100)}
+    return {p.event.id: p.reason for outbox in outboxes(container) for p in outbox.dead_letters(limit=100)}
 
 
 def _account(container: Container) -> Account:

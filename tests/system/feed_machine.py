@@ -219,7 +219,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(author=person)
     def a_day_of_work(self, author: int) -> None:
-        """A post, told to the end, and the sweeper."""
+        """A post, dispatched to the end, and the sweeper."""
         self.publish(author, 1)
         self.world.seconds.now += 1
         self.world.relay().drain()

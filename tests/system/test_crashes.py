@@ -25,7 +25,7 @@ from repositories.errors import StoreError
 from tests.apps import PlainHasher, running
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
-from tests.system.crowd import befriend, defined, parked, people, publish, served, stored, unsent
+from tests.system.crowd import befriend, dead_letters, defined, people, publish, served, stored, unsent
 from tests.system.real import real_urls
 from tests.system.writers import Work, Writers
 
@@ -74,14 +74,14 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
     with writers.at_work([*works, partial(writers.read, readers)]) as running_works:
         written = running_works[:-1]
         kills = kill_relays(container.settings, lambda: all(w.done() for w in written), chance)
-        told, pushed = 3 * POSTS - unsent(container), sum(len(stored(container, reader)) for reader in readers)
+        dispatched, pushed = 3 * POSTS - unsent(container), sum(len(stored(container, reader)) for reader in readers)
     begun = monotonic()
     last = relay_by_command(container.settings)
-    assert last.endswith(" events told\n")
+    assert last.endswith(" events dispatched\n")
     log.info("at the end, in %.1f s: %s", monotonic() - begun, last)
     settle(container)
 
-    log.info("%d relays killed; of the dead: %d events told, %d entries pushed", kills, told, pushed)
+    log.info("%d relays killed; of the dead: %d events dispatched, %d entries pushed", kills, dispatched, pushed)
     assert_sound(container, writers)
     posts = sorted(writers.posts, reverse=True)
     assert len(posts) == 3 * POSTS
@@ -139,7 +139,7 @@ def relay_process(settings: dict[str, Any], connected: Event) -> None:
 
 
 def relay_by_command(settings: Settings) -> str:
-    """What the command line's relay says when it has told everything there is."""
+    """What the command line's relay says when it has dispatched everything there is."""
     environment = {f"QUARTET_{name.upper()}": str(value) for name, value in asdict(settings).items()}
     command = [sys.executable, "-c", "from app.cli import main; main()", "relay", "--once"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SETTLED, check=True).stdout
@@ -187,7 +187,7 @@ def assert_sound(container: Container, writers: Writers) -> None:
     assert writers.strange == []
     assert writers.missing == set()
     assert writers.samples > 10
-    assert parked(container) == {}
+    assert dead_letters(container) == {}
 
 
 def assert_posts_are_kept_once(container: Container, writers: Writers, authors: list[UUID]) -> None:

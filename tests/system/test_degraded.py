@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from repositories.errors import Contention, Unavailable
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
 from tests.apps import PASSWORD, Person, System, running
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
@@ -86,14 +86,14 @@ class Town:
         """As the relay will do, and like it again and again until the feed store answers."""
         ada, bob, now = UUID(self.ada.account["id"]), UUID(self.bob.account["id"]), self.system.container.kit.clock()
 
-        def told() -> bool:
+        def noted() -> bool:
             try:
-                self.system.container.stores.feeds.notifications.note(ada, Fact("follow", ada, bob, now), now)
+                self.system.container.stores.feeds.notifications.note(ada, Activity("follow", ada, bob, now), now)
             except Unavailable:
                 return False
             return True
 
-        assert wait_until(told, 30)
+        assert wait_until(noted, 30)
 
     def requests(self) -> dict[str, Request]:
         """For each route of `NEEDS`."""

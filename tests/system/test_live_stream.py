@@ -25,7 +25,7 @@ TIMEOUT = timedelta(seconds=5)
 PATIENCE = 20.0
 
 
-class Told(NamedTuple):
+class Received(NamedTuple):
     id: str
     name: str
     data: Any
@@ -42,21 +42,21 @@ class Reader:
         self.status = self._response.status
         self.last_id = self.block().id if self.status == 200 else ""
 
-    def block(self) -> Told:
+    def block(self) -> Received:
         """The next block, a heartbeat too. Raises `EOFError` at the end of the stream."""
         fields: dict[str, str] = {}
         while line := self._response.readline().decode():
             name, _, value = line.rstrip("\n").partition(": ")
             if line == "\n":
                 self.last_id = fields.get("id", getattr(self, "last_id", ""))
-                return Told(self.last_id, fields.get("event", ""), json.loads(fields.get("data", "null")))
+                return Received(self.last_id, fields.get("event", ""), json.loads(fields.get("data", "null")))
             fields[name] = value
         raise EOFError
 
-    def events(self, count: int) -> list[Told]:
-        found: list[Told] = []
+    def events(self, count: int) -> list[Received]:
+        found: list[Received] = []
         while len(found) < count:
-            found += [told for told in [self.block()] if told.name]
+            found += [block for block in [self.block()] if block.name]
         return found
 
     def ends(self, seconds: float) -> bool:
@@ -123,8 +123,8 @@ def event(text: object, size: int = 0) -> LiveEvent:
     return LiveEvent(f"{text}", "post", json.dumps({"n": str(text), "fill": "x" * size}).encode())
 
 
-def names(told: list[Told]) -> list[str]:
-    return [one.data.get("n", one.name) for one in told]
+def names(received: list[Received]) -> list[str]:
+    return [one.data.get("n", one.name) for one in received]
 
 
 def test_every_reader_of_every_worker_gets_every_event(start: Start, follow: Follow, streams: Streams) -> None:

@@ -1,4 +1,4 @@
-"""Pages of notifications against a naive reading of all facts, while facts come and go between the pages."""
+"""Pages of notifications against a naive reading of all activities, while activities come and go between the pages."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from app.container import Container
 from app.services.notifications import inbox, scan
 from app.services.notifications.inbox import NotificationPage
 from config import Settings
-from repositories.feed_records import Fact, Kind
+from repositories.feed_records import Activity, Kind
 from tests.apps import embedded, running
 from tests.engines import Shared
 from tests.system import crowd
@@ -26,35 +26,35 @@ Shown = tuple[Kind, UUID, str, str, tuple[UUID, ...]]
 
 
 class Town(NamedTuple):
-    """Somebody whom people notify of things. `facts` are all there are, by their ids; what is `gone` stays so."""
+    """Somebody whom people notify of things. `activities` are all there are, by their ids; what is `gone` stays so."""
 
     container: Container
     chance: random.Random
     owner: UUID
     people: list[UUID]
     posts: list[UUID]
-    facts: dict[UUID, Fact]
+    activities: dict[UUID, Activity]
     gone: set[UUID]
 
     def happens(self, at: datetime) -> None:
         kind: Kind = self.chance.choice(("like", "like", "comment", "follow", "order"))
         subject = self.owner if kind == "follow" else self.chance.choice(self.posts)
         detail = self.chance.choice(("paid", "fulfilled")) if kind == "order" else ""
-        number = len(self.facts) if kind in {"comment", "order"} else 0
-        self.note(Fact(kind, subject, self.chance.choice(self.people), at, number, detail))
+        number = len(self.activities) if kind in {"comment", "order"} else 0
+        self.note(Activity(kind, subject, self.chance.choice(self.people), at, number, detail))
 
-    def note(self, fact: Fact) -> None:
-        own = self.container.stores.feeds.notifications.note(self.owner, fact, fact.at)
+    def note(self, activity: Activity) -> None:
+        own = self.container.stores.feeds.notifications.note(self.owner, activity, activity.at)
         if own not in self.gone:
-            self.facts[own] = fact
+            self.activities[own] = activity
 
-    def withdraw(self, fact_id: UUID) -> None:
-        fact = self.facts.pop(fact_id)
-        self.gone.add(fact_id)
-        self.container.stores.feeds.notifications.withdraw(self.owner, fact, fact.at + 9 * DAY)
+    def withdraw(self, activity_id: UUID) -> None:
+        activity = self.activities.pop(activity_id)
+        self.gone.add(activity_id)
+        self.container.stores.feeds.notifications.withdraw(self.owner, activity, activity.at + 9 * DAY)
 
     def history(self, count: int, days: int = 3) -> None:
-        """Days begin and end with facts, too."""
+        """Days begin and end with activities, too."""
         for _ in range(count):
             span = timedelta(milliseconds=self.chance.randrange(days * 24 * 3_600_000))
             self.happens(NOON - timedelta(hours=12) + span)
@@ -73,9 +73,9 @@ class Town(NamedTuple):
 
     def expected(self) -> list[Shown]:
         groups: dict[tuple[str, Kind, UUID, str], list[tuple[datetime, UUID, UUID]]] = {}
-        for own, fact in self.facts.items():
-            key = (fact.at.date().isoformat(), fact.kind, fact.subject, fact.detail)
-            groups.setdefault(key, []).append((fact.at, own, fact.actor))
+        for own, activity in self.activities.items():
+            key = (activity.at.date().isoformat(), activity.kind, activity.subject, activity.detail)
+            groups.setdefault(key, []).append((activity.at, own, activity.actor))
         newest_first = sorted(groups.items(), key=lambda group: max(group[1]), reverse=True)
         return [
             (kind, subject, detail, day, tuple(dict.fromkeys(actor for *_, actor in sorted(members, reverse=True))))
@@ -117,7 +117,7 @@ def test_new_facts_neither_repeat_nor_hide_an_item(town: Town) -> None:
     town.history(60)
     for size in SIZES:
         before = town.expected()
-        moment = max(fact.at for fact in town.facts.values())
+        moment = max(activity.at for activity in town.activities.values())
 
         def between(since: datetime = moment) -> None:
             for _ in range(town.chance.randrange(4)):
@@ -134,7 +134,7 @@ def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> Non
         lasting = {item[:4] for item in town.expected()}
 
         def between(lasting: set[tuple[Kind, UUID, str, str]] = lasting) -> None:
-            for own in town.chance.sample(sorted(town.facts), k=town.chance.randrange(3)):
+            for own in town.chance.sample(sorted(town.activities), k=town.chance.randrange(3)):
                 town.withdraw(own)
             town.happens(NOON + timedelta(seconds=town.chance.randrange(40_000)))
             lasting &= {item[:4] for item in town.expected()}
@@ -159,9 +159,9 @@ def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
 def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
     town: Town, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Days longer than a walk are shown in parts: each item once, with the people of its first part."""
+    """Days longer than a scan are shown in parts: each item once, with the people of its first part."""
     monkeypatch.setattr(scan, "FIRST_CHUNK", 3)
-    monkeypatch.setattr(scan, "MOST_FACTS", most)
+    monkeypatch.setattr(scan, "MOST_ACTIVITIES", most)
     town.history(150)
     expected = town.expected()
     for size in (*SIZES, 100):
@@ -181,11 +181,11 @@ def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pyte
 
 def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> None:
     town.history(100)
-    order = sorted(town.facts, reverse=True)
+    order = sorted(town.activities, reverse=True)
     assert town.container.notifications.inbox.unread(town.owner) == min(100, len(town.expected()))
     for marker in (order[40], order[60], order[10], order[0]):
         left = town.container.notifications.inbox.read(town.owner, marker)
-        newer = town._replace(facts={own: fact for own, fact in town.facts.items() if own > marker})
+        newer = town._replace(activities={own: activity for own, activity in town.activities.items() if own > marker})
         if marker != order[60]:
             assert left == len(newer.expected())
         for size in (1, 100):
@@ -197,14 +197,14 @@ def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> Non
 
 @pytest.mark.parametrize("many", [30, 400])
 def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many: int) -> None:
-    """The marker and who they are; of each chunk of facts, the facts, who stands how, which posts there are."""
+    """The marker and who they are; of each chunk its activities, who stands how, which posts there are."""
     calls: list[str] = []
     with running(Settings(**embedded(tmp_path))) as system:
         owner, *people = crowd.people(system.container, 9)
         posts = [crowd.publish(system.container, owner) for _ in range(many // 8 + 1)]
         for n in range(many):
-            fact = Fact("like", posts[n // 8], people[n % 8], NOON + timedelta(seconds=n))
-            system.container.stores.feeds.notifications.note(owner, fact, fact.at)
+            activity = Activity("like", posts[n // 8], people[n % 8], NOON + timedelta(seconds=n))
+            system.container.stores.feeds.notifications.note(owner, activity, activity.at)
         stores = system.container.stores
         seen = crowd.with_stores(
             system.container,

@@ -225,7 +225,7 @@ def test_the_command_line_tells_what_it_can(tmp_path: Path) -> None:
     outbox = run(tmp_path, "doctor", "outbox")
     assert (outbox.returncode, outbox.stderr) == (0, "")
     for name in ("relational", "documents"):
-        assert f"{name}: 0 unsent, 0 parked" in outbox.stdout
+        assert f"{name}: 0 unsent, 0 dead-lettered" in outbox.stdout
 
 
 def test_feeds_are_complete_on_the_engines_before_and_after_the_relay(
@@ -250,7 +250,9 @@ def test_feeds_are_complete_on_the_engines_before_and_after_the_relay(
     assert "0 unsent" not in run(tmp_path, "doctor", "outbox", **own).stdout
 
     relay = start("relay", **own)
-    assert wait_until(lambda: run(tmp_path, "doctor", "outbox", **own).stdout.count(": 0 unsent, 0 parked") == 2, 60)
+    assert wait_until(
+        lambda: run(tmp_path, "doctor", "outbox", **own).stdout.count(": 0 unsent, 0 dead-lettered") == 2, 60
+    )
     assert [p.titles("/feed") for p in (ada, bob, cyd)] == [expected] * 3
     for command in (relay, live):
         command.terminate()

@@ -159,7 +159,7 @@ class World:
         return look
 
     def writer(self, *, dies: bool = False) -> Actor:
-        """Writes and drops. One that dies in between leaves the drop to the event, which is told twice."""
+        """Writes and drops. One that dies in between leaves the drop to the event, which is dispatched twice."""
         through = self.through()
 
         def write() -> None:

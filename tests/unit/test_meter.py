@@ -79,10 +79,15 @@ def test_the_observer_hears_of_waits_caches_and_what_goes_on(notes: Notes) -> No
     meter.waited("relational", 0.1)
     meter.cache_event("hit", 20)
     meter.observed("fanout_lag", 0.5, 1000)
-    meter.counted("events", 1, "PostPublished", "told")
+    meter.counted("events", 1, "PostPublished", "dispatched")
     with pytest.raises(KeyError), meter.running("streams"):
         raise KeyError
-    expected = [("relational", 0.1), ("hit", 20), ("fanout_lag", 0.5, 1000), ("events", 1, "PostPublished", "told")]
+    expected = [
+        ("relational", 0.1),
+        ("hit", 20),
+        ("fanout_lag", 0.5, 1000),
+        ("events", 1, "PostPublished", "dispatched"),
+    ]
     assert notes.kept == [*expected, ("streams", 1), ("streams", -1)]
 
 

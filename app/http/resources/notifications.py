@@ -16,7 +16,7 @@ from app.http.edge.fields import Moment, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
-from app.services.notifications.inbox import CARRIED, MOST_UNREAD, Notification, Place
+from app.services.notifications.inbox import CARRIED, MOST_UNREAD, InboxCursor, Notification
 from app.services.pages.fragments import account_part, moment
 
 blp = Blueprint("notifications", "What one is told of")
@@ -130,15 +130,15 @@ def _item(shown: Notification) -> bytes:
     )
 
 
-def _position(place: Place) -> Position:
+def _position(place: InboxCursor) -> Position:
     shown = urlsafe_b64encode(struct.pack(f">{len(place.shown)}I", *place.shown)).decode()
     return [_hex(place.newest), place.below.hex, shown, _hex(place.ceiling)]
 
 
-def _place(position: list[Any]) -> Place:
+def _place(position: list[Any]) -> InboxCursor:
     newest, below, packed, ceiling = position
     shown = urlsafe_b64decode(packed)
-    return Place(_uuid(newest), UUID(below), struct.unpack(f">{len(shown) // 4}I", shown), _uuid(ceiling))
+    return InboxCursor(_uuid(newest), UUID(below), struct.unpack(f">{len(shown) // 4}I", shown), _uuid(ceiling))
 
 
 def _hex(known: UUID | None) -> str:

@@ -11,7 +11,7 @@ from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
 from app.server.streams import EVENT_STREAM
-from app.services.live.hub import Connection, Live, Told
+from app.services.live.hub import Connection, Live, StreamItem
 from app.services.people.sessions import digest
 from repositories import meter
 
@@ -55,7 +55,7 @@ class Events:
         with meter.running("streams"):
             yield f": quartet\nretry: {RETRY_MS}\nid: {self._connection.start}\n\n".encode()
             while (batch := self._connection.take(self._live.limits.heartbeat)) is not None:
-                yield b"".join(_lines(told) for told in batch) or b":\n\n"
+                yield b"".join(_lines(item) for item in batch) or b":\n\n"
 
 
 @blp.get("/feed/stream")
@@ -86,9 +86,9 @@ def stream(query: dict[str, Any]) -> Response:
     return Response(Events(live, connection), content_type=EVENT_STREAM, headers=HEADERS)
 
 
-def _lines(told: Told) -> bytes:
+def _lines(item: StreamItem) -> bytes:
     """A field ends with its line, so what is in the data must not break one."""
-    if told.event is None:
-        return f"id: {told.id}\nevent: resync\ndata: {{}}\n\n".encode()
-    name, data = told.event.name.encode(), _BREAKS.sub(b" ", told.event.data)
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (told.id.encode(), name, data)
+    if item.event is None:
+        return f"id: {item.id}\nevent: resync\ndata: {{}}\n\n".encode()
+    name, data = item.event.name.encode(), _BREAKS.sub(b" ", item.event.data)
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (item.id.encode(), name, data)

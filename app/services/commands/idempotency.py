@@ -90,7 +90,7 @@ class Once:
     def begin(self, attempt: Attempt, fresh: UUID, event: Event | None = None) -> Begun:
         """Claim the key, with `fresh` as the id of what will be made, unless an earlier attempt has set one.
 
-        The event is told if the claim is made. Raises as `run` does.
+        The event is published if the claim is made. Raises as `run` does.
         """
         return self._retry(lambda: self._begin(attempt, fresh, event))
 

@@ -46,7 +46,7 @@ class Deliveries:
     def of(self, caller: UUID, post_id: UUID) -> Delivery:
         """Raises `Missing`, and `Forbidden` for whoever is not the author.
 
-        Whether it is in flight is read before its progress: what is told in between has progress.
+        Whether it is in flight is read before its progress: what is dispatched in between has progress.
         """
         post = self._posts.read(post_id)
         if post.author_id != caller:

@@ -2,12 +2,12 @@
 
 home(A) = posts by A and by whom A follows, newest first by id, without deleted ones. What was pushed is read from
 the feed store, complete down to a floor. What may not have been pushed is pulled from the documents: posts in
-flight (their publication not told yet), and the posts of single authors that the reader's standing names. Of a
+flight (their publication not dispatched yet), and the posts of single authors that the reader's standing names. Of a
 reader who is not awake, below the floor, and when the feed store is away, everything is pulled. So a post is in
 every follower's feed from its 201 on, relay or no relay.
 
-The order of reads matters: posts in flight, then the standing, then the timeline. What is told in between was
-pushed or marked before it was told; the other way round it would be in none of the three.
+The order of reads matters: posts in flight, then the standing, then the timeline. What is dispatched in between was
+pushed or marked before it was acknowledged; the other way round it would be in none of the three.
 """
 
 from collections.abc import Callable, Collection, Iterable

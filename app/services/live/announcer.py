@@ -41,9 +41,9 @@ class Announcer:
             self._append([who for who, relation in standing.items() if relation.follows_you], event)
             after = listeners[-1]
 
-    def notified(self, owner: UUID, fact_id: UUID, kind: str) -> None:
+    def notified(self, owner: UUID, activity_id: UUID, kind: str) -> None:
         data = msgspec.json.encode({"kind": kind})
-        self._append([owner], LiveEvent(f"notification:{fact_id}", "notification", data))
+        self._append([owner], LiveEvent(f"notification:{activity_id}", "notification", data))
 
     def _append(self, owners: Collection[UUID], event: LiveEvent) -> None:
         if owners:

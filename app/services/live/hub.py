@@ -43,7 +43,7 @@ class LiveLimits(Struct, frozen=True):
     life: timedelta = timedelta(hours=1)
 
 
-class Told(Struct, frozen=True):
+class StreamItem(Struct, frozen=True):
     """`event` is None where some are lost; `id` is what to come back with."""
 
     id: str
@@ -59,11 +59,11 @@ class Connection:
         self.at = at
         self.start = _id(at)
         self._until = until
-        self._batch: tuple[Told, ...] = (Told(self.start, None),) if resync else ()
+        self._batch: tuple[StreamItem, ...] = (StreamItem(self.start, None),) if resync else ()
         self._over = False
         self._changed = threading.Condition()
 
-    def take(self, wait: timedelta) -> tuple[Told, ...] | None:
+    def take(self, wait: timedelta) -> tuple[StreamItem, ...] | None:
         """The next events, nothing after `wait`, None when the stream is over."""
         with self._changed:
             left = min(wait.total_seconds(), self._until - time.monotonic())
@@ -76,7 +76,7 @@ class Connection:
     def wants(self) -> bool:
         return not self._batch and not self._over
 
-    def give(self, batch: tuple[Told, ...], at: Position) -> None:
+    def give(self, batch: tuple[StreamItem, ...], at: Position) -> None:
         with self._changed:
             self.at, self._batch = at, batch
             self._changed.notify()
@@ -180,9 +180,9 @@ class Live:
         for connection, delta in zip(wanting, deltas, strict=True):
             if delta.lost:
                 at = delta.position if delta.position.epoch else self._streams.listen(connection.account_id)
-                connection.give((Told(_id(at), None),), at)
+                connection.give((StreamItem(_id(at), None),), at)
             elif delta.events:
-                connection.give(_told(connection.at, delta.events), delta.position)
+                connection.give(_items(connection.at, delta.events), delta.position)
         self._prolong()
 
     def _prolong(self) -> None:
@@ -204,8 +204,8 @@ class Live:
                         connection.end()
 
 
-def _told(before: Position, events: Sequence[LiveEvent]) -> tuple[Told, ...]:
-    return tuple(Told(f"{before.epoch}.{before.number + n}", event) for n, event in enumerate(events, 1))
+def _items(before: Position, events: Sequence[LiveEvent]) -> tuple[StreamItem, ...]:
+    return tuple(StreamItem(f"{before.epoch}.{before.number + n}", event) for n, event in enumerate(events, 1))
 
 
 def _id(at: Position) -> str:

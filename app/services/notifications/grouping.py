@@ -1,7 +1,7 @@
-"""Facts put together into what is shown: facts of one kind about one thing on one UTC day are one item.
+"""Activities grouped into items: one item per kind, subject and UTC day.
 
-News of an order are one item for each state. An item's id is made of kind, thing and day: it stays the same while
-facts come and go, and tells where to look for them.
+An order has one item per state. An item's id is derived from kind, subject and day, so it is stable while activities
+come and go, and it gives the day to read them from.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.feed_records import Fact, Kind
-from repositories.feeds.notifications_port import Noted
+from repositories.feed_records import Activity, Kind
+from repositories.feeds.notifications_port import StoredActivity
 
 DAY_MS = 24 * 60 * 60 * 1000
 LAST_MS = (1 << 48) - 1
@@ -20,7 +20,7 @@ ITEM_VERSION = 8
 
 
 class Item(Struct, frozen=True):
-    """`latest` is the newest of its facts, made `at`; `actors` are different, whoever acted last first."""
+    """`latest` is the newest of its activities, made `at`; `actors` are different, whoever acted last first."""
 
     id: UUID
     kind: Kind
@@ -31,38 +31,46 @@ class Item(Struct, frozen=True):
     actors: tuple[UUID, ...]
 
 
-def items(facts: Iterable[Noted]) -> list[Item]:
-    """Newest activity first, as the facts come."""
-    groups: dict[tuple[int, Kind, UUID, str], list[Noted]] = {}
-    for noted in facts:
-        fact = noted.fact
-        groups.setdefault((day_of(noted.id), fact.kind, fact.subject, fact.detail), []).append(noted)
+def items(activities: Iterable[StoredActivity]) -> list[Item]:
+    """Newest activity first, as the activities come."""
+    groups: dict[tuple[int, Kind, UUID, str], list[StoredActivity]] = {}
+    for noted in activities:
+        activity = noted.activity
+        groups.setdefault((day_of(noted.id), activity.kind, activity.subject, activity.detail), []).append(noted)
     return [_item(group) for group in groups.values()]
 
 
 def day_of(place: UUID) -> int:
-    """The number of the UTC day in the id of a fact or an item."""
+    """The number of the UTC day in the id of an activity or an item."""
     return (place.int >> 80) // DAY_MS
 
 
 def end_of(day: int) -> UUID:
-    """A UUIDv7 above every fact of the day and below those of the next."""
+    """A UUIDv7 above every activity of the day and below those of the next."""
     return _built(min((day + 1) * DAY_MS, LAST_MS), 7, 0)
 
 
-def above(fact_id: UUID) -> UUID:
+def above(activity_id: UUID) -> UUID:
     """The next higher id."""
-    return UUID(int=fact_id.int + 1)
+    return UUID(int=activity_id.int + 1)
 
 
-def _item(group: list[Noted]) -> Item:
-    newest, fact = group[0], group[0].fact
-    actors = tuple(dict.fromkeys(n.fact.actor for n in group))
-    return Item(_id(day_of(newest.id), fact), fact.kind, fact.subject, fact.detail, fact.at, newest.id, actors)
+def _item(group: list[StoredActivity]) -> Item:
+    newest, activity = group[0], group[0].activity
+    actors = tuple(dict.fromkeys(n.activity.actor for n in group))
+    return Item(
+        _id(day_of(newest.id), activity),
+        activity.kind,
+        activity.subject,
+        activity.detail,
+        activity.at,
+        newest.id,
+        actors,
+    )
 
 
-def _id(day: int, fact: Fact) -> UUID:
-    content = b"".join((day.to_bytes(6), fact.kind.encode(), fact.subject.bytes, fact.detail.encode()))
+def _id(day: int, activity: Activity) -> UUID:
+    content = b"".join((day.to_bytes(6), activity.kind.encode(), activity.subject.bytes, activity.detail.encode()))
     return _built(day * DAY_MS, ITEM_VERSION, int.from_bytes(hashlib.sha256(content).digest()[:10]))
 
 

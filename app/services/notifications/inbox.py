@@ -1,8 +1,9 @@
-"""What somebody was told of, as it is shown: items in pages, how many are unread, and the mark of what was read.
+"""Notifications as they are read: pages of items, the number of unread items, and the read marker.
 
-A list shows what there was when its first page was read; what comes later is on top of the next list. The pages of a
-day are made of the whole day, which the cursor's `Place` names with the items it has shown: so an item that loses or
-gets facts in between is shown once all the same. A request reads a bounded number of facts, and then the page is short.
+A list is a snapshot as of its first page; newer activities are on top of the next list. An item needs all activities of
+its day, so each page is built from whole days. `InboxCursor` names the day and the items of it that were shown: an item
+that gets or loses activities between two pages is shown once. A request reads a bounded number of activities; when
+they do not fill the page, the page is short.
 """
 
 from uuid import UUID
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from app.errors import Unprocessable
 from app.services.notifications.grouping import Item, above, day_of, end_of, items
-from app.services.notifications.scan import Sieve, Walk
+from app.services.notifications.scan import Scan, VisibilityFilter
 from repositories.documents import Documents
 from repositories.feeds import Feeds
 from repositories.records import Account
@@ -23,10 +24,10 @@ ACTORS = 3
 CARRIED = 500
 
 
-class Place(Struct, frozen=True):
-    """Where a list goes on: with what is below `below` and was not shown. `newest` is the first fact it showed.
+class InboxCursor(Struct, frozen=True):
+    """Where a list goes on: with what is below `below` and was not shown. `newest` is the first activity it showed.
 
-    `shown` are the `mark_of` items of the day below `below`. Of a day with very many, those whose newest fact is
+    `shown` are the `mark_of` items of the day below `below`. Of a day with very many, those whose newest activity is
     not below `ceiling` were shown too.
     """
 
@@ -49,33 +50,33 @@ class Notification(Struct, frozen=True):
 
 
 class NotificationPage(Struct, frozen=True):
-    """`unread` counts items, up to `MOST_UNREAD`. `newest` is the first fact the list showed."""
+    """`unread` counts items, up to `MOST_UNREAD`. `newest` is the first activity the list showed."""
 
     items: list[Notification]
-    onward: Place | None
+    onward: InboxCursor | None
     unread: int
     newest: UUID | None
 
 
-class Notifications:
+class Inbox:
     def __init__(self, relational: Relational, documents: Documents, feeds: Feeds) -> None:
         self._relational = relational
         self._documents = documents
         self._stored = feeds.notifications
 
-    def page(self, owner: UUID, limit: int, place: Place | None = None) -> NotificationPage:
+    def page(self, owner: UUID, limit: int, place: InboxCursor | None = None) -> NotificationPage:
         """Newest activity first. Raises `Unavailable`."""
-        marker, sieve = self._stored.marker(owner), self._sieve(owner)
-        walk = Walk(owner, self._stored, sieve, place.below if place else None)
-        found = _fresh(walk, limit, place)
-        start = place or _start(walk)
-        onward = _onward(walk, found, limit, start) if start else None
-        top = Walk(owner, self._stored, sieve) if place else walk
+        marker, visible = self._stored.marker(owner), self._filter(owner)
+        scan = Scan(owner, self._stored, visible, place.below if place else None)
+        found = _fresh(scan, limit, place)
+        start = place or _start(scan)
+        onward = _onward(scan, found, limit, start) if start else None
+        top = Scan(owner, self._stored, visible) if place else scan
         newest = start.newest if start else None
         return NotificationPage(self._shown(found[:limit], marker), onward, _unread(top, marker), newest)
 
     def unread(self, owner: UUID) -> int:
-        return _unread(Walk(owner, self._stored, self._sieve(owner)), self._stored.marker(owner))
+        return _unread(Scan(owner, self._stored, self._filter(owner)), self._stored.marker(owner))
 
     def read(self, owner: UUID, up_to: UUID | None = None) -> int:
         """Mark as read up to an item, or a page's `newest`, or all there is. Never backwards.
@@ -94,19 +95,19 @@ class Notifications:
         return min([*newest, up_to or newest[0]]) if newest else None
 
     def _latest(self, owner: UUID, item_id: UUID) -> UUID:
-        """The newest fact of an item."""
+        """The newest activity of an item."""
         day = day_of(item_id)
-        walk = Walk(owner, self._stored, self._sieve(owner), end_of(day))
-        while walk.more():
-            for item in items(walk.facts):
+        scan = Scan(owner, self._stored, self._filter(owner), end_of(day))
+        while scan.more():
+            for item in items(scan.activities):
                 if item.id == item_id:
                     return item.latest
-            if walk.reached(end_of(day - 1)):
+            if scan.reached(end_of(day - 1)):
                 break
         raise Unprocessable("there is no such notification", {"/up_to": "there is no such notification"})
 
-    def _sieve(self, owner: UUID) -> Sieve:
-        return Sieve(owner, self._relational, self._documents)
+    def _filter(self, owner: UUID) -> VisibilityFilter:
+        return VisibilityFilter(owner, self._relational, self._documents)
 
     def _shown(self, found: list[Item], marker: UUID | None) -> list[Notification]:
         wanted = {actor for item in found for actor in item.actors[:ACTORS]}
@@ -127,41 +128,41 @@ def mark_of(item: Item) -> int:
     return item.id.int & 0xFFFFFFFF
 
 
-def _fresh(walk: Walk, limit: int, place: Place | None) -> list[Item]:
+def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
     """What was not shown yet: more than a page of it, or all that this request may find."""
     while True:
-        found = [i for i in items(walk.complete) if not (place and place.has_shown(i))]
-        if len(found) > limit or not walk.more():
+        found = [i for i in items(scan.complete) if not (place and place.has_shown(i))]
+        if len(found) > limit or not scan.more():
             return found
 
 
-def _unread(walk: Walk, marker: UUID | None) -> int:
-    """Of somebody with very many facts, what one walk has found."""
+def _unread(scan: Scan, marker: UUID | None) -> int:
+    """Of somebody with very many activities, what one scan has found."""
     while True:
-        count = len(items(n for n in walk.facts if marker is None or n.id > marker))
-        if count >= MOST_UNREAD or (marker and walk.reached(marker)) or not walk.more():
+        count = len(items(n for n in scan.activities if marker is None or n.id > marker))
+        if count >= MOST_UNREAD or (marker and scan.reached(marker)) or not scan.more():
             return min(count, MOST_UNREAD)
 
 
-def _start(walk: Walk) -> Place | None:
+def _start(scan: Scan) -> InboxCursor | None:
     """Of a list whose first page was read. None when there is nothing at all."""
-    return Place(walk.facts[0].id if walk.facts else None, above(walk.newest)) if walk.newest else None
+    return InboxCursor(scan.activities[0].id if scan.activities else None, above(scan.newest)) if scan.newest else None
 
 
-def _onward(walk: Walk, found: list[Item], limit: int, start: Place) -> Place | None:
+def _onward(scan: Scan, found: list[Item], limit: int, start: InboxCursor) -> InboxCursor | None:
     page = found[:limit]
     if len(found) > limit:
         day = day_of(page[-1].id)
         return _past(start, page, day, min(start.below, end_of(day)))
-    if walk.ended or walk.place is None:
+    if scan.ended or scan.place is None:
         return None
-    day = day_of(walk.place)
-    return _past(start, page, day, walk.place if walk.within_a_day else end_of(day))
+    day = day_of(scan.place)
+    return _past(start, page, day, scan.place if scan.within_a_day else end_of(day))
 
 
-def _past(start: Place, page: list[Item], day: int, below: UUID) -> Place:
+def _past(start: InboxCursor, page: list[Item], day: int, below: UUID) -> InboxCursor:
     """Going on below `below`, in this day, with what the list has shown of it."""
     same = start.below <= end_of(day)
     shown = [*(start.shown if same else ()), *(mark_of(i) for i in page if day_of(i.id) == day)]
     ceiling = page[0].latest if len(shown) > CARRIED else start.ceiling if same else None
-    return Place(start.newest, below, tuple(shown[-CARRIED:]), ceiling)
+    return InboxCursor(start.newest, below, tuple(shown[-CARRIED:]), ceiling)

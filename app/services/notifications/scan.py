@@ -1,25 +1,25 @@
-"""Walking down what somebody was told of, newest first, without what no longer counts."""
+"""Reading an owner's activities in chunks, newest first, without those that are not visible any more."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from app.services.notifications.grouping import day_of
 from repositories.documents import Documents
-from repositories.feed_records import Fact
-from repositories.feeds.notifications_port import Noted, Notifications
+from repositories.feed_records import Activity
+from repositories.feeds.notifications_port import Notifications, StoredActivity
 from repositories.records import Relation
 from repositories.relational import Relational
 
-# Each chunk is twice as long as the one before, so that a walk is four chunks at most.
+# Each chunk is twice as long as the one before, so that a scan is four chunks at most.
 FIRST_CHUNK = 200
-MOST_FACTS = 3000
+MOST_ACTIVITIES = 3000
 ABOUT_POSTS = {"like", "comment"}
 
 
-class Sieve:
-    """Holds back what was done by people blocked either way, follows that have ended, and all about deleted posts.
+class VisibilityFilter:
+    """Leaves out activities of people blocked either way, follows that have ended, and deleted posts.
 
-    It asks about each person and each post once: two round trips for a chunk of facts, at most.
+    Each person and each post is looked up once: at most two round trips for a chunk of activities.
     """
 
     def __init__(self, owner: UUID, relational: Relational, documents: Documents) -> None:
@@ -29,10 +29,10 @@ class Sieve:
         self._relations: dict[UUID, Relation] = {}
         self._posts: dict[UUID, bool] = {}
 
-    def __call__(self, facts: Sequence[Noted]) -> list[Noted]:
-        self._meet({n.fact.actor for n in facts})
-        self._look_up({n.fact.subject for n in facts if n.fact.kind in ABOUT_POSTS})
-        return [n for n in facts if self._counts(n.fact)]
+    def __call__(self, activities: Sequence[StoredActivity]) -> list[StoredActivity]:
+        self._meet({n.activity.actor for n in activities})
+        self._look_up({n.activity.subject for n in activities if n.activity.kind in ABOUT_POSTS})
+        return [n for n in activities if self._counts(n.activity)]
 
     def _meet(self, actors: set[UUID]) -> None:
         strangers = actors - self._relations.keys()
@@ -45,25 +45,27 @@ class Sieve:
             found = self._documents.posts.get(unknown)
             self._posts |= {post: post in found for post in unknown}
 
-    def _counts(self, fact: Fact) -> bool:
-        relation = self._relations[fact.actor]
+    def _counts(self, activity: Activity) -> bool:
+        relation = self._relations[activity.actor]
         if relation.blocking or relation.blocked_by:
             return False
-        if fact.kind == "follow":
+        if activity.kind == "follow":
             return relation.follows_you
-        return fact.kind not in ABOUT_POSTS or self._posts[fact.subject]
+        return activity.kind not in ABOUT_POSTS or self._posts[activity.subject]
 
 
-class Walk:
-    """`facts` are what counts of what was read so far, down to and including `place`. `newest` is the first read."""
+class Scan:
+    """`activities` are the visible ones read so far, down to and including `place`. `newest` was read first."""
 
-    def __init__(self, owner: UUID, stored: Notifications, sieve: Sieve, below: UUID | None = None) -> None:
+    def __init__(
+        self, owner: UUID, stored: Notifications, visible: VisibilityFilter, below: UUID | None = None
+    ) -> None:
         self._owner = owner
         self._stored = stored
-        self._sieve = sieve
+        self._filter = visible
         self._chunk = FIRST_CHUNK
-        self._left = MOST_FACTS
-        self.facts: list[Noted] = []
+        self._left = MOST_ACTIVITIES
+        self.activities: list[StoredActivity] = []
         self.newest: UUID | None = None
         self.place = below
         self.ended = False
@@ -74,7 +76,7 @@ class Walk:
             return False
         size = min(self._chunk, self._left)
         found = self._stored.page(self._owner, before=self.place, limit=size)
-        self.facts += self._sieve(found)
+        self.activities += self._filter(found)
         if found:
             self.newest, self.place = self.newest or found[0].id, found[-1].id
         self.ended = len(found) < size
@@ -94,9 +96,9 @@ class Walk:
         return day_of(self.newest) == day_of(self.place)
 
     @property
-    def complete(self) -> list[Noted]:
-        """The facts of the days that were read to their end, and of a day that is too long for one walk."""
+    def complete(self) -> list[StoredActivity]:
+        """The activities of the days that were read to their end, and of a day that is too long for one scan."""
         if self.ended or self.within_a_day or self.place is None:
-            return self.facts
+            return self.activities
         last = day_of(self.place)
-        return [n for n in self.facts if day_of(n.id) > last]
+        return [n for n in self.activities if day_of(n.id) > last]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded.events import EmbeddedCarrier, array, tell
+from repositories.documents.embedded.events import EmbeddedCarrier, append, array
 from repositories.documents.embedded.writes import LOADED_AT_ONCE, encoded, query
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros
@@ -31,7 +31,7 @@ class EmbeddedComments(CommentStore):
                 raise NotFound
             comment = Comment(post_id, numbered[0], author_id, body, at)
             connection.execute(INSERT, (str(post_id), comment.number, encoded(comment)))
-            tell(connection, EmbeddedCarrier("comment", str(post_id), comment.number), announce(comment))
+            append(connection, EmbeddedCarrier("comment", str(post_id), comment.number), announce(comment))
         return comment
 
     def get(self, post_id: UUID, number: int) -> Comment | None:
@@ -54,7 +54,7 @@ class EmbeddedComments(CommentStore):
             buried = connection.execute(BURY, (micros(event.happened_at), str(post_id), number)).rowcount
             if not (fewer and buried):
                 raise NotFound
-            tell(connection, EmbeddedCarrier("comment", str(post_id), number), event)
+            append(connection, EmbeddedCarrier("comment", str(post_id), number), event)
 
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
         if not repair:

@@ -9,7 +9,7 @@ import msgspec
 
 from repositories.documents.outbox_order import Waiting
 from repositories.documents.times import micros, moment
-from repositories.outbox import ParkedEvent
+from repositories.outbox import DeadLetter
 from repositories.records import Event
 
 
@@ -21,17 +21,17 @@ class EmbeddedCarrier(NamedTuple):
     number: int = 0
 
 
-def tell(connection: sqlite3.Connection, carrier: EmbeddedCarrier, event: Event, *, publishes: bool = False) -> None:
+def append(connection: sqlite3.Connection, carrier: EmbeddedCarrier, event: Event, *, publishes: bool = False) -> None:
     """Store an event. One that `publishes` keeps its document in flight."""
     happened_at = micros(event.happened_at)
-    told = (str(event.id), event.type, event.aggregate, happened_at, event.payload, publishes, happened_at)
+    row = (str(event.id), event.type, event.aggregate, happened_at, event.payload, publishes, happened_at)
     connection.execute(
         """
         INSERT INTO documents_events (kind, document_id, number, id, type, aggregate, happened_at, payload,
             publishes, due_at, attempts)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
         """,
-        (*carrier, *told),
+        (*carrier, *row),
     )
 
 
@@ -41,9 +41,9 @@ def waiting(row: Sequence[Any]) -> Waiting:
     return Waiting(EmbeddedCarrier(*row[:3]), _event(row), attempts=row[8], due=row[9], leased_until=row[10])
 
 
-def parked(row: Sequence[Any]) -> ParkedEvent:
-    """From such a row with parked_at and reason behind it."""
-    return ParkedEvent(_event(row), attempts=row[8], parked_at=moment(row[11]), reason=row[12])
+def dead_letter(row: Sequence[Any]) -> DeadLetter:
+    """From such a row with dead_lettered_at and reason behind it."""
+    return DeadLetter(_event(row), attempts=row[8], dead_lettered_at=moment(row[11]), reason=row[12])
 
 
 def array(values: Iterable[object]) -> str:

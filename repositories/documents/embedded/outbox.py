@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import groupby
 from uuid import UUID, uuid4
 
-from repositories.documents.embedded.events import EmbeddedCarrier, array, parked, waiting
-from repositories.documents.outbox_order import Waiting, in_turn
+from repositories.documents.embedded.events import EmbeddedCarrier, array, dead_letter, waiting
+from repositories.documents.outbox_order import Waiting, in_outbox_order
 from repositories.documents.times import micros, moment
-from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
+from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.sqlite import SqliteFile
 
 
@@ -22,12 +22,12 @@ class EmbeddedOutbox(Outbox):
             return []
         lease = uuid4()
         with self._file.write() as connection:
-            turns = in_turn(_due(connection, micros(now), limit), now=micros(now), limit=limit)
-            ids = array(turn.event.id for turn in turns)
+            claimable = in_outbox_order(_due(connection, micros(now), limit), now=micros(now), limit=limit)
+            ids = array(one.event.id for one in claimable)
             connection.execute(LEASE, (str(lease), micros(lease_until), ids))
-        return [Claim(turn.event, turn.attempts, lease) for turn in turns]
+        return [Claim(one.event, one.attempts, lease) for one in claimable]
 
-    def done(self, claims: Sequence[Claim]) -> None:
+    def acknowledge(self, claims: Sequence[Claim]) -> None:
         ids = array(claim.event.id for claim in claims)
         with self._file.write() as connection:
             carriers = [EmbeddedCarrier(*row) for row in connection.execute(CARRIERS, (ids,))]
@@ -44,13 +44,13 @@ class EmbeddedOutbox(Outbox):
             held = (str(claim.event.id), str(claim.lease))
             connection.execute(POSTPONE, (micros(due), attempts, *held))
 
-    def park(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
+    def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
         with self._file.write() as connection:
             held = (str(claim.event.id), str(claim.lease))
-            connection.execute(PARK, (micros(now), reason, attempts, *held))
+            connection.execute(DEAD_LETTER, (micros(now), reason, attempts, *held))
 
-    def parked(self, *, limit: int) -> list[ParkedEvent]:
-        return [parked(row) for row in self._file.rows(PARKED, (max(limit, 0),))]
+    def dead_letters(self, *, limit: int) -> list[DeadLetter]:
+        return [dead_letter(row) for row in self._file.rows(DEAD_LETTERS, (max(limit, 0),))]
 
     def replay(self, event_ids: Sequence[UUID] | None, *, now: datetime) -> int:
         with self._file.write() as connection:
@@ -58,8 +58,8 @@ class EmbeddedOutbox(Outbox):
             return connection.execute(REPLAY, {"now": micros(now), "these": these}).rowcount
 
     def backlog(self) -> Backlog:
-        ((unsent, oldest, parked_events),) = self._file.rows(BACKLOG)
-        return Backlog(unsent, parked_events, None if oldest is None else moment(oldest))
+        ((unsent, oldest, dead_lettered),) = self._file.rows(BACKLOG)
+        return Backlog(unsent, dead_lettered, None if oldest is None else moment(oldest))
 
 
 LEASE = """
@@ -74,37 +74,37 @@ POSTPONE = """
     UPDATE documents_events SET due_at = ?, attempts = ?, lease = NULL, lease_until = NULL
     WHERE id = ? AND lease = ?
 """
-PARK = """
-    UPDATE documents_events SET parked_at = ?, reason = ?, attempts = ?, lease = NULL, lease_until = NULL
+DEAD_LETTER = """
+    UPDATE documents_events SET dead_lettered_at = ?, reason = ?, attempts = ?, lease = NULL, lease_until = NULL
     WHERE id = ? AND lease = ?
 """
-PARKED = """
+DEAD_LETTERS = """
     SELECT kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at, lease_until,
-        parked_at, reason
-    FROM documents_events WHERE parked_at IS NOT NULL ORDER BY parked_at, id LIMIT ?
+        dead_lettered_at, reason
+    FROM documents_events WHERE dead_lettered_at IS NOT NULL ORDER BY dead_lettered_at, id LIMIT ?
 """
 REPLAY = """
-    UPDATE documents_events SET due_at = :now, attempts = 0, parked_at = NULL, reason = NULL
-    WHERE parked_at IS NOT NULL AND (:these IS NULL OR id IN (SELECT value FROM json_each(:these)))
+    UPDATE documents_events SET due_at = :now, attempts = 0, dead_lettered_at = NULL, reason = NULL
+    WHERE dead_lettered_at IS NOT NULL AND (:these IS NULL OR id IN (SELECT value FROM json_each(:these)))
 """
 BACKLOG = """
-    SELECT count(*), min(happened_at), (SELECT count(*) FROM documents_events WHERE parked_at IS NOT NULL)
-    FROM documents_events WHERE parked_at IS NULL
+    SELECT count(*), min(happened_at), (SELECT count(*) FROM documents_events WHERE dead_lettered_at IS NOT NULL)
+    FROM documents_events WHERE dead_lettered_at IS NULL
 """
 DUE = """
     WITH heads AS (
         SELECT kind, document_id, number FROM documents_events AS head
-        WHERE parked_at IS NULL AND due_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
+        WHERE dead_lettered_at IS NULL AND due_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
         AND NOT EXISTS (
             SELECT 1 FROM documents_events AS earlier
             WHERE earlier.kind = head.kind AND earlier.document_id = head.document_id
-            AND earlier.number = head.number AND earlier.seq < head.seq AND earlier.parked_at IS NULL
+            AND earlier.number = head.number AND earlier.seq < head.seq AND earlier.dead_lettered_at IS NULL
         )
         ORDER BY due_at, seq LIMIT :limit
     )
     SELECT kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at, lease_until
     FROM heads JOIN documents_events USING (kind, document_id, number)
-    WHERE parked_at IS NULL ORDER BY kind, document_id, number, seq
+    WHERE dead_lettered_at IS NULL ORDER BY kind, document_id, number, seq
 """
 LANDED = """
     UPDATE documents_posts SET in_flight = NULL WHERE id = :document_id AND NOT EXISTS (
@@ -152,7 +152,7 @@ def _due(connection: sqlite3.Connection, now: int, limit: int) -> Iterable[list[
 
 
 def _purge(connection: sqlite3.Connection, carrier: EmbeddedCarrier) -> None:
-    """Remove the carrier if it is a tombstone that has been told, and with a post its comments."""
+    """Remove the carrier if it is a tombstone whose events are all acknowledged, and with a post its comments."""
     of_carrier = carrier._asdict()
     gone = connection.execute(PURGE[carrier.kind], of_carrier).rowcount
     if carrier.kind == "post":

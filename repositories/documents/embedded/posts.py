@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded.events import EmbeddedCarrier, array, tell
+from repositories.documents.embedded.events import EmbeddedCarrier, append, array
 from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, query
 from repositories.documents.port import PostStore
 from repositories.documents.times import micros
@@ -23,7 +23,7 @@ class EmbeddedPosts(PostStore):
         with self._file.write() as connection:
             connection.execute(INSERT, {**_row(post), "in_flight": 1})
             _tag(connection, str(post.id), post.tags)
-            tell(connection, EmbeddedCarrier("post", str(post.id)), event, publishes=True)
+            append(connection, EmbeddedCarrier("post", str(post.id)), event, publishes=True)
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
         found = self._file.rows(BY_IDS, [array(ids)])
@@ -36,14 +36,14 @@ class EmbeddedPosts(PostStore):
             check_version(connection, VERSION, row["id"], if_version)
             connection.execute(UPDATE, row)
             _tag(connection, row["id"], post.tags)
-            tell(connection, EmbeddedCarrier("post", row["id"]), event)
+            append(connection, EmbeddedCarrier("post", row["id"]), event)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._file.write() as connection:
             check_version(connection, VERSION, str(post_id), if_version)
             connection.execute(BURY, (micros(event.happened_at), str(post_id)))
             _tag(connection, str(post_id), ())
-            tell(connection, EmbeddedCarrier("post", str(post_id)), event)
+            append(connection, EmbeddedCarrier("post", str(post_id)), event)
 
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None

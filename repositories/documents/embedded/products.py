@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.documents.embedded.events import EmbeddedCarrier, array, tell
+from repositories.documents.embedded.events import EmbeddedCarrier, append, array
 from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, integers_fit, query
 from repositories.documents.port import ProductStore
 from repositories.documents.times import micros
@@ -32,7 +32,7 @@ class EmbeddedProducts(ProductStore):
         with self._file.write() as connection:
             connection.execute(INSERT, _row(product))
             _describe(connection, str(product.id), product.attributes)
-            tell(connection, EmbeddedCarrier("product", str(product.id)), event)
+            append(connection, EmbeddedCarrier("product", str(product.id)), event)
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Product]:
         found = self._file.rows(BY_IDS, [array(ids)])
@@ -45,14 +45,14 @@ class EmbeddedProducts(ProductStore):
             check_version(connection, VERSION, str(product.id), if_version)
             connection.execute(UPDATE, row)
             _describe(connection, str(product.id), product.attributes)
-            tell(connection, EmbeddedCarrier("product", str(product.id)), event)
+            append(connection, EmbeddedCarrier("product", str(product.id)), event)
 
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         with self._file.write() as connection:
             check_version(connection, VERSION, str(product_id), if_version)
             connection.execute(BURY, (micros(event.happened_at), str(product_id)))
             _describe(connection, str(product_id), {})
-            tell(connection, EmbeddedCarrier("product", str(product_id)), event)
+            append(connection, EmbeddedCarrier("product", str(product_id)), event)
 
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
         if limit < 1:

@@ -4,6 +4,7 @@ Ids are text, times are microseconds since 1970. A row with `deleted_at` and wit
 """
 
 from repositories.documents.embedded.views import TABLE as VIEWS
+from repositories.sqlite import SchemaChange
 
 TABLES = (
     VIEWS,
@@ -85,21 +86,31 @@ TABLES = (
         due_at INTEGER NOT NULL,
         lease TEXT,
         lease_until INTEGER,
-        parked_at INTEGER,
+        dead_lettered_at INTEGER,
         reason TEXT
     )
     """,
     "CREATE INDEX IF NOT EXISTS documents_events_id ON documents_events (id)",
     """
     CREATE INDEX IF NOT EXISTS documents_events_document
-    ON documents_events (kind, document_id, number, seq, parked_at, publishes)
+    ON documents_events (kind, document_id, number, seq, dead_lettered_at, publishes)
     """,
     """
     CREATE INDEX IF NOT EXISTS documents_events_due ON documents_events (due_at, seq, happened_at)
-    WHERE parked_at IS NULL
+    WHERE dead_lettered_at IS NULL
     """,
     """
-    CREATE INDEX IF NOT EXISTS documents_events_parked ON documents_events (parked_at, id)
-    WHERE parked_at IS NOT NULL
+    CREATE INDEX IF NOT EXISTS documents_events_dead_lettered ON documents_events (dead_lettered_at, id)
+    WHERE dead_lettered_at IS NOT NULL
     """,
+)
+CHANGES = (
+    SchemaChange(
+        "rename documents_events.parked_at",
+        "SELECT 1 FROM pragma_table_info('documents_events') WHERE name = 'parked_at'",
+        (
+            "DROP INDEX documents_events_parked",
+            "ALTER TABLE documents_events RENAME COLUMN parked_at TO dead_lettered_at",
+        ),
+    ),
 )

@@ -4,7 +4,7 @@ from repositories.documents.embedded.comments import EmbeddedComments
 from repositories.documents.embedded.outbox import EmbeddedOutbox
 from repositories.documents.embedded.posts import EmbeddedPosts
 from repositories.documents.embedded.products import EmbeddedProducts
-from repositories.documents.embedded.schema import TABLES
+from repositories.documents.embedded.schema import CHANGES, TABLES
 from repositories.documents.embedded.views import EmbeddedViews
 from repositories.documents.port import Documents
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
@@ -14,6 +14,7 @@ class EmbeddedDocuments(SqliteBacked, Documents):
     """Connects when first used; may be used again after `close`."""
 
     _tables = TABLES
+    _changes = CHANGES
 
     def __init__(self, url: str) -> None:
         self._file = SqliteFile(path_of(url), "documents")

@@ -143,7 +143,7 @@ class MongoComments(CommentStore):
 
 
 def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: int) -> None:
-    """Remove the comments of a deleted post. Those with something to tell become tombstones."""
+    """Remove the comments of a deleted post. Those with unacknowledged events become tombstones."""
     comments = connection.collection("comments")
     grave = {"_id": "$_id", "deleted_at": {"$literal": deleted_at}, "events": "$events"}
     of_post = {"_id": _above(post_id, None)}

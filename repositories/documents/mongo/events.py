@@ -1,4 +1,4 @@
-"""Unsent events inside the document they tell of, and the update stages that keep the document's `outbox` in
+"""Unsent events inside the document that changed, and the update stages that keep the document's `outbox` in
 step with them: `outbox` sums `events` up so that indexes can answer for the relay.
 """
 
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from repositories.documents.mongo.client import Document
 from repositories.documents.outbox_order import Waiting
 from repositories.documents.times import micros, moment
-from repositories.outbox import ParkedEvent
+from repositories.outbox import DeadLetter
 from repositories.records import Event
 
 Stages = list[dict[str, Any]]
@@ -28,7 +28,7 @@ def kept(event: Event, *, publishes: bool = False) -> Document:
         "due_at": micros(event.happened_at),
         "lease": None,
         "lease_until": None,
-        "parked_at": None,
+        "dead_lettered_at": None,
         "reason": None,
     }
 
@@ -42,7 +42,7 @@ def born_with(event: Event, *, publishes: bool = False) -> Document:
         "since": happened_at,
         "due_at": happened_at,
         "lease_until": None,
-        "parked": 0,
+        "dead_lettered": 0,
     }
     flight = {"in_flight": True} if publishes else {}
     return {"events": [kept(event, publishes=publishes)], "outbox": outbox, **flight}
@@ -68,9 +68,16 @@ def changed(event_ids: Sequence[UUID], changes: Document, *, lease: UUID | None 
     return [{"$set": {"events": events}}, *settled()]
 
 
-def told(event_ids: Sequence[UUID]) -> Stages:
+def acknowledged(event_ids: Sequence[UUID]) -> Stages:
     left = {"$not": {"$in": ["$$this.id", list(event_ids)]}}
     return [{"$set": {"events": {"$filter": {"input": "$events", "as": "this", "cond": left}}}}, *settled()]
+
+
+def renamed() -> Stages:
+    """Give events of an earlier version the fields of this one: `parked_at` became `dead_lettered_at`."""
+    new = {"$mergeObjects": ["$$this", {"dead_lettered_at": {"$ifNull": ["$$this.parked_at", None]}}]}
+    events = {"$map": {"input": "$events", "as": "this", "in": new}}
+    return [{"$set": {"events": events}}, {"$unset": "events.parked_at"}, *settled()]
 
 
 def settled() -> Stages:
@@ -79,11 +86,11 @@ def settled() -> Stages:
     The stamp is new each time: a claimer whose picture of the document has another one lost the race.
     """
     none_left = {"$eq": ["$events", []]}
-    buried_and_told = {"$and": [none_left, {"$gt": ["$deleted_at", None]}]}
+    buried_and_acknowledged = {"$and": [none_left, {"$gt": ["$deleted_at", None]}]}
     fields = {
         "outbox": {"$cond": [none_left, "$$REMOVE", _summary(uuid4())]},
         "in_flight": {"$cond": [{"$in": [True, "$events.publishes"]}, True, "$$REMOVE"]},
-        "purge": {"$cond": [buried_and_told, True, "$$REMOVE"]},
+        "purge": {"$cond": [buried_and_acknowledged, True, "$$REMOVE"]},
         "events": {"$cond": [none_left, "$$REMOVE", "$events"]},
     }
     return [{"$set": fields}]
@@ -102,15 +109,15 @@ def waiting_in(collection: str, found: Document) -> list[Waiting]:
     return [
         Waiting(carrier, _event(kept), kept["attempts"], kept["due_at"], kept["lease_until"])
         for kept in found["events"]
-        if kept["parked_at"] is None
+        if kept["dead_lettered_at"] is None
     ]
 
 
-def parked_in(found: Document) -> list[ParkedEvent]:
+def dead_letters_in(found: Document) -> list[DeadLetter]:
     return [
-        ParkedEvent(_event(kept), kept["attempts"], kept["reason"], moment(kept["parked_at"]))
+        DeadLetter(_event(kept), kept["attempts"], kept["reason"], moment(kept["dead_lettered_at"]))
         for kept in found["events"]
-        if kept["parked_at"] is not None
+        if kept["dead_lettered_at"] is not None
     ]
 
 
@@ -119,18 +126,18 @@ def _and(event: Event) -> Document:
 
 
 def _summary(stamp: UUID) -> Document:
-    waiting = {"$filter": {"input": "$events", "as": "this", "cond": {"$eq": ["$$this.parked_at", None]}}}
-    parked = {"$filter": {"input": "$events", "as": "this", "cond": {"$ne": ["$$this.parked_at", None]}}}
+    waiting = {"$filter": {"input": "$events", "as": "this", "cond": {"$eq": ["$$this.dead_lettered_at", None]}}}
+    dead = {"$filter": {"input": "$events", "as": "this", "cond": {"$ne": ["$$this.dead_lettered_at", None]}}}
     fields = {
         "stamp": stamp,
         "unsent": {"$size": "$$waiting"},
         "since": {"$min": "$$waiting.happened_at"},
         "due_at": {"$let": {"vars": {"head": {"$first": "$$waiting"}}, "in": "$$head.due_at"}},
         "lease_until": {"$let": {"vars": {"head": {"$first": "$$waiting"}}, "in": "$$head.lease_until"}},
-        "parked": {"$size": "$$parked"},
-        "parked_since": {"$ifNull": [{"$min": "$$parked.parked_at"}, "$$REMOVE"]},
+        "dead_lettered": {"$size": "$$dead"},
+        "dead_lettered_since": {"$ifNull": [{"$min": "$$dead.dead_lettered_at"}, "$$REMOVE"]},
     }
-    return {"$let": {"vars": {"waiting": waiting, "parked": parked}, "in": fields}}
+    return {"$let": {"vars": {"waiting": waiting, "dead": dead}, "in": fields}}
 
 
 def _event(kept: Document) -> Event:

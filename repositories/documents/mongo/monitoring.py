@@ -1,4 +1,4 @@
-"""What the driver tells of each command and of its pool, passed on to the meter. Called in the thread that asked."""
+"""The driver's events of commands and of the pool, reported to the meter. Called in the thread of the caller."""
 
 import threading
 

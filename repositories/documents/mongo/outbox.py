@@ -11,17 +11,18 @@ from pymongo.collection import Collection
 
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.comments import clear_comments
-from repositories.documents.mongo.events import MongoCarrier, changed, parked_in, told, waiting_in
-from repositories.documents.outbox_order import Waiting, in_turn
+from repositories.documents.mongo.events import MongoCarrier, acknowledged, changed, dead_letters_in, waiting_in
+from repositories.documents.outbox_order import Waiting, in_outbox_order
 from repositories.documents.times import micros, moment
-from repositories.outbox import Backlog, Claim, Outbox, ParkedEvent
+from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 
 CARRIERS = ("posts", "comments", "products")
 EVER = {"$gte": -(2**63)}
 WAITING = {"outbox.due_at": EVER}
-PARKED = {"outbox.parked_since": EVER}
+SINCE = "outbox.dead_lettered_since"
+DEAD_LETTERED = {SINCE: EVER}
 UNSENT_TOTAL = {"_id": None, "unsent": {"$sum": "$outbox.unsent"}, "oldest": {"$min": "$outbox.since"}}
-PARKED_TOTAL = {"_id": None, "parked": {"$sum": "$outbox.parked"}}
+DEAD_LETTER_TOTAL = {"_id": None, "dead_lettered": {"$sum": "$outbox.dead_lettered"}}
 UNLEASED = {"lease": None, "lease_until": None}
 
 
@@ -34,15 +35,15 @@ class MongoOutbox(Outbox):
             return []
         lease = uuid4()
         with self._connection.calling():
-            turns = in_turn(self._due(micros(now), limit), now=micros(now), limit=limit)
-            won = self._lease(turns, {"lease": lease, "lease_until": micros(lease_until)})
-        return [Claim(turn.event, turn.attempts, lease) for turn in turns if turn.event.id in won]
+            claimable = in_outbox_order(self._due(micros(now), limit), now=micros(now), limit=limit)
+            won = self._lease(claimable, {"lease": lease, "lease_until": micros(lease_until)})
+        return [Claim(one.event, one.attempts, lease) for one in claimable if one.event.id in won]
 
-    def done(self, claims: Sequence[Claim]) -> None:
+    def acknowledge(self, claims: Sequence[Claim]) -> None:
         ids = [claim.event.id for claim in claims]
         with self._connection.calling():
             for carrier in self._carriers():
-                if carrier.update_many({"events.id": {"$in": ids}}, told(ids)).matched_count:
+                if carrier.update_many({"events.id": {"$in": ids}}, acknowledged(ids)).matched_count:
                     self._purge(carrier)
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -57,20 +58,22 @@ class MongoOutbox(Outbox):
     def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
         self._give_back(claim, {"due_at": micros(due), "attempts": attempts})
 
-    def park(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
-        self._give_back(claim, {"parked_at": micros(now), "reason": reason, "attempts": attempts})
+    def dead_letter(self, claim: Claim, *, reason: str, attempts: int, now: datetime) -> None:
+        self._give_back(claim, {"dead_lettered_at": micros(now), "reason": reason, "attempts": attempts})
 
-    def parked(self, *, limit: int) -> list[ParkedEvent]:
+    def dead_letters(self, *, limit: int) -> list[DeadLetter]:
         if limit < 1:
             return []
         with self._connection.calling():
             found = [
                 event
                 for carrier in self._carriers()
-                for document in carrier.find(PARKED, {"events": 1}).sort("outbox.parked_since").limit(limit)
-                for event in parked_in(document)
+                for document in carrier.find(DEAD_LETTERED, {"events": 1})
+                .sort("outbox.dead_lettered_since")
+                .limit(limit)
+                for event in dead_letters_in(document)
             ]
-        return sorted(found, key=lambda parked: (parked.parked_at, parked.event.id))[:limit]
+        return sorted(found, key=lambda dead: (dead.dead_lettered_at, dead.event.id))[:limit]
 
     def replay(self, event_ids: Sequence[UUID] | None, *, now: datetime) -> int:
         with self._connection.calling():
@@ -81,13 +84,13 @@ class MongoOutbox(Outbox):
             sums = [
                 total
                 for carrier in self._carriers()
-                for which, what in ((WAITING, UNSENT_TOTAL), (PARKED, PARKED_TOTAL))
+                for which, what in ((WAITING, UNSENT_TOTAL), (DEAD_LETTERED, DEAD_LETTER_TOTAL))
                 for total in carrier.aggregate([{"$match": which}, {"$group": what}])
             ]
         oldest = [total["oldest"] for total in sums if "oldest" in total]
         return Backlog(
             unsent=sum(total.get("unsent", 0) for total in sums),
-            parked=sum(total.get("parked", 0) for total in sums),
+            dead_lettered=sum(total.get("dead_lettered", 0) for total in sums),
             oldest=moment(min(oldest)) if oldest else None,
         )
 
@@ -101,11 +104,11 @@ class MongoOutbox(Outbox):
             for found in due.sort([("outbox.due_at", 1), ("_id", 1)]).limit(limit):
                 yield waiting_in(carrier.name, found)
 
-    def _lease(self, turns: Sequence[Waiting], lease: Document) -> set[UUID]:
+    def _lease(self, claimable: Sequence[Waiting], lease: Document) -> set[UUID]:
         """Lease them where nothing changed since they were read. Returns the ids of those we got."""
         of_document: dict[MongoCarrier, list[UUID]] = {}
-        for turn in turns:
-            of_document.setdefault(turn.document, []).append(turn.event.id)
+        for one in claimable:
+            of_document.setdefault(one.document, []).append(one.event.id)
         won: set[UUID] = set()
         for name, group in groupby(sorted(of_document), key=lambda carrier: carrier.collection):
             seen = list(group)
@@ -127,7 +130,7 @@ class MongoOutbox(Outbox):
                     return
 
     def _purge(self, carrier: Collection[Document]) -> None:
-        """Remove tombstones that have been told, and with a post its comments, which go first."""
+        """Remove tombstones whose events are all acknowledged, and with a post its comments, which go first."""
         if carrier.name == "posts":
             for post in carrier.find({"purge": True}, {"deleted_at": 1}):
                 clear_comments(self._connection, post["_id"], deleted_at=post["deleted_at"])
@@ -148,9 +151,9 @@ def _event(event_id: UUID, **fields: Any) -> Document:
 
 
 def _replay(carrier: Collection[Document], event_ids: Sequence[UUID] | None, now: int) -> int:
-    which = PARKED if event_ids is None else {"events.id": {"$in": list(event_ids)}}
-    found = {event.event.id for document in carrier.find(which, {"events": 1}) for event in parked_in(document)}
+    which = DEAD_LETTERED if event_ids is None else {"events.id": {"$in": list(event_ids)}}
+    found = {event.event.id for document in carrier.find(which, {"events": 1}) for event in dead_letters_in(document)}
     wanted = found if event_ids is None else found.intersection(event_ids)
-    fresh = {"parked_at": None, "reason": None, "attempts": 0, "due_at": now}
-    updates = [UpdateOne(_event(one, parked_at={"$ne": None}), changed([one], fresh)) for one in wanted]
+    fresh = {"dead_lettered_at": None, "reason": None, "attempts": 0, "due_at": now}
+    updates = [UpdateOne(_event(one, dead_lettered_at={"$ne": None}), changed([one], fresh)) for one in wanted]
     return carrier.bulk_write(updates).modified_count if updates else 0

@@ -7,6 +7,7 @@ from typing import Any
 from pymongo.database import Database
 
 from repositories.documents.mongo.client import Document
+from repositories.documents.mongo.events import renamed
 
 BINARY = {"bsonType": "binData"}
 TEXT = {"bsonType": "string"}
@@ -33,7 +34,7 @@ EVENT = _object(
     due_at=WHOLE,
     lease={"bsonType": ["binData", "null"]},
     lease_until=WHOLE_OR_NULL,
-    parked_at=WHOLE_OR_NULL,
+    dead_lettered_at=WHOLE_OR_NULL,
     reason={"bsonType": ["string", "null"]},
 )
 
@@ -83,13 +84,15 @@ def _there(name: str) -> Document:
     return {name: {"$exists": True}}
 
 
-# The relay's: what is due, with the sums of the backlog; what is parked; where an event is; what may go.
+# The relay's: what is due, with the sums of the backlog; what is dead-lettered; where an event is; what may go.
 CARRIER = {
     "due": _index(
         *("outbox.due_at", "_id", "outbox.lease_until", "outbox.unsent", "outbox.since"),
         where=_there("outbox.due_at"),
     ),
-    "parked": _index("outbox.parked_since", "outbox.parked", where=_there("outbox.parked_since")),
+    "dead_lettered": _index(
+        "outbox.dead_lettered_since", "outbox.dead_lettered", where=_there("outbox.dead_lettered_since")
+    ),
     "event": _index("events.id", where=_there("events.id")),
     "purge": _index("purge", where=_there("purge")),
 }
@@ -113,6 +116,9 @@ INDEXES: dict[str, dict[str, Document]] = {
     "tags": {},
     "views": {},
 }
+CARRIERS = [name for name, indexes in INDEXES.items() if "event" in indexes]
+FORMER_INDEX = "parked"
+FORMER_EVENTS = {"events.id": {"$exists": True}, "events.parked_at": {"$exists": True}}
 
 
 def steps(database: Database[Document]) -> Iterator[Step]:
@@ -124,11 +130,16 @@ def steps(database: Database[Document]) -> Iterator[Step]:
         elif there[name].get("validator") != validator:
             yield f"change validator of {name}", partial(database.command, "collMod", name, validator=validator)
         yield from _index_steps(database, name)
+    for name in CARRIERS:
+        if name in there and database[name].find_one(FORMER_EVENTS, {"_id": 1}):
+            yield f"rename fields of events in {name}", partial(database[name].update_many, FORMER_EVENTS, renamed())
 
 
 def _index_steps(database: Database[Document], name: str) -> Iterator[Step]:
     collection = database[name]
     there = {found["name"]: _shape(found) for found in collection.list_indexes()}
+    if FORMER_INDEX in there:
+        yield f"drop former index {name}.{FORMER_INDEX}", partial(collection.drop_index, FORMER_INDEX)
     for index, spec in INDEXES[name].items():
         if there.get(index) == _shape(spec):
             continue

@@ -1,4 +1,4 @@
-"""What posts and products have in common: versioned writes that tell an event in the same update."""
+"""What posts and products have in common: versioned writes with their event in the same update."""
 
 from collections.abc import Sequence
 from typing import Any

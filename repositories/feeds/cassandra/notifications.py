@@ -4,16 +4,16 @@ import itertools
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
+from repositories.feeds.activity import activity_id, repeat_key
 from repositories.feeds.age import EPOCH, Clock, Retention, micros, millis, span
 from repositories.feeds.budget import Budget
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
-from repositories.feeds.facts import deed, fact_id
 from repositories.feeds.layout import Line
-from repositories.feeds.notifications_port import REPEATS, Noted, Notifications
+from repositories.feeds.notifications_port import REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import REMOVALS
 
 
@@ -26,24 +26,27 @@ class CassandraNotifications(Notifications):
         self._markers = Markers(link, line, retention)
         self._budget, self._repeats = Budget(REMOVALS), Budget(REPEATS)
 
-    def note(self, owner: UUID, fact: Fact, at: datetime) -> UUID:
-        noted = fact_id(fact)
+    def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
+        noted = activity_id(activity)
         bucket = self._line.bucket(noted)
-        if self._retention.keeps(noted) and not self._repeats.spent(deed(owner, fact), bucket):
+        if self._retention.keeps(noted) and not self._repeats.spent(repeat_key(owner, activity), bucket):
             ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(noted)))
             self._markers.ensure([(owner, bucket)])
-            self._link.write("noted_add", [(owner, bucket, noted, *_columns(fact), micros(at), ttl)])
+            self._link.write("noted_add", [(owner, bucket, noted, *_columns(activity), micros(at), ttl)])
         return noted
 
-    def withdraw(self, owner: UUID, fact: Fact, at: datetime) -> None:
-        noted = fact_id(fact)
+    def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
+        noted = activity_id(activity)
         bucket = self._line.bucket(noted)
         if not self._retention.keeps(noted):
             return
-        with self._budget.spend([(owner, bucket)]) as granted, self._repeats.spend([(deed(owner, fact), bucket)]):
+        with (
+            self._budget.spend([(owner, bucket)]) as granted,
+            self._repeats.spend([(repeat_key(owner, activity), bucket)]),
+        ):
             self._link.write("noted_remove", itertools.compress([(micros(at), owner, bucket, noted)], granted))
 
-    def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[Noted]:
+    def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[StoredActivity]:
         low, high = span(before, None)
         rows = self._pages.page(owner, max(low, self._retention.horizon()), high, rising=False, limit=limit)
         return [_noted(row) for row in rows]
@@ -52,15 +55,15 @@ class CassandraNotifications(Notifications):
         (rows,) = self._link.read([("read_marker", (owner,))], self._link.deadline())
         return rows[0][0] if rows else None
 
-    def mark(self, owner: UUID, fact_id: UUID) -> None:
+    def mark(self, owner: UUID, activity_id: UUID) -> None:
         # The last write wins, and of equally old ones the greater value: so the highest marker does.
-        self._link.write("read_mark", [(owner, fact_id, millis(fact_id) * 1000)])
+        self._link.write("read_mark", [(owner, activity_id, millis(activity_id) * 1000)])
 
 
-def _columns(fact: Fact) -> tuple[object, ...]:
-    return fact.kind, fact.subject, fact.actor, micros(fact.at), fact.number, fact.detail
+def _columns(activity: Activity) -> tuple[object, ...]:
+    return activity.kind, activity.subject, activity.actor, micros(activity.at), activity.number, activity.detail
 
 
-def _noted(row: Row) -> Noted:
+def _noted(row: Row) -> StoredActivity:
     noted, kind, subject, actor, at, number, detail = row
-    return Noted(noted, Fact(kind, subject, actor, EPOCH + timedelta(microseconds=at), number, detail))
+    return StoredActivity(noted, Activity(kind, subject, actor, EPOCH + timedelta(microseconds=at), number, detail))

@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from repositories.feed_records import Fact
+from repositories.feed_records import Activity
+from repositories.feeds.activity import activity_id, repeat_key
 from repositories.feeds.age import EPOCH, Retention, micros, millis, span
 from repositories.feeds.budget import Budget
-from repositories.feeds.facts import deed, fact_id
 from repositories.feeds.layout import Line
-from repositories.feeds.notifications_port import REPEATS, Noted, Notifications
+from repositories.feeds.notifications_port import REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import REMOVALS
 from repositories.sqlite import SqliteFile
 
 NEVER = -(1 << 63)
-# Facts past the retention that one write removes, at most.
+# Activities past the retention that one write removes, at most.
 PRUNED = 100
 
 NOTIFICATION_TABLES = (
@@ -50,23 +50,26 @@ class EmbeddedNotifications(Notifications):
         self._retention = retention
         self._budget, self._repeats = Budget(REMOVALS), Budget(REPEATS)
 
-    def note(self, owner: UUID, fact: Fact, at: datetime) -> UUID:
-        noted = fact_id(fact)
+    def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
+        noted = activity_id(activity)
         bucket = self._line.bucket(noted)
-        if self._retention.keeps(noted) and not self._repeats.spent(deed(owner, fact), bucket):
-            self._put([(owner.bytes, noted.bytes, *_columns(fact), micros(at), NEVER)])
+        if self._retention.keeps(noted) and not self._repeats.spent(repeat_key(owner, activity), bucket):
+            self._put([(owner.bytes, noted.bytes, *_columns(activity), micros(at), NEVER)])
         return noted
 
-    def withdraw(self, owner: UUID, fact: Fact, at: datetime) -> None:
-        noted = fact_id(fact)
+    def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
+        noted = activity_id(activity)
         bucket = self._line.bucket(noted)
         if not self._retention.keeps(noted):
             return
-        with self._budget.spend([(owner, bucket)]) as granted, self._repeats.spend([(deed(owner, fact), bucket)]):
-            row = (owner.bytes, noted.bytes, *_columns(fact), NEVER, micros(at))
+        with (
+            self._budget.spend([(owner, bucket)]) as granted,
+            self._repeats.spend([(repeat_key(owner, activity), bucket)]),
+        ):
+            row = (owner.bytes, noted.bytes, *_columns(activity), NEVER, micros(at))
             self._put(list(itertools.compress([row], granted)))
 
-    def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[Noted]:
+    def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[StoredActivity]:
         low, high = span(before, None)
         low = max(low, self._retention.horizon())
         return [_noted(*row) for row in self._file.rows(PAGE, (owner.bytes, low.bytes, high.bytes, max(limit, 0)))]
@@ -75,10 +78,10 @@ class EmbeddedNotifications(Notifications):
         rows = self._file.rows("SELECT id FROM feeds_read WHERE owner = ?", (owner.bytes,))
         return UUID(bytes=rows[0][0]) if rows else None
 
-    def mark(self, owner: UUID, fact_id: UUID) -> None:
-        millis(fact_id)
+    def mark(self, owner: UUID, activity_id: UUID) -> None:
+        millis(activity_id)
         with self._file.write() as connection:
-            connection.execute(MARK, (owner.bytes, fact_id.bytes))
+            connection.execute(MARK, (owner.bytes, activity_id.bytes))
 
     def _put(self, rows: list[tuple[Any, ...]]) -> None:
         with self._file.write() as connection:
@@ -86,10 +89,19 @@ class EmbeddedNotifications(Notifications):
             connection.execute(PRUNE, (self._retention.horizon().bytes, PRUNED))
 
 
-def _columns(fact: Fact) -> tuple[Any, ...]:
-    return fact.kind, fact.subject.bytes, fact.actor.bytes, micros(fact.at), fact.number, fact.detail
+def _columns(activity: Activity) -> tuple[Any, ...]:
+    return (
+        activity.kind,
+        activity.subject.bytes,
+        activity.actor.bytes,
+        micros(activity.at),
+        activity.number,
+        activity.detail,
+    )
 
 
-def _noted(noted: bytes, kind: Any, subject: bytes, actor: bytes, at: int, number: int, detail: str) -> Noted:
+def _noted(noted: bytes, kind: Any, subject: bytes, actor: bytes, at: int, number: int, detail: str) -> StoredActivity:
     moment = EPOCH + timedelta(microseconds=at)
-    return Noted(UUID(bytes=noted), Fact(kind, UUID(bytes=subject), UUID(bytes=actor), moment, number, detail))
+    return StoredActivity(
+        UUID(bytes=noted), Activity(kind, UUID(bytes=subject), UUID(bytes=actor), moment, number, detail)
+    )

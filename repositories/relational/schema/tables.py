@@ -119,13 +119,13 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("lease", ID),
     Column("lease_until", TIME),
-    Column("parked_at", TIME),
+    Column("dead_lettered_at", TIME),
     Column("reason", TEXT),
     UniqueConstraint("id", name="outbox_id"),
     sqlite_autoincrement=True,
 )
-_waiting, _parked = outbox.c.parked_at.is_(None), outbox.c.parked_at.is_not(None)
+_waiting, _dead = outbox.c.dead_lettered_at.is_(None), outbox.c.dead_lettered_at.is_not(None)
 Index("outbox_due", outbox.c.due_at, outbox.c.position, postgresql_where=_waiting, sqlite_where=_waiting)
 Index("outbox_heads", outbox.c.aggregate, outbox.c.position, postgresql_where=_waiting, sqlite_where=_waiting)
 Index("outbox_waiting", outbox.c.happened_at, postgresql_where=_waiting, sqlite_where=_waiting)
-Index("outbox_parked", outbox.c.parked_at, outbox.c.position, postgresql_where=_parked, sqlite_where=_parked)
+Index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, postgresql_where=_dead, sqlite_where=_dead)

@@ -67,7 +67,7 @@ READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
     "likes.counts": lambda store, ids: store.likes.counts(ids[:20]),
     "available": lambda store, ids: store.stock.available(ids[:20]),
     "outbox.claim": lambda store, _ids: store.outbox.claim(now=NOW, lease_until=NOW, limit=100),
-    "outbox.parked": lambda store, _ids: store.outbox.parked(limit=20),
+    "outbox.dead_letters": lambda store, _ids: store.outbox.dead_letters(limit=20),
     "outbox.replay": lambda store, ids: store.outbox.replay([ids[0]], now=NOW),
     "outbox.replay all": lambda store, _ids: store.outbox.replay(None, now=NOW),
     "outbox.backlog": lambda store, _ids: store.outbox.backlog(),
@@ -110,9 +110,9 @@ def test_settling_claims(store: Relational, url: str) -> None:
     first, second, *rest = store.outbox.claim(now=NOW, lease_until=NOW + SECOND, limit=20)
     with Recorder(store) as recorder:
         store.outbox.postpone(first, due=NOW, attempts=1)
-        store.outbox.park(second, reason="r", attempts=1, now=NOW)
+        store.outbox.dead_letter(second, reason="r", attempts=1, now=NOW)
         store.outbox.release(rest)
-        store.outbox.done(rest)
+        store.outbox.acknowledge(rest)
     assert len(recorder.statements) == 4
     assert scans(url, recorder.statements) == []
 

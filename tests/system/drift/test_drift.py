@@ -246,7 +246,7 @@ def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timeli
     assert all(str(world.settled[1]) in line for line in lines)
 
 
-def test_entries_whose_deletion_is_not_told_are_not_judged(world: World) -> None:
+def test_entries_whose_deletion_is_not_dispatched_are_not_judged(world: World) -> None:
     container = world.container
     post = next(p for p in world.posts if p.author_id in world.settled)
     container.content.posts.delete(post.author_id, post.id, ANY)

@@ -151,7 +151,7 @@ class Death:
             *(page[0]["sequence"] if page else 0 for page in entries),
             len(orders),
             sum(order["version"] for order in orders),
-            # A deposit is told to the relay by each attempt; what the relay does of it is done once.
+            # Each attempt publishes an event of the deposit; what the relay does of it is done once.
             0 if self._path == "/wallet/deposits" else store.outbox.backlog().unsent,
         ]
 

@@ -17,7 +17,7 @@ BATCH = 5000
 MORE = """
 INSERT INTO blocks SELECT id, lead, created_at FROM
   (SELECT id, lead(id) OVER (ORDER BY id), created_at FROM accounts) AS pairs WHERE lead IS NOT NULL;
-INSERT INTO outbox (id, type, aggregate, happened_at, payload, due_at, attempts, parked_at, reason)
+INSERT INTO outbox (id, type, aggregate, happened_at, payload, due_at, attempts, dead_lettered_at, reason)
   SELECT gen_random_uuid(), 't', 'a' || n, now(), '', now() + interval '1 year', 0,
   CASE WHEN n % 30 = 0 THEN now() END, CASE WHEN n % 30 = 0 THEN 'broken' END FROM generate_series(1, 6000) AS n;
 INSERT INTO request_keys (account_id, route, key, fingerprint, created_at, lease, lease_until)

@@ -76,14 +76,14 @@ def outboxes(container: Container) -> None:
 
 def settle(container: Container, outbox: Outbox) -> None:
     now = container.kit.clock()
-    released, postponed, parked, told = outbox.claim(now=now, lease_until=now + HOUR, limit=4)
+    released, postponed, dead, dispatched = outbox.claim(now=now, lease_until=now + HOUR, limit=4)
     outbox.release([released])
     outbox.postpone(postponed, due=now + 9 * HOUR, attempts=1)
-    outbox.park(parked, reason="broken", attempts=1, now=now)
-    outbox.done([told])
-    outbox.parked(limit=20)
+    outbox.dead_letter(dead, reason="broken", attempts=1, now=now)
+    outbox.acknowledge([dispatched])
+    outbox.dead_letters(limit=20)
     outbox.backlog()
-    outbox.replay([parked.event.id], now=now)
+    outbox.replay([dead.event.id], now=now)
     outbox.replay(None, now=now)
 
 

@@ -32,7 +32,7 @@ def routes(world: World) -> None:
     """Each as its test drives it: people and things made for it, beside the seeded ones."""
     for route, prepare in DRIVES.items():
         send(route[0], prepare(world, FOUND))
-    world.told()
+    world.drained()
 
 
 def signed_in(world: World, handle: str) -> Person:
@@ -81,14 +81,14 @@ def background(world: World) -> None:
         reader.put(f"/accounts/{readers[0].handle}/follow")
         reader.put(f"/posts/{post}/like")
         reader.post(f"/posts/{post}/comments", {"body": "Well said."})
-    world.told()
+    world.drained()
     world.order()
     world.order(paid=True)
     container.content.views.send()
     for ahead in (timedelta(), timedelta(hours=1), timedelta(days=60)):
         world.clock.ahead += ahead
         system.sweeper.sweep()
-        world.told()
+        world.drained()
     one = UUID(readers[0].account["id"])
     Rebuild(container, system.relay.round, wait=True).one(one)
     Drift(container, lambda _line: None, repair=True).one(one)

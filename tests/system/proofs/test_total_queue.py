@@ -23,7 +23,7 @@ from config import Settings
 from repositories.errors import Contention, StoreError, Unavailable
 from tests.apps import System, running
 from tests.engines import Engines, Server
-from tests.system.crowd import befriend, parked, people, publish, served
+from tests.system.crowd import befriend, dead_letters, people, publish, served
 from tests.system.proofs import relays
 from tests.system.proofs.screens import screens
 from tests.system.proofs.setfull import SetFull
@@ -162,7 +162,7 @@ def test_what_was_acknowledged_is_delivered_once(system: System, own_engines: En
     run.finish()
     outcome = run.queue.outcome
     log.info("%d posts tried: %s", run.attempts, outcome)
-    assert parked(system.container) == {}
+    assert dead_letters(system.container) == {}
     assert outcome.sound, str(outcome)
     assert outcome.climbers == STEADY
     assert outcome.acknowledged > 20 * DEATHS

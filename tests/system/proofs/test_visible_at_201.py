@@ -23,7 +23,7 @@ from app.container import Container
 from repositories.errors import StoreError
 from tests.apps import System, embedded, running
 from tests.engines import Shared
-from tests.system.crowd import parked, publish, served, unsent
+from tests.system.crowd import dead_letters, publish, served, unsent
 from tests.system.proofs import relays, town
 from tests.system.proofs.screens import Screen, screens
 from tests.system.proofs.setfull import Outcome, SetFull
@@ -132,10 +132,10 @@ def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: ra
         log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.town.standings()))
         waiting = unsent(system.container)
         relays.catch_up(system.container, folder)
-        log.info("%d events told in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.standings()))
+        log.info("%d events dispatched in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.standings()))
         outcome = run.finish(100 if size is town.SMALL else 1000)
         log.info("%s; page %s", outcome, quantiles(run.times))
-        assert parked(system.container) == {}
+        assert dead_letters(system.container) == {}
         assert outcome.sound, str(outcome)
         assert outcome.acknowledged + outcome.unknown == size.each * size.authors + 1
         assert outcome.climbers == len(run.climbers)

@@ -17,9 +17,9 @@ from repositories.records import Event
 from tests.system.crowd import (
     Watch,
     befriend,
+    dead_letters,
     defined,
     outboxes,
-    parked,
     people,
     publish,
     served,
@@ -109,10 +109,10 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: C
         for reader in readers:
             assert stored(container, reader) == served(container, reader) == defined(container, reader) == posts[::-1]
     assert crashes > 50
-    assert not parked(container)
+    assert not dead_letters(container)
 
 
-def test_events_told_twice_and_backwards_change_nothing(container: Container) -> None:
+def test_events_dispatched_twice_and_backwards_change_nothing(container: Container) -> None:
     everybody = a_history(container)
     events: list[Event] = []
 
@@ -132,7 +132,7 @@ def test_events_told_twice_and_backwards_change_nothing(container: Container) ->
     assert_served_as_defined(container, everybody)
 
 
-def test_events_told_backwards_from_the_start_change_nothing(container: Container) -> None:
+def test_events_dispatched_backwards_from_the_start_change_nothing(container: Container) -> None:
     everybody = a_history(container)
     for _ in range(2):
         for one in reversed(claim(container)):
@@ -144,16 +144,16 @@ def test_no_event_is_begun_in_the_second_half_of_the_lease(container: Container,
     [author] = people(container, 1)
     for _ in range(6):
         publish(container, author)
-    told: list[Event] = []
+    dispatched: list[Event] = []
 
     def listen(event: Event) -> None:
         clock.forward(LEASE / 5)
-        told.append(event)
+        dispatched.append(event)
 
     slow = relay(container, listen)
     assert slow.round() == 3
     assert len(claim(container)) == 3
-    assert len(told) == 3
+    assert len(dispatched) == 3
 
 
 def test_a_relay_that_is_stopped_gives_back_what_it_has_not_begun(container: Container) -> None:
@@ -183,22 +183,22 @@ def test_a_fault_in_an_outbox_does_not_end_the_relay(container: Container, caplo
 
 
 def test_an_outcome_that_cannot_be_written_delays_only_itself(container: Container, clock: Watch) -> None:
-    """`done` fails once: what was told is told again after the lease, all else goes on at once."""
+    """`acknowledge` fails once: what was dispatched is dispatched again after the lease, all else goes on at once."""
     [author] = people(container, 1)
     for _ in range(3):
         publish(container, author)
-    told: list[UUID] = []
+    dispatched: list[UUID] = []
     fails = iter([True])
 
     def notice(call: str) -> None:
-        if call == "before done" and next(fails, False):
+        if call == "before acknowledge" and next(fails, False):
             raise Unavailable("documents")
 
     limits = RelayLimits(timedelta(seconds=0.01), timedelta(seconds=LEASE), attempts=TRIES)
     outbox = watched(container.stores.documents.outbox, notice)
-    subject = Relay([outbox], lambda event: told.append(event.id), clock, limits)
+    subject = Relay([outbox], lambda event: dispatched.append(event.id), clock, limits)
     assert subject.drain() == 2
     clock.forward(LEASE + 1)
     assert subject.drain() == 1
-    assert len(told) == 4
-    assert told[0] == told[3]
+    assert len(dispatched) == 4
+    assert dispatched[0] == dispatched[3]

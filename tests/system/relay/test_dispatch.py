@@ -1,4 +1,4 @@
-"""What is told, what is set aside and what waits."""
+"""What is dispatched, what is set aside and what waits."""
 
 import random
 import threading
@@ -15,7 +15,7 @@ from repositories.records import Event, Post
 from tests.system.crowd import (
     Watch,
     befriend,
-    parked,
+    dead_letters,
     people,
     publish,
     served,
@@ -30,47 +30,47 @@ from tests.system.relay.runs import HOSTILE_REASONS, LEASE, OF_DOCUMENTS, TRIES,
 def test_every_event_is_told_in_the_order_of_its_aggregate(container: Container, clock: Watch) -> None:
     """Ids rise as events are written. A post is an aggregate of both outboxes: of its likes, and of itself."""
     a_history(container)
-    told: dict[tuple[str, bool], list[UUID]] = defaultdict(list)
+    dispatched: dict[tuple[str, bool], list[UUID]] = defaultdict(list)
     written = unsent(container)
     chance = random.Random(5)  # noqa: S311 - the same story each time
 
     def listen(event: Event) -> None:
         if chance.random() < 0.3:
             raise Unavailable("feeds")
-        told[event.aggregate, event.type in OF_DOCUMENTS].append(event.id)
+        dispatched[event.aggregate, event.type in OF_DOCUMENTS].append(event.id)
 
     persist(container, clock, relay(container, listen, batch=3))
-    assert sum(map(len, told.values())) == written > 30
-    assert max(map(len, told.values())) > 2
-    assert all(ids == sorted(set(ids)) for ids in told.values())
+    assert sum(map(len, dispatched.values())) == written > 30
+    assert max(map(len, dispatched.values())) > 2
+    assert all(ids == sorted(set(ids)) for ids in dispatched.values())
 
 
 def test_a_poisoned_event_is_set_aside_and_holds_up_nobody(container: Container, clock: Watch) -> None:
     [author] = people(container, 1)
     poisoned, sound = publish(container, author), publish(container, author)
     edit(container, author, poisoned)
-    told: list[tuple[str, UUID]] = []
+    dispatched: list[tuple[str, UUID]] = []
 
     def listen(event: Event) -> None:
         if event.type == "PostPublished" and event.aggregate == str(poisoned):
             raise ZeroDivisionError("no reason")
         handle(container, event)
-        told.append((event.type, UUID(event.aggregate)))
+        dispatched.append((event.type, UUID(event.aggregate)))
 
     subject = relay(container, listen)
     for _ in range(TRIES - 1):
         subject.drain()
-        assert told == [("PostPublished", sound)]
-        assert not parked(container)
+        assert dispatched == [("PostPublished", sound)]
+        assert not dead_letters(container)
         clock.forward(LEASE)
     subject.drain()
-    assert list(parked(container).values()) == ["ZeroDivisionError: no reason"]
-    assert told == [("PostPublished", sound), ("PostEdited", poisoned)]
+    assert list(dead_letters(container).values()) == ["ZeroDivisionError: no reason"]
+    assert dispatched == [("PostPublished", sound), ("PostEdited", poisoned)]
     assert served(container, author) == [sound, poisoned]
 
     assert container.stores.documents.outbox.replay(None, now=clock()) == 1
     assert relay_of(container).drain() == 1
-    assert not parked(container)
+    assert not dead_letters(container)
     assert served(container, author) == stored(container, author) == [sound, poisoned]
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_payload_is_set_aside(container: Container, clock: Watch, pay
         tx.emit(Event(container.kit.ids(), "Unheard", str(author), now, payload))
     sound = publish(container, author)
     persist(container, clock, relay_of(container))
-    assert [reason.split(":")[0] for reason in parked(container).values()] in (
+    assert [reason.split(":")[0] for reason in dead_letters(container).values()] in (
         ["ValidationError"] * 2,
         ["DecodeError"] * 2,
     )
@@ -101,8 +101,8 @@ def test_whatever_the_reason_says_it_is_kept(container: Container, clock: Watch,
         raise ValueError(reason)
 
     persist(container, clock, relay(container, refuse))
-    assert len(parked(container)) == 2
-    assert all(kept.startswith("ValueError") and len(kept) <= 1000 for kept in parked(container).values())
+    assert len(dead_letters(container)) == 2
+    assert all(kept.startswith("ValueError") and len(kept) <= 1000 for kept in dead_letters(container).values())
 
 
 def test_many_poisoned_events_do_not_hide_a_sound_one(container: Container) -> None:
@@ -110,14 +110,14 @@ def test_many_poisoned_events_do_not_hide_a_sound_one(container: Container) -> N
     for _ in range(7):
         publish(container, author)
     sound = publish(container, friend)
-    told = []
+    dispatched = []
 
     def listen(event: Event) -> None:
         if event.aggregate != str(sound):
             raise ZeroDivisionError
-        told.append(event)
+        dispatched.append(event)
 
-    assert relay(container, listen, batch=2).drain() == len(told) == 1
+    assert relay(container, listen, batch=2).drain() == len(dispatched) == 1
 
 
 def test_a_store_that_is_away_postpones_without_counting(container: Container, clock: Watch) -> None:
@@ -143,7 +143,7 @@ def test_a_store_that_is_away_postpones_without_counting(container: Container, c
 
     away.clear()
     assert subject.drain() == 5
-    assert not parked(container)
+    assert not dead_letters(container)
     assert all(stored(container, follower) == posts for follower in followers)
 
 
@@ -172,7 +172,7 @@ def test_a_cache_that_is_away_does_not_have_the_fan_out_done_again_and_again(
     assert stored(container, follower) == [post]
 
 
-def test_what_is_parked_or_waits_is_in_every_feed(container: Container, clock: Watch) -> None:
+def test_what_is_dead_lettered_or_waits_is_in_every_feed(container: Container, clock: Watch) -> None:
     author, *followers = people(container, 4)
     befriend(container, followers, [author])
     posts = [publish(container, author) for _ in range(9)]
@@ -189,5 +189,5 @@ def test_what_is_parked_or_waits_is_in_every_feed(container: Container, clock: W
         for reader in (author, *followers):
             assert served(container, reader, 2) == posts[::-1]
         clock.forward(LEASE)
-    assert len(parked(container)) == 3
+    assert len(dead_letters(container)) == 3
     assert unsent(container) == 3
