@@ -15,8 +15,9 @@ from msgspec import Struct
 from psycopg.sql import SQL, Identifier
 
 from app.container import Container, build
-from app.http.edge import answers
 from app.http.edge.caching import JSON
+from app.http.resources.orders import order_body
+from app.http.resources.wallet import transfer_body
 from app.ids import Ids
 from app.services.commands.idempotency import Attempt, Receipt
 from app.services.money.orders import Wanted
@@ -108,13 +109,13 @@ def _basket(world: World, draw: random.Random) -> list[Wanted]:
 
 def _checkout(buyer: UUID, wanted: Sequence[Wanted]) -> Command:
     attempt = _attempt(buyer, "POST /api/v1/orders", str(wanted))
-    receipt: Receipt[Order] = Receipt(attempt, lambda order: _answer(answers.order_part(order)))
+    receipt: Receipt[Order] = Receipt(attempt, lambda order: _answer(order_body(order)))
     return lambda container: container.money.orders.place(buyer, wanted, receipt)
 
 
 def _send(sender: Account, to: Account, amount: int) -> Command:
     attempt = _attempt(sender.id, "POST /api/v1/wallet/transfers", f"{to.handle} {amount}")
-    receipt: Receipt[Transfer] = Receipt(attempt, lambda transfer: _answer(answers.transfer_part(transfer)))
+    receipt: Receipt[Transfer] = Receipt(attempt, lambda transfer: _answer(transfer_body(transfer)))
     return lambda container: container.money.wallets.send(sender.id, to.handle, Money(amount, "EUR"), receipt)
 
 

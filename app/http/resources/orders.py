@@ -15,7 +15,9 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.ids import EPOCH, MICROSECOND
 from app.services.money.orders import Wanted
-from repositories.money_records import Answer, Order, OrderMark
+from app.services.pages.fragments import encode, moment
+from repositories.money_records import Answer, Order, OrderLine, OrderMark
+from repositories.records import Money
 
 blp = Blueprint("orders", "Orders: placed, paid, fulfilled, cancelled, refunded")
 
@@ -96,7 +98,7 @@ def listed(query: dict[str, Any]) -> Response:
     found = page(account, before=_mark(scope, query["cursor"]), limit=limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     onward = cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
-    return answers.page(map(answers.order_part, found[:limit]), onward)
+    return answers.page(map(order_body, found[:limit]), onward)
 
 
 @blp.get("/orders/<uuid:order_id>")
@@ -144,11 +146,11 @@ def refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
 
 
 def _placed(order: Order) -> Response:
-    return answers.thing(answers.order_part(order), order.version, 201, f"{BASE}/orders/{order.id}")
+    return answers.thing(order_body(order), order.version, 201, f"{BASE}/orders/{order.id}")
 
 
 def _changed(order: Order) -> Response:
-    return answers.thing(answers.order_part(order), order.version)
+    return answers.thing(order_body(order), order.version)
 
 
 def _mark(scope: str, cursor: str | None) -> OrderMark | None:
@@ -156,3 +158,31 @@ def _mark(scope: str, cursor: str | None) -> OrderMark | None:
         return None
     micros, order_id = cursors().read(scope, cursor)
     return OrderMark(EPOCH + micros * MICROSECOND, UUID(order_id))
+
+
+def order_body(order: Order) -> bytes:
+    currency = order.total.currency
+    return encode(
+        {
+            "id": order.id,
+            "buyer_id": order.buyer_id,
+            "state": order.state,
+            "total": order.total,
+            "refunded": Money(order.refunded, currency),
+            "lines": [_line(line, currency) for line in order.lines],
+            "created_at": moment(order.created_at),
+            "updated_at": moment(order.moved_at or order.created_at),
+            "version": order.version,
+        }
+    )
+
+
+def _line(line: OrderLine, currency: str) -> dict[str, Any]:
+    return {
+        "product_id": line.product_id,
+        "product_version": line.product_version,
+        "title": line.title,
+        "seller_id": line.seller_id,
+        "unit_price": Money(line.unit_price, currency),
+        "quantity": line.quantity,
+    }

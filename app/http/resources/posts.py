@@ -22,6 +22,7 @@ from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
 from app.services.feeds.timelines import TimelinePage, Window
 from app.services.pages.first_pages import Ids
+from app.services.pages.fragments import encode
 from app.services.pages.whole_pages import Kept
 from repositories.readthrough import Used
 from repositories.records import Post, TagCount
@@ -193,7 +194,7 @@ def tags(query: dict[str, Any]) -> Response:
     if cursor is None:
         return hot(lambda used: _first_tags(limit, used))
     found = container().stores.documents.posts.tags(after=cursors().read("tags", cursor)[0], limit=limit + 1)
-    return answers.page(map(answers.tag_item, found[:limit]), _onward_tag(found, limit, more=len(found) > limit))
+    return answers.page(map(encode, found[:limit]), _onward_tag(found, limit, more=len(found) > limit))
 
 
 def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage]) -> Response:
@@ -229,7 +230,7 @@ def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | N
 
 def _first_tags(limit: int, used: Used | None) -> Kept:
     found = container().pages.firsts.tags(limit, used)
-    return kept_list(map(answers.tag_item, found.tags), _onward_tag(found.tags, limit, more=found.more))
+    return kept_list(map(encode, found.tags), _onward_tag(found.tags, limit, more=found.more))
 
 
 def _onward_tag(tags: Sequence[TagCount], limit: int, *, more: bool) -> str | None:

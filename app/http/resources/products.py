@@ -146,7 +146,8 @@ def listed(query: dict[str, Any]) -> Response:
     if not query["facets"]:
         return answers.page(cards, onward)
     facets = products.facets(where, sample=FACET_SAMPLE, values=FACET_VALUES)
-    return answers.page(cards, onward, facets=answers.facets_part(facets))
+    counts = {"counted": facets.counted, "category": facets.categories, "attributes": facets.attributes}
+    return answers.page(cards, onward, facets=counts)
 
 
 @blp.get("/products/<uuid:product_id>")

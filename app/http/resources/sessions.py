@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
+import msgspec
 from flask import Response
 
 from app.http.edge import answers
@@ -14,6 +15,8 @@ from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema
+from app.services.pages.fragments import account_part, encode, moment
+from repositories.records import Session
 
 blp = Blueprint("sessions", "Signing in and out")
 
@@ -56,7 +59,12 @@ def sign_in(wanted: dict[str, Any]) -> Response:
     with container().people.throttle.guess(wanted["login"], caller_address()):
         signed = container().people.sessions.sign_in(**wanted)
     account = container().people.accounts.own(signed.session.account_id)
-    answer = answers.signed_in(signed, account)
+    body = {
+        "token": signed.token,
+        "expires_at": moment(signed.session.expires_at),
+        "account": msgspec.Raw(account_part(account)),
+    }
+    answer = answers.plain(body, 201)
     answer.headers["Location"] = f"{BASE}/sessions/{signed.session.id}"
     answer.headers["Cache-Control"] = "private, no-store"
     return answer
@@ -73,7 +81,7 @@ def devices(query: dict[str, Any]) -> Response:
     scope, limit = f"sessions:{current.account_id}", query["limit"]
     found = container().people.sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
     onward = [str(found[limit - 1].id)] if len(found) > limit else None
-    items = (answers.session_item(s, current) for s in found[:limit])
+    items = (_session_item(s, current) for s in found[:limit])
     return answers.page(items, cursors().issue(scope, onward))
 
 
@@ -107,3 +115,15 @@ def end_others() -> Response:
     """Sign out every device but this one."""
     container().people.sessions.end_others(session())
     return answers.nothing()
+
+
+def _session_item(session: Session, current: Session) -> bytes:
+    return encode(
+        {
+            "id": session.id,
+            "device": session.device,
+            "created_at": moment(session.created_at),
+            "expires_at": moment(session.expires_at),
+            "current": session.id == current.id,
+        }
+    )

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
+import msgspec
 from flask import Response
 
 from app.errors import BadRequest
@@ -14,7 +15,9 @@ from app.http.edge.fields import Instant, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
-from repositories.money_records import Answer, Entry, Transfer
+from app.services.pages.fragments import account_part, encode, moment
+from repositories.money_records import PROVIDER, Answer, Balance, Entry, Transfer
+from repositories.records import Account, Money
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
 
@@ -81,7 +84,7 @@ EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShap
 def balances() -> Response:
     """Read one's balances, by currency. Empty before the first deposit."""
     found = container().stores.relational.ledger.wallet(caller())
-    return answers.page(map(answers.balance_item, found), None)
+    return answers.page(map(_balance_item, found), None)
 
 
 @blp.get("/wallet/entries")
@@ -135,7 +138,7 @@ def send(wanted: dict[str, Any]) -> Answer:
 
 
 def _created(made: Transfer) -> Response:
-    return answers.created(answers.transfer_part(made), f"{BASE}/wallet/entries?currency={made.amount.currency}")
+    return answers.created(transfer_body(made), f"{BASE}/wallet/entries?currency={made.amount.currency}")
 
 
 def _only_currency() -> str | None:
@@ -148,7 +151,7 @@ def _only_currency() -> str | None:
 
 def _items(entries: list[Entry], currency: str) -> list[bytes]:
     others = container().stores.relational.accounts.get({e.other for e in entries}) if entries else {}
-    return [answers.entry_item(e, currency, others.get(e.other)) for e in entries]
+    return [_entry_item(e, currency, others.get(e.other)) for e in entries]
 
 
 def _balance(currency: str, at: datetime | None) -> dict[str, Any]:
@@ -157,3 +160,38 @@ def _balance(currency: str, at: datetime | None) -> dict[str, Any]:
         return {"amount": ledger.balance_at(owner, currency, at), "currency": currency}
     owned = sum(b.posted for b in ledger.wallet(owner) if b.currency == currency)
     return {"amount": owned, "currency": currency}
+
+
+def _balance_item(balance: Balance) -> bytes:
+    amounts = {"posted": balance.posted, "held": balance.held, "available": balance.available}
+    return encode(
+        {"currency": balance.currency} | {name: Money(amount, balance.currency) for name, amount in amounts.items()}
+    )
+
+
+def _entry_item(entry: Entry, currency: str, other: Account | None) -> bytes:
+    return encode(
+        {
+            "sequence": entry.sequence,
+            "transfer_id": entry.transfer_id,
+            "kind": entry.kind,
+            "other": msgspec.Raw(account_part(other)) if other else None,
+            "order_id": entry.order_id,
+            "amount": Money(entry.amount, currency),
+            "balance": Money(entry.balance, currency),
+            "at": moment(entry.at),
+        }
+    )
+
+
+def transfer_body(transfer: Transfer) -> bytes:
+    return encode(
+        {
+            "id": transfer.id,
+            "kind": transfer.kind,
+            "from_id": None if transfer.debit == PROVIDER else transfer.debit,
+            "to_id": transfer.credit,
+            "amount": transfer.amount,
+            "created_at": moment(transfer.created_at),
+        }
+    )
