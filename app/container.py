@@ -27,7 +27,7 @@ from app.services.people.wing import PeopleLimits, PeopleWing
 from app.stores import Stores
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.hot import Rate
 from repositories.readthrough import Limit, StockWatch, read_through, with_cache
 
@@ -105,7 +105,7 @@ def _limit(settings: Settings) -> Limit:
     return Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
 
 
-def _feeds(settings: Settings) -> Feeds:
+def _feeds(settings: Settings) -> FeedStore:
     """Raises `SettingsError` where the bucket widths make partitions too large."""
     try:
         return feeds.open_store(

@@ -22,7 +22,7 @@ def uuid7(at: datetime, tail: int) -> UUID:
 
 
 def lowest_id(at: datetime) -> UUID:
-    """Not above any id made at `at` or later: the floor of a time range. Times before 1970 give the nil UUID."""
+    """Not above any id made at `at` or later: the lower bound of a time range. Times before 1970 give the nil UUID."""
     return uuid7(at, 0) if at > EPOCH else UUID(int=0)
 
 

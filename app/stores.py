@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
 from repositories.readthrough import CachedDocuments, ReadThrough
 from repositories.relational import Relational
@@ -18,7 +18,7 @@ class Stores:
 
     relational: Relational
     documents: CachedDocuments
-    feeds: Feeds
+    feeds: FeedStore
     sessions: SessionStore
     cache: Cache
     streams: Streams

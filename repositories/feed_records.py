@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-ReaderState = Literal["awake", "waking", "dormant"]
+Wakefulness = Literal["awake", "waking", "dormant"]
 FanoutState = Literal["running", "done", "pulled", "retracting"]
 Pass = Literal["all", "recent", "rest"]
 PullState = Literal["pulled", "returning"]
@@ -14,7 +14,7 @@ PullReason = Literal["threshold", "shed"]
 Kind = Literal["follow", "like", "comment", "order"]
 
 
-class Standing(Struct, frozen=True):
+class ReaderState(Struct, frozen=True):
     """What a page must know before it trusts the reader's pushed timeline.
 
     Only that of an `awake` reader is complete, and from `floor` upwards (None: as far as the retention reaches).
@@ -23,10 +23,10 @@ class Standing(Struct, frozen=True):
     pulled.
     """
 
-    state: ReaderState
-    turn: int
+    state: Wakefulness
+    generation: int
     seen_at: datetime
-    floor: UUID | None
+    low_watermark: UUID | None
     pulled: tuple[UUID, ...] = ()
 
 
@@ -47,7 +47,7 @@ class Fanout(Struct, frozen=True):
     cursor: UUID | None
     audience: int
     delivered: int
-    lags: tuple[tuple[int, int], ...]
+    lag_histogram: tuple[tuple[int, int], ...]
     finished_at: datetime | None
     trace: str
 

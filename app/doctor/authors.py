@@ -6,8 +6,8 @@ from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Look, Wrong, differences
 from app.doctor.side import Side, authors_of, buried, collected, in_flight
 from repositories.documents import Documents
-from repositories.feeds import Feeds
-from repositories.feeds.audit_port import Kept
+from repositories.feeds import FeedStore
+from repositories.feeds.audit_port import StoredEntry
 
 LOWEST = UUID(int=0)
 
@@ -15,7 +15,7 @@ LOWEST = UUID(int=0)
 class Authors(Side):
     name = "author timeline"
 
-    def __init__(self, documents: Documents, feeds: Feeds, clock: Clock) -> None:
+    def __init__(self, documents: Documents, feeds: FeedStore, clock: Clock) -> None:
         self._documents = documents
         self._feeds = feeds
         self._clock = clock
@@ -37,7 +37,7 @@ class Authors(Side):
         self._feeds.audit.remove_author([w.kept for w in look.wrong.values()], look.began)
         self._feeds.audit.restore_author(list(look.missing.values()), look.began)
 
-    def _judged(self, author: UUID, surplus: list[Kept]) -> list[Wrong]:
+    def _judged(self, author: UUID, surplus: list[StoredEntry]) -> list[Wrong]:
         """An entry that came between two reads is surplus and not wrong."""
         truth = authors_of(self._documents, surplus)
         found = []

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.feeds.audit_port import Kept
+from repositories.feeds.audit_port import StoredEntry
 from repositories.records import PostRef
 
 BLOCK = 1000
@@ -25,7 +25,7 @@ Key = tuple[int, UUID]
 class Wrong(Struct, frozen=True):
     """An entry that should not be there, and why. With `instead` it only has the wrong author."""
 
-    kept: Kept
+    kept: StoredEntry
     reason: str
     instead: PostRef | None = None
 
@@ -39,13 +39,13 @@ class Look(Struct, frozen=True):
     began: datetime
     missing: dict[UUID, PostRef] = {}
     wrong: dict[Key, Wrong] = {}
-    leftover: dict[Key, Kept] = {}
+    leftover: dict[Key, StoredEntry] = {}
     complete: bool = True
 
     def __len__(self) -> int:
         return len(self.missing) + len(self.wrong) + len(self.leftover)
 
-    def __contains__(self, one: PostRef | Kept) -> bool:
+    def __contains__(self, one: PostRef | StoredEntry) -> bool:
         """Whether this look had doubts about it, as something missing or as an entry."""
         if isinstance(one, PostRef):
             return one.post_id in self.missing or any(w.instead == one for w in self.wrong.values())
@@ -54,10 +54,10 @@ class Look(Struct, frozen=True):
 
 class Difference(Struct, frozen=True):
     missing: list[PostRef]
-    surplus: list[Kept]
+    surplus: list[StoredEntry]
 
 
-def differences(kept: Iterable[Kept], truth: Truth, low: UUID) -> Iterator[Difference]:
+def differences(kept: Iterable[StoredEntry], truth: Truth, low: UUID) -> Iterator[Difference]:
     """Down to `low`, inclusive. Entries of a stretch are read before the truth about it.
 
     `truth` gives the newest `BLOCK` posts below a bound. An entry that has another author than its post is surplus,
@@ -86,7 +86,7 @@ def _down(truth: Truth, before: UUID | None, end: UUID) -> Iterator[list[PostRef
         before = page[-1].post_id
 
 
-def _matched(post: PostRef, placed: dict[UUID, Kept], surplus: dict[Key, Kept]) -> bool:
+def _matched(post: PostRef, placed: dict[UUID, StoredEntry], surplus: dict[Key, StoredEntry]) -> bool:
     found = placed.get(post.post_id)
     if found is None or found.author_id != post.author_id:
         return False

@@ -30,7 +30,7 @@ class Drift:
                 stores.relational,
                 stores.documents,
                 stores.feeds,
-                container.feeds.readers,
+                container.feeds.feed_activity,
                 container.kit.clock,
                 retention,
             ),

@@ -13,13 +13,13 @@ from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wrong, differences
 from app.doctor.side import Side, authors_of, buried, collected, in_flight
 from app.ids import EPOCH, MICROSECOND, lowest_id
-from app.services.feeds.feed_activity import Readers
+from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.timelines import EXPIRY_MARGIN, LOWEST
 from repositories.documents import Documents
-from repositories.feed_records import Standing
-from repositories.feeds import Feeds
-from repositories.feeds.audit_port import Kept
-from repositories.feeds.port import REMOVALS
+from repositories.feed_records import ReaderState
+from repositories.feeds import FeedStore
+from repositories.feeds.audit_port import StoredEntry
+from repositories.feeds.port import TOMBSTONE_BUDGET
 from repositories.records import PostRef
 from repositories.relational import Relational
 
@@ -31,15 +31,15 @@ class Homes(Side):
         self,
         relational: Relational,
         documents: Documents,
-        feeds: Feeds,
-        readers: Readers,
+        feeds: FeedStore,
+        feed_activity: FeedActivity,
         clock: Clock,
         retention: timedelta,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
-        self._readers = readers
+        self._feed_activity = feed_activity
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
@@ -47,20 +47,20 @@ class Homes(Side):
         """Empty for a reader who is not awake, or was not all the time."""
         began = self._clock()
         flying, dying = in_flight(self._documents, doubted), buried(self._documents, doubted)
-        standing = self._relational.readers.standing(one)
-        if standing.state != "awake":
+        reader_state = self._relational.feed_activity.reader_state(one)
+        if reader_state.state != "awake":
             return Look(began)
         followed = self._followed(one)
         found = differences(
             self._feeds.audit.home(one),
             lambda before: self._documents.posts.by_authors(followed, before=before, limit=BLOCK),
-            self._low(standing),
+            self._low(reader_state),
         )
         missing, surplus, complete = collected(found, doubted)
-        after, still = self._relational.readers.standing(one), self._followed(one)
-        if not (missing or surplus) or (after.state, after.turn) != ("awake", standing.turn):
+        after, still = self._relational.feed_activity.reader_state(one), self._followed(one)
+        if not (missing or surplus) or (after.state, after.generation) != ("awake", reader_state.generation):
             return Look(began)
-        pulled = {*standing.pulled, *after.pulled}
+        pulled = {*reader_state.pulled, *after.pulled}
         surplus = [kept for kept in surplus if kept.post_id not in dying]
         wrong, leftover = self._judged(surplus, missing, still, pulled)
         low = self._low(after)
@@ -80,20 +80,20 @@ class Homes(Side):
             newest = max(kept.written_us or 0 for _, kept in altered)
             at = max(look.began, EPOCH + (newest + 1) * MICROSECOND)
             audit.restore_home(one, [post for post, _ in altered], at)
-        if len(look.leftover) > REMOVALS:
-            self._readers.rebuild(one)
+        if len(look.leftover) > TOMBSTONE_BUDGET:
+            self._feed_activity.rebuild(one)
         else:
             audit.remove_home(list(look.leftover.values()), EPOCH)
 
     def _followed(self, reader: UUID) -> set[UUID]:
         return {reader, *self._relational.graph.followees(reader)}
 
-    def _low(self, standing: Standing) -> UUID:
-        return max(standing.floor or LOWEST, lowest_id(self._clock() - self._kept))
+    def _low(self, reader_state: ReaderState) -> UUID:
+        return max(reader_state.low_watermark or LOWEST, lowest_id(self._clock() - self._kept))
 
     def _judged(
-        self, surplus: list[Kept], missing: dict[UUID, PostRef], followed: set[UUID], pulled: set[UUID]
-    ) -> tuple[dict[Key, Wrong], dict[Key, Kept]]:
+        self, surplus: list[StoredEntry], missing: dict[UUID, PostRef], followed: set[UUID], pulled: set[UUID]
+    ) -> tuple[dict[Key, Wrong], dict[Key, StoredEntry]]:
         """What is wrong with these entries, and which are left over. Takes altered ones out of `missing`.
 
         A post that is gone may be left over as others are: of whoever unfollows its author nothing is retracted, and
@@ -103,7 +103,7 @@ class Homes(Side):
         truth = authors_of(self._documents, surplus)
         gone = {k.author_id for k in surplus if k.post_id not in truth and k.author_id is not None}
         accounts = self._relational.accounts.get(gone - (followed - pulled)) if gone else {}
-        wrong, leftover = dict[Key, Wrong](), dict[Key, Kept]()
+        wrong, leftover = dict[Key, Wrong](), dict[Key, StoredEntry]()
         for kept in surplus:
             key, author = (kept.bucket, kept.post_id), truth.get(kept.post_id)
             if author is None and kept.author_id in accounts:

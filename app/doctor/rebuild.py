@@ -53,10 +53,10 @@ class Rebuild:
         restored, requested, dormant, late = self._restore(posts), 0, 0, 0
         waking: set[UUID] = set()
         for account in accounts:
-            if self._relational.readers.standing(account).state == "dormant":
+            if self._relational.feed_activity.reader_state(account).state == "dormant":
                 dormant += 1
                 continue
-            requested += self._container.feeds.readers.rebuild(account)
+            requested += self._container.feeds.feed_activity.rebuild(account)
             if self._wait:
                 waking.add(account)
             if len(waking) >= AT_ONCE:
@@ -77,7 +77,7 @@ class Rebuild:
         rest, deadline = set(waking), time.monotonic() + self._patience
         while rest and time.monotonic() < deadline:
             dispatched = self._serve()
-            left = {one for one in rest if self._relational.readers.standing(one).state == "waking"}
+            left = {one for one in rest if self._relational.feed_activity.reader_state(one).state == "waking"}
             if dispatched or len(left) < len(rest):
                 deadline = time.monotonic() + self._patience
             elif left:

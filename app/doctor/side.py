@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.doctor.comparing import BLOCK, MOST, Difference, Look
 from repositories.documents import Documents
-from repositories.feeds.audit_port import Kept
+from repositories.feeds.audit_port import StoredEntry
 from repositories.records import PostRef
 
 # Bodies come with them, so few at a time.
@@ -30,10 +30,12 @@ class Side(Protocol):
         """Write what is missing, with the time at which the look began, and remove what is wrong."""
 
 
-def collected(differences: Iterable[Difference], doubted: Look | None) -> tuple[dict[UUID, PostRef], list[Kept], bool]:
+def collected(
+    differences: Iterable[Difference], doubted: Look | None
+) -> tuple[dict[UUID, PostRef], list[StoredEntry], bool]:
     """Missing posts, surplus entries, and whether that is all of them."""
     missing: dict[UUID, PostRef] = {}
-    surplus: list[Kept] = []
+    surplus: list[StoredEntry] = []
     for difference in differences:
         missing |= {post.post_id: post for post in difference.missing if doubted is None or post in doubted}
         surplus += [kept for kept in difference.surplus if doubted is None or kept in doubted]
@@ -65,7 +67,7 @@ def buried(documents: Documents, doubted: Look | None) -> set[UUID]:
     return documents.posts.buried({post_id for _, post_id in [*doubted.wrong, *doubted.leftover]})
 
 
-def authors_of(documents: Documents, entries: Collection[Kept]) -> dict[UUID, UUID]:
+def authors_of(documents: Documents, entries: Collection[StoredEntry]) -> dict[UUID, UUID]:
     """Whose the posts of these entries are, where they exist."""
     ids, authors = list({entry.post_id for entry in entries}), dict[UUID, UUID]()
     for start in range(0, len(ids), AT_ONCE):

@@ -199,7 +199,7 @@ class Loader:
         with self._stores.relational.transaction() as tx:
             for k in long:
                 oldest = self._plan.home(k, self._most())[-1].post_id
-                tx.readers.raise_floor(self._plan.account_ids[k], oldest)
+                tx.feed_activity.raise_low_watermark(self._plan.account_ids[k], oldest)
         self._stores.feeds.load((), self._deliveries(batch))
 
     def _deliveries(self, batch: Batch) -> Iterator[tuple[UUID, PostRef]]:

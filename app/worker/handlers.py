@@ -34,7 +34,7 @@ def make_up(container: Container, event: events.AuthorReturned, at: datetime) ->
 
 
 def fill_feed(container: Container, event: events.FeedRequested, at: datetime) -> None:
-    container.feeds.readers.fill(event.account_id, at)
+    container.feeds.feed_activity.fill(event.account_id, at)
 
 
 def forget_likes(container: Container, event: events.PostDeleted, _at: datetime) -> None:
@@ -58,7 +58,7 @@ def backfill(container: Container, event: events.Followed, at: datetime) -> None
     with container.stores.relational.transaction() as tx:
         tx.graph.filled(Follow(event.follower, event.followee, event.since))
         if len(refs) == limit:
-            tx.readers.raise_floor(event.follower, refs[-1].post_id)
+            tx.feed_activity.raise_low_watermark(event.follower, refs[-1].post_id)
 
 
 def clear_feed(container: Container, event: events.Unfollowed, at: datetime) -> None:
@@ -169,4 +169,4 @@ def handle(container: Container, event: Event) -> None:
 def _purge(container: Container, owner: UUID, author: UUID, at: datetime) -> None:
     """What is over the timeline's budget of removals is got rid of by filling it anew."""
     if not container.stores.feeds.purge(owner, author, at):
-        container.feeds.readers.overdrawn(owner)
+        container.feeds.feed_activity.rebuild_and_trim(owner)

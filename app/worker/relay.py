@@ -225,7 +225,7 @@ def sweeper_of(container: Container) -> Sweeper:
     return Sweeper(
         container.stores.relational,
         container.money.settlement,
-        container.feeds.readers,
+        container.feeds.feed_activity,
         container.feeds.pulling,
         container.content.views,
         container.kit.retry,

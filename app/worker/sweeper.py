@@ -14,7 +14,7 @@ from app.clock import Clock
 from app.services.commands.idempotency import KEPT
 from app.services.commands.retrying import Retry
 from app.services.content.views import Views
-from app.services.feeds.feed_activity import Readers
+from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
 from app.services.money.settlement import Settlement
 from repositories.errors import StoreError
@@ -32,7 +32,7 @@ class Sweeper:
         self,
         relational: Relational,
         settlement: Settlement,
-        readers: Readers,
+        feed_activity: FeedActivity,
         pulling: Pulling,
         views: Views,
         retry: Retry,
@@ -40,7 +40,7 @@ class Sweeper:
     ) -> None:
         self._relational = relational
         self._settlement = settlement
-        self._readers = readers
+        self._feed_activity = feed_activity
         self._pulling = pulling
         self._views = views
         self._retry = retry
@@ -62,7 +62,7 @@ class Sweeper:
             self._due_holds,
             self._old_keys,
             self._old_fanouts,
-            self._readers.put_to_sleep,
+            self._feed_activity.put_to_sleep,
             self._pulling.return_some,
             self._views.flush,
         )

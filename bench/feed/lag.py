@@ -133,7 +133,7 @@ def _are_over(container: Container, posts: Sequence[UUID]) -> bool:
 def _tell(who: str, found: Sequence[Fanout]) -> None:
     counts = Counter[int]()
     for fanout in found:
-        counts.update(dict(fanout.lags))
+        counts.update(dict(fanout.lag_histogram))
     merged = tuple(sorted(counts.items()))
     states = ", ".join(f"{number} {state}" for state, number in Counter(one.state for one in found).items())
     said = [f"{states or 'not begun'}; {sum(counts.values()):,} deliveries"]

@@ -127,6 +127,6 @@ def _settled(
     stores.feeds.load((), ((reader.id, ref) for ref in newest))
     if len(newest) == KEPT:
         with stores.relational.transaction() as tx:
-            tx.readers.raise_floor(reader.id, newest[-1].post_id)
+            tx.feed_activity.raise_low_watermark(reader.id, newest[-1].post_id)
     feed = itertools.islice((ref.post_id for ref in reversed(refs) if ref.author_id in followees), KNOWN)
     return Reader(reader, followees, list(feed))

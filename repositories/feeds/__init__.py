@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from repositories.address import addressed
 from repositories.feeds.layout import Layout
-from repositories.feeds.port import Feeds
+from repositories.feeds.port import FeedStore
 
-__all__ = ["Feeds", "open_store"]
+__all__ = ["FeedStore", "open_store"]
 
 
 @addressed("feeds")
@@ -21,7 +21,7 @@ def open_store(
     author_bucket_days: int = 90,
     home_bucket_days: int = 10,
     peak_per_day: int = 20_000,
-) -> Feeds:
+) -> FeedStore:
     """`cassandra://host:port,host:port/keyspace` or `sqlite:///...`.
 
     `replication` is a factor for one data centre (`3`) or one per data centre (`dc1:3,dc2:3`). `ValueError` where

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from repositories.errors import Invalid
-from repositories.feeds.layout import Line
+from repositories.feeds.layout import TimelineKind
 
 Clock = Callable[[], datetime]
 
@@ -57,10 +57,10 @@ class Retention:
     def keeps(self, post_id: UUID) -> bool:
         return millis(post_id) >= self._now() - self._length
 
-    def buckets(self, line: Line) -> range:
+    def buckets(self, kind: TimelineKind) -> range:
         """Those that can hold what is kept, and one more for clocks that run ahead."""
-        present = self._now() // line.width_ms
-        return range(max(0, self._now() - self._length) // line.width_ms, present + 2)
+        present = self._now() // kind.width_ms
+        return range(max(0, self._now() - self._length) // kind.width_ms, present + 2)
 
     def seconds_left(self, milliseconds: int) -> int:
         """Until what has this time is past the retention; rounded up, since readers draw the exact line."""

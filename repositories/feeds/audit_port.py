@@ -16,7 +16,7 @@ from msgspec import Struct
 from repositories.records import PostRef
 
 
-class Kept(Struct, frozen=True):
+class StoredEntry(Struct, frozen=True):
     """An entry of `owner`'s timeline as it is stored in `bucket`, where a page would look for it if `in_place`.
 
     `author_id` is None where there is none. `written_us` is the timestamp of the write, None where it is not known.
@@ -34,14 +34,14 @@ class FeedAudit(Protocol):
     """Every method may raise `Unavailable`."""
 
     @abstractmethod
-    def home(self, owner: UUID) -> Iterator[Kept]:
+    def home(self, owner: UUID) -> Iterator[StoredEntry]:
         """Every entry of a home timeline within the retention that pages can reach, in batches.
 
         Those that are in place come newest first. Entries of a bucket that is not marked are not reached.
         """
 
     @abstractmethod
-    def author(self, author: UUID) -> Iterator[Kept]:
+    def author(self, author: UUID) -> Iterator[StoredEntry]:
         """As `home`, of an author's timeline."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class FeedAudit(Protocol):
         """Put posts, of any authors, on their authors' timelines, and mark their buckets anew."""
 
     @abstractmethod
-    def remove_home(self, entries: Sequence[Kept], at: datetime) -> None:
+    def remove_home(self, entries: Sequence[StoredEntry], at: datetime) -> None:
         """Remove these very entries with the time `at`, or that of their own write where it is later.
 
         So the nil time removes what was written and nothing that is written later. There is no budget: they should
@@ -64,4 +64,4 @@ class FeedAudit(Protocol):
         """
 
     @abstractmethod
-    def remove_author(self, entries: Sequence[Kept], at: datetime) -> None: ...
+    def remove_author(self, entries: Sequence[StoredEntry], at: datetime) -> None: ...

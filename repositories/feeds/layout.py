@@ -16,7 +16,7 @@ HOME_BYTES = 70
 NOTED_BYTES = 400
 
 
-class Line(Struct, frozen=True):
+class TimelineKind(Struct, frozen=True):
     """One kind of timeline: the width of its buckets and the names of its statements."""
 
     name: str
@@ -41,16 +41,16 @@ class Layout(Struct, frozen=True):
         _check("QUARTET_FEEDS_HOME_BUCKET_DAYS", self.home_days, self.peak_per_day, max(HOME_BYTES, NOTED_BYTES))
 
     @property
-    def author(self) -> Line:
-        return Line("author", self.author_days * DAY_MS)
+    def author(self) -> TimelineKind:
+        return TimelineKind("author", self.author_days * DAY_MS)
 
     @property
-    def home(self) -> Line:
-        return Line("home", self.home_days * DAY_MS)
+    def home(self) -> TimelineKind:
+        return TimelineKind("home", self.home_days * DAY_MS)
 
     @property
-    def noted(self) -> Line:
-        return Line("noted", self.home_days * DAY_MS)
+    def noted(self) -> TimelineKind:
+        return TimelineKind("noted", self.home_days * DAY_MS)
 
     def widths(self) -> dict[str, int]:
         """What must not change while there are buckets: days by kind of timeline."""

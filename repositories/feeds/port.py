@@ -24,10 +24,10 @@ from repositories.records import PostRef
 from repositories.store import Store
 
 # Removals of single entries that one bucket of one timeline takes from one process.
-REMOVALS = 500
+TOMBSTONE_BUDGET = 500
 
 
-class Feeds(Store, Protocol):
+class FeedStore(Store, Protocol):
     notifications: Notifications
     audit: FeedAudit
 
@@ -60,7 +60,7 @@ class Feeds(Store, Protocol):
         """Take one post out of many home timelines: the post was deleted.
 
         Returns those whose budget of removals is used up: they keep it, for who reads filters, and are better filled
-        anew. The budget bounds the tombstones a page has to pass over: see `REMOVALS`.
+        anew. The budget bounds the tombstones a page has to pass over: see `TOMBSTONE_BUDGET`.
         """
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Feeds(Store, Protocol):
         before: UUID | None = None,
         after: UUID | None = None,
         limit: int,
-        floor: UUID | None = None,
+        low_watermark: UUID | None = None,
     ) -> list[PostRef]:
         """Nothing older than the retention, by the time in its id, nor what is not above `floor`.
 

@@ -24,7 +24,7 @@ class StockWatch(Relational):
         self.accounts = inner.accounts
         self.graph = inner.graph
         self.likes = inner.likes
-        self.readers = inner.readers
+        self.feed_activity = inner.feed_activity
         self.fanouts = inner.fanouts
         self.stock = inner.stock
         self.orders = inner.orders
@@ -59,7 +59,7 @@ class _Watched(Transaction):
         self.accounts = inner.accounts
         self.graph = inner.graph
         self.likes = inner.likes
-        self.readers = inner.readers
+        self.feed_activity = inner.feed_activity
         self.fanouts = inner.fanouts
         self.counters = inner.counters
         self.orders = inner.orders

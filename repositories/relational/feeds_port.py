@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.feed_records import Fanout, Pass, PulledAuthor, PullReason, Situation, Standing
+from repositories.feed_records import Fanout, Pass, PulledAuthor, PullReason, ReaderState, Situation
 
 
-class ReaderReads(Protocol):
+class FeedActivityReads(Protocol):
     @abstractmethod
-    def standing(self, account_id: UUID) -> Standing:
+    def reader_state(self, account_id: UUID) -> ReaderState:
         """In one round trip, by indexes that hold only what is pending. An unknown account is dormant."""
 
 
-class ReaderWrites(Protocol):
+class FeedActivityWrites(Protocol):
     """Every account has a reader, made with the account: awake, seen then, without a floor."""
 
     @abstractmethod
@@ -33,11 +33,11 @@ class ReaderWrites(Protocol):
         """To waking, seen at `at` or later, with a new turn, whatever it was. False for an unknown account."""
 
     @abstractmethod
-    def finish(self, account_id: UUID, *, turn: int, floor: UUID | None) -> bool:
+    def finish(self, account_id: UUID, *, generation: int, low_watermark: UUID | None) -> bool:
         """Waking to awake with this floor, while `turn` is still the reader's. False when it was overtaken."""
 
     @abstractmethod
-    def raise_floor(self, account_id: UUID, floor: UUID) -> None:
+    def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
         """Declare everything below `floor` incomplete; the floor never sinks.
 
         A waking reader gets a new turn, also for a lower floor: whoever is about to finish it did not know of it.

@@ -16,7 +16,7 @@ from uuid import UUID
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
 from repositories.relational.audit_counters_port import CounterReads, CounterWrites
-from repositories.relational.feeds_port import FanoutReads, FanoutWrites, ReaderReads, ReaderWrites
+from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
@@ -158,7 +158,7 @@ class Transaction(Protocol):
     accounts: AccountWrites
     graph: GraphWrites
     likes: LikeWrites
-    readers: ReaderWrites
+    feed_activity: FeedActivityWrites
     fanouts: FanoutWrites
     counters: CounterWrites
     stock: StockWrites
@@ -176,7 +176,7 @@ class Relational(Store, Protocol):
     accounts: AccountReads
     graph: GraphReads
     likes: LikeReads
-    readers: ReaderReads
+    feed_activity: FeedActivityReads
     fanouts: FanoutReads
     stock: StockReads
     orders: OrderReads

@@ -3,7 +3,7 @@
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.stock import SqlAudit
 from repositories.relational.feeds.fanouts import SqlFanoutReads
-from repositories.relational.feeds.feed_activity import SqlReaderReads
+from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.money.ledger import SqlLedgerReads
 from repositories.relational.money.orders import SqlOrderReads
 from repositories.relational.money.stock import SqlStockReads
@@ -22,7 +22,7 @@ class SqlRelational(Relational):
         self.accounts = SqlAccountReads(runner)
         self.graph = SqlGraphReads(runner)
         self.likes = SqlLikeReads(runner)
-        self.readers = SqlReaderReads(runner)
+        self.feed_activity = SqlFeedActivityReads(runner)
         self.fanouts = SqlFanoutReads(runner)
         self.stock = SqlStockReads(runner)
         self.orders = SqlOrderReads(runner)

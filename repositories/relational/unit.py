@@ -7,7 +7,7 @@ from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk.money import Load
 from repositories.relational.bulk.people import SqlBulk
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
-from repositories.relational.feeds.feed_activity import SqlReaderWrites
+from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.orders import SqlOrderWrites
@@ -24,7 +24,7 @@ class SqlTransaction(Transaction):
         self.accounts = SqlAccountWrites(work)
         self.graph = SqlGraphWrites(work)
         self.likes = SqlLikeWrites(work)
-        self.readers = SqlReaderWrites(work)
+        self.feed_activity = SqlFeedActivityWrites(work)
         self.fanouts = SqlFanoutWrites(work)
         self.counters = SqlCounterWrites(work)
         self.stock = SqlStockWrites(work)

@@ -33,7 +33,7 @@ def fanout(**changes: object) -> Fanout:
         cursor=ENDS[2],
         audience=50,
         delivered=20,
-        lags=((3, 15), (4, 5)),
+        lag_histogram=((3, 15), (4, 5)),
         finished_at=None,
         trace="0af7651916cd43dd",
     )
@@ -73,10 +73,10 @@ class TestSave:
         save(relational, one, one)
         assert relational.fanouts.progress(one.post_id) == one
 
-    @pytest.mark.parametrize("lags", [(), ((0, 1),), ((-1, 0), (LARGEST, LARGEST))])
+    @pytest.mark.parametrize("lag_histogram", [(), ((0, 1),), ((-1, 0), (LARGEST, LARGEST))])
     @pytest.mark.parametrize("cursor", [None, *ENDS])
-    def test_also_at_the_ends(self, relational: Relational, cursor: UUID | None, lags: object) -> None:
-        one = fanout(cursor=cursor, lags=lags, audience=0, delivered=LARGEST, trace="\u00fc \\ ' %s")
+    def test_also_at_the_ends(self, relational: Relational, cursor: UUID | None, lag_histogram: object) -> None:
+        one = fanout(cursor=cursor, lag_histogram=lag_histogram, audience=0, delivered=LARGEST, trace="\u00fc \\ ' %s")
         save(relational, one)
         assert relational.fanouts.progress(one.post_id) == one
 
@@ -138,7 +138,7 @@ class TestNeverBack:
             ({}, AHEAD | {"stage": "rest", "cursor": None}),
             ({}, {"stage": "rest", "cursor": None}),
             ({"cursor": None}, {"cursor": ENDS[0]}),
-            ({"stage": "all"}, {"stage": "all", "cursor": ENDS[3], "audience": 60, "lags": ((9, 9),)}),
+            ({"stage": "all"}, {"stage": "all", "cursor": ENDS[3], "audience": 60, "lag_histogram": ((9, 9),)}),
             ({}, DONE),
             ({}, DONE | BEHIND | {"cursor": None}),
             ({}, PULLED),
@@ -190,7 +190,7 @@ class TestNeverBack:
 
     def test_whoever_saves_at_once(self, relational: Relational) -> None:
         one = fanout()
-        steps = [replace(one, delivered=number, lags=((1, number),)) for number in range(32)]
+        steps = [replace(one, delivered=number, lag_histogram=((1, number),)) for number in range(32)]
         works = [partial(save, relational, *steps[start::4]) for start in range(4)]
         assert together(works) == [None] * 4
         assert relational.fanouts.progress(one.post_id) == steps[-1]
@@ -201,7 +201,7 @@ class TestAudience:
         author, *readers = register(relational, 9)
         asleep = _asleep(relational)
         _follow(relational, author, [*reversed(readers), asleep])
-        do(relational, lambda unit: unit.readers.rebuild(readers[3], NOW))
+        do(relational, lambda unit: unit.feed_activity.rebuild(readers[3], NOW))
         do(relational, lambda unit: unit.graph.follow(Follow(author, readers[0], NOW)))
         assert _audience(relational, author, limit=99) == readers
         assert _audience(relational, author, limit=3) == readers[:3]
@@ -210,7 +210,7 @@ class TestAudience:
         assert _audience(relational, author, limit=3, after=readers[-1]) == []
         assert _audience(relational, author, limit=0) == []
         assert relational.fanouts.audience_size(author) == 8
-        do(relational, lambda unit: unit.readers.wake(asleep, NOW))
+        do(relational, lambda unit: unit.feed_activity.wake(asleep, NOW))
         assert _audience(relational, author, limit=99) == sorted([*readers, asleep])
         assert relational.fanouts.audience_size(author) == 9
 
@@ -254,7 +254,7 @@ class TestAudience:
         _follow(relational, author, [idle, active])
         assert _pages(relational, author, "recent", recent, begun) == [active]
         for one in (idle, active):
-            do(relational, lambda unit, one=one: unit.readers.seen(one, begun))  # type: ignore[misc]  # default binds
+            do(relational, lambda unit, one=one: unit.feed_activity.seen(one, begun))  # type: ignore[misc]  # default binds
         assert _pages(relational, author, "rest", recent, begun) == sorted([idle, active])
 
 
@@ -508,7 +508,7 @@ def _asleep(store: Relational) -> UUID:
     """A new reader, the only one who was seen so long ago."""
     long_ago = NOW - SECOND * 1000
     reader = _add(store, long_ago)
-    assert do(store, lambda unit: unit.readers.sleep(seen_before=long_ago + SECOND, limit=1)) == [reader]
+    assert do(store, lambda unit: unit.feed_activity.sleep(seen_before=long_ago + SECOND, limit=1)) == [reader]
     return reader
 
 

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.feeds.age import now
-from repositories.feeds.audit_port import Kept
-from repositories.feeds.port import Feeds
+from repositories.feeds.audit_port import StoredEntry
+from repositories.feeds.port import FeedStore
 from repositories.records import PostRef
 
 from .test_feeds import Opener, newest_first, opener, refs  # noqa: F401 - a fixture
@@ -16,21 +16,21 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def feeds(opener: Opener) -> Feeds:  # noqa: F811 - the fixture
+def feeds(opener: Opener) -> FeedStore:  # noqa: F811 - the fixture
     found = opener(store="audited")
     found.migrate()
     return found
 
 
-def home(feeds: Feeds, owner: UUID) -> list[Kept]:
+def home(feeds: FeedStore, owner: UUID) -> list[StoredEntry]:
     return list(feeds.audit.home(owner))
 
 
-def shown(kept: list[Kept]) -> list[PostRef]:
+def shown(kept: list[StoredEntry]) -> list[PostRef]:
     return [PostRef(k.post_id, k.author_id) for k in kept if k.author_id is not None]
 
 
-def test_entries_are_listed_newest_first_and_in_place(feeds: Feeds) -> None:
+def test_entries_are_listed_newest_first_and_in_place(feeds: FeedStore) -> None:
     owner, posts = uuid4(), refs(30, since=50 * DAY)
     feeds.fill(owner, posts, now())
     found = home(feeds, owner)
@@ -43,7 +43,7 @@ def test_entries_are_listed_newest_first_and_in_place(feeds: Feeds) -> None:
     assert all(k.in_place for k in authored)
 
 
-def test_a_restored_entry_beats_its_removal(feeds: Feeds) -> None:
+def test_a_restored_entry_beats_its_removal(feeds: FeedStore) -> None:
     owner, (post,) = uuid4(), refs(1)
     feeds.push(post, [owner], now())
     feeds.retract(post, [owner], now())
@@ -52,14 +52,14 @@ def test_a_restored_entry_beats_its_removal(feeds: Feeds) -> None:
     assert feeds.home_page(owner, limit=9) == [post] == shown(home(feeds, owner))
 
 
-def test_restoring_overwrites_another_author(feeds: Feeds) -> None:
+def test_restoring_overwrites_another_author(feeds: FeedStore) -> None:
     owner, (post,) = uuid4(), refs(1)
     feeds.push(PostRef(post.post_id, uuid4()), [owner], now())
     feeds.audit.restore_home(owner, [post], now())
     assert feeds.home_page(owner, limit=9) == [post]
 
 
-def test_a_removed_entry_stays_away_from_older_writes_only(feeds: Feeds) -> None:
+def test_a_removed_entry_stays_away_from_older_writes_only(feeds: FeedStore) -> None:
     owner, (post,), at = uuid4(), refs(1), now()
     feeds.push(post, [owner], at)
     feeds.audit.remove_home(home(feeds, owner), at - DAY)
@@ -69,7 +69,7 @@ def test_a_removed_entry_stays_away_from_older_writes_only(feeds: Feeds) -> None
     assert shown(home(feeds, owner)) == [post]
 
 
-def test_author_timelines_are_mended(feeds: Feeds) -> None:
+def test_author_timelines_are_mended(feeds: FeedStore) -> None:
     author = uuid4()
     first, second = (PostRef(post.post_id, author) for post in refs(2))
     feeds.add_to_author(first, now())

@@ -17,7 +17,7 @@ from repositories.errors import Invalid, Unavailable
 from repositories.feeds import open_store
 from repositories.feeds.age import Clock, now
 from repositories.feeds.layout import DAY_MS
-from repositories.feeds.port import REMOVALS, Feeds
+from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
 from repositories.records import PostRef
 
 RETENTION = timedelta(days=4 * 365)
@@ -30,16 +30,16 @@ CHANCE = random.Random(7)  # noqa: S311 - test data
 class Opener(Protocol):
     """Opens another client of the same store, or of a new one, which has no tables yet."""
 
-    def __call__(self, *, retention: timedelta = ..., clock: Clock = ..., store: str = ...) -> Feeds: ...
+    def __call__(self, *, retention: timedelta = ..., clock: Clock = ..., store: str = ...) -> FeedStore: ...
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("cassandra", marks=pytest.mark.engines)])
 def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
     run = uuid4().hex[:8]
     make = _cassandra(request) if request.param == "cassandra" else _embedded(tmp_path_factory.mktemp("feeds"))
-    opened: list[Feeds] = []
+    opened: list[FeedStore] = []
 
-    def opener(*, retention: timedelta = RETENTION, clock: Clock = now, store: str = "feeds") -> Feeds:
+    def opener(*, retention: timedelta = RETENTION, clock: Clock = now, store: str = "feeds") -> FeedStore:
         opened.append(make(f"{store}_{run}", retention, clock))
         return opened[-1]
 
@@ -48,7 +48,7 @@ def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         feeds.close()
 
 
-Make = Callable[[str, timedelta, Clock], Feeds]
+Make = Callable[[str, timedelta, Clock], FeedStore]
 
 
 def _embedded(folder: Path) -> Make:
@@ -69,7 +69,7 @@ def _cassandra(request: pytest.FixtureRequest) -> Make:
 
 
 @pytest.fixture(scope="module")
-def feeds(opener: Opener) -> Feeds:
+def feeds(opener: Opener) -> FeedStore:
     feeds = opener()
     feeds.migrate()
     return feeds
@@ -92,7 +92,7 @@ def newest_first(posts: Iterable[PostRef]) -> list[PostRef]:
     return sorted(posts, key=lambda post: post.post_id, reverse=True)
 
 
-def home(feeds: Feeds, owner: UUID) -> list[PostRef]:
+def home(feeds: FeedStore, owner: UUID) -> list[PostRef]:
     return feeds.home_page(owner, limit=2000)
 
 
@@ -120,7 +120,7 @@ def walk_up(page: Page, key: UUID, sizes: Iterable[int], after: UUID) -> list[Po
     return seen
 
 
-def test_nothing_is_there_at_first(feeds: Feeds) -> None:
+def test_nothing_is_there_at_first(feeds: FeedStore) -> None:
     assert feeds.home_page(uuid4(), limit=10) == []
     assert feeds.author_page(uuid4(), limit=10) == []
     assert feeds.author_page(uuid4(), after=post_id(T0), limit=10) == []
@@ -129,7 +129,7 @@ def test_nothing_is_there_at_first(feeds: Feeds) -> None:
     feeds.trim(uuid4(), T0)
 
 
-def test_author_timeline_is_newest_first_and_own(feeds: Feeds) -> None:
+def test_author_timeline_is_newest_first_and_own(feeds: FeedStore) -> None:
     ada, bob = uuid4(), uuid4()
     posts = refs(5, author=ada)
     for post in CHANCE.sample(posts, 5):
@@ -139,7 +139,7 @@ def test_author_timeline_is_newest_first_and_own(feeds: Feeds) -> None:
     assert feeds.author_page(ada, limit=2) == newest_first(posts)[:2]
 
 
-def test_push_reaches_every_owner_once(feeds: Feeds) -> None:
+def test_push_reaches_every_owner_once(feeds: FeedStore) -> None:
     owners = [uuid4() for _ in range(250)]
     (post,) = refs(1)
     feeds.push(post, [*owners, owners[0]], T0)
@@ -147,7 +147,7 @@ def test_push_reaches_every_owner_once(feeds: Feeds) -> None:
     assert all(home(feeds, owner) == [post] for owner in owners)
 
 
-def test_push_to_nobody(feeds: Feeds) -> None:
+def test_push_to_nobody(feeds: FeedStore) -> None:
     (post,) = refs(1)
     feeds.push(post, [], T0)
     feeds.retract(post, [], T0)
@@ -155,13 +155,13 @@ def test_push_to_nobody(feeds: Feeds) -> None:
     feeds.load([], [])
 
 
-def test_fill_keeps_the_order_of_ids(feeds: Feeds) -> None:
+def test_fill_keeps_the_order_of_ids(feeds: FeedStore) -> None:
     owner, posts = uuid4(), refs(300, since=100 * DAY)
     feeds.fill(owner, CHANCE.sample(posts, 300), T0)
     assert home(feeds, owner) == newest_first(posts)
 
 
-def test_repeating_changes_nothing(feeds: Feeds) -> None:
+def test_repeating_changes_nothing(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     (post,) = refs(1, author=author)
     for at in (T0, T0, T0 + DAY, T0 - DAY):
@@ -176,7 +176,7 @@ LOW_BITS = [0, 1, 1 << 61, (1 << 62) - 1, 1 << 62, 1 << 73, (1 << 74) - 1, 0x80,
 
 
 @pytest.mark.parametrize("milliseconds", [1, 1_900_000_000_000, 1 << 40, 1 << 47, (1 << 48) - 1], ids=hex)
-def test_ids_of_one_millisecond_are_ordered_as_unsigned_numbers(feeds: Feeds, milliseconds: int) -> None:
+def test_ids_of_one_millisecond_are_ordered_as_unsigned_numbers(feeds: FeedStore, milliseconds: int) -> None:
     author = uuid4()
     posts = [PostRef(post_id(milliseconds, low), author) for low in LOW_BITS]
     for post in posts:
@@ -187,7 +187,7 @@ def test_ids_of_one_millisecond_are_ordered_as_unsigned_numbers(feeds: Feeds, mi
     assert up == newest_first(posts)[-2::-1]
 
 
-def test_home_orders_ids_of_one_millisecond_too(feeds: Feeds) -> None:
+def test_home_orders_ids_of_one_millisecond_too(feeds: FeedStore) -> None:
     owner, moment = uuid4(), int(now().timestamp() * 1000)
     posts = [PostRef(post_id(moment + later, low), uuid4()) for low in LOW_BITS for later in (0, 1)]
     feeds.fill(owner, posts, T0)
@@ -195,7 +195,7 @@ def test_home_orders_ids_of_one_millisecond_too(feeds: Feeds) -> None:
     assert walk_up(feeds.home_page, owner, itertools.repeat(3, 20), post_id(0)) == newest_first(posts)[::-1]
 
 
-def test_bounds_are_exclusive_and_need_not_be_there(feeds: Feeds) -> None:
+def test_bounds_are_exclusive_and_need_not_be_there(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(6, author=author)
     feeds.fill(owner, posts, T0)
@@ -213,7 +213,7 @@ def test_bounds_are_exclusive_and_need_not_be_there(feeds: Feeds) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_gives_nothing(feeds: Feeds, limit: int) -> None:
+def test_a_limit_below_one_gives_nothing(feeds: FeedStore, limit: int) -> None:
     owner = uuid4()
     feeds.fill(owner, refs(2), T0)
     assert feeds.home_page(owner, limit=limit) == []
@@ -221,7 +221,7 @@ def test_a_limit_below_one_gives_nothing(feeds: Feeds, limit: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [uuid4(), UUID(int=0), UUID(int=(1 << 128) - 1)], ids=["v4", "nil", "max"])
-def test_other_ids_are_refused(feeds: Feeds, wrong: UUID) -> None:
+def test_other_ids_are_refused(feeds: FeedStore, wrong: UUID) -> None:
     post, owner = PostRef(wrong, uuid4()), uuid4()
     for call in (
         lambda: feeds.add_to_author(post, T0),
@@ -238,7 +238,7 @@ def test_other_ids_are_refused(feeds: Feeds, wrong: UUID) -> None:
             call()
 
 
-def test_pages_cover_three_years_exactly(feeds: Feeds) -> None:
+def test_pages_cover_three_years_exactly(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(1000, author=author, since=3 * 365 * DAY)
     feeds.load(iter(posts), ((owner, post) for post in posts))
@@ -250,7 +250,7 @@ def test_pages_cover_three_years_exactly(feeds: Feeds) -> None:
 
 
 @pytest.mark.parametrize("size", range(1, 8))
-def test_pages_of_each_size_cover_bursts_and_gaps(feeds: Feeds, size: int) -> None:
+def test_pages_of_each_size_cover_bursts_and_gaps(feeds: FeedStore, size: int) -> None:
     author = uuid4()
     times = [now() - DAY * days for days in (0, 0, 0, 1, 89, 90, 91, 400, 400, 401, 3000, 9000)]
     posts = newest_first(PostRef(post_id(at), author) for at in times)
@@ -259,7 +259,7 @@ def test_pages_of_each_size_cover_bursts_and_gaps(feeds: Feeds, size: int) -> No
     assert walk_up(feeds.author_page, author, itertools.repeat(size, 20), after=post_id(1)) == posts[::-1]
 
 
-def test_ids_from_a_clock_that_runs_ahead(feeds: Feeds) -> None:
+def test_ids_from_a_clock_that_runs_ahead(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     ahead = [PostRef(post_id(now() + DAY * days), author) for days in (0, 1, 200, 3000)]
     feeds.fill(owner, ahead, T0)
@@ -270,7 +270,7 @@ def test_ids_from_a_clock_that_runs_ahead(feeds: Feeds) -> None:
         assert page(key, after=ahead[0].post_id, limit=9) == ahead[1:]
 
 
-def test_paging_down_while_new_posts_arrive(feeds: Feeds) -> None:
+def test_paging_down_while_new_posts_arrive(feeds: FeedStore) -> None:
     owner, posts = uuid4(), refs(200, since=60 * DAY)
     feeds.fill(owner, posts, T0)
     done = threading.Event()
@@ -292,7 +292,7 @@ def test_paging_down_while_new_posts_arrive(feeds: Feeds) -> None:
     assert seen == posts[-2::-1]
 
 
-def test_paging_up_while_new_posts_arrive(feeds: Feeds) -> None:
+def test_paging_up_while_new_posts_arrive(feeds: FeedStore) -> None:
     owner, start = uuid4(), now()
     posts = [PostRef(post_id(start + timedelta(milliseconds=n)), uuid4()) for n in range(100)]
 
@@ -311,7 +311,7 @@ def test_paging_up_while_new_posts_arrive(feeds: Feeds) -> None:
     assert seen == posts
 
 
-def test_two_threads_push_to_the_same_owners(feeds: Feeds) -> None:
+def test_two_threads_push_to_the_same_owners(feeds: FeedStore) -> None:
     owners, posts = [uuid4() for _ in range(50)], refs(12)
     barrier = threading.Barrier(2)
 
@@ -325,7 +325,7 @@ def test_two_threads_push_to_the_same_owners(feeds: Feeds) -> None:
     assert all(home(feeds, owner) == newest_first(posts) for owner in owners)
 
 
-def test_push_and_retract_at_the_same_time_end_the_same(feeds: Feeds) -> None:
+def test_push_and_retract_at_the_same_time_end_the_same(feeds: FeedStore) -> None:
     owners, posts = [uuid4() for _ in range(20)], refs(10)
     barrier = threading.Barrier(2)
 
@@ -353,7 +353,7 @@ TICK = timedelta(microseconds=1)
     ("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True), (DAY, True)]
 )
 def test_the_newer_of_write_and_removal_wins(
-    feeds: Feeds, *, removal_first: bool, later: timedelta, there: bool
+    feeds: FeedStore, *, removal_first: bool, later: timedelta, there: bool
 ) -> None:
     owner, author = uuid4(), uuid4()
     (post,) = refs(1, author=author)
@@ -370,7 +370,7 @@ def test_the_newer_of_write_and_removal_wins(
     assert feeds.author_page(author, limit=9) == expected
 
 
-def test_an_older_removal_does_not_weaken_a_newer_one(feeds: Feeds) -> None:
+def test_an_older_removal_does_not_weaken_a_newer_one(feeds: FeedStore) -> None:
     owner = uuid4()
     (post,) = refs(1)
     feeds.retract(post, [owner], T0 + 2 * DAY)
@@ -379,7 +379,7 @@ def test_an_older_removal_does_not_weaken_a_newer_one(feeds: Feeds) -> None:
     assert home(feeds, owner) == []
 
 
-def test_retract_takes_one_post_from_the_named_owners(feeds: Feeds) -> None:
+def test_retract_takes_one_post_from_the_named_owners(feeds: FeedStore) -> None:
     owners, (post, other) = [uuid4() for _ in range(3)], refs(2)
     feeds.push(post, owners, T0)
     feeds.push(other, owners, T0)
@@ -387,7 +387,7 @@ def test_retract_takes_one_post_from_the_named_owners(feeds: Feeds) -> None:
     assert [home(feeds, owner) for owner in owners] == [[other], [other], [other, post]]
 
 
-def test_times_far_away(feeds: Feeds) -> None:
+def test_times_far_away(feeds: FeedStore) -> None:
     owner = uuid4()
     early, late = refs(2)
     feeds.push(early, [owner], datetime(1, 1, 1, tzinfo=UTC))
@@ -398,7 +398,7 @@ def test_times_far_away(feeds: Feeds) -> None:
     assert home(feeds, owner) == []
 
 
-def test_purge_takes_one_author_from_one_timeline(feeds: Feeds) -> None:
+def test_purge_takes_one_author_from_one_timeline(feeds: FeedStore) -> None:
     owner, neighbour, author = uuid4(), uuid4(), uuid4()
     theirs, others = refs(30, author=author, since=300 * DAY), refs(30, since=300 * DAY)
     for reader in (owner, neighbour):
@@ -410,7 +410,7 @@ def test_purge_takes_one_author_from_one_timeline(feeds: Feeds) -> None:
 
 
 @pytest.mark.parametrize(("later", "there"), [(-TICK, False), (0 * TICK, False), (TICK, True)])
-def test_purge_spares_what_is_newer(feeds: Feeds, later: timedelta, *, there: bool) -> None:
+def test_purge_spares_what_is_newer(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(3, author=author)
     feeds.fill(owner, posts, T0 + later)
@@ -418,7 +418,7 @@ def test_purge_spares_what_is_newer(feeds: Feeds, later: timedelta, *, there: bo
     assert home(feeds, owner) == (newest_first(posts) if there else [])
 
 
-def test_a_new_follow_brings_back_what_purge_took_and_an_old_push_does_not(feeds: Feeds) -> None:
+def test_a_new_follow_brings_back_what_purge_took_and_an_old_push_does_not(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(5, author=author)
     feeds.fill(owner, posts, T0)
@@ -430,7 +430,7 @@ def test_a_new_follow_brings_back_what_purge_took_and_an_old_push_does_not(feeds
     assert home(feeds, owner) == newest_first(posts)
 
 
-def test_purge_leaves_no_rule_behind(feeds: Feeds) -> None:
+def test_purge_leaves_no_rule_behind(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     unseen, retracted = refs(2, author=author)
     feeds.retract(retracted, [owner], T0)
@@ -440,14 +440,14 @@ def test_purge_leaves_no_rule_behind(feeds: Feeds) -> None:
     assert home(feeds, owner) == [retracted, unseen]
 
 
-def test_purge_of_more_than_one_chunk(feeds: Feeds) -> None:
+def test_purge_of_more_than_one_chunk(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     feeds.fill(owner, refs(1500, author=author, since=60 * DAY), T0)
     assert feeds.purge(owner, author, T0)
     assert home(feeds, owner) == []
 
 
-def test_load_is_older_than_what_happened(feeds: Feeds) -> None:
+def test_load_is_older_than_what_happened(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(4, author=author)
     feeds.load(posts, [(owner, post) for post in posts])
@@ -458,7 +458,7 @@ def test_load_is_older_than_what_happened(feeds: Feeds) -> None:
     assert feeds.author_page(author, limit=9) == newest_first(posts[1:])
 
 
-def test_load_takes_its_times_from_the_ids(feeds: Feeds) -> None:
+def test_load_takes_its_times_from_the_ids(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     post = PostRef(post_id(now() - DAY), author)
     at = datetime.fromtimestamp((post.post_id.int >> 80) / 1000, UTC)
@@ -471,7 +471,7 @@ def test_load_takes_its_times_from_the_ids(feeds: Feeds) -> None:
     assert home(feeds, owner) == feeds.author_page(author, limit=9) == []
 
 
-def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Opener, feeds: Feeds) -> None:
+def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Opener, feeds: FeedStore) -> None:
     owner, author, moment = uuid4(), uuid4(), now().replace(microsecond=0)
     edge = moment - 10 * DAY
     reader = opener(retention=10 * DAY, clock=lambda: moment)
@@ -487,7 +487,7 @@ def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Ope
     assert feeds.author_page(author, limit=9) == [kept, last, beyond]
 
 
-def test_entries_pass_away_by_themselves(opener: Opener, feeds: Feeds) -> None:
+def test_entries_pass_away_by_themselves(opener: Opener, feeds: FeedStore) -> None:
     owner = uuid4()
     short = opener(retention=timedelta(seconds=1))
     short.push(PostRef(post_id(now()), uuid4()), [owner], T0)
@@ -496,7 +496,7 @@ def test_entries_pass_away_by_themselves(opener: Opener, feeds: Feeds) -> None:
         assert time.monotonic() < deadline
 
 
-def test_trim_drops_what_came_up_to_its_time(feeds: Feeds) -> None:
+def test_trim_drops_what_came_up_to_its_time(feeds: FeedStore) -> None:
     owner, neighbour = uuid4(), uuid4()
     posts = refs(30, since=300 * DAY)
     for reader in (owner, neighbour):
@@ -512,7 +512,7 @@ def test_trim_drops_what_came_up_to_its_time(feeds: Feeds) -> None:
 
 
 @pytest.mark.parametrize(("later", "there"), [(-DAY, False), (-TICK, False), (0 * TICK, False), (TICK, True)])
-def test_trim_keeps_out_what_is_written_late(feeds: Feeds, later: timedelta, *, there: bool) -> None:
+def test_trim_keeps_out_what_is_written_late(feeds: FeedStore, later: timedelta, *, there: bool) -> None:
     """In buckets that were marked before and in others, one of them a day ahead."""
     owner = uuid4()
     posts = [*refs(10, since=500 * DAY), PostRef(post_id(now() + DAY), uuid4())]
@@ -526,7 +526,7 @@ def test_trim_keeps_out_what_is_written_late(feeds: Feeds, later: timedelta, *, 
     assert list(feeds.entries(owner)) == expected
 
 
-def test_trim_does_not_undo_a_later_removal(feeds: Feeds) -> None:
+def test_trim_does_not_undo_a_later_removal(feeds: FeedStore) -> None:
     owner, (gone, kept) = uuid4(), refs(2)
     feeds.fill(owner, [gone, kept], T0)
     feeds.retract(gone, [owner], T0 + 3 * DAY)
@@ -537,7 +537,7 @@ def test_trim_does_not_undo_a_later_removal(feeds: Feeds) -> None:
     assert home(feeds, owner) == newest_first([gone, kept])
 
 
-def test_load_does_not_fill_what_was_trimmed_later(feeds: Feeds) -> None:
+def test_load_does_not_fill_what_was_trimmed_later(feeds: FeedStore) -> None:
     owner, posts = uuid4(), refs(3)
     feeds.trim(owner, now())
     feeds.load([], [(owner, post) for post in posts])
@@ -550,23 +550,23 @@ def burst(count: int, *, author: UUID | None = None) -> list[PostRef]:
     return [PostRef(post_id(start + n), author or uuid4()) for n in range(count)]
 
 
-def test_retract_stops_at_the_budget_of_a_bucket(feeds: Feeds) -> None:
-    owner, neighbour, posts = uuid4(), uuid4(), burst(REMOVALS + 20)
+def test_retract_stops_at_the_budget_of_a_bucket(feeds: FeedStore) -> None:
+    owner, neighbour, posts = uuid4(), uuid4(), burst(TOMBSTONE_BUDGET + 20)
     feeds.fill(owner, posts, T0)
     kept = [feeds.retract(post, [owner, neighbour], T0) for post in posts]
-    assert kept == [set()] * REMOVALS + [{owner, neighbour}] * 20
-    assert home(feeds, owner) == newest_first(posts[REMOVALS:])
+    assert kept == [set()] * TOMBSTONE_BUDGET + [{owner, neighbour}] * 20
+    assert home(feeds, owner) == newest_first(posts[TOMBSTONE_BUDGET:])
     old = PostRef(post_id(now() - 30 * DAY), uuid4())
     for reader in (owner, neighbour):
         feeds.push(old, [reader], T0)
     assert feeds.retract(old, [owner], T0) == set()
-    assert home(feeds, owner) == newest_first(posts[REMOVALS:])
+    assert home(feeds, owner) == newest_first(posts[TOMBSTONE_BUDGET:])
     assert home(feeds, neighbour) == [old]
 
 
-def test_purge_takes_what_the_budget_allows_and_says_so(feeds: Feeds) -> None:
+def test_purge_takes_what_the_budget_allows_and_says_so(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
-    posts, others = burst(REMOVALS, author=author), burst(5)
+    posts, others = burst(TOMBSTONE_BUDGET, author=author), burst(5)
     old = [PostRef(post_id(now() - 30 * DAY + TICK * 1000 * n), author) for n in range(3)]
     feeds.fill(owner, [*posts, *others, *old], T0)
     feeds.retract(others[0], [owner], T0)
@@ -578,17 +578,17 @@ def test_purge_takes_what_the_budget_allows_and_says_so(feeds: Feeds) -> None:
     assert len(home(feeds, owner)) == 5
 
 
-def test_purge_of_exactly_the_budget(feeds: Feeds) -> None:
+def test_purge_of_exactly_the_budget(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
-    feeds.fill(owner, burst(REMOVALS, author=author), T0)
+    feeds.fill(owner, burst(TOMBSTONE_BUDGET, author=author), T0)
     assert feeds.purge(owner, author, T0)
     assert feeds.purge(owner, author, T0)
     assert home(feeds, owner) == []
 
 
-def test_trim_gives_a_timeline_its_budget_back(feeds: Feeds) -> None:
+def test_trim_gives_a_timeline_its_budget_back(feeds: FeedStore) -> None:
     owner, neighbour, author = uuid4(), uuid4(), uuid4()
-    posts = burst(REMOVALS + 1, author=author)
+    posts = burst(TOMBSTONE_BUDGET + 1, author=author)
     for reader in (owner, neighbour):
         feeds.fill(reader, posts, T0)
         assert not feeds.purge(reader, author, T0)
@@ -600,24 +600,24 @@ def test_trim_gives_a_timeline_its_budget_back(feeds: Feeds) -> None:
     assert home(feeds, owner) == []
 
 
-def test_the_budget_of_an_author_timeline(feeds: Feeds) -> None:
+def test_the_budget_of_an_author_timeline(feeds: FeedStore) -> None:
     author = uuid4()
-    posts = burst(REMOVALS + 5, author=author)
+    posts = burst(TOMBSTONE_BUDGET + 5, author=author)
     feeds.load(posts, [])
     for post in posts:
         feeds.remove_from_author(post, now())
-    assert feeds.author_page(author, limit=9) == newest_first(posts[REMOVALS:])
+    assert feeds.author_page(author, limit=9) == newest_first(posts[TOMBSTONE_BUDGET:])
 
 
-def test_a_budget_is_that_of_one_client(opener: Opener, feeds: Feeds) -> None:
+def test_a_budget_is_that_of_one_client(opener: Opener, feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
-    feeds.fill(owner, burst(REMOVALS + 5, author=author), T0)
+    feeds.fill(owner, burst(TOMBSTONE_BUDGET + 5, author=author), T0)
     assert not feeds.purge(owner, author, T0)
     assert opener().purge(owner, author, T0)
     assert home(feeds, owner) == []
 
 
-def test_entries_are_all_there_is(opener: Opener, feeds: Feeds) -> None:
+def test_entries_are_all_there_is(opener: Opener, feeds: FeedStore) -> None:
     owner, gone = uuid4(), uuid4()
     posts, doomed = refs(2500, since=900 * DAY), refs(100, author=gone)
     feeds.fill(owner, CHANCE.sample([*posts, *doomed], 2600), T0)
@@ -629,7 +629,7 @@ def test_entries_are_all_there_is(opener: Opener, feeds: Feeds) -> None:
     assert list(recent.entries(owner)) == [post for post in newest_first(posts) if post.post_id > edge]
 
 
-def test_entries_of_a_large_timeline_come_in_batches(feeds: Feeds) -> None:
+def test_entries_of_a_large_timeline_come_in_batches(feeds: FeedStore) -> None:
     owner, posts = uuid4(), burst(12_000)
     feeds.fill(owner, posts, T0)
     entries = feeds.entries(owner)
@@ -638,7 +638,7 @@ def test_entries_of_a_large_timeline_come_in_batches(feeds: Feeds) -> None:
     assert list(entries) == posts[-2::-1]
 
 
-def test_another_client_sees_and_adds(opener: Opener, feeds: Feeds) -> None:
+def test_another_client_sees_and_adds(opener: Opener, feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
     posts = refs(3, author=author, since=2 * DAY)
     feeds.push(posts[0], [owner], T0)
@@ -669,7 +669,7 @@ def test_migrate_is_idempotent_and_a_dry_run_changes_nothing(opener: Opener) -> 
     assert home(store, feed) == [post]
 
 
-def test_ping(feeds: Feeds) -> None:
+def test_ping(feeds: FeedStore) -> None:
     feeds.ping()
 
 

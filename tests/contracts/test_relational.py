@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError
-from repositories.feed_records import Standing
+from repositories.feed_records import Fanout, ReaderState
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
 from repositories.relational import Relational, Transaction, migrations
 from repositories.relational.embedded.store import EmbeddedRelational
@@ -162,11 +162,29 @@ class TestMigrate:
             _downgrade(new, "0002")
             assert new.migrate(dry_run=True)[0].startswith("relational: 0003 ")
             assert new.migrate() != []
-            assert new.readers.standing(people[0]) == Standing("dormant", 0, NOW, None, (people[1],))
-            assert [new.readers.standing(one).state for one in people] == ["dormant"] * 3
-            assert do(new, lambda unit: unit.readers.wake(people[0], LATER)) is True
+            assert new.feed_activity.reader_state(people[0]) == ReaderState("dormant", 0, NOW, None, (people[1],))
+            assert [new.feed_activity.reader_state(one).state for one in people] == ["dormant"] * 3
+            assert do(new, lambda unit: unit.feed_activity.wake(people[0], LATER)) is True
             (later,) = register(new)
-            assert new.readers.standing(later).state == "awake"
+            assert new.feed_activity.reader_state(later).state == "awake"
+
+    def test_what_was_kept_under_the_former_names_stays(self, fresh_url: Callable[[], str]) -> None:
+        with opened(fresh_url()) as new:
+            new.migrate()
+            people = register(new, 2)
+            do(new, lambda unit: unit.feed_activity.rebuild(people[0], LATER))
+            do(new, lambda unit: unit.feed_activity.raise_low_watermark(people[0], people[1]))
+            fanout = Fanout(uuid4(), people[1], NOW, NOW, "done", "all", None, 3, 3, ((7, 3),), LATER, "trace")
+            do(new, lambda unit: unit.fanouts.save(fanout))
+            before = [new.feed_activity.reader_state(one) for one in people]
+            _downgrade(new, "0003")
+            with _engine(new).connect() as connection:
+                rows = connection.exec_driver_sql("SELECT turn, floor IS NULL FROM readers ORDER BY turn").all()
+                assert [tuple(row) for row in rows] == [(0, True), (2, False)]
+                assert connection.exec_driver_sql("SELECT lags FROM fanouts").scalar_one() == "[[7, 3]]"
+            assert new.migrate() != []
+            assert [new.feed_activity.reader_state(one) for one in people] == before
+            assert new.fanouts.progress(fanout.post_id) == fanout
 
     def test_dead_letters_of_the_earlier_version_are_kept(self, fresh_url: Callable[[], str]) -> None:
         with opened(fresh_url()) as new:
@@ -785,8 +803,8 @@ class TestBulk:
         assert store.accounts.login(new[-1].handle.upper()) == login(new[-1])
         assert store.graph.counts([new[0].id]) == {new[0].id: GraphCounts()}
         assert follow(store, new[0].id, new[1].id) is True
-        assert store.readers.standing(new[0].id) == Standing("awake", 0, LATER, None, (new[1].id,))
-        assert store.readers.standing(known.id) == Standing("awake", 0, NOW, None)
+        assert store.feed_activity.reader_state(new[0].id) == ReaderState("awake", 0, LATER, None, (new[1].id,))
+        assert store.feed_activity.reader_state(known.id) == ReaderState("awake", 0, NOW, None)
 
     def test_an_account_with_a_taken_handle_is_a_conflict(self, store: Relational) -> None:
         known, new = account(), account()

@@ -15,7 +15,7 @@ import pytest
 from app.ids import Ids
 from repositories.documents import Documents
 from repositories.documents import open_store as open_documents
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.feeds import open_store as open_feeds
 from repositories.hot import open_sessions
 from repositories.meter import tally
@@ -75,7 +75,7 @@ def documents(own_engines: Engines) -> Iterator[Documents]:
 
 
 @pytest.fixture(scope="module")
-def feeds(engines: Shared) -> Iterator[Feeds]:
+def feeds(engines: Shared) -> Iterator[FeedStore]:
     url = real_urls(engines, "metering", ["feeds"])["feeds_url"]
     store = open_feeds(url, timeout=TIMEOUT, retention=timedelta(days=90))
     store.migrate()
@@ -193,7 +193,7 @@ def test_every_write_to_redis_is_counted(engines: Shared) -> None:
     store.close()
 
 
-def test_every_request_to_cassandra_is_counted(feeds: Feeds) -> None:
+def test_every_request_to_cassandra_is_counted(feeds: FeedStore) -> None:
     owners, post = [uuid4() for _ in range(50)], PostRef(Ids()(), uuid4())
     requests: list[object] = []
     session = feeds._link._session.get(10)  # type: ignore[attr-defined]  # the adapter's

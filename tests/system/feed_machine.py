@@ -19,11 +19,11 @@ from app.container import Container, assemble
 from app.errors import Forbidden
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
-from app.services.feeds.feed_activity import SKEW, Readers
+from app.services.feeds.feed_activity import SKEW, FeedActivity
 from app.services.feeds.timelines import Timelines, Window
-from app.services.feeds.upward_cursor import Place
+from app.services.feeds.upward_cursor import FeedCursor
 from app.worker.relay import Relay, relay_of
-from repositories.feed_records import Standing
+from repositories.feed_records import ReaderState
 from repositories.records import Account, Login
 from tests.apps import PlainHasher
 from tests.system.crowd import Watch, watched
@@ -71,10 +71,10 @@ class Seconds:
         return self.now
 
 
-class Unnoticed(Readers):
+class Unnoticed(FeedActivity):
     """For looking at a feed without waking its reader."""
 
-    def noticed(self, account_id: UUID, standing: Standing) -> None: ...
+    def record_read(self, account_id: UUID, reader_state: ReaderState) -> None: ...
 
 
 class World:
@@ -113,7 +113,7 @@ class World:
         self._sweep()
 
     def _sweep(self) -> None:
-        self._mortal.feeds.readers.put_to_sleep(self.clock())
+        self._mortal.feeds.feed_activity.put_to_sleep(self.clock())
         self._mortal.feeds.pulling.return_some(self.clock())
 
 
@@ -191,7 +191,7 @@ class FeedMachine(RuleBasedStateMachine):
     def read(self, a: int, how: str) -> None:
         if how == "rebuild":
             self.world.clock.forward(LONGER_THAN_SKEW)
-            self.container.feeds.readers.rebuild(self.people[a])
+            self.container.feeds.feed_activity.rebuild(self.people[a])
             self.relay_everything()
         else:
             self.container.feeds.timelines.home(self.people[a], Window(limit=3))
@@ -200,7 +200,7 @@ class FeedMachine(RuleBasedStateMachine):
     def sleep(self, count: int) -> None:
         self.world.clock.forward(LONGER_THAN_SKEW)
         with self.container.stores.relational.transaction() as tx:
-            asleep = tx.readers.sleep(seen_before=self.container.kit.clock(), limit=count)
+            asleep = tx.feed_activity.sleep(seen_before=self.container.kit.clock(), limit=count)
         for who in asleep:
             self.container.stores.feeds.trim(who, self.container.kit.clock() - SKEW)
 
@@ -252,7 +252,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     def _up(self, reader: int, size: int, oldest: UUID) -> Iterator[UUID]:
         """From the oldest post upward, without it, by the places that the API hands out."""
-        place = Place(oldest)
+        place = FeedCursor(oldest)
         while True:
             window = Window(limit=size, after=place.after, hidden=frozenset(place.seen))
             page = self.world.unnoticed.home(self.people[reader], window)

@@ -73,7 +73,7 @@ def test_who_read_lately_comes_first_and_nobody_is_left_out(container: Container
     assert all(stored(container, fan) == [post] for fan in fans)
     done = progress(container, post)
     assert (done.state, done.audience, done.delivered) == ("done", FANS, FANS)
-    assert sum(count for _, count in done.lags) == FANS
+    assert sum(count for _, count in done.lag_histogram) == FANS
 
 
 @pytest.mark.parametrize("container", [{"fanout_slice_seconds": 0.0}], indirect=True)
@@ -167,7 +167,7 @@ def test_a_sleeping_reader_gets_nothing_and_is_filled_on_return(container: Conta
     newest = publish(container, author)
     relay_of(container).drain()
     assert stored(container, sleeper) == [newest, new, old]
-    assert container.stores.relational.readers.standing(sleeper).state == "awake"
+    assert container.stores.relational.feed_activity.reader_state(sleeper).state == "awake"
 
 
 def test_a_deleted_post_leaves_the_feeds_and_its_progress(container: Container) -> None:

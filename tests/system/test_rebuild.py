@@ -49,7 +49,7 @@ def test_every_feed_is_filled_anew_without_a_relay(container: Container, crowd: 
     made = Rebuild(container, relay_of(container).round, wait=True).everybody()
     assert (made.feeds, made.dormant, made.posts, made.late) == (12, 0, 30, 0)
     for owner in crowd:
-        assert container.stores.relational.readers.standing(owner).state == "awake"
+        assert container.stores.relational.feed_activity.reader_state(owner).state == "awake"
         assert served(container, owner, 7) == defined(container, owner)
         assert set(defined(container, owner)[:20]) <= set(stored(container, owner))
 
@@ -98,20 +98,20 @@ def test_author_timelines_come_back(container: Container, crowd: list[UUID]) -> 
 
 def test_dormant_readers_are_left_out(container: Container, crowd: list[UUID]) -> None:
     with container.stores.relational.transaction() as tx:
-        asleep = tx.readers.sleep(seen_before=container.kit.clock(), limit=5)
+        asleep = tx.feed_activity.sleep(seen_before=container.kit.clock(), limit=5)
     made = Rebuild(container, relay_of(container).round, wait=True).everybody()
     assert (made.feeds, made.dormant) == (7, 5)
-    assert all(container.stores.relational.readers.standing(a).state == "dormant" for a in asleep)
+    assert all(container.stores.relational.feed_activity.reader_state(a).state == "dormant" for a in asleep)
 
 
 def test_who_does_not_wait_leaves_it_to_the_relay(container: Container, crowd: list[UUID]) -> None:
     ruin(container, crowd[5])
     made = Rebuild(container, relay_of(container).round, wait=False).everybody()
     assert (made.feeds, made.late) == (12, 0)
-    assert container.stores.relational.readers.standing(crowd[5]).state == "waking"
+    assert container.stores.relational.feed_activity.reader_state(crowd[5]).state == "waking"
     assert served(container, crowd[5]) == defined(container, crowd[5])
     relay_of(container).drain()
-    assert container.stores.relational.readers.standing(crowd[5]).state == "awake"
+    assert container.stores.relational.feed_activity.reader_state(crowd[5]).state == "awake"
     assert served(container, crowd[5]) == defined(container, crowd[5])
 
 

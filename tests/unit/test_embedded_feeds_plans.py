@@ -15,8 +15,8 @@ from tests.contracts.relational_store import NOW
 
 ONE = uuid4()
 CALLS: dict[str, Callable[[EmbeddedRelational], object]] = {
-    "follows_pending": lambda store: store.readers.standing(ONE),
-    "readers_awake": lambda store: write(store, lambda unit: unit.readers.sleep(seen_before=NOW, limit=9)),
+    "follows_pending": lambda store: store.feed_activity.reader_state(ONE),
+    "feed_activity_awake": lambda store: write(store, lambda unit: unit.feed_activity.sleep(seen_before=NOW, limit=9)),
     "follows_follower_ids": lambda store: store.fanouts.audience(ONE, after=ONE, limit=9),
     "fanouts_pulled": lambda store: store.fanouts.left(ONE, limit=9),
     "fanouts_running": lambda store: store.fanouts.lag(),

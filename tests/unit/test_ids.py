@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.ids import Ids, lowest_id, uuid7
-from app.services.feeds.upward_cursor import cut
+from app.services.feeds.upward_cursor import id_prefix
 
 moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)).map(  # noqa: DTZ001 - made aware
     lambda naive: naive.replace(tzinfo=UTC)
@@ -42,15 +42,15 @@ def test_ids_rise_although_the_clock_stands_or_steps_back() -> None:
 def test_no_two_ids_of_one_moment_have_the_same_front() -> None:
     """A place of the feed tells by the front which posts its reader has: it would hide the other one for ever."""
     ids = Ids(lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    assert len({cut(ids()) for _ in range(2000)}) == 2000
+    assert len({id_prefix(ids()) for _ in range(2000)}) == 2000
 
 
 def test_threads_that_are_overtaken_between_clock_and_id_make_ids_that_can_be_told_apart() -> None:
     ids = Ids()
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: ids(), range(20_000)))
-    assert len({cut(one) for one in made}) == len(made)
+    assert len({id_prefix(one) for one in made}) == len(made)
 
 
-def test_times_before_the_epoch_have_the_nil_floor() -> None:
+def test_times_before_the_epoch_have_the_nil_id() -> None:
     assert lowest_id(datetime(1960, 1, 1, tzinfo=UTC)) == UUID(int=0)

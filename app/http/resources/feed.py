@@ -14,7 +14,7 @@ from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.resources.feed_cursor import packed, unpacked
 from app.http.resources.posts import PostCardSchema, post_page
 from app.services.feeds.timelines import Window
-from app.services.feeds.upward_cursor import CARRIED, Place
+from app.services.feeds.upward_cursor import MAX_SEEN, FeedCursor
 
 blp = Blueprint("feed", "The home feed")
 
@@ -22,7 +22,7 @@ blp = Blueprint("feed", "The home feed")
 class FeedQuery(PageQuery):
     after = Text(
         load_default=None,
-        validate=ma.validate.Length(max=1000 + 20 * CARRIED),
+        validate=ma.validate.Length(max=1000 + 20 * MAX_SEEN),
         metadata={"description": "page upward: the posts right above this cursor, newest first"},
     )
 
@@ -59,14 +59,14 @@ def home(query: dict[str, Any]) -> Response:
     return post_page(scope, page.posts, onward, prev=cursors().issue(scope, place))
 
 
-def _start(scope: str, cursor: str | None) -> Place | None:
+def _start(scope: str, cursor: str | None) -> FeedCursor | None:
     if cursor is None:
         return None
     after, *packed = cursors().read(scope, cursor)
-    return Place(UUID(after), unpacked(UUID(after), packed[0]) if packed else ())
+    return FeedCursor(UUID(after), unpacked(UUID(after), packed[0]) if packed else ())
 
 
-def _position(place: Place | None) -> Position | None:
+def _position(place: FeedCursor | None) -> Position | None:
     if place is None:
         return None
     return [str(place.after), packed(place)] if place.seen else [str(place.after)]

@@ -3,13 +3,13 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from app.services.feeds.upward_cursor import Place
+from app.services.feeds.upward_cursor import FeedCursor
 
 SIZE, TIME, FRONT = 9, 3, 12
 FURTHEST = 1 << 8 * TIME
 
 
-def packed(place: Place) -> str:
+def packed(place: FeedCursor) -> str:
     """Ids hours above the position do not fit and are left out: no server's clock is so far ahead."""
     offsets = ((_millis(seen) - _millis(place.after), seen) for seen in place.seen)
     return urlsafe_b64encode(

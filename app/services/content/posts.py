@@ -22,7 +22,7 @@ from app.services.pages.counters import Counters
 from app.services.pages.invalidation import Changes
 from app.services.people.graph import refuse_blocked
 from repositories.errors import Conflict, Stale, Unavailable
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.readthrough import CachedDocuments
 from repositories.records import Event, Like, Post, PostRef
 from repositories.relational import Relational
@@ -49,7 +49,7 @@ class Posts:
         self,
         relational: Relational,
         documents: CachedDocuments,
-        feeds: Feeds,
+        feeds: FeedStore,
         counters: Counters,
         changes: Changes,
         kit: Kit,

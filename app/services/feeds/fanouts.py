@@ -22,13 +22,13 @@ from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds import lag_histogram
 from app.services.feeds.delivery_budget import DeliveryBudget
-from app.services.feeds.feed_activity import Readers
+from app.services.feeds.feed_activity import FeedActivity
 from app.services.live.announcer import Announcer
 from app.telemetry import trace
 from repositories import meter
 from repositories.documents import Documents
 from repositories.feed_records import Fanout, Pass, Situation
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.records import PostRef
 from repositories.relational import Relational
 
@@ -73,12 +73,12 @@ class Fanouts:
         self,
         relational: Relational,
         documents: Documents,
-        feeds: Feeds,
+        feeds: FeedStore,
         budget: DeliveryBudget,
         clock: Clock,
         limits: FanoutLimits,
         announcer: Announcer,
-        readers: Readers,
+        feed_activity: FeedActivity,
     ) -> None:
         self._relational = relational
         self._documents = documents
@@ -87,7 +87,7 @@ class Fanouts:
         self._clock = clock
         self._limits = limits
         self._announcer = announcer
-        self._readers = readers
+        self._feed_activity = feed_activity
         # Of all threads; each may find it changed by another.
         self._step = limits.chunk
 
@@ -141,7 +141,7 @@ class Fanouts:
 
     def _take_out(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         for owner in self._feeds.retract(post, owners, at):
-            self._readers.overdrawn(owner)
+            self._feed_activity.rebuild_and_trim(owner)
 
     def is_above(self, author: UUID, followers: int, share: float = 1.0) -> bool:
         """Whether this many followers times the author's posts a day reach the threshold, or a share of it.
@@ -170,7 +170,7 @@ class Fanouts:
             cursor=None,
             audience=self._relational.fanouts.audience_size(post.author_id) if many else 0,
             delivered=0,
-            lags=(),
+            lag_histogram=(),
             finished_at=None,
             trace=trace.current(),
         )
@@ -243,8 +243,10 @@ class Fanouts:
             lag, delivered = now - fanout.published_at, fanout.delivered + len(chunk)
             meter.counted("deliveries", len(chunk))
             meter.observed("fanout_lag", lag.total_seconds(), len(chunk))
-            counts = lag_histogram.added(fanout.lags, lag, len(chunk))
-            fanout = replace(fanout, delivered=delivered, audience=max(fanout.audience, delivered), lags=counts)
+            counts = lag_histogram.added(fanout.lag_histogram, lag, len(chunk))
+            fanout = replace(
+                fanout, delivered=delivered, audience=max(fanout.audience, delivered), lag_histogram=counts
+            )
         if more:
             return replace(fanout, cursor=chunk[-1])
         following = NEXT[fanout.stage]
@@ -267,6 +269,6 @@ class Fanouts:
 
 
 def _log(fanout: Fanout) -> None:
-    p99 = lag_histogram.percentile(fanout.lags, 0.99)
+    p99 = lag_histogram.percentile(fanout.lag_histogram, 0.99)
     p99_ms = None if p99 is None else round(p99)
     log.info("delivered", trace_id=fanout.trace, post_id=str(fanout.post_id), delivered=fanout.delivered, p99_ms=p99_ms)

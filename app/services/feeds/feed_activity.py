@@ -13,8 +13,8 @@ from app.events import FeedRequested
 from app.services.commands.kit import Kit
 from repositories.documents import Documents
 from repositories.errors import Contention, StoreError
-from repositories.feed_records import Standing
-from repositories.feeds import Feeds
+from repositories.feed_records import ReaderState
+from repositories.feeds import FeedStore
 from repositories.relational import Relational
 
 log = logging.getLogger(__name__)
@@ -24,12 +24,12 @@ LONGEST_SILENCE = timedelta(hours=1)
 ASLEEP_AT_ONCE = 100
 
 
-class Readers:
+class FeedActivity:
     def __init__(
         self,
         relational: Relational,
         documents: Documents,
-        feeds: Feeds,
+        feeds: FeedStore,
         kit: Kit,
         dormant_after: timedelta,
         posts: int,
@@ -43,35 +43,35 @@ class Readers:
         self._posts = posts
         self._noted_after = min(LONGEST_SILENCE, dormant_after / 24)
 
-    def noticed(self, account_id: UUID, standing: Standing) -> None:
+    def record_read(self, account_id: UUID, reader_state: ReaderState) -> None:
         """The account reads its feed: wake it, or note it once in a while. Reading does not fail for this."""
         now = self._clock()
         try:
-            if standing.state == "dormant":
+            if reader_state.state == "dormant":
                 self._wake(account_id, now)
-            elif now - standing.seen_at >= self._noted_after:
+            elif now - reader_state.seen_at >= self._noted_after:
                 with self._relational.transaction() as tx:
-                    tx.readers.seen(account_id, now)
+                    tx.feed_activity.seen(account_id, now)
         except StoreError as error:
             log.warning("reader %s not noted: %s", account_id, error)
 
     def rebuild(self, account_id: UUID) -> bool:
         """Have the feed filled anew from the truth. False for an unknown account."""
-        seen_at = self._relational.readers.standing(account_id).seen_at
+        seen_at = self._relational.feed_activity.reader_state(account_id).seen_at
         with self._relational.transaction() as tx:
-            known = tx.readers.rebuild(account_id, seen_at)
+            known = tx.feed_activity.rebuild(account_id, seen_at)
             if known:
                 tx.emit(self._pack(FeedRequested(account_id)))
         return known
 
-    def worn(self, account_id: UUID) -> None:
+    def rebuild_stale(self, account_id: UUID) -> None:
         """A page met too much that is no longer to be seen. It was served; the next ones should be cheap again."""
         try:
             self.rebuild(account_id)
         except StoreError as error:
-            log.warning("worn feed of %s not rebuilt: %s", account_id, error)
+            log.warning("stale feed of %s not rebuilt: %s", account_id, error)
 
-    def overdrawn(self, account_id: UUID) -> None:
+    def rebuild_and_trim(self, account_id: UUID) -> None:
         """The timeline takes no more removals: have it filled anew, and what is in it dropped at once.
 
         That gives it a whole budget, also in this process, which need not be the one that fills it.
@@ -84,27 +84,27 @@ class Readers:
 
         Raises `Contention` when a back-fill raised the floor meanwhile: then all of it has to be done again.
         """
-        standing = self._relational.readers.standing(account_id)
-        if standing.state != "waking":
+        reader_state = self._relational.feed_activity.reader_state(account_id)
+        if reader_state.state != "waking":
             return
         self._feeds.trim(account_id, at - SKEW)
         authors = [account_id, *self._relational.graph.followees(account_id)]
         refs = self._documents.posts.by_authors(authors, limit=self._posts)
         self._feeds.audit.restore_home(account_id, refs, at)
-        floor = refs[-1].post_id if len(refs) == self._posts else None
+        low_watermark = refs[-1].post_id if len(refs) == self._posts else None
         with self._relational.transaction() as tx:
-            if not tx.readers.finish(account_id, turn=standing.turn, floor=floor):
+            if not tx.feed_activity.finish(account_id, generation=reader_state.generation, low_watermark=low_watermark):
                 raise Contention("the feed changed while it was filled")
 
     def put_to_sleep(self, now: datetime) -> int:
         """Whoever was not seen for long is pushed to no more, and their timelines are dropped. Returns how many."""
         with self._relational.transaction() as tx:
-            asleep = tx.readers.sleep(seen_before=now - self._dormant_after, limit=ASLEEP_AT_ONCE)
+            asleep = tx.feed_activity.sleep(seen_before=now - self._dormant_after, limit=ASLEEP_AT_ONCE)
         for account_id in asleep:
             self._feeds.trim(account_id, now - SKEW)
         return len(asleep)
 
     def _wake(self, account_id: UUID, now: datetime) -> None:
         with self._relational.transaction() as tx:
-            if tx.readers.wake(account_id, now):
+            if tx.feed_activity.wake(account_id, now):
                 tx.emit(self._pack(FeedRequested(account_id), at=now))

@@ -20,11 +20,11 @@ from msgspec.structs import replace
 
 from app.clock import Clock
 from app.ids import lowest_id
-from app.services.feeds.feed_activity import Readers
-from app.services.feeds.upward_cursor import SETTLED_AFTER_SECONDS, Place, arrived, cut
+from app.services.feeds.feed_activity import FeedActivity
+from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced, id_prefix
 from repositories.documents import Documents
 from repositories.errors import Unavailable
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.records import Post, PostRef
 from repositories.relational import Relational
 
@@ -62,14 +62,14 @@ class TimelinePage(Struct, frozen=True):
     onward: UUID | None
 
 
-class Stretch(Struct, frozen=True):
+class Segment(Struct, frozen=True):
     """A run of references in the direction of travel, complete up to `end`; None means to the very end."""
 
     refs: list[PostRef]
     end: UUID | None
 
 
-Fetch = Callable[[Window], Stretch]
+Fetch = Callable[[Window], Segment]
 Visible = Callable[[Collection[UUID]], Collection[UUID]]
 
 
@@ -78,44 +78,44 @@ class Timelines:
         self,
         relational: Relational,
         documents: Documents,
-        feeds: Feeds,
-        readers: Readers,
+        feeds: FeedStore,
+        feed_activity: FeedActivity,
         clock: Clock,
         retention: timedelta,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
-        self._readers = readers
+        self._feed_activity = feed_activity
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
     def home(self, reader: UUID, window: Window) -> TimelinePage:
         """The reader's home feed. Unfollows, blocks and deletions count from the next request on."""
-        page, worn = self._page(
+        page, is_stale = self._page(
             window,
-            lambda part: self._home_stretch(reader, part),
+            lambda part: self._home_segment(reader, part),
             lambda part: self._pulled(self._followed(reader), part),
             lambda authors: self._still_followed(reader, authors),
         )
-        if worn:
-            self._readers.worn(reader)
+        if is_stale:
+            self._feed_activity.rebuild_stale(reader)
         return page
 
     def author(self, author: UUID, window: Window) -> TimelinePage:
         """One account's posts, from its timeline; from the documents while the feed store is away."""
         page, _ = self._page(
             window,
-            lambda part: self._author_stretch(author, part),
+            lambda part: self._author_segment(author, part),
             lambda part: self._pulled([author], part),
             lambda authors: authors,
         )
         return page
 
-    def place(self, start: Place | None, page: TimelinePage) -> Place | None:
+    def place(self, start: FeedCursor | None, page: TimelinePage) -> FeedCursor | None:
         """Where a reader of this page is, to page upward from."""
-        horizon = lowest_id(self._clock() - timedelta(seconds=SETTLED_AFTER_SECONDS))
-        return arrived(start, [post.id for post in page.posts], page.onward, horizon)
+        horizon = lowest_id(self._clock() - timedelta(seconds=LATE_INSERT_SECONDS))
+        return advanced(start, [post.id for post in page.posts], page.onward, horizon)
 
     def _page(self, window: Window, fetch: Fetch, pull: Fetch, visible: Visible) -> tuple[TimelinePage, bool]:
         """Fetch and check until the page is full, from the documents when the timeline has little that shows.
@@ -125,14 +125,14 @@ class Timelines:
         posts: list[Post] = []
         part = replace(window, limit=max(window.limit + 1 + len(window.hidden), FEWEST))
         for number in range(ROUNDS + PULLED_ROUNDS):
-            stretch = (fetch if number < ROUNDS else pull)(part)
-            refs = [r for r in stretch.refs if not window.hidden or cut(r.post_id) not in window.hidden]
+            segment = (fetch if number < ROUNDS else pull)(part)
+            refs = [r for r in segment.refs if not window.hidden or id_prefix(r.post_id) not in window.hidden]
             posts += self._shown(refs, visible, window.limit + 1 - len(posts))
-            if len(posts) > window.limit or stretch.end is None:
+            if len(posts) > window.limit or segment.end is None:
                 break
-            part = _onward(part, stretch.end)
+            part = _onward(part, segment.end)
         full = posts[: window.limit]
-        onward = full[-1].id if len(posts) > window.limit else stretch.end
+        onward = full[-1].id if len(posts) > window.limit else segment.end
         return TimelinePage(tuple(reversed(full) if window.upward else full), onward), number >= ROUNDS
 
     def _shown(self, refs: list[PostRef], visible: Visible, wanted: int) -> list[Post]:
@@ -153,39 +153,41 @@ class Timelines:
         relations = self._relational.graph.relations(reader, others) if others else {}
         return {reader, *(author for author, relation in relations.items() if relation.following)}
 
-    def _home_stretch(self, reader: UUID, part: Window) -> Stretch:
+    def _home_segment(self, reader: UUID, part: Window) -> Segment:
         waiting = [self._all_in_flight(reader, part)]
-        standing = self._relational.readers.standing(reader)
-        self._readers.noticed(reader, standing)
-        floor = max(standing.floor or LOWEST, lowest_id(self._clock() - self._kept))
-        if standing.state != "awake" or _below(part, floor):
+        reader_state = self._relational.feed_activity.reader_state(reader)
+        self._feed_activity.record_read(reader, reader_state)
+        low_watermark = max(reader_state.low_watermark or LOWEST, lowest_id(self._clock() - self._kept))
+        if reader_state.state != "awake" or _below(part, low_watermark):
             return self._pulled(self._followed(reader), part)
-        if standing.pulled:
-            waiting.append(self._pulled(standing.pulled, part))
+        if reader_state.pulled:
+            waiting.append(self._pulled(reader_state.pulled, part))
         try:
-            pushed = _stretch(self._feeds.home_page(reader, **_span(part), floor=_under(floor)), part.limit)
+            pushed = _segment(
+                self._feeds.home_page(reader, **_span(part), low_watermark=_under(low_watermark)), part.limit
+            )
         except Unavailable:
             return self._pulled(self._followed(reader), part)
-        return _merge([*waiting, pushed], part, floor)
+        return _merge([*waiting, pushed], part, low_watermark)
 
-    def _author_stretch(self, author: UUID, part: Window) -> Stretch:
+    def _author_segment(self, author: UUID, part: Window) -> Segment:
         waiting = self._in_flight([author], part)
         try:
-            written = _stretch(self._feeds.author_page(author, **_span(part)), part.limit)
+            written = _segment(self._feeds.author_page(author, **_span(part)), part.limit)
         except Unavailable:
             return self._pulled([author], part)
         return _merge([waiting, written], part, None)
 
-    def _all_in_flight(self, reader: UUID, part: Window) -> Stretch:
+    def _all_in_flight(self, reader: UUID, part: Window) -> Segment:
         """Everybody's where they are few, for then nobody need know whom the reader follows."""
-        found = _stretch(self._documents.posts.in_flight(None, **_span(replace(part, limit=IN_FLIGHT))), IN_FLIGHT)
+        found = _segment(self._documents.posts.in_flight(None, **_span(replace(part, limit=IN_FLIGHT))), IN_FLIGHT)
         return found if found.end is None else self._in_flight(self._followed(reader), part)
 
-    def _in_flight(self, authors: Collection[UUID], part: Window) -> Stretch:
-        return _stretch(self._documents.posts.in_flight(authors, **_span(part)), part.limit)
+    def _in_flight(self, authors: Collection[UUID], part: Window) -> Segment:
+        return _segment(self._documents.posts.in_flight(authors, **_span(part)), part.limit)
 
-    def _pulled(self, authors: Collection[UUID], part: Window) -> Stretch:
-        return _stretch(self._documents.posts.by_authors(authors, **_span(part)), part.limit)
+    def _pulled(self, authors: Collection[UUID], part: Window) -> Segment:
+        return _segment(self._documents.posts.by_authors(authors, **_span(part)), part.limit)
 
 
 class _Span(TypedDict):
@@ -198,9 +200,9 @@ def _span(part: Window) -> _Span:
     return {"before": part.before, "after": part.after, "limit": part.limit}
 
 
-def _stretch(refs: list[PostRef], limit: int) -> Stretch:
+def _segment(refs: list[PostRef], limit: int) -> Segment:
     """What a store answered to a window: when it is shorter than asked for, there is nothing behind it."""
-    return Stretch(refs, refs[-1].post_id if len(refs) == limit else None)
+    return Segment(refs, refs[-1].post_id if len(refs) == limit else None)
 
 
 def _onward(part: Window, end: UUID) -> Window:
@@ -208,27 +210,27 @@ def _onward(part: Window, end: UUID) -> Window:
     return replace(part, after=end) if part.upward else replace(part, before=end)
 
 
-def _below(part: Window, floor: UUID) -> bool:
+def _below(part: Window, low_watermark: UUID) -> bool:
     """Whether the window starts under the floor, where the pushed timeline promises nothing."""
     start = part.after if part.upward else part.before
-    return start is not None and (start < floor if part.upward else start <= floor)
+    return start is not None and (start < low_watermark if part.upward else start <= low_watermark)
 
 
-def _under(floor: UUID) -> UUID | None:
+def _under(low_watermark: UUID) -> UUID | None:
     """Just below a floor, since an entry that is the floor itself is served."""
-    return UUID(int=floor.int - 1) if floor > LOWEST else None
+    return UUID(int=low_watermark.int - 1) if low_watermark > LOWEST else None
 
 
-def _merge(stretches: Iterable[Stretch], part: Window, floor: UUID | None) -> Stretch:
+def _merge(segments: Iterable[Segment], part: Window, low_watermark: UUID | None) -> Segment:
     """One stretch of several: as far as all of them reach, and downward no further than the floor."""
-    parts = list(stretches)
+    parts = list(segments)
     ends = [s.end for s in parts if s.end is not None]
-    if floor is not None and not part.upward:
-        ends.append(floor)
+    if low_watermark is not None and not part.upward:
+        ends.append(low_watermark)
     refs = {r.post_id: r for s in parts for r in s.refs}
     if not ends:
         end = None
     else:
         end = min(ends) if part.upward else max(ends)
         refs = {i: r for i, r in refs.items() if (i <= end if part.upward else i >= end)}
-    return Stretch([refs[i] for i in sorted(refs, reverse=not part.upward)], end)
+    return Segment([refs[i] for i in sorted(refs, reverse=not part.upward)], end)

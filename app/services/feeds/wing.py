@@ -11,7 +11,7 @@ from msgspec import Struct
 from app.services.commands.kit import Kit
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import FanoutLimits, Fanouts
-from app.services.feeds.feed_activity import Readers
+from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
 from app.services.feeds.timelines import Timelines
 from app.services.live.announcer import Announcer
@@ -32,7 +32,7 @@ class FeedLimits(Struct, frozen=True):
 @dataclass(frozen=True)
 class FeedsWing:
     timelines: Timelines
-    readers: Readers
+    feed_activity: FeedActivity
     fanouts: Fanouts
     pulling: Pulling
 
@@ -47,11 +47,11 @@ class FeedsWing:
     ) -> Self:
         relational, documents, feeds = stores.relational, stores.documents, stores.feeds
         budget = DeliveryBudget(limits.deliveries_per_second, seconds)
-        readers = Readers(relational, documents, feeds, kit, limits.dormant_after, limits.rebuild_posts)
-        fanouts = Fanouts(relational, documents, feeds, budget, kit.clock, limits.fanout, announcer, readers)
+        feed_activity = FeedActivity(relational, documents, feeds, kit, limits.dormant_after, limits.rebuild_posts)
+        fanouts = Fanouts(relational, documents, feeds, budget, kit.clock, limits.fanout, announcer, feed_activity)
         return cls(
-            Timelines(relational, documents, feeds, readers, kit.clock, limits.retention),
-            readers,
+            Timelines(relational, documents, feeds, feed_activity, kit.clock, limits.retention),
+            feed_activity,
             fanouts,
             Pulling(relational, fanouts, budget, kit, limits.pulled_for),
         )

@@ -14,7 +14,7 @@ from app.errors import Unprocessable
 from app.services.notifications.grouping import Item, above, day_of, end_of, items
 from app.services.notifications.scan import Scan, VisibilityFilter
 from repositories.documents import Documents
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.records import Account
 from repositories.relational import Relational
 
@@ -59,7 +59,7 @@ class NotificationPage(Struct, frozen=True):
 
 
 class Inbox:
-    def __init__(self, relational: Relational, documents: Documents, feeds: Feeds) -> None:
+    def __init__(self, relational: Relational, documents: Documents, feeds: FeedStore) -> None:
         self._relational = relational
         self._documents = documents
         self._stored = feeds.notifications

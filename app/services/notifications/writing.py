@@ -25,7 +25,7 @@ from app.services.live.announcer import Announcer
 from app.services.money.orders import sellers
 from repositories.documents import Documents
 from repositories.feed_records import Activity, Kind
-from repositories.feeds import Feeds
+from repositories.feeds import FeedStore
 from repositories.relational import Relational
 
 ActivityEvent = Followed | PostLiked | CommentAdded
@@ -44,7 +44,7 @@ NEWS: dict[type, tuple[int, str]] = {
 
 
 class NotificationWriter:
-    def __init__(self, relational: Relational, documents: Documents, feeds: Feeds, announcer: Announcer) -> None:
+    def __init__(self, relational: Relational, documents: Documents, feeds: FeedStore, announcer: Announcer) -> None:
         self._relational = relational
         self._documents = documents
         self._activities = feeds.notifications

@@ -5,32 +5,34 @@ from datetime import datetime
 from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
-from repositories.feeds.audit_port import FeedAudit, Kept
+from repositories.feeds.audit_port import FeedAudit, StoredEntry
 from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL, LONGEST_TTL
-from repositories.feeds.layout import Line
+from repositories.feeds.layout import TimelineKind
 from repositories.records import PostRef
 
 
 class CassandraAudit(FeedAudit):
-    def __init__(self, link: Link, author: Pages, home: Pages, lines: tuple[Line, Line], retention: Retention) -> None:
+    def __init__(
+        self, link: Link, author: Pages, home: Pages, kinds: tuple[TimelineKind, TimelineKind], retention: Retention
+    ) -> None:
         """`lines` are those of author and home timelines."""
         self._link = link
         self._author_pages, self._home_pages = author, home
-        self._author, self._home = lines
+        self._author, self._home = kinds
         self._retention = retention
 
-    def home(self, owner: UUID) -> Iterator[Kept]:
+    def home(self, owner: UUID) -> Iterator[StoredEntry]:
         low = self._retention.horizon()
         for bucket in self._home_pages.marked(owner, low, HIGHEST):
             for post_id, author_id, written in self._link.scan("home_scan", (owner, bucket, low)):
-                yield Kept(owner, bucket, post_id, author_id, _in_place(self._home, bucket, post_id), written)
+                yield StoredEntry(owner, bucket, post_id, author_id, _in_place(self._home, bucket, post_id), written)
 
-    def author(self, author: UUID) -> Iterator[Kept]:
+    def author(self, author: UUID) -> Iterator[StoredEntry]:
         for bucket in self._author_pages.marked(author, LOWEST, HIGHEST):
             for (post_id,) in self._link.scan("author_scan", (author, bucket, LOWEST)):
-                yield Kept(author, bucket, post_id, author, _in_place(self._author, bucket, post_id))
+                yield StoredEntry(author, bucket, post_id, author, _in_place(self._author, bucket, post_id))
 
     def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
         """Markers are written with the time of the repair: the usual one would not beat the removal of a marker."""
@@ -50,10 +52,10 @@ class CassandraAudit(FeedAudit):
         self._link.write("author_mark", [(*place, written) for place in {row[:2] for row in rows}])
         self._link.write_together("author_add", rows, key=2)
 
-    def remove_home(self, entries: Sequence[Kept], at: datetime) -> None:
+    def remove_home(self, entries: Sequence[StoredEntry], at: datetime) -> None:
         self._link.write("home_remove", [_removal(entry, at) for entry in entries])
 
-    def remove_author(self, entries: Sequence[Kept], at: datetime) -> None:
+    def remove_author(self, entries: Sequence[StoredEntry], at: datetime) -> None:
         self._link.write("author_remove", [_removal(entry, at) for entry in entries])
 
     def _entry_ttl(self, post_id: UUID) -> int:
@@ -63,9 +65,9 @@ class CassandraAudit(FeedAudit):
         return self._retention.seconds_left(milliseconds)
 
 
-def _in_place(line: Line, bucket: int, post_id: UUID) -> bool:
-    return post_id.version == 7 and line.bucket(post_id) == bucket
+def _in_place(kind: TimelineKind, bucket: int, post_id: UUID) -> bool:
+    return post_id.version == 7 and kind.bucket(post_id) == bucket
 
 
-def _removal(entry: Kept, at: datetime) -> tuple[int, UUID, int, UUID]:
+def _removal(entry: StoredEntry, at: datetime) -> tuple[int, UUID, int, UUID]:
     return max(micros(at), entry.written_us or 0), entry.owner, entry.bucket, entry.post_id

@@ -63,7 +63,7 @@ def translated() -> Iterator[None]:
         raise Unavailable("feeds", f"{type(error).__name__}: {error}") from error
 
 
-class Once(Generic[T]):
+class LazyValue(Generic[T]):
     """A value made once, in the background. Each caller waits as long as it likes; a failure is not kept."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -107,8 +107,8 @@ class Link:
         self._guard = threading.Lock()
         self._closed = False
         self._cluster: Any = None
-        self._session: Once[Any] = Once(self._connect)
-        self._statements: Once[dict[str, Any]] = Once(self._prepare)
+        self._session: LazyValue[Any] = LazyValue(self._connect)
+        self._statements: LazyValue[dict[str, Any]] = LazyValue(self._prepare)
 
     def deadline(self) -> float:
         return time.monotonic() + self._timeout

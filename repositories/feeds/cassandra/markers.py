@@ -6,7 +6,7 @@ from uuid import UUID
 from repositories.feeds.age import Retention
 from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL
-from repositories.feeds.layout import Line
+from repositories.feeds.layout import TimelineKind
 
 # About 150 bytes each: 30 MB for the timelines that one process writes to.
 REMEMBERED = 200_000
@@ -15,28 +15,28 @@ REMEMBERED = 200_000
 class Markers:
     """The markers of one kind of timeline. With a retention they expire, later than what they stand for."""
 
-    def __init__(self, link: Link, line: Line, retention: Retention | None = None) -> None:
+    def __init__(self, link: Link, kind: TimelineKind, retention: Retention | None = None) -> None:
         self._link = link
-        self._line = line
+        self._kind = kind
         self._retention = retention
-        self._known = Known(REMEMBERED)
+        self._known = MarkerMemo(REMEMBERED)
 
     def ensure(self, buckets: Iterable[tuple[UUID, int]]) -> None:
         """Returns when every bucket is marked; only then may entries be written."""
         missing = self._known.missing(buckets)
         if missing:
-            self._link.write(f"{self._line.name}_mark", [self._row(*bucket) for bucket in missing.values()])
+            self._link.write(f"{self._kind.name}_mark", [self._row(*bucket) for bucket in missing.values()])
             self._known.add(missing)
 
     def _row(self, key: UUID, bucket: int) -> tuple[object, ...]:
         # One timestamp for all writers of a marker: of equal ones Cassandra keeps what expires last.
-        row = (key, bucket, bucket * self._line.width_ms * 1000)
+        row = (key, bucket, bucket * self._kind.width_ms * 1000)
         if self._retention is None:
             return row
-        return (*row, min(LONGEST_MARKER_TTL, self._retention.seconds_left(self._line.end_ms(bucket))))
+        return (*row, min(LONGEST_MARKER_TTL, self._retention.seconds_left(self._kind.end_ms(bucket))))
 
 
-class Known:
+class MarkerMemo:
     """Remembers the keys used last, at least half as many as `capacity`.
 
     Two generations of plain sets: what is used moves to the young one, and the old one is dropped whole.

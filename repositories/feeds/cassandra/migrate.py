@@ -15,7 +15,7 @@ FORMER_WIDTHS = {"author": 90, "home": 10}
 FORMER_TABLES = ("home_floor",)
 
 
-class Plan:
+class Migration:
     def __init__(self, keyspace: str, retention: timedelta, replication: str, layout: Layout) -> None:
         self._keyspace = keyspace
         self._retention = retention
@@ -63,20 +63,20 @@ class Plan:
         if not rows and "author_timeline" in there:
             self._missing(FORMER_WIDTHS.items())
         return {
-            f"feeds: buckets of {line} timelines are {days} days wide": WIDTHS_ADD.format(
-                keyspace=self._keyspace, line=line, days=days
+            f"feeds: buckets of {kind} timelines are {days} days wide": WIDTHS_ADD.format(
+                keyspace=self._keyspace, kind=kind, days=days
             )
-            for line, days in self._missing(rows).items()
+            for kind, days in self._missing(rows).items()
         }
 
     def _missing(self, rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
         """The widths that are not recorded yet; those that are must be ours."""
         wanted = self._layout.widths()
-        for line, days in rows:
-            if wanted.pop(line) != days:
+        for kind, days in rows:
+            if wanted.pop(kind) != days:
                 raise RuntimeError(
-                    f"keyspace {self._keyspace} has {line} timelines in buckets of {days} days: set "
-                    f"QUARTET_FEEDS_{line.upper()}_BUCKET_DAYS={days}, or give QUARTET_FEEDS_URL a new keyspace, "
+                    f"keyspace {self._keyspace} has {kind} timelines in buckets of {days} days: set "
+                    f"QUARTET_FEEDS_{kind.upper()}_BUCKET_DAYS={days}, or give QUARTET_FEEDS_URL a new keyspace, "
                     f"run `quartet migrate` and rebuild the feeds"
                 )
         return wanted

@@ -7,28 +7,28 @@ from uuid import UUID
 from repositories.feed_records import Activity
 from repositories.feeds.activity import activity_id, repeat_key
 from repositories.feeds.age import EPOCH, Clock, Retention, micros, millis, span
-from repositories.feeds.budget import Budget
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
-from repositories.feeds.layout import Line
-from repositories.feeds.notifications_port import REPEATS, Notifications, StoredActivity
-from repositories.feeds.port import REMOVALS
+from repositories.feeds.layout import TimelineKind
+from repositories.feeds.notifications_port import REPEAT_BUDGET, Notifications, StoredActivity
+from repositories.feeds.port import TOMBSTONE_BUDGET
+from repositories.feeds.tombstone_budget import TombstoneBudget
 
 
 class CassandraNotifications(Notifications):
-    def __init__(self, link: Link, line: Line, retention: Retention, clock: Clock) -> None:
+    def __init__(self, link: Link, kind: TimelineKind, retention: Retention, clock: Clock) -> None:
         self._link = link
-        self._line = line
+        self._kind = kind
         self._retention = retention
-        self._pages = Pages(link, line, clock)
-        self._markers = Markers(link, line, retention)
-        self._budget, self._repeats = Budget(REMOVALS), Budget(REPEATS)
+        self._pages = Pages(link, kind, clock)
+        self._markers = Markers(link, kind, retention)
+        self._budget, self._repeats = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(REPEAT_BUDGET)
 
     def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
         noted = activity_id(activity)
-        bucket = self._line.bucket(noted)
+        bucket = self._kind.bucket(noted)
         if self._retention.keeps(noted) and not self._repeats.spent(repeat_key(owner, activity), bucket):
             ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(noted)))
             self._markers.ensure([(owner, bucket)])
@@ -37,7 +37,7 @@ class CassandraNotifications(Notifications):
 
     def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
         noted = activity_id(activity)
-        bucket = self._line.bucket(noted)
+        bucket = self._kind.bucket(noted)
         if not self._retention.keeps(noted):
             return
         with (

@@ -6,16 +6,16 @@ from uuid import UUID
 
 from repositories.feeds.age import Clock, below, micros
 from repositories.feeds.cassandra.link import Call, Link, Row
-from repositories.feeds.layout import Line
+from repositories.feeds.layout import TimelineKind
 
 # Buckets of one timeline that a page reads at the same time, at most.
 WIDEST_WAVE = 16
 
 
 class Pages:
-    def __init__(self, link: Link, line: Line, clock: Clock) -> None:
+    def __init__(self, link: Link, kind: TimelineKind, clock: Clock) -> None:
         self._link = link
-        self._line = line
+        self._kind = kind
         self._clock = clock
 
     def page(self, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[Row]:
@@ -23,8 +23,8 @@ class Pages:
         if limit < 1:
             return []
         deadline = self._link.deadline()
-        begin = self._line.bucket(low if rising else min(high, below(micros(self._clock()) // 1000)))
-        query = f"{self._line.name}_{'rising' if rising else 'falling'}"
+        begin = self._kind.bucket(low if rising else min(high, below(micros(self._clock()) // 1000)))
+        query = f"{self._kind.name}_{'rising' if rising else 'falling'}"
         first = (query, (key, begin, low, high, limit))
         marked, rows = self._link.read([self._marked(key, low, high), first], deadline)
         found = {begin: rows}
@@ -45,7 +45,7 @@ class Pages:
         return [bucket for (bucket,) in rows]
 
     def _marked(self, key: UUID, low: UUID, high: UUID) -> Call:
-        return f"{self._line.name}_buckets", (key, self._line.bucket(low), self._line.bucket(high))
+        return f"{self._kind.name}_buckets", (key, self._kind.bucket(low), self._kind.bucket(high))
 
 
 def _waves() -> Iterator[int]:

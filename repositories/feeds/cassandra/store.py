@@ -11,18 +11,18 @@ from typing import TypeVar
 from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
-from repositories.feeds.budget import Budget
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
 from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.markers import Markers
-from repositories.feeds.cassandra.migrate import Plan
+from repositories.feeds.cassandra.migrate import Migration
 from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
 from repositories.feeds.cassandra.target import target_of
-from repositories.feeds.layout import Layout, Line
-from repositories.feeds.port import REMOVALS, Feeds
+from repositories.feeds.layout import Layout, TimelineKind
+from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
+from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ Entry = tuple[int, UUID, UUID, int, int]
 CHUNK = 1000
 
 
-class CassandraFeeds(Feeds):
+class CassandraFeeds(FeedStore):
     def __init__(
         self,
         url: str,
@@ -46,7 +46,7 @@ class CassandraFeeds(Feeds):
     ) -> None:
         where = target_of(url)
         texts = schema.statements(where.keyspace)
-        self._plan = Plan(where.keyspace, retention, replication, layout)
+        self._plan = Migration(where.keyspace, retention, replication, layout)
         self._link = Link(
             where, texts, self._plan.confirm, timeout=timeout, read=read_consistency, write=write_consistency
         )
@@ -56,10 +56,10 @@ class CassandraFeeds(Feeds):
         self._home_pages = Pages(self._link, self._home, clock)
         self._author_markers = Markers(self._link, self._author)
         self._home_markers = Markers(self._link, self._home, self._retention)
-        self._author_budget, self._home_budget = Budget(REMOVALS), Budget(REMOVALS)
+        self._author_budget, self._home_budget = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(TOMBSTONE_BUDGET)
         self.notifications = CassandraNotifications(self._link, layout.noted, self._retention, clock)
-        lines = self._author, self._home
-        self.audit = CassandraAudit(self._link, self._author_pages, self._home_pages, lines, self._retention)
+        kinds = self._author, self._home
+        self.audit = CassandraAudit(self._link, self._author_pages, self._home_pages, kinds, self._retention)
 
     def add_to_author(self, post: PostRef, at: datetime) -> None:
         self._publish([(post, micros(at))])
@@ -99,7 +99,7 @@ class CassandraFeeds(Feeds):
         for bucket in self._home_pages.marked(owner, low, HIGHEST):
             rows = self._link.scan("home_scan", (owner, bucket, low))
             found = ((owner, bucket, post_id) for post_id, by, since in rows if by == author and since <= written)
-            doomed = list(itertools.islice(found, REMOVALS + 1))
+            doomed = list(itertools.islice(found, TOMBSTONE_BUDGET + 1))
             complete = not self._remove(doomed, at) and complete
         return complete
 
@@ -110,10 +110,10 @@ class CassandraFeeds(Feeds):
         before: UUID | None = None,
         after: UUID | None = None,
         limit: int,
-        floor: UUID | None = None,
+        low_watermark: UUID | None = None,
     ) -> list[PostRef]:
         low, high = span(before, after)
-        low = max(low, self._retention.horizon(), floor or LOWEST)
+        low = max(low, self._retention.horizon(), low_watermark or LOWEST)
         rows = self._home_pages.page(owner, low, high, rising=after is not None, limit=limit)
         # A row without its author is damage: it is by nobody until the doctor mends it.
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
@@ -176,9 +176,9 @@ class CassandraFeeds(Feeds):
         return {entry[0] for entry, taken in zip(entries, granted, strict=True) if not taken}
 
 
-def _bucket(line: Line, post: PostRef) -> int:
+def _bucket(kind: TimelineKind, post: PostRef) -> int:
     millis(post.post_id)
-    return line.bucket(post.post_id)
+    return kind.bucket(post.post_id)
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

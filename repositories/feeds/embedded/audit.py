@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
-from repositories.feeds.audit_port import FeedAudit, Kept
-from repositories.feeds.layout import Line
+from repositories.feeds.audit_port import FeedAudit, StoredEntry
+from repositories.feeds.layout import TimelineKind
 from repositories.records import PostRef
 from repositories.sqlite import SqliteFile
 
@@ -28,16 +28,16 @@ REMOVE_AUTHOR = "UPDATE feeds_author SET removed = max(removed, ?) WHERE author 
 
 
 class EmbeddedAudit(FeedAudit):
-    def __init__(self, file: SqliteFile, lines: tuple[Line, Line], retention: Retention) -> None:
+    def __init__(self, file: SqliteFile, kinds: tuple[TimelineKind, TimelineKind], retention: Retention) -> None:
         """`lines` are those of author and home timelines."""
         self._file = file
-        self._author, self._home = lines
+        self._author, self._home = kinds
         self._retention = retention
 
-    def home(self, owner: UUID) -> Iterator[Kept]:
+    def home(self, owner: UUID) -> Iterator[StoredEntry]:
         return self._kept(HOME, owner, self._retention.horizon(), self._home)
 
-    def author(self, author: UUID) -> Iterator[Kept]:
+    def author(self, author: UUID) -> Iterator[StoredEntry]:
         return self._kept(AUTHOR, author, LOWEST, self._author)
 
     def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
@@ -53,19 +53,19 @@ class EmbeddedAudit(FeedAudit):
             millis(post.post_id)
         self._write(RESTORE_AUTHOR, [(p.author_id.bytes, p.post_id.bytes, micros(at), NEVER) for p in posts])
 
-    def remove_home(self, entries: Sequence[Kept], at: datetime) -> None:
+    def remove_home(self, entries: Sequence[StoredEntry], at: datetime) -> None:
         self._write(REMOVE_HOME, [_removal(entry, at) for entry in entries])
 
-    def remove_author(self, entries: Sequence[Kept], at: datetime) -> None:
+    def remove_author(self, entries: Sequence[StoredEntry], at: datetime) -> None:
         self._write(REMOVE_AUTHOR, [_removal(entry, at) for entry in entries])
 
-    def _kept(self, query: str, owner: UUID, low: UUID, line: Line) -> Iterator[Kept]:
+    def _kept(self, query: str, owner: UUID, low: UUID, kind: TimelineKind) -> Iterator[StoredEntry]:
         values = {"key": owner.bytes, "low": low.bytes, "high": HIGHEST.bytes, "never": NEVER, "limit": CHUNK}
         while rows := self._file.rows(query, values):
             for post, author, written in rows:
                 post_id = UUID(bytes=post)
-                yield Kept(
-                    owner, line.bucket(post_id), post_id, UUID(bytes=author), post_id.version == 7, max(written, 0)
+                yield StoredEntry(
+                    owner, kind.bucket(post_id), post_id, UUID(bytes=author), post_id.version == 7, max(written, 0)
                 )
             values["high"] = rows[-1][0]
 
@@ -75,5 +75,5 @@ class EmbeddedAudit(FeedAudit):
                 connection.executemany(statement, rows)
 
 
-def _removal(entry: Kept, at: datetime) -> tuple[int, bytes, bytes]:
+def _removal(entry: StoredEntry, at: datetime) -> tuple[int, bytes, bytes]:
     return max(micros(at), entry.written_us or 0), entry.owner.bytes, entry.post_id.bytes

@@ -8,10 +8,10 @@ from uuid import UUID
 from repositories.feed_records import Activity
 from repositories.feeds.activity import activity_id, repeat_key
 from repositories.feeds.age import EPOCH, Retention, micros, millis, span
-from repositories.feeds.budget import Budget
-from repositories.feeds.layout import Line
-from repositories.feeds.notifications_port import REPEATS, Notifications, StoredActivity
-from repositories.feeds.port import REMOVALS
+from repositories.feeds.layout import TimelineKind
+from repositories.feeds.notifications_port import REPEAT_BUDGET, Notifications, StoredActivity
+from repositories.feeds.port import TOMBSTONE_BUDGET
+from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.sqlite import SqliteFile
 
 NEVER = -(1 << 63)
@@ -44,22 +44,22 @@ ON CONFLICT (owner) DO UPDATE SET id = excluded.id WHERE excluded.id > id"""
 
 
 class EmbeddedNotifications(Notifications):
-    def __init__(self, file: SqliteFile, line: Line, retention: Retention) -> None:
+    def __init__(self, file: SqliteFile, kind: TimelineKind, retention: Retention) -> None:
         self._file = file
-        self._line = line
+        self._kind = kind
         self._retention = retention
-        self._budget, self._repeats = Budget(REMOVALS), Budget(REPEATS)
+        self._budget, self._repeats = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(REPEAT_BUDGET)
 
     def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
         noted = activity_id(activity)
-        bucket = self._line.bucket(noted)
+        bucket = self._kind.bucket(noted)
         if self._retention.keeps(noted) and not self._repeats.spent(repeat_key(owner, activity), bucket):
             self._put([(owner.bytes, noted.bytes, *_columns(activity), micros(at), NEVER)])
         return noted
 
     def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
         noted = activity_id(activity)
-        bucket = self._line.bucket(noted)
+        bucket = self._kind.bucket(noted)
         if not self._retention.keeps(noted):
             return
         with (

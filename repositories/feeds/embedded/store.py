@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
-from repositories.feeds.budget import Budget
 from repositories.feeds.embedded.audit import EmbeddedAudit
 from repositories.feeds.embedded.notifications import NOTIFICATION_TABLES, EmbeddedNotifications
 from repositories.feeds.layout import Layout
-from repositories.feeds.port import REMOVALS, Feeds
+from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
+from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
@@ -58,7 +58,7 @@ HOME_PAGE = f"SELECT post, author {SHOWN} ORDER BY post"
 DOOMED = f"SELECT post {SHOWN} AND author = :author AND written <= :at ORDER BY post DESC"
 
 
-class EmbeddedFeeds(SqliteBacked, Feeds):
+class EmbeddedFeeds(SqliteBacked, FeedStore):
     _tables = TABLES
 
     def __init__(
@@ -72,7 +72,7 @@ class EmbeddedFeeds(SqliteBacked, Feeds):
         self._file = SqliteFile(path_of(url), "feeds")
         self._retention = Retention(retention, clock)
         self._author, self._home = layout.author, layout.home
-        self._author_budget, self._home_budget = Budget(REMOVALS), Budget(REMOVALS)
+        self._author_budget, self._home_budget = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(TOMBSTONE_BUDGET)
         self.notifications = EmbeddedNotifications(self._file, layout.noted, self._retention)
         self.audit = EmbeddedAudit(self._file, (self._author, self._home), self._retention)
 
@@ -115,10 +115,10 @@ class EmbeddedFeeds(SqliteBacked, Feeds):
         before: UUID | None = None,
         after: UUID | None = None,
         limit: int,
-        floor: UUID | None = None,
+        low_watermark: UUID | None = None,
     ) -> list[PostRef]:
         low, high = span(before, after)
-        low = max(low, self._retention.horizon(), floor or LOWEST)
+        low = max(low, self._retention.horizon(), low_watermark or LOWEST)
         return self._page(HOME_PAGE, owner, low, high, rising=after is not None, limit=limit)
 
     def trim(self, owner: UUID, at: datetime) -> None:

@@ -33,7 +33,7 @@ from repositories.relational.people.accounts import account_row, login_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
 from repositories.relational.schema.columns import TIME
-from repositories.relational.schema.feeds_tables import constant, readers
+from repositories.relational.schema.feeds_tables import constant, feed_activity
 from repositories.relational.schema.tables import (
     account_counters,
     accounts,
@@ -75,8 +75,8 @@ _ADD_LOGINS = insert(logins).from_select(
 _ADD_COUNTERS = insert(account_counters).from_select(
     _names(account_counters), select(_accounts.c.id, literal_column("0"), literal_column("0"))
 )
-_ADD_READERS = insert(readers).from_select(
-    ["account_id", "state", "turn", "seen_at"],
+_ADD_FEED_ACTIVITY = insert(feed_activity).from_select(
+    ["account_id", "state", "generation", "seen_at"],
     select(_accounts.c.id, constant("awake"), literal_column("0"), bindparam("seen_at", type_=TIME)),
 )
 
@@ -130,7 +130,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
         for _ in self._slices(_accounts, [unique[one] for one in sorted(unique)]):
             for statement in (_DROP_KNOWN_ACCOUNTS, _ADD_ACCOUNTS, _ADD_LOGINS, _ADD_COUNTERS):
                 self._work.change(statement, {})
-            self._work.change(_ADD_READERS, {"seen_at": seen_at})
+            self._work.change(_ADD_FEED_ACTIVITY, {"seen_at": seen_at})
 
     def follows(self, rows: Sequence[Follow]) -> None:
         unique = {

@@ -12,7 +12,14 @@ from repositories.feed_records import Fanout, Pass, PulledAuthor, Situation
 from repositories.relational.feeds_port import FanoutReads
 from repositories.relational.runner import Runner
 from repositories.relational.schema.columns import ID, LIMIT, TIME
-from repositories.relational.schema.feeds_tables import PULLED, RUNNING, constant, fanouts, pulled_authors, readers
+from repositories.relational.schema.feeds_tables import (
+    PULLED,
+    RUNNING,
+    constant,
+    fanouts,
+    feed_activity,
+    pulled_authors,
+)
 from repositories.relational.schema.tables import account_counters, follows
 
 _FANOUT = tuple(fanouts.c[name] for name in Fanout.__struct_fields__)
@@ -28,23 +35,25 @@ _SITUATION = select(account_counters.c.followers, *_PULLED_AUTHOR, *_FANOUT).sel
 )
 _PROGRESS = select(*_FANOUT).where(fanouts.c.post_id == _post)
 
-_is_awake = readers.c.state != constant("dormant")
+_is_awake = feed_activity.c.state != constant("dormant")
 _AUDIENCE_SIZE = (
     select(func.count())
-    .select_from(follows.join(readers, readers.c.account_id == follows.c.follower))
+    .select_from(follows.join(feed_activity, feed_activity.c.account_id == follows.c.follower))
     .where(follows.c.followee == _author, _is_awake)
 )
 _recent, _begun = bindparam("recent", type_=TIME), bindparam("begun", type_=TIME)
 _seen: dict[Pass, ColumnElement[bool]] = {
     "all": _is_awake,
-    "recent": and_(_is_awake, readers.c.seen_at >= _recent, readers.c.seen_at < _begun),
-    "rest": and_(_is_awake, or_(readers.c.seen_at < _recent, readers.c.seen_at >= _begun)),
+    "recent": and_(_is_awake, feed_activity.c.seen_at >= _recent, feed_activity.c.seen_at < _begun),
+    "rest": and_(_is_awake, or_(feed_activity.c.seen_at < _recent, feed_activity.c.seen_at >= _begun)),
 }
 
 
 def _stage(condition: ColumnElement[bool]) -> Select[UUID]:
     """Followers by id, and each one's reader looked up in a subquery: a join may begin with all the readers."""
-    reads = select(condition).where(readers.c.account_id == follows.c.follower).correlate(follows).scalar_subquery()
+    reads = (
+        select(condition).where(feed_activity.c.account_id == follows.c.follower).correlate(follows).scalar_subquery()
+    )
     return (
         select(follows.c.follower).where(follows.c.followee == _author, reads).order_by(follows.c.follower).limit(LIMIT)
     )
@@ -61,13 +70,13 @@ _LAG = select(func.count(), func.min(fanouts.c.published_at)).where(RUNNING)
 
 def fanout_row(fanout: Fanout) -> dict[str, Any]:
     row = {name: getattr(fanout, name) for name in fanout.__struct_fields__}
-    return row | {"lags": json.dumps(fanout.lags)}
+    return row | {"lag_histogram": json.dumps(fanout.lag_histogram)}
 
 
 def _fanout(row: Sequence[Any]) -> Fanout:
     values = dict(zip(Fanout.__struct_fields__, row, strict=True))
-    lags = tuple((bucket, count) for bucket, count in json.loads(values["lags"]))
-    return Fanout(**values | {"lags": lags})
+    lag_histogram = tuple((bucket, count) for bucket, count in json.loads(values["lag_histogram"]))
+    return Fanout(**values | {"lag_histogram": lag_histogram})
 
 
 class SqlFanoutReads(FanoutReads):

@@ -1,9 +1,10 @@
-"""Readers: what a page must know first, and how a reader falls asleep and wakes."""
+"""SQL of the feed activity: a reader's state, and its transitions between awake, dormant and waking."""
 
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     Integer,
@@ -19,11 +20,11 @@ from sqlalchemy import (
     update,
 )
 
-from repositories.feed_records import Standing
-from repositories.relational.feeds_port import ReaderReads, ReaderWrites
+from repositories.feed_records import ReaderState
+from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
 from repositories.relational.runner import Runner
 from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
-from repositories.relational.schema.feeds_tables import AWAKE, constant, pulled_authors, readers
+from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, pulled_authors
 from repositories.relational.schema.tables import account_counters, follows
 
 _reader = bindparam("id", type_=ID)
@@ -34,74 +35,78 @@ _is_pulled = select(true()).where(pulled_authors.c.author_id == follows.c.follow
 _is_followed = select(true()).where(follows.c.follower == _reader, follows.c.followee == pulled_authors.c.author_id)
 # Whichever are fewer, the reader's followees or the pulled authors, are looked up among the others one by one: by
 # subqueries, since a join has one plan for everybody, which is that for a reader who follows few.
-_STANDING = union_all(
-    select(readers.c.state, readers.c.turn, readers.c.seen_at, readers.c.floor.label("one")).where(
-        readers.c.account_id == _reader
-    ),
+_READER_STATE = union_all(
+    select(
+        feed_activity.c.state,
+        feed_activity.c.generation,
+        feed_activity.c.seen_at,
+        feed_activity.c.low_watermark.label("one"),
+    ).where(feed_activity.c.account_id == _reader),
     select(*_no_reader, follows.c.followee).where(follows.c.follower == _reader, ~follows.c.filled),
     select(*_no_reader, follows.c.followee).where(
         follows.c.follower == _reader, _following <= _all_pulled, _is_pulled.scalar_subquery()
     ),
     select(*_no_reader, pulled_authors.c.author_id).where(_following > _all_pulled, _is_followed.scalar_subquery()),
 )
-_UNKNOWN = Standing("dormant", 0, datetime(1970, 1, 1, tzinfo=UTC), None)
+_UNKNOWN = ReaderState("dormant", 0, datetime(1970, 1, 1, tzinfo=UTC), None)
 
 _at = bindparam("at", type_=TIME)
-_floor = bindparam("new_floor", type_=ID)
-_waking = readers.c.state == constant("waking")
-_this = update(readers).where(readers.c.account_id == bindparam("its_id"))
-_SEEN = _this.where(readers.c.seen_at < _at).values(seen_at=_at)
+_low_watermark = bindparam("new_low_watermark", type_=ID)
+_waking = feed_activity.c.state == constant("waking")
+_this = update(feed_activity).where(feed_activity.c.account_id == bindparam("its_id"))
+_SEEN = _this.where(feed_activity.c.seen_at < _at).values(seen_at=_at)
 _REBUILD = _this.values(
     state=constant("waking"),
-    turn=readers.c.turn + 1,
-    seen_at=case((readers.c.seen_at < _at, _at), else_=readers.c.seen_at),
+    generation=feed_activity.c.generation + 1,
+    seen_at=case((feed_activity.c.seen_at < _at, _at), else_=feed_activity.c.seen_at),
 )
-_WAKE = _REBUILD.where(readers.c.state == constant("dormant"))
-_FINISH = _this.where(_waking, readers.c.turn == bindparam("its_turn", type_=BigInteger())).values(
-    state=constant("awake"), floor=_floor
+_WAKE = _REBUILD.where(feed_activity.c.state == constant("dormant"))
+_FINISH = _this.where(_waking, feed_activity.c.generation == bindparam("its_generation", type_=BigInteger())).values(
+    state=constant("awake"), low_watermark=_low_watermark
 )
-_is_lower = or_(readers.c.floor.is_(None), readers.c.floor < _floor)
-# A waking reader's own floor is of a former turn, so any floor is news to whoever is about to finish it.
-_RAISE_FLOOR = _this.where(or_(_is_lower, _waking)).values(
-    floor=case((_is_lower, _floor), else_=readers.c.floor),
-    turn=readers.c.turn + case((_waking, literal_column("1", Integer)), else_=literal_column("0", Integer)),
+_is_lower = or_(feed_activity.c.low_watermark.is_(None), feed_activity.c.low_watermark < _low_watermark)
+# A waking reader's own low watermark is of a former generation: whoever is about to finish it must hear of any other.
+_RAISE_LOW_WATERMARK = _this.where(or_(_is_lower, _waking)).values(
+    low_watermark=case((_is_lower, _low_watermark), else_=feed_activity.c.low_watermark),
+    generation=feed_activity.c.generation
+    + case((_waking, literal_column("1", Integer)), else_=literal_column("0", Integer)),
 )
 _idle = (
-    select(readers.c.account_id)
-    .where(AWAKE, readers.c.seen_at < bindparam("seen_before", type_=TIME))
-    .order_by(readers.c.seen_at, readers.c.account_id)
+    select(feed_activity.c.account_id)
+    .where(AWAKE, feed_activity.c.seen_at < bindparam("seen_before", type_=TIME))
+    .order_by(feed_activity.c.seen_at, feed_activity.c.account_id)
     .limit(LIMIT)
     .with_for_update(skip_locked=True)
     .cte("idle")
 )
 _SLEEP = (
-    update(readers)
-    .where(one_of(readers.c.account_id, select(_idle.c.account_id).scalar_subquery()))
+    update(feed_activity)
+    .where(one_of(feed_activity.c.account_id, select(_idle.c.account_id).scalar_subquery()))
     .values(state=constant("dormant"))
-    .returning(readers.c.account_id)
+    .returning(feed_activity.c.account_id)
 )
 
 
-def reader_row(account_id: UUID, seen_at: datetime) -> dict[str, Any]:
-    """The row of a new reader."""
-    return {"account_id": account_id, "state": "awake", "turn": 0, "seen_at": seen_at, "floor": None}
+def feed_activity_row(account_id: UUID, seen_at: datetime) -> dict[str, Any]:
+    """The row of a new account."""
+    return {"account_id": account_id, "state": "awake", "generation": 0, "seen_at": seen_at, "low_watermark": None}
 
 
-class SqlReaderReads(ReaderReads):
+class SqlFeedActivityReads(FeedActivityReads):
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    def standing(self, account_id: UUID) -> Standing:
-        standing, pulled = _UNKNOWN, set[UUID]()
-        for state, turn, seen_at, one in self._runner.rows(_STANDING, {"id": account_id}):
+    def reader_state(self, account_id: UUID) -> ReaderState:
+        found, pulled = _UNKNOWN, set[UUID]()
+        for state, generation, seen_at, one in self._runner.rows(_READER_STATE, {"id": account_id}):
             if state is None:
                 pulled.add(one)
             else:
-                standing = Standing(state, turn, seen_at, one)
-        return Standing(standing.state, standing.turn, standing.seen_at, standing.floor, tuple(sorted(pulled)))
+                found = ReaderState(state, generation, seen_at, one)
+        return replace(found, pulled=tuple(sorted(pulled)))
 
 
-class SqlReaderWrites(ReaderWrites):
+class SqlFeedActivityWrites(FeedActivityWrites):
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
@@ -114,12 +119,12 @@ class SqlReaderWrites(ReaderWrites):
     def rebuild(self, account_id: UUID, at: datetime) -> bool:
         return bool(self._runner.change(_REBUILD, {"its_id": account_id, "at": at}))
 
-    def finish(self, account_id: UUID, *, turn: int, floor: UUID | None) -> bool:
-        values = {"its_id": account_id, "its_turn": turn, "new_floor": floor}
+    def finish(self, account_id: UUID, *, generation: int, low_watermark: UUID | None) -> bool:
+        values = {"its_id": account_id, "its_generation": generation, "new_low_watermark": low_watermark}
         return bool(self._runner.change(_FINISH, values))
 
-    def raise_floor(self, account_id: UUID, floor: UUID) -> None:
-        self._runner.change(_RAISE_FLOOR, {"its_id": account_id, "new_floor": floor})
+    def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
+        self._runner.change(_RAISE_LOW_WATERMARK, {"its_id": account_id, "new_low_watermark": low_watermark})
 
     def sleep(self, *, seen_before: datetime, limit: int) -> list[UUID]:
         rows = self._runner.rows(_SLEEP, {"seen_before": seen_before, "limit": limit})

@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, insert, select, update
 
 from repositories.errors import NotFound, Stale
 from repositories.records import Account, Login
-from repositories.relational.feeds.feed_activity import reader_row
+from repositories.relational.feeds.feed_activity import feed_activity_row
 from repositories.relational.port import AccountReads, AccountWrites
 from repositories.relational.runner import Runner
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
-from repositories.relational.schema.feeds_tables import readers
+from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, logins
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -91,7 +91,7 @@ class SqlAccountWrites(AccountWrites):
         self._runner.change(insert(accounts), account_row(account))
         self._runner.change(insert(logins), login_row(login))
         self._runner.change(insert(account_counters), {"account_id": account.id, "followers": 0, "following": 0})
-        self._runner.change(insert(readers), reader_row(account.id, account.created_at))
+        self._runner.change(insert(feed_activity), feed_activity_row(account.id, account.created_at))
 
     def replace(self, account: Account, *, if_version: int) -> None:
         row = account_row(account)

@@ -5,14 +5,14 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, Forei
 from repositories.relational.schema.columns import ID, TEXT, TIME
 from repositories.relational.schema.tables import metadata
 
-readers = Table(
-    "readers",
+feed_activity = Table(
+    "feed_activity",
     metadata,
     Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
     Column("state", TEXT, CheckConstraint("state IN ('awake', 'waking', 'dormant')"), nullable=False),
-    Column("turn", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
     Column("seen_at", TIME, nullable=False),
-    Column("floor", ID),
+    Column("low_watermark", ID),
 )
 
 pulled_authors = Table(
@@ -36,7 +36,7 @@ fanouts = Table(
     Column("cursor", ID),
     Column("audience", BigInteger, CheckConstraint("audience >= 0"), nullable=False),
     Column("delivered", BigInteger, CheckConstraint("delivered >= 0"), nullable=False),
-    Column("lags", TEXT, nullable=False),
+    Column("lag_histogram", TEXT, nullable=False),
     Column("finished_at", TIME),
     Column("trace", TEXT, nullable=False),
     # Or it would never be swept.
@@ -49,12 +49,18 @@ def constant(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", TEXT)
 
 
-AWAKE = readers.c.state == constant("awake")
+AWAKE = feed_activity.c.state == constant("awake")
 RUNNING = fanouts.c.state == constant("running")
 PULLED = fanouts.c.state == constant("pulled")
 DONE = fanouts.c.state == constant("done")
 
-Index("readers_awake", readers.c.seen_at, readers.c.account_id, postgresql_where=AWAKE, sqlite_where=AWAKE)
+Index(
+    "feed_activity_awake",
+    feed_activity.c.seen_at,
+    feed_activity.c.account_id,
+    postgresql_where=AWAKE,
+    sqlite_where=AWAKE,
+)
 Index("fanouts_running", fanouts.c.published_at, postgresql_where=RUNNING, sqlite_where=RUNNING)
 Index("fanouts_pulled", fanouts.c.author_id, fanouts.c.post_id, postgresql_where=PULLED, sqlite_where=PULLED)
 Index("fanouts_done", fanouts.c.finished_at, fanouts.c.post_id, postgresql_where=DONE, sqlite_where=DONE)

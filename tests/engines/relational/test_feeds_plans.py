@@ -44,7 +44,7 @@ class Data:
             unit.fanouts.save(fanout)
         for author in self.people[1 : 1 + PULLED]:
             unit.fanouts.pull(author, at=NOW, reason="shed")
-        unit.readers.sleep(seen_before=NOW + SECOND, limit=PEOPLE // 10)
+        unit.feed_activity.sleep(seen_before=NOW + SECOND, limit=PEOPLE // 10)
         unit.graph.follow(Follow(self.people[5], self.people[9], NOW))
 
     def _follows(self) -> Iterator[Follow]:
@@ -81,8 +81,8 @@ def audience(store: Relational, author: UUID, after: UUID | None = None, **stage
 RECENT: dict[str, Any] = {"stage": "recent", "recent": NOW, "begun": NOW + SECOND}
 REST: dict[str, Any] = {"stage": "rest", "recent": NOW, "begun": NOW + SECOND}
 READS: dict[str, Callable[[Relational, Data], object]] = {
-    "standing": lambda store, d: store.readers.standing(d.people[5]),
-    "standing of one who follows many": lambda store, d: store.readers.standing(d.people[0]),
+    "reader state": lambda store, d: store.feed_activity.reader_state(d.people[5]),
+    "reader state of one who follows many": lambda store, d: store.feed_activity.reader_state(d.people[0]),
     "situation": lambda store, d: store.fanouts.situation(d.fanouts[0].post_id, d.people[1]),
     "progress": lambda store, d: store.fanouts.progress(d.fanouts[0].post_id),
     "audience": lambda store, d: audience(store, d.people[1]),
@@ -101,12 +101,12 @@ READS: dict[str, Callable[[Relational, Data], object]] = {
     "ids after": lambda store, d: store.accounts.ids(after=d.people[5000], limit=500),
 }
 WRITES: dict[str, Callable[[Transaction, Data], object]] = {
-    "seen": lambda unit, d: unit.readers.seen(d.people[8000], NOW + SECOND),
-    "wake": lambda unit, d: unit.readers.wake(d.people[0], NOW + SECOND),
-    "rebuild": lambda unit, d: unit.readers.rebuild(d.people[8000], NOW),
-    "finish": lambda unit, d: unit.readers.finish(d.people[8000], turn=1, floor=d.people[0]),
-    "raise_floor": lambda unit, d: unit.readers.raise_floor(d.people[8000], d.people[0]),
-    "sleep": lambda unit, _: unit.readers.sleep(seen_before=NOW + SECOND, limit=100),
+    "seen": lambda unit, d: unit.feed_activity.seen(d.people[8000], NOW + SECOND),
+    "wake": lambda unit, d: unit.feed_activity.wake(d.people[0], NOW + SECOND),
+    "rebuild": lambda unit, d: unit.feed_activity.rebuild(d.people[8000], NOW),
+    "finish": lambda unit, d: unit.feed_activity.finish(d.people[8000], generation=1, low_watermark=d.people[0]),
+    "raise_low_watermark": lambda unit, d: unit.feed_activity.raise_low_watermark(d.people[8000], d.people[0]),
+    "sleep": lambda unit, _: unit.feed_activity.sleep(seen_before=NOW + SECOND, limit=100),
     "save": lambda unit, d: unit.fanouts.save(d.fanouts[4]),
     "skip": lambda unit, d: unit.fanouts.skip(d.fanouts[1]),
     "returning": lambda unit, d: unit.fanouts.returning(d.people[1], NOW),
@@ -139,17 +139,17 @@ def test_writes(store: Relational, url: str, data: Data, name: str) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 5])
-def test_standing_looks_at_whichever_are_fewer(store: Relational, url: str, data: Data, number: int) -> None:
+def test_reader_state_looks_at_whichever_are_fewer(store: Relational, url: str, data: Data, number: int) -> None:
     """The pulled authors, or those whom the reader follows, also by the plan that is made for everybody."""
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:
-        store.readers.standing(data.people[number])
+        store.feed_activity.reader_state(data.people[number])
     sql = recorder.statements[0][0].replace("%(id)s", "$1")
     with psycopg.connect(url) as connection:
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        connection.execute(f"PREPARE standing AS {sql}".encode())
+        connection.execute(f"PREPARE reader_state AS {sql}".encode())
         row = connection.execute(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE standing('{data.people[number]}')".encode()
+            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE reader_state('{data.people[number]}')".encode()
         ).fetchone()
     assert row is not None
     seen = [node for node in _nodes(row[0][0]["Plan"]) if node.get("Relation Name") == "follows"]
@@ -186,4 +186,4 @@ def _is_whole(node: dict[str, Any]) -> bool:
     if node["Node Type"] == "Seq Scan":
         return table != "pulled_authors"
     by_index = node["Node Type"] in {"Index Scan", "Index Only Scan"}
-    return by_index and table in {"follows", "readers"} and "Index Cond" not in node
+    return by_index and table in {"follows", "feed_activity"} and "Index Cond" not in node

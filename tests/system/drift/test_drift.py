@@ -14,7 +14,7 @@ from app.doctor import Drift, Report, findings
 from app.ids import uuid7
 from app.worker.relay import relay_of
 from repositories.feeds.layout import Layout
-from repositories.feeds.port import REMOVALS
+from repositories.feeds.port import TOMBSTONE_BUDGET
 from repositories.records import PostRef
 from tests.system.crowd import befriend, defined, outboxes, people, served
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
@@ -170,14 +170,14 @@ def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
 def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> None:
     """Two authors delete more than one bucket's budget together, and each of them less."""
     container, authors = world.container, world.settled[:2]
-    reader, each = people(container, 1)[0], REMOVALS // 2 + 10
+    reader, each = people(container, 1)[0], TOMBSTONE_BUDGET // 2 + 10
     befriend(container, [reader], authors)
     doomed = [(a, post) for a in authors for post in world.burst(a, each, [reader])]
     for author, post in doomed:
         container.content.posts.delete(author, post, ANY)
     for _ in range(2):
         relay_of(container).drain()
-    assert container.stores.relational.readers.standing(reader).state == "awake"
+    assert container.stores.relational.feed_activity.reader_state(reader).state == "awake"
     expected = container.stores.documents.posts.by_authors([reader, *authors], limit=9999)
     assert list(container.stores.feeds.entries(reader)) == expected
     report, lines = examined(container)
@@ -240,7 +240,7 @@ def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timeli
     for owner in world.settled[:2]:
         for ref in list(container.stores.feeds.entries(owner))[:3]:
             timelines.drop_home(owner, ref.post_id)
-    assert container.feeds.readers.rebuild(world.settled[0])
+    assert container.feeds.feed_activity.rebuild(world.settled[0])
     report, lines = examined(container, repair=False)
     assert report.drift == 3
     assert all(str(world.settled[1]) in line for line in lines)
@@ -261,7 +261,7 @@ def test_an_entry_above_the_floor_counts_and_one_below_does_not(world: World, ti
     entries = list(container.stores.feeds.entries(owner))
     middle = len(entries) // 2
     with container.stores.relational.transaction() as tx:
-        tx.readers.raise_floor(owner, entries[middle].post_id)
+        tx.feed_activity.raise_low_watermark(owner, entries[middle].post_id)
     for ref in (entries[middle], entries[middle + 1]):
         timelines.drop_home(owner, ref.post_id)
     report, lines = examined(container)

@@ -22,8 +22,8 @@ INSERT INTO outbox (id, type, aggregate, happened_at, payload, due_at, attempts,
   CASE WHEN n % 30 = 0 THEN now() END, CASE WHEN n % 30 = 0 THEN 'broken' END FROM generate_series(1, 6000) AS n;
 INSERT INTO request_keys (account_id, route, key, fingerprint, created_at, lease, lease_until)
   SELECT id, 'r', 'k', '', now(), id, now() FROM accounts;
-INSERT INTO fanouts (post_id, author_id, published_at, begun_at, state, stage, audience, delivered, lags, finished_at,
-  trace) SELECT gen_random_uuid(), gen_random_uuid(), now(), now(),
+INSERT INTO fanouts (post_id, author_id, published_at, begun_at, state, stage, audience, delivered, lag_histogram,
+  finished_at, trace) SELECT gen_random_uuid(), gen_random_uuid(), now(), now(),
   CASE n % 10 WHEN 0 THEN 'running' WHEN 1 THEN 'pulled' ELSE 'done' END, 'all', 1, 1, '', now(), ''
   FROM generate_series(1, 10000) AS n;
 INSERT INTO pulled_authors SELECT gen_random_uuid(), 'pulled', 'threshold', now() + interval '1 year'

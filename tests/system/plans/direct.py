@@ -90,9 +90,9 @@ def settle(container: Container, outbox: Outbox) -> None:
 def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
     one, now = accounts[9], container.kit.clock()
     tx.accounts.set_password(one, "other")
-    tx.readers.seen(one, now)
-    tx.readers.wake(one, now)
-    tx.readers.raise_floor(one, posts[0])
+    tx.feed_activity.seen(one, now)
+    tx.feed_activity.wake(one, now)
+    tx.feed_activity.raise_low_watermark(one, posts[0])
     tx.fanouts.pull(one, at=now, reason="shed")
     tx.fanouts.skip(Fanout(posts[0], one, now, now, "running", "all", None, 9, 0, ((1, 1),), None, "t"))
     tx.fanouts.returning(one, now)

@@ -63,7 +63,9 @@ class Town:
         self.size = size
         self.asleep = people(container, size.readers // 8)
         with container.stores.relational.transaction() as tx:
-            assert len(tx.readers.sleep(seen_before=container.kit.clock(), limit=size.readers)) == len(self.asleep)
+            assert len(tx.feed_activity.sleep(seen_before=container.kit.clock(), limit=size.readers)) == len(
+                self.asleep
+            )
         self.readers = self.asleep + people(container, size.readers - len(self.asleep))
         self.authors = people(container, size.authors)
         self.celebrity = self.authors[0]
@@ -87,6 +89,8 @@ class Town:
 
     def standings(self) -> Counter[str]:
         """How many readers are in which state, and how many authors are pulled."""
-        states = Counter[str](self.container.stores.relational.readers.standing(r).state for r in self.readers)
+        states = Counter[str](
+            self.container.stores.relational.feed_activity.reader_state(r).state for r in self.readers
+        )
         pulled = self.container.stores.relational.fanouts.pulled_authors(after=None, limit=1000)
         return states + Counter(f"pulled for {one.reason}" for one in pulled)

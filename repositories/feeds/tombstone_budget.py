@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
-Place = tuple[UUID, int]
+Partition = tuple[UUID, int]
 # About 350 bytes each.
 REMEMBERED = 100_000
 
 
-class Budget:
+class TombstoneBudget:
     """`limit` removals per bucket of a timeline, for the timelines used last: at least half of `capacity`.
 
     Two generations, as in `markers.Known`; a timeline that is forgotten has its whole budget again.
@@ -27,15 +27,15 @@ class Budget:
         self._old: dict[int, dict[int, int]] = {}
 
     @contextlib.contextmanager
-    def spend(self, places: Sequence[Place]) -> Iterator[list[bool]]:
+    def spend(self, partitions: Sequence[Partition]) -> Iterator[list[bool]]:
         """For each removal, whether there is budget for it. What is in the block costs nothing if it fails."""
         with self._lock:
-            granted = [self._take(*place) for place in places]
+            granted = [self._take(*partition) for partition in partitions]
         try:
             yield granted
         except BaseException:
             with self._lock:
-                self._give_back(place for place, taken in zip(places, granted, strict=True) if taken)
+                self._give_back(partition for partition, taken in zip(partitions, granted, strict=True) if taken)
             raise
 
     def spent(self, key: UUID, bucket: int) -> bool:
@@ -56,8 +56,8 @@ class Budget:
         counts[bucket] = used + 1
         return True
 
-    def _give_back(self, places: Iterable[Place]) -> None:
-        for key, bucket in places:
+    def _give_back(self, partitions: Iterable[Partition]) -> None:
+        for key, bucket in partitions:
             counts = self._counts(key)
             counts[bucket] = max(0, counts.get(bucket, 0) - 1)
 

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from repositories.feeds.budget import Budget
-from repositories.feeds.cassandra.markers import Known
+from repositories.feeds.cassandra.markers import MarkerMemo
 from repositories.feeds.cassandra.migrate import copies
+from repositories.feeds.tombstone_budget import TombstoneBudget
 
 
 def test_what_is_remembered_of_removals_is_bounded_and_what_is_used_stays() -> None:
-    budget, used = Budget(3, capacity=100), uuid4()
+    budget, used = TombstoneBudget(3, capacity=100), uuid4()
     for round_ in range(50):
         with budget.spend([(uuid4(), 7) for _ in range(10)]) as granted:
             assert all(granted)
@@ -25,10 +25,10 @@ def test_what_is_remembered_of_removals_is_bounded_and_what_is_used_stays() -> N
 
 
 def test_threads_share_a_budget() -> None:
-    budget, place = Budget(1000), (uuid4(), 1)
+    budget, partition = TombstoneBudget(1000), (uuid4(), 1)
 
     def spend(_: int) -> int:
-        with budget.spend([place] * 3) as granted:
+        with budget.spend([partition] * 3) as granted:
             return sum(granted)
 
     with ThreadPoolExecutor(8) as pool:
@@ -36,7 +36,7 @@ def test_threads_share_a_budget() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_what_is_used_stays() -> None:
-    known, used = Known(100), (uuid4(), 7)
+    known, used = MarkerMemo(100), (uuid4(), 7)
     for _ in range(50):
         keys = known.missing([(uuid4(), 7) for _ in range(10)] + [used])
         known.add(keys)

@@ -7,61 +7,61 @@ from hypothesis import strategies as st
 
 from app.http.resources.feed_cursor import packed, unpacked
 from app.ids import Ids
-from app.services.feeds.upward_cursor import CARRIED, CUT_BITS, Place, arrived, cut
+from app.services.feeds.upward_cursor import DROPPED_BITS, MAX_SEEN, FeedCursor, advanced, id_prefix
 
 HORIZON_BACK = 40
 
 
 def ident(number: int) -> UUID:
     """With something behind its front, as ids have."""
-    return UUID(int=(number + 1 << CUT_BITS) + 0x5EED)
+    return UUID(int=(number + 1 << DROPPED_BITS) + 0x5EED)
 
 
 def test_nothing_shown_and_no_start_is_no_place() -> None:
-    assert arrived(None, [], None, ident(5)) is None
+    assert advanced(None, [], None, ident(5)) is None
 
 
 def test_what_is_settled_is_not_carried() -> None:
-    place = arrived(None, [ident(3), ident(1)], None, ident(9))
+    place = advanced(None, [ident(3), ident(1)], None, ident(9))
     assert place is not None
     assert ident(3) <= place.after < ident(4)
     assert place.seen == ()
 
 
 def test_what_is_not_settled_is_carried() -> None:
-    place = arrived(Place(ident(1)), [ident(7), ident(5)], None, ident(4))
-    assert place == Place(ident(4), (cut(ident(7)), cut(ident(5))))
+    place = advanced(FeedCursor(ident(1)), [ident(7), ident(5)], None, ident(4))
+    assert place == FeedCursor(ident(4), (id_prefix(ident(7)), id_prefix(ident(5))))
 
 
 def test_a_first_page_leaves_what_is_below_it_to_the_way_down() -> None:
-    place = arrived(None, [ident(9), ident(8)], None, ident(2))
-    assert place == Place(ident(8), (cut(ident(9)),))
+    place = advanced(None, [ident(9), ident(8)], None, ident(2))
+    assert place == FeedCursor(ident(8), (id_prefix(ident(9)),))
 
 
 def test_a_place_never_goes_back_and_an_empty_page_gets_on_to_where_it_looked() -> None:
-    assert arrived(Place(ident(6)), [], None, ident(2)) == Place(ident(6))
-    assert arrived(Place(ident(1)), [], ident(7), ident(9)) == Place(ident(7))
+    assert advanced(FeedCursor(ident(6)), [], None, ident(2)) == FeedCursor(ident(6))
+    assert advanced(FeedCursor(ident(1)), [], ident(7), ident(9)) == FeedCursor(ident(7))
 
 
 def test_a_cursor_carries_what_a_place_holds() -> None:
     ids, start = Ids(), Ids()()
-    place = Place(start, tuple(cut(ids()) for _ in range(CARRIED)))
+    place = FeedCursor(start, tuple(id_prefix(ids()) for _ in range(MAX_SEEN)))
     assert unpacked(start, packed(place)) == place.seen
     assert len(packed(place)) < 4000
 
 
 def test_a_burst_beyond_what_is_carried_settles() -> None:
-    shown = [ident(n) for n in range(CARRIED + 50, 10, -1)]
-    place = arrived(Place(ident(10)), shown, None, ident(0))
+    shown = [ident(n) for n in range(MAX_SEEN + 50, 10, -1)]
+    place = advanced(FeedCursor(ident(10)), shown, None, ident(0))
     assert place is not None
-    assert len(place.seen) == CARRIED
-    assert shown[CARRIED] <= place.after < shown[CARRIED - 1]
+    assert len(place.seen) == MAX_SEEN
+    assert shown[MAX_SEEN] <= place.after < shown[MAX_SEEN - 1]
 
 
 def test_what_was_shown_before_stays_shown_when_it_settles_on_an_empty_page() -> None:
-    carried = arrived(Place(ident(1)), [ident(7)], None, ident(4))
+    carried = advanced(FeedCursor(ident(1)), [ident(7)], None, ident(4))
     assert carried is not None
-    settled = arrived(carried, [], None, ident(9))
+    settled = advanced(carried, [], None, ident(9))
     assert settled is not None
     assert settled.after >= ident(7)
     assert settled.seen == ()
@@ -72,7 +72,7 @@ def test_who_polls_upward_gets_every_post_once(published: list[tuple[int, int]],
     """Posts appear up to the horizon's length late; a poller asks page by page after each."""
     there: set[UUID] = set()
     got: list[UUID] = []
-    place = Place(ident(0))
+    place = FeedCursor(ident(0))
     now = HORIZON_BACK
     for late, count in published:
         now += 1
@@ -81,12 +81,12 @@ def test_who_polls_upward_gets_every_post_once(published: list[tuple[int, int]],
     assert sorted(got) == sorted(there)
 
 
-def _polled(place: Place, there: set[UUID], got: list[UUID], limit: int, horizon: UUID) -> Place:
+def _polled(place: FeedCursor, there: set[UUID], got: list[UUID], limit: int, horizon: UUID) -> FeedCursor:
     while True:
-        new = sorted(i for i in there if i > place.after and cut(i) not in place.seen)
+        new = sorted(i for i in there if i > place.after and id_prefix(i) not in place.seen)
         shown, more = new[:limit], len(new) > limit
         got += shown
-        reached = arrived(place, shown[::-1], shown[-1] if more else None, horizon)
+        reached = advanced(place, shown[::-1], shown[-1] if more else None, horizon)
         assert reached is not None
         place = reached
         if not more:
