@@ -28,7 +28,8 @@ class Notifications(Protocol):
     def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
         """Put an activity on the owner's list. Returns its id. Idempotent.
 
-        Not kept: activities beyond the retention, and what the same actor did and took back `REPEAT_BUDGET` times lately.
+        Not kept: activities beyond the retention, and one that the same actor repeated and took back `REPEAT_BUDGET`
+        times in its bucket.
         """
 
     @abstractmethod

@@ -177,7 +177,7 @@ class TestMigrate:
             fanout = Fanout(uuid4(), people[1], NOW, NOW, "done", "all", None, 3, 3, ((7, 3),), LATER, "trace")
             do(new, lambda unit: unit.fanouts.save(fanout))
             before = [new.feed_activity.reader_state(one) for one in people]
-            _downgrade(new, "0003")
+            _downgrade(new, "0004")
             with _engine(new).connect() as connection:
                 rows = connection.exec_driver_sql("SELECT turn, floor IS NULL FROM readers ORDER BY turn").all()
                 assert [tuple(row) for row in rows] == [(0, True), (2, False)]
@@ -195,7 +195,7 @@ class TestMigrate:
             new.outbox.dead_letter(claim, reason="broken", attempts=3, now=NOW)
             before = (new.outbox.dead_letters(limit=9), new.outbox.backlog())
             assert len(before[0]) == 1
-            _downgrade(new, "0003")
+            _downgrade(new, "0004")
             assert new.migrate() == ["relational: 0004 dead-lettered events"]
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 

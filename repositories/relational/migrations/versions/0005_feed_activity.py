@@ -6,8 +6,8 @@ former version first, since their statements use the former names.
 
 from alembic import op
 
-revision = "0004"
-down_revision: str | None = "0003"
+revision = "0005"
+down_revision: str | None = "0004"
 
 _COLUMNS = (
     ("feed_activity", "turn", "generation"),
