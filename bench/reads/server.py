@@ -55,7 +55,7 @@ def served(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
     """A server with these `QUARTET_*` settings, which logs into the folder."""
     port = free_port()
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    own |= {"BENCH_BODIES": str(folder / "bodies"), "QUARTET_PORT": str(port), **settings}
+    own |= {"BENCH_BODIES": str(folder / "bodies"), "QUARTET_PORT": str(port), "QUARTET_LOG_FORMAT": "json", **settings}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             guarded([sys.executable, "-m", "bench.reads.server"], death=signal.SIGTERM),

@@ -1,29 +1,13 @@
 """A way to call every route once, with as many things to find as are asked for."""
 
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from tests.apps import PASSWORD, Person
+from tests.http.driving import DRIVES, FURTHER, Drive, Route, drive, simple
 from tests.http.world import EUR, LAMP, Call, World
 
-Route = tuple[str, str]
-Drive = Callable[[World, int], Call]
-DRIVES: dict[Route, Drive] = {}
-# Other ways that a route may go, whose costs are within the same budget.
-FURTHER: list[tuple[Route, Drive]] = []
-
-
-def drive(method: str, rule: str) -> Callable[[Drive], Drive]:
-    def remember(made: Drive) -> Drive:
-        DRIVES[method, rule] = made
-        return made
-
-    return remember
-
-
-def simple(method: str, rule: str, prepare: Drive) -> None:
-    DRIVES[method, rule] = prepare
+__all__ = ["DRIVES", "FURTHER", "Drive", "Route"]
 
 
 def _published(world: World, n: int) -> tuple[Person, list[str]]:
