@@ -53,7 +53,8 @@ def added(file: Path, place: str, how: str, line: str, text: str) -> None:
         file.write_text(file.read_text() + text)
     else:
         lines = file.read_text().splitlines(keepends=True)
-        found = [n for n, one in enumerate(lines) if one.strip() == line]
+        found = [n for n, one in enumerate(lines) if one.strip().startswith(line)]
+        assert found, f"{file} has no line {line!r}"
         at, *more = [n for n in found if indent(lines[n]) == indent(text.lstrip("\n"))] if len(found) > 1 else found
         assert not more, f"{file} has several lines {line!r}"
         lines[at] = {"after": lines[at] + text, "before": text + lines[at], "instead of": text}[how]
