@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+PAY_EVERY = 0.5  # seconds
+
+
 @addressed("sessions")
 def open_sessions(url: str, *, timeout: timedelta, pool: int) -> SessionStore:
     """`redis://...` (append-only file, noeviction) or `sqlite:///...`."""
@@ -57,7 +60,7 @@ def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
 
 def guarded(cache: Cache) -> Cache:
     """The cache behind a breaker: one that does not answer costs a few deadlines, then next to nothing."""
-    return Breaker(cache)
+    return Breaker(cache, pay_every=PAY_EVERY)
 
 
 @addressed("cache")

@@ -1,7 +1,8 @@
 """A breaker around the cache: one that is dead or frozen costs its deadline a few times, then next to nothing.
 
-Pattern: decorator. An outage must not bring old values back: a drop that could not be delivered is owed, and
-nothing is read until it is delivered; and after a silence nothing of before it is read by those who noticed it.
+Pattern: decorator. An outage must not bring old values back: a drop that could not be delivered is owed, and this
+process reads nothing until it is delivered. A thread delivers it as soon as the cache is back, for the readers of other
+processes. After a silence nothing of before it is read by those who noticed it.
 """
 
 import threading
@@ -21,7 +22,8 @@ class Breaker(Cache):
 
     Before the first call after failures, what is owed is done: the drops that failed; and `void`, when nothing was
     heard from the cache for `blip` seconds, or more drops are owed than can be remembered. While that fails the
-    call fails, so this process never reads what it owes a drop of.
+    call fails, so this process never reads what it owes a drop of. With `pay_every`, a thread tries to deliver what is
+    owed at that interval (seconds), for as long as something is.
     """
 
     def __init__(
@@ -31,13 +33,17 @@ class Breaker(Cache):
         failures: int = 3,
         interval: float = 1.0,
         blip: float = 0.5,
+        pay_every: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
         self._failures = failures
         self._interval = interval
         self._blip = blip
+        self._pay_every = pay_every
         self._clock = clock
+        self._payer: threading.Thread | None = None
+        self._closed = threading.Event()
         self._guard = threading.Lock()
         self._settling = threading.Lock()
         self._in_a_row = 0
@@ -63,12 +69,12 @@ class Breaker(Cache):
         self._through(lambda: self._inner.release(leases))
 
     def drop(self, keys: Collection[str]) -> None:
-        """One that fails is delivered before whatever this process asks of the cache next.
+        """Tried once, also while the breaker is open. One that fails is delivered before this process reads again.
 
         Others may have been lent something a moment ago, so it is waited for also where the cache is not asked.
         """
         try:
-            self._through(lambda: self._inner.drop(keys))
+            self._through(lambda: self._inner.drop(keys), admitted=True)
         except Unavailable:
             self._owe(keys)
             self._inner.outwait()
@@ -88,10 +94,23 @@ class Breaker(Cache):
         self._inner.ping()
 
     def close(self) -> None:
+        self._closed.set()
+        if self._payer is not None:
+            self._payer.join(timeout=1)
         self._inner.close()
 
-    def _through(self, call: Callable[[], T]) -> T:
-        if self._in_a_row >= self._failures:
+    def pay(self) -> bool:
+        """Try once to deliver what is owed, whatever the breaker's state. Returns whether nothing is owed now."""
+        try:
+            self._settle()
+        except Unavailable:
+            return False
+        with self._guard:
+            self._in_a_row = 0
+            return not (self._owed or self._owed_void)
+
+    def _through(self, call: Callable[[], T], *, admitted: bool = False) -> T:
+        if self._in_a_row >= self._failures and not admitted:
             self._admit()
         if self._owed or self._owed_void or self._after_silence():
             self._settle()
@@ -128,6 +147,18 @@ class Breaker(Cache):
             if len(self._owed) > REMEMBERED:
                 self._owed.clear()
                 self._owed_void = self._debts
+            if self._pay_every is not None and self._payer is None:
+                self._payer = threading.Thread(target=self._keep_paying, args=(self._pay_every,), daemon=True)
+                self._payer.start()
+
+    def _keep_paying(self, every: float) -> None:
+        """Until nothing is owed. What comes to be owed after that starts another thread."""
+        while not self._closed.wait(every):
+            self.pay()
+            with self._guard:
+                if not (self._owed or self._owed_void):
+                    self._payer = None
+                    return
 
     def _settle(self) -> None:
         """Do what is owed. What comes to be owed meanwhile, also of the same key, stays owed."""

@@ -12,6 +12,7 @@ from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Value, open_cache
 from repositories.hot.breaker import Breaker
 from tests.engines import Engines
+from tests.engines.kernel import wait_until
 from tests.engines.slack import SLACK
 
 TIMEOUT = timedelta(seconds=0.4)
@@ -100,3 +101,20 @@ def test_a_fill_that_was_under_way_when_the_cache_froze_stores_nothing_old(own_e
     own_engines.cache().resume()
     assert writer.read([key]) == [None]
     assert cache.read([key]) == [None]
+
+
+def test_what_was_written_while_the_breaker_was_open_is_dropped_soon_without_a_call(
+    own_engines: Engines, cache: Cache
+) -> None:
+    """Another process, which asked nothing during the outage, reads the new value; the writer is not asked again."""
+    another = open_cache(own_engines.cache().url, timeout=TIMEOUT, pool=2)
+    writer, key = Breaker(cache, failures=2, pay_every=0.1), f"{uuid4()}"
+    cache.fill({key: Fill(lease(cache, key), Value(b"old"), 60)})
+    own_engines.cache().pause()
+    for _ in range(2):
+        fails_in_time(lambda: writer.read([key]))
+    fails_in_time(lambda: writer.drop([key]))
+    own_engines.cache().resume()
+    assert wait_until(lambda: another.read([key]) == [None], 5)
+    another.close()
+    writer.close()

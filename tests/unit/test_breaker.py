@@ -91,12 +91,56 @@ def test_whoever_cannot_drop_waits_for_what_others_were_lent(process: Process) -
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_after_a_few_failures_nothing_is_asked(process: Process, name: str) -> None:
+def test_after_a_few_failures_nothing_is_asked_but_drops(process: Process, name: str) -> None:
     process.down.update(EVERYTHING)
     assert [len(process.fails(CALLS[name])) for _ in range(3)] == [1, 1, 1]
     for _ in range(50):
-        for call in CALLS.values():
-            assert process.fails(call) == []
+        for asked, call in CALLS.items():
+            assert len(process.fails(call)) == (asked == "drop")
+
+
+def test_a_drop_is_tried_though_the_breaker_is_open(process: Process, store: EmbeddedCache) -> None:
+    """The other process reads the new value at once, not when this one asks next."""
+    keep(store)
+    process.down.update(EVERYTHING)
+    for _ in range(3):
+        process.fails(CALLS["read"])
+    process.down.clear()
+    process.cache.drop(["key"])
+    assert store.read(["key"]) == [None]
+
+
+def test_what_is_owed_is_paid_without_a_call(process: Process, store: EmbeddedCache) -> None:
+    keep(store)
+    process.down.update(EVERYTHING)
+    for _ in range(5):
+        process.fails(CALLS["drop"])
+    assert process.cache.pay() is False
+    process.down.clear()
+    assert process.cache.pay() is True
+    assert store.read(["key"]) == [None]
+    assert process.read() is None
+
+
+def test_a_thread_pays_while_something_is_owed(store: EmbeddedCache) -> None:
+    paid, wire = threading.Semaphore(0), Broken(store)
+    cache = Breaker(cast("Cache", wire), pay_every=0.01)
+    inner = store.drop
+
+    def drop(keys: list[str]) -> None:
+        inner(keys)
+        paid.release()
+
+    store.drop = drop  # type: ignore[method-assign, assignment]  # to be woken by it
+    for key in ("one", "two"):
+        keep(store, key)
+        wire.down.update(EVERYTHING)
+        with pytest.raises(Unavailable):
+            cache.drop([key])
+        wire.down.clear()
+        assert paid.acquire(timeout=10)
+        assert store.read([key]) == [None]
+    cache.close()
 
 
 def test_one_call_each_interval_is_let_through(process: Process) -> None:
