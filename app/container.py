@@ -5,7 +5,7 @@ Nothing connects here; adapters connect in the process and thread that first use
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from app.clock import Clock, utc_now
@@ -19,8 +19,7 @@ from app.services.live.wing import LiveWing
 from app.services.money.payments import PaymentProvider, SandboxProvider
 from app.services.money.wing import MoneyWing
 from app.services.notifications.wing import NotificationsWing
-from app.services.pages.counters import Counters
-from app.services.pages.fragments import post_part, product_part
+from app.services.pages.loading import Limit
 from app.services.pages.wing import PageLimits, PagesWing
 from app.services.people.passwords import Argon2Hasher, Hasher
 from app.services.people.wing import PeopleLimits, PeopleWing
@@ -29,7 +28,6 @@ from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import FeedStore
 from repositories.hot import Rate
-from repositories.readthrough import Limit, StockWatch, read_through, with_cache
 
 VIEWERS = 2  # who sends views: one thread of each process, and the sweeper
 
@@ -56,19 +54,15 @@ class Container:
 
 def open_stores(settings: Settings) -> Stores:
     pool = settings.threads
-    cache = hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool))
-    through = read_through(cache, _limit(settings))
-    truth = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
     return Stores(
         relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool),
-        with_cache(truth, through, settings.cache_seconds, post=post_part, product=product_part),
+        documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool),
         _feeds(settings),
         hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
-        cache,
+        hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool)),
         hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
         hot.open_limits(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
         hot.open_views(settings.cache_url, timeout=settings.seconds("cache"), pool=VIEWERS),
-        through,
     )
 
 
@@ -86,23 +80,22 @@ def assemble(
     seconds: Callable[[], float] = time.monotonic,
 ) -> Container:
     """Services over given stores: a test may put its own adapter in one place."""
-    stock = Counters(stores.relational, stores.documents, stores.through, settings.cache_seconds)
-    stores = replace(stores, relational=StockWatch(stores.relational, stock.forget_stock))
     kit = Kit.of(clock)
-    commands = CommandsWing.build(stores, kit)
     live = LiveWing.build(stores, kit, LiveLimits(settings.streams))
     feeds = FeedsWing.build(stores, kit, live.announcer, _feed_limits(settings), seconds)
-    pages = PagesWing.build(stores, feeds.timelines, PageLimits(settings.cache_seconds, settings.shared_seconds))
+    pages = PagesWing.build(stores, feeds.timelines, _page_limits(settings))
+    commands = CommandsWing.build(pages.invalidation.transaction, kit)
     people = PeopleWing.build(stores, kit, pages, hasher, _people_limits(settings))
-    money = MoneyWing.build(stores, kit, commands.once, pages.counters, provider or SandboxProvider())
+    money = MoneyWing.build(stores, kit, commands.once, pages.invalidation, provider or SandboxProvider())
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, live.announcer)
     return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)
 
 
-def _limit(settings: Settings) -> Limit:
-    """Of all that this process loads from the sources. Who gets no place within the documents' deadline is refused."""
-    return Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
+def _page_limits(settings: Settings) -> PageLimits:
+    """Who gets no place among the loads within the documents' deadline is refused."""
+    loads = Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
+    return PageLimits(settings.cache_seconds, loads, settings.shared_seconds)
 
 
 def _feeds(settings: Settings) -> FeedStore:

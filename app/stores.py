@@ -2,29 +2,25 @@
 
 from dataclasses import dataclass
 
+from repositories.documents import Documents
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
-from repositories.readthrough import CachedDocuments, ReadThrough
 from repositories.relational import Relational
 from repositories.store import Store
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The four roles; the hot one is two stores, and `streams` lie beside the cache.
-
-    `documents` reads posts and products through the cache; `through` is this process's one way to it.
-    """
+    """The four roles; the hot one is two stores, and `streams` lie beside the cache."""
 
     relational: Relational
-    documents: CachedDocuments
+    documents: Documents
     feeds: FeedStore
     sessions: SessionStore
     cache: Cache
     streams: Streams
     limits: Limits
     views: ViewCounts
-    through: ReadThrough
 
     def by_role(self) -> dict[str, Store]:
         return {

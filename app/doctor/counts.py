@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.doctor.findings import Report
 from app.services.commands.retrying import Retry
-from app.services.pages.counters import Counters
+from app.services.pages.invalidation import Invalidation
 from repositories.documents import Documents
 from repositories.records import GraphCounts
 from repositories.relational import Relational, Transaction
@@ -19,11 +19,11 @@ Miscounted = Mapping[UUID, tuple[Any, Any]]
 
 class Counts:
     def __init__(
-        self, relational: Relational, documents: Documents, counters: Counters, retry: Retry, report: Report
+        self, relational: Relational, documents: Documents, invalidation: Invalidation, retry: Retry, report: Report
     ) -> None:
         self._relational = relational
         self._documents = documents
-        self._counters = counters
+        self._invalidation = invalidation
         self._retry = retry
         self._report = report
 
@@ -35,7 +35,7 @@ class Counts:
         if wrong and repair:
             for one in wrong:
                 self._recount(one, lambda tx, one: tx.counters.recount_account(one))
-            self._counters.forget_accounts(list(wrong))
+            self._invalidation.forget(self._invalidation.account_stats(wrong))
             self._report.unrepaired[kind] += len(reads(list(wrong)))
 
     def posts(self, ids: Collection[UUID], *, repair: bool) -> None:
@@ -50,7 +50,7 @@ class Counts:
             self._recount(one, lambda tx, one: tx.counters.recount_post(one))
         if comments:
             self._comments(list(comments), repair=True)
-        self._counters.forget_posts([*likes, *comments])
+        self._invalidation.forget(self._invalidation.post_stats({*likes, *comments}))
         self._report.unrepaired["like counters"] += len(self._relational.counters.miscounted_posts(list(likes)))
         self._report.unrepaired["comment counters"] += len(self._comments(list(comments), repair=False))
 

@@ -38,7 +38,7 @@ class Drift:
         )
         self.report = Report(tell, repair=repair)
         self._counts = Counts(
-            stores.relational, stores.documents, container.pages.counters, container.kit.retry, self.report
+            stores.relational, stores.documents, container.pages.invalidation, container.kit.retry, self.report
         )
         self._repair = repair
 

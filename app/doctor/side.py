@@ -10,8 +10,7 @@ from repositories.documents import Documents
 from repositories.feeds.audit_port import StoredEntry
 from repositories.records import PostRef
 
-# Bodies come with them, so few at a time.
-AT_ONCE = 200
+AT_ONCE = 1000
 
 
 class Side(Protocol):
@@ -71,6 +70,5 @@ def authors_of(documents: Documents, entries: Collection[StoredEntry]) -> dict[U
     """Whose the posts of these entries are, where they exist."""
     ids, authors = list({entry.post_id for entry in entries}), dict[UUID, UUID]()
     for start in range(0, len(ids), AT_ONCE):
-        found = documents.posts.get(ids[start : start + AT_ONCE])
-        authors |= {post_id: post.author_id for post_id, post in found.items()}
+        authors |= documents.posts.authors(ids[start : start + AT_ONCE])
     return authors

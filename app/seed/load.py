@@ -1,8 +1,7 @@
 """Writing a plan into the stores, past services and events, as if the relay had dispatched everything long ago.
 
 Run again, it finds what is there, leaves it as it is, and adds what is missing: also what somebody deleted since.
-The cache is not asked on the way, so at the end the counts of what was loaded are dropped from it, in case
-somebody had looked.
+The cache is not asked on the way, and emptied at the end.
 """
 
 from collections.abc import Iterator
@@ -11,14 +10,11 @@ from uuid import UUID
 from app.container import Container
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.documents import PostStore
-from repositories.errors import Unavailable
 from repositories.money_records import Transfer
-from repositories.records import Login, Post, PostRef
+from repositories.records import Login, PostRef
 
 BATCH = 1000
-PAGE, POSTS_PAGE = 1000, 500
-DROPPED_AT_ONCE = 1000
+PAGE = 1000
 
 
 class Loader:
@@ -39,7 +35,7 @@ class Loader:
             threads = concurrency if step.parallel and not embedded else 1
             done.append(Run(step, batch=batch, threads=threads, progress=progress)())
         if any(outcome.written for outcome in done):
-            self._drop_counts()
+            self._container.pages.invalidation.everything()
         return done
 
     def steps(self) -> list[Step]:
@@ -141,7 +137,7 @@ class Loader:
 
     def _posts_there(self, batch: Batch) -> bool:
         ids = self._post_ids(batch)
-        return {post.id for post in between(self._stores.documents.posts, ids[0], ids[-1])}.issuperset(ids)
+        return len(self._stores.documents.posts.authors(ids)) == len(ids)
 
     def _put_posts(self, batch: Batch) -> None:
         self._stores.documents.posts.load([self._plan.post(k) for k in batch])
@@ -207,17 +203,6 @@ class Loader:
             owner = self._plan.account_ids[k]
             yield from ((owner, ref) for ref in self._plan.home(k, self._most()))
 
-    def _drop_counts(self) -> None:
-        """Without a cache there is nothing to drop."""
-        counters = self._container.pages.counters
-        try:
-            for ids in _slices(self._plan.account_ids):
-                counters.drop_accounts(ids)
-            for ids in _slices([ref.post_id for ref in self._plan.refs]):
-                counters.drop_posts(ids)
-        except Unavailable:
-            return
-
     def _account_ids(self, batch: Batch) -> list[UUID]:
         return self._plan.account_ids[batch.start : batch.stop]
 
@@ -225,19 +210,5 @@ class Loader:
         return [self._plan.refs[k].post_id for k in batch]
 
 
-def between(posts: PostStore, low: UUID, high: UUID) -> Iterator[Post]:
-    """The posts from `low` to `high`. As pages, since the cache stands before reads by id."""
-    before = UUID(int=high.int + 1)
-    while page := posts.page(before=before, limit=POSTS_PAGE):
-        yield from (post for post in page if post.id >= low)
-        before = page[-1].id
-        if before <= low:
-            break
-
-
 def _one(_k: int) -> int:
     return 1
-
-
-def _slices(ids: list[UUID]) -> Iterator[list[UUID]]:
-    return (ids[start : start + DROPPED_AT_ONCE] for start in range(0, len(ids), DROPPED_AT_ONCE))

@@ -13,15 +13,15 @@ from typing import TypeVar
 from uuid import UUID
 
 from app.container import Container
-from app.seed.load import between
 from app.seed.plan import Plan
 from app.seed.work import Batch, patiently, side_by_side
 from app.services.feeds.timelines import TimelinePage, Window
-from repositories.records import Comment, Edge, PostRef
+from repositories.documents import PostStore
+from repositories.records import Comment, Edge, Post, PostRef
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-BATCH, PAGE, FEED_PAGE = 500, 1000, 100
+BATCH, PAGE, POSTS_PAGE, FEED_PAGE = 500, 1000, 500, 100
 SAMPLE = 200
 
 
@@ -133,7 +133,7 @@ class Verifier:
 
     def _posts(self, batch: Batch) -> Iterator[str]:
         planned = {self._plan.refs[k].post_id: self._plan.post(k) for k in batch}
-        there = between(self._stores.documents.posts, min(planned), max(planned))
+        there = _between(self._stores.documents.posts, min(planned), max(planned))
         return _compared("post", planned, {post.id: post for post in there if post.id in planned})
 
     def _comments(self, batch: Batch) -> Iterator[str]:
@@ -209,3 +209,13 @@ def _paged(what: str, planned: list[PostRef], read: Callable[[Window], TimelineP
             return
         if page.onward is not None:
             page = read(Window(FEED_PAGE, before=page.onward))
+
+
+def _between(posts: PostStore, low: UUID, high: UUID) -> Iterator[Post]:
+    """The posts from `low` to `high`."""
+    before = UUID(int=high.int + 1)
+    while page := posts.page(before=before, limit=POSTS_PAGE):
+        yield from (post for post in page if post.id >= low)
+        before = page[-1].id
+        if before <= low:
+            break

@@ -71,27 +71,33 @@ def clear_both_feeds(container: Container, event: events.Blocked, at: datetime) 
 
 
 def drop_post(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:
-    container.pages.changes.drop(container.pages.changes.post(event.post_id, event.author_id, event.tags))
+    cached = container.pages.invalidation
+    cached.drop(cached.post(event.post_id, event.author_id, event.tags))
 
 
 def drop_edited_post(container: Container, event: events.PostEdited, _at: datetime) -> None:
-    container.pages.changes.drop(container.pages.changes.post_edited(event.post_id, event.author_id, event.tags))
+    cached = container.pages.invalidation
+    cached.drop(cached.edited_post(event.post_id, event.author_id, event.tags))
 
 
 def drop_product(container: Container, event: events.ProductListed | events.ProductWithdrawn, _at: datetime) -> None:
-    container.pages.changes.drop(container.pages.changes.product(event.product_id, event.categories))
+    cached = container.pages.invalidation
+    cached.drop(cached.product(event.product_id, event.categories))
 
 
 def drop_edited_product(container: Container, event: events.ProductEdited, _at: datetime) -> None:
-    container.pages.changes.drop(container.pages.changes.product_edited(event.product_id, event.categories))
+    cached = container.pages.invalidation
+    cached.drop(cached.edited_product(event.product_id, event.categories))
 
 
 def drop_account(container: Container, event: events.AccountEdited, _at: datetime) -> None:
-    container.pages.changes.drop(container.pages.changes.account(event.account_id, event.handles))
+    cached = container.pages.invalidation
+    cached.drop(cached.account(event.account_id, event.handles))
 
 
 def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> None:
-    container.pages.changes.drop(container.pages.changes.stock([event.product_id]))
+    cached = container.pages.invalidation
+    cached.drop(cached.stock([event.product_id]))
 
 
 def drop_ordered_stock(
@@ -99,7 +105,8 @@ def drop_ordered_stock(
 ) -> None:
     order = container.stores.relational.orders.get([event.order_id]).get(event.order_id)
     if order:
-        container.pages.changes.drop(container.pages.changes.stock({line.product_id for line in order.lines}))
+        cached = container.pages.invalidation
+        cached.drop(cached.stock({line.product_id for line in order.lines}))
 
 
 def recount_post(
@@ -107,15 +114,17 @@ def recount_post(
     event: events.PostLiked | events.PostUnliked | events.CommentAdded | events.CommentDeleted,
     _at: datetime,
 ) -> None:
-    container.pages.counters.drop_posts([event.post_id])
+    cached = container.pages.invalidation
+    cached.drop(cached.post_stats([event.post_id]))
 
 
 def recount_follow(container: Container, event: events.Followed | events.Unfollowed, _at: datetime) -> None:
-    container.pages.counters.drop_accounts([event.follower, event.followee])
+    cached = container.pages.invalidation
+    cached.drop(cached.account_stats([event.follower, event.followee]))
 
 
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
-    with container.stores.relational.transaction() as tx:
+    with container.pages.invalidation.transaction() as tx:
         tx.stock.clear(event.product_id)
 
 

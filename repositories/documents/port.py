@@ -31,6 +31,10 @@ class PostStore(Protocol):
         """The posts that exist, in one round trip. Unknown and deleted ids are left out."""
 
     @abstractmethod
+    def authors(self, ids: Collection[UUID]) -> dict[UUID, UUID]:
+        """Whose each of these posts is, of those that exist. As `get`, without the bodies."""
+
+    @abstractmethod
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         """Store the post when its version is still `if_version`. Raises `Stale`, `NotFound`."""
 

@@ -26,7 +26,12 @@ class StockReads(Protocol):
 
 
 class StockWrites(Protocol):
-    """Products are locked in id order, after the order's reservations."""
+    """Products are locked in id order, after the order's reservations.
+
+    `touched` are the products whose units this transaction has changed, or has tried to.
+    """
+
+    touched: set[UUID]
 
     @abstractmethod
     def put(self, product_id: UUID, on_hand: int, *, if_version: int | None = None) -> Stock:

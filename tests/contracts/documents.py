@@ -14,8 +14,6 @@ from msgspec.structs import replace
 
 from repositories.documents import Documents, open_store
 from repositories.documents.embedded.posts import EmbeddedPosts
-from repositories.hot import open_cache
-from repositories.readthrough import read_through, with_cache
 from repositories.records import Comment, Event, Money, Post, Product
 from tests.engines import Shared
 
@@ -161,18 +159,6 @@ def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
     base, options = engines.mongo().url.split("?")
     name = _mongo_databases.setdefault(base, f"documents_{uuid4().hex[:8]}")
     return f"{base.rsplit('/', 1)[0]}/{name}?{options}"
-
-
-def cached(folder: Path) -> Iterator[Documents]:
-    """The embedded documents with their posts and products kept in an embedded cache."""
-    cache = open_cache(f"sqlite:///{folder / 'hot.db'}", timeout=TIMEOUT, pool=40)
-    cache.migrate()
-    truth = open_store(f"sqlite:///{folder / 'documents.db'}", timeout=TIMEOUT, pool=40)
-    store = with_cache(truth, read_through(cache), 60)
-    store.migrate()
-    yield store
-    store.close()
-    cache.close()
 
 
 def opened(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Documents]:

@@ -19,7 +19,6 @@ from .documents import (
     an_event,
     at,
     at_once,
-    cached,
     commented,
     dispatch_all,
     edited,
@@ -29,9 +28,9 @@ from .documents import (
 )
 
 
-@pytest.fixture(params=[*ADAPTERS, "cached"])
+@pytest.fixture(params=ADAPTERS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
-    yield from cached(tmp_path) if request.param == "cached" else opened(request.param, request, tmp_path)
+    yield from opened(request.param, request, tmp_path)
 
 
 def ref(post: Post) -> PostRef:
@@ -141,6 +140,14 @@ def test_a_deleted_post_is_buried_until_its_events_are_acknowledged(store: Docum
     dispatch_all(store)
     assert store.posts.buried([deleted.id, kept.id]) == set()
     assert store.posts.buried([]) == set()
+
+
+def test_authors_are_those_of_the_posts_that_are_there(store: Documents) -> None:
+    deleted, *kept = (published(store) for _ in range(3))
+    store.posts.delete(deleted.id, an_event(), if_version=1)
+    wanted = [post.id for post in (deleted, *kept)]
+    assert store.posts.authors([uuid4(), *wanted, kept[0].id]) == {post.id: post.author_id for post in kept}
+    assert store.posts.authors([]) == {}
 
 
 def test_pages_are_newest_first(store: Documents) -> None:

@@ -48,6 +48,7 @@ def settle(store: Documents) -> None:
 # Each read, and how many documents it may look at.
 READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
     "get": (3, lambda s: s.posts.get([POST, MIDDLE, uuid4()])),
+    "authors": (3, lambda s: s.posts.authors([POST, MIDDLE, uuid4()])),
     "page": (20, lambda s: s.posts.page(before=None, limit=5)),
     "page below": (5, lambda s: s.posts.page(before=MIDDLE, limit=5)),
     "page of author": (5, lambda s: s.posts.page(before=MIDDLE, limit=5, author=AUTHORS[0])),

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
+from app.services.pages.kinds import Kind
+from app.services.pages.read_through import ReadThrough
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
-from repositories.readthrough import Kind, read_through
 from repositories.records import Session
 from tests.engines import Reachable, Shared
 
@@ -152,7 +153,7 @@ def test_what_cannot_be_read_counts_as_not_there(engines: Shared, cache: Cache) 
 
 def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines: Shared) -> None:
     stores = [open_cache(engines.cache().url, timeout=TIMEOUT, pool=50) for _ in range(2)]
-    processes = [read_through(store) for store in stores]
+    processes = [ReadThrough(store) for store in stores]
     loads: list[object] = []
 
     def load(ids: Collection[str]) -> dict[str, Value]:

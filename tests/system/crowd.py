@@ -8,12 +8,14 @@ from types import MethodType
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+import msgspec
+
 from app.container import Container, assemble
 from app.services.content.posts import PostDraft
 from app.services.feeds.timelines import Window
+from app.services.pages.kinds import AccountStats, PostStats
 from app.stores import Stores
 from repositories.outbox import Outbox
-from repositories.readthrough import read_through
 from repositories.records import Account, Follow, Login
 from tests.apps import PlainHasher
 
@@ -65,10 +67,20 @@ def watched(store: T, notice: Callable[[str], None], role: str = "") -> T:
 
 def with_stores(container: Container, **changed: Any) -> Container:
     """The same system with other stores in some places."""
-    if "cache" in changed:
-        changed["through"] = read_through(changed["cache"])
     stores: Stores = replace(container.stores, **changed)
     return assemble(container.settings, stores, container.kit.clock, PlainHasher())
+
+
+def post_stats(container: Container, posts: Collection[UUID]) -> dict[UUID, PostStats]:
+    """As cards show them, out of the cache where it has them."""
+    found = container.pages.through.get(container.pages.kinds.post_stats, posts)
+    return {i: msgspec.json.decode(value.body or b"", type=PostStats) for i, value in found.items()}
+
+
+def account_stats(container: Container, accounts: Collection[UUID]) -> dict[UUID, AccountStats]:
+    """As `post_stats`."""
+    found = container.pages.through.get(container.pages.kinds.account_stats, accounts)
+    return {i: msgspec.json.decode(value.body or b"", type=AccountStats) for i, value in found.items()}
 
 
 def people(container: Container, count: int) -> list[UUID]:

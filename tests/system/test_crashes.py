@@ -25,7 +25,18 @@ from repositories.errors import StoreError
 from tests.apps import PlainHasher, running
 from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
-from tests.system.crowd import befriend, dead_letters, defined, people, publish, served, stored, unsent
+from tests.system.crowd import (
+    account_stats,
+    befriend,
+    dead_letters,
+    defined,
+    people,
+    post_stats,
+    publish,
+    served,
+    stored,
+    unsent,
+)
 from tests.system.real import real_urls
 from tests.system.writers import Work, Writers
 
@@ -120,10 +131,8 @@ def test_engines_that_are_killed_one_after_the_other(
     assert_posts_are_kept_once(container, writers, authors)
     assert_follows_are_kept_once(container, writers, fans, authors, readers)
     assert container.stores.relational.likes.counts([target])[target] >= len(writers.likes) > 0
-    assert (
-        container.pages.counters.posts([target])[target].likes
-        == container.stores.relational.likes.counts([target])[target]
-    )
+    likes = container.stores.relational.likes.counts([target])[target]
+    assert post_stats(container, [target])[target].likes == likes
     assert all(container.people.sessions.authenticate(token) for token in writers.tokens)
     for reader in everybody:
         assert served(container, reader) == stored(container, reader) == defined(container, reader)
@@ -209,5 +218,5 @@ def assert_follows_are_kept_once(
     assert all(edges.values())
     expected = Counter(followee for _, followee in edges) + Counter(dict.fromkeys(authors, len(readers)))
     asked = [*authors, *readers]
-    for counted in (graph.counts(asked), container.pages.counters.accounts(asked)):
+    for counted in (graph.counts(asked), account_stats(container, asked)):
         assert [counted[one].followers for one in asked] == [expected[one] for one in asked]

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
+from app.services.pages.invalidation import Invalidation
+from app.services.pages.kinds import Kind, Used
+from app.services.pages.loading import Limit
+from app.services.pages.read_through import ReadThrough
 from app.services.pages.whole_pages import HotPages, Kept
+from app.services.pages.write_through import WriteThrough
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.hot.encoding import LEASE_SECONDS
-from repositories.readthrough import Kind, Limit, Means, ReadThrough, Used
 from tests.unit.scheduler import Actor
 
 KEY = "thing"
@@ -99,15 +104,13 @@ class World:
             waited[0] += seconds
 
         return ReadThrough(
-            Means(
-                Stepped(self.cache, self.step),  # type: ignore[arg-type]  # every call goes on to a cache
-                Limit(8, timedelta(seconds=1)),
-                patience=timedelta(seconds=patience),
-                beta=1e12,
-                random=lambda: luck,
-                clock=lambda: waited[0],
-                pause=pause,
-            )
+            Stepped(self.cache, self.step),  # type: ignore[arg-type]  # every call goes on to a cache
+            Limit(8, timedelta(seconds=1)),
+            patience=timedelta(seconds=patience),
+            beta=1e12,
+            random=lambda: luck,
+            clock=lambda: waited[0],
+            pause=pause,
         )
 
     def keep(self, cost: float = 1.0, age: float = 0.0) -> None:
@@ -135,7 +138,7 @@ class World:
         through, pages = self.through(), HotPages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # as above
 
         def build(used: Used) -> Kept:
-            found = through.wave({self.kind: [KEY], self.other: [KEY]}, used)
+            found = through.multi_get({self.kind: [KEY], self.other: [KEY]}, used)
             return Kept(b"page", "", found[self.kind][KEY].version)
 
         def read() -> None:
@@ -160,26 +163,27 @@ class World:
 
     def writer(self, *, dies: bool = False) -> Actor:
         """Writes and drops. One that dies in between leaves the drop to the event, which is dispatched twice."""
-        through = self.through()
+        invalidation = self._invalidation()
 
         def write() -> None:
             mine = self._commit()
             if dies:
-                through.drop({self.kind: [KEY]})
-            through.drop({self.kind: [KEY]})
+                invalidation.drop([self.kind.key(KEY)])
+            invalidation.drop([self.kind.key(KEY)])
             self.answered = max(self.answered, mine)
 
         return write
 
     def write_through(self) -> Actor:
-        through = self.through()
+        unused: Any = None
+        through = WriteThrough(Stepped(self.cache, self.step), unused, self._invalidation())  # type: ignore[arg-type]
 
         def committed() -> Value:
             mine = self._commit()
             return Value(str(mine).encode(), mine)
 
         def write() -> None:
-            mine = through.write(self.kind, KEY, committed).version
+            mine = through.store(self.kind, KEY, committed).version
             self.answered = max(self.answered, mine)
 
         return write
@@ -208,6 +212,11 @@ class World:
         kept = HotPages(self.cache).look(PAGE)
         if kept and kept.version != self.version:
             self.wrong.append(f"page {kept.version} stays, the source has {self.version}")
+
+    def _invalidation(self) -> Invalidation:
+        """Which keys a change is about is not tried here."""
+        unused: Any = None
+        return Invalidation(Stepped(self.cache, self.step), unused, unused, unused)  # type: ignore[arg-type]
 
     def _commit(self) -> int:
         self.step()

@@ -6,11 +6,12 @@ from typing import cast
 
 import pytest
 
+from app.services.pages.kinds import Kind, Used
+from app.services.pages.read_through import ReadThrough
 from app.services.pages.whole_pages import HotPages, Kept, tag_of, target
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
 from repositories.hot.embedded.cache import EmbeddedCache
-from repositories.readthrough import Kind, Used, read_through
 from tests.contracts.post_source import Broken
 
 POST = "/api/v1/posts/0197f0a0-0000-7000-8000-00000000000a"
@@ -68,7 +69,8 @@ class Source:
     def __init__(self, cache: Cache, fresh: float = 1000.0) -> None:
         self.version = 1
         self.made = 0
-        self.through = read_through(cache)
+        self.cache = cache
+        self.through = ReadThrough(cache)
         self.kind: Kind[str] = Kind("thing", "1", self._load, fresh)
 
     def build(self, used: Used) -> Kept:
@@ -78,7 +80,7 @@ class Source:
 
     def change(self) -> None:
         self.version += 1
-        self.through.drop({self.kind: ["a"]})
+        self.cache.drop([self.kind.key("a")])
 
     def _load(self, ids: Collection[str]) -> dict[str, Value]:
         return {i: Value(f"version {self.version}".encode(), self.version) for i in ids}

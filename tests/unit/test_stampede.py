@@ -9,10 +9,12 @@ from typing import cast
 
 import pytest
 
+from app.services.pages.kinds import Kind
+from app.services.pages.loading import Limit
+from app.services.pages.read_through import ReadThrough
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
 from repositories.hot.embedded.cache import EmbeddedCache
-from repositories.readthrough import Kind, Limit, Means, ReadThrough, Records, read_through
 from tests.contracts.post_source import Broken
 
 THREADS = 100
@@ -58,7 +60,7 @@ class Site:
 
     def process(self, cache: object, *, luck: float = 0.0, limit: int = 100) -> ReadThrough:
         places = Limit(limit, timedelta(seconds=5))
-        return ReadThrough(Means(cast("Cache", cache), places, timedelta(seconds=20), random=lambda: luck))
+        return ReadThrough(cast("Cache", cache), places, timedelta(seconds=20), random=lambda: luck)
 
     def version(self, process: ReadThrough) -> int:
         return process.get(self.kind, ["key"])["key"].version
@@ -109,7 +111,7 @@ def test_when_it_has_been_dropped_it_is_loaded_once_and_nobody_gets_the_old_one(
     for version in range(2, 6):
         site.source.version = version
         site.source.loads = 0
-        site.processes[0].drop({site.kind: ["key"]})
+        site.stores[0].drop([site.kind.key("key")])
         assert set(site.rush()) == {version}
         assert site.source.loads == 1
 
@@ -190,7 +192,7 @@ def test_a_loader_that_never_comes_back_is_replaced(site: Site) -> None:
     def pause(_: float) -> None:
         site.now += 0.3
 
-    process = ReadThrough(Means(site.stores[0], Limit(1, timedelta(seconds=1)), pause=pause))
+    process = ReadThrough(site.stores[0], Limit(1, timedelta(seconds=1)), pause=pause)
     assert site.version(process) == 1
     [held] = site.stores[0].read([key])
     assert held, "it was taken over and filled"
@@ -203,13 +205,13 @@ def test_patience_has_an_end(site: Site) -> None:
     def pause(seconds: float) -> None:
         waited[0] += seconds
 
-    process = ReadThrough(Means(site.stores[0], Limit(1, timedelta(seconds=1)), clock=lambda: waited[0], pause=pause))
+    process = ReadThrough(site.stores[0], Limit(1, timedelta(seconds=1)), clock=lambda: waited[0], pause=pause)
     assert site.version(process) == 1
     assert 2 <= waited[0] < 2.1
     assert site.stores[0].read([key]) == [None], "without a lease nothing is filled"
 
 
-def test_waves_that_need_each_others_keys_do_not_wait_for_ever(site: Site) -> None:
+def test_multi_gets_that_need_each_others_keys_do_not_wait_for_ever(site: Site) -> None:
     keys = [f"key:{n}" for n in range(20)]
 
     def read(order: int) -> int:
@@ -219,17 +221,13 @@ def test_waves_that_need_each_others_keys_do_not_wait_for_ever(site: Site) -> No
     assert set(at_once([lambda n=n: read(n) for n in range(60)])) == {20}  # type: ignore[misc]
 
 
-def test_records_are_told_apart_by_their_kind(tmp_path: Path) -> None:
+def test_things_are_told_apart_by_their_kind(tmp_path: Path) -> None:
     cache = EmbeddedCache(f"sqlite:///{tmp_path / 'hot.db'}")
     cache.migrate()
-    through = read_through(cache)
-    numbers: Records[str, int] = Records(through, "number", int, lambda ids: {i: len(i) for i in ids}, fresh=60)
-    texts: Records[str, str] = Records(through, "text", str, lambda ids: {i: i.upper() for i in ids}, fresh=60)
+    through = ReadThrough(cache)
+    lengths: Kind[str] = Kind("length", "1", lambda ids: {i: Value(b"%d" % len(i)) for i in ids}, fresh=60)
+    texts: Kind[str] = Kind("text", "1", lambda ids: {i: Value(i.upper().encode()) for i in ids}, fresh=60)
     for _ in range(2):
-        assert numbers.get(["a", "bc"]) == {"a": 1, "bc": 2}
-        assert texts.get(["a"]) == {"a": "A"}
-    wave = through.wave({numbers.kind: ["a"], texts.kind: ["a"]})
-    assert (numbers.decoded(wave[numbers.kind]), texts.decoded(wave[texts.kind])) == ({"a": 1}, {"a": "A"})
-    assert texts.write("a", lambda: "new") == "new"
-    assert texts.get(["a"]) == {"a": "new"}
+        assert {i: value.body for i, value in through.get(lengths, ["a", "bc"]).items()} == {"a": b"1", "bc": b"2"}
+        assert through.get(texts, ["a"])["a"].body == b"A"
     cache.close()

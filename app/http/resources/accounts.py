@@ -18,9 +18,9 @@ from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, first_page, timeline_page
 from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
+from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Kept
 from app.services.people.accounts import ProfileChanges, Registration
-from repositories.readthrough import Used
 from repositories.records import Edge
 
 blp = Blueprint("accounts", "People: profiles, follows and blocks")
@@ -215,7 +215,7 @@ def _own_card() -> Response:
 
 def _first_posts(handle: str, limit: int, used: Used | None) -> Kept:
     account = account_id(handle, used)
-    return first_page(_posts_of(account), container().pages.firsts.of_author(limit, account, used), used)
+    return first_page(_posts_of(account), container().pages.first.of_author(limit, account, used), used)
 
 
 def _posts_of(account: UUID) -> str:

@@ -21,10 +21,10 @@ from app.http.resources.views import note_view
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
 from app.services.feeds.timelines import TimelinePage, Window
-from app.services.pages.first_pages import Ids
+from app.services.pages.first_pages import ListedIds
 from app.services.pages.fragments import encode
+from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Kept
-from repositories.readthrough import Used
 from repositories.records import Post, TagCount
 
 blp = Blueprint("posts", "Posts, likes and tags")
@@ -208,7 +208,7 @@ def post_page(scope: str, posts: Sequence[Post], onward: Position | None, **more
     return answers.page([card.body for card in cards], cursors().issue(scope, onward), **more)
 
 
-def first_page(scope: str, ids: Ids, used: Used | None) -> Kept:
+def first_page(scope: str, ids: ListedIds, used: Used | None) -> Kept:
     """The first page of a list of posts."""
     cards = container().pages.cards.posts(ids.ids, viewer(), used)
     onward = cursors().issue(scope, [str(ids.onward)] if ids.onward else None)
@@ -217,7 +217,7 @@ def first_page(scope: str, ids: Ids, used: Used | None) -> Kept:
 
 def account_id(handle: str, used: Used | None = None) -> UUID:
     """Whose the handle is. Raises `Missing`."""
-    found = container().pages.profiles.id_of(handle, used)
+    found = container().pages.handles.id_of(handle, used)
     if found is None:
         raise Missing("there is no account with this handle")
     return found
@@ -225,11 +225,11 @@ def account_id(handle: str, used: Used | None = None) -> UUID:
 
 def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | None) -> Kept:
     author = account_id(handle, used) if handle else None
-    return first_page(f"posts:{author}:{tag}", container().pages.firsts.posts(limit, author, tag, used), used)
+    return first_page(f"posts:{author}:{tag}", container().pages.first.posts(limit, author, tag, used), used)
 
 
 def _first_tags(limit: int, used: Used | None) -> Kept:
-    found = container().pages.firsts.tags(limit, used)
+    found = container().pages.first.tags(limit, used)
     return kept_list(map(encode, found.tags), _onward_tag(found.tags, limit, more=found.more))
 
 

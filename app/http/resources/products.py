@@ -18,8 +18,8 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.content.products import ProductChanges, ProductDraft
+from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Kept
-from repositories.readthrough import Used
 from repositories.records import Product, ProductFilter
 
 blp = Blueprint("products", "The catalogue")
@@ -210,6 +210,6 @@ def _made(product_id: UUID, used: Used | None) -> Kept:
 
 
 def _first_page(scope: str, limit: int, category: str | None, used: Used | None) -> Kept:
-    ids = container().pages.firsts.products(limit, category, used)
+    ids = container().pages.first.products(limit, category, used)
     cards = container().pages.cards.products(ids.ids, used)
     return kept_list([card.body for card in cards], cursors().issue(scope, [str(ids.onward)] if ids.onward else None))

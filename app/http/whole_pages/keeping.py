@@ -8,8 +8,8 @@ from flask import Response, request
 from app.http.edge import answers, caching
 from app.http.edge.deps import container
 from app.services.pages.cards import Card
+from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Kept, tag_of, target
-from repositories.readthrough import Used
 
 
 def hot(build: Callable[[Used | None], Kept]) -> Response:

@@ -12,6 +12,7 @@ and its lease ends, so that only the same body may be tried again.
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
@@ -23,7 +24,7 @@ from app.services.commands.kit import Kit
 from repositories.errors import Conflict, Stale, StoreError
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.records import Event
-from repositories.relational import Relational, Transaction
+from repositories.relational import Transaction
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=10)
@@ -75,8 +76,10 @@ class Begun(Struct, frozen=True):
 
 
 class Once:
-    def __init__(self, relational: Relational, kit: Kit) -> None:
-        self._relational = relational
+    """`transaction` begins one on the relational store."""
+
+    def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]], kit: Kit) -> None:
+        self._transaction = transaction
         self._retry = kit.retry
         self._clock = kit.clock
 
@@ -120,7 +123,7 @@ class Once:
             self._raise_known(receipt.attempt)
             raise
         try:
-            with self._relational.transaction() as tx:
+            with self._transaction() as tx:
                 granted = self._claim(tx, receipt.attempt, self._clock())
                 answer = receipt.render(work(tx, plan))
                 tx.idempotency.complete(receipt.attempt.key, granted, answer)
@@ -130,7 +133,7 @@ class Once:
 
     def _begin(self, attempt: Attempt, fresh: UUID, event: Event | None) -> Begun:
         now = self._clock()
-        with self._relational.transaction() as tx:
+        with self._transaction() as tx:
             granted = self._claim(tx, attempt, now)
             child = self._child(tx, attempt, fresh, now)
             if event is not None:
@@ -149,19 +152,19 @@ class Once:
         return fresh
 
     def _finish(self, begun: Begun, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
-        with self._relational.transaction() as tx:
+        with self._transaction() as tx:
             answer = receipt.render(work(tx))
             tx.idempotency.complete(begun.attempt.key, begun.granted, answer)
         return answer
 
     def _abandon(self, begun: Begun) -> None:
-        with self._relational.transaction() as tx:
+        with self._transaction() as tx:
             tx.idempotency.abandon(begun.attempt.key, begun.granted)
 
     def _let_go(self, begun: Begun) -> None:
         """Take the claim over from oneself with a lease that has passed."""
         attempt, now = begun.attempt, self._clock()
-        with self._relational.transaction() as tx:
+        with self._transaction() as tx:
             tx.idempotency.claim(attempt.key, attempt.fingerprint, now=begun.until, lease_until=now)
 
     def _claim(self, tx: Transaction, attempt: Attempt, now: datetime) -> Granted:
@@ -177,7 +180,7 @@ class Once:
     def _raise_known(self, attempt: Attempt) -> None:
         """Raise what the key has for this attempt: its answer, or why it may not be used. Leaves a free key free."""
         try:
-            with self._relational.transaction() as tx:
+            with self._transaction() as tx:
                 granted = self._claim(tx, attempt, self._clock())
                 tx.idempotency.abandon(attempt.key, granted)
         except StoreError as error:

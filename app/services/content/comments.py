@@ -7,7 +7,7 @@ from app.events import CommentAdded, CommentDeleted
 from app.services.commands.idempotency import KEPT, Child
 from app.services.commands.kit import Kit
 from app.services.content.posts import Posts
-from app.services.pages.counters import Counters
+from app.services.pages.invalidation import Invalidation
 from repositories.documents import Documents
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
@@ -22,13 +22,13 @@ class Comments:
         relational: Relational,
         documents: Documents,
         posts: Posts,
-        counters: Counters,
+        invalidation: Invalidation,
         kit: Kit,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._posts = posts
-        self._counters = counters
+        self._invalidation = invalidation
         self._clock = kit.clock
         self._pack = kit.emitter
 
@@ -40,14 +40,13 @@ class Comments:
         """
         if child and child.resumed and (known := self._written(author, post_id, body)):
             return known
-        self._refuse_blocked(author, self._posts.read(post_id).author_id)
+        self._refuse_blocked(author, self._posts.author_of(post_id))
         now = self._clock()
         try:
-            comment = self._documents.comments.add(post_id, author, body, now, self._announce)
+            with self._invalidation.after(self._invalidation.post_stats([post_id])):
+                return self._documents.comments.add(post_id, author, body, now, self._announce)
         except NotFound as gone:
             raise Missing("there is no such post") from gone
-        self._counters.forget_posts([post_id])
-        return comment
 
     def delete(self, account_id: UUID, post_id: UUID, number: int) -> None:
         comment = self._documents.comments.get(post_id, number)
@@ -57,10 +56,10 @@ class Comments:
             raise Forbidden("this comment is somebody else's")
         event = CommentDeleted(post_id, number, account_id, comment.created_at)
         try:
-            self._documents.comments.delete(post_id, number, self._pack(event))
+            with self._invalidation.after(self._invalidation.post_stats([post_id])):
+                self._documents.comments.delete(post_id, number, self._pack(event))
         except NotFound as gone:
             raise Missing("there is no such comment") from gone
-        self._counters.forget_posts([post_id])
 
     def _written(self, author: UUID, post_id: UUID, body: str) -> Comment | None:
         comments, since = self._documents.comments, self._clock() - KEPT

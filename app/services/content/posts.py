@@ -18,12 +18,11 @@ from app.events import PostDeleted, PostEdited, PostLiked, PostPublished, PostUn
 from app.services.commands.idempotency import Child
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
-from app.services.pages.counters import Counters
-from app.services.pages.invalidation import Changes
+from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_blocked
+from repositories.documents import Documents
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import FeedStore
-from repositories.readthrough import CachedDocuments
 from repositories.records import Event, Like, Post, PostRef
 from repositories.relational import Relational
 
@@ -48,17 +47,15 @@ class Posts:
     def __init__(
         self,
         relational: Relational,
-        documents: CachedDocuments,
+        documents: Documents,
         feeds: FeedStore,
-        counters: Counters,
-        changes: Changes,
+        invalidation: Invalidation,
         kit: Kit,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
-        self._counters = counters
-        self._changes = changes
+        self._invalidation = invalidation
         self._clock = kit.clock
         self._ids = kit.ids
         self._retry = kit.retry
@@ -66,7 +63,7 @@ class Posts:
 
     def publish(self, author: UUID, draft: PostDraft, child: Child | None = None) -> Post:
         """Raises `Unprocessable` when a product does not exist. A `child` that is there already is not made again."""
-        if child and child.resumed and (known := self._documents.truth.posts.get([child.id]).get(child.id)):
+        if child and child.resumed and (known := self._documents.posts.get([child.id]).get(child.id)):
             return known
         self._check_products(draft.product_ids)
         now = self._clock()
@@ -83,16 +80,23 @@ class Posts:
         )
         event = self._pack(PostPublished(post.id, author, draft.tags))
         try:
-            self._documents.posts.add(post, event)
+            with self._invalidation.after(self._invalidation.post(post.id, author, draft.tags)):
+                self._documents.posts.add(post, event)
         except Conflict:
             return self.read(post.id)
-        finally:
-            self._changes.forget(self._changes.post(post.id, author, draft.tags))
         self._add_to_timeline(post, event)
         return post
 
     def read(self, post_id: UUID) -> Post:
+        """By the truth, for rules. Raises `Missing`. Readers have `Cards`."""
         found = self._documents.posts.get([post_id]).get(post_id)
+        if found is None:
+            raise Missing("there is no such post")
+        return found
+
+    def author_of(self, post_id: UUID) -> UUID:
+        """Raises `Missing`."""
+        found = self._documents.posts.authors([post_id]).get(post_id)
         if found is None:
             raise Missing("there is no such post")
         return found
@@ -107,12 +111,10 @@ class Posts:
         tags = tuple(sorted(set(current.tags) ^ set(edited.tags)))
         event = self._pack(PostEdited(post_id, author, tags))
         try:
-            self._documents.posts.replace(edited, event, if_version=current.version)
+            with self._invalidation.after(self._invalidation.edited_post(post_id, author, tags)):
+                self._documents.posts.replace(edited, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the post has changed meanwhile") from stale
-        finally:
-            if tags:
-                self._changes.forget(self._changes.post_edited(post_id, author, tags))
         return edited
 
     def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
@@ -120,31 +122,30 @@ class Posts:
         current = self._own(author, post_id, condition)
         event = self._pack(PostDeleted(post_id, author, current.tags))
         try:
-            self._documents.posts.delete(post_id, event, if_version=current.version)
+            with self._invalidation.after(self._invalidation.post(post_id, author, current.tags)):
+                self._documents.posts.delete(post_id, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the post has changed meanwhile") from stale
-        finally:
-            self._changes.forget(self._changes.post(post_id, author, current.tags))
 
     def like(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`, `Forbidden` with code `blocked`."""
-        post = self.read(post_id)
-        self._retry(lambda: self._like(account_id, post))
-        self._counters.forget_posts([post_id])
+        author = self.author_of(post_id)
+        with self._invalidation.after(self._invalidation.post_stats([post_id])):
+            self._retry(lambda: self._like(account_id, post_id, author))
 
     def unlike(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`."""
-        self.read(post_id)
-        self._retry(lambda: self._unlike(account_id, post_id))
-        self._counters.forget_posts([post_id])
+        self.author_of(post_id)
+        with self._invalidation.after(self._invalidation.post_stats([post_id])):
+            self._retry(lambda: self._unlike(account_id, post_id))
 
-    def _like(self, account_id: UUID, post: Post) -> None:
+    def _like(self, account_id: UUID, post_id: UUID, author: UUID) -> None:
         with self._relational.transaction() as tx:
-            if account_id != post.author_id:
-                refuse_blocked(tx, account_id, post.author_id)
+            if account_id != author:
+                refuse_blocked(tx, account_id, author)
             now = self._clock()
-            if tx.likes.like(Like(account_id, post.id, now)):
-                tx.emit(self._pack(PostLiked(post.id, account_id, now)))
+            if tx.likes.like(Like(account_id, post_id, now)):
+                tx.emit(self._pack(PostLiked(post_id, account_id, now)))
 
     def _unlike(self, account_id: UUID, post_id: UUID) -> None:
         with self._relational.transaction() as tx:
@@ -153,17 +154,14 @@ class Posts:
                 tx.emit(self._pack(PostUnliked(post_id, account_id, since)))
 
     def _own(self, author: UUID, post_id: UUID, condition: Precondition) -> Post:
-        """By the truth, since what the client is willing to change is compared with it."""
-        post = self._documents.truth.posts.get([post_id]).get(post_id)
-        if post is None:
-            raise Missing("there is no such post")
+        post = self.read(post_id)
         if post.author_id != author:
             raise Forbidden("this post is somebody else's")
         condition.check(post.version)
         return post
 
     def _check_products(self, ids: Collection[UUID]) -> None:
-        known = self._documents.truth.products.get(ids) if ids else {}
+        known = self._documents.products.get(ids) if ids else {}
         wrong = {f"/product_ids/{n}": "there is no such product" for n, i in enumerate(ids) if i not in known}
         if wrong:
             raise Unprocessable("a product does not exist", wrong)

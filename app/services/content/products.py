@@ -11,11 +11,10 @@ from app.events import ProductEdited, ProductListed, ProductWithdrawn, StockPut
 from app.services.commands.idempotency import Child
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
-from app.services.pages.invalidation import Changes
+from app.services.pages.invalidation import Invalidation
+from repositories.documents import Documents
 from repositories.errors import Conflict, Short, Stale
-from repositories.readthrough import CachedDocuments
 from repositories.records import AttributeValue, Money, Product
-from repositories.relational import Relational
 
 
 class ProductDraft(Struct, frozen=True):
@@ -35,10 +34,9 @@ class ProductChanges(TypedDict, total=False):
 
 
 class Products:
-    def __init__(self, relational: Relational, documents: CachedDocuments, changes: Changes, kit: Kit) -> None:
-        self._relational = relational
+    def __init__(self, documents: Documents, invalidation: Invalidation, kit: Kit) -> None:
         self._documents = documents
-        self._changes = changes
+        self._invalidation = invalidation
         self._clock = kit.clock
         self._ids = kit.ids
         self._pack = kit.emitter
@@ -60,11 +58,10 @@ class Products:
         )
         event = self._pack(ProductListed(product.id, seller, (product.category,)))
         try:
-            self._documents.products.add(product, event)
+            with self._invalidation.after(self._invalidation.product(product.id, [product.category])):
+                self._documents.products.add(product, event)
         except Conflict:
             return self._there(product.id)
-        finally:
-            self._changes.forget(self._changes.product(product.id, [product.category]))
         return product
 
     def edit(self, seller: UUID, product_id: UUID, changes: ProductChanges, condition: Precondition) -> Product:
@@ -76,23 +73,20 @@ class Products:
         categories = (current.category, edited.category) if edited.category != current.category else ()
         event = self._pack(ProductEdited(product_id, seller, categories))
         try:
-            self._documents.products.replace(edited, event, if_version=current.version)
+            with self._invalidation.after(self._invalidation.edited_product(product_id, categories)):
+                self._documents.products.replace(edited, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
-        finally:
-            if categories:
-                self._changes.forget(self._changes.product_edited(product_id, categories))
         return edited
 
     def withdraw(self, seller: UUID, product_id: UUID, condition: Precondition) -> None:
         current = self._own(seller, product_id, condition)
         event = self._pack(ProductWithdrawn(product_id, seller, (current.category,)))
         try:
-            self._documents.products.delete(product_id, event, if_version=current.version)
+            with self._invalidation.after(self._invalidation.product(product_id, [current.category])):
+                self._documents.products.delete(product_id, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
-        finally:
-            self._changes.forget(self._changes.product(product_id, [current.category]))
 
     def put_stock(self, seller: UUID, product_id: UUID, on_hand: int, condition: Precondition) -> Product:
         """Set the units on hand. The condition is on the product's version; stock does not change that version.
@@ -101,7 +95,7 @@ class Products:
         """
         product = self._own(seller, product_id, condition)
         try:
-            with self._relational.transaction() as tx:
+            with self._invalidation.transaction() as tx:
                 tx.stock.put(product_id, on_hand)
                 tx.emit(self._pack(StockPut(product_id)))
         except Short as short:
@@ -117,7 +111,7 @@ class Products:
 
     def _there(self, product_id: UUID) -> Product:
         """By the truth, since what the client is willing to change is compared with it."""
-        found = self._documents.truth.products.get([product_id]).get(product_id)
+        found = self._documents.products.get([product_id]).get(product_id)
         if found is None:
             raise Missing("there is no such product")
         return found

@@ -23,10 +23,10 @@ class ContentWing:
     @classmethod
     def build(cls, stores: Stores, kit: Kit, pages: PagesWing, views_every: timedelta) -> Self:
         relational, documents = stores.relational, stores.documents
-        posts = Posts(relational, documents, stores.feeds, pages.counters, pages.changes, kit)
+        posts = Posts(relational, documents, stores.feeds, pages.invalidation, kit)
         return cls(
             posts,
-            Comments(relational, documents, posts, pages.counters, kit),
-            Products(relational, documents, pages.changes, kit),
+            Comments(relational, documents, posts, pages.invalidation, kit),
+            Products(documents, pages.invalidation, kit),
             Views(stores.views, documents, views_every),
         )

@@ -25,6 +25,7 @@ from app.errors import Forbidden, Missing, RuleBroken, Unprocessable
 from app.events import OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded
 from app.services.commands.idempotency import Once, Receipt, Replayed
 from app.services.commands.kit import Kit
+from app.services.pages.invalidation import Invalidation
 from repositories.documents import Documents
 from repositories.errors import Capped, Contention, IllegalMove
 from repositories.money_records import Answer, Order, OrderLine, Transfer
@@ -51,23 +52,23 @@ class Refund(Struct, frozen=True):
 
 
 class Orders:
-    """A placed order is left to its buyer for `grace` before it is paid. `forget_stock` drops units from the cache."""
+    """A placed order is left to its buyer for `grace` before it is paid."""
 
     def __init__(
         self,
         relational: Relational,
         documents: Documents,
         once: Once,
+        invalidation: Invalidation,
         kit: Kit,
-        forget_stock: Callable[[Collection[UUID]], None],
         grace: timedelta = GRACE,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._once = once
+        self._invalidation = invalidation
         self._clock = kit.clock
         self._pack = kit.emitter
-        self._forget_stock = forget_stock
         self._grace = grace
 
     def read(self, account_id: UUID, order_id: UUID) -> Order:
@@ -120,7 +121,7 @@ class Orders:
         try:
             yield
         except Replayed:
-            self._forget_stock(product_ids())
+            self._invalidation.forget(self._invalidation.stock(product_ids()))
             raise
 
     def _priced(self, order_id: UUID, buyer: UUID, wanted: Sequence[Wanted]) -> Order:

@@ -11,13 +11,14 @@ from uuid import UUID, uuid5
 from app.events import OrderPaid
 from app.services.commands.kit import Kit
 from app.services.money.orders import PATIENCE, Orders, sellers
+from app.services.pages.invalidation import Invalidation
 from repositories.money_records import Order
-from repositories.relational import Relational, Transaction
+from repositories.relational import Transaction
 
 
 class Settlement:
-    def __init__(self, relational: Relational, orders: Orders, kit: Kit) -> None:
-        self._relational = relational
+    def __init__(self, invalidation: Invalidation, orders: Orders, kit: Kit) -> None:
+        self._invalidation = invalidation
         self._orders = orders
         self._clock = kit.clock
         self._retry = kit.retry
@@ -28,7 +29,7 @@ class Settlement:
         return self._retry(lambda: self._settle(order_id))
 
     def _settle(self, order_id: UUID) -> Order:
-        with self._relational.transaction() as tx:
+        with self._invalidation.transaction() as tx:
             order = tx.orders.lock(order_id)
             if order.state != "placed":
                 return order

@@ -9,7 +9,7 @@ from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider
 from app.services.money.settlement import Settlement
 from app.services.money.wallets import Wallets
-from app.services.pages.counters import Counters
+from app.services.pages.invalidation import Invalidation
 from app.stores import Stores
 
 
@@ -20,10 +20,10 @@ class MoneyWing:
     settlement: Settlement
 
     @classmethod
-    def build(cls, stores: Stores, kit: Kit, once: Once, counters: Counters, provider: PaymentProvider) -> Self:
-        orders = Orders(stores.relational, stores.documents.truth, once, kit, counters.forget_stock)
+    def build(cls, stores: Stores, kit: Kit, once: Once, invalidation: Invalidation, provider: PaymentProvider) -> Self:
+        orders = Orders(stores.relational, stores.documents, once, invalidation, kit)
         return cls(
             Wallets(stores.relational, once, provider, kit),
             orders,
-            Settlement(stores.relational, orders, kit),
+            Settlement(invalidation, orders, kit),
         )

@@ -42,7 +42,7 @@ class VisibilityFilter:
     def _look_up(self, posts: set[UUID]) -> None:
         unknown = posts - self._posts.keys()
         if unknown:
-            found = self._documents.posts.get(unknown)
+            found = self._documents.posts.authors(unknown)
             self._posts |= {post: post in found for post in unknown}
 
     def _counts(self, activity: Activity) -> bool:

@@ -85,8 +85,7 @@ class NotificationWriter:
                 yield seller, Activity("order", order.id, order.buyer_id, at, detail=SOLD)
 
     def _author(self, post_id: UUID) -> UUID | None:
-        post = self._documents.posts.get([post_id]).get(post_id)
-        return post.author_id if post else None
+        return self._documents.posts.authors([post_id]).get(post_id)
 
 
 def _addressed(

@@ -11,12 +11,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.errors import Missing
-from app.services.pages.counters import AccountStats, Counters, PostStats
 from app.services.pages.fragments import account_part, comment_part, encode, laid, post_part, product_part, with_member
+from app.services.pages.handles import Handles, name_of
+from app.services.pages.kinds import AccountStats, Kind, Kinds, PostStats, Units, Used
 from app.services.pages.memo import Known
-from app.services.pages.profiles import Profiles, name_of
+from app.services.pages.read_through import ReadThrough
 from repositories.hot import Value
-from repositories.readthrough import CachedDocuments, Kind, ReadThrough, Used
 from repositories.records import Account, Comment, Post, Product
 from repositories.relational import Relational
 
@@ -40,33 +40,25 @@ class Card(Struct, frozen=True):
 
 
 class Cards:
-    def __init__(
-        self,
-        relational: Relational,
-        documents: CachedDocuments,
-        counters: Counters,
-        profiles: Profiles,
-        through: ReadThrough,
-    ) -> None:
+    def __init__(self, relational: Relational, through: ReadThrough, kinds: Kinds, handles: Handles) -> None:
         self._relational = relational
-        self._counters = counters
-        self._profiles = profiles
         self._through = through
-        self._posts, self._products = documents.posts.kind, documents.products.kind
-        self._people, self._stats = profiles.kind, counters.of_posts
+        self._kinds = kinds
+        self._handles = handles
         # Who wrote a post or sells a product never changes.
         self._owners: Known[UUID, UUID] = Known()
 
     def posts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
         """In the order given, without those that are gone."""
-        found, owners = self._owned(self._posts, self._stats, ids, used)
+        found, owners = self._owned(self._kinds.posts, self._kinds.post_stats, ids, used)
         return self._post_cards(ids, found, owners, viewer)
 
     def posts_read(self, posts: Sequence[Post], viewer: UUID | None) -> list[Card]:
         """Of posts that have been read already."""
         owners = {p.id: p.author_id for p in posts}
-        found = self._through.wave({self._stats: list(owners), self._people: set(owners.values())})
-        found[self._posts] = {p.id: Value(post_part(p), p.version) for p in posts}
+        wanted = {self._kinds.post_stats: list(owners), self._kinds.accounts: set(owners.values())}
+        found = self._through.multi_get(wanted)
+        found[self._kinds.posts] = {p.id: Value(post_part(p), p.version) for p in posts}
         return self._post_cards(list(owners), found, owners, viewer)
 
     def new_post(self, post: Post) -> Card:
@@ -76,14 +68,14 @@ class Cards:
 
     def products(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
         """In the order given, without those that are gone."""
-        found, owners = self._owned(self._products, self._counters.of_stock, ids, used)
+        found, owners = self._owned(self._kinds.products, self._kinds.stock, ids, used)
         return self._product_cards(ids, found, owners)
 
     def products_read(self, products: Sequence[Product]) -> list[Card]:
         """Of products that have been read already."""
         owners = {p.id: p.seller_id for p in products}
-        found = self._through.wave({self._counters.of_stock: list(owners), self._people: set(owners.values())})
-        found[self._products] = {p.id: Value(product_part(p), p.version) for p in products}
+        found = self._through.multi_get({self._kinds.stock: list(owners), self._kinds.accounts: set(owners.values())})
+        found[self._kinds.products] = {p.id: Value(product_part(p), p.version) for p in products}
         return self._product_cards(list(owners), found, owners)
 
     def new_product(self, product: Product) -> Card:
@@ -91,19 +83,19 @@ class Cards:
         parts = {
             "product": product_part(product),
             "seller": self._person(product.seller_id),
-            "stock": encode({"available": 0}),
+            "stock": encode(Units(0)),
         }
         return Card(laid(parts), product.version)
 
     def profile(self, handle: str, viewer: UUID | None, used: Used | None = None) -> Card:
         """By handle. Raises `Missing`."""
-        name, guess = name_of(handle), self._profiles.guess(handle)
-        people, stats, handles = self._people, self._counters.of_accounts, self._profiles.handles
+        name, guess = name_of(handle), self._handles.guess(handle)
+        people, stats, handles = self._kinds.accounts, self._kinds.account_stats, self._kinds.handles
         guessed = [guess] if guess else []
-        found = self._through.wave({handles: [name], people: guessed, stats: guessed}, used)
-        account = self._profiles.named(handle, found[handles].get(name))
+        found = self._through.multi_get({handles: [name], people: guessed, stats: guessed}, used)
+        account = self._handles.named(handle, found[handles].get(name))
         if account is not None and account != guess:
-            found = self._through.wave({people: [account], stats: [account]}, used)
+            found = self._through.multi_get({people: [account], stats: [account]}, used)
         cards = self._account_cards([account], found, viewer) if account else []
         if not cards:
             raise Missing("there is no account with this handle")
@@ -111,12 +103,12 @@ class Cards:
 
     def accounts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
         """In the order given, without those that are not there."""
-        found = self._through.wave({self._people: ids, self._counters.of_accounts: ids}, used)
+        found = self._through.multi_get({self._kinds.accounts: ids, self._kinds.account_stats: ids}, used)
         return self._account_cards(ids, found, viewer)
 
     def own(self, account_id: UUID, email: str) -> Card:
         """What only the account itself may see. Raises `Missing`."""
-        found = self._through.wave({self._people: [account_id], self._counters.of_accounts: [account_id]})
+        found = self._through.multi_get({self._kinds.accounts: [account_id], self._kinds.account_stats: [account_id]})
         cards = self._account_cards([account_id], found, account_id, email)
         if not cards:
             raise Missing("there is no such account")
@@ -128,7 +120,7 @@ class Cards:
         return Card(laid(parts), account.version)
 
     def comments(self, comments: Sequence[Comment]) -> list[bytes]:
-        found = self._through.get(self._people, {c.author_id for c in comments}) if comments else {}
+        found = self._through.get(self._kinds.accounts, {c.author_id for c in comments}) if comments else {}
         return [
             laid({"comment": comment_part(c), "author": found[c.author_id].body or b""})
             for c in comments
@@ -138,13 +130,13 @@ class Cards:
     def _owned(self, kind: Kind[UUID], beside: Kind[UUID], ids: Sequence[UUID], used: Used | None) -> Any:
         """Things, what is counted of them, and whose they are; and the owner of each that there is."""
         known = {i: owner for i in ids if (owner := self._owners.get(i))}
-        found = self._through.wave({kind: ids, beside: ids, self._people: set(known.values())}, used)
+        found = self._through.multi_get({kind: ids, beside: ids, self._kinds.accounts: set(known.values())}, used)
         owners = {i: known.get(i) or UUID(bytes=value.note) for i, value in found[kind].items()}
         for i in owners.keys() - known.keys():
             self._owners.note(i, owners[i])
         unread = set(owners.values()) - set(known.values())
         if unread:
-            found[self._people] |= self._through.get(self._people, unread, used)
+            found[self._kinds.accounts] |= self._through.get(self._kinds.accounts, unread, used)
         return found, owners
 
     def _post_cards(
@@ -154,7 +146,7 @@ class Cards:
         owners: Mapping[UUID, UUID],
         viewer: UUID | None,
     ) -> list[Card]:
-        posts, people, stats = found[self._posts], found[self._people], found[self._stats]
+        posts, people, stats = found[self._kinds.posts], found[self._kinds.accounts], found[self._kinds.post_stats]
         shown = [i for i in ids if i in posts and i in stats and owners[i] in people]
         viewers = self._post_viewers({i: owners[i] for i in shown}, viewer)
         return [_card(posts[i], viewers.get(i), post=posts[i], author=people[owners[i]], stats=stats[i]) for i in shown]
@@ -162,7 +154,7 @@ class Cards:
     def _product_cards(
         self, ids: Sequence[UUID], found: Mapping[Kind[Any], Mapping[UUID, Value]], owners: Mapping[UUID, UUID]
     ) -> list[Card]:
-        products, people, stock = found[self._products], found[self._people], found[self._counters.of_stock]
+        products, people, stock = found[self._kinds.products], found[self._kinds.accounts], found[self._kinds.stock]
         shown = [i for i in ids if i in products and i in stock and owners[i] in people]
         return [_card(products[i], product=products[i], seller=people[owners[i]], stock=stock[i]) for i in shown]
 
@@ -173,7 +165,7 @@ class Cards:
         viewer: UUID | None,
         email: str | None = None,
     ) -> list[Card]:
-        people, stats = found[self._people], found[self._counters.of_accounts]
+        people, stats = found[self._kinds.accounts], found[self._kinds.account_stats]
         shown = [i for i in ids if i in people and i in stats]
         viewers = self._account_viewers(shown, viewer)
         cards = []
@@ -186,7 +178,7 @@ class Cards:
         return cards
 
     def _person(self, account_id: UUID) -> bytes:
-        found = self._through.get(self._people, [account_id]).get(account_id)
+        found = self._through.get(self._kinds.accounts, [account_id]).get(account_id)
         if found is None:
             raise Missing("there is no such account")
         return found.body or b""

@@ -1,58 +1,112 @@
-"""What each change makes old in the cache: dropped by the write itself, and once more by its event.
+"""What each change makes old in the cache, by its keys; and dropping it. Nothing else names a key or drops one.
 
-Both ask here, so that neither knows less than the other. Parts are dropped in one step with the lists they are in;
-pages that are kept whole end with the parts they were made of.
+A write drops once, in one round trip, after its commit and before its answer; its event drops the same once more.
+Fragments are dropped in one step with the lists they are in; pages that are kept whole end with what they were made of.
 """
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
-from app.services.pages.counters import Counters
-from app.services.pages.first_pages import Firsts
-from app.services.pages.profiles import Profiles
-from repositories.readthrough import CachedDocuments, ReadThrough, Wanted
+from app.services.pages.first_pages import LENGTHS, AuthorList, FirstPages, PostList, ProductList
+from app.services.pages.handles import name_of
+from app.services.pages.kinds import Kinds
+from repositories.errors import Unavailable
+from repositories.hot import Cache
+from repositories.meter import cache_event
+from repositories.relational import Relational, Transaction
+
+log = logging.getLogger(__name__)
+Keys = list[str]
+LOGGED = 5
 
 
-class Changes:
-    def __init__(
-        self,
-        through: ReadThrough,
-        documents: CachedDocuments,
-        counters: Counters,
-        profiles: Profiles,
-        firsts: Firsts,
-    ) -> None:
-        self._documents = documents
-        self._counters = counters
-        self._profiles = profiles
-        self._firsts = firsts
-        # `forget` is for a write that is done and must not fail for the cache; `drop` raises `Unavailable`.
-        self.forget = through.forget
-        self.drop = through.drop
+class Invalidation:
+    def __init__(self, cache: Cache, relational: Relational, kinds: Kinds, lists: FirstPages) -> None:
+        self._cache = cache
+        self._relational = relational
+        self._kinds = kinds
+        self._lists = lists
 
-    def post(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Wanted:
+    def drop(self, keys: Collection[str]) -> None:
+        """From its return on no reader gets an older value. One round trip. Raises `Unavailable`: for handlers."""
+        if keys:
+            self._cache.drop(keys)
+            cache_event("drop", len(keys))
+
+    def forget(self, keys: Collection[str]) -> None:
+        """`drop` after a write that is done and must not fail for the cache: the write's event drops once more."""
+        try:
+            self.drop(keys)
+        except Unavailable as error:
+            log.warning("%d keys stay cached until their event: %s: %s", len(keys), list(keys)[:LOGGED], error)
+
+    @contextmanager
+    def after(self, keys: Collection[str]) -> Iterator[None]:
+        """Around a write: when it has ended, also by an error, for then its outcome may be unknown, `forget`."""
+        try:
+            yield
+        finally:
+            self.forget(keys)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A relational transaction that may touch stock. When it has ended, however, `forget` what it touched."""
+        touched: Collection[UUID] = ()
+        try:
+            with self._relational.transaction() as tx:
+                touched = tx.stock.touched
+                yield tx
+        finally:
+            self.forget(self.stock(touched))
+
+    def everything(self) -> None:
+        """After a load that went past services and events. Without a cache there is nothing to drop."""
+        try:
+            self._cache.void()
+        except Unavailable as error:
+            log.warning("the cache is not emptied: %s", error)
+
+    def post(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Keys:
         """Published or deleted."""
-        lists = self._firsts.with_post(author, tags)
-        return {self._documents.posts.kind: [post_id], self._counters.of_accounts: [author], **lists}
+        authors = [self._lists.author_lists.key(AuthorList(n, author)) for n in LENGTHS]
+        lists = [*self._post_lists(author, (None, *tags)), *authors, *self._tag_lists(tags)]
+        return [self._kinds.posts.key(post_id), *self.account_stats([author]), *lists]
 
-    def post_edited(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Wanted:
+    def edited_post(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Keys:
         """`tags` are those it got or lost."""
-        return {self._documents.posts.kind: [post_id], **self._firsts.with_tags(author, tags)}
+        return [self._kinds.posts.key(post_id), *self._post_lists(author, tags), *self._tag_lists(tags)]
 
-    def product(self, product_id: UUID, categories: Collection[str]) -> Wanted:
+    def product(self, product_id: UUID, categories: Collection[str]) -> Keys:
         """Offered or withdrawn."""
-        return {self._documents.products.kind: [product_id], **self._firsts.with_product([None, *categories])}
+        return self.edited_product(product_id, [None, *categories])
 
-    def product_edited(self, product_id: UUID, categories: Collection[str]) -> Wanted:
-        """`categories` are the one it left and the one it came into."""
-        return {self._documents.products.kind: [product_id], **self._firsts.with_product(categories)}
+    def edited_product(self, product_id: UUID, categories: Collection[str | None]) -> Keys:
+        """`categories` are the one it left and the one it came into; None is the list of all products."""
+        lists = [self._lists.product_lists.key(ProductList(n, one)) for n in LENGTHS for one in categories]
+        return [self._kinds.products.key(product_id), *lists]
 
-    def account(self, account_id: UUID, handles: Collection[str]) -> Wanted:
+    def account(self, account_id: UUID, handles: Collection[str]) -> Keys:
         """Registered or edited; `handles` are the one before and the one after."""
-        return self._profiles.changed(account_id, handles)
+        return [self._kinds.accounts.key(account_id), *self.handles(handles)]
 
-    def renamed(self, handles: Collection[str]) -> Wanted:
-        return self._profiles.named_by(handles)
+    def handles(self, handles: Collection[str]) -> Keys:
+        """Whose these handles are."""
+        return [self._kinds.handles.key(name) for name in {name_of(handle) for handle in handles}]
 
-    def stock(self, product_ids: Collection[UUID]) -> Wanted:
-        return {self._counters.of_stock: product_ids}
+    def post_stats(self, post_ids: Iterable[UUID]) -> Keys:
+        return [self._kinds.post_stats.key(i) for i in post_ids]
+
+    def account_stats(self, account_ids: Iterable[UUID]) -> Keys:
+        return [self._kinds.account_stats.key(i) for i in account_ids]
+
+    def stock(self, product_ids: Iterable[UUID]) -> Keys:
+        return [self._kinds.stock.key(i) for i in product_ids]
+
+    def _post_lists(self, author: UUID, tags: Iterable[str | None]) -> Keys:
+        lists = self._lists.post_lists
+        return [lists.key(PostList(n, by, tag)) for tag in tags for n in LENGTHS for by in (None, author)]
+
+    def _tag_lists(self, tags: Collection[str]) -> Keys:
+        return [self._lists.tag_lists.key(n) for n in LENGTHS] if tags else []

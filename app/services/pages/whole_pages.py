@@ -6,7 +6,6 @@ or renews a part thereby ends the page, without knowing of it. `look` checks tha
 
 import contextlib
 import hashlib
-import math
 import random
 import re
 import time
@@ -16,10 +15,11 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.services.pages.kinds import Used
+from app.services.pages.loading import is_due
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
-from repositories.readthrough import Used
 
 FRESH_SECONDS = 60.0
 LEAST_SECONDS = 1.0
@@ -104,7 +104,7 @@ class HotPages:
         same = self._same.get(target)
         if same is not None and same[0] is held:
             return same[1]
-        if held.left <= _early(held):
+        if is_due(held, random.random()):  # noqa: S311  no secret
             return None
         if len(self._same) >= _HOTTEST:
             self._same.clear()
@@ -149,11 +149,6 @@ def tag_of(body: bytes, version: int | None = None) -> str:
 def _kept(held: Held) -> Kept:
     value = held.value
     return Kept(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit")
-
-
-def _early(held: Held) -> float:
-    """A page that is dear to make is made anew a little before its time, by the reader on whom the lot falls."""
-    return held.value.cost * -math.log(1 - random.random())  # noqa: S311  no secret
 
 
 def _key(target: str) -> str:

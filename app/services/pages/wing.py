@@ -7,11 +7,14 @@ from msgspec import Struct
 
 from app.services.feeds.timelines import Timelines
 from app.services.pages.cards import Cards
-from app.services.pages.counters import Counters
-from app.services.pages.first_pages import Firsts
-from app.services.pages.invalidation import Changes
-from app.services.pages.profiles import Profiles
+from app.services.pages.first_pages import FirstPages
+from app.services.pages.handles import Handles
+from app.services.pages.invalidation import Invalidation
+from app.services.pages.kinds import Kinds
+from app.services.pages.loading import Limit
+from app.services.pages.read_through import ReadThrough
 from app.services.pages.whole_pages import FRESH_SECONDS, HotPages
+from app.services.pages.write_through import WriteThrough
 from app.stores import Stores
 
 
@@ -19,32 +22,40 @@ class PageLimits(Struct, frozen=True):
     """How long things are kept: `fresh_seconds` what pages are made of; `shared_seconds` pages, also by others.
 
     A whole page is kept no longer than shared caches may serve it, or its `Age` would make it stale on arrival.
+    `loads` bounds all that this process loads from the sources at once.
     """
 
     fresh_seconds: float
+    loads: Limit
     shared_seconds: float = 0
 
 
 @dataclass(frozen=True)
 class PagesWing:
-    counters: Counters
-    profiles: Profiles
-    firsts: Firsts
-    changes: Changes
+    kinds: Kinds
+    through: ReadThrough
+    handles: Handles
+    first: FirstPages
+    invalidation: Invalidation
+    write_through: WriteThrough
     cards: Cards
     whole: HotPages
 
     @classmethod
     def build(cls, stores: Stores, timelines: Timelines, limits: PageLimits) -> Self:
-        relational, documents, through = stores.relational, stores.documents, stores.through
-        counters = Counters(relational, documents, through, limits.fresh_seconds)
-        profiles = Profiles(relational, through, limits.fresh_seconds)
-        firsts = Firsts(documents.truth, timelines, through, limits.fresh_seconds)
+        cache, relational = stores.cache, stores.relational
+        kinds = Kinds(relational, stores.documents, limits.fresh_seconds)
+        through = ReadThrough(cache, limits.loads)
+        handles = Handles(through, kinds)
+        first = FirstPages(stores.documents, timelines, through, limits.fresh_seconds)
+        invalidation = Invalidation(cache, relational, kinds, first)
         return cls(
-            counters,
-            profiles,
-            firsts,
-            Changes(through, documents, counters, profiles, firsts),
-            Cards(relational, documents, counters, profiles, through),
-            HotPages(stores.cache, limits.shared_seconds or FRESH_SECONDS),
+            kinds,
+            through,
+            handles,
+            first,
+            invalidation,
+            WriteThrough(cache, kinds, invalidation),
+            Cards(relational, through, kinds, handles),
+            HotPages(cache, limits.shared_seconds or FRESH_SECONDS),
         )

@@ -14,8 +14,8 @@ from app.events import AccountEdited
 from app.services.commands.idempotency import Child
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
-from app.services.pages.invalidation import Changes
-from app.services.pages.profiles import Profiles
+from app.services.pages.invalidation import Invalidation
+from app.services.pages.write_through import WriteThrough
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
@@ -37,10 +37,17 @@ class ProfileChanges(TypedDict, total=False):
 
 
 class Accounts:
-    def __init__(self, relational: Relational, profiles: Profiles, changes: Changes, hasher: Hasher, kit: Kit) -> None:
+    def __init__(
+        self,
+        relational: Relational,
+        invalidation: Invalidation,
+        write_through: WriteThrough,
+        hasher: Hasher,
+        kit: Kit,
+    ) -> None:
         self._relational = relational
-        self._profiles = profiles
-        self._changes = changes
+        self._invalidation = invalidation
+        self._write_through = write_through
         self._hasher = hasher
         self._clock = kit.clock
         self._ids = kit.ids
@@ -53,14 +60,12 @@ class Accounts:
         )
         login = Login(account.id, wanted.email, self._hasher.hash(wanted.password))
         try:
-            with self._relational.transaction() as tx:
-                tx.accounts.add(account, login)
+            with self._invalidation.after(self._invalidation.account(account.id, [account.handle])):
+                self._add(account, login)
         except Conflict as taken:
             if child and (known := self._relational.accounts.get([child.id]).get(child.id)):
                 return known
             raise _taken(taken) from taken
-        finally:
-            self._changes.forget(self._changes.account(account.id, [account.handle]))
         return account
 
     def edit(self, account_id: UUID, changes: ProfileChanges, condition: Precondition) -> Account:
@@ -70,15 +75,18 @@ class Accounts:
         if not changes:
             return current
         changed = replace(current, **changes, version=current.version + 1)
+        renamed = {current.handle, changed.handle} if changed.handle != current.handle else ()
         try:
-            return self._profiles.write(account_id, lambda: self._replace(current, changed))
+            self._write_through.account(account_id, lambda: self._replace(current, changed), renamed)
         except Stale as stale:
             raise PreconditionFailed("the account has changed meanwhile") from stale
         except Conflict as taken:
             raise _taken(taken) from taken
-        finally:
-            if changed.handle != current.handle:
-                self._changes.forget(self._changes.renamed([current.handle, changed.handle]))
+        return changed
+
+    def _add(self, account: Account, login: Login) -> None:
+        with self._relational.transaction() as tx:
+            tx.accounts.add(account, login)
 
     def _replace(self, current: Account, changed: Account) -> Account:
         event = AccountEdited(current.id, (current.handle, changed.handle))
@@ -101,7 +109,7 @@ class Accounts:
         return login.email
 
     def by_handle(self, handle: str) -> Account:
-        """By the truth; for readers there is `Profiles`."""
+        """By the truth; for readers there is `Handles`."""
         found = self._relational.accounts.by_handle(handle)
         if found is None:
             raise Missing("there is no account with this handle")

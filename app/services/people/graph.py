@@ -9,15 +9,15 @@ from uuid import UUID
 from app.errors import Forbidden, RuleBroken
 from app.events import Blocked, Followed, Unfollowed
 from app.services.commands.kit import Kit
-from app.services.pages.counters import Counters
+from app.services.pages.invalidation import Invalidation
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 
 
 class Graph:
-    def __init__(self, relational: Relational, counters: Counters, kit: Kit) -> None:
+    def __init__(self, relational: Relational, invalidation: Invalidation, kit: Kit) -> None:
         self._relational = relational
-        self._counters = counters
+        self._invalidation = invalidation
         self._clock = kit.clock
         self._retry = kit.retry
         self._pack = kit.emitter
@@ -26,20 +26,20 @@ class Graph:
         """Idempotent. Raises `Forbidden` with code `blocked`, `RuleBroken` for oneself."""
         _not_oneself(follower, followee)
         edge = Follow(follower, followee, self._clock())
-        self._retry(lambda: self._follow(edge))
-        self._counters.forget_accounts([follower, followee])
+        with self._invalidation.after(self._invalidation.account_stats([follower, followee])):
+            self._retry(lambda: self._follow(edge))
 
     def unfollow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent."""
         _not_oneself(follower, followee)
-        self._retry(lambda: self._unfollow(follower, followee))
-        self._counters.forget_accounts([follower, followee])
+        with self._invalidation.after(self._invalidation.account_stats([follower, followee])):
+            self._retry(lambda: self._unfollow(follower, followee))
 
     def block(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ends both follows."""
         _not_oneself(blocker, blocked)
-        self._retry(lambda: self._block(blocker, blocked))
-        self._counters.forget_accounts([blocker, blocked])
+        with self._invalidation.after(self._invalidation.account_stats([blocker, blocked])):
+            self._retry(lambda: self._block(blocker, blocked))
 
     def unblock(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ended follows stay ended."""

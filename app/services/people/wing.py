@@ -37,8 +37,8 @@ class PeopleWing:
     def build(cls, stores: Stores, kit: Kit, pages: PagesWing, hasher: Hasher, limits: PeopleLimits) -> Self:
         return cls(
             hasher,
-            Accounts(stores.relational, pages.profiles, pages.changes, hasher, kit),
+            Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit),
             Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime),
-            Graph(stores.relational, pages.counters, kit),
+            Graph(stores.relational, pages.invalidation, kit),
             Throttle(stores.limits, limits.asking, limits.guessing),
         )

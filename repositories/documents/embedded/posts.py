@@ -30,6 +30,9 @@ class EmbeddedPosts(PostStore):
         posts = [_post(document) for (document,) in found]
         return {post.id: post for post in posts}
 
+    def authors(self, ids: Collection[UUID]) -> dict[UUID, UUID]:
+        return {UUID(post_id): UUID(author) for post_id, author in self._file.rows(AUTHORS, [array(ids)])}
+
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         with self._file.write() as connection:
             row = _row(post)
@@ -131,6 +134,10 @@ VERSION = "SELECT version = ? FROM documents_posts WHERE id = ? AND deleted_at I
 SELECT = "SELECT document FROM documents_posts WHERE deleted_at IS NULL"
 BY_IDS = """
     SELECT document FROM documents_posts
+    WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
+"""
+AUTHORS = """
+    SELECT id, author_id FROM documents_posts
     WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
 """
 BURIED = """

@@ -30,6 +30,11 @@ class MongoPosts(PostStore):
             found = [_post(one) for one in self._posts.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
         return {post.id: post for post in found}
 
+    def authors(self, ids: Collection[UUID]) -> dict[UUID, UUID]:
+        with self._connection.calling():
+            found = self._posts.find({"_id": {"$in": list(ids)}, **LIVE}, {"author_id": 1})
+            return {one["_id"]: one["author_id"] for one in found}
+
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
             self._know(post.tags)

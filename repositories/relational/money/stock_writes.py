@@ -64,10 +64,12 @@ _RETURN = (
 class SqlStockWrites(StockWrites):
     def __init__(self, work: Work) -> None:
         self._work = work
+        self.touched = set()
 
     def put(self, product_id: UUID, on_hand: int, *, if_version: int | None = None) -> Stock:
         if on_hand < 0:
             raise self._work.refused(Invalid("units below 0"))
+        self.touched.add(product_id)
         values = {"its_id": product_id, "units": on_hand}
         rows = self._work.rows(_ADD, values) if not if_version else ()
         if not rows and if_version is None:
@@ -81,12 +83,14 @@ class SqlStockWrites(StockWrites):
         raise self._work.refused(Stale() if stale else Short(product_id))
 
     def clear(self, product_id: UUID) -> None:
+        self.touched.add(product_id)
         self._work.change(_CLEAR, {"its_id": product_id})
 
     def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
         ordered = sorted(units.items())
         if any(number < 1 for _, number in ordered):
             raise self._work.refused(Invalid("units below 1"))
+        self.touched.update(units)
         for product_id, number in ordered:
             if not self._work.change(_RESERVE, {"its_id": product_id, "units": number}):
                 raise self._work.refused(Short(product_id))
@@ -115,6 +119,7 @@ class SqlStockWrites(StockWrites):
         return [(one, number) for one, number in self._work.rows(statement, values)]
 
     def _apply(self, statement: Executable, units: dict[UUID, int]) -> dict[UUID, int]:
+        self.touched.update(units)
         rows = [{"its_id": one, "units": units[one]} for one in sorted(units)]
         if rows:
             self._work.change(statement, rows)

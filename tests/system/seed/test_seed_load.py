@@ -12,6 +12,7 @@ from app.container import Container
 from app.seed.plan import CELEBRITY, UNTIL, Plan
 from app.seed.sizes import Sizes
 from tests.apps import embedded, running
+from tests.system.crowd import account_stats
 from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load, settings
 
 
@@ -102,6 +103,6 @@ def test_counts_that_were_cached_on_the_way_are_dropped(container: Container, pl
     with pytest.raises(KeyboardInterrupt):
         load(container, plan, Interrupted("accounts", batches=3))
     celebrity = plan.account_ids[CELEBRITY]
-    assert container.pages.counters.accounts([celebrity])[celebrity].followers == 0
+    assert account_stats(container, [celebrity])[celebrity].followers == 0
     load(container, plan)
-    assert container.pages.counters.accounts([celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]
+    assert account_stats(container, [celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]

@@ -1,21 +1,24 @@
-"""What the cache around posts adds to their port; `test_documents` holds the rest of the promises."""
+"""What reading through the cache and invalidating it promise together, over both caches."""
 
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import cast
-from uuid import uuid4
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from repositories.documents.port import Documents, PostStore
+from app.services.pages.first_pages import FirstPages
+from app.services.pages.invalidation import Invalidation
+from app.services.pages.kinds import Kind, Kinds, Used, schema_of
+from app.services.pages.read_through import ReadThrough
+from app.services.pages.write_through import WriteThrough
 from repositories.errors import NotFound, Stale, Unavailable
-from repositories.hot import Cache, Fill, Value, open_cache
-from repositories.readthrough import CachedPosts, Kind, Used, read_through, schema_of, with_cache
+from repositories.hot import Cache, Value, open_cache
 from repositories.records import Event, Post
 from tests.contracts.post_source import Broken, Source
 
@@ -43,9 +46,64 @@ def source() -> Source:
     return Source()
 
 
+class Site:
+    """Posts as readers and writers have them: read through the cache, written to the source and dropped."""
+
+    def __init__(self, source: Source, cache: Cache) -> None:
+        documents: Any = Sources(source)
+        nothing: Any = None
+        self.source = source
+        self.through = ReadThrough(cache)
+        self.kinds = Kinds(nothing, documents, fresh=60)
+        lists = FirstPages(documents, nothing, self.through, fresh=60)
+        self.invalidation = Invalidation(cache, nothing, self.kinds, lists)
+
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
+        found = self.through.get(self.kinds.posts, ids)
+        assert all(value.note == self.author(value).bytes for value in found.values())
+        return {i: msgspec.json.decode(value.body or b"", type=Post) for i, value in found.items()}
+
+    def author(self, value: Value) -> UUID:
+        return msgspec.json.decode(value.body or b"", type=Post).author_id
+
+    def key(self, post: Post) -> str:
+        return f"post@{schema_of(Post)}:{post.id}"
+
+    def add(self, post: Post, event: Event) -> None:
+        with self.invalidation.after(self.invalidation.post(post.id, post.author_id, post.tags)):
+            self.source.add(post, event)
+
+    def replace(self, post: Post, event: Event, *, if_version: int) -> None:
+        with self.invalidation.after(self.invalidation.edited_post(post.id, post.author_id, ())):
+            self.source.replace(post, event, if_version=if_version)
+
+    def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
+        with self.invalidation.after(self.invalidation.post(post_id, uuid4(), ())):
+            self.source.delete(post_id, event, if_version=if_version)
+
+    def drop(self, post_id: UUID) -> None:
+        self.invalidation.drop(self.invalidation.edited_post(post_id, uuid4(), ()))
+
+
+@dataclass
+class Sources:
+    posts: Source
+
+
+def invalidation(cache: Cache) -> Invalidation:
+    """Of keys that the test names itself."""
+    unused: Any = None
+    return Invalidation(cache, unused, unused, unused)
+
+
+def write_through(cache: Cache) -> WriteThrough:
+    unused: Any = None
+    return WriteThrough(cache, unused, invalidation(cache))
+
+
 @pytest.fixture
-def posts(source: Source, cache: Cache) -> CachedPosts:
-    return CachedPosts(cast("PostStore", source), read_through(cache), 60)
+def posts(source: Source, cache: Cache) -> Site:
+    return Site(source, cache)
 
 
 def made(source: Source, title: str = "title") -> Post:
@@ -62,12 +120,12 @@ def edited(post: Post) -> Post:
     return replace(post, title="edited", version=post.version + 1)
 
 
-def broken(source: Source, cache: Cache, *down: str) -> tuple[CachedPosts, Broken]:
+def broken(source: Source, cache: Cache, *down: str) -> tuple[Site, Broken]:
     wrapped = Broken(cache, set(down))
-    return CachedPosts(cast("PostStore", source), read_through(cast("Cache", wrapped)), 60), wrapped
+    return Site(source, cast("Cache", wrapped)), wrapped
 
 
-def test_a_hit_does_not_ask_the_source(source: Source, posts: CachedPosts) -> None:
+def test_a_hit_does_not_ask_the_source(source: Source, posts: Site) -> None:
     first, second, third = made(source), made(source), made(source)
     assert posts.get([first.id, second.id]) == {first.id: first, second.id: second}
     assert posts.get({first.id, second.id}) == {first.id: first, second.id: second}
@@ -75,7 +133,7 @@ def test_a_hit_does_not_ask_the_source(source: Source, posts: CachedPosts) -> No
     assert source.asked == [[first.id, second.id], [third.id]]
 
 
-def test_nothing_is_asked_for_nothing(source: Source, posts: CachedPosts) -> None:
+def test_nothing_is_asked_for_nothing(source: Source, posts: Site) -> None:
     assert posts.get([]) == {}
     assert source.asked == []
 
@@ -91,17 +149,17 @@ def test_a_get_is_one_cache_read_and_for_misses_a_lease_one_source_read_and_one_
     assert (counted.calls, len(source.asked)) == (["read", "lease", "fill", "read"], 1)
 
 
-def test_what_does_not_exist_is_remembered_until_it_does(source: Source, posts: CachedPosts) -> None:
+def test_what_does_not_exist_is_remembered_until_it_does(source: Source, posts: Site) -> None:
     post, other = made(source), made(source)
     source.posts.clear()
     assert posts.get([post.id, other.id]) == posts.get([post.id, other.id]) == {}
     assert len(source.asked) == 1
     posts.add(post, event(post))
-    posts.load([other])
+    posts.add(other, event(other))
     assert posts.get([post.id, other.id]) == {post.id: post, other.id: other}
 
 
-def test_a_reader_that_was_slower_than_a_creation_stores_nothing(source: Source, posts: CachedPosts) -> None:
+def test_a_reader_that_was_slower_than_a_creation_stores_nothing(source: Source, posts: Site) -> None:
     post = made(source)
     source.posts.clear()
     source.during_get = lambda: posts.add(post, event(post))
@@ -110,7 +168,7 @@ def test_a_reader_that_was_slower_than_a_creation_stores_nothing(source: Source,
     assert posts.get([post.id]) == {post.id: post}
 
 
-def test_a_change_is_seen_by_the_next_get(source: Source, posts: CachedPosts) -> None:
+def test_a_change_is_seen_by_the_next_get(source: Source, posts: Site) -> None:
     post = made(source)
     posts.get([post.id])
     posts.replace(edited(post), event(post), if_version=1)
@@ -119,7 +177,7 @@ def test_a_change_is_seen_by_the_next_get(source: Source, posts: CachedPosts) ->
     assert posts.get([post.id]) == {}
 
 
-def test_a_reader_that_was_slower_than_a_writer_stores_nothing(source: Source, posts: CachedPosts) -> None:
+def test_a_reader_that_was_slower_than_a_writer_stores_nothing(source: Source, posts: Site) -> None:
     post = made(source)
 
     def write_meanwhile() -> None:
@@ -133,7 +191,7 @@ def test_a_reader_that_was_slower_than_a_writer_stores_nothing(source: Source, p
     assert len(source.asked) == 2
 
 
-def test_a_reader_that_was_slower_than_a_delete_stores_nothing(source: Source, posts: CachedPosts) -> None:
+def test_a_reader_that_was_slower_than_a_delete_stores_nothing(source: Source, posts: Site) -> None:
     post = made(source)
     source.during_get = lambda: posts.delete(post.id, event(post), if_version=1)
     posts.get([post.id])
@@ -142,7 +200,7 @@ def test_a_reader_that_was_slower_than_a_delete_stores_nothing(source: Source, p
 
 
 @pytest.mark.parametrize("failure", [Unavailable("documents"), RuntimeError("bug"), KeyboardInterrupt()])
-def test_a_change_of_unknown_outcome_drops_too(source: Source, posts: CachedPosts, failure: BaseException) -> None:
+def test_a_change_of_unknown_outcome_drops_too(source: Source, posts: Site, failure: BaseException) -> None:
     post, other = made(source), made(source)
     posts.get([post.id, other.id])
 
@@ -157,7 +215,7 @@ def test_a_change_of_unknown_outcome_drops_too(source: Source, posts: CachedPost
     assert posts.get([post.id, other.id]) == {post.id: edited(post)}
 
 
-def test_what_the_source_refuses_comes_out(source: Source, posts: CachedPosts) -> None:
+def test_what_the_source_refuses_comes_out(source: Source, posts: Site) -> None:
     post = made(source)
     with pytest.raises(Stale):
         posts.replace(edited(post), event(post), if_version=7)
@@ -166,7 +224,7 @@ def test_what_the_source_refuses_comes_out(source: Source, posts: CachedPosts) -
     assert posts.get([post.id]) == {post.id: post}
 
 
-def test_drop_drops(source: Source, posts: CachedPosts) -> None:
+def test_drop_drops(source: Source, posts: Site) -> None:
     post = made(source)
     posts.get([post.id])
     source.posts[post.id] = edited(post)
@@ -206,7 +264,7 @@ def test_a_drop_that_fails_does_not_undo_the_write_and_is_logged(
         posts.replace(edited(first), event(first), if_version=1)
         posts.delete(second.id, event(second), if_version=1)
     for record, post in zip(caplog.records, (first, second), strict=True):
-        assert f"post@{schema_of(Post)}:{post.id}" in record.getMessage()
+        assert posts.key(post) in record.getMessage()
     with pytest.raises(Unavailable):
         posts.drop(first.id)
     dead.down.clear()
@@ -223,22 +281,7 @@ def test_a_lease_that_cannot_be_had_costs_one_load(source: Source, cache: Cache)
     assert len(source.asked) == 1
 
 
-@pytest.mark.parametrize("old", [b"", b"\xc1", b"not msgpack", msgspec.msgpack.encode({"id": 1})])
-def test_a_damaged_value_is_a_miss_and_is_replaced(
-    source: Source, posts: CachedPosts, cache: Cache, old: bytes
-) -> None:
-    post = made(source)
-    key = f"post@{schema_of(Post)}:{post.id}"
-    [mine] = cache.lease({key: b""})
-    assert isinstance(mine, bytes)
-    cache.fill({key: Fill(mine, Value(old), 60)})
-    assert posts.get([post.id]) == {post.id: post}
-    assert posts.get([post.id]) == {post.id: post}
-    assert posts.get([post.id]) == {post.id: post}
-    assert len(source.asked) == 2
-
-
-def test_a_record_of_another_shape_has_other_names(source: Source, posts: CachedPosts, cache: Cache) -> None:
+def test_a_record_of_another_shape_has_other_names() -> None:
     class Before(msgspec.Struct):
         id: str
 
@@ -264,34 +307,34 @@ class Parts:
         return load
 
 
-def test_a_wave_over_several_kinds_is_one_multi_get_and_one_load_each(cache: Cache) -> None:
+def test_a_multi_get_over_several_kinds_is_one_multi_get_and_one_load_each(cache: Cache) -> None:
     parts, unique = Parts(), uuid4().hex
     counted = Broken(cache)
-    through = read_through(cast("Cache", counted))
+    through = ReadThrough(cast("Cache", counted))
     ids = [f"{unique}:{n}" for n in range(20)]
     wanted = {parts.post: [*ids, f"{unique}:gone"], parts.author: ids[:3], parts.stats: ids}
-    found = through.wave(wanted)
+    found = through.multi_get(wanted)
     assert counted.calls == ["read", "lease", "fill", "drop"]
     assert [name for name, _ in parts.asked] == ["post", "author", "stats"]
     assert {kind.name: len(values) for kind, values in found.items()} == {"post": 20, "author": 3, "stats": 20}
     value = found[parts.author][ids[1]]
     assert (value.body, value.version, value.etag) == (f"author {ids[1]}".encode(), len(ids[1]), f'"{ids[1]}"')
     del wanted[parts.post][-1]
-    assert through.wave(wanted) == found
+    assert through.multi_get(wanted) == found
     assert counted.calls[4:] == ["read"]
-    through.drop({parts.post: ids[:2], parts.stats: ids[:1]})
-    assert through.wave(wanted).keys() == found.keys()
+    cache.drop([*map(parts.post.key, ids[:2]), parts.stats.key(ids[0])])
+    assert through.multi_get(wanted).keys() == found.keys()
     assert parts.asked[3:] == [("post", set(ids[:2])), ("stats", set(ids[:1]))]
-    assert counted.calls[5:] == ["drop", "read", "lease", "fill"]
+    assert counted.calls[5:] == ["read", "lease", "fill"]
 
 
-def test_a_wave_tells_what_it_was_made_of(cache: Cache) -> None:
+def test_a_multi_get_tells_what_it_was_made_of(cache: Cache) -> None:
     parts, unique = Parts(), uuid4().hex
-    through = read_through(cache)
+    through = ReadThrough(cache)
     wanted = {parts.post: [unique, f"{unique}-2"], parts.stats: [unique]}
     loaded, read = Used(), Used()
-    through.wave(wanted, loaded)
-    through.wave(wanted, read)
+    through.multi_get(wanted, loaded)
+    through.multi_get(wanted, read)
     keys = [kind.key(about) for kind, ids in wanted.items() for about in ids]
     assert (
         loaded.stamps
@@ -300,8 +343,8 @@ def test_a_wave_tells_what_it_was_made_of(cache: Cache) -> None:
     )
     assert 50 < read.left <= 66
     assert loaded.left == 60
-    through.drop({parts.stats: [unique]})
-    through.wave(wanted, read)
+    cache.drop([parts.stats.key(unique)])
+    through.multi_get(wanted, read)
     assert read.stamps is None
 
 
@@ -309,104 +352,86 @@ def test_what_is_not_stored_cannot_be_vouched_for(cache: Cache) -> None:
     parts, unique = Parts(), uuid4().hex
     refused, away, absent = Used(), Used(), Used()
     wrapped = Broken(cache, {"fill"})
-    read_through(cast("Cache", wrapped)).wave({parts.post: [unique]}, refused)
+    ReadThrough(cast("Cache", wrapped)).multi_get({parts.post: [unique]}, refused)
     wrapped.down = {"read"}
-    read_through(cast("Cache", wrapped)).wave({parts.post: [f"{unique}-2"]}, away)
-    read_through(cache).wave({parts.post: [f"{unique}-gone"]}, absent)
+    ReadThrough(cast("Cache", wrapped)).multi_get({parts.post: [f"{unique}-2"]}, away)
+    ReadThrough(cache).multi_get({parts.post: [f"{unique}-gone"]}, absent)
     assert [used.stamps for used in (refused, away, absent)] == [None, None, None]
     assert Used().stamps == {}
 
 
-def test_nothing_is_a_wave_too(cache: Cache) -> None:
+def test_nothing_is_a_multi_get_too(cache: Cache) -> None:
     parts = Parts()
-    assert read_through(cache).wave({}) == {}
-    assert read_through(cache).wave({parts.post: []}) == {parts.post: {}}
-    read_through(cache).drop({parts.post: []})
+    assert ReadThrough(cache).multi_get({}) == {}
+    assert ReadThrough(cache).multi_get({parts.post: []}) == {parts.post: {}}
+    counted = Broken(cache)
+    invalidation(cast("Cache", counted)).drop([])
+    assert counted.calls == []
 
 
 def test_write_through_keeps_the_new_value(cache: Cache) -> None:
     parts, key = Parts(), uuid4().hex
-    through = read_through(cache)
+    through, writer = ReadThrough(cache), write_through(cache)
     for n in range(3):
         new = Value(b"written", version=n)
-        assert through.write(parts.post, key, lambda new=new: new) == new  # type: ignore[misc]
+        assert writer.store(parts.post, key, lambda new=new: new) == new  # type: ignore[misc]
         assert through.get(parts.post, [key]) == {key: new}
     assert parts.asked == []
 
 
 def test_write_through_beside_another_change_or_in_doubt_keeps_nothing(cache: Cache) -> None:
     parts, key = Parts(), uuid4().hex
-    through, other = read_through(cache), read_through(cache)
+    through, writer = ReadThrough(cache), write_through(cache)
 
     def beaten() -> Value:
-        other.drop({parts.post: [key]})
+        cache.drop([parts.post.key(key)])
         return Value(b"mine")
 
     def doubtful() -> Value:
         raise Unavailable("documents")
 
-    through.write(parts.post, key, beaten)
+    writer.store(parts.post, key, beaten)
     assert through.get(parts.post, [key])[key].body == f"post {key}".encode()
     with pytest.raises(Unavailable):
-        through.write(parts.post, key, doubtful)
+        writer.store(parts.post, key, doubtful)
     through.get(parts.post, [key])
     assert len(parts.asked) == 2
+
+
+def test_write_through_drops_what_else_is_stale_in_one_round_trip(cache: Cache) -> None:
+    parts, key = Parts(), uuid4().hex
+    counted = Broken(cache)
+    through, writer = ReadThrough(cache), write_through(cast("Cache", counted))
+    through.get(parts.stats, [key])
+    writer.store(parts.post, key, lambda: Value(b"new"), [parts.stats.key(key)])
+    assert counted.calls == ["read", "lease", "fill", "outwait", "drop"]
+    assert cache.read([parts.stats.key(key)]) == [None]
+    assert through.get(parts.post, [key])[key].body == b"new"
+    counted.calls.clear()
+    counted.down = {"fill"}
+    writer.store(parts.post, key, lambda: Value(b"newer"), [parts.stats.key(key)])
+    assert counted.calls == ["read", "lease", "fill", "drop"]
+    assert cache.read([parts.post.key(key)]) == [None]
 
 
 @pytest.mark.parametrize("down", ["read", "lease", "fill"])
 def test_write_through_without_a_cache_drops(cache: Cache, down: str) -> None:
     parts, key = Parts(), uuid4().hex
     wrapped = Broken(cache)
-    through = read_through(cast("Cache", wrapped))
+    through, writer = ReadThrough(cast("Cache", wrapped)), write_through(cast("Cache", wrapped))
     through.get(parts.post, [key])
     wrapped.down.add(down)
-    through.write(parts.post, key, lambda: Value(b"new"))
+    writer.store(parts.post, key, lambda: Value(b"new"))
     wrapped.down.clear()
     through.get(parts.post, [key])
     assert len(parts.asked) == 2
 
 
-def test_the_rest_of_the_documents_is_left_as_it_is(source: Source, cache: Cache) -> None:
-    @dataclass
-    class Store:
-        posts: PostStore
-        comments: object = None
-        products: object = None
-        outbox: object = None
-        views: object = None
-        called: list[str] = field(default_factory=list)
-
-        def migrate(self, *, dry_run: bool = False) -> list[str]:
-            return ["dry"] if dry_run else ["run"]
-
-        def ping(self) -> None:
-            self.called.append("ping")
-
-        def close(self) -> None:
-            self.called.append("close")
-
-    store = Store(cast("PostStore", source), object(), source, object(), object())
-    documents = with_cache(cast("Documents", store), read_through(cache), 60)
-    assert documents.truth is cast("Documents", store)
-    assert documents.comments is store.comments
-    assert documents.views is store.views
-    assert documents.outbox is store.outbox
-    assert (documents.migrate(), documents.migrate(dry_run=True)) == (["run"], ["dry"])
-    documents.ping()
-    documents.close()
-    assert store.called == ["ping", "close"]
-    cache.ping()
-    post = made(source)
-    assert documents.posts.get([post.id]) == documents.posts.get([post.id]) == {post.id: post}
-    assert len(source.asked) == 1
-
-
 @pytest.mark.breaking
-@pytest.mark.engines
 def test_a_frozen_cache_costs_a_get_its_deadline_once(request: pytest.FixtureRequest, source: Source) -> None:
     server = request.getfixturevalue("own_engines").cache()
     cache = open_cache(server.url, timeout=timedelta(seconds=0.3), pool=2)
-    posts, post = CachedPosts(cast("PostStore", source), read_through(cache), 60), made(source)
+    posts, post = Site(source, cache), made(source)
     posts.get([post.id])
     server.pause()
     try:

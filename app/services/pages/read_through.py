@@ -1,7 +1,9 @@
-"""One wave of reads: any number of keys of any kinds, one multi-get, and what follows for those that miss."""
+"""Cache-aside: what is cached comes out of the cache in one multi-get, what is not is loaded from its source and kept.
+
+The cache is never the truth: where it does not answer, reads go to the sources, within a limit.
+"""
 
 import logging
-import math
 import random
 import threading
 import time
@@ -13,51 +15,74 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from app.services.pages.kinds import Kind, Used
+from app.services.pages.loading import Flights, Limit, is_due
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import CacheKind, cache_event
-from repositories.readthrough.flights import Flights
-from repositories.readthrough.kinds import Kind
-from repositories.readthrough.limit import Limit
-from repositories.readthrough.used import Used
 
 log = logging.getLogger(__name__)
+K = TypeVar("K")
 T = TypeVar("T")
+Wanted = Mapping[Kind[Any], Collection[Any]]
+Found = dict[Kind[Any], dict[Any, Value]]
 Refs = Mapping[str, tuple[Kind[Any], Any]]
 ABSENT = Value(None)
+LOADS, PATIENCE = 64, timedelta(seconds=2)
 FIRST_STEP, LONGEST_STEP = 0.002, 0.05
 
 
 @dataclass(frozen=True)
-class Means:
-    """What waves work with. `beta` above 1 renews earlier (Vattani et al., "Optimal Probabilistic Cache Stampede
-    Prevention", VLDB 2015). `patience` is how long somebody else's load is waited for.
-    """
+class ReadThrough:
+    """A process's one way to what is cached. `patience` is how long somebody else's load is waited for."""
 
     cache: Cache
-    limit: Limit
-    patience: timedelta = timedelta(seconds=2)
+    limit: Limit = field(default_factory=lambda: Limit(LOADS, PATIENCE))
+    patience: timedelta = PATIENCE
     beta: float = 1.0
     random: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     flights: Flights = field(default_factory=Flights)
 
+    def get(self, kind: Kind[K], ids: Collection[K], used: Used | None = None) -> dict[K, Value]:
+        """As `multi_get`, of one kind."""
+        found: dict[K, Value] = self.multi_get({kind: ids}, used)[kind]
+        return found
+
+    def multi_get(self, wanted: Wanted, used: Used | None = None) -> Found:
+        """What there is of the wanted things; each value has a body. Raises what a source raises.
+
+        One cache read when all is there and fresh. Otherwise one more for the leases, one load for each kind
+        that misses, one fill; and waiting, for a bounded time, for what somebody else loads. `used` notes each.
+        """
+        refs = {kind.key(about): (kind, about) for kind, ids in wanted.items() for about in ids}
+        answer: Found = {kind: {} for kind in wanted}
+        if refs:
+            reading = MultiGet(self, refs)
+            values = reading.run()
+            if used is not None:
+                reading.note(used)
+            for key, (kind, about) in refs.items():
+                if values[key].body is not None:
+                    answer[kind][about] = values[key]
+        return answer
+
 
 class CacheAway(Exception):
     """Tells an outage of the cache, which is mended, from one of the source, which is not."""
 
 
-class Wave:
+class MultiGet:
     """Reads what is in the cache; loads what is missing or due and nobody else is loading; waits for the others.
 
-    Whoever holds leases loads before waiting for anybody, so that no two waves wait for each other.
+    Whoever holds leases loads before waiting for anybody, so that no two of these wait for each other.
     """
 
-    def __init__(self, means: Means, refs: Refs) -> None:
-        self._means = means
+    def __init__(self, through: ReadThrough, refs: Refs) -> None:
+        self._through = through
         self._refs = refs
-        self._deadline = means.clock() + means.patience.total_seconds()
+        self._deadline = through.clock() + through.patience.total_seconds()
         self._outcomes: dict[str, CacheKind] = {}
         # Of what is stored as it was found: its stamp, and the seconds until it is due.
         self._stored: dict[str, tuple[bytes, float]] = {}
@@ -78,7 +103,7 @@ class Wave:
         self._report()
         return self.found
 
-    def tell(self, used: Used) -> None:
+    def note(self, used: Used) -> None:
         """What the answer was made of."""
         for key in self._refs:
             used.note(key, *self._stored.get(key, (None, 0.0)))
@@ -87,11 +112,11 @@ class Wave:
         due = self._read(keys)
         if not due:
             return
-        mine, theirs = self._means.flights.claim(due)
+        mine, theirs = self._through.flights.claim(due)
         try:
             self._renew({key: due[key] for key in mine})
         finally:
-            self._means.flights.land(mine)
+            self._through.flights.land(mine)
         for key in self._missing(theirs):
             _wait(theirs[key], self._left())
 
@@ -105,18 +130,13 @@ class Wave:
                 continue
             self._take(key, held)
             self._outcomes.setdefault(key, "hit" if held.left > 0 else "stale")
-            if self._is_due(held):
+            if is_due(held, self._through.random(), self._through.beta):
                 due[key] = held.stamp
         return due
 
     def _take(self, key: str, held: Held) -> None:
         self.found[key] = held.value
         self._stored[key] = held.stamp, held.left
-
-    def _is_due(self, held: Held) -> bool:
-        """XFetch: the nearer the end and the dearer the load, the likelier; surely when the time is over."""
-        early = held.value.cost * self._means.beta * -math.log(1 - self._means.random())
-        return held.left <= early
 
     def _renew(self, seen: dict[str, bytes]) -> None:
         """Load what can be had a lease for. What somebody else loads is waited for only where there is nothing."""
@@ -128,7 +148,7 @@ class Wave:
             seen = dict.fromkeys(self._missing(seen), b"")
             if not seen or self._left() <= 0:
                 return
-            self._means.pause(step)
+            self._through.pause(step)
             step = min(2 * step, LONGEST_STEP)
 
     def _lease(self, seen: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -163,7 +183,7 @@ class Wave:
         fills = {key: fill for key, value in loaded.items() if (fill := self._fill(key, leases[key], value))}
         gone = loaded.keys() - fills.keys()
         idle = {key: lease for key, lease in leases.items() if key not in loaded}
-        cache, stored = self._means.cache, set[str]()
+        cache, stored = self._through.cache, set[str]()
         try:
             if fills:
                 stored = cache.fill(fills)
@@ -187,10 +207,10 @@ class Wave:
     def _load(self, kind: Kind[Any], keys: Collection[str]) -> dict[str, Value]:
         """A value for each key, from the source, in one round trip."""
         ids = {key: self._refs[key][1] for key in keys}
-        with self._means.limit:
-            began = self._means.clock()
+        with self._through.limit:
+            began = self._through.clock()
             loaded = kind.load(list(ids.values()))
-            cost = self._means.clock() - began
+            cost = self._through.clock() - began
         cache_event("load")
         return {key: replace(loaded.get(about, ABSENT), cost=cost) for key, about in ids.items()}
 
@@ -204,11 +224,11 @@ class Wave:
         return [key for key in keys if key not in self.found]
 
     def _left(self) -> float:
-        return self._deadline - self._means.clock()
+        return self._deadline - self._through.clock()
 
     def _ask(self, call: Callable[[Cache], T]) -> T:
         try:
-            return call(self._means.cache)
+            return call(self._through.cache)
         except Unavailable as error:
             raise CacheAway from error
 

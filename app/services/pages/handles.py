@@ -1,0 +1,39 @@
+"""Whose a handle is.
+
+A handle is cached apart and names an account: whoever changes a handle drops the old name and the new one.
+"""
+
+from uuid import UUID
+
+from app.services.pages.kinds import Kinds, Used
+from app.services.pages.memo import Known
+from app.services.pages.read_through import ReadThrough
+from repositories.hot import Value
+
+
+class Handles:
+    def __init__(self, through: ReadThrough, kinds: Kinds) -> None:
+        self._through = through
+        self._kinds = kinds
+        self._ids: Known[str, UUID] = Known()
+
+    def guess(self, handle: str) -> UUID | None:
+        """Whose the handle was when this process last saw it. To be asked for together with the handle itself."""
+        return self._ids.get(name_of(handle))
+
+    def named(self, handle: str, value: Value | None) -> UUID | None:
+        """Whose the handle is, by what the cache or the source has of it."""
+        if value is None:
+            return None
+        found = UUID(bytes=value.note)
+        self._ids.note(name_of(handle), found)
+        return found
+
+    def id_of(self, handle: str, used: Used | None = None) -> UUID | None:
+        name = name_of(handle)
+        return self.named(name, self._through.get(self._kinds.handles, [name], used).get(name))
+
+
+def name_of(handle: str) -> str:
+    """Handles are compared without ASCII case, and hold nothing but ASCII."""
+    return handle.lower() if handle.isascii() else handle

@@ -1,0 +1,137 @@
+"""What is cached: every kind of thing, its key, where it is loaded from, how long it is kept.
+
+The lists of `first_pages.py` are kinds too. Bodies are stored as the API shows them. Counts are made by the truth:
+a write that changes a count drops it, and the write's event drops it once more.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from app.services.pages.fragments import account_part, encode, post_part, product_part
+from repositories.documents import Documents
+from repositories.hot import Value
+from repositories.records import Account, Post, Product
+from repositories.relational import Relational
+
+K = TypeVar("K")
+ABSENT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[K]):
+    """Things of one kind, told apart by an id whose `str` is its name: a UUID, a handle, a page.
+
+    `load` gives what the source has of some ids, in one round trip, and leaves out what it has not. It reads no
+    older than what is dropped together with it. `schema` changes with the shape of the bodies, so that a new release
+    does not read old ones. Seconds: a value is renewed after `fresh`, served for at most `stale` more while somebody
+    renews it or the source is away; that a thing is absent is remembered for `absent`, 0 for not at all.
+    """
+
+    name: str
+    schema: str
+    load: Callable[[Collection[K]], Mapping[K, Value]]
+    fresh: float
+    stale: float = 10.0
+    absent: float = 0.0
+
+    def key(self, about: K) -> str:
+        return f"{self.name}@{self.schema}:{about}"
+
+
+class PostStats(Struct, frozen=True):
+    likes: int
+    comments: int
+
+
+class AccountStats(Struct, frozen=True):
+    followers: int
+    following: int
+    posts: int
+
+
+class Units(Struct, frozen=True):
+    """Units of a product that can be ordered."""
+
+    available: int
+
+
+class Kinds:
+    """The note of a post, a product and a handle is the id of the account that it belongs to."""
+
+    def __init__(self, relational: Relational, documents: Documents, fresh: float) -> None:
+        """`fresh` seconds for each kind."""
+        self._relational = relational
+        self._documents = documents
+        self.posts: Kind[UUID] = Kind("post", schema_of(Post), self._posts, fresh, absent=ABSENT_SECONDS)
+        self.products: Kind[UUID] = Kind("product", schema_of(Product), self._products, fresh, absent=ABSENT_SECONDS)
+        self.accounts: Kind[UUID] = Kind("account", schema_of(Account), self._accounts, fresh)
+        self.handles: Kind[str] = Kind("handle", "1", self._handles, fresh, absent=ABSENT_SECONDS)
+        self.post_stats: Kind[UUID] = Kind("stats:post", schema_of(PostStats), self._post_stats, fresh)
+        self.account_stats: Kind[UUID] = Kind("stats:account", schema_of(AccountStats), self._account_stats, fresh)
+        self.stock: Kind[UUID] = Kind("stock", schema_of(Units), self._stock, fresh)
+
+    def _posts(self, ids: Collection[UUID]) -> dict[UUID, Value]:
+        found = self._documents.posts.get(ids)
+        return {i: Value(post_part(p), p.version, note=p.author_id.bytes) for i, p in found.items()}
+
+    def _products(self, ids: Collection[UUID]) -> dict[UUID, Value]:
+        found = self._documents.products.get(ids)
+        return {i: Value(product_part(p), p.version, note=p.seller_id.bytes) for i, p in found.items()}
+
+    def _accounts(self, ids: Collection[UUID]) -> dict[UUID, Value]:
+        return {i: account_value(account) for i, account in self._relational.accounts.get(ids).items()}
+
+    def _handles(self, handles: Collection[str]) -> dict[str, Value]:
+        """One at a time is asked for, so one statement."""
+        found = {handle: self._relational.accounts.by_handle(handle) for handle in handles}
+        return {handle: Value(b"{}", note=one.id.bytes) for handle, one in found.items() if one}
+
+    def _post_stats(self, ids: Collection[UUID]) -> dict[UUID, Value]:
+        likes, comments = self._relational.likes.counts(ids), self._documents.comments.counts(ids)
+        return {i: Value(encode(PostStats(likes[i], comments[i]))) for i in ids}
+
+    def _account_stats(self, ids: Collection[UUID]) -> dict[UUID, Value]:
+        graph, posts = self._relational.graph.counts(ids), self._documents.posts.counts(ids)
+        return {i: Value(encode(AccountStats(graph[i].followers, graph[i].following, posts[i]))) for i in ids}
+
+    def _stock(self, ids: Collection[UUID]) -> dict[UUID, Value]:
+        return {i: Value(encode(Units(units))) for i, units in self._relational.stock.available(ids).items()}
+
+
+class Used:
+    """The fragments that a page is made of, each by its key and the stamp of the very value that was read.
+
+    `stamps` is what `Fill.parts` wants, None where a fragment cannot be vouched for: it is not stored, was read twice
+    and had changed, or is due. `left` is how many seconds there are until the first of them is due.
+    """
+
+    def __init__(self) -> None:
+        self._stamps: dict[str, bytes] = {}
+        self._sound = True
+        self.left = math.inf
+
+    @property
+    def stamps(self) -> Mapping[str, bytes] | None:
+        return self._stamps if self._sound and self.left > 0 else None
+
+    def note(self, key: str, stamp: bytes | None, left: float) -> None:
+        if stamp is None or self._stamps.setdefault(key, stamp) != stamp:
+            self._sound = False
+        self.left = min(self.left, left)
+
+
+def account_value(account: Account) -> Value:
+    return Value(account_part(account), account.version)
+
+
+def schema_of(record: type) -> str:
+    """A short name for the shape of a record type: its fields and theirs, by name and type."""
+    shape: Any = msgspec.json.schema(record)
+    return hashlib.sha256(msgspec.json.encode(shape, order="deterministic")).hexdigest()[:8]

@@ -1,0 +1,57 @@
+"""Write-through: the writer has the new value, so it stores it, where nobody else changes the same thing meanwhile."""
+
+from collections.abc import Callable, Collection
+from typing import TypeVar
+from uuid import UUID
+
+from app.services.pages.invalidation import Invalidation
+from app.services.pages.kinds import Kind, Kinds, account_value
+from repositories.errors import Unavailable
+from repositories.hot import Cache, Fill, Value
+from repositories.records import Account
+
+K = TypeVar("K")
+
+
+class WriteThrough:
+    def __init__(self, cache: Cache, kinds: Kinds, invalidation: Invalidation) -> None:
+        self._cache = cache
+        self._kinds = kinds
+        self._invalidation = invalidation
+
+    def account(self, account_id: UUID, write: Callable[[], Account], renamed: Collection[str]) -> None:
+        """`renamed` are its handles before and after, where these differ."""
+        stale = self._invalidation.handles(renamed)
+        self.store(self._kinds.accounts, account_id, lambda: account_value(write()), stale)
+
+    def store(self, kind: Kind[K], about: K, write: Callable[[], Value], stale: Collection[str] = ()) -> Value:
+        """Run `write`, which changes the source and returns the new value; keep that, and drop what is `stale` by it.
+
+        The lease is taken before the write, so that a drop by any other writer meanwhile voids it; where there is
+        none to be had, or the outcome is unknown, the key is dropped with the others.
+        """
+        key, stored = kind.key(about), False
+        lease = self._lease(key)
+        try:
+            value = write()
+            stored = lease is not None and self._store(key, Fill(lease, value, kind.fresh, kind.stale))
+        finally:
+            self._invalidation.forget(stale if stored else [key, *stale])
+        return value
+
+    def _lease(self, key: str) -> bytes | None:
+        try:
+            [held] = self._cache.read([key])
+            [answer] = self._cache.lease({key: held.stamp if held else b""})
+        except Unavailable:
+            return None
+        return answer if isinstance(answer, bytes) else None
+
+    def _store(self, key: str, fill: Fill) -> bool:
+        try:
+            stored = bool(self._cache.fill({key: fill}))
+        except Unavailable:
+            return False
+        if stored:
+            self._cache.outwait()
+        return stored
