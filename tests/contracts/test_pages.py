@@ -428,6 +428,7 @@ def test_write_through_without_a_cache_drops(cache: Cache, down: str) -> None:
 
 
 @pytest.mark.breaking
+@pytest.mark.engines
 def test_a_frozen_cache_costs_a_get_its_deadline_once(request: pytest.FixtureRequest, source: Source) -> None:
     server = request.getfixturevalue("own_engines").cache()
     cache = open_cache(server.url, timeout=timedelta(seconds=0.3), pool=2)
