@@ -1,4 +1,4 @@
-"""Relational: PostgreSQL, or SQLite with the same tables as the embedded twin. The URL's scheme decides."""
+"""The relational role: PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 

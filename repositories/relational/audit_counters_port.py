@@ -1,4 +1,4 @@
-"""Kept counts against the rows they count: followers, followees and likes."""
+"""Stored counters compared with the rows they count: followers, followees and likes."""
 
 from abc import abstractmethod
 from collections.abc import Collection
@@ -9,19 +9,19 @@ from repositories.records import GraphCounts
 
 
 class CounterReads(Protocol):
-    """Kept and true counts are seen at one moment, so traffic makes no false alarms."""
+    """Stored and true counts are read in one snapshot, so concurrent writes cause no false alarms."""
 
     @abstractmethod
     def miscounted_accounts(self, ids: Collection[UUID]) -> dict[UUID, tuple[GraphCounts | None, GraphCounts]]:
-        """Those of these accounts whose kept counts are wrong, or not there (None): (kept, true). In one statement."""
+        """The accounts whose stored counts are wrong or missing (None), as (stored, true). One statement."""
 
     @abstractmethod
     def miscounted_posts(self, ids: Collection[UUID]) -> dict[UUID, tuple[int, int]]:
-        """Those of these posts whose count of likes is wrong: (kept, true). In one statement."""
+        """The posts whose stored count of likes is wrong, as (stored, true). One statement."""
 
 
 class CounterWrites(Protocol):
-    """Each holds the counter's lock from before it counts until the transaction ends."""
+    """Each method locks the counter before it counts. The lock is held until the transaction ends."""
 
     @abstractmethod
     def recount_account(self, account_id: UUID) -> None:

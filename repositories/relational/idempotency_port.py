@@ -1,4 +1,4 @@
-"""Idempotency keys: one effect and one answer for each, whatever dies when."""
+"""Idempotency keys: each has one effect and one stored answer, also when processes crash."""
 
 from abc import abstractmethod
 from datetime import datetime
@@ -10,22 +10,22 @@ Claimed = Granted | Answer | InFlight | Mismatch
 
 
 class IdempotencyWrites(Protocol):
-    """A claim is a row of the transaction that does the work. If that transaction also completes it, effect and
-    answer are there together or not at all, and a process that dies leaves nothing to take over.
+    """A claim is a row. Local work claims the key, does the work and completes the claim in one transaction: effect
+    and answer are stored together or not at all, and a crash leaves nothing behind.
 
-    Work that must leave the transaction half way (a payment provider is asked) commits the claim first, with
-    a lease, and completes it in a later transaction: `complete` fails when the lease was taken over meanwhile, so
-    the effect in its transaction happens once. Before that, its steps have to be idempotent: derive ids from the key.
+    Work that calls another system, such as the payment provider, commits the claim first, with a lease, and completes
+    it in a later transaction. `complete` fails when the lease was taken over, so the effect of that transaction
+    happens once. The steps before it must be idempotent; their ids are derived from the key.
 
-    Two claims of one key in open transactions: PostgreSQL answers the second `InFlight` at once, by an advisory
-    lock that is tried and not waited for, since a plain unique index would block it until the first one ends. On
-    SQLite there is one writer, so the second waits for the first and gets its answer.
+    When a key is claimed in two open transactions, PostgreSQL answers the second with `InFlight` at once: it tries an
+    advisory lock, because a unique index alone would block until the first ends. SQLite has one writer, so the second
+    waits for the first and gets its answer.
     """
 
     @abstractmethod
     def claim(self, key: RequestKey, fingerprint: bytes, *, now: datetime, lease_until: datetime) -> Claimed:
-        """`Granted` to the first, and to one who finds a lease that is not after `now`. `Answer` when there is one,
-        `Mismatch` when the fingerprint is another, `InFlight` else. Only `Granted` has written anything.
+        """`Granted` for a new key, and for one whose lease has ended (<= `now`). `Answer` when one is stored,
+        `Mismatch` for another fingerprint, else `InFlight`. Only `Granted` writes.
         """
 
     @abstractmethod
@@ -34,8 +34,8 @@ class IdempotencyWrites(Protocol):
 
     @abstractmethod
     def abandon(self, key: RequestKey, granted: Granted) -> None:
-        """Forget a claim that is not completed, so that the key is as if never used. Idempotent."""
+        """Delete a claim that is not completed; the key is unused again. Idempotent."""
 
     @abstractmethod
     def sweep(self, *, before: datetime, limit: int) -> int:
-        """Forget up to `limit` keys first claimed before `before`. Returns how many."""
+        """Delete up to `limit` keys first claimed before `before`. Returns how many."""

@@ -1,4 +1,4 @@
-"""Stock and orders. A command that fails has ended its transaction, which can then do nothing but roll back."""
+"""Stock and orders. A command that raises has aborted its transaction, which can only be rolled back."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from repositories.money_records import Order, OrderMark, OrderState, Stock
 class StockReads(Protocol):
     @abstractmethod
     def available(self, product_ids: Collection[UUID]) -> dict[UUID, int]:
-        """Units of each product that are on hand and not reserved, in one round trip; 0 where none were ever put."""
+        """Units on hand minus reserved units of each product, in one round trip; 0 for a product without stock."""
 
     @abstractmethod
     def levels(self, product_ids: Collection[UUID]) -> dict[UUID, Stock]:
@@ -20,55 +20,53 @@ class StockReads(Protocol):
 
     @abstractmethod
     def due_reservations(self, *, now: datetime, limit: int) -> list[UUID]:
-        """Orders with a reservation neither committed nor released whose `expires_at` is not after `now`,
-        longest due first, each once.
-        """
+        """Orders with an open reservation whose `expires_at` <= `now`, oldest `expires_at` first, each once."""
 
 
 class StockWrites(Protocol):
-    """Products are locked in id order, after the order's reservations.
+    """Lock order: the order's reservations, then the products by id.
 
-    `touched` are the products whose units this transaction has changed, or has tried to.
+    `touched` are the products whose units this transaction has changed or tried to change.
     """
 
     touched: set[UUID]
 
     @abstractmethod
     def put(self, product_id: UUID, on_hand: int, *, if_version: int | None = None) -> Stock:
-        """Set the units on hand, reserved ones included; version 0 is that of a product without stock.
+        """Set the units on hand, including reserved ones. A product without stock has version 0.
 
-        Raises `Invalid` below 0 or beyond 64 bits, `Stale`, and `Short` when more than `on_hand` are reserved.
+        Raises `Invalid` below 0 or beyond 64 bits, `Stale`, and `Short` when `on_hand` is below the reserved units.
         """
 
     @abstractmethod
     def clear(self, product_id: UUID) -> None:
-        """Leave on hand only what is reserved: for a product that is withdrawn. Idempotent."""
+        """Reduce the units on hand to the reserved ones, for a withdrawn product. Idempotent."""
 
     @abstractmethod
     def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
-        """Reserve so many units of each product, one conditional update each, or none: raises `Short` naming the
-        first product that has not enough. `Invalid` for a number below 1, `Conflict('id')` for an order that has
+        """Reserve units of each product, or of none. One conditional update per product. Raises `Short` naming the
+        first product with too few units, `Invalid` for a number below 1, `Conflict('id')` for an order that has
         reservations.
         """
 
     @abstractmethod
     def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
-        """What was reserved is sold: it is no longer on hand. Also when due. Empty when nothing was reserved."""
+        """Turn the order's reservations into sales, also after `expires_at`. Returns the units; empty without any."""
 
     @abstractmethod
     def release(self, order_id: UUID) -> dict[UUID, int]:
-        """What was reserved is free again. Returns it; empty when nothing was reserved. Idempotent."""
+        """Delete the order's open reservations. Returns the freed units; empty without any. Idempotent."""
 
     @abstractmethod
     def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
-        """Put sold units on hand again: these, or all that have not come back yet. Returns them.
+        """Return sold units to stock: the given ones, or all not yet returned. Returns the units.
 
-        Raises `Invalid` for more than were sold and did not come back.
+        Raises `Invalid` for more units than were sold and not yet returned.
         """
 
 
 class OrderReads(Protocol):
-    """Orders come with all their lines, in the order in which these were written, in one round trip."""
+    """Orders include all their lines, in the order written. One round trip per call."""
 
     @abstractmethod
     def get(self, ids: Collection[UUID]) -> dict[UUID, Order]: ...
@@ -79,21 +77,21 @@ class OrderReads(Protocol):
 
     @abstractmethod
     def of_seller(self, seller_id: UUID, *, before: OrderMark | None, limit: int) -> list[Order]:
-        """Orders with a line of the seller, in the order of `of_buyer`. Other sellers' lines are in them too."""
+        """Orders with a line of the seller, ordered as `of_buyer`. They include other sellers' lines."""
 
     @abstractmethod
     def stuck(self, *, now: datetime, limit: int) -> list[Order]:
-        """Orders whose `due_at` is not after `now`, longest due first: the relay finishes or undoes them."""
+        """Orders with `due_at` <= `now`, oldest `due_at` first. The relay settles or cancels them."""
 
 
 class OrderWrites(Protocol):
     @abstractmethod
     def add(self, order: Order) -> None:
-        """A placed order. Raises `Conflict('id')`, and `Invalid` when the lines do not make the total."""
+        """Insert a placed order. Raises `Conflict('id')`, and `Invalid` when the lines do not sum to the total."""
 
     @abstractmethod
     def lock(self, order_id: UUID) -> Order:
-        """The order, which nobody else can change before this transaction ends. Raises `NotFound`."""
+        """The order, locked until the transaction ends. Raises `NotFound`."""
 
     @abstractmethod
     def move(
@@ -105,14 +103,14 @@ class OrderWrites(Protocol):
         at: datetime,
         due_at: datetime | None = None,
     ) -> Order:
-        """Change the state if it is one of `from_states` and `ORDER_MOVES` allows it; else raise `IllegalMove`.
+        """Change the state if it is in `from_states` and `ORDER_MOVES` allows the move; else raise `IllegalMove`.
 
-        Moving to `refunded` counts what was left as refunded. Raises `NotFound`.
+        Moving to `refunded` sets the refunded amount to the total. Raises `NotFound`.
         """
 
     @abstractmethod
     def refund(self, order_id: UUID, amount: int, *, at: datetime) -> Order:
-        """Count a part of a paid or fulfilled order as refunded; the state stays.
+        """Add `amount` to the refunded amount of a paid or fulfilled order. The state does not change.
 
         Raises `Capped` when more than the total would be refunded, `IllegalMove`, `Invalid` and `NotFound`.
         """
@@ -121,6 +119,6 @@ class OrderWrites(Protocol):
 class BulkOrders(Protocol):
     @abstractmethod
     def orders(self, rows: Sequence[Order]) -> None:
-        """Orders of the past in any state but `placed`, with their reservations, counted in the stock as received
-        and sold. Their money is for `BulkLedger`. Orders that are there already are left as they are.
+        """Insert past orders in any state but `placed`, with their reservations; the units count as received and
+        sold. `BulkLedger` loads their transfers. Orders that exist are skipped.
         """

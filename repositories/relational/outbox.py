@@ -1,6 +1,6 @@
-"""The outbox table. Every method is one statement, and commits by itself.
+"""The outbox table. Every method is one autocommitted statement.
 
-Only the head of an aggregate is handed out: its earliest event that is neither acknowledged nor dead-lettered.
+Only the head of an aggregate can be claimed: its earliest event that is neither acknowledged nor dead-lettered.
 """
 
 from collections import defaultdict
@@ -20,8 +20,8 @@ _EVENT = tuple(outbox.c[name] for name in Event.__struct_fields__)
 _earlier = outbox.alias("earlier")
 _waiting = outbox.c.dead_lettered_at.is_(None)
 _now = bindparam("now", type_=TIME)
-# A head that another claimer is leasing is skipped, and its aggregate with it: what is behind it is no head.
-# A head that another claimer has just leased is looked at again once locked, and no longer qualifies.
+# SKIP LOCKED passes over a head that another claimer is leasing; later events of its aggregate are not heads.
+# After locking, PostgreSQL checks the condition again, so a head that was just leased no longer qualifies.
 _heads = (
     select(outbox.c.position)
     .where(

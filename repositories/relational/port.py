@@ -1,9 +1,9 @@
-"""What must be transactional: accounts, the follow graph, likes, and the outbox that tells of them; beside
-them money, stock, orders and idempotency keys, whose ports have modules of their own.
+"""The transactional role: accounts, the follow graph, likes and the outbox. Money, stock, orders and idempotency keys
+have ports in modules of their own.
 
-Reads hang on the store itself and see every committed write. Writes hang on a `Transaction`, which commits
-when its block ends and rolls back when the block raises; nobody calls commit. Text with a NUL or a lone
-surrogate and integers beyond 64 bits raise `Invalid`. Every method may raise `Unavailable` or `Contention`.
+Reads are methods of the store and see every committed write. Writes are methods of a `Transaction`. It commits when
+its block ends and rolls back when the block raises; there is no commit call. Text with a NUL or a lone surrogate and
+integers beyond 64 bits raise `Invalid`. Every method may raise `Unavailable` or `Contention`.
 """
 
 from abc import abstractmethod
@@ -55,7 +55,7 @@ class GraphReads(Protocol):
 
     @abstractmethod
     def followees(self, account_id: UUID) -> dict[UUID, bool]:
-        """Everyone the account follows; the value tells whether the follow's back-fill is done."""
+        """Everyone the account follows, with whether the follow's back-fill is done."""
 
     @abstractmethod
     def follower_ids(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[UUID]:
@@ -63,7 +63,7 @@ class GraphReads(Protocol):
 
     @abstractmethod
     def relations(self, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
-        """How `viewer` stands to each of `others`, in one round trip. Every one of `others` has an entry."""
+        """The relation of `viewer` to each of `others`, in one round trip. Every one of `others` has an entry."""
 
     @abstractmethod
     def counts(self, ids: Collection[UUID]) -> dict[UUID, GraphCounts]:
@@ -96,23 +96,23 @@ class AccountWrites(Protocol):
 class GraphWrites(Protocol):
     @abstractmethod
     def lock(self, one: UUID, other: UUID) -> Relation:
-        """How `one` stands to `other`, with nobody else able to change it before this transaction ends.
+        """The relation of `one` to `other`, locked until the transaction ends.
 
-        Locks both accounts in id order, so that two commands over the same pair never deadlock.
+        Locks both accounts in id order, so two commands over the same pair never deadlock.
         Raises `NotFound` when either account is missing.
         """
 
     @abstractmethod
     def follow(self, follow: Follow) -> bool:
-        """Add the edge, its back-fill not done, and count it. Returns whether it was new. Idempotent."""
+        """Add the edge, with its back-fill pending, and count it. Returns whether it was new. Idempotent."""
 
     @abstractmethod
     def unfollow(self, follower: UUID, followee: UUID) -> datetime | None:
-        """Remove the edge and uncount it. Returns since when it was there, or None. Idempotent."""
+        """Remove the edge and uncount it. Returns when it was made, or None. Idempotent."""
 
     @abstractmethod
     def filled(self, follow: Follow) -> bool:
-        """Mark the back-fill of this very edge (same `since`) as done. False when the edge is gone or newer."""
+        """Mark the back-fill of this edge as done. False when the edge is gone or has another `since`."""
 
     @abstractmethod
     def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool: ...
@@ -136,7 +136,7 @@ class LikeWrites(Protocol):
 
 
 class BulkWrites(BulkLedger, BulkOrders, Protocol):
-    """Loading by the thousand, for seeding. Rows that are there already are left as they are."""
+    """Bulk load, for seeding. Rows that exist are skipped."""
 
     @abstractmethod
     def accounts(self, rows: Sequence[tuple[Account, Login]], *, seen_at: datetime) -> None:
@@ -187,4 +187,4 @@ class Relational(Store, Protocol):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """One command's atomic writes. Nothing remote belongs inside the block."""
+        """The atomic writes of one command. Call no other store or service inside the block."""

@@ -1,4 +1,4 @@
-"""What both adapters answer with the same SQL."""
+"""The reads that both adapters share."""
 
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.stock import SqlAudit
@@ -16,7 +16,7 @@ from repositories.relational.runner import Runner
 
 
 class SqlRelational(Relational):
-    """The reads, and the outbox, over a runner in autocommit mode."""
+    """Reads and the outbox. `runner` is in autocommit mode."""
 
     def __init__(self, runner: Runner) -> None:
         self.accounts = SqlAccountReads(runner)

@@ -1,4 +1,4 @@
-"""How the shared SQL reaches an engine: one statement at a time, with the driver's errors translated."""
+"""Runs the shared SQL on an engine, one statement at a time, and translates the driver's errors."""
 
 import contextlib
 import functools
@@ -32,7 +32,7 @@ class Outdated(Contention):
 
 
 class AutocommitRunner(Runner):
-    """Each statement for itself. `guard` surrounds the check-out of a connection and the statement.
+    """Runs each statement on its own. `guard` surrounds the check-out of a connection and the statement.
 
     `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction. A statement that was not
     run because it was `Outdated` is sent once more.
@@ -63,7 +63,7 @@ class AutocommitRunner(Runner):
 class Work(Runner):
     """The statements of one transaction.
 
-    The first error ends the transaction, also when the caller swallows it: what PostgreSQL does with its own.
+    The first error aborts the transaction, also when the caller catches it, as in PostgreSQL.
     """
 
     def __init__(self, connection: Connection, guard: Guard) -> None:
@@ -81,7 +81,7 @@ class Work(Runner):
             return _changed(connection.execute(statement, values))
 
     def refused(self, error: E) -> E:
-        """End the transaction by an error that the engine did not raise itself, and hand it back to be raised."""
+        """Abort the transaction with an error that the engine did not raise. Returns the error, to be raised."""
         self._failure = error
         return error
 
@@ -91,7 +91,7 @@ class Work(Runner):
         self._open = False
 
     def close(self) -> None:
-        """Roll back what is not committed, and give the connection back."""
+        """Roll back what is not committed, and return the connection to its pool."""
         report = asked(_STORE, "rollback") if self._open else contextlib.nullcontext()
         with report, self._guard():
             self._connection.close()
@@ -112,7 +112,7 @@ class Work(Runner):
 
 @contextlib.contextmanager
 def transaction(engine: Engine, guard: Guard) -> Iterator[Work]:
-    """Commits when the block ends. Only the engine's part is translated: the block may raise what it likes."""
+    """Commits when the block ends, rolls back when it raises. Errors of the block itself are not translated."""
     with guard():
         connection = engine.connect()
     work = Work(connection, guard)
@@ -131,7 +131,7 @@ def _changed(result: CursorResult[*tuple[Any, ...]]) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _operation(statement: Executable) -> str:
-    """`select posts`: what monitoring calls a statement. Statements are constants, so each is named once."""
+    """The statement's name in monitoring, such as `select posts`. Statements are constants, so names are cached."""
     verb = getattr(statement, "__visit_name__", "statement")
     if isinstance(statement, UpdateBase):
         return f"{verb} {getattr(statement.table, 'name', '')}".rstrip()

@@ -1,4 +1,4 @@
-"""One transaction's write ports, put together."""
+"""The write ports of one transaction."""
 
 from sqlalchemy import Executable
 

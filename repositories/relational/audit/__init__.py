@@ -1,1 +1,1 @@
-"""What the doctors ask of the relational truth."""
+"""Checks of the relational store for `quartet doctor`."""

@@ -1,4 +1,4 @@
-"""Followers, followees and likes counted anew."""
+"""Recounts followers, followees and likes."""
 
 from collections.abc import Collection
 from typing import Any
@@ -86,7 +86,7 @@ class SqlCounterReads(CounterReads):
 
 
 class SqlCounterWrites(CounterWrites):
-    """The rows are locked before a statement of its own counts: it sees what whoever held the lock has committed."""
+    """Locks the row in one statement and counts in the next, so the count sees what the last lock holder committed."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner

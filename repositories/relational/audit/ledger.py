@@ -1,6 +1,6 @@
-"""The ledger recomputed from its rows, batch by batch.
+"""Recomputes the ledger from its rows, in batches.
 
-Transfers and entries never change, so an account as one statement saw it can be compared with entries read later.
+Transfers and entries are immutable, so an account read in one statement can be compared with entries read later.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Stock, reservations and order lines held against one another, batch by batch, each batch in one statement."""
+"""Compares stock, reservations and order lines, in batches of one statement each."""
 
 from collections.abc import Iterator
 from typing import Any

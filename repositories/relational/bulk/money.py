@@ -1,4 +1,4 @@
-"""Loading transfers and orders of the past by the thousand. Several statements for all rows, none for each."""
+"""Bulk load of past transfers and orders: a fixed number of statements, whatever the number of rows."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -58,7 +58,7 @@ _COUNT_SOLD = (
 
 
 class Books:
-    """The accounts of one currency, locked, and the entries that are added to them."""
+    """The locked ledger accounts of one currency, and the entries to add to them."""
 
     def __init__(self, work: Work, currency: str, transfers: Sequence[Transfer]) -> None:
         self._work = work
@@ -106,7 +106,7 @@ class Books:
 
 
 class MoneyLoader:
-    """`load` is the engine's quickest way to fill a table."""
+    """`load` is the engine's bulk insert, such as COPY."""
 
     def __init__(self, work: Work, load: Load) -> None:
         self._work = work
@@ -162,7 +162,7 @@ class MoneyLoader:
 
 
 def _reservations(order: Order) -> list[dict[str, Any]]:
-    """What was sold, and what of it came back."""
+    """The reservations of past orders: sold units and returned units."""
     units: dict[UUID, int] = {}
     for line in order.lines if order.state != "cancelled" else ():
         units[line.product_id] = units.get(line.product_id, 0) + line.quantity

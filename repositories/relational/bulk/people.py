@@ -1,8 +1,8 @@
-"""Loading by the thousand: rows go into a temporary table, and from there by a few statements into the real ones.
+"""Bulk load of people, follows and likes: rows go into a temporary table, then by a few statements into the tables.
 
-Rows that are there already are dropped from the temporary table first, so what is left in it is what is new,
-and is what gets counted. Follows cannot change meanwhile, since the counters of their accounts are locked; a
-like that somebody else adds at that very moment is `Contention`.
+Rows that exist are deleted from the temporary table first. The rest are new, are inserted, and are counted. Follows
+cannot change meanwhile, because the counters of their accounts are locked. A concurrent like of the same pair raises
+`Contention`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ from repositories.relational.schema.tables import (
     stock,
 )
 
-# Bounds how long one statement takes.
+# Rows per statement, to bound its duration.
 _SLICE = 5_000
 
 _temporary = MetaData()
@@ -106,7 +106,7 @@ _DROP_KNOWN_LIKES = delete(_likes).where(
     exists().where(likes.c.account_id == _likes.c.account_id, likes.c.post_id == _likes.c.post_id)
 )
 _ADD_LIKES = insert(likes).from_select(_names(likes), select(*_likes.c))
-# SQLite cannot tell ON CONFLICT from a join's ON without a WHERE before it.
+# SQLite's grammar needs a WHERE before ON CONFLICT, or it reads ON as a join's.
 _count_likes = insert(post_counters).from_select(
     ["post_id", "likes"],
     select(_likes.c.post_id, func.count()).where(true()).group_by(_likes.c.post_id).order_by(_likes.c.post_id),
@@ -123,7 +123,7 @@ _ADD_STOCK = (
 
 
 class SqlBulk(MoneyLoader, BulkWrites):
-    """`load` is the engine's quickest way to fill a table."""
+    """`load` is the engine's bulk insert, such as COPY."""
 
     def accounts(self, rows: Sequence[tuple[Account, Login]], *, seen_at: datetime) -> None:
         unique = {account.id: login_row(login) | account_row(account) for account, login in reversed(rows)}
@@ -162,7 +162,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
             raise NotFound
 
     def _slices(self, table: Table, rows: Rows) -> Iterator[None]:
-        """Hand out the rows in the temporary table, a slice at a time. After an error the rollback drops it."""
+        """Yields slices of the rows, each in the temporary table. After an error the rollback drops the table."""
         if not rows:
             return
         with self._work.connection() as connection:

@@ -1,4 +1,4 @@
-"""The embedded twin: the same tables and statements on SQLite. It may share its file with the other roles' twins."""
+"""The embedded adapter: the same tables and statements on SQLite. All roles may share one file."""
 
 import contextlib
 import sqlite3
@@ -72,7 +72,7 @@ class EmbeddedRelational(SqlRelational):
         engine = create_engine(
             URL.create("sqlite", database=str(self._path)),
             poolclass=QueuePool,
-            pool_size=0,  # a connection per thread that is at work, as many as there are
+            pool_size=0,  # no limit: each thread that is at work has its own connection
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
             **options,
         )
@@ -82,16 +82,16 @@ class EmbeddedRelational(SqlRelational):
 
 
 def _set_up(connection: sqlite3.Connection, _record: object) -> None:
-    # The driver begins no transactions of its own: `_begin_immediate` does.
+    # The driver must not begin transactions; `_begin_immediate` does.
     connection.isolation_level = None
     set_up(connection)
-    # Or a REPLACE would get past the triggers that refuse a DELETE.
+    # Without this, REPLACE deletes rows without firing the triggers that refuse a DELETE.
     connection.execute("PRAGMA recursive_triggers=ON")
     connection.create_function("chained", 2, chain, deterministic=True)
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Take the write lock first, so that no transaction fails half way for want of it."""
+    """Take the write lock at the start, so that no transaction fails on upgrading its lock."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

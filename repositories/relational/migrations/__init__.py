@@ -1,4 +1,4 @@
-"""Alembic's migrations of the relational schema, driven from code: there is no ini file."""
+"""Alembic's migrations of the relational schema, run from code without an ini file."""
 
 import threading
 from pathlib import Path
@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-# Alembic keeps the migration that is running in a global.
+# Alembic keeps the running migration in a global variable.
 _one_at_a_time = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Which tables are the relational role's: the embedded twins of all roles may share one file."""
+"""Which tables belong to the relational role: the embedded adapters of all roles may share one file."""
 
 _OTHERS = ("documents_", "feeds_", "hot_")
 

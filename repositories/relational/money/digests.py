@@ -1,7 +1,7 @@
-"""What makes a changed row of the ledger show: a digest of each transfer, and a hash chain over each account's entries.
+"""Tamper evidence for the ledger: a digest of each transfer, and a hash chain over each account's entries.
 
-An entry's hash is made of the one before it and of its leg, and a leg of the transfer's digest, the owner and the
-amount. Sequence, running balance and time of an entry follow from these, so they need no hash to be checked.
+hash(entry) = SHA-256(hash of the previous entry + leg); leg = SHA-256(digest of the transfer + owner + amount).
+Sequence, running balance and time of an entry can be recomputed from these, so they are not hashed.
 """
 
 import hashlib

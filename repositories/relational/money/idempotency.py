@@ -1,4 +1,4 @@
-"""Idempotency keys as rows. See the port for why the turn is tried and not waited for."""
+"""Idempotency keys as rows. The port says why the advisory lock is tried and not waited for."""
 
 import json
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What the ledger says: wallets, entries, transfers and holds."""
+"""Reads of the ledger: wallets, entries, transfers and holds."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -48,7 +48,7 @@ _page: Select[Any] = (
 _before = entries.c.sequence < bindparam("before", type_=BigInteger())
 _until = entries.c.at <= bindparam("until", type_=TIME)
 _ENTRIES = _page.where(_before).order_by(entries.c.sequence.desc())
-# Times never go back within an account, so both orders are one.
+# Within an account time never decreases with the sequence, so ordering by either is the same.
 _ENTRIES_UNTIL = _page.where(_before, _until).order_by(entries.c.at.desc(), entries.c.sequence.desc())
 _BALANCE_AT = (
     select(entries.c.balance)

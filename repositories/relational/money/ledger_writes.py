@@ -1,4 +1,4 @@
-"""Commands on the ledger: transfers, holds, and how holds end."""
+"""Writes to the ledger: transfers, holds, and the end of a hold (post, void, expire)."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -120,7 +120,7 @@ class SqlLedgerWrites(LedgerWrites):
             raise self._work.refused(Invalid(f"no valid {phase} transfer"))
 
     def _add(self, transfer: Transfer) -> Transfer | None:
-        """Write the transfer, or return it as it was first written."""
+        """Insert the transfer; if the id exists, return the stored transfer."""
         if self._work.rows(_ADD, transfer_row(transfer)):
             return None
         known = read_transfers(self._work, [transfer.id])[transfer.id]
@@ -136,7 +136,7 @@ class SqlLedgerWrites(LedgerWrites):
         self._accounts.move(transfer.id, transfer.amount.currency, transfer.created_at, (debit, credit))
 
     def _end(self, hold_id: UUID) -> Transfer | None:
-        """Take the hold out of the open ones. Of several who try, one gets it."""
+        """Delete the open hold and return it. Of concurrent callers one gets it, the others None."""
         rows = self._work.rows(_END_HOLD, {"its_id": hold_id})
         return to_hold(rows[0]) if rows else None
 
@@ -153,7 +153,7 @@ class SqlLedgerWrites(LedgerWrites):
         return end
 
     def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Transfer:
-        """The end that is there already, if it is this very one."""
+        """The transfer that ended the hold, if it has this id and content."""
         known = read_transfers(self._work, {transfer_id, hold_id})
         end, hold = known.get(transfer_id), known.get(hold_id)
         if end is not None:

@@ -1,4 +1,4 @@
-"""How one ledger account changes: by one conditional UPDATE, which is also what locks it."""
+"""Changes of one ledger account. One conditional UPDATE checks the balance, changes it and locks the row."""
 
 from datetime import datetime
 from typing import Any
@@ -37,7 +37,7 @@ _MOVE_ON = _this.values(last_at=_at)
 _SET_ASIDE = _this.where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step)).values(
     held=_account.held + _held_step
 )
-# Both entries in one statement. SQLAlchemy would compile an INSERT of several VALUES anew each time.
+# INSERT ... SELECT ... UNION ALL writes both entries in one cached statement; a multi-row VALUES is not cached.
 _both = (select(*(bindparam(f"{c.name}_{turn}", type_=c.type) for c in entries.c)) for turn in (0, 1))
 _ENTER = insert(entries).from_select([c.name for c in entries.c], union_all(*_both))
 LOCK = (
@@ -49,12 +49,12 @@ LOCK = (
 
 
 def lock_order(owner: UUID) -> tuple[bool, UUID]:
-    """By id, but the provider last: every deposit changes its account, so it is locked for the shortest time."""
+    """By id, the payment provider last. Every deposit locks its account, so the lock should be held briefly."""
     return owner == PROVIDER, owner
 
 
 def one_time(debit: UUID, credit: UUID) -> bool:
-    """Whether both legs of a transfer have the same time: between people, yes."""
+    """Whether both entries of a transfer carry the same time. True unless the provider is one side."""
     return PROVIDER not in {debit, credit}
 
 
@@ -65,7 +65,7 @@ def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
 
 
 class Leg:
-    """What happens to one account in a transfer: `step` to what is owned, `held_step` to what is held of it."""
+    """One account's side of a transfer: `step` is added to `posted`, `held_step` to `held`."""
 
     def __init__(self, owner: UUID, step: int, leg: bytes, held_step: int = 0) -> None:
         self.owner = owner
@@ -82,9 +82,9 @@ class LedgerAccounts:
     def move(self, transfer_id: UUID, currency: str, at: datetime, legs: tuple[Leg, Leg]) -> None:
         """Change both accounts, in `lock_order`, and write their entries.
 
-        Both entries have one time, not before the last of either account: so at any past moment a transfer is
-        in both balances or in neither, and what people own sums to the same. The provider keeps times of its
-        own, or one clock that runs ahead would hand its time to every deposit that follows.
+        Both entries get the same time, not earlier than the last entry of either account. So a balance at a past
+        moment includes a transfer on both sides or on neither. The provider's entries keep a time of their own:
+        otherwise one clock that runs ahead would move the time of every later deposit.
         """
         first, second = sorted(legs, key=lambda leg: lock_order(leg.owner))
         one = self._move(first, currency, at)
@@ -101,7 +101,7 @@ class LedgerAccounts:
         self._work.change(_ENTER, row)
 
     def set_aside(self, owner: UUID, currency: str, amount: int, at: datetime) -> None:
-        """Hold so much of it, or free it when the amount is below 0."""
+        """Add `amount` to `held`; a negative amount frees it. Raises `Insufficient`."""
         values = {"its_owner": owner, "its_currency": currency, "held_step": amount}
         if self._work.change(_SET_ASIDE, values):
             return

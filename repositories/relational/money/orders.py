@@ -23,7 +23,7 @@ _OF_ORDER = len(orders.c)
 
 
 def _whole(page: Subquery | None, *order: ColumnElement[Any]) -> Select[Any]:
-    """Orders, or a page of them, each with one row for each line."""
+    """Select orders, or a page of them, joined with their lines: one row per line."""
     source = orders if page is None else page
     joined = select(*source.c, *_LINE).join(order_lines, order_lines.c.order_id == source.c.id)
     return joined.order_by(*order, order_lines.c.number)
@@ -69,7 +69,7 @@ _REFUND = _this.where(orders.c.state.in_(("paid", "fulfilled")), orders.c.refund
 
 
 def to_orders(rows: Iterable[AnyRow]) -> list[Order]:
-    """Rows of `_whole`, which come order by order."""
+    """From the rows of `_whole`, in which the lines of an order are adjacent."""
     return [_order(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
 
 

@@ -1,4 +1,4 @@
-"""Commands on stock. The reservations of an order change first, then its products, in id order."""
+"""Writes to stock. Lock order: the reservations of an order, then its products by id."""
 
 from collections.abc import Mapping
 from datetime import datetime

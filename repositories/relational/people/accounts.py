@@ -1,4 +1,4 @@
-"""Accounts and what they sign in with."""
+"""Accounts and their logins."""
 
 import string
 from collections.abc import Collection
@@ -41,7 +41,7 @@ _SET_PASSWORD = (
 
 
 def fold(text: str) -> str:
-    """Lower the ASCII letters and nothing else, the same on every engine and in every locale."""
+    """Lower-case ASCII letters only: the same on every engine and in every locale."""
     return text.translate(_LOWER)
 
 

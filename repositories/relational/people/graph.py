@@ -1,7 +1,7 @@
 """Follows and blocks.
 
-Whoever changes an edge first locks the counters of both ends, in id order. So two commands over one pair wait
-for each other and never deadlock, and the counters are exact.
+A change of an edge first locks the counters of both accounts, in id order. So commands over one pair are serialized
+without deadlock, and the counters are exact.
 """
 
 from collections.abc import Collection

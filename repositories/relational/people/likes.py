@@ -1,4 +1,4 @@
-"""Likes and how many each post has."""
+"""Likes, and their number per post."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -80,5 +80,5 @@ class SqlLikeWrites(LikeWrites):
             self._runner.change(_FORGET_COUNT, {"post_id": post_id})
 
     def _hold(self, post_id: UUID) -> bool:
-        """Lock the counter before any like is removed, or two removals could deadlock. No counter, no likes."""
+        """Lock the counter before removing likes, or two removals could deadlock. False without a counter: no likes."""
         return bool(self._runner.rows(_LOCK, {"post_id": post_id}))

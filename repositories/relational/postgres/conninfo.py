@@ -1,7 +1,7 @@
 """`postgresql://user:password@host:port,host:port/database?option=value`, as libpq takes it.
 
 Options are libpq's own connection parameters, TLS among them (`sslmode=verify-full&sslrootcert=...`), and one of ours:
-`pool_mode=transaction` says that a pooler such as PgBouncer, in transaction mode, stands before the server.
+`pool_mode=transaction` says that the URL is that of a pooler such as PgBouncer in transaction mode.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from psycopg.pq import Conninfo as Defaults
 from repositories.address import Address, BadAddress, address_of
 
 _PORT = 5432
-# What the URL says in another place, or what is ours to set.
+# Set elsewhere in the URL, or by this adapter.
 _NOT_OPTIONS = {"user", "password", "port", "dbname", "replication", "client_encoding", "application_name"}
 _POOL_MODE = "pool_mode"
 _CHOICES = {
@@ -25,7 +25,7 @@ _CHOICES = {
 
 
 class Conninfo(Struct, frozen=True):
-    """`keywords` are for `psycopg.connect`. `pooled`: one server connection serves one transaction, then another's."""
+    """`keywords` are for `psycopg.connect`. `pooled`: consecutive transactions may run on other server connections."""
 
     keywords: dict[str, Any]
     pooled: bool

@@ -1,7 +1,7 @@
-"""A PostgreSQL connection that gives up on a silent server.
+"""A PostgreSQL connection with a client-side deadline.
 
-The server's own timeouts do not help against one that is frozen, nor does TCP's: the kernel below it still
-answers. So the client waits no longer than its deadline, and then drops the connection.
+A frozen server enforces no timeout of its own, and TCP keep-alive does not notice it, because its kernel still
+answers. So the client waits until its deadline and then drops the connection.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from psycopg.abc import PQGen, PQGenConn
 
 T = TypeVar("T")
 
-# The server cancels an overlong statement by itself, in an orderly way, if it is given the time to say so.
+# Leaves the server time to report that its own statement_timeout has cancelled the statement.
 _GRACE = 0.05
 _DEFAULT = 5.0
 
@@ -26,7 +26,7 @@ _thread = threading.local()
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Whatever this thread asks of a server inside the block has to be answered in so many seconds in all."""
+    """All calls of this thread inside the block share one deadline, `seconds` from now."""
     outer: float | None = getattr(_thread, "until", None)
     _thread.until = time.monotonic() + seconds
     try:
@@ -36,19 +36,19 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def remaining(default: float) -> float:
-    """Seconds left in the block of `within`, or `default` outside of one."""
+    """Seconds left inside a `within` block; `default` outside of one."""
     until: float | None = getattr(_thread, "until", None)
     return default if until is None else max(0.0, until - time.monotonic())
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """`limit` is what each wait may take outside of `within`."""
+    """`limit` bounds each wait outside of `within`, in seconds."""
 
     limit = _DEFAULT
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
-        # The waiting is done here, because libpq counts in whole seconds, of which it takes two at least.
+        # Waits here, because libpq's connect_timeout has a resolution of seconds and a minimum of two.
         yield from ()
         return waiting.wait_conn(super()._connect_gen(conninfo), timeout=remaining(_DEFAULT))
 
@@ -63,7 +63,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
             raise
 
     def is_stale(self) -> bool:
-        """Whether the server has hung up, or said a last word, while the connection lay idle. Costs no round trip."""
+        """Whether the server closed the idle connection, or sent a message on it. Costs no round trip."""
         if self.closed:
             return True
         poll = select.poll()

@@ -24,7 +24,7 @@ _LOCK_SHARE = 0.75
 _IDLE_SHARE = 5
 _MIGRATION_SECONDS = 600
 _MIGRATION_LOCK_SECONDS = 30
-# `reserved_connections` is new in PostgreSQL 16. Other processes of ours are reckoned with, not counted.
+# `reserved_connections` is new in PostgreSQL 16. Connections of this application are not subtracted.
 _ROOM = """
 SELECT current_setting('max_connections')::int,
   current_setting('superuser_reserved_connections')::int
@@ -35,14 +35,14 @@ SELECT current_setting('max_connections')::int,
 
 
 class Lane:
-    """One pool of connections, and the turnstile before it. `lane` names it in metrics: `read` or `write`.
+    """A connection pool and the semaphore before it. `lane` is its name in metrics: `read` or `write`.
 
-    `seconds` is how long a call may take from here to its answer.
+    `seconds` is the deadline of one call, including the wait for a connection.
     """
 
     def __init__(self, url: str, lane: Literal["read", "write"], *, seconds: float, size: int) -> None:
         target = conninfo_of(url)
-        # Behind a pooler a statement is a transaction of its own, or it would have no place for its settings.
+        # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
         single = lane == "read" and not target.pooled
         self.engine = _engine(
             target,
@@ -68,7 +68,7 @@ class Lane:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """A connection is free inside the block. Waiting for it counts towards the deadline."""
+        """Inside the block a connection is free. Waiting for it counts towards the deadline."""
         if not self._free.acquire(blocking=False):
             self._wait()
         try:
@@ -99,7 +99,7 @@ class Lane:
 
 
 def migrating_engine(url: str) -> Engine:
-    """A connection for one migration, which may take its time but not hold up others by waiting for a lock."""
+    """An engine for one migration: a long statement timeout, a short lock timeout."""
     return _engine(
         conninfo_of(url),
         limit=_MIGRATION_SECONDS,
@@ -109,11 +109,11 @@ def migrating_engine(url: str) -> Engine:
 
 
 def _settings(seconds: float, lock_seconds: float) -> dict[str, str | float]:
-    """The server's part of the deadline, and what the statements rely on."""
+    """The server's timeouts, and the settings that the statements rely on."""
     return {
         "timezone": "UTC",
-        # What is asked for lies in memory or on flash. At the default of 4, made for disks that seek, the planner takes
-        # some ten look-ups in an index to be dearer than reading a table of ten thousand rows.
+        # For data in memory or on flash. With the default of 4, for spinning disks, the planner prefers reading a table
+        # of ten thousand rows to about ten index lookups.
         "random_page_cost": 1.1,
         "default_transaction_isolation": _LEVEL,
         "statement_timeout": _milliseconds(seconds),
@@ -129,7 +129,7 @@ def _milliseconds(seconds: float) -> int:
 def _engine(target: Conninfo, *, limit: float, settings: dict[str, str | float], **options: Any) -> Engine:
     keywords = {**target.keywords, "application_name": "quartet", "client_encoding": "utf8"}
     if target.pooled:
-        # A pooler takes no options at the start, and the next transaction may run where nothing was prepared.
+        # A pooler refuses start-up options, and the next transaction may run where nothing is prepared.
         keywords["prepare_threshold"] = None
     else:
         own = [f"-c {name}={value}".replace(_LEVEL, _LEVEL.replace(" ", r"\ ")) for name, value in settings.items()]
@@ -154,13 +154,13 @@ def _mark_used(_connection: BoundedConnection | None, entry: ConnectionPoolEntry
 
 
 def _refuse_stale(connection: BoundedConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
-    """After a restart of the server all connections are stale; this finds out without asking the server."""
-    # A connection that was never used may have the end of a TLS handshake to read.
+    """Invalidate the pool when the server has closed an idle connection, as after a restart. Costs no round trip."""
+    # A connection that was never used may still have TLS handshake data to read.
     if entry.info.get("used") and connection.is_stale():
         raise InvalidatePoolError
 
 
 def _drop_outdated(context: ExceptionContext) -> None:
-    """Statements that were prepared before the tables changed fail for ever: this connection goes, and all as old."""
+    """A statement prepared before a schema change always fails. Drop this connection and all of its age."""
     if is_outdated(context.original_exception):
         context.is_disconnect = context.invalidate_pool_on_disconnect = True

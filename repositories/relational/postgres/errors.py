@@ -1,4 +1,4 @@
-"""What PostgreSQL and psycopg raise, in the words of the port."""
+"""Translates the errors of PostgreSQL and psycopg into those of the port."""
 
 import contextlib
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def translated() -> Iterator[None]:
 
 
 def is_outdated(error: BaseException) -> bool:
-    """Whether a statement failed only because of what this connection has prepared."""
+    """Whether the statement failed only because its prepared form is out of date."""
     state = error.sqlstate if isinstance(error, psycopg.Error) else None
     return state == _NO_SUCH_STATEMENT or (state == _NOT_SUPPORTED and _OUTDATED_PLAN in str(error))
 

@@ -1,7 +1,7 @@
 """PostgreSQL by psycopg 3.
 
-Reads, and the outbox's single statements, run on connections in autocommit mode with prepared statements;
-transactions have connections of their own. At most `pool` of each kind are open.
+Reads and outbox statements run on one pool, in autocommit mode; transactions on another. Each has at most `pool`
+connections. Statements are prepared.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from repositories.relational.unit import SqlTransaction
 
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
-# Two transactions that write events of one aggregate take turns from here to their commit, so that positions
-# are in commit order within an aggregate. The lock is taken before the row, and with it its position, is made.
+# Serializes transactions that write events of one aggregate, from here to their commit. The lock is taken before the
+# row gets its position, so positions are in commit order within an aggregate.
 _turn = select(
     func.pg_advisory_xact_lock(func.hashtextextended(bindparam("aggregate", type_=TEXT), 0)).label("held")
 ).cte("turn")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Integer, LargeBinary, Text, Uuid, bindparam
+from sqlalchemy import BigInteger, Column, ColumnElement, DateTime, Index, Integer, LargeBinary, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -31,7 +31,7 @@ class _IdBytes(TypeDecorator[UUID]):
 
 
 class _IdList(TypeDecorator[Collection[UUID]]):
-    """Many ids behind one another, for `among`."""
+    """A list of ids as one byte string of 16 bytes each, for `among`."""
 
     impl = LargeBinary
     cache_ok = True
@@ -54,7 +54,7 @@ class _Micros(TypeDecorator[datetime]):
 
 
 class _TextWithoutNul(TypeDecorator[str]):
-    """SQLite would take the NUL that PostgreSQL refuses."""
+    """Refuses NUL, as PostgreSQL does; SQLite would accept it."""
 
     impl = Text
     cache_ok = True
@@ -66,7 +66,7 @@ class _TextWithoutNul(TypeDecorator[str]):
 
 
 class _Limit(TypeDecorator[int]):
-    """SQLite would take a negative LIMIT for none."""
+    """Refuses a negative LIMIT, as PostgreSQL does; SQLite would read it as no limit."""
 
     impl = BigInteger
     cache_ok = True
@@ -85,8 +85,13 @@ LIMIT = bindparam("limit", type_=BigInteger().with_variant(_Limit(), "sqlite"))
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
 
+def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
+    """An index over the rows that fulfil `where`, on either engine."""
+    return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
+
+
 class among(FunctionElement[bool]):  # noqa: N801  - written like the functions of SQLAlchemy beside it
-    """Whether a column is one of the ids in one parameter, however many these are."""
+    """Whether a column is one of the ids of a list that is one parameter, whatever its length."""
 
     inherit_cache = True
     name = "among"
@@ -108,7 +113,7 @@ def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class one_of(FunctionElement[bool]):  # noqa: N801  - as above
-    """Whether a column is among the few values of a subquery, looked up one by one in the column's index."""
+    """Whether a column is one of the few values of a subquery. Planned as one index lookup per value."""
 
     inherit_cache = True
     name = "one_of"
@@ -127,7 +132,7 @@ def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class chained(FunctionElement[bytes]):  # noqa: N801  - as above
-    """SHA-256 of the bytes of two columns or parameters behind one another. `embedded` gives SQLite the function."""
+    """SHA-256 of two concatenated byte strings. `embedded/store.py` defines the function for SQLite."""
 
     inherit_cache = True
     name = "chained"
@@ -146,7 +151,7 @@ def _chained_sqlite(element: chained, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class has_turn(FunctionElement[bool]):  # noqa: N801  - as above
-    """Whether this transaction is the only open one that asked with this text. Never waits; SQLite has one writer."""
+    """Try a transaction-scoped lock on this text, without waiting. Always true on SQLite, which has one writer."""
 
     inherit_cache = True
     name = "has_turn"

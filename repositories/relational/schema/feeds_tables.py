@@ -1,8 +1,8 @@
 """Tables of the feeds' transactional part: readers, pulled authors and fan-outs. Nothing here is a timeline."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Index, Table, literal_column
+from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Table, literal_column
 
-from repositories.relational.schema.columns import ID, TEXT, TIME
+from repositories.relational.schema.columns import ID, TEXT, TIME, partial_index
 from repositories.relational.schema.tables import metadata
 
 feed_activity = Table(
@@ -54,13 +54,7 @@ RUNNING = fanouts.c.state == constant("running")
 PULLED = fanouts.c.state == constant("pulled")
 DONE = fanouts.c.state == constant("done")
 
-Index(
-    "feed_activity_awake",
-    feed_activity.c.seen_at,
-    feed_activity.c.account_id,
-    postgresql_where=AWAKE,
-    sqlite_where=AWAKE,
-)
-Index("fanouts_running", fanouts.c.published_at, postgresql_where=RUNNING, sqlite_where=RUNNING)
-Index("fanouts_pulled", fanouts.c.author_id, fanouts.c.post_id, postgresql_where=PULLED, sqlite_where=PULLED)
-Index("fanouts_done", fanouts.c.finished_at, fanouts.c.post_id, postgresql_where=DONE, sqlite_where=DONE)
+partial_index("feed_activity_awake", feed_activity.c.seen_at, feed_activity.c.account_id, where=AWAKE)
+partial_index("fanouts_running", fanouts.c.published_at, where=RUNNING)
+partial_index("fanouts_pulled", fanouts.c.author_id, fanouts.c.post_id, where=PULLED)
+partial_index("fanouts_done", fanouts.c.finished_at, fanouts.c.post_id, where=DONE)

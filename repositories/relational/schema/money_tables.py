@@ -14,10 +14,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from repositories.relational.schema.columns import ID, TEXT, TIME
+from repositories.relational.schema.columns import ID, TEXT, TIME, partial_index
 from repositories.relational.schema.tables import metadata
 
-# SQLite would turn a sum beyond 64 bits into a floating-point number.
+# SQLite turns an integer overflow into a floating-point number; the check refuses it.
 POSTED_IN_RANGE = "posted BETWEEN -9223372036854775807 AND 9223372036854775807"
 SOLVENT = "may_overdraw OR posted - held >= 0"
 LEGS = (
@@ -54,8 +54,14 @@ entries = Table(
     Index("entries_at", "owner", "currency", "at", "sequence"),
 )
 
-# A transfer that moves money must have both its entries when the transaction commits, by the two deferred keys.
-# A trigger takes no entry that is not a leg of its transfer. So entries sum to zero.
+
+def _entered(leg: str, name: str) -> ForeignKeyConstraint:
+    own, entry = ["id", leg], ["entries.transfer_id", "entries.owner"]
+    return ForeignKeyConstraint(own, entry, name=name, deferrable=True, initially="DEFERRED")
+
+
+# The two deferred foreign keys require both entries of a transfer at commit. A trigger refuses an entry that is not a
+# leg of its transfer. Together they keep the sum of all entries at zero.
 transfers = Table(
     "transfers",
     metadata,
@@ -77,33 +83,14 @@ transfers = Table(
     CheckConstraint(LEGS),
     CheckConstraint("(phase = 'hold') = (expires_at IS NOT NULL)"),
     CheckConstraint("(phase IN ('post', 'void', 'expire')) = (hold_id IS NOT NULL)"),
-    ForeignKeyConstraint(
-        ["id", "debit_leg"],
-        ["entries.transfer_id", "entries.owner"],
-        name="transfers_debited",
-        deferrable=True,
-        initially="DEFERRED",
-    ),
-    ForeignKeyConstraint(
-        ["id", "credit_leg"],
-        ["entries.transfer_id", "entries.owner"],
-        name="transfers_credited",
-        deferrable=True,
-        initially="DEFERRED",
-    ),
+    _entered("debit_leg", "transfers_debited"),
+    _entered("credit_leg", "transfers_credited"),
 )
 _ends, _of_order = transfers.c.hold_id.is_not(None), transfers.c.order_id.is_not(None)
-Index("transfers_hold", transfers.c.hold_id, unique=True, postgresql_where=_ends, sqlite_where=_ends)
-Index(
-    "transfers_order",
-    transfers.c.order_id,
-    transfers.c.created_at,
-    transfers.c.id,
-    postgresql_where=_of_order,
-    sqlite_where=_of_order,
-)
+partial_index("transfers_hold", transfers.c.hold_id, unique=True, where=_ends)
+partial_index("transfers_order", transfers.c.order_id, transfers.c.created_at, transfers.c.id, where=_of_order)
 
-# What `transfers` has of the holds that have not ended. Whoever removes the row ends the hold.
+# A copy of the holds that are open. Deleting the row ends the hold, so only one transaction can end it.
 open_holds = Table(
     "open_holds",
     metadata,
@@ -133,13 +120,7 @@ reservations = Table(
     Index("reservations_product", "product_id", "order_id"),
 )
 _open = reservations.c.sold_at.is_(None)
-Index(
-    "reservations_due",
-    reservations.c.expires_at,
-    reservations.c.order_id,
-    postgresql_where=_open,
-    sqlite_where=_open,
-)
+partial_index("reservations_due", reservations.c.expires_at, reservations.c.order_id, where=_open)
 
 orders = Table(
     "orders",
@@ -162,7 +143,7 @@ orders = Table(
     Index("orders_buyer", "buyer_id", "created_at", "id"),
 )
 _due = orders.c.due_at.is_not(None)
-Index("orders_due", orders.c.due_at, orders.c.id, postgresql_where=_due, sqlite_where=_due)
+partial_index("orders_due", orders.c.due_at, orders.c.id, where=_due)
 
 order_lines = Table(
     "order_lines",
@@ -177,7 +158,7 @@ order_lines = Table(
     Column("quantity", BigInteger, CheckConstraint("quantity > 0"), nullable=False),
 )
 
-# Serves the seller's list of orders.
+# One row per order and seller: the index behind the seller's list of orders.
 order_sellers = Table(
     "order_sellers",
     metadata,

@@ -1,4 +1,4 @@
-"""The tables, the same on both engines. A change here needs a migration; a test compares the two."""
+"""The tables, the same on PostgreSQL and SQLite. A change here needs a migration; a test compares them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -14,12 +14,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from repositories.relational.schema.columns import ID, SERIAL, TEXT, TIME
+from repositories.relational.schema.columns import ID, SERIAL, TEXT, TIME, partial_index
 
 metadata = MetaData()
 
 RESERVED = "reserved >= 0 AND reserved <= on_hand"
-# SQLite would turn a sum beyond 64 bits into a floating-point number.
+# SQLite turns an integer overflow into a floating-point number; the check refuses it.
 RECEIVED = "received BETWEEN 0 AND 9223372036854775807"
 
 accounts = Table(
@@ -46,7 +46,7 @@ logins = Table(
     UniqueConstraint("email_key", name="logins_email_key"),
 )
 
-# One row per account. Whoever changes an account's edges holds the lock on this row.
+# One row per account. It is locked by every transaction that changes the account's edges.
 account_counters = Table(
     "account_counters",
     metadata,
@@ -67,7 +67,7 @@ follows = Table(
     Index("follows_follower_ids", "followee", "follower"),
 )
 _unfilled = ~follows.c.filled
-Index("follows_pending", follows.c.follower, follows.c.followee, postgresql_where=_unfilled, sqlite_where=_unfilled)
+partial_index("follows_pending", follows.c.follower, follows.c.followee, where=_unfilled)
 
 blocks = Table(
     "blocks",
@@ -101,7 +101,7 @@ stock = Table(
     Column("on_hand", BigInteger, CheckConstraint("on_hand >= 0"), nullable=False),
     Column("reserved", BigInteger, CheckConstraint(RESERVED), nullable=False, server_default="0"),
     Column("sold", BigInteger, CheckConstraint("sold >= 0"), nullable=False, server_default="0"),
-    # What was ever put on hand, less what was taken off again unsold: on_hand + sold, for the audit.
+    # Units put in stock minus units removed unsold. The audit checks received = on_hand + sold.
     Column("received", BigInteger, CheckConstraint(RECEIVED), nullable=False, server_default="0"),
     Column("version", BigInteger, nullable=False, server_default="1"),
 )
@@ -125,7 +125,7 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 _waiting, _dead = outbox.c.dead_lettered_at.is_(None), outbox.c.dead_lettered_at.is_not(None)
-Index("outbox_due", outbox.c.due_at, outbox.c.position, postgresql_where=_waiting, sqlite_where=_waiting)
-Index("outbox_heads", outbox.c.aggregate, outbox.c.position, postgresql_where=_waiting, sqlite_where=_waiting)
-Index("outbox_waiting", outbox.c.happened_at, postgresql_where=_waiting, sqlite_where=_waiting)
-Index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, postgresql_where=_dead, sqlite_where=_dead)
+partial_index("outbox_due", outbox.c.due_at, outbox.c.position, where=_waiting)
+partial_index("outbox_heads", outbox.c.aggregate, outbox.c.position, where=_waiting)
+partial_index("outbox_waiting", outbox.c.happened_at, where=_waiting)
+partial_index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, where=_dead)
