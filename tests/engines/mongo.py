@@ -31,6 +31,7 @@ _OPTIONS = [
     *("--wiredTigerCacheSizeGB", "0.5"),
     *("--oplogSize", "64"),
     "--nounixsocket",
+    *("--setParameter", "transactionLifetimeLimitSeconds=5"),
 ]
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pymongo import MongoClient
 
 from repositories.documents import Documents, open_store
 from repositories.errors import Contention, Unavailable
-from repositories.records import ProductFilter
+from repositories.records import Comment, Event, ProductFilter
 from tests.contracts.documents import (
     NOW,
     a_comment,
@@ -128,6 +129,51 @@ def test_frozen(server: Server, store: Documents) -> None:
     server.resume()
     assert eventually(lambda: store.posts.get([kept.id])) == {kept.id: kept}
     assert eventually(lambda: commented(store, kept)).post_id == kept.id
+
+
+def test_frozen_inside_a_transaction(server: Server, store: Documents) -> None:
+    """The transaction would lock the post for up to a minute: for its commenters, and for whoever claims its events."""
+    post = published(store)
+
+    def announce(comment: Comment) -> Event:
+        server.pause()
+        return announced(comment)
+
+    ends_in_time(lambda: store.comments.add(post.id, uuid4(), "Body", NOW, announce))
+    server.resume()
+    assert eventually(store.ping) is None
+    assert commented(store, post).post_id == post.id
+    assert [event.aggregate for event in tell_all(store, at(3600))] == [str(post.id), f"{post.id}/1"]
+
+
+def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url: str, store: Documents) -> None:
+    """Its transaction stays open on the server, and with it a lock on the post."""
+    locked, *free = [published(store) for _ in range(5)]
+    with MongoClient[dict[str, Any]](url, uuidRepresentation="standard") as dead, dead.start_session() as session:
+        session.start_transaction()
+        dead.get_default_database()["posts"].update_one({"_id": locked.id}, {"$inc": {"comments": 1}}, session=session)
+        claims = store.outbox.claim(now=at(60), lease_until=at(120), limit=10)
+        assert [claim.event.aggregate for claim in claims] == [str(post.id) for post in free]
+        session.abort_transaction()
+    claims = store.outbox.claim(now=at(60), lease_until=at(120), limit=10)
+    assert [claim.event.aggregate for claim in claims] == [str(locked.id)]
+
+
+def test_a_long_life_of_transactions_is_warned_of_once(
+    url: str, store: Documents, caplog: pytest.LogCaptureFixture
+) -> None:
+    parameter = "transactionLifetimeLimitSeconds"
+    with MongoClient[dict[str, Any]](url) as admin:
+        admin.admin.command({"setParameter": 1, parameter: 60})
+        try:
+            other = open_store(url, timeout=timedelta(seconds=5), pool=1)
+            other.ping()
+            other.ping()
+            other.close()
+        finally:
+            admin.admin.command({"setParameter": 1, parameter: 5})
+    store.ping()
+    assert [record.getMessage().count(f"60 s; set {parameter}=5") for record in caplog.records] == [1]
 
 
 def test_killed_between_calls(server: Server, store: Documents) -> None:

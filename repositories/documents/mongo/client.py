@@ -6,10 +6,11 @@ waits for a primary in steps of half a second.
 """
 
 import contextlib
+import contextvars
 import random
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -19,7 +20,13 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
 from pymongo.read_concern import ReadConcern
 
 from repositories import pools
@@ -39,6 +46,7 @@ LONGEST_PAUSE = 0.05
 LINES = 64
 HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
 GLANCE = 0.005
+ABORT_SHARE = 0.25  # of the deadline of a call, beyond it
 MONITORS = 2  # connections on which the driver watches a server
 UNAUTHORIZED = 13
 
@@ -48,11 +56,12 @@ class MongoConnection:
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._url = url
-        self._seconds = timeout.total_seconds()
+        self.seconds = timeout.total_seconds()
         self._pool = pool
         self._guard = threading.Lock()
         self._lines = [threading.Lock() for _ in range(LINES)]
         self._client: MongoClient[Document] | None = None
+        self._unended: list[Mapping[str, Any]] = []
         self._watch = PoolWatch()
         self.store, self.lane, self.size, self.beside = ROLE, "calls", pool, MONITORS
         self.server = target_of(url).server
@@ -76,8 +85,10 @@ class MongoConnection:
     def calling(self, *, seconds: float | None = None) -> Iterator[None]:
         """One deadline for all that happens inside, and the store's own errors for what goes wrong."""
         try:
-            with pymongo.timeout(seconds or self._seconds):
+            with pymongo.timeout(seconds or self.seconds):
                 self._find_primary()
+                if self._unended:
+                    self._end_sessions()
                 yield
         except (PyMongoError, BSONError, OverflowError, UnicodeError) as error:
             raise translated(error) from error
@@ -87,9 +98,9 @@ class MongoConnection:
 
         This process's own transactions of one thing stand in line, for each would only make the others lose.
         """
-        ends = time.monotonic() + self._seconds
+        ends = time.monotonic() + self.seconds
         line = self._lines[hash(of) % len(self._lines)]
-        if not line.acquire(timeout=self._seconds):
+        if not line.acquire(timeout=self.seconds):
             raise Contention("others were in line for too long")
         try:
             with self.calling(seconds=max(ends - time.monotonic(), 0.001)):
@@ -119,7 +130,7 @@ class MongoConnection:
                 self._client = None
 
     def _find_primary(self) -> None:
-        ends = time.monotonic() + self._seconds
+        ends = time.monotonic() + self.seconds
         while not self.client.topology_description.has_writable_server():
             if time.monotonic() > ends:
                 raise Unavailable(ROLE, f"there is no primary{self._what_servers_say()}")
@@ -147,11 +158,47 @@ class MongoConnection:
             time.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
 
     def _attempt(self, work: Callable[[ClientSession], Result]) -> Result:
-        with self.client.start_session() as session, session.start_transaction(ReadConcern("snapshot")):
-            return work(session)
+        session = self.client.start_session()
+        try:
+            session.start_transaction(ReadConcern("snapshot"))
+            done = work(session)
+            session.commit_transaction()
+        except PyMongoError as error:
+            self._abandon(session, answered=not isinstance(error, ConnectionFailure))
+            raise
+        except BaseException:
+            self._abandon(session, answered=True)
+            raise
+        session.end_session()
+        return done
+
+    def _abandon(self, session: ClientSession, *, answered: bool) -> None:
+        """Abort under a deadline of its own, since the call's may have passed. An open transaction locks documents.
+
+        A server that does not answer will not abort either: the session is ended as soon as it answers again.
+        """
+        lsid = session.session_id
+        contextvars.Context().run(self._abort, session)
+        if not answered:
+            with self._guard:
+                self._unended.append(lsid)
+
+    def _abort(self, session: ClientSession) -> None:
+        with pymongo.timeout(self.seconds * ABORT_SHARE):
+            session.end_session()
+
+    def _end_sessions(self) -> None:
+        with self._guard:
+            sessions, self._unended = self._unended, []
+        try:
+            self.client.admin.command("killSessions", sessions)
+        except PyMongoError:
+            with self._guard:
+                self._unended += sessions
+            raise
 
     def _connect(self) -> MongoClient[Document]:
-        milliseconds = max(1, round(self._seconds * 1000))
+        milliseconds = max(1, round(self.seconds * 1000))
         return MongoClient(
             self._url,
             appname="quartet",
@@ -170,6 +217,11 @@ class MongoConnection:
             w="majority",
             waitQueueTimeoutMS=milliseconds,
         )
+
+
+def is_locked(error: PyMongoError) -> bool:
+    """Whether a write outside of transactions waited in vain for a document that a transaction has locked."""
+    return error.timeout or getattr(error, "code", None) in LOST_RACES
 
 
 def translated(error: Exception) -> StoreError:

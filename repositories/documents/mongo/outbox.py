@@ -6,10 +6,12 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
+import pymongo
 from pymongo import UpdateOne
 from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
 
-from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.client import Document, MongoConnection, is_locked
 from repositories.documents.mongo.comments import clear_comments
 from repositories.documents.mongo.events import MongoCarrier, acknowledged, changed, dead_letters_in, waiting_in
 from repositories.documents.outbox_order import Waiting, in_outbox_order
@@ -23,6 +25,8 @@ SINCE = "outbox.dead_lettered_since"
 DEAD_LETTERED = {SINCE: EVER}
 UNSENT_TOTAL = {"_id": None, "unsent": {"$sum": "$outbox.unsent"}, "oldest": {"$min": "$outbox.since"}}
 DEAD_LETTER_TOTAL = {"_id": None, "dead_lettered": {"$sum": "$outbox.dead_lettered"}}
+# Of the deadline of a call: for one write over all documents of a claim, and then for each alone.
+TOGETHER_SHARE, SINGLE_SHARE = 0.25, 0.05
 UNLEASED = {"lease": None, "lease_until": None}
 
 
@@ -117,10 +121,32 @@ class MongoOutbox(Outbox):
                 for at in seen
             ]
             carrier = self._connection.collection(name)
-            all_of_them = carrier.bulk_write(updates, ordered=False).matched_count == len(seen)
+            all_of_them = self._write(carrier, updates) == len(seen)
             got = seen if all_of_them else _held(carrier, seen, lease["lease"])
             won.update(event_id for at in got for event_id in of_document[at])
         return won
+
+    def _write(self, carrier: Collection[Document], updates: Sequence[UpdateOne]) -> int:
+        """All at once; one by one, and those that are free, where a transaction has locked a document.
+
+        A process that was killed inside a transaction leaves it open, and a write to what it locked waits for its end.
+        Returns how many documents are known to have been found; some more may have been.
+        """
+        found = self._write_free(carrier, updates, TOGETHER_SHARE)
+        if found is None:
+            for update in updates:
+                self._write_free(carrier, [update], SINGLE_SHARE)
+        return found or 0
+
+    def _write_free(self, carrier: Collection[Document], updates: Sequence[UpdateOne], share: float) -> int | None:
+        """How many documents were found; None where it takes longer than this share of the deadline."""
+        try:
+            with pymongo.timeout(self._connection.seconds * share):
+                return carrier.bulk_write(updates, ordered=False).matched_count
+        except PyMongoError as error:
+            if not is_locked(error):
+                raise
+            return None
 
     def _give_back(self, claim: Claim, changes: Document) -> None:
         stages = changed([claim.event.id], changes | UNLEASED, lease=claim.lease)

@@ -1,5 +1,7 @@
 """Documents on MongoDB 6 or later, a replica set: comments need transactions."""
 
+import contextlib
+import logging
 from datetime import timedelta
 
 from repositories.documents.mongo.client import ROLE, MongoConnection
@@ -12,6 +14,9 @@ from repositories.documents.mongo.views import MongoViews
 from repositories.documents.port import Documents
 from repositories.errors import Unavailable
 
+log = logging.getLogger(__name__)
+LIFETIME = "transactionLifetimeLimitSeconds"
+LONGEST_LIFETIME = 10
 MIGRATION_SECONDS = 600.0  # an index over many documents takes its time
 
 
@@ -20,6 +25,7 @@ class MongoDocuments(Documents):
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._connection = MongoConnection(url, timeout=timeout, pool=pool)
+        self._checked = False
         self.posts = MongoPosts(self._connection)
         self.comments = MongoComments(self._connection)
         self.products = MongoProducts(self._connection)
@@ -41,6 +47,18 @@ class MongoDocuments(Documents):
             hello = self._connection.client.admin.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise Unavailable(ROLE, "this mongod is no member of a replica set, and transactions need one")
+        if not self._checked:
+            self._checked = True
+            self._check_lifetime()
+
+    def _check_lifetime(self) -> None:
+        """Warn where transactions of dead processes live long. A server that does not tell is not asked again."""
+        with contextlib.suppress(Unavailable), self._connection.calling():
+            found = self._connection.client.admin.command({"getParameter": 1, LIFETIME: 1})[LIFETIME]
+            if found > LONGEST_LIFETIME:
+                log.warning(
+                    "MongoDB keeps the locks of a dead process's transaction for %d s; set %s=5", found, LIFETIME
+                )
 
     def close(self) -> None:
         self._connection.close()
