@@ -143,7 +143,7 @@ def test_frozen_inside_a_transaction(server: Server, store: Documents) -> None:
     server.resume()
     assert eventually(store.ping) is None
     assert commented(store, post).post_id == post.id
-    assert [event.aggregate for event in tell_all(store, at(3600))] == [str(post.id), f"{post.id}/1"]
+    assert [event.aggregate for event in dispatch_all(store, at(3600))] == [str(post.id), f"{post.id}/1"]
 
 
 def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url: str, store: Documents) -> None:
