@@ -46,11 +46,15 @@ class Traced:
             self.kept.setdefault(_VALUE.sub("?", sql), sql)
 
 
+# Meant to be: voiding the cache, which the breaker does after a silence, on a busy machine also in a test.
+WHOLE = {"DELETE FROM hot_values"}
+
+
 def faults(path: Path, statements: list[str]) -> Iterator[str]:
     with closing(sqlite3.connect(path)) as connection:
         connection.create_function("chained", 2, chain, deterministic=True)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for sql in statements:
+        for sql in (one for one in statements if one not in WHOLE):
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
             ends = "LIMIT" in sql and not any("TEMP B-TREE" in step for step in plan)
             for step in plan if not ends else ():
