@@ -1,6 +1,6 @@
-"""The file under the embedded twins of documents, feeds and hot (the relational twin has SQLAlchemy's engine).
+"""The file under the embedded documents, feeds and hot stores (the relational one has SQLAlchemy's engine).
 
-One connection per thread, write-ahead log, one writer at a time. All twins may share one file: each keeps to
+One connection per thread, write-ahead log, one writer at a time. All of them may share one file: each keeps to
 tables with its own prefix, and none holds a write transaction while another is called.
 """
 
@@ -163,7 +163,7 @@ class SqliteFile:
 
 
 class SqliteBacked(Store):
-    """The part of a port that is the same for every twin: `_tables` and `_changes` are what makes its schema."""
+    """The part of a port that is the same for every embedded adapter: `_tables` and `_changes` are what makes its schema."""
 
     _file: SqliteFile
     _tables: Sequence[str]

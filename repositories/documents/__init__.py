@@ -1,4 +1,4 @@
-"""Documents: MongoDB, or SQLite JSON as the embedded twin. The URL's scheme decides."""
+"""Documents: MongoDB, or SQLite JSON as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Feeds: Cassandra, or SQLite as the embedded twin. The URL's scheme decides."""
+"""Feeds: Cassandra, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 

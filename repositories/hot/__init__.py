@@ -1,4 +1,4 @@
-"""Hot data: Redis, or SQLite as the embedded twin. The URL's scheme decides."""
+"""Hot data: Redis, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 

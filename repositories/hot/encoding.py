@@ -1,4 +1,4 @@
-"""How hot data is written down: shared by Redis and its twin, so that the two cannot drift apart."""
+"""How hot data is written down: shared by both adapters, so that they cannot drift apart."""
 
 import random
 import secrets

@@ -1,4 +1,4 @@
-"""Unsent events of the embedded twin: rows beside the document, written in its transaction."""
+"""Unsent events in SQLite: rows beside the document, written in its transaction."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence

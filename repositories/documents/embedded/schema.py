@@ -1,4 +1,4 @@
-"""Tables of the embedded twin. A document is JSON; what is searched or changed by itself has a column beside it.
+"""Tables of the embedded documents. A document is JSON; what is searched or changed by itself has a column beside it.
 
 Ids are text, times are microseconds since 1970. A row with `deleted_at` and without a document is a tombstone.
 """

@@ -1,4 +1,4 @@
-"""View counts in the embedded twin."""
+"""View counts in SQLite."""
 
 from collections.abc import Collection, Mapping
 from uuid import UUID

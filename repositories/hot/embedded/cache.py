@@ -1,4 +1,4 @@
-"""The embedded twins of both Redis stores, in one SQLite file."""
+"""Sessions and cache in one SQLite file."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The embedded twin of limits."""
+"""Rate limits in SQLite."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The embedded twin of the live streams: heads and events in two tables."""
+"""The live streams in SQLite: heads and events in two tables."""
 
 import time
 from collections.abc import Callable, Collection, Sequence

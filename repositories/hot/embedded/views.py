@@ -1,4 +1,4 @@
-"""The embedded twin of view counts."""
+"""View counts in SQLite."""
 
 import time
 from collections.abc import Callable, Mapping

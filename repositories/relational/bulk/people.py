@@ -51,8 +51,8 @@ _temporary = MetaData()
 
 
 def _loaded(name: str, *columns: Column[Any]) -> Table:
-    twins = (Column(column.name, column.type) for column in columns)
-    return Table(f"loaded_{name}", _temporary, *twins, prefixes=["TEMPORARY"])
+    alike = (Column(column.name, column.type) for column in columns)
+    return Table(f"loaded_{name}", _temporary, *alike, prefixes=["TEMPORARY"])
 
 
 def _names(table: Table) -> list[str]:
