@@ -163,7 +163,7 @@ class SqliteFile:
 
 
 class SqliteBacked(Store):
-    """The part of a port that is the same for every embedded adapter: `_tables` and `_changes` are what makes its schema."""
+    """What is the same in every embedded adapter: `_tables` and `_changes` make its schema."""
 
     _file: SqliteFile
     _tables: Sequence[str]
