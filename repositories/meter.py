@@ -92,7 +92,7 @@ def called(store: str, operation: str, seconds: float, *, trips: int = 1, ok: bo
 
 
 class asked:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """Around one exchange: `with asked("feeds", "home_falling"):`. `trips` may be raised inside.
+    """Around one exchange: `with asked("feeds", "home_descending"):`. `trips` may be raised inside.
 
     An answer that says no (`Conflict`, `Stale`, ...) is an answer. `Unavailable`, and whatever is no `StoreError`,
     is a failure.

@@ -19,7 +19,7 @@ from repositories.documents import Documents
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.feeds.audit_port import StoredEntry
-from repositories.feeds.port import TOMBSTONE_BUDGET
+from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.records import PostRef
 from repositories.relational import Relational
 
@@ -80,7 +80,7 @@ class Homes(Side):
             newest = max(kept.written_us or 0 for _, kept in altered)
             at = max(look.began, EPOCH + (newest + 1) * MICROSECOND)
             audit.restore_home(one, [post for post, _ in altered], at)
-        if len(look.leftover) > TOMBSTONE_BUDGET:
+        if len(look.leftover) > MAX_TOMBSTONES:
             self._feed_activity.rebuild(one)
         else:
             audit.remove_home(list(look.leftover.values()), EPOCH)

@@ -13,7 +13,7 @@ PARTITION_BYTES = 100_000_000
 # Bytes of an entry in its partition, uncompressed; a test measures them on a real node.
 AUTHOR_BYTES = 40
 HOME_BYTES = 70
-NOTED_BYTES = 400
+NOTIFICATION_BYTES = 400
 
 
 class TimelineKind(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Layout(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _check("QUARTET_FEEDS_AUTHOR_BUCKET_DAYS", self.author_days, self.peak_per_day, AUTHOR_BYTES)
-        _check("QUARTET_FEEDS_HOME_BUCKET_DAYS", self.home_days, self.peak_per_day, max(HOME_BYTES, NOTED_BYTES))
+        _check("QUARTET_FEEDS_HOME_BUCKET_DAYS", self.home_days, self.peak_per_day, max(HOME_BYTES, NOTIFICATION_BYTES))
 
     @property
     def author(self) -> TimelineKind:
@@ -49,8 +49,8 @@ class Layout(Struct, frozen=True):
         return TimelineKind("home", self.home_days * DAY_MS)
 
     @property
-    def noted(self) -> TimelineKind:
-        return TimelineKind("noted", self.home_days * DAY_MS)
+    def notifications(self) -> TimelineKind:
+        return TimelineKind("notification", self.home_days * DAY_MS)
 
     def widths(self) -> dict[str, int]:
         """What must not change while there are buckets: days by kind of timeline."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 from repositories.feed_records import Activity
 
 # How often one actor's same deed is withdrawn, in one bucket by one process, before it notifies nobody any more.
-REPEAT_BUDGET = 20
+MAX_REPEATS = 20
 
 
 class StoredActivity(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Notifications(Protocol):
     def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
         """Put an activity on the owner's list. Returns its id. Idempotent.
 
-        Not kept: activities beyond the retention, and one that the same actor repeated and took back `REPEAT_BUDGET`
+        Not kept: activities beyond the retention, and one that the same actor repeated and took back `MAX_REPEATS`
         times in its bucket.
         """
 

@@ -24,7 +24,7 @@ from repositories.records import PostRef
 from repositories.store import Store
 
 # Removals of single entries that one bucket of one timeline takes from one process.
-TOMBSTONE_BUDGET = 500
+MAX_TOMBSTONES = 500
 
 
 class FeedStore(Store, Protocol):
@@ -60,7 +60,7 @@ class FeedStore(Store, Protocol):
         """Take one post out of many home timelines: the post was deleted.
 
         Returns those whose budget of removals is used up: they keep it, for who reads filters, and are better filled
-        anew. The budget bounds the tombstones a page has to pass over: see `TOMBSTONE_BUDGET`.
+        anew. The budget bounds the tombstones a page has to pass over: see `MAX_TOMBSTONES`.
         """
 
     @abstractmethod

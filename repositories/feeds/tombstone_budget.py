@@ -16,7 +16,7 @@ REMEMBERED = 100_000
 class TombstoneBudget:
     """`limit` removals per bucket of a timeline, for the timelines used last: at least half of `capacity`.
 
-    Two generations, as in `markers.Known`; a timeline that is forgotten has its whole budget again.
+    Two generations, as in `markers.MarkerMemo`; a timeline that is forgotten has its whole budget again.
     """
 
     def __init__(self, limit: int, capacity: int = REMEMBERED) -> None:

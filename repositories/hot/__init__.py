@@ -38,7 +38,7 @@ PAY_EVERY = 0.5  # seconds
 def open_sessions(url: str, *, timeout: timedelta, pool: int) -> SessionStore:
     """`redis://...` (append-only file, noeviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
-        from repositories.hot.embedded.cache import EmbeddedSessions
+        from repositories.hot.embedded.sessions import EmbeddedSessions
 
         return EmbeddedSessions(url)
     from repositories.hot.redis.sessions import RedisSessions

@@ -17,7 +17,7 @@ from repositories.errors import Invalid, Unavailable
 from repositories.feeds import open_store
 from repositories.feeds.age import Clock, now
 from repositories.feeds.layout import DAY_MS
-from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
+from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.records import PostRef
 
 RETENTION = timedelta(days=4 * 365)
@@ -551,22 +551,22 @@ def burst(count: int, *, author: UUID | None = None) -> list[PostRef]:
 
 
 def test_retract_stops_at_the_budget_of_a_bucket(feeds: FeedStore) -> None:
-    owner, neighbour, posts = uuid4(), uuid4(), burst(TOMBSTONE_BUDGET + 20)
+    owner, neighbour, posts = uuid4(), uuid4(), burst(MAX_TOMBSTONES + 20)
     feeds.fill(owner, posts, T0)
     kept = [feeds.retract(post, [owner, neighbour], T0) for post in posts]
-    assert kept == [set()] * TOMBSTONE_BUDGET + [{owner, neighbour}] * 20
-    assert home(feeds, owner) == newest_first(posts[TOMBSTONE_BUDGET:])
+    assert kept == [set()] * MAX_TOMBSTONES + [{owner, neighbour}] * 20
+    assert home(feeds, owner) == newest_first(posts[MAX_TOMBSTONES:])
     old = PostRef(post_id(now() - 30 * DAY), uuid4())
     for reader in (owner, neighbour):
         feeds.push(old, [reader], T0)
     assert feeds.retract(old, [owner], T0) == set()
-    assert home(feeds, owner) == newest_first(posts[TOMBSTONE_BUDGET:])
+    assert home(feeds, owner) == newest_first(posts[MAX_TOMBSTONES:])
     assert home(feeds, neighbour) == [old]
 
 
 def test_purge_takes_what_the_budget_allows_and_says_so(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
-    posts, others = burst(TOMBSTONE_BUDGET, author=author), burst(5)
+    posts, others = burst(MAX_TOMBSTONES, author=author), burst(5)
     old = [PostRef(post_id(now() - 30 * DAY + TICK * 1000 * n), author) for n in range(3)]
     feeds.fill(owner, [*posts, *others, *old], T0)
     feeds.retract(others[0], [owner], T0)
@@ -580,7 +580,7 @@ def test_purge_takes_what_the_budget_allows_and_says_so(feeds: FeedStore) -> Non
 
 def test_purge_of_exactly_the_budget(feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
-    feeds.fill(owner, burst(TOMBSTONE_BUDGET, author=author), T0)
+    feeds.fill(owner, burst(MAX_TOMBSTONES, author=author), T0)
     assert feeds.purge(owner, author, T0)
     assert feeds.purge(owner, author, T0)
     assert home(feeds, owner) == []
@@ -588,7 +588,7 @@ def test_purge_of_exactly_the_budget(feeds: FeedStore) -> None:
 
 def test_trim_gives_a_timeline_its_budget_back(feeds: FeedStore) -> None:
     owner, neighbour, author = uuid4(), uuid4(), uuid4()
-    posts = burst(TOMBSTONE_BUDGET + 1, author=author)
+    posts = burst(MAX_TOMBSTONES + 1, author=author)
     for reader in (owner, neighbour):
         feeds.fill(reader, posts, T0)
         assert not feeds.purge(reader, author, T0)
@@ -602,16 +602,16 @@ def test_trim_gives_a_timeline_its_budget_back(feeds: FeedStore) -> None:
 
 def test_the_budget_of_an_author_timeline(feeds: FeedStore) -> None:
     author = uuid4()
-    posts = burst(TOMBSTONE_BUDGET + 5, author=author)
+    posts = burst(MAX_TOMBSTONES + 5, author=author)
     feeds.load(posts, [])
     for post in posts:
         feeds.remove_from_author(post, now())
-    assert feeds.author_page(author, limit=9) == newest_first(posts[TOMBSTONE_BUDGET:])
+    assert feeds.author_page(author, limit=9) == newest_first(posts[MAX_TOMBSTONES:])
 
 
 def test_a_budget_is_that_of_one_client(opener: Opener, feeds: FeedStore) -> None:
     owner, author = uuid4(), uuid4()
-    feeds.fill(owner, burst(TOMBSTONE_BUDGET + 5, author=author), T0)
+    feeds.fill(owner, burst(MAX_TOMBSTONES + 5, author=author), T0)
     assert not feeds.purge(owner, author, T0)
     assert opener().purge(owner, author, T0)
     assert home(feeds, owner) == []

@@ -18,8 +18,8 @@ from repositories.errors import Invalid
 from repositories.feed_records import Activity
 from repositories.feeds.activity import DETAIL_BYTES, activity_id
 from repositories.feeds.age import Clock, below, micros, millis, now
-from repositories.feeds.notifications_port import REPEAT_BUDGET, Notifications, StoredActivity
-from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
+from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
+from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 
 RETENTION = timedelta(days=400)
 TIMEOUT = timedelta(seconds=10)
@@ -237,12 +237,12 @@ def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notificat
     """Within one bucket, by one process; what others do notifies as ever."""
     owner, neighbour, activity, width = uuid4(), uuid4(), a_fact(), 10 * DAY
     begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
-    again = [replace(activity, at=begin + timedelta(milliseconds=n)) for n in range(TOMBSTONE_BUDGET + 50)]
-    for one in again[:REPEAT_BUDGET]:
+    again = [replace(activity, at=begin + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 50)]
+    for one in again[:MAX_REPEATS]:
         notifications.note(owner, one, one.at)
         assert notifications.page(owner, limit=9) == noted(one)
         notifications.withdraw(owner, one, one.at)
-    for one in again[REPEAT_BUDGET:]:
+    for one in again[MAX_REPEATS:]:
         notifications.note(owner, one, one.at)
         notifications.withdraw(owner, one, one.at)
     assert notifications.page(owner, limit=9) == []
@@ -256,13 +256,13 @@ def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notificat
 
 def test_withdrawals_beyond_the_budget_leave_facts_in(notifications: Notifications) -> None:
     owner, start = uuid4(), now() - timedelta(seconds=10)
-    some = [a_fact(start + timedelta(milliseconds=n)) for n in range(TOMBSTONE_BUDGET + 5)]
+    some = [a_fact(start + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 5)]
     for activity in some:
         notifications.note(owner, activity, activity.at)
     for activity in some:
         notifications.withdraw(owner, activity, activity.at)
     left = notifications.page(owner, limit=9)
-    assert left == noted(*some[TOMBSTONE_BUDGET:])
+    assert left == noted(*some[MAX_TOMBSTONES:])
 
 
 def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notifications: Notifications) -> None:

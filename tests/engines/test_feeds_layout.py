@@ -81,7 +81,7 @@ def test_a_keyspace_from_before_has_the_former_widths(open_feeds: Open) -> None:
     feeds, owner, (post,) = open_feeds(), uuid4(), posts(1)
     feeds.migrate()
     feeds.push(post, [owner], now())
-    for table in ("bucket_widths", "notifications", "notification_buckets", "notification_marker"):
+    for table in ("bucket_widths", "notifications", "notification_buckets", "read_markers"):
         schema(feeds, f"DROP TABLE KS.{table}")
     schema(feeds, "CREATE TABLE KS.home_floor (owner_id uuid PRIMARY KEY, floor uuid)")
     narrow = open_feeds(Layout(home_days=5))
@@ -98,6 +98,24 @@ def test_a_keyspace_from_before_has_the_former_widths(open_feeds: Open) -> None:
     assert not schema(
         feeds, "SELECT * FROM system_schema.tables WHERE keyspace_name = 'KS' AND table_name = 'home_floor'"
     )
+
+
+def test_notifications_under_the_former_names_stay(open_feeds: Open) -> None:
+    feeds, owner, at = open_feeds(), uuid4(), now()
+    feeds.migrate()
+    activity_id = feeds.notifications.note(owner, Activity("like", uuid4(), uuid4(), at), at)
+    page = feeds.notifications.page(owner, limit=9)
+    schema(feeds, "ALTER TABLE KS.notifications RENAME activity_id TO fact_id")
+    schema(feeds, "DROP TABLE KS.read_markers")
+    schema(feeds, "CREATE TABLE KS.notification_marker (owner_id uuid PRIMARY KEY, fact_id uuid)")
+    marked = f"INSERT INTO KS.notification_marker (owner_id, fact_id) VALUES ({owner}, {activity_id})"  # noqa: S608
+    schema(feeds, marked)
+    later = open_feeds()
+    planned = later.migrate(dry_run=True)
+    assert later.migrate() == planned != []
+    assert later.migrate() == []
+    assert later.notifications.page(owner, limit=9) == page
+    assert later.notifications.marker(owner) == activity_id
 
 
 def test_a_migration_that_died_half_way_goes_on(open_feeds: Open) -> None:
@@ -142,7 +160,7 @@ def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, s
     tables = {
         "author_timeline": layout.AUTHOR_BYTES,
         "home_timeline": layout.HOME_BYTES,
-        "notifications": layout.NOTED_BYTES,
+        "notifications": layout.NOTIFICATION_BYTES,
     }
     for table in tables:
         schema(feeds, f"ALTER TABLE KS.{table} WITH compression = {{'enabled': false}}")
@@ -184,7 +202,7 @@ def test_every_statement_is_prepared_and_may_be_repeated(open_feeds: Open) -> No
     assert all(statement.is_idempotent for statement in prepared.values())
 
 
-def test_the_twin_drops_the_floors_too(tmp_path: Path) -> None:
+def test_the_embedded_adapter_drops_the_former_table_too(tmp_path: Path) -> None:
     feeds = EmbeddedFeeds(f"sqlite:///{tmp_path}/x.db", retention=RETENTION)
     feeds.migrate()
     with feeds._file.write() as connection:

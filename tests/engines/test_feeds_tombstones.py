@@ -16,7 +16,7 @@ from repositories.feeds.age import below, micros, now
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.layout import Layout
-from repositories.feeds.port import TOMBSTONE_BUDGET
+from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.records import PostRef
 from tests.engines import Shared
 
@@ -93,7 +93,7 @@ def clean(feeds: CassandraFeeds) -> tuple[UUID, list[PostRef]]:
 
 def pages(feeds: CassandraFeeds, owner: UUID, posts: list[PostRef]) -> list[Callable[[], list[PostRef]]]:
     """From the top, from the bottom, and across the place where the removals are, in both directions."""
-    newest, below_them, lowest = posts[-1].post_id, posts[-TOMBSTONE_BUDGET - PAGE].post_id, posts[0].post_id
+    newest, below_them, lowest = posts[-1].post_id, posts[-MAX_TOMBSTONES - PAGE].post_id, posts[0].post_id
     return [
         lambda: feeds.home_page(owner, limit=PAGE),
         lambda: feeds.home_page(owner, before=newest, limit=PAGE),
@@ -124,20 +124,20 @@ def test_a_feed_with_100_000_deletions(
         if post.author_id not in authors:
             feeds.retract(post, [owner], AT)
     assert [feeds.purge(owner, author, AT) for author in authors] == [False] * len(authors)
-    assert sum(1 for _ in feeds.entries(owner)) == ENTRIES - TOMBSTONE_BUDGET
+    assert sum(1 for _ in feeds.entries(owner)) == ENTRIES - MAX_TOMBSTONES
     counted = [reader.tombstones(page) for page in pages(feeds, owner, posts)]
     print(counted)  # noqa: T201
-    assert max(max(each) for each in counted) > TOMBSTONE_BUDGET / 2
-    assert max(sum(each) for each in counted) <= TOMBSTONE_BUDGET
+    assert max(max(each) for each in counted) > MAX_TOMBSTONES / 2
+    assert max(sum(each) for each in counted) <= MAX_TOMBSTONES
     for page, same in zip(pages(feeds, owner, posts), pages(feeds, *clean), strict=True):
         assert page()
         assert_as_fast(page, same)
 
     feeds.trim(owner, AT)
-    feeds.fill(owner, posts[-TOMBSTONE_BUDGET:], AT + TICK)
+    feeds.fill(owner, posts[-MAX_TOMBSTONES:], AT + TICK)
     filled = [
         *pages(feeds, owner, posts)[:2],
-        lambda: feeds.home_page(owner, after=posts[-TOMBSTONE_BUDGET].post_id, limit=PAGE),
+        lambda: feeds.home_page(owner, after=posts[-MAX_TOMBSTONES].post_id, limit=PAGE),
     ]
     counted = [reader.tombstones(page) for page in filled]
     assert max(sum(each) for each in counted) == 0
@@ -152,17 +152,17 @@ def test_a_feed_with_100_000_deletions(
 
 def test_an_author_who_deletes_everything(feeds: CassandraFeeds, reader: Reader) -> None:
     author = uuid4()
-    posts = [PostRef(post.post_id, author) for post in burst(10 * TOMBSTONE_BUDGET, [author])]
+    posts = [PostRef(post.post_id, author) for post in burst(10 * MAX_TOMBSTONES, [author])]
     feeds.load(posts, [])
     for post in reversed(posts):
         feeds.remove_from_author(post, AT)
-    newest = posts[-TOMBSTONE_BUDGET - 1]
+    newest = posts[-MAX_TOMBSTONES - 1]
     assert feeds.author_page(author, limit=1) == [newest]
     for read in (
         lambda: feeds.author_page(author, limit=PAGE),
         lambda: feeds.author_page(author, after=newest.post_id, limit=PAGE),
     ):
-        assert TOMBSTONE_BUDGET / 2 < sum(reader.tombstones(read)) <= TOMBSTONE_BUDGET
+        assert MAX_TOMBSTONES / 2 < sum(reader.tombstones(read)) <= MAX_TOMBSTONES
 
 
 def test_a_loop_of_likes_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
@@ -175,16 +175,16 @@ def test_a_loop_of_likes_that_are_taken_back(feeds: CassandraFeeds, reader: Read
         feeds.notifications.note(owner, again, AT)
         feeds.notifications.withdraw(owner, again, AT)
     assert [one.activity.actor for one in feeds.notifications.page(owner, limit=PAGE)] == [other.actor]
-    assert 0 < sum(reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))) <= TOMBSTONE_BUDGET
+    assert 0 < sum(reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))) <= MAX_TOMBSTONES
 
 
 def test_likes_of_many_that_are_taken_back(feeds: CassandraFeeds, reader: Reader) -> None:
     owner, start = uuid4(), datetime.fromtimestamp(burst(1, [uuid4()])[0].post_id.int // (1 << 80) / 1000, UTC)
-    likes = [Activity("like", owner, uuid4(), start + timedelta(milliseconds=n)) for n in range(2 * TOMBSTONE_BUDGET)]
+    likes = [Activity("like", owner, uuid4(), start + timedelta(milliseconds=n)) for n in range(2 * MAX_TOMBSTONES)]
     for like in likes:
         feeds.notifications.note(owner, like, AT)
     for like in reversed(likes):
         feeds.notifications.withdraw(owner, like, AT)
     assert len(feeds.notifications.page(owner, limit=PAGE)) == PAGE
     passed = reader.tombstones(lambda: feeds.notifications.page(owner, limit=PAGE))
-    assert TOMBSTONE_BUDGET / 2 < sum(passed) <= TOMBSTONE_BUDGET
+    assert MAX_TOMBSTONES / 2 < sum(passed) <= MAX_TOMBSTONES

@@ -1,4 +1,4 @@
-"""What `migrate` makes in Cassandra: the keyspace, the widths of its buckets, and the tables that are missing in it."""
+"""What `migrate` does in Cassandra: create what is missing, record the bucket widths, carry over former names."""
 
 import re
 from collections.abc import Iterable
@@ -6,13 +6,20 @@ from datetime import timedelta
 from typing import Any
 
 from repositories.errors import Unavailable
+from repositories.feeds.age import millis
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
 from repositories.feeds.layout import Layout
 
 # Those of keyspaces that were made before widths could be set.
 FORMER_WIDTHS = {"author": 90, "home": 10}
+# Low watermarks are kept in the relational store now.
 FORMER_TABLES = ("home_floor",)
+# `read_markers` until its column was renamed. Cassandra renames columns of a primary key only.
+FORMER_MARKERS = "notification_marker"
+_FORMER_READ = "SELECT owner_id, fact_id FROM {keyspace}.notification_marker"
+_FORMER_COLUMN = """SELECT column_name FROM system_schema.columns
+WHERE keyspace_name = %s AND table_name = 'notifications' AND column_name = 'fact_id'"""
 
 
 class Migration:
@@ -24,10 +31,12 @@ class Migration:
         copies(replication, "local")
 
     def migrate(self, link: Link, *, dry_run: bool) -> list[str]:
-        """`RuntimeError` where buckets of other widths have been written."""
+        """Returns one line per step. Raises `RuntimeError` where buckets of other widths have been written."""
         steps = self._steps(link)
         if not dry_run:
-            for text in steps.values():
+            for line, text in steps.items():
+                if line.endswith(FORMER_MARKERS):
+                    self._copy_markers(link)
                 link.schema(text, profile="write" if text.startswith("INSERT") else "schema")
         return list(steps)
 
@@ -38,7 +47,7 @@ class Migration:
             raise Unavailable("feeds", "the widths of its buckets are not recorded; run `quartet migrate`")
 
     def _steps(self, link: Link) -> dict[str, str]:
-        """CQL by the line that tells of it. Widths come first: tables without them are of former ones."""
+        """CQL by the line that reports it. Widths come first: tables without recorded widths have the former ones."""
         steps = {}
         if not link.schema(
             "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s", (self._keyspace,)
@@ -54,7 +63,19 @@ class Migration:
                 steps[f"feeds: CREATE TABLE {self._keyspace}.{name}"] = self._create_table(name)
             if name == "bucket_widths":
                 steps |= self._record_widths(link, there)
+        if link.schema(_FORMER_COLUMN, (self._keyspace,)):
+            steps[f"feeds: RENAME COLUMN {self._keyspace}.notifications.fact_id"] = (
+                f"ALTER TABLE {self._keyspace}.notifications RENAME fact_id TO activity_id"
+            )
+        if FORMER_MARKERS in there:
+            table = f"{self._keyspace}.{FORMER_MARKERS}"
+            steps[f"feeds: COPY AND DROP TABLE {table}"] = f"DROP TABLE IF EXISTS {table}"
         return steps
+
+    def _copy_markers(self, link: Link) -> None:
+        """A marker that is newer there already stays: each has the time in its activity's id as its timestamp."""
+        rows = link.schema(_FORMER_READ.format(keyspace=self._keyspace), profile="write")
+        link.write("read_mark", [(owner, activity_id, millis(activity_id) * 1000) for owner, activity_id in rows])
 
     def _record_widths(self, link: Link, there: set[str]) -> dict[str, str]:
         rows: list[Row] = []
@@ -64,7 +85,7 @@ class Migration:
             self._missing(FORMER_WIDTHS.items())
         return {
             f"feeds: buckets of {kind} timelines are {days} days wide": WIDTHS_ADD.format(
-                keyspace=self._keyspace, kind=kind, days=days
+                keyspace=self._keyspace, line=kind, days=days
             )
             for kind, days in self._missing(rows).items()
         }

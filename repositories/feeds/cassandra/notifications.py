@@ -12,8 +12,8 @@ from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
 from repositories.feeds.layout import TimelineKind
-from repositories.feeds.notifications_port import REPEAT_BUDGET, Notifications, StoredActivity
-from repositories.feeds.port import TOMBSTONE_BUDGET
+from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
+from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.feeds.tombstone_budget import TombstoneBudget
 
 
@@ -24,32 +24,33 @@ class CassandraNotifications(Notifications):
         self._retention = retention
         self._pages = Pages(link, kind, clock)
         self._markers = Markers(link, kind, retention)
-        self._budget, self._repeats = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(REPEAT_BUDGET)
+        self._budget, self._repeats = TombstoneBudget(MAX_TOMBSTONES), TombstoneBudget(MAX_REPEATS)
 
     def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
-        noted = activity_id(activity)
-        bucket = self._kind.bucket(noted)
-        if self._retention.keeps(noted) and not self._repeats.spent(repeat_key(owner, activity), bucket):
-            ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(noted)))
+        stored_id = activity_id(activity)
+        bucket = self._kind.bucket(stored_id)
+        if self._retention.keeps(stored_id) and not self._repeats.spent(repeat_key(owner, activity), bucket):
+            ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(stored_id)))
             self._markers.ensure([(owner, bucket)])
-            self._link.write("noted_add", [(owner, bucket, noted, *_columns(activity), micros(at), ttl)])
-        return noted
+            self._link.write("notification_add", [(owner, bucket, stored_id, *_columns(activity), micros(at), ttl)])
+        return stored_id
 
     def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
-        noted = activity_id(activity)
-        bucket = self._kind.bucket(noted)
-        if not self._retention.keeps(noted):
+        stored_id = activity_id(activity)
+        bucket = self._kind.bucket(stored_id)
+        if not self._retention.keeps(stored_id):
             return
         with (
             self._budget.spend([(owner, bucket)]) as granted,
             self._repeats.spend([(repeat_key(owner, activity), bucket)]),
         ):
-            self._link.write("noted_remove", itertools.compress([(micros(at), owner, bucket, noted)], granted))
+            rows = [(micros(at), owner, bucket, stored_id)]
+            self._link.write("notification_remove", itertools.compress(rows, granted))
 
     def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[StoredActivity]:
         low, high = span(before, None)
-        rows = self._pages.page(owner, max(low, self._retention.horizon()), high, rising=False, limit=limit)
-        return [_noted(row) for row in rows]
+        rows = self._pages.page(owner, max(low, self._retention.horizon()), high, ascending=False, limit=limit)
+        return [_stored(row) for row in rows]
 
     def marker(self, owner: UUID) -> UUID | None:
         (rows,) = self._link.read([("read_marker", (owner,))], self._link.deadline())
@@ -64,6 +65,6 @@ def _columns(activity: Activity) -> tuple[object, ...]:
     return activity.kind, activity.subject, activity.actor, micros(activity.at), activity.number, activity.detail
 
 
-def _noted(row: Row) -> StoredActivity:
-    noted, kind, subject, actor, at, number, detail = row
-    return StoredActivity(noted, Activity(kind, subject, actor, EPOCH + timedelta(microseconds=at), number, detail))
+def _stored(row: Row) -> StoredActivity:
+    stored_id, kind, subject, actor, at, number, detail = row
+    return StoredActivity(stored_id, Activity(kind, subject, actor, EPOCH + timedelta(microseconds=at), number, detail))

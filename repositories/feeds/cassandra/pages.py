@@ -18,17 +18,17 @@ class Pages:
         self._kind = kind
         self._clock = clock
 
-    def page(self, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[Row]:
+    def page(self, key: UUID, low: UUID, high: UUID, *, ascending: bool, limit: int) -> list[Row]:
         """Read the first bucket and the list of buckets at once, then more buckets in growing waves."""
         if limit < 1:
             return []
         deadline = self._link.deadline()
-        begin = self._kind.bucket(low if rising else min(high, below(micros(self._clock()) // 1000)))
-        query = f"{self._kind.name}_{'rising' if rising else 'falling'}"
+        begin = self._kind.bucket(low if ascending else min(high, below(micros(self._clock()) // 1000)))
+        query = f"{self._kind.name}_{'ascending' if ascending else 'descending'}"
         first = (query, (key, begin, low, high, limit))
         marked, rows = self._link.read([self._marked(key, low, high), first], deadline)
         found = {begin: rows}
-        order = sorted({begin, *(bucket for (bucket,) in marked)}, reverse=not rising)
+        order = sorted({begin, *(bucket for (bucket,) in marked)}, reverse=not ascending)
         for wave in _waves():
             ready = list(itertools.takewhile(found.__contains__, order))
             page = [row for bucket in ready for row in found[bucket]]

@@ -36,10 +36,10 @@ TABLES = {
         PRIMARY KEY (owner_id, bucket)
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
     "notifications": """CREATE TABLE IF NOT EXISTS {keyspace}.notifications (
-        owner_id uuid, bucket int, fact_id uuid,
+        owner_id uuid, bucket int, activity_id uuid,
         kind ascii, subject uuid, actor uuid, at_us bigint, number int, detail text,
-        PRIMARY KEY ((owner_id, bucket), fact_id)
-    ) WITH CLUSTERING ORDER BY (fact_id DESC) AND default_time_to_live = {ttl} AND compaction = {{
+        PRIMARY KEY ((owner_id, bucket), activity_id)
+    ) WITH CLUSTERING ORDER BY (activity_id DESC) AND default_time_to_live = {ttl} AND compaction = {{
         'class': 'TimeWindowCompactionStrategy',
         'compaction_window_unit': 'DAYS', 'compaction_window_size': {window_days}
     }}""",
@@ -47,15 +47,15 @@ TABLES = {
         owner_id uuid, bucket int,
         PRIMARY KEY (owner_id, bucket)
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
-    "notification_marker": """CREATE TABLE IF NOT EXISTS {keyspace}.notification_marker (
-        owner_id uuid PRIMARY KEY, fact_id uuid
+    "read_markers": """CREATE TABLE IF NOT EXISTS {keyspace}.read_markers (
+        owner_id uuid PRIMARY KEY, activity_id uuid
     )""",
 }
 
 _ENTRIES = "FROM {keyspace}.%s_timeline WHERE %s_id = ? AND bucket = ? AND post_id > ?"
 _AUTHOR = _ENTRIES % ("author", "author")
 _HOME = _ENTRIES % ("home", "owner")
-_NOTED = """FROM {keyspace}.notifications WHERE owner_id = ? AND bucket = ? AND fact_id > ?"""
+_NOTIFICATIONS = """FROM {keyspace}.notifications WHERE owner_id = ? AND bucket = ? AND activity_id > ?"""
 
 STATEMENTS = {
     "author_add": """INSERT INTO {keyspace}.author_timeline (author_id, bucket, post_id)
@@ -67,8 +67,8 @@ STATEMENTS = {
     "author_buckets": """SELECT bucket FROM {keyspace}.author_buckets
         WHERE author_id = ? AND bucket >= ? AND bucket <= ?""",
     "author_scan": f"SELECT post_id {_AUTHOR}",
-    "author_falling": f"SELECT post_id {_AUTHOR} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
-    "author_rising": f"SELECT post_id {_AUTHOR} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
+    "author_descending": f"SELECT post_id {_AUTHOR} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
+    "author_ascending": f"SELECT post_id {_AUTHOR} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
     "home_add": """INSERT INTO {keyspace}.home_timeline (owner_id, bucket, post_id, author_id)
         VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
     "home_remove": """DELETE FROM {keyspace}.home_timeline USING TIMESTAMP ?
@@ -77,24 +77,24 @@ STATEMENTS = {
         VALUES (?, ?) USING TIMESTAMP ? AND TTL ?""",
     "home_buckets": """SELECT bucket FROM {keyspace}.home_buckets
         WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
-    "home_falling": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
-    "home_rising": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
+    "home_descending": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id DESC LIMIT ?",
+    "home_ascending": f"SELECT post_id, author_id {_HOME} AND post_id < ? ORDER BY post_id ASC LIMIT ?",
     "home_scan": f"SELECT post_id, author_id, WRITETIME(author_id) {_HOME}",
     "home_drop": """DELETE FROM {keyspace}.home_timeline USING TIMESTAMP ?
         WHERE owner_id = ? AND bucket = ?""",
-    "noted_add": """INSERT INTO {keyspace}.notifications
-        (owner_id, bucket, fact_id, kind, subject, actor, at_us, number, detail)
+    "notification_add": """INSERT INTO {keyspace}.notifications
+        (owner_id, bucket, activity_id, kind, subject, actor, at_us, number, detail)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
-    "noted_remove": """DELETE FROM {keyspace}.notifications USING TIMESTAMP ?
-        WHERE owner_id = ? AND bucket = ? AND fact_id = ?""",
-    "noted_mark": """INSERT INTO {keyspace}.notification_buckets (owner_id, bucket)
+    "notification_remove": """DELETE FROM {keyspace}.notifications USING TIMESTAMP ?
+        WHERE owner_id = ? AND bucket = ? AND activity_id = ?""",
+    "notification_mark": """INSERT INTO {keyspace}.notification_buckets (owner_id, bucket)
         VALUES (?, ?) USING TIMESTAMP ? AND TTL ?""",
-    "noted_buckets": """SELECT bucket FROM {keyspace}.notification_buckets
+    "notification_buckets": """SELECT bucket FROM {keyspace}.notification_buckets
         WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
-    "noted_falling": f"""SELECT fact_id, kind, subject, actor, at_us, number, detail {_NOTED}
-        AND fact_id < ? ORDER BY fact_id DESC LIMIT ?""",
-    "read_marker": "SELECT fact_id FROM {keyspace}.notification_marker WHERE owner_id = ?",
-    "read_mark": """INSERT INTO {keyspace}.notification_marker (owner_id, fact_id)
+    "notification_descending": f"""SELECT activity_id, kind, subject, actor, at_us, number, detail {_NOTIFICATIONS}
+        AND activity_id < ? ORDER BY activity_id DESC LIMIT ?""",
+    "read_marker": "SELECT activity_id FROM {keyspace}.read_markers WHERE owner_id = ?",
+    "read_mark": """INSERT INTO {keyspace}.read_markers (owner_id, activity_id)
         VALUES (?, ?) USING TIMESTAMP ?""",
 }
 

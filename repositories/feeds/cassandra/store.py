@@ -21,7 +21,7 @@ from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
 from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.layout import Layout, TimelineKind
-from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
+from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 
@@ -56,8 +56,8 @@ class CassandraFeeds(FeedStore):
         self._home_pages = Pages(self._link, self._home, clock)
         self._author_markers = Markers(self._link, self._author)
         self._home_markers = Markers(self._link, self._home, self._retention)
-        self._author_budget, self._home_budget = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(TOMBSTONE_BUDGET)
-        self.notifications = CassandraNotifications(self._link, layout.noted, self._retention, clock)
+        self._author_budget, self._home_budget = TombstoneBudget(MAX_TOMBSTONES), TombstoneBudget(MAX_TOMBSTONES)
+        self.notifications = CassandraNotifications(self._link, layout.notifications, self._retention, clock)
         kinds = self._author, self._home
         self.audit = CassandraAudit(self._link, self._author_pages, self._home_pages, kinds, self._retention)
 
@@ -74,7 +74,7 @@ class CassandraFeeds(FeedStore):
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
         low, high = span(before, after)
-        rows = self._author_pages.page(author, low, high, rising=after is not None, limit=limit)
+        rows = self._author_pages.page(author, low, high, ascending=after is not None, limit=limit)
         return [PostRef(post_id, author) for (post_id,) in rows]
 
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
@@ -99,7 +99,7 @@ class CassandraFeeds(FeedStore):
         for bucket in self._home_pages.marked(owner, low, HIGHEST):
             rows = self._link.scan("home_scan", (owner, bucket, low))
             found = ((owner, bucket, post_id) for post_id, by, since in rows if by == author and since <= written)
-            doomed = list(itertools.islice(found, TOMBSTONE_BUDGET + 1))
+            doomed = list(itertools.islice(found, MAX_TOMBSTONES + 1))
             complete = not self._remove(doomed, at) and complete
         return complete
 
@@ -114,7 +114,7 @@ class CassandraFeeds(FeedStore):
     ) -> list[PostRef]:
         low, high = span(before, after)
         low = max(low, self._retention.horizon(), low_watermark or LOWEST)
-        rows = self._home_pages.page(owner, low, high, rising=after is not None, limit=limit)
+        rows = self._home_pages.page(owner, low, high, ascending=after is not None, limit=limit)
         # A row without its author is damage: it is by nobody until the doctor mends it.
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
 

@@ -7,24 +7,20 @@ from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
 from repositories.feeds.audit_port import FeedAudit, StoredEntry
+from repositories.feeds.embedded.schema import (
+    AUTHOR_REMOVE,
+    AUTHOR_RESTORE,
+    AUTHOR_SCAN,
+    HOME_REMOVE,
+    HOME_RESTORE,
+    HOME_SCAN,
+    NEVER,
+)
 from repositories.feeds.layout import TimelineKind
 from repositories.records import PostRef
 from repositories.sqlite import SqliteFile
 
-NEVER = -(1 << 63)
 CHUNK = 1000
-
-HOME = """SELECT post, author, written FROM feeds_home WHERE owner = :key AND post > :low AND post < :high
-AND written > removed AND written > coalesce((SELECT at FROM feeds_trimmed WHERE owner = :key), :never)
-ORDER BY post DESC LIMIT :limit"""
-AUTHOR = """SELECT post, author, written FROM feeds_author WHERE author = :key AND post > :low AND post < :high
-AND written > removed ORDER BY post DESC LIMIT :limit"""
-RESTORE_HOME = """INSERT INTO feeds_home (owner, post, author, written, removed) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (owner, post) DO UPDATE SET author = excluded.author, written = max(written, excluded.written)"""
-RESTORE_AUTHOR = """INSERT INTO feeds_author (author, post, written, removed) VALUES (?, ?, ?, ?)
-ON CONFLICT (author, post) DO UPDATE SET written = max(written, excluded.written)"""
-REMOVE_HOME = "UPDATE feeds_home SET removed = max(removed, ?) WHERE owner = ? AND post = ?"
-REMOVE_AUTHOR = "UPDATE feeds_author SET removed = max(removed, ?) WHERE author = ? AND post = ?"
 
 
 class EmbeddedAudit(FeedAudit):
@@ -35,10 +31,10 @@ class EmbeddedAudit(FeedAudit):
         self._retention = retention
 
     def home(self, owner: UUID) -> Iterator[StoredEntry]:
-        return self._kept(HOME, owner, self._retention.horizon(), self._home)
+        return self._kept(HOME_SCAN, owner, self._retention.horizon(), self._home)
 
     def author(self, author: UUID) -> Iterator[StoredEntry]:
-        return self._kept(AUTHOR, author, LOWEST, self._author)
+        return self._kept(AUTHOR_SCAN, author, LOWEST, self._author)
 
     def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
         rows = [
@@ -46,18 +42,18 @@ class EmbeddedAudit(FeedAudit):
             for p in posts
             if self._retention.keeps(p.post_id)
         ]
-        self._write(RESTORE_HOME, rows)
+        self._write(HOME_RESTORE, rows)
 
     def restore_author(self, posts: Sequence[PostRef], at: datetime) -> None:
         for post in posts:
             millis(post.post_id)
-        self._write(RESTORE_AUTHOR, [(p.author_id.bytes, p.post_id.bytes, micros(at), NEVER) for p in posts])
+        self._write(AUTHOR_RESTORE, [(p.author_id.bytes, p.post_id.bytes, micros(at), NEVER) for p in posts])
 
     def remove_home(self, entries: Sequence[StoredEntry], at: datetime) -> None:
-        self._write(REMOVE_HOME, [_removal(entry, at) for entry in entries])
+        self._write(HOME_REMOVE, [_removal(entry, at) for entry in entries])
 
     def remove_author(self, entries: Sequence[StoredEntry], at: datetime) -> None:
-        self._write(REMOVE_AUTHOR, [_removal(entry, at) for entry in entries])
+        self._write(AUTHOR_REMOVE, [_removal(entry, at) for entry in entries])
 
     def _kept(self, query: str, owner: UUID, low: UUID, kind: TimelineKind) -> Iterator[StoredEntry]:
         values = {"key": owner.bytes, "low": low.bytes, "high": HIGHEST.bytes, "never": NEVER, "limit": CHUNK}

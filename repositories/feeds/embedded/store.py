@@ -8,58 +8,35 @@ from uuid import UUID
 
 from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.embedded.audit import EmbeddedAudit
-from repositories.feeds.embedded.notifications import NOTIFICATION_TABLES, EmbeddedNotifications
+from repositories.feeds.embedded.notifications import EmbeddedNotifications
+from repositories.feeds.embedded.schema import (
+    AUTHOR_ADD,
+    AUTHOR_PAGE,
+    CHANGES,
+    HOME_ADD,
+    HOME_BY_AUTHOR,
+    HOME_DROP,
+    HOME_PAGE,
+    HOME_PRUNE,
+    HOME_TRIM,
+    NEVER,
+    TABLES,
+)
 from repositories.feeds.layout import Layout
-from repositories.feeds.port import TOMBSTONE_BUDGET, FeedStore
+from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 T = TypeVar("T")
-NEVER = -(1 << 63)
 CHUNK = 1000
 # Entries past the retention that one write removes, at most.
 PRUNED = 1000
 
-TABLES = (
-    """CREATE TABLE IF NOT EXISTS feeds_author (
-        author BLOB NOT NULL, post BLOB NOT NULL CHECK (length(post) = 16),
-        written INTEGER NOT NULL, removed INTEGER NOT NULL,
-        PRIMARY KEY (author, post)
-    ) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS feeds_home (
-        owner BLOB NOT NULL, post BLOB NOT NULL CHECK (length(post) = 16),
-        author BLOB NOT NULL CHECK (length(author) = 16),
-        written INTEGER NOT NULL, removed INTEGER NOT NULL,
-        PRIMARY KEY (owner, post)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS feeds_home_author ON feeds_home (owner, author)",
-    "CREATE INDEX IF NOT EXISTS feeds_home_age ON feeds_home (post)",
-    "CREATE TABLE IF NOT EXISTS feeds_trimmed (owner BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
-    *NOTIFICATION_TABLES,
-)
-
-AUTHOR_PUT = """INSERT INTO feeds_author (author, post, written, removed) VALUES (?, ?, ?, ?)
-ON CONFLICT (author, post) DO UPDATE SET
-written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
-HOME_PUT = """INSERT INTO feeds_home (owner, post, author, written, removed) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (owner, post) DO UPDATE SET
-written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
-PRUNE = """DELETE FROM feeds_home WHERE (owner, post) IN
-(SELECT owner, post FROM feeds_home WHERE post < ? LIMIT ?)"""
-TRIM = """INSERT INTO feeds_trimmed (owner, at) VALUES (:owner, :at)
-ON CONFLICT (owner) DO UPDATE SET at = max(at, excluded.at)"""
-TRIMMED = "DELETE FROM feeds_home WHERE owner = :owner AND written <= :at AND removed <= :at"
-AUTHOR_PAGE = """SELECT post, author FROM feeds_author
-WHERE author = :key AND post > :low AND post < :high AND written > removed ORDER BY post"""
-SHOWN = """FROM feeds_home WHERE owner = :key AND post > :low AND post < :high AND written > removed
-AND written > coalesce((SELECT at FROM feeds_trimmed WHERE owner = :key), :never)"""
-HOME_PAGE = f"SELECT post, author {SHOWN} ORDER BY post"
-DOOMED = f"SELECT post {SHOWN} AND author = :author AND written <= :at ORDER BY post DESC"
-
 
 class EmbeddedFeeds(SqliteBacked, FeedStore):
     _tables = TABLES
+    _changes = CHANGES
 
     def __init__(
         self,
@@ -72,8 +49,8 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
         self._file = SqliteFile(path_of(url), "feeds")
         self._retention = Retention(retention, clock)
         self._author, self._home = layout.author, layout.home
-        self._author_budget, self._home_budget = TombstoneBudget(TOMBSTONE_BUDGET), TombstoneBudget(TOMBSTONE_BUDGET)
-        self.notifications = EmbeddedNotifications(self._file, layout.noted, self._retention)
+        self._author_budget, self._home_budget = TombstoneBudget(MAX_TOMBSTONES), TombstoneBudget(MAX_TOMBSTONES)
+        self.notifications = EmbeddedNotifications(self._file, layout.notifications, self._retention)
         self.audit = EmbeddedAudit(self._file, (self._author, self._home), self._retention)
 
     def add_to_author(self, post: PostRef, at: datetime) -> None:
@@ -88,7 +65,7 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
         low, high = span(before, after)
-        return self._page(AUTHOR_PAGE, author, low, high, rising=after is not None, limit=limit)
+        return self._page(AUTHOR_PAGE, author, low, high, ascending=after is not None, limit=limit)
 
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         written = micros(at)
@@ -105,7 +82,7 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
 
     def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
         values = {"author": author.bytes, "at": micros(at)}
-        rows = self._file.rows(DOOMED, _span(owner, self._retention.horizon(), HIGHEST) | values)
+        rows = self._file.rows(HOME_BY_AUTHOR, _span(owner, self._retention.horizon(), HIGHEST) | values)
         return not self._remove([(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at))
 
     def home_page(
@@ -119,13 +96,13 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
     ) -> list[PostRef]:
         low, high = span(before, after)
         low = max(low, self._retention.horizon(), low_watermark or LOWEST)
-        return self._page(HOME_PAGE, owner, low, high, rising=after is not None, limit=limit)
+        return self._page(HOME_PAGE, owner, low, high, ascending=after is not None, limit=limit)
 
     def trim(self, owner: UUID, at: datetime) -> None:
         values = {"owner": owner.bytes, "at": micros(at)}
         with self._file.write() as connection:
-            connection.execute(TRIM, values)
-            connection.execute(TRIMMED, values)
+            connection.execute(HOME_TRIM, values)
+            connection.execute(HOME_DROP, values)
         self._home_budget.forget(owner)
 
     def entries(self, owner: UUID) -> Iterator[PostRef]:
@@ -140,13 +117,10 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
         for entries in _chunks(home_posts):
             self._put_home([(owner, post, millis(post.post_id) * 1000, NEVER) for owner, post in entries])
 
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return super().migrate(dry_run=dry_run) + self._drop_floors(dry_run=dry_run)
-
     def _put_author(self, entries: Iterable[tuple[PostRef, int, int]]) -> None:
         rows = [(post.author_id.bytes, _key(post), *times) for post, *times in entries]
         with self._file.write() as connection:
-            connection.executemany(AUTHOR_PUT, rows)
+            connection.executemany(AUTHOR_ADD, rows)
 
     def _put_home(self, entries: Iterable[tuple[UUID, PostRef, int, int]]) -> None:
         rows = [
@@ -157,8 +131,8 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
         if not rows:
             return
         with self._file.write() as connection:
-            connection.executemany(HOME_PUT, rows)
-            connection.execute(PRUNE, (self._retention.horizon().bytes, PRUNED))
+            connection.executemany(HOME_ADD, rows)
+            connection.execute(HOME_PRUNE, (self._retention.horizon().bytes, PRUNED))
 
     def _remove(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> set[UUID]:
         """Returns whose budget did not reach for all of them."""
@@ -166,19 +140,10 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
             self._put_home((o, post, NEVER, removed) for o, post in itertools.compress(entries, granted))
         return {owner for (owner, _), taken in zip(entries, granted, strict=True) if not taken}
 
-    def _page(self, query: str, key: UUID, low: UUID, high: UUID, *, rising: bool, limit: int) -> list[PostRef]:
+    def _page(self, query: str, key: UUID, low: UUID, high: UUID, *, ascending: bool, limit: int) -> list[PostRef]:
         values = _span(key, low, high) | {"limit": max(limit, 0)}
-        rows = self._file.rows(f"{query} {'ASC' if rising else 'DESC'} LIMIT :limit", values)
+        rows = self._file.rows(f"{query} {'ASC' if ascending else 'DESC'} LIMIT :limit", values)
         return [PostRef(UUID(bytes=post), UUID(bytes=author)) for post, author in rows]
-
-    def _drop_floors(self, *, dry_run: bool) -> list[str]:
-        """Floors are kept with their readers now."""
-        if not self._file.rows("SELECT 1 FROM sqlite_master WHERE name = 'feeds_floor'"):
-            return []
-        if not dry_run:
-            with self._file.write() as connection:
-                connection.execute("DROP TABLE IF EXISTS feeds_floor")
-        return ["feeds: DROP TABLE feeds_floor"]
 
 
 def _span(key: UUID, low: UUID, high: UUID) -> dict[str, Any]:

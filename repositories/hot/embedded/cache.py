@@ -1,37 +1,23 @@
-"""Sessions and cache in one SQLite file."""
+"""The cache in SQLite."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
 from sqlite3 import Connection
 from typing import Any
-from uuid import UUID
 
 from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
     LEASE_SECONDS,
-    live_session,
-    live_sessions,
     new_token,
-    session_bytes,
-    session_seconds,
     spread,
     value_bytes,
     value_of,
 )
-from repositories.hot.port import Cache, Fill, Held, SessionStore
-from repositories.records import Session
+from repositories.hot.port import Cache, Fill, Held
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
-_SESSION_TABLES = (
-    """CREATE TABLE IF NOT EXISTS hot_sessions (
-        digest BLOB PRIMARY KEY, account_id BLOB NOT NULL, id BLOB NOT NULL, record BLOB NOT NULL,
-        forget_at REAL NOT NULL, UNIQUE (account_id, id)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS hot_sessions_forget_at ON hot_sessions (forget_at)",
-)
-_CACHE_TABLES = (
+_TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_values (
         key TEXT PRIMARY KEY, stamp BLOB NOT NULL, record BLOB NOT NULL, due_at REAL NOT NULL, stored_at REAL NOT NULL,
         expires_at REAL NOT NULL
@@ -47,7 +33,7 @@ _CACHE_TABLES = (
     )""",
     "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
 )
-_CACHE_ROWS = ("hot_values", "hot_leases")
+_ROWS = ("hot_values", "hot_leases")
 _HELD = "stamp, record, due_at, stored_at"
 _CHUNK = 500
 # Whether a part is not as it was, beside the value.
@@ -58,50 +44,10 @@ _WHOLE = f"""SELECT EXISTS (
 _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?"
 
 
-class EmbeddedSessions(SqliteBacked, SessionStore):
-    """As in Redis: a session is kept for its own length (`expires_at - created_at`) and an hour, counted from
-    `add` by `clock`; whether it is live is decided by the caller's `now`.
-    """
-
-    _tables = _SESSION_TABLES
-
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path_of(url), "sessions")
-        self._clock = clock
-
-    def add(self, session: Session, digest: bytes) -> None:
-        now, record = self._clock(), session_bytes(session)
-        row = (digest, session.account_id.bytes, session.id.bytes, record, now + session_seconds(session))
-        with self._file.write() as connection:
-            connection.execute("DELETE FROM hot_sessions WHERE forget_at <= ?", (now,))
-            connection.execute("INSERT OR REPLACE INTO hot_sessions VALUES (?, ?, ?, ?, ?)", row)
-
-    def find(self, digest: bytes, *, now: datetime) -> Session | None:
-        sql = "SELECT record FROM hot_sessions WHERE digest = ? AND forget_at > ?"
-        rows = self._file.rows(sql, (digest, self._clock()))
-        return live_session(rows[0][0], now) if rows else None
-
-    def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
-        sql = "SELECT record FROM hot_sessions WHERE account_id = ? AND forget_at > ?"
-        rows = self._file.rows(sql, (account_id.bytes, self._clock()))
-        return live_sessions([record for (record,) in rows], now)
-
-    def end(self, account_id: UUID, session_id: UUID) -> bool:
-        sql = "DELETE FROM hot_sessions WHERE account_id = ? AND id = ? AND forget_at > ?"
-        with self._file.write() as connection:
-            done = connection.execute(sql, (account_id.bytes, session_id.bytes, self._clock()))
-            return done.rowcount > 0
-
-    def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
-        sql = "DELETE FROM hot_sessions WHERE account_id = ? AND id IS NOT ?"
-        with self._file.write() as connection:
-            connection.execute(sql, (account_id.bytes, keep and keep.bytes))
-
-
 class EmbeddedCache(SqliteBacked, Cache):
     """Holds at most `entries` values and as many leases; those that expire soonest make room."""
 
-    _tables = _CACHE_TABLES
+    _tables = _TABLES
 
     def __init__(
         self,
@@ -203,7 +149,7 @@ class EmbeddedCache(SqliteBacked, Cache):
         return taken[0][0] if taken else None
 
     def _make_room(self, connection: Connection, now: float) -> None:
-        for table in _CACHE_ROWS:
+        for table in _ROWS:
             connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))  # noqa: S608  our two names
             [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our two names
             if count > self._entries:

@@ -13,9 +13,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
-from repositories.relational.postgres.conninfo import Conninfo, conninfo_of
 from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
 from repositories.relational.postgres.errors import ROLE, is_outdated, translated
+from repositories.relational.postgres.target import Conninfo, conninfo_of
 
 _LEVEL = "read committed"
 _STATEMENTS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}

@@ -14,7 +14,7 @@ from app.doctor import Drift, Report, findings
 from app.ids import uuid7
 from app.worker.relay import relay_of
 from repositories.feeds.layout import Layout
-from repositories.feeds.port import TOMBSTONE_BUDGET
+from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.records import PostRef
 from tests.system.crowd import befriend, defined, outboxes, people, served
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
@@ -170,7 +170,7 @@ def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
 def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> None:
     """Two authors delete more than one bucket's budget together, and each of them less."""
     container, authors = world.container, world.settled[:2]
-    reader, each = people(container, 1)[0], TOMBSTONE_BUDGET // 2 + 10
+    reader, each = people(container, 1)[0], MAX_TOMBSTONES // 2 + 10
     befriend(container, [reader], authors)
     doomed = [(a, post) for a in authors for post in world.burst(a, each, [reader])]
     for author, post in doomed:

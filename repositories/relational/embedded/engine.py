@@ -1,0 +1,49 @@
+"""SQLAlchemy engines over one SQLite file."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from repositories.relational.money.digests import chain
+from repositories.sqlite import BUSY_SECONDS, make_private, set_up
+
+
+def reading_engine(path: Path) -> Engine:
+    """Single statements, outside of transactions."""
+    return _engine(path, isolation_level="AUTOCOMMIT")
+
+
+def writing_engine(path: Path) -> Engine:
+    engine = _engine(path)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _engine(path: Path, **options: Any) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=QueuePool,
+        pool_size=0,  # no limit: each thread that is at work has its own connection
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        **options,
+    )
+    event.listen(engine, "do_connect", lambda *_: make_private(path))
+    event.listen(engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not begin transactions; `_begin_immediate` does.
+    connection.isolation_level = None
+    set_up(connection)
+    # Without this, REPLACE deletes rows without firing the triggers that refuse a DELETE.
+    connection.execute("PRAGMA recursive_triggers=ON")
+    connection.create_function("chained", 2, chain, deterministic=True)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take the write lock at the start, so that no transaction fails on upgrading its lock."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

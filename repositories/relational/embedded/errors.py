@@ -1,0 +1,52 @@
+"""What SQLite and SQLAlchemy raise, in the words of the port."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
+
+from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
+
+ROLE = "relational"
+
+_FIELDS = {
+    "accounts.id": "id",
+    "accounts.handle_key": "handle",
+    "logins.account_id": "id",
+    "logins.email_key": "email",
+    "outbox.id": "id",
+    "orders.id": "id",
+    "reservations.order_id, reservations.product_id": "id",
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_PRIMARY_CODE = 0xFF
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        raise _translate(error) from error
+
+
+def _translate(error: Exception) -> StoreError:
+    cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    if isinstance(cause, ValueError | OverflowError | sqlite3.DataError):
+        return Invalid(str(cause))
+    if isinstance(error, IntegrityError):
+        return _broken_rule(cause)
+    if getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE in _BUSY:
+        return Contention(str(cause))
+    return Unavailable(ROLE, str(cause))
+
+
+def _broken_rule(cause: BaseException) -> StoreError:
+    code = getattr(cause, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return NotFound(str(cause))
+    if code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+        field = _FIELDS.get(str(cause).rpartition(": ")[2])
+        return Conflict(field) if field else Contention(str(cause))
+    return Invalid(str(cause))

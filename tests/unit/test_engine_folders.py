@@ -1,0 +1,46 @@
+"""The adapters of a role have the same files, so that a diff of their folders shows how the engines differ."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "repositories"
+ENGINES = {"relational": "postgres", "documents": "mongo", "feeds": "cassandra", "hot": "redis"}
+# What only the engine has, and why the embedded adapter has nothing to compare with it.
+ENGINE_ONLY = {
+    "relational": {
+        "target": "the options of a URL; SQLite's is a path, see `repositories.sqlite.path_of`",
+        "deadline": "a file does not fall silent",
+    },
+    "documents": {
+        "client": "connections; SQLite's are in `repositories.sqlite`",
+        "target": "the options of a URL",
+        "monitoring": "round trips are counted by the driver's own events",
+        "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",
+    },
+    "feeds": {
+        "link": "connections and prepared statements; SQLite's are in `repositories.sqlite`",
+        "target": "the options of a URL",
+        "markers": "which partitions are not empty; SQLite has no partitions",
+        "pages": "one page over several partitions",
+        "migrate": "keyspace, replication and bucket widths",
+    },
+    "hot": {
+        "link": "connections",
+        "target": "the options of a URL",
+        "scripts": "what SQLite does in a transaction Redis does in a script",
+        "wire": "the protocol",
+        "near": "the copy in the process's memory; an embedded cache is in the process already",
+    },
+}
+
+
+def files(role: str, engine: str) -> set[str]:
+    return {path.stem for path in (ROOT / role / engine).glob("*.py")}
+
+
+@pytest.mark.parametrize("role", ENGINES)
+def test_the_embedded_adapter_has_the_files_of_the_engine(role: str) -> None:
+    engine, embedded = files(role, ENGINES[role]), files(role, "embedded")
+    assert embedded <= engine
+    assert engine - embedded == set(ENGINE_ONLY[role])
