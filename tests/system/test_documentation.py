@@ -1,5 +1,6 @@
 """The documentation is about this code: its picture, its links and its index."""
 
+import ast
 import importlib.util
 import re
 import tomllib
@@ -58,3 +59,28 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in links(page):
         assert target.exists(), target
         assert not anchor or anchor in anchors(target), f"{target}#{anchor}"
+
+
+NAMED = re.compile(r"`((?:app|repositories|config|tests)/[\w/]+\.py)(?::([\w.]+))?`")
+
+
+def test_the_functions_that_the_documentation_names_are_there() -> None:
+    missing = [
+        f"{page.name}: {path}:{name}"
+        for page in PAGES
+        for path, name in NAMED.findall(page.read_text())
+        if "ROLE" not in path  # a place for any role's name
+        if not (ROOT / path).exists() or (name and not is_defined(ROOT / path, name))
+    ]
+    assert missing == []
+
+
+def is_defined(module: Path, name: str) -> bool:
+    """Whether a function, a class, or a method of a class (`Class.method`) is defined in it."""
+    body: list[ast.stmt] = ast.parse(module.read_text()).body
+    for part in name.split("."):
+        found = [one for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name == part]
+        if not found:
+            return False
+        body = found[0].body
+    return True
