@@ -3,6 +3,7 @@
 Nothing connects here; adapters connect in the process and thread that first use them.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ def assemble(
 def _page_limits(settings: Settings) -> PageLimits:
     """Who gets no place among the loads within the documents' deadline is refused."""
     loads = Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
-    return PageLimits(settings.cache_seconds, loads, settings.shared_seconds)
+    signer = hashlib.blake2b(settings.secret_key.encode(), digest_size=4, person=b"whole pages").hexdigest()
+    return PageLimits(settings.cache_seconds, loads, settings.shared_seconds, signer)
 
 
 def _feeds(settings: Settings) -> FeedStore:

@@ -230,7 +230,8 @@ def _product(body: Any = None, *, after: str = "", etag: str | None = None) -> D
 simple("GET", "/products/<uuid:product_id>", _product())
 simple("PATCH", "/products/<uuid:product_id>", _product({"title": "Lantern"}, etag="*"))
 simple("DELETE", "/products/<uuid:product_id>", _product(etag="*"))
-simple("PUT", "/products/<uuid:product_id>/stock", _product({"on_hand": 7}, after="/stock", etag="*"))
+for _verb, _change in (("GET", None), ("PUT", {"on_hand": 7}), ("PATCH", {"delta": 7})):
+    simple(_verb, "/products/<uuid:product_id>/stock", _product(_change, after="/stock", etag="*"))
 simple("GET", "/wallet", lambda w, _: Call(w.person().rich(), "/wallet"))
 
 

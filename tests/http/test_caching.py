@@ -190,3 +190,19 @@ def test_what_is_no_page_is_checked_each_time(system: System) -> None:
         answer = client.get(path)
         assert answer.headers["Cache-Control"] == "no-cache", path
         assert not {"Age", "Cache-Status"} & set(answer.headers.keys())
+
+
+def test_a_page_kept_under_another_secret_is_not_served(tmp_path: Path) -> None:
+    """Its cursor would be refused."""
+    for secret in ("first" * 8, "second" * 8):
+        with running(Settings(**embedded(tmp_path), secret_key=secret)) as system:
+            if secret.startswith("first"):
+                ada = system.person()
+                for _ in range(2):
+                    ada.publish()
+            anybody = system.anybody()
+            for path in ("/posts", "/products"):
+                for _ in range(2):
+                    cursor = anybody.get(path, limit=1)["next"]
+                assert cursor is None or len(anybody.get(path, limit=1, cursor=cursor)["items"]) == 1
+            assert anybody.get("/posts", limit=1)["next"]

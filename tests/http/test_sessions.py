@@ -58,4 +58,4 @@ def test_a_bad_header_is_refused_even_where_none_is_needed(system: System) -> No
     for header in ("Bearer", "Bearer nope", "Basic YTpi", "nonsense"):
         response = anybody.send("GET", "/posts", headers={"Authorization": header})
         assert response.status_code == 401
-        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'

@@ -207,6 +207,7 @@ def test_a_body_that_is_never_read_gives_its_place_back(system: System) -> None:
 def test_asking_for_the_head_takes_no_place(system: System) -> None:
     response = system.person().send("HEAD", "/feed/stream")
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/event-stream")
+    assert "Content-Length" not in response.headers
     assert system.container.live.hub.count == 0
 
 

@@ -38,7 +38,7 @@ CONDITIONS = [
     '"1"',
     '"',
     ",",
-    'W/"1-0000000000000000"',
+    'W/"0-0000000000000000"',
     '"99-0000000000000000"',
     '"' + "9" * 5000 + '-a"',
 ]
@@ -116,9 +116,14 @@ def ordered(buyer: Person, product: str) -> str:
 
 def good_body(schema: Any, person: Person, other: str = "") -> Any:
     """A body that fits its schema; `other` is the handle of somebody else."""
-    known = {"login": person.handle, "password": PASSWORD, "handle": f"{person.handle}_b", "email": "a@example.com"}
+    known: dict[str, Any] = {
+        "login": person.handle,
+        "password": PASSWORD,
+        "handle": f"{person.handle}_b",
+        "email": "a@example.com",
+    }
     known |= {"currency": "EUR", "image_url": "https://example.com/a.png", "to": other}
-    known["up_to"] = "00000000-0000-7000-8000-000000000000"
+    known |= {"up_to": "00000000-0000-7000-8000-000000000000", "delta": 1}
     return {
         name: known.get(name) or _example(resolved(inner), person)
         for name, inner in resolved(schema)["properties"].items()

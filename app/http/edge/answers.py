@@ -5,7 +5,8 @@ from typing import Any
 
 from flask import Response, request
 
-from app.http.edge.caching import JSON, READS, is_known
+from app.http.edge.caching import JSON, READS
+from app.http.edge.conditions import is_known
 from app.services.pages.fragments import encode
 from app.services.pages.whole_pages import Kept, tag_of
 

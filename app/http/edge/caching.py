@@ -54,11 +54,6 @@ def remember(page: Kept) -> None:
     g.kept = page
 
 
-def is_known(etag: str, sent: str | None) -> bool:
-    """If-None-Match compares weakly (RFC 9110, section 13.1.2)."""
-    return sent is not None and any(s.strip() in {"*", etag, f"W/{etag}"} for s in sent.split(","))
-
-
 def tell(response: Response) -> None:
     """Add what caches are to know. A view that has said so itself is left alone."""
     anonymous = "Authorization" not in request.headers

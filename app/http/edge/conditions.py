@@ -1,4 +1,7 @@
-"""If-Match as sent, for the rules to judge."""
+"""If-Match and If-None-Match as sent, by the grammar of RFC 9110, sections 8.8.3 and 13.1.
+
+Why a tag that was weakened on its way still names a version: `docs/decisions/0011-weakened-tags.md`.
+"""
 
 import re
 
@@ -6,14 +9,33 @@ from flask import request
 
 from app.services.commands.precondition import Precondition
 
-TAG = re.compile(r'^"(\d{1,18})-[0-9a-f]{16}"$')
+ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+LIST = re.compile(rf"[ \t,]*{ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{ENTITY_TAG.pattern})*[ \t,]*")
+# One of ours; compressing proxies put the name of their coding to its end.
+OWN = re.compile(r"((?:(\d{1,18})-)?[0-9a-f]{16})(?:-{1,2}[A-Za-z0-9]{1,16})?")
 
 
 def if_match() -> Precondition:
-    """Weak or foreign entity tags match nothing, as a strong comparison wants (RFC 9110, section 13.1.1)."""
     sent = request.headers.get("If-Match")
     if sent is None:
         return Precondition()
-    tags = [t.strip() for t in sent.split(",")]
-    found = (TAG.match(t) for t in tags)
-    return Precondition(given=True, any="*" in tags, versions=frozenset(int(m[1]) for m in found if m))
+    found = _own(sent)
+    versions = frozenset(int(m[2]) for m in found if m[2])
+    return Precondition(given=True, any=is_any(sent), versions=versions, tags=frozenset(m[1] for m in found))
+
+
+def is_known(etag: str, sent: str | None) -> bool:
+    """If-None-Match compares weakly. `etag` is the header's value of what there is, with its quotes."""
+    if sent is None or sent == etag:
+        return sent is not None
+    return is_any(sent) or any(found[1] == etag[1:-1] for found in _own(sent))
+
+
+def is_any(sent: str) -> bool:
+    return sent.strip(" \t") == "*"
+
+
+def _own(sent: str) -> list[re.Match[str]]:
+    """Those of a list of entity tags that are Quartet's. Anything else than such a list has none."""
+    opaque = ENTITY_TAG.findall(sent) if LIST.fullmatch(sent) else []
+    return [found for tag in opaque if (found := OWN.fullmatch(tag))]

@@ -17,9 +17,12 @@ from app.http.edge.idempotency import child, idempotent
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
+from app.services.commands.precondition import Precondition
 from app.services.content.products import ProductChanges, ProductDraft
+from app.services.pages.fragments import encode
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import Kept
+from app.services.pages.whole_pages import Kept, tag_of
+from repositories.money_records import Stock
 from repositories.records import Product, ProductFilter
 
 blp = Blueprint("products", "The catalogue")
@@ -47,6 +50,20 @@ class ProductChangesSchema(ma.Schema):
 
 class StockChangeSchema(ma.Schema):
     on_hand = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
+
+
+class StockDeltaSchema(ma.Schema):
+    delta = JsonInt(required=True, validate=ma.validate.Range(-INT64, INT64))
+
+
+class StockLevelSchema(ma.Schema):
+    """`reserved` of the units on hand are promised to orders; the others are `available`."""
+
+    on_hand = ma.fields.Integer(required=True)
+    reserved = ma.fields.Integer(required=True)
+    available = ma.fields.Integer(required=True)
+    sold = ma.fields.Integer(required=True)
+    version = ma.fields.Integer(required=True)
 
 
 class ProductSchema(ma.Schema):
@@ -185,16 +202,55 @@ def withdraw(product_id: UUID) -> Response:
     return answers.nothing()
 
 
+@blp.get("/products/<uuid:product_id>/stock")
+@private
+@budget(relational=1, documents=1, sessions=1)
+@blp.response(200, StockLevelSchema)
+@blp.raises(403, 404)
+def read_stock(product_id: UUID) -> Response:
+    """Read the stock of one's own product. Its entity tag is the one that changes of it are based on."""
+    return _stock(container().content.products.stock(caller(), product_id))
+
+
 @blp.put("/products/<uuid:product_id>/stock")
 @private
-@budget(relational=7, documents=1, sessions=1, cache=4)
+@budget(relational=7, documents=1, sessions=1, cache=2)
 @blp.arguments(StockChangeSchema)
-@blp.response(200, ProductCardSchema)
+@blp.response(200, StockLevelSchema)
 @blp.conditional
 @blp.raises(403, 404, 409)
 def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
-    """Set the units on hand of one's own product. Needs If-Match."""
-    return _card(container().content.products.put_stock(caller(), product_id, stock["on_hand"], if_match()))
+    """Set the units on hand of one's own product, reserved ones included. Needs If-Match with the stock's tag."""
+    before, condition = _expected(product_id)
+    version = None if condition.any else before.version
+    return _stock(container().content.products.put_stock(before, stock["on_hand"], if_version=version))
+
+
+@blp.patch("/products/<uuid:product_id>/stock")
+@private
+@budget(relational=7, documents=1, sessions=1, cache=2)
+@blp.arguments(StockDeltaSchema)
+@blp.response(200, StockLevelSchema)
+@blp.conditional
+@blp.raises(403, 404, 409, 503)
+def add_stock(stock: dict[str, Any], product_id: UUID) -> Response:
+    """Add units to one's own product, or take some away. Needs If-Match with the stock's entity tag.
+
+    With `*` the units are added to those there are, so the same request twice adds twice.
+    """
+    before, condition = _expected(product_id)
+    return _stock(container().content.products.add_stock(before, stock["delta"], anyhow=condition.any))
+
+
+def _expected(product_id: UUID) -> tuple[Stock, Precondition]:
+    """The stock, which is as the caller believes."""
+    before, condition = container().content.products.stock(caller(), product_id), if_match()
+    condition.check_whole(tag_of(_level_part(before), before.version))
+    return before, condition
+
+
+def _stock(level: Stock) -> Response:
+    return answers.thing(_level_part(level), level.version)
 
 
 def _card(product: Product) -> Response:
@@ -213,3 +269,15 @@ def _first_page(scope: str, limit: int, category: str | None, used: Used | None)
     ids = container().pages.first.products(limit, category, used)
     cards = container().pages.cards.products(ids.ids, used)
     return kept_list([card.body for card in cards], cursors().issue(scope, [str(ids.onward)] if ids.onward else None))
+
+
+def _level_part(level: Stock) -> bytes:
+    return encode(
+        {
+            "on_hand": level.on_hand,
+            "reserved": level.reserved,
+            "available": level.available,
+            "sold": level.sold,
+            "version": level.version,
+        }
+    )

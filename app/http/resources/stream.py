@@ -78,7 +78,8 @@ class Events:
 def stream(query: dict[str, Any]) -> Response:
     """Follow the own feed and notifications live."""
     if request.method == "HEAD":
-        return Response(content_type=EVENT_STREAM, headers=HEADERS)
+        # Of no length, as the stream that a GET gets.
+        return Response(iter(()), content_type=EVENT_STREAM, headers=HEADERS)
     last_id = request.headers.get("Last-Event-ID", query["last_event_id"])
     token = request.headers["Authorization"].partition(" ")[2].strip()
     live = container().live.hub

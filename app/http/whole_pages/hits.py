@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from app.container import Container
 from app.http.edge import access, caching, limiting, tracing
 from app.http.edge.blueprint import BASE
+from app.http.edge.conditions import is_known
 from app.http.edge.metrics import answered, server_timing
 from app.services.pages.whole_pages import Kept, target
 
@@ -74,7 +75,7 @@ class Hits:
     ) -> Reply:
         """The order of the fields is that in which `answers.checked` and `tracing` set them."""
         method: str = environ["REQUEST_METHOD"]
-        known = caching.is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
+        known = is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
         status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
         elapsed = time.perf_counter() - begun.at
         first, then = self._fields(page, kept)

@@ -13,8 +13,12 @@ from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import Documents
-from repositories.errors import Conflict, Short, Stale
+from repositories.errors import Conflict, Contention, Short, Stale
+from repositories.money_records import Stock
 from repositories.records import AttributeValue, Money, Product
+from repositories.relational.orders_port import StockReads
+
+TRIES = 8
 
 
 class ProductDraft(Struct, frozen=True):
@@ -34,7 +38,8 @@ class ProductChanges(TypedDict, total=False):
 
 
 class Products:
-    def __init__(self, documents: Documents, invalidation: Invalidation, kit: Kit) -> None:
+    def __init__(self, stock: StockReads, documents: Documents, invalidation: Invalidation, kit: Kit) -> None:
+        self._stock = stock
         self._documents = documents
         self._invalidation = invalidation
         self._clock = kit.clock
@@ -66,7 +71,8 @@ class Products:
 
     def edit(self, seller: UUID, product_id: UUID, changes: ProductChanges, condition: Precondition) -> Product:
         """Raises `Missing`, `Forbidden`, `PreconditionRequired`, `PreconditionFailed`."""
-        current = self._own(seller, product_id, condition)
+        current = self._own(seller, product_id)
+        condition.check(current.version)
         if not changes:
             return current
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
@@ -80,7 +86,8 @@ class Products:
         return edited
 
     def withdraw(self, seller: UUID, product_id: UUID, condition: Precondition) -> None:
-        current = self._own(seller, product_id, condition)
+        current = self._own(seller, product_id)
+        condition.check(current.version)
         event = self._pack(ProductWithdrawn(product_id, seller, (current.category,)))
         try:
             with self._invalidation.after(self._invalidation.product(product_id, [current.category])):
@@ -88,25 +95,49 @@ class Products:
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
 
-    def put_stock(self, seller: UUID, product_id: UUID, on_hand: int, condition: Precondition) -> Product:
-        """Set the units on hand. The condition is on the product's version; stock does not change that version.
+    def stock(self, seller: UUID, product_id: UUID) -> Stock:
+        """As its seller may see it. Raises `Missing`, `Forbidden`."""
+        return self._level(self._own(seller, product_id).id)
 
-        Raises `RuleBroken` with code `stock_reserved` below what orders have reserved.
+    def put_stock(self, before: Stock, on_hand: int, *, if_version: int | None) -> Stock:
+        """Set the units on hand, reserved ones included, of what `stock` has given.
+
+        Raises `RuleBroken` with code `stock_reserved` below what orders have reserved, `PreconditionFailed` where
+        units were sold or put since `if_version`.
         """
-        product = self._own(seller, product_id, condition)
+        if on_hand < 0:
+            raise RuleBroken("there are not so many units to take away", code="stock_reserved")
         try:
             with self._invalidation.transaction() as tx:
-                tx.stock.put(product_id, on_hand)
-                tx.emit(self._pack(StockPut(product_id)))
+                changed = tx.stock.put(before.product_id, on_hand, if_version=if_version)
+                tx.emit(self._pack(StockPut(before.product_id)))
         except Short as short:
             raise RuleBroken("more than that is reserved for orders", code="stock_reserved") from short
-        return product
+        except Stale as stale:
+            raise PreconditionFailed("the stock has changed meanwhile") from stale
+        return changed
 
-    def _own(self, seller: UUID, product_id: UUID, condition: Precondition) -> Product:
+    def add_stock(self, before: Stock, delta: int, *, anyhow: bool) -> Stock:
+        """So many units more, or fewer, than `before`; with `anyhow` than there are, whatever else changed meanwhile.
+
+        Raises what `put_stock` does.
+        """
+        for _ in range(TRIES):
+            try:
+                return self.put_stock(before, max(before.on_hand + delta, -1), if_version=before.version)
+            except PreconditionFailed:
+                if not anyhow:
+                    raise
+            before = self._level(before.product_id)
+        raise Contention(str(before.product_id))
+
+    def _level(self, product_id: UUID) -> Stock:
+        return self._stock.levels([product_id]).get(product_id) or Stock(product_id, 0, 0, 0, 0)
+
+    def _own(self, seller: UUID, product_id: UUID) -> Product:
         product = self._there(product_id)
         if product.seller_id != seller:
             raise Forbidden("this product is somebody else's")
-        condition.check(product.version)
         return product
 
     def _there(self, product_id: UUID) -> Product:

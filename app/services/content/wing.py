@@ -27,6 +27,6 @@ class ContentWing:
         return cls(
             posts,
             Comments(relational, documents, posts, pages.invalidation, kit),
-            Products(documents, pages.invalidation, kit),
+            Products(relational.stock, documents, pages.invalidation, kit),
             Views(stores.views, documents, views_every),
         )

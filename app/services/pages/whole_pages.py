@@ -66,8 +66,10 @@ def target(path: str, query_string: str) -> str | None:
 class HotPages:
     """Never fails for the cache's sake: a page that cannot be kept is made and answered all the same."""
 
-    def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS) -> None:
+    def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS, signer: str = "") -> None:
+        """`signer` stands for the secret that signs cursors: a page holds one, so it is kept for that secret only."""
         self._cache = cache
+        self._prefix = f"page@{_SCHEMA}{signer and '-'}{signer}:"
         self._fresh = fresh
         # The hottest, for as long as the cache answers with the very same object.
         self._same: dict[str, tuple[Held, Kept]] = {}
@@ -75,7 +77,7 @@ class HotPages:
     def look(self, target: str) -> Kept | None:
         """The page, when it is kept and not due. One round trip or none; loads nothing."""
         try:
-            held = self._cache.whole(_key(target))
+            held = self._cache.whole(self._prefix + target)
         except Unavailable:
             return None
         kept = None if held is None else self._seen(target, held)
@@ -88,7 +90,7 @@ class HotPages:
 
         For who has looked and found nothing. Two round trips beside what `build` needs.
         """
-        key, used = _key(target), Used()
+        key, used = self._prefix + target, Used()
         lease = self._lease(key)
         began = time.monotonic()
         try:
@@ -149,7 +151,3 @@ def tag_of(body: bytes, version: int | None = None) -> str:
 def _kept(held: Held) -> Kept:
     value = held.value
     return Kept(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit")
-
-
-def _key(target: str) -> str:
-    return f"page@{_SCHEMA}:{target}"

@@ -23,11 +23,13 @@ class PageLimits(Struct, frozen=True):
 
     A whole page is kept no longer than shared caches may serve it, or its `Age` would make it stale on arrival.
     `loads` bounds all that this process loads from the sources at once.
+    `signer` stands for the secret that signs cursors.
     """
 
     fresh_seconds: float
     loads: Limit
     shared_seconds: float = 0
+    signer: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,5 +59,5 @@ class PagesWing:
             invalidation,
             WriteThrough(cache, kinds, invalidation),
             Cards(relational, through, kinds, handles),
-            HotPages(cache, limits.shared_seconds or FRESH_SECONDS),
+            HotPages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
         )
