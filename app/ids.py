@@ -30,7 +30,7 @@ class Ids:
     """Makes UUIDv7s of which no two in the process are of one microsecond, so that they rise strictly.
 
     That holds also when the clock stands still or steps back. It makes the front of an id enough to know it by:
-    `settling.cut` relies on this.
+    `upward_cursor.id_prefix` relies on this.
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:

@@ -18,7 +18,7 @@ class Lines(logging.StreamHandler[TextIO]):
     """Also takes lines that are ready: the way of a record through structlog and logging costs 30 microseconds.
 
     Those are gathered for a moment and written together, since each write of its own lets another thread run first.
-    The order of lines is kept. A process that is killed loses what was told in its last `GATHERED_SECONDS`.
+    The order of lines is kept. A process that is killed loses what was logged in its last `GATHERED_SECONDS`.
     """
 
     def __init__(self, stream: TextIO, *, json: bool) -> None:
@@ -37,7 +37,7 @@ class Lines(logging.StreamHandler[TextIO]):
             self.flush()
 
     def flush(self) -> None:
-        """Everything that was told before is written when this returns."""
+        """Everything that was logged before is written when this returns."""
         with suppress(OSError, ValueError), self._alone():
             if self._gathered:
                 count = len(self._gathered)

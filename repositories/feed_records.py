@@ -17,8 +17,8 @@ Kind = Literal["follow", "like", "comment", "order"]
 class ReaderState(Struct, frozen=True):
     """What a page must know before it trusts the reader's pushed timeline.
 
-    Only that of an `awake` reader is complete, and from `floor` upwards (None: as far as the retention reaches).
-    A `waking` reader gets posts pushed again while the timeline is filled from the truth. `turn` fences that.
+    Only that of an `awake` reader is complete, from `low_watermark` upwards (None: as far as the retention reaches).
+    A `waking` reader gets posts pushed again while the timeline is filled from the truth. `generation` fences that.
     `pulled` are the followees whose posts may be missing: the follow's back-fill is not done, or the author is
     pulled.
     """

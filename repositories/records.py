@@ -154,7 +154,7 @@ class Session(Struct, frozen=True):
 class Event(Struct, frozen=True):
     """Something that happened, as an outbox keeps it. `payload` is JSON.
 
-    Events of one `aggregate` are told in the order in which they were written.
+    Events of one `aggregate` are dispatched in the order in which they were written.
     """
 
     id: UUID

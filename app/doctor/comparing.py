@@ -1,4 +1,4 @@
-"""A stored timeline beside the truth, walked down together so that only a stretch of each is in memory."""
+"""A stored timeline beside the truth, walked down together so that only a segment of each is in memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -58,7 +58,7 @@ class Difference(Struct, frozen=True):
 
 
 def differences(kept: Iterable[StoredEntry], truth: Truth, low: UUID) -> Iterator[Difference]:
-    """Down to `low`, inclusive. Entries of a stretch are read before the truth about it.
+    """Down to `low`, inclusive. Entries of a segment are read before the truth about it.
 
     `truth` gives the newest `BLOCK` posts below a bound. An entry that has another author than its post is surplus,
     and its post is missing.

@@ -1,10 +1,10 @@
-"""What the doctor found, counted by kind. Of the findings themselves only the first are told."""
+"""What the doctor found, counted by kind. Of the findings themselves only the first are printed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-# Lines told of one run.
-TOLD = 200
+# Lines printed for one run.
+PRINTED = 200
 # Allowed by the port: a clean-up that is late, hidden from readers. It is no drift.
 LEFTOVER = "leftover entries"
 
@@ -15,7 +15,7 @@ class Report:
     def __init__(self, tell: Callable[[str], None], *, repair: bool) -> None:
         self._tell = tell
         self._repair = repair
-        self._told = 0
+        self._printed = 0
         self.found: Counter[str] = Counter()
         self.unrepaired: Counter[str] = Counter()
         self.accounts = 0
@@ -29,10 +29,10 @@ class Report:
     def add(self, kind: str, lines: Iterable[str]) -> None:
         for line in lines:
             self.found[kind] += 1
-            self._told += 1
-            if self._told <= TOLD:
+            self._printed += 1
+            if self._printed <= PRINTED:
                 self._tell(line)
-            elif self._told == TOLD + 1:
+            elif self._printed == PRINTED + 1:
                 self._tell("more findings are only counted")
 
     def summary(self, seconds: float) -> list[str]:

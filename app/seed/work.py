@@ -52,7 +52,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Progress:
-    """Told how a run goes on. This one says nothing."""
+    """Hears how a run goes on. This one says nothing."""
 
     def start(self, step: Step, rows: int) -> None: ...
 

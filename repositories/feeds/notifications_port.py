@@ -1,4 +1,4 @@
-"""What people are told of: activities in time order, and how far they have read. A projection, like the timelines.
+"""What people are notified of: activities in time order, and how far they have read. A projection, like the timelines.
 
 An activity has an id of its own, a UUIDv7 made of its time and its content, so that writing it again changes nothing
 and whoever knows the activity can take it back. Writes carry the time of the event behind them, and a removal beats
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from repositories.feed_records import Activity
 
-# How often one actor's same deed is withdrawn, in one bucket by one process, before it notifies nobody any more.
+# How often one actor's same activity is withdrawn, in one bucket by one process, before it notifies nobody any more.
 MAX_REPEATS = 20
 
 

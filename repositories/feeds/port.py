@@ -85,9 +85,9 @@ class FeedStore(Store, Protocol):
         limit: int,
         low_watermark: UUID | None = None,
     ) -> list[PostRef]:
-        """Nothing older than the retention, by the time in its id, nor what is not above `floor`.
+        """Nothing older than the retention, by the time in its id, nor what is not above `low_watermark`.
 
-        A floor spares the way over what was dropped below it.
+        A low watermark spares the way over what was dropped below it.
         """
 
     @abstractmethod

@@ -45,7 +45,7 @@ class Breaker(Cache):
         self._payer: threading.Thread | None = None
         self._closed = threading.Event()
         self._guard = threading.Lock()
-        self._settling = threading.Lock()
+        self._delivering = threading.Lock()
         self._in_a_row = 0
         self._heard = clock()
         self._next_try = 0.0
@@ -71,7 +71,7 @@ class Breaker(Cache):
     def drop(self, keys: Collection[str]) -> None:
         """Tried once, also while the breaker is open. One that fails is delivered before this process reads again.
 
-        Others may have been lent something a moment ago, so it is waited for also where the cache is not asked.
+        Other processes may hold read leases, so their time is waited for also where the cache is not asked.
         """
         try:
             self._through(lambda: self._inner.drop(keys), admitted=True)
@@ -162,7 +162,7 @@ class Breaker(Cache):
 
     def _settle(self) -> None:
         """Do what is owed. What comes to be owed meanwhile, also of the same key, stays owed."""
-        if not self._settling.acquire(blocking=False):
+        if not self._delivering.acquire(blocking=False):
             raise Unavailable("cache", "not read before drops are delivered")
         try:
             with self._guard:
@@ -178,7 +178,7 @@ class Breaker(Cache):
             self._failed()
             raise
         finally:
-            self._settling.release()
+            self._delivering.release()
 
     def _deliver(self, owed: Mapping[str, int], *, void: bool, silent: bool) -> None:
         if void or silent:

@@ -2,7 +2,7 @@
 
 Only who listens has a stream. Its events bear consecutive numbers under a random `epoch`; the epoch ends with the
 stream, when nobody has listened for longer than `LISTENING`, or when the store has lost it. So a reader who comes
-back with (epoch, number) either gets every event since, or is told that some are lost. Every method may raise
+back with (epoch, number) either gets every event since, or learns that some are lost. Every method may raise
 `Unavailable`.
 """
 
@@ -27,7 +27,7 @@ class Position(Struct, frozen=True):
 
 
 class LiveEvent(Struct, frozen=True):
-    """`key` is the id of what happened: an event that is told twice is kept once (within the last `KEPT`)."""
+    """`key` is the id of what happened: an event that is appended twice is kept once (within the last `KEPT`)."""
 
     key: str
     name: str

@@ -18,7 +18,7 @@ class FeedActivityReads(Protocol):
 
 
 class FeedActivityWrites(Protocol):
-    """Every account has a reader, made with the account: awake, seen then, without a floor."""
+    """Every account has a reader, made with the account: awake, seen then, without a low watermark."""
 
     @abstractmethod
     def seen(self, account_id: UUID, at: datetime) -> None:
@@ -26,21 +26,21 @@ class FeedActivityWrites(Protocol):
 
     @abstractmethod
     def wake(self, account_id: UUID, at: datetime) -> bool:
-        """Dormant to waking, seen at `at` or later, with a new turn. False when it was not dormant."""
+        """Dormant to waking, seen at `at` or later, with a new generation. False when it was not dormant."""
 
     @abstractmethod
     def rebuild(self, account_id: UUID, at: datetime) -> bool:
-        """To waking, seen at `at` or later, with a new turn, whatever it was. False for an unknown account."""
+        """To waking, seen at `at` or later, with a new generation, whatever it was. False for an unknown account."""
 
     @abstractmethod
     def finish(self, account_id: UUID, *, generation: int, low_watermark: UUID | None) -> bool:
-        """Waking to awake with this floor, while `turn` is still the reader's. False when it was overtaken."""
+        """Waking to awake with this low watermark, while `generation` is still the reader's. False when it was overtaken."""
 
     @abstractmethod
     def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
-        """Declare everything below `floor` incomplete; the floor never sinks.
+        """Declare everything below `low_watermark` incomplete; it never sinks.
 
-        A waking reader gets a new turn, also for a lower floor: whoever is about to finish it did not know of it.
+        A waking reader gets a new generation, also for a lower one: whoever is about to finish it did not know of it.
         """
 
     @abstractmethod

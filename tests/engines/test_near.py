@@ -1,4 +1,4 @@
-"""Pages that Redis has lent to other processes' memory: who drops a part of one waits, and nobody else does."""
+"""Pages that Redis has leased to other processes' memory: who drops a part of one waits, and nobody else does."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from repositories.hot.redis.near import WAIT, Near
 from tests.contracts.test_cache import soon
 from tests.engines import Shared
 
-LENT = "quartet:4:lent"
+READ_LEASES = "quartet:4:read-leases"
 TIMEOUT = timedelta(seconds=5)
 
 
@@ -35,7 +35,7 @@ class Process:
         stamps = {part: one.stamp for part, one in zip(parts, held, strict=True) if one}
         return bool(self.cache.fill({key: Fill(mine, Value(b"", version), 60, parts=stamps)}))
 
-    def borrow(self, page: str) -> None:
+    def lease(self, page: str) -> None:
         assert self.cache.whole(page)
         assert self.cache.whole(page)
 
@@ -70,7 +70,7 @@ def redis(engines: Shared) -> Iterator[Redis]:
 
 @pytest.fixture
 def key(make: Make) -> str:
-    """A name nobody has used, once what the store has lent so far is long over."""
+    """A name nobody has used, once what the store has leased so far is long over."""
     name, process = f"near:{uuid4()}", make()
     assert soon(lambda: not process.waits_for(name))
     return name
@@ -82,7 +82,7 @@ def test_only_who_drops_a_part_of_what_was_lent_waits(make: Make, key: str) -> N
     assert all(one.store(part) for part in parts)
     assert one.store(key, parts=parts)
     assert not one.waits_for(f"{key}:unknown")
-    other.borrow(key)
+    other.lease(key)
     assert not one.waits_for(f"{key}:unknown")
     assert one.waits_for(f"{key}:unknown", parts[2])
     assert make().waits_for(parts[0])
@@ -100,17 +100,17 @@ def test_what_was_looked_at_once_is_waited_for_by_nobody(make: Make, key: str) -
 def test_what_was_lent_is_over_after_a_while(make: Make, key: str) -> None:
     one = make()
     assert one.store(key)
-    make().borrow(key)
+    make().lease(key)
     assert one.waits_for(key)
     assert soon(lambda: not one.waits_for(key))
 
 
 def test_where_it_is_not_known_what_was_lent_everybody_waits(make: Make, key: str, redis: Redis) -> None:
     one = make()
-    redis.delete(LENT)
+    redis.delete(READ_LEASES)
     assert one.waits_for(key)
     assert one.waits_for(f"{key}:other")
-    assert 0 < redis.ttl(LENT) <= 7 * 24 * 3600
+    assert 0 < redis.ttl(READ_LEASES) <= 7 * 24 * 3600
     assert soon(lambda: not one.waits_for(key))
 
 
@@ -118,7 +118,7 @@ def test_memory_forgets_what_this_process_replaces(make: Make, key: str) -> None
     one = make()
     assert one.store(f"{key}:part")
     assert one.store(key, parts=(f"{key}:part",))
-    one.borrow(key)
+    one.lease(key)
     [held] = one.cache.read([f"{key}:part"])
     assert held
     [mine] = one.cache.lease({f"{key}:part": held.stamp})

@@ -81,7 +81,7 @@ def test_what_works_goes_through(process: Process) -> None:
     assert process.cache.migrate() == []
 
 
-def test_whoever_cannot_drop_waits_for_what_others_were_lent(process: Process) -> None:
+def test_whoever_cannot_drop_waits_for_the_read_leases_of_others(process: Process) -> None:
     process.down.update(EVERYTHING)
     for n in range(6):
         process.sent()

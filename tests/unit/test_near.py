@@ -82,7 +82,7 @@ class World:
             self.step()
             self.now += TERM * part
 
-    def _ask(self, _borrow: bool) -> Held | None:  # noqa: FBT001  as `Near` calls it
+    def _ask(self, _read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near` calls it
         self.step()
         held = self.store.whole(PAGE)
         self.step()
@@ -138,11 +138,11 @@ def test_some_would_if_the_writer_did_not_wait(store: EmbeddedCache, scene: str)
 
 
 class Asked:
-    """A store that always has the page, and writes down whether it was borrowed."""
+    """A store that always has the page, and writes down whether it was leased."""
 
     def __init__(self, body: bytes = b"body") -> None:
         self.now = 100.0
-        self.borrowed: list[bool] = []
+        self.leased: list[bool] = []
         self.held: Held | None = Held(Value(body), 60.0, b"stamp")
         self.waited: list[float] = []
         self.near = Near(lambda: self.now, self.waited.append)
@@ -150,24 +150,24 @@ class Asked:
     def look(self, key: str = PAGE) -> Held | None:
         return self.near.get(key, self._ask)
 
-    def _ask(self, borrow: bool) -> Held | None:  # noqa: FBT001  as `Near` calls it
-        self.borrowed.append(borrow)
+    def _ask(self, read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near` calls it
+        self.leased.append(read_lease)
         return self.held
 
 
-def test_what_is_asked_for_twice_soon_is_borrowed_and_then_answered_from_memory() -> None:
+def test_what_is_asked_for_twice_soon_is_read_leaseed_and_then_answered_from_memory() -> None:
     asked = Asked()
     for _ in range(50):
         assert asked.look() is asked.held
-    assert asked.borrowed == [False, True]
+    assert asked.leased == [False, True]
 
 
-def test_what_is_asked_for_now_and_then_is_not_borrowed() -> None:
+def test_what_is_asked_for_now_and_then_is_not_read_leaseed() -> None:
     asked = Asked()
     for _ in range(10):
         asked.look()
         asked.now += 2 * HOT_SECONDS
-    assert asked.borrowed == [False] * 10
+    assert asked.leased == [False] * 10
 
 
 def test_one_asks_again_before_the_time_is_over_while_others_go_on_with_what_there_is() -> None:
@@ -176,13 +176,13 @@ def test_one_asks_again_before_the_time_is_over_while_others_go_on_with_what_the
     asked.look()
     asked.now += TERM / 2
 
-    def answer(_borrow: bool) -> Held | None:  # noqa: FBT001  as `Near` calls it
+    def answer(_read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near` calls it
         meanwhile.append(asked.look())
         return asked.held
 
     asked.near.get(PAGE, answer)
     assert meanwhile == [asked.held]
-    assert asked.borrowed == [False, True]
+    assert asked.leased == [False, True]
 
 
 def test_all_ask_when_the_time_is_over() -> None:
@@ -191,7 +191,7 @@ def test_all_ask_when_the_time_is_over() -> None:
     asked.look()
     asked.now += TERM
     asked.look()
-    assert asked.borrowed == [False, True, True]
+    assert asked.leased == [False, True, True]
 
 
 def test_a_page_that_has_ended_is_not_remembered() -> None:
@@ -202,7 +202,7 @@ def test_a_page_that_has_ended_is_not_remembered() -> None:
     asked.held = None
     assert asked.look() is None
     assert asked.look() is None
-    assert asked.borrowed == [False, True, True, False]
+    assert asked.leased == [False, True, True, False]
 
 
 def test_whoever_outwaits_waits_longer_than_anything_is_lent_and_has_nothing_left() -> None:
@@ -213,7 +213,7 @@ def test_whoever_outwaits_waits_longer_than_anything_is_lent_and_has_nothing_lef
     assert asked.waited == [WAIT]
     assert WAIT > TERM
     asked.look()
-    assert asked.borrowed == [False, True, False]
+    assert asked.leased == [False, True, False]
 
 
 def test_memory_is_bounded() -> None:

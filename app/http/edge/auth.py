@@ -12,7 +12,7 @@ def register(app: Flask) -> None:
 
 
 def resolve() -> None:
-    """A token that is sent must be good, also where none is needed: a client with a dead one is told."""
+    """A token that is sent must be good, also where none is needed: a client with a dead one gets a 401."""
     sent = request.headers.get("Authorization")
     if sent is None or not request.path.startswith(BASE):
         sign(None)

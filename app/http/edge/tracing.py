@@ -42,14 +42,14 @@ def _begin() -> None:
     start(g.begun.id)
 
 
-def told() -> None:
+def finished() -> None:
     """This request's answer has its fields already, and has been counted."""
-    g.told = True
+    g.finished = True
 
 
 def _end(response: Response) -> Response:
     """Set the fields of every answer. The fast path writes the same ones in the same order."""
-    if g.get("told"):
+    if g.get("finished"):
         return response
     begun: RequestStart = g.get("begun") or RequestStart("")
     response.headers[HEADER] = request_id()

@@ -53,7 +53,7 @@ class Within:
         found = self._hits.answer(request.environ)
         if found is None:
             return None
-        tracing.told()
+        tracing.finished()
         return _Ready(found)
 
 

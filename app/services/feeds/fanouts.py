@@ -3,7 +3,7 @@
 It runs in chunks of followers and keeps its cursor in the relational store, so that it goes on where it was when
 the relay was killed. Who read lately comes first; dormant readers get nothing. Authors above the threshold, and
 what the budget of deliveries does not allow, are left to be pulled: that is committed before the post's event is
-told, so a post is either in flight, or pushed, or pulled. When the author returns, what was left is made up for.
+acknowledged. So a post is either in flight, or pushed, or pulled. When the author returns, what was left is pushed.
 
 Listeners hear of it before progress is kept: what is kept is not done again, and a stream keeps an event once.
 """

@@ -82,7 +82,7 @@ class FeedActivity:
     def fill(self, account_id: UUID, at: datetime) -> None:
         """Trim the timeline, fill it from the truth, and trust it again. Idempotent for a request's `at`.
 
-        Raises `Contention` when a back-fill raised the floor meanwhile: then all of it has to be done again.
+        Raises `Contention` when a back-fill raised the low watermark meanwhile: then all of it has to be done again.
         """
         reader_state = self._relational.feed_activity.reader_state(account_id)
         if reader_state.state != "waking":

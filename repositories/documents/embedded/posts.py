@@ -106,7 +106,7 @@ class EmbeddedPosts(PostStore):
     ) -> list[PostRef]:
         """Of any author when `authors` is None.
 
-        SQLite leaves an author's stretch of the index at the first post that is too far for the page. With 10^6
+        SQLite leaves an author's range of the index at the first post that is too far for the page. With 10^6
         posts, limit 21, at the top and deep down, in both directions, whether the authors posted much, little, once
         long ago or never: 200 authors 1 ms, 1,000 1 to 5 ms, 10,000 25 to 39 ms.
         """

@@ -1,7 +1,7 @@
 """What authors posted, by id, at a cost that follows from the number of authors and not from how much they posted.
 
 The first `limit` posts are by those `limit` authors whose own first posts come first. So one DISTINCT_SCAN, which
-reads one key per author, leaves at most `limit` authors; a merge of their stretches of the index gives the posts.
+reads one key per author, leaves at most `limit` authors; a merge of their ranges of the index gives the posts.
 Only keys are read, never documents.
 
 Measured with 10^6 posts, limit 21, at the top and deep down, in both directions, whether the authors posted much,
@@ -33,7 +33,7 @@ IN_FLIGHT = Source({"in_flight": True}, "in_flight")
 
 
 class Span(NamedTuple):
-    """A stretch of ids in the direction of travel."""
+    """A range of ids in the direction of travel."""
 
     before: UUID | None
     after: UUID | None

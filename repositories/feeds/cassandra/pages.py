@@ -9,7 +9,7 @@ from repositories.feeds.cassandra.link import Call, Link, Row
 from repositories.feeds.layout import TimelineKind
 
 # Buckets of one timeline that a page reads at the same time, at most.
-WIDEST_WAVE = 16
+WIDEST_ROUND = 16
 
 
 class Pages:
@@ -19,7 +19,7 @@ class Pages:
         self._clock = clock
 
     def page(self, key: UUID, low: UUID, high: UUID, *, ascending: bool, limit: int) -> list[Row]:
-        """Read the first bucket and the list of buckets at once, then more buckets in growing waves."""
+        """Read the first bucket and the list of buckets at once, then more buckets in growing rounds."""
         if limit < 1:
             return []
         deadline = self._link.deadline()
@@ -29,15 +29,15 @@ class Pages:
         marked, rows = self._link.read([self._marked(key, low, high), first], deadline)
         found = {begin: rows}
         order = sorted({begin, *(bucket for (bucket,) in marked)}, reverse=not ascending)
-        for wave in _waves():
+        for width in _rounds():
             ready = list(itertools.takewhile(found.__contains__, order))
             page = [row for bucket in ready for row in found[bucket]]
             if len(page) >= limit or len(ready) == len(order):
                 return page[:limit]
-            wanted = order[len(ready) : len(ready) + wave]
+            wanted = order[len(ready) : len(ready) + width]
             calls = [(query, (key, bucket, low, high, limit)) for bucket in wanted]
             found.update(zip(wanted, self._link.read(calls, deadline), strict=True))
-        raise AssertionError("waves do not end")
+        raise AssertionError("rounds do not end")
 
     def marked(self, key: UUID, low: UUID, high: UUID) -> list[int]:
         """The buckets that may hold something, newest first."""
@@ -48,8 +48,8 @@ class Pages:
         return f"{self._kind.name}_buckets", (key, self._kind.bucket(low), self._kind.bucket(high))
 
 
-def _waves() -> Iterator[int]:
-    wave = 2
+def _rounds() -> Iterator[int]:
+    width = 2
     while True:
-        yield wave
-        wave = min(2 * wave, WIDEST_WAVE)
+        yield width
+        width = min(2 * width, WIDEST_ROUND)

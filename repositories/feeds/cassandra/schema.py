@@ -8,7 +8,7 @@ bucket and outlives the last one. Tombstones are kept for `gc_grace_seconds`, te
 
 from datetime import timedelta
 
-# Expiry dates end in 2038 in the storage format that Cassandra 5.0 writes unless told otherwise.
+# Expiry dates end in 2038 in the storage format that Cassandra 5.0 writes by default.
 LONGEST_TTL = timedelta(days=10 * 365) // timedelta(seconds=1)
 LONGEST_MARKER_TTL = timedelta(days=11 * 365) // timedelta(seconds=1)
 
@@ -98,7 +98,7 @@ STATEMENTS = {
         VALUES (?, ?) USING TIMESTAMP ?""",
 }
 
-# One timestamp for all writers: of different widths the greater is kept, and the other writer is told.
+# One timestamp for all writers: of different widths the greater is kept, and the other writer is refused.
 WIDTHS_ADD = "INSERT INTO {keyspace}.bucket_widths (line, days) VALUES ('{line}', {days}) USING TIMESTAMP 1"
 WIDTHS_READ = "SELECT line, days FROM {keyspace}.bucket_widths WHERE line IN ('author', 'home')"
 

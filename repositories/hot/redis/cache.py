@@ -16,7 +16,7 @@ from repositories.hot.redis.wire import Command
 
 # The number is the schema of what is stored.
 _EPOCH = b"quartet:4:epoch"
-_LENT = b"quartet:4:lent"
+_READ_LEASES = b"quartet:4:read-leases"
 _EPOCH_BYTES = 8
 # Due, stored, length of the parts.
 _HEAD = struct.Struct("<16xddI")
@@ -56,7 +56,7 @@ class RedisCache(RedisBacked, Cache):
         return [_held(raw, now) if raw is not None and raw[:_EPOCH_BYTES] == epoch else None for raw in raws]
 
     def whole(self, key: str) -> Held | None:
-        return self._near.get(key, lambda borrow: self._whole(key, borrow=borrow))
+        return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         if not seen:
@@ -85,7 +85,7 @@ class RedisCache(RedisBacked, Cache):
             self._run(scripts.RELEASE, [_lease(key) for key in leases], list(leases.values()))
 
     def drop(self, keys: Collection[str]) -> None:
-        if keys and self._run(scripts.DROP, [_LENT, *_names(keys)], [_slot(_value(key)) for key in keys]):
+        if keys and self._run(scripts.DROP, [_READ_LEASES, *_names(keys)], [_slot(_value(key)) for key in keys]):
             self._near.outwait()
 
     def void(self, *, unless_done: bool = False) -> None:
@@ -95,9 +95,9 @@ class RedisCache(RedisBacked, Cache):
     def outwait(self) -> None:
         self._near.outwait()
 
-    def _whole(self, key: str, *, borrow: bool) -> Held | None:
+    def _whole(self, key: str, *, read_lease: bool) -> Held | None:
         name = _value(key)
-        names, arguments = ([_EPOCH, name, _LENT], [_slot(name)]) if borrow else ([_EPOCH, name], [])
+        names, arguments = ([_EPOCH, name, _READ_LEASES], [_slot(name)]) if read_lease else ([_EPOCH, name], [])
         raw = self._timed(_script(scripts.WHOLE, names, arguments))
         return None if raw is None else _held(raw, self._clock.now())
 

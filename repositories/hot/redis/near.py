@@ -1,10 +1,10 @@
-"""Pages in the memory of a process, lent to it by the cache's store for milliseconds.
+"""Pages in the memory of a process, leased to it by the cache's store for milliseconds.
 
 Pattern: near cache with leases on reads (Gray and Cheriton, "Leases: An Efficient Fault-Tolerant Mechanism for
 Distributed File Cache Consistency", SOSP 1989). A page may be answered from memory until `TERM` seconds after the
-moment at which it was last asked for. The store writes down that it has lent it; whoever ends something that was lent
-waits until that time is over, so no reader anywhere gets the old page after a write's answer. Nobody is told of
-anything, and no two clocks are compared: all that is assumed is that they run alike for milliseconds.
+moment at which it was last asked for. The store notes the lease; whoever ends something that is leased waits until that
+time is over, so no reader anywhere gets the old page after a write's answer. No messages are sent, and no two clocks
+are compared: all that is assumed is that they run alike for milliseconds.
 """
 
 import time
@@ -16,7 +16,7 @@ from repositories.hot.port import Held
 TERM = 0.010
 # Clocks run apart by much less than a tenth.
 WAIT = TERM * 1.1
-# What this process was not asked for twice within so many seconds is not borrowed, so writes need not wait for it.
+# What this process was not asked for twice within so many seconds is not leased, so writes need not wait for it.
 HOT_SECONDS = 0.05
 # How much is held in memory, each page counting as its body and this.
 BYTES, EACH = 16 << 20, 1024
@@ -46,19 +46,19 @@ class Near:
         self._bytes = 0
 
     def get(self, key: str, ask: Callable[[bool], Held | None]) -> Held | None:
-        """The page, from memory or from `ask`, which is told whether to borrow it."""
+        """The page, from memory or from `ask`, whose argument says whether to take a read lease."""
         now = self._clock()
         page = self._pages.get(key)
         if page is not None and now < page.until:
             if now < page.renew:
                 return page.held
             page.renew = page.until
-        borrow = page is not None and now - page.asked < HOT_SECONDS
-        held = ask(borrow)
+        read_lease = page is not None and now - page.asked < HOT_SECONDS
+        held = ask(read_lease)
         if held is None:
             self._pages.pop(key, None)
         else:
-            self._keep(key, _Page(held, now, TERM if borrow else 0.0))
+            self._keep(key, _Page(held, now, TERM if read_lease else 0.0))
         return held
 
     def forget(self) -> None:
@@ -66,7 +66,7 @@ class Near:
         self._bytes = 0
 
     def outwait(self) -> None:
-        """From its return on nobody has what was borrowed before the call."""
+        """From its return on nobody has what was leased before the call."""
         self.forget()
         self._pause(WAIT)
 

@@ -7,8 +7,8 @@ generation, the token of who has it, and until when. A value's stamp is the gene
 the epoch and the token of who opened it.
 What bears another epoch than the present one counts as not there.
 
-What has been lent to processes' memory is written down by slots, into which names are hashed: four bytes for each with
-the second at which something of it was lent last, behind as many that say since when this is written down.
+Read leases are noted by slots, into which names are hashed: four bytes for each slot, with the second of its last
+lease. The first four bytes say since when leases are noted.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from repositories.hot.encoding import GENERATION_SECONDS
 
 _EPOCH_SECONDS = 7 * 24 * 3600
 SLOTS = 1 << 14
-# Seconds for which what was lent is waited for: more than it is lent for, since the server's clock may be set.
-_LENT_SECONDS = 2
+# Seconds for which a noted lease is waited for: more than it lasts, since the server's clock may be set.
+_LEASED_SECONDS = 2
 
-_LENDING = f"""
-local function opened(lent, now)
-  if redis.call('EXISTS', lent) == 1 then return end
-  redis.call('SETRANGE', lent, {4 * SLOTS}, string.rep('\\0', 4))
-  redis.call('SETRANGE', lent, 0, struct.pack('<I4', now))
-  redis.call('EXPIRE', lent, {_EPOCH_SECONDS})
+_NOTING = f"""
+local function opened(leases, now)
+  if redis.call('EXISTS', leases) == 1 then return end
+  redis.call('SETRANGE', leases, {4 * SLOTS}, string.rep('\\0', 4))
+  redis.call('SETRANGE', leases, 0, struct.pack('<I4', now))
+  redis.call('EXPIRE', leases, {_EPOCH_SECONDS})
 end
 """
 
@@ -40,8 +40,8 @@ local function unchanged(parts)
 end
 """
 
-# KEYS: the epoch, a value's name, and, where the caller borrows it, what is lent. ARGV: the value's slot, if so.
-WHOLE = f"""{_UNCHANGED}{_LENDING}
+# KEYS: the epoch, a value's name, and for a read lease the leases. ARGV: the value's slot, if so.
+WHOLE = f"""{_UNCHANGED}{_NOTING}
 local value = redis.call('GET', KEYS[2])
 if not value or string.sub(value, 1, 8) ~= redis.call('GET', KEYS[1]) then return false end
 local parts = struct.unpack('<I4c0', value, 33)
@@ -62,13 +62,13 @@ end
 return value
 """
 
-# KEYS: what is lent, then names. ARGV: slots. Whether any of these was lent lately, or might have been.
-DROP = f"""{_LENDING}
+# KEYS: the read leases, then names. ARGV: slots. Whether any of these was leased lately, or might have been.
+DROP = f"""{_NOTING}
 for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
 local now = redis.call('TIME')[1]
 opened(KEYS[1], now)
 local function lately(at)
-  return struct.unpack('<I4', redis.call('GETRANGE', KEYS[1], at, at + 3)) >= now - {_LENT_SECONDS}
+  return struct.unpack('<I4', redis.call('GETRANGE', KEYS[1], at, at + 3)) >= now - {_LEASED_SECONDS}
 end
 if lately(0) then return 1 end
 for i = 1, #ARGV do

@@ -115,9 +115,9 @@ class RedisStreams(RedisBacked, Streams):
         ids = list(dict.fromkeys(account_ids))
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
-            told = chunk if len(chunk) <= _FEW else self._listening(chunk)
-            for first in range(0, len(told), _AT_ONCE):
-                some = told[first : first + _AT_ONCE]
+            listening = chunk if len(chunk) <= _FEW else self._listening(chunk)
+            for first in range(0, len(listening), _AT_ONCE):
+                some = listening[first : first + _AT_ONCE]
                 scripts = [_script(_APPEND, _keys(one), key, name, event.data, KEPT) for one in some]
                 self._link.exchange(*scripts, again=True)
 

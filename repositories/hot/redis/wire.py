@@ -74,7 +74,7 @@ class Wire:
 
     def talk(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """The replies; a refusal is among them as a `ResponseError`. Raises `ConnectionLost`, `TooSlow`."""
-        # Most calls begin with nearly all of their time left: the kernel keeps what it was told before.
+        # Most calls begin with nearly all of their time left: the kernel keeps what was set before.
         left = _left(deadline)
         wanted = self._seconds if left > 0.9 * self._seconds else left
         if wanted != self._patience:
