@@ -34,7 +34,7 @@ class FeedActivityWrites(Protocol):
 
     @abstractmethod
     def finish(self, account_id: UUID, *, generation: int, low_watermark: UUID | None) -> bool:
-        """Waking to awake with this low watermark, while `generation` is still the reader's. False when it was overtaken."""
+        """Waking to awake with this mark, while `generation` is still the reader's. False when it was overtaken."""
 
     @abstractmethod
     def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
