@@ -239,7 +239,12 @@ def _serve(container: Container) -> None:
     """Until SIGTERM. An inline relay is a thread of this process, which has nothing else to do."""
     settings = container.settings
     served = server(
-        "app.wsgi:app", host=settings.host, port=settings.port, workers=settings.workers, threads=settings.threads
+        "app.wsgi:app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        threads=settings.threads,
+        streams=settings.streams,
     )
     with multiprocess.shared(record=settings.metrics and settings.relay_inline):
         stop_relay = start_inline(container) if settings.relay_inline else None

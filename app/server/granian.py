@@ -1,5 +1,6 @@
 """The WSGI server."""
 
+import logging
 import multiprocessing
 from typing import Any
 
@@ -7,18 +8,26 @@ from typing import Any
 CONNECTIONS = 4096
 # Long enough for any request; a client that never finishes sending does not keep the server from ending.
 DRAIN_SECONDS = 10
+# What granian advises on many threads: it does not know of the gate in `streams.py`.
+_ADVICE = "Configuration allows spawning up to"
 
 
-def server(target: str, *, host: str, port: int, workers: int, threads: int) -> Any:
-    """granian over `target`, a `module:callable`, with so many blocking threads in each worker.
+class WithoutAdvice(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(_ADVICE)
+
+
+def server(target: str, *, host: str, port: int, workers: int, threads: int, streams: int = 0) -> Any:
+    """granian over `target`, a `module:callable`; each worker starts at most a thread for each request and stream.
 
     On SIGTERM it stops accepting and lets what is under way finish. Workers are spawned, not forked: each imports the
     target and connects by itself, and a signal during its start ends it.
     """
     from granian import Granian
     from granian.constants import Interfaces
-    from granian.log import LogLevels
+    from granian.log import LOGGING_CONFIG, LogLevels
 
+    handlers: dict[str, Any] = LOGGING_CONFIG["handlers"]  # type: ignore[assignment]  # inferred as object
     multiprocessing.set_start_method("spawn", force=True)
     return Granian(
         target,
@@ -26,10 +35,14 @@ def server(target: str, *, host: str, port: int, workers: int, threads: int) -> 
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=threads,
+        blocking_threads=threads + streams,
         backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
         workers_kill_timeout=DRAIN_SECONDS,
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
+        log_dictconfig={
+            "filters": {"advice": {"()": f"{__name__}.{WithoutAdvice.__name__}"}},
+            "handlers": handlers | {"console": handlers["console"] | {"filters": ["advice"]}},
+        },
     )

@@ -1,74 +1,43 @@
-"""Endless responses on granian's WSGI server: each on a thread of its own, ended at once when the server ends.
+"""Live streams on a WSGI server: a thread for each beside those for requests, ended at once when the server ends.
 
-granian iterates over a response's body on the blocking thread that made it, so a few streams would take all of them.
-More blocking threads are no way out: under load ordinary requests spread over all of them, which costs a tenth of
-their rate and doubles the slowest hundredth (measured; a semaphore around them does not help). So what is sent to
-the client is handed to another thread, which the server's protocol object allows.
+A WSGI server sends a response's body on the thread that made it, so a few streams would take all of them. The server
+therefore has a thread for each stream too, which it starts when it is needed, and `Gate` keeps ordinary requests from
+spreading over all of them. What that costs: docs/decisions/0009-streams-and-threads.md.
 """
 
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from queue import SimpleQueue
+from typing import Any
 
-Headers = list[tuple[str, str]]
 EVENT_STREAM = "text/event-stream"
-ENDLESS = ("Content-Type", EVENT_STREAM)
 ENDINGS = {signal.SIGTERM, signal.SIGINT}
 # A client that takes nothing for so long is dropped by the kernel. It is less than the server's time to end.
 STALLED_MS = 8_000
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-class _Wire(Protocol):
-    """What granian gives to send one response with. It may be used from any thread."""
+class Gate:
+    """WSGI middleware: at most `places` requests are worked on at once. Bodies are sent outside."""
 
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None: ...
-    def response_iter(self, status: int, headers: Headers, body: Any) -> None: ...
+    def __init__(self, inner: Wsgi, places: int) -> None:
+        self._inner = inner
+        # A semaphore of `threading` costs the quickest requests a quarter.
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._places.put(None)
 
-
-class _HandingOver:
-    """A wire that sends endless bodies on threads of their own."""
-
-    __slots__ = ("_prepare", "_wire", "response_bytes")
-
-    def __init__(self, wire: _Wire, prepare: Callable[[], None]) -> None:
-        self._wire = wire
-        self._prepare = prepare
-        self.response_bytes = wire.response_bytes
-
-    def response_iter(self, status: int, headers: Headers, body: Any) -> None:
-        if ENDLESS not in headers:
-            self._wire.response_iter(status, headers, body)
-            return
-        self._prepare()
-        send = threading.Thread(
-            target=self._wire.response_iter, args=(status, headers, body), name="stream", daemon=True
-        )
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self._places.get()
         try:
-            send.start()
-        except RuntimeError:
-            body.close()
-            raise
-
-
-def hand_over_streams(port: int) -> None:
-    """Change how granian's WSGI workers of this process send. To be called before the worker serves."""
-    from granian.server import mp
-
-    # granian has no public way to this; a test with more streams than threads holds that it works.
-    server: Any = mp
-    wrap = server._wsgi_call_wrap  # noqa: SLF001
-    prepare = cache(partial(drop_stalled, port))
-
-    def wrapped(*options: Any) -> Callable[[_Wire, Any], Any]:
-        run = wrap(*options)
-        return lambda wire, scope: run(_HandingOver(wire, prepare), scope)
-
-    server._wsgi_call_wrap = wrapped  # noqa: SLF001
+            return self._inner(environ, start_response)
+        finally:
+            self._places.put(None)
 
 
 def on_ending(act: Callable[[], None]) -> None:
@@ -89,10 +58,12 @@ def on_ending(act: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="ending", daemon=True).start()
 
 
+@cache
 def drop_stalled(port: int) -> None:
     """Have the kernel drop clients of `port` that take nothing, those that are connected and those to come.
 
-    Accepted connections inherit the option from the listening socket, which only the server's inside knows.
+    Accepted connections inherit the option from the listening socket. The server has no setting for it and opens that
+    socket after the application is imported, so the first stream does this.
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is None:

@@ -10,7 +10,7 @@ from flask import Response, request
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
-from app.server.streams import EVENT_STREAM
+from app.server.streams import EVENT_STREAM, drop_stalled
 from app.services.live.hub import Connection, Live, StreamItem
 from app.services.people.sessions import digest
 from repositories import meter
@@ -83,6 +83,7 @@ def stream(query: dict[str, Any]) -> Response:
     last_id = request.headers.get("Last-Event-ID", query["last_event_id"])
     token = request.headers["Authorization"].partition(" ")[2].strip()
     live = container().live.hub
+    drop_stalled(container().settings.port)
     connection = live.open(session(), digest(token), last_id)
     return Response(Events(live, connection), content_type=EVENT_STREAM, headers=HEADERS)
 
