@@ -58,7 +58,7 @@ def own_engines() -> Iterator[Engines]:
     running.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the engines, also through other fixtures. What breaks its own comes last.
 
     The tests of a module stay together in one process, for its fixtures.
@@ -70,8 +70,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.breaking)
         if "own_engines" in fixtures or "engines" in fixtures:
             item.add_marker(pytest.mark.engines)
-        group = item.path.stem + ("-breaking" if item.get_closest_marker("breaking") else "")
-        item.add_marker(pytest.mark.xdist_group(group))
+        if hasattr(config, "workerinput"):
+            group = item.path.stem + ("-breaking" if item.get_closest_marker("breaking") else "")
+            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("breaking") is not None)
 
 
