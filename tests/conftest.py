@@ -53,7 +53,7 @@ def engines(pytestconfig: pytest.Config) -> Shared:
 @pytest.fixture(scope="session")
 def own_engines() -> Iterator[Engines]:
     """Engines for tests that kill, freeze, fill or reconfigure them, or count what they do."""
-    running = Engines()
+    running = Engines(quick=True)
     yield running
     running.close()
 

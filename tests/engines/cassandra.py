@@ -35,13 +35,22 @@ _SUPPORTED = 6
 
 def launch(home: Home) -> Server:
     """Start a node without any keyspace; its data centre is `datacenter1`."""
+    return _launch(home)
+
+
+def launch_quick(home: Home) -> Server:
+    """Start one that is up, and makes tables, in half of the processor time, and gets no faster with use."""
+    return _launch(home, "-XX:TieredStopAtLevel=1")
+
+
+def _launch(home: Home, *options: str) -> Server:
     class_path = ":".join(map(str, jars()))
     folder, port = home.folder("cassandra"), free_port()
     (folder / "cassandra.yaml").write_text(json.dumps(_settings(folder, port)), encoding="utf-8")
     (folder / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
     server = Server(
         f"cassandra://127.0.0.1:{port}/quartet",
-        [str(java()), *_options(folder), "-cp", class_path, "org.apache.cassandra.service.CassandraDaemon"],
+        [str(java()), *_options(folder), *options, "-cp", class_path, "org.apache.cassandra.service.CassandraDaemon"],
         folder,
         lambda: _answers(port),
         patience=180,

@@ -27,7 +27,7 @@ class Host:
     """Owns the engines of the run and tells the other processes where they are."""
 
     def __init__(self) -> None:
-        self.engines = Engines()
+        self.engines = Engines(quick=True)
         self.socket = str(self.engines.home.folder("host") / "socket")
         self._listener = Listener(self.socket, "AF_UNIX")
         threading.Thread(target=self._serve, name="engines-host", daemon=True).start()

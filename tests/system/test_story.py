@@ -9,7 +9,7 @@ import pytest
 
 from config import Settings
 from tests.apps import PASSWORD, ROLES, System, embedded, running
-from tests.system.real import real_urls
+from tests.system.real import KEYSPACE, real_urls
 
 ONE_REAL = [frozenset({role}) for role in ROLES]
 ONE_EMBEDDED = [frozenset(ROLES) - {role} for role in ROLES]
@@ -27,7 +27,7 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     mix: frozenset[str] = request.param
     urls = embedded(tmp_path)
     if mix:
-        urls |= real_urls(request.getfixturevalue("engines"), "story", mix)
+        urls |= real_urls(request.getfixturevalue("engines"), "story", mix, keyspace=KEYSPACE)
     with running(Settings(**urls)) as found:
         yield found
 

@@ -8,7 +8,7 @@ from app.container import Container
 from config import Settings
 from tests.apps import embedded, running
 from tests.system.drift.damage import InCassandra, InSqlite, Timelines
-from tests.system.real import real_urls
+from tests.system.real import KEYSPACE, real_urls
 
 TRUTHS = ("relational", "documents", "feeds")
 
@@ -17,7 +17,7 @@ TRUTHS = ("relational", "documents", "feeds")
 def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     urls = embedded(tmp_path_factory.mktemp("drift"))
     if request.param == "engines":
-        urls |= real_urls(request.getfixturevalue("engines"), "drift", TRUTHS)
+        urls |= real_urls(request.getfixturevalue("engines"), "drift", TRUTHS, keyspace=KEYSPACE)
     timeouts = {f"{role}_timeout": 10.0 for role in TRUTHS}
     with running(Settings(**urls | timeouts)) as system:
         yield system.container
