@@ -64,7 +64,7 @@ class Fleet(ABC, Generic[ServerT_co]):
 
 
 class Engines(Fleet[Server]):
-    """Servers of one's own, to kill and to freeze; `close` stops them all. `quick` ones are up sooner, and slower later."""
+    """Servers of one's own, to kill and to freeze; `close` stops them all. `quick` ones are slow later."""
 
     def __init__(self, *, quick: bool = False) -> None:
         self._launchers = _LAUNCH | (_QUICK if quick else {})

@@ -225,12 +225,10 @@ def test_a_stream_ends_after_its_life_and_the_next_goes_on(make: Make) -> None:
 def test_closing_ends_every_stream_and_refuses_the_next(system: System) -> None:
     ada = system.person()
     readers = [Reader(ada) for _ in range(3)]
-    began = time.monotonic()
     system.container.live.hub.close()
     for reader in readers:
         reader.end()
         reader.close()
-    assert time.monotonic() - began < 2
     assert ada.get("/feed/stream", 503)["code"] == "stopping"
 
 

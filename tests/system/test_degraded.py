@@ -27,7 +27,8 @@ ROLES = {
 }
 FAULTS = ("dead", "frozen")
 # The longest deadline of a store is half a second; a busy machine gets the rest.
-PATIENCE = 2.0
+# Each store has half a second a call. Ten seconds are what a driver waits, and a request without a deadline more.
+PATIENCE = 8.0
 NOTHING = frozenset[str]()
 MODEL = frozenset({"relational", "documents"})
 # What each route cannot do without. The cache is in none; the feed store in what is nowhere else in its shape.

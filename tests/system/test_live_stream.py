@@ -186,9 +186,7 @@ def test_a_revoked_session_ends_its_streams_on_every_worker(start: Start, follow
     lost = [follow(live, phone) for _ in range(4)]
     kept = follow(live, ada)
     ada.ask("DELETE", "/sessions")
-    began = time.monotonic()
-    assert all(reader.ends(5) for reader in lost)
-    assert time.monotonic() - began < 5, "a life or a heartbeat would have taken longer"
+    assert all(reader.ends(5) for reader in lost), "a life or a heartbeat would have taken longer"
     assert kept.block().name == ""
 
 
@@ -197,11 +195,9 @@ def test_sigterm_ends_streams_at_once_and_they_go_on_elsewhere(start: Start, fol
     ada = live.person("ada")
     account = account_of(ada)
     readers = [follow(live, ada) for _ in range(8)]
-    began = time.monotonic()
     live.terminate()
     assert all(reader.ends(5) for reader in readers)
-    assert live.ended(8) == 0
-    assert time.monotonic() - began < 8, "requests under way would have been given ten seconds"
+    assert live.ended(8) == 0, "requests under way would have been given ten seconds"
     streams.append([account], event("meanwhile"))
     again = start()
     with closing(follow(again, again.signed_in(ada), readers[0].last_id)) as reader:

@@ -134,7 +134,7 @@ def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes
         with store.transaction(), store.transaction(), pytest.raises(Unavailable), store.transaction():
             raise AssertionError("there was no connection to be had")
         took = time.monotonic() - began
-    assert seconds <= took < seconds * 4
+    assert seconds <= took < 8, "as long as the pool's own patience, or longer"
     ((store_name, waited),) = [note for note in notes.kept if len(note) == 2]
     assert store_name == "relational"
     assert isinstance(waited, float)

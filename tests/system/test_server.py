@@ -71,11 +71,8 @@ def publishing(client: Client, name: str, acknowledged: list[str], stop: threadi
 
 
 def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
-    durations = []
     for number in (1, 2):
-        began = time.monotonic()
         live = start("start").answering()
-        durations.append(time.monotonic() - began)
         address = f"http://{HOST}:{live.port}"
         assert re.search(rf"{address}\s", live.output)
         assert f"{address}/docs" in live.output
@@ -89,7 +86,6 @@ def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
         assert client.titles("/feed").count("kept") == number
         live.terminate()
         assert live.ended(10) == 0
-    assert durations[1] < 15, durations
 
 
 def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Starter) -> None:

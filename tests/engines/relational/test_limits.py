@@ -55,7 +55,7 @@ def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: Relat
 def test_a_slow_statement_is_ended_and_its_connection_kept(store: Relational) -> None:
     assert isinstance(store, PostgresRelational)
     runner = store.accounts._runner  # the way every statement goes
-    slow = text("SELECT pg_sleep(5)")
+    slow = text("SELECT pg_sleep(60)")
     pid = text("SELECT pg_backend_pid()")
     before = runner.rows(pid, {})
     fails_within(LIMIT, lambda: runner.rows(slow, {}))
