@@ -106,6 +106,7 @@ def assert_as_few(reader: Reader, worn: Callable[[], object], clean: Callable[[]
     assert asked <= MORE * at_least, (asked, at_least)
 
 
+@pytest.mark.long
 def test_a_feed_with_100_000_deletions(
     feeds: CassandraFeeds, reader: Reader, clean: tuple[UUID, list[PostRef]]
 ) -> None:

@@ -26,6 +26,7 @@ def test_the_embedded_feed_is_the_defined_one() -> None:
         run_machine(World(system.container, clock), examples=EXAMPLES, steps=30)
 
 
+@pytest.mark.long
 @pytest.mark.engines
 def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: Path) -> None:
     clock = Watch()

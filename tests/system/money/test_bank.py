@@ -16,7 +16,7 @@ from tests.system.live import run
 from tests.system.money.bank import PAUSE, Bank, Reader, start_all
 from tests.system.money.conftest import Starter
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 log = logging.getLogger(__name__)
 SECONDS = float(os.environ.get("QUARTET_BANK_SECONDS", "12"))

@@ -16,7 +16,7 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 from tests.shop import Clock, Shop
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 ROUNDS = int(os.environ.get("QUARTET_LAST_UNIT_ROUNDS", "10"))
 BUYERS = 100

@@ -31,7 +31,7 @@ from tests.apps import Person, embedded, running
 from tests.shop import Clock
 from tests.system.money.model import DECLINED, Expected, Model, Shelf, Wallet
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "40"))
 STEPS = 25

@@ -11,7 +11,7 @@ from tests.system.plans.ports import METHODS, NO_QUERIES
 from tests.system.plans.recording import Command, Statement
 
 # The data set is loaded first: in about a minute where nothing else runs.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in NO_QUERIES])

@@ -141,6 +141,7 @@ def system(own_engines: Engines) -> Iterator[System]:
     own_engines.heal()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_what_was_acknowledged_is_delivered_once(system: System, own_engines: Engines, tmp_path: Path) -> None:
     chance = random.Random(3)  # noqa: S311 - moments of death, not secrets

@@ -113,6 +113,7 @@ def test_on_the_twin(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
     prove(mode, town.SMALL, embedded(tmp_path), tmp_path, chance)
 
 
+@pytest.mark.long
 @pytest.mark.engines
 @pytest.mark.timeout(1800)
 @MODES
