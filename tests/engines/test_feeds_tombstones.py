@@ -1,4 +1,4 @@
-"""What reading costs in feeds that had 100,000 deletions: tombstones by the server's own traces, and time."""
+"""What reading costs in feeds that had 100,000 deletions: tombstones and statements by the server's own traces."""
 
 import re
 from collections.abc import Callable, Iterator
