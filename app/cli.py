@@ -1,4 +1,4 @@
-"""`quartet`: the one way in. Run `quartet --help`."""
+"""The command `quartet`. Run `quartet --help`."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ from repositories.pools import pools
 
 
 class OneLineErrors(click.Group):
-    """Foreseen failures are one line on stderr and exit code 1, not a traceback."""
+    """Expected failures are one line on stderr and exit code 1, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -54,7 +54,7 @@ def main(ctx: click.Context) -> None:
 
 @contextmanager
 def opened() -> Iterator[Container]:
-    """A container whose engines all answer. Raises `Unavailable` for the first that does not."""
+    """A container whose engines all answer. Raises `Unavailable` for the first that does not answer."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_form)
     container = build(settings)
@@ -222,7 +222,7 @@ def _require_migrated(container: Container) -> None:
 
 
 def _require_room(container: Container) -> None:
-    """The server's processes are its workers and itself, and the relay where that is another one."""
+    """Check the pools of the workers, the server and a separate relay against the engines' limits."""
     settings = container.settings
     processes = settings.workers + 1 + (not settings.relay_inline)
     found = shortages(pools(), processes=processes)
@@ -236,7 +236,7 @@ def _outboxes(container: Container) -> dict[str, Outbox]:
 
 
 def _serve(container: Container) -> None:
-    """Until SIGTERM. An inline relay is a thread of this process, which has nothing else to do."""
+    """Serve until SIGTERM. An inline relay is a thread of this process."""
     settings = container.settings
     served = server(
         "app.wsgi:app",

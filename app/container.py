@@ -87,7 +87,7 @@ def assemble(
     pages = PagesWing.build(stores, feeds.timelines, _page_limits(settings))
     commands = CommandsWing.build(pages.invalidation.transaction, kit)
     people = PeopleWing.build(stores, kit, pages, hasher, _people_limits(settings))
-    money = MoneyWing.build(stores, kit, commands.once, pages.invalidation, provider or SandboxProvider())
+    money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider())
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, live.announcer)
     return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)

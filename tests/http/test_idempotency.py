@@ -170,10 +170,10 @@ def test_a_claim_in_flight_is_told_with_its_time_and_taken_over_after(
 ) -> None:
     """The process ends right after the post is stored: the claim stays, and the answer is never written."""
     ada = timed.person()
-    once = timed.container.commands.once
+    once = timed.container.commands.idempotency
     with monkeypatch.context() as ended:
         ended.setattr(once, "finish", _end)
-        ended.setattr(once, "let_go", lambda _: None)
+        ended.setattr(once, "end_lease", lambda _: None)
         with pytest.raises(SystemExit):
             ada.keyed("/posts", POST, "one")
     waiting = ada.keyed("/posts", POST, "one")
@@ -193,7 +193,7 @@ def test_a_lost_answer_is_made_up_for_without_a_second_effect(
 ) -> None:
     ada = system.person("ada")
     ((path, body),) = ((p, b) for p, b in requests(system, ada) if p.endswith(name))
-    once, before = system.container.commands.once, _things(system, ada)
+    once, before = system.container.commands.idempotency, _things(system, ada)
     with monkeypatch.context() as lost:
         lost.setattr(once, "_finish", _away)
         assert ada.keyed(path, body, "one").status_code == 503

@@ -154,7 +154,7 @@ def test_a_declined_key_is_free_for_another_body(system: System) -> None:
 def test_an_approved_payment_is_credited_though_nobody_retries(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = system.person()
     with monkeypatch.context() as dead:
-        dead.setattr(system.container.commands.once, "finish", refused)
+        dead.setattr(system.container.commands.idempotency, "finish", refused)
         assert ada.keyed("/wallet/deposits", money(5), "one").status_code == 503
     ada.pay("/wallet/deposits", money(40_503), 503, "slow")
     ada.pay("/wallet/deposits", money(40_402), 402)

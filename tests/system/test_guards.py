@@ -1,5 +1,7 @@
 """Rules that no linter knows."""
 
+import ast
+import collections
 import dataclasses
 import json
 import re
@@ -111,6 +113,18 @@ def test_modules_are_short_and_named_for_what_they_hold() -> None:
         assert path.stem not in NO_NAMES, path
         # A port's contract is one suite in one file, as long as the port has promises.
         assert len(path.read_text().splitlines()) <= 300 or path.parent.name == "contracts", path
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = collections.Counter(
+        node.name
+        for top in ("app", "repositories")
+        for path in (ROOT / top).rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert len(names) > 300
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_nothing_committed_names_a_registry() -> None:

@@ -20,7 +20,7 @@ from app.http.edge.blueprint import Blueprint
 from app.http.edge.deps import container, session_or_none
 from app.http.edge.framing import is_strange
 from app.http.edge.statuses import component
-from app.services.commands.idempotency import Attempt, Child, Receipt, Replayed
+from app.services.commands.idempotency import Attempt, Receipt, Replayed, ReservedId
 from repositories.money_records import Answer, RequestKey
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -79,9 +79,9 @@ def receipt(render: Callable[[T], Response]) -> Receipt[T]:
     return Receipt(cast("Attempt", g.attempt), lambda made: stored(render(made)))
 
 
-def child() -> Child | None:
+def reserved() -> ReservedId | None:
     """The id for what this request makes, when it came with a key."""
-    return cast("Child | None", g.get("child"))
+    return cast("ReservedId | None", g.get("reserved"))
 
 
 def stored(response: Response) -> Answer:
@@ -91,18 +91,18 @@ def stored(response: Response) -> Answer:
 
 def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
     """Claim, do, store. A refusal frees the key; any other failure keeps it for the same body."""
-    once = container().commands.once
-    begun = once.begin(g.attempt, container().kit.ids())
-    g.child = begun.child
+    keys = container().commands.idempotency
+    claim = keys.begin(g.attempt, container().kit.ids())
+    g.reserved = claim.reserved
     try:
         response = cast("Response", view(*args, **kwargs))
     except AppError as error:
-        (once.abandon if error.status < 500 else once.let_go)(begun)
+        (keys.abandon if error.status < 500 else keys.end_lease)(claim)
         raise
     except BaseException:
-        once.let_go(begun)
+        keys.end_lease(claim)
         raise
-    once.finish(begun, Receipt(g.attempt, stored), lambda _: response)
+    keys.finish(claim, Receipt(g.attempt, stored), lambda _: response)
     return response
 
 

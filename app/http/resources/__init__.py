@@ -1,1 +1,1 @@
-"""One blueprint for each resource."""
+"""One module and one blueprint per resource."""

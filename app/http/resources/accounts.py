@@ -12,7 +12,7 @@ from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
 from app.http.edge.fields import Text
-from app.http.edge.idempotency import child, idempotent
+from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, first_page, timeline_page
@@ -81,7 +81,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 @idempotent()
 def register(wanted: dict[str, Any]) -> Response:
     """Register an account."""
-    account = container().people.accounts.register(Registration(**wanted), child())
+    account = container().people.accounts.register(Registration(**wanted), reserved())
     card = container().pages.cards.new_account(account, wanted["email"])
     return answers.thing(card.body, card.version, 201, f"{BASE}/accounts/{account.handle}")
 
@@ -232,7 +232,7 @@ def _edge_window(kind: str, account: UUID, query: dict[str, Any]) -> tuple[str, 
 
 
 def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
-    """One edge more than the page was asked for, to know whether there is a next page."""
+    """`edges` holds one more than the page, which tells whether there is a next page."""
     shown = edges[:limit]
     cards = container().pages.cards.accounts([e.account_id for e in shown], viewer())
     last = shown[-1] if len(edges) > limit else None

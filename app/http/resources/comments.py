@@ -11,7 +11,7 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Moment, Text
-from app.http.edge.idempotency import child, idempotent
+from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema
 
@@ -63,7 +63,7 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 @idempotent()
 def add(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
-    comment = container().content.comments.add(caller(), post_id, draft["body"], child())
+    comment = container().content.comments.add(caller(), post_id, draft["body"], reserved())
     (card,) = container().pages.cards.comments([comment])
     return answers.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
 

@@ -1,4 +1,4 @@
-"""`/posts/{id}/delivery`: how far a post has come on its way to its author's followers."""
+"""`/posts/{id}/delivery`: the progress of a post's fan-out to its author's followers."""
 
 from uuid import UUID
 

@@ -10,7 +10,7 @@ FURTHEST = 1 << 8 * TIME
 
 
 def packed(place: FeedCursor) -> str:
-    """Ids hours above the position do not fit and are left out: no server's clock is so far ahead."""
+    """Ids hours above the position do not fit and are left out. No server's clock is that far ahead."""
     offsets = ((_millis(seen) - _millis(place.after), seen) for seen in place.seen)
     return urlsafe_b64encode(
         b"".join(ms.to_bytes(TIME) + seen.bytes[6:FRONT] for ms, seen in offsets if ms < FURTHEST)

@@ -1,4 +1,4 @@
-"""`/health`: is the process alive, and does every store answer it?"""
+"""`/health`: liveness of the process, and whether every store answers."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""`/orders`: buying, and what follows."""
+"""`/orders`: place, list, cancel, fulfil and refund orders."""
 
 from typing import Any
 from uuid import UUID

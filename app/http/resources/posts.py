@@ -14,7 +14,7 @@ from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
 from app.http.edge.fields import Different, Moment, Text
-from app.http.edge.idempotency import child, idempotent
+from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.views import note_view
@@ -97,7 +97,7 @@ TagPage = page_of(TagSchema, "TagPage")
 @idempotent()
 def publish(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
-    post = container().content.posts.publish(caller(), PostDraft(**_tuples(draft)), child())
+    post = container().content.posts.publish(caller(), PostDraft(**_tuples(draft)), reserved())
     card = container().pages.cards.new_post(post)
     return answers.thing(card.body, card.version, 201, f"{BASE}/posts/{post.id}")
 
@@ -216,7 +216,7 @@ def first_page(scope: str, ids: ListedIds, used: Used | None) -> Kept:
 
 
 def account_id(handle: str, used: Used | None = None) -> UUID:
-    """Whose the handle is. Raises `Missing`."""
+    """The id of the account with this handle. Raises `Missing`."""
     found = container().pages.handles.id_of(handle, used)
     if found is None:
         raise Missing("there is no account with this handle")

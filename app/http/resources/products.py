@@ -13,7 +13,7 @@ from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
-from app.http.edge.idempotency import child, idempotent
+from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
@@ -123,7 +123,7 @@ class ProductQuery(PageQuery):
 
     @ma.pre_load
     def _gather(self, data: Any, **_: Any) -> dict[str, Any]:
-        """Attribute filters have names that only the client knows, so they are gathered under one field."""
+        """Collect the `attr.NAME` parameters, whose names the client chooses, under one field."""
         plain = {name: data[name] for name in data if not name.startswith(ATTRIBUTE)}
         named = {name.removeprefix(ATTRIBUTE): data[name] for name in data if name.startswith(ATTRIBUTE)}
         return {**plain, "attributes": named} if named else plain
@@ -137,7 +137,7 @@ class ProductQuery(PageQuery):
 @idempotent()
 def offer(draft: dict[str, Any]) -> Response:
     """Offer a product."""
-    product = container().content.products.offer(caller(), ProductDraft(**draft), child())
+    product = container().content.products.offer(caller(), ProductDraft(**draft), reserved())
     card = container().pages.cards.new_product(product)
     return answers.thing(card.body, card.version, 201, f"{BASE}/products/{product.id}")
 

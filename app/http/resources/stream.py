@@ -1,4 +1,4 @@
-"""`/feed/stream`: what happens, as server-sent events (WHATWG HTML, 9.2)."""
+"""`/feed/stream`: the own feed and notifications as server-sent events (WHATWG HTML, 9.2)."""
 
 import re
 from collections.abc import Generator, Iterator
@@ -89,7 +89,7 @@ def stream(query: dict[str, Any]) -> Response:
 
 
 def _lines(item: StreamItem) -> bytes:
-    """A field ends with its line, so what is in the data must not break one."""
+    """A field is one line, so `data` must not contain a line break."""
     if item.event is None:
         return f"id: {item.id}\nevent: resync\ndata: {{}}\n\n".encode()
     name, data = item.event.name.encode(), _BREAKS.sub(b" ", item.event.data)

@@ -20,7 +20,7 @@ class PostViewsSchema(ma.Schema):
 
 
 def note_view(post_id: UUID) -> None:
-    """The post is about to be served. Costs no round trip. A HEAD is no view."""
+    """Count a view, unless the method is HEAD. Costs no round trip."""
     if request.method == "GET":
         container().content.views.seen(post_id)
 

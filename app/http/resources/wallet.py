@@ -1,4 +1,4 @@
-"""`/wallet`: one's money, what moved it, deposits and transfers."""
+"""`/wallet`: balances, ledger entries, deposits and transfers."""
 
 from datetime import datetime
 from typing import Any
@@ -142,7 +142,7 @@ def _created(made: Transfer) -> Response:
 
 
 def _only_currency() -> str | None:
-    """The currency of a wallet that has no more than one."""
+    """The wallet's only currency, None for an empty wallet. Raises `BadRequest` when there are several."""
     held = [b.currency for b in container().stores.relational.ledger.wallet(caller())]
     if len(held) > 1:
         raise BadRequest(f"currency: one of {', '.join(held)}", code="bad_query")

@@ -1,1 +1,1 @@
-"""What every command shares: idempotency keys, retries, preconditions."""
+"""Shared by all commands: idempotency keys, retries, preconditions, the kit."""

@@ -1,13 +1,13 @@
-"""One effect and one answer for each idempotency key.
+"""Idempotency keys: one effect and one answer per key.
 
-Work on the relational store alone is done by `Once.run`: the claim of the key, the work and the answer's bytes are
-one transaction, so that they are there together or not at all. Work that leaves the relational store is framed by
-`begin` and `finish`: the claim is committed first, with a lease, and the answer after the work. Whoever takes over
-after a crash finds what the first one left, because the ids of what is made are those of the first claim.
+`run` is for work on the relational store alone. Claim, work and answer are one transaction, so they are stored together
+or not at all. `begin` and `finish` surround work on other systems: `begin` commits the claim with a lease, `finish`
+stores the answer. The claim also stores the id of what will be made, so an attempt that takes over after a crash finds
+what an earlier one made.
 
-Only successes are stored. A refusal leaves the key as if it had never been used, for it may be another one later:
-whoever had not enough money may retry with the same key once they have. When the outcome is unknown, the claim stays
-and its lease ends, so that only the same body may be tried again.
+Only successes are stored. After a refusal the key is unused again, because the same request may succeed later, for
+example when money has arrived. When the outcome is unknown, the claim is kept without a lease: the key then accepts the
+same body only.
 """
 
 import logging
@@ -34,7 +34,7 @@ P = TypeVar("P")
 
 
 class Replayed(Exception):
-    """Raised instead of doing the work again."""
+    """The key has a stored answer; the work was not done again."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__("answered before")
@@ -42,41 +42,41 @@ class Replayed(Exception):
 
 
 class Attempt(Struct, frozen=True):
-    """A request with a key. `fingerprint` is that of its body, in canonical form."""
+    """A request with a key. `fingerprint` is a digest of its body in canonical form."""
 
     key: RequestKey
     fingerprint: bytes
 
     def id(self, name: str) -> UUID:
-        """The id of what this request makes: the same in every attempt."""
+        """The id of what this request makes, derived from the key: the same in every attempt."""
         return uuid5(self.key.account_id, f"{self.key.route}\n{self.key.key}\n{name}")
 
 
 class Receipt(Struct, Generic[T], frozen=True):
-    """An attempt, and how what came of it is written as an answer. `render` touches no store."""
+    """An attempt, and the function that turns the result into an answer. `render` calls no store."""
 
     attempt: Attempt
     render: Callable[[T], Answer]
 
 
-class Child(Struct, frozen=True):
-    """The id for what a framed request makes. `resumed` when an earlier attempt may have made it already."""
+class ReservedId(Struct, frozen=True):
+    """The id of what the request will make. `resumed`: an earlier attempt may have made it already."""
 
     id: UUID
     resumed: bool
 
 
-class Begun(Struct, frozen=True):
-    """A committed claim."""
+class OpenClaim(Struct, frozen=True):
+    """A committed claim without an answer. Its lease ends at `until`."""
 
     attempt: Attempt
     granted: Granted
     until: datetime
-    child: Child
+    reserved: ReservedId
 
 
-class Once:
-    """`transaction` begins one on the relational store."""
+class Idempotency:
+    """`transaction` begins a relational transaction."""
 
     def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]], kit: Kit) -> None:
         self._transaction = transaction
@@ -84,43 +84,43 @@ class Once:
         self._clock = kit.clock
 
     def run(self, receipt: Receipt[T], prepare: Callable[[], P], work: Callable[[Transaction, P], T]) -> Answer:
-        """`prepare` reads what the work needs, outside the transaction. Both are run again after `Contention`.
+        """`prepare` reads outside the transaction, `work` writes inside it. Both run again after `Contention`.
 
-        Raises `Replayed`, `InProgress`, `KeyReused`, `KeySpent`, and what the two raise.
+        Raises `Replayed`, `InProgress`, `KeyReused`, `KeySpent`, and what `prepare` and `work` raise.
         """
         return self._retry(lambda: self._run(receipt, prepare, work))
 
-    def begin(self, attempt: Attempt, fresh: UUID, event: Event | None = None) -> Begun:
-        """Claim the key, with `fresh` as the id of what will be made, unless an earlier attempt has set one.
+    def begin(self, attempt: Attempt, fresh: UUID, event: Event | None = None) -> OpenClaim:
+        """Claim the key. `fresh` becomes the reserved id, unless an earlier attempt has stored one.
 
-        The event is published if the claim is made. Raises as `run` does.
+        The event is written with the claim. Raises as `run`.
         """
         return self._retry(lambda: self._begin(attempt, fresh, event))
 
-    def finish(self, begun: Begun, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
-        """Do the last step and store the answer, in one transaction. Raises as `run` does."""
+    def finish(self, claim: OpenClaim, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
+        """Run `work` and store the answer, in one transaction. Raises as `run`."""
         try:
-            return self._retry(lambda: self._finish(begun, receipt, work))
+            return self._retry(lambda: self._finish(claim, receipt, work))
         except Stale as taken:
-            self._raise_known(begun.attempt)
+            self._raise_stored(claim.attempt)
             raise InProgress from taken
         except StoreError:
-            self.let_go(begun)
+            self.end_lease(claim)
             raise
 
-    def abandon(self, begun: Begun) -> None:
-        """The request was refused: forget the claim."""
-        self._at_any_rate(lambda: self._abandon(begun))
+    def abandon(self, claim: OpenClaim) -> None:
+        """After a refusal: delete the claim."""
+        self._best_effort(lambda: self._abandon(claim))
 
-    def let_go(self, begun: Begun) -> None:
-        """The outcome is unknown: end the lease at once, and keep the key for this body."""
-        self._at_any_rate(lambda: self._let_go(begun))
+    def end_lease(self, claim: OpenClaim) -> None:
+        """After an unknown outcome: end the lease now, and keep the key for this body."""
+        self._best_effort(lambda: self._end_lease(claim))
 
     def _run(self, receipt: Receipt[T], prepare: Callable[[], P], work: Callable[[Transaction, P], T]) -> Answer:
         try:
             plan = prepare()
         except (AppError, StoreError):
-            self._raise_known(receipt.attempt)
+            self._raise_stored(receipt.attempt)
             raise
         try:
             with self._transaction() as tx:
@@ -131,17 +131,17 @@ class Once:
             raise KeySpent from spent
         return answer
 
-    def _begin(self, attempt: Attempt, fresh: UUID, event: Event | None) -> Begun:
+    def _begin(self, attempt: Attempt, fresh: UUID, event: Event | None) -> OpenClaim:
         now = self._clock()
         with self._transaction() as tx:
             granted = self._claim(tx, attempt, now)
-            child = self._child(tx, attempt, fresh, now)
+            reserved = self._reserved_id(tx, attempt, fresh, now)
             if event is not None:
                 tx.emit(event)
-        return Begun(attempt, granted, now + LEASE, Child(child, granted.taken_over))
+        return OpenClaim(attempt, granted, now + LEASE, ReservedId(reserved, granted.taken_over))
 
-    def _child(self, tx: Transaction, attempt: Attempt, fresh: UUID, now: datetime) -> UUID:
-        """The id is kept under a key beside the request's, complete from the start: it outlives the first claim."""
+    def _reserved_id(self, tx: Transaction, attempt: Attempt, fresh: UUID, now: datetime) -> UUID:
+        """The id is stored under a second key that is complete from the start, so it outlives an abandoned claim."""
         key = attempt.key
         beside = RequestKey(key.account_id, f"{key.route} id {attempt.fingerprint.hex()}", key.key)
         found = tx.idempotency.claim(beside, attempt.fingerprint, now=now, lease_until=now + LEASE)
@@ -151,21 +151,21 @@ class Once:
             tx.idempotency.complete(beside, found, Answer(0, {}, fresh.bytes))
         return fresh
 
-    def _finish(self, begun: Begun, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
+    def _finish(self, claim: OpenClaim, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
         with self._transaction() as tx:
             answer = receipt.render(work(tx))
-            tx.idempotency.complete(begun.attempt.key, begun.granted, answer)
+            tx.idempotency.complete(claim.attempt.key, claim.granted, answer)
         return answer
 
-    def _abandon(self, begun: Begun) -> None:
+    def _abandon(self, claim: OpenClaim) -> None:
         with self._transaction() as tx:
-            tx.idempotency.abandon(begun.attempt.key, begun.granted)
+            tx.idempotency.abandon(claim.attempt.key, claim.granted)
 
-    def _let_go(self, begun: Begun) -> None:
-        """Take the claim over from oneself with a lease that has passed."""
-        attempt, now = begun.attempt, self._clock()
+    def _end_lease(self, claim: OpenClaim) -> None:
+        """Take over the own claim, with a lease that ends now."""
+        attempt, now = claim.attempt, self._clock()
         with self._transaction() as tx:
-            tx.idempotency.claim(attempt.key, attempt.fingerprint, now=begun.until, lease_until=now)
+            tx.idempotency.claim(attempt.key, attempt.fingerprint, now=claim.until, lease_until=now)
 
     def _claim(self, tx: Transaction, attempt: Attempt, now: datetime) -> Granted:
         found = tx.idempotency.claim(attempt.key, attempt.fingerprint, now=now, lease_until=now + LEASE)
@@ -177,8 +177,8 @@ class Once:
             raise InProgress((found.until - now).total_seconds() if found.until else 1)
         return found
 
-    def _raise_known(self, attempt: Attempt) -> None:
-        """Raise what the key has for this attempt: its answer, or why it may not be used. Leaves a free key free."""
+    def _raise_stored(self, attempt: Attempt) -> None:
+        """Raise what is stored for the key: `Replayed`, `InProgress` or `KeyReused`. An unused key stays unused."""
         try:
             with self._transaction() as tx:
                 granted = self._claim(tx, attempt, self._clock())
@@ -186,8 +186,8 @@ class Once:
         except StoreError as error:
             log.warning("whether the key has an answer is not known: %s", error)
 
-    def _at_any_rate(self, step: Callable[[], None]) -> None:
-        """Tidying up: when it fails, the lease ends by itself."""
+    def _best_effort(self, step: Callable[[], None]) -> None:
+        """Clean up. When it fails, the lease ends by its time."""
         try:
             self._retry(step)
         except StoreError as error:

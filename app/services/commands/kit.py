@@ -1,4 +1,4 @@
-"""What every service is given: the time, ids, retries, and the emitter, which makes events of what happened."""
+"""What services are built with: clock, ids, retries and the emitter of events."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,14 @@ from repositories.records import Event
 
 
 class Emitter:
-    """Packs an event for an outbox: with an id and a time of its own, and the trace of the request."""
+    """Packs an event for an outbox, with an id, a time and the trace of the request."""
 
     def __init__(self, clock: Clock, ids: Ids) -> None:
         self._clock = clock
         self._ids = ids
 
     def __call__(self, event: AnyEvent, *, at: datetime | None = None) -> Event:
-        """`at` where the event must bear the time of the change beside it."""
+        """`at` is the time of the change; by default the current time."""
         return pack(self._ids(), event, at=at or self._clock())
 
 

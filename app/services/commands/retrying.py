@@ -1,7 +1,7 @@
-"""Commands that lost against concurrent ones are run again, with full jitter, for a bounded number of times and time.
+"""Retries of commands that failed by `Contention`, with full jitter, bounded in number and in time.
 
-Full jitter: the pause is drawn evenly between nothing and a bound that doubles, so that the losers of one round do
-not meet again in the next.
+Full jitter: the pause is drawn uniformly from [0, bound), and the bound doubles with each failure. So commands that
+failed together do not all retry at the same moment.
 """
 
 import random
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Retry:
-    """Call it with a command that is atomic: one that raised `Contention` has left nothing behind."""
+    """The command must be atomic: when it raises `Contention`, nothing has been written."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Retry:
         self._elapsed = elapsed
 
     def __call__(self, command: Callable[[], T]) -> T:
-        """Raises the last `Contention` when the bounds are reached, and at once whatever else the command raises."""
+        """Raises the last `Contention` when a bound is reached. Any other error is raised at once."""
         end = self._elapsed() + self._seconds
         for failed in range(1, self._attempts):
             try:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.errors import Forbidden, Missing
 from app.events import CommentAdded, CommentDeleted
-from app.services.commands.idempotency import KEPT, Child
+from app.services.commands.idempotency import KEPT, ReservedId
 from app.services.commands.kit import Kit
 from app.services.content.posts import Posts
 from app.services.pages.invalidation import Invalidation
@@ -32,13 +32,13 @@ class Comments:
         self._clock = kit.clock
         self._pack = kit.emitter
 
-    def add(self, author: UUID, post_id: UUID, body: str, child: Child | None = None) -> Comment:
+    def add(self, author: UUID, post_id: UUID, body: str, reserved: ReservedId | None = None) -> Comment:
         """Raises `Missing`, `Forbidden` with code `blocked`.
 
         A comment's id is its number, which no client makes. So after a crash the author's newest comment with this
         body, not older than keys are kept, is taken for the one that the first attempt wrote.
         """
-        if child and child.resumed and (known := self._written(author, post_id, body)):
+        if reserved and reserved.resumed and (known := self._written(author, post_id, body)):
             return known
         self._refuse_blocked(author, self._posts.author_of(post_id))
         now = self._clock()

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from app.errors import Forbidden, Missing, PreconditionFailed, Unprocessable
 from app.events import PostDeleted, PostEdited, PostLiked, PostPublished, PostUnliked
-from app.services.commands.idempotency import Child
+from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
@@ -61,14 +61,14 @@ class Posts:
         self._retry = kit.retry
         self._pack = kit.emitter
 
-    def publish(self, author: UUID, draft: PostDraft, child: Child | None = None) -> Post:
-        """Raises `Unprocessable` when a product does not exist. A `child` that is there already is not made again."""
-        if child and child.resumed and (known := self._documents.posts.get([child.id]).get(child.id)):
+    def publish(self, author: UUID, draft: PostDraft, reserved: ReservedId | None = None) -> Post:
+        """Raises `Unprocessable` when a product does not exist. A `reserved` post that exists is returned."""
+        if reserved and reserved.resumed and (known := self._documents.posts.get([reserved.id]).get(reserved.id)):
             return known
         self._check_products(draft.product_ids)
         now = self._clock()
         post = Post(
-            child.id if child else self._ids(),
+            reserved.id if reserved else self._ids(),
             author,
             draft.title,
             draft.body,

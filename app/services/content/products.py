@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from app.errors import Forbidden, Missing, PreconditionFailed, RuleBroken
 from app.events import ProductEdited, ProductListed, ProductWithdrawn, StockPut
-from app.services.commands.idempotency import Child
+from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
@@ -46,11 +46,11 @@ class Products:
         self._ids = kit.ids
         self._pack = kit.emitter
 
-    def offer(self, seller: UUID, draft: ProductDraft, child: Child | None = None) -> Product:
-        """A `child` that is there already is not made again."""
+    def offer(self, seller: UUID, draft: ProductDraft, reserved: ReservedId | None = None) -> Product:
+        """A `reserved` product that exists is returned."""
         now = self._clock()
         product = Product(
-            child.id if child else self._ids(),
+            reserved.id if reserved else self._ids(),
             seller,
             draft.title,
             draft.description,

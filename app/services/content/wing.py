@@ -1,4 +1,4 @@
-"""The services of this wing."""
+"""The content wing: posts, comments, products and views."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The services of this wing."""
+"""The feeds wing: timelines, fan-out, pulling and feed activity."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The services of this wing."""
+"""The live wing: the hub of open streams and the announcer."""
 
 from dataclasses import dataclass
 from typing import Self

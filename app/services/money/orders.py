@@ -1,16 +1,15 @@
-"""Orders: placing, and what the people of an order may do with it. `settlement.py` finishes what was placed.
+"""Orders: place, cancel, fulfil and refund. `settlement.py` pays what was placed.
 
-What is atomic: each command is one relational transaction. Placing writes the order, reserves the stock of all its
-lines, holds the buyer's money for each seller and stores the answer under the key; cancelling, paying, fulfilling and
-refunding change state, stock and money together, each with its event. Nothing is ever reserved without its order.
+Atomic: each command is one relational transaction. Placing writes the order, reserves the stock of its lines, holds
+the buyer's money for each seller and stores the answer under the idempotency key. Cancelling, paying, fulfilling and
+refunding change state, stock and money together, and write the event.
 
-What is not: the catalogue is in the documents. Prices are read before the transaction and kept on the order with the
-product's version; a price that changes in between does not change the order, and a product withdrawn in between is
-still sold from the stock it has.
+Not atomic: products are in the documents. Prices are read before the transaction and stored on the order with the
+product's version. A price changed in between does not change the order; a product withdrawn in between is still sold
+from its stock.
 
-What a crash leaves: before the commit nothing; after it a placed order, which the relay pays once `due_at` has
-come, or undoes when nobody did so for `PATIENCE`. The buyer may cancel until it is paid. A reply that was lost is
-given again to the same key.
+After a crash: before the commit nothing is stored. After it the order is placed, and the relay pays it once `due_at`
+has passed, or cancels it after `PATIENCE`. The same key gets the lost reply.
 """
 
 from collections import Counter
@@ -23,7 +22,7 @@ from msgspec import Struct
 
 from app.errors import Forbidden, Missing, RuleBroken, Unprocessable
 from app.events import OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunded
-from app.services.commands.idempotency import Once, Receipt, Replayed
+from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import Documents
@@ -44,7 +43,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Refund(Struct, frozen=True):
-    """`amount` of what is `left` of a seller's share goes back; it was reckoned on this version of the order."""
+    """A planned refund, computed from this version of the order. `left` is the seller's share not yet refunded."""
 
     order: Order
     transfer: Transfer
@@ -52,60 +51,60 @@ class Refund(Struct, frozen=True):
 
 
 class Orders:
-    """A placed order is left to its buyer for `grace` before it is paid."""
+    """A placed order is paid `grace` after it was placed, so that the buyer may cancel it until then."""
 
     def __init__(
         self,
         relational: Relational,
         documents: Documents,
-        once: Once,
+        idempotency: Idempotency,
         invalidation: Invalidation,
         kit: Kit,
         grace: timedelta = GRACE,
     ) -> None:
         self._relational = relational
         self._documents = documents
-        self._once = once
+        self._idempotency = idempotency
         self._invalidation = invalidation
         self._clock = kit.clock
         self._pack = kit.emitter
         self._grace = grace
 
     def read(self, account_id: UUID, order_id: UUID) -> Order:
-        """For its buyer and its sellers; to everybody else there is no such order."""
+        """For the buyer and the sellers of the order. Raises `Missing`, also for everybody else."""
         order = self._relational.orders.get([order_id]).get(order_id)
         if order is None or account_id not in {order.buyer_id, *sellers(order)}:
             raise Missing("there is no such order")
         return order
 
     def place(self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order]) -> Answer:
-        """Raises `Unprocessable`, `RuleBroken` for one's own product, `Short`, `Insufficient`, and as `Once`."""
+        """Raises `Unprocessable`, `RuleBroken` for one's own product, `Short`, `Insufficient`, and as `Idempotency`."""
         order_id = receipt.attempt.id("order")
-        with self._retold(lambda: {w.product_id for w in wanted}):
-            return self._once.run(receipt, lambda: self._priced(order_id, buyer, wanted), self._place)
+        with self._drop_stock_on_replay(lambda: {w.product_id for w in wanted}):
+            return self._idempotency.run(receipt, lambda: self._priced(order_id, buyer, wanted), self._place)
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
-        """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Once`."""
-        with self._retold(lambda: units(self.read(account_id, order_id))):
-            return self._once.run(receipt, lambda: self._bought(account_id, order_id), self.undo)
+        """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Idempotency`."""
+        with self._drop_stock_on_replay(lambda: units(self.read(account_id, order_id))):
+            return self._idempotency.run(receipt, lambda: self._bought(account_id, order_id), self.cancel_placed)
 
     def fulfil(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
         """By one of its sellers, once it is paid. Raises as `cancel`."""
-        return self._once.run(receipt, lambda: self._sold(account_id, order_id), self._fulfil)
+        return self._idempotency.run(receipt, lambda: self._sold(account_id, order_id), self._fulfil)
 
     def refund(self, account_id: UUID, order_id: UUID, amount: Money | None, receipt: Receipt[Order]) -> Answer:
-        """By a seller, of that seller's share: so much, or all that is left. Raises `Capped`, and as `cancel`.
+        """By a seller, of that seller's share: `amount`, or all that is left. Raises `Capped`, and as `cancel`.
 
-        With the last of a share its units are on hand again; with the last of all shares the order is refunded.
+        When a share is refunded completely, its units return to stock. When all shares are, the order is `refunded`.
         """
         transfer_id = receipt.attempt.id(REFUND)
-        with self._retold(lambda: units(self.read(account_id, order_id))):
-            return self._once.run(
-                receipt, lambda: self._reckoned(transfer_id, account_id, order_id, amount), self._refund
+        with self._drop_stock_on_replay(lambda: units(self.read(account_id, order_id))):
+            return self._idempotency.run(
+                receipt, lambda: self._planned_refund(transfer_id, account_id, order_id, amount), self._refund
             )
 
-    def undo(self, tx: Transaction, order: Order) -> Order:
-        """Free what a placed order holds. Raises `IllegalMove`."""
+    def cancel_placed(self, tx: Transaction, order: Order) -> Order:
+        """Cancel a placed order inside `tx`: free its stock and its holds. Raises `IllegalMove`."""
         now = self._clock()
         tx.orders.lock(order.id)
         cancelled = tx.orders.move(order.id, ["placed"], "cancelled", at=now)
@@ -116,8 +115,8 @@ class Orders:
         return cancelled
 
     @contextmanager
-    def _retold(self, product_ids: Callable[[], Collection[UUID]]) -> Iterator[None]:
-        """An answer that is given again: its first attempt may have died between its commit and the cache."""
+    def _drop_stock_on_replay(self, product_ids: Callable[[], Collection[UUID]]) -> Iterator[None]:
+        """On a replay, drop the products' stock from the cache: the first attempt may have crashed before it did so."""
         try:
             yield
         except Replayed:
@@ -167,8 +166,8 @@ class Orders:
         tx.emit(self._pack(OrderFulfilled(order.id)))
         return fulfilled
 
-    def _reckoned(self, transfer_id: UUID, seller: UUID, order_id: UUID, amount: Money | None) -> Refund:
-        """The order is read before its transfers: a refund in between shows in its version when it is locked."""
+    def _planned_refund(self, transfer_id: UUID, seller: UUID, order_id: UUID, amount: Money | None) -> Refund:
+        """Reads the order before its transfers: `_refund` notices a refund in between by the order's version."""
         order = self._sold(seller, order_id)
         if order.state not in {"paid", "fulfilled"}:
             raise IllegalMove(order.state)
@@ -220,7 +219,7 @@ def sellers(order: Order) -> set[UUID]:
 
 
 def shares(order: Order) -> Counter[UUID]:
-    """What each seller is paid."""
+    """The amount each seller is paid, in minor units."""
     found: Counter[UUID] = Counter()
     for line in order.lines:
         found[line.seller_id] += line.unit_price * line.quantity
@@ -228,7 +227,7 @@ def shares(order: Order) -> Counter[UUID]:
 
 
 def units(order: Order, *, of: UUID | None = None) -> Counter[UUID]:
-    """How much of each product, over all lines, of one seller or all."""
+    """Units per product, summed over the lines of one seller or of all."""
     found: Counter[UUID] = Counter()
     for line in order.lines:
         if of in {None, line.seller_id}:

@@ -1,4 +1,4 @@
-"""The payment provider that deposits come from: a port, and the sandbox that stands in for a real one."""
+"""The payment provider that deposits come from: its port, and a sandbox."""
 
 import threading
 from abc import abstractmethod
@@ -20,20 +20,20 @@ REMEMBERED = 10_000
 class PaymentProvider(Protocol):
     @abstractmethod
     def charge(self, reference: UUID, money: Money) -> Outcome:
-        """Take the money. The same reference is charged at most once, and a later call tells what became of it.
+        """Charge `money` once per reference. A repeated call returns the outcome of the first.
 
-        `unknown` is everything that is neither: no answer in time, no connection. Never raises.
+        `unknown`: no answer in time, or no connection. Never raises.
         """
 
 
 class SandboxProvider(PaymentProvider):
-    """Takes nothing and approves, but for these amounts, in any currency:
+    """Charges nothing and approves every amount except these, in any currency:
 
     - 40402, and any amount above 1000000000000, is declined;
-    - 40503 times out when it is first asked for, and is approved when the same deposit is tried again;
+    - 40503 times out on the first call, and is approved when the same deposit is tried again;
     - 40504 times out always.
 
-    It remembers in one process only what it timed out on; everything else follows from the amount.
+    The first calls for 40503 are remembered per process. Everything else follows from the amount.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
-"""Finishing placed orders: the relay's half of `orders.py`.
+"""Settlement of placed orders, called by the relay.
 
-Paying is one relational transaction: the reserved units are sold, every hold is posted to its seller, the order is
-paid. It is done when `due_at` has come. An order that nobody paid within `PATIENCE` is undone instead, for then its
-holds and reservations have expired. Both lock the order and look at its state first, so any number of relays, and
-the buyer who cancels, may try at once.
+Once `due_at` has passed, the order is paid in one relational transaction: reserved units become sold, every hold is
+posted to its seller, the state becomes `paid`. An order not paid within `PATIENCE` is cancelled, because its holds and
+reservations have expired. Both lock the order and check its state first, so several relays and a buyer who cancels
+may run concurrently.
 """
 
 from uuid import UUID, uuid5
@@ -25,7 +25,7 @@ class Settlement:
         self._pack = kit.emitter
 
     def settle(self, order_id: UUID) -> Order:
-        """Pay the order, or undo it when it is too late for that. Idempotent. Raises `NotFound`."""
+        """Pay the order, or cancel it after `PATIENCE`. Idempotent. Raises `NotFound`."""
         return self._retry(lambda: self._settle(order_id))
 
     def _settle(self, order_id: UUID) -> Order:
@@ -34,7 +34,7 @@ class Settlement:
             if order.state != "placed":
                 return order
             late = self._clock() >= order.created_at + PATIENCE
-            return self._orders.undo(tx, order) if late else self._pay(tx, order)
+            return self._orders.cancel_placed(tx, order) if late else self._pay(tx, order)
 
     def _pay(self, tx: Transaction, order: Order) -> Order:
         now = self._clock()

@@ -1,17 +1,17 @@
-"""Wallets: deposits from the payment provider, transfers between people. Balances and entries are read from the port.
+"""Wallets: deposits from the payment provider, and transfers between accounts.
 
-A transfer is one relational transaction: claim, movement and answer. A deposit is three steps: the claim is
-committed, the provider is asked, the money is credited together with the answer. The provider's reference is the
-transfer's id, which derives from the key and the body: whoever asks again after a crash asks about the same payment
-and credits it once. That is the client with the same key, or else the relay: the claim is committed with an event,
-and its handler sees to it that a payment that was approved is credited, whether anybody retries or not.
+A transfer is one relational transaction: claim, ledger transfer and answer. A deposit has three steps: commit the
+claim, charge the provider, credit the money together with the answer. The reference given to the provider is the id of
+the ledger transfer. It is derived from the idempotency key and the body, so every retry concerns the same payment and
+credits it once. The client may retry with the same key. If it does not, the handler of `DepositBegun`, which was
+committed with the claim, credits an approved payment.
 """
 
 from uuid import UUID
 
 from app.errors import Missing, PaymentDeclined, PaymentUnknown, RuleBroken
 from app.events import DepositBegun
-from app.services.commands.idempotency import Once, Receipt
+from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
 from app.services.money.payments import PaymentProvider
 from app.services.people.graph import refuse_blocked
@@ -21,28 +21,28 @@ from repositories.relational import Relational, Transaction
 
 
 class Wallets:
-    def __init__(self, relational: Relational, once: Once, provider: PaymentProvider, kit: Kit) -> None:
+    def __init__(self, relational: Relational, idempotency: Idempotency, provider: PaymentProvider, kit: Kit) -> None:
         self._relational = relational
-        self._once = once
+        self._idempotency = idempotency
         self._provider = provider
         self._clock = kit.clock
         self._retry = kit.retry
         self._pack = kit.emitter
 
     def deposit(self, owner: UUID, money: Money, receipt: Receipt[Transfer]) -> Answer:
-        """Raises `PaymentDeclined`, `PaymentUnknown`, and what `Once` raises."""
+        """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`."""
         reference = receipt.attempt.id(f"deposit {receipt.attempt.fingerprint.hex()}")
         event = DepositBegun(reference, owner, money.amount, money.currency)
-        begun = self._once.begin(receipt.attempt, reference, self._pack(event))
+        claim = self._idempotency.begin(receipt.attempt, reference, self._pack(event))
         outcome = self._provider.charge(reference, money)
         if outcome == "declined":
-            self._once.abandon(begun)
+            self._idempotency.abandon(claim)
             raise PaymentDeclined("the payment provider has declined")
         if outcome == "unknown":
-            self._once.let_go(begun)
+            self._idempotency.end_lease(claim)
             raise PaymentUnknown("the payment provider has not answered; try again with the same Idempotency-Key")
         made = self._deposit(reference, owner, money)
-        return self._once.finish(begun, receipt, lambda tx: tx.ledger.transfer(made))
+        return self._idempotency.finish(claim, receipt, lambda tx: tx.ledger.transfer(made))
 
     def complete(self, reference: UUID, owner: UUID, money: Money) -> None:
         """Credit the deposit if the provider has approved it. Idempotent. Raises `PaymentUnknown`."""
@@ -55,8 +55,8 @@ class Wallets:
             self._retry(lambda: self._credit(self._deposit(reference, owner, money)))
 
     def send(self, sender: UUID, to: str, money: Money, receipt: Receipt[Transfer]) -> Answer:
-        """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` with code `blocked`, `Insufficient`, as `Once`."""
-        return self._once.run(receipt, lambda: self._planned(sender, to, money, receipt), _transfer)
+        """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and as `Idempotency`."""
+        return self._idempotency.run(receipt, lambda: self._planned(sender, to, money, receipt), _transfer)
 
     def _deposit(self, reference: UUID, owner: UUID, money: Money) -> Transfer:
         return Transfer(reference, "deposit", PROVIDER, owner, money, self._clock())

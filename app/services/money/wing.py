@@ -1,9 +1,9 @@
-"""The services of this wing."""
+"""The money wing: wallets, orders and their settlement."""
 
 from dataclasses import dataclass
 from typing import Self
 
-from app.services.commands.idempotency import Once
+from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
 from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider
@@ -20,10 +20,12 @@ class MoneyWing:
     settlement: Settlement
 
     @classmethod
-    def build(cls, stores: Stores, kit: Kit, once: Once, invalidation: Invalidation, provider: PaymentProvider) -> Self:
-        orders = Orders(stores.relational, stores.documents, once, invalidation, kit)
+    def build(
+        cls, stores: Stores, kit: Kit, idempotency: Idempotency, invalidation: Invalidation, provider: PaymentProvider
+    ) -> Self:
+        orders = Orders(stores.relational, stores.documents, idempotency, invalidation, kit)
         return cls(
-            Wallets(stores.relational, once, provider, kit),
+            Wallets(stores.relational, idempotency, provider, kit),
             orders,
             Settlement(invalidation, orders, kit),
         )

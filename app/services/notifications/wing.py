@@ -1,4 +1,4 @@
-"""The services of this wing."""
+"""The notifications wing: writing and reading them."""
 
 from dataclasses import dataclass
 from typing import Self

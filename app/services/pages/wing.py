@@ -1,4 +1,4 @@
-"""The services of this wing."""
+"""The pages wing: what is cached and what is assembled from it."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -1,4 +1,4 @@
-"""Accounts: registering and changing one's own profile.
+"""Accounts: register, and change one's own profile.
 
 A change is written through the cache: with its answer the new profile is in there, unless others changed it too.
 """
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from app.errors import Missing, PreconditionFailed, RuleBroken
 from app.events import AccountEdited
-from app.services.commands.idempotency import Child
+from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
@@ -53,17 +53,17 @@ class Accounts:
         self._ids = kit.ids
         self._pack = kit.emitter
 
-    def register(self, wanted: Registration, child: Child | None = None) -> Account:
-        """Raises `RuleBroken` with code `handle_taken` or `email_taken`, unless the taker is the very `child`."""
+    def register(self, wanted: Registration, reserved: ReservedId | None = None) -> Account:
+        """Raises `RuleBroken` (`handle_taken`, `email_taken`). A `reserved` account that exists is returned."""
         account = Account(
-            child.id if child else self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1
+            reserved.id if reserved else self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1
         )
         login = Login(account.id, wanted.email, self._hasher.hash(wanted.password))
         try:
             with self._invalidation.after(self._invalidation.account(account.id, [account.handle])):
                 self._add(account, login)
         except Conflict as taken:
-            if child and (known := self._relational.accounts.get([child.id]).get(child.id)):
+            if reserved and (known := self._relational.accounts.get([reserved.id]).get(reserved.id)):
                 return known
             raise _taken(taken) from taken
         return account
@@ -102,7 +102,7 @@ class Accounts:
         return found
 
     def email(self, account_id: UUID) -> str:
-        """The account's own address: for nobody else's eyes."""
+        """The account's e-mail address. Show it to its owner only."""
         login = self._relational.accounts.login_of(account_id)
         if login is None:
             raise Missing("there is no such account")

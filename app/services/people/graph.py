@@ -1,7 +1,7 @@
-"""Who follows and who blocks whom.
+"""Follows and blocks.
 
-Each command locks the pair, so that a follow and a block of the same two people never both succeed. What it
-changed is told by an event of the same transaction; the cached counters are dropped once it has committed.
+Each command locks both accounts, so a follow and a block of the same pair cannot both succeed. Its event is written in
+the same transaction. Cached counters are dropped after the commit.
 """
 
 from uuid import UUID
@@ -76,7 +76,7 @@ class Graph:
 
 
 def refuse_blocked(tx: Transaction, one: UUID, other: UUID) -> None:
-    """Raises `Forbidden` when either has blocked the other, and keeps it so until the transaction ends."""
+    """Raises `Forbidden` when either has blocked the other. Locks the pair until the transaction ends."""
     relation = tx.graph.lock(one, other)
     if relation.blocking or relation.blocked_by:
         raise Forbidden("one of you has blocked the other", code="blocked")

@@ -1,4 +1,4 @@
-"""Password hashing: argon2id with the parameters of RFC 9106's spirit and OWASP's floor (19 MiB, t=2, p=1)."""
+"""Password hashing: argon2id (RFC 9106) with the minimum parameters of OWASP (19 MiB, t=2, p=1)."""
 
 import contextlib
 import threading
@@ -18,14 +18,14 @@ class Hasher(Protocol):
     def hash(self, password: str) -> str: ...
 
     def verify(self, digest: str | None, password: str) -> bool:
-        """None stands for an unknown account: costs as much as a wrong password and is never right."""
+        """`digest` is None for an unknown account: takes as long as a wrong password, returns False."""
 
     def derive(self, password: str, salt: bytes) -> bytes:
-        """The same bytes for the same two, as dear to guess from as a hash. `salt` has 16 bytes or more."""
+        """A key derived from the password, deterministic, as costly as a hash. `salt` has 16 bytes or more."""
 
 
 class Argon2Hasher:
-    """At most `concurrency` hashes at a time, since each takes a core and 19 MiB; whoever waits too long is told so."""
+    """At most `concurrency` hashes at a time: each takes a core and 19 MiB. Waiting too long raises `Overloaded`."""
 
     def __init__(self, concurrency: int) -> None:
         self._argon2 = argon2.PasswordHasher(time_cost=TIME_COST, memory_cost=MEMORY_COST, parallelism=PARALLELISM)

@@ -1,7 +1,7 @@
-"""Signing in and out. A token is 256 random bits, shown once; the store knows only its SHA-256.
+"""Sign in and out. A token has 256 random bits and is shown once; the store has its SHA-256 only.
 
-A digest needs no slow hash and no constant-time compare: nobody can guess towards 256 random bits, and the
-lookup is by the digest itself (OWASP ASVS 5.0, 6.5.2).
+A slow hash is not needed: 256 random bits cannot be guessed. A constant-time comparison is not needed: the lookup is by
+the digest (OWASP ASVS 5.0, 6.5.2).
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class Sessions:
         self._lifetime = lifetime
 
     def sign_in(self, login: str, password: str, device: str | None) -> SignedIn:
-        """By handle or e-mail. Unknown account and wrong password are one `Unauthenticated`, in equal time."""
+        """By handle or e-mail. Unknown account and wrong password raise the same `Unauthenticated`, in equal time."""
         found = self._relational.accounts.login(login)
         if not self._hasher.verify(found.password_hash if found else None, password) or found is None:
             raise Unauthenticated("the login or the password is wrong", code="wrong_credentials")
@@ -53,7 +53,7 @@ class Sessions:
         return found
 
     def devices(self, account_id: UUID, *, before: UUID | None = None) -> list[Session]:
-        """Newest first, strictly below `before`. A person has few, so the store gives all of them at once."""
+        """Newest first, strictly below `before`. An account has few sessions, so all are read."""
         found = self._store.of_account(account_id, now=self._clock())
         return [s for s in found if before is None or s.id < before]
 

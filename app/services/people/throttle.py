@@ -1,4 +1,4 @@
-"""How often somebody may ask, and how often a password may be guessed. Open where the limits' store is away."""
+"""Rate limits of requests and of failed sign-ins. Nothing is limited while the limits' store is unavailable."""
 
 import threading
 import time
@@ -9,13 +9,13 @@ from app.errors import TooMany, Unauthenticated
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
 
-# A store that did not answer is not asked for so long: each call might cost its deadline.
+# After an `Unavailable` the store is not called for so long, because each call could take its whole deadline.
 AWAY_SECONDS = 1.0
 
 
 class Throttle:
-    """`asking` is for all requests of one account, or of one address without one; `guessing` for failed sign-ins by
-    one name from one address. None means no limit.
+    """`asking` limits the requests of one account, or of one address without a session. `guessing` limits failed
+    sign-ins by one login from one address. None: no limit.
     """
 
     def __init__(
@@ -29,14 +29,14 @@ class Throttle:
         self._away_until = 0.0
 
     def request(self, who: str) -> Verdict | None:
-        """Count one more request; None where nothing limits it."""
+        """Count one request of this account or address. None where it is not limited."""
         return self._take(f"ask:{who}", self.asking) if self.asking else None
 
     @contextmanager
     def guess(self, login: str, address: str) -> Iterator[None]:
-        """Around a sign-in. Raises `TooMany` before it after too many that failed.
+        """Surrounds a sign-in. Raises `TooMany` before it when too many have failed.
 
-        Those under way at the same time are not known of yet, so as many more may be tried as there are threads.
+        Concurrent sign-ins are counted when they end, so up to one more per thread may be tried.
         """
         if self._guessing is None:
             yield

@@ -1,4 +1,4 @@
-"""The services of this wing."""
+"""The people wing: accounts, sessions, the follow graph and rate limits."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,7 @@ from repositories.hot import Rate
 
 
 class PeopleLimits(Struct, frozen=True):
-    """`asking` and `guessing` are those of `Throttle`; None means no limit."""
+    """`asking` and `guessing` are those of `Throttle`. None: no limit."""
 
     session_lifetime: timedelta
     asking: Rate | None = None
