@@ -84,3 +84,13 @@ def is_defined(module: Path, name: str) -> bool:
             return False
         body = found[0].body
     return True
+
+
+def test_the_glossary_is_in_order_and_says_where_its_terms_are() -> None:
+    rows = re.findall(r"^\| (?!term|---)(.+?) \| .+ \| (.+) \|$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    terms = [term.casefold() for term, _ in rows]
+    assert terms == sorted(set(terms))
+    for term, where in rows:
+        paths = re.findall(r"`([^`]+)`", where)
+        assert paths, term
+        assert all(list(ROOT.glob(path)) for path in paths), f"{term}: {where}"
