@@ -79,7 +79,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(409, 503)
 @idempotent()
-def register(wanted: dict[str, Any]) -> Response:
+def create_account(wanted: dict[str, Any]) -> Response:
     """Register an account."""
     account = container().people.accounts.register(Registration(**wanted), reserved())
     card = container().pages.cards.new_account(account, wanted["email"])
@@ -90,7 +90,7 @@ def register(wanted: dict[str, Any]) -> Response:
 @private
 @budget(relational=4, documents=1, sessions=1, cache=4)
 @blp.response(200, OwnAccountCardSchema)
-def read_own() -> Response:
+def get_own_account() -> Response:
     """Read one's own account, with its e-mail address."""
     return _own_card()
 
@@ -102,7 +102,7 @@ def read_own() -> Response:
 @blp.response(200, OwnAccountCardSchema)
 @blp.conditional
 @blp.raises(409)
-def edit_own(changes: dict[str, Any]) -> Response:
+def update_own_account(changes: dict[str, Any]) -> Response:
     """Change one's own account. Needs If-Match."""
     container().people.accounts.edit(caller(), cast("ProfileChanges", changes), if_match())
     return _own_card()
@@ -114,7 +114,7 @@ def edit_own(changes: dict[str, Any]) -> Response:
 @budget(relational=4, documents=1, sessions=1, cache=9)
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
-def read(handle: str) -> Response:
+def get_account(handle: str) -> Response:
     """Read an account."""
     return hot(lambda used: kept_thing(container().pages.cards.profile(handle, viewer(), used)))
 
@@ -126,7 +126,7 @@ def read(handle: str) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
-def posts(query: dict[str, Any], handle: str) -> Response:
+def list_account_posts(query: dict[str, Any], handle: str) -> Response:
     """List an account's posts, newest first."""
     if query["cursor"] is None:
         return hot(lambda used: _first_posts(handle, query["limit"], used))
@@ -141,7 +141,7 @@ def posts(query: dict[str, Any], handle: str) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 @blp.raises(404)
-def followers(query: dict[str, Any], handle: str) -> Response:
+def list_followers(query: dict[str, Any], handle: str) -> Response:
     """List who follows an account, newest follow first."""
     account = account_id(handle)
     scope, before, limit = _edge_window("followers", account, query)
@@ -156,7 +156,7 @@ def followers(query: dict[str, Any], handle: str) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, AccountPage)
 @blp.raises(404)
-def following(query: dict[str, Any], handle: str) -> Response:
+def list_following(query: dict[str, Any], handle: str) -> Response:
     """List whom an account follows, newest follow first."""
     account = account_id(handle)
     scope, before, limit = _edge_window("following", account, query)
@@ -169,7 +169,7 @@ def following(query: dict[str, Any], handle: str) -> Response:
 @budget(relational=8, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(403, 404, 409)
-def follow(handle: str) -> Response:
+def follow_account(handle: str) -> Response:
     """Follow an account."""
     container().people.graph.follow(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
@@ -180,7 +180,7 @@ def follow(handle: str) -> Response:
 @budget(relational=8, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(404, 409)
-def unfollow(handle: str) -> Response:
+def unfollow_account(handle: str) -> Response:
     """Stop following an account."""
     container().people.graph.unfollow(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
@@ -191,7 +191,7 @@ def unfollow(handle: str) -> Response:
 @budget(relational=9, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(404, 409)
-def block(handle: str) -> Response:
+def block_account(handle: str) -> Response:
     """Block an account: ends both follows and keeps each out of the other's feed."""
     container().people.graph.block(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()
@@ -202,7 +202,7 @@ def block(handle: str) -> Response:
 @budget(relational=5, sessions=1)
 @blp.response(204)
 @blp.raises(404, 409)
-def unblock(handle: str) -> Response:
+def unblock_account(handle: str) -> Response:
     """Take back a block."""
     container().people.graph.unblock(caller(), container().people.accounts.by_handle(handle).id)
     return answers.nothing()

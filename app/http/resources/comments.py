@@ -43,7 +43,7 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, CommentPage)
 @blp.raises(404)
-def listed(query: dict[str, Any], post_id: UUID) -> Response:
+def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
     """List a post's comments by number, oldest first."""
     container().content.posts.read(post_id)
     scope, limit = f"comments:{post_id}", query["limit"]
@@ -61,7 +61,7 @@ def listed(query: dict[str, Any], post_id: UUID) -> Response:
 @blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 404)
 @idempotent()
-def add(draft: dict[str, Any], post_id: UUID) -> Response:
+def create_comment(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
     comment = container().content.comments.add(caller(), post_id, draft["body"], reserved())
     (card,) = container().pages.cards.comments([comment])
@@ -73,7 +73,7 @@ def add(draft: dict[str, Any], post_id: UUID) -> Response:
 @budget(documents=4, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(403, 404)
-def delete(post_id: UUID, number: int) -> Response:
+def delete_comment(post_id: UUID, number: int) -> Response:
     """Delete one's own comment."""
     container().content.comments.delete(caller(), post_id, number)
     return answers.nothing()

@@ -45,7 +45,7 @@ class DeliverySchema(ma.Schema):
 @budget(relational=2, documents=2, sessions=1, cache=3)
 @blp.response(200, DeliverySchema)
 @blp.raises(403, 404)
-def delivery(post_id: UUID) -> Response:
+def get_post_delivery(post_id: UUID) -> Response:
     """See how far one's own post has been delivered."""
     stores = container().stores
     found = Deliveries(stores.relational, stores.documents, container().content.posts).of(caller(), post_id)

@@ -35,7 +35,7 @@ FeedPage = page_of(PostCardSchema, "FeedPage", prev=ma.fields.String(required=Tr
 @budget(relational=8, documents=5, feeds=2, sessions=1, cache=6)
 @blp.arguments(FeedQuery, location="query")
 @blp.response(200, FeedPage)
-def home(query: dict[str, Any]) -> Response:
+def get_feed(query: dict[str, Any]) -> Response:
     """Read one's home feed: own posts and those of whom one follows, newest first.
 
     `next` continues in the direction of travel: below the page after `cursor`, above it after `after`, and is null

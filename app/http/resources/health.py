@@ -32,7 +32,7 @@ class ReadySchema(LiveSchema):
 @blp.get("/live")
 @budget()
 @blp.response(200, LiveSchema)
-def live() -> Response:
+def get_liveness() -> Response:
     """Say that the process runs. Asks no store: a restart would not mend one."""
     return answers.plain({"status": "ok"})
 
@@ -41,7 +41,7 @@ def live() -> Response:
 @budget(relational=1, documents=1, feeds=1, sessions=1, cache=1)
 @blp.response(200, ReadySchema)
 @blp.alt_response(503, schema=ReadySchema)
-def ready() -> Response:
+def get_readiness() -> Response:
     """Ask every store for an answer, each within its deadline."""
     found = {role: _asked(store) for role, store in container().stores.by_role().items()}
     well = all(s["status"] == "ok" for s in found.values())

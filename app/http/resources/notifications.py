@@ -87,7 +87,7 @@ class UnreadSchema(ma.Schema):
 @blp.arguments(NotificationQuery, location="query")
 @blp.response(200, NotificationPage)
 @blp.raises(503)
-def listed(query: dict[str, Any]) -> Response:
+def list_notifications(query: dict[str, Any]) -> Response:
     """List what one is told of, newest activity first.
 
     What happened of one kind to one thing on one UTC day is one item: `actors[0]` and `count - 1` others. The pages of
@@ -107,7 +107,7 @@ def listed(query: dict[str, Any]) -> Response:
 @blp.response(200, UnreadSchema)
 @blp.raises(503)
 @idempotent()
-def read(wanted: dict[str, Any]) -> Response:
+def mark_notifications_read(wanted: dict[str, Any]) -> Response:
     """Mark notifications as read. What was read stays so."""
     return answers.plain({"unread_count": container().notifications.inbox.read(caller(), wanted["up_to"])})
 

@@ -79,7 +79,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(503)
 @idempotent(required=True)
-def place(basket: dict[str, Any]) -> Answer:
+def create_order(basket: dict[str, Any]) -> Answer:
     """Place an order: units are reserved and the money is set aside. It is paid shortly after, unless cancelled."""
     wanted = [Wanted(**line) for line in basket["lines"]]
     return container().money.orders.place(caller(), wanted, receipt(_placed))
@@ -90,7 +90,7 @@ def place(basket: dict[str, Any]) -> Answer:
 @budget(relational=1, sessions=1)
 @blp.arguments(OrderQuery, location="query")
 @blp.response(200, OrderPage)
-def listed(query: dict[str, Any]) -> Response:
+def list_orders(query: dict[str, Any]) -> Response:
     """List one's orders as a buyer, or as a seller, newest first."""
     account, role, limit = caller(), query["role"], query["limit"]
     scope, orders = f"orders:{role}:{account}", container().stores.relational.orders
@@ -106,7 +106,7 @@ def listed(query: dict[str, Any]) -> Response:
 @budget(relational=1, sessions=1)
 @blp.response(200, OrderSchema)
 @blp.raises(404)
-def read(order_id: UUID) -> Response:
+def get_order(order_id: UUID) -> Response:
     """Read an order, as its buyer or one of its sellers."""
     return _changed(container().money.orders.read(caller(), order_id))
 
@@ -117,7 +117,7 @@ def read(order_id: UUID) -> Response:
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
-def cancel(order_id: UUID) -> Answer:
+def cancel_order(order_id: UUID) -> Answer:
     """Cancel one's own order before it is paid."""
     return container().money.orders.cancel(caller(), order_id, receipt(_changed))
 
@@ -128,7 +128,7 @@ def cancel(order_id: UUID) -> Answer:
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
-def fulfil(order_id: UUID) -> Answer:
+def fulfil_order(order_id: UUID) -> Answer:
     """Say as a seller that a paid order is fulfilled."""
     return container().money.orders.fulfil(caller(), order_id, receipt(_changed))
 
@@ -140,7 +140,7 @@ def fulfil(order_id: UUID) -> Answer:
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
-def refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
+def refund_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
     """Give back one's share of an order, or so much of it. The units come back with the last of the share."""
     return container().money.orders.refund(caller(), order_id, wanted["amount"], receipt(_changed))
 

@@ -95,7 +95,7 @@ TagPage = page_of(TagSchema, "TagPage")
 @blp.arguments(PostDraftSchema)
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
-def publish(draft: dict[str, Any]) -> Response:
+def create_post(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""
     post = container().content.posts.publish(caller(), PostDraft(**_tuples(draft)), reserved())
     card = container().pages.cards.new_post(post)
@@ -109,7 +109,7 @@ def publish(draft: dict[str, Any]) -> Response:
 @blp.arguments(PostQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
-def recent(query: dict[str, Any]) -> Response:
+def list_posts(query: dict[str, Any]) -> Response:
     """List posts, newest first, of one author or with one tag or both."""
     tag, limit = query["tag"], query["limit"]
     if query["cursor"] is None:
@@ -127,7 +127,7 @@ def recent(query: dict[str, Any]) -> Response:
 @budget(relational=4, documents=2, sessions=1, cache=9)
 @blp.response(200, PostCardSchema)
 @blp.raises(404)
-def read(post_id: UUID) -> Response:
+def get_post(post_id: UUID) -> Response:
     """Read a post. Counts as a view of it."""
     answer = hot(lambda used: _made(post_id, used))
     note_view(post_id)
@@ -141,7 +141,7 @@ def read(post_id: UUID) -> Response:
 @blp.response(200, PostCardSchema)
 @blp.conditional
 @blp.raises(403, 404)
-def edit(changes: dict[str, Any], post_id: UUID) -> Response:
+def update_post(changes: dict[str, Any], post_id: UUID) -> Response:
     """Change one's own post. Needs If-Match."""
     post = container().content.posts.edit(caller(), post_id, cast("PostChanges", _tuples(changes)), if_match())
     (card,) = container().pages.cards.posts_read([post], caller())
@@ -154,7 +154,7 @@ def edit(changes: dict[str, Any], post_id: UUID) -> Response:
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
-def delete(post_id: UUID) -> Response:
+def delete_post(post_id: UUID) -> Response:
     """Delete one's own post. Needs If-Match."""
     container().content.posts.delete(caller(), post_id, if_match())
     return answers.nothing()
@@ -165,7 +165,7 @@ def delete(post_id: UUID) -> Response:
 @budget(relational=7, documents=1, sessions=1, cache=4)
 @blp.response(204)
 @blp.raises(403, 404)
-def like(post_id: UUID) -> Response:
+def like_post(post_id: UUID) -> Response:
     """Like a post."""
     container().content.posts.like(caller(), post_id)
     return answers.nothing()
@@ -176,7 +176,7 @@ def like(post_id: UUID) -> Response:
 @budget(relational=6, documents=1, sessions=1, cache=4)
 @blp.response(204)
 @blp.raises(404)
-def unlike(post_id: UUID) -> Response:
+def unlike_post(post_id: UUID) -> Response:
     """Take back a like."""
     container().content.posts.unlike(caller(), post_id)
     return answers.nothing()
@@ -188,7 +188,7 @@ def unlike(post_id: UUID) -> Response:
 @budget(documents=1, sessions=1, cache=6)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, TagPage)
-def tags(query: dict[str, Any]) -> Response:
+def list_tags(query: dict[str, Any]) -> Response:
     """List the tags in use, by name, with how many posts bear each."""
     cursor, limit = query["cursor"], query["limit"]
     if cursor is None:

@@ -135,7 +135,7 @@ class ProductQuery(PageQuery):
 @blp.arguments(ProductDraftSchema)
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
-def offer(draft: dict[str, Any]) -> Response:
+def create_product(draft: dict[str, Any]) -> Response:
     """Offer a product."""
     product = container().content.products.offer(caller(), ProductDraft(**draft), reserved())
     card = container().pages.cards.new_product(product)
@@ -148,7 +148,7 @@ def offer(draft: dict[str, Any]) -> Response:
 @budget(relational=2, documents=2, sessions=1, cache=12)
 @blp.arguments(ProductQuery, location="query")
 @blp.response(200, ProductPage)
-def listed(query: dict[str, Any]) -> Response:
+def list_products(query: dict[str, Any]) -> Response:
     """List products, newest first. Filters combine; `attr.NAME=value` filters by an attribute."""
     where = ProductFilter(
         query["category"], tuple(sorted(query["attributes"].items())), query["price_min"], query["price_max"]
@@ -173,7 +173,7 @@ def listed(query: dict[str, Any]) -> Response:
 @budget(relational=2, documents=1, sessions=1, cache=9)
 @blp.response(200, ProductCardSchema)
 @blp.raises(404)
-def read(product_id: UUID) -> Response:
+def get_product(product_id: UUID) -> Response:
     """Read a product."""
     return hot(lambda used: _made(product_id, used))
 
@@ -185,7 +185,7 @@ def read(product_id: UUID) -> Response:
 @blp.response(200, ProductCardSchema)
 @blp.conditional
 @blp.raises(403, 404)
-def edit(changes: dict[str, Any], product_id: UUID) -> Response:
+def update_product(changes: dict[str, Any], product_id: UUID) -> Response:
     """Change one's own product. Needs If-Match."""
     return _card(container().content.products.edit(caller(), product_id, cast("ProductChanges", changes), if_match()))
 
@@ -196,7 +196,7 @@ def edit(changes: dict[str, Any], product_id: UUID) -> Response:
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
-def withdraw(product_id: UUID) -> Response:
+def delete_product(product_id: UUID) -> Response:
     """Withdraw one's own product. Needs If-Match."""
     container().content.products.withdraw(caller(), product_id, if_match())
     return answers.nothing()
@@ -207,7 +207,7 @@ def withdraw(product_id: UUID) -> Response:
 @budget(relational=1, documents=1, sessions=1)
 @blp.response(200, StockLevelSchema)
 @blp.raises(403, 404)
-def read_stock(product_id: UUID) -> Response:
+def get_stock(product_id: UUID) -> Response:
     """Read the stock of one's own product. Its entity tag is the one that changes of it are based on."""
     return _stock(container().content.products.stock(caller(), product_id))
 
@@ -219,7 +219,7 @@ def read_stock(product_id: UUID) -> Response:
 @blp.response(200, StockLevelSchema)
 @blp.conditional
 @blp.raises(403, 404, 409)
-def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
+def set_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     """Set the units on hand of one's own product, reserved ones included. Needs If-Match with the stock's tag."""
     before, condition = _expected(product_id)
     version = None if condition.any else before.version
@@ -233,7 +233,7 @@ def put_stock(stock: dict[str, Any], product_id: UUID) -> Response:
 @blp.response(200, StockLevelSchema)
 @blp.conditional
 @blp.raises(403, 404, 409, 503)
-def add_stock(stock: dict[str, Any], product_id: UUID) -> Response:
+def adjust_stock(stock: dict[str, Any], product_id: UUID) -> Response:
     """Add units to one's own product, or take some away. Needs If-Match with the stock's entity tag.
 
     With `*` the units are added to those there are, so the same request twice adds twice.

@@ -51,7 +51,7 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(401, 429, 503)
 @idempotent(kept=False)
-def sign_in(wanted: dict[str, Any]) -> Response:
+def create_session(wanted: dict[str, Any]) -> Response:
     """Sign in by handle or e-mail address.
 
     An Idempotency-Key is taken and not kept, for the answer holds a secret: every sign-in is a session of its own.
@@ -75,7 +75,7 @@ def sign_in(wanted: dict[str, Any]) -> Response:
 @budget(sessions=2)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, SessionPage)
-def devices(query: dict[str, Any]) -> Response:
+def list_sessions(query: dict[str, Any]) -> Response:
     """List one's signed-in devices, newest first."""
     current = session()
     scope, limit = f"sessions:{current.account_id}", query["limit"]
@@ -90,7 +90,7 @@ def devices(query: dict[str, Any]) -> Response:
 @budget(sessions=2)
 @blp.response(204)
 @blp.raises(404)
-def sign_out() -> Response:
+def delete_current_session() -> Response:
     """Sign out this device."""
     container().people.sessions.end(session().account_id, session().id)
     return answers.nothing()
@@ -101,7 +101,7 @@ def sign_out() -> Response:
 @budget(sessions=2)
 @blp.response(204)
 @blp.raises(404)
-def end(session_id: UUID) -> Response:
+def delete_session(session_id: UUID) -> Response:
     """Sign out one of one's devices."""
     container().people.sessions.end(session().account_id, session_id)
     return answers.nothing()
@@ -111,7 +111,7 @@ def end(session_id: UUID) -> Response:
 @private
 @budget(sessions=2)
 @blp.response(204)
-def end_others() -> Response:
+def delete_other_sessions() -> Response:
     """Sign out every device but this one."""
     container().people.sessions.end_others(session())
     return answers.nothing()

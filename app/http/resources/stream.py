@@ -75,7 +75,7 @@ class Events:
 @blp.arguments(StreamQuery, location="query")
 @blp.response(200, {"type": "string"}, content_type=EVENT_STREAM, description="events, until either side ends it")
 @blp.raises(503)
-def stream(query: dict[str, Any]) -> Response:
+def stream_feed(query: dict[str, Any]) -> Response:
     """Follow the own feed and notifications live."""
     if request.method == "HEAD":
         # Of no length, as the stream that a GET gets.

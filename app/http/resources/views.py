@@ -31,7 +31,7 @@ def note_view(post_id: UUID) -> None:
 @budget(documents=2, sessions=1, cache=3)
 @blp.response(200, PostViewsSchema)
 @blp.raises(404)
-def views(post_id: UUID) -> Response:
+def get_post_views(post_id: UUID) -> Response:
     """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
     post = container().content.posts.read(post_id)
     return answers.plain({"post_id": post.id, "views": container().content.views.of(post.id)})

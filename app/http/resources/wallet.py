@@ -81,7 +81,7 @@ EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShap
 @private
 @budget(relational=1, sessions=1)
 @blp.response(200, BalancePage)
-def balances() -> Response:
+def list_balances() -> Response:
     """Read one's balances, by currency. Empty before the first deposit."""
     found = container().stores.relational.ledger.wallet(caller())
     return answers.page(map(_balance_item, found), None)
@@ -92,7 +92,7 @@ def balances() -> Response:
 @budget(relational=4, sessions=1)
 @blp.arguments(EntryQuery, location="query")
 @blp.response(200, EntryPage)
-def entries(query: dict[str, Any]) -> Response:
+def list_wallet_entries(query: dict[str, Any]) -> Response:
     """List what moved one's money in a currency, newest first, with the balance right after each.
 
     `balance` is what is owned, or with `at` what was owned then.
@@ -115,7 +115,7 @@ def entries(query: dict[str, Any]) -> Response:
 @blp.response(201, TransferSchema, headers=LOCATION)
 @blp.raises(402, 503)
 @idempotent(required=True)
-def deposit(wanted: dict[str, Any]) -> Answer:
+def create_deposit(wanted: dict[str, Any]) -> Answer:
     """Deposit money from the payment provider.
 
     The provider is a sandbox that approves, but for these amounts in any currency: 40402, and any above
@@ -132,7 +132,7 @@ def deposit(wanted: dict[str, Any]) -> Answer:
 @blp.response(201, TransferSchema, headers=LOCATION)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
-def send(wanted: dict[str, Any]) -> Answer:
+def create_transfer(wanted: dict[str, Any]) -> Answer:
     """Send money to somebody."""
     return container().money.wallets.send(caller(), wanted["to"], wanted["amount"], receipt(_created))
 
