@@ -84,7 +84,7 @@ def assemble(
     kit = Kit.of(clock)
     live = LiveWing.build(stores, kit, LiveLimits(settings.streams))
     feeds = FeedsWing.build(stores, kit, live.announcer, _feed_limits(settings), seconds)
-    pages = PagesWing.build(stores, feeds.timelines, _page_limits(settings))
+    pages = PagesWing.build(stores, kit, feeds.timelines, _page_limits(settings))
     commands = CommandsWing.build(pages.invalidation.transaction, kit)
     people = PeopleWing.build(stores, kit, pages, hasher, _people_limits(settings))
     money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider())

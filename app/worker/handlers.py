@@ -1,9 +1,9 @@
-"""What follows from an event: one table, event type -> functions.
+"""Handlers of events: one table, event type -> functions.
 
 Every function may run again, late, or after newer events of other aggregates, and changes nothing then: timeline
-writes carry the event's time, marks name the edge they are for, and counters are dropped, not added to. A
-function that raises `Unavailable` is tried again until its store is back, and all functions of its event with it:
-so the cheap ones come first, and a cache that is away does not have a fan-out done again and again.
+writes carry the event's time, marks name the edge they are for, and counters are dropped, not added to. A function
+that raises `Unavailable` is tried again until its store is back, with all functions of its event. The cache is no such
+store: drops and live events are deferred while it is away, so that nothing else waits for it.
 """
 
 from collections.abc import Callable
@@ -72,32 +72,32 @@ def clear_both_feeds(container: Container, event: events.Blocked, at: datetime) 
 
 def drop_post(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.post(event.post_id, event.author_id, event.tags))
+    cached.drop_or_defer(cached.post(event.post_id, event.author_id, event.tags))
 
 
 def drop_edited_post(container: Container, event: events.PostEdited, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.edited_post(event.post_id, event.author_id, event.tags))
+    cached.drop_or_defer(cached.edited_post(event.post_id, event.author_id, event.tags))
 
 
 def drop_product(container: Container, event: events.ProductListed | events.ProductWithdrawn, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.product(event.product_id, event.categories))
+    cached.drop_or_defer(cached.product(event.product_id, event.categories))
 
 
 def drop_edited_product(container: Container, event: events.ProductEdited, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.edited_product(event.product_id, event.categories))
+    cached.drop_or_defer(cached.edited_product(event.product_id, event.categories))
 
 
 def drop_account(container: Container, event: events.AccountEdited, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.account(event.account_id, event.handles))
+    cached.drop_or_defer(cached.account(event.account_id, event.handles))
 
 
 def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.stock([event.product_id]))
+    cached.drop_or_defer(cached.stock([event.product_id]))
 
 
 def drop_ordered_stock(
@@ -106,7 +106,7 @@ def drop_ordered_stock(
     order = container.stores.relational.orders.get([event.order_id]).get(event.order_id)
     if order:
         cached = container.pages.invalidation
-        cached.drop(cached.stock({line.product_id for line in order.lines}))
+        cached.drop_or_defer(cached.stock({line.product_id for line in order.lines}))
 
 
 def recount_post(
@@ -115,12 +115,12 @@ def recount_post(
     _at: datetime,
 ) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.post_stats([event.post_id]))
+    cached.drop_or_defer(cached.post_stats([event.post_id]))
 
 
 def recount_follow(container: Container, event: events.Followed | events.Unfollowed, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop(cached.account_stats([event.follower, event.followee]))
+    cached.drop_or_defer(cached.account_stats([event.follower, event.followee]))
 
 
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.container import Container
 from app.services.feeds.fanouts import Unfinished
+from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
 from app.worker.sweeper import Sweeper
 from repositories import meter
@@ -228,6 +229,7 @@ def sweeper_of(container: Container) -> Sweeper:
         container.feeds.feed_activity,
         container.feeds.pulling,
         container.content.views,
+        DeferredWork(container.stores.relational, container.pages.invalidation, container.live.announcer),
         container.kit.retry,
         container.kit.clock,
     )

@@ -1,6 +1,5 @@
-"""What time ends: placed orders that are due, holds and reservations that have expired, idempotency keys and the
-progress of fan-outs of old, the wakefulness of readers, the pulling of authors who post less again; and views that
-have been counted beside the cache are carried to the documents.
+"""Periodic jobs: placed orders that are due, expired holds and reservations, old idempotency keys and fan-out progress,
+readers who have been silent, pulled authors who post less again, view counts to be flushed, and deferred work.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -17,6 +16,7 @@ from app.services.content.views import Views
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
 from app.services.money.settlement import Settlement
+from app.worker.deferred import DeferredWork
 from repositories.errors import StoreError
 from repositories.relational import Relational
 
@@ -35,6 +35,7 @@ class Sweeper:
         feed_activity: FeedActivity,
         pulling: Pulling,
         views: Views,
+        deferred: DeferredWork,
         retry: Retry,
         clock: Clock,
     ) -> None:
@@ -43,6 +44,7 @@ class Sweeper:
         self._feed_activity = feed_activity
         self._pulling = pulling
         self._views = views
+        self._deferred = deferred
         self._retry = retry
         self._clock = clock
         self._next: datetime | None = None
@@ -65,6 +67,7 @@ class Sweeper:
             self._feed_activity.put_to_sleep,
             self._pulling.return_some,
             self._views.flush,
+            self._deferred.perform,
         )
         return sum(self._tried(job, self._clock()) for job in jobs)
 

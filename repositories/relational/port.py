@@ -16,6 +16,7 @@ from uuid import UUID
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
 from repositories.relational.audit_counters_port import CounterReads, CounterWrites
+from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
@@ -165,11 +166,12 @@ class Transaction(Protocol):
     orders: OrderWrites
     ledger: LedgerWrites
     idempotency: IdempotencyWrites
+    deferred: DeferredWrites
     bulk: BulkWrites
 
     @abstractmethod
     def emit(self, event: Event) -> None:
-        """Write the event into the outbox: told if and only if this transaction commits."""
+        """Write the event into the outbox: published if and only if this transaction commits."""
 
 
 class Relational(Store, Protocol):
@@ -183,6 +185,7 @@ class Relational(Store, Protocol):
     ledger: LedgerReads
     audit: Audit
     counters: CounterReads
+    deferred: DeferredReads
     outbox: Outbox
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.stock import SqlAudit
+from repositories.relational.deferred import SqlDeferredReads
 from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.money.ledger import SqlLedgerReads
@@ -29,4 +30,5 @@ class SqlRelational(Relational):
         self.ledger = SqlLedgerReads(runner)
         self.audit = SqlAudit(runner)
         self.counters = SqlCounterReads(runner)
+        self.deferred = SqlDeferredReads(runner)
         self.outbox = SqlOutbox(runner)

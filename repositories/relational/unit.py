@@ -6,6 +6,7 @@ from repositories.records import Event
 from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk.money import Load
 from repositories.relational.bulk.people import SqlBulk
+from repositories.relational.deferred import SqlDeferredWrites
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
 from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
@@ -31,6 +32,7 @@ class SqlTransaction(Transaction):
         self.orders = SqlOrderWrites(work)
         self.ledger = SqlLedgerWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
+        self.deferred = SqlDeferredWrites(work)
         self.bulk = SqlBulk(work, load)
         self._work = work
         self._emit = emit

@@ -56,7 +56,7 @@ class Site:
         self.through = ReadThrough(cache)
         self.kinds = Kinds(nothing, documents, fresh=60)
         lists = FirstPages(documents, nothing, self.through, fresh=60)
-        self.invalidation = Invalidation(cache, nothing, self.kinds, lists)
+        self.invalidation = Invalidation(cache, nothing, self.kinds, lists, nothing)
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
         found = self.through.get(self.kinds.posts, ids)
@@ -93,7 +93,7 @@ class Sources:
 def invalidation(cache: Cache) -> Invalidation:
     """Of keys that the test names itself."""
     unused: Any = None
-    return Invalidation(cache, unused, unused, unused)
+    return Invalidation(cache, unused, unused, unused, unused)
 
 
 def write_through(cache: Cache) -> WriteThrough:

@@ -267,3 +267,26 @@ def test_what_is_read_without_the_cache_is_true(town: Town, own_engines: Engines
     card = town.bob.get(path)
     assert card["stats"] == {"likes": 1, "comments": 1}
     assert card["post"]["title"] == "Edited in the dark"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_the_cache_posts_are_delivered_and_people_notified(
+    town: Town, own_engines: Engines, fault: str
+) -> None:
+    drain(town.system)
+    bob, stores = UUID(town.bob.account["id"]), town.system.container.stores
+    strike(own_engines.cache(), fault)
+    post = town.ada.publish("while the cache is away")
+    town.cyd.put(f"/posts/{post}/like")
+    drain(town.system)
+    assert str(stores.feeds.home_page(bob, limit=1)[0].post_id) == post
+    kinds = [n["kind"] for n in town.ada.get("/notifications")["items"]]
+    assert "like" in kinds
+    assert stores.relational.deferred.first(limit=1)
+    own_engines.heal()
+
+    def paid() -> bool:
+        town.system.sweeper.sweep()
+        return not stores.relational.deferred.first(limit=1)
+
+    assert wait_until(paid, 30)

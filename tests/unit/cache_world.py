@@ -216,7 +216,8 @@ class World:
     def _invalidation(self) -> Invalidation:
         """Which keys a change is about is not tried here."""
         unused: Any = None
-        return Invalidation(Stepped(self.cache, self.step), unused, unused, unused)  # type: ignore[arg-type]
+        stepped: Any = Stepped(self.cache, self.step)
+        return Invalidation(stepped, unused, unused, unused, unused)
 
     def _commit(self) -> int:
         self.step()

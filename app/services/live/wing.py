@@ -17,4 +17,4 @@ class LiveWing:
     @classmethod
     def build(cls, stores: Stores, kit: Kit, limits: LiveLimits) -> Self:
         hub = Live(stores.streams, stores.sessions, kit.clock, limits)
-        return cls(hub, Announcer(stores.streams, stores.relational))
+        return cls(hub, Announcer(stores.streams, stores.relational, kit.clock))

@@ -5,10 +5,12 @@ Fragments are dropped in one step with the lists they are in; pages that are kep
 """
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from app.clock import Clock
 from app.services.pages.first_pages import LENGTHS, AuthorList, FirstPages, PostList, ProductList
 from app.services.pages.handles import name_of
 from app.services.pages.kinds import Kinds
@@ -20,20 +22,39 @@ from repositories.relational import Relational, Transaction
 log = logging.getLogger(__name__)
 Keys = list[str]
 LOGGED = 5
+AWAY_SECONDS = 1.0
+# Begins the keys of deferred work that is a drop.
+DROP = b"drop:"
 
 
 class Invalidation:
-    def __init__(self, cache: Cache, relational: Relational, kinds: Kinds, lists: FirstPages) -> None:
+    def __init__(self, cache: Cache, relational: Relational, kinds: Kinds, lists: FirstPages, clock: Clock) -> None:
         self._cache = cache
         self._relational = relational
         self._kinds = kinds
         self._lists = lists
+        self._clock = clock
+        self._away_until = 0.0
 
     def drop(self, keys: Collection[str]) -> None:
-        """From its return on no reader gets an older value. One round trip. Raises `Unavailable`: for handlers."""
+        """From its return on no reader gets an older value. One round trip. Raises `Unavailable`."""
         if keys:
             self._cache.drop(keys)
             cache_event("drop", len(keys))
+
+    def drop_or_defer(self, keys: Collection[str]) -> None:
+        """For handlers: `drop`, and while the cache is away keep the keys, to be dropped as soon as it is back.
+
+        A cache that did not answer is asked again after `AWAY_SECONDS`.
+        """
+        if time.monotonic() >= self._away_until:
+            try:
+                return self.drop(keys)
+            except Unavailable:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+        with self._relational.transaction() as tx:
+            tx.deferred.put({DROP + key.encode(): b"" for key in keys}, at=self._clock())
+        return None
 
     def forget(self, keys: Collection[str]) -> None:
         """`drop` after a write that is done and must not fail for the cache: the write's event drops once more."""

@@ -5,6 +5,7 @@ from typing import Self
 
 from msgspec import Struct
 
+from app.services.commands.kit import Kit
 from app.services.feeds.timelines import Timelines
 from app.services.pages.cards import Cards
 from app.services.pages.first_pages import FirstPages
@@ -44,13 +45,13 @@ class PagesWing:
     whole: HotPages
 
     @classmethod
-    def build(cls, stores: Stores, timelines: Timelines, limits: PageLimits) -> Self:
+    def build(cls, stores: Stores, kit: Kit, timelines: Timelines, limits: PageLimits) -> Self:
         cache, relational = stores.cache, stores.relational
         kinds = Kinds(relational, stores.documents, limits.fresh_seconds)
         through = ReadThrough(cache, limits.loads)
         handles = Handles(through, kinds)
         first = FirstPages(stores.documents, timelines, through, limits.fresh_seconds)
-        invalidation = Invalidation(cache, relational, kinds, first)
+        invalidation = Invalidation(cache, relational, kinds, first, kit.clock)
         return cls(
             kinds,
             through,

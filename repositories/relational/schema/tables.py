@@ -129,3 +129,14 @@ partial_index("outbox_due", outbox.c.due_at, outbox.c.position, where=_waiting)
 partial_index("outbox_heads", outbox.c.aggregate, outbox.c.position, where=_waiting)
 partial_index("outbox_waiting", outbox.c.happened_at, where=_waiting)
 partial_index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, where=_dead)
+
+deferred = Table(
+    "deferred",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("token", ID, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", TIME, nullable=False),
+    Index("deferred_at", "at"),
+    Index("deferred_token", "token"),
+)

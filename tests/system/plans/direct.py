@@ -39,6 +39,7 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
         store.fanouts.audience(accounts[0], stage="rest", recent=now - HOUR, begun=now, after=after, limit=500)
         store.fanouts.pulled_authors(after=after, limit=20)
     store.fanouts.audience_size(middle)
+    store.deferred.first(limit=20)
     store.fanouts.lag()
     store.fanouts.left(accounts[0], limit=20)
     store.stock.available(products)
@@ -103,6 +104,8 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
     granted = tx.idempotency.claim(key, b"", now=now, lease_until=now + HOUR)
     assert isinstance(granted, Granted)
     tx.idempotency.abandon(key, granted)
+    tx.deferred.put({b"drop:k": b""}, at=now)
+    tx.deferred.done([uuid4()])
 
 
 def expiry(container: Container) -> None:

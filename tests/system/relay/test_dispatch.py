@@ -147,31 +147,6 @@ def test_a_store_that_is_away_postpones_without_counting(container: Container, c
     assert all(stored(container, follower) == posts for follower in followers)
 
 
-def test_a_cache_that_is_away_does_not_have_the_fan_out_done_again_and_again(
-    container: Container, clock: Watch
-) -> None:
-    author, follower = people(container, 2)
-    befriend(container, [follower], [author])
-    calls: list[str] = []
-    away = [True]
-
-    def refuse(_call: str) -> None:
-        if away:
-            raise Unavailable("cache")
-
-    cache, feeds = watched(container.stores.cache, refuse), watched(container.stores.feeds, calls.append)
-    broken = with_stores(container, feeds=feeds, cache=cache)
-    post = publish(broken, author)
-    for _ in range(5):
-        relay_of(broken).drain()
-        clock.forward(2)
-    assert calls.count("before push") <= 2
-    assert served(broken, follower) == [post]
-    away.clear()
-    assert relay_of(broken).drain() == 1
-    assert stored(container, follower) == [post]
-
-
 def test_what_is_dead_lettered_or_waits_is_in_every_feed(container: Container, clock: Watch) -> None:
     author, *followers = people(container, 4)
     befriend(container, followers, [author])

@@ -1,0 +1,45 @@
+"""Deferred work as rows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.relational.deferred_port import Deferred, DeferredReads, DeferredWrites
+from repositories.relational.runner import Runner
+from repositories.relational.schema.columns import IDS, LIMIT, among
+from repositories.relational.schema.tables import deferred
+
+_FIRST = select(deferred.c.key, deferred.c.token, deferred.c.body, deferred.c.at).order_by(deferred.c.at).limit(LIMIT)
+_new = insert(deferred)
+_PUT = _new.on_conflict_do_update(
+    index_elements=[deferred.c.key],
+    set_={name: _new.excluded[name] for name in ("token", "body", "at")},
+)
+_DONE = delete(deferred).where(among(deferred.c.token, bindparam("tokens", type_=IDS)))
+
+
+class SqlDeferredReads(DeferredReads):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def first(self, *, limit: int) -> list[Deferred]:
+        rows = self._runner.rows(_FIRST, {"limit": limit})
+        return [Deferred(bytes(key), token, bytes(body), at) for key, token, body, at in rows]
+
+
+class SqlDeferredWrites(DeferredWrites):
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def put(self, work: Mapping[bytes, bytes], *, at: datetime) -> None:
+        # In the order of their keys, so that two that put the same never deadlock.
+        rows = [{"key": key, "token": uuid4(), "body": body, "at": at} for key, body in sorted(work.items())]
+        if rows:
+            self._runner.change(_PUT, rows)
+
+    def done(self, tokens: Sequence[UUID]) -> None:
+        if tokens:
+            self._runner.change(_DONE, {"tokens": list(tokens)})

@@ -1,0 +1,68 @@
+"""Deferred work, on both relational adapters."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from repositories.relational import Relational
+from tests.contracts.relational_store import NOW, new_database, opened
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relational]:
+    embedded = request.param == "embedded"
+    url = f"sqlite:///{tmp_path / 'q.db'}" if embedded else new_database(request.getfixturevalue("engines").postgres())
+    with opened(url) as store:
+        store.migrate()
+        yield store
+
+
+def put(store: Relational, work: dict[bytes, bytes], seconds: int = 0) -> None:
+    with store.transaction() as tx:
+        tx.deferred.put(work, at=NOW + SECOND * seconds)
+
+
+def kept(store: Relational, limit: int = 9) -> list[tuple[bytes, bytes]]:
+    return [(one.key, one.body) for one in store.deferred.first(limit=limit)]
+
+
+def test_the_oldest_come_first(store: Relational) -> None:
+    put(store, {})
+    assert kept(store) == []
+    put(store, {b"late": b""}, 2)
+    put(store, {b"\x00early\xff": b"\x00\xff"}, 1)
+    assert kept(store) == [(b"\x00early\xff", b"\x00\xff"), (b"late", b"")]
+    assert kept(store, 1) == [(b"\x00early\xff", b"\x00\xff")]
+    assert store.deferred.first(limit=1)[0].at == NOW + SECOND
+
+
+def test_what_is_deferred_again_is_one_piece_of_work(store: Relational) -> None:
+    put(store, {b"a": b"1", b"b": b"1"})
+    put(store, {b"a": b"2"}, 1)
+    assert kept(store) == [(b"b", b"1"), (b"a", b"2")]
+
+
+def test_what_was_deferred_again_meanwhile_is_not_done(store: Relational) -> None:
+    put(store, {b"a": b"", b"b": b""})
+    taken = [one.token for one in store.deferred.first(limit=9)]
+    put(store, {b"a": b""})
+    for _ in range(2):
+        with store.transaction() as tx:
+            tx.deferred.done(taken)
+            tx.deferred.done([])
+        assert kept(store) == [(b"a", b"")]
+
+
+def test_it_is_deferred_if_its_transaction_commits(store: Relational) -> None:
+    def interrupted() -> None:
+        with store.transaction() as tx:
+            tx.deferred.put({b"a": b""}, at=NOW)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert kept(store) == []
