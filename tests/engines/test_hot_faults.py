@@ -108,21 +108,6 @@ def test_a_socket_that_is_not_there(role: Role, tmp_path: Path) -> None:
     fails_in_time(role.another(role.server, f"unix://{tmp_path / 'none.sock'}").read)
 
 
-@pytest.mark.parametrize("used", [True, False])
-def test_the_url_cannot_lengthen_the_deadline(role: Role, *, used: bool) -> None:
-    patient = role.another(
-        role.server,
-        f"{role.server.url}?socket_timeout=60&socket_connect_timeout=60&retry_on_timeout=true&timeout=60",
-    )
-    if used:
-        patient.read()
-    role.server.pause()
-    fails_in_time(patient.read)
-    role.server.resume()
-    patient.read()
-    patient.store.close()
-
-
 def test_a_frozen_server_ends_every_call_by_its_deadline(role: Role) -> None:
     role.read()
     role.server.pause()
@@ -295,3 +280,20 @@ def write_until(stop: threading.Event, sessions: SessionStore) -> tuple[Acknowle
         except Unavailable:
             break
     return kept, ended
+
+
+def test_a_server_that_became_a_replica_is_left_at_once(role: Role) -> None:
+    """Behind its address there may be another one by now; both writes are scripts."""
+    with client(role.server) as redis:
+        own = redis.client_id()
+        role.write()
+        [used] = [each["id"] for each in redis.client_list() if int(each["id"]) != own and each["cmd"] == "evalsha"][
+            -1:
+        ]
+        redis.replicaof("127.0.0.1", free_port())
+        try:
+            fails_in_time(role.write)
+            assert used not in [each["id"] for each in redis.client_list()]
+        finally:
+            redis.replicaof("NO", "ONE")
+    role.write()

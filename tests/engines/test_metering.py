@@ -172,8 +172,8 @@ class Counting:
     def recv(self, size: int) -> bytes:
         return self.inner.recv(size)
 
-    def fileno(self) -> int:
-        return self.inner.fileno()
+    def settimeout(self, seconds: float) -> None:
+        self.inner.settimeout(seconds)
 
 
 def test_every_write_to_redis_is_counted(engines: Shared) -> None:

@@ -1,33 +1,83 @@
-"""What a connection to Redis makes of a peer that is none."""
+"""What a connection to Redis makes of a peer that is none, is slow, or is no longer the one to talk to."""
 
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.hot import open_cache
+from repositories.hot import SessionStore, open_sessions
 
 TIMEOUT = timedelta(seconds=0.4)
+PONG = b"+PONG\r\n"
+REFUSALS = [
+    "READONLY You can't write against a read only replica.",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "LOADING Redis is loading the dataset in memory",
+    # Redis 6 and Redis 7 on a command within a script.
+    "ERR Error running script (call to f_8f5): @user_script:12: @user_script: 12: -READONLY You can't write against",
+    "READONLY You can't write against a read only replica. script: 8f5, on @user_script:12.",
+]
+
+
+@contextmanager
+def peer(answer: Callable[[int, socket.socket], None]) -> Iterator[SessionStore]:
+    """A client of a server that answers each command so; it is told the number of the connection, from 1."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            number = 0
+            with suppress(OSError):
+                while True:
+                    line, _ = listening.accept()
+                    number += 1
+                    with line, suppress(OSError):
+                        while line.recv(1000):
+                            answer(number, line)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        store = open_sessions(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", timeout=TIMEOUT, pool=1)
+        yield store
+        store.close()
+        listening.shutdown(socket.SHUT_RDWR)
+        serving.join(10)
 
 
 def test_a_server_that_speaks_something_else_is_away() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def greet() -> None:
-            # Each of the two connections that a harmless command is tried on.
-            for _ in range(2):
-                line, _ = listening.accept()
-                with line:
-                    line.recv(1000)
-                    line.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-
-        greeter = threading.Thread(target=greet, daemon=True)
-        greeter.start()
-        store = open_cache(f"redis://127.0.0.1:{listening.getsockname()[1]}/0", timeout=TIMEOUT, pool=1)
+    with peer(lambda _, line: line.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as store:
         for _ in range(2):
             with pytest.raises(Unavailable):
                 store.ping()
-        greeter.join(5)
-        store.close()
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_server_that_has_ceased_to_serve_is_left_at_once(refusal: str) -> None:
+    with peer(lambda n, line: line.sendall(PONG if n > 1 else f"-{refusal}\r\n".encode())) as store:
+        with pytest.raises(Unavailable, match=refusal[:8]):
+            store.ping()
+        store.ping()
+
+
+def test_any_other_refusal_keeps_the_connection() -> None:
+    with peer(lambda n, line: line.sendall(b"-ERR connection %d\r\n" % n)) as store:
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="connection 1"):
+                store.ping()
+
+
+def test_an_answer_that_comes_in_drops_does_not_outlast_the_deadline() -> None:
+    sent = list[int]()
+
+    def drip(_number: int, line: socket.socket) -> None:
+        for _ in range(1000):
+            line.sendall(b"$1000\r\n" if not sent else b"x")
+            sent.append(1)
+            threading.Event().wait(0.05)
+
+    with peer(drip) as store, pytest.raises(Unavailable):
+        store.ping()
+    assert len(sent) < 500, "a thousand drops would have been waited for"

@@ -1,13 +1,10 @@
-"""One connection to Redis. redis-py opens it (URL, TLS, sign-in, database); from then on it is a socket and hiredis.
+"""One connection to Redis. redis-py opens it (URL, TLS, sign-in, database), hiredis packs commands and reads replies.
 
-redis-py asks the kernel twice for each step, since Python's sockets wait and then read, and looks at each reply in
-Python. Here the kernel itself gives up at the deadline. That is half of the time a cached read takes.
+redis-py's own client costs three times as much for each exchange, and has a time limit for each step where every
+call here has a deadline: docs/decisions/0015-redis-wire.md.
 """
 
-import select
-import socket
-import ssl
-import struct
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -26,8 +23,14 @@ Command = Sequence[str | bytes | int]
 _CLASSES = {"rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 _BYTES = 1 << 16
 _NOTHING = object()
+# As a reply, and within the error of a script that met it.
+_NOT_SERVING = re.compile(r"(?:^|-)(?:READONLY|MASTERDOWN|LOADING)\b")
 # Its annotation is narrower than what it takes.
 _packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
+
+
+class NotServing(ResponseError):
+    """The server is a replica now, or has not loaded its data: another one may be behind the address."""
 
 
 class _Opened(Protocol):
@@ -39,15 +42,14 @@ class _Opened(Protocol):
 
     def connect(self) -> None: ...
     def disconnect(self) -> None: ...
+    def can_read(self, timeout: float) -> bool: ...
 
 
 class Wire:
-    """For one thread at a time. `seconds` bounds each wait for the server, and `talk` has a deadline of its own."""
+    """For one thread at a time. `talk` has a deadline, however the server's answer arrives."""
 
     def __init__(self, url: str, seconds: float) -> None:
         self._opened = _connection(url, seconds)
-        self._seconds = seconds
-        self._patience = seconds
         self._socket: Any = None
         self._reader: Any = None
 
@@ -60,7 +62,6 @@ class Wire:
         self._opened.connect()
         self._reader = hiredis.Reader(protocolError=ConnectionLost, replyError=_refusal, notEnoughData=_NOTHING)
         self._socket = self._opened._sock  # noqa: SLF001  redis-py has no name for it
-        self._wait_at_most(self._seconds)
 
     def disconnect(self) -> None:
         self._socket = None
@@ -68,48 +69,38 @@ class Wire:
 
     def is_dead(self) -> bool:
         """Whether the server has closed it, or left something on it that nobody asked for."""
-        idle = select.poll()
-        idle.register(self._socket, select.POLLIN)
-        return bool(idle.poll(0))
+        try:
+            return self._opened.can_read(0)
+        except ConnectionLost:
+            return True
 
     def talk(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """The replies; a refusal is among them as a `ResponseError`. Raises `ConnectionLost`, `TooSlow`."""
-        # Most calls begin with nearly all of their time left: the kernel keeps what was set before.
-        left = _left(deadline)
-        wanted = self._seconds if left > 0.9 * self._seconds else left
-        if wanted != self._patience:
-            self._wait_at_most(wanted)
+        """The replies; a refusal is among them as a `ResponseError`. Raises `ConnectionLost`, `TooSlow`.
+
+        A server that is not serving is not asked again on this connection.
+        """
         try:
+            self._socket.settimeout(_left(deadline))
             self._socket.sendall(b"".join([_packed(tuple(command)) for command in commands]))
-            return [self._reply(deadline) for _ in commands]
-        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
+            replies = [self._reply(deadline) for _ in commands]
+        except TimeoutError as error:
             raise TooSlow("Timeout reading from socket") from error
         except OSError as error:
             raise ConnectionLost(str(error)) from error
+        if any(isinstance(reply, NotServing) for reply in replies):
+            self.disconnect()
+        return replies
 
     def _reply(self, deadline: float) -> Any:
         reply = self._reader.gets()
         while reply is _NOTHING:
+            self._socket.settimeout(_left(deadline))
             data = self._socket.recv(_BYTES)
             if not data:
                 raise ConnectionLost("Connection closed by server.")
             self._reader.feed(data)
             reply = self._reader.gets()
-            if reply is _NOTHING:
-                self._wait_at_most(_left(deadline))
         return reply
-
-    def _wait_at_most(self, seconds: float) -> None:
-        """A TLS socket waits in Python; for others the kernel does, which is a system call less for each step."""
-        self._patience = seconds
-        if isinstance(self._socket, ssl.SSLSocket):
-            self._socket.settimeout(seconds)
-            return
-        self._socket.settimeout(None)
-        whole = int(seconds)
-        limit = struct.pack("ll", whole, int((seconds - whole) * 1e6))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def _connection(url: str, seconds: float) -> _Opened:
@@ -131,7 +122,9 @@ def _connection(url: str, seconds: float) -> _Opened:
 
 
 def _refusal(text: str) -> ResponseError:
-    return NoScriptError(text) if text.startswith("NOSCRIPT") else ResponseError(text)
+    if text.startswith("NOSCRIPT"):
+        return NoScriptError(text)
+    return NotServing(text) if _NOT_SERVING.search(text) else ResponseError(text)
 
 
 def _left(deadline: float) -> float:
