@@ -16,34 +16,23 @@ from app.telemetry import trace
 from repositories.records import Event
 
 
-class PostPublished(Struct, frozen=True, tag=True):
+class _OfPost(Struct, frozen=True, tag=True):
     post_id: UUID
     author_id: UUID
     tags: tuple[str, ...] = ()
 
 
-class PostEdited(Struct, frozen=True, tag=True):
+class PostPublished(_OfPost, frozen=True): ...
+
+
+class PostEdited(_OfPost, frozen=True):
     """`tags` are those that the post got or lost."""
 
-    post_id: UUID
-    author_id: UUID
-    tags: tuple[str, ...] = ()
+
+class PostDeleted(_OfPost, frozen=True): ...
 
 
-class PostDeleted(Struct, frozen=True, tag=True):
-    post_id: UUID
-    author_id: UUID
-    tags: tuple[str, ...] = ()
-
-
-class CommentAdded(Struct, frozen=True, tag=True):
-    post_id: UUID
-    number: int
-    author_id: UUID
-    since: datetime | None = None
-
-
-class CommentDeleted(Struct, frozen=True, tag=True):
+class _OfComment(Struct, frozen=True, tag=True):
     """`since` is when the comment was made."""
 
     post_id: UUID
@@ -52,34 +41,36 @@ class CommentDeleted(Struct, frozen=True, tag=True):
     since: datetime | None = None
 
 
-class ProductListed(Struct, frozen=True, tag=True):
+class CommentAdded(_OfComment, frozen=True): ...
+
+
+class CommentDeleted(_OfComment, frozen=True): ...
+
+
+class _OfProduct(Struct, frozen=True, tag=True):
     product_id: UUID
     seller_id: UUID
     categories: tuple[str, ...] = ()
 
 
-class ProductEdited(Struct, frozen=True, tag=True):
-    """`categories` are the one it left and the one it came into."""
-
-    product_id: UUID
-    seller_id: UUID
-    categories: tuple[str, ...] = ()
+class ProductListed(_OfProduct, frozen=True): ...
 
 
-class ProductWithdrawn(Struct, frozen=True, tag=True):
-    product_id: UUID
-    seller_id: UUID
-    categories: tuple[str, ...] = ()
+class ProductEdited(_OfProduct, frozen=True):
+    """`categories` are the former and the new one, empty when it did not change."""
+
+
+class ProductWithdrawn(_OfProduct, frozen=True): ...
 
 
 class StockPut(Struct, frozen=True, tag=True):
-    """Somebody counted the units on hand."""
+    """The units on hand were set."""
 
     product_id: UUID
 
 
 class AccountEdited(Struct, frozen=True, tag=True):
-    """`handles` are the one before and the one after."""
+    """`handles` are the former and the new one."""
 
     account_id: UUID
     handles: tuple[str, ...]
@@ -103,24 +94,18 @@ class Blocked(Struct, frozen=True, tag=True):
 
 
 class FeedRequested(Struct, frozen=True, tag=True):
-    """The account's feed is to be filled anew from the truth."""
+    """The account's home timeline is to be rebuilt from the truth."""
 
     account_id: UUID
 
 
 class AuthorReturned(Struct, frozen=True, tag=True):
-    """The author's posts are pushed again, and those left out are to be made up for."""
+    """The author's posts are pushed again; those that were pulled are to be pushed too."""
 
     author_id: UUID
 
 
-class PostLiked(Struct, frozen=True, tag=True):
-    post_id: UUID
-    account_id: UUID
-    since: datetime | None = None
-
-
-class PostUnliked(Struct, frozen=True, tag=True):
+class _OfLike(Struct, frozen=True, tag=True):
     """`since` is when the like was made."""
 
     post_id: UUID
@@ -128,8 +113,14 @@ class PostUnliked(Struct, frozen=True, tag=True):
     since: datetime | None = None
 
 
+class PostLiked(_OfLike, frozen=True): ...
+
+
+class PostUnliked(_OfLike, frozen=True): ...
+
+
 class DepositBegun(Struct, frozen=True, tag=True):
-    """The payment provider is about to be asked for this money, with the transfer's id as its reference."""
+    """The payment provider is about to be charged, with the transfer's id as the reference."""
 
     transfer_id: UUID
     owner: UUID
@@ -137,28 +128,27 @@ class DepositBegun(Struct, frozen=True, tag=True):
     currency: str
 
 
-class OrderPlaced(Struct, frozen=True, tag=True):
+class _OfOrder(Struct, frozen=True, tag=True):
     order_id: UUID
+
+
+class OrderPlaced(_OfOrder, frozen=True):
     buyer_id: UUID
 
 
-class OrderPaid(Struct, frozen=True, tag=True):
-    order_id: UUID
+class OrderPaid(_OfOrder, frozen=True):
     buyer_id: UUID
 
 
-class OrderCancelled(Struct, frozen=True, tag=True):
-    order_id: UUID
+class OrderCancelled(_OfOrder, frozen=True): ...
 
 
-class OrderFulfilled(Struct, frozen=True, tag=True):
-    order_id: UUID
+class OrderFulfilled(_OfOrder, frozen=True): ...
 
 
-class OrderRefunded(Struct, frozen=True, tag=True):
-    """`amount` minor units went back from a seller, a part of the total or the rest of it."""
+class OrderRefunded(_OfOrder, frozen=True):
+    """A seller has refunded `amount` minor units: a part of the total, or the rest of it."""
 
-    order_id: UUID
     amount: int
     seller_id: UUID | None = None
 
