@@ -1,4 +1,4 @@
-"""Records of how feeds come about: who reads, whose posts are pulled, how far a fan-out has come, what is notified."""
+"""Records about feeds: reader states, fan-outs, pulled authors, and the activities behind notifications."""
 
 from datetime import datetime
 from typing import Literal
@@ -15,12 +15,12 @@ Kind = Literal["follow", "like", "comment", "order"]
 
 
 class ReaderState(Struct, frozen=True):
-    """What a page must know before it trusts the reader's pushed timeline.
+    """Which part of a reader's home timeline is complete.
 
-    Only that of an `awake` reader is complete, from `low_watermark` upwards (None: as far as the retention reaches).
-    A `waking` reader gets posts pushed again while the timeline is filled from the truth. `generation` fences that.
-    `pulled` are the followees whose posts may be missing: the follow's back-fill is not done, or the author is
-    pulled.
+    Only an `awake` reader's timeline is, from `low_watermark` upwards (None: as far as the retention reaches). A
+    `waking` reader gets pushes while the timeline is being filled; `generation` fences concurrent fills. `pulled` are
+    the followees whose posts may be missing, ascending: the follow is not back-filled yet, or the author is pulled.
+    `seen_at` is when the reader last read, to about an hour.
     """
 
     state: Wakefulness
@@ -31,11 +31,11 @@ class ReaderState(Struct, frozen=True):
 
 
 class Fanout(Struct, frozen=True):
-    """How far one post's delivery to its author's followers has come.
+    """The progress of one post's delivery to its author's followers.
 
-    It goes on in its `stage` strictly above `cursor`, a follower's id. `audience` is how many followers were not
-    dormant when it began. `lags` counts deliveries by their time since publication: pairs of a bucket's number and a
-    count. `trace` is the id of the request that published.
+    It continues in `stage` strictly above `cursor`, a follower's id. `audience` is the number of followers that were
+    not dormant when it began. `lag_histogram` counts deliveries by time since publication, as (bucket, count) pairs of
+    `app.services.feeds.lag_histogram`. `trace` is the id of the request that published the post.
     """
 
     post_id: UUID
@@ -53,7 +53,7 @@ class Fanout(Struct, frozen=True):
 
 
 class PulledAuthor(Struct, frozen=True):
-    """An author whose posts readers pull. `changed_at` tells this turn of the state from every other."""
+    """An author whose posts are pulled. `changed_at` is when `state` was set, and identifies this change."""
 
     author_id: UUID
     state: PullState
@@ -62,7 +62,7 @@ class PulledAuthor(Struct, frozen=True):
 
 
 class Situation(Struct, frozen=True):
-    """What a fan-out must know to begin or go on."""
+    """What a fan-out reads before it begins or continues. `followers` is the author's counter."""
 
     fanout: Fanout | None
     pulled: PulledAuthor | None

@@ -1,8 +1,8 @@
 """Home timelines of readers who are awake, against the posts by whom they follow.
 
 The pushed timeline promises posts that are not in flight, by oneself and by followees whose back-fill is done and
-who are not pulled, down to the reader's floor. The order of reads in a second look is a page's order (in flight,
-standing, timeline), and then the truth: whoever was unfollowed, what was deleted, and a timeline that was trimmed
+who are not pulled, down to the low watermark. The order of reads in a second look is a page's order (in flight,
+reader state, timeline), and then the truth: whoever was unfollowed, what was deleted, and a timeline that was trimmed
 while it was read, is seen there. Posts whose deletion is not dispatched yet are left alone; that is read first, too.
 """
 

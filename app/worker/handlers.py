@@ -49,8 +49,8 @@ def forget_views(container: Container, event: events.PostDeleted, _at: datetime)
 def backfill(container: Container, event: events.Followed, at: datetime) -> None:
     """Copy the newest posts into the follower's feed, then mark the edge: from now on it need not be pulled.
 
-    When there are more posts than are copied, the feed's floor rises to the oldest copied one with the mark, and
-    what is below it is pulled.
+    If there are more posts than are copied, the low watermark rises to the oldest copied one in the same
+    transaction, and what is below it is pulled.
     """
     limit = container.settings.backfill_posts
     refs = container.stores.documents.posts.by_authors([event.followee], limit=limit)

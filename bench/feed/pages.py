@@ -47,7 +47,7 @@ class Place(NamedTuple):
     skipped: int
 
 
-PLACES = Place("first page", 0), Place("page 11", DEEP), Place("below the floor", OLD)
+PLACES = Place("first page", 0), Place("page 11", DEEP), Place("below the low watermark", OLD)
 
 
 class Cell(NamedTuple):

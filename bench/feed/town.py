@@ -119,7 +119,7 @@ def _settled(
     refs: Sequence[PostRef],
     pulled: Collection[UUID],
 ) -> Reader:
-    """Follow them all, and have what was pushed in the timeline, down to a floor if there is more."""
+    """Follow them all, and have what was pushed in the timeline, down to a low watermark if there is more."""
     stores, followees = container.stores, frozenset(circle)
     follow(container, [(reader.id, one) for one in circle])
     pushed = followees.difference(pulled)

@@ -24,8 +24,8 @@ def open_store(
 ) -> FeedStore:
     """`cassandra://host:port,host:port/keyspace` or `sqlite:///...`.
 
-    `replication` is a factor for one data centre (`3`) or one per data centre (`dc1:3,dc2:3`). `ValueError` where
-    buckets of these widths become too large with so many entries a day in one timeline.
+    `replication` is a factor for the local data centre (`3`) or one per data centre (`dc1:3,dc2:3`). Raises
+    `ValueError` if partitions of these widths get too large at `peak_per_day` entries in one timeline.
     """
     layout = Layout(author_bucket_days, home_bucket_days, peak_per_day)
     if url.startswith("sqlite:"):

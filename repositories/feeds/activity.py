@@ -1,4 +1,4 @@
-"""An activity's id, derived from its time and content, so that nobody has to look it up."""
+"""The id of an activity, computed from its time and its content."""
 
 import hashlib
 from uuid import UUID
@@ -7,13 +7,13 @@ from repositories.errors import Invalid
 from repositories.feed_records import Activity
 from repositories.feeds.age import micros
 
-# What a page of notifications has room for; it also bounds the partition, see `layout`.
+# Bounds the size of pages and of partitions, see `layout.NOTIFICATION_BYTES`.
 DETAIL_BYTES = 256
 _RANDOM = (1 << 74) - 1
 
 
 def activity_id(activity: Activity) -> UUID:
-    """A UUIDv7 of the activity's millisecond. `Invalid` for what no store holds."""
+    """A UUIDv7 of the activity's millisecond. `Invalid` for a time, number or detail out of range."""
     milliseconds = micros(activity.at) // 1000
     if not 0 <= milliseconds < 1 << 48 or not 0 <= activity.number < 1 << 31:
         raise Invalid(f"an activity at {activity.at} with number {activity.number}")
@@ -24,7 +24,7 @@ def activity_id(activity: Activity) -> UUID:
 
 
 def repeat_key(owner: UUID, activity: Activity) -> UUID:
-    """Equal for the same activity at another time: an actor may like and unlike again and again."""
+    """Equal for the same activity at another time, as when an actor likes and unlikes repeatedly."""
     return UUID(int=_digest(activity, owner.bytes) >> 128)
 
 

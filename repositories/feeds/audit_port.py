@@ -1,8 +1,8 @@
-"""Timelines as they are stored, for whoever compares them with the truth and mends them: the drift doctor.
+"""Timelines as they are stored, for the drift doctor, which compares them with the documents and repairs them.
 
-What ordinary reads would never show may be there too: an entry in the wrong partition, without an author, of a post
-that never was. Writes here carry the time of the repair instead of an event's, so that they beat whatever was done
-to the timelines behind our back before. They are upserts and removals all the same, and may be repeated.
+Reads include entries that no page shows: in the wrong partition, without an author, of a post that does not exist.
+Writes carry the time of the repair instead of an event's, so that they beat any earlier change. Like all writes of
+the feed store they may be repeated.
 """
 
 from abc import abstractmethod
@@ -17,9 +17,10 @@ from repositories.records import PostRef
 
 
 class StoredEntry(Struct, frozen=True):
-    """An entry of `owner`'s timeline as it is stored in `bucket`, where a page would look for it if `in_place`.
+    """An entry of `owner`'s timeline, stored in `bucket`. A page finds it only if `in_place`.
 
-    `author_id` is None where there is none. `written_us` is the timestamp of the write, None where it is not known.
+    `author_id` is None if the column is missing. `written_us` is the timestamp of the write in microseconds since
+    1970, None if it is not known.
     """
 
     owner: UUID
@@ -35,9 +36,9 @@ class FeedAudit(Protocol):
 
     @abstractmethod
     def home(self, owner: UUID) -> Iterator[StoredEntry]:
-        """Every entry of a home timeline within the retention that pages can reach, in batches.
+        """The entries of a home timeline within the retention, in batches; those in place come newest first.
 
-        Those that are in place come newest first. Entries of a bucket that is not marked are not reached.
+        Without those of buckets that are not marked as filled, as in pages.
         """
 
     @abstractmethod
@@ -46,21 +47,21 @@ class FeedAudit(Protocol):
 
     @abstractmethod
     def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
-        """Deliver posts as `Feeds.fill` does, and mark their buckets anew whatever was remembered of them.
+        """Add posts as `FeedStore.fill` does, and mark their buckets again.
 
-        An entry with another author is overwritten when its write was before `at`.
+        An entry with another author is overwritten if it was written before `at`.
         """
 
     @abstractmethod
     def restore_author(self, posts: Sequence[PostRef], at: datetime) -> None:
-        """Put posts, of any authors, on their authors' timelines, and mark their buckets anew."""
+        """Add posts, of any authors, to their authors' timelines, and mark their buckets again."""
 
     @abstractmethod
     def remove_home(self, entries: Sequence[StoredEntry], at: datetime) -> None:
-        """Remove these very entries with the time `at`, or that of their own write where it is later.
+        """Remove these entries with the timestamp `at`, or that of their own write if it is later.
 
-        So the nil time removes what was written and nothing that is written later. There is no budget: they should
-        be few.
+        So an `at` of 1970 removes what was read and nothing that is written later. The tombstone budget does not
+        apply: pass few entries.
         """
 
     @abstractmethod

@@ -1,6 +1,6 @@
-"""How timelines are cut into partitions: by time, in buckets of a width that keeps each one small.
+"""How timelines are divided into partitions: by time, into buckets of a fixed width in days.
 
-A partition stays below `PARTITION_BYTES` while a timeline gets at most the declared peak of entries a day.
+A partition stays below `PARTITION_BYTES` while a timeline gets at most `peak_per_day` entries a day.
 """
 
 from uuid import UUID
@@ -10,14 +10,14 @@ from msgspec import Struct
 DAY_MS = 24 * 60 * 60 * 1000
 PARTITION_BYTES = 100_000_000
 
-# Bytes of an entry in its partition, uncompressed; a test measures them on a real node.
+# Bytes of an entry in its partition, uncompressed; tests/engines/test_feeds_layout.py measures them on a node.
 AUTHOR_BYTES = 40
 HOME_BYTES = 70
 NOTIFICATION_BYTES = 400
 
 
 class TimelineKind(Struct, frozen=True):
-    """One kind of timeline: the width of its buckets and the names of its statements."""
+    """One kind of timeline: `name` begins the names of its statements, `width_ms` is the width of its buckets."""
 
     name: str
     width_ms: int
@@ -30,7 +30,7 @@ class TimelineKind(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True):
-    """Widths in days. `ValueError` where partitions could become too large. Notifications are cut as home timelines."""
+    """Widths in days; notifications use the home width. Raises `ValueError` if partitions can get too large."""
 
     author_days: int = 90
     home_days: int = 10
@@ -53,7 +53,7 @@ class Layout(Struct, frozen=True):
         return TimelineKind("notification", self.home_days * DAY_MS)
 
     def widths(self) -> dict[str, int]:
-        """What must not change while there are buckets: days by kind of timeline."""
+        """Days by kind of timeline. They must not change once buckets are filled."""
         return {"author": self.author_days, "home": self.home_days}
 
 

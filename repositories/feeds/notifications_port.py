@@ -1,8 +1,7 @@
-"""What people are notified of: activities in time order, and how far they have read. A projection, like the timelines.
+"""The notifications of an account: activities in time order, and a marker of what was read.
 
-An activity has an id of its own, a UUIDv7 made of its time and its content, so that writing it again changes nothing
-and whoever knows the activity can take it back. Writes carry the time of the event behind them, and a removal beats
-every write that is not newer. Every method may raise `Unavailable`.
+An activity's id is a UUIDv7 made of its time and a hash of its content, so that a repeated write changes nothing and
+a removal needs no look-up. Timestamps, removals, retention and errors are as in `port`.
 """
 
 from abc import abstractmethod
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from repositories.feed_records import Activity
 
-# How often one actor's same activity is withdrawn, in one bucket by one process, before it notifies nobody any more.
+# After so many withdrawals of the same actor's same activity, in one bucket by one process, it is not added again.
 MAX_REPEATS = 20
 
 
@@ -26,15 +25,14 @@ class StoredActivity(Struct, frozen=True):
 class Notifications(Protocol):
     @abstractmethod
     def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
-        """Put an activity on the owner's list. Returns its id. Idempotent.
+        """Add an activity to the owner's notifications. Returns its id. Idempotent.
 
-        Not kept: activities beyond the retention, and one that the same actor repeated and took back `MAX_REPEATS`
-        times in its bucket.
+        Ignored: activities older than the retention, and those that were withdrawn `MAX_REPEATS` times.
         """
 
     @abstractmethod
     def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
-        """Take an activity back. Idempotent, also when it never was there."""
+        """Remove an activity. Idempotent, also for one that was never added."""
 
     @abstractmethod
     def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[StoredActivity]:
@@ -42,8 +40,8 @@ class Notifications(Protocol):
 
     @abstractmethod
     def marker(self, owner: UUID) -> UUID | None:
-        """The newest activity that the owner has read."""
+        """The newest activity that the owner has marked as read; None before the first time."""
 
     @abstractmethod
     def mark(self, owner: UUID, activity_id: UUID) -> None:
-        """Read up to and including this activity. Never backwards, whatever comes first."""
+        """Mark as read up to and including this activity. An older one than the present marker changes nothing."""

@@ -1,15 +1,14 @@
-"""Feeds: ids of posts in author timelines and home timelines. A projection: all of it can be rebuilt.
+"""The feed store: author timelines and home timelines, as ids of posts. A projection that can be rebuilt.
 
-Timelines order posts by id (UUIDv7), which is by time. They hold a superset of what a reader may see; who
-reads filters by the graph and by what still exists. Every write is an upsert or a removal that takes its
-timestamp from the event behind it, so that repeating it, late or out of order, changes nothing.
-A removal of an entry beats every write of it that is not newer, also one that comes up to ten days later.
-Every method may raise `Unavailable`. Down to where a home timeline is complete is kept with its reader, in the
-relational store.
+- Order: by post id (UUIDv7), which is by time. Ids and bounds that are not UUIDv7 raise `Invalid`.
+- Content: a superset of what the reader may see. Callers filter by the follow graph and by the posts that exist.
+- Writes are upserts and removals with the timestamp of their event, so they may be repeated, late or out of order.
+  A removal beats every write with the same or an older timestamp that arrives within ten days.
+- Pages: newest first below `before` or from the top; oldest first above `after`; with both, oldest first between
+  them. Bounds are exclusive. A limit below 1 gives an empty page.
+- Errors: every method may raise `Unavailable`.
 
-Pages run in the direction of travel: newest first below `before` (or from the top), oldest first above
-`after`; with both, oldest first between them. Bounds are exclusive.
-Post ids and bounds that are not UUIDv7 are `Invalid`: stores order them differently.
+The low watermark of a home timeline is part of the reader state, in the relational store.
 """
 
 from abc import abstractmethod
@@ -23,7 +22,7 @@ from repositories.feeds.notifications_port import Notifications
 from repositories.records import PostRef
 from repositories.store import Store
 
-# Removals of single entries that one bucket of one timeline takes from one process.
+# The tombstone budget: entries that one process removes from one bucket of one timeline.
 MAX_TOMBSTONES = 500
 
 
@@ -33,7 +32,7 @@ class FeedStore(Store, Protocol):
 
     @abstractmethod
     def add_to_author(self, post: PostRef, at: datetime) -> None:
-        """Put a post on its author's timeline, which keeps all history."""
+        """Add a post to its author's timeline, which has no retention."""
 
     @abstractmethod
     def remove_from_author(self, post: PostRef, at: datetime) -> None: ...
@@ -42,37 +41,35 @@ class FeedStore(Store, Protocol):
     def author_page(
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """One or two round trips where posts are dense. A limit below 1 gives an empty page."""
+        """One or two round trips where posts are dense."""
 
     @abstractmethod
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
-        """Deliver one post to many home timelines: one chunk of a fan-out. Returns when all are durable.
+        """Add one post to many home timelines: one chunk of a fan-out. Returns when all writes are durable.
 
-        A post beyond the retention is not kept. After `Unavailable` some may have got it; repeat the whole.
+        Posts older than the retention are ignored. After `Unavailable` some may be written; repeat the whole call.
         """
 
     @abstractmethod
     def fill(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
-        """Deliver many posts to one home timeline: a back-fill."""
+        """Add many posts to one home timeline: a back-fill."""
 
     @abstractmethod
     def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> set[UUID]:
-        """Take one post out of many home timelines: the post was deleted.
+        """Remove one deleted post from many home timelines.
 
-        Returns those whose budget of removals is used up: they keep it, for who reads filters, and are better filled
-        anew. The budget bounds the tombstones a page has to pass over: see `MAX_TOMBSTONES`.
+        Returns the owners whose tombstone budget (`MAX_TOMBSTONES`) is spent. They keep the entry; rebuild their
+        timelines. The budget bounds the tombstones that a page scans.
         """
 
     @abstractmethod
     def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
-        """Take what is by one author and not newer than `at` out of one home timeline: an unfollow, a block.
+        """Remove one author's entries written up to `at` from one home timeline: an unfollow, a block.
 
-        False when that would be more removals than a timeline's budget: some are left in, and the timeline is
-        better filled anew.
+        False when the tombstone budget is spent: some entries are left, and the timeline should be rebuilt.
 
-        It leaves no rule behind: an entry that was not there yet, or was taken out before, is put in by a
-        write that comes later, even if that is older than `at`. Who reads must filter, as always. What it
-        took out comes back only by a write that is newer than `at`, such as the back-fill of a new follow.
+        Only entries that are there now are removed. An entry that arrives later is added even if its timestamp is
+        older than `at`. A removed entry comes back only by a write newer than `at`, such as a new follow's back-fill.
         """
 
     @abstractmethod
@@ -85,22 +82,22 @@ class FeedStore(Store, Protocol):
         limit: int,
         low_watermark: UUID | None = None,
     ) -> list[PostRef]:
-        """Nothing older than the retention, by the time in its id, nor what is not above `low_watermark`.
+        """Without entries older than the retention, by the time in their ids, nor at or below `low_watermark`.
 
-        A low watermark spares the way over what was dropped below it.
+        The mark spares the scan over rows that were dropped below it and are not compacted yet.
         """
 
     @abstractmethod
     def trim(self, owner: UUID, at: datetime) -> None:
-        """Drop what a home timeline got up to `at`, by whole buckets, before it is filled anew.
+        """Drop the entries of a home timeline written up to `at`, by whole buckets, before a rebuild.
 
-        It also keeps out what is written later with a time up to `at`.
+        Writes that arrive later with a timestamp up to `at` have no effect. Restores the tombstone budget.
         """
 
     @abstractmethod
     def entries(self, owner: UUID) -> Iterator[PostRef]:
-        """Every entry of a home timeline within the retention, newest first, in batches: for the drift doctor."""
+        """Every entry of a home timeline within the retention, newest first, fetched in batches."""
 
     @abstractmethod
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
-        """Many entries, for seeding and rebuilding, with timestamps taken from the post ids. Idempotent."""
+        """Add many entries, for seeding. Timestamps are those of the post ids. Idempotent."""

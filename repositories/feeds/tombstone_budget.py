@@ -1,6 +1,6 @@
-"""Counts the removals from each bucket of each timeline, and says when there were enough.
+"""Limits the tombstones per bucket of a timeline.
 
-A removal leaves a tombstone, which every page over that place has to pass until compaction drops it.
+A removal leaves a tombstone, and a page scans all those in its range until compaction drops them.
 """
 
 import contextlib
@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 Partition = tuple[UUID, int]
-# About 350 bytes each.
+# Timelines; about 350 bytes each.
 REMEMBERED = 100_000
 
 
 class TombstoneBudget:
-    """`limit` removals per bucket of a timeline, for the timelines used last: at least half of `capacity`.
+    """`limit` removals per bucket of a timeline, counted in this process.
 
-    Two generations, as in `markers.MarkerMemo`; a timeline that is forgotten has its whole budget again.
+    Remembers at least the `capacity / 2` timelines used last, in two generations of dicts: when the young one is full
+    it becomes the old one, whose entries move back when they are used. A forgotten timeline has its whole budget again.
     """
 
     def __init__(self, limit: int, capacity: int = REMEMBERED) -> None:
@@ -28,7 +29,7 @@ class TombstoneBudget:
 
     @contextlib.contextmanager
     def spend(self, partitions: Sequence[Partition]) -> Iterator[list[bool]]:
-        """For each removal, whether there is budget for it. What is in the block costs nothing if it fails."""
+        """Yields, per removal, whether it is within the budget. If the block raises, nothing is counted."""
         with self._lock:
             granted = [self._take(*partition) for partition in partitions]
         try:
@@ -43,7 +44,7 @@ class TombstoneBudget:
             return self._counts(key).get(bucket, 0) >= self._limit
 
     def forget(self, key: UUID) -> None:
-        """The timeline's tombstones are gone."""
+        """Restore the budget: the timeline's partitions were dropped."""
         with self._lock:
             self._young.pop(key.int, None)
             self._old.pop(key.int, None)

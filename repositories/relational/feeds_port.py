@@ -1,6 +1,6 @@
-"""The part of the feeds that must be transactional: readers, pulled authors, and how far fan-outs have come.
+"""The transactional part of the feeds: reader states, pulled authors and the progress of fan-outs.
 
-It is kept beside the graph, so that a page sees it in one round trip and a change of it is one commit.
+It lies beside the follow graph, so that a page reads both in one round trip and one commit can change both.
 """
 
 from abc import abstractmethod
@@ -14,38 +14,38 @@ from repositories.feed_records import Fanout, Pass, PulledAuthor, PullReason, Re
 class FeedActivityReads(Protocol):
     @abstractmethod
     def reader_state(self, account_id: UUID) -> ReaderState:
-        """In one round trip, by indexes that hold only what is pending. An unknown account is dormant."""
+        """In one round trip, whose cost does not grow with the number of followees. An unknown account is dormant."""
 
 
 class FeedActivityWrites(Protocol):
-    """Every account has a reader, made with the account: awake, seen then, without a low watermark."""
+    """A row per account, made with the account: awake, seen then, without a low watermark."""
 
     @abstractmethod
     def seen(self, account_id: UUID, at: datetime) -> None:
-        """Note that the account read its feed. Never backwards."""
+        """Record that the account read its feed. An earlier time changes nothing."""
 
     @abstractmethod
     def wake(self, account_id: UUID, at: datetime) -> bool:
-        """Dormant to waking, seen at `at` or later, with a new generation. False when it was not dormant."""
+        """Dormant to waking with the next generation; `seen_at` becomes `at` if that is later. False if not dormant."""
 
     @abstractmethod
     def rebuild(self, account_id: UUID, at: datetime) -> bool:
-        """To waking, seen at `at` or later, with a new generation, whatever it was. False for an unknown account."""
+        """As `wake`, from any state. False for an unknown account."""
 
     @abstractmethod
     def finish(self, account_id: UUID, *, generation: int, low_watermark: UUID | None) -> bool:
-        """Waking to awake with this mark, while `generation` is still the reader's. False when it was overtaken."""
+        """Waking to awake with this low watermark, if `generation` is still current. False otherwise."""
 
     @abstractmethod
     def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
-        """Declare everything below `low_watermark` incomplete; it never sinks.
+        """Declare the timeline below this id incomplete. A lower mark than the present one does not replace it.
 
-        A waking reader gets a new generation, also for a lower one: whoever is about to finish it did not know of it.
+        A waking reader always gets the next generation, since the fill that is running does not know of this mark.
         """
 
     @abstractmethod
     def sleep(self, *, seen_before: datetime, limit: int) -> list[UUID]:
-        """Put up to `limit` awake readers not seen since to sleep, by an index; returns them."""
+        """Mark up to `limit` awake readers with an earlier `seen_at` as dormant, oldest first. Returns them."""
 
 
 class FanoutReads(Protocol):
@@ -67,10 +67,10 @@ class FanoutReads(Protocol):
         after: UUID | None,
         limit: int,
     ) -> list[UUID]:
-        """Followers that are not dormant, by ascending id, strictly above `after`: one chunk of a fan-out.
+        """One chunk of a fan-out: followers that are not dormant, by ascending id, strictly above `after`.
 
-        Stage `recent`: those last seen in [`recent`, `begun`); stage `rest`: all others, among them those seen
-        since `begun`, so that nobody who is seen in between is left out. `all` needs neither time.
+        Stage `recent` has those last seen in [`recent`, `begun`), stage `rest` all others. Followers seen since
+        `begun` are in `rest`, so that nobody changes from one stage to the other meanwhile. `all` needs no times.
         """
 
     @abstractmethod
@@ -79,7 +79,7 @@ class FanoutReads(Protocol):
 
     @abstractmethod
     def left(self, author_id: UUID, *, limit: int) -> list[Fanout]:
-        """The author's fan-outs in state `pulled`, newest post first."""
+        """The author's fan-outs in state `pulled`, newest post first: they are completed when the author returns."""
 
     @abstractmethod
     def pulled_authors(self, *, after: UUID | None, limit: int) -> list[PulledAuthor]:
@@ -87,40 +87,40 @@ class FanoutReads(Protocol):
 
     @abstractmethod
     def lag(self) -> tuple[int, datetime | None]:
-        """How many fan-outs are running, and when the post of the oldest of them was published."""
+        """The number of running fan-outs, and the earliest `published_at` among them."""
 
 
 class FanoutWrites(Protocol):
     @abstractmethod
     def save(self, fanout: Fanout) -> None:
-        """Keep the progress. It never goes back: a `done` one, or one that has delivered more, stays.
+        """Store the progress, unless the stored progress is further. Concurrent workers may call it in any order.
 
-        A `pulled` one becomes `done`, but never `running` again. One that is saved as `done`, which needs its
-        `finished_at`, replaces any that is on its way; one that is saved as `pulled` leaves a running one `pulled`
-        with whichever progress is more. A fan-out in state `retracting` replaces any other, and is replaced by none
-        but its own progress. As much delivered is more in stage `rest`, and then at the higher cursor.
+        - Further is: more delivered, then stage `rest`, then the higher cursor.
+        - `done` needs `finished_at`. It replaces `running` and `pulled`, and is replaced by `retracting` only.
+        - `pulled` never becomes `running` again. Saving `pulled` over `running` keeps the further progress of the two.
+        - `retracting` replaces every state and is replaced by its own progress only.
         """
 
     @abstractmethod
     def pull(self, author_id: UUID, *, at: datetime, reason: PullReason) -> None:
-        """From this commit on readers pull this author. Also one that was returning; one that is pulled stays so."""
+        """From this commit on readers pull this author, also a returning one. For a pulled author nothing changes."""
 
     @abstractmethod
     def skip(self, fanout: Fanout) -> bool:
-        """If the author is `pulled` (not returning), keep the fan-out in state `pulled`, to be done later.
+        """Save the fan-out as `pulled`, to be completed later, if the author is `pulled` and not returning.
 
-        False: the author is not, and the post must be pushed. Excludes `returning` of the same author.
+        False otherwise: the post must be pushed. Serialised with `returning` of the same author by a row lock.
         """
 
     @abstractmethod
     def returning(self, author_id: UUID, at: datetime) -> bool:
-        """Pulled to returning: from now on new posts are pushed, and readers still pull. False when not pulled."""
+        """Pulled to returning: new posts are pushed from now on, and readers still pull. False if not pulled."""
 
     @abstractmethod
     def pushed(self, author_id: UUID, *, changed_at: datetime) -> bool:
-        """End the pulling: it is still the turn of `changed_at`, returning, and no fan-out is left to be done.
+        """Remove the pulled author, if it is returning since `changed_at` and has no fan-out in state `pulled`.
 
-        False otherwise, and nothing is changed.
+        False otherwise, and nothing changes.
         """
 
     @abstractmethod
@@ -129,4 +129,4 @@ class FanoutWrites(Protocol):
 
     @abstractmethod
     def sweep(self, *, finished_before: datetime, limit: int) -> int:
-        """Remove up to `limit` fan-outs that were done before this time. Returns how many."""
+        """Delete up to `limit` fan-outs that finished before this time. Returns how many."""

@@ -75,14 +75,14 @@ def notifications(opener: Opener) -> Notifications:
     return opener()
 
 
-def a_fact(at: datetime = T0, **different: Any) -> Activity:
+def an_activity(at: datetime = T0, **different: Any) -> Activity:
     return replace(Activity("like", uuid4(), uuid4(), at), **different)
 
 
 def activities(count: int, *, since: timedelta = DAY) -> list[Activity]:
     """Of the last days, newest first."""
     start, step = now() - since, since / (count + 1)
-    return [a_fact(start + step * n) for n in reversed(range(count))]
+    return [an_activity(start + step * n) for n in reversed(range(count))]
 
 
 def noted(*some: Activity) -> list[StoredActivity]:
@@ -94,7 +94,7 @@ def noted(*some: Activity) -> list[StoredActivity]:
 def test_nothing_is_there_at_first(notifications: Notifications) -> None:
     assert notifications.page(uuid4(), limit=10) == []
     assert notifications.marker(uuid4()) is None
-    notifications.withdraw(uuid4(), a_fact(), T0)
+    notifications.withdraw(uuid4(), an_activity(), T0)
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_nothing_is_there_at_first(notifications: Notifications) -> None:
     ],
     ids=["kind", "order", "number", "text", "long text", "last microsecond", "whole second"],
 )
-def test_a_fact_comes_back_as_it_was(notifications: Notifications, different: dict[str, Any]) -> None:
-    owner, activity = uuid4(), replace(a_fact(), **different)
+def test_an_activity_comes_back_as_it_was(notifications: Notifications, different: dict[str, Any]) -> None:
+    owner, activity = uuid4(), replace(an_activity(), **different)
     assert notifications.note(owner, activity, T0) == activity_id(activity)
     assert notifications.page(owner, limit=10) == noted(activity)
     assert notifications.page(uuid4(), limit=10) == []
 
 
 def test_ids_are_of_the_time_and_the_content() -> None:
-    activity = a_fact()
+    activity = an_activity()
     assert activity_id(activity).version == 7
     assert millis(activity_id(activity)) == micros(activity.at) // 1000
     assert activity_id(replace(activity, detail="other")) == activity_id(activity)
@@ -139,8 +139,8 @@ def test_ids_are_of_the_time_and_the_content() -> None:
     ],
     ids=repr,
 )
-def test_other_facts_are_refused(notifications: Notifications, wrong: dict[str, Any]) -> None:
-    owner, activity = uuid4(), replace(a_fact(), **wrong)
+def test_other_activities_are_refused(notifications: Notifications, wrong: dict[str, Any]) -> None:
+    owner, activity = uuid4(), replace(an_activity(), **wrong)
     with pytest.raises(Invalid):
         notifications.note(owner, activity, T0)
     with pytest.raises(Invalid):
@@ -157,13 +157,13 @@ def test_other_ids_are_refused(notifications: Notifications, wrong: UUID) -> Non
 
 
 def test_noting_again_changes_nothing(notifications: Notifications) -> None:
-    owner, activity = uuid4(), a_fact()
+    owner, activity = uuid4(), an_activity()
     assert len({notifications.note(owner, activity, at) for at in (T0, T0, T0 + DAY, T0 - DAY)}) == 1
     assert notifications.page(owner, limit=10) == noted(activity)
 
 
 def test_the_newest_detail_stays(notifications: Notifications) -> None:
-    owner, activity = uuid4(), a_fact(detail="first")
+    owner, activity = uuid4(), an_activity(detail="first")
     second = replace(activity, detail="second")
     notifications.note(owner, second, T0 + TICK)
     notifications.note(owner, activity, T0)
@@ -172,7 +172,7 @@ def test_the_newest_detail_stays(notifications: Notifications) -> None:
 
 def test_newest_first_in_whatever_order_they_come(notifications: Notifications) -> None:
     owner, some = uuid4(), activities(40, since=100 * DAY)
-    same = [a_fact(T0) for _ in range(10)]
+    same = [an_activity(T0) for _ in range(10)]
     for activity in CHANCE.sample([*some, *same], 50):
         notifications.note(owner, activity, T0)
     assert notifications.page(owner, limit=100) == noted(*some, *same)
@@ -211,7 +211,7 @@ def test_a_page_ends_below_its_bound(notifications: Notifications) -> None:
 def test_the_newer_of_note_and_withdrawal_wins(
     notifications: Notifications, *, withdrawn_first: bool, later: timedelta, there: bool
 ) -> None:
-    owner, activity, other = uuid4(), a_fact(), a_fact()
+    owner, activity, other = uuid4(), an_activity(), an_activity()
     notifications.note(owner, other, T0)
     steps: list[Callable[[], object]] = [
         lambda: notifications.note(owner, activity, T0 + later),
@@ -224,7 +224,7 @@ def test_the_newer_of_note_and_withdrawal_wins(
 
 
 def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: Notifications) -> None:
-    owner, activity = uuid4(), a_fact(detail="x")
+    owner, activity = uuid4(), an_activity(detail="x")
     notifications.note(owner, activity, T0)
     notifications.withdraw(owner, replace(activity, number=1), T0)
     notifications.withdraw(owner, replace(activity, at=activity.at - DAY), T0)
@@ -235,7 +235,7 @@ def test_a_withdrawal_needs_neither_the_detail_nor_another_time(notifications: N
 
 def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notifications) -> None:
     """Within one bucket, by one process; what others do notifies as ever."""
-    owner, neighbour, activity, width = uuid4(), uuid4(), a_fact(), 10 * DAY
+    owner, neighbour, activity, width = uuid4(), uuid4(), an_activity(), 10 * DAY
     begin = datetime.fromtimestamp((now().timestamp() // width.total_seconds() - 1) * width.total_seconds(), UTC)
     again = [replace(activity, at=begin + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 50)]
     for one in again[:MAX_REPEATS]:
@@ -246,7 +246,7 @@ def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notificat
         notifications.note(owner, one, one.at)
         notifications.withdraw(owner, one, one.at)
     assert notifications.page(owner, limit=9) == []
-    before, other = replace(activity, at=begin - TICK), replace(a_fact(), at=begin)
+    before, other = replace(activity, at=begin - TICK), replace(an_activity(), at=begin)
     for one in (before, other, replace(activity, at=begin + DAY)):
         notifications.note(owner, one, T0)
     notifications.note(neighbour, again[-1], T0)
@@ -254,9 +254,9 @@ def test_a_loop_of_the_same_deed_ends_without_notifying(notifications: Notificat
     assert notifications.page(neighbour, limit=9) == noted(again[-1])
 
 
-def test_withdrawals_beyond_the_budget_leave_facts_in(notifications: Notifications) -> None:
+def test_withdrawals_beyond_the_budget_leave_activities_in(notifications: Notifications) -> None:
     owner, start = uuid4(), now() - timedelta(seconds=10)
-    some = [a_fact(start + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 5)]
+    some = [an_activity(start + timedelta(milliseconds=n)) for n in range(MAX_TOMBSTONES + 5)]
     for activity in some:
         notifications.note(owner, activity, activity.at)
     for activity in some:
@@ -270,7 +270,7 @@ def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notificat
     edge = moment - 10 * DAY
     reader = opener(retention=10 * DAY, clock=lambda: moment)
     later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
-    beyond, last, kept = (a_fact(edge + timedelta(milliseconds=n)) for n in (-1, 0, 1))
+    beyond, last, kept = (an_activity(edge + timedelta(milliseconds=n)) for n in (-1, 0, 1))
     for activity in (beyond, last, kept):
         assert reader.note(owner, activity, T0) == activity_id(activity)
     reader.withdraw(owner, beyond, T0)
@@ -279,9 +279,9 @@ def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notificat
     assert notifications.page(owner, limit=9) == noted(last, kept)
 
 
-def test_facts_pass_away_by_themselves(opener: Opener) -> None:
+def test_activities_pass_away_by_themselves(opener: Opener) -> None:
     owner, short = uuid4(), opener(retention=timedelta(seconds=1))
-    short.note(owner, a_fact(now()), T0)
+    short.note(owner, an_activity(now()), T0)
     deadline = time.monotonic() + 5
     while short.page(owner, limit=1):
         assert time.monotonic() < deadline

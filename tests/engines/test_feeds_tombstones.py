@@ -21,7 +21,7 @@ ENTRIES = 100_000
 PAGE = 20
 TICK = timedelta(microseconds=1)
 AT = now() - timedelta(minutes=1)
-# How many times as long a page of a worn feed may take as one of a clean feed, by medians of alternated rounds.
+# How many times as often a page of a stale feed may ask the server as one of a clean feed.
 MORE = 3
 TOLD = re.compile(r"Read (\d+) live rows and (\d+) tombstone cells")
 
@@ -100,9 +100,9 @@ def pages(feeds: CassandraFeeds, owner: UUID, posts: list[PostRef]) -> list[Call
     ]
 
 
-def assert_as_few(reader: Reader, worn: Callable[[], object], clean: Callable[[], object]) -> None:
+def assert_as_few(reader: Reader, stale: Callable[[], object], clean: Callable[[], object]) -> None:
     """A page asks no more often for the deletions in it."""
-    asked, at_least = len(reader.tombstones(worn)), len(reader.tombstones(clean))
+    asked, at_least = len(reader.tombstones(stale)), len(reader.tombstones(clean))
     assert asked <= MORE * at_least, (asked, at_least)
 
 

@@ -113,7 +113,7 @@ def test_pages_are_all_there_is_in_order(town: Town) -> None:
         assert shown(town.pages(size)) == town.expected()
 
 
-def test_new_facts_neither_repeat_nor_hide_an_item(town: Town) -> None:
+def test_new_activities_neither_repeat_nor_hide_an_item(town: Town) -> None:
     town.history(60)
     for size in SIZES:
         before = town.expected()
@@ -149,7 +149,7 @@ def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
     urls = embedded(tmp_path) | real_urls(engines, "noticed", ["feeds"])
     with running(Settings(**urls, feeds_timeout=10.0)) as system:
         test_pages_are_all_there_is_in_order(settled(system.container, 1))
-        test_new_facts_neither_repeat_nor_hide_an_item(settled(system.container, 2))
+        test_new_activities_neither_repeat_nor_hide_an_item(settled(system.container, 2))
         test_what_is_taken_back_or_comes_late_moves_no_other_item(settled(system.container, 3))
         test_unread_are_the_items_with_something_above_the_marker(settled(system.container, 4))
 

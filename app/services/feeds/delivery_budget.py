@@ -1,4 +1,4 @@
-"""How many deliveries a second a relay may make: a token bucket over the whole process."""
+"""The deliveries a second that one relay process may make: a token bucket shared by its threads."""
 
 import threading
 import time
@@ -8,9 +8,9 @@ BURST_SECONDS = 2.0
 
 
 class DeliveryBudget:
-    """`rate` deliveries a second, and the unused ones of two seconds; 0 is no limit.
+    """`rate` tokens a second; the bucket holds those of `BURST_SECONDS`. A rate of 0 is no limit.
 
-    A chunk that is larger than the bucket passes when the bucket is full, and leaves it in debt.
+    A chunk that is larger than the bucket passes when the bucket is full, and makes its level negative.
     """
 
     def __init__(self, rate: float, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -22,7 +22,7 @@ class DeliveryBudget:
         self._guard = threading.Lock()
 
     def take(self, deliveries: int) -> bool:
-        """False, and nothing taken, when there is not enough left for these."""
+        """Take as many tokens. False, and nothing taken, when there are not enough."""
         if not self._rate:
             return True
         with self._guard:
@@ -33,7 +33,7 @@ class DeliveryBudget:
             return True
 
     def idle(self) -> bool:
-        """Whether the bucket is full enough to make up for what was shed."""
+        """Whether the bucket is at least half full."""
         with self._guard:
             self._refill()
             return self._left >= self._most / 2

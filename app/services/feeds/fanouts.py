@@ -1,11 +1,12 @@
-"""Fan-out on write, as far as it pays: posts are pushed into the feeds of an author's followers.
+"""Fan-out on write: a post's id is pushed into the home timelines of its author's followers.
 
-It runs in chunks of followers and keeps its cursor in the relational store, so that it goes on where it was when
-the relay was killed. Who read lately comes first; dormant readers get nothing. Authors above the threshold, and
-what the budget of deliveries does not allow, are left to be pulled: that is committed before the post's event is
-acknowledged. So a post is either in flight, or pushed, or pulled. When the author returns, what was left is pushed.
+A fan-out runs in chunks of followers and saves its cursor in the relational store after each chunk, so another relay
+can continue it. Followers who read within the last day come first; dormant readers are skipped. Posts of an author
+above the threshold, and deliveries over the budget, are not pushed: the author is marked as pulled. That is committed
+before the event is acknowledged, so every post is in flight, pushed or pulled. When the author returns to being
+pushed, `make_up` completes the fan-outs that were left.
 
-Listeners hear of it before progress is kept: what is kept is not done again, and a stream keeps an event once.
+Live streams are written before progress is saved: a chunk is repeated after a crash, and a stream drops duplicates.
 """
 
 import math
@@ -34,23 +35,23 @@ from repositories.relational import Relational
 
 log = structlog.get_logger("quartet.fanouts")
 DAY = timedelta(days=1)
-# Who was seen within this time comes first.
+# Followers who read within this time before the fan-out began come first.
 RECENTLY = timedelta(days=1)
-# Taken off the beginning: a reader's mark may be written a little later than its time says.
+# Subtracted from the start time: `seen_at` may be committed a little later than the time it holds.
 MARGIN = timedelta(minutes=1)
-# Until the budget is asked again.
+# How long a fan-out waits when the delivery budget is spent.
 OUT_OF_BUDGET = timedelta(seconds=0.5)
-# A stage with few in it is found by walking all followers in one statement, so larger audiences have one stage.
+# Each page of a stage scans the followers of the other stage too, so larger audiences have one stage only.
 MOST_BY_STAGES = 200_000
-# However slow the feeds are, a step takes so many followers, if its limit allows.
+# Followers per step at least, however slow the feed store is, unless `chunk` is less.
 LEAST_STEP = 250
-# Of an author's posts no more are counted.
+# Posts of one author that `is_above` counts at most.
 COUNTED = 1000
 NEXT: dict[Pass, Pass | None] = {"recent": "rest", "rest": None, "all": None}
 
 
 class Unfinished(Exception):
-    """A slice of the work is done and kept; the rest comes in another turn, not before `wait` has passed."""
+    """A slice of the work is done and saved; the event is due again after `wait`."""
 
     def __init__(self, wait: timedelta = timedelta()) -> None:
         super().__init__()
@@ -58,9 +59,9 @@ class Unfinished(Exception):
 
 
 class FanoutLimits(Struct, frozen=True):
-    """`threshold`: deliveries a day above which an author's posts are pulled; `chunk`: followers per step, at most.
+    """`chunk`: followers per step at most. `threshold`: deliveries a day above which an author is pulled.
 
-    After `slice_seconds` a fan-out makes room for other events; steps are no longer than that where they can.
+    `slice_seconds`: how long one fan-out runs before other events get their turn. Steps are sized to fit into it.
     """
 
     chunk: int
@@ -88,11 +89,11 @@ class Fanouts:
         self._limits = limits
         self._announcer = announcer
         self._feed_activity = feed_activity
-        # Of all threads; each may find it changed by another.
+        # Followers per step; shared by all threads without a lock, since any recent value will do.
         self._step = limits.chunk
 
     def deliver(self, post: PostRef, at: datetime) -> None:
-        """Push a post that was published at `at`, or leave it to be pulled. Raises `Unfinished` after a slice."""
+        """Push a post that was published at `at`, or mark its author as pulled. Raises `Unfinished` after a slice."""
         self._feeds.add_to_author(post, at)
         known = self._relational.fanouts.situation(post.post_id, post.author_id)
         if known.fanout is not None and known.fanout.state != "running":
@@ -106,7 +107,10 @@ class Fanouts:
         self._run(fanout)
 
     def make_up(self, author: UUID, at: datetime) -> None:
-        """Push what was left to be pulled, newest first, then end the pulling that began to return at `at`."""
+        """Complete the author's fan-outs that were left, newest post first; then stop pulling the author.
+
+        `at` is when the return began. Does nothing if the author was pulled again since. Raises `Unfinished`.
+        """
         while True:
             left = self._relational.fanouts.left(author, limit=1)
             if not left:
@@ -119,7 +123,7 @@ class Fanouts:
             tx.fanouts.pushed(author, changed_at=at)
 
     def retract(self, post: PostRef, at: datetime) -> None:
-        """Take a post that was deleted at `at` out of the feeds it was pushed into, in slices too."""
+        """Remove a post that was deleted at `at` from home timelines. Raises `Unfinished` after a slice."""
         self._feeds.remove_from_author(post, at)
         fanout = self._relational.fanouts.progress(post.post_id)
         if fanout is None or fanout.state != "retracting":
@@ -144,10 +148,10 @@ class Fanouts:
             self._feed_activity.rebuild_and_trim(owner)
 
     def is_above(self, author: UUID, followers: int, share: float = 1.0) -> bool:
-        """Whether this many followers times the author's posts a day reach the threshold, or a share of it.
+        """Whether `followers` times the author's posts a day reach `share` of the threshold.
 
-        The posts of the last day or, if that is more, a seventh of those of the last week: whoever pauses for a
-        day is not soon judged by the pause. Counts no more posts than it takes to know.
+        Posts a day are those of the last 24 hours, or a seventh of the last week's if that is more. Counts no more
+        posts than it takes to decide.
         """
         daily = math.ceil(self._limits.threshold * share / max(followers, 1))
         return self._has_posted(author, daily, DAY) or self._has_posted(author, 7 * daily, 7 * DAY)
@@ -179,7 +183,7 @@ class Fanouts:
         return replace(self._begun(post, at, Situation(None, None, 0)), state="retracting")
 
     def _is_left(self, fanout: Fanout, known: Situation) -> bool:
-        """Whether the author is pulled, or becomes it now; then that is kept."""
+        """Whether the author is pulled or becomes so now. True: the fan-out was saved as pulled."""
         post = PostRef(fanout.post_id, fanout.author_id)
         if known.pulled is not None and known.pulled.state == "pulled":
             self._announcer.left(post)
@@ -199,7 +203,7 @@ class Fanouts:
         return replace(fanout, audience=self._relational.fanouts.audience_size(fanout.author_id))
 
     def _run(self, fanout: Fanout) -> None:
-        """Chunk by chunk until it is done, shed, or the slice is over."""
+        """Chunk by chunk until it is done, the budget is spent, or the slice is over (`Unfinished`)."""
         post = PostRef(fanout.post_id, fanout.author_id)
         deadline = time.monotonic() + self._limits.slice_seconds
         while fanout.finished_at is None:
@@ -219,7 +223,7 @@ class Fanouts:
                 raise Unfinished
 
     def _push(self, post: PostRef, chunk: Sequence[UUID], at: datetime) -> None:
-        """Also sets the next step: what is pushed in a slice at this pace, for others wait for a step to end."""
+        """Also sets the size of the next step to what fits into a slice at this pace."""
         began = time.monotonic()
         with meter.running("fanouts"):
             self._feeds.push(post, chunk, at)
@@ -255,7 +259,7 @@ class Fanouts:
         return replace(fanout, stage=following, cursor=None)
 
     def _shed(self, fanout: Fanout, deliveries: int) -> None:
-        """Over budget: a new post is left to be pulled with its cursor, one that is being made up for waits."""
+        """Over budget: pull the author and save the fan-out with its cursor. One that is made up for waits instead."""
         if fanout.state == "pulled":
             raise Unfinished(OUT_OF_BUDGET)
         self._announcer.left(PostRef(fanout.post_id, fanout.author_id))

@@ -1,8 +1,8 @@
-"""Who reads, and filling a feed anew.
+"""Feed activity: which accounts read their home feed, and rebuilding a home timeline.
 
-The feed of a reader who has long been away is not pushed to: it is pulled from the documents, and filled again
-when the reader returns. Filling works while serving: meanwhile the reader is `waking`, gets pushes, and pages are
-pulled. What was published before is in the documents when they are read, what is published after is pushed.
+A reader is `awake`, `dormant` (has not read for `QUARTET_DORMANT_DAYS`: nothing is pushed, the timeline is dropped) or
+`waking` (the timeline is being filled; pushes arrive again, pages are still pulled). Filling loses nothing: posts
+published before the documents are read are found there, later ones are pushed.
 """
 
 import logging
@@ -18,10 +18,11 @@ from repositories.feeds import FeedStore
 from repositories.relational import Relational
 
 log = logging.getLogger(__name__)
-# Servers' clocks may differ by this much: a timeline is not trimmed of what is younger.
+# Tolerated clock skew between servers: a trim spares entries that are younger.
 SKEW = timedelta(minutes=1)
-LONGEST_SILENCE = timedelta(hours=1)
-ASLEEP_AT_ONCE = 100
+# `seen_at` is written at most this often per reader.
+SEEN_EVERY = timedelta(hours=1)
+SLEEP_BATCH = 100
 
 
 class FeedActivity:
@@ -41,10 +42,10 @@ class FeedActivity:
         self._pack = kit.emitter
         self._dormant_after = dormant_after
         self._posts = posts
-        self._noted_after = min(LONGEST_SILENCE, dormant_after / 24)
+        self._noted_after = min(SEEN_EVERY, dormant_after / 24)
 
     def record_read(self, account_id: UUID, reader_state: ReaderState) -> None:
-        """The account reads its feed: wake it, or note it once in a while. Reading does not fail for this."""
+        """Wake a dormant reader; update the `seen_at` of any other now and then. Logs a `StoreError`."""
         now = self._clock()
         try:
             if reader_state.state == "dormant":
@@ -53,10 +54,10 @@ class FeedActivity:
                 with self._relational.transaction() as tx:
                     tx.feed_activity.seen(account_id, now)
         except StoreError as error:
-            log.warning("reader %s not noted: %s", account_id, error)
+            log.warning("feed activity of %s not recorded: %s", account_id, error)
 
     def rebuild(self, account_id: UUID) -> bool:
-        """Have the feed filled anew from the truth. False for an unknown account."""
+        """Request that the home timeline is filled anew from the documents. False for an unknown account."""
         seen_at = self._relational.feed_activity.reader_state(account_id).seen_at
         with self._relational.transaction() as tx:
             known = tx.feed_activity.rebuild(account_id, seen_at)
@@ -65,24 +66,25 @@ class FeedActivity:
         return known
 
     def rebuild_stale(self, account_id: UUID) -> None:
-        """A page met too much that is no longer to be seen. It was served; the next ones should be cheap again."""
+        """Rebuild a timeline with too many entries that no longer show. The page was served; logs a `StoreError`."""
         try:
             self.rebuild(account_id)
         except StoreError as error:
             log.warning("stale feed of %s not rebuilt: %s", account_id, error)
 
     def rebuild_and_trim(self, account_id: UUID) -> None:
-        """The timeline takes no more removals: have it filled anew, and what is in it dropped at once.
+        """The tombstone budget is spent: request a rebuild and drop the timeline at once.
 
-        That gives it a whole budget, also in this process, which need not be the one that fills it.
+        A trim restores the budget of the process that calls it, which need not be the one that fills the timeline.
         """
         if self.rebuild(account_id):
             self._feeds.trim(account_id, self._clock() - SKEW)
 
     def fill(self, account_id: UUID, at: datetime) -> None:
-        """Trim the timeline, fill it from the truth, and trust it again. Idempotent for a request's `at`.
+        """Trim the timeline, fill it from the documents, and mark the reader awake. Idempotent for a request's `at`.
 
-        Raises `Contention` when a back-fill raised the low watermark meanwhile: then all of it has to be done again.
+        Raises `Contention` when the reader's generation changed meanwhile, for example because a back-fill raised the
+        low watermark: do all of it again.
         """
         reader_state = self._relational.feed_activity.reader_state(account_id)
         if reader_state.state != "waking":
@@ -97,9 +99,9 @@ class FeedActivity:
                 raise Contention("the feed changed while it was filled")
 
     def put_to_sleep(self, now: datetime) -> int:
-        """Whoever was not seen for long is pushed to no more, and their timelines are dropped. Returns how many."""
+        """Mark a batch of silent readers as dormant and drop their timelines. Returns how many."""
         with self._relational.transaction() as tx:
-            asleep = tx.feed_activity.sleep(seen_before=now - self._dormant_after, limit=ASLEEP_AT_ONCE)
+            asleep = tx.feed_activity.sleep(seen_before=now - self._dormant_after, limit=SLEEP_BATCH)
         for account_id in asleep:
             self._feeds.trim(account_id, now - SKEW)
         return len(asleep)

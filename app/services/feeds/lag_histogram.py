@@ -1,6 +1,7 @@
-"""A histogram of delivery lags: buckets 2 % wide, so that a percentile is within 2 % of the truth.
+"""A histogram of delivery lags with logarithmic buckets 2 % wide: percentiles are within 2 % of the exact value.
 
-The idea is HdrHistogram's: relative precision, few numbers, mergeable by addition.
+As in HdrHistogram: relative precision, few numbers, mergeable by addition. `Counts` are (bucket, count) pairs; a
+bucket's upper bound is `exp(bucket * WIDTH)` milliseconds.
 """
 
 import math
@@ -11,7 +12,7 @@ Counts = tuple[tuple[int, int], ...]
 
 
 def added(counts: Counts, lag: timedelta, deliveries: int) -> Counts:
-    """With this many deliveries more that took `lag`; below a millisecond counts as one."""
+    """`counts` plus `deliveries` that took `lag`. Lags below one millisecond count as one."""
     bucket = math.ceil(math.log(max(1.0, lag.total_seconds() * 1000)) / WIDTH)
     known = dict(counts)
     known[bucket] = known.get(bucket, 0) + deliveries
@@ -19,7 +20,7 @@ def added(counts: Counts, lag: timedelta, deliveries: int) -> Counts:
 
 
 def percentile(counts: Counts, share: float) -> float | None:
-    """Milliseconds within which this share of the deliveries was made; None without any."""
+    """The lag in milliseconds that `share` (0 to 1) of the deliveries did not exceed. None for an empty histogram."""
     wanted = math.ceil(sum(n for _, n in counts) * share)
     for bucket, n in counts:
         wanted -= n

@@ -1,7 +1,8 @@
-"""Authors whose posts are pulled come back to being pushed when that pays again.
+"""Returns pulled authors to being pushed.
 
-Hysteresis: pulling begins above the threshold (or for want of budget, both in `fanouts`), and ends below half of
-it, not before some time has passed, and only while the budget has room to make up for what was left.
+With hysteresis: an author becomes pulled above the threshold or when the delivery budget is spent (see `fanouts`), and
+returns below half of the threshold, after `at_least`, and only while the budget has room for the deliveries that were
+left.
 """
 
 from datetime import datetime, timedelta
@@ -14,8 +15,9 @@ from app.services.feeds.fanouts import Fanouts
 from repositories.feed_records import PulledAuthor
 from repositories.relational import Relational
 
-BELOW = 0.5
-AT_ONCE = 100
+# Share of the threshold below which an author returns.
+RETURN_BELOW = 0.5
+BATCH = 100
 
 
 class Pulling:
@@ -31,15 +33,15 @@ class Pulling:
         self._after: UUID | None = None
 
     def return_some(self, now: datetime) -> int:
-        """Look at the next authors, round and round; returns how many go back to being pushed."""
+        """Check the next batch of pulled authors, in a cycle over all. Returns how many return."""
         if not self._budget.idle():
             return 0
-        some = self._relational.fanouts.pulled_authors(after=self._after, limit=AT_ONCE)
-        self._after = some[-1].author_id if len(some) == AT_ONCE else None
+        some = self._relational.fanouts.pulled_authors(after=self._after, limit=BATCH)
+        self._after = some[-1].author_id if len(some) == BATCH else None
         return sum(self.give_back(one.author_id) for one in some if self._may_return(one, now))
 
     def give_back(self, author: UUID) -> bool:
-        """Push this author's posts again; what was left is made up for by the event. False when it was not pulled."""
+        """Push this author's new posts again. The event makes up for fan-outs that were left. False if not pulled."""
         now = self._clock()
         with self._relational.transaction() as tx:
             returning = tx.fanouts.returning(author, now)
@@ -51,4 +53,4 @@ class Pulling:
         if pulled.state != "pulled" or now - pulled.changed_at < self._at_least:
             return False
         followers = self._relational.graph.counts([pulled.author_id])[pulled.author_id].followers
-        return not self._fanouts.is_above(pulled.author_id, followers, BELOW)
+        return not self._fanouts.is_above(pulled.author_id, followers, RETURN_BELOW)

@@ -1,7 +1,8 @@
-"""Where a reader is who pages upward.
+"""The cursor of a reader who pages upward, towards newer posts.
 
-Ids are made a little before their posts are stored, so for some seconds a post may appear below a newer one. A place
-is therefore a position below which nothing appears any more, and the ids above it that the reader has already.
+A post's id is made before the post is stored, so for some seconds a post may appear below a newer one that was shown
+already. A cursor is therefore a position far enough back that nothing is inserted below it any more, and the ids above
+it that the reader has seen.
 """
 
 from collections.abc import Sequence
@@ -9,31 +10,31 @@ from uuid import UUID
 
 from msgspec import Struct
 
-# Longer than the deadline of the write that stores a post, and servers' clocks differ.
+# A post is stored within this time after its id was made: the write's deadline and clock skew.
 LATE_INSERT_SECONDS = 10
-# More ids than these are not carried: thirty posts a second in one feed. A larger burst settles at once.
+# Ids in a cursor at most: thirty posts a second in one feed. Beyond that the position moves up early.
 MAX_SEEN = 300
-# A cursor has room for the front of an id only: its microsecond, of which no process makes two, and 30 random bits.
+# Low bits of an id that a cursor leaves out. It keeps the microsecond, unique per process, and 30 random bits.
 DROPPED_BITS = 32
 
 
 class FeedCursor(Struct, frozen=True):
-    """`seen` are ids as `cut` leaves them."""
+    """Nothing appears below `after` any more. `seen` are the `id_prefix` of seen ids above it, newest first."""
 
     after: UUID
     seen: tuple[UUID, ...] = ()
 
 
 def id_prefix(post_id: UUID) -> UUID:
-    """The front of an id, in its place."""
+    """The id with its low `DROPPED_BITS` set to zero."""
     return UUID(int=post_id.int >> DROPPED_BITS << DROPPED_BITS)
 
 
 def advanced(start: FeedCursor | None, shown: Sequence[UUID], reached: UUID | None, horizon: UUID) -> FeedCursor | None:
-    """The place of whoever came from `start` (None: from above) and was shown these; below `horizon` all is settled.
+    """The cursor after a page that began at `start` (None: a page from the top) and showed `shown`.
 
-    `reached` is how far up the page looked, when not to the very end. None when there is neither a start nor
-    anything shown.
+    Below `horizon` nothing is inserted any more. `reached` is how far up the page looked; None means to the newest
+    post. Returns None when there is neither a start nor anything shown.
     """
     if start is None and not shown:
         return None
@@ -44,6 +45,6 @@ def advanced(start: FeedCursor | None, shown: Sequence[UUID], reached: UUID | No
     return FeedCursor(after, tuple(i for i in known if i > id_prefix(after)))
 
 
-def _above(front: UUID) -> UUID:
-    """No lower than any id of which this is the front: whoever is there has that post."""
-    return UUID(int=front.int | (1 << DROPPED_BITS) - 1)
+def _above(prefix: UUID) -> UUID:
+    """The highest id with this prefix."""
+    return UUID(int=prefix.int | (1 << DROPPED_BITS) - 1)

@@ -1,4 +1,4 @@
-"""The audit of timelines in Cassandra."""
+"""Audit of timelines in Cassandra."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ class CassandraAudit(FeedAudit):
     def __init__(
         self, link: Link, author: Pages, home: Pages, kinds: tuple[TimelineKind, TimelineKind], retention: Retention
     ) -> None:
-        """`lines` are those of author and home timelines."""
+        """`kinds` are those of author and home timelines."""
         self._link = link
         self._author_pages, self._home_pages = author, home
         self._author, self._home = kinds
@@ -35,7 +35,7 @@ class CassandraAudit(FeedAudit):
                 yield StoredEntry(author, bucket, post_id, author, _in_place(self._author, bucket, post_id))
 
     def restore_home(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
-        """Markers are written with the time of the repair: the usual one would not beat the removal of a marker."""
+        """Markers are written with the time of the repair: the usual timestamp does not beat a removal of a marker."""
         kept, written = [post for post in posts if self._retention.keeps(post.post_id)], micros(at)
         buckets = {self._home.bucket(post.post_id) for post in kept}
         marks = [(owner, b, written, min(LONGEST_MARKER_TTL, self._left(self._home.end_ms(b)))) for b in buckets]

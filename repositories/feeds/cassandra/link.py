@@ -1,6 +1,6 @@
-"""The connection to Cassandra: made by the first call, bounded, and translated into our errors.
+"""The session with Cassandra: connected by the first call, with prepared statements, deadlines and our errors.
 
-Nothing is retried and every statement has its own deadline. The driver reconnects by itself.
+No statement is retried, and each has its own deadline. The driver reconnects by itself.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ CONCURRENCY = 100
 BATCH = 50
 SCHEMA_SECONDS = 20.0
 RECONNECT_SECONDS = 0.5
-# Longer than a caller waits, so that a slow handshake still ends well for the next one.
+# Longer than a caller waits, so that a slow handshake succeeds for a later caller.
 HANDSHAKE_SECONDS = 3.0
-# What Cassandra 4.0 and later speak; asking for the best one costs a connection.
+# Spoken by Cassandra 4.0 and later. Negotiating the version would cost a connection.
 PROTOCOL = 5
 
 
@@ -64,7 +64,7 @@ def translated() -> Iterator[None]:
 
 
 class LazyValue(Generic[T]):
-    """A value made once, in the background. Each caller waits as long as it likes; a failure is not kept."""
+    """A value made by the first `get`, in a thread. Callers have deadlines of their own; a failure is not kept."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -90,7 +90,7 @@ class LazyValue(Generic[T]):
 
 
 class Link:
-    """Prepared statements by name, over one session that is connected when it is first used."""
+    """Prepared statements by name, over one session."""
 
     def __init__(
         self, where: Target, statements: dict[str, str], confirm: Check, *, timeout: timedelta, read: str, write: str
@@ -114,7 +114,7 @@ class Link:
         return time.monotonic() + self._timeout
 
     def read(self, calls: Iterable[Call], deadline: float) -> list[list[Row]]:
-        """Send all at once; return the rows of each."""
+        """Execute all concurrently; returns the rows of each."""
         if not (calls := list(calls)):
             return []
         names = "+".join(dict.fromkeys(name for name, _ in calls))
@@ -127,7 +127,7 @@ class Link:
             return [list(future.result()) for future in futures]
 
     def scan(self, name: str, values: Sequence[Any]) -> Iterator[Row]:
-        """The rows of one statement, fetched page by page; each page has the deadline of a call."""
+        """The rows of one statement, fetched in pages; each fetch has the deadline of a call."""
         with translated():
             statement = self._statements.get(self._timeout)[name]
             session = self._session.get(self._timeout)
@@ -140,9 +140,9 @@ class Link:
                 yield from page.current_rows
 
     def write(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for many rows, each with the deadline of a call.
+        """Execute one statement for many rows, concurrently, each with the deadline of a call.
 
-        When one fails, no more are sent and some others may have been written.
+        When one fails, no more are sent; others may have been written.
         """
         with asked(STORE, name) as call, translated():
             statement = self._statements.get(self._timeout)[name]
@@ -151,9 +151,9 @@ class Link:
             execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile="write")
 
     def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int) -> None:
-        """As `write`, with rows that share their first `key` columns, the partition, in one unlogged batch.
+        """As `write`, with one unlogged batch for rows that share their first `key` columns, the partition key.
 
-        One partition is one mutation on one replica set, so such a batch costs its nodes no coordination.
+        A batch within one partition is one mutation, so it needs no coordination between nodes.
         """
         partitions: dict[Any, list[Sequence[Any]]] = {}
         for row in rows:
@@ -174,7 +174,7 @@ class Link:
             return list(session.execute(text, values, execution_profile=profile))
 
     def datacenter(self) -> str:
-        """The data centre of the node we are connected to, unless the address names it."""
+        """The data centre in the URL, or that of the node we are connected to."""
         if self._where.datacenter:
             return self._where.datacenter
         ((name,),) = self.schema("SELECT data_center FROM system.local WHERE key = 'local'")
@@ -213,7 +213,7 @@ class Link:
             self._cluster = cluster
 
     def _new_cluster(self) -> Cluster:
-        # At INFO the driver tells of every node and connection it sees.
+        # At INFO the driver logs every node and connection.
         LOG.setLevel(LOG.level or logging.WARNING)
         where = self._where
         return Cluster(

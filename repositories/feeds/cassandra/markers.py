@@ -1,4 +1,4 @@
-"""Marks buckets as not empty, once each as far as this process remembers."""
+"""Records which buckets of a timeline are not empty."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -8,12 +8,12 @@ from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL
 from repositories.feeds.layout import TimelineKind
 
-# About 150 bytes each: 30 MB for the timelines that one process writes to.
+# Buckets; about 150 bytes each, so 30 MB.
 REMEMBERED = 200_000
 
 
 class Markers:
-    """The markers of one kind of timeline. With a retention they expire, later than what they stand for."""
+    """The markers of one kind of timeline. With a retention they expire, after the entries of their bucket."""
 
     def __init__(self, link: Link, kind: TimelineKind, retention: Retention | None = None) -> None:
         self._link = link
@@ -22,14 +22,14 @@ class Markers:
         self._known = MarkerMemo(REMEMBERED)
 
     def ensure(self, buckets: Iterable[tuple[UUID, int]]) -> None:
-        """Returns when every bucket is marked; only then may entries be written."""
+        """Write the markers that this process has not written yet. Entries may be written when it returns."""
         missing = self._known.missing(buckets)
         if missing:
             self._link.write(f"{self._kind.name}_mark", [self._row(*bucket) for bucket in missing.values()])
             self._known.add(missing)
 
     def _row(self, key: UUID, bucket: int) -> tuple[object, ...]:
-        # One timestamp for all writers of a marker: of equal ones Cassandra keeps what expires last.
+        # One timestamp for all writers of a marker: of equal timestamps Cassandra keeps the one that expires last.
         row = (key, bucket, bucket * self._kind.width_ms * 1000)
         if self._retention is None:
             return row
@@ -37,9 +37,9 @@ class Markers:
 
 
 class MarkerMemo:
-    """Remembers the keys used last, at least half as many as `capacity`.
+    """Remembers at least the `capacity / 2` markers used last.
 
-    Two generations of plain sets: what is used moves to the young one, and the old one is dropped whole.
+    In two generations of sets: a used marker moves to the young one; when that is full, the old one is dropped.
     """
 
     def __init__(self, capacity: int) -> None:

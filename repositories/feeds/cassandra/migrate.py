@@ -11,7 +11,7 @@ from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
 from repositories.feeds.layout import Layout
 
-# Those of keyspaces that were made before widths could be set.
+# The widths in keyspaces that were made before widths could be set.
 FORMER_WIDTHS = {"author": 90, "home": 10}
 # Low watermarks are kept in the relational store now.
 FORMER_TABLES = ("home_floor",)
@@ -41,7 +41,7 @@ class Migration:
         return list(steps)
 
     def confirm(self, session: Any) -> None:
-        """Called with each new connection, before the first entry is read or written."""
+        """Check the recorded widths on a new connection: `Unavailable` without any, `RuntimeError` if others."""
         rows = list(session.execute(WIDTHS_READ.format(keyspace=self._keyspace)))
         if self._missing(rows):
             raise Unavailable("feeds", "the widths of its buckets are not recorded; run `quartet migrate`")
@@ -91,7 +91,7 @@ class Migration:
         }
 
     def _missing(self, rows: Iterable[tuple[Any, ...]]) -> dict[str, int]:
-        """The widths that are not recorded yet; those that are must be ours."""
+        """The widths that are not recorded yet. Raises `RuntimeError` if a recorded one differs."""
         wanted = self._layout.widths()
         for kind, days in rows:
             if wanted.pop(kind) != days:
@@ -110,14 +110,14 @@ class Migration:
         )
 
     def _create_table(self, name: str) -> str:
-        """A compaction window is as wide as a bucket, and wider where more than fifty would span the retention."""
+        """A compaction window is as wide as a bucket, or wider, so that at most fifty span the retention."""
         ttl = min(LONGEST_TTL, max(1, self._retention // timedelta(seconds=1)))
         days = max(self._layout.home_days, -(-self._retention.days // 50))
         return TABLES[name].format(keyspace=self._keyspace, ttl=ttl, window_days=days)
 
 
 def copies(replication: str, local: str) -> dict[str, int]:
-    """`3` is for the local data centre, `dc1:3,dc2:3` names each."""
+    """Replicas by data centre: `3` is for `local`, `dc1:3,dc2:3` names each. Raises `ValueError`."""
     if replication.isdecimal():
         return {local: int(replication)}
     parts = [re.fullmatch(r"\s*([\w.-]+):(\d+)\s*", part) for part in replication.split(",")]

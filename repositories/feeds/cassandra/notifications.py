@@ -1,4 +1,4 @@
-"""Notifications in Cassandra, cut into buckets and kept as long as home timelines."""
+"""Notifications in Cassandra, with the buckets and the retention of home timelines."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -57,7 +57,7 @@ class CassandraNotifications(Notifications):
         return rows[0][0] if rows else None
 
     def mark(self, owner: UUID, activity_id: UUID) -> None:
-        # The last write wins, and of equally old ones the greater value: so the highest marker does.
+        # The newest timestamp wins, and of equal ones the greater value: together the highest id.
         self._link.write("read_mark", [(owner, activity_id, millis(activity_id) * 1000)])
 
 

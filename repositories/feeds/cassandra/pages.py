@@ -1,4 +1,4 @@
-"""Pages over the buckets of a timeline in Cassandra."""
+"""Reads one page of a timeline from several partitions."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from repositories.feeds.age import Clock, below, micros
 from repositories.feeds.cassandra.link import Call, Link, Row
 from repositories.feeds.layout import TimelineKind
 
-# Buckets of one timeline that a page reads at the same time, at most.
-WIDEST_ROUND = 16
+# Buckets that one page queries concurrently, at most.
+MAX_CONCURRENT = 16
 
 
 class Pages:
@@ -19,7 +19,7 @@ class Pages:
         self._clock = clock
 
     def page(self, key: UUID, low: UUID, high: UUID, *, ascending: bool, limit: int) -> list[Row]:
-        """Read the first bucket and the list of buckets at once, then more buckets in growing rounds."""
+        """Query the list of buckets and the first bucket concurrently, then more buckets, twice as many each round."""
         if limit < 1:
             return []
         deadline = self._link.deadline()
@@ -29,18 +29,18 @@ class Pages:
         marked, rows = self._link.read([self._marked(key, low, high), first], deadline)
         found = {begin: rows}
         order = sorted({begin, *(bucket for (bucket,) in marked)}, reverse=not ascending)
-        for width in _rounds():
+        for count in _rounds():
             ready = list(itertools.takewhile(found.__contains__, order))
             page = [row for bucket in ready for row in found[bucket]]
             if len(page) >= limit or len(ready) == len(order):
                 return page[:limit]
-            wanted = order[len(ready) : len(ready) + width]
+            wanted = order[len(ready) : len(ready) + count]
             calls = [(query, (key, bucket, low, high, limit)) for bucket in wanted]
             found.update(zip(wanted, self._link.read(calls, deadline), strict=True))
         raise AssertionError("rounds do not end")
 
     def marked(self, key: UUID, low: UUID, high: UUID) -> list[int]:
-        """The buckets that may hold something, newest first."""
+        """The buckets that are marked as not empty, newest first."""
         (rows,) = self._link.read([self._marked(key, low, high)], self._link.deadline())
         return [bucket for (bucket,) in rows]
 
@@ -49,7 +49,7 @@ class Pages:
 
 
 def _rounds() -> Iterator[int]:
-    width = 2
+    count = 2
     while True:
-        yield width
-        width = min(2 * width, WIDEST_ROUND)
+        yield count
+        count = min(2 * count, MAX_CONCURRENT)

@@ -1,14 +1,14 @@
 """Cassandra's tables and statements.
 
-A partition is one timeline within one bucket of time, so it cannot grow without end. The bucket of an entry
-follows from its post's id. `author_buckets` and `home_buckets` mark the buckets that are not empty, so that
-a sparse timeline is read without trying empty partitions; a marker is written before the first entry of its
-bucket and outlives the last one. Tombstones are kept for `gc_grace_seconds`, ten days unless altered.
+A partition is one timeline within one bucket of time, which bounds its size. An entry's bucket follows from the time
+in its post's id. `author_buckets`, `home_buckets` and `notification_buckets` list the buckets that are not empty, so
+that a page over a sparse timeline does not query empty partitions; such a marker is written before the first entry of
+its bucket and expires after the last one. Tombstones are kept for `gc_grace_seconds`, ten days unless altered.
 """
 
 from datetime import timedelta
 
-# Expiry dates end in 2038 in the storage format that Cassandra 5.0 writes by default.
+# The default storage format of Cassandra 5.0 cannot hold expiry dates beyond 2038.
 LONGEST_TTL = timedelta(days=10 * 365) // timedelta(seconds=1)
 LONGEST_MARKER_TTL = timedelta(days=11 * 365) // timedelta(seconds=1)
 
@@ -98,7 +98,7 @@ STATEMENTS = {
         VALUES (?, ?) USING TIMESTAMP ?""",
 }
 
-# One timestamp for all writers: of different widths the greater is kept, and the other writer is refused.
+# One timestamp for all writers: of two different widths the greater stays, and the other writer reads it and fails.
 WIDTHS_ADD = "INSERT INTO {keyspace}.bucket_widths (line, days) VALUES ('{line}', {days}) USING TIMESTAMP 1"
 WIDTHS_READ = "SELECT line, days FROM {keyspace}.bucket_widths WHERE line IN ('author', 'home')"
 

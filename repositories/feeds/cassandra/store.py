@@ -1,7 +1,7 @@
-"""Feeds in Cassandra. Tables and the reasons for their shape are in `schema`, the connection is in `session`.
+"""Feeds in Cassandra. The tables and the reasons for their shape are in `schema`, the connection is in `link`.
 
-Every statement has the constructor's deadline. A call that writes many entries ends with `Unavailable` when
-one of them misses it, and may then be repeated as a whole.
+Every statement has the constructor's `timeout` as its deadline. A call that writes many entries raises `Unavailable`
+when one statement misses it; repeat the whole call then.
 """
 
 import itertools
@@ -115,11 +115,11 @@ class CassandraFeeds(FeedStore):
         low, high = span(before, after)
         low = max(low, self._retention.horizon(), low_watermark or LOWEST)
         rows = self._home_pages.page(owner, low, high, ascending=after is not None, limit=limit)
-        # A row without its author is damage: it is by nobody until the doctor mends it.
+        # A row without an author is damaged: it belongs to nobody until the drift doctor repairs it.
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
 
     def trim(self, owner: UUID, at: datetime) -> None:
-        """One partition delete per bucket of the retention, marked or not, so that no late write gets in."""
+        """One partition delete per bucket of the retention, marked or not, so that late writes have no effect."""
         low, written = self._retention.horizon(), micros(at)
         buckets = {*self._home_pages.marked(owner, low, HIGHEST), *self._retention.buckets(self._home)}
         self._link.write("home_drop", [(written, owner, bucket) for bucket in buckets])
@@ -153,14 +153,14 @@ class CassandraFeeds(FeedStore):
         self._link.write_together("author_add", rows, key=2)
 
     def _entry(self, post: PostRef, written: int) -> Entry | None:
-        """None: past the retention."""
+        """None for a post older than the retention."""
         if not self._retention.keeps(post.post_id):
             return None
         ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(post.post_id)))
         return self._home.bucket(post.post_id), post.post_id, post.author_id, written, ttl
 
     def _deliver(self, rows: Sequence[tuple[UUID, *Entry]], *, together: bool = False) -> None:
-        """`together` when timelines get several entries each: those of one partition then go as one."""
+        """`together`: one batch per partition, for timelines that get several entries each."""
         self._home_markers.ensure([row[:2] for row in rows])
         if together:
             self._link.write_together("home_add", rows, key=2)
@@ -168,7 +168,7 @@ class CassandraFeeds(FeedStore):
             self._link.write("home_add", rows)
 
     def _remove(self, entries: Sequence[tuple[UUID, int, UUID]], at: datetime) -> set[UUID]:
-        """Returns whose budget did not reach for all of them."""
+        """Returns the owners whose budget is spent."""
         written = micros(at)
         with self._home_budget.spend([entry[:2] for entry in entries]) as granted:
             rows = ((written, *entry) for entry in entries)

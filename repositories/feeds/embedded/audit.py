@@ -1,4 +1,4 @@
-"""The audit of timelines in SQLite. It has no partitions: what is not in place is not a UUIDv7."""
+"""Audit of timelines in SQLite. There are no partitions: only an entry that is no UUIDv7 is not in place."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ CHUNK = 1000
 
 class EmbeddedAudit(FeedAudit):
     def __init__(self, file: SqliteFile, kinds: tuple[TimelineKind, TimelineKind], retention: Retention) -> None:
-        """`lines` are those of author and home timelines."""
+        """`kinds` are those of author and home timelines."""
         self._file = file
         self._author, self._home = kinds
         self._retention = retention

@@ -1,4 +1,4 @@
-"""Notifications in SQLite, by the same rules as in Cassandra."""
+"""Notifications in SQLite, with the semantics of Cassandra's timestamps; see `schema`."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.sqlite import SqliteFile
 
-# Activities past the retention that one write removes, at most.
+# Expired activities that one write deletes, at most.
 PRUNED = 100
 
 

@@ -1,4 +1,4 @@
-"""Feeds in SQLite, by Cassandra's rules: an entry shows while its newest write is newer than its removal."""
+"""Feeds in SQLite, with the semantics of Cassandra's timestamps; see `schema`."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 T = TypeVar("T")
 CHUNK = 1000
-# Entries past the retention that one write removes, at most.
+# Expired entries that one write deletes, at most.
 PRUNED = 1000
 
 
@@ -135,7 +135,7 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
             connection.execute(HOME_PRUNE, (self._retention.horizon().bytes, PRUNED))
 
     def _remove(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> set[UUID]:
-        """Returns whose budget did not reach for all of them."""
+        """Returns the owners whose budget is spent."""
         with self._home_budget.spend([(o, self._home.bucket(post.post_id)) for o, post in entries]) as granted:
             self._put_home((o, post, NEVER, removed) for o, post in itertools.compress(entries, granted))
         return {owner for (owner, _), taken in zip(entries, granted, strict=True) if not taken}

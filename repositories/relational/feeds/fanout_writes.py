@@ -1,4 +1,4 @@
-"""Commands on fan-outs and pulled authors. An author's row is locked before a fan-out's."""
+"""SQL that writes fan-outs and pulled authors. Lock order: the author's row, then the fan-out's."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ _old, _new = fanouts.c, _new_fanout.excluded
 
 
 def _progress(of: ReadOnlyColumnCollection[str, ColumnElement[object]]) -> Tuple:
-    """What has come further compares as greater."""
+    """A row value that is greater for further progress."""
     stage = case((of.stage == constant("rest"), literal_column("1")), else_=literal_column("0"))
     return row_of(of.delivered, stage, func.coalesce(of.cursor, literal(UUID(int=0), ID)))
 
@@ -88,7 +88,7 @@ class SqlFanoutWrites(FanoutWrites):
     def save(self, fanout: Fanout) -> None:
         self._runner.change(_SAVE, fanout_row(fanout))
         if fanout.state == "pulled":
-            # Nobody goes on with it, also where another worker had come further.
+            # The stored progress was further, so the upsert did not apply: only the state changes.
             self._runner.change(_LEAVE, {"its_post": fanout.post_id})
 
     def pull(self, author_id: UUID, *, at: datetime, reason: PullReason) -> None:
@@ -105,7 +105,7 @@ class SqlFanoutWrites(FanoutWrites):
         return bool(self._runner.change(_RETURNING, {"its_author": author_id, "at": at}))
 
     def pushed(self, author_id: UUID, *, changed_at: datetime) -> bool:
-        # A second statement, since the first may have waited for a transaction that left another fan-out.
+        # Two statements: the lock may have waited for a transaction that left a fan-out, and the delete must see it.
         if not self._runner.rows(_LOCK_TURN, {"its_author": author_id, "its_change": changed_at}):
             return False
         return bool(self._runner.change(_PUSHED, {"its_author": author_id}))

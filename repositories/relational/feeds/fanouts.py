@@ -1,4 +1,4 @@
-"""What is asked about fan-outs: how far each has come, who is to get it, and whose posts are pulled."""
+"""SQL that reads fan-outs, their audience and pulled authors."""
 
 import json
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ _seen: dict[Pass, ColumnElement[bool]] = {
 
 
 def _stage(condition: ColumnElement[bool]) -> Select[UUID]:
-    """Followers by id, and each one's reader looked up in a subquery: a join may begin with all the readers."""
+    """Followers by id, each one's state by a scalar subquery: the planner may start a join with all feed activity."""
     reads = (
         select(condition).where(feed_activity.c.account_id == follows.c.follower).correlate(follows).scalar_subquery()
     )

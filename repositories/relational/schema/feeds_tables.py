@@ -1,4 +1,4 @@
-"""Tables of the feeds' transactional part: readers, pulled authors and fan-outs. Nothing here is a timeline."""
+"""Tables of the transactional part of the feeds: feed activity, pulled authors and fan-outs. No timelines."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Table, literal_column
 
@@ -39,13 +39,13 @@ fanouts = Table(
     Column("lag_histogram", TEXT, nullable=False),
     Column("finished_at", TIME),
     Column("trace", TEXT, nullable=False),
-    # Or it would never be swept.
+    # The sweep goes by `finished_at`.
     CheckConstraint("state <> 'done' OR finished_at IS NOT NULL"),
 )
 
 
 def constant(word: str) -> ColumnElement[str]:
-    """A word written into the statement: an index over some rows only is not used for a parameter's value."""
+    """A literal in the statement: a partial index is not used for the value of a bound parameter."""
     return literal_column(f"'{word}'", TEXT)
 
 
