@@ -38,7 +38,7 @@ class Traced:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("repositories.sqlite.set_up", traced)
-            patch.setattr("repositories.relational.embedded.store.set_up", traced)
+            patch.setattr("repositories.relational.embedded.engine.set_up", traced)
             yield
 
     def _record(self, sql: str) -> None:
