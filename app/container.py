@@ -23,6 +23,7 @@ from app.services.notifications.wing import NotificationsWing
 from app.services.pages.loading import Limit
 from app.services.pages.wing import PageLimits, PagesWing
 from app.services.people.passwords import Argon2Hasher, Hasher
+from app.services.people.throttle import Rates
 from app.services.people.wing import PeopleLimits, PeopleWing
 from app.stores import Stores
 from config import Settings, SettingsError
@@ -130,9 +131,15 @@ def _feed_limits(settings: Settings) -> FeedLimits:
 
 
 def _people_limits(settings: Settings) -> PeopleLimits:
-    per_second, failures = settings.rate_per_second, settings.login_failures
-    return PeopleLimits(
-        timedelta(days=settings.session_days),
+    per_second = settings.rate_per_second
+    rates = Rates(
         asking=Rate(per_second, settings.rate_burst) if per_second else None,
-        guessing=Rate(failures / 60, failures) if failures else None,
+        guessing=_per(60, settings.login_failures),
+        trying=_per(60, settings.address_login_failures if settings.login_failures else 0),
+        joining=_per(3600, settings.registrations),
     )
+    return PeopleLimits(timedelta(days=settings.session_days), rates)
+
+
+def _per(seconds: float, most: int) -> Rate | None:
+    return Rate(most / seconds, most) if most else None

@@ -116,7 +116,13 @@ class Settings:
         0.0, "requests a second of one account, or of one address without one; 0: no limit", at_least(0)
     )
     rate_burst: int = setting(100, "requests that may come at once within that limit", at_least(1))
-    login_failures: int = setting(10, "failed sign-ins a minute by one name from one address; 0: no limit", at_least(0))
+    login_failures: int = setting(
+        10, "failed sign-ins a minute to one account from one address; 0: no limit at all", at_least(0)
+    )
+    address_login_failures: int = setting(
+        20, "failed sign-ins a minute from one address, to whatever accounts; 0: no limit", at_least(0)
+    )
+    registrations: int = setting(200, "registrations an hour from one address; 0: no limit", at_least(0))
     proxies: int = setting(0, "own proxies in front that append to `X-Forwarded-For`", at_least(0))
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))

@@ -138,7 +138,8 @@ def _sql(feed: sql.Feed, starts: Starts) -> Work:
 
 def _http(site: Site, readers: list[Reader]) -> Work:
     """The route as a client has it, with cards, through WSGI and without a socket."""
-    tokens = [site.container.people.sessions.sign_in(one.account.handle, PASSWORD, None).token for one in readers]
+    sessions = site.container.people.sessions
+    tokens = [sessions.sign_in(sessions.known(one.account.handle), PASSWORD, None).token for one in readers]
     turns = cycle({"Authorization": f"Bearer {token}"} for token in tokens)
 
     def get() -> None:

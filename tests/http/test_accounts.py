@@ -133,3 +133,18 @@ def test_a_block_ends_both_follows_and_refuses_what_follows(system: System) -> N
     assert bob.get("/accounts/ada")["viewer"]["blocking"] is False
     ada.delete("/accounts/bob/block")
     bob.put("/accounts/ada/follow")
+
+
+@pytest.mark.parametrize("password", ["password", "12345678", "ada.12345", "quartet!"])
+def test_a_password_that_is_tried_first_is_refused(system: System, password: str) -> None:
+    problem = system.anybody().post("/accounts", {**REGISTRATION, "password": password}, 422)
+    assert (problem["code"], [e["pointer"] for e in problem["errors"]]) == ("password_too_common", ["/password"])
+
+
+@pytest.mark.parametrize("header", ["Bearer dead", "Bearer", "Basic YTpi", "x"])
+def test_an_old_token_does_not_keep_anybody_out(system: System, header: str) -> None:
+    for path, body in (("/accounts", REGISTRATION), ("/sessions", {"login": "ada", "password": PASSWORD})):
+        response = system.anybody().send(
+            "POST", path, json={**body, "password": PASSWORD}, headers={"Authorization": header}
+        )
+        assert response.status_code == 201, response.data

@@ -21,7 +21,7 @@ Make = Callable[..., System]
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     with ExitStack() as systems:
-        yield lambda **changes: systems.enter_context(running(Settings(**embedded(tmp_path), **changes)))
+        yield lambda **changes: systems.enter_context(running(Settings(**embedded(tmp_path) | changes)))
 
 
 def answers(system: System, n: int, path: str = "/tags", **options: Any) -> list[TestResponse]:
@@ -77,6 +77,18 @@ def test_addresses_are_limited_apart_and_others_proxies_are_not_believed(make: M
         (2, "6.6.6.6, 1.1.1.1, 2.2.2.2", "1.1.1.1"),
         (2, "2.2.2.2", "9.9.9.9"),
         (1, "", "9.9.9.9"),
+        (1, "203.0.113.7:40001", "203.0.113.7"),
+        (1, "::ffff:203.0.113.7", "203.0.113.7"),
+        (1, "[::ffff:cb00:7107]:443", "203.0.113.7"),
+        (1, "[2001:db8::1]:443", "2001:db8::"),
+        (1, "2001:DB8:0:0:ffff::9", "2001:db8::"),
+        (1, "2001:0db8:0000:0000:0000:0000:0000:0001%eth0", "2001:db8::"),
+        (1, "2001:db8:0:1::1", "2001:db8:0:1::"),
+        (1, "6.6.6.6,1.1.1.1:1 ", "1.1.1.1"),
+        (1, "unknown", "9.9.9.9"),
+        (1, "010.1.1.1", "9.9.9.9"),
+        (1, "1.1.1.1, x\x00", "9.9.9.9"),
+        (1, "[", "9.9.9.9"),
     ],
 )
 def test_whose_address_it_is(proxies: int, forwarded: str, found: str) -> None:
@@ -136,3 +148,34 @@ def test_signing_in_rightly_is_not_limited(make: Make) -> None:
 def test_guessing_is_limited_unless_told_otherwise(make: Make) -> None:
     signed_in(make(), "nobody", "wrong password", [401] * 10 + [429])
     signed_in(make(login_failures=0), "somebody", "wrong password", [401] * 20)
+
+
+def test_one_account_is_one_name(make: Make) -> None:
+    system = make(login_failures=4)
+    ada = system.person("ada")
+    for login in ("ada", "ada@example.com", "ADA", "Ada@Example.com"):
+        signed_in(system, login, "wrong password", [401])
+    for login in ("ada", "ada@example.com", "ADA@EXAMPLE.COM"):
+        signed_in(system, login, PASSWORD, [429])
+    assert ada.get("/accounts/me"), "who is signed in stays so"
+
+
+def test_an_address_has_a_bound_whatever_the_names(make: Make) -> None:
+    system = make()
+    ada = system.person()
+    answered = [system.anybody().send("POST", "/sessions", json={"login": f"n{i}", "password": "x"}) for i in range(30)]
+    assert [a.status_code for a in answered] == [401] * 20 + [429] * 10
+    signed_in(system, ada.handle, PASSWORD, [429])
+    signed_in(system, ada.handle, PASSWORD, [201], address="10.0.0.1")
+
+
+def test_registrations_have_a_bound(make: Make) -> None:
+    assert Settings().registrations == 200
+    system = make(registrations=2)
+
+    def registered(name: str, **environ: str) -> int:
+        body = {"handle": name, "email": f"{name}@example.com", "password": PASSWORD, "display_name": name}
+        return system.anybody().send("POST", "/accounts", json=body, environ_overrides=environ).status_code
+
+    assert [registered(f"person_{n}") for n in range(4)] == [201, 201, 429, 429]
+    assert registered("person_4", REMOTE_ADDR="10.0.0.1") == 201

@@ -107,7 +107,7 @@ class Live:
             self._popen = subprocess.Popen(
                 guarded([QUARTET, command], death=signal.SIGTERM),
                 cwd=folder,
-                env=environment(folder, {"PORT": str(self.port), **settings}),
+                env=environment(folder, {"PORT": str(self.port), "REGISTRATIONS": "0", **settings}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

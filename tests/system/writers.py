@@ -116,4 +116,5 @@ class Writers:
         return True
 
     def _sign_in(self, name: str) -> str:
-        return self._container.people.sessions.sign_in(name, name, None).token
+        sessions = self._container.people.sessions
+        return sessions.sign_in(sessions.known(name), name, None).token

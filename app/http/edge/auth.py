@@ -1,6 +1,6 @@
 """Bearer tokens (RFC 6750): resolved once a request, before the view."""
 
-from flask import Flask, request
+from flask import Flask, current_app, request
 
 from app.errors import Unauthenticated
 from app.http.edge.blueprint import BASE
@@ -14,7 +14,8 @@ def register(app: Flask) -> None:
 def resolve() -> None:
     """A token that is sent must be good, also where none is needed: a client with a dead one gets a 401."""
     sent = request.headers.get("Authorization")
-    if sent is None or not request.path.startswith(BASE):
+    view = current_app.view_functions.get(request.endpoint or "")
+    if sent is None or not request.path.startswith(BASE) or getattr(view, "anonymous", False):
         sign(None)
         return
     scheme, _, token = sent.partition(" ")

@@ -80,6 +80,13 @@ def private(view: View) -> View:
     return documented  # type: ignore[no-any-return] # same signature as the view
 
 
+def anonymous(view: View) -> View:
+    """Makes somebody who can sign in: a token that is sent along, dead or alive, plays no part."""
+    documented: Any = flask_smorest.Blueprint.doc(security=[])(view)
+    documented.access, documented.anonymous = "public", True
+    return documented  # type: ignore[no-any-return] # same signature as the view
+
+
 def public(view: View) -> View:
     """For everybody; a signed-in caller may see more."""
     documented: Any = flask_smorest.Blueprint.doc(security=[{}, {"bearer": []}])(view)

@@ -5,6 +5,8 @@ The fields are those of draft-ietf-httpapi-ratelimit-headers-10. Each request is
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from flask import Flask, g, request
@@ -41,10 +43,29 @@ def check() -> None:
 def address(environ: Mapping[str, Any], proxies: int) -> str:
     """Whom the outermost of our own proxies saw, or the server without proxies; never what a client wrote itself."""
     peer = str(environ.get("REMOTE_ADDR") or "")
-    if not proxies:
-        return peer
-    seen = [part.strip() for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()]
-    return seen[-proxies] if len(seen) >= proxies else peer
+    seen = [part for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()] if proxies else []
+    forwarded = client(seen[-proxies]) if proxies and len(seen) >= proxies else None
+    return forwarded or client(peer) or peer
+
+
+@lru_cache(4096)
+def client(written: str) -> str | None:
+    """One name for each client, however its address is written: without a port, IPv4 inside IPv6 as IPv4.
+
+    IPv6 counts by /64, which is what one customer is given at least. None for what is no address.
+    """
+    bare = written.strip().strip('"')
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        found = ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
+    return str(found)
 
 
 def caller_address() -> str:

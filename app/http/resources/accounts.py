@@ -7,12 +7,13 @@ import marshmallow as ma
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
 from app.http.edge.fields import Text
 from app.http.edge.idempotency import idempotent, reserved
+from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, first_page, timeline_page
@@ -73,14 +74,15 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 
 
 @blp.post("/accounts")
-@public
-@budget(relational=14, cache=1)
+@anonymous
+@budget(relational=14, cache=2)
 @blp.arguments(RegistrationSchema)
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(409, 503)
+@blp.raises(409, 429, 503)
 @idempotent()
 def create_account(wanted: dict[str, Any]) -> Response:
     """Register an account."""
+    container().people.throttle.join(caller_address())
     account = container().people.accounts.register(Registration(**wanted), reserved())
     card = container().pages.cards.new_account(account, wanted["email"])
     return answers.thing(card.body, card.version, 201, f"{BASE}/accounts/{account.handle}")

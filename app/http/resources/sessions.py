@@ -8,7 +8,7 @@ import msgspec
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
 from app.http.edge.deps import container, cursors, session
 from app.http.edge.fields import Moment, Text
 from app.http.edge.idempotency import idempotent
@@ -45,8 +45,8 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 
 
 @blp.post("/sessions")
-@public
-@budget(relational=2, sessions=1, cache=1)
+@anonymous
+@budget(relational=2, sessions=1, cache=2)
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(401, 429, 503)
@@ -56,8 +56,10 @@ def create_session(wanted: dict[str, Any]) -> Response:
 
     An Idempotency-Key is taken and not kept, for the answer holds a secret: every sign-in is a session of its own.
     """
-    with container().people.throttle.guess(wanted["login"], caller_address()):
-        signed = container().people.sessions.sign_in(**wanted)
+    people = container().people
+    found = people.sessions.known(wanted["login"])
+    with people.throttle.guess(str(found.account_id) if found else wanted["login"], caller_address()):
+        signed = people.sessions.sign_in(found, wanted["password"], wanted["device"])
     account = container().people.accounts.own(signed.session.account_id)
     body = {
         "token": signed.token,

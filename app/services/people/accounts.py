@@ -9,13 +9,14 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import Missing, PreconditionFailed, RuleBroken
+from app.errors import Missing, PreconditionFailed, RuleBroken, Unprocessable
 from app.events import AccountEdited
 from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.write_through import WriteThrough
+from app.services.people.password_rules import fault, words
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
@@ -54,7 +55,13 @@ class Accounts:
         self._pack = kit.emitter
 
     def register(self, wanted: Registration, reserved: ReservedId | None = None) -> Account:
-        """Raises `RuleBroken` (`handle_taken`, `email_taken`). A `reserved` account that exists is returned."""
+        """Raises `RuleBroken` (`handle_taken`, `email_taken`), and `Unprocessable` for a password easy to guess.
+
+        A `reserved` account that exists is returned.
+        """
+        wrong = fault(wanted.password, words(wanted.handle, wanted.email, wanted.display_name))
+        if wrong:
+            raise Unprocessable("the password is easy to guess", {"/password": wrong}, code="password_too_common")
         account = Account(
             reserved.id if reserved else self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1
         )

@@ -9,6 +9,7 @@ import argon2
 from argon2.low_level import Type, hash_secret_raw
 
 from app.errors import Overloaded
+from app.services.people.password_rules import normal
 
 WAIT_SECONDS = 2.0
 TIME_COST, MEMORY_COST, PARALLELISM = 2, 19 * 1024, 1  # MEMORY_COST in KiB
@@ -34,12 +35,12 @@ class Argon2Hasher:
 
     def hash(self, password: str) -> str:
         with self._place():
-            return self._argon2.hash(password)
+            return self._argon2.hash(normal(password))
 
     def verify(self, digest: str | None, password: str) -> bool:
         with self._place():
             try:
-                right = self._argon2.verify(digest or self._nobody, password)
+                right = self._argon2.verify(digest or self._nobody, normal(password))
             except argon2.exceptions.VerifyMismatchError:
                 return False
             return right and digest is not None

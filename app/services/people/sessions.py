@@ -15,7 +15,7 @@ from app.errors import Missing, Unauthenticated
 from app.services.commands.kit import Kit
 from app.services.people.passwords import Hasher
 from repositories.hot import SessionStore
-from repositories.records import Session
+from repositories.records import Login, Session
 from repositories.relational import Relational
 
 
@@ -35,9 +35,12 @@ class Sessions:
         self._ids = kit.ids
         self._lifetime = lifetime
 
-    def sign_in(self, login: str, password: str, device: str | None) -> SignedIn:
-        """By handle or e-mail. Unknown account and wrong password raise the same `Unauthenticated`, in equal time."""
-        found = self._relational.accounts.login(login)
+    def known(self, login: str) -> Login | None:
+        """By handle or e-mail."""
+        return self._relational.accounts.login(login)
+
+    def sign_in(self, found: Login | None, password: str, device: str | None) -> SignedIn:
+        """Unknown account and wrong password raise the same `Unauthenticated`, in equal time."""
         if not self._hasher.verify(found.password_hash if found else None, password) or found is None:
             raise Unauthenticated("the login or the password is wrong", code="wrong_credentials")
         now = self._clock()

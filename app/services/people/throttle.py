@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from msgspec import Struct
+
 from app.errors import TooMany, Unauthenticated
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
@@ -13,17 +15,23 @@ from repositories.hot import Limits, Rate, Verdict
 AWAY_SECONDS = 1.0
 
 
-class Throttle:
-    """`asking` limits the requests of one account, or of one address without a session. `guessing` limits failed
-    sign-ins by one login from one address. None: no limit.
+class Rates(Struct, frozen=True):
+    """`asking` is for all requests of one account, or of one address without one; `guessing` for failed sign-ins to one
+    account from one address, `trying` for those from one address to whatever accounts; `joining` for registrations
+    from one address. None means no limit.
     """
 
-    def __init__(
-        self, limits: Limits, asking: Rate | None, guessing: Rate | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.asking = asking
+    asking: Rate | None = None
+    guessing: Rate | None = None
+    trying: Rate | None = None
+    joining: Rate | None = None
+
+
+class Throttle:
+    def __init__(self, limits: Limits, rates: Rates, clock: Callable[[], float] = time.monotonic) -> None:
+        self.asking = rates.asking
         self._limits = limits
-        self._guessing = guessing
+        self._rates = rates
         self._clock = clock
         self._guard = threading.Lock()
         self._away_until = 0.0
@@ -32,23 +40,30 @@ class Throttle:
         """Count one request of this account or address. None where it is not limited."""
         return self._take(f"ask:{who}", self.asking) if self.asking else None
 
+    def join(self, address: str) -> None:
+        """Count a registration. Raises `TooMany`."""
+        found = self._take(f"join:{address}", self._rates.joining) if self._rates.joining else None
+        if found is not None and not found.allowed:
+            raise TooMany("too many registrations from this address", found.retry)
+
     @contextmanager
-    def guess(self, login: str, address: str) -> Iterator[None]:
-        """Surrounds a sign-in. Raises `TooMany` before it when too many have failed.
+    def guess(self, name: str, address: str) -> Iterator[None]:
+        """Around a sign-in; `name` is the account's id, or what was given as the name of none. Raises `TooMany` before
+        it after too many that failed.
 
         Concurrent sign-ins are counted when they end, so up to one more per thread may be tried.
         """
-        if self._guessing is None:
-            yield
-            return
-        key = f"guess:{address}:{login.lower()}"
-        found = self._take(key, self._guessing, spend=False)
-        if found is not None and not found.allowed:
-            raise TooMany("too many failed sign-ins by this name", found.retry)
+        wanted = {f"guess:{address}:{name.casefold()}": self._rates.guessing, f"try:{address}": self._rates.trying}
+        rates = {key: rate for key, rate in wanted.items() if rate}
+        for key, rate in rates.items():
+            found = self._take(key, rate, spend=False)
+            if found is not None and not found.allowed:
+                raise TooMany("too many failed sign-ins", found.retry)
         try:
             yield
         except Unauthenticated:
-            self._take(key, self._guessing)
+            for key, rate in rates.items():
+                self._take(key, rate)
             raise
 
     def _take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict | None:

@@ -12,17 +12,13 @@ from app.services.people.accounts import Accounts
 from app.services.people.graph import Graph
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
-from app.services.people.throttle import Throttle
+from app.services.people.throttle import Rates, Throttle
 from app.stores import Stores
-from repositories.hot import Rate
 
 
 class PeopleLimits(Struct, frozen=True):
-    """`asking` and `guessing` are those of `Throttle`. None: no limit."""
-
     session_lifetime: timedelta
-    asking: Rate | None = None
-    guessing: Rate | None = None
+    rates: Rates = Rates()
 
 
 @dataclass(frozen=True)
@@ -40,5 +36,5 @@ class PeopleWing:
             Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit),
             Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime),
             Graph(stores.relational, pages.invalidation, kit),
-            Throttle(stores.limits, limits.asking, limits.guessing),
+            Throttle(stores.limits, limits.rates),
         )

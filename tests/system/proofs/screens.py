@@ -92,7 +92,9 @@ def screens(
 ) -> dict[UUID, Screen]:
     """Signed-in readers; the time of every page they read, in seconds, is added to `times`."""
     accounts = container.stores.relational.accounts.get(readers)
-    tokens = {r: container.people.sessions.sign_in(accounts[r].handle, accounts[r].handle, None).token for r in readers}
+    sessions = container.people.sessions
+    names = {reader: accounts[reader].handle for reader in readers}
+    tokens = {reader: sessions.sign_in(sessions.known(name), name, None).token for reader, name in names.items()}
     return {r: Screen(app, r, tokens[r], chance, times) for r in readers}
 
 
