@@ -14,7 +14,8 @@ from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wro
 from app.doctor.side import Side, authors_of, buried, collected, in_flight
 from app.ids import EPOCH, MICROSECOND, lowest_id
 from app.services.feeds.feed_activity import FeedActivity
-from app.services.feeds.timelines import EXPIRY_MARGIN, LOWEST
+from app.services.feeds.segments import LOWEST
+from app.services.feeds.timelines import EXPIRY_MARGIN
 from repositories.documents import Documents
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore

@@ -15,7 +15,9 @@ from uuid import UUID
 from app.container import Container
 from app.seed.plan import Plan
 from app.seed.work import Batch, patiently, side_by_side
-from app.services.feeds.timelines import TimelinePage, Window
+from app.services.feeds.segments import Window
+from app.services.feeds.timelines import TimelinePage
+from app.services.pages.cards import Card
 from repositories.documents import PostStore
 from repositories.records import Comment, Edge, Post, PostRef
 
@@ -174,15 +176,15 @@ class Verifier:
         return found
 
     def _timelines(self, batch: Batch) -> Iterator[str]:
-        timelines = self._container.feeds.timelines
+        cards = self._container.pages.cards
         for k in batch:
             account_id = self._plan.account_ids[k]
             login = self._stores.relational.accounts.login_of(account_id)
             yield from _compared("e-mail of", {account_id: self._plan.email(k)}, {account_id: login and login.email})
             own = [self._plan.refs[post] for post in reversed(self._plan.posts_of[k])]
-            yield from _paged(f"posts of {account_id}", own, partial(timelines.author, account_id))
+            yield from _paged(f"posts of {account_id}", own, partial(cards.timeline, account_id, viewer=None))
             home = self._plan.home(k)
-            yield from _paged(f"home feed of {account_id}", home, partial(timelines.home, account_id))
+            yield from _paged(f"home feed of {account_id}", home, partial(cards.home, account_id))
 
 
 def _batches(count: int) -> Iterator[Batch]:
@@ -198,12 +200,12 @@ def _compared(what: str, planned: Mapping[K, object], found: Mapping[K, object])
     yield from (f"{what} {key}: not planned" for key in found.keys() - planned.keys())
 
 
-def _paged(what: str, planned: list[PostRef], read: Callable[[Window], TimelinePage]) -> Iterator[str]:
+def _paged(what: str, planned: list[PostRef], read: Callable[[Window], TimelinePage[Card]]) -> Iterator[str]:
     """At most one line: what comes after the first difference is likely to differ, too."""
     page = read(Window(FEED_PAGE))
     for start in range(0, max(len(planned), 1), FEED_PAGE):
         wanted = [ref.post_id for ref in planned[start : start + FEED_PAGE]]
-        shown = [post.id for post in page.posts]
+        shown = list(page.ids)
         if shown != wanted or (page.onward is None) != (start + FEED_PAGE >= len(planned)):
             yield f"{what}: differs between entries {start + 1} and {start + FEED_PAGE}"
             return

@@ -22,7 +22,7 @@ from app.container import Container
 from app.ids import uuid7
 from app.services.content.posts import PostDraft
 from app.services.feeds import lag_histogram
-from app.services.feeds.timelines import Window
+from app.services.feeds.segments import Window
 from bench.feed.crowd import follow, post_of, register, system
 from repositories.feed_records import Fanout
 from repositories.records import Account, PostRef
@@ -117,7 +117,7 @@ def _day(
 
 def _is_seen(container: Container, reader: UUID, post_id: UUID) -> bool:
     """At once, whatever the relay does."""
-    return post_id in {post.id for post in container.feeds.timelines.home(reader, Window(20)).posts}
+    return post_id in container.pages.cards.home(reader, Window(20)).ids
 
 
 def _found(container: Container, posts: Sequence[UUID]) -> list[Fanout]:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from app.container import Container
 from app.http import create_app
-from app.services.feeds.timelines import Window
+from app.services.feeds.segments import Window
 from bench.feed import sql
 from bench.feed.chart import Bar
 from bench.feed.crowd import PASSWORD, system
@@ -120,15 +120,15 @@ def _starts(readers: list[Reader], place: Place) -> Starts:
 
 def _check(site: Site, reader: Reader, place: Place, before: UUID | None) -> None:
     wanted = reader.feed[place.skipped : place.skipped + LIMIT]
-    page = site.container.feeds.timelines.home(reader.account.id, Window(LIMIT, before))
-    assert [post.id for post in page.posts] == wanted
+    page = site.container.pages.cards.home(reader.account.id, Window(LIMIT, before))
+    assert list(page.ids) == wanted
     for form in site.forms.values():
         assert [row[0] for row in form(reader.account.id, before)][:LIMIT] == wanted
 
 
 def _service(site: Site, starts: Starts) -> Work:
     turns = cycle((one.account.id, Window(LIMIT, before)) for one, before in starts)
-    return lambda: site.container.feeds.timelines.home(*next(turns))
+    return lambda: site.container.pages.cards.home(*next(turns))
 
 
 def _sql(feed: sql.Feed, starts: Starts) -> Work:

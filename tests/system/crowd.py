@@ -12,7 +12,7 @@ import msgspec
 
 from app.container import Container, assemble
 from app.services.content.posts import PostDraft
-from app.services.feeds.timelines import Window
+from app.services.feeds.segments import Window
 from app.services.pages.kinds import AccountStats, PostStats
 from app.stores import Stores
 from repositories.outbox import Outbox
@@ -140,8 +140,8 @@ def _account(container: Container) -> Account:
 def _walk(container: Container, reader: UUID, size: int) -> Iterator[UUID]:
     window = Window(limit=size)
     while True:
-        page = container.feeds.timelines.home(reader, window)
-        yield from (p.id for p in page.posts)
+        page = container.pages.cards.home(reader, window)
+        yield from page.ids
         if page.onward is None:
             return
         window = Window(limit=size, before=page.onward)

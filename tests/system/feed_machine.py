@@ -20,8 +20,10 @@ from app.errors import Forbidden
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
 from app.services.feeds.feed_activity import SKEW, FeedActivity
-from app.services.feeds.timelines import Timelines, Window
+from app.services.feeds.segments import Window
+from app.services.feeds.timelines import Timelines
 from app.services.feeds.upward_cursor import FeedCursor
+from app.services.pages.cards import Cards
 from app.worker.relay import Relay, relay_of
 from repositories.feed_records import ReaderState
 from repositories.records import Account, Login
@@ -94,6 +96,8 @@ class World:
         readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
         retention = timedelta(days=container.settings.feeds_retention_days)
         self.unnoticed = Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention)
+        pages = container.pages
+        self.cards = Cards(stores.relational, self.unnoticed, pages.through, pages.kinds, pages.handles)
 
     def relay(self) -> Relay:
         return relay_of(self._mortal)
@@ -194,7 +198,7 @@ class FeedMachine(RuleBasedStateMachine):
             self.container.feeds.feed_activity.rebuild(self.people[a])
             self.relay_everything()
         else:
-            self.container.feeds.timelines.home(self.people[a], Window(limit=3))
+            self.container.pages.cards.home(self.people[a], Window(limit=3))
 
     @rule(count=st.integers(1, PEOPLE))
     def sleep(self, count: int) -> None:
@@ -243,9 +247,9 @@ class FeedMachine(RuleBasedStateMachine):
     def _down(self, reader: int, size: int) -> Iterator[UUID]:
         window = Window(limit=size)
         while True:
-            page = self.world.unnoticed.home(self.people[reader], window)
-            assert len(page.posts) <= size
-            yield from (p.id for p in page.posts)
+            page = self.world.cards.home(self.people[reader], window)
+            assert len(page.ids) <= size
+            yield from page.ids
             if page.onward is None:
                 return
             window = Window(limit=size, before=page.onward)
@@ -255,8 +259,8 @@ class FeedMachine(RuleBasedStateMachine):
         place = FeedCursor(oldest)
         while True:
             window = Window(limit=size, after=place.after, hidden=frozenset(place.seen))
-            page = self.world.unnoticed.home(self.people[reader], window)
-            yield from (p.id for p in reversed(page.posts))
+            page = self.world.cards.home(self.people[reader], window)
+            yield from reversed(page.ids)
             reached = self.world.unnoticed.place(place, page)
             assert reached is not None
             if page.onward is None:

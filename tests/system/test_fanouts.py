@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.services.feeds.timelines import Window
+from app.services.feeds.segments import Window
 from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.feed_records import Fanout
@@ -55,7 +55,7 @@ def test_who_read_lately_comes_first_and_nobody_is_left_out(container: Container
     clock.forward(2 * DAY)
     recent = fans[1::2]
     for fan in recent:
-        container.feeds.timelines.home(fan, Window(limit=1))
+        container.pages.cards.home(fan, Window(limit=1))
     clock.forward(3600)
     order: list[UUID] = []
     push = container.stores.feeds.push
@@ -156,7 +156,7 @@ def test_a_sleeping_reader_gets_nothing_and_is_filled_on_return(container: Conta
     clock.forward(31 * DAY)
     sweeper_of(container).sweep()
     sleeper, awake = fans[0], fans[1]
-    container.feeds.timelines.home(awake, Window(limit=1))
+    container.pages.cards.home(awake, Window(limit=1))
     relay_of(container).drain()
     new = publish(container, author)
     relay_of(container).drain()

@@ -16,9 +16,10 @@ from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
-from app.http.resources.posts import PostPage, account_id, first_page, timeline_page
+from app.http.resources.posts import PostPage, account_id, card_page, first_page
 from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
+from app.services.feeds.segments import Window
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Kept
 from app.services.people.accounts import ProfileChanges, Registration
@@ -133,7 +134,10 @@ def list_account_posts(query: dict[str, Any], handle: str) -> Response:
     if query["cursor"] is None:
         return hot(lambda used: _first_posts(handle, query["limit"], used))
     account = account_id(handle)
-    return timeline_page(_posts_of(account), query, lambda w: container().feeds.timelines.author(account, w))
+    scope = _posts_of(account)
+    window = Window(limit=query["limit"], before=cursors().id(scope, query["cursor"]))
+    page = container().pages.cards.timeline(account, window, viewer())
+    return card_page(scope, page.items, [str(page.onward)] if page.onward else None)
 
 
 @blp.get("/accounts/<handle:handle>/followers")

@@ -12,8 +12,8 @@ from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Text
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.resources.feed_cursor import packed, unpacked
-from app.http.resources.posts import PostCardSchema, post_page
-from app.services.feeds.timelines import Window
+from app.http.resources.posts import PostCardSchema, card_page
+from app.services.feeds.segments import Window
 from app.services.feeds.upward_cursor import MAX_SEEN, FeedCursor
 
 blp = Blueprint("feed", "The home feed")
@@ -51,12 +51,12 @@ def get_feed(query: dict[str, Any]) -> Response:
         after=start.after if start else None,
         hidden=frozenset(start.seen if start else ()),
     )
-    page = container().feeds.timelines.home(reader, window)
+    page = container().pages.cards.home(reader, window)
     place = _position(container().feeds.timelines.place(start, page))
     onward: Position | None = [str(page.onward)] if page.onward else None
     if start and onward:
         onward = place
-    return post_page(scope, page.posts, onward, prev=cursors().issue(scope, place))
+    return card_page(scope, page.items, onward, prev=cursors().issue(scope, place))
 
 
 def _start(scope: str, cursor: str | None) -> FeedCursor | None:

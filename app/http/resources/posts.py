@@ -1,6 +1,6 @@
 """`/posts` and `/tags`: publishing, reading, changing and liking posts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,12 +20,12 @@ from app.http.edge.shapes import AccountSchema
 from app.http.resources.views import note_view
 from app.http.whole_pages.keeping import hot, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
-from app.services.feeds.timelines import TimelinePage, Window
+from app.services.pages.cards import Card
 from app.services.pages.first_pages import ListedIds
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Kept
-from repositories.records import Post, TagCount
+from repositories.records import TagCount
 
 blp = Blueprint("posts", "Posts, likes and tags")
 
@@ -118,7 +118,8 @@ def list_posts(query: dict[str, Any]) -> Response:
     scope = f"posts:{author}:{tag}"
     before = cursors().id(scope, query["cursor"])
     posts = container().stores.documents.posts.page(before=before, limit=limit + 1, author=author, tag=tag)
-    return post_page(scope, posts[:limit], [str(posts[limit - 1].id)] if len(posts) > limit else None)
+    cards = container().pages.cards.posts_read(posts[:limit], viewer())
+    return card_page(scope, cards, [str(posts[limit - 1].id)] if len(posts) > limit else None)
 
 
 @blp.get("/posts/<uuid:post_id>")
@@ -197,14 +198,7 @@ def list_tags(query: dict[str, Any]) -> Response:
     return answers.page(map(encode, found[:limit]), _onward_tag(found, limit, more=len(found) > limit))
 
 
-def timeline_page(scope: str, query: dict[str, Any], read_page: Callable[[Window], TimelinePage]) -> Response:
-    """One page of a timeline, downward."""
-    found = read_page(Window(limit=query["limit"], before=cursors().id(scope, query["cursor"])))
-    return post_page(scope, found.posts, [str(found.onward)] if found.onward else None)
-
-
-def post_page(scope: str, posts: Sequence[Post], onward: Position | None, **more: Any) -> Response:
-    cards = container().pages.cards.posts_read(posts, viewer())
+def card_page(scope: str, cards: Iterable[Card], onward: Position | None, **more: Any) -> Response:
     return answers.page([card.body for card in cards], cursors().issue(scope, onward), **more)
 
 

@@ -1,7 +1,7 @@
-"""Cards: what people look at, laid together from parts that change at different rates and are stored as bytes.
+"""Cards: what people look at, assembled from fragments that change at different rates and are stored as bytes.
 
-Each method takes a whole page. Its parts come out of the cache in one multi-get, or in two where this process has not
-yet seen who wrote what. What is the viewer's own is read from the truth and put at the end.
+Each method makes a whole page. Its fragments come out of the cache in one multi-get, or in two where this process has
+not yet seen who wrote what. What is the viewer's own is read from the truth and put at the end.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,13 +11,23 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.errors import Missing
-from app.services.pages.fragments import account_part, comment_part, encode, laid, post_part, product_part, with_member
+from app.services.feeds.segments import Window
+from app.services.feeds.timelines import TimelinePage, Timelines
+from app.services.pages.fragments import (
+    account_part,
+    assembled,
+    comment_part,
+    encode,
+    post_part,
+    product_part,
+    with_member,
+)
 from app.services.pages.handles import Handles, name_of
 from app.services.pages.kinds import AccountStats, Kind, Kinds, PostStats, Units, Used
-from app.services.pages.memo import Known
+from app.services.pages.memo import Memo
 from app.services.pages.read_through import ReadThrough
 from repositories.hot import Value
-from repositories.records import Account, Comment, Post, Product
+from repositories.records import Account, Comment, Post, PostRef, Product
 from repositories.relational import Relational
 
 
@@ -39,14 +49,41 @@ class Card(Struct, frozen=True):
     version: int
 
 
+class _PostFragments(Struct, frozen=True):
+    author_id: UUID
+    post: Value
+    author: Value
+    stats: Value
+
+    def card(self, viewer: PostViewer | None) -> Card:
+        return _card(self.post, viewer, post=self.post, author=self.author, stats=self.stats)
+
+
 class Cards:
-    def __init__(self, relational: Relational, through: ReadThrough, kinds: Kinds, handles: Handles) -> None:
+    def __init__(
+        self, relational: Relational, timelines: Timelines, through: ReadThrough, kinds: Kinds, handles: Handles
+    ) -> None:
         self._relational = relational
+        self._timelines = timelines
         self._through = through
         self._kinds = kinds
         self._handles = handles
         # Who wrote a post or sells a product never changes.
-        self._owners: Known[UUID, UUID] = Known()
+        self._owners: Memo[UUID, UUID] = Memo()
+
+    def home(self, reader: UUID, window: Window) -> TimelinePage[Card]:
+        """A page of the reader's home feed. Whose posts are in it, the reader follows."""
+        page = self._timelines.home(reader, window, self._fragments)
+        liked = self._relational.likes.liked(reader, page.ids) if page.ids else set()
+        viewers = {
+            i: PostViewer(i in liked, found.author_id != reader) for i, found in zip(page.ids, page.items, strict=True)
+        }
+        return _carded(page, viewers)
+
+    def timeline(self, author: UUID, window: Window, viewer: UUID | None) -> TimelinePage[Card]:
+        """A page of an account's posts."""
+        page = self._timelines.author(author, window, self._fragments)
+        return _carded(page, self._post_viewers(dict.fromkeys(page.ids, author), viewer))
 
     def posts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
         """In the order given, without those that are gone."""
@@ -64,7 +101,7 @@ class Cards:
     def new_post(self, post: Post) -> Card:
         """A post just published, as its author sees it: nothing is counted yet."""
         parts = {"post": post_part(post), "author": self._person(post.author_id), "stats": encode(PostStats(0, 0))}
-        return Card(laid(parts, PostViewer(liked=False, following_author=False)), post.version)
+        return Card(assembled(parts, PostViewer(liked=False, following_author=False)), post.version)
 
     def products(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
         """In the order given, without those that are gone."""
@@ -85,7 +122,7 @@ class Cards:
             "seller": self._person(product.seller_id),
             "stock": encode(Units(0)),
         }
-        return Card(laid(parts), product.version)
+        return Card(assembled(parts), product.version)
 
     def profile(self, handle: str, viewer: UUID | None, used: Used | None = None) -> Card:
         """By handle. Raises `Missing`."""
@@ -117,15 +154,27 @@ class Cards:
     def new_account(self, account: Account, email: str) -> Card:
         """An account just registered: nothing is counted yet, so nothing need be read."""
         parts = {"account": account_part(account, email), "stats": encode(AccountStats(0, 0, 0))}
-        return Card(laid(parts), account.version)
+        return Card(assembled(parts), account.version)
 
     def comments(self, comments: Sequence[Comment]) -> list[bytes]:
         found = self._through.get(self._kinds.accounts, {c.author_id for c in comments}) if comments else {}
         return [
-            laid({"comment": comment_part(c), "author": found[c.author_id].body or b""})
+            assembled({"comment": comment_part(c), "author": found[c.author_id].body or b""})
             for c in comments
             if c.author_id in found
         ]
+
+    def _fragments(self, refs: Sequence[PostRef]) -> dict[UUID, _PostFragments]:
+        """Of the posts that are there, by the author that the reference names: a damaged one shows nobody's post."""
+        ids, kinds = [ref.post_id for ref in refs], self._kinds
+        wanted = {kinds.posts: ids, kinds.post_stats: ids, kinds.accounts: {ref.author_id for ref in refs}}
+        found = self._through.multi_get(wanted)
+        posts, people, stats = found[kinds.posts], found[kinds.accounts], found[kinds.post_stats]
+        return {
+            i: _PostFragments(author, posts[i], people[author], stats[i])
+            for i, author in ((ref.post_id, ref.author_id) for ref in refs)
+            if i in posts and posts[i].note == author.bytes and author in people and i in stats
+        }
 
     def _owned(self, kind: Kind[UUID], beside: Kind[UUID], ids: Sequence[UUID], used: Used | None) -> Any:
         """Things, what is counted of them, and whose they are; and the owner of each that there is."""
@@ -173,7 +222,7 @@ class Cards:
             account = people[i].body or b""
             account = account if email is None else with_member(account, "email", email)
             cards.append(
-                Card(laid({"account": account, "stats": stats[i].body or b""}, viewers.get(i)), people[i].version)
+                Card(assembled({"account": account, "stats": stats[i].body or b""}, viewers.get(i)), people[i].version)
             )
         return cards
 
@@ -197,5 +246,10 @@ class Cards:
         return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
 
 
+def _carded(page: TimelinePage[_PostFragments], viewers: Mapping[UUID, PostViewer]) -> TimelinePage[Card]:
+    cards = tuple(found.card(viewers.get(i)) for i, found in zip(page.ids, page.items, strict=True))
+    return TimelinePage(page.ids, cards, page.onward)
+
+
 def _card(thing: Value, viewer: PostViewer | None = None, **parts: Value) -> Card:
-    return Card(laid({name: part.body or b"" for name, part in parts.items()}, viewer), thing.version)
+    return Card(assembled({name: part.body or b"" for name, part in parts.items()}, viewer), thing.version)

@@ -4,20 +4,21 @@ A list is kept in two lengths, of which a page takes the shorter that will do: a
 write that changes a list drops both; so does its event.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from app.services.feeds.timelines import Timelines, Window
+from app.services.feeds.segments import Window
+from app.services.feeds.timelines import Timelines
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Kind, Used, schema_of
 from app.services.pages.read_through import ReadThrough
 from repositories.documents import Documents
 from repositories.hot import Value
-from repositories.records import ProductFilter, TagCount
+from repositories.records import PostRef, ProductFilter, TagCount
 
 LENGTHS = (20, 100)
 FRESH_SECONDS = 30.0
@@ -94,8 +95,12 @@ class FirstPages:
         return _first([post.id for post in found], of.length)
 
     def _load_author(self, of: AuthorList) -> ListedIds:
-        page = self._timelines.author(of.author, Window(limit=of.length))
-        return ListedIds(tuple(post.id for post in page.posts), page.onward)
+        page = self._timelines.author(of.author, Window(limit=of.length), self._existing)
+        return ListedIds(page.ids, page.onward)
+
+    def _existing(self, refs: Sequence[PostRef]) -> dict[UUID, PostRef]:
+        authors = self._documents.posts.authors([ref.post_id for ref in refs])
+        return {ref.post_id: ref for ref in refs if authors.get(ref.post_id) == ref.author_id}
 
     def _load_products(self, of: ProductList) -> ListedIds:
         where = ProductFilter(category=of.category)

@@ -1,4 +1,4 @@
-"""The parts of a card as bytes, and cards laid side by side of them without encoding anything twice.
+"""The fragments of a card as bytes, and cards assembled of them without encoding anything twice.
 
 A part is stored as the API shows it and read back into its record where a rule needs that. msgspec writes no
 fraction for whole seconds; the API always has six digits, so times are formatted here.
@@ -73,7 +73,7 @@ def comment_part(comment: Comment) -> bytes:
     return encode({"number": comment.number, "body": comment.body, "created_at": moment(comment.created_at)})
 
 
-def laid(parts: Mapping[str, bytes], viewer: Any = None) -> bytes:
+def assembled(parts: Mapping[str, bytes], viewer: Any = None) -> bytes:
     """One object of parts that are encoded already, with what is the viewer's own at its end."""
     body = b"{" + b",".join(b'"' + name.encode() + b'":' + part for name, part in parts.items()) + b"}"
     return body if viewer is None else with_member(body, "viewer", viewer)

@@ -6,7 +6,7 @@ A handle is cached apart and names an account: whoever changes a handle drops th
 from uuid import UUID
 
 from app.services.pages.kinds import Kinds, Used
-from app.services.pages.memo import Known
+from app.services.pages.memo import Memo
 from app.services.pages.read_through import ReadThrough
 from repositories.hot import Value
 
@@ -15,7 +15,7 @@ class Handles:
     def __init__(self, through: ReadThrough, kinds: Kinds) -> None:
         self._through = through
         self._kinds = kinds
-        self._ids: Known[str, UUID] = Known()
+        self._ids: Memo[str, UUID] = Memo()
 
     def guess(self, handle: str) -> UUID | None:
         """Whose the handle was when this process last saw it. To be asked for together with the handle itself."""

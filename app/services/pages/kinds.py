@@ -28,10 +28,10 @@ ABSENT_SECONDS = 5.0
 class Kind(Generic[K]):
     """Things of one kind, told apart by an id whose `str` is its name: a UUID, a handle, a page.
 
-    `load` gives what the source has of some ids, in one round trip, and leaves out what it has not. It reads no
-    older than what is dropped together with it. `schema` changes with the shape of the bodies, so that a new release
-    does not read old ones. Seconds: a value is renewed after `fresh`, served for at most `stale` more while somebody
-    renews it or the source is away; that a thing is absent is remembered for `absent`, 0 for not at all.
+    `load` gives what the source has of some ids, in one round trip, and leaves out what it has not. It must
+    not read through the cache. `schema` changes with the shape of the bodies, so that a new release does not read old
+    ones. Seconds: a value is renewed after `fresh`, served for at most `stale` more while somebody renews it or the
+    source is away; that a thing is absent is remembered for `absent`, 0 for not at all.
     """
 
     name: str

@@ -7,7 +7,7 @@ V = TypeVar("V")
 MOST = 20_000
 
 
-class Known(Generic[K, V]):
+class Memo(Generic[K, V]):
     """Of things that hardly change. Whoever relies on one that may have changed checks it. Thread-safe: each step is
     one operation of a dictionary. When it is full it begins anew.
     """

@@ -59,6 +59,6 @@ class PagesWing:
             first,
             invalidation,
             WriteThrough(cache, kinds, invalidation),
-            Cards(relational, through, kinds, handles),
+            Cards(relational, timelines, through, kinds, handles),
             HotPages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
         )
