@@ -21,7 +21,7 @@ Doubt = tuple[Side, UUID, Look]
 
 
 class Drift:
-    def __init__(self, container: Container, tell: Callable[[str], None], *, repair: bool) -> None:
+    def __init__(self, container: Container, write_line: Callable[[str], None], *, repair: bool) -> None:
         stores = container.stores
         self._relational, self._documents = stores.relational, stores.documents
         retention = timedelta(days=container.settings.feeds_retention_days)
@@ -36,7 +36,7 @@ class Drift:
             ),
             Authors(stores.documents, stores.feeds, container.kit.clock),
         )
-        self.report = Report(tell, repair=repair)
+        self.report = Report(write_line, repair=repair)
         self._counts = Counts(
             stores.relational, stores.documents, container.pages.invalidation, container.kit.retry, self.report
         )
@@ -90,7 +90,7 @@ class Drift:
         again = []
         for side, one, doubted in doubts:
             look = side.look(one, doubted)
-            self._tell(side, one, look)
+            self._write_line(side, one, look)
             if look and self._repair:
                 side.mend(one, look)
                 rest = side.look(one, look)
@@ -99,7 +99,7 @@ class Drift:
                     again.append((side, one))
         return again
 
-    def _tell(self, side: Side, one: UUID, look: Look) -> None:
+    def _write_line(self, side: Side, one: UUID, look: Look) -> None:
         about = f"{side.name} of {one}"
         self.report.add(
             f"{side.name}s: missing entries",

@@ -1,19 +1,19 @@
-"""What the doctor found, counted by kind. Of the findings themselves only the first are printed."""
+"""Counts the doctor's findings by kind, and prints the first of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 # Lines printed for one run.
 PRINTED = 200
-# Allowed by the port: a clean-up that is late, hidden from readers. It is no drift.
+# Entries not cleaned up yet and never shown to readers. The port allows them, so they are not drift.
 LEFTOVER = "leftover entries"
 
 
 class Report:
-    """`tell` gets a line per finding. Without `repair` nothing is repaired."""
+    """`write_line` gets a line per finding. Without `repair` nothing is repaired."""
 
-    def __init__(self, tell: Callable[[str], None], *, repair: bool) -> None:
-        self._tell = tell
+    def __init__(self, write_line: Callable[[str], None], *, repair: bool) -> None:
+        self._write_line = write_line
         self._repair = repair
         self._printed = 0
         self.found: Counter[str] = Counter()
@@ -23,7 +23,7 @@ class Report:
 
     @property
     def drift(self) -> int:
-        """How many findings there were that should not have been, repaired or not."""
+        """The number of findings that are drift, repaired or not."""
         return self.found.total() - self.found[LEFTOVER]
 
     def add(self, kind: str, lines: Iterable[str]) -> None:
@@ -31,9 +31,9 @@ class Report:
             self.found[kind] += 1
             self._printed += 1
             if self._printed <= PRINTED:
-                self._tell(line)
+                self._write_line(line)
             elif self._printed == PRINTED + 1:
-                self._tell("more findings are only counted")
+                self._write_line("more findings are only counted")
 
     def summary(self, seconds: float) -> list[str]:
         """One line per kind, and one for all; `seconds` is how long it took."""

@@ -14,8 +14,8 @@ _plain = logging.getLogger(NAME)
 _root = logging.getLogger()
 
 
-def tell(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-    """A line is the same whichever way it goes."""
+def log_request(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+    """Log one answer. The line is the same in each log format."""
     if not _plain.isEnabledFor(logging.INFO):
         return
     ms = round(seconds * 1000, 1)

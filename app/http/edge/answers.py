@@ -1,4 +1,4 @@
-"""Records to bytes, and bytes to answers. What cards are made of is in `app/services/pages/fragments.py`."""
+"""Builds the answers of views from encoded bytes. Fragments of cards are in `app/services/pages/fragments.py`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,19 +12,19 @@ from app.services.pages.whole_pages import Kept, tag_of
 
 
 def listed(items: Iterable[bytes], onward: str | None, **more: Any) -> bytes:
-    """A page of a list. `more` are further members beside `items` and `next`."""
+    """The body of a page of a list. `more` are members beside `items` and `next`."""
     tail = b"".join(b"," + encode(name) + b":" + encode(value) for name, value in more.items())
     return b'{"items":[' + b",".join(items) + b'],"next":' + encode(onward) + tail + b"}"
 
 
 def page(items: Iterable[bytes], onward: str | None, **more: Any) -> Response:
-    """A page of a list, with the entity tag of all of it."""
+    """A page of a list, with an entity tag over the whole body."""
     body = listed(items, onward, **more)
     return checked(Kept(body, tag_of(body), 0))
 
 
 def thing(body: bytes, version: int, status: int = 200, location: str | None = None) -> Response:
-    """One versioned thing with its strong entity tag; a 304 where the reader has just this representation."""
+    """A versioned thing with its entity tag; 304 when If-None-Match names it."""
     answer = checked(Kept(body, tag_of(body, version), version), status)
     if location:
         answer.headers["Location"] = location
@@ -32,7 +32,7 @@ def thing(body: bytes, version: int, status: int = 200, location: str | None = N
 
 
 def checked(made: Kept, status: int = 200) -> Response:
-    """With its entity tag; a 304 where the reader has just this one."""
+    """The answer with its entity tag; 304 when If-None-Match names it."""
     sent = request.headers.get("If-None-Match") if request.method in READS else None
     known = status == 200 and is_known(made.etag, sent)
     answer = Response(status=304) if known else _answer(made.body, status)

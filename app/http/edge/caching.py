@@ -50,11 +50,11 @@ def of_view(view: object) -> Shared | None:
 
 
 def remember(page: Kept) -> None:
-    """For `tell`: the answer is this page, which is, or might be, kept whole."""
+    """For `add_headers`: the answer is this page, which is, or might be, kept whole."""
     g.kept = page
 
 
-def tell(response: Response) -> None:
+def add_headers(response: Response) -> None:
     """Add what caches are to know. A view that has said so itself is left alone."""
     anonymous = "Authorization" not in request.headers
     policy = of_view(current_app.view_functions.get(request.endpoint or "")) if request.method in READS else None

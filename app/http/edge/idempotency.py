@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: required on routes that move money, welcome on every other POST.
+"""`Idempotency-Key`: required on routes that move money, optional on every other POST.
 
-A view on a required route answers with the stored `Answer` that its service hands back; any other view answers as
-ever, and its successful response is stored. Both are replayed byte by byte, with `Idempotent-Replayed: true`.
+On a required route the service stores the answer, and the view returns it. On any other route the successful response
+is stored here, after the view. Both are replayed byte for byte, with `Idempotent-Replayed: true`.
 """
 
 import functools
@@ -37,7 +37,7 @@ def register(app: Flask) -> None:
 
 
 def check() -> None:
-    """A missing or malformed key is told before anything else is looked at, once the caller is known."""
+    """A missing or malformed key is refused first, right after the caller is known."""
     view = current_app.view_functions.get(request.endpoint or "")
     kind = getattr(view, "idempotency", None) if request.method == "POST" else None
     if kind is None or is_strange():
@@ -50,9 +50,9 @@ def check() -> None:
 
 
 def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View], View]:
-    """Put it right above the view: the fingerprint is that of the body as it was loaded.
+    """Decorates the view directly, because the fingerprint is computed from the loaded body.
 
-    Without `kept` the key is taken and nothing is stored: for answers with a secret in them.
+    Without `kept` the key is accepted and nothing is stored: for answers that contain a secret.
     """
 
     def decorate(view: View) -> View:
@@ -75,12 +75,12 @@ def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View],
 
 
 def receipt(render: Callable[[T], Response]) -> Receipt[T]:
-    """For the service behind a required route."""
+    """The request's attempt, for the service behind a required route."""
     return Receipt(cast("Attempt", g.attempt), lambda made: stored(render(made)))
 
 
 def reserved() -> ReservedId | None:
-    """The id for what this request makes, when it came with a key."""
+    """The id of what this request makes; None without a key."""
     return cast("ReservedId | None", g.get("reserved"))
 
 
@@ -90,7 +90,7 @@ def stored(response: Response) -> Answer:
 
 
 def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
-    """Claim, do, store. A refusal frees the key; any other failure keeps it for the same body."""
+    """Claim the key, call the view, store the response. A refusal frees the key; a failure keeps it for this body."""
     keys = container().commands.idempotency
     claim = keys.begin(g.attempt, container().kit.ids())
     g.reserved = claim.reserved
@@ -107,9 +107,9 @@ def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _attempt(sent: str, args: tuple[Any, ...]) -> Attempt:
-    """The fingerprint depends on the body alone, so that a key still works when the server's secret has changed.
+    """The fingerprint depends on the body alone, so a key outlives a change of the server's secret.
 
-    Strangers share one scope, so their key goes with its body.
+    Anonymous callers share one scope, so their key is combined with the body.
     """
     where = " ".join([request.method, str(request.url_rule), *map(str, (request.view_args or {}).values())])
     salt = hashlib.sha256(f"{where}\n{sent}".encode()).digest()
@@ -122,7 +122,7 @@ def _attempt(sent: str, args: tuple[Any, ...]) -> Attempt:
 
 
 def _without_passwords(arg: Any, salt: bytes) -> Any:
-    """A password goes in as slowly as into its digest, or the fingerprint would be the way to guess it."""
+    """Replaces passwords by a slow derived key, or the stored fingerprint could be used to guess them."""
     if not isinstance(arg, dict):
         return arg
     hidden = {name: value for name, value in arg.items() if "password" in name and isinstance(value, str)}

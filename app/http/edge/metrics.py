@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, and what the edge tells of its answers."""
+"""`/metrics` for Prometheus, and the metrics of each answer."""
 
 from collections.abc import Callable
 from typing import cast

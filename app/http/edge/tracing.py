@@ -54,12 +54,12 @@ def _end(response: Response) -> Response:
     begun: RequestStart = g.get("begun") or RequestStart("")
     response.headers[HEADER] = request_id()
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    caching.tell(response)
+    caching.add_headers(response)
     for name, value in limiting.fields(g.get("verdict"), container().people.throttle.asking):
         response.headers[name] = value
     elapsed = time.perf_counter() - begun.at
     response.headers["Server-Timing"] = server_timing(begun.tally, elapsed)
     route = request.url_rule.rule if request.url_rule else None
     answered(current_app, route, request.method, response.status_code, elapsed)
-    access.tell(begun.id, request.method, str(route), response.status_code, elapsed)
+    access.log_request(begun.id, request.method, str(route), response.status_code, elapsed)
     return response

@@ -84,7 +84,7 @@ class Hits:
         if page.post_id and method == "GET":
             self._views.seen(page.post_id)
         answered(self._app, page.rule, method, status, elapsed)
-        access.tell(begun.id, method, page.rule, status, elapsed)
+        access.log_request(begun.id, method, page.rule, status, elapsed)
         return Reply(line, headers, b"" if known or method == "HEAD" else kept.body)
 
     def _fields(self, page: Page, kept: Kept) -> tuple[Fields, Fields]:
