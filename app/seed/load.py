@@ -190,7 +190,7 @@ class Loader:
         return {ref.post_id for ref in page} == planned
 
     def _put_homes(self, batch: Batch) -> None:
-        """The floors first: where the rest does not follow, too much is pulled, and nothing is missing."""
+        """The low watermarks first: where the rest does not follow, too much is pulled, and nothing is missing."""
         long = [k for k in batch if self._plan.home_length(k) > self._most()]
         with self._stores.relational.transaction() as tx:
             for k in long:

@@ -41,7 +41,7 @@ class Gate:
 
 
 def on_ending(act: Callable[[], None]) -> None:
-    """Act as soon as this process is told to end, while its server waits for the responses under way.
+    """Act as soon as this process is asked to end, while its server waits for the responses under way.
 
     Must be called on the main thread. The server's own signal handlers stay as they are.
     """

@@ -92,9 +92,9 @@ class Sweeper:
             return tx.fanouts.sweep(finished_before=now - PROGRESS_KEPT, limit=KEYS)
 
     def _settle(self, orders: list[UUID]) -> int:
-        return sum(self._tried(self._settling(order_id), self._clock()) for order_id in orders)
+        return sum(self._tried(self._due_settlement(order_id), self._clock()) for order_id in orders)
 
-    def _settling(self, order_id: UUID) -> Callable[[datetime], int]:
+    def _due_settlement(self, order_id: UUID) -> Callable[[datetime], int]:
         def settle(_now: datetime) -> int:
             self._settlement.settle(order_id)
             return 1
