@@ -136,7 +136,7 @@ def relay(*, once: bool) -> None:
 
 @main.group()
 def doctor() -> None:
-    """Look into a system, and mend it."""
+    """Check a system, and repair it."""
 
 
 @doctor.command()

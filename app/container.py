@@ -31,7 +31,7 @@ from repositories import documents, feeds, hot, relational
 from repositories.feeds import FeedStore
 from repositories.hot import Rate
 
-VIEWERS = 2  # who sends views: one thread of each process, and the sweeper
+VIEWERS = 2  # connections for views: the sending thread of each process, and the sweeper
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def open_stores(settings: Settings) -> Stores:
 
 
 def build(settings: Settings, *, clock: Clock = utc_now, hasher: Hasher | None = None) -> Container:
-    """Tests give their own clock, and a cheap hasher."""
+    """`clock` and `hasher` are for tests."""
     return assemble(settings, open_stores(settings), clock, hasher or Argon2Hasher(settings.hash_concurrency))
 
 
@@ -81,7 +81,7 @@ def assemble(
     provider: PaymentProvider | None = None,
     seconds: Callable[[], float] = time.monotonic,
 ) -> Container:
-    """Services over given stores: a test may put its own adapter in one place."""
+    """Build the services over given stores. Tests replace single adapters."""
     kit = Kit.of(clock)
     live = LiveWing.build(stores, kit, LiveLimits(settings.streams))
     feeds = FeedsWing.build(stores, kit, live.announcer, _feed_limits(settings), seconds)
@@ -95,7 +95,7 @@ def assemble(
 
 
 def _page_limits(settings: Settings) -> PageLimits:
-    """Who gets no place among the loads within the documents' deadline is refused."""
+    """A load that does not start within the documents' deadline is refused."""
     loads = Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
     signer = hashlib.blake2b(settings.secret_key.encode(), digest_size=4, person=b"whole pages").hexdigest()
     return PageLimits(settings.cache_seconds, loads, settings.shared_seconds, signer)

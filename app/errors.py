@@ -1,6 +1,6 @@
-"""What services raise when a request cannot be granted. `http/errors.py` alone turns these into answers.
+"""The errors that services raise. Only `app/http/edge/errors.py` turns them into answers.
 
-`code` is stable and part of the API; `detail` is for people. 422 is for payloads, conflicts are 409.
+`code` is stable and part of the API; `detail` is for people. 422 is for payloads, 409 for conflicts.
 """
 
 import math
@@ -42,7 +42,7 @@ class RuleBroken(AppError):
 
 
 class InProgress(AppError):
-    """The key's first request is not answered yet. `seconds` is how long that may take at most."""
+    """The key's first request is not answered yet. It will be within `seconds`."""
 
     status, code = 409, "idempotency_key_in_flight"
 
@@ -73,7 +73,7 @@ class CodedBody(WrongContentType):
 
 
 class Unprocessable(AppError):
-    """A payload that is well-formed and wrong. `fields` maps a JSON pointer to what is wrong there."""
+    """A payload that is well-formed but invalid. `fields` maps JSON pointers to problems."""
 
     status, code = 422, "validation_failed"
 
@@ -94,7 +94,7 @@ class PreconditionRequired(AppError):
 
 
 class TooMany(AppError):
-    """More than is allowed to one caller. `seconds` is when the next is allowed."""
+    """The caller's rate limit is reached. The next request is allowed in `seconds`."""
 
     status, code = 429, "too_many_requests"
 
@@ -116,6 +116,6 @@ class Overloaded(AppError):
 
 
 class PaymentUnknown(AppError):
-    """The provider has not said what became of the payment. The same request with the same key finds out."""
+    """The provider has not answered. The same request with the same key asks for the outcome."""
 
     status, code = 503, "payment_unknown"

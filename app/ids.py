@@ -14,7 +14,7 @@ VARIANT = 0b10 << 62
 
 
 def uuid7(at: datetime, tail: int) -> UUID:
-    """The id of a moment: 48 bits of milliseconds, 12 of the fraction below (method 3), 62 of `tail`."""
+    """48 bits of milliseconds, 12 bits of the fraction of a millisecond (method 3), 62 bits of `tail`."""
     micros = (at - EPOCH) // MICROSECOND
     millis, below = divmod(micros, 1000)
     fraction = below * 4096 // 1000
@@ -27,9 +27,9 @@ def lowest_id(at: datetime) -> UUID:
 
 
 class Ids:
-    """Makes UUIDv7s of which no two in the process are of one microsecond, so that they rise strictly.
+    """Makes strictly increasing UUIDv7s: within the process no two have the same microsecond.
 
-    That holds also when the clock stands still or steps back. It makes the front of an id enough to know it by:
+    This holds also when the clock stands still or steps back. So the time bits alone identify an id within a process;
     `upward_cursor.id_prefix` relies on this.
     """
 

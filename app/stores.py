@@ -1,4 +1,4 @@
-"""The stores of all roles, as one bundle. `container.open_stores` opens them."""
+"""The stores of all roles. `container.open_stores` opens them."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from repositories.store import Store
 
 @dataclass(frozen=True)
 class Stores:
-    """The four roles; the hot one is two stores, and `streams` lie beside the cache."""
+    """The hot role is several stores: sessions, and with the cache streams, limits and views."""
 
     relational: Relational
     documents: Documents

@@ -1,4 +1,4 @@
-"""What the WSGI server imports in each of its workers: settings, container, Flask; one of each per worker."""
+"""The WSGI application, imported by each worker of the server: settings, container and Flask, one per worker."""
 
 import atexit
 
@@ -18,7 +18,7 @@ app.wsgi_app = Gate(app.wsgi_app, settings.threads)  # type: ignore[method-assig
 atexit.register(container.close)
 on_ending(container.live.hub.close)
 if settings.metrics:
-    # Not before the server has said where its processes share their metrics.
+    # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry.series import keep_sampling
 
     keep_sampling()

@@ -1,4 +1,4 @@
-"""Deterministic sample data, by the thousand, through the same repositories as everything else."""
+"""Deterministic sample data, bulk loaded through the repositories."""
 
 from app.seed.command import SeededLogin, seed, seed_small_once
 

@@ -81,10 +81,10 @@ def seed(opened: Opened, /, **options: Any) -> None:
 
 
 def seed_small_once(container: Container) -> SeededLogin | None:
-    """Load the small data set on the first start, or the rest of it when that was interrupted.
+    """Load the small data set on the first start, and the rest of it after an interruption.
 
-    Returns what an ordinary account signs in with; None in production, or when it has another password by now.
-    What somebody deletes later does not come back.
+    Returns the login of an ordinary account; None in production, or when its password has been changed. Data deleted
+    later is not loaded again.
     """
     if container.settings.env == "production":
         return None
@@ -133,7 +133,7 @@ def _run(
 
 
 def _forget(container: Container) -> None:
-    """Lists and counts that were cached before would not show what was loaded: the load writes no events."""
+    """Empties the cache: the load writes no events, so lists and counts cached before would be stale."""
     try:
         container.stores.cache.void()
     except Unavailable as error:
@@ -164,7 +164,7 @@ def _empty_but_for(container: Container, plan: Plan) -> bool:
 
 
 def _loaded(container: Container, plan: Plan) -> bool:
-    """Whether the last batches of the last step are there, or were and are past the retention by now."""
+    """Whether the last batches of the last step are loaded, or would be past the retention."""
     if not container.stores.relational.accounts.get(plan.account_ids[:1]):
         return False
     if (container.kit.clock() - plan.until).days >= container.settings.feeds_retention_days:
@@ -174,6 +174,6 @@ def _loaded(container: Container, plan: Plan) -> bool:
 
 
 def _ordinary(plan: Plan) -> int:
-    """An account from the middle that has written something."""
+    """An account of medium activity that has written a post."""
     middle = plan.sizes.accounts // 2
     return next((k for k in range(middle, plan.sizes.accounts) if plan.posts_of[k]), middle)

@@ -1,4 +1,4 @@
-"""Drawing by name: what is drawn for one thing does not depend on how many others were drawn before it."""
+"""Random numbers by name: a draw depends on its name only, not on the draws before it."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -7,7 +7,7 @@ from random import Random
 
 
 class Draws:
-    """All randomness of one data set. The same world and name give the same numbers, on every machine."""
+    """The randomness of one data set. The same world and name give the same numbers on every machine."""
 
     def __init__(self, world: str) -> None:
         self._world = world
@@ -22,7 +22,7 @@ class Draws:
 
 
 def zipf(count: int, exponent: float) -> list[float]:
-    """The weights of `count` ranks: the first is by far the heaviest."""
+    """Zipf weights of `count` ranks; rank 0 has the largest."""
     return [(rank + 1) ** -exponent for rank in range(count)]
 
 
@@ -31,7 +31,7 @@ def cumulated(weights: Sequence[float]) -> list[float]:
 
 
 def shares(total: int, weights: Sequence[float], *, most: int) -> list[int]:
-    """Whole numbers that add up to exactly `total`, in proportion to `weights`, none above `most`."""
+    """Integers in proportion to `weights` that sum to `total`, none above `most`."""
     if total > most * len(weights):
         raise ValueError(f"{total} do not fit into {len(weights)} times {most}")
     unit = total / sum(weights) if total else 0
@@ -47,7 +47,7 @@ def shares(total: int, weights: Sequence[float], *, most: int) -> list[int]:
 
 
 def distinct(draw: Random, wanted: int, weights: Sequence[float], *, start: Sequence[int], never: int) -> list[int]:
-    """`wanted` different indexes, the heavy ones more likely, `start` among them, `never` not."""
+    """`wanted` different indexes drawn by weight, including `start`, excluding `never`."""
     chosen = dict.fromkeys(start[:wanted])
     for _ in range(8):
         if len(chosen) >= wanted:

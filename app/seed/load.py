@@ -1,7 +1,7 @@
-"""Writing a plan into the stores, past services and events, as if the relay had dispatched everything long ago.
+"""Writes a plan into the stores, without services and events, in the state after all events were dispatched.
 
-Run again, it finds what is there, leaves it as it is, and adds what is missing: also what somebody deleted since.
-The cache is not asked on the way, and emptied at the end.
+A second run leaves existing data as it is and adds what is missing, including data deleted since. The cache is not
+read, and emptied at the end.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ PAGE = 1000
 
 
 class Loader:
-    """`password_hash` is of the one password that all these accounts have."""
+    """`password_hash` is that of the one password of all these accounts."""
 
     def __init__(self, container: Container, plan: Plan, password_hash: str) -> None:
         self._container = container
@@ -27,7 +27,7 @@ class Loader:
         self._hash = password_hash
 
     def load(self, *, batch: int, concurrency: int, progress: Progress) -> list[Outcome]:
-        """Raises what a store raises that stays away; what is loaded by then stays."""
+        """Raises the error of a store that stays unavailable; what was loaded until then stays."""
         self._plan.prepare()
         done = []
         for step in self.steps():
@@ -43,12 +43,12 @@ class Loader:
         sizes = plan.sizes
         return [
             Step("accounts", "relational", sizes.accounts, _one, self._accounts_there, self._put_accounts),
-            # Nearly every batch locks the celebrity's counter, so there is nothing to be had from threads.
+            # Nearly every batch locks the celebrity's counter, so threads gain nothing.
             Step("follows", "relational", sizes.accounts, self._follow_rows, self._follows_there, self._put_follows,
                  parallel=False),
             Step("products", "documents", sizes.products, _one, self._products_there, self._put_products),
             Step("stock", "relational", sizes.products, _one, self._stock_there, self._put_stock),
-            # An account's entries are a chain, and the provider has one in every deposit: one batch after another.
+            # An account's entries are a hash chain, and every deposit adds to the provider's: batches run one by one.
             Step("deposits", "relational", sizes.accounts, self._deposit_rows, self._deposits_there,
                  self._put_deposits, parallel=False),
             Step("orders", "relational", sizes.orders, _one, self._orders_there, self._put_orders, parallel=False),

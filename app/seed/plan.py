@@ -1,7 +1,7 @@
-"""The whole data set as a function of its seed: nothing is stored that can be drawn again.
+"""The data set as a function of its seed. What can be drawn again is not stored.
 
-Accounts, products and posts are numbered from 0. Account 0 is the celebrity; the lower an account's number, the
-more follow it. Posts are numbered by age, so that a higher number is a newer post with a higher id.
+Accounts, products and posts are numbered from 0. Account 0 is the celebrity; lower numbers have more followers. Posts
+are numbered by age: a higher number is a newer post with a higher id.
 """
 
 from array import array
@@ -25,13 +25,13 @@ POSTING = timedelta(days=60)
 LISTING = timedelta(days=30)
 JOINING = timedelta(days=365)
 CELEBRITY = 0
-# Of the others, this part follows the celebrity.
+# The fraction of the other accounts that follows the celebrity.
 ADMIRED_BY = 0.95
 BURSTS, IN_BURSTS, BURST_SECONDS = 24, 0.4, 3600.0
 
 
 class Plan:
-    """Data sets of another seed, number of accounts or end have nothing in common, and fit beside one another."""
+    """Data sets with another seed, number of accounts or end share no ids, so several can be loaded side by side."""
 
     def __init__(self, chosen: Sizes, *, seed: int = 1, until: datetime = UNTIL) -> None:
         self.sizes = chosen
@@ -43,7 +43,7 @@ class Plan:
         self._tag_weights = cumulated(zipf(len(words.TAGS), 1.0))
 
     def prepare(self) -> None:
-        """Draw what many threads will ask for, before there are many."""
+        """Draw in advance what several threads will read."""
         _ = self.refs, self.product_ids, self.posts_of, self.followees, self.comment_counts, self.like_counts
         self.trade.prepare()
 
@@ -65,7 +65,7 @@ class Plan:
 
     @cached_property
     def authors(self) -> "array[int]":
-        """Who wrote each post: few write much."""
+        """The author of each post; a few accounts write most of them."""
         draw = self._draws.stream("authors")
         ranked = draw.sample(range(self.sizes.accounts), self.sizes.accounts)
         return array("I", draw.choices(ranked, cum_weights=cumulated(zipf(len(ranked), 0.7)), k=self.sizes.posts))
@@ -80,7 +80,7 @@ class Plan:
 
     @cached_property
     def followees(self) -> list["array[int]"]:
-        """Whom each account follows: nearly all the celebrity, and the others by their rank."""
+        """Whom each account follows: nearly all follow the celebrity, the others are drawn by rank."""
         count = self.sizes.accounts
         draw = self._draws.stream("followees")
         weights = [draw.lognormvariate(0.0, 0.7) for _ in range(count)]
@@ -117,7 +117,7 @@ class Plan:
         return f"{self.handle(k)}@example.com"
 
     def follows(self, k: int) -> list[Follow]:
-        """Whom account `k` follows, since some time after everybody joined."""
+        """The edges of account `k`, dated after all accounts were registered."""
         draw = self._draws.stream("since", k)
         since = self.until - POSTING - LISTING
         return [
@@ -144,12 +144,12 @@ class Plan:
         )
 
     def stock(self, k: int) -> int:
-        """Few are sold out."""
+        """The units on hand of each product; few are sold out."""
         return max(0, self._draws.stream("stock", k).randint(-10, 200))
 
     @cached_property
     def trade(self) -> Trade:
-        """Wallets and orders. All listing is done before the first order."""
+        """Wallets and orders. All products are listed before the first order."""
         products = [self.product(k) for k in range(self.sizes.products)]
         starts = self.until - POSTING
         return Trade(
@@ -197,7 +197,7 @@ class Plan:
         return self._draws.stream("fans", k).sample(range(self.sizes.accounts), self.like_counts[k])
 
     def home(self, owner: int, most: int | None = None) -> list[PostRef]:
-        """The home feed by its definition, newest first; the newest `most` of it."""
+        """The newest `most` posts of the home feed by its definition, newest first."""
         authors = {owner, *self.followees[owner]}
         newest = sorted(chain.from_iterable(self.posts_of[a][-most if most else 0 :] for a in authors), reverse=True)
         return [self.refs[k] for k in newest[:most]]
@@ -207,7 +207,7 @@ class Plan:
 
     @cached_property
     def _times(self) -> "array[int]":
-        """Microseconds, rising strictly; a good part of them in bursts."""
+        """Strictly increasing microseconds, a part of them in bursts."""
         draw = self._draws.stream("times")
         start = (self.until - POSTING - EPOCH) // MICROSECOND
         length = POSTING // MICROSECOND
@@ -220,7 +220,7 @@ class Plan:
         return array("I", distinct(draw, degree, popularity, start=[CELEBRITY] if admires else [], never=k))
 
     def _spread(self, total: int, *, most: int) -> list[int]:
-        """Share something out over the posts: what is liked much is commented on much."""
+        """Distribute a total over the posts. The same posts get many likes and many comments."""
         ranked = self._draws.stream("popularity").sample(range(self.sizes.posts), self.sizes.posts)
         found = [0] * self.sizes.posts
         counts = shares(total, zipf(self.sizes.posts, 0.8), most=most)
@@ -259,7 +259,7 @@ def _rising(times: list[int]) -> Iterator[int]:
 
 
 def _attributes(draw: Random, material: str, colour: str) -> dict[str, AttributeValue]:
-    """One of each type that there is."""
+    """One attribute of each type."""
     return {
         "material": material,
         "colour": colour,

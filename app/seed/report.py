@@ -1,4 +1,4 @@
-"""What a run says: a bar for each step on a terminal, plain lines elsewhere, and a table at the end."""
+"""Output of a run: a progress bar per step on a terminal, plain lines elsewhere, and a table at the end."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Engine = Callable[[str], str]
 
 
 class Lines(Progress):
-    """A line when a step ends, and now and then on the way there."""
+    """A line at the end of a step, and some in between."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -78,7 +78,7 @@ def rate(rows: int, seconds: float) -> str:
 
 
 def table(outcomes: Sequence[Outcome], engine: Engine) -> None:
-    """Rates are of what was written: looking for what is there costs next to nothing."""
+    """Rates count rows written, not rows found to exist."""
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("kind")
     shown.add_column("store")

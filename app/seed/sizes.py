@@ -1,4 +1,4 @@
-"""How much of everything."""
+"""The sizes of data sets."""
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ NAMES = tuple(_NAMED)
 
 
 def sizes(name: str = SMALL, **given: int | None) -> Sizes:
-    """A named size, with some counts given instead; what follows from those is scaled with them."""
+    """A named size. Counts that are given replace its own, and dependent counts are scaled."""
     accounts, posts, followees, orders = _NAMED[name]
     counts = {key: count for key, count in given.items() if count is not None}
     accounts, posts = counts.get("accounts", accounts), counts.get("posts", posts)

@@ -1,7 +1,7 @@
-"""What is bought in a data set, and with which money: opening deposits, orders of the past, what was paid for them.
+"""The trade of a data set: opening deposits, past orders and their payments.
 
-Orders are numbered by age, and so are payments, since each account's entries are in the order in which they are
-loaded. Whoever buys has a deposit that covers all of it, so that no balance is ever below 0, whatever comes back.
+Orders and payments are numbered by age, because an account's entries are in the order in which they are loaded. The
+deposit of a buyer covers all orders, so no balance falls below 0, with or without refunds.
 """
 
 from array import array
@@ -18,19 +18,19 @@ from app.services.money.orders import GRACE, REFUND, shares
 from repositories.money_records import PROVIDER, Balance, Order, OrderLine, OrderState, Transfer
 from repositories.records import Money, Product
 
-# In a seeded history nothing waits: of what is paid, most has been fulfilled.
+# A seeded history has no pending orders: most paid orders are fulfilled.
 STATES: tuple[OrderState, ...] = ("fulfilled", "paid", "refunded", "cancelled")
 STATE_WEIGHTS = (62, 14, 10, 14)
 COMMON, RARE = "EUR", "USD"
 RARELY = 0.2
 POCKET = (50, 2000)
-# The newest order is this old, so that it has had its time to be paid.
+# The age of the newest order: long enough to have been settled.
 SETTLED = timedelta(minutes=1)
 VERSIONS: dict[OrderState, int] = {"cancelled": 2, "paid": 2, "fulfilled": 3}
 
 
 class Market(NamedTuple):
-    """Who may buy what, and when: the wallets are opened between `opens` and `starts`, the orders come after."""
+    """Who may buy what, and when. Deposits are between `opens` and `starts`, orders after `starts`."""
 
     account_ids: Sequence[UUID]
     products: Sequence[Product]
@@ -64,13 +64,13 @@ class Trade:
 
     @cached_property
     def payments(self) -> list[Transfer]:
-        """What was paid for all orders and what was given back, oldest first."""
+        """Payments and refunds of all orders, oldest first."""
         made = (transfer for k in range(self._orders) for transfer in _payments(self.order(k)))
         return sorted(made, key=lambda transfer: (transfer.created_at, transfer.id))
 
     @cached_property
     def deposits(self) -> list[list[Transfer]]:
-        """Of each account, one for each of its currencies."""
+        """One deposit per account and currency."""
         spent: dict[tuple[UUID, str], int] = {}
         for one in self.payments:
             key = one.debit, one.amount.currency
@@ -79,7 +79,7 @@ class Trade:
 
     @cached_property
     def balances(self) -> dict[UUID, list[Balance]]:
-        """What each account has in the end, by currency."""
+        """The final balance of each account, by currency."""
         found: dict[UUID, dict[str, int]] = {account_id: {} for account_id in self._market.account_ids}
         for made in (*self.deposits, self.payments):
             for one in made:
@@ -90,7 +90,7 @@ class Trade:
 
     @cached_property
     def sold(self) -> dict[UUID, int]:
-        """Units of each product that were sold and did not come back."""
+        """Units of each product that were sold and not returned."""
         found = {product.id: 0 for product in self._market.products}
         for order in map(self.order, range(self._orders)):
             for line in order.lines if order.state in {"paid", "fulfilled"} else ():
@@ -99,7 +99,7 @@ class Trade:
 
     @cached_property
     def _times(self) -> "array[int]":
-        """Microseconds, rising."""
+        """Increasing microseconds."""
         draw = self._draws.stream("order times")
         length = (self._market.ends - SETTLED - self._market.starts) // MICROSECOND
         return array("q", sorted(draw.randrange(length) for _ in range(self._orders)))
@@ -118,7 +118,7 @@ class Trade:
         return tuple(_line(product, draw.choice((1, 1, 1, 2, 3))) for product in chosen), currency
 
     def _buyer(self, draw: Random, sellers: set[UUID]) -> UUID:
-        """Nobody buys of themselves."""
+        """A buyer who is none of the sellers."""
         ids = self._market.account_ids
         start = draw.randrange(len(ids))
         return next(ids[n % len(ids)] for n in range(start, start + len(ids)) if ids[n % len(ids)] not in sellers)
@@ -143,7 +143,7 @@ class Trade:
         )
 
     def _deposits(self, k: int, spent: dict[tuple[UUID, str], int]) -> Iterator[Transfer]:
-        """Whoever spends nothing has money, too. The id is that of the amount: another one is another deposit."""
+        """Accounts that buy nothing get a deposit too. The id is derived from the amount."""
         draw, owner = self._draws.stream("wallet", k), self._market.account_ids[k]
         at = self._market.opens + (self._market.starts - self._market.opens) * k / len(self._market.account_ids)
         for currency in (COMMON, RARE):
@@ -160,7 +160,7 @@ def _line(product: Product, quantity: int) -> OrderLine:
 
 
 def _payments(order: Order) -> Iterator[Transfer]:
-    """What the sellers were paid, and what of it they gave back."""
+    """Payments to the sellers, and their refunds."""
     if order.state == "cancelled":
         return
     for seller, amount in sorted(shares(order).items()):

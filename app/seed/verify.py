@@ -1,7 +1,7 @@
-"""Reading everything back and comparing it with the plan.
+"""Reads everything back and compares it with the plan.
 
-Counts and balances are compared exactly, so this is for data that nobody has used yet. Timelines are read as the
-application reads them, whole, for a sample of the accounts. The books are audited whole.
+Counts and balances are compared exactly, so the data must not have been used yet. Complete timelines are read, as the
+application reads them, for a sample of the accounts. The ledger and the stock are audited completely.
 """
 
 from array import array
@@ -34,7 +34,7 @@ class Verifier:
         self._plan = plan
 
     def differences(self, *, concurrency: int) -> Iterator[str]:
-        """What differs, one line for each thing."""
+        """The differences, one line each."""
         plan = self._plan
         plan.prepare()
         accounts, posts = list(_batches(plan.sizes.accounts)), list(_batches(plan.sizes.posts))
@@ -67,7 +67,7 @@ class Verifier:
                 yield from lines
 
     def _sample(self) -> list[Batch]:
-        """All accounts of a small plan; else those with the most followers, and others evenly."""
+        """All accounts of a small plan, else those with the most followers and an even sample of the others."""
         count = self._plan.sizes.accounts
         chosen = set(range(min(count, SAMPLE // 4))) | set(range(0, count, max(1, count // SAMPLE)))
         return [range(k, k + 1) for k in sorted(chosen)]
@@ -128,7 +128,7 @@ class Verifier:
         return _compared("payment", planned, self._stores.relational.ledger.get(list(planned)))
 
     def _books(self, _batch: Batch) -> Iterator[str]:
-        """Everybody's, also what is not of this plan."""
+        """Audits all accounts, also those outside the plan."""
         audit = self._stores.relational.audit
         for finding in chain(audit.ledger(), audit.stock()):
             yield f"{finding.about}: {finding.problem}"
@@ -201,7 +201,7 @@ def _compared(what: str, planned: Mapping[K, object], found: Mapping[K, object])
 
 
 def _paged(what: str, planned: list[PostRef], read: Callable[[Window], TimelinePage[Card]]) -> Iterator[str]:
-    """At most one line: what comes after the first difference is likely to differ, too."""
+    """At most one line, because what follows the first difference usually differs too."""
     page = read(Window(FEED_PAGE))
     for start in range(0, max(len(planned), 1), FEED_PAGE):
         wanted = [ref.post_id for ref in planned[start : start + FEED_PAGE]]

@@ -9,7 +9,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _phrases(text: str) -> tuple[str, ...]:
-    """One for each line."""
+    """One phrase per line."""
     return tuple(line.strip() for line in text.strip().splitlines())
 
 
@@ -27,7 +27,7 @@ LAST_NAMES = _words(
     planck ramos ritchie rossi sato schmidt silva singh sorensen tanaka turing vargas wagner weber wright
     yamada zhou"""
 )
-# The most used first.
+# Most frequent first.
 TAGS = _words(
     """travel food photography books music running design coding gardening coffee history cycling science hiking
     films baking cats dogs birds maps space trains castles pottery chess swimming knitting sailing radio typography
@@ -135,6 +135,6 @@ _ENDS = _phrases("""
 
 
 def sentences() -> Iterator[str]:
-    """Every sentence there is."""
+    """All sentences."""
     for subject, place, end in product(_SUBJECTS, _PLACES, _ENDS):
         yield f"{subject} {place} {end}."

@@ -1,4 +1,4 @@
-"""Running the steps of a load: batches side by side, again after a hiccup, not at all where they are there."""
+"""Runs the steps of a load: batches in parallel, retried after failures, skipped when they exist."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -11,14 +11,14 @@ from msgspec import Struct
 from repositories.errors import Contention, Unavailable
 
 T = TypeVar("T")
-# Pauses before each further try: a store that restarts is back by the last one.
+# Pauses between tries, long enough for a store to restart.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 Batch = range
 
 
 class Step(Struct, frozen=True):
-    """One kind of thing, numbered from 0. Every function may run again and in any order, on any thread."""
+    """A step loads things of one kind, numbered from 0. Its functions are idempotent, in any order, on any thread."""
 
     kind: str
     role: str
@@ -32,7 +32,7 @@ class Step(Struct, frozen=True):
         return sum(self.rows(k) for k in batch)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Consecutive numbers that have about `size` rows together. What has no rows is in some batch, too."""
+        """Ranges of numbers with about `size` rows each. Numbers without rows are included."""
         start = rows = 0
         for k in range(self.numbers):
             rows += self.rows(k)
@@ -52,7 +52,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Progress:
-    """Hears how a run goes on. This one says nothing."""
+    """Receives the progress of a run. This base class ignores it."""
 
     def start(self, step: Step, rows: int) -> None: ...
 
@@ -64,7 +64,7 @@ class Progress:
 
 
 class Run:
-    """Looks for each batch first, until as many were missing as may run at once: from there on all is new."""
+    """Checks whether a batch exists, until as many were missing as run at a time; the rest is taken as new."""
 
     def __init__(self, step: Step, *, batch: int, threads: int, progress: Progress) -> None:
         self._step = step
@@ -74,7 +74,7 @@ class Run:
         self._missing = 0
 
     def __call__(self) -> Outcome:
-        """After an interruption it waits for what has begun, and leaves the rest."""
+        """After an interruption it waits for the running batches and starts no others."""
         step, started, written = self._step, time.monotonic(), 0
         total = step.rows_of(range(step.numbers))
         self._progress.start(step, total)
@@ -96,7 +96,7 @@ class Run:
 
 
 def side_by_side(function: Callable[[Batch], T], batches: Iterable[Batch], threads: int) -> Generator[T, None, None]:
-    """The results in the order in which they are ready; no more than twice `threads` batches are under way."""
+    """Yields results as they complete. At most twice `threads` batches are submitted."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: set[Future[T]] = set()
         try:
@@ -111,7 +111,7 @@ def side_by_side(function: Callable[[Batch], T], batches: Iterable[Batch], threa
 
 
 def patiently(action: Callable[[], T]) -> T:
-    """Everything here may be repeated, so a store that stumbles does not end a long run."""
+    """Retries `Unavailable` and `Contention`, which is safe because every function is idempotent."""
     for pause in PAUSES:
         try:
             return action()

@@ -1,6 +1,6 @@
-"""How far the relay is behind, as series that are read when they are scraped: soon, and not each time.
+"""The relay's backlog as metrics, read when they are scraped, and cached for a while.
 
-A truth that does not answer in time costs the scrape a moment, once in a while; its series are missing until it does.
+A store that does not answer in time delays some scrapes for a moment. Its series are missing until it answers.
 """
 
 import time
@@ -43,7 +43,7 @@ class Backlogs(Collector):
         yield from (up, unsent, dead_lettered, oldest)
 
     def _future(self, truth: str) -> Future[Backlog | None]:
-        """The reading under way, or a fresh one. There is at most one of each truth, however long it takes."""
+        """The running read of this outbox, or a new one. At most one runs per outbox."""
         with self._guard:
             now = time.monotonic()
             asked = self._asked.get(truth)

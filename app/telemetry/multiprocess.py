@@ -1,4 +1,4 @@
-"""Where the processes of a server put their metrics, settled before `app.telemetry.series` is imported."""
+"""The directory in which a server's processes share metrics; set before `app.telemetry.series` is imported."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def shared(*, record: bool) -> Iterator[None]:
-    """A directory in which all processes begun inside add theirs up, from scratch; `record` for this process too."""
+    """A new directory for all processes started inside the block. `record`: this process takes part too."""
     with tempfile.TemporaryDirectory(prefix="quartet-metrics-", ignore_cleanup_errors=True) as directory:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         if record:
@@ -18,7 +18,7 @@ def shared(*, record: bool) -> Iterator[None]:
 
 @contextmanager
 def served(host: str, port: int) -> Iterator[None]:
-    """Serve those of this process alone, unless the port is 0."""
+    """Serve the metrics of this process, unless the port is 0."""
     if not port:
         yield
         return

@@ -1,4 +1,4 @@
-"""The series under `/metrics`, and how they are filled: by the meter, by the HTTP edge, by a look at the pools.
+"""The series under `/metrics`. The meter, the HTTP edge and samples of the pools fill them.
 
 Import this late: prometheus-client decides on import, by PROMETHEUS_MULTIPROC_DIR, whether the processes of a server
 share their metrics through files. Names and labels are an interface; `docs/monitoring.md` lists them.
@@ -41,7 +41,7 @@ def _counter(name: str, about: str, *labels: str) -> Counter:
 
 
 def _gauge(name: str, about: str, *labels: str) -> Gauge:
-    """Summed over the processes that live."""
+    """A gauge summed over the live processes."""
     return Gauge(f"quartet_{name}", about, labels, registry=own, multiprocess_mode="livesum")
 
 
@@ -74,7 +74,7 @@ LEVELS = {
 
 
 class Recorder(meter.Observer):
-    """Fills the series. Looking up a series by its labels takes as long as filling it, so it is done once for each."""
+    """Fills the series. The lookup by labels costs as much as an update, so its result is cached."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, str], Histogram] = {}
@@ -111,7 +111,7 @@ class Recorder(meter.Observer):
         LEVELS[name].inc(change)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Report an answer of the API. `route` is the rule, never the path, for paths are without number."""
+        """Count an answer of the API. `route` is the rule and not the path, to bound the number of series."""
         series = self._answers.get((route, method, status))
         if series is None:
             series = REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route, method)
@@ -122,14 +122,14 @@ class Recorder(meter.Observer):
 
 @functools.cache
 def install() -> Recorder:
-    """From now on this process fills the series."""
+    """Start to fill the series in this process."""
     recorder = Recorder()
     meter.watch(recorder)
     return recorder
 
 
 def keep_sampling() -> None:
-    """Look at the pools every few seconds, for those who scrape by way of another process."""
+    """Sample the pools every few seconds, for scrapes that another process answers."""
     threading.Thread(target=_sample, name="metrics", daemon=True).start()
 
 
@@ -140,7 +140,7 @@ def _sample() -> None:
 
 
 def serve(host: str, port: int) -> Callable[[], None]:
-    """Serve the series of this process alone. Returns what ends that."""
+    """Serve the series of this process. Returns a function that stops it."""
     server, thread = start_http_server(port, host, own)
 
     def end() -> None:
@@ -152,7 +152,7 @@ def serve(host: str, port: int) -> Callable[[], None]:
 
 
 def sample_pools() -> None:
-    """Set this process's share of the pools' gauges."""
+    """Set the gauges of this process's pools."""
     sizes: dict[tuple[str, str], list[int]] = {}
     for pool in pools.pools():
         sums = sizes.setdefault((pool.store, pool.lane), [0, 0])
@@ -164,7 +164,7 @@ def sample_pools() -> None:
 
 
 def rendered(*more: Collector) -> bytes:
-    """All series as text, of every process of this server, and those of `more`, which are looked at now."""
+    """All series of all processes of this server as text, and those of `more`, collected now."""
     sample_pools()
     registry = CollectorRegistry()
     for collector in (_shared(), *more):
@@ -181,7 +181,7 @@ def _shared() -> Collector:
 
 
 def _bury_the_dead(directory: Path) -> None:
-    """A worker that was killed holds no connection and runs no fan-out; its counts stay."""
+    """Remove the gauges of killed workers; their counters stay."""
     for file in directory.iterdir():
         found = GAUGE_FILE.fullmatch(file.name)
         if found and not _lives(int(found[1])):

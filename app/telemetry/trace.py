@@ -1,6 +1,6 @@
-"""The trace: the id of the request that everything follows from, in whatever thread it is followed up.
+"""The trace: the id of the request that caused the current work, kept per context.
 
-A request's id is set by `http/tracing.py`; events carry it, and the relay sets it again around their handlers.
+`http/edge/tracing.py` sets it, events carry it, and the relay sets it again around their handlers.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ _current: ContextVar[str] = ContextVar("trace", default="")
 
 
 def current() -> str:
-    """Empty where nothing is traced."""
+    """The current trace; empty without one."""
     return _current.get()
 
 
 def begin(trace: str) -> None:
-    """For the rest of this context."""
+    """Set the trace for the rest of this context."""
     _current.set(trace)
 
 

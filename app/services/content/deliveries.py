@@ -1,4 +1,4 @@
-"""How far a post's delivery has come, for its author."""
+"""The progress of a post's fan-out, for its author."""
 
 from datetime import datetime
 from typing import Literal
@@ -19,9 +19,9 @@ STATES: dict[str, DeliveryState] = {"running": "running", "done": "delivered", "
 
 
 class Delivery(Struct, frozen=True):
-    """Of a post that is `delivered` and was so long ago, or was seeded, the numbers are not known: None.
+    """The numbers are None for a post that was delivered long ago or was seeded: they are not stored.
 
-    `pulled` is complete too: the `remaining` followers read the post from where it is kept. Lags are in
+    `pulled` is complete too: the `remaining` followers find the post in the author's timeline. Lags are in
     milliseconds, None before the first delivery.
     """
 
@@ -44,9 +44,9 @@ class Deliveries:
         self._posts = posts
 
     def of(self, caller: UUID, post_id: UUID) -> Delivery:
-        """Raises `Missing`, and `Forbidden` for whoever is not the author.
+        """Raises `Missing`, and `Forbidden` for everybody but the author.
 
-        Whether it is in flight is read before its progress: what is dispatched in between has progress.
+        Reads whether the post is in flight before its progress: a post dispatched in between has progress.
         """
         post = self._posts.read(post_id)
         if post.author_id != caller:

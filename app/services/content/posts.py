@@ -1,8 +1,8 @@
-"""Posts: publishing, editing, deleting, liking.
+"""Posts: publish, edit, delete, like.
 
-Publishing is one atomic write of the document with its event inside; the author's timeline follows at once. If
-the process ends between the two, the event makes up for it, and until then the post is in flight: readers find
-it in the documents. Likes are relational; who is blocked may not like, and the lock on the pair holds it so.
+Publishing writes the document with its event in one atomic write, then the author's timeline. After a crash between
+the two, the event's handler writes the timeline. Until then the post is in flight, and readers find it in the
+documents. Likes are relational. A blocked account may not like; the lock on the pair enforces that.
 """
 
 import logging
@@ -88,7 +88,7 @@ class Posts:
         return post
 
     def read(self, post_id: UUID) -> Post:
-        """By the truth, for rules. Raises `Missing`. Readers have `Cards`."""
+        """From the store, for business rules. Raises `Missing`. Views read `Cards`."""
         found = self._documents.posts.get([post_id]).get(post_id)
         if found is None:
             raise Missing("there is no such post")
@@ -118,7 +118,7 @@ class Posts:
         return edited
 
     def delete(self, author: UUID, post_id: UUID, condition: Precondition) -> None:
-        """Gone from every page with the next request; timelines are cleaned up by the event."""
+        """The post is on no page from the next request on. The event's handlers clean up timelines."""
         current = self._own(author, post_id, condition)
         event = self._pack(PostDeleted(post_id, author, current.tags))
         try:

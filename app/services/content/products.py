@@ -1,4 +1,4 @@
-"""The catalogue: products are documents, their stock is relational."""
+"""Products and their stock. Products are documents, stock is relational."""
 
 from typing import TypedDict
 from uuid import UUID
@@ -96,7 +96,7 @@ class Products:
             raise PreconditionFailed("the product has changed meanwhile") from stale
 
     def stock(self, seller: UUID, product_id: UUID) -> Stock:
-        """As its seller may see it. Raises `Missing`, `Forbidden`."""
+        """The stock as its seller sees it. Raises `Missing`, `Forbidden`."""
         return self._level(self._own(seller, product_id).id)
 
     def put_stock(self, before: Stock, on_hand: int, *, if_version: int | None) -> Stock:
@@ -141,7 +141,7 @@ class Products:
         return product
 
     def _there(self, product_id: UUID) -> Product:
-        """By the truth, since what the client is willing to change is compared with it."""
+        """From the store, because the client's precondition is compared with it."""
         found = self._documents.products.get([product_id]).get(product_id)
         if found is None:
             raise Missing("there is no such product")

@@ -1,8 +1,8 @@
-"""How often posts are viewed: counted in the process, then beside the cache, then in the documents (write-back).
+"""View counts of posts, write-back in three stages: in the process, beside the cache, in the documents.
 
-A view costs its reader no round trip. What a process has counted goes to the cache's store once a second, and from
-there the relay carries it to the documents, in numbered batches that count once however often they are applied. Each of
-the first two stages may lose what it holds: `docs/caching.md` says how much that is.
+A view costs its reader no round trip. Each process adds its counts to the store beside the cache once a second. The
+relay moves them to the documents, in numbered batches that are applied once. The first two stages may lose what they
+hold; `docs/caching.md` says how much.
 """
 
 import logging
@@ -18,12 +18,12 @@ from repositories.hot import ViewCounts
 log = logging.getLogger(__name__)
 GATHERED = timedelta(seconds=1)
 BATCH = 1000
-# Of one flush, so that it does not hold up what else the sweeper does.
+# Per flush, so that the sweeper's other jobs are not delayed.
 BATCHES = 10
 
 
 class Views:
-    """Thread-safe. The thread that sends begins with the first view, so each process has its own."""
+    """Thread-safe. The sending thread starts with the first view, so each forked process has its own."""
 
     def __init__(
         self, buffer: ViewCounts, documents: Documents, every: timedelta, gathered: timedelta = GATHERED
@@ -39,7 +39,7 @@ class Views:
         self._sender: threading.Thread | None = None
 
     def seen(self, post_id: UUID) -> None:
-        """One view more. Never waits for a store, never fails."""
+        """Count one view. Calls no store and never raises."""
         with self._guard:
             self._seen[post_id] += 1
             if self._sender is None:
@@ -49,11 +49,11 @@ class Views:
             self._any.set()
 
     def of(self, post_id: UUID) -> int:
-        """What has come to the documents."""
+        """The views of a post that have reached the documents."""
         return self._documents.views.counts([post_id])[post_id]
 
     def send(self) -> None:
-        """Hand over what this process has counted. What the buffer does not take for certain is not sent again."""
+        """Send this process's counts to the buffer. After an error they are lost: sending again could count twice."""
         with self._guard:
             seen, self._seen = self._seen, Counter()
         try:
@@ -62,9 +62,9 @@ class Views:
             log.warning("%d views are lost: %s", seen.total(), error)
 
     def flush(self, now: datetime) -> int:
-        """Carry what was viewed to the documents, unless that was just done. Returns of how many posts.
+        """Move counts from the buffer to the documents, at most once per `every`. Returns the number of posts.
 
-        The sweeper's job. May run in several relays at once, and end anywhere: nothing is counted twice.
+        A job of the sweeper. Several relays may run it concurrently and crash anywhere: nothing is counted twice.
         """
         if self._next is not None and now < self._next:
             return 0
@@ -91,7 +91,7 @@ class Views:
         return len(batch.counts)
 
     def _send_on(self) -> None:
-        """Wait for a view, gather for a second, send; so nothing is sent while nobody views."""
+        """Wait for a view, collect for a second, send. Without views nothing is sent."""
         while self._any.wait() and not self._ended.wait(self._gathered):
             self._any.clear()
             self.send()
