@@ -26,7 +26,7 @@ ABSENT_SECONDS = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Kind(Generic[K]):
-    """Things of one kind, told apart by an id whose `str` is its name: a UUID, a handle, a page.
+    """Things of one kind, each with an id of its own, whose `str` is its name: a UUID, a handle, a page.
 
     `load` gives what the source has of some ids, in one round trip, and leaves out what it has not. It must
     not read through the cache. `schema` changes with the shape of the bodies, so that a new release does not read old

@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 from repositories.documents.mongo import pull, writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
-from repositories.documents.mongo.pull import Source, Span
+from repositories.documents.mongo.pull import IdRange, Source
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import PostStore
 from repositories.documents.times import micros, moment
@@ -59,18 +59,18 @@ class MongoPosts(PostStore):
     def by_authors(
         self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        return self._pulled(pull.ALL, authors, Span(before, after, limit))
+        return self._pulled(pull.ALL, authors, IdRange(before, after, limit))
 
     def in_flight(
         self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        span = Span(before, after, limit)
+        span = IdRange(before, after, limit)
         if authors is not None:
             return self._pulled(pull.IN_FLIGHT, authors, span)
         return self._references({"in_flight": True, "author_id": {"$ne": None}}, "in_flight_ids", span)
 
     def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
-        return self._references(LIVE, "_id_", Span(None, after, limit, upward=True))
+        return self._references(LIVE, "_id_", IdRange(None, after, limit, upward=True))
 
     def buried(self, ids: Collection[UUID]) -> set[UUID]:
         which = {"_id": {"$in": list(ids)}, "deleted_at": {"$ne": None}}
@@ -110,11 +110,11 @@ class MongoPosts(PostStore):
         if known:
             self._connection.collection("tags").bulk_write(known, ordered=False)
 
-    def _pulled(self, source: Source, authors: Collection[UUID], span: Span) -> list[PostRef]:
+    def _pulled(self, source: Source, authors: Collection[UUID], span: IdRange) -> list[PostRef]:
         with self._connection.calling():
             return pull.pulled(self._posts, source, authors, span) if span.limit > 0 else []
 
-    def _references(self, which: Document, index: str, span: Span) -> list[PostRef]:
+    def _references(self, which: Document, index: str, span: IdRange) -> list[PostRef]:
         with self._connection.calling():
             return pull.references(self._posts, which, index, span) if span.limit > 0 else []
 

@@ -32,7 +32,7 @@ ALL = Source({}, "author")
 IN_FLIGHT = Source({"in_flight": True}, "in_flight")
 
 
-class Span(NamedTuple):
+class IdRange(NamedTuple):
     """A range of ids in the direction of travel."""
 
     before: UUID | None
@@ -51,7 +51,7 @@ class Span(NamedTuple):
         return {"_id": beyond} if beyond else {}
 
 
-def pulled(posts: Documents, source: Source, authors: Collection[UUID], span: Span) -> list[PostRef]:
+def pulled(posts: Documents, source: Source, authors: Collection[UUID], span: IdRange) -> list[PostRef]:
     some = list(authors)
     if len(some) > MERGED:
         some = _foremost(posts, source, some, span)
@@ -62,13 +62,13 @@ def pulled(posts: Documents, source: Source, authors: Collection[UUID], span: Sp
     return sorted(found, key=lambda ref: ref.post_id, reverse=span.direction < 0)[: span.limit]
 
 
-def references(posts: Documents, which: Document, index: str, span: Span) -> list[PostRef]:
+def references(posts: Documents, which: Document, index: str, span: IdRange) -> list[PostRef]:
     """By an index from which the answer can be read without the documents, if there is one."""
     found = posts.find(which | span.bounds, {"author_id": 1}, hint=index).sort("_id", span.direction).limit(span.limit)
     return [PostRef(one["_id"], one["author_id"]) for one in found]
 
 
-def _foremost(posts: Documents, source: Source, authors: Sequence[UUID], span: Span) -> list[UUID]:
+def _foremost(posts: Documents, source: Source, authors: Sequence[UUID], span: IdRange) -> list[UUID]:
     """Those of the authors whose first posts of the span come first."""
     stages: list[Document] = [
         {"$match": {**source.which, "author_id": {"$in": authors}, **span.bounds}},
