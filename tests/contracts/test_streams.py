@@ -266,3 +266,18 @@ def test_migrating_again_changes_nothing_and_it_answers(streams: Streams) -> Non
     assert streams.migrate() == []
     assert streams.migrate(dry_run=True) == []
     streams.ping()
+
+
+def test_who_begin_to_listen_at_the_same_moment_share_one_stream(streams: Streams) -> None:
+    """Or the second would end the stream of the first."""
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+            ada, together = uuid4(), threading.Barrier(8)
+
+            def begin(ada: UUID = ada, together: threading.Barrier = together) -> Position:
+                together.wait(10)
+                return streams.listen(ada)
+
+            begun = [job.result() for job in [pool.submit(begin) for _ in range(8)]]
+            assert len(set(begun)) == 1
+            assert not read(streams, ada, begun[0]).lost

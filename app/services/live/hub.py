@@ -30,6 +30,9 @@ log = structlog.get_logger("quartet.live")
 class LiveLimits(Struct, frozen=True):
     """`streams` at most at once, of which `each` account has at most so many; `batch` events are held for each.
 
+    A stream beyond either bound takes the place of the account's oldest one, for its client has probably left: that
+    is noticed only with the next heartbeat.
+
     `life`, give or take a tenth, is how long one connection lasts. Sessions are looked at every `check`.
     """
 
@@ -96,7 +99,8 @@ class Live:
         self._sessions = sessions
         self._clock = clock
         self._guard = threading.Lock()
-        self._open: set[Connection] = set()
+        # The oldest comes first.
+        self._open: dict[Connection, None] = {}
         self._prolonged: dict[UUID, float] = {}
         self._threads: list[threading.Thread] = []
         self._some = threading.Event()
@@ -109,15 +113,16 @@ class Live:
     def open(self, session: Session, digest: bytes, last_id: str | None) -> Connection:
         """After `last_id`, or with one resync where that is no place of this account's stream; else from now on.
 
-        Raises `Overloaded` when there is no room, `Unavailable` when the store is away. The caller must `release`.
+        Ends the account's oldest stream where there is no room. Raises `Overloaded` where it has none, `Unavailable`
+        when the store is away. The caller must `release`.
         """
         end = self._streams.listen(session.account_id)
         after = end if last_id is None else _position(last_id)
         until = time.monotonic() + self.limits.life.total_seconds() * uniform(0.9, 1.1)  # noqa: S311  no secret
         made = Connection(session, digest, after or end, resync=after is None, until=until)
         with self._guard:
-            self._admit(session.account_id)
-            self._open.add(made)
+            self._admit(session.account_id, digest)
+            self._open[made] = None
             self._prolonged[made.account_id] = time.monotonic()
             self._start()
         self._some.set()
@@ -127,7 +132,7 @@ class Live:
         """Idempotent."""
         connection.end()
         with self._guard:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             if all(other.account_id != connection.account_id for other in self._open):
                 self._prolonged.pop(connection.account_id, None)
             if not self._open and not self._closed.is_set():
@@ -143,13 +148,17 @@ class Live:
         for thread in threads:
             thread.join(timeout=1)
 
-    def _admit(self, account_id: UUID) -> None:
+    def _admit(self, account_id: UUID, digest: bytes) -> None:
         if self._closed.is_set():
             raise Overloaded("the server is stopping", code="stopping")
-        if len(self._open) >= self.limits.streams:
+        own = [other for other in self._open if other.account_id == account_id]
+        if len(own) < self.limits.each and len(self._open) < self.limits.streams:
+            return
+        if not own:
             raise Overloaded("every live stream of this server is taken", code="streams_taken")
-        if sum(other.account_id == account_id for other in self._open) >= self.limits.each:
-            raise Overloaded("the account has too many live streams", code="too_many_streams")
+        oldest = min(own, key=lambda other: other.digest != digest)
+        oldest.end()
+        del self._open[oldest]
 
     def _start(self) -> None:
         if not self._threads:

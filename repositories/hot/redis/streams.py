@@ -1,4 +1,4 @@
-"""Live streams in Redis: for each account that listens a head, a stream and its events' keys, in one hash slot."""
+"""Live streams in Redis: for each account that listens a head, a stream and its events' keys."""
 
 import hashlib
 import time
@@ -22,18 +22,26 @@ from repositories.hot.streams_port import (
     new_epoch,
 )
 
-# KEYS: the head (`epoch.number`), the stream, the keys of its events by number.
+# KEYS: the head (`epoch.number`), the stream, the keys of its events by number; all listeners by id, and by the moment
+# from which they may be forgotten. ARGV: time to live, a new epoch, id, now, that moment.
 _LISTEN = """
 local head = redis.call('GET', KEYS[1])
-if not head or ARGV[3] == '1' then
+if not head or not redis.call('ZSCORE', KEYS[4], ARGV[3]) then
   redis.call('DEL', KEYS[2], KEYS[3])
   head = ARGV[2] .. '.0'
 end
 redis.call('SET', KEYS[1], head, 'PX', ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[3], ARGV[1])
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', ARGV[4], 'LIMIT', 0, 100)) do
+  redis.call('ZREM', KEYS[4], id)
+  redis.call('ZREM', KEYS[5], id)
+end
+redis.call('ZADD', KEYS[4], 0, ARGV[3])
+redis.call('ZADD', KEYS[5], ARGV[5], ARGV[3])
 return head
 """
+# KEYS of the others: the head, the stream, the keys of its events.
 _APPEND = """
 local head, kept = redis.call('GET', KEYS[1]), tonumber(ARGV[4])
 if not head or redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
@@ -52,16 +60,7 @@ return 1
 _READ = """
 return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
 """
-# KEYS: all listeners by id, and by the moment from which they may be forgotten. ARGV: id, now, moment.
-_NOTE = """
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[2], 'LIMIT', 0, 100)) do
-  redis.call('ZREM', KEYS[1], id)
-  redis.call('ZREM', KEYS[2], id)
-end
-redis.call('ZADD', KEYS[1], 0, ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-"""
-_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_LISTEN, _APPEND, _READ, _NOTE)}  # noqa: S324  Redis names scripts so
+_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_LISTEN, _APPEND, _READ)}  # noqa: S324  Redis names scripts so
 _PLACE = "quartet:1:live:"
 _BY_ID, _BY_END = f"{_PLACE}{{listeners}}:id", f"{_PLACE}{{listeners}}:end"
 _MS = int(LISTENING.total_seconds() * 1000)
@@ -76,8 +75,9 @@ class RedisStreams(RedisBacked, Streams):
     """The heads are the truth of who listens; a server may throw out any key at any time.
 
     A head that is gone ends the epoch. A stream that is gone shows in its numbers. An account that is gone from the
-    index of listeners, so that events may have passed it by, gets a new epoch when it next prolongs. `clock` gives
-    seconds; it only decides when an entry of that index may be forgotten.
+    index of listeners, so that events may have passed it by, gets a new epoch when it next prolongs. That is one
+    script: of two clients who prolong at once, the second must not end the epoch of the first. The server must be one
+    node, as for the cache. `clock` gives seconds; it only decides when an entry of that index may be forgotten.
     """
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, clock: Callable[[], float] = time.time) -> None:
@@ -86,14 +86,9 @@ class RedisStreams(RedisBacked, Streams):
 
     def listen(self, account_id: UUID) -> Position:
         now = self._clock()
-        [noted] = self._link.exchange(("ZSCORE", _BY_ID, account_id.hex), again=True)
-        renew = 1 if noted is None else 0
-        until = now + 2 * LISTENING.total_seconds()
-        head, _ = self._link.exchange(
-            _script(_LISTEN, _keys(account_id), _MS, new_epoch(), renew),
-            _script(_NOTE, (_BY_ID, _BY_END), account_id.hex, str(now), str(until)),
-            again=True,
-        )
+        until, names = str(now + 2 * LISTENING.total_seconds()), (*_keys(account_id), _BY_ID, _BY_END)
+        listen = _script(_LISTEN, names, _MS, new_epoch(), account_id.hex, str(now), until)
+        [head] = self._link.exchange(listen, again=True)
         return _position(head)
 
     def listeners(self, *, after: UUID | None, limit: int) -> list[UUID]:
