@@ -8,7 +8,7 @@ from msgspec import Struct
 
 Wakefulness = Literal["awake", "waking", "dormant"]
 FanoutState = Literal["running", "done", "pulled", "retracting"]
-Pass = Literal["all", "recent", "rest"]
+Stage = Literal["all", "recent", "rest"]
 PullState = Literal["pulled", "returning"]
 PullReason = Literal["threshold", "shed"]
 Kind = Literal["follow", "like", "comment", "order"]
@@ -43,7 +43,7 @@ class Fanout(Struct, frozen=True):
     published_at: datetime
     begun_at: datetime
     state: FanoutState
-    stage: Pass
+    stage: Stage
     cursor: UUID | None
     audience: int
     delivered: int

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from repositories.errors import Invalid
 from repositories.feed_records import Activity
-from repositories.feeds.age import micros
+from repositories.feeds.id_time import micros
 
 # Bounds the size of pages and of partitions, see `layout.NOTIFICATION_BYTES`.
 DETAIL_BYTES = 256

@@ -82,7 +82,7 @@ class FeedStore(Store, Protocol):
         limit: int,
         low_watermark: UUID | None = None,
     ) -> list[PostRef]:
-        """Without entries older than the retention, by the time in their ids, nor at or below `low_watermark`.
+        """Without entries older than the retention, by the time in their ids, nor below `low_watermark`.
 
         The mark spares the scan over rows that were dropped below it and are not compacted yet.
         """

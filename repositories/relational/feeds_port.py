@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.feed_records import Fanout, Pass, PulledAuthor, PullReason, ReaderState, Situation
+from repositories.feed_records import Fanout, PulledAuthor, PullReason, ReaderState, Situation, Stage
 
 
 class FeedActivityReads(Protocol):
@@ -61,7 +61,7 @@ class FanoutReads(Protocol):
         self,
         author_id: UUID,
         *,
-        stage: Pass = "all",
+        stage: Stage = "all",
         recent: datetime | None = None,
         begun: datetime | None = None,
         after: UUID | None,

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.feed_records import Fanout, FanoutState, Pass, PulledAuthor, PullReason, Situation
+from repositories.feed_records import Fanout, FanoutState, PulledAuthor, PullReason, Situation, Stage
 from repositories.records import Follow
 from repositories.relational import Relational, Transaction
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, together
@@ -18,7 +18,7 @@ from tests.contracts.relational_store import NOW, account, login, register
 
 LATER = NOW + SECOND
 ENDS: list[UUID] = [UUID(int=top << 120 | 7) for top in (0x00, 0x7F, 0x80, 0xFF)]
-PASSES: tuple[Pass, ...] = ("all", "recent", "rest")
+STAGES: tuple[Stage, ...] = ("all", "recent", "rest")
 
 
 def fanout(**changes: object) -> Fanout:
@@ -67,8 +67,8 @@ def pulled(store: Relational, author: UUID) -> PulledAuthor | None:
 
 class TestSave:
     @pytest.mark.parametrize("state", ["running", "done", "pulled", "retracting"])
-    @pytest.mark.parametrize("stage", PASSES)
-    def test_comes_back_as_it_was(self, relational: Relational, state: FanoutState, stage: Pass) -> None:
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_comes_back_as_it_was(self, relational: Relational, state: FanoutState, stage: Stage) -> None:
         one = fanout(state=state, stage=stage, finished_at=LATER if state == "done" else None)
         save(relational, one, one)
         assert relational.fanouts.progress(one.post_id) == one
@@ -217,12 +217,12 @@ class TestAudience:
     def test_of_nobody(self, relational: Relational) -> None:
         (author,) = register(relational)
         for one in (author, uuid4()):
-            for stage in PASSES:
+            for stage in STAGES:
                 assert relational.fanouts.audience(one, stage=stage, recent=NOW, begun=NOW, after=None, limit=9) == []
             assert relational.fanouts.audience_size(one) == 0
 
     def test_a_limit_below_0_is_invalid(self, relational: Relational) -> None:
-        for stage in PASSES:
+        for stage in STAGES:
             with pytest.raises(Invalid):
                 relational.fanouts.audience(uuid4(), stage=stage, recent=NOW, begun=NOW, after=None, limit=-1)
 
@@ -522,7 +522,7 @@ def _audience(store: Relational, author: UUID, *, limit: int, after: UUID | None
     return store.fanouts.audience(author, after=after, limit=limit)
 
 
-def _pages(store: Relational, author: UUID, stage: Pass, recent: datetime, begun: datetime) -> list[UUID]:
+def _pages(store: Relational, author: UUID, stage: Stage, recent: datetime, begun: datetime) -> list[UUID]:
     """The whole stage, a few at a time."""
     found: list[UUID] = []
     while page := store.fanouts.audience(

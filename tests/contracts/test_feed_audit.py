@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from repositories.feeds.age import now
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.port import FeedStore
+from repositories.feeds.retention import now
 from repositories.records import PostRef
 
 from .test_feeds import Opener, newest_first, opener, refs  # noqa: F401 - a fixture

@@ -15,9 +15,9 @@ import pytest
 
 from repositories.errors import Invalid, Unavailable
 from repositories.feeds import open_store
-from repositories.feeds.age import Clock, now
 from repositories.feeds.layout import DAY_MS
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
+from repositories.feeds.retention import Clock, now
 from repositories.records import PostRef
 
 RETENTION = timedelta(days=4 * 365)
@@ -210,6 +210,16 @@ def test_bounds_are_exclusive_and_need_not_be_there(feeds: FeedStore) -> None:
         between = UUID(int=posts[2].post_id.int + 1)
         assert page(key, before=between, limit=1) == [posts[2]]
         assert page(key, after=between, limit=1) == [posts[3]]
+
+
+def test_home_has_nothing_below_the_low_watermark(feeds: FeedStore) -> None:
+    owner, posts = uuid4(), refs(5)
+    feeds.fill(owner, posts, T0)
+    oldest_first = newest_first(posts)[::-1]
+    low = oldest_first[2].post_id
+    assert feeds.home_page(owner, limit=9, low_watermark=low) == oldest_first[:1:-1]
+    assert feeds.home_page(owner, after=oldest_first[0].post_id, limit=9, low_watermark=low) == oldest_first[2:]
+    assert feeds.home_page(owner, limit=9, low_watermark=UUID(int=0)) == oldest_first[::-1]
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from repositories.errors import Invalid
 from repositories.feed_records import Activity
 from repositories.feeds.activity import DETAIL_BYTES, activity_id
-from repositories.feeds.age import Clock, below, micros, millis, now
+from repositories.feeds.id_time import below, micros, millis
 from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
+from repositories.feeds.retention import Clock, now
 
 RETENTION = timedelta(days=400)
 TIMEOUT = timedelta(seconds=10)

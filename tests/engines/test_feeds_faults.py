@@ -12,10 +12,11 @@ import pytest
 
 from repositories.errors import Unavailable
 from repositories.feed_records import Activity
-from repositories.feeds.age import below, micros, millis, now
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
+from repositories.feeds.id_time import below, micros, millis
 from repositories.feeds.layout import Layout
+from repositories.feeds.retention import now
 from repositories.records import PostRef
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port, wait_until

@@ -11,11 +11,12 @@ from repositories.errors import Unavailable
 from repositories.feed_records import Activity
 from repositories.feeds import layout
 from repositories.feeds.activity import DETAIL_BYTES
-from repositories.feeds.age import below, micros, now
 from repositories.feeds.cassandra.schema import STATEMENTS
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.embedded.store import EmbeddedFeeds
+from repositories.feeds.id_time import below, micros
 from repositories.feeds.layout import Layout
+from repositories.feeds.retention import now
 from repositories.records import PostRef
 from tests.engines import Reachable, Shared
 from tests.engines.kernel import wait_until

@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.feed_records import Activity
-from repositories.feeds.age import below, micros, now
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
+from repositories.feeds.id_time import below, micros
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES
+from repositories.feeds.retention import now
 from repositories.records import PostRef
 from tests.engines import Shared
 

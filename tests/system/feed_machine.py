@@ -256,17 +256,17 @@ class FeedMachine(RuleBasedStateMachine):
 
     def _up(self, reader: int, size: int, oldest: UUID) -> Iterator[UUID]:
         """From the oldest post upward, without it, by the places that the API hands out."""
-        place = FeedCursor(oldest)
+        cursor = FeedCursor(oldest)
         while True:
-            window = Window(limit=size, after=place.after, hidden=frozenset(place.seen))
+            window = Window(limit=size, after=cursor.after, hidden=frozenset(cursor.seen))
             page = self.world.cards.home(self.people[reader], window)
             yield from reversed(page.ids)
-            reached = self.world.unnoticed.place(place, page)
+            reached = self.world.unnoticed.cursor(cursor, page)
             assert reached is not None
             if page.onward is None:
                 return
-            assert reached != place, "it does not get on"
-            place = reached
+            assert reached != cursor, "it does not get on"
+            cursor = reached
 
 
 def run_machine(world: World, *, examples: int, steps: int) -> None:

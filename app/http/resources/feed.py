@@ -52,11 +52,11 @@ def get_feed(query: dict[str, Any]) -> Response:
         hidden=frozenset(start.seen if start else ()),
     )
     page = container().pages.cards.home(reader, window)
-    place = _position(container().feeds.timelines.place(start, page))
+    upward = _position(container().feeds.timelines.cursor(start, page))
     onward: Position | None = [str(page.onward)] if page.onward else None
     if start and onward:
-        onward = place
-    return card_page(scope, page.items, onward, prev=cursors().issue(scope, place))
+        onward = upward
+    return card_page(scope, page.items, onward, prev=cursors().issue(scope, upward))
 
 
 def _start(scope: str, cursor: str | None) -> FeedCursor | None:
@@ -66,7 +66,7 @@ def _start(scope: str, cursor: str | None) -> FeedCursor | None:
     return FeedCursor(UUID(after), unpacked(UUID(after), packed[0]) if packed else ())
 
 
-def _position(place: FeedCursor | None) -> Position | None:
-    if place is None:
+def _position(cursor: FeedCursor | None) -> Position | None:
+    if cursor is None:
         return None
-    return [str(place.after), packed(place)] if place.seen else [str(place.after)]
+    return [str(cursor.after), packed(cursor)] if cursor.seen else [str(cursor.after)]

@@ -9,9 +9,9 @@ SIZE, TIME, FRONT = 9, 3, 12
 FURTHEST = 1 << 8 * TIME
 
 
-def packed(place: FeedCursor) -> str:
+def packed(cursor: FeedCursor) -> str:
     """Ids hours above the position do not fit and are left out. No server's clock is that far ahead."""
-    offsets = ((_millis(seen) - _millis(place.after), seen) for seen in place.seen)
+    offsets = ((_millis(seen) - _millis(cursor.after), seen) for seen in cursor.seen)
     return urlsafe_b64encode(
         b"".join(ms.to_bytes(TIME) + seen.bytes[6:FRONT] for ms, seen in offsets if ms < FURTHEST)
     ).decode()

@@ -28,7 +28,7 @@ from app.services.live.announcer import Announcer
 from app.telemetry import trace
 from repositories import meter
 from repositories.documents import Documents
-from repositories.feed_records import Fanout, Pass, Situation
+from repositories.feed_records import Fanout, Situation, Stage
 from repositories.feeds import FeedStore
 from repositories.records import PostRef
 from repositories.relational import Relational
@@ -47,7 +47,7 @@ MOST_BY_STAGES = 200_000
 LEAST_STEP = 250
 # Posts of one author that `is_above` counts at most.
 COUNTED = 1000
-NEXT: dict[Pass, Pass | None] = {"recent": "rest", "rest": None, "all": None}
+NEXT: dict[Stage, Stage | None] = {"recent": "rest", "rest": None, "all": None}
 
 
 class Unfinished(Exception):

@@ -1,4 +1,4 @@
-"""Windows on a timeline, and the segments of references that fill them."""
+"""Windows of a timeline that a page asks for, and the segments of post references that stores return."""
 
 from collections.abc import Iterable
 from typing import Self, TypedDict
@@ -15,16 +15,16 @@ GROWTH = 4
 LOWEST = UUID(int=0)
 
 
-class Span(TypedDict):
+class PageBounds(TypedDict):
     before: UUID | None
     after: UUID | None
     limit: int
 
 
 class Window(Struct, frozen=True):
-    """Where a page starts and how long it is: below `before`, or above `after`, or from the top.
+    """`limit` posts below `before`, or above `after`, or from the top.
 
-    `hidden` are posts above `after` that the reader has already, as `id_prefix` leaves their ids.
+    `hidden` are the `id_prefix` of posts above `after` that the reader has seen.
     """
 
     limit: int
@@ -41,20 +41,20 @@ class Window(Struct, frozen=True):
         return self.after if self.upward else self.before
 
     @property
-    def span(self) -> Span:
+    def bounds(self) -> PageBounds:
         return {"before": self.before, "after": self.after, "limit": self.limit}
 
     def first_part(self) -> Self:
-        """What to read first: one post more than the page has, and what is hidden."""
+        """What to read first: the page, the hidden posts and one more."""
         return replace(self, limit=max(self.limit + 1 + len(self.hidden), FEWEST))
 
     def next_part(self, end: UUID) -> Self:
-        """What to read after a segment that ended there: more each time."""
+        """What to read after a segment that ended at `end`: `GROWTH` times as much."""
         part = replace(self, limit=self.limit * GROWTH)
         return replace(part, after=end) if self.upward else replace(part, before=end)
 
     def starts_below(self, low_watermark: UUID) -> bool:
-        """Under the low watermark the pushed timeline promises nothing."""
+        """Whether it starts where the pushed timeline is not complete."""
         if self.start is None:
             return False
         return self.start < low_watermark if self.upward else self.start <= low_watermark
@@ -64,13 +64,13 @@ class Window(Struct, frozen=True):
 
 
 class Segment(Struct, frozen=True):
-    """A run of references in the direction of travel, complete up to `end`; None means to the very end."""
+    """References in the direction of travel, without gaps up to `end`; None means to the end of the timeline."""
 
     refs: list[PostRef]
     end: UUID | None
 
     def rest(self, part: Window) -> Self:
-        """What of it is beyond the part's start."""
+        """The references beyond the start of `part`."""
         start = part.start
         if start is None:
             return self
@@ -79,14 +79,14 @@ class Segment(Struct, frozen=True):
 
 
 def segment_of(refs: list[PostRef], limit: int) -> Segment:
-    """What a store answered to a window: when it is shorter than asked for, there is nothing behind it."""
+    """A store's answer as a segment. One that is shorter than `limit` reaches the end of the timeline."""
     return Segment(refs, refs[-1].post_id if len(refs) == limit else None)
 
 
 def merged(segments: Iterable[Segment], part: Window, low_watermark: UUID | None = None) -> Segment:
-    """One segment of several: as far as all of them reach, and downward no further than the low watermark.
+    """The union of several segments, up to where all of them reach, and downward not below the low watermark.
 
-    Where two name another author for a post, the later one is believed.
+    If two disagree about a post's author, the later segment wins.
     """
     parts = list(segments)
     ends = [s.end for s in parts if s.end is not None]

@@ -1,13 +1,13 @@
-"""Reading timelines. The pull path is the definition, the push path is the optimisation.
+"""Reading timelines. The pull path defines the feed, the push path makes it fast (decision 3).
 
-home(A) = posts by A and by whom A follows, newest first by id, without deleted ones. What was pushed is read from
-the feed store, complete down to a low watermark. What may not have been pushed is pulled from the documents: posts
-in flight (their publication not acknowledged yet), and the posts of single authors that the reader state names. Of a
-reader who is not awake, below the low watermark, and when the feed store is away, everything is pulled. So a post is
-in every follower's feed from its 201 on, relay or no relay.
+home(A) = posts by A and by the accounts A follows, newest first by id, without deleted ones. Pushed posts are read from
+the feed store, whose timeline is complete down to the low watermark. What may not be pushed yet is pulled from the
+documents and merged in: posts in flight, and posts of the authors that the reader state names. Everything is pulled
+below the low watermark, for a reader who is not awake, and while the feed store is unavailable. So a post is in every
+follower's feed from its 201 on.
 
-The order of reads matters: posts in flight, then the reader state, then the timeline. What is acknowledged in between
-was pushed or marked before that; the other way round it would be in none of the three. Each is read once for a page.
+The order of reads matters: posts in flight, then the reader state, then the timeline. A post is pushed, or its author
+marked as pulled, before its event is acknowledged; in any other order it could be in none of the three.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,19 +31,20 @@ from repositories.records import PostRef
 from repositories.relational import Relational
 
 T = TypeVar("T")
-# Rounds of the timeline, each four times as long as the one before, and then of the documents.
+# Segments read from the timeline for one page, each four times as long as the one before; then from the documents.
 ROUNDS = 3
 PULLED_ROUNDS = 5
-# In flight are few unless the relay is behind; of more than these only the reader's own are asked for.
+# Up to so many posts in flight are read whoever their authors are; if there are more, only those of followees.
 IN_FLIGHT = 200
+# Entries this close to the end of the retention may have expired already.
 EXPIRY_MARGIN = timedelta(hours=1)
-# What there is to show of some posts; those that are gone, or by another author than the reference says, are left out.
+# The items of some posts. Posts that are gone, or whose author is not that of the reference, are left out.
 Show = Callable[[Sequence[PostRef]], Mapping[UUID, T]]
 Visible = Callable[[set[UUID]], Collection[UUID]]
 
 
 class TimelinePage(Struct, Generic[T], frozen=True):
-    """Newest first, whichever way the page was reached. `onward` continues in the direction of travel."""
+    """Newest first in both directions. `onward` is the bound of the next page in the direction of travel, or None."""
 
     ids: tuple[UUID, ...]
     items: tuple[T, ...]
@@ -68,7 +69,7 @@ class Timelines:
         self._kept = retention - EXPIRY_MARGIN
 
     def home(self, reader: UUID, window: Window, show: Show[T]) -> TimelinePage[T]:
-        """The reader's home feed. Unfollows, blocks and deletions count from the next request on."""
+        """A page of the home feed. Unfollows, blocks and deletions take effect with the next request."""
         follows = _Follows(self._relational, reader)
         page, rounds = _filled(window, self._home_segments(reader, follows, window), follows.among, show)
         if rounds > ROUNDS:
@@ -76,12 +77,12 @@ class Timelines:
         return page
 
     def author(self, author: UUID, window: Window, show: Show[T]) -> TimelinePage[T]:
-        """One account's posts, from its timeline; from the documents while the feed store is away."""
+        """A page of one account's posts: its timeline, or the documents while the feed store is unavailable."""
         page, _ = _filled(window, self._author_segments(author, window), {author}.intersection, show)
         return page
 
-    def place(self, start: FeedCursor | None, page: TimelinePage[T]) -> FeedCursor | None:
-        """Where a reader of this page is, to page upward from."""
+    def cursor(self, start: FeedCursor | None, page: TimelinePage[T]) -> FeedCursor | None:
+        """The cursor for paging upward from this page, which began at `start`."""
         horizon = lowest_id(self._clock() - timedelta(seconds=LATE_INSERT_SECONDS))
         return advanced(start, page.ids, page.onward, horizon)
 
@@ -107,7 +108,7 @@ class Timelines:
             if part.start is not None and part.start == in_flight.end:
                 in_flight = self._in_flight([author], part)
             try:
-                written = segment_of(self._feeds.author_page(author, **part.span), part.limit)
+                written = segment_of(self._feeds.author_page(author, **part.bounds), part.limit)
                 segment = merged([written, in_flight.rest(part)], part)
             except Unavailable:
                 segment = self._pulled([author], part)
@@ -118,7 +119,7 @@ class Timelines:
         yield from self._pulled_segments([author], part)
 
     def _pulled_segments(self, authors: Collection[UUID], part: Window) -> Iterator[Segment]:
-        """For a timeline in which there is little that shows."""
+        """Segments from the documents, for a stale timeline."""
         for _ in range(PULLED_ROUNDS):
             segment = self._pulled(authors, part)
             yield segment
@@ -134,33 +135,32 @@ class Timelines:
         return _ReadOnce(in_flight, state, max(state.low_watermark or LOWEST, oldest))
 
     def _pushed(self, reader: UUID, once: "_ReadOnce", part: Window) -> Segment | None:
-        """What was pushed, and what may not have been. None where the timeline promises nothing, or is away."""
+        """The timeline and what may be missing in it. None if it is not complete here, or unavailable."""
         state, low = once.state, once.low_watermark
         if state.state != "awake" or part.starts_below(low):
             return None
         pulled = [self._pulled(state.pulled, part)] if state.pulled else []
-        under = UUID(int=low.int - 1) if low > LOWEST else None
         try:
-            refs = self._feeds.home_page(reader, **part.span, low_watermark=under)
+            refs = self._feeds.home_page(reader, **part.bounds, low_watermark=low)
         except Unavailable:
             return None
         return merged([segment_of(refs, part.limit), *pulled, once.in_flight.rest(part)], part, low)
 
     def _all_in_flight(self, follows: "_Follows", part: Window) -> Segment:
-        """Everybody's where they are few, for then nobody need know whom the reader follows."""
-        span = replace(part, limit=IN_FLIGHT).span
-        found = segment_of(self._documents.posts.in_flight(None, **span), IN_FLIGHT)
+        """Of all authors if there are few: then the followees need not be read."""
+        bounds = replace(part, limit=IN_FLIGHT).bounds
+        found = segment_of(self._documents.posts.in_flight(None, **bounds), IN_FLIGHT)
         return found if found.end is None else self._in_flight(follows.everybody(), part)
 
     def _in_flight(self, authors: Collection[UUID], part: Window) -> Segment:
-        return segment_of(self._documents.posts.in_flight(authors, **part.span), part.limit)
+        return segment_of(self._documents.posts.in_flight(authors, **part.bounds), part.limit)
 
     def _pulled(self, authors: Collection[UUID], part: Window) -> Segment:
-        return segment_of(self._documents.posts.by_authors(authors, **part.span), part.limit)
+        return segment_of(self._documents.posts.by_authors(authors, **part.bounds), part.limit)
 
 
 class _ReadOnce(Struct, frozen=True):
-    """What is read once for a page, in this order. An entry at the low watermark itself is served."""
+    """What is read once for a page, in this order."""
 
     in_flight: Segment
     state: ReaderState
@@ -168,7 +168,7 @@ class _ReadOnce(Struct, frozen=True):
 
 
 class _Follows:
-    """Whom a reader follows, and the reader, asked once: of single authors until all are needed."""
+    """The reader and the accounts the reader follows, each looked up once; the whole list only if it is needed."""
 
     def __init__(self, relational: Relational, reader: UUID) -> None:
         self._graph = relational.graph
@@ -194,9 +194,9 @@ class _Follows:
 def _filled(
     window: Window, segments: Iterator[Segment], visible: Visible, show: Show[T]
 ) -> tuple[TimelinePage[T], int]:
-    """Read on until there is enough for the page and one post more, then look what there is to show, at once.
+    """Read segments until they yield the page and one post more; load the items once there are enough references.
 
-    Also tells how many segments that took. Bounded: the page may come out short, and says where to go on.
+    Returns the page, and the number of segments read. That is bounded: a page may be short and still have an `onward`.
     """
     shown: dict[UUID, T] = {}
     waiting: list[PostRef] = []

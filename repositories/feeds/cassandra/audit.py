@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
 from repositories.feeds.audit_port import FeedAudit, StoredEntry
 from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL, LONGEST_TTL
+from repositories.feeds.id_time import HIGHEST, LOWEST, micros, millis
 from repositories.feeds.layout import TimelineKind
+from repositories.feeds.retention import Retention
 from repositories.records import PostRef
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from repositories.feeds.age import Retention
 from repositories.feeds.cassandra.link import Link
 from repositories.feeds.cassandra.schema import LONGEST_MARKER_TTL
 from repositories.feeds.layout import TimelineKind
+from repositories.feeds.retention import Retention
 
 # Buckets; about 150 bytes each, so 30 MB.
 REMEMBERED = 200_000

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from repositories.errors import Unavailable
-from repositories.feeds.age import millis
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
+from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
 
 # The widths in keyspaces that were made before widths could be set.

@@ -6,14 +6,15 @@ from uuid import UUID
 
 from repositories.feed_records import Activity
 from repositories.feeds.activity import activity_id, repeat_key
-from repositories.feeds.age import EPOCH, Clock, Retention, micros, millis, span
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
+from repositories.feeds.id_time import EPOCH, micros, millis, span
 from repositories.feeds.layout import TimelineKind
 from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import MAX_TOMBSTONES
+from repositories.feeds.retention import Clock, Retention
 from repositories.feeds.tombstone_budget import TombstoneBudget
 
 

@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Iterator
 from uuid import UUID
 
-from repositories.feeds.age import Clock, below, micros
 from repositories.feeds.cassandra.link import Call, Link, Row
+from repositories.feeds.id_time import below, micros
 from repositories.feeds.layout import TimelineKind
+from repositories.feeds.retention import Clock
 
 # Buckets that one page queries concurrently, at most.
 MAX_CONCURRENT = 16

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
 from repositories.feeds.cassandra.link import Link
@@ -20,8 +19,10 @@ from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
 from repositories.feeds.cassandra.target import target_of
+from repositories.feeds.id_time import HIGHEST, LOWEST, just_below, micros, millis, span
 from repositories.feeds.layout import Layout, TimelineKind
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
+from repositories.feeds.retention import Clock, Retention, now
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 
@@ -62,7 +63,7 @@ class CassandraFeeds(FeedStore):
         self.audit = CassandraAudit(self._link, self._author_pages, self._home_pages, kinds, self._retention)
 
     def add_to_author(self, post: PostRef, at: datetime) -> None:
-        self._publish([(post, micros(at))])
+        self._add_author_entries([(post, micros(at))])
 
     def remove_from_author(self, post: PostRef, at: datetime) -> None:
         bucket = _bucket(self._author, post)
@@ -80,18 +81,18 @@ class CassandraFeeds(FeedStore):
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         entry = self._entry(post, micros(at))
         if entry:
-            self._deliver([(owner, *entry) for owner in owners])
+            self._add_home_entries([(owner, *entry) for owner in owners])
 
     def fill(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
         written = micros(at)
         entries = (self._entry(post, written) for post in posts)
-        self._deliver([(owner, *entry) for entry in entries if entry], together=True)
+        self._add_home_entries([(owner, *entry) for entry in entries if entry], together=True)
 
     def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> set[UUID]:
         if not self._retention.keeps(post.post_id):
             return set()
         bucket = self._home.bucket(post.post_id)
-        return self._remove([(owner, bucket, post.post_id) for owner in owners], at)
+        return self._remove_home_entries([(owner, bucket, post.post_id) for owner in owners], at)
 
     def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
         written, low = micros(at), self._retention.horizon()
@@ -100,7 +101,7 @@ class CassandraFeeds(FeedStore):
             rows = self._link.scan("home_scan", (owner, bucket, low))
             found = ((owner, bucket, post_id) for post_id, by, since in rows if by == author and since <= written)
             doomed = list(itertools.islice(found, MAX_TOMBSTONES + 1))
-            complete = not self._remove(doomed, at) and complete
+            complete = not self._remove_home_entries(doomed, at) and complete
         return complete
 
     def home_page(
@@ -113,7 +114,7 @@ class CassandraFeeds(FeedStore):
         low_watermark: UUID | None = None,
     ) -> list[PostRef]:
         low, high = span(before, after)
-        low = max(low, self._retention.horizon(), low_watermark or LOWEST)
+        low = max(low, self._retention.horizon(), just_below(low_watermark))
         rows = self._home_pages.page(owner, low, high, ascending=after is not None, limit=limit)
         # A row without an author is damaged: it belongs to nobody until the drift doctor repairs it.
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
@@ -133,10 +134,10 @@ class CassandraFeeds(FeedStore):
 
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
         for posts in _chunks(author_posts):
-            self._publish([(post, millis(post.post_id) * 1000) for post in posts])
+            self._add_author_entries([(post, millis(post.post_id) * 1000) for post in posts])
         for chunk in _chunks(home_posts):
             entries = ((owner, self._entry(post, millis(post.post_id) * 1000)) for owner, post in chunk)
-            self._deliver([(owner, *entry) for owner, entry in entries if entry], together=True)
+            self._add_home_entries([(owner, *entry) for owner, entry in entries if entry], together=True)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return self._plan.migrate(self._link, dry_run=dry_run)
@@ -147,7 +148,7 @@ class CassandraFeeds(FeedStore):
     def close(self) -> None:
         self._link.close()
 
-    def _publish(self, entries: Sequence[tuple[PostRef, int]]) -> None:
+    def _add_author_entries(self, entries: Sequence[tuple[PostRef, int]]) -> None:
         rows = [(post.author_id, _bucket(self._author, post), post.post_id, written) for post, written in entries]
         self._author_markers.ensure((author, bucket) for author, bucket, *_ in rows)
         self._link.write_together("author_add", rows, key=2)
@@ -159,7 +160,7 @@ class CassandraFeeds(FeedStore):
         ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(post.post_id)))
         return self._home.bucket(post.post_id), post.post_id, post.author_id, written, ttl
 
-    def _deliver(self, rows: Sequence[tuple[UUID, *Entry]], *, together: bool = False) -> None:
+    def _add_home_entries(self, rows: Sequence[tuple[UUID, *Entry]], *, together: bool = False) -> None:
         """`together`: one batch per partition, for timelines that get several entries each."""
         self._home_markers.ensure([row[:2] for row in rows])
         if together:
@@ -167,7 +168,7 @@ class CassandraFeeds(FeedStore):
         else:
             self._link.write("home_add", rows)
 
-    def _remove(self, entries: Sequence[tuple[UUID, int, UUID]], at: datetime) -> set[UUID]:
+    def _remove_home_entries(self, entries: Sequence[tuple[UUID, int, UUID]], at: datetime) -> set[UUID]:
         """Returns the owners whose budget is spent."""
         written = micros(at)
         with self._home_budget.spend([entry[:2] for entry in entries]) as granted:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from repositories.feeds.age import HIGHEST, LOWEST, Retention, micros, millis
 from repositories.feeds.audit_port import FeedAudit, StoredEntry
 from repositories.feeds.embedded.schema import (
     AUTHOR_REMOVE,
@@ -16,7 +15,9 @@ from repositories.feeds.embedded.schema import (
     HOME_SCAN,
     NEVER,
 )
+from repositories.feeds.id_time import HIGHEST, LOWEST, micros, millis
 from repositories.feeds.layout import TimelineKind
+from repositories.feeds.retention import Retention
 from repositories.records import PostRef
 from repositories.sqlite import SqliteFile
 

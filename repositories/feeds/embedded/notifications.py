@@ -7,7 +7,6 @@ from uuid import UUID
 
 from repositories.feed_records import Activity
 from repositories.feeds.activity import activity_id, repeat_key
-from repositories.feeds.age import EPOCH, Retention, micros, millis, span
 from repositories.feeds.embedded.schema import (
     NEVER,
     NOTIFICATION_ADD,
@@ -16,9 +15,11 @@ from repositories.feeds.embedded.schema import (
     READ_MARK,
     READ_MARKER,
 )
+from repositories.feeds.id_time import EPOCH, micros, millis, span
 from repositories.feeds.layout import TimelineKind
 from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import MAX_TOMBSTONES
+from repositories.feeds.retention import Retention
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.sqlite import SqliteFile
 

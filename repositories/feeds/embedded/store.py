@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from repositories.feeds.age import HIGHEST, LOWEST, Clock, Retention, micros, millis, now, span
 from repositories.feeds.embedded.audit import EmbeddedAudit
 from repositories.feeds.embedded.notifications import EmbeddedNotifications
 from repositories.feeds.embedded.schema import (
@@ -22,8 +21,10 @@ from repositories.feeds.embedded.schema import (
     NEVER,
     TABLES,
 )
+from repositories.feeds.id_time import HIGHEST, just_below, micros, millis, span
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
+from repositories.feeds.retention import Clock, Retention, now
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
@@ -54,12 +55,12 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
         self.audit = EmbeddedAudit(self._file, (self._author, self._home), self._retention)
 
     def add_to_author(self, post: PostRef, at: datetime) -> None:
-        self._put_author([(post, micros(at), NEVER)])
+        self._add_author_entries([(post, micros(at), NEVER)])
 
     def remove_from_author(self, post: PostRef, at: datetime) -> None:
         millis(post.post_id)
         with self._author_budget.spend([(post.author_id, self._author.bucket(post.post_id))]) as granted:
-            self._put_author(itertools.compress([(post, NEVER, micros(at))], granted))
+            self._add_author_entries(itertools.compress([(post, NEVER, micros(at))], granted))
 
     def author_page(
         self, author: UUID, *, before: UUID | None = None, after: UUID | None = None, limit: int
@@ -69,21 +70,23 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
 
     def push(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         written = micros(at)
-        self._put_home([(owner, post, written, NEVER) for owner in owners])
+        self._add_home_entries([(owner, post, written, NEVER) for owner in owners])
 
     def fill(self, owner: UUID, posts: Sequence[PostRef], at: datetime) -> None:
         written = micros(at)
-        self._put_home([(owner, post, written, NEVER) for post in posts])
+        self._add_home_entries([(owner, post, written, NEVER) for post in posts])
 
     def retract(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> set[UUID]:
         if not self._retention.keeps(post.post_id):
             return set()
-        return self._remove([(owner, post) for owner in owners], micros(at))
+        return self._remove_home_entries([(owner, post) for owner in owners], micros(at))
 
     def purge(self, owner: UUID, author: UUID, at: datetime) -> bool:
         values = {"author": author.bytes, "at": micros(at)}
         rows = self._file.rows(HOME_BY_AUTHOR, _span(owner, self._retention.horizon(), HIGHEST) | values)
-        return not self._remove([(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at))
+        return not self._remove_home_entries(
+            [(owner, PostRef(UUID(bytes=post), author)) for (post,) in rows], micros(at)
+        )
 
     def home_page(
         self,
@@ -95,7 +98,7 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
         low_watermark: UUID | None = None,
     ) -> list[PostRef]:
         low, high = span(before, after)
-        low = max(low, self._retention.horizon(), low_watermark or LOWEST)
+        low = max(low, self._retention.horizon(), just_below(low_watermark))
         return self._page(HOME_PAGE, owner, low, high, ascending=after is not None, limit=limit)
 
     def trim(self, owner: UUID, at: datetime) -> None:
@@ -113,16 +116,16 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
 
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
         for posts in _chunks(author_posts):
-            self._put_author([(post, millis(post.post_id) * 1000, NEVER) for post in posts])
+            self._add_author_entries([(post, millis(post.post_id) * 1000, NEVER) for post in posts])
         for entries in _chunks(home_posts):
-            self._put_home([(owner, post, millis(post.post_id) * 1000, NEVER) for owner, post in entries])
+            self._add_home_entries([(owner, post, millis(post.post_id) * 1000, NEVER) for owner, post in entries])
 
-    def _put_author(self, entries: Iterable[tuple[PostRef, int, int]]) -> None:
+    def _add_author_entries(self, entries: Iterable[tuple[PostRef, int, int]]) -> None:
         rows = [(post.author_id.bytes, _key(post), *times) for post, *times in entries]
         with self._file.write() as connection:
             connection.executemany(AUTHOR_ADD, rows)
 
-    def _put_home(self, entries: Iterable[tuple[UUID, PostRef, int, int]]) -> None:
+    def _add_home_entries(self, entries: Iterable[tuple[UUID, PostRef, int, int]]) -> None:
         rows = [
             (owner.bytes, _key(post), post.author_id.bytes, *times)
             for owner, post, *times in entries
@@ -134,10 +137,10 @@ class EmbeddedFeeds(SqliteBacked, FeedStore):
             connection.executemany(HOME_ADD, rows)
             connection.execute(HOME_PRUNE, (self._retention.horizon().bytes, PRUNED))
 
-    def _remove(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> set[UUID]:
+    def _remove_home_entries(self, entries: Sequence[tuple[UUID, PostRef]], removed: int) -> set[UUID]:
         """Returns the owners whose budget is spent."""
         with self._home_budget.spend([(o, self._home.bucket(post.post_id)) for o, post in entries]) as granted:
-            self._put_home((o, post, NEVER, removed) for o, post in itertools.compress(entries, granted))
+            self._add_home_entries((o, post, NEVER, removed) for o, post in itertools.compress(entries, granted))
         return {owner for (owner, _), taken in zip(entries, granted, strict=True) if not taken}
 
     def _page(self, query: str, key: UUID, low: UUID, high: UUID, *, ascending: bool, limit: int) -> list[PostRef]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 
-from repositories.feed_records import Fanout, Pass, PulledAuthor, Situation
+from repositories.feed_records import Fanout, PulledAuthor, Situation, Stage
 from repositories.relational.feeds_port import FanoutReads
 from repositories.relational.runner import Runner
 from repositories.relational.schema.columns import ID, LIMIT, TIME
@@ -42,7 +42,7 @@ _AUDIENCE_SIZE = (
     .where(follows.c.followee == _author, _is_awake)
 )
 _recent, _begun = bindparam("recent", type_=TIME), bindparam("begun", type_=TIME)
-_seen: dict[Pass, ColumnElement[bool]] = {
+_seen: dict[Stage, ColumnElement[bool]] = {
     "all": _is_awake,
     "recent": and_(_is_awake, feed_activity.c.seen_at >= _recent, feed_activity.c.seen_at < _begun),
     "rest": and_(_is_awake, or_(feed_activity.c.seen_at < _recent, feed_activity.c.seen_at >= _begun)),
@@ -101,7 +101,7 @@ class SqlFanoutReads(FanoutReads):
         self,
         author_id: UUID,
         *,
-        stage: Pass = "all",
+        stage: Stage = "all",
         recent: datetime | None = None,
         begun: datetime | None = None,
         after: UUID | None,

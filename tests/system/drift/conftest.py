@@ -1,4 +1,4 @@
-"""A damaged world on the twin, and on PostgreSQL, MongoDB and Cassandra."""
+"""A damaged world on embedded adapters, and on PostgreSQL, MongoDB and Cassandra."""
 
 from collections.abc import Iterator
 

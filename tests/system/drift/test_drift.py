@@ -35,7 +35,7 @@ LINES = {
 
 @pytest.fixture
 def world(container: Container, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(findings, "TOLD", 1_000_000)
+    monkeypatch.setattr(findings, "PRINTED", 1_000_000)
     return World(container, accounts=90, posts=900, movers=12, seed=11)
 
 

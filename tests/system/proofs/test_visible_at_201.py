@@ -130,10 +130,10 @@ def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: ra
         with mode(system.container, folder, chance), climbing(run):
             run.write()
         wrote = monotonic()
-        log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.town.standings()))
+        log.info("%d posts in %.0f s, then %s", size.posts, wrote - began, dict(run.town.states()))
         waiting = unsent(system.container)
         relays.catch_up(system.container, folder)
-        log.info("%d events dispatched in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.standings()))
+        log.info("%d events dispatched in %.0f s, then %s", waiting, monotonic() - wrote, dict(run.town.states()))
         outcome = run.finish(100 if size is town.SMALL else 1000)
         log.info("%s; page %s", outcome, quantiles(run.times))
         assert dead_letters(system.container) == {}

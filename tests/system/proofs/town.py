@@ -87,10 +87,10 @@ class Town:
         refs = self.container.stores.documents.posts.by_authors(self.authors, limit=10 * self.size.posts)
         return {ref.post_id: ref.author_id for ref in refs}
 
-    def standings(self) -> Counter[str]:
+    def states(self) -> Counter[str]:
         """How many readers are in which state, and how many authors are pulled."""
-        states = Counter[str](
+        counted = Counter[str](
             self.container.stores.relational.feed_activity.reader_state(r).state for r in self.readers
         )
         pulled = self.container.stores.relational.fanouts.pulled_authors(after=None, limit=1000)
-        return states + Counter(f"pulled for {one.reason}" for one in pulled)
+        return counted + Counter(f"pulled for {one.reason}" for one in pulled)

@@ -1,46 +1,17 @@
-"""The time in a UUIDv7, whose first 48 bits are milliseconds since 1970: buckets, bounds and the retention use it."""
+"""How long entries are kept, and which buckets and bounds follow from that."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from repositories.errors import Invalid
+from repositories.feeds.id_time import below, micros, millis
 from repositories.feeds.layout import TimelineKind
 
 Clock = Callable[[], datetime]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LOWEST = UUID(int=0)
-HIGHEST = UUID(int=(1 << 128) - 1)
-
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def micros(at: datetime) -> int:
-    """Microseconds since 1970: the timestamp of a write."""
-    return (at - EPOCH) // timedelta(microseconds=1)
-
-
-def millis(post_id: UUID) -> int:
-    """Milliseconds since 1970. `Invalid` for other UUIDs than version 7, which stores order differently."""
-    if post_id.version != 7:
-        raise Invalid(f"{post_id} is not a UUIDv7")
-    return post_id.int >> 80
-
-
-def below(milliseconds: int) -> UUID:
-    """The bound below every id of this millisecond and above every earlier id."""
-    return UUID(int=max(milliseconds, 0) << 80 | 7 << 76)
-
-
-def span(before: UUID | None, after: UUID | None) -> tuple[UUID, UUID]:
-    """The exclusive lower and upper bound of a page. Raises `Invalid`."""
-    for bound in (before, after):
-        if bound is not None:
-            millis(bound)
-    return after or LOWEST, before or HIGHEST
 
 
 class Retention:
