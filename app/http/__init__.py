@@ -6,8 +6,8 @@ from flask import Flask
 
 from app.container import Container
 from app.http import routes
-from app.http.document import docs, index, openapi
-from app.http.edge import auth, errors, framing, idempotency, limiting, metrics, tracing
+from app.http.document import docs, index, openapi, problems
+from app.http.edge import auth, errors, framing, idempotency, limiting, metrics, query, tracing
 from app.http.edge.deps import BODIES, CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.whole_pages import fast_path
@@ -27,10 +27,11 @@ def create_app(container: Container) -> Flask:
     tracing.register(app)
     auth.register(app)
     limiting.register(app)
+    query.register(app)
     idempotency.register(app)
     framing.register(app)
     errors.register(app)
     routes.convert(app)
-    for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp):
+    for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp, problems.blp):
         app.register_blueprint(blueprint)
     return app

@@ -151,3 +151,16 @@ def test_an_internal_error_says_nothing_of_the_inside(system: System, monkeypatc
 def test_a_request_id_is_taken_when_sound_and_made_otherwise(ada: Person) -> None:
     assert ada.send("GET", "/posts", headers={"X-Request-Id": "client-id-1"}).headers["X-Request-Id"] == "client-id-1"
     assert ada.send("GET", "/posts", headers={"X-Request-Id": "bad id"}).headers["X-Request-Id"] != "bad id"
+
+
+def test_no_route_ignores_a_query(system: System) -> None:
+    ada = system.person()
+    post = ada.publish()
+    paths = "/accounts/me", "/wallet", "/posts", f"/accounts/{ada.handle}", f"/posts/{post}", f"/posts/{post}/views"
+    for path in paths:
+        for who in (ada, system.anybody()):
+            if who is ada or path not in {"/accounts/me", "/wallet"}:
+                assert who.get(path, 400, unheard_of="1")["code"] == "bad_query"
+    assert ada.send("PUT", f"/posts/{post}/like?a=b").status_code == 400
+    assert ada.send("DELETE", f"/posts/{post}?a", headers={"If-Match": "*"}).status_code == 400
+    assert ada.get(f"/posts/{post}")["stats"] == {"likes": 0, "comments": 0}

@@ -52,6 +52,9 @@ def test_filters_combine(system: System) -> None:
     assert titles(ada, category="home", price_max=500) == ["Torch"]
     assert titles(ada, price_min=501, price_max=1250) == ["Chair", "Lamp"]
     assert titles(ada, **{"attr.color": "green"}) == []
+    assert titles(ada, **{"attr[color]": "red", "attr.watts": "40"}) == ["Lamp"]
+    for wrong in ({"attr[color]": "red", "attr.color": "red"}, {"attr[]": "x"}, {"attr": "x"}, {"attr[a": "x"}):
+        assert ada.get("/products", 400, **wrong)["code"] == "bad_query"
 
 
 def test_facets_count_what_matches(system: System) -> None:

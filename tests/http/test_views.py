@@ -71,3 +71,10 @@ def test_a_deleted_post_leaves_no_count(system: System, author: Person) -> None:
     while system.relay.drain():
         pass
     assert system.container.content.views.of(UUID(post)) == 0
+
+
+def test_a_count_that_has_not_changed_is_not_sent_again(system: System) -> None:
+    ada = system.person()
+    path = f"/posts/{ada.publish()}/views"
+    tag = ada.etag(path)
+    assert ada.send("GET", path, headers={"If-None-Match": tag}).status_code == 304

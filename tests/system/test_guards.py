@@ -26,6 +26,8 @@ OPEN = {
     "/health/ready",
     "/metrics",
     "/openapi.json",
+    "/problems",
+    "/problems/<code>",
     "/docs",
     "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>",
 }

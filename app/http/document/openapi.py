@@ -10,10 +10,14 @@ import msgspec
 from flask import Blueprint, Flask, Response
 
 from app.http import routes
+from app.http.document.operations import complete
+from app.http.document.problem_codes import PROBLEMS
 from app.http.edge import errors
 from app.http.edge.statuses import component, phrase
 
-ABOUT = "Errors are RFC 9457 problems; lists are keyset-paged; a change of a versioned thing needs If-Match."
+ABOUT = """Errors are RFC 9457 problems, each `code` with a page at `/problems/CODE`; new codes may be added.
+Lists are keyset-paged. A change of a versioned thing needs If-Match. Requests that the server itself refuses (414,
+431, and 400 for what is not HTTP) have no body."""
 INFO = {"title": "Quartet", "version": "1", "openapi_version": "3.1.0", "info": {"description": ABOUT}}
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}}
 blp = Blueprint("openapi", __name__)
@@ -27,10 +31,10 @@ class FieldProblemSchema(ma.Schema):
 class ProblemSchema(ma.Schema):
     """An error (RFC 9457). `code` is stable; `detail` is for people."""
 
-    type = ma.fields.String(required=True)
+    type = ma.fields.String(required=True, metadata={"description": "the URL of a page about the code"})
     title = ma.fields.String(required=True)
     status = ma.fields.Integer(required=True)
-    code = ma.fields.String(required=True)
+    code = ma.fields.String(required=True, metadata={"enum": sorted(PROBLEMS)})
     detail = ma.fields.String(required=True)
     request_id = ma.fields.String(required=True)
     errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
@@ -69,4 +73,4 @@ def _document() -> bytes:
         api.register_converter(converter, lambda _, schema=schema: schema)
     for blueprint in routes.BLUEPRINTS:
         api.register_blueprint(blueprint)
-    return msgspec.json.encode(api.spec.to_dict())
+    return msgspec.json.encode(complete(api.spec.to_dict(), app))

@@ -93,7 +93,7 @@ def from_http(error: HTTPException) -> Response:
 
 def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None) -> Response:
     body: dict[str, Any] = {
-        "type": "about:blank",
+        "type": f"/problems/{code}",
         "title": phrase(status),
         "status": status,
         "code": code,

@@ -141,7 +141,7 @@ def _documented(view: Callable[..., Any], *, required: bool) -> Any:
         "name": HEADER,
         "in": "header",
         "required": required,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
         "description": "1 to 255 visible ASCII characters. The same key with the same body within 24 hours has one "
         f"effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
     }

@@ -1,5 +1,6 @@
 """`/products`: the catalogue, with filters and facets."""
 
+import re
 from typing import Any, cast
 from uuid import UUID
 
@@ -29,7 +30,8 @@ blp = Blueprint("products", "The catalogue")
 
 FACET_SAMPLE = 10_000
 FACET_VALUES = 20
-ATTRIBUTE = "attr."
+# `attr.NAME=value`, and `attr[NAME]=value` as generated clients write it.
+ATTRIBUTE = re.compile(r"attr(?:\.(.*)|\[(.*)\])", re.DOTALL)
 
 
 class ProductDraftSchema(ma.Schema):
@@ -108,7 +110,7 @@ ProductPage = page_of(ProductCardSchema, "ProductPage", facets=ma.fields.Nested(
 
 
 class ProductQuery(PageQuery):
-    """`attr.NAME=value` filters by an attribute; several must all hold."""
+    """`attr.NAME=value`, or `attr[NAME]=value`, filters by an attribute; several must all hold."""
 
     category = Text(load_default=None, validate=ma.validate.Length(1, 40))
     price_min = Int(load_default=None, validate=ma.validate.Range(0, INT64))
@@ -119,13 +121,16 @@ class ProductQuery(PageQuery):
         load_default=False,
         metadata={"description": "count categories and attributes too"},
     )
-    attributes = Attributes(load_default=dict, metadata={"description": "written as `attr.NAME=value`"})
+    attributes = Attributes(load_default=dict, metadata={"description": "`attr[NAME]=value` or `attr.NAME=value`"})
 
     @ma.pre_load
     def _gather(self, data: Any, **_: Any) -> dict[str, Any]:
         """Collect the `attr.NAME` parameters, whose names the client chooses, under one field."""
-        plain = {name: data[name] for name in data if not name.startswith(ATTRIBUTE)}
-        named = {name.removeprefix(ATTRIBUTE): data[name] for name in data if name.startswith(ATTRIBUTE)}
+        found = {name: ATTRIBUTE.fullmatch(name) for name in data}
+        plain = {name: data[name] for name, match in found.items() if not match}
+        named = {match[1] or match[2] or "": data[name] for name, match in found.items() if match}
+        if len(plain) + len(named) < len(found):
+            raise ma.ValidationError("An attribute is named twice.")
         return {**plain, "attributes": named} if named else plain
 
 

@@ -9,6 +9,7 @@ from app.http.edge import answers
 from app.http.edge.blueprint import Blueprint, budget, public
 from app.http.edge.caching import shared
 from app.http.edge.deps import container
+from app.services.pages.fragments import encode
 
 blp = Blueprint("views", "How often posts are viewed")
 LATE = "counted within seconds, not at once; views may be lost when a server or the cache dies, never counted twice"
@@ -34,4 +35,4 @@ def note_view(post_id: UUID) -> None:
 def get_post_views(post_id: UUID) -> Response:
     """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
     post = container().content.posts.read(post_id)
-    return answers.plain({"post_id": post.id, "views": container().content.views.of(post.id)})
+    return answers.thing(encode({"post_id": post.id, "views": container().content.views.of(post.id)}), 0)

@@ -1,0 +1,103 @@
+"""What the OpenAPI document says of every operation alike: its id, an example body, the headers of its answers."""
+
+import re
+from typing import Any
+
+from flask import Flask
+
+from app.http.edge.statuses import component
+
+Operation = dict[str, Any]
+HEADERS = {
+    "ETag": "the entity tag of the answer, for `If-None-Match`, and for `If-Match` of a change",
+    "Location": "where the new thing is",
+    "Retry-After": "seconds after which the request may succeed",
+    "Idempotent-Replayed": "`true` where the answer is that of an earlier request with the same `Idempotency-Key`",
+    "WWW-Authenticate": "`Bearer`, with `error` where a token was sent (RFC 6750)",
+    "RateLimit": "what is left of the rate limit, where there is one (draft-ietf-httpapi-ratelimit-headers)",
+    "X-Request-Id": "names the request in the log",
+}
+OF_ERRORS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
+# JSON without an entity tag: nobody reads it again.
+UNTAGGED = {
+    "getLiveness",
+    "getReadiness",
+    "createSession",
+    "createComment",
+    "getPostDelivery",
+    "markNotificationsRead",
+    "createDeposit",
+    "createTransfer",
+}
+MONEY = {"amount": 1250, "currency": "EUR"}
+# By the name of the body's schema.
+EXAMPLES: dict[str, Any] = {
+    "Registration": {
+        "handle": "ada",
+        "email": "ada@example.com",
+        "password": "correct horse battery",
+        "display_name": "Ada",
+    },
+    "ProfileChanges": {"bio": "Mathematics."},
+    "Login": {"login": "ada", "password": "correct horse battery", "device": "phone"},
+    "PostDraft": {"title": "Hello", "body": "A first post.", "tags": ["hello"]},
+    "PostChanges": {"title": "Hello again"},
+    "CommentDraft": {"body": "Well said."},
+    "Read": {"up_to": None},
+    "ProductDraft": {"title": "Lamp", "category": "home", "price": MONEY, "attributes": {"colour": "green"}},
+    "ProductChanges": {"price": MONEY},
+    "StockChange": {"on_hand": 12},
+    "StockDelta": {"delta": -2},
+    "Deposit": {"amount": MONEY},
+    "Sending": {"to": "bob", "amount": MONEY},
+    "Basket": {"lines": [{"product_id": "01939f6e-7b2a-7c4e-9d1f-3a5b7c9d1e2f", "quantity": 1}]},
+    "Refund": {"amount": MONEY},
+}
+
+
+def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
+    """The document with all of it. `app` has the routes: an operation is named as its view is."""
+    components = document["components"]
+    components["headers"] = {
+        name: {"description": about, "schema": {"type": "integer" if name == "Retry-After" else "string"}}
+        for name, about in HEADERS.items()
+    }
+    for status, names in OF_ERRORS.items():
+        _add_headers(components["responses"].get(component(status), {}), names)
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            operation = document["paths"].get(path, {}).get(method.lower())
+            if operation is not None:
+                operation["operationId"] = _camel_case(rule.endpoint.rpartition(".")[2])
+                _complete(operation)
+    return document
+
+
+def _complete(operation: Operation) -> None:
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        body["example"] = EXAMPLES[body["schema"]["$ref"].rpartition("/")[2]]
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "query" and parameter["schema"].get("type") == "object":
+            parameter |= {"name": "attr", "style": "deepObject", "explode": True}
+    keyed = any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", []))
+    for status, answer in operation["responses"].items():
+        if "$ref" not in answer and status != "default":
+            names = ["X-Request-Id", "RateLimit"]
+            tagged = "application/json" in answer.get("content", {}) and operation["operationId"] not in UNTAGGED
+            names += ["ETag"] if tagged else []
+            names += ["Idempotent-Replayed"] if keyed and status.startswith("2") else []
+            _add_headers(answer, names)
+
+
+def _add_headers(answer: dict[str, Any], names: list[str]) -> None:
+    if answer:
+        answer["headers"] = {
+            **answer.get("headers", {}),
+            **{name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        }
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
