@@ -20,7 +20,7 @@ from rich.table import Table
 from bench.recording import Bare, Script, recorded, without_outbox
 from bench.shop import Command, Shop, World, answered, checkouts, transfers
 from repositories.relational.postgres.store import PostgresRelational
-from repositories.relational.unit import SqlTransaction
+from repositories.relational.transaction import SqlTransaction
 from tests.engines import Engines
 
 T = TypeVar("T")

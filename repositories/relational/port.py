@@ -15,7 +15,7 @@ from uuid import UUID
 
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
-from repositories.relational.audit_counters_port import CounterReads, CounterWrites
+from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites

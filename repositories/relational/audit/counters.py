@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import GraphCounts
-from repositories.relational.audit_counters_port import CounterReads, CounterWrites
+from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.runner import Runner
 from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.tables import account_counters, accounts, follows, likes, post_counters

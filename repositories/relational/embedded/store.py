@@ -15,7 +15,7 @@ from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
 from repositories.relational.schema.tables import outbox
-from repositories.relational.unit import SqlTransaction
+from repositories.relational.transaction import SqlTransaction
 from repositories.sqlite import make_folder, path_of
 
 _EMIT = insert(outbox).inline()

@@ -21,7 +21,7 @@ from repositories.relational.reads import SqlRelational
 from repositories.relational.runner import AutocommitRunner, transaction
 from repositories.relational.schema.columns import TEXT
 from repositories.relational.schema.tables import outbox
-from repositories.relational.unit import SqlTransaction
+from repositories.relational.transaction import SqlTransaction
 
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
