@@ -1,14 +1,18 @@
 """A system for each test, embedded unless its module says otherwise. The relay is run by the test that wants it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.services.live.hub import Live, LiveLimits
 from config import Settings
+from repositories.hot import Streams
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import new_database
+from tests.http.stream_reader import FAST, Make
 
 
 @pytest.fixture
@@ -25,3 +29,21 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def system(settings: Settings) -> Iterator[System]:
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A system with fast live streams; `streams` replaces their store."""
+    lives: list[Live] = []
+    with running(Settings(**embedded(tmp_path))) as found:
+        container = found.container
+
+        def maker(limits: LiveLimits = FAST, streams: Streams | None = None) -> System:
+            lives.append(
+                Live(streams or container.stores.streams, container.stores.sessions, container.kit.clock, limits)
+            )
+            return System(replace(container, live=replace(container.live, hub=lives[-1])))
+
+        yield maker
+        for live in lives:
+            live.close()

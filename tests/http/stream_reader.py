@@ -2,14 +2,20 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from werkzeug.test import TestResponse
 
+from app.services.live.hub import LiveLimits
 from repositories.hot import LiveEvent
 from tests.apps import Person, System
+
+HEARTBEAT = timedelta(seconds=0.3)
+FAST = LiveLimits(6, each=4, batch=10, poll=timedelta(seconds=0.01), heartbeat=HEARTBEAT, check=timedelta(seconds=0.05))
+Make = Callable[..., System]
 
 
 class Block(NamedTuple):
@@ -83,3 +89,7 @@ def publish(system: System, person: Person, *texts: object) -> None:
 
 def numbers(blocks: list[Block]) -> list[str]:
     return [json.loads(block.fields["data"]).get("n", block.name) for block in blocks]
+
+
+def signing(person: Person) -> dict[str, Any]:
+    return {"login": person.handle, "password": "correct horse battery staple"}

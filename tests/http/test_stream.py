@@ -1,51 +1,26 @@
-"""`GET /feed/stream` in one process: ids, replay, resync, heartbeat, bounds and sessions that end."""
+"""`GET /feed/stream` in one process: ids, replay, resync, heartbeat and sessions that end."""
 
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from msgspec import structs
 
-from app.services.live.hub import Live, LiveLimits
-from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.streams_port import KEPT
-from tests.apps import Person, System, embedded, running
+from tests.apps import Person, System
 from tests.engines.kernel import wait_until
-from tests.http.stream_reader import Reader, numbers, publish
+from tests.http.stream_reader import FAST, HEARTBEAT, Make, Reader, numbers, publish, signing
 
-HEARTBEAT = timedelta(seconds=0.3)
-FAST = LiveLimits(6, each=4, batch=10, poll=timedelta(seconds=0.01), heartbeat=HEARTBEAT, check=timedelta(seconds=0.05))
 ID = re.compile(r"[0-9a-f]{16}\.\d+")
-Make = Callable[..., System]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """A system with fast live streams; `streams` replaces their store."""
-    lives: list[Live] = []
-    with running(Settings(**embedded(tmp_path))) as found:
-        container = found.container
-
-        def maker(limits: LiveLimits = FAST, streams: Streams | None = None) -> System:
-            lives.append(
-                Live(streams or container.stores.streams, container.stores.sessions, container.kit.clock, limits)
-            )
-            return System(replace(container, live=replace(container.live, hub=lives[-1])))
-
-        yield maker
-        for live in lives:
-            live.close()
 
 
 @pytest.fixture
@@ -176,73 +151,6 @@ def test_a_stream_ends_with_its_session(system: System) -> None:
         ada.delete("/sessions/current")
         hers.end()
     assert ada.send("GET", "/feed/stream").status_code == 401
-
-
-def signing(person: Person) -> dict[str, Any]:
-    return {"login": person.handle, "password": "correct horse battery staple"}
-
-
-def test_places_are_bounded_and_come_back(system: System) -> None:
-    ada, bob, cleo = system.person(), system.person(), system.person()
-    hers, his = [Reader(ada) for _ in range(4)], [Reader(bob) for _ in range(2)]
-    refused = cleo.send("GET", "/feed/stream")
-    assert (refused.status_code, refused.get_json(force=True)["code"]) == (503, "streams_taken")
-    assert refused.headers["Retry-After"]
-    his[0].close()
-    with closing(Reader(cleo)):
-        assert system.container.live.hub.count == 6
-    for reader in (*hers, *his):
-        reader.close()
-        reader.close()
-    assert system.container.live.hub.count == 0
-
-
-def test_the_newest_stream_of_an_account_takes_the_place_of_its_oldest(system: System) -> None:
-    """As many quick reloads as one likes: each leaves a stream behind whose client has gone unnoticed."""
-    ada = system.person()
-    opened = [Reader(ada) for _ in range(16)]
-    for left in opened[:-4]:
-        left.end()
-    publish(system, ada, "to those that are left")
-    assert [numbers(reader.events(1)) for reader in opened[-4:]] == [["to those that are left"]] * 4
-    assert system.container.live.hub.count == 4
-    for reader in opened:
-        reader.close()
-    assert system.container.live.hub.count == 0
-
-
-def test_a_session_takes_the_places_of_its_own_streams_first(system: System) -> None:
-    ada = system.person()
-    phone = Person(system.app.test_client(), ada.post("/sessions", signing(ada), 201)["token"], ada.account)
-    first, *others = [Reader(ada), Reader(phone), Reader(ada), Reader(ada)]
-    again = Reader(phone)
-    others[0].end()
-    publish(system, ada, "still there")
-    assert [numbers(reader.events(1)) for reader in (first, *others[1:], again)] == [["still there"]] * 4
-    for reader in (first, *others, again):
-        reader.close()
-
-
-def test_who_has_a_stream_gets_another_where_all_places_are_taken(system: System) -> None:
-    ada, bob = system.person(), system.person()
-    hers, his = [Reader(ada) for _ in range(4)], [Reader(bob) for _ in range(2)]
-    with closing(Reader(bob)):
-        his[0].end()
-        assert system.container.live.hub.count == 6
-    for reader in (*hers, *his):
-        reader.close()
-
-
-def test_a_body_that_is_never_read_gives_its_place_back(system: System) -> None:
-    system.person().send("GET", "/feed/stream").close()
-    assert system.container.live.hub.count == 0
-
-
-def test_asking_for_the_head_takes_no_place(system: System) -> None:
-    response = system.person().send("HEAD", "/feed/stream")
-    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/event-stream")
-    assert "Content-Length" not in response.headers
-    assert system.container.live.hub.count == 0
 
 
 def test_a_stream_ends_after_its_life_and_the_next_goes_on(make: Make) -> None:
