@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -31,13 +32,14 @@ class Load(Struct, frozen=True):
         return self.answers / self.seconds
 
 
-def full(url: str, seconds: float) -> Load:
+def full(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> Load:
     """As many as the server takes, over 32 connections. By wrk where it is installed, for it is cheap itself."""
     wrk = shutil.which("wrk")
     if wrk is None:
-        return _merged([_client(url, seconds, 0.0, CONNECTIONS // 4) for _ in range(4)])
-    command = [wrk, "-t2", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "--latency", url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return _merged([_client(url, seconds, 0.0, CONNECTIONS // 4, headers) for _ in range(4)])
+    command = [wrk, "-t2", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "--latency"]
+    command += [f"-H{name}: {value}" for name, value in (headers or {}).items()]
+    said = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in said, said
     assert "Socket errors" not in said, said
     answers, took = re.findall(r"(\d+) requests in ([\d.]+)s", said)[0]
@@ -51,8 +53,11 @@ def steady(url: str, seconds: float, rate: float) -> Load:
     return _merged([_client(url, seconds, 1 / each, 1) for _ in range(STEADY_CLIENTS)])
 
 
-def _client(url: str, seconds: float, pause: float, connections: int) -> "subprocess.Popen[str]":
+def _client(
+    url: str, seconds: float, pause: float, connections: int, headers: Mapping[str, str] | None = None
+) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "bench.reads.load", url, str(seconds), str(pause), str(connections)]
+    command.append(json.dumps(dict(headers or {})))
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -62,11 +67,14 @@ def _merged(clients: "list[subprocess.Popen[str]]") -> Load:
     return Load(len(took), max(s for _, s in said), took[len(took) // 2], took[len(took) * 99 // 100])
 
 
-def _ask(url: str, seconds: float, pause: float, connections: int) -> tuple[list[float], float]:
+def _ask(
+    url: str, seconds: float, pause: float, connections: int, headers: Mapping[str, str]
+) -> tuple[list[float], float]:
     """Runs in a client: milliseconds of each answer, and how long it took. Connections take turns."""
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{fields}\r\n".encode()
     lines = [socket.create_connection((parts.hostname, parts.port)) for _ in range(connections)]
     took: list[float] = []
     began = turn = time.perf_counter()
@@ -98,4 +106,5 @@ def _receive(line: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_ask(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))))
+    _, to, for_seconds, pauses, lines, sends = sys.argv
+    print(json.dumps(_ask(to, float(for_seconds), float(pauses), int(lines), json.loads(sends))))

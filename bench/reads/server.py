@@ -17,8 +17,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Server:
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, probe: str) -> None:
         self._process = process
+        self._probe = probe
         self.address = f"http://127.0.0.1:{port}"
         self.port = port
 
@@ -35,7 +36,7 @@ class Server:
         if self._process.poll() is not None:
             raise RuntimeError("the server has ended; see its log")
         try:
-            self.get("/bare/post")
+            self.get(self._probe)
         except OSError:
             return False
         return True
@@ -51,21 +52,23 @@ def _ticks(process: int) -> int:
 
 
 @contextmanager
-def served(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    """A server with these `QUARTET_*` settings, which logs into the folder."""
+def served(
+    settings: Mapping[str, str], folder: Path, target: str = "bench.reads.wsgi:app", probe: str = "/bare/post"
+) -> Iterator[Server]:
+    """A server of `target` with these `QUARTET_*` settings, which logs into the folder."""
     port = free_port()
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     own |= {"BENCH_BODIES": str(folder / "bodies"), "QUARTET_PORT": str(port), "QUARTET_LOG_FORMAT": "json", **settings}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            guarded([sys.executable, "-m", "bench.reads.server"], death=signal.SIGTERM),
+            guarded([sys.executable, "-m", "bench.reads.server", target], death=signal.SIGTERM),
             env=own,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
     try:
-        server = Server(process, port)
+        server = Server(process, port, probe)
         assert wait_until(server.serves, PATIENCE), (folder / "server.log").read_text(encoding="utf-8")
         yield server
     finally:
@@ -81,11 +84,12 @@ def main() -> None:
 
     settings = Settings.from_env()
     served = server(
-        "bench.reads.wsgi:app",
+        sys.argv[1],
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
         threads=settings.threads,
+        streams=settings.streams,
     )
     with multiprocess.shared(record=False):
         served.serve()

@@ -6,7 +6,7 @@ answers. `/hello` is a Flask application of two routes and nothing else, `/bare`
 
 import atexit
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from flask import Flask, Response
 
 from app.container import build
 from app.http import create_app
+from app.server.streams import Gate, Wsgi
 from app.wsgi import app as everything
 from app.wsgi import container, settings
 
 JSON = "application/json"
 BODIES = {path.stem: path.read_bytes() for path in Path(os.environ["BENCH_BODIES"]).iterdir()}
 NOBODY = "redis://127.0.0.1:1/0"
-Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def bare(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -40,13 +40,14 @@ def hello() -> Flask:
 sourced = build(replace(settings, cache_url=NOBODY))
 atexit.register(sourced.close)
 slow = replace(container, settings=replace(settings, fast_path=False))
-WAYS: dict[str, Wsgi] = {
+APPLICATIONS: dict[str, Wsgi] = {
     "bare": bare,
     "hello": hello().wsgi_app,
-    "fast": everything.wsgi_app,
     "flask": create_app(slow).wsgi_app,
     "uncached": create_app(sourced).wsgi_app,
 }
+WAYS: dict[str, Wsgi] = {way: Gate(inner, settings.threads) for way, inner in APPLICATIONS.items()}
+WAYS["fast"] = everything.wsgi_app
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -1,11 +1,12 @@
-"""The log's line for each answer. Where the log is JSON it is put into words here: there is one for every request."""
+"""The log's line for each answer. Where the log is JSON it goes straight to the handler, past structlog and `logging`:
+there is one for every request (docs/decisions/0017-access-line-and-retries.md).
+"""
 
 import logging
-import time
 from datetime import UTC, datetime
-from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
+import msgspec
 import structlog
 
 NAME = "quartet.http"
@@ -24,19 +25,21 @@ def log_request(request_id: str, method: str, route: str, status: int, seconds: 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         _log.info("request", method=method, route=route, status=status, ms=ms)
         return
-    lines.write(_Line((method, route, status, ms, request_id, time.time())))
+    lines.write(_Line(method, route, status, ms, request_id, datetime.now(UTC)))
 
 
-class _Line(tuple[str, str, int, float, str, float]):
-    """Put into words when it is written: by one thread for many lines, and not while somebody waits for an answer."""
+class _Line(msgspec.Struct):
+    """Encoded when it is written: by one thread for many lines, and not while somebody waits for an answer."""
 
-    __slots__ = ()
+    method: str
+    route: str
+    status: int
+    ms: float
+    request_id: str
+    timestamp: datetime
+    event: str = "request"
+    logger: str = NAME
+    level: str = "info"
 
     def __str__(self) -> str:
-        method, route, status, ms, request_id, at = self
-        now = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-        return (
-            f'{{"method": {quoted(method)}, "route": {quoted(route)}, "status": {status}, "ms": {ms}, '
-            f'"event": "request", "request_id": {quoted(request_id)}, "logger": "{NAME}", "level": "info", '
-            f'"timestamp": "{now}"}}'
-        )
+        return msgspec.json.encode(self).decode()

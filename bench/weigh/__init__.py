@@ -1,0 +1,1 @@
+"""What each of our own parts saves on the route it serves, beside the ordinary way to do the same."""

@@ -1,0 +1,144 @@
+"""The ordinary ways: what the code would be without one of its own parts."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from app.http.edge import access
+from repositories import meter
+from repositories.errors import Unavailable
+from repositories.hot import Held
+from repositories.hot.redis.link import RedisLink
+from repositories.hot.redis.near import Near
+from repositories.hot.redis.wire import Command
+
+Log = Callable[[str, str, str, int, float], None]
+
+
+class WithoutLeases(Near):
+    """Every page is asked for; nobody waits."""
+
+    def get(self, key: str, ask: Callable[[bool], Held | None]) -> Held | None:  # noqa: ARG002  as `Near` has it
+        return ask(False)
+
+    def outwait(self) -> None: ...
+
+
+class ClientLink(RedisLink):
+    """redis-py's client with its own pool and pipelines, without retries."""
+
+    def __init__(self, own: Any, url: str) -> None:
+        self._role = own._role  # noqa: SLF001
+        seconds = own._timeout  # noqa: SLF001
+        client: Any = Redis(
+            connection_pool=BlockingConnectionPool.from_url(
+                url,
+                max_connections=own.size,
+                timeout=seconds,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        )
+        for load in own._loads:  # noqa: SLF001
+            client.execute_command(*load)
+        self._client = client
+
+    def exchange(self, *commands: Command, again: bool) -> list[Any]:  # noqa: ARG002  it does not ask again
+        try:
+            with meter.asked(self._role, str(commands[0][0])):
+                if len(commands) == 1:
+                    return [self._client.execute_command(*commands[0])]
+                line = self._client.pipeline(transaction=False)
+                for command in commands:
+                    line.execute_command(*command)
+                return list(line.execute())
+        except RedisError as error:
+            raise Unavailable(self._role, str(error)) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class ConnectionWire:
+    """redis-py's `Connection` in our pool. It has a time limit for each step and no deadline."""
+
+    def __init__(self, own: Any) -> None:
+        self._opened = own._opened  # noqa: SLF001
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._opened.is_connected)
+
+    def connect(self, _deadline: float) -> None:
+        self._opened.connect()
+
+    def disconnect(self) -> None:
+        self._opened.disconnect()
+
+    def is_dead(self) -> bool:
+        return bool(self._opened.can_read(0))
+
+    def talk(self, commands: Sequence[Command], _deadline: float) -> list[Any]:
+        line = self._opened
+        line.send_packed_command(line.pack_commands(commands))
+        return [line.read_response(disable_decoding=True) for _ in commands]
+
+
+def by_client(store: Any, url: str) -> None:
+    store._link = ClientLink(store._link, url)  # noqa: SLF001
+
+
+def by_connection(store: Any, _url: str) -> None:
+    link = store._link  # noqa: SLF001
+    link._all[:] = [ConnectionWire(wire) for wire in link._all]  # noqa: SLF001
+    link._idle.clear()  # noqa: SLF001
+    link._idle.extend(link._all)  # noqa: SLF001
+
+
+class Access:
+    """The line of each answer, logged as this thread's request wants it."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._own = access.log_request
+        self._stdlib = structlog.get_logger(access.NAME)
+        self._bytes: Any = structlog.wrap_logger(
+            structlog.BytesLogger(sys.stderr.buffer),
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.JSONRenderer(serializer=_encoded),
+            ],
+            cache_logger_on_first_use=True,
+        )
+
+    def install(self) -> None:
+        access.log_request = self
+
+    def choose(self, how: str) -> None:
+        self._mine.how = how
+
+    def __call__(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+        log = {"stdlib": self._stdlib, "bytes": self._bytes}.get(self._mine.how)
+        if log is None:
+            self._own(request_id, method, route, status, seconds)
+            return
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def _encoded(line: object, **_: object) -> bytes:
+    return msgspec.json.encode(line)
