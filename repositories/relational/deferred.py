@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.relational.deferred_port import Deferred, DeferredReads, DeferredWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import IDS, LIMIT, among
 from repositories.relational.schema.tables import deferred
 
@@ -21,19 +21,13 @@ _PUT = _new.on_conflict_do_update(
 _DONE = delete(deferred).where(among(deferred.c.token, bindparam("tokens", type_=IDS)))
 
 
-class SqlDeferredReads(DeferredReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlDeferredReads(RunnerBacked, DeferredReads):
     def first(self, *, limit: int) -> list[Deferred]:
         rows = self._runner.rows(_FIRST, {"limit": limit})
         return [Deferred(bytes(key), token, bytes(body), at) for key, token, body, at in rows]
 
 
-class SqlDeferredWrites(DeferredWrites):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlDeferredWrites(RunnerBacked, DeferredWrites):
     def put(self, work: Mapping[bytes, bytes], *, at: datetime) -> None:
         # In the order of their keys, so that two that put the same never deadlock.
         rows = [{"key": key, "token": uuid4(), "body": body, "at": at} for key, body in sorted(work.items())]

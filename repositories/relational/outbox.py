@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, null, or_, select, updat
 
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
 from repositories.relational.schema.tables import outbox
 
@@ -74,10 +74,7 @@ _BACKLOG = select(
 )
 
 
-class SqlOutbox(Outbox):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlOutbox(RunnerBacked, Outbox):
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         lease = uuid4()
         values = {"now": now, "limit": limit, "new_lease": lease, "new_lease_until": lease_until}

@@ -27,6 +27,13 @@ class Runner(Protocol):
         """How many rows the statement changed."""
 
 
+class RunnerBacked:
+    """A part of the store whose statements run on `runner`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+
 class Outdated(Contention):
     """The statement was prepared before the tables changed. It was not run, and its connection is gone."""
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import GraphCounts
 from repositories.relational.counters_port import CounterReads, CounterWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.tables import account_counters, accounts, follows, likes, post_counters
 
@@ -65,10 +65,7 @@ _its_likes = select(func.count()).select_from(likes).where(likes.c.post_id == _i
 _COUNT_POST = update(post_counters).where(post_counters.c.post_id == _id).values(likes=_its_likes)
 
 
-class SqlCounterReads(CounterReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlCounterReads(RunnerBacked, CounterReads):
     def miscounted_accounts(self, ids: Collection[UUID]) -> dict[UUID, tuple[GraphCounts | None, GraphCounts]]:
         wrong: dict[UUID, tuple[GraphCounts | None, GraphCounts]] = {}
         for one, followers, following, *truth in self._runner.rows(_ACCOUNTS, {"ids": list(ids)}):
@@ -85,11 +82,8 @@ class SqlCounterReads(CounterReads):
         return {post_id: (kept, true) for post_id, (kept, true) in counts.items() if kept != true}
 
 
-class SqlCounterWrites(CounterWrites):
+class SqlCounterWrites(RunnerBacked, CounterWrites):
     """Locks the row in one statement and counts in the next, so the count sees what the last lock holder committed."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
 
     def recount_account(self, account_id: UUID) -> None:
         self._runner.change(_MAKE_ACCOUNT, {"account_id": account_id, "followers": 0, "following": 0})

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, func, select
 from repositories.money_records import Finding
 from repositories.relational.audit.ledger import BATCH, NIL, audit_ledger
 from repositories.relational.money_port import Audit
-from repositories.relational.runner import AnyRow, Runner
+from repositories.relational.runner import AnyRow, RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT
 from repositories.relational.schema.money_tables import order_lines, orders, reservations
 from repositories.relational.schema.tables import stock
@@ -60,10 +60,7 @@ _ORDERS = (
 )
 
 
-class SqlAudit(Audit):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlAudit(RunnerBacked, Audit):
     def ledger(self) -> Iterator[Finding]:
         return audit_ledger(self._runner)
 

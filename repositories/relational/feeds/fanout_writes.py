@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from repositories.feed_records import Fanout, PullReason
 from repositories.relational.feeds.fanouts import fanout_row
 from repositories.relational.feeds_port import FanoutWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
 from repositories.relational.schema.feeds_tables import DONE, PULLED, RUNNING, constant, fanouts, pulled_authors
 
@@ -81,10 +81,7 @@ _PUSHED = delete(pulled_authors).where(
 )
 
 
-class SqlFanoutWrites(FanoutWrites):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlFanoutWrites(RunnerBacked, FanoutWrites):
     def save(self, fanout: Fanout) -> None:
         self._runner.change(_SAVE, fanout_row(fanout))
         if fanout.state == "pulled":

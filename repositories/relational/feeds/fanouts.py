@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, func,
 
 from repositories.feed_records import Fanout, PulledAuthor, Situation, Stage
 from repositories.relational.feeds_port import FanoutReads
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.feeds_tables import (
     PULLED,
@@ -79,10 +79,7 @@ def _fanout(row: Sequence[Any]) -> Fanout:
     return Fanout(**values | {"lag_histogram": lag_histogram})
 
 
-class SqlFanoutReads(FanoutReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlFanoutReads(RunnerBacked, FanoutReads):
     def situation(self, post_id: UUID, author_id: UUID) -> Situation:
         values = {"post_id": post_id, "author_id": author_id}
         followers, *rest = self._runner.rows(_SITUATION, values)[0]

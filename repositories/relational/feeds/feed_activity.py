@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from repositories.feed_records import ReaderState
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
 from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, pulled_authors
 from repositories.relational.schema.tables import account_counters, follows
@@ -92,10 +92,7 @@ def feed_activity_row(account_id: UUID, seen_at: datetime) -> dict[str, Any]:
     return {"account_id": account_id, "state": "awake", "generation": 0, "seen_at": seen_at, "low_watermark": None}
 
 
-class SqlFeedActivityReads(FeedActivityReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlFeedActivityReads(RunnerBacked, FeedActivityReads):
     def reader_state(self, account_id: UUID) -> ReaderState:
         found, pulled = _UNKNOWN, set[UUID]()
         for state, generation, seen_at, one in self._runner.rows(_READER_STATE, {"id": account_id}):
@@ -106,10 +103,7 @@ class SqlFeedActivityReads(FeedActivityReads):
         return replace(found, pulled=tuple(sorted(pulled)))
 
 
-class SqlFeedActivityWrites(FeedActivityWrites):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlFeedActivityWrites(RunnerBacked, FeedActivityWrites):
     def seen(self, account_id: UUID, at: datetime) -> None:
         self._runner.change(_SEEN, {"its_id": account_id, "at": at})
 

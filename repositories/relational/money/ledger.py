@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, selec
 from repositories.money_records import Balance, Entry, Transfer
 from repositories.records import Money
 from repositories.relational.money_port import LedgerReads
-from repositories.relational.runner import Runner
+from repositories.relational.runner import Runner, RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import entries, ledger_accounts, open_holds, transfers
 
@@ -86,10 +86,7 @@ def read_transfers(runner: Runner, ids: Collection[UUID]) -> dict[UUID, Transfer
     return {transfer.id: transfer for transfer in found}
 
 
-class SqlLedgerReads(LedgerReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlLedgerReads(RunnerBacked, LedgerReads):
     def wallet(self, owner: UUID) -> list[Balance]:
         balances = (Balance(*row) for row in self._runner.rows(_WALLET, {"owner": owner}))
         return sorted(balances, key=lambda balance: balance.currency)

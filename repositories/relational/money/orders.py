@@ -12,7 +12,7 @@ from repositories.errors import Capped, IllegalMove, Invalid, NotFound
 from repositories.money_records import ORDER_MOVES, Order, OrderLine, OrderMark, OrderState
 from repositories.records import Money
 from repositories.relational.orders_port import OrderReads, OrderWrites
-from repositories.relational.runner import AnyRow, Runner, Work
+from repositories.relational.runner import AnyRow, RunnerBacked, Work
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import order_lines, order_sellers, orders
 
@@ -103,10 +103,7 @@ def seller_rows(order: Order) -> list[dict[str, Any]]:
     return [{"seller_id": seller, "created_at": order.created_at, "order_id": order.id} for seller in sellers]
 
 
-class SqlOrderReads(OrderReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlOrderReads(RunnerBacked, OrderReads):
     def get(self, ids: Collection[UUID]) -> dict[UUID, Order]:
         found = to_orders(self._runner.rows(_GET, {"ids": list(ids)})) if ids else []
         return {order.id: order for order in found}

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from repositories.money_records import Stock
 from repositories.relational.orders_port import StockReads
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import IDS, LIMIT, among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
@@ -26,10 +26,7 @@ _DUE = (
 )
 
 
-class SqlStockReads(StockReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlStockReads(RunnerBacked, StockReads):
     def available(self, product_ids: Collection[UUID]) -> dict[UUID, int]:
         levels = self.levels(product_ids)
         return {one: levels[one].available if one in levels else 0 for one in product_ids}

@@ -11,7 +11,7 @@ from repositories.errors import NotFound, Stale
 from repositories.records import Account, Login
 from repositories.relational.feeds.feed_activity import feed_activity_row
 from repositories.relational.port import AccountReads, AccountWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
 from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, logins
@@ -55,10 +55,7 @@ def login_row(login: Login) -> dict[str, Any]:
     return row | {"email_key": fold(login.email)}
 
 
-class SqlAccountReads(AccountReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlAccountReads(RunnerBacked, AccountReads):
     def get(self, ids: Collection[UUID]) -> dict[UUID, Account]:
         if not ids:
             return {}
@@ -83,10 +80,7 @@ class SqlAccountReads(AccountReads):
         return [one for (one,) in self._runner.rows(_IDS_AFTER, {"limit": limit, "after": after})]
 
 
-class SqlAccountWrites(AccountWrites):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlAccountWrites(RunnerBacked, AccountWrites):
     def add(self, account: Account, login: Login) -> None:
         self._runner.change(insert(accounts), account_row(account))
         self._runner.change(insert(logins), login_row(login))

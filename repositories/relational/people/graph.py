@@ -28,7 +28,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from repositories.errors import NotFound
 from repositories.records import Edge, Follow, GraphCounts, Relation
 from repositories.relational.port import GraphReads, GraphWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import Runner, RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, blocks, follows
 
@@ -116,10 +116,7 @@ def _relations(runner: Runner, viewer: UUID, others: Collection[UUID]) -> dict[U
     return {other: Relation(*flags) for other, flags in found.items()}
 
 
-class SqlGraphReads(GraphReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlGraphReads(RunnerBacked, GraphReads):
     def following(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
         return self._page(_FOLLOWING, account_id, before, limit)
 

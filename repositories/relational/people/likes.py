@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
 from repositories.relational.port import LikeReads, LikeWrites
-from repositories.relational.runner import Runner
+from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import IDS, among
 from repositories.relational.schema.tables import likes, post_counters
 
@@ -36,10 +36,7 @@ _FORGET_LIKES = delete(likes).where(likes.c.post_id == bindparam("post_id"))
 _FORGET_COUNT = delete(post_counters).where(post_counters.c.post_id == bindparam("post_id"))
 
 
-class SqlLikeReads(LikeReads):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlLikeReads(RunnerBacked, LikeReads):
     def liked(self, account_id: UUID, post_ids: Collection[UUID]) -> set[UUID]:
         if not post_ids:
             return set()
@@ -53,10 +50,7 @@ class SqlLikeReads(LikeReads):
         return counts
 
 
-class SqlLikeWrites(LikeWrites):
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
+class SqlLikeWrites(RunnerBacked, LikeWrites):
     def like(self, like: Like) -> bool:
         row = {"account_id": like.account_id, "post_id": like.post_id, "at": like.at}
         new = bool(self._runner.rows(_LIKE, row))
