@@ -65,7 +65,7 @@ class Sweeper:
             self._old_keys,
             self._old_fanouts,
             self._feed_activity.put_to_sleep,
-            self._pulling.return_some,
+            self._pulling.return_batch,
             self._views.flush,
             self._deferred.perform,
         )

@@ -78,8 +78,8 @@ class FanoutReads(Protocol):
         """How many followers are not dormant."""
 
     @abstractmethod
-    def left(self, author_id: UUID, *, limit: int) -> list[Fanout]:
-        """The author's fan-outs in state `pulled`, newest post first: they are completed when the author returns."""
+    def postponed(self, author_id: UUID, *, limit: int) -> list[Fanout]:
+        """The author's fan-outs in state `pulled`, newest post first; to be completed when the author returns."""
 
     @abstractmethod
     def pulled_authors(self, *, after: UUID | None, limit: int) -> list[PulledAuthor]:
@@ -106,18 +106,18 @@ class FanoutWrites(Protocol):
         """From this commit on readers pull this author, also a returning one. For a pulled author nothing changes."""
 
     @abstractmethod
-    def skip(self, fanout: Fanout) -> bool:
-        """Save the fan-out as `pulled`, to be completed later, if the author is `pulled` and not returning.
+    def postpone(self, fanout: Fanout) -> bool:
+        """Save the fan-out in state `pulled`, to be completed later, if the author is `pulled` and not returning.
 
-        False otherwise: the post must be pushed. Serialised with `returning` of the same author by a row lock.
+        False otherwise: the post must be pushed. Serialised with `begin_return` of the same author by a row lock.
         """
 
     @abstractmethod
-    def returning(self, author_id: UUID, at: datetime) -> bool:
+    def begin_return(self, author_id: UUID, at: datetime) -> bool:
         """Pulled to returning: new posts are pushed from now on, and readers still pull. False if not pulled."""
 
     @abstractmethod
-    def pushed(self, author_id: UUID, *, changed_at: datetime) -> bool:
+    def end_pull(self, author_id: UUID, *, changed_at: datetime) -> bool:
         """Remove the pulled author, if it is returning since `changed_at` and has no fan-out in state `pulled`.
 
         False otherwise, and nothing changes.

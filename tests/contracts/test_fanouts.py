@@ -49,16 +49,16 @@ def pull(store: Relational, author: UUID, at: datetime = NOW, reason: PullReason
     do(store, lambda unit: unit.fanouts.pull(author, at=at, reason=reason))
 
 
-def skip(store: Relational, one: Fanout) -> bool:
-    return do(store, lambda unit: unit.fanouts.skip(one))
+def postpone(store: Relational, one: Fanout) -> bool:
+    return do(store, lambda unit: unit.fanouts.postpone(one))
 
 
-def returning(store: Relational, author: UUID, at: datetime = NOW) -> bool:
-    return do(store, lambda unit: unit.fanouts.returning(author, at))
+def begin_return(store: Relational, author: UUID, at: datetime = NOW) -> bool:
+    return do(store, lambda unit: unit.fanouts.begin_return(author, at))
 
 
-def pushed(store: Relational, author: UUID, changed_at: datetime = NOW) -> bool:
-    return do(store, lambda unit: unit.fanouts.pushed(author, changed_at=changed_at))
+def end_pull(store: Relational, author: UUID, changed_at: datetime = NOW) -> bool:
+    return do(store, lambda unit: unit.fanouts.end_pull(author, changed_at=changed_at))
 
 
 def pulled(store: Relational, author: UUID) -> PulledAuthor | None:
@@ -186,7 +186,7 @@ class TestNeverBack:
         one = fanout()
         save(relational, one, replace(one, state="pulled", delivered=5, cursor=None))
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
-        assert relational.fanouts.left(one.author_id, limit=9) == [replace(one, state="pulled")]
+        assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
 
     def test_whoever_saves_at_once(self, relational: Relational) -> None:
         one = fanout()
@@ -286,46 +286,46 @@ class TestPulled:
 
     def test_one_that_returns_is_pulled_again(self, relational: Relational) -> None:
         author = uuid4()
-        assert returning(relational, author) is False
+        assert begin_return(relational, author) is False
         pull(relational, author)
-        assert [returning(relational, author, LATER), returning(relational, author, NOW)] == [True, False]
+        assert [begin_return(relational, author, LATER), begin_return(relational, author, NOW)] == [True, False]
         assert pulled(relational, author) == PulledAuthor(author, "returning", "shed", LATER)
         pull(relational, author, LATER + SECOND, "threshold")
         assert pulled(relational, author) == PulledAuthor(author, "pulled", "threshold", LATER + SECOND)
-        assert pushed(relational, author, LATER) is False
-        assert pushed(relational, author, LATER + SECOND) is False
+        assert end_pull(relational, author, LATER) is False
+        assert end_pull(relational, author, LATER + SECOND) is False
 
     def test_ends_for_the_turn_that_began_to_return(self, relational: Relational) -> None:
         author = uuid4()
-        assert pushed(relational, author) is False
+        assert end_pull(relational, author) is False
         pull(relational, author)
-        assert pushed(relational, author) is False
-        returning(relational, author, LATER)
+        assert end_pull(relational, author) is False
+        begin_return(relational, author, LATER)
         for moment in (NOW, LATER - MICROSECOND, LATER + MICROSECOND):
-            assert pushed(relational, author, moment) is False
+            assert end_pull(relational, author, moment) is False
         assert pulled(relational, author) == PulledAuthor(author, "returning", "shed", LATER)
-        assert [pushed(relational, author, LATER) for _ in range(2)] == [True, False]
+        assert [end_pull(relational, author, LATER) for _ in range(2)] == [True, False]
         assert pulled(relational, author) is None
 
     def test_does_not_end_while_a_fan_out_is_left(self, relational: Relational) -> None:
         author = uuid4()
         one, other, stranger = fanout(author_id=author), fanout(author_id=author), fanout()
         pull(relational, author)
-        assert skip(relational, one) is True
+        assert postpone(relational, one) is True
         save(relational, other, replace(stranger, state="pulled"))
-        returning(relational, author)
-        assert pushed(relational, author) is False
+        begin_return(relational, author)
+        assert end_pull(relational, author) is False
         save(relational, replace(one, state="pulled", delivered=40))
-        assert pushed(relational, author) is False
+        assert end_pull(relational, author) is False
         save(relational, replace(one, state="done", finished_at=LATER))
-        assert pushed(relational, author) is True
+        assert end_pull(relational, author) is True
 
     def test_are_listed_by_id(self, new_relational: Callable[[], Relational]) -> None:
         store = new_relational()
         assert store.fanouts.pulled_authors(after=None, limit=9) == []
         for author in reversed(ENDS):
             pull(store, author)
-        returning(store, ENDS[1], LATER)
+        begin_return(store, ENDS[1], LATER)
         expected = [PulledAuthor(author, "pulled", "shed", NOW) for author in ENDS]
         expected[1] = PulledAuthor(ENDS[1], "returning", "shed", LATER)
         assert store.fanouts.pulled_authors(after=None, limit=9) == expected
@@ -340,38 +340,38 @@ class TestPulled:
         mine = [fanout(author_id=author, post_id=UUID(int=one.int ^ author.int >> 8), state="pulled") for one in ENDS]
         save(relational, *mine, fanout(author_id=author), fanout(state="pulled"))
         mine.sort(key=lambda one: one.post_id, reverse=True)
-        assert relational.fanouts.left(author, limit=9) == mine
-        assert relational.fanouts.left(author, limit=2) == mine[:2]
-        assert relational.fanouts.left(author, limit=0) == []
-        assert relational.fanouts.left(uuid4(), limit=9) == []
+        assert relational.fanouts.postponed(author, limit=9) == mine
+        assert relational.fanouts.postponed(author, limit=2) == mine[:2]
+        assert relational.fanouts.postponed(author, limit=0) == []
+        assert relational.fanouts.postponed(uuid4(), limit=9) == []
         with pytest.raises(Invalid):
-            relational.fanouts.left(author, limit=-1)
+            relational.fanouts.postponed(author, limit=-1)
 
 
 class TestSkip:
     def test_is_for_the_pulled(self, relational: Relational) -> None:
         one = fanout()
-        assert skip(relational, one) is False
+        assert postpone(relational, one) is False
         pull(relational, one.author_id)
-        returning(relational, one.author_id)
-        assert skip(relational, one) is False
+        begin_return(relational, one.author_id)
+        assert postpone(relational, one) is False
         assert relational.fanouts.progress(one.post_id) is None
         pull(relational, one.author_id)
-        assert [skip(relational, one) for _ in range(2)] == [True, True]
+        assert [postpone(relational, one) for _ in range(2)] == [True, True]
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
 
     def test_loses_no_progress(self, relational: Relational) -> None:
         one = fanout()
         pull(relational, one.author_id)
         save(relational, one)
-        assert skip(relational, replace(one, delivered=1, cursor=None)) is True
-        assert relational.fanouts.left(one.author_id, limit=9) == [replace(one, state="pulled")]
+        assert postpone(relational, replace(one, delivered=1, cursor=None)) is True
+        assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
 
     def test_leaves_what_is_done(self, relational: Relational) -> None:
         one = fanout(state="done", finished_at=NOW)
         pull(relational, one.author_id)
         save(relational, one)
-        assert skip(relational, replace(one, state="running", finished_at=None)) is True
+        assert postpone(relational, replace(one, state="running", finished_at=None)) is True
         assert relational.fanouts.progress(one.post_id) == one
 
 
@@ -383,46 +383,46 @@ class TestTurns:
         pull(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
             with relational.transaction() as unit:
-                assert unit.fanouts.skip(one) is True
-                overtaking = pool.submit(returning, relational, one.author_id)
+                assert unit.fanouts.postpone(one) is True
+                overtaking = pool.submit(begin_return, relational, one.author_id)
                 assert not wait([overtaking], timeout=0.1).done
             assert overtaking.result() is True
-        assert relational.fanouts.left(one.author_id, limit=9) == [replace(one, state="pulled")]
-        assert pushed(relational, one.author_id) is False
+        assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
+        assert end_pull(relational, one.author_id) is False
 
     def test_a_skip_waits_for_returning(self, relational: Relational) -> None:
         one = fanout()
         pull(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
             with relational.transaction() as unit:
-                assert unit.fanouts.returning(one.author_id, NOW) is True
-                overtaking = pool.submit(skip, relational, one)
+                assert unit.fanouts.begin_return(one.author_id, NOW) is True
+                overtaking = pool.submit(postpone, relational, one)
                 assert not wait([overtaking], timeout=0.1).done
             assert overtaking.result() is False
-        assert pushed(relational, one.author_id) is True
+        assert end_pull(relational, one.author_id) is True
 
     def test_pushed_waits_for_who_pulls_again(self, relational: Relational) -> None:
         """Even when the turn gets the very time of the former one."""
         one = fanout(state="pulled")
         pull(relational, one.author_id)
-        returning(relational, one.author_id)
+        begin_return(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
             with relational.transaction() as unit:
                 unit.fanouts.pull(one.author_id, at=LATER, reason="threshold")
-                overtaking = pool.submit(pushed, relational, one.author_id)
+                overtaking = pool.submit(end_pull, relational, one.author_id)
                 assert not wait([overtaking], timeout=0.1).done
-                assert unit.fanouts.skip(one) is True
-                assert unit.fanouts.returning(one.author_id, NOW) is True
+                assert unit.fanouts.postpone(one) is True
+                assert unit.fanouts.begin_return(one.author_id, NOW) is True
             assert overtaking.result() is False
         assert pulled(relational, one.author_id) == PulledAuthor(one.author_id, "returning", "threshold", NOW)
 
     def test_who_pulls_again_waits_for_pushed(self, relational: Relational) -> None:
         author = uuid4()
         pull(relational, author)
-        returning(relational, author)
+        begin_return(relational, author)
         with ThreadPoolExecutor(1) as pool:
             with relational.transaction() as unit:
-                assert unit.fanouts.pushed(author, changed_at=NOW) is True
+                assert unit.fanouts.end_pull(author, changed_at=NOW) is True
                 overtaking = pool.submit(pull, relational, author, LATER)
                 assert not wait([overtaking], timeout=0.1).done
             overtaking.result()
@@ -434,19 +434,19 @@ class TestTurns:
             pull(relational, one.author_id)
 
             def end(author: UUID = one.author_id) -> bool:
-                return returning(relational, author) and pushed(relational, author)
+                return begin_return(relational, author) and end_pull(relational, author)
 
-            works: list[Callable[[], bool]] = [partial(skip, relational, one), end]
+            works: list[Callable[[], bool]] = [partial(postpone, relational, one), end]
             skipped, ended = together(works)
             assert [skipped, ended] in ([True, False], [False, True])
             left = [replace(one, state="pulled")] if skipped else []
-            assert relational.fanouts.left(one.author_id, limit=9) == left
+            assert relational.fanouts.postponed(one.author_id, limit=9) == left
 
     def test_one_ends_it(self, relational: Relational) -> None:
         author = uuid4()
         pull(relational, author)
-        returning(relational, author)
-        assert sorted(map(bool, together([partial(pushed, relational, author)] * 4))) == [False] * 3 + [True]
+        begin_return(relational, author)
+        assert sorted(map(bool, together([partial(end_pull, relational, author)] * 4))) == [False] * 3 + [True]
 
 
 class TestLag:

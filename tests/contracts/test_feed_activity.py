@@ -108,9 +108,9 @@ class TestReaderState:
         assert relational.feed_activity.reader_state(reader).pulled == ()
         pull(relational, [author])
         assert relational.feed_activity.reader_state(reader).pulled == (author,)
-        assert do(relational, lambda unit: unit.fanouts.returning(author, NOW)) is True
+        assert do(relational, lambda unit: unit.fanouts.begin_return(author, NOW)) is True
         assert relational.feed_activity.reader_state(reader).pulled == (author,)
-        assert do(relational, lambda unit: unit.fanouts.pushed(author, changed_at=NOW)) is True
+        assert do(relational, lambda unit: unit.fanouts.end_pull(author, changed_at=NOW)) is True
         assert relational.feed_activity.reader_state(reader).pulled == ()
 
     def test_a_follow_is_pulled_until_filled_or_ended(self, relational: Relational) -> None:

@@ -487,6 +487,8 @@ def test_home_ends_at_the_retention_and_the_author_timeline_does_not(opener: Ope
     reader = opener(retention=10 * DAY, clock=lambda: moment)
     later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
     beyond, last, kept = (PostRef(post_id(edge + timedelta(milliseconds=n)), author) for n in (-1, 0, 1))
+    # Connected before the writes: entries at the edge live two seconds in the engine.
+    assert home(reader, owner) == home(later, owner) == []
     for post in (beyond, last, kept):
         reader.push(post, [owner], T0)
         reader.add_to_author(post, T0)

@@ -272,6 +272,8 @@ def test_beyond_the_retention_nothing_is_kept_or_shown(opener: Opener, notificat
     reader = opener(retention=10 * DAY, clock=lambda: moment)
     later = opener(retention=10 * DAY, clock=lambda: moment + timedelta(milliseconds=1))
     beyond, last, kept = (an_activity(edge + timedelta(milliseconds=n)) for n in (-1, 0, 1))
+    # Connected before the writes: activities at the edge live two seconds in the engine.
+    assert reader.page(owner, limit=9) == later.page(owner, limit=9) == []
     for activity in (beyond, last, kept):
         assert reader.note(owner, activity, T0) == activity_id(activity)
     reader.withdraw(owner, beyond, T0)

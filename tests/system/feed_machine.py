@@ -118,7 +118,7 @@ class World:
 
     def _sweep(self) -> None:
         self._mortal.feeds.feed_activity.put_to_sleep(self.clock())
-        self._mortal.feeds.pulling.return_some(self.clock())
+        self._mortal.feeds.pulling.return_batch(self.clock())
 
 
 class FeedMachine(RuleBasedStateMachine):
@@ -189,7 +189,7 @@ class FeedMachine(RuleBasedStateMachine):
             with self.container.stores.relational.transaction() as tx:
                 tx.fanouts.pull(self.people[a], at=self.container.kit.clock(), reason="threshold")
         else:
-            self.container.feeds.pulling.give_back(self.people[a])
+            self.container.feeds.pulling.begin_return(self.people[a])
 
     @rule(a=person, how=st.sampled_from(["rebuild", "look"]))
     def read(self, a: int, how: str) -> None:

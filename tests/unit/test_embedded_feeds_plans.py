@@ -18,7 +18,7 @@ CALLS: dict[str, Callable[[EmbeddedRelational], object]] = {
     "follows_pending": lambda store: store.feed_activity.reader_state(ONE),
     "feed_activity_awake": lambda store: write(store, lambda unit: unit.feed_activity.sleep(seen_before=NOW, limit=9)),
     "follows_follower_ids": lambda store: store.fanouts.audience(ONE, after=ONE, limit=9),
-    "fanouts_pulled": lambda store: store.fanouts.left(ONE, limit=9),
+    "fanouts_pulled": lambda store: store.fanouts.postponed(ONE, limit=9),
     "fanouts_running": lambda store: store.fanouts.lag(),
     "fanouts_done": lambda store: write(store, lambda unit: unit.fanouts.sweep(finished_before=NOW, limit=9)),
 }

@@ -4,7 +4,7 @@ A fan-out runs in chunks of followers and saves its cursor in the relational sto
 can continue it. Followers who read within the last day come first; dormant readers are skipped. Posts of an author
 above the threshold, and deliveries over the budget, are not pushed: the author is marked as pulled. That is committed
 before the event is acknowledged, so every post is in flight, pushed or pulled. When the author returns to being
-pushed, `make_up` completes the fan-outs that were left.
+pushed, `make_up` completes the postponed fan-outs.
 
 Live streams are written before progress is saved: a chunk is repeated after a crash, and a stream drops duplicates.
 """
@@ -95,44 +95,44 @@ class Fanouts:
     def deliver(self, post: PostRef, at: datetime) -> None:
         """Push a post that was published at `at`, or mark its author as pulled. Raises `Unfinished` after a slice."""
         self._feeds.add_to_author(post, at)
-        known = self._relational.fanouts.situation(post.post_id, post.author_id)
-        if known.fanout is not None and known.fanout.state != "running":
+        situation = self._relational.fanouts.situation(post.post_id, post.author_id)
+        if situation.fanout is not None and situation.fanout.state != "running":
             return
-        fanout = known.fanout or self._begun(post, at, known)
-        if known.fanout is None:
+        fanout = situation.fanout or self._begun(post, at, situation)
+        if situation.fanout is None:
             self._feeds.push(post, [post.author_id], at)
             self._announcer.delivered(post, [post.author_id])
-            if self._is_left(fanout, known):
+            if self._is_postponed(fanout, situation):
                 return
         self._run(fanout)
 
     def make_up(self, author: UUID, at: datetime) -> None:
-        """Complete the author's fan-outs that were left, newest post first; then stop pulling the author.
+        """Complete the author's postponed fan-outs, newest post first; then stop pulling the author.
 
         `at` is when the return began. Does nothing if the author was pulled again since. Raises `Unfinished`.
         """
         while True:
-            left = self._relational.fanouts.left(author, limit=1)
-            if not left:
+            postponed = self._relational.fanouts.postponed(author, limit=1)
+            if not postponed:
                 break
-            pulled = self._relational.fanouts.situation(left[0].post_id, author).pulled
+            pulled = self._relational.fanouts.situation(postponed[0].post_id, author).pulled
             if pulled is None or pulled.state != "returning" or pulled.changed_at != at:
                 return
-            self._run(left[0])
+            self._run(postponed[0])
         with self._relational.transaction() as tx:
-            tx.fanouts.pushed(author, changed_at=at)
+            tx.fanouts.end_pull(author, changed_at=at)
 
     def retract(self, post: PostRef, at: datetime) -> None:
         """Remove a post that was deleted at `at` from home timelines. Raises `Unfinished` after a slice."""
         self._feeds.remove_from_author(post, at)
         fanout = self._relational.fanouts.progress(post.post_id)
         if fanout is None or fanout.state != "retracting":
-            self._take_out(post, [post.author_id], at)
+            self._remove(post, [post.author_id], at)
             self._announcer.retracted(post, [post.author_id])
             fanout = self._retraction(post, at)
         deadline = time.monotonic() + self._limits.slice_seconds
         while chunk := self._chunk(fanout, self._limits.chunk):
-            self._take_out(post, chunk, at)
+            self._remove(post, chunk, at)
             self._announcer.retracted(post, chunk)
             if len(chunk) < self._limits.chunk:
                 break
@@ -143,7 +143,7 @@ class Fanouts:
         with self._relational.transaction() as tx:
             tx.fanouts.forget(post.post_id)
 
-    def _take_out(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
+    def _remove(self, post: PostRef, owners: Sequence[UUID], at: datetime) -> None:
         for owner in self._feeds.retract(post, owners, at):
             self._feed_activity.rebuild_and_trim(owner)
 
@@ -162,8 +162,8 @@ class Fanouts:
         since = lowest_id(self._clock() - within)
         return len(self._documents.posts.by_authors([author], after=since, limit=posts)) >= posts
 
-    def _begun(self, post: PostRef, at: datetime, known: Situation) -> Fanout:
-        many = self._limits.chunk < known.followers <= MOST_BY_STAGES
+    def _begun(self, post: PostRef, at: datetime, situation: Situation) -> Fanout:
+        many = self._limits.chunk < situation.followers <= MOST_BY_STAGES
         return Fanout(
             post_id=post.post_id,
             author_id=post.author_id,
@@ -182,19 +182,19 @@ class Fanouts:
     def _retraction(self, post: PostRef, at: datetime) -> Fanout:
         return replace(self._begun(post, at, Situation(None, None, 0)), state="retracting")
 
-    def _is_left(self, fanout: Fanout, known: Situation) -> bool:
+    def _is_postponed(self, fanout: Fanout, situation: Situation) -> bool:
         """Whether the author is pulled or becomes so now. True: the fan-out was saved as pulled."""
         post = PostRef(fanout.post_id, fanout.author_id)
-        if known.pulled is not None and known.pulled.state == "pulled":
+        if situation.pulled is not None and situation.pulled.state == "pulled":
             self._announcer.left(post)
             with self._relational.transaction() as tx:
-                if tx.fanouts.skip(self._sized(fanout)):
+                if tx.fanouts.postpone(self._sized(fanout)):
                     return True
-        if self.is_above(fanout.author_id, known.followers):
+        if self.is_above(fanout.author_id, situation.followers):
             self._announcer.left(post)
             with self._relational.transaction() as tx:
                 tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="threshold")
-                return tx.fanouts.skip(self._sized(fanout))
+                return tx.fanouts.postpone(self._sized(fanout))
         return False
 
     def _sized(self, fanout: Fanout) -> Fanout:
@@ -265,7 +265,7 @@ class Fanouts:
         self._announcer.left(PostRef(fanout.post_id, fanout.author_id))
         with self._relational.transaction() as tx:
             tx.fanouts.pull(fanout.author_id, at=self._clock(), reason="shed")
-            tx.fanouts.skip(replace(fanout, audience=max(fanout.audience, fanout.delivered + deliveries)))
+            tx.fanouts.postpone(replace(fanout, audience=max(fanout.audience, fanout.delivered + deliveries)))
 
     def _save(self, fanout: Fanout) -> None:
         with self._relational.transaction() as tx:

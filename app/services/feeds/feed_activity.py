@@ -42,7 +42,7 @@ class FeedActivity:
         self._pack = kit.emitter
         self._dormant_after = dormant_after
         self._posts = posts
-        self._noted_after = min(SEEN_EVERY, dormant_after / 24)
+        self._seen_every = min(SEEN_EVERY, dormant_after / 24)
 
     def record_read(self, account_id: UUID, reader_state: ReaderState) -> None:
         """Wake a dormant reader; update the `seen_at` of any other now and then. Logs a `StoreError`."""
@@ -50,7 +50,7 @@ class FeedActivity:
         try:
             if reader_state.state == "dormant":
                 self._wake(account_id, now)
-            elif now - reader_state.seen_at >= self._noted_after:
+            elif now - reader_state.seen_at >= self._seen_every:
                 with self._relational.transaction() as tx:
                     tx.feed_activity.seen(account_id, now)
         except StoreError as error:

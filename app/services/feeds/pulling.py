@@ -1,8 +1,8 @@
 """Returns pulled authors to being pushed.
 
 With hysteresis: an author becomes pulled above the threshold or when the delivery budget is spent (see `fanouts`), and
-returns below half of the threshold, after `at_least`, and only while the budget has room for the deliveries that were
-left.
+returns below half of the threshold, after `at_least`, and only while the delivery budget has room for postponed
+fan-outs.
 """
 
 from datetime import datetime, timedelta
@@ -32,19 +32,19 @@ class Pulling:
         self._at_least = at_least
         self._after: UUID | None = None
 
-    def return_some(self, now: datetime) -> int:
+    def return_batch(self, now: datetime) -> int:
         """Check the next batch of pulled authors, in a cycle over all. Returns how many return."""
         if not self._budget.idle():
             return 0
         some = self._relational.fanouts.pulled_authors(after=self._after, limit=BATCH)
         self._after = some[-1].author_id if len(some) == BATCH else None
-        return sum(self.give_back(one.author_id) for one in some if self._may_return(one, now))
+        return sum(self.begin_return(one.author_id) for one in some if self._may_return(one, now))
 
-    def give_back(self, author: UUID) -> bool:
-        """Push this author's new posts again. The event makes up for fan-outs that were left. False if not pulled."""
+    def begin_return(self, author: UUID) -> bool:
+        """Push this author's new posts again; the event completes postponed fan-outs. False if not pulled."""
         now = self._clock()
         with self._relational.transaction() as tx:
-            returning = tx.fanouts.returning(author, now)
+            returning = tx.fanouts.begin_return(author, now)
             if returning:
                 tx.emit(self._pack(AuthorReturned(author), at=now))
         return returning

@@ -92,16 +92,16 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
         row = {"author_id": author_id, "state": "pulled", "reason": reason, "changed_at": at}
         self._runner.change(_PULL, row)
 
-    def skip(self, fanout: Fanout) -> bool:
+    def postpone(self, fanout: Fanout) -> bool:
         if not self._runner.rows(_LOCK_PULLED, {"its_author": fanout.author_id}):
             return False
         self.save(replace(fanout, state="pulled"))
         return True
 
-    def returning(self, author_id: UUID, at: datetime) -> bool:
+    def begin_return(self, author_id: UUID, at: datetime) -> bool:
         return bool(self._runner.change(_RETURNING, {"its_author": author_id, "at": at}))
 
-    def pushed(self, author_id: UUID, *, changed_at: datetime) -> bool:
+    def end_pull(self, author_id: UUID, *, changed_at: datetime) -> bool:
         # Two statements: the lock may have waited for a transaction that left a fan-out, and the delete must see it.
         if not self._runner.rows(_LOCK_TURN, {"its_author": author_id, "its_change": changed_at}):
             return False

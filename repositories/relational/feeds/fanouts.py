@@ -115,7 +115,7 @@ class SqlFanoutReads(RunnerBacked, FanoutReads):
         number: int = self._runner.rows(_AUDIENCE_SIZE, {"author_id": author_id})[0][0]
         return number
 
-    def left(self, author_id: UUID, *, limit: int) -> list[Fanout]:
+    def postponed(self, author_id: UUID, *, limit: int) -> list[Fanout]:
         return [_fanout(row) for row in self._runner.rows(_LEFT, {"author_id": author_id, "limit": limit})]
 
     def pulled_authors(self, *, after: UUID | None, limit: int) -> list[PulledAuthor]:
