@@ -1,6 +1,6 @@
 """If-Match and If-None-Match as sent, by the grammar of RFC 9110, sections 8.8.3 and 13.1.
 
-Why a tag that was weakened on its way still names a version: `docs/decisions/0011-weakened-tags.md`.
+Why a tag that was weakened on its way still names a version: `docs/decisions/0014-weakened-tags.md`.
 """
 
 import re
