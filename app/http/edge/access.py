@@ -25,21 +25,22 @@ def log_request(request_id: str, method: str, route: str, status: int, seconds: 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         _log.info("request", method=method, route=route, status=status, ms=ms)
         return
-    lines.write(_Line(method, route, status, ms, request_id, datetime.now(UTC)))
+    now = datetime.now(UTC)
+    lines.write(_Line(method=method, route=route, status=status, ms=ms, request_id=request_id, timestamp=now))
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, kw_only=True):
     """Encoded when it is written: by one thread for many lines, and not while somebody waits for an answer."""
 
     method: str
     route: str
     status: int
     ms: float
-    request_id: str
-    timestamp: datetime
     event: str = "request"
+    request_id: str
     logger: str = NAME
     level: str = "info"
+    timestamp: datetime
 
     def __str__(self) -> str:
         return msgspec.json.encode(self).decode()
