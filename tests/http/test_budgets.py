@@ -31,6 +31,8 @@ FREE = {
     "/docs",
     "/docs/<any('swagger-ui.css', 'swagger-ui-bundle.js', 'start.js'):name>",
     "/metrics",
+    "/problems",
+    "/problems/<code>",
 }
 # A line of an order is a product whose units are counted by a statement of its own, in a fixed order.
 BY_LINE = {("POST", "/orders"), ("POST", "/orders/<uuid:order_id>/cancel"), ("POST", "/orders/<uuid:order_id>/refund")}

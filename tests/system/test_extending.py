@@ -19,6 +19,7 @@ CHECKED = (
     "tests/contracts/test_documents_reports.py",
     "tests/contracts/test_limits.py",
     "tests/http/test_reports.py",
+    "tests/http/test_document.py",
     "tests/system/test_guards.py",
     "tests/system/plans/test_twin_plans.py",
 )
