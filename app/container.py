@@ -90,7 +90,7 @@ def assemble(
     people = PeopleWing.build(stores, kit, pages, hasher, _people_limits(settings))
     money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider())
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
-    notifications = NotificationsWing.build(stores, live.announcer)
+    notifications = NotificationsWing.build(stores, kit, live.announcer)
     return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)
 
 

@@ -1,6 +1,7 @@
 """The id of an activity, computed from its time and its content."""
 
 import hashlib
+from datetime import datetime
 from uuid import UUID
 
 from repositories.errors import Invalid
@@ -21,6 +22,12 @@ def activity_id(activity: Activity) -> UUID:
         raise Invalid("the detail of an activity is too long, or is not text")
     free = _digest(activity, b"") & _RANDOM
     return UUID(int=milliseconds << 80 | 7 << 76 | (free >> 62) << 64 | 2 << 62 | free & (1 << 62) - 1)
+
+
+def moment_id(at: datetime) -> UUID:
+    """The highest UUIDv7 of a microsecond: 48 bits of milliseconds, then 12 bits of microseconds."""
+    milliseconds, rest = divmod(micros(at), 1000)
+    return UUID(int=milliseconds << 80 | 7 << 76 | rest << 64 | 2 << 62 | (1 << 62) - 1)
 
 
 def repeat_key(owner: UUID, activity: Activity) -> UUID:

@@ -18,14 +18,22 @@ MAX_REPEATS = 20
 
 
 class StoredActivity(Struct, frozen=True):
+    """`noted` is when it was first added (`moment_id`); None where an earlier version added it."""
+
     id: UUID
     activity: Activity
+    noted: UUID | None = None
+
+    @property
+    def since(self) -> UUID:
+        """When it was noted, to be compared with the marker."""
+        return self.noted or self.id
 
 
 class Notifications(Protocol):
     @abstractmethod
-    def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
-        """Add an activity to the owner's notifications. Returns its id. Idempotent.
+    def note(self, owner: UUID, activity: Activity, at: datetime, noted: UUID | None = None) -> UUID:
+        """Add an activity to the owner's notifications. Returns its id. Idempotent; the first `noted` stays.
 
         Ignored: activities older than the retention, and those that were withdrawn `MAX_REPEATS` times.
         """
@@ -40,8 +48,12 @@ class Notifications(Protocol):
 
     @abstractmethod
     def marker(self, owner: UUID) -> UUID | None:
-        """The newest activity that the owner has marked as read; None before the first time."""
+        """What was noted up to then is read; None before the first time."""
 
     @abstractmethod
-    def mark(self, owner: UUID, activity_id: UUID) -> None:
-        """Mark as read up to and including this activity. An older one than the present marker changes nothing."""
+    def lowest_after(self, owner: UUID, marker: UUID) -> UUID:
+        """No activity noted after the marker has a lower id. An activity may be noted long after it happened."""
+
+    @abstractmethod
+    def mark(self, owner: UUID, noted: UUID) -> None:
+        """Mark as read what was noted up to then. An older one than the present marker changes nothing."""

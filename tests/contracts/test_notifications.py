@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from repositories.errors import Invalid
 from repositories.feed_records import Activity
-from repositories.feeds.activity import DETAIL_BYTES, activity_id
+from repositories.feeds.activity import DETAIL_BYTES, activity_id, moment_id
 from repositories.feeds.id_time import below, micros, millis
 from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, StoredActivity
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
@@ -347,3 +347,33 @@ def test_two_writers_end_the_same(opener: Opener, notifications: Notifications) 
         for done in [pool.submit(note), pool.submit(withdraw)]:
             done.result()
     assert notifications.page(owner, limit=99) == other.page(owner, limit=99) == noted(*some[1::2])
+
+
+def test_the_first_time_of_noting_stays(notifications: Notifications) -> None:
+    owner, activity = uuid4(), an_activity()
+    first, again = (moment_id(T0 + timedelta(seconds=n)) for n in (8, 9))
+    for noted_at in (first, again, first):
+        notifications.note(owner, activity, activity.at, noted_at)
+    [stored] = notifications.page(owner, limit=9)
+    assert (stored.noted, stored.since) == (first, first)
+    notifications.withdraw(owner, activity, T0 + timedelta(minutes=1))
+    notifications.note(owner, activity, activity.at, again)
+    assert notifications.page(owner, limit=9) == []
+
+
+def test_an_activity_without_a_time_of_noting_counts_from_its_own(notifications: Notifications) -> None:
+    owner, activity = uuid4(), an_activity()
+    own = notifications.note(owner, activity, activity.at)
+    [stored] = notifications.page(owner, limit=9)
+    assert (stored.noted, stored.since) == (None, own)
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 8, 4000])
+def test_what_was_noted_late_is_not_below_the_lowest(notifications: Notifications, seconds: int) -> None:
+    owner, neighbour, activity = uuid4(), uuid4(), an_activity()
+    noted_at = moment_id(activity.at + timedelta(seconds=seconds))
+    own = notifications.note(owner, activity, activity.at, noted_at)
+    before, after = (moment_id(activity.at + timedelta(seconds=seconds + n)) for n in (-1, 1))
+    assert notifications.lowest_after(owner, before) <= own
+    assert notifications.lowest_after(owner, after) >= moment_id(activity.at + timedelta(seconds=seconds - 2))
+    assert notifications.lowest_after(neighbour, before) >= moment_id(activity.at + timedelta(seconds=seconds - 4))

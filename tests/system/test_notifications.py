@@ -216,4 +216,4 @@ def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many
             calls.clear()
             seen.notifications.inbox.page(owner, size)
             trips = [call for call in calls if call.startswith("before")]
-            assert len(trips) <= (5 if many < scan.FIRST_CHUNK else 7), trips
+            assert len(trips) <= (6 if many < scan.FIRST_CHUNK else 8), trips

@@ -20,7 +20,10 @@ ITEM_VERSION = 8
 
 
 class Item(Struct, frozen=True):
-    """`latest` is the newest of its activities, made `at`; `actors` are different, whoever acted last first."""
+    """`latest` is the newest of its activities, made `at`; `noted` is when one of them was noted last.
+
+    `actors` are different people, whoever acted last first.
+    """
 
     id: UUID
     kind: Kind
@@ -28,6 +31,7 @@ class Item(Struct, frozen=True):
     detail: str
     at: datetime
     latest: UUID
+    noted: UUID
     actors: tuple[UUID, ...]
 
 
@@ -65,6 +69,7 @@ def _item(group: list[StoredActivity]) -> Item:
         activity.detail,
         activity.at,
         newest.id,
+        max(n.since for n in group),
         actors,
     )
 

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from app.clock import Clock
 from app.errors import Unprocessable
 from app.services.notifications.grouping import Item, above, day_of, end_of, items
 from app.services.notifications.scan import Scan, VisibilityFilter
 from repositories.documents import Documents
 from repositories.feeds import FeedStore
+from repositories.feeds.activity import moment_id
 from repositories.records import Account
 from repositories.relational import Relational
 
@@ -25,7 +27,7 @@ CARRIED = 500
 
 
 class InboxCursor(Struct, frozen=True):
-    """Where a list goes on: with what is below `below` and was not shown. `newest` is the first activity it showed.
+    """Where a list goes on: with what is below `below` and was not shown. `newest` is what was noted last by then.
 
     `shown` are the `mark_of` items of the day below `below`. Of a day with very many, those whose newest activity is
     not below `ceiling` were shown too.
@@ -50,7 +52,7 @@ class Notification(Struct, frozen=True):
 
 
 class NotificationPage(Struct, frozen=True):
-    """`unread` counts items, up to `MOST_UNREAD`. `newest` is the first activity the list showed."""
+    """`unread` counts items, up to `MOST_UNREAD`. `newest` is when the last of them was noted, as the list began."""
 
     items: list[Notification]
     onward: InboxCursor | None
@@ -58,50 +60,67 @@ class NotificationPage(Struct, frozen=True):
     newest: UUID | None
 
 
+class ReadUpTo(Struct, frozen=True):
+    """What was noted up to `marker` is read. Nothing that is not read has a lower id than `lowest`."""
+
+    marker: UUID | None
+    lowest: UUID | None
+
+    def covers(self, noted: UUID) -> bool:
+        return self.marker is not None and noted <= self.marker
+
+
 class Inbox:
-    def __init__(self, relational: Relational, documents: Documents, feeds: FeedStore) -> None:
+    def __init__(self, relational: Relational, documents: Documents, feeds: FeedStore, clock: Clock) -> None:
         self._relational = relational
         self._documents = documents
         self._stored = feeds.notifications
+        self._clock = clock
 
     def page(self, owner: UUID, limit: int, place: InboxCursor | None = None) -> NotificationPage:
         """Newest activity first. Raises `Unavailable`."""
-        marker, visible = self._stored.marker(owner), self._filter(owner)
+        read, visible = self._read_up_to(owner), self._filter(owner)
         scan = Scan(owner, self._stored, visible, place.below if place else None)
         found = _fresh(scan, limit, place)
         start = place or _start(scan)
         onward = _onward(scan, found, limit, start) if start else None
         top = Scan(owner, self._stored, visible) if place else scan
         newest = start.newest if start else None
-        return NotificationPage(self._shown(found[:limit], marker), onward, _unread(top, marker), newest)
+        return NotificationPage(self._shown(found[:limit], read), onward, _unread(top, read), newest)
 
     def unread(self, owner: UUID) -> int:
-        return _unread(Scan(owner, self._stored, self._filter(owner)), self._stored.marker(owner))
+        return _unread(Scan(owner, self._stored, self._filter(owner)), self._read_up_to(owner))
 
     def read(self, owner: UUID, up_to: UUID | None = None) -> int:
         """Mark as read up to an item, or a page's `newest`, or all there is. Never backwards.
 
         Returns how many are unread now. Raises `Unprocessable` for an item that is not there.
         """
-        place = self._place(owner, up_to)
-        if place:
-            self._stored.mark(owner, place)
+        noted = self._noted(owner, up_to)
+        if noted:
+            self._stored.mark(owner, noted)
         return self.unread(owner)
 
-    def _place(self, owner: UUID, up_to: UUID | None) -> UUID | None:
-        if up_to is not None and up_to.version != 7:
-            return self._latest(owner, up_to)
-        newest = [n.id for n in self._stored.page(owner, limit=1)]
-        return min([*newest, up_to or newest[0]]) if newest else None
+    def _read_up_to(self, owner: UUID) -> ReadUpTo:
+        marker = self._stored.marker(owner)
+        return ReadUpTo(marker, self._stored.lowest_after(owner, marker) if marker else None)
 
-    def _latest(self, owner: UUID, item_id: UUID) -> UUID:
-        """The newest activity of an item."""
+    def _noted(self, owner: UUID, up_to: UUID | None) -> UUID | None:
+        """Not later than now, or than the newest activity."""
+        if up_to is not None and up_to.version != 7:
+            return self._noted_last(owner, up_to)
+        newest = [n.since for n in self._stored.page(owner, limit=1)]
+        last = max([moment_id(self._clock()), *newest])
+        return min(last, up_to or last) if newest else None
+
+    def _noted_last(self, owner: UUID, item_id: UUID) -> UUID:
+        """When the last activity of an item was noted."""
         day = day_of(item_id)
         scan = Scan(owner, self._stored, self._filter(owner), end_of(day))
         while scan.more():
             for item in items(scan.activities):
                 if item.id == item_id:
-                    return item.latest
+                    return item.noted
             if scan.reached(end_of(day - 1)):
                 break
         raise Unprocessable("there is no such notification", {"/up_to": "there is no such notification"})
@@ -109,7 +128,7 @@ class Inbox:
     def _filter(self, owner: UUID) -> VisibilityFilter:
         return VisibilityFilter(owner, self._relational, self._documents)
 
-    def _shown(self, found: list[Item], marker: UUID | None) -> list[Notification]:
+    def _shown(self, found: list[Item], read: ReadUpTo) -> list[Notification]:
         wanted = {actor for item in found for actor in item.actors[:ACTORS]}
         known = self._relational.accounts.get(wanted) if wanted else {}
         return [
@@ -117,7 +136,7 @@ class Inbox:
                 item,
                 [known[a] for a in item.actors[:ACTORS] if a in known],
                 len(item.actors),
-                marker is not None and item.latest <= marker,
+                read.covers(item.noted),
             )
             for item in found
         ]
@@ -136,17 +155,18 @@ def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
             return found
 
 
-def _unread(scan: Scan, marker: UUID | None) -> int:
+def _unread(scan: Scan, read: ReadUpTo) -> int:
     """Of somebody with very many activities, what one scan has found."""
     while True:
-        count = len(items(n for n in scan.activities if marker is None or n.id > marker))
-        if count >= MOST_UNREAD or (marker and scan.reached(marker)) or not scan.more():
+        count = len(items(n for n in scan.activities if not read.covers(n.since)))
+        if count >= MOST_UNREAD or (read.lowest and scan.reached(read.lowest)) or not scan.more():
             return min(count, MOST_UNREAD)
 
 
 def _start(scan: Scan) -> InboxCursor | None:
     """Of a list whose first page was read. None when there is nothing at all."""
-    return InboxCursor(scan.activities[0].id if scan.activities else None, above(scan.newest)) if scan.newest else None
+    noted = max((n.since for n in scan.activities), default=None)
+    return InboxCursor(noted, above(scan.newest)) if scan.newest else None
 
 
 def _onward(scan: Scan, found: list[Item], limit: int, start: InboxCursor) -> InboxCursor | None:

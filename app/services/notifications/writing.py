@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
+from app.clock import Clock
 from app.events import (
     CommentAdded,
     CommentDeleted,
@@ -26,6 +27,7 @@ from app.services.money.orders import sellers
 from repositories.documents import Documents
 from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
+from repositories.feeds.activity import moment_id
 from repositories.relational import Relational
 
 ActivityEvent = Followed | PostLiked | CommentAdded
@@ -44,16 +46,20 @@ NEWS: dict[type, tuple[int, str]] = {
 
 
 class NotificationWriter:
-    def __init__(self, relational: Relational, documents: Documents, feeds: FeedStore, announcer: Announcer) -> None:
+    def __init__(
+        self, relational: Relational, documents: Documents, feeds: FeedStore, announcer: Announcer, clock: Clock
+    ) -> None:
         self._relational = relational
         self._documents = documents
         self._activities = feeds.notifications
         self._announcer = announcer
+        self._clock = clock
 
     def note(self, event: ActivityEvent | OrderEvent, at: datetime) -> None:
-        """Notify everybody concerned."""
+        """Notify everybody concerned, as of now: whoever has read everything before has not read this."""
+        noted = moment_id(self._clock())
         for owner, activity in self._of(event, at):
-            activity_id = self._activities.note(owner, activity, at)
+            activity_id = self._activities.note(owner, activity, at, noted)
             self._announcer.notified(owner, activity_id, activity.kind)
 
     def withdraw(self, event: WithdrawalEvent, at: datetime) -> None:

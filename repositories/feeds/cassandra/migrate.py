@@ -21,6 +21,9 @@ _FORMER_READ = "SELECT owner_id, fact_id FROM {keyspace}.notification_marker"
 _FORMER_COLUMN = """SELECT column_name FROM system_schema.columns
 WHERE keyspace_name = %s AND table_name = 'notifications' AND column_name = 'fact_id'"""
 
+_NOTED_COLUMN = """SELECT column_name FROM system_schema.columns
+WHERE keyspace_name = %s AND table_name = 'notifications' AND column_name = 'noted'"""
+
 
 class Migration:
     def __init__(self, keyspace: str, retention: timedelta, replication: str, layout: Layout) -> None:
@@ -66,6 +69,10 @@ class Migration:
         if link.schema(_FORMER_COLUMN, (self._keyspace,)):
             steps[f"feeds: RENAME COLUMN {self._keyspace}.notifications.fact_id"] = (
                 f"ALTER TABLE {self._keyspace}.notifications RENAME fact_id TO activity_id"
+            )
+        if "notifications" in there and not link.schema(_NOTED_COLUMN, (self._keyspace,)):
+            steps[f"feeds: ADD COLUMN {self._keyspace}.notifications.noted"] = (
+                f"ALTER TABLE {self._keyspace}.notifications ADD noted uuid"
             )
         if FORMER_MARKERS in there:
             table = f"{self._keyspace}.{FORMER_MARKERS}"

@@ -37,7 +37,7 @@ TABLES = {
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
     "notifications": """CREATE TABLE IF NOT EXISTS {keyspace}.notifications (
         owner_id uuid, bucket int, activity_id uuid,
-        kind ascii, subject uuid, actor uuid, at_us bigint, number int, detail text,
+        kind ascii, subject uuid, actor uuid, at_us bigint, number int, detail text, noted uuid,
         PRIMARY KEY ((owner_id, bucket), activity_id)
     ) WITH CLUSTERING ORDER BY (activity_id DESC) AND default_time_to_live = {ttl} AND compaction = {{
         'class': 'TimeWindowCompactionStrategy',
@@ -47,6 +47,10 @@ TABLES = {
         owner_id uuid, bucket int,
         PRIMARY KEY (owner_id, bucket)
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
+    "late_notifications": """CREATE TABLE IF NOT EXISTS {keyspace}.late_notifications (
+        owner_id uuid, noted uuid, activity_id uuid,
+        PRIMARY KEY (owner_id, noted, activity_id)
+    ) WITH CLUSTERING ORDER BY (noted DESC, activity_id DESC) AND default_time_to_live = {ttl}""",
     "read_markers": """CREATE TABLE IF NOT EXISTS {keyspace}.read_markers (
         owner_id uuid PRIMARY KEY, activity_id uuid
     )""",
@@ -85,14 +89,26 @@ STATEMENTS = {
     "notification_add": """INSERT INTO {keyspace}.notifications
         (owner_id, bucket, activity_id, kind, subject, actor, at_us, number, detail)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
+    # The first time of noting stays: the earlier, the higher its timestamp. All are below that of any removal.
+    "notification_note": """BEGIN UNLOGGED BATCH
+        INSERT INTO {keyspace}.notifications
+        (owner_id, bucket, activity_id, kind, subject, actor, at_us, number, detail)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?;
+        INSERT INTO {keyspace}.notifications (owner_id, bucket, activity_id, noted)
+        VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?;
+        APPLY BATCH""",
+    "late_add": """INSERT INTO {keyspace}.late_notifications (owner_id, noted, activity_id)
+        VALUES (?, ?, ?) USING TTL ?""",
+    "late_notifications": """SELECT activity_id FROM {keyspace}.late_notifications
+        WHERE owner_id = ? AND noted > ? LIMIT 3000""",
     "notification_remove": """DELETE FROM {keyspace}.notifications USING TIMESTAMP ?
         WHERE owner_id = ? AND bucket = ? AND activity_id = ?""",
     "notification_mark": """INSERT INTO {keyspace}.notification_buckets (owner_id, bucket)
         VALUES (?, ?) USING TIMESTAMP ? AND TTL ?""",
     "notification_buckets": """SELECT bucket FROM {keyspace}.notification_buckets
         WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
-    "notification_descending": f"""SELECT activity_id, kind, subject, actor, at_us, number, detail {_NOTIFICATIONS}
-        AND activity_id < ? ORDER BY activity_id DESC LIMIT ?""",
+    "notification_descending": f"""SELECT activity_id, kind, subject, actor, at_us, number, detail, noted
+        {_NOTIFICATIONS} AND activity_id < ? ORDER BY activity_id DESC LIMIT ?""",
     "read_marker": "SELECT activity_id FROM {keyspace}.read_markers WHERE owner_id = ?",
     "read_mark": """INSERT INTO {keyspace}.read_markers (owner_id, activity_id)
         VALUES (?, ?) USING TIMESTAMP ?""",

@@ -10,6 +10,7 @@ from repositories.feeds.activity import activity_id, repeat_key
 from repositories.feeds.embedded.schema import (
     NEVER,
     NOTIFICATION_ADD,
+    NOTIFICATION_LOWEST,
     NOTIFICATION_PAGE,
     NOTIFICATION_PRUNE,
     READ_MARK,
@@ -34,11 +35,11 @@ class EmbeddedNotifications(Notifications):
         self._retention = retention
         self._budget, self._repeats = TombstoneBudget(MAX_TOMBSTONES), TombstoneBudget(MAX_REPEATS)
 
-    def note(self, owner: UUID, activity: Activity, at: datetime) -> UUID:
+    def note(self, owner: UUID, activity: Activity, at: datetime, noted: UUID | None = None) -> UUID:
         stored_id = activity_id(activity)
         bucket = self._kind.bucket(stored_id)
         if self._retention.keeps(stored_id) and not self._repeats.spent(repeat_key(owner, activity), bucket):
-            self._put([(owner.bytes, stored_id.bytes, *_columns(activity), micros(at), NEVER)])
+            self._put([(owner.bytes, stored_id.bytes, *_columns(activity), noted and noted.bytes, micros(at), NEVER)])
         return stored_id
 
     def withdraw(self, owner: UUID, activity: Activity, at: datetime) -> None:
@@ -50,7 +51,7 @@ class EmbeddedNotifications(Notifications):
             self._budget.spend([(owner, bucket)]) as granted,
             self._repeats.spend([(repeat_key(owner, activity), bucket)]),
         ):
-            row = (owner.bytes, stored_id.bytes, *_columns(activity), NEVER, micros(at))
+            row = (owner.bytes, stored_id.bytes, *_columns(activity), None, NEVER, micros(at))
             self._put(list(itertools.compress([row], granted)))
 
     def page(self, owner: UUID, *, before: UUID | None = None, limit: int) -> list[StoredActivity]:
@@ -63,10 +64,14 @@ class EmbeddedNotifications(Notifications):
         rows = self._file.rows(READ_MARKER, (owner.bytes,))
         return UUID(bytes=rows[0][0]) if rows else None
 
-    def mark(self, owner: UUID, activity_id: UUID) -> None:
-        millis(activity_id)
+    def lowest_after(self, owner: UUID, marker: UUID) -> UUID:
+        [(lowest,)] = self._file.rows(NOTIFICATION_LOWEST, (owner.bytes, marker.bytes))
+        return min(marker, UUID(bytes=lowest)) if lowest else marker
+
+    def mark(self, owner: UUID, noted: UUID) -> None:
+        millis(noted)
         with self._file.write() as connection:
-            connection.execute(READ_MARK, (owner.bytes, activity_id.bytes))
+            connection.execute(READ_MARK, (owner.bytes, noted.bytes))
 
     def _put(self, rows: list[tuple[Any, ...]]) -> None:
         with self._file.write() as connection:
@@ -86,9 +91,8 @@ def _columns(activity: Activity) -> tuple[Any, ...]:
 
 
 def _stored(
-    stored_id: bytes, kind: Any, subject: bytes, actor: bytes, at: int, number: int, detail: str
+    stored_id: bytes, kind: Any, subject: bytes, actor: bytes, at: int, number: int, detail: str, noted: bytes | None
 ) -> StoredActivity:
     moment = EPOCH + timedelta(microseconds=at)
-    return StoredActivity(
-        UUID(bytes=stored_id), Activity(kind, UUID(bytes=subject), UUID(bytes=actor), moment, number, detail)
-    )
+    activity = Activity(kind, UUID(bytes=subject), UUID(bytes=actor), moment, number, detail)
+    return StoredActivity(UUID(bytes=stored_id), activity, UUID(bytes=noted) if noted else None)

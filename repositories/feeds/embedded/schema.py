@@ -27,9 +27,10 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS feeds_notifications (
         owner BLOB NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL, subject BLOB NOT NULL, actor BLOB NOT NULL,
         at_us INTEGER NOT NULL, number INTEGER NOT NULL, detail TEXT NOT NULL,
-        written INTEGER NOT NULL, removed INTEGER NOT NULL,
+        written INTEGER NOT NULL, removed INTEGER NOT NULL, noted BLOB,
         PRIMARY KEY (owner, id)
     ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS feeds_notifications_noted ON feeds_notifications (owner, noted)",
     "CREATE INDEX IF NOT EXISTS feeds_notifications_age ON feeds_notifications (id)",
     "CREATE TABLE IF NOT EXISTS feeds_read (owner BLOB PRIMARY KEY, id BLOB NOT NULL) WITHOUT ROWID",
 )
@@ -40,6 +41,12 @@ CHANGES = (
         "DROP TABLE feeds_floor",
         "SELECT 1 FROM sqlite_master WHERE name = 'feeds_floor'",
         ("DROP TABLE feeds_floor",),
+    ),
+    SchemaChange(
+        "add feeds_notifications.noted",
+        """SELECT 1 FROM sqlite_master WHERE name = 'feeds_notifications'
+        AND NOT EXISTS (SELECT 1 FROM pragma_table_info('feeds_notifications') WHERE name = 'noted')""",
+        ("ALTER TABLE feeds_notifications ADD COLUMN noted BLOB",),
     ),
 )
 
@@ -72,14 +79,16 @@ ON CONFLICT (owner) DO UPDATE SET at = max(at, excluded.at)"""
 HOME_DROP = "DELETE FROM feeds_home WHERE owner = :owner AND written <= :at AND removed <= :at"
 
 NOTIFICATION_ADD = """INSERT INTO feeds_notifications
-(owner, id, kind, subject, actor, at_us, number, detail, written, removed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (owner, id) DO UPDATE SET
+(owner, id, kind, subject, actor, at_us, number, detail, noted, written, removed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (owner, id) DO UPDATE SET noted = coalesce(noted, excluded.noted),
 at_us = iif(excluded.written > written, excluded.at_us, at_us),
 detail = iif(excluded.written > written, excluded.detail, detail),
 written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
 NOTIFICATION_PRUNE = """DELETE FROM feeds_notifications WHERE (owner, id) IN
 (SELECT owner, id FROM feeds_notifications WHERE id < ? LIMIT ?)"""
-NOTIFICATION_PAGE = """SELECT id, kind, subject, actor, at_us, number, detail FROM feeds_notifications
+NOTIFICATION_LOWEST = "SELECT min(id) FROM feeds_notifications WHERE owner = ? AND noted > ?"
+NOTIFICATION_PAGE = """SELECT id, kind, subject, actor, at_us, number, detail, noted FROM feeds_notifications
 WHERE owner = ? AND id > ? AND id < ? AND written > removed ORDER BY id DESC LIMIT ?"""
 READ_MARKER = "SELECT id FROM feeds_read WHERE owner = ?"
 READ_MARK = """INSERT INTO feeds_read (owner, id) VALUES (?, ?)
