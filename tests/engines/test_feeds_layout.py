@@ -10,7 +10,7 @@ import pytest
 from repositories.errors import Unavailable
 from repositories.feed_records import Activity
 from repositories.feeds import layout
-from repositories.feeds.activity import DETAIL_BYTES
+from repositories.feeds.activity import DETAIL_BYTES, moment_id
 from repositories.feeds.cassandra.schema import STATEMENTS
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.embedded.store import EmbeddedFeeds
@@ -107,6 +107,7 @@ def test_notifications_under_the_former_names_stay(open_feeds: Open) -> None:
     activity_id = feeds.notifications.note(owner, Activity("like", uuid4(), uuid4(), at), at)
     page = feeds.notifications.page(owner, limit=9)
     schema(feeds, "ALTER TABLE KS.notifications RENAME activity_id TO fact_id")
+    schema(feeds, "ALTER TABLE KS.notifications DROP noted")
     schema(feeds, "DROP TABLE KS.read_markers")
     schema(feeds, "CREATE TABLE KS.notification_marker (owner_id uuid PRIMARY KEY, fact_id uuid)")
     marked = f"INSERT INTO KS.notification_marker (owner_id, fact_id) VALUES ({owner}, {activity_id})"  # noqa: S608
@@ -172,7 +173,7 @@ def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, s
         Activity("comment", uuid4(), uuid4(), at - timedelta(milliseconds=n), n, "x" * DETAIL_BYTES) for n in range(500)
     ]
     for activity in activities:
-        feeds.notifications.note(owner, activity, at)
+        feeds.notifications.note(owner, activity, at, moment_id(at + timedelta(seconds=9)))
     for table, reckoned in tables.items():
         entries = len(activities) if table == "notifications" else count
         schema(feeds, f"ALTER TABLE KS.{table} WITH memtable_flush_period_in_ms = 200")
@@ -190,7 +191,7 @@ def size_of(folder: Path, table: str) -> int:
 @pytest.mark.parametrize("name", [n for n, text in STATEMENTS.items() if not text.startswith("SELECT")])
 def test_every_write_has_the_time_of_its_event(name: str) -> None:
     text = STATEMENTS[name]
-    assert text.startswith(("INSERT", "DELETE"))
+    assert text.startswith(("INSERT", "DELETE", "BEGIN UNLOGGED BATCH"))
     assert "USING TIMESTAMP ?" in text
     assert " IF " not in text
 
@@ -210,4 +211,18 @@ def test_the_embedded_adapter_drops_the_former_table_too(tmp_path: Path) -> None
         connection.execute("CREATE TABLE feeds_floor (owner BLOB)")
     assert feeds.migrate(dry_run=True) == feeds.migrate() == ["feeds: DROP TABLE feeds_floor"]
     assert feeds.migrate() == []
+    feeds.close()
+
+
+def test_the_embedded_adapter_adds_the_time_of_noting(tmp_path: Path) -> None:
+    feeds, owner, at = EmbeddedFeeds(f"sqlite:///{tmp_path}/x.db", retention=RETENTION), uuid4(), now()
+    feeds.migrate()
+    feeds.notifications.note(owner, Activity("like", uuid4(), uuid4(), at), at)
+    page = feeds.notifications.page(owner, limit=9)
+    with feeds._file.write() as connection:
+        connection.execute("DROP INDEX feeds_notifications_noted")
+        connection.execute("ALTER TABLE feeds_notifications DROP COLUMN noted")
+    assert "feeds: add feeds_notifications.noted" in feeds.migrate()
+    assert feeds.migrate() == []
+    assert feeds.notifications.page(owner, limit=9) == page
     feeds.close()

@@ -41,7 +41,7 @@ class CassandraNotifications(Notifications):
                 self._link.write("notification_add", [row])
                 return stored_id
             if millis(noted) - millis(stored_id) > LATE:
-                self._link.write("late_add", [(owner, noted, stored_id, ttl)])
+                self._link.write("late_add", [(owner, noted, stored_id, micros(at), ttl)])
             since = (owner, bucket, stored_id, noted, -millis(noted), ttl)
             self._link.write("notification_note", [(*row, *since)])
         return stored_id

@@ -98,7 +98,7 @@ STATEMENTS = {
         VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?;
         APPLY BATCH""",
     "late_add": """INSERT INTO {keyspace}.late_notifications (owner_id, noted, activity_id)
-        VALUES (?, ?, ?) USING TTL ?""",
+        VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
     "late_notifications": """SELECT activity_id FROM {keyspace}.late_notifications
         WHERE owner_id = ? AND noted > ? LIMIT 3000""",
     "notification_remove": """DELETE FROM {keyspace}.notifications USING TIMESTAMP ?
