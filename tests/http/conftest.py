@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.services.live.hub import Live, LiveLimits
+from app.services.live.hub import Hub, LiveLimits
 from config import Settings
 from repositories.hot import Streams
 from tests.apps import System, embedded, running
@@ -34,13 +34,13 @@ def system(settings: Settings) -> Iterator[System]:
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """A system with fast live streams; `streams` replaces their store."""
-    lives: list[Live] = []
+    lives: list[Hub] = []
     with running(Settings(**embedded(tmp_path))) as found:
         container = found.container
 
         def maker(limits: LiveLimits = FAST, streams: Streams | None = None) -> System:
             lives.append(
-                Live(streams or container.stores.streams, container.stores.sessions, container.kit.clock, limits)
+                Hub(streams or container.stores.streams, container.stores.sessions, container.kit.clock, limits)
             )
             return System(replace(container, live=replace(container.live, hub=lives[-1])))
 

@@ -11,7 +11,7 @@ from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.edge.fields import Text
 from app.server.streams import EVENT_STREAM, drop_stalled
-from app.services.live.hub import Connection, Live, StreamItem
+from app.services.live.hub import Connection, Hub, StreamItem
 from app.services.people.sessions import digest
 from repositories import meter
 
@@ -35,7 +35,7 @@ class StreamQuery(ma.Schema):
 class Events:
     """The body. Nothing but `close` frees its place, so this is no generator: one never begun would not run it."""
 
-    def __init__(self, live: Live, connection: Connection) -> None:
+    def __init__(self, live: Hub, connection: Connection) -> None:
         self._live = live
         self._connection = connection
         self._lines = self._stream()

@@ -90,7 +90,7 @@ class Connection:
             self._changed.notify()
 
 
-class Live:
+class Hub:
     """Thread-safe. Its threads start with the first connection; `close` ends every connection."""
 
     def __init__(self, streams: Streams, sessions: SessionStore, clock: Clock, limits: LiveLimits) -> None:

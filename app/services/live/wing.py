@@ -5,16 +5,16 @@ from typing import Self
 
 from app.services.commands.kit import Kit
 from app.services.live.announcer import Announcer
-from app.services.live.hub import Live, LiveLimits
+from app.services.live.hub import Hub, LiveLimits
 from app.stores import Stores
 
 
 @dataclass(frozen=True)
 class LiveWing:
-    hub: Live
+    hub: Hub
     announcer: Announcer
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, limits: LiveLimits) -> Self:
-        hub = Live(stores.streams, stores.sessions, kit.clock, limits)
+        hub = Hub(stores.streams, stores.sessions, kit.clock, limits)
         return cls(hub, Announcer(stores.streams, stores.relational, kit.clock))
