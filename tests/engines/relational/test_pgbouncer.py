@@ -13,7 +13,7 @@ import pytest
 from repositories.records import Follow
 from repositories.relational import Relational
 from tests.contracts.relational_store import NOW, new_database, opened, register
-from tests.engines import Engines, Server
+from tests.engines import Server, Shared
 from tests.engines.kernel import free_port
 from tests.engines.postgres import unprivileged_user
 from tests.engines.relational.calls import LIMIT, POOL, TIMEOUT, fails_within, read, write
@@ -33,7 +33,7 @@ default_pool_size = 1
 
 
 @pytest.fixture(scope="module")
-def pooler(engines: Engines) -> Iterator[str]:
+def pooler(engines: Shared) -> Iterator[str]:
     """The URL of an empty database behind a pooler."""
     binary = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if binary is None:
