@@ -94,3 +94,15 @@ def test_the_glossary_is_in_order_and_says_where_its_terms_are() -> None:
         paths = re.findall(r"`([^`]+)`", where)
         assert paths, term
         assert all(list(ROOT.glob(path)) for path in paths), f"{term}: {where}"
+
+
+def test_the_index_names_every_page() -> None:
+    named = {target for target, _ in links(DOCS / "README.md")}
+    assert set(DOCS.rglob("*.md")) - {DOCS / "README.md"} - named == set()
+
+
+def test_decisions_are_numbered_one_by_one() -> None:
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        assert page.read_text().startswith(f"# {int(page.name[:4])}. "), page.name

@@ -1,0 +1,66 @@
+"""Words that once were private to this code are gone: it speaks the field's."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Word: what is said instead.
+FORMER = {
+    "told": "published, dispatched, acknowledged",
+    "untold": "in flight, not acknowledged",
+    "untell": "withdraw",
+    "parked": "dead-lettered",
+    "lent": "leased",
+    "stretch": "segment",
+    "floor": "low watermark",
+    "standing": "reader state",
+    "worn": "stale",
+    "overdrawn": "tombstone budget spent",
+    "settling": "upward cursor, settlement",
+    "firsts": "first pages",
+    "deed": "activity",
+    "laid": "assembled",
+    "twin": "embedded adapter",
+}
+FORMS = {form: word for word in FORMER for form in (word, f"{word}s", f"{word}es")}
+# Where such a word is the right one. Each with its reason.
+ALLOWED = {
+    "docs/glossary.md": "explains the nickname once",
+    "repositories/relational/migrations/versions/0001_tables.py": "a migration stays as it was",
+    "repositories/relational/migrations/versions/0003_feeds.py": "a migration stays as it was",
+    "repositories/relational/migrations/versions/0004_dead_letters.py": "renames the columns of earlier versions",
+    "repositories/relational/migrations/versions/0005_feed_activity.py": "renames the columns of earlier versions",
+    "repositories/documents/embedded/schema.py": "renames the columns of earlier versions",
+    "repositories/documents/mongo/events.py": "renames the fields of earlier versions",
+    "repositories/documents/mongo/schema.py": "drops the index of earlier versions",
+    "repositories/feeds/cassandra/migrate.py": "drops the table of earlier versions",
+    "repositories/feeds/embedded/schema.py": "drops the table of earlier versions",
+    "app/http/resources/notifications.py": "a sentence of the OpenAPI document",
+}
+READ = ("app/**/*.py", "repositories/**/*.py", "config/**/*.py", "docs/**/*.md", "docs/*.toml", "README.md")
+
+
+def former_words(text: str) -> list[str]:
+    """Each with its line. Parts of names count: `park_told` has `told` in it, `FLOOR` and `TwinStore` too."""
+    parts = (
+        (number, part)
+        for number, line in enumerate(text.splitlines(), 1)
+        for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", line)
+    )
+    return [f"{n}: {part}: say {FORMER[FORMS[part.lower()]]}" for n, part in parts if part.lower() in FORMS]
+
+
+@pytest.mark.parametrize("pattern", READ)
+def test_no_private_word_is_left(pattern: str) -> None:
+    paths = [path for path in ROOT.glob(pattern) if str(path.relative_to(ROOT)) not in ALLOWED]
+    assert [f"{path}:{found}" for path in paths for found in former_words(path.read_text())] == []
+
+
+def test_what_is_allowed_is_needed() -> None:
+    assert [path for path in ALLOWED if not former_words((ROOT / path).read_text())] == []
+
+
+def test_words_are_found_in_names() -> None:
+    assert len(former_words("self._told = TwinStore(FLOOR, deeds)\nunfloored, astounding, bold")) == 4
