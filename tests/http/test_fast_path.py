@@ -54,7 +54,7 @@ HEADERS: list[dict[str, str]] = [
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    # Kept long, so that no page comes to be due between two answers that are compared.
+    # WholePage long, so that no page comes to be due between two answers that are compared.
     settings = Settings(**embedded(tmp_path_factory.mktemp("fast")), shared_seconds=60)
     with running(settings) as system:
         yield Both(system)

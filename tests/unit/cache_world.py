@@ -9,7 +9,7 @@ from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kind, Used
 from app.services.pages.loading import Limit
 from app.services.pages.read_through import ReadThrough
-from app.services.pages.whole_pages import HotPages, Kept
+from app.services.pages.whole_pages import WholePage, WholePages
 from app.services.pages.write_through import WriteThrough
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.hot.encoding import LEASE_SECONDS
@@ -135,11 +135,11 @@ class World:
 
     def page_reader(self) -> Actor:
         """A page is a part, and something beside it that does not change."""
-        through, pages = self.through(), HotPages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # as above
+        through, pages = self.through(), WholePages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # as above
 
-        def build(used: Used) -> Kept:
+        def build(used: Used) -> WholePage:
             found = through.multi_get({self.kind: [KEY], self.other: [KEY]}, used)
-            return Kept(b"page", "", found[self.kind][KEY].version)
+            return WholePage(b"page", "", found[self.kind][KEY].version)
 
         def read() -> None:
             answered = self.answered
@@ -151,7 +151,7 @@ class World:
 
     def page_looker(self) -> Actor:
         """Takes what is kept, and makes nothing."""
-        pages = HotPages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # every call goes on to a cache
+        pages = WholePages(Stepped(self.cache, self.step))  # type: ignore[arg-type]  # every call goes on to a cache
 
         def look() -> None:
             answered = self.answered
@@ -209,7 +209,7 @@ class World:
             self.wrong.append(f"{held.value.version} stays cached, the source has {self.version}")
         if self.through().get(self.kind, [KEY])[KEY].version != self.version:
             self.wrong.append("the next reader gets an old version")
-        kept = HotPages(self.cache).look(PAGE)
+        kept = WholePages(self.cache).look(PAGE)
         if kept and kept.version != self.version:
             self.wrong.append(f"page {kept.version} stays, the source has {self.version}")
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.services.pages.kinds import Kind, Used
 from app.services.pages.read_through import ReadThrough
-from app.services.pages.whole_pages import HotPages, Kept, tag_of, target
+from app.services.pages.whole_pages import WholePage, WholePages, tag_of, target
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Value
 from repositories.hot.embedded.cache import EmbeddedCache
@@ -73,10 +73,10 @@ class Source:
         self.through = ReadThrough(cache)
         self.kind: Kind[str] = Kind("thing", "1", self._load, fresh)
 
-    def build(self, used: Used) -> Kept:
+    def build(self, used: Used) -> WholePage:
         self.made += 1
         value = self.through.get(self.kind, ["a"], used)["a"]
-        return Kept(value.body or b"", tag_of(value.body or b"", value.version), value.version)
+        return WholePage(value.body or b"", tag_of(value.body or b"", value.version), value.version)
 
     def change(self) -> None:
         self.version += 1
@@ -92,11 +92,11 @@ def source(cache: Cache) -> Source:
 
 
 @pytest.fixture
-def pages(cache: Cache) -> HotPages:
-    return HotPages(cache, fresh=60.0)
+def pages(cache: Cache) -> WholePages:
+    return WholePages(cache, fresh=60.0)
 
 
-def test_a_page_is_kept_with_its_tag_and_its_age(pages: HotPages, source: Source, now: list[float]) -> None:
+def test_a_page_is_kept_with_its_tag_and_its_age(pages: WholePages, source: Source, now: list[float]) -> None:
     assert pages.look("/a") is None
     made = pages.keep("/a", source.build)
     assert (made.body, made.version, made.status, made.age_seconds) == (b"version 1", 1, "miss", 0.0)
@@ -111,7 +111,7 @@ def test_a_page_is_kept_with_its_tag_and_its_age(pages: HotPages, source: Source
     assert source.made == 1
 
 
-def test_a_page_ends_with_its_time_and_with_its_parts(pages: HotPages, source: Source, now: list[float]) -> None:
+def test_a_page_ends_with_its_time_and_with_its_parts(pages: WholePages, source: Source, now: list[float]) -> None:
     pages.keep("/a", source.build)
     source.change()
     assert pages.look("/a") is None
@@ -120,7 +120,7 @@ def test_a_page_ends_with_its_time_and_with_its_parts(pages: HotPages, source: S
     assert pages.look("/a") is None
 
 
-def test_a_page_is_due_no_later_than_its_parts(cache: Cache, pages: HotPages, now: list[float]) -> None:
+def test_a_page_is_due_no_later_than_its_parts(cache: Cache, pages: WholePages, now: list[float]) -> None:
     source = Source(cache, fresh=20.0)
     pages.keep("/a", source.build)
     kept = pages.look("/a")
@@ -130,8 +130,8 @@ def test_a_page_is_due_no_later_than_its_parts(cache: Cache, pages: HotPages, no
     assert pages.keep("/b", source.build).fresh_seconds <= 12
 
 
-def test_a_page_whose_part_changes_while_it_is_made_is_answered_and_not_kept(pages: HotPages, source: Source) -> None:
-    def build(used: Used) -> Kept:
+def test_a_page_whose_part_changes_while_it_is_made_is_answered_and_not_kept(pages: WholePages, source: Source) -> None:
+    def build(used: Used) -> WholePage:
         page = source.build(used)
         source.change()
         return page
@@ -142,8 +142,8 @@ def test_a_page_whose_part_changes_while_it_is_made_is_answered_and_not_kept(pag
     assert pages.look("/a")
 
 
-def test_what_nobody_vouches_for_is_not_kept(pages: HotPages, source: Source) -> None:
-    def build(used: Used) -> Kept:
+def test_what_nobody_vouches_for_is_not_kept(pages: WholePages, source: Source) -> None:
+    def build(used: Used) -> WholePage:
         used.note("elsewhere", None, 100.0)
         return source.build(used)
 
@@ -151,10 +151,10 @@ def test_what_nobody_vouches_for_is_not_kept(pages: HotPages, source: Source) ->
     assert pages.look("/a") is None
 
 
-def test_who_finds_another_making_it_makes_it_too_and_keeps_nothing(pages: HotPages, source: Source) -> None:
-    inner: list[Kept] = []
+def test_who_finds_another_making_it_makes_it_too_and_keeps_nothing(pages: WholePages, source: Source) -> None:
+    inner: list[WholePage] = []
 
-    def build(used: Used) -> Kept:
+    def build(used: Used) -> WholePage:
         inner.append(pages.keep("/a", source.build))
         assert pages.look("/a") is None
         return source.build(used)
@@ -163,8 +163,8 @@ def test_who_finds_another_making_it_makes_it_too_and_keeps_nothing(pages: HotPa
     assert pages.look("/a")
 
 
-def test_a_page_that_cannot_be_made_leaves_its_lease(pages: HotPages, source: Source) -> None:
-    def build(_: Used) -> Kept:
+def test_a_page_that_cannot_be_made_leaves_its_lease(pages: WholePages, source: Source) -> None:
+    def build(_: Used) -> WholePage:
         raise Unavailable("documents")
 
     with pytest.raises(Unavailable):
@@ -175,7 +175,7 @@ def test_a_page_that_cannot_be_made_leaves_its_lease(pages: HotPages, source: So
 
 @pytest.mark.parametrize("down", [{"whole", "lease"}, {"fill"}, {"lease"}, {"release"}])
 def test_without_a_cache_pages_are_made(cache: Cache, source: Source, down: set[str]) -> None:
-    pages = HotPages(cast("Cache", Broken(cache, down)))
+    pages = WholePages(cast("Cache", Broken(cache, down)))
     assert pages.look("/a") is None
     assert pages.keep("/a", source.build).body == b"version 1"
 

@@ -8,7 +8,7 @@ from flask import Response, request
 from app.http.edge.caching import JSON, READS
 from app.http.edge.conditions import is_known
 from app.services.pages.fragments import encode
-from app.services.pages.whole_pages import Kept, tag_of
+from app.services.pages.whole_pages import WholePage, tag_of
 
 
 def listed(items: Iterable[bytes], onward: str | None, **more: Any) -> bytes:
@@ -20,18 +20,18 @@ def listed(items: Iterable[bytes], onward: str | None, **more: Any) -> bytes:
 def page(items: Iterable[bytes], onward: str | None, **more: Any) -> Response:
     """A page of a list, with an entity tag over the whole body."""
     body = listed(items, onward, **more)
-    return checked(Kept(body, tag_of(body), 0))
+    return checked(WholePage(body, tag_of(body), 0))
 
 
 def thing(body: bytes, version: int, status: int = 200, location: str | None = None) -> Response:
     """A versioned thing with its entity tag; 304 when If-None-Match names it."""
-    answer = checked(Kept(body, tag_of(body, version), version), status)
+    answer = checked(WholePage(body, tag_of(body, version), version), status)
     if location:
         answer.headers["Location"] = location
     return answer
 
 
-def checked(made: Kept, status: int = 200) -> Response:
+def checked(made: WholePage, status: int = 200) -> Response:
     """The answer with its entity tag; 304 when If-None-Match names it."""
     sent = request.headers.get("If-None-Match") if request.method in READS else None
     known = status == 200 and is_known(made.etag, sent)

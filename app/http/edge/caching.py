@@ -10,7 +10,7 @@ from flask import Response, current_app, g, request
 from msgspec import Struct
 
 from app.http.edge.deps import container
-from app.services.pages.whole_pages import Kept
+from app.services.pages.whole_pages import WholePage
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
@@ -49,7 +49,7 @@ def of_view(view: object) -> Shared | None:
     return found
 
 
-def remember(page: Kept) -> None:
+def remember(page: WholePage) -> None:
     """For `add_headers`: the answer is this page, which is, or might be, kept whole."""
     g.kept = page
 
@@ -74,7 +74,7 @@ def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
     return policy.control(container().settings.shared_seconds) if policy else CHECKED
 
 
-def status_of(kept: Kept | None) -> str:
+def status_of(kept: WholePage | None) -> str:
     """How Quartet's own cache of whole pages took part. A page that could not be kept has no time to live."""
     if kept is None:
         return "quartet; fwd=bypass"

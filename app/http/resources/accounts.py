@@ -21,7 +21,7 @@ from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
 from app.services.feeds.segments import Window
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import Kept
+from app.services.pages.whole_pages import WholePage
 from app.services.people.accounts import ProfileChanges, Registration
 from repositories.records import Edge
 
@@ -219,7 +219,7 @@ def _own_card() -> Response:
     return answers.thing(card.body, card.version)
 
 
-def _first_posts(handle: str, limit: int, used: Used | None) -> Kept:
+def _first_posts(handle: str, limit: int, used: Used | None) -> WholePage:
     account = account_id(handle, used)
     return first_page(_posts_of(account), container().pages.first.of_author(limit, account, used), used)
 

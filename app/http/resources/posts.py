@@ -24,7 +24,7 @@ from app.services.pages.cards import Card
 from app.services.pages.first_pages import ListedIds
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import Kept
+from app.services.pages.whole_pages import WholePage
 from repositories.records import TagCount
 
 blp = Blueprint("posts", "Posts, likes and tags")
@@ -202,7 +202,7 @@ def card_page(scope: str, cards: Iterable[Card], onward: Position | None, **more
     return answers.page([card.body for card in cards], cursors().issue(scope, onward), **more)
 
 
-def first_page(scope: str, ids: ListedIds, used: Used | None) -> Kept:
+def first_page(scope: str, ids: ListedIds, used: Used | None) -> WholePage:
     """The first page of a list of posts."""
     cards = container().pages.cards.posts(ids.ids, viewer(), used)
     onward = cursors().issue(scope, [str(ids.onward)] if ids.onward else None)
@@ -217,12 +217,12 @@ def account_id(handle: str, used: Used | None = None) -> UUID:
     return found
 
 
-def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | None) -> Kept:
+def _first_posts(limit: int, handle: str | None, tag: str | None, used: Used | None) -> WholePage:
     author = account_id(handle, used) if handle else None
     return first_page(f"posts:{author}:{tag}", container().pages.first.posts(limit, author, tag, used), used)
 
 
-def _first_tags(limit: int, used: Used | None) -> Kept:
+def _first_tags(limit: int, used: Used | None) -> WholePage:
     found = container().pages.first.tags(limit, used)
     return kept_list(map(encode, found.tags), _onward_tag(found.tags, limit, more=found.more))
 
@@ -231,7 +231,7 @@ def _onward_tag(tags: Sequence[TagCount], limit: int, *, more: bool) -> str | No
     return cursors().issue("tags", [tags[limit - 1].tag] if more else None)
 
 
-def _made(post_id: UUID, used: Used | None) -> Kept:
+def _made(post_id: UUID, used: Used | None) -> WholePage:
     cards = container().pages.cards.posts([post_id], viewer(), used)
     if not cards:
         raise Missing("there is no such post")

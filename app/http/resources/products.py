@@ -22,7 +22,7 @@ from app.services.commands.precondition import Precondition
 from app.services.content.products import ProductChanges, ProductDraft
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import Kept, tag_of
+from app.services.pages.whole_pages import WholePage, tag_of
 from repositories.money_records import Stock
 from repositories.records import Product, ProductFilter
 
@@ -263,14 +263,14 @@ def _card(product: Product) -> Response:
     return answers.thing(card.body, card.version)
 
 
-def _made(product_id: UUID, used: Used | None) -> Kept:
+def _made(product_id: UUID, used: Used | None) -> WholePage:
     cards = container().pages.cards.products([product_id], used)
     if not cards:
         raise Missing("there is no such product")
     return kept_thing(cards[0])
 
 
-def _first_page(scope: str, limit: int, category: str | None, used: Used | None) -> Kept:
+def _first_page(scope: str, limit: int, category: str | None, used: Used | None) -> WholePage:
     ids = container().pages.first.products(limit, category, used)
     cards = container().pages.cards.products(ids.ids, used)
     return kept_list([card.body for card in cards], cursors().issue(scope, [str(ids.onward)] if ids.onward else None))

@@ -14,7 +14,7 @@ from app.http.edge import access, caching, limiting, tracing
 from app.http.edge.blueprint import BASE
 from app.http.edge.conditions import is_known
 from app.http.edge.metrics import answered, server_timing
-from app.services.pages.whole_pages import Kept, target
+from app.services.pages.whole_pages import WholePage, target
 
 Environ = dict[str, Any]
 Fields = tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ class Hits:
         self._throttle = container.people.throttle
         self._views = container.content.views
         self._settings = container.settings
-        self._same: dict[str, tuple[Kept, Fields, Fields]] = {}
+        self._same: dict[str, tuple[WholePage, Fields, Fields]] = {}
         # The hottest paths are asked for over and over.
         self._page = lru_cache(PATHS)(self._found)
 
@@ -68,7 +68,7 @@ class Hits:
     def _answer(
         self,
         environ: Mapping[str, Any],
-        kept: Kept,
+        kept: WholePage,
         page: Page,
         begun: tracing.RequestStart,
         limited: list[tuple[str, str]],
@@ -87,7 +87,7 @@ class Hits:
         access.log_request(begun.id, method, page.rule, status, elapsed)
         return Reply(line, headers, b"" if known or method == "HEAD" else kept.body)
 
-    def _fields(self, page: Page, kept: Kept) -> tuple[Fields, Fields]:
+    def _fields(self, page: Page, kept: WholePage) -> tuple[Fields, Fields]:
         """What comes before the request's id, and right after it: the same while the page is the same object."""
         same = self._same.get(page.name)
         if same is not None and same[0] is kept:

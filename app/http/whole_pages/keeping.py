@@ -1,4 +1,4 @@
-"""Public reads that are kept whole for who is not signed in."""
+"""Public reads whose pages are kept whole for callers who are not signed in."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,13 +9,13 @@ from app.http.edge import answers, caching
 from app.http.edge.deps import container
 from app.services.pages.cards import Card
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import Kept, tag_of, target
+from app.services.pages.whole_pages import WholePage, tag_of, target
 
 
-def hot(build: Callable[[Used | None], Kept]) -> Response:
-    """Answer with what `build` makes, and keep it where it may be kept: `hits.py` has looked, and had nothing.
+def hot(build: Callable[[Used | None], WholePage]) -> Response:
+    """Answer with the page that `build` makes, and store it where it may be kept. `hits.py` has found none.
 
-    `build` tells what it was made of; None where nobody wants to know.
+    `build` notes the fragments it uses in its argument, which is None where the page is not stored.
     """
     name = _target()
     if name is None:
@@ -25,13 +25,13 @@ def hot(build: Callable[[Used | None], Kept]) -> Response:
     return answers.checked(page)
 
 
-def kept_thing(card: Card) -> Kept:
-    return Kept(card.body, tag_of(card.body, card.version), card.version)
+def kept_thing(card: Card) -> WholePage:
+    return WholePage(card.body, tag_of(card.body, card.version), card.version)
 
 
-def kept_list(items: Iterable[bytes], onward: str | None, **more: Any) -> Kept:
+def kept_list(items: Iterable[bytes], onward: str | None, **more: Any) -> WholePage:
     body = answers.listed(items, onward, **more)
-    return Kept(body, tag_of(body), 0)
+    return WholePage(body, tag_of(body), 0)
 
 
 def _target() -> str | None:

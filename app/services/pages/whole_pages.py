@@ -1,7 +1,7 @@
-"""The hottest anonymous pages, kept whole beside the parts they are made of.
+"""The hottest anonymous pages, stored whole beside the fragments they are made of.
 
-A page is valid only while each of its parts is stored just as it was when the page was made of it: whoever drops
-or renews a part thereby ends the page, without knowing of it. `look` checks that in the same round trip.
+A page is valid only while each of its fragments is stored unchanged since the page was made. Whoever drops or replaces
+a fragment thereby invalidates the page. `look` checks this in the same round trip.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _LIMIT = re.compile(r"limit=([1-9][0-9]?|100)")
 _HANDLES = "/api/v1/accounts/"
 
 
-class Kept(Struct, frozen=True):
+class WholePage(Struct, frozen=True):
     """`etag` is the header's value, with its quotes. `age_seconds` is counted from when the page was put together;
     it is due `fresh_seconds` after that, 0 for one that is not kept. A page made just now is a `miss`.
     """
@@ -45,7 +45,7 @@ class Kept(Struct, frozen=True):
     status: Literal["hit", "stale", "miss"] = "miss"
 
 
-Build = Callable[[Used], Kept]
+Build = Callable[[Used], WholePage]
 
 
 def target(path: str, query_string: str) -> str | None:
@@ -63,7 +63,7 @@ def target(path: str, query_string: str) -> str | None:
     return f"{path.lower()}?limit={limit[1] if limit else 20}"
 
 
-class HotPages:
+class WholePages:
     """Never fails for the cache's sake: a page that cannot be kept is made and answered all the same."""
 
     def __init__(self, cache: Cache, fresh: float = FRESH_SECONDS, signer: str = "") -> None:
@@ -72,9 +72,9 @@ class HotPages:
         self._prefix = f"page@{_SCHEMA}{signer and '-'}{signer}:"
         self._fresh = fresh
         # The hottest, for as long as the cache answers with the very same object.
-        self._same: dict[str, tuple[Held, Kept]] = {}
+        self._same: dict[str, tuple[Held, WholePage]] = {}
 
-    def look(self, target: str) -> Kept | None:
+    def look(self, target: str) -> WholePage | None:
         """The page, when it is kept and not due. One round trip or none; loads nothing."""
         try:
             held = self._cache.whole(self._prefix + target)
@@ -85,7 +85,7 @@ class HotPages:
             cache_event("hit")
         return kept
 
-    def keep(self, target: str, build: Build) -> Kept:
+    def keep(self, target: str, build: Build) -> WholePage:
         """Make the page, and keep it if nobody else is about to and nothing it is made of changes meanwhile.
 
         For who has looked and found nothing. Two round trips beside what `build` needs.
@@ -101,7 +101,7 @@ class HotPages:
             raise
         return self._stored(key, lease, page, used, cost)
 
-    def _seen(self, target: str, held: Held) -> Kept | None:
+    def _seen(self, target: str, held: Held) -> WholePage | None:
         """None for a page that is due. The lot is drawn once for each answer of the store."""
         same = self._same.get(target)
         if same is not None and same[0] is held:
@@ -121,7 +121,7 @@ class HotPages:
             return None
         return held if isinstance(held, bytes) else None
 
-    def _stored(self, key: str, lease: bytes | None, page: Kept, used: Used, cost: float) -> Kept:
+    def _stored(self, key: str, lease: bytes | None, page: WholePage, used: Used, cost: float) -> WholePage:
         fresh, stamps = min(self._fresh, used.left), used.stamps
         if lease is None or stamps is None or fresh < LEAST_SECONDS:
             self._release(key, lease)
@@ -148,6 +148,6 @@ def tag_of(body: bytes, version: int | None = None) -> str:
     return f'"{digest}"' if version is None else f'"{version}-{digest}"'
 
 
-def _kept(held: Held) -> Kept:
+def _kept(held: Held) -> WholePage:
     value = held.value
-    return Kept(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit")
+    return WholePage(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit")

@@ -14,7 +14,7 @@ from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kinds
 from app.services.pages.loading import Limit
 from app.services.pages.read_through import ReadThrough
-from app.services.pages.whole_pages import FRESH_SECONDS, HotPages
+from app.services.pages.whole_pages import FRESH_SECONDS, WholePages
 from app.services.pages.write_through import WriteThrough
 from app.stores import Stores
 
@@ -42,7 +42,7 @@ class PagesWing:
     invalidation: Invalidation
     write_through: WriteThrough
     cards: Cards
-    whole: HotPages
+    whole: WholePages
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, timelines: Timelines, limits: PageLimits) -> Self:
@@ -60,5 +60,5 @@ class PagesWing:
             invalidation,
             WriteThrough(cache, kinds, invalidation),
             Cards(relational, timelines, through, kinds, handles),
-            HotPages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
+            WholePages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
         )
