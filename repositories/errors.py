@@ -1,14 +1,14 @@
-"""What every port raises. Adapters translate their driver's errors into these and into nothing else."""
+"""The errors of the ports. Adapters translate every error of their driver into one of these."""
 
 from uuid import UUID
 
 
 class StoreError(Exception):
-    """Base of everything a port raises on purpose."""
+    """Base of all errors that ports raise."""
 
 
 class NotFound(StoreError):
-    """The thing a command was to change is not there, or is deleted."""
+    """What a command should change does not exist, or is deleted."""
 
 
 class Conflict(StoreError):
@@ -20,7 +20,7 @@ class Conflict(StoreError):
 
 
 class Stale(StoreError):
-    """The version the command was based on is no longer the current one."""
+    """The version a command is based on is no longer current."""
 
 
 class Invalid(StoreError):
@@ -28,7 +28,7 @@ class Invalid(StoreError):
 
 
 class Contention(StoreError):
-    """Lost against a concurrent command (deadlock, serialization, lock wait). Safe to run again."""
+    """The command lost against a concurrent one (deadlock, serialization failure, lock timeout). Safe to retry."""
 
 
 class Unavailable(StoreError):
@@ -40,11 +40,11 @@ class Unavailable(StoreError):
 
 
 class Insufficient(StoreError):
-    """The account has not that much available."""
+    """The ledger account has too little available."""
 
 
 class Resolved(StoreError):
-    """The hold has ended before. `outcome` says how: `post`, `void` or `expire`."""
+    """The hold has already ended. `outcome` is `post`, `void` or `expire`."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(f"the hold has ended by {outcome}")
@@ -52,7 +52,7 @@ class Resolved(StoreError):
 
 
 class Short(StoreError):
-    """Not enough units of `product_id` are free."""
+    """Too few units of `product_id` are free."""
 
     def __init__(self, product_id: UUID) -> None:
         super().__init__(f"not enough of {product_id}")
@@ -60,7 +60,7 @@ class Short(StoreError):
 
 
 class IllegalMove(StoreError):
-    """The order is in `state`, from which there is no such move."""
+    """The order is in `state`, which does not allow this move."""
 
     def __init__(self, state: str) -> None:
         super().__init__(f"the order is {state}")
@@ -68,7 +68,7 @@ class IllegalMove(StoreError):
 
 
 class Capped(StoreError):
-    """More than the `left` that may still be refunded."""
+    """The refund exceeds `left`, the amount not yet refunded."""
 
     def __init__(self, left: int) -> None:
         super().__init__(f"only {left} is left to refund")

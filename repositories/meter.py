@@ -1,8 +1,8 @@
-"""What the stores are asked, counted where it is sent: round trips, seconds, outcomes.
+"""Counts the calls to the stores where they are sent: round trips, seconds, outcomes.
 
-Every adapter reports each exchange with its server here, by `asked` or `called`. A request that wants to know what
-it cost opens a `tally`. Whoever exports metrics registers an `Observer`; without one nothing but the tally is kept.
-This module knows no exporter and no web framework.
+Every adapter reports each call by `asked` or `called`. A `tally` collects the calls of one request. An exporter of
+metrics registers an `Observer`; without one only the tally is kept. This module imports no exporter and no web
+framework.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ Level = Literal["fanouts", "streams"]
 
 
 class Observer(Protocol):
-    """Called in the thread that did the work, for each thing that happened. Must be quick and must not raise."""
+    """Called for each report, in the thread that did the work. Must be fast and must not raise."""
 
     def called(self, store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None: ...
 
@@ -38,7 +38,7 @@ class Observer(Protocol):
 
 
 class Tally:
-    """What one request asked of each store: store -> [round trips, seconds]."""
+    """The calls of one request: store -> [round trips, seconds]."""
 
     __slots__ = ("stores",)
 
@@ -54,13 +54,13 @@ _observer: Observer | None = None
 
 
 def watch(observer: Observer | None) -> None:
-    """From now on every report of this process also goes there. One at a time; None ends it."""
+    """Set the observer of this process; None removes it."""
     global _observer  # noqa: PLW0603  one process, one exporter; the adapters are made before it
     _observer = observer
 
 
 def begin() -> Tally:
-    """Start counting for the request of this thread. An older tally is forgotten."""
+    """Start a new tally for this thread's request."""
     tally = Tally()
     _tally.set(tally)
     return tally
@@ -68,7 +68,7 @@ def begin() -> Tally:
 
 @contextlib.contextmanager
 def tally() -> Iterator[Tally]:
-    """Count what this thread asks inside the block."""
+    """Count this thread's calls inside the block."""
     mine = Tally()
     token = _tally.set(mine)
     try:
@@ -78,7 +78,7 @@ def tally() -> Iterator[Tally]:
 
 
 def called(store: str, operation: str, seconds: float, *, trips: int = 1, ok: bool = True) -> None:
-    """Report an exchange: so many round trips, or requests sent at once, in so many seconds."""
+    """Report a call: its round trips (or concurrent requests) and its seconds."""
     tally = _tally.get()
     if tally is not None:
         kept = tally.stores.get(store)
@@ -92,10 +92,10 @@ def called(store: str, operation: str, seconds: float, *, trips: int = 1, ok: bo
 
 
 class asked:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """Around one exchange: `with asked("feeds", "home_descending"):`. `trips` may be raised inside.
+    """Surrounds one call: `with asked("feeds", "home_descending"):`. `trips` may be increased inside.
 
-    An answer that says no (`Conflict`, `Stale`, ...) is an answer. `Unavailable`, and whatever is no `StoreError`,
-    is a failure.
+    A refusal (`Conflict`, `Stale`, ...) counts as a success. `Unavailable`, and any error that is no `StoreError`,
+    counts as a failure.
     """
 
     __slots__ = ("_began", "operation", "store", "trips")
@@ -122,13 +122,13 @@ class asked:  # noqa: N801  used as a verb; a class costs half of what a generat
 
 
 def waited(store: str, seconds: float) -> None:
-    """Report that a call waited so long for a connection. Calls that found one free are not reported."""
+    """Report how long a call waited for a connection. Calls without a wait are not reported."""
     if _observer is not None:
         _observer.waited(store, seconds)
 
 
 def cache_event(kind: CacheKind, n: int = 1) -> None:
-    """Report what the cache did for so many keys. See `docs/monitoring.md` for the kinds."""
+    """Report an event of the cache for a number of keys. `docs/monitoring.md` lists the kinds."""
     if _observer is not None:
         _observer.cache_event(kind, n)
 
@@ -147,7 +147,7 @@ def counted(name: Count, n: int = 1, *labels: str) -> None:
 
 @contextlib.contextmanager
 def running(name: Level) -> Iterator[None]:
-    """Around what goes on for a while: `fanouts`, `streams`."""
+    """Counts what is running inside the block: `fanouts`, `streams`."""
     if _observer is not None:
         _observer.running(name, 1)
     try:

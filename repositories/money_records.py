@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from repositories.records import Money
 
-# The ledger's other side: deposits come from it and pay-outs go to it. Only it may go below 0.
+# The owner of the payment provider's ledger accounts. Deposits debit them; only they may fall below 0.
 PROVIDER = UUID("00000000-0000-8000-8000-000000000001")
 
 Phase = Literal["single", "hold", "post", "void", "expire"]
@@ -24,9 +24,9 @@ ORDER_MOVES: dict[OrderState, frozenset[OrderState]] = {
 
 
 class Transfer(Struct, frozen=True):
-    """Money on its way from `debit` to `credit`, both owners of ledger accounts. Never changed once written.
+    """A transfer from `debit` to `credit`, two owners of ledger accounts. Immutable once written.
 
-    `single` and `post` move money, `hold` sets it aside, and `post`, `void` and `expire` end the hold `hold_id`.
+    Phases: `single` and `post` move money, `hold` reserves it, and `post`, `void` and `expire` end the hold `hold_id`.
     """
 
     id: UUID
@@ -42,7 +42,7 @@ class Transfer(Struct, frozen=True):
 
 
 class Balance(Struct, frozen=True):
-    """`posted` is owned, `held` of it is set aside."""
+    """`posted` is owned, `held` of it is reserved."""
 
     currency: str
     posted: int = 0
@@ -54,9 +54,9 @@ class Balance(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """One leg of a transfer: `amount` is below 0 for money that left, `balance` is what was owned right after.
+    """One side of a transfer. `amount` is below 0 for a debit; `balance` is the posted balance right after.
 
-    `sequence` counts an account's entries from 1 without gaps; `at` never goes back from one to the next.
+    `sequence` numbers an account's entries from 1 without gaps. `at` never decreases with it.
     """
 
     sequence: int
@@ -70,7 +70,7 @@ class Entry(Struct, frozen=True):
 
 
 class Stock(Struct, frozen=True):
-    """`reserved` of the units on hand are promised to orders. `version` counts the changes of `on_hand`."""
+    """`reserved` of the units on hand belong to placed orders. `version` counts the changes of `on_hand`."""
 
     product_id: UUID
     on_hand: int
@@ -84,7 +84,7 @@ class Stock(Struct, frozen=True):
 
 
 class OrderLine(Struct, frozen=True):
-    """What was bought, as it was in the catalogue at `product_version`."""
+    """A line of an order, with title and price of the product at `product_version`."""
 
     product_id: UUID
     product_version: int
@@ -95,7 +95,7 @@ class OrderLine(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """`due_at` is when the relay looks after it, unless somebody has finished it before."""
+    """`due_at` is when the relay settles the order; None when it is not `placed`."""
 
     id: UUID
     buyer_id: UUID
@@ -110,14 +110,14 @@ class Order(Struct, frozen=True):
 
 
 class OrderMark(Struct, frozen=True):
-    """A place in a list of orders."""
+    """A position in a list of orders."""
 
     created_at: datetime
     id: UUID
 
 
 class RequestKey(Struct, frozen=True):
-    """What an idempotency key is unique in: the account, and the route with its method."""
+    """The scope of an idempotency key is the account and the route with its method."""
 
     account_id: UUID
     route: str
@@ -133,14 +133,14 @@ class Answer(Struct, frozen=True):
 
 
 class Granted(Struct, frozen=True):
-    """The work is the claimer's. `taken_over` when an earlier claimer let its lease pass."""
+    """The claim is granted. `taken_over`: an earlier claim's lease had ended."""
 
     lease: UUID
     taken_over: bool = False
 
 
 class InFlight(Struct, frozen=True):
-    """Somebody else is at it, until `until` at most when that is known."""
+    """Another request holds the claim, until `until` at most; None when that is not known."""
 
     until: datetime | None = None
 
@@ -150,7 +150,7 @@ class Mismatch(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """Something that an audit found wrong."""
+    """A problem that an audit found."""
 
     about: str
     problem: str

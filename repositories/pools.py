@@ -1,4 +1,4 @@
-"""The connection pools that are open in this process, for those who watch them and for the check at boot."""
+"""The open connection pools of this process, for metrics and for the check at boot."""
 
 import threading
 from typing import Protocol
@@ -8,14 +8,14 @@ from msgspec import Struct
 
 
 class Room(Struct, frozen=True):
-    """How many connections a server has for us. `because` tells how it comes to that."""
+    """The connections that a server has left for this application. `because` explains the number."""
 
     connections: int
     because: str
 
 
 class Pool(Protocol):
-    """`size` calls at once; `beside` connections more that the driver keeps for itself. `server` is host and port."""
+    """`size` concurrent calls, and `beside` connections of the driver itself. `server` is host and port."""
 
     store: str
     lane: str
@@ -26,7 +26,7 @@ class Pool(Protocol):
     def in_use(self) -> int: ...
 
     def room(self) -> Room | None:
-        """Ask the server; None: it does not say. Raises `Unavailable`."""
+        """Ask the server. None when it does not report its limits. Raises `Unavailable`."""
 
 
 _guard = threading.Lock()
@@ -34,7 +34,7 @@ _pools: WeakSet[Pool] = WeakSet()
 
 
 def opened(pool: Pool) -> None:
-    """Make it known. It is forgotten when nobody else holds it."""
+    """Register the pool, by a weak reference."""
     with _guard:
         _pools.add(pool)
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class Account(Struct, frozen=True):
-    """What everybody may see of an account."""
+    """The public part of an account."""
 
     id: UUID
     handle: str
@@ -23,7 +23,7 @@ class Account(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """What an account signs in with. Never leaves the services."""
+    """The credentials of an account. Views never see them."""
 
     account_id: UUID
     email: str
@@ -50,7 +50,7 @@ class Like(Struct, frozen=True):
 
 
 class Relation(Struct, frozen=True):
-    """How a viewer stands to another account."""
+    """The relation of a viewer to another account."""
 
     following: bool = False
     follows_you: bool = False
@@ -119,7 +119,7 @@ class Product(Struct, frozen=True):
 
 
 class ProductFilter(Struct, frozen=True):
-    """Every given part must hold. Attributes are compared by `attribute_text`; prices are minor units, inclusive."""
+    """Conditions that must all hold. Attributes are compared by `attribute_text`; prices are inclusive minor units."""
 
     category: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
@@ -152,7 +152,7 @@ class Session(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened, as an outbox keeps it. `payload` is JSON.
+    """A domain event as an outbox stores it. `payload` is JSON.
 
     Events of one `aggregate` are dispatched in the order in which they were written.
     """

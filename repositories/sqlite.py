@@ -55,7 +55,7 @@ def make_private(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """The folder of a file, for its owner alone where it is made here."""
+    """Make the folder of a file, accessible to its owner only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -90,7 +90,7 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that has the write lock from its first statement, so it never fails half way for it."""
+        """A transaction that takes the write lock at its start, so it cannot fail on upgrading its lock."""
         with asked(self._role, "write"), self._translated():
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -146,7 +146,7 @@ class SqliteFile:
         return connection
 
     def _close_behind_the_dead(self) -> None:
-        """A thread that ends leaves its connection open; the next one to connect closes it."""
+        """Close the connections of ended threads."""
         for thread in [t for t in self._open if not t.is_alive()]:
             self._open.pop(thread).close()
 
@@ -163,7 +163,7 @@ class SqliteFile:
 
 
 class SqliteBacked(Store):
-    """What is the same in every embedded adapter: `_tables` and `_changes` make its schema."""
+    """The common base of the embedded adapters. `_tables` and `_changes` define the schema."""
 
     _file: SqliteFile
     _tables: Sequence[str]

@@ -1,4 +1,4 @@
-"""What every role's store can do, beside what its own port says."""
+"""The operations common to the stores of all roles."""
 
 from abc import abstractmethod
 from typing import Protocol

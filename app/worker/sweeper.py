@@ -50,14 +50,14 @@ class Sweeper:
         self._next: datetime | None = None
 
     def tick(self) -> None:
-        """Sweep, unless that was just done."""
+        """Sweep, unless the last sweep was less than the interval ago."""
         now = self._clock()
         if self._next is None or now >= self._next:
             self._next = now + EVERY
             self.sweep()
 
     def sweep(self) -> int:
-        """Returns how much was swept. A store that is away is logged and left for the next time."""
+        """Returns the number of things swept. A store that is unavailable is logged and left to the next sweep."""
         jobs = (
             self._stuck_orders,
             self._due_reservations,
@@ -78,7 +78,7 @@ class Sweeper:
         return self._settle(self._relational.stock.due_reservations(now=now, limit=BATCH))
 
     def _due_holds(self, now: datetime) -> int:
-        """A hold for an order ends with the order; any other by itself."""
+        """Settle the orders of holds that are due, and expire due holds without an order."""
         due = self._relational.ledger.due_holds(now=now, limit=BATCH)
         swept = self._settle(sorted({hold.order_id for hold in due if hold.order_id}))
         return swept + sum(self._tried(self._expiry(hold.id), now) for hold in due if not hold.order_id)

@@ -21,7 +21,7 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(name, __name__, url_prefix=BASE, description=about)
 
     def raises(self, *statuses: int) -> Callable[[View], View]:
-        """Document the errors that a view may answer with, beyond those every view may."""
+        """Document the errors of a view, in addition to those of every view."""
 
         def decorate(view: View) -> View:
             for status in statuses:
@@ -53,9 +53,9 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 def budget(**stores: int) -> Callable[[View], View]:
-    """How many round trips to each store the view may cost at most, with a cold cache; others it may not ask.
+    """The maximum number of round trips of the view per store, with a cold cache. Stores not named are not called.
 
-    A list of any length has the same. `tests/http/test_budgets.py` holds every route to it.
+    It does not depend on the length of a list. `tests/http/test_budgets.py` checks every route.
     """
 
     def declare(view: View) -> View:

@@ -1,6 +1,6 @@
-"""What an answer says to caches: shared ones, the browser's, and of Quartet's own (RFC 9111, RFC 9211, RFC 5861).
+"""Caching fields of answers: for shared caches and browsers, and about Quartet's own (RFC 9111, 9211, 5861).
 
-A view declares beside its route what shared caches may do with its anonymous answers; all else is private.
+A view declares how long shared caches may keep its anonymous answers. All other answers are private.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CHECKED = "no-cache"
 
 
 class Shared(Struct, frozen=True):
-    """Seconds that a shared cache may serve an answer without asking, and go on doing so while it asks."""
+    """Seconds for which a shared cache may serve an answer, and may serve it stale while it revalidates."""
 
     seconds: int
     stale: int

@@ -11,7 +11,7 @@ INT64 = 2**63 - 1
 
 
 class Text(ma.fields.String):
-    """A string without NUL, which not every store can hold."""
+    """A string without NUL. Not every store can hold one."""
 
     default_error_messages = {"nul": "Must not contain NUL."}
 

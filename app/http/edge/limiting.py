@@ -16,13 +16,13 @@ from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, session_or_none
 from repositories.hot import Rate, Verdict
 
-# In the WSGI environ: the request has been counted.
+# Key in the WSGI environ: the verdict of the limit, once the request is counted.
 COUNTED = "quartet.counted"
 POLICY = "default"
 
 
 def register(app: Flask) -> None:
-    """After `auth`, which says whose request it is."""
+    """Register after `auth`, which resolves the account."""
     app.before_request(check)
 
 

@@ -16,12 +16,12 @@ Recorder = Callable[[str, str, int, float], None]
 
 
 def register(app: Flask) -> None:
-    """Does nothing where metrics are switched off."""
+    """Does nothing when metrics are switched off."""
     container = cast("Container", app.extensions[CONTAINER])
     app.extensions[RECORDER] = _nowhere
     if not container.settings.metrics:
         return
-    # Not before the server has said where its processes share their metrics.
+    # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry import series
     from app.telemetry.backlogs import Backlogs
 
@@ -38,7 +38,7 @@ def register(app: Flask) -> None:
 
 
 def answered(app: Flask, route: str | None, method: str, status: int, seconds: float) -> None:
-    """Count an answer. Without a route it is one of nobody's."""
+    """Count an answer. Requests without a matching route share one series."""
     record = cast("Recorder", app.extensions[RECORDER])
     record(route or UNKNOWN, method if method in METHODS else UNKNOWN, status, seconds)
 

@@ -1,7 +1,7 @@
 """Keyset paging: `limit`, opaque signed cursors, and the page shape `{"items": [...], "next": cursor|null}`.
 
-A cursor is a position, bound to the list and the filters it was made for. It is signed, not encrypted: it holds
-ids and times that the page has shown anyway.
+A cursor is a position, bound to its list and filters. It is signed but not encrypted: it contains only ids and times
+that the page has shown.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ class Cursors:
     def read(self, scope: str, cursor: str) -> list[Any]:
         """Raises `BadRequest` with code `bad_cursor` for anything this server did not issue for this list.
 
-        The text must be the very one that was issued: base64 has spare bits that a signature does not cover.
+        The text must equal the issued one, because base64 has unused bits that the signature does not cover.
         """
         for secret in self._secrets:
             with contextlib.suppress(itsdangerous.BadData):

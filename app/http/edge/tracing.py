@@ -1,4 +1,4 @@
-"""One id per request: taken from the client where it is sound, answered, logged with everything that follows."""
+"""The request id: the client's if it is well-formed, else a new one. It is in the answer and in every log line."""
 
 import random
 import re
@@ -14,17 +14,17 @@ from repositories import meter
 
 HEADER = "X-Request-Id"
 SOUND = re.compile(r"[A-Za-z0-9._-]{8,64}")
-# In the WSGI environ: what was begun for this request before Flask.
+# Key in the WSGI environ: the `RequestStart` that the fast path has made.
 BEGUN = "quartet.begun"
 
 
 class RequestStart:
-    """What is kept of a request from its first moment, on its own thread. `sent` is the id that the client gave."""
+    """Id, start time and tally of a request. `sent` is the id that the client gave."""
 
     __slots__ = ("at", "id", "tally")
 
     def __init__(self, sent: str) -> None:
-        # No secret, and the system's generator would cost a switch of threads.
+        # Not a secret. The system's generator would release the GIL and cost a thread switch.
         self.id = sent if sent and SOUND.fullmatch(sent) else f"{random.getrandbits(64):016x}"
         self.at = time.perf_counter()
         self.tally = meter.begin()
@@ -43,7 +43,7 @@ def _begin() -> None:
 
 
 def finished() -> None:
-    """This request's answer has its fields already, and has been counted."""
+    """Mark the answer as complete: its header fields are set and it is counted."""
     g.finished = True
 
 

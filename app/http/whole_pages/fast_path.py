@@ -1,8 +1,8 @@
 """Anonymous reads that are kept whole, answered before Flask.
 
-Pattern: decorator around the WSGI application. `hits.py` answers only what it is sure of, and byte for byte what the
-views would; `tests/http/test_fast_path.py` compares the two on every such route. All else is handed on, with what is
-known of the request already, so that nothing is counted or asked for twice.
+Pattern: decorator around the WSGI application. `hits.py` answers byte for byte as the views would;
+`tests/http/test_fast_path.py` compares the two on every such route. Any other request is passed on, with what is
+known about it already, so that nothing is counted or read twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 
 
 def register(app: Flask) -> None:
-    """Before all else that looks at a request."""
+    """Register before every other request hook."""
     container = cast("Container", app.extensions[CONTAINER])
     hits = Hits(app, container)
     if container.settings.fast_path:

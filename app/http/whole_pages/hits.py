@@ -1,4 +1,4 @@
-"""Answers with pages that are kept whole, as the views and everything around them would give them."""
+"""Answers with kept pages, byte for byte as the views and the request hooks would."""
 
 import time
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ VARY = ("Vary", "Authorization")
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 TYPE = ("Content-Type", caching.JSON)
 PATHS, HOTTEST = 4096, 64
-# Each GET of a post that is served is a view of it.
+# A served GET of a post counts as a view.
 POST = f"{BASE}/posts/<uuid:post_id>"
 
 
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
 
 class Hits:
-    """Asked once for each request. What it looked up of one that it does not answer is left in the environ."""
+    """Called once per request. What it has looked up for a request it does not answer is passed on in the environ."""
 
     def __init__(self, app: Flask, container: Container) -> None:
         self._app = app
@@ -51,7 +51,7 @@ class Hits:
         self._views = container.content.views
         self._settings = container.settings
         self._same: dict[str, tuple[WholePage, Fields, Fields]] = {}
-        # The hottest paths are asked for over and over.
+        # Cached, because the same paths are requested most of the time.
         self._page = lru_cache(PATHS)(self._found)
 
     def answer(self, environ: Environ) -> Reply | None:
