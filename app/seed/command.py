@@ -1,6 +1,5 @@
 """`quartet seed`, and what `quartet start` seeds."""
 
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -17,10 +16,8 @@ from app.seed.report import Bars, Lines, table
 from app.seed.sizes import NAMES, SMALL, Sizes, sizes
 from app.seed.verify import Verifier
 from app.seed.work import Outcome, Progress
-from repositories.errors import Unavailable
 from repositories.records import ProductFilter
 
-log = logging.getLogger(__name__)
 Opened = Callable[[], AbstractContextManager[Container]]
 PASSWORD = "correct horse battery staple"  # noqa: S105 - everybody may know it: these accounts are nobody's
 INTERRUPTED = 130
@@ -125,19 +122,8 @@ def _run(
     container: Container, plan: Plan, password: str, *, batch: int, threads: int, progress: Progress
 ) -> list[Outcome]:
     loader = Loader(container, plan, container.people.hasher.hash(password))
-    try:
-        with closing(progress):
-            return loader.load(batch=batch, concurrency=threads, progress=progress)
-    finally:
-        _forget(container)
-
-
-def _forget(container: Container) -> None:
-    """Empties the cache: the load writes no events, so lists and counts cached before would be stale."""
-    try:
-        container.stores.cache.void()
-    except Unavailable as error:
-        log.warning("what was cached before stays until its time is over: %s", error)
+    with closing(progress):
+        return loader.load(batch=batch, concurrency=threads, progress=progress)
 
 
 def _verify(container: Container, plan: Plan, threads: int) -> None:

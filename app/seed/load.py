@@ -30,11 +30,12 @@ class Loader:
         """Raises the error of a store that stays unavailable; what was loaded until then stays."""
         self._plan.prepare()
         done = []
-        for step in self.steps():
-            embedded = step.role in self._container.settings.embedded_roles
-            threads = concurrency if step.parallel and not embedded else 1
-            done.append(Run(step, batch=batch, threads=threads, progress=progress)())
-        if any(outcome.written for outcome in done):
+        try:
+            for step in self.steps():
+                embedded = step.role in self._container.settings.embedded_roles
+                threads = concurrency if step.parallel and not embedded else 1
+                done.append(Run(step, batch=batch, threads=threads, progress=progress)())
+        finally:
             self._container.pages.invalidation.everything()
         return done
 

@@ -1,15 +1,16 @@
 """What every stock promises."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from repositories.errors import Conflict, Invalid, Short, Stale
+from repositories.errors import Conflict, Invalid, NotFound, Short, Stale
 from repositories.money_records import Stock
-from repositories.relational import Relational
+from repositories.relational import Relational, Transaction
 from repositories.relational.money import stock_writes
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
@@ -70,6 +71,28 @@ class TestPut:
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.stock.put(product, 1))
         assert level(relational, product) == Stock(product, 0, 0, LARGEST, 2)
+
+
+def test_a_transaction_notes_whose_units_it_touched(relational: Relational) -> None:
+    """Also when it fails: then its outcome may be unknown to whoever keeps units in a cache."""
+    one, other, third = stocked(relational, 5), stocked(relational, 5), uuid4()
+    order, cancelled = reserve(relational, {one: 2, other: 1}), reserve(relational, {other: 1})
+    writes: list[tuple[Callable[[Transaction], object], set[UUID]]] = [
+        (lambda unit: unit.stock.put(third, 5), {third}),
+        (lambda unit: unit.stock.clear(third), {third}),
+        (lambda unit: unit.stock.reserve(uuid4(), {one: 1, third: 99}, expires_at=UNTIL), {one, third}),
+        (lambda unit: unit.stock.commit(order, at=NOW), {one, other}),
+        (lambda unit: unit.stock.return_sold(order, {one: 1}), {one}),
+        (lambda unit: unit.stock.release(cancelled), {other}),
+        (lambda unit: unit.orders.lock(uuid4()), set()),
+    ]
+    for write, expected in writes:
+        touched: set[UUID] = set()
+        with contextlib.suppress(Short, NotFound), relational.transaction() as unit:
+            touched = unit.stock.touched
+            assert touched == set()
+            write(unit)
+        assert touched == expected
 
 
 class TestReservations:

@@ -91,7 +91,7 @@ def create_account(wanted: dict[str, Any]) -> Response:
 
 @blp.get("/accounts/me")
 @private
-@budget(relational=4, documents=1, sessions=1, cache=4)
+@budget(relational=4, documents=1, sessions=1, cache=3)
 @blp.response(200, OwnAccountCardSchema)
 def get_own_account() -> Response:
     """Read one's own account, with its e-mail address."""

@@ -39,7 +39,7 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 @blp.get("/posts/<uuid:post_id>/comments")
 @public
 @shared(10, 10)
-@budget(relational=1, documents=2, sessions=1, cache=6)
+@budget(relational=1, documents=2, sessions=1, cache=3)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, CommentPage)
 @blp.raises(404)
@@ -56,7 +56,7 @@ def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
 
 @blp.post("/posts/<uuid:post_id>/comments")
 @private
-@budget(relational=10, documents=4, sessions=1, cache=7)
+@budget(relational=10, documents=4, sessions=1, cache=4)
 @blp.arguments(CommentDraftSchema)
 @blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 404)

@@ -42,7 +42,7 @@ class DeliverySchema(ma.Schema):
 
 @blp.get("/posts/<uuid:post_id>/delivery")
 @private
-@budget(relational=2, documents=2, sessions=1, cache=3)
+@budget(relational=2, documents=2, sessions=1)
 @blp.response(200, DeliverySchema)
 @blp.raises(403, 404)
 def get_post_delivery(post_id: UUID) -> Response:

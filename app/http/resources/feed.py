@@ -32,7 +32,7 @@ FeedPage = page_of(PostCardSchema, "FeedPage", prev=ma.fields.String(required=Tr
 
 @blp.get("/feed")
 @private
-@budget(relational=8, documents=5, feeds=2, sessions=1, cache=6)
+@budget(relational=5, documents=4, feeds=2, sessions=1, cache=3)
 @blp.arguments(FeedQuery, location="query")
 @blp.response(200, FeedPage)
 def get_feed(query: dict[str, Any]) -> Response:

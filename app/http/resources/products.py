@@ -136,7 +136,7 @@ class ProductQuery(PageQuery):
 
 @blp.post("/products")
 @private
-@budget(relational=9, documents=1, sessions=1, cache=5)
+@budget(relational=9, documents=1, sessions=1, cache=4)
 @blp.arguments(ProductDraftSchema)
 @blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
@@ -197,7 +197,7 @@ def update_product(changes: dict[str, Any], product_id: UUID) -> Response:
 
 @blp.delete("/products/<uuid:product_id>")
 @private
-@budget(documents=2, sessions=1, cache=2)
+@budget(documents=2, sessions=1, cache=1)
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)
@@ -219,7 +219,7 @@ def get_stock(product_id: UUID) -> Response:
 
 @blp.put("/products/<uuid:product_id>/stock")
 @private
-@budget(relational=7, documents=1, sessions=1, cache=2)
+@budget(relational=6, documents=1, sessions=1, cache=1)
 @blp.arguments(StockChangeSchema)
 @blp.response(200, StockLevelSchema)
 @blp.conditional
@@ -233,7 +233,7 @@ def set_stock(stock: dict[str, Any], product_id: UUID) -> Response:
 
 @blp.patch("/products/<uuid:product_id>/stock")
 @private
-@budget(relational=7, documents=1, sessions=1, cache=2)
+@budget(relational=6, documents=1, sessions=1, cache=1)
 @blp.arguments(StockDeltaSchema)
 @blp.response(200, StockLevelSchema)
 @blp.conditional

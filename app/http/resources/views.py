@@ -29,7 +29,7 @@ def note_view(post_id: UUID) -> None:
 @blp.get("/posts/<uuid:post_id>/views")
 @public
 @shared(10, 10)
-@budget(documents=2, sessions=1, cache=3)
+@budget(documents=2, sessions=1)
 @blp.response(200, PostViewsSchema)
 @blp.raises(404)
 def get_post_views(post_id: UUID) -> Response:

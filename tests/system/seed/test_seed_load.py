@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from app.container import Container
 from app.seed.plan import CELEBRITY, UNTIL, Plan
 from app.seed.sizes import Sizes
+from repositories.sqlite import path_of
 from tests.apps import embedded, running
 from tests.system.crowd import account_stats
 from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load, settings
@@ -106,3 +107,16 @@ def test_counts_that_were_cached_on_the_way_are_dropped(container: Container, pl
     assert account_stats(container, [celebrity])[celebrity].followers == 0
     load(container, plan)
     assert account_stats(container, [celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]
+
+
+def test_products_deleted_behind_a_warm_cache_are_made_again(container: Container, plan: Plan) -> None:
+    load(container, plan)
+    lost, cards = plan.product_ids[2:5], container.pages.cards
+    assert len(cards.products(plan.product_ids)) == len(plan.product_ids)
+    with closing(sqlite3.connect(path_of(container.settings.documents_url), isolation_level=None)) as file:
+        file.executemany("DELETE FROM documents_products WHERE id = ?", [(str(product),) for product in lost])
+    assert len(cards.products(lost)) == 3, "the cache has them still"
+    written = {outcome.kind: outcome.written for outcome in load(container, plan) if outcome.written}
+    assert written.keys() == {"products"}
+    assert differences(container, plan) == []
+    assert len(cards.products(lost)) == 3
