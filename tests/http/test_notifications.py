@@ -7,26 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.services.money.orders import GRACE
 from app.worker.handlers import handle
 from config import Settings
 from repositories.records import Event
-from tests.apps import RELATIONAL, Person, System, running
-from tests.shop import Clock, Shop
+from tests.apps import Person, System, running
+from tests.http.inbox import Noon, handles, inbox
+from tests.shop import Clock
 
 FIRST = "00000000-0000-7000-8000-000000000000"
 LAST = "ffffffff-ffff-7fff-bfff-ffffffffffff"
-
-
-class Noon(Clock):
-    """No day ends within a test, and no two activities are of one millisecond."""
-
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(milliseconds=1)
-        return self.now
 
 
 @pytest.fixture
@@ -49,18 +38,9 @@ def crowd(system: System, count: int) -> list[Person]:
     return [system.person() for _ in range(count)]
 
 
-def inbox(system: System, person: Person, **query: Any) -> Any:
-    system.relay.drain()
-    return person.get("/notifications", **query)
-
-
 def only(page: Any) -> Any:
     (item,) = page["items"]
     return item
-
-
-def handles(item: Any) -> list[str]:
-    return [actor["handle"] for actor in item["actors"]]
 
 
 def test_nothing_happened_yet(ada: Person) -> None:
@@ -275,52 +255,6 @@ class Dispatched:
     def _noticed(self, event: Event) -> None:
         self.seen.append(event)
         self._handle(event)
-
-
-@pytest.fixture
-def shop(system: System, clock: Clock) -> Shop:
-    return Shop(system, clock)
-
-
-def news(shop: Shop, person: Person) -> list[tuple[str, str, list[str]]]:
-    page = inbox(shop.system, person)
-    assert all(i["kind"] == "order" and i["post_id"] is None for i in page["items"])
-    return [(i["order_id"], i["state"], sorted(handles(i))) for i in page["items"]]
-
-
-@pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-def test_news_of_orders(shop: Shop) -> None:
-    ours, theirs = ["buyer"], ["seller"]
-    order = shop.placed()
-    assert news(shop, shop.buyer) == news(shop, shop.seller) == []
-    other = shop.cancelled()
-    assert news(shop, shop.buyer) == [(other, "cancelled", theirs)]
-    shop.after(GRACE)
-    assert news(shop, shop.seller) == [(order, "sold", ours)]
-    assert news(shop, shop.buyer)[0] == (order, "paid", theirs)
-    shop.act(order, "fulfil")
-    shop.act(order, "refund", body={"amount": {"amount": 1, "currency": "EUR"}})
-    assert news(shop, shop.buyer)[:2] == [(order, "refunded", theirs), (order, "fulfilled", theirs)]
-    shop.act(order, "refund")
-    states = [state for _, state, _ in news(shop, shop.buyer)]
-    assert states == ["refunded", "fulfilled", "paid", "cancelled"]
-    assert news(shop, shop.seller) == [(order, "sold", ours)]
-    assert shop.seller.get("/notifications")["unread_count"] == 1
-    assert shop.buyer.get("/notifications")["unread_count"] == 4
-
-
-def test_an_order_from_two_sellers(shop: Shop) -> None:
-    second = shop.system.person("second")
-    mug = shop.offer(second, 10, 50)
-    order = shop.order((shop.lamp, 1), (mug, 1))["id"]
-    shop.after(GRACE)
-    assert news(shop, second) == news(shop, shop.seller) == [(order, "sold", ["buyer"])]
-    assert news(shop, shop.buyer) == [(order, "paid", ["second", "seller"])]
-    shop.act(order, "refund", by=second)
-    assert news(shop, shop.buyer)[0] == (order, "refunded", ["second"])
-    shop.buyer.put("/accounts/second/block")
-    assert news(shop, shop.buyer) == [(order, "paid", ["seller"])]
-    assert news(shop, second) == []
 
 
 def test_an_old_event_without_its_time_leaves_no_notice(system: System, ada: Person) -> None:
