@@ -126,6 +126,7 @@ def _feed_limits(settings: Settings) -> FeedLimits:
         rebuild_posts=settings.rebuild_posts,
         deliveries_per_second=settings.deliveries_per_second,
         pulled_for=timedelta(seconds=settings.pull_seconds),
+        backfill_posts=settings.backfill_posts,
         fanout=FanoutLimits(settings.fanout_chunk, settings.pull_threshold, settings.fanout_slice_seconds),
     )
 

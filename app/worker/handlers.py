@@ -1,4 +1,4 @@
-"""Handlers of events: one table, event type -> functions.
+"""Handlers of events: one table, event type -> functions, each a call of the service whose work it is.
 
 Every function may run again, late, or after newer events of other aggregates, and changes nothing then: timeline
 writes carry the event's time, marks name the edge they are for, and counters are dropped, not added to. A function
@@ -9,7 +9,6 @@ store: drops and live events are deferred while it is away, so that nothing else
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from app import events
 from app.container import Container
@@ -37,37 +36,21 @@ def fill_feed(container: Container, event: events.FeedRequested, at: datetime) -
     container.feeds.feed_activity.fill(event.account_id, at)
 
 
-def forget_likes(container: Container, event: events.PostDeleted, _at: datetime) -> None:
-    with container.stores.relational.transaction() as tx:
-        tx.likes.forget_post(event.post_id)
-
-
-def forget_views(container: Container, event: events.PostDeleted, _at: datetime) -> None:
-    container.stores.documents.views.forget(event.post_id)
+def clean_up_post(container: Container, event: events.PostDeleted, _at: datetime) -> None:
+    container.content.posts.clean_up(event.post_id)
 
 
 def backfill(container: Container, event: events.Followed, at: datetime) -> None:
-    """Copy the newest posts into the follower's feed, then mark the edge: from now on it need not be pulled.
-
-    If there are more posts than are copied, the low watermark rises to the oldest copied one in the same
-    transaction, and what is below it is pulled.
-    """
-    limit = container.settings.backfill_posts
-    refs = container.stores.documents.posts.by_authors([event.followee], limit=limit)
-    container.stores.feeds.fill(event.follower, refs, at)
-    with container.stores.relational.transaction() as tx:
-        tx.graph.filled(Follow(event.follower, event.followee, event.since))
-        if len(refs) == limit:
-            tx.feed_activity.raise_low_watermark(event.follower, refs[-1].post_id)
+    container.feeds.back_fill.fill(Follow(event.follower, event.followee, event.since), at)
 
 
 def clear_feed(container: Container, event: events.Unfollowed, at: datetime) -> None:
-    _purge(container, event.follower, event.followee, at)
+    container.feeds.back_fill.clear(event.follower, event.followee, at)
 
 
 def clear_both_feeds(container: Container, event: events.Blocked, at: datetime) -> None:
-    _purge(container, event.blocker, event.blocked, at)
-    _purge(container, event.blocked, event.blocker, at)
+    container.feeds.back_fill.clear(event.blocker, event.blocked, at)
+    container.feeds.back_fill.clear(event.blocked, event.blocker, at)
 
 
 def drop_post(container: Container, event: events.PostPublished | events.PostDeleted, _at: datetime) -> None:
@@ -103,10 +86,8 @@ def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> N
 def drop_ordered_stock(
     container: Container, event: events.OrderPlaced | events.OrderCancelled | events.OrderRefunded, _at: datetime
 ) -> None:
-    order = container.stores.relational.orders.get([event.order_id]).get(event.order_id)
-    if order:
-        cached = container.pages.invalidation
-        cached.drop_or_defer(cached.stock({line.product_id for line in order.lines}))
+    cached = container.pages.invalidation
+    cached.drop_or_defer(cached.ordered_stock(event.order_id))
 
 
 def recount_post(
@@ -124,8 +105,7 @@ def recount_follow(container: Container, event: events.Followed | events.Unfollo
 
 
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
-    with container.pages.invalidation.transaction() as tx:
-        tx.stock.clear(event.product_id)
+    container.content.products.clear_stock(event.product_id)
 
 
 def credit(container: Container, event: events.DepositBegun, _at: datetime) -> None:
@@ -143,7 +123,7 @@ def withdraw(container: Container, event: WithdrawalEvent, at: datetime) -> None
 HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.PostPublished: (drop_post, deliver),
     events.PostEdited: (drop_edited_post,),
-    events.PostDeleted: (drop_post, forget_likes, forget_views, retract),
+    events.PostDeleted: (drop_post, clean_up_post, retract),
     events.CommentAdded: (recount_post, notify),
     events.CommentDeleted: (recount_post, withdraw),
     events.PostLiked: (recount_post, notify),
@@ -173,9 +153,3 @@ def handle(container: Container, event: Event) -> None:
     with trace.within(events.trace_of(event)):
         for function in HANDLERS[type(known)]:
             function(container, known, event.happened_at)
-
-
-def _purge(container: Container, owner: UUID, author: UUID, at: datetime) -> None:
-    """What is over the timeline's budget of removals is got rid of by filling it anew."""
-    if not container.stores.feeds.purge(owner, author, at):
-        container.feeds.feed_activity.rebuild_and_trim(owner)

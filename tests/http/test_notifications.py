@@ -1,7 +1,7 @@
 """Notifications over HTTP: who did what, how many, what is unread, and what takes it back."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -179,37 +179,6 @@ def test_unread_items_are_counted_up_to_a_hundred(system: System, ada: Person) -
     assert (page["unread_count"], len(page["items"])) == (100, 100)
     assert ada.post("/notifications/read", {"up_to": page["items"][99]["id"]}, 200) == {"unread_count": 99}
     assert [item["read"] for item in ada.get("/notifications", cursor=page["next"], limit=100)["items"]] == [True] * 3
-
-
-@pytest.mark.parametrize("by_newest", [False, True])
-def test_what_is_dispatched_after_all_was_read_is_unread(system: System, ada: Person, by_newest: bool) -> None:  # noqa: FBT001
-    """A relay that holds the older like is slow; the newer one is noted and read meanwhile."""
-    first, second, (bob, cyd) = ada.publish(), ada.publish(), crowd(system, 2)
-    inbox(system, ada)
-    bob.put(f"/posts/{first}/like")
-    outbox, now = system.container.stores.relational.outbox, system.container.kit.clock()
-    held = outbox.claim(now=now + timedelta(hours=1), lease_until=now + timedelta(days=2), limit=9)
-    assert [claim.event.type for claim in held] == ["PostLiked"]
-    cyd.put(f"/posts/{second}/like")
-    page = inbox(system, ada)
-    assert [item["post_id"] for item in page["items"]] == [second]
-    wanted = {"up_to": page["newest"]} if by_newest else {}
-    assert ada.post("/notifications/read", wanted, 200) == {"unread_count": 0}
-    outbox.release(held)
-    page = inbox(system, ada)
-    assert page["unread_count"] == 1
-    assert [(item["post_id"], item["read"]) for item in page["items"]] == [(second, True), (first, False)]
-    assert ada.post("/notifications/read", {"up_to": page["newest"]}, 200) == {"unread_count": 0}
-
-
-def test_what_is_dispatched_twice_stays_read(system: System, ada: Person) -> None:
-    post, (bob,), events = ada.publish(), crowd(system, 1), Dispatched(system)
-    bob.put(f"/posts/{post}/like")
-    inbox(system, ada)
-    assert ada.post("/notifications/read", status=200) == {"unread_count": 0}
-    for event in events.seen:
-        handle(system.container, event)
-    assert inbox(system, ada)["unread_count"] == 0
 
 
 def test_dispatching_again_and_in_another_order_changes_nothing(system: System, ada: Person) -> None:

@@ -127,6 +127,12 @@ class Posts:
         except Stale as stale:
             raise PreconditionFailed("the post has changed meanwhile") from stale
 
+    def clean_up(self, post_id: UUID) -> None:
+        """Remove the likes and view counts of a deleted post. Idempotent."""
+        with self._relational.transaction() as tx:
+            tx.likes.forget_post(post_id)
+        self._documents.views.forget(post_id)
+
     def like(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`, `Forbidden` with code `blocked`."""
         author = self.author_of(post_id)

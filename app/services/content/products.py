@@ -46,6 +46,11 @@ class Products:
         self._ids = kit.ids
         self._pack = kit.emitter
 
+    def clear_stock(self, product_id: UUID) -> None:
+        """Of a withdrawn product nothing can be ordered. Idempotent."""
+        with self._invalidation.transaction() as tx:
+            tx.stock.clear(product_id)
+
     def offer(self, seller: UUID, draft: ProductDraft, reserved: ReservedId | None = None) -> Product:
         """A `reserved` product that exists is returned."""
         now = self._clock()

@@ -9,6 +9,7 @@ from typing import Self
 from msgspec import Struct
 
 from app.services.commands.kit import Kit
+from app.services.feeds.back_fill import BackFill
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import FanoutLimits, Fanouts
 from app.services.feeds.feed_activity import FeedActivity
@@ -26,6 +27,7 @@ class FeedLimits(Struct, frozen=True):
     rebuild_posts: int
     deliveries_per_second: int
     pulled_for: timedelta
+    backfill_posts: int
     fanout: FanoutLimits
 
 
@@ -35,6 +37,7 @@ class FeedsWing:
     feed_activity: FeedActivity
     fanouts: Fanouts
     pulling: Pulling
+    back_fill: BackFill
 
     @classmethod
     def build(
@@ -54,4 +57,5 @@ class FeedsWing:
             feed_activity,
             fanouts,
             Pulling(relational, fanouts, budget, kit, limits.pulled_for),
+            BackFill(relational, documents, feeds, feed_activity, limits.backfill_posts),
         )

@@ -47,7 +47,7 @@ class Invalidation:
 
         A cache that did not answer is asked again after `AWAY_SECONDS`.
         """
-        if time.monotonic() >= self._away_until:
+        if not keys or time.monotonic() >= self._away_until:
             try:
                 return self.drop(keys)
             except Unavailable:
@@ -121,6 +121,11 @@ class Invalidation:
 
     def account_stats(self, account_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.account_stats.key(i) for i in account_ids]
+
+    def ordered_stock(self, order_id: UUID) -> Keys:
+        """Of the products in an order."""
+        order = self._relational.orders.get([order_id]).get(order_id)
+        return self.stock({line.product_id for line in order.lines}) if order else []
 
     def stock(self, product_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.stock.key(i) for i in product_ids]

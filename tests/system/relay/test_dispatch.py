@@ -27,7 +27,7 @@ from tests.system.crowd import (
 from tests.system.relay.runs import HOSTILE_REASONS, LEASE, OF_DOCUMENTS, TRIES, a_history, claim, edit, persist, relay
 
 
-def test_every_event_is_told_in_the_order_of_its_aggregate(container: Container, clock: Watch) -> None:
+def test_every_event_is_dispatched_in_the_order_of_its_aggregate(container: Container, clock: Watch) -> None:
     """Ids rise as events are written. A post is an aggregate of both outboxes: of its likes, and of itself."""
     a_history(container)
     dispatched: dict[tuple[str, bool], list[UUID]] = defaultdict(list)
