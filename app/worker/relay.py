@@ -51,10 +51,10 @@ def _nothing() -> None: ...
 
 
 class Relay:
-    """`handle` raises to refuse an event; `between` runs before each round.
+    """`handle` raises when an event cannot be acknowledged yet; `between` runs before each round.
 
-    One relay serves several outboxes; several relays may run at once. `run` dispatches events in as many threads as the
-    limits say, for most of a handler is waiting for stores: each claims for itself, as a relay of its own would.
+    One relay serves several outboxes, and several relays may run at once. `run` uses `limits.threads` threads, since a
+    handler mostly waits for stores. Each thread claims for itself, as a relay of its own would.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Relay:
         self._clock = clock
         self._limits = limits
         self._between = between
-        # One after the other: two that ask at once would ask for the same events.
+        # Threads claim one after the other, or they would compete for the same events.
         self._claiming = {outbox: threading.Lock() for outbox in outboxes}
 
     def run(self, stop: threading.Event) -> None:
@@ -90,7 +90,7 @@ class Relay:
 
     def _work(self, stop: threading.Event, poll: float, between: Callable[[], None]) -> None:
         while not stop.is_set():
-            if self._round_at_any_rate(stop, between) == 0:
+            if self._guarded_round(stop, between) == 0:
                 stop.wait(poll)
 
     def drain(self) -> int:
@@ -106,8 +106,8 @@ class Relay:
         """One claim from each outbox. Returns how many were dispatched. An outbox that is away counts as empty."""
         return sum(self._serve(outbox, self._clock(), stop).dispatched for outbox in self._outboxes)
 
-    def _round_at_any_rate(self, stop: threading.Event, between: Callable[[], None]) -> int:
-        """A relay that ended for an error would be missed by nobody until feeds were stale."""
+    def _guarded_round(self, stop: threading.Event, between: Callable[[], None]) -> int:
+        """Log whatever goes wrong and go on: a relay that ends unnoticed leaves feeds stale."""
         try:
             between()
             return self.round(stop)
@@ -116,7 +116,7 @@ class Relay:
             return 0
 
     def _serve(self, outbox: Outbox, due: datetime, stop: threading.Event | None = None) -> Served:
-        """Nothing is begun in the second half of the lease, so that a slow store leads to no double work."""
+        """Begins nothing in the second half of the lease, so that a slow store causes no double work."""
         began = self._clock()
         claims = self._claim(outbox, due, began + self._limits.lease)
         runs = _by_aggregate(claims)
@@ -171,7 +171,7 @@ class Relay:
         return None
 
     def _put_off(self, outbox: Outbox, claim: Claim, error: Exception, due: datetime) -> None:
-        """Work that is done in part is due again as it was, behind what was due before."""
+        """Postpone or dead-letter. Unfinished work keeps its due time, behind what was due before."""
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
             again = self._clock() + error.wait if error.wait else due
@@ -205,7 +205,7 @@ def _reason(error: Exception) -> str:
 
 
 def relay_of(container: Container) -> Relay:
-    """The relay over both truths of a system."""
+    """The relay over both outboxes of a system."""
     settings = container.settings
     # One embedded file has one writer at a time.
     threads = 1 if settings.relay_inline else settings.threads

@@ -1,9 +1,9 @@
 """Documents: posts, comments and products, each carrying its own unsent events.
 
-A change and its event are one atomic write of one document. A deleted document stays as a
-tombstone, seen by nobody, until its events are acknowledged. Writes are durable when they return and every later read
-sees them. Text may hold any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond).
-Every method may raise `Unavailable`.
+A change and its event are one atomic write of one document. A deleted document stays as a tombstone, which no read
+returns, until its events are acknowledged. Writes are durable when they return, and every later read sees them. Text
+may hold any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond). Every method may raise
+`Unavailable`.
 
 Lists run in the direction of travel: newest first below `before` (or from the top), oldest first above `after`.
 At most one of the two is given.

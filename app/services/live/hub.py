@@ -1,7 +1,7 @@
-"""Live streams of this process: one thread reads the store for all of them, each connection takes what is its own.
+"""Live streams of this process: one thread reads the store for all connections, each connection takes its own events.
 
-Nothing is buffered for long: a connection that has not taken its last batch is not read for, its events stay in the
-store, and one that falls behind further than the store keeps gets one `Resync`.
+At most one batch is buffered per connection. While it is not taken, the connection's events stay in the store. A
+connection that falls behind further than the store keeps gets one resync.
 """
 
 import re
@@ -47,7 +47,7 @@ class LiveLimits(Struct, frozen=True):
 
 
 class StreamItem(Struct, frozen=True):
-    """`event` is None where some are lost; `id` is what to come back with."""
+    """`event` is None for a resync: some events are lost. `id` is the position to resume from."""
 
     id: str
     event: LiveEvent | None

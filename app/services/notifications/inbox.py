@@ -143,7 +143,7 @@ class Inbox:
 
 
 def mark_of(item: Item) -> int:
-    """Four bytes that tell an item from the others."""
+    """Four bytes of its id: enough to recognise an item among those of its day."""
     return item.id.int & 0xFFFFFFFF
 
 

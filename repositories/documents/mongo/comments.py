@@ -14,7 +14,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 
 from repositories.documents.mongo.client import Document, MongoConnection
-from repositories.documents.mongo.events import born_with, buried, settled
+from repositories.documents.mongo.events import born_with, buried, derived
 from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE, Documents
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
@@ -147,7 +147,7 @@ def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: in
     comments = connection.collection("comments")
     grave = {"_id": "$_id", "deleted_at": {"$literal": deleted_at}, "events": "$events"}
     of_post = {"_id": _above(post_id, None)}
-    comments.update_many({**of_post, "events": {"$exists": True}}, [{"$replaceWith": grave}, *settled()])
+    comments.update_many({**of_post, "events": {"$exists": True}}, [{"$replaceWith": grave}, *derived()])
     comments.delete_many({**of_post, "events": {"$exists": False}})
 
 

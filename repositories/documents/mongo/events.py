@@ -1,5 +1,7 @@
-"""Unsent events inside the document that changed, and the update stages that keep the document's `outbox` in
-step with them: `outbox` sums `events` up so that indexes can answer for the relay.
+"""Unsent events inside the document that changed.
+
+`events` is the array of them. `outbox` is a summary of `events` that indexes cover, so that the relay's queries read no
+documents. Each update of `events` is a pipeline whose last stage derives `outbox` again.
 """
 
 from collections.abc import Sequence
@@ -34,7 +36,7 @@ def kept(event: Event, *, publishes: bool = False) -> Document:
 
 
 def born_with(event: Event, *, publishes: bool = False) -> Document:
-    """The fields of a new document that carries `event`; the same that `settled` would make of it."""
+    """The fields of a new document that carries `event`; the same that `derived` computes."""
     happened_at = micros(event.happened_at)
     outbox = {
         "stamp": uuid4(),
@@ -49,38 +51,38 @@ def born_with(event: Event, *, publishes: bool = False) -> Document:
 
 
 def appended(event: Event) -> Stages:
-    return [{"$set": {"events": _and(event)}}, *settled()]
+    return [{"$set": {"events": _and(event)}}, *derived()]
 
 
 def buried(event: Event) -> Stages:
-    """Leave nothing of the document but a tombstone with its events."""
+    """Replace the document by a tombstone that keeps its events."""
     deleted_at = {"$literal": micros(event.happened_at)}
-    grave = {"_id": "$_id", "version": "$version", "deleted_at": deleted_at, "events": _and(event)}
-    return [{"$replaceWith": grave}, *settled()]
+    tombstone = {"_id": "$_id", "version": "$version", "deleted_at": deleted_at, "events": _and(event)}
+    return [{"$replaceWith": tombstone}, *derived()]
 
 
 def changed(event_ids: Sequence[UUID], changes: Document, *, lease: UUID | None = None) -> Stages:
-    """Change the events with these ids, only as far as they are held by `lease` when one is given."""
+    """Merge `changes` into the events with these ids; with `lease`, only into those that it holds."""
     held: list[Any] = [{"$eq": ["$$this.lease", lease]}] if lease else []
     ours = {"$and": [{"$in": ["$$this.id", list(event_ids)]}, *held]}
     new = {"$mergeObjects": ["$$this", {"$literal": changes}]}
     events = {"$map": {"input": "$events", "as": "this", "in": {"$cond": [ours, new, "$$this"]}}}
-    return [{"$set": {"events": events}}, *settled()]
+    return [{"$set": {"events": events}}, *derived()]
 
 
 def acknowledged(event_ids: Sequence[UUID]) -> Stages:
     left = {"$not": {"$in": ["$$this.id", list(event_ids)]}}
-    return [{"$set": {"events": {"$filter": {"input": "$events", "as": "this", "cond": left}}}}, *settled()]
+    return [{"$set": {"events": {"$filter": {"input": "$events", "as": "this", "cond": left}}}}, *derived()]
 
 
 def renamed() -> Stages:
     """Give events of an earlier version the fields of this one: `parked_at` became `dead_lettered_at`."""
     new = {"$mergeObjects": ["$$this", {"dead_lettered_at": {"$ifNull": ["$$this.parked_at", None]}}]}
     events = {"$map": {"input": "$events", "as": "this", "in": new}}
-    return [{"$set": {"events": events}}, {"$unset": "events.parked_at"}, *settled()]
+    return [{"$set": {"events": events}}, {"$unset": "events.parked_at"}, *derived()]
 
 
-def settled() -> Stages:
+def derived() -> Stages:
     """Derive everything that depends on `events`, after each change of it.
 
     The stamp is new each time: a claimer whose picture of the document has another one lost the race.
