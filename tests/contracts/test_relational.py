@@ -200,7 +200,7 @@ class TestMigrate:
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
     def test_the_file_may_be_shared(self, tmp_path: Path) -> None:
-        """The twins of the other roles keep their tables in it."""
+        """The embedded adapters of the other roles keep their tables in it."""
         with contextlib.closing(sqlite3.connect(tmp_path / "q.db")) as other:
             other.execute("CREATE TABLE documents_posts (id BLOB)")
         with opened(f"sqlite:///{tmp_path / 'q.db'}") as new:

@@ -1,4 +1,4 @@
-"""Every route keeps to the round trips it declares, whatever it finds, on the twins and on the real engines."""
+"""Every route keeps to the round trips it declares, whatever it finds, on embedded adapters and on the real engines."""
 
 import re
 import sqlite3

@@ -21,7 +21,7 @@ CHECKED = (
     "tests/http/test_reports.py",
     "tests/http/test_document.py",
     "tests/system/test_guards.py",
-    "tests/system/plans/test_twin_plans.py",
+    "tests/system/plans/test_embedded_plans.py",
 )
 LONG = 250
 BIN = Path(sys.executable).parent

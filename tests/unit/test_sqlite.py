@@ -1,4 +1,4 @@
-"""The file under the twins."""
+"""The file under the embedded adapters."""
 
 import threading
 from pathlib import Path

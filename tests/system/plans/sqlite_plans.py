@@ -1,4 +1,4 @@
-"""What SQLite plans for the statements of the embedded twins. It keeps no statistics, so any data will do.
+"""What SQLite plans for the statements of the embedded adapters. It keeps no statistics, so any data will do.
 
 Wrong is a table that is read from one end to the other, unless a LIMIT ends that and nothing is sorted first: then it
 is read in the order of its key.

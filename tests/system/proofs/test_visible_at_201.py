@@ -109,7 +109,7 @@ def chance() -> random.Random:
 
 @pytest.mark.long
 @MODES
-def test_on_the_twin(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
+def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
     prove(mode, town.SMALL, embedded(tmp_path), tmp_path, chance)
 
 

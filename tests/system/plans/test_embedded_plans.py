@@ -1,4 +1,4 @@
-"""The embedded twins read no table whole either."""
+"""The embedded adapters read no table whole either."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.system.plans.sqlite_plans import Traced, faults
 from tests.system.seed.loads import TINY
 
 
-def test_the_twins_are_served_by_indexes(tmp_path: Path) -> None:
+def test_the_embedded_adapters_are_served_by_indexes(tmp_path: Path) -> None:
     traced, plan, clock = Traced(), Plan(TINY), Shifted()
     with traced.listening(), running(Settings(**embedded(tmp_path), views_seconds=0.0), clock) as system:
         traced.kept.clear()
