@@ -31,3 +31,8 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> 
 def test_the_command_tells_its_version() -> None:
     told = CliRunner().invoke(main, ["--version"])
     assert (told.exit_code, told.output) == (0, f"quartet {version('quartet')}\n")
+
+
+def test_the_changelog_has_this_version() -> None:
+    number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\n## {number} - " in (ROOT / "CHANGELOG.md").read_text()
