@@ -58,6 +58,10 @@ class KeySpent(AppError):
         super().__init__("what was made with this Idempotency-Key is still there; use a new key")
 
 
+class TooSlow(AppError):
+    status, code = 408, "request_timeout"
+
+
 class PreconditionFailed(AppError):
     status, code = 412, "precondition_failed"
 

@@ -1,9 +1,12 @@
 """The WSGI application, imported by each worker of the server: settings, container and Flask, one per worker."""
 
 import atexit
+from functools import partial
 
 from app.container import build
-from app.http import create_app
+from app.http import BODY_LIMIT, create_app
+from app.http.edge import limiting
+from app.server.bodies import Arrivals, hide_environment, shut_silent
 from app.server.orphan import end_with_parent
 from app.server.streams import Gate, on_ending
 from config import Settings
@@ -11,10 +14,16 @@ from config.logs import configure
 
 end_with_parent()
 settings = Settings.from_env()
+hide_environment()
 configure(settings.log_level, settings.log_form)
 container = build(settings)
 app = create_app(container)
-app.wsgi_app = Gate(app.wsgi_app, settings.threads)  # type: ignore[method-assign]  # Flask's documented way
+gate = Gate(app.wsgi_app, settings.threads)
+peer = partial(limiting.address, proxies=settings.proxies)
+# A little later, so that whoever waited for the body knows that it was late.
+give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
+arrivals = Arrivals(gate, peer, BODY_LIMIT, settings.body_seconds, give_up)
+app.wsgi_app = arrivals  # type: ignore[method-assign]  # Flask's documented way
 atexit.register(container.close)
 on_ending(container.live.hub.close)
 if settings.metrics:

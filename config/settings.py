@@ -56,6 +56,7 @@ class Settings:
     port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))
     workers: int = setting(2, "server processes", at_least(1))
     threads: int = setting(4, "requests that each process works on at once, and connections to each store", at_least(1))
+    body_seconds: float = setting(10.0, "how long the body of a request may take to arrive", at_least(0.1))
     streams: int = setting(256, "live streams that each process holds at most", at_least(0))
     relay: str = setting(
         "auto",

@@ -1,14 +1,12 @@
 """The only place that knows Flask: one blueprint per resource, and what they share."""
 
-from threading import BoundedSemaphore
-
 from flask import Flask
 
 from app.container import Container
 from app.http import routes
 from app.http.document import docs, index, openapi, problems
 from app.http.edge import auth, errors, framing, idempotency, limiting, metrics, query, tracing
-from app.http.edge.deps import BODIES, CONTAINER, CURSORS
+from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.whole_pages import fast_path
 
@@ -21,10 +19,10 @@ def create_app(container: Container) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
     app.extensions[CONTAINER] = container
     app.extensions[CURSORS] = Cursors(container.settings.secrets)
-    app.extensions[BODIES] = BoundedSemaphore(max(1, container.settings.threads - 1))
     metrics.register(app)
     fast_path.register(app)
     tracing.register(app)
+    app.before_request(framing.refuse)
     auth.register(app)
     limiting.register(app)
     query.register(app)

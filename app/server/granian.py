@@ -4,6 +4,8 @@ import logging
 import multiprocessing
 from typing import Any
 
+from app.server import bodies
+
 # Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
 CONNECTIONS = 4096
 # Long enough for any request; a client that never finishes sending does not keep the server from ending.
@@ -24,7 +26,7 @@ def server(target: str, *, host: str, port: int, workers: int, threads: int, str
     target and connects by itself, and a signal during its start ends it.
     """
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LOGGING_CONFIG, LogLevels
 
     handlers: dict[str, Any] = LOGGING_CONFIG["handlers"]  # type: ignore[assignment]  # inferred as object
@@ -35,7 +37,8 @@ def server(target: str, *, host: str, port: int, workers: int, threads: int, str
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=threads + streams,
+        http=HTTPModes.http1,
+        blocking_threads=threads + streams + bodies.MOST,
         backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
         workers_kill_timeout=DRAIN_SECONDS,

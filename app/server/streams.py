@@ -5,15 +5,16 @@ therefore has a thread for each stream too, which it starts when it is needed, a
 spreading over all of them. What that costs: docs/decisions/0009-streams-and-threads.md.
 """
 
-import os
+import contextlib
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from functools import cache
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+from app.server.sockets import of_port
 
 EVENT_STREAM = "text/event-stream"
 ENDINGS = {signal.SIGTERM, signal.SIGINT}
@@ -68,10 +69,6 @@ def drop_stalled(port: int) -> None:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is None:
         return
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            with socket.socket(fileno=os.dup(int(entry.name))) as found:
-                if found.family in {socket.AF_INET, socket.AF_INET6} and found.getsockname()[1] == port:
-                    found.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)
-        except OSError:
-            continue
+    for found in of_port(port):
+        with contextlib.suppress(OSError):
+            found.setsockopt(socket.IPPROTO_TCP, option, STALLED_MS)

@@ -125,3 +125,26 @@ def test_integers_are_written_as_integers(world: World, number: str) -> None:
         headers = {"Idempotency-Key": str(uuid4()), "If-Match": "*"}
         response = who.send(method, path, data=body, headers=headers, content_type="application/json")
         assert (response.status_code, json.loads(response.data)["code"]) == (422, "validation_failed"), (path, number)
+
+
+@pytest.mark.parametrize(
+    ("without", "status", "code"),
+    [("late", 408, "request_timeout"), ("crowded", 429, "too_many_requests"), ("full", 503, "overloaded")],
+)
+def test_why_a_body_was_not_waited_for_is_said(world: World, without: str, status: int, code: str) -> None:
+    response = world.person().send("POST", "/posts", json={}, environ_overrides={"quartet.without": without})
+    assert (response.status_code, json.loads(response.data)["code"]) == (status, code)
+    assert ("Retry-After" in response.headers) == (status != 408)
+
+
+@pytest.mark.parametrize("lost", [0, 63, 64])
+def test_readiness_knows_of_threads_that_do_not_come_back(world: World, lost: int) -> None:
+    response = world.system.anybody().send("GET", "/health/ready", environ_overrides={"quartet.lost": lost})
+    assert (response.status_code, json.loads(response.data)["lost_threads"]) == (200 if lost < 64 else 503, lost)
+
+
+@pytest.mark.parametrize("keys", ["a,b", "a, b", "a,a"])
+def test_two_keys_are_none(world: World, keys: str) -> None:
+    """As the server joins two lines."""
+    for path, body in (("/posts", {"title": "a", "body": "b"}), ("/wallet/deposits", {"amount": EUR})):
+        assert world.person().pay(path, body, 400, keys)["code"] == "idempotency_key_malformed"

@@ -1,6 +1,5 @@
 """What a view needs of its surroundings. The only readers of `current_app` and `g`."""
 
-from threading import BoundedSemaphore
 from typing import cast
 from uuid import UUID
 
@@ -14,7 +13,6 @@ from repositories.records import Session
 
 CONTAINER = "quartet"
 CURSORS = "quartet-cursors"
-BODIES = "quartet-bodies"
 
 
 def container() -> Container:
@@ -23,11 +21,6 @@ def container() -> Container:
 
 def cursors() -> Cursors:
     return cast("Cursors", current_app.extensions[CURSORS])
-
-
-def bodies() -> BoundedSemaphore:
-    """One place less than there are threads, so that bodies that are slow to come leave one for everybody else."""
-    return cast("BoundedSemaphore", current_app.extensions[BODIES])
 
 
 def sign(session: Session | None) -> None:

@@ -7,21 +7,32 @@ its absence means something, a refund of all that is left for one.
 from flask import Flask, current_app, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from app.errors import BadRequest, CodedBody, Overloaded, UnknownFraming
+from app.errors import BadRequest, CodedBody, Overloaded, TooMany, TooSlow, UnknownFraming
 from app.http.edge.caching import READS
-from app.http.edge.deps import bodies, session_or_none
+from app.http.edge.deps import session_or_none
+from app.server.bodies import CROWDED, LATE, WITHOUT
 
-PLACE_SECONDS = 0.1
 PLAIN = frozenset({"", "identity"})
 
 
 def register(app: Flask) -> None:
-    """After `auth` and the limits: who is refused by those need not send a body."""
+    """`refuse` comes first. This comes after `auth` and the limits: who is refused by those need not send a body."""
     app.before_request(check)
 
 
+def refuse() -> None:
+    """Where the server did not get the body. Before anything is asked of a store."""
+    without = request.environ.get(WITHOUT)
+    if without == LATE:
+        raise TooSlow("the body took too long to arrive")
+    if without == CROWDED:
+        raise TooMany("too many bodies are awaited from this address", 1)
+    if without is not None:
+        raise Overloaded("too many bodies are awaited")
+
+
 def check() -> None:
-    """Read the body where one is announced. Raises `UnknownFraming`, `CodedBody`, `BadRequest`, `Overloaded`."""
+    """Read the body where one is announced. Raises `UnknownFraming`, `CodedBody`, `BadRequest`."""
     coding = request.headers.get("Transfer-Encoding", "")
     if coding and coding.strip().lower() != "chunked":
         raise UnknownFraming("of all transfer codings only chunked is understood")
@@ -40,16 +51,12 @@ def is_strange() -> bool:
 
 
 def _whole(*, chunked: bool) -> None:
-    """The server waits for a body without end, so not every thread may read one. Flask keeps what was read."""
-    if not bodies().acquire(timeout=PLACE_SECONDS):
-        raise Overloaded("too many requests keep their bodies waiting")
+    """Flask keeps what was read."""
     try:
         size = len(request.get_data(cache=True))
-        if chunked and size == request.max_content_length and request.environ["wsgi.input"].read(1):
-            raise RequestEntityTooLarge
     except ClientDisconnected:
         size = 0
-    finally:
-        bodies().release()
+    if chunked and size == request.max_content_length and request.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
     if size < (1 if chunked else request.content_length or 0):
         raise BadRequest("the body ended before all of it had arrived", code="incomplete_body")

@@ -27,7 +27,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 T = TypeVar("T")
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-SOUND = re.compile(r"[\x21-\x7e]{1,255}")
+# Without a comma, by which a server joins the lines of a header that was sent twice (RFC 9110, section 5.3).
+SOUND = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
 KEPT_HEADERS = ("Content-Type", "Location", "ETag")
 NOBODY = UUID(int=0)
 
@@ -46,7 +47,10 @@ def check() -> None:
     if sent is None and kind == "required":
         raise BadRequest(f"this request needs an {HEADER} header", code="idempotency_key_missing")
     if sent is not None and not SOUND.fullmatch(sent):
-        raise BadRequest(f"{HEADER} must be 1 to 255 visible ASCII characters", code="idempotency_key_malformed")
+        raise BadRequest(
+            f"{HEADER} must be one, of 1 to 255 visible ASCII characters without commas",
+            code="idempotency_key_malformed",
+        )
 
 
 def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View], View]:
@@ -141,9 +145,9 @@ def _documented(view: Callable[..., Any], *, required: bool) -> Any:
         "name": HEADER,
         "in": "header",
         "required": required,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
-        "description": "1 to 255 visible ASCII characters. The same key with the same body within 24 hours has one "
-        f"effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-+--~]{1,255}$"},
+        "description": "1 to 255 visible ASCII characters without commas. The same key with the same body within 24 "
+        f"hours has one effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
     }
     documented: Any = flask_smorest.Blueprint.doc(parameters=[header])(view)
     for status in (400, 409, 422):

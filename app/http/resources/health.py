@@ -4,12 +4,13 @@ import time
 from typing import Any
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint as PlainBlueprint
 
 from app.http.edge import answers
 from app.http.edge.blueprint import budget
 from app.http.edge.deps import container
+from app.server.bodies import LOST, MOST
 from repositories.errors import StoreError
 from repositories.store import Store
 
@@ -26,6 +27,9 @@ class StoreHealthSchema(ma.Schema):
 
 
 class ReadySchema(LiveSchema):
+    lost_threads = ma.fields.Integer(
+        required=True, metadata={"description": "threads of this process that wait for a body past its deadline"}
+    )
     stores = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Nested(StoreHealthSchema), required=True)
 
 
@@ -42,10 +46,13 @@ def get_liveness() -> Response:
 @blp.response(200, ReadySchema)
 @blp.alt_response(503, schema=ReadySchema)
 def get_readiness() -> Response:
-    """Ask every store for an answer, each within its deadline."""
+    """Ask every store for an answer, each within its deadline; and whether threads of this process were lost."""
+    lost = request.environ.get(LOST, 0)
     found = {role: _asked(store) for role, store in container().stores.by_role().items()}
-    well = all(s["status"] == "ok" for s in found.values())
-    return answers.plain({"status": "ok" if well else "degraded", "stores": found}, 200 if well else 503)
+    well = lost < MOST and all(s["status"] == "ok" for s in found.values())
+    return answers.plain(
+        {"status": "ok" if well else "degraded", "lost_threads": lost, "stores": found}, 200 if well else 503
+    )
 
 
 def _asked(store: Store) -> dict[str, Any]:

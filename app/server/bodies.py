@@ -1,0 +1,137 @@
+"""Bodies are awaited before a request gets one of the places: within a deadline, and not too many of one address.
+
+A WSGI server gives a body to whoever reads it, and lets them wait for a silent client without end. Nothing but the end
+of the connection ends such a read, and its thread is the one that answers. So connections whose client owes something
+for too long are shut for reading (`shut_silent`); the answer still leaves.
+"""
+
+import contextlib
+import io
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app.server.sockets import of_port
+
+Environ = dict[str, Any]
+Wsgi = Callable[[Environ, Any], Iterable[bytes]]
+# Bodies that one process waits for at most, and those of one address among them.
+MOST, EACH = 64, 16
+# In the environ: why the body was not waited for, or not to its end; and how many threads do not come back.
+WITHOUT, LOST = "quartet.without", "quartet.lost"
+LATE, CROWDED, FULL = "late", "crowded", "full"
+# A read waits until it has so many bytes, so a client that sends one at a time is looked at after each of these.
+PIECE = 16
+# Names that a request has too. The server begins each request's environ with that of its process.
+FOREIGN = ("HTTP_", "CONTENT_", "REMOTE_", "quartet.", "wsgi.", "werkzeug.")
+# Linux, `struct tcp_info`: milliseconds since something was sent, and since something was received.
+LAST_SENT, LAST_RECEIVED, INFO_SIZE = 44, 52, 60
+
+
+def hide_environment() -> None:
+    """Take from this process's environment what would look like a part of every request."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+
+
+class Arrivals:
+    """WSGI middleware. What it hands on has its body, or the reason why not; `inner` answers either."""
+
+    def __init__(
+        self, inner: Wsgi, address: Callable[[Environ], str], limit: int, seconds: float, give_up: Callable[[], None]
+    ) -> None:
+        """`limit` in bytes. `give_up` ends the reads of clients that are silent for so long."""
+        self._inner = inner
+        self._address = address
+        self._limit = limit
+        self._seconds = seconds
+        self._give_up = give_up
+        self._guard = threading.Condition()
+        self._waiting: dict[int, tuple[str, float]] = {}
+        self._watched = False
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if self._waiting:
+            environ[LOST] = self._overdue(2 * self._seconds)
+        if self._is_coming(environ):
+            self._receive(environ)
+        return self._inner(environ, start_response)
+
+    def _is_coming(self, environ: Environ) -> bool:
+        """One that is announced as too long is refused without it."""
+        length = environ.get("CONTENT_LENGTH") or "0"
+        return "HTTP_TRANSFER_ENCODING" in environ or (length.isdecimal() and 0 < int(length) <= self._limit)
+
+    def _receive(self, environ: Environ) -> None:
+        began, who = time.monotonic(), self._address(environ)
+        refused = self._take(who, began)
+        if refused:
+            environ[WITHOUT] = refused
+            return
+        try:
+            found = self._read(environ["wsgi.input"], began + self._seconds)
+        finally:
+            with self._guard:
+                del self._waiting[threading.get_ident()]
+        if found is None:
+            environ[WITHOUT] = LATE
+        else:
+            environ["wsgi.input"] = io.BytesIO(found)
+
+    def _read(self, body: Any, until: float) -> bytes | None:
+        """To its end, or to one byte more than is allowed; None where that took too long."""
+        parts, left = [], self._limit + 1
+        while left and (part := body.read(min(left, PIECE))):
+            parts.append(bytes(part))
+            left -= len(part)
+            if time.monotonic() > until:
+                return None
+        return None if time.monotonic() > until else b"".join(parts)
+
+    def _take(self, who: str, now: float) -> str | None:
+        """Why there is no place; None where one was taken."""
+        with self._guard:
+            if sum(one == who for one, _ in self._waiting.values()) >= EACH:
+                return CROWDED
+            if len(self._waiting) >= MOST:
+                return FULL
+            self._waiting[threading.get_ident()] = who, now
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=self._watch, name="bodies", daemon=True).start()
+            self._guard.notify()
+            return None
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while True:
+            with self._guard:
+                self._guard.wait_for(lambda: self._waiting)
+            pause.wait(self._seconds / 4)
+            if self._overdue(self._seconds):
+                self._give_up()
+
+    def _overdue(self, seconds: float) -> int:
+        before = time.monotonic() - seconds
+        with self._guard:
+            return sum(began < before for _, began in self._waiting.values())
+
+
+def shut_silent(port: int, seconds: float) -> None:
+    """Shut for reading the connections of `port` whose client spoke last, and so long ago.
+
+    Those where both sides have been silent for three times as long are ended too: a client that was told to go on
+    with its body, or one that keeps a connection for its next request.
+    """
+    limit = seconds * 1000
+    for connection in of_port(port):
+        with contextlib.suppress(OSError):
+            connection.getpeername()
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+            (sent,), (received,) = (struct.unpack_from("=I", info, at) for at in (LAST_SENT, LAST_RECEIVED))
+            if (received >= limit and sent >= received) or min(sent, received) >= 3 * limit:
+                connection.shutdown(socket.SHUT_RD)

@@ -1,0 +1,157 @@
+"""Requests that break off, dawdle or bring what they should not, over raw sockets against the real command."""
+
+import json
+import shutil
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from app.server.bodies import EACH
+from tests.apps import BASE, PASSWORD
+from tests.engines.kernel import wait_until
+from tests.system.live import HOST, Answer, Client, Live, answer_of, run
+
+pytestmark = pytest.mark.live
+SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("broken")
+    assert run(folder, "migrate").returncode == 0
+    (folder / ".env").write_text("HTTP_AUTHORIZATION=Bearer x\nHTTP_TRANSFER_ENCODING=x\nquartet.without=x\n")
+    live = Live(folder, BODY_SECONDS=str(SECONDS), PROXIES="1", LOGIN_FAILURES="0")
+    try:
+        yield live.answering()
+    finally:
+        live.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def ada(server: Live) -> Client:
+    return server.person("ada")
+
+
+def opened(server: Live, method: str, path: str, *lines: str, token: str | None = None) -> socket.socket:
+    """A connection with the head of a request."""
+    head = [f"{method} {BASE}{path} HTTP/1.1", "Host: x", "Content-Type: application/json", *lines]
+    head += [f"Authorization: Bearer {token}"] if token else []
+    connection = socket.create_connection((HOST, server.port), timeout=20)
+    connection.sendall("\r\n".join([*head, "", ""]).encode("latin-1"))
+    return connection
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+LENGTH, CHUNKED = "Content-Length: 60", "Transfer-Encoding: chunked"
+BROKEN = [
+    (LENGTH, b""),
+    (LENGTH, b"{}"),
+    (CHUNKED, b""),
+    (CHUNKED, b"zz\r\n{}\r\n0\r\n\r\n"),
+    (CHUNKED, b"-2\r\n{}\r\n"),
+]
+
+
+@pytest.mark.parametrize("ending", ["half", "close", "reset"])
+@pytest.mark.parametrize(("announced", "sent"), BROKEN)
+def test_a_request_that_breaks_off_marks_nothing_as_read(
+    server: Live, ada: Client, announced: str, sent: bytes, ending: str
+) -> None:
+    key = f"Idempotency-Key: {uuid4()}"
+    connection = opened(server, "POST", "/notifications/read", announced, key, token=ada.token)
+    connection.sendall(sent)
+    if ending == "half":
+        connection.shutdown(socket.SHUT_WR)
+        answer = answer_of(connection)
+        assert (answer.status, answer.body["code"]) == (400, "incomplete_body")
+    (reset if ending == "reset" else socket.socket.close)(connection)
+    name, _, value = key.partition(": ")
+    again = {name.replace("-", "_"): value}
+    answered: list[Answer] = []
+
+    def free() -> bool:
+        answered.append(ada.send("POST", "/notifications/read", {"up_to": str(uuid4())}, **again))
+        return answered[-1].status != 409
+
+    assert wait_until(free, 10)
+    assert answered[-1].status in {200, 404, 422}
+    assert answered[-1].status != 422 or answered[-1].body["code"] != "idempotency_key_reused"
+
+
+def test_complete_json_in_an_incomplete_body_makes_nothing(server: Live, ada: Client) -> None:
+    before = ada.titles(f"/accounts/{ada.handle}/posts")
+    with opened(server, "POST", "/posts", "Content-Length: 500", token=ada.token) as connection:
+        connection.sendall(b'{"title":"a","body":"b"}')
+        connection.shutdown(socket.SHUT_WR)
+        assert answer_of(connection).status == 400
+    assert ada.titles(f"/accounts/{ada.handle}/posts") == before
+
+
+def test_other_transfer_codings_are_not_implemented(server: Live, ada: Client) -> None:
+    for line in ("Transfer-Encoding: gzip, chunked", "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"):
+        with opened(server, "POST", "/posts", line, token=ada.token) as connection:
+            body = b'{"title":"a","body":"b"}'
+            connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+            assert answer_of(connection).status == 501
+
+
+def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Client) -> None:
+    """More of them than places: the server has 4 in each of 2 processes."""
+    slow = [
+        opened(server, "POST", "/posts", "Content-Length: 100", "X-Forwarded-For: 203.0.113.7", token=ada.token)
+        for _ in range(2 * EACH + 8)
+    ]
+    for connection in slow:
+        connection.sendall(b"{")
+    drips = opened(server, "POST", "/posts", "Content-Length: 100", "X-Forwarded-For: 203.0.113.8", token=ada.token)
+    told_to_go_on = opened(server, "POST", "/posts", "Content-Length: 9", "Expect: 100-continue", token=ada.token)
+    assert told_to_go_on.recv(1000).startswith(b"HTTP/1.1 100 ")
+    for n in range(20):
+        assert ada.send("POST", "/posts", {"title": str(n), "body": "b"}, X_Forwarded_For="203.0.113.9").status == 201
+    stop = threading.Event()
+
+    def drip() -> None:
+        while not stop.wait(0.1):
+            drips.sendall(b" ")
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(drip)
+        slowest = answer_of(drips)
+        stop.set()
+    assert (slowest.status, answer_of(told_to_go_on).status) == (408, 408)
+    answers = [answer_of(connection) for connection in slow]
+    codes = {(a.status, a.body["code"]) for a in answers}
+    assert codes <= {(408, "request_timeout"), (429, "too_many_requests")}
+    assert (408, "request_timeout") in codes
+    assert sum(a.status == 408 for a in answers) <= 2 * EACH
+    for connection in (*slow, drips, told_to_go_on):
+        connection.close()
+    ready = server.client()
+    assert wait_until(lambda: ready.send("GET", "/health/ready").body["lost_threads"] == 0, 10)
+
+
+def test_the_processes_environment_is_no_part_of_a_request(server: Live) -> None:
+    assert server.client().send("GET", "/posts").status == 200
+
+
+def test_only_http_1_is_spoken(server: Live) -> None:
+    with socket.create_connection((HOST, server.port), timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        assert not connection.recv(100).startswith(b"\x00\x00")
+
+
+def test_a_good_body_in_chunks_is_taken(server: Live) -> None:
+    body = json.dumps({"login": "nobody", "password": PASSWORD}).encode()
+    with opened(server, "POST", "/sessions", CHUNKED) as connection:
+        connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+        assert answer_of(connection).status == 401
