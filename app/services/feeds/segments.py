@@ -69,6 +69,12 @@ class Segment(Struct, frozen=True):
     refs: list[PostRef]
     end: UUID | None
 
+    def is_passed(self, part: Window) -> bool:
+        """Whether the part starts where this ends, or further on."""
+        if self.end is None or part.start is None:
+            return False
+        return part.start >= self.end if part.upward else part.start <= self.end
+
     def rest(self, part: Window) -> Self:
         """The references beyond the start of `part`."""
         start = part.start

@@ -90,7 +90,7 @@ class Timelines:
         part = window.first_part()
         once = self._read_once(reader, follows, part)
         for _ in range(ROUNDS):
-            if part.start is not None and part.start == once.in_flight.end:
+            if once.in_flight.is_passed(part):
                 once = self._read_once(reader, follows, part)
             segment = self._pushed(reader, once, part)
             if segment is None:
@@ -105,7 +105,7 @@ class Timelines:
         part = window.first_part()
         in_flight = self._in_flight([author], part)
         for _ in range(ROUNDS):
-            if part.start is not None and part.start == in_flight.end:
+            if in_flight.is_passed(part):
                 in_flight = self._in_flight([author], part)
             try:
                 written = segment_of(self._feeds.author_page(author, **part.bounds), part.limit)
