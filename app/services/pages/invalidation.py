@@ -1,4 +1,4 @@
-"""What each change makes old in the cache, by its keys; and dropping it. Nothing else names a key or drops one.
+"""What each change makes old in the cache, by its keys; and dropping it. No other module drops what a write made old.
 
 A write drops once, in one round trip, after its commit and before its answer; its event drops the same once more.
 Fragments are dropped in one step with the lists they are in; pages that are kept whole end with what they were made of.
