@@ -124,7 +124,7 @@ class Arrivals:
 def shut_silent(port: int, seconds: float) -> None:
     """Shut for reading the connections of `port` whose client spoke last, and so long ago.
 
-    Those where both sides have been silent for three times as long are ended too: a client that was told to go on
+    Those where both sides have been silent for three times as long are ended too: a client that was asked to go on
     with its body, or one that keeps a connection for its next request.
     """
     limit = seconds * 1000
