@@ -5,6 +5,7 @@ A view declares how long shared caches may keep its anonymous answers. All other
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
 from flask import Response, current_app, g, request
 from msgspec import Struct
@@ -69,9 +70,14 @@ def add_headers(response: Response) -> None:
 
 def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
     readable = request.method in READS or request.method == "OPTIONS"
-    if not (readable and anonymous) or status >= 400:
+    if not (readable and anonymous) or (status >= 400 and not (status == 404 and policy and _by_id())):
         return PRIVATE
     return policy.control(container().settings.shared_seconds) if policy else CHECKED
+
+
+def _by_id() -> bool:
+    """Whether the thing is named by an id. Ids are ours and never given twice: what is not there will not come back."""
+    return any(isinstance(value, UUID) for value in (request.view_args or {}).values())
 
 
 def status_of(kept: WholePage | None) -> str:
