@@ -1,5 +1,6 @@
 """The doctor finds what was done to feeds and counters behind our back, and mends it while everybody goes on."""
 
+import os
 import random
 import re
 from collections import Counter
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 ID = r"([0-9a-f-]{36})"
 Found = tuple[str, UUID, UUID]
 Injected = dict[str, set[Found]]
+# The doctor looks at each of them several times a test.
+ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "60"))
 MISSING, WRONG, AUTHOR_MISSING, AUTHOR_WRONG = "home missing", "home wrong", "author missing", "author wrong"
 LINES = {
     MISSING: re.compile(f"home timeline of {ID}: post {ID} by {ID} is missing"),
@@ -36,7 +39,7 @@ LINES = {
 @pytest.fixture
 def world(container: Container, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(findings, "PRINTED", 1_000_000)
-    return World(container, accounts=90, posts=900, movers=12, seed=11)
+    return World(container, accounts=ACCOUNTS, posts=10 * ACCOUNTS, movers=12, seed=11)
 
 
 def examined(container: Container, *, repair: bool = True) -> tuple[Report, list[str]]:
