@@ -16,6 +16,7 @@ from repositories.money_records import Answer, Granted, InFlight, Mismatch, Requ
 from repositories.relational import Relational, Transaction, open_store
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.idempotency_port import Claimed
+from repositories.relational.postgres.store import PostgresRelational
 from repositories.relational.schema.money_tables import request_keys
 from tests.contracts.money import MICROSECOND, SECOND, balances, do, engine_of, sql, surely, together, transfer, wallet
 from tests.contracts.relational_store import NOW, TIMEOUT
@@ -211,9 +212,8 @@ def eventually(store: Relational, key: RequestKey) -> Claimed:
 
 def die_in_the_middle(store: Relational, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
     """Another process does the work, and kills itself before or after the commit."""
-    url = engine_of(store).url
-    plain = url.set(drivername=url.drivername.split("+")[0]).render_as_string(hide_password=False)
-    child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(plain, key, debit, credit, commit))
+    url = store._url if isinstance(store, PostgresRelational) else engine_of(store).url.render_as_string()
+    child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(url, key, debit, credit, commit))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL

@@ -35,7 +35,10 @@ INSERT INTO open_holds SELECT id, kind, debit, credit, currency, amount, created
   FROM transfers WHERE phase = 'hold' AND currency = 'USD'
 """
 # A table may be read whole if it stays small however much there is.
-SMALL = {"pulled_authors": "the few authors whom too many follow, or who post too much, at this moment"}
+SMALL = {
+    "deferred": "drops and live events that wait while the cache is away, at most for as long as it is",
+    "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
+}
 FEW = 1000
 # A slice of a load, of up to 5,000 rows, may read a table that is not much larger.
 LOADED = 20_000

@@ -110,7 +110,7 @@ def _ended(relay: Live) -> bool:
 
 def relay_process(settings: Settings, folder: Path, **changed: str) -> Live:
     """`quartet relay`. It ends with the thread that calls this."""
-    few = {"threads": "4", "workers": "1", "relay_metrics_port": "0", "log_level": "error"}
+    few = {"threads": "4", "workers": "1", "relay_metrics_port": "0", "log_level": "error", "log_format": "json"}
     told = {name: str(value) for name, value in asdict(settings).items() if name != "port"} | few | changed
     return Live(folder, "relay", **{name.upper(): value for name, value in told.items()})
 
