@@ -1,12 +1,15 @@
 """What is loaded is what was planned, whatever came in between."""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from pymongo import MongoClient
 
 from app.container import Container
 from app.seed.plan import CELEBRITY, UNTIL, Plan
@@ -113,10 +116,18 @@ def test_products_deleted_behind_a_warm_cache_are_made_again(container: Containe
     load(container, plan)
     lost, cards = plan.product_ids[2:5], container.pages.cards
     assert len(cards.products(plan.product_ids)) == len(plan.product_ids)
-    with closing(sqlite3.connect(path_of(container.settings.documents_url), isolation_level=None)) as file:
-        file.executemany("DELETE FROM documents_products WHERE id = ?", [(str(product),) for product in lost])
+    delete_behind_the_port(container.settings.documents_url, lost)
     assert len(cards.products(lost)) == 3, "the cache has them still"
     written = {outcome.kind: outcome.written for outcome in load(container, plan) if outcome.written}
     assert written.keys() == {"products"}
     assert differences(container, plan) == []
     assert len(cards.products(lost)) == 3
+
+
+def delete_behind_the_port(url: str, products: Sequence[UUID]) -> None:
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(path_of(url), isolation_level=None)) as file:
+            file.executemany("DELETE FROM documents_products WHERE id = ?", [(str(product),) for product in products])
+        return
+    with MongoClient[dict[str, Any]](url, uuidRepresentation="standard") as client:
+        client.get_default_database()["products"].delete_many({"_id": {"$in": list(products)}})
