@@ -164,3 +164,27 @@ def test_no_route_ignores_a_query(system: System) -> None:
     assert ada.send("PUT", f"/posts/{post}/like?a=b").status_code == 400
     assert ada.send("DELETE", f"/posts/{post}?a", headers={"If-Match": "*"}).status_code == 400
     assert ada.get(f"/posts/{post}")["stats"] == {"likes": 0, "comments": 0}
+
+
+@pytest.mark.parametrize(
+    "blank", [" ", "\t", "\u00a0", "\u200b\u2060", "\u3164", "\u2800 ", "\u202e", "\ufeff", "\u00ad"]
+)
+def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: str) -> None:
+    lamp = {"title": "Lamp", "category": "home", "price": {"amount": 1, "currency": "EUR"}}
+    assert ada.patch("/accounts/me", {"display_name": blank}, 422, etag="*")["errors"][0]["pointer"] == "/display_name"
+    assert ada.post("/posts", {"title": blank, "body": "b"}, 422)["errors"][0]["pointer"] == "/title"
+    assert ada.post("/posts", {"title": "t", "body": "b", "tags": [blank]}, 422)["errors"][0]["pointer"] == "/tags/0"
+    for member in ("title", "category"):
+        assert ada.post("/products", {**lamp, member: blank}, 422)["errors"][0]["pointer"] == f"/{member}"
+
+
+def test_tags_that_look_alike_are_one(system: System, ada: Person) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    posts = [ada.publish(tags=[tag]) for tag in (composed, decomposed)]
+    for tag in (composed, decomposed):
+        assert [item["post"]["id"] for item in ada.get("/posts", tag=tag)["items"]] == posts[::-1]
+    assert [item for item in ada.get("/tags")["items"] if item["tag"].startswith("caf")] == [
+        {"tag": composed, "posts": 2}
+    ]
+    both = {"title": "t", "body": "b", "tags": [composed, decomposed]}
+    assert ada.post("/posts", both, 422)["errors"][0]["pointer"] == "/tags"

@@ -56,6 +56,17 @@ def test_an_order_holds_its_prices_units_and_money(shop: Shop) -> None:
     system.person("eve").get(f"/orders/{order['id']}", 404)
 
 
+def test_who_is_blocked_buys_nothing(shop: Shop) -> None:
+    seller, buyer = shop.seller, shop.buyer
+    wanted = {"lines": [{"product_id": shop.lamp, "quantity": 1}]}
+    for one, other in ((seller, buyer), (buyer, seller)):
+        one.put(f"/accounts/{other.handle}/block")
+        assert buyer.pay("/orders", wanted, 403)["code"] == "blocked"
+        assert (shop.stock(), shop.owned()) == (10, (1000, 0))
+        one.delete(f"/accounts/{other.handle}/block")
+    buyer.pay("/orders", wanted)
+
+
 def test_the_way_of_an_order(shop: Shop) -> None:
     order = shop.placed()
     shop.after(timedelta(0))

@@ -1,6 +1,7 @@
 """Fields that take exactly what JSON says: a string is a string, an integer an integer, and both are bounded."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -8,6 +9,11 @@ from typing import Any, ClassVar
 import marshmallow as ma
 
 INT64 = 2**63 - 1
+# A character that is no space, no control, no mark of direction and none of the letters that are drawn as nothing.
+VISIBLE = re.compile(
+    r"[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
+)
 
 
 class Text(ma.fields.String):
@@ -19,6 +25,22 @@ class Text(ma.fields.String):
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if "\x00" in text:
             raise self.make_error("nul")
+        return text
+
+
+class Line(Text):
+    """A name, a title or a tag: something of it can be seen, and it is in NFC, so that what looks alike is alike."""
+
+    default_error_messages = {"invisible": "Must have something that can be seen."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.metadata = {"pattern": VISIBLE.pattern} | dict(self.metadata)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
+        if text and not VISIBLE.search(text):
+            raise self.make_error("invisible")
         return text
 
 

@@ -74,10 +74,10 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 
 @blp.post("/orders")
 @private
-@budget(relational=13, documents=1, sessions=1, cache=1)
+@budget(relational=14, documents=1, sessions=1, cache=1)
 @blp.arguments(BasketSchema)
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(503)
+@blp.raises(403, 503)
 @idempotent(required=True)
 def create_order(basket: dict[str, Any]) -> Answer:
     """Place an order: units are reserved and the money is set aside. It is paid shortly after, unless cancelled."""

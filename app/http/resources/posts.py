@@ -13,7 +13,7 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
-from app.http.edge.fields import Different, Moment, Text
+from app.http.edge.fields import Different, Line, Moment, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
@@ -31,16 +31,16 @@ blp = Blueprint("posts", "Posts, likes and tags")
 
 
 class PostDraftSchema(ma.Schema):
-    title = Text(required=True, validate=ma.validate.Length(1, 200))
+    title = Line(required=True, validate=ma.validate.Length(1, 200))
     body = Text(required=True, validate=ma.validate.Length(1, 20_000))
-    tags = Different(Text(validate=ma.validate.Length(1, 40)), load_default=list)
+    tags = Different(Line(validate=ma.validate.Length(1, 40)), load_default=list)
     product_ids = Different(ma.fields.UUID(), load_default=list)
 
 
 class PostChangesSchema(ma.Schema):
-    title = Text(validate=ma.validate.Length(1, 200))
+    title = Line(validate=ma.validate.Length(1, 200))
     body = Text(validate=ma.validate.Length(1, 20_000))
-    tags = Different(Text(validate=ma.validate.Length(1, 40)))
+    tags = Different(Line(validate=ma.validate.Length(1, 40)))
     product_ids = Different(ma.fields.UUID())
 
 
@@ -77,7 +77,7 @@ PostPage = page_of(PostCardSchema, "PostPage")
 
 
 class PostQuery(PageQuery):
-    tag = Text(load_default=None, validate=ma.validate.Length(1, 40))
+    tag = Line(load_default=None, validate=ma.validate.Length(1, 40))
     author = Text(load_default=None, validate=ma.validate.Length(1, 30), metadata={"description": "a handle"})
 
 

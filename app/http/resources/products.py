@@ -13,7 +13,7 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Moment, Text
+from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Line, Moment, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
@@ -35,17 +35,17 @@ ATTRIBUTE = re.compile(r"attr(?:\.(.*)|\[(.*)\])", re.DOTALL)
 
 
 class ProductDraftSchema(ma.Schema):
-    title = Text(required=True, validate=ma.validate.Length(1, 200))
+    title = Line(required=True, validate=ma.validate.Length(1, 200))
     description = Text(load_default="", validate=ma.validate.Length(max=20_000))
-    category = Text(required=True, validate=ma.validate.Length(1, 40))
+    category = Line(required=True, validate=ma.validate.Length(1, 40))
     price = ma.fields.Nested(MoneySchema, required=True)
     attributes = Attributes(load_default=dict)
 
 
 class ProductChangesSchema(ma.Schema):
-    title = Text(validate=ma.validate.Length(1, 200))
+    title = Line(validate=ma.validate.Length(1, 200))
     description = Text(validate=ma.validate.Length(max=20_000))
-    category = Text(validate=ma.validate.Length(1, 40))
+    category = Line(validate=ma.validate.Length(1, 40))
     price = ma.fields.Nested(MoneySchema)
     attributes = Attributes()
 
@@ -112,7 +112,7 @@ ProductPage = page_of(ProductCardSchema, "ProductPage", facets=ma.fields.Nested(
 class ProductQuery(PageQuery):
     """`attr.NAME=value`, or `attr[NAME]=value`, filters by an attribute; several must all hold."""
 
-    category = Text(load_default=None, validate=ma.validate.Length(1, 40))
+    category = Line(load_default=None, validate=ma.validate.Length(1, 40))
     price_min = Int(load_default=None, validate=ma.validate.Range(0, INT64))
     price_max = Int(load_default=None, validate=ma.validate.Range(0, INT64))
     facets = ma.fields.Boolean(

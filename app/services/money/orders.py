@@ -25,6 +25,7 @@ from app.events import OrderCancelled, OrderFulfilled, OrderPlaced, OrderRefunde
 from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
+from app.services.people.graph import refuse_any_blocked
 from repositories.documents import Documents
 from repositories.errors import Capped, Contention, IllegalMove
 from repositories.money_records import Answer, Order, OrderLine, Transfer
@@ -78,7 +79,10 @@ class Orders:
         return order
 
     def place(self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order]) -> Answer:
-        """Raises `Unprocessable`, `RuleBroken` for one's own product, `Short`, `Insufficient`, and as `Idempotency`."""
+        """Raises `Unprocessable`, `RuleBroken` for one's own product, `Forbidden` (`blocked`), `Short`, `Insufficient`.
+
+        And as `Idempotency`. Who blocks while the order is being placed may still get it.
+        """
         order_id = receipt.attempt.id("order")
         with self._drop_stock_on_replay(lambda: {w.product_id for w in wanted}):
             return self._idempotency.run(receipt, lambda: self._priced(order_id, buyer, wanted), self._place)
@@ -128,8 +132,10 @@ class Orders:
         _check(wanted, catalogue, lambda p: p is not None, "there is no such product")
         currency = catalogue[wanted[0].product_id].price.currency
         _check(wanted, catalogue, lambda p: p is not None and p.price.currency == currency, "another currency")
-        if any(p.seller_id == buyer for p in catalogue.values()):
+        sold_by = {p.seller_id for p in catalogue.values()}
+        if buyer in sold_by:
             raise RuleBroken("one's own products cannot be bought", code="own_product")
+        refuse_any_blocked(self._relational.graph.relations(buyer, sold_by))
         lines = tuple(_line(catalogue[w.product_id], w.quantity) for w in wanted)
         total = sum(line.unit_price * line.quantity for line in lines)
         if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:

@@ -4,13 +4,14 @@ Each command locks both accounts, so a follow and a block of the same pair canno
 the same transaction. Cached counters are dropped after the commit.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from app.errors import Forbidden, RuleBroken
 from app.events import Blocked, Followed, Unfollowed
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
-from repositories.records import Follow
+from repositories.records import Follow, Relation
 from repositories.relational import Relational, Transaction
 
 
@@ -77,8 +78,12 @@ class Graph:
 
 def refuse_blocked(tx: Transaction, one: UUID, other: UUID) -> None:
     """Raises `Forbidden` when either has blocked the other. Locks the pair until the transaction ends."""
-    relation = tx.graph.lock(one, other)
-    if relation.blocking or relation.blocked_by:
+    refuse_any_blocked({other: tx.graph.lock(one, other)})
+
+
+def refuse_any_blocked(relations: Mapping[UUID, Relation]) -> None:
+    """Raises `Forbidden` when one of them is to an account that has blocked the other, or is blocked."""
+    if any(relation.blocking or relation.blocked_by for relation in relations.values()):
         raise Forbidden("one of you has blocked the other", code="blocked")
 
 
