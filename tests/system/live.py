@@ -1,5 +1,6 @@
 """A real server as a child process, and a plain HTTP client for it."""
 
+import gzip
 import http.client
 import json
 import os
@@ -51,7 +52,9 @@ class Client:
             raise
         names = {name.lower(): value for name, value in response.getheaders()}
         is_json = "json" in names.get("content-type", "")
-        return Answer(response.status, names, json.loads(raw) if is_json else raw)
+        if names.get("content-encoding") == "gzip":
+            raw = gzip.decompress(raw)
+        return Answer(response.status, names, json.loads(raw) if is_json and raw else raw)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The body of a good answer."""

@@ -34,8 +34,8 @@ class Received(NamedTuple):
 class Reader:
     """One open stream."""
 
-    def __init__(self, live: Live, client: Client, last_id: str | None = None) -> None:
-        self._connection = http.client.HTTPConnection(HOST, live.port, timeout=PATIENCE)
+    def __init__(self, port: int, client: Client, last_id: str | None = None) -> None:
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
         headers = {"Authorization": f"Bearer {client.token}"} | ({"Last-Event-ID": last_id} if last_id else {})
         self._connection.request("GET", f"{BASE}/feed/stream", headers=headers)
         self._response = self._connection.getresponse()
@@ -83,7 +83,7 @@ def follow() -> Iterator[Follow]:
     opened: list[Reader] = []
 
     def follower(live: Live, client: Client, last_id: str | None = None) -> Reader:
-        opened.append(Reader(live, client, last_id))
+        opened.append(Reader(live.port, client, last_id))
         return opened[-1]
 
     yield follower

@@ -1,0 +1,143 @@
+"""Real proxies from the distribution's packages, with the configurations that the documentation shows."""
+
+import http.client
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.engines import Server
+from tests.engines.kernel import free_port
+from tests.engines.postgres import unprivileged_user
+from tests.system.live import HOST
+
+PAGE = Path(__file__).parents[3] / "docs" / "proxies.md"
+NGINX = """
+daemon off;
+pid {folder}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+{block}
+}}
+"""
+
+
+class Kind(NamedTuple):
+    """`command` takes the file, the folder and the port; `replaced` are words of the page that a test cannot use."""
+
+    package: str
+    binary: str
+    language: str
+    command: Callable[[Path, Path, int], list[str]]
+    replaced: Callable[[Path, int, int], dict[str, str]]
+    around: str = "{block}"
+    caches: bool = True
+
+
+KINDS = {
+    "nginx": Kind(
+        "nginx",
+        "nginx",
+        "nginx",
+        lambda file, folder, _: ["-p", str(folder), "-e", "stderr", "-c", str(file)],
+        lambda folder, port, behind: {
+            "/var/cache/nginx/quartet": f"{folder}/cache",
+            "listen 80;": f"listen {HOST}:{port};",
+            "server 127.0.0.1:8000;": f"server {HOST}:{behind};",
+        },
+        around=NGINX,
+    ),
+    "haproxy": Kind(
+        "haproxy",
+        "haproxy",
+        "haproxy",
+        lambda file, *_: ["-db", "-f", str(file)],
+        lambda _, port, behind: {
+            "bind :80": f"bind {HOST}:{port}",
+            "127.0.0.1:8000": f"{HOST}:{behind}",
+        },
+        caches=False,
+    ),
+    "varnish": Kind(
+        "varnish",
+        "varnishd",
+        "vcl",
+        lambda file, folder, port: [
+            *("-F", "-n", str(folder / "work"), "-a", f"{HOST}:{port}", "-T", "none"),
+            *("-f", str(file), "-s", "malloc,64m"),
+        ],
+        lambda _, __, behind: {'.port = "8000"': f'.port = "{behind}"'},
+    ),
+}
+
+
+class Proxy(NamedTuple):
+    kind: Kind
+    port: int
+
+
+def shown(language: str) -> str:
+    """The one block of the page in this language."""
+    [block] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return str(block)
+
+
+def configuration(kind: Kind, folder: Path, port: int, behind: int) -> str:
+    """What the page shows, for this folder, port and server."""
+    block = shown(kind.language)
+    for word, other in kind.replaced(folder, port, behind).items():
+        assert block.count(word) == 1, word
+        block = block.replace(word, other)
+    return kind.around.format(folder=folder, block=block)
+
+
+@contextmanager
+def running(name: str, behind: int) -> Iterator[Proxy]:
+    """A proxy in front of the server on the port `behind`. Skips, or fails where it is required, when it is missing."""
+    kind = KINDS[name]
+    binary = shutil.which(kind.binary, path=f"{os.environ['PATH']}:/usr/sbin")
+    if binary is None:
+        missing = f"{name} is missing: install the package {kind.package}"
+        if os.environ.get("QUARTET_ENGINES") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    file = folder / "configuration"
+    file.write_text(configuration(kind, folder, port, behind))
+    user = unprivileged_user()
+    if user is not None:
+        os.chown(folder, user, user)
+    command = [binary, *kind.command(file, folder, port)]
+    # SIGTERM, for a worker of nginx outlives a killed master.
+    server = Server(f"http://{HOST}:{port}", command, folder, lambda: _answers(port), user=user)
+    try:
+        server.start()
+        yield Proxy(kind, port)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+        server.log.unlink(missing_ok=True)
+        folder.with_suffix(".pid").unlink(missing_ok=True)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
