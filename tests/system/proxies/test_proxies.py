@@ -18,7 +18,7 @@ from tests.system.proxies.proxy import KINDS, Proxy, running
 from tests.system.test_live_stream import Reader, account_of, event
 
 pytestmark = [pytest.mark.engines, pytest.mark.live]
-# HAProxy and Varnish may notice that a client left only with the third or fourth heartbeat, of ten seconds each.
+# Six heartbeats: a proxy that keeps reading shows that a client left with the third or fourth.
 LEFT = 60.0
 FAILURES = 2
 
