@@ -33,6 +33,15 @@ class Forbidden(AppError):
     status, code = 403, "forbidden"
 
 
+class WrongPassword(Forbidden):
+    """A signed-in caller's own password is not the one that was sent."""
+
+    code = "wrong_password"
+
+    def __init__(self) -> None:
+        super().__init__("the current password is wrong")
+
+
 class Missing(AppError):
     status, code = 404, "not_found"
 

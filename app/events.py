@@ -76,6 +76,13 @@ class AccountEdited(Struct, frozen=True, tag=True):
     handles: tuple[str, ...]
 
 
+class PasswordChanged(Struct, frozen=True, tag=True):
+    """Every session made before is to end, except `session_id`, in which the change was made."""
+
+    account_id: UUID
+    session_id: UUID
+
+
 class Followed(Struct, frozen=True, tag=True):
     follower: UUID
     followee: UUID
@@ -164,6 +171,7 @@ AnyEvent = (
     | ProductWithdrawn
     | StockPut
     | AccountEdited
+    | PasswordChanged
     | Followed
     | Unfollowed
     | Blocked

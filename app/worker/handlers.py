@@ -78,6 +78,11 @@ def drop_account(container: Container, event: events.AccountEdited, _at: datetim
     cached.drop_or_defer(cached.account(event.account_id, event.handles))
 
 
+def end_sessions(container: Container, event: events.PasswordChanged, at: datetime) -> None:
+    """In case the writer died before it did so."""
+    container.people.sessions.end_earlier(event.account_id, at, keep=event.session_id)
+
+
 def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> None:
     cached = container.pages.invalidation
     cached.drop_or_defer(cached.stock([event.product_id]))
@@ -138,6 +143,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.ProductWithdrawn: (drop_product, clear_stock),
     events.StockPut: (drop_stock,),
     events.AccountEdited: (drop_account,),
+    events.PasswordChanged: (end_sessions,),
     events.DepositBegun: (credit,),
     events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once
     events.OrderPaid: (notify,),

@@ -90,8 +90,8 @@ class AccountWrites(Protocol):
         """Store it when its version is still `if_version`. Raises `Stale`, `NotFound`, `Conflict('handle')`."""
 
     @abstractmethod
-    def set_password(self, account_id: UUID, password_hash: str) -> None:
-        """Raises `NotFound`."""
+    def set_password(self, account_id: UUID, password_hash: str, *, if_hash: str) -> None:
+        """Store it when the hash is still `if_hash`. Raises `Stale`, `NotFound`."""
 
 
 class GraphWrites(Protocol):

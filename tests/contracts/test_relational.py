@@ -281,7 +281,7 @@ class TestTransaction:
         product = uuid4()
         with store.transaction() as unit:
             with pytest.raises(NotFound):
-                unit.accounts.set_password(uuid4(), "hash")
+                unit.accounts.set_password(uuid4(), "hash", if_hash="hash")
             unit.stock.put(product, 3)
         assert store.stock.available([product]) == {product: 3}
 
@@ -491,10 +491,13 @@ class TestAccounts:
     def test_set_password(self, store: Relational) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
-        do(store, lambda unit: unit.accounts.set_password(one.id, "other"))
+        do(store, lambda unit: unit.accounts.set_password(one.id, "other", if_hash="hash"))
         assert store.accounts.login_of(one.id) == login(one, password_hash="other")
+        with pytest.raises(Stale):
+            do(store, lambda unit: unit.accounts.set_password(one.id, "third", if_hash="hash"))
         with pytest.raises(NotFound):
-            do(store, lambda unit: unit.accounts.set_password(uuid4(), "other"))
+            do(store, lambda unit: unit.accounts.set_password(uuid4(), "other", if_hash="hash"))
+        assert store.accounts.login_of(one.id) == login(one, password_hash="other")
 
 
 def add(store: Relational, one: Account) -> None:

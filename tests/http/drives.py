@@ -96,6 +96,12 @@ def _end_session(world: World, n: int) -> Call:
     return Call(ada, f"/sessions/{others[0]}")
 
 
+@drive("PUT", "/accounts/me/password")
+def _change_password(world: World, n: int) -> Call:
+    body = {"current_password": PASSWORD, "new_password": "seven grey pigeons"}
+    return Call(_signed_in(world, n), "/accounts/me/password", body)
+
+
 @drive("POST", "/posts")
 def _publish(world: World, n: int) -> Call:
     ada = world.person()

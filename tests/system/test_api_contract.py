@@ -122,6 +122,7 @@ def good_body(schema: Any, person: Person, other: str = "") -> Any:
         "handle": f"{person.handle}_b",
         "email": "a@example.com",
     }
+    known |= {"current_password": PASSWORD, "new_password": "seven grey pigeons"}
     known |= {"currency": "EUR", "image_url": "https://example.com/a.png", "to": other}
     known |= {"up_to": "00000000-0000-7000-8000-000000000000", "delta": 1}
     return {

@@ -50,4 +50,5 @@ PROBLEMS: dict[str, str] = {
     "uri_too_long": "The URL is too long.",
     "validation_failed": "The body is well-formed and does not fit. `errors` names each place by a JSON pointer.",
     "wrong_credentials": "The name or the password is wrong.",
+    "wrong_password": "The current password is wrong. It counts as a failed sign-in.",
 }

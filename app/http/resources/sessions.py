@@ -1,4 +1,4 @@
-"""`/sessions`: signing in, the list of signed-in devices, signing out."""
+"""`/sessions`: signing in, the list of signed-in devices, signing out; and the password that it is done with."""
 
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,11 @@ class LoginSchema(ma.Schema):
     device = Text(load_default=None, allow_none=True, validate=ma.validate.Length(max=200))
 
 
+class PasswordChangeSchema(ma.Schema):
+    current_password = Text(required=True, validate=ma.validate.Length(1, 256))
+    new_password = Text(required=True, validate=ma.validate.Length(8, 256))
+
+
 class SignedInSchema(ma.Schema):
     token = ma.fields.String(required=True, metadata={"description": "shown once; send it as a bearer token"})
     expires_at = Moment(required=True)
@@ -46,7 +51,7 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 
 @blp.post("/sessions")
 @anonymous
-@budget(relational=2, sessions=1, cache=2)
+@budget(relational=3, sessions=1, cache=2)
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(401, 429, 503)
@@ -116,6 +121,23 @@ def delete_session(session_id: UUID) -> Response:
 def delete_other_sessions() -> Response:
     """Sign out every device but this one."""
     container().people.sessions.end_others(session())
+    return answers.nothing()
+
+
+@blp.put("/accounts/me/password")
+@private
+@budget(relational=6, sessions=2, cache=2)
+@blp.arguments(PasswordChangeSchema)
+@blp.response(204)
+@blp.raises(403, 429, 503)
+def change_password(wanted: dict[str, Any]) -> Response:
+    """Change one's own password, and sign out every device but this one.
+
+    A wrong current password counts as a failed sign-in.
+    """
+    people, current = container().people, session()
+    with people.throttle.guess(str(current.account_id), caller_address()):
+        people.password_changes.change(current, wanted["current_password"], wanted["new_password"])
     return answers.nothing()
 
 

@@ -9,14 +9,14 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import Missing, PreconditionFailed, RuleBroken, Unprocessable
+from app.errors import Missing, PreconditionFailed, RuleBroken
 from app.events import AccountEdited
 from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.write_through import WriteThrough
-from app.services.people.password_rules import fault, words
+from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
@@ -59,9 +59,7 @@ class Accounts:
 
         A `reserved` account that exists is returned.
         """
-        wrong = fault(wanted.password, words(wanted.handle, wanted.email, wanted.display_name))
-        if wrong:
-            raise Unprocessable("the password is easy to guess", {"/password": wrong}, code="password_too_common")
+        check(wanted.password, words(wanted.handle, wanted.email, wanted.display_name), "/password")
         account = Account(
             reserved.id if reserved else self._ids(), wanted.handle, wanted.display_name, "", None, self._clock(), 1
         )

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.errors import Unprocessable
+
 FREQUENT = Path(__file__).with_name("common_passwords.txt")
 SERVICE = "quartet"
 LETTERS = re.compile(r"[\W\d_]+")
@@ -29,6 +31,13 @@ def fault(password: str, context: Iterable[str]) -> str | None:
     if folded in own or any(bare and _repeats(bare, _bare(word)) for word in own):
         return "This password is a word that belongs to the account, or to this service."
     return None
+
+
+def check(password: str, context: Iterable[str], pointer: str) -> None:
+    """Raises `Unprocessable` for a password easy to guess, at this JSON pointer of the payload."""
+    wrong = fault(password, context)
+    if wrong:
+        raise Unprocessable("the password is easy to guess", {pointer: wrong}, code="password_too_common")
 
 
 def words(handle: str, email: str, display_name: str) -> list[str]:

@@ -6,7 +6,7 @@ the digest (OWASP ASVS 5.0, 6.5.2).
 
 import hashlib
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -42,11 +42,12 @@ class Sessions:
     def sign_in(self, found: Login | None, password: str, device: str | None) -> SignedIn:
         """Unknown account and wrong password raise the same `Unauthenticated`, in equal time."""
         if not self._hasher.verify(found.password_hash if found else None, password) or found is None:
-            raise Unauthenticated("the login or the password is wrong", code="wrong_credentials")
+            raise _wrong_credentials()
         now = self._clock()
         session = Session(self._ids(), found.account_id, device, now, now + self._lifetime)
         token = secrets.token_urlsafe(32)
         self._store.add(session, digest(token))
+        self._refuse_former_password(found, session)
         return SignedIn(token, session)
 
     def authenticate(self, token: str) -> Session:
@@ -66,6 +67,25 @@ class Sessions:
 
     def end_others(self, session: Session) -> None:
         self._store.end_all(session.account_id, keep=session.id)
+
+    def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID) -> None:
+        """End the sessions made by `at`, except `keep`. Idempotent: those made since then stay."""
+        for session in self.devices(account_id):
+            if session.created_at <= at and session.id != keep:
+                self._store.end(account_id, session.id)
+
+    def _refuse_former_password(self, found: Login, session: Session) -> None:
+        """The password may have changed since it was read. Looked at after the session is there: a change that this
+        does not see yet ends the session itself.
+        """
+        login = self._relational.accounts.login_of(found.account_id)
+        if login is None or login.password_hash != found.password_hash:
+            self._store.end(found.account_id, session.id)
+            raise _wrong_credentials()
+
+
+def _wrong_credentials() -> Unauthenticated:
+    return Unauthenticated("the login or the password is wrong", code="wrong_credentials")
 
 
 def digest(token: str) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from app.errors import TooMany, Unauthenticated
+from app.errors import TooMany, Unauthenticated, WrongPassword
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
 
@@ -48,8 +48,8 @@ class Throttle:
 
     @contextmanager
     def guess(self, name: str, address: str) -> Iterator[None]:
-        """Around a sign-in; `name` is the account's id, or what was given as the name of none. Raises `TooMany` before
-        it after too many that failed.
+        """Around whatever asks for a password; `name` is the account's id, or what was given as the name of none.
+        Raises `TooMany` before it after too many that failed.
 
         Concurrent sign-ins are counted when they end, so up to one more per thread may be tried.
         """
@@ -61,7 +61,7 @@ class Throttle:
                 raise TooMany("too many failed sign-ins", found.retry)
         try:
             yield
-        except Unauthenticated:
+        except (Unauthenticated, WrongPassword):
             for key, rate in rates.items():
                 self._take(key, rate)
             raise

@@ -10,6 +10,7 @@ from app.services.commands.kit import Kit
 from app.services.pages.wing import PagesWing
 from app.services.people.accounts import Accounts
 from app.services.people.graph import Graph
+from app.services.people.password_changes import PasswordChanges
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
 from app.services.people.throttle import Rates, Throttle
@@ -26,15 +27,18 @@ class PeopleWing:
     hasher: Hasher
     accounts: Accounts
     sessions: Sessions
+    password_changes: PasswordChanges
     graph: Graph
     throttle: Throttle
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, pages: PagesWing, hasher: Hasher, limits: PeopleLimits) -> Self:
+        sessions = Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime)
         return cls(
             hasher,
             Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit),
-            Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime),
+            sessions,
+            PasswordChanges(stores.relational, sessions, hasher, kit),
             Graph(stores.relational, pages.invalidation, kit),
             Throttle(stores.limits, limits.rates),
         )

@@ -2,7 +2,7 @@
 
 import string
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import bindparam, insert, select, update
@@ -36,7 +36,9 @@ _REPLACE = (
     .values({column.name: bindparam(column.name) for column in accounts.c if column.name != "id"})
 )
 _SET_PASSWORD = (
-    update(logins).where(logins.c.account_id == bindparam("its_id")).values(password_hash=bindparam("password_hash"))
+    update(logins)
+    .where(logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash"))
+    .values(password_hash=bindparam("password_hash"))
 )
 
 
@@ -91,10 +93,15 @@ class SqlAccountWrites(RunnerBacked, AccountWrites):
         row = account_row(account)
         if self._runner.change(_REPLACE, row | {"its_id": row.pop("id"), "if_version": if_version}):
             return
-        if self._runner.rows(_EXISTS, {"id": account.id}):
+        self._refuse(account.id)
+
+    def set_password(self, account_id: UUID, password_hash: str, *, if_hash: str) -> None:
+        values = {"its_id": account_id, "password_hash": password_hash, "if_hash": if_hash}
+        if not self._runner.change(_SET_PASSWORD, values):
+            self._refuse(account_id)
+
+    def _refuse(self, account_id: UUID) -> NoReturn:
+        """Whether it has changed meanwhile, or is not there."""
+        if self._runner.rows(_EXISTS, {"id": account_id}):
             raise Stale
         raise NotFound
-
-    def set_password(self, account_id: UUID, password_hash: str) -> None:
-        if not self._runner.change(_SET_PASSWORD, {"its_id": account_id, "password_hash": password_hash}):
-            raise NotFound

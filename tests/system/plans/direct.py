@@ -90,7 +90,9 @@ def settle(container: Container, outbox: Outbox) -> None:
 
 def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
     one, now = accounts[9], container.kit.clock()
-    tx.accounts.set_password(one, "other")
+    login = container.stores.relational.accounts.login_of(one)
+    assert login
+    tx.accounts.set_password(one, "other", if_hash=login.password_hash)
     tx.feed_activity.seen(one, now)
     tx.feed_activity.wake(one, now)
     tx.feed_activity.raise_low_watermark(one, posts[0])

@@ -109,8 +109,8 @@ class TestFirstStart:
         login = seed_small_once(system.container)
         assert login is not None
         with system.container.stores.relational.transaction() as tx:
-            account = system.container.stores.relational.accounts.by_handle(login.handle)
-            tx.accounts.set_password(account.id, "another")
+            known = system.container.stores.relational.accounts.login(login.handle)
+            tx.accounts.set_password(known.account_id, "another", if_hash=known.password_hash)
         assert seed_small_once(system.container) is None
 
 
