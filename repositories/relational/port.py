@@ -55,6 +55,10 @@ class GraphReads(Protocol):
         """Who follows the account, in the order of `following`."""
 
     @abstractmethod
+    def blocked(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
+        """Whom the account has blocked, newest block first, in the order of `following`."""
+
+    @abstractmethod
     def followees(self, account_id: UUID) -> dict[UUID, bool]:
         """Everyone the account follows, with whether the follow's back-fill is done."""
 

@@ -647,6 +647,21 @@ class TestGraph:
         assert [do(store, lambda unit: unit.graph.unblock(ada, bob)) for _ in range(2)] == [True, False]
         assert store.graph.relations(ada, [bob]) == {bob: Relation()}
 
+    def test_blocks_are_listed_newest_first_with_ties_by_id_descending(self, store: Relational) -> None:
+        ada, *others = register(store, 8)
+        at = {other: NOW + MICROSECOND * (number // 3) for number, other in enumerate(others)}
+        with store.transaction() as unit:
+            for other in shuffled(others):
+                unit.graph.block(ada, other, at[other])
+                unit.graph.block(other, others[0] if other != others[0] else ada, at[other])
+        expected = [Edge(one, at[one]) for one in sorted(others, key=lambda one: (at[one], one), reverse=True)]
+        assert store.graph.blocked(ada, before=None, limit=99) == expected
+        for number, edge in enumerate(expected):
+            assert store.graph.blocked(ada, before=edge, limit=3) == expected[number + 1 : number + 4]
+        do(store, lambda unit: unit.graph.unblock(ada, expected[0].account_id))
+        assert store.graph.blocked(ada, before=None, limit=2) == expected[1:3]
+        assert store.graph.blocked(uuid4(), before=None, limit=2) == []
+
     def test_counts_have_an_entry_for_everyone(self, store: Relational) -> None:
         (ada,) = register(store)
         stranger = uuid4()

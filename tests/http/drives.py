@@ -30,6 +30,14 @@ simple("GET", "/accounts/me", lambda w, _: Call(w.person(), "/accounts/me"))
 simple("PATCH", "/accounts/me", lambda w, _: Call(w.person(), "/accounts/me", {"bio": "A life."}, etag="*"))
 
 
+@drive("GET", "/accounts/me/blocks")
+def _blocks(world: World, n: int) -> Call:
+    ada = world.person()
+    for person in world.people(n):
+        ada.put(f"/accounts/{person.handle}/block")
+    return Call(ada, "/accounts/me/blocks", query={"limit": 100})
+
+
 @drive("GET", "/accounts/<handle:handle>")
 def _profile(world: World, _: int) -> Call:
     return Call(world.person(), f"/accounts/{world.person().handle}")

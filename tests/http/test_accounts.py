@@ -117,6 +117,27 @@ def test_follower_lists_page_in_order(system: System) -> None:
     assert found == [fan.handle for fan in reversed(fans)]
 
 
+def test_blocks_page_in_order_and_are_the_callers_own(system: System) -> None:
+    ada, eve = system.person("ada"), system.person("eve")
+    for number in range(5):
+        system.person(f"troll_{number}")
+        ada.put(f"/accounts/troll_{number}/block")
+    eve.put("/accounts/ada/block")
+    first = ada.get("/accounts/me/blocks", limit=3)
+    second = ada.get("/accounts/me/blocks", limit=3, cursor=first["next"])
+    items = first["items"] + second["items"]
+    assert [item["account"]["handle"] for item in items] == [f"troll_{number}" for number in (4, 3, 2, 1, 0)]
+    assert {item["viewer"]["blocking"] for item in items} == {True}
+    assert second["next"] is None
+    ada.delete("/accounts/troll_4/block")
+    assert [i["account"]["handle"] for i in ada.get("/accounts/me/blocks", limit=1)["items"]] == ["troll_3"]
+    assert [i["account"]["handle"] for i in eve.get("/accounts/me/blocks")["items"]] == ["ada"]
+    assert eve.get("/accounts/me/blocks", 400, cursor=first["next"])["code"] == "bad_cursor"
+    assert system.anybody().get("/accounts/me/blocks", 401)["code"] == "unauthenticated"
+    response = ada.send("GET", "/accounts/me/blocks")
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
 def test_a_block_ends_both_follows_and_refuses_what_follows(system: System) -> None:
     ada, bob = system.person("ada"), system.person("bob")
     post = ada.publish()

@@ -111,6 +111,18 @@ def update_own_account(changes: dict[str, Any]) -> Response:
     return _own_card()
 
 
+@blp.get("/accounts/me/blocks")
+@private
+@budget(relational=4, documents=1, sessions=1, cache=3)
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, AccountPage)
+def list_blocks(query: dict[str, Any]) -> Response:
+    """List whom one blocks, newest block first."""
+    scope, before, limit = _edge_window("blocks", caller(), query)
+    edges = container().stores.relational.graph.blocked(caller(), before=before, limit=limit + 1)
+    return _edge_page(scope, edges, limit)
+
+
 @blp.get("/accounts/<handle:handle>")
 @public
 @shared(10, 10)

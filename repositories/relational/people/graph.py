@@ -35,16 +35,13 @@ from repositories.relational.schema.tables import account_counters, blocks, foll
 _Page = Select[UUID, datetime]
 
 
-def _listing(of: ColumnElement[UUID], other: ColumnElement[UUID]) -> tuple[_Page, _Page]:
+def _listing(
+    of: ColumnElement[UUID], other: ColumnElement[UUID], since: ColumnElement[datetime] = follows.c.since
+) -> tuple[_Page, _Page]:
     """The first page and the pages after it."""
-    first = (
-        select(other, follows.c.since)
-        .where(of == bindparam("id"))
-        .order_by(follows.c.since.desc(), other.desc())
-        .limit(LIMIT)
-    )
+    first = select(other, since).where(of == bindparam("id")).order_by(since.desc(), other.desc()).limit(LIMIT)
     end = tuple_(bindparam("before_since", type_=TIME), bindparam("before_id", type_=ID))
-    return first, first.where(tuple_(follows.c.since, other) < end)
+    return first, first.where(tuple_(since, other) < end)
 
 
 def _kind(kind: int, other: ColumnElement[UUID], own: ColumnElement[UUID]) -> Select[int, UUID]:
@@ -55,6 +52,7 @@ def _kind(kind: int, other: ColumnElement[UUID], own: ColumnElement[UUID]) -> Se
 
 _FOLLOWING = _listing(follows.c.follower, follows.c.followee)
 _FOLLOWERS = _listing(follows.c.followee, follows.c.follower)
+_BLOCKED = _listing(blocks.c.blocker, blocks.c.blocked, blocks.c.at)
 _FOLLOWEES = select(follows.c.followee, follows.c.filled).where(follows.c.follower == bindparam("id"))
 _FOLLOWER_IDS = (
     select(follows.c.follower)
@@ -122,6 +120,9 @@ class SqlGraphReads(RunnerBacked, GraphReads):
 
     def followers(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
         return self._page(_FOLLOWERS, account_id, before, limit)
+
+    def blocked(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
+        return self._page(_BLOCKED, account_id, before, limit)
 
     def followees(self, account_id: UUID) -> dict[UUID, bool]:
         return {row.followee: row.filled for row in self._runner.rows(_FOLLOWEES, {"id": account_id})}

@@ -76,6 +76,7 @@ blocks = Table(
     Column("blocked", ID, ForeignKey("accounts.id"), primary_key=True),
     Column("at", TIME, nullable=False),
     Index("blocks_blocked", "blocked", "blocker"),
+    Index("blocks_blocker", "blocker", "at", "blocked"),
 )
 
 likes = Table(

@@ -58,6 +58,8 @@ READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
     "following before": lambda store, ids: store.graph.following(ids[0], before=Edge(ids[1], NOW), limit=20),
     "followers": lambda store, ids: store.graph.followers(ids[0], before=None, limit=20),
     "followers before": lambda store, ids: store.graph.followers(ids[0], before=Edge(ids[1], NOW), limit=20),
+    "blocked": lambda store, ids: store.graph.blocked(ids[0], before=None, limit=20),
+    "blocked before": lambda store, ids: store.graph.blocked(ids[0], before=Edge(ids[1], NOW), limit=20),
     "followees": lambda store, ids: store.graph.followees(ids[0]),
     "follower_ids": lambda store, ids: store.graph.follower_ids(ids[0], after=None, limit=500),
     "follower_ids after": lambda store, ids: store.graph.follower_ids(ids[0], after=ids[1], limit=500),

@@ -50,6 +50,7 @@ def lists(world: World, plan: Plan) -> None:
     categories = ada.get("/products", facets="true")["facets"]["category"]
     pages: list[tuple[str, dict[str, Any]]] = [
         *((f"/accounts/{ada.handle}/{what}", {}) for what in ("posts", "followers", "following")),
+        ("/accounts/me/blocks", {}),
         (f"/accounts/{busiest}/posts", {}),
         ("/posts", {}),
         ("/posts", {"tag": tag}),

@@ -1,0 +1,14 @@
+"""an index for the list of whom one blocks"""
+
+from alembic import op
+
+revision = "0007"
+down_revision: str | None = "0006"
+
+
+def upgrade() -> None:
+    op.create_index("blocks_blocker", "blocks", ["blocker", "at", "blocked"])
+
+
+def downgrade() -> None:
+    op.drop_index("blocks_blocker", "blocks")
