@@ -11,6 +11,8 @@ from typing import Any
 import environs
 from environs import validate
 
+from config.origins import is_origin
+
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 32
@@ -125,6 +127,9 @@ class Settings:
     )
     registrations: int = setting(200, "registrations an hour from one address; 0: no limit", at_least(0))
     proxies: int = setting(0, "own proxies in front that append to `X-Forwarded-For`", at_least(0))
+    cors_origins: str = setting(
+        "", "origins of browser apps that may use the API, separated by commas, such as `https://app.example.com`"
+    )
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
     metrics: bool = setting(True, "serves metrics for Prometheus at `/metrics`")
@@ -160,6 +165,11 @@ class Settings:
                 raise SettingsError(f"QUARTET_{name.upper()}: the scheme must be one of {', '.join(schemes)}")
         if any(len(secret) < SHORTEST_SECRET for secret in self.secrets):
             raise SettingsError(f"QUARTET_PREVIOUS_SECRET_KEYS: each has at least {SHORTEST_SECRET} characters")
+        for origin in self.origins:
+            if not is_origin(origin):
+                raise SettingsError(
+                    f"QUARTET_CORS_ORIGINS: {origin!r} is no origin as browsers send it, such as https://app.example.com"
+                )
         if self.env == "production":
             self._validate_production()
 
@@ -175,7 +185,12 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The newest first: it signs, all verify."""
-        return (self.secret_key, *filter(None, map(str.strip, self.previous_secret_keys.split(","))))
+        return (self.secret_key, *_listed(self.previous_secret_keys))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Those that may use the API from a browser."""
+        return _listed(self.cors_origins)
 
     @property
     def embedded_roles(self) -> tuple[str, ...]:
@@ -194,6 +209,10 @@ class Settings:
     def seconds(self, role: str) -> timedelta:
         """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`."""
         return timedelta(seconds=getattr(self, f"{role}_timeout"))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def _read(env: environs.Env, setting_field: Field[Any]) -> Any:

@@ -5,7 +5,7 @@ from flask import Flask
 from app.container import Container
 from app.http import routes
 from app.http.document import docs, index, openapi, problems
-from app.http.edge import auth, errors, framing, idempotency, limiting, metrics, query, tracing
+from app.http.edge import auth, cors, errors, framing, idempotency, limiting, metrics, query, tracing
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.whole_pages import fast_path
@@ -22,6 +22,7 @@ def create_app(container: Container) -> Flask:
     metrics.register(app)
     fast_path.register(app)
     tracing.register(app)
+    cors.register(app)
     app.before_request(framing.refuse)
     auth.register(app)
     limiting.register(app)

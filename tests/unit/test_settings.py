@@ -45,12 +45,20 @@ def test_the_environment_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("QUARTET_FEEDS_URL", "redis://x"),
         ("QUARTET_CACHE_TIMEOUT", "0"),
         ("QUARTET_LOG_LEVEL", "loud"),
+        ("QUARTET_CORS_ORIGINS", "*"),
+        ("QUARTET_CORS_ORIGINS", "https://app.example.com,https://app.example.com/"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         Settings.from_env()
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().origins == ()
+    monkeypatch.setenv("QUARTET_CORS_ORIGINS", " https://app.example.com,http://localhost:5173 , ")
+    assert Settings.from_env().origins == ("https://app.example.com", "http://localhost:5173")
 
 
 def test_production_refuses_what_is_for_development(monkeypatch: pytest.MonkeyPatch) -> None:
