@@ -4,10 +4,11 @@ from typing import Any
 from uuid import uuid4
 
 from tests.apps import PASSWORD, Person
+from tests.http import money_drives
 from tests.http.driving import DRIVES, FURTHER, Drive, Route, drive, simple
-from tests.http.world import EUR, LAMP, Call, World
+from tests.http.world import LAMP, Call, World
 
-__all__ = ["DRIVES", "FURTHER", "Drive", "Route"]
+__all__ = ["DRIVES", "FURTHER", "Drive", "Route", "money_drives"]
 
 
 def _published(world: World, n: int) -> tuple[Person, list[str]]:
@@ -246,53 +247,3 @@ simple("PATCH", "/products/<uuid:product_id>", _product({"title": "Lantern"}, et
 simple("DELETE", "/products/<uuid:product_id>", _product(etag="*"))
 for _verb, _change in (("GET", None), ("PUT", {"on_hand": 7}), ("PATCH", {"delta": 7})):
     simple(_verb, "/products/<uuid:product_id>/stock", _product(_change, after="/stock", etag="*"))
-simple("GET", "/wallet", lambda w, _: Call(w.person().rich(), "/wallet"))
-
-
-@drive("GET", "/wallet/entries")
-def _entries(world: World, n: int) -> Call:
-    ada = world.person()
-    for giver in world.people(n):
-        giver.rich(5).pay("/wallet/transfers", {"to": ada.handle, "amount": {"amount": 5, "currency": "EUR"}})
-    return Call(ada, "/wallet/entries", query={"limit": 100})
-
-
-simple("POST", "/wallet/deposits", lambda w, _: Call(w.person(), "/wallet/deposits", {"amount": EUR}, keyed=True))
-
-
-@drive("POST", "/wallet/transfers")
-def _transfer(world: World, _: int) -> Call:
-    body = {"to": world.person().handle, "amount": EUR}
-    return Call(world.person().rich(), "/wallet/transfers", body, keyed=True)
-
-
-@drive("POST", "/orders")
-def _place(world: World, n: int) -> Call:
-    seller = world.person()
-    lines = [{"product_id": world.lamp(seller), "quantity": 1} for _ in range(n)]
-    return Call(world.person().rich(), "/orders", {"lines": lines}, keyed=True)
-
-
-@drive("GET", "/orders")
-def _orders(world: World, n: int) -> Call:
-    seller = world.person()
-    lamp = world.lamp(seller)
-    for buyer in world.people(n):
-        buyer.rich(100).pay("/orders", {"lines": [{"product_id": lamp, "quantity": 1}]})
-    return Call(seller, "/orders", query={"limit": 100, "role": "seller"})
-
-
-def _of_order(after: str, *, seller: bool = False) -> Drive:
-    """By its buyer while it is placed, or by its seller when it is paid."""
-
-    def prepare(world: World, n: int) -> Call:
-        bought, sold, order = world.order(n, paid=seller)
-        return Call(sold if seller else bought, f"/orders/{order}{after}", keyed=bool(after))
-
-    return prepare
-
-
-simple("GET", "/orders/<uuid:order_id>", _of_order(""))
-simple("POST", "/orders/<uuid:order_id>/cancel", _of_order("/cancel"))
-simple("POST", "/orders/<uuid:order_id>/fulfil", _of_order("/fulfil", seller=True))
-simple("POST", "/orders/<uuid:order_id>/refund", _of_order("/refund", seller=True))

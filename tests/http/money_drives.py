@@ -1,0 +1,55 @@
+"""Ways to call the routes of wallets and orders: `drives.py` has all of them."""
+
+from tests.http.driving import Drive, drive, simple
+from tests.http.world import EUR, Call, World
+
+simple("GET", "/wallet", lambda w, _: Call(w.person().rich(), "/wallet"))
+
+
+@drive("GET", "/wallet/entries")
+def _entries(world: World, n: int) -> Call:
+    ada = world.person()
+    for giver in world.people(n):
+        giver.rich(5).pay("/wallet/transfers", {"to": ada.handle, "amount": {"amount": 5, "currency": "EUR"}})
+    return Call(ada, "/wallet/entries", query={"limit": 100})
+
+
+simple("POST", "/wallet/deposits", lambda w, _: Call(w.person(), "/wallet/deposits", {"amount": EUR}, keyed=True))
+
+
+@drive("POST", "/wallet/transfers")
+def _transfer(world: World, _: int) -> Call:
+    body = {"to": world.person().handle, "amount": EUR}
+    return Call(world.person().rich(), "/wallet/transfers", body, keyed=True)
+
+
+@drive("POST", "/orders")
+def _place(world: World, n: int) -> Call:
+    seller = world.person()
+    lines = [{"product_id": world.lamp(seller), "quantity": 1} for _ in range(n)]
+    return Call(world.person().rich(), "/orders", {"lines": lines}, keyed=True)
+
+
+@drive("GET", "/orders")
+def _orders(world: World, n: int) -> Call:
+    seller = world.person()
+    lamp = world.lamp(seller)
+    for buyer in world.people(n):
+        buyer.rich(100).pay("/orders", {"lines": [{"product_id": lamp, "quantity": 1}]})
+    return Call(seller, "/orders", query={"limit": 100, "role": "seller"})
+
+
+def _of_order(after: str, *, seller: bool = False) -> Drive:
+    """By its buyer while it is placed, or by its seller when it is paid."""
+
+    def prepare(world: World, n: int) -> Call:
+        bought, sold, order = world.order(n, paid=seller)
+        return Call(sold if seller else bought, f"/orders/{order}{after}", keyed=bool(after))
+
+    return prepare
+
+
+simple("GET", "/orders/<uuid:order_id>", _of_order(""))
+simple("POST", "/orders/<uuid:order_id>/cancel", _of_order("/cancel"))
+simple("POST", "/orders/<uuid:order_id>/fulfil", _of_order("/fulfil", seller=True))
+simple("POST", "/orders/<uuid:order_id>/refund", _of_order("/refund", seller=True))
