@@ -21,7 +21,7 @@ from tests.system.crowd import befriend, defined, outboxes, people, served
 from tests.system.drift.damage import Timelines, falsify_accounts, falsify_comments, falsify_likes
 from tests.system.drift.world import ANY, Traffic, World, traffic
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 ID = r"([0-9a-f-]{36})"
 Found = tuple[str, UUID, UUID]
 Injected = dict[str, set[Found]]
