@@ -50,8 +50,10 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     clock = Shifted()
     with running(Settings(**urls, **slow), clock) as system:
         world = World(system, clock, real=request.param == "real")
-        # A server of Redis that lacks a script costs its first caller one more trip, whatever the route.
-        world.people(1)
+        # A server of Redis that lacks a script costs its first caller one more trip, whatever the route; and the first
+        # deposit in a currency opens the provider's account in it.
+        for person in world.people(1):
+            person.rich()
         yield world
 
 
