@@ -13,6 +13,7 @@ from app.services.feeds.segments import Window
 from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.feed_records import Fanout
+from repositories.records import PostRef
 from tests.apps import embedded, running
 from tests.system.crowd import Watch, befriend, people, publish, served, stored
 from tests.system.relay.runs import ANY
@@ -178,6 +179,18 @@ def test_a_deleted_post_leaves_the_feeds_and_its_progress(container: Container) 
     relay_of(container).drain()
     assert all(stored(container, reader) == [] for reader in (author, *fans))
     assert container.stores.relational.fanouts.progress(post) is None
+
+
+def test_a_back_fill_while_the_deletion_commits_leaves_no_entry(container: Container, clock: Watch) -> None:
+    author, fans = crowd(container)
+    post = publish(container, author)
+    relay_of(container).drain()
+    container.content.posts.delete(author, post, ANY)
+    container.stores.feeds.fill(fans[0], [PostRef(post, author)], clock())
+    container.stores.feeds.add_to_author(PostRef(post, author), clock())
+    relay_of(container).drain()
+    assert stored(container, fans[0]) == []
+    assert container.stores.feeds.author_page(author, limit=9) == []
 
 
 @pytest.mark.long

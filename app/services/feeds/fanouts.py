@@ -123,7 +123,12 @@ class Fanouts:
             tx.fanouts.end_pull(author, changed_at=at)
 
     def retract(self, post: PostRef, at: datetime) -> None:
-        """Remove a post that was deleted at `at` from home timelines. Raises `Unfinished` after a slice."""
+        """Remove a post that was deleted at `at` from home timelines. Raises `Unfinished` after a slice.
+
+        A deletion commits a little after the time it bears, and a back-fill that began in between copies the post with
+        a later time. So entries are removed with the time of now. The id never comes back, so that loses nothing.
+        """
+        at = max(at, self._clock())
         self._feeds.remove_from_author(post, at)
         fanout = self._relational.fanouts.progress(post.post_id)
         if fanout is None or fanout.state != "retracting":
