@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast proofs bench-money bench-feed bench-reads lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast proofs bench-money bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -43,6 +43,9 @@ bench-feed: .venv/.test ## measure deliveries, feed pages and lag beside the bar
 
 bench-reads: .venv/.test ## measure reads beside a Flask hello and bare WSGI on one server (see bench/README.md)
 	$(BIN)/python -m bench.reads
+
+bench-signed-in: .venv/.test ## measure signed-in reads beside Flask with one SQL join (see bench/README.md)
+	$(BIN)/python -m bench.signed_in
 
 lint: .venv/.test ## check style, types and layers
 	$(BIN)/ruff check

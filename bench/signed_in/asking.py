@@ -1,0 +1,83 @@
+"""Requests of many readers: one by one with their answers, or as many as the server takes, by wrk."""
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec import Struct
+
+CONNECTIONS = 8
+PATIENCE = 60.0
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+# Each of wrk's threads goes through all requests, the second from the middle on.
+SCRIPT = """
+local count, requests, turn = 0, {}, 0
+function setup(thread) thread:set("number", count); count = count + 1 end
+function init(args)
+  for line in io.lines(args[1]) do
+    local path, name, value = line:match("^(%S+) (%S+) ?(.*)$")
+    local headers = {Authorization = "Bearer " .. name}
+    if value ~= "" then headers["If-None-Match"] = value end
+    requests[#requests + 1] = wrk.format("GET", path, headers)
+  end
+  turn = number * math.floor(#requests / 2)
+end
+function request() turn = turn % #requests + 1; return requests[turn] end
+"""
+
+
+class Request(Struct, frozen=True):
+    """`etag` is sent as If-None-Match."""
+
+    path: str
+    token: str = "-"  # noqa: S105  nobody's
+    etag: str = ""
+
+
+class Answer(Struct, frozen=True):
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Load(Struct, frozen=True):
+    """Answers, seconds, and milliseconds of the median and of the slowest hundredth."""
+
+    answers: int
+    seconds: float
+    p50: float
+    p99: float
+
+
+def ask(address: str, request: Request) -> Answer:
+    headers = {"Authorization": f"Bearer {request.token}"} | ({"If-None-Match": request.etag} if request.etag else {})
+    sent = urllib.request.Request(address + request.path, headers=headers)  # noqa: S310  our own address
+    try:
+        with urllib.request.urlopen(sent, timeout=PATIENCE) as answer:  # noqa: S310
+            return Answer(answer.status, dict(answer.headers.items()), json.load(answer))
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, dict(error.headers.items()), error.read().decode())
+
+
+def full(address: str, requests: Sequence[Request], seconds: float, folder: Path) -> Load:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise click.ClickException("this bench needs wrk, which is a package of most distributions")
+    script, lines = folder / "requests.lua", folder / "requests.txt"
+    script.write_text(SCRIPT, encoding="utf-8")
+    lines.write_text("".join(f"{r.path} {r.token} {r.etag}".rstrip() + "\n" for r in requests), encoding="utf-8")
+    options = ["-t2", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "--latency"]
+    command = [wrk, *options, "-s", str(script), address, str(lines)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in said, said
+    assert "Socket errors" not in said, said
+    answers, took = re.findall(r"(\d+) requests in ([\d.]+)s", said)[0]
+    shares = {share: float(n) * UNITS[unit] for share, n, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", said)}
+    return Load(int(answers), float(took), shares["50"], shares["99"])
