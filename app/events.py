@@ -83,6 +83,13 @@ class PasswordChanged(Struct, frozen=True, tag=True):
     session_id: UUID
 
 
+class AccountDeleted(Struct, frozen=True, tag=True):
+    """`handles` is the one that it had. What it left behind is to be removed."""
+
+    account_id: UUID
+    handles: tuple[str, ...]
+
+
 class Followed(Struct, frozen=True, tag=True):
     follower: UUID
     followee: UUID
@@ -172,6 +179,7 @@ AnyEvent = (
     | StockPut
     | AccountEdited
     | PasswordChanged
+    | AccountDeleted
     | Followed
     | Unfollowed
     | Blocked

@@ -43,6 +43,13 @@ class Follow(Struct, frozen=True):
     since: datetime
 
 
+class Forgotten(Struct, frozen=True):
+    """Follows that were removed with a deleted account, and whether some may be left."""
+
+    follows: list[Follow]
+    more: bool
+
+
 class Like(Struct, frozen=True):
     account_id: UUID
     post_id: UUID
@@ -50,12 +57,13 @@ class Like(Struct, frozen=True):
 
 
 class Relation(Struct, frozen=True):
-    """The relation of a viewer to another account."""
+    """The relation of a viewer to another account. One that was deleted is `gone`."""
 
     following: bool = False
     follows_you: bool = False
     blocking: bool = False
     blocked_by: bool = False
+    gone: bool = False
 
 
 class GraphCounts(Struct, frozen=True):

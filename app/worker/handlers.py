@@ -12,6 +12,7 @@ from typing import Any
 
 from app import events
 from app.container import Container
+from app.services.feeds.fanouts import Unfinished
 from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
 from app.telemetry import trace
 from repositories.records import Event, Follow, Money, PostRef
@@ -73,7 +74,7 @@ def drop_edited_product(container: Container, event: events.ProductEdited, _at: 
     cached.drop_or_defer(cached.edited_product(event.product_id, event.categories))
 
 
-def drop_account(container: Container, event: events.AccountEdited, _at: datetime) -> None:
+def drop_account(container: Container, event: events.AccountEdited | events.AccountDeleted, _at: datetime) -> None:
     cached = container.pages.invalidation
     cached.drop_or_defer(cached.account(event.account_id, event.handles))
 
@@ -81,6 +82,24 @@ def drop_account(container: Container, event: events.AccountEdited, _at: datetim
 def end_sessions(container: Container, event: events.PasswordChanged, at: datetime) -> None:
     """In case the writer died before it did so."""
     container.people.sessions.end_earlier(event.account_id, at, keep=event.session_id)
+
+
+def end_all_sessions(container: Container, event: events.AccountDeleted, _at: datetime) -> None:
+    container.people.sessions.end_all(event.account_id)
+
+
+def clean_up_account(container: Container, event: events.AccountDeleted, _at: datetime) -> None:
+    """Slice by slice."""
+    if container.content.departures.clean_up(event.account_id):
+        raise Unfinished
+
+
+def follow_departed(
+    container: Container, event: events.PostPublished | events.CommentAdded | events.ProductListed, _at: datetime
+) -> None:
+    """It may have been made by a request that was under way while its account was deleted."""
+    owner = event.seller_id if isinstance(event, events.ProductListed) else event.author_id
+    container.content.departures.follow_up(owner)
 
 
 def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> None:
@@ -126,10 +145,10 @@ def withdraw(container: Container, event: WithdrawalEvent, at: datetime) -> None
 
 
 HANDLERS: dict[type, tuple[Handler, ...]] = {
-    events.PostPublished: (drop_post, deliver),
+    events.PostPublished: (follow_departed, drop_post, deliver),
     events.PostEdited: (drop_edited_post,),
     events.PostDeleted: (drop_post, clean_up_post, retract),
-    events.CommentAdded: (recount_post, notify),
+    events.CommentAdded: (follow_departed, recount_post, notify),
     events.CommentDeleted: (recount_post, withdraw),
     events.PostLiked: (recount_post, notify),
     events.PostUnliked: (recount_post, withdraw),
@@ -138,12 +157,13 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.Blocked: (clear_both_feeds,),
     events.FeedRequested: (fill_feed,),
     events.AuthorReturned: (make_up,),
-    events.ProductListed: (drop_product,),
+    events.ProductListed: (follow_departed, drop_product),
     events.ProductEdited: (drop_edited_product,),
     events.ProductWithdrawn: (drop_product, clear_stock),
     events.StockPut: (drop_stock,),
     events.AccountEdited: (drop_account,),
     events.PasswordChanged: (end_sessions,),
+    events.AccountDeleted: (drop_account, end_all_sessions, clean_up_account),
     events.DepositBegun: (credit,),
     events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once
     events.OrderPaid: (notify,),

@@ -43,6 +43,13 @@ class PostStore(Protocol):
         """Raises `Stale`, `NotFound`. Its comments are gone from every read with it."""
 
     @abstractmethod
+    def delete_of(self, author_id: UUID, announce: Callable[[Post], Event], *, limit: int) -> list[Post]:
+        """Delete up to `limit` posts of an author, each with the event that `announce` makes of it.
+
+        Returns them; fewer than `limit` were the last. What somebody else deletes meanwhile may be among them.
+        """
+
+    @abstractmethod
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
     ) -> list[Post]:
@@ -111,6 +118,10 @@ class CommentStore(Protocol):
         """Raises `NotFound`."""
 
     @abstractmethod
+    def delete_of(self, author_id: UUID, announce: Callable[[Comment], Event], *, limit: int) -> list[Comment]:
+        """As `PostStore.delete_of`, under whatever posts. Raises `Contention`."""
+
+    @abstractmethod
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
         """Posts whose kept count is not the number of their comments: (kept, true). With `repair` it is set right."""
 
@@ -138,6 +149,10 @@ class ProductStore(Protocol):
     @abstractmethod
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         """Raises `Stale`, `NotFound`."""
+
+    @abstractmethod
+    def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
+        """As `PostStore.delete_of`."""
 
     @abstractmethod
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:

@@ -14,7 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from repositories.outbox import Outbox
-from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Login, Relation
+from repositories.records import Account, Edge, Event, Follow, Forgotten, GraphCounts, Like, Login, Relation
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
@@ -42,7 +42,7 @@ class AccountReads(Protocol):
 
     @abstractmethod
     def ids(self, *, after: UUID | None, limit: int) -> list[UUID]:
-        """Every account, by ascending id, strictly above `after`."""
+        """Every account that is not deleted, by ascending id, strictly above `after`."""
 
 
 class GraphReads(Protocol):
@@ -97,6 +97,28 @@ class AccountWrites(Protocol):
     def set_password(self, account_id: UUID, password_hash: str, *, if_hash: str) -> None:
         """Store it when the hash is still `if_hash`. Raises `Stale`, `NotFound`."""
 
+    @abstractmethod
+    def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
+        """Remove the person: login, handle and profile. The id stays, for the rows of money. Final.
+
+        No read finds the account from the commit on, and `GraphWrites.lock` raises `NotFound` for it. Its edges and
+        likes stay, for `GraphWrites.forget` and `LikeWrites.forget`. Raises `Stale` for another hash, `NotFound`.
+        """
+
+    @abstractmethod
+    def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:
+        """Keep a handle that this account gives up."""
+
+    @abstractmethod
+    def claim(self, handle: str, account_id: UUID, *, at: datetime) -> None:
+        """After this account took a handle, in the same transaction. Raises `Conflict('handle')` when it is reserved
+        for another one at `at`; ends a reservation for this one.
+        """
+
+    @abstractmethod
+    def end_reservations(self, *, before: datetime, limit: int) -> int:
+        """Forget reservations that ended. Returns how many."""
+
 
 class GraphWrites(Protocol):
     @abstractmethod
@@ -125,6 +147,10 @@ class GraphWrites(Protocol):
     @abstractmethod
     def unblock(self, blocker: UUID, blocked: UUID) -> bool: ...
 
+    @abstractmethod
+    def forget(self, account_id: UUID, *, limit: int) -> Forgotten:
+        """Remove the follows and blocks between a deleted account and `limit` others, and uncount them there."""
+
 
 class LikeWrites(Protocol):
     @abstractmethod
@@ -138,6 +164,10 @@ class LikeWrites(Protocol):
     @abstractmethod
     def forget_post(self, post_id: UUID) -> None:
         """Remove every like of a deleted post. Idempotent."""
+
+    @abstractmethod
+    def forget(self, account_id: UUID, *, limit: int) -> list[Like]:
+        """Remove up to `limit` likes of an account and uncount them. Fewer than that were the last."""
 
 
 class BulkWrites(BulkLedger, BulkOrders, Protocol):
@@ -174,8 +204,8 @@ class Transaction(Protocol):
     bulk: BulkWrites
 
     @abstractmethod
-    def emit(self, event: Event) -> None:
-        """Write the event into the outbox: published if and only if this transaction commits."""
+    def emit(self, *events: Event) -> None:
+        """Write events into the outbox: published if and only if this transaction commits. One round trip."""
 
 
 class Relational(Store, Protocol):

@@ -37,6 +37,12 @@ class SqlTransaction(Transaction):
         self._work = work
         self._emit = emit
 
-    def emit(self, event: Event) -> None:
-        row = {name: getattr(event, name) for name in event.__struct_fields__}
-        self._work.change(self._emit, row | {"due_at": event.happened_at, "attempts": 0})
+    def emit(self, *events: Event) -> None:
+        """In the order of the aggregates, since each is locked."""
+        rows = [
+            {name: getattr(event, name) for name in event.__struct_fields__}
+            | {"due_at": event.happened_at, "attempts": 0}
+            for event in sorted(events, key=lambda event: event.aggregate)
+        ]
+        if rows:
+            self._work.change(self._emit, rows)

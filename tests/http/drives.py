@@ -105,6 +105,19 @@ def _end_session(world: World, n: int) -> Call:
     return Call(ada, f"/sessions/{others[0]}")
 
 
+@drive("DELETE", "/accounts/me")
+def _delete_account(world: World, n: int) -> Call:
+    """With much to remove, of each kind."""
+    ada, _ = _published(world, n)
+    post = world.person().publish()
+    for person in world.people(n):
+        ada.put(f"/accounts/{person.handle}/follow")
+        ada.put(f"/posts/{person.publish()}/like")
+        ada.post(f"/posts/{post}/comments", {"body": "Well said."})
+        ada.post("/products", LAMP)
+    return Call(ada, "/accounts/me", {"password": PASSWORD})
+
+
 @drive("PUT", "/accounts/me/password")
 def _change_password(world: World, n: int) -> Call:
     body = {"current_password": PASSWORD, "new_password": "seven grey pigeons"}

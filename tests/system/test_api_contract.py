@@ -80,7 +80,8 @@ class World(NamedTuple):
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(Settings(**embedded(tmp_path_factory.mktemp("contract")))) as found:
+    settings = embedded(tmp_path_factory.mktemp("contract")) | {"login_failures": 0}
+    with running(Settings(**settings)) as found:
         yield found
 
 

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, Any] = {
     "ProfileChanges": {"bio": "Mathematics."},
     "Login": {"login": "ada", "password": "correct horse battery", "device": "phone"},
     "PasswordChange": {"current_password": "correct horse battery", "new_password": "seven grey pigeons"},
+    "AccountDeletion": {"password": "correct horse battery"},
     "PostDraft": {"title": "Hello", "body": "A first post.", "tags": ["hello"]},
     "PostChanges": {"title": "Hello again"},
     "CommentDraft": {"body": "Well said."},

@@ -76,7 +76,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 
 @blp.post("/accounts")
 @anonymous
-@budget(relational=14, cache=2)
+@budget(relational=15, cache=2)
 @blp.arguments(RegistrationSchema)
 @blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(409, 429, 503)

@@ -45,11 +45,11 @@ CommentPage = page_of(CommentCardSchema, "CommentPage")
 @blp.raises(404)
 def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
     """List a post's comments by number, oldest first."""
-    container().content.posts.read(post_id)
+    author = container().content.posts.author_of(post_id)
     scope, limit = f"comments:{post_id}", query["limit"]
     after = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = container().stores.documents.comments.page(post_id, after=after, limit=limit + 1)
-    cards = container().pages.cards.comments(found[:limit])
+    cards = container().pages.cards.comments(author, found[:limit])
     onward = [found[limit - 1].number] if len(found) > limit else None
     return answers.page(cards, cursors().issue(scope, onward))
 
@@ -64,7 +64,7 @@ def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
 def create_comment(draft: dict[str, Any], post_id: UUID) -> Response:
     """Comment on a post."""
     comment = container().content.comments.add(caller(), post_id, draft["body"], reserved())
-    (card,) = container().pages.cards.comments([comment])
+    (card,) = container().pages.cards.comments(comment.author_id, [comment])
     return answers.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
 
 

@@ -1,4 +1,4 @@
-"""`/sessions`: signing in, the list of signed-in devices, signing out; and the password that it is done with."""
+"""`/sessions`: signing in, the list of signed-in devices, signing out; and what needs the password once more."""
 
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,10 @@ class LoginSchema(ma.Schema):
 class PasswordChangeSchema(ma.Schema):
     current_password = Text(required=True, validate=ma.validate.Length(1, 256))
     new_password = Text(required=True, validate=ma.validate.Length(8, 256))
+
+
+class AccountDeletionSchema(ma.Schema):
+    password = Text(required=True, validate=ma.validate.Length(1, 256))
 
 
 class SignedInSchema(ma.Schema):
@@ -138,6 +142,26 @@ def change_password(wanted: dict[str, Any]) -> Response:
     people, current = container().people, session()
     with people.throttle.guess(str(current.account_id), caller_address()):
         people.password_changes.change(current, wanted["current_password"], wanted["new_password"])
+    return answers.nothing()
+
+
+@blp.delete("/accounts/me")
+@private
+@budget(relational=29, documents=8, sessions=2, cache=4)
+@blp.arguments(AccountDeletionSchema)
+@blp.response(204)
+@blp.raises(403, 429, 503)
+def delete_account(wanted: dict[str, Any]) -> Response:
+    """Delete one's own account, for good. The body has the password.
+
+    Profile, posts, comments, likes, follows, blocks, products and sessions are gone with the answer. Orders and entries
+    of wallets stay, and name an id that nobody has any more. What is in the wallet is not paid out. For 30 days nobody
+    gets the handle. A wrong password counts as a failed sign-in.
+    """
+    people, current = container().people, session()
+    with people.throttle.guess(str(current.account_id), caller_address()):
+        people.deletion.delete(current, wanted["password"])
+    container().content.departures.begin(current.account_id)
     return answers.nothing()
 
 

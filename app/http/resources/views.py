@@ -29,10 +29,11 @@ def note_view(post_id: UUID) -> None:
 @blp.get("/posts/<uuid:post_id>/views")
 @public
 @shared(10, 10)
-@budget(documents=2, sessions=1)
+@budget(relational=1, documents=2, sessions=1, cache=3)
 @blp.response(200, PostViewsSchema)
 @blp.raises(404)
 def get_post_views(post_id: UUID) -> Response:
     """See how often a post was viewed. Each `GET` of the post that is served is a view, a 304 too."""
     post = container().content.posts.read(post_id)
+    container().pages.cards.person(post.author_id)
     return answers.thing(encode({"post_id": post.id, "views": container().content.views.of(post.id)}), 0)

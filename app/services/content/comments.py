@@ -72,6 +72,8 @@ class Comments:
 
     def _refuse_blocked(self, one: UUID, other: UUID) -> None:
         relation = self._relational.graph.relations(one, [other])[other]
+        if relation.gone:
+            raise Missing("there is no such post")
         if relation.blocking or relation.blocked_by:
             raise Forbidden("one of you has blocked the other", code="blocked")
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from app.services.commands.kit import Kit
 from app.services.content.comments import Comments
+from app.services.content.departures import Departures
 from app.services.content.posts import Posts
 from app.services.content.products import Products
 from app.services.content.views import Views
@@ -19,6 +20,7 @@ class ContentWing:
     comments: Comments
     products: Products
     views: Views
+    departures: Departures
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, pages: PagesWing, views_every: timedelta) -> Self:
@@ -29,4 +31,5 @@ class ContentWing:
             Comments(relational, documents, posts, pages.invalidation, kit),
             Products(relational.stock, documents, pages.invalidation, kit),
             Views(stores.views, documents, views_every),
+            Departures(relational, documents, pages.invalidation, kit),
         )

@@ -135,7 +135,11 @@ class Orders:
         sold_by = {p.seller_id for p in catalogue.values()}
         if buyer in sold_by:
             raise RuleBroken("one's own products cannot be bought", code="own_product")
-        refuse_any_blocked(self._relational.graph.relations(buyer, sold_by))
+        relations = self._relational.graph.relations(buyer, sold_by)
+        _check(
+            wanted, catalogue, lambda p: p is not None and not relations[p.seller_id].gone, "there is no such product"
+        )
+        refuse_any_blocked(relations)
         lines = tuple(_line(catalogue[w.product_id], w.quantity) for w in wanted)
         total = sum(line.unit_price * line.quantity for line in lines)
         if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:

@@ -17,7 +17,7 @@ ABOUT_POSTS = {"like", "comment"}
 
 
 class VisibilityFilter:
-    """Leaves out activities of people blocked either way, follows that have ended, and deleted posts.
+    """Leaves out activities of people blocked either way or deleted, follows that have ended, and deleted posts.
 
     Each person and each post is looked up once: at most two round trips for a chunk of activities.
     """
@@ -47,7 +47,7 @@ class VisibilityFilter:
 
     def _counts(self, activity: Activity) -> bool:
         relation = self._relations[activity.actor]
-        if relation.blocking or relation.blocked_by:
+        if relation.blocking or relation.blocked_by or relation.gone:
             return False
         if activity.kind == "follow":
             return relation.follows_you

@@ -100,7 +100,7 @@ class Cards:
 
     def new_post(self, post: Post) -> Card:
         """A post just published, as its author sees it: nothing is counted yet."""
-        parts = {"post": post_part(post), "author": self._person(post.author_id), "stats": encode(PostStats(0, 0))}
+        parts = {"post": post_part(post), "author": self.person(post.author_id), "stats": encode(PostStats(0, 0))}
         return Card(assembled(parts, PostViewer(liked=False, following_author=False)), post.version)
 
     def products(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
@@ -119,7 +119,7 @@ class Cards:
         """A product just offered, of which there are no units yet."""
         parts = {
             "product": product_part(product),
-            "seller": self._person(product.seller_id),
+            "seller": self.person(product.seller_id),
             "stock": encode(Units(0)),
         }
         return Card(assembled(parts), product.version)
@@ -156,8 +156,11 @@ class Cards:
         parts = {"account": account_part(account, email), "stats": encode(AccountStats(0, 0, 0))}
         return Card(assembled(parts), account.version)
 
-    def comments(self, comments: Sequence[Comment]) -> list[bytes]:
-        found = self._through.get(self._kinds.accounts, {c.author_id for c in comments}) if comments else {}
+    def comments(self, author: UUID, comments: Sequence[Comment]) -> list[bytes]:
+        """Under a post by `author`. Raises `Missing` where the author is gone, for the post is with them."""
+        found = self._through.get(self._kinds.accounts, {author, *(c.author_id for c in comments)})
+        if author not in found:
+            raise Missing("there is no such post")
         return [
             assembled({"comment": comment_part(c), "author": found[c.author_id].body or b""})
             for c in comments
@@ -226,7 +229,8 @@ class Cards:
             )
         return cards
 
-    def _person(self, account_id: UUID) -> bytes:
+    def person(self, account_id: UUID) -> bytes:
+        """The account's part of a card. Raises `Missing`."""
         found = self._through.get(self._kinds.accounts, [account_id]).get(account_id)
         if found is None:
             raise Missing("there is no such account")

@@ -3,6 +3,7 @@
 A change is written through the cache: with its answer the new profile is in there, unless others changed it too.
 """
 
+from datetime import timedelta
 from typing import TypedDict
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from app.events import AccountEdited
 from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
+from app.services.pages.handles import name_of
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.write_through import WriteThrough
 from app.services.people.password_rules import check, words
@@ -21,6 +23,9 @@ from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
 from repositories.relational import Relational
+
+# How long a handle that was given up is kept for whoever had it: nobody else can pass for them at once.
+RESERVED = timedelta(days=30)
 
 
 class Registration(Struct, frozen=True):
@@ -92,11 +97,16 @@ class Accounts:
     def _add(self, account: Account, login: Login) -> None:
         with self._relational.transaction() as tx:
             tx.accounts.add(account, login)
+            tx.accounts.claim(account.handle, account.id, at=account.created_at)
 
     def _replace(self, current: Account, changed: Account) -> Account:
         event = AccountEdited(current.id, (current.handle, changed.handle))
         with self._relational.transaction() as tx:
             tx.accounts.replace(changed, if_version=current.version)
+            if name_of(changed.handle) != name_of(current.handle):
+                now = self._clock()
+                tx.accounts.claim(changed.handle, current.id, at=now)
+                tx.accounts.reserve(current.handle, current.id, until=now + RESERVED)
             tx.emit(self._pack(event))
         return changed
 
@@ -122,5 +132,8 @@ class Accounts:
 
 
 def _taken(conflict: Conflict) -> RuleBroken:
-    names = {"handle": "handle", "email": "e-mail address"}
-    return RuleBroken(f"this {names.get(conflict.field, conflict.field)} is taken", code=f"{conflict.field}_taken")
+    if conflict.field == "handle":
+        return RuleBroken("this handle is taken", code="handle_taken")
+    if conflict.field == "email":
+        return RuleBroken("this e-mail address is taken", code="email_taken")
+    return RuleBroken(f"this {conflict.field} is taken")

@@ -68,6 +68,10 @@ class Sessions:
     def end_others(self, session: Session) -> None:
         self._store.end_all(session.account_id, keep=session.id)
 
+    def end_all(self, account_id: UUID) -> None:
+        """Idempotent."""
+        self._store.end_all(account_id, keep=None)
+
     def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID) -> None:
         """End the sessions made by `at`, except `keep`. Idempotent: those made since then stay."""
         for session in self.devices(account_id):

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from app.services.commands.kit import Kit
 from app.services.pages.wing import PagesWing
+from app.services.people.account_deletion import AccountDeletion
 from app.services.people.accounts import Accounts
 from app.services.people.graph import Graph
 from app.services.people.password_changes import PasswordChanges
@@ -28,17 +29,20 @@ class PeopleWing:
     accounts: Accounts
     sessions: Sessions
     password_changes: PasswordChanges
+    deletion: AccountDeletion
     graph: Graph
     throttle: Throttle
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, pages: PagesWing, hasher: Hasher, limits: PeopleLimits) -> Self:
         sessions = Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime)
+        accounts = Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit)
         return cls(
             hasher,
-            Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit),
+            accounts,
             sessions,
             PasswordChanges(stores.relational, sessions, hasher, kit),
+            AccountDeletion(stores.relational, accounts, sessions, hasher, pages.invalidation, kit),
             Graph(stores.relational, pages.invalidation, kit),
             Throttle(stores.limits, limits.rates),
         )

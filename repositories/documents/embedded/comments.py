@@ -56,6 +56,16 @@ class EmbeddedComments(CommentStore):
                 raise NotFound
             append(connection, EmbeddedCarrier("comment", str(post_id), number), event)
 
+    def delete_of(self, author_id: UUID, announce: Callable[[Comment], Event], *, limit: int) -> list[Comment]:
+        with self._file.write() as connection:
+            found = [_comment(document) for (document,) in connection.execute(OF_AUTHOR, (str(author_id), limit))]
+            for comment in found:
+                event, post_id = announce(comment), str(comment.post_id)
+                connection.execute(FEWER, (post_id,))
+                connection.execute(BURY, (micros(event.happened_at), post_id, comment.number))
+                append(connection, EmbeddedCarrier("comment", post_id, comment.number), event)
+        return found
+
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
         if not repair:
             return _miscounts(self._file.rows(MISCOUNTED, (array(post_ids),)))
@@ -94,6 +104,10 @@ BURY = """
 SELECT = """
     SELECT c.document FROM documents_posts p JOIN documents_comments c ON c.post_id = p.id
     WHERE p.id = ? AND p.deleted_at IS NULL AND c.deleted_at IS NULL
+"""
+OF_AUTHOR = """
+    SELECT document FROM documents_comments
+    WHERE json_extract(document, '$.author_id') = ? AND deleted_at IS NULL ORDER BY post_id, number LIMIT ?
 """
 COUNTS = """
     SELECT id, comments FROM documents_posts

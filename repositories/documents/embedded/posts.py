@@ -1,7 +1,7 @@
 """Posts in SQLite: one row per post, with its tags and its unsent events beside it."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -44,9 +44,15 @@ class EmbeddedPosts(PostStore):
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._file.write() as connection:
             check_version(connection, VERSION, str(post_id), if_version)
-            connection.execute(BURY, (micros(event.happened_at), str(post_id)))
-            _tag(connection, str(post_id), ())
-            append(connection, EmbeddedCarrier("post", str(post_id)), event)
+            _bury(connection, str(post_id), event)
+
+    def delete_of(self, author_id: UUID, announce: Callable[[Post], Event], *, limit: int) -> list[Post]:
+        with self._file.write() as connection:
+            found = connection.execute(*query(SELECT, {"author_id = ?": str(author_id)}, "ORDER BY id", limit))
+            posts = [_post(document) for (document,) in found.fetchall()]
+            for post in posts:
+                _bury(connection, str(post.id), announce(post))
+        return posts
 
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
@@ -154,6 +160,12 @@ COUNTS = """
     WHERE author_id IN (SELECT value FROM json_each(?)) GROUP BY author_id
 """
 TAGS = "SELECT tag, count(*) FROM documents_tags WHERE tag IS NOT NULL"
+
+
+def _bury(connection: sqlite3.Connection, post_id: str, event: Event) -> None:
+    connection.execute(BURY, (micros(event.happened_at), post_id))
+    _tag(connection, post_id, ())
+    append(connection, EmbeddedCarrier("post", post_id), event)
 
 
 def _tag(connection: sqlite3.Connection, post_id: str, tags: Iterable[str]) -> None:

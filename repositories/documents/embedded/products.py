@@ -3,7 +3,7 @@ compare it.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -50,9 +50,14 @@ class EmbeddedProducts(ProductStore):
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         with self._file.write() as connection:
             check_version(connection, VERSION, str(product_id), if_version)
-            connection.execute(BURY, (micros(event.happened_at), str(product_id)))
-            _describe(connection, str(product_id), {})
-            append(connection, EmbeddedCarrier("product", str(product_id)), event)
+            _bury(connection, str(product_id), event)
+
+    def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
+        with self._file.write() as connection:
+            products = [_product(document) for (document,) in connection.execute(OF_SELLER, (str(seller_id), limit))]
+            for product in products:
+                _bury(connection, str(product.id), announce(product))
+        return products
 
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
         if limit < 1:
@@ -96,6 +101,10 @@ BY_IDS = """
     SELECT document FROM documents_products
     WHERE id IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL
 """
+OF_SELLER = """
+    SELECT document FROM documents_products
+    WHERE json_extract(document, '$.seller_id') = ? AND deleted_at IS NULL ORDER BY id LIMIT ?
+"""
 NEWEST = "SELECT id, category, document FROM documents_products WHERE deleted_at IS NULL"
 BEARS = "id IN (SELECT product_id FROM documents_attributes WHERE name = ? AND text = ?)"
 COUNTED = """
@@ -121,6 +130,12 @@ def _newest(where: ProductFilter, *, before: UUID | None, limit: int) -> tuple[s
     bears = " AND ".join((NEWEST, *[BEARS] * len(where.attributes)))
     sql, parameters = query(bears, which, "ORDER BY id DESC", limit)
     return sql, [text for pair in where.attributes for text in pair] + parameters
+
+
+def _bury(connection: sqlite3.Connection, product_id: str, event: Event) -> None:
+    connection.execute(BURY, (micros(event.happened_at), product_id))
+    _describe(connection, product_id, {})
+    append(connection, EmbeddedCarrier("product", product_id), event)
 
 
 def _describe(connection: sqlite3.Connection, product_id: str, attributes: Mapping[str, AttributeValue]) -> None:

@@ -47,6 +47,10 @@ TABLES = (
     ) WITHOUT ROWID
     """,
     """
+    CREATE INDEX IF NOT EXISTS documents_comments_author
+    ON documents_comments (json_extract(document, '$.author_id'), post_id, number)
+    """,
+    """
     CREATE TABLE IF NOT EXISTS documents_products (
         id TEXT PRIMARY KEY,
         category TEXT,
@@ -58,6 +62,10 @@ TABLES = (
     """,
     "CREATE INDEX IF NOT EXISTS documents_products_category ON documents_products (category, id)",
     "CREATE INDEX IF NOT EXISTS documents_products_price ON documents_products (price, id)",
+    """
+    CREATE INDEX IF NOT EXISTS documents_products_seller
+    ON documents_products (json_extract(document, '$.seller_id'), id)
+    """,
     """
     CREATE TABLE IF NOT EXISTS documents_attributes (
         name TEXT NOT NULL,

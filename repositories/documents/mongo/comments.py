@@ -3,6 +3,7 @@
 Comments are read through their post, so that they vanish with it at once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
@@ -15,7 +16,7 @@ from pymongo.client_session import ClientSession
 
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with, buried, derived
-from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE, Documents
+from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE, Documents, bury
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
 from repositories.errors import NotFound
@@ -65,7 +66,7 @@ class MongoComments(CommentStore):
             return dict.fromkeys(post_ids, 0) | {post["_id"]: int(post["comments"]) for post in found}
 
     def delete(self, post_id: UUID, number: int, event: Event) -> None:
-        def bury(session: ClientSession) -> None:
+        def bury_one(session: ClientSession) -> None:
             fewer = {"$inc": {"comments": -1}}
             post = self._posts.update_one({"_id": post_id, **LIVE}, fewer, session=session)
             which = {"_id": _key(post_id, number), **LIVE}
@@ -73,7 +74,21 @@ class MongoComments(CommentStore):
             if not (post.matched_count and comment.matched_count):
                 raise NotFound
 
-        self._connection.transaction(bury, of=post_id)
+        self._connection.transaction(bury_one, of=post_id)
+
+    def delete_of(self, author_id: UUID, announce: Callable[[Comment], Event], *, limit: int) -> list[Comment]:
+        def bury_all(session: ClientSession) -> list[Comment]:
+            found = self._comments.find({"author_id": author_id, **LIVE}, session=session).sort("_id").limit(limit)
+            comments = [_comment(one) for one in found]
+            fewer = Counter(comment.post_id for comment in comments)
+            updates = [UpdateOne({"_id": i, **LIVE}, {"$inc": {"comments": -n}}) for i, n in fewer.items()]
+            if updates:
+                self._posts.bulk_write(updates, ordered=False, session=session)
+            events = [(_key(comment.post_id, comment.number), announce(comment)) for comment in comments]
+            bury(self._comments, events, session)
+            return comments
+
+        return self._connection.transaction(bury_all, of=author_id)
 
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
         """In transactions, for a comment and its count are written in one."""

@@ -1,6 +1,6 @@
 """Posts in MongoDB: one document per post, with its tags, its comment count and its unsent events."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 from pymongo import UpdateOne
@@ -43,6 +43,13 @@ class MongoPosts(PostStore):
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
             writes.delete(self._posts, post_id, event, if_version=if_version)
+
+    def delete_of(self, author_id: UUID, announce: Callable[[Post], Event], *, limit: int) -> list[Post]:
+        with self._connection.calling():
+            found = self._posts.find({"author_id": author_id, **LIVE}, FIELDS).sort("_id").limit(limit)
+            posts = [_post(one) for one in found]
+            writes.bury(self._posts, [(post.id, announce(post)) for post in posts])
+        return posts
 
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None

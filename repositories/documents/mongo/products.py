@@ -2,7 +2,7 @@
 as it came, `t` its text as filters and facets compare it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +46,13 @@ class MongoProducts(ProductStore):
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
             writes.delete(self._products, product_id, event, if_version=if_version)
+
+    def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
+        with self._connection.calling():
+            found = self._products.find({"seller_id": seller_id, **LIVE}, FIELDS).sort("_id").limit(limit)
+            products = [_product(one) for one in found]
+            writes.bury(self._products, [(product.id, announce(product)) for product in products])
+        return products
 
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
         if limit < 1:

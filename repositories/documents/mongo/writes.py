@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
@@ -27,6 +29,13 @@ def replace(collection: Documents, found: Document, event: Event, *, if_version:
 
 def delete(collection: Documents, document_id: UUID, event: Event, *, if_version: int) -> None:
     _write(collection, document_id, buried(event), if_version)
+
+
+def bury(collection: Documents, events: Sequence[tuple[Any, Event]], session: ClientSession | None = None) -> None:
+    """Delete documents by their ids, whatever their version, each with its event. Some may be gone already."""
+    updates = [UpdateOne({"_id": one, **LIVE}, buried(event)) for one, event in events]
+    if updates:
+        collection.bulk_write(updates, ordered=False, session=session)
 
 
 def load(collection: Documents, documents: Sequence[Document]) -> None:

@@ -2,23 +2,27 @@
 
 import string
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from repositories.errors import NotFound, Stale
+from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import Account, Login
 from repositories.relational.feeds.feed_activity import feed_activity_row
+from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import AccountReads, AccountWrites
-from repositories.relational.runner import RunnerBacked
-from repositories.relational.schema.columns import ID, IDS, LIMIT, among
+from repositories.relational.runner import RunnerBacked, Work
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among
 from repositories.relational.schema.feeds_tables import feed_activity
-from repositories.relational.schema.tables import account_counters, accounts, logins
+from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
-_ACCOUNT = select(*(accounts.c[name] for name in Account.__struct_fields__))
+_there = accounts.c.deleted_at.is_(None)
+_ACCOUNT = select(*(accounts.c[name] for name in Account.__struct_fields__)).where(_there)
 _GET = _ACCOUNT.where(among(accounts.c.id, bindparam("ids", type_=IDS)))
 _BY_HANDLE = _ACCOUNT.where(accounts.c.handle_key == bindparam("key"))
 _LOGIN = select(*(logins.c[name] for name in Login.__struct_fields__))
@@ -27,18 +31,50 @@ _LOGIN_BY_EMAIL = _LOGIN.where(logins.c.email_key == bindparam("key"))
 _LOGIN_BY_HANDLE = _LOGIN.join(accounts, accounts.c.id == logins.c.account_id).where(
     accounts.c.handle_key == bindparam("key")
 )
-_IDS = select(accounts.c.id).order_by(accounts.c.id).limit(LIMIT)
+_IDS = select(accounts.c.id).where(_there).order_by(accounts.c.id).limit(LIMIT)
 _IDS_AFTER = _IDS.where(accounts.c.id > bindparam("after", type_=ID))
-_EXISTS = select(accounts.c.id).where(accounts.c.id == bindparam("id"))
+_EXISTS = select(accounts.c.id).where(accounts.c.id == bindparam("id"), _there)
 _REPLACE = (
     update(accounts)
-    .where(accounts.c.id == bindparam("its_id"), accounts.c.version == bindparam("if_version"))
-    .values({column.name: bindparam(column.name) for column in accounts.c if column.name != "id"})
+    .where(accounts.c.id == bindparam("its_id"), accounts.c.version == bindparam("if_version"), _there)
+    .values({column.name: bindparam(column.name) for column in accounts.c if column.name not in {"id", "deleted_at"}})
 )
 _SET_PASSWORD = (
     update(logins)
     .where(logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash"))
     .values(password_hash=bindparam("password_hash"))
+)
+_END_LOGIN = delete(logins).where(
+    logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash")
+)
+# A key that no handle has. What is left says nothing of the person.
+_EMPTY = (
+    update(accounts)
+    .where(accounts.c.id == bindparam("its_id"))
+    .values(
+        handle="",
+        handle_key=bindparam("no_handle", type_=TEXT),
+        display_name="",
+        bio="",
+        image_url=null(),
+        version=accounts.c.version + 1,
+        deleted_at=bindparam("at", type_=TIME),
+    )
+)
+_END_COUNTERS = delete(account_counters).where(account_counters.c.account_id == bindparam("its_id"))
+_END_ACTIVITY = delete(feed_activity).where(feed_activity.c.account_id == bindparam("its_id"))
+_RESERVE = upsert(handle_reservations)
+_RESERVE = _RESERVE.on_conflict_do_update(
+    index_elements=[handle_reservations.c.handle_key],
+    set_={"account_id": _RESERVE.excluded.account_id, "until": _RESERVE.excluded.until},
+)
+_RESERVED = select(handle_reservations.c.account_id, handle_reservations.c.until).where(
+    handle_reservations.c.handle_key == bindparam("key")
+)
+_END_RESERVATION = delete(handle_reservations).where(handle_reservations.c.handle_key == bindparam("its_key"))
+_ended = select(handle_reservations.c.handle_key).where(handle_reservations.c.until <= bindparam("before", type_=TIME))
+_END_RESERVATIONS = delete(handle_reservations).where(
+    handle_reservations.c.handle_key.in_(_ended.order_by(handle_reservations.c.until).limit(LIMIT))
 )
 
 
@@ -49,7 +85,7 @@ def fold(text: str) -> str:
 
 def account_row(account: Account) -> dict[str, Any]:
     row = {name: getattr(account, name) for name in account.__struct_fields__}
-    return row | {"handle_key": fold(account.handle)}
+    return row | {"handle_key": fold(account.handle), "deleted_at": None}
 
 
 def login_row(login: Login) -> dict[str, Any]:
@@ -82,7 +118,10 @@ class SqlAccountReads(RunnerBacked, AccountReads):
         return [one for (one,) in self._runner.rows(_IDS_AFTER, {"limit": limit, "after": after})]
 
 
-class SqlAccountWrites(RunnerBacked, AccountWrites):
+class SqlAccountWrites(AccountWrites):
+    def __init__(self, runner: Work) -> None:
+        self._runner = runner
+
     def add(self, account: Account, login: Login) -> None:
         self._runner.change(insert(accounts), account_row(account))
         self._runner.change(insert(logins), login_row(login))
@@ -99,6 +138,29 @@ class SqlAccountWrites(RunnerBacked, AccountWrites):
         values = {"its_id": account_id, "password_hash": password_hash, "if_hash": if_hash}
         if not self._runner.change(_SET_PASSWORD, values):
             self._refuse(account_id)
+
+    def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
+        if not self._runner.rows(LOCK_COUNTERS, {"ids": [account_id]}):
+            raise NotFound
+        if not self._runner.change(_END_LOGIN, {"its_id": account_id, "if_hash": if_hash}):
+            self._refuse(account_id)
+        self._runner.change(_EMPTY, {"its_id": account_id, "no_handle": str(account_id), "at": at})
+        for statement in (_END_COUNTERS, _END_ACTIVITY):
+            self._runner.change(statement, {"its_id": account_id})
+
+    def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:
+        self._runner.change(_RESERVE, {"handle_key": fold(handle), "account_id": account_id, "until": until})
+
+    def claim(self, handle: str, account_id: UUID, *, at: datetime) -> None:
+        """Who has taken the handle holds the lock of its unique key, so a reservation is there or cannot come."""
+        key = fold(handle)
+        for reserved_for, until in self._runner.rows(_RESERVED, {"key": key}):
+            if reserved_for != account_id and until > at:
+                raise self._runner.refused(Conflict("handle"))
+            self._runner.change(_END_RESERVATION, {"its_key": key})
+
+    def end_reservations(self, *, before: datetime, limit: int) -> int:
+        return self._runner.change(_END_RESERVATIONS, {"before": before, "limit": limit})
 
     def _refuse(self, account_id: UUID) -> NoReturn:
         """Whether it has changed meanwhile, or is not there."""

@@ -26,11 +26,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from repositories.errors import NotFound
-from repositories.records import Edge, Follow, GraphCounts, Relation
+from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
 from repositories.relational.port import GraphReads, GraphWrites
 from repositories.relational.runner import Runner, RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
-from repositories.relational.schema.tables import account_counters, blocks, follows
+from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
 
 _Page = Select[UUID, datetime]
 
@@ -68,6 +68,9 @@ _RELATIONS = union_all(
     _kind(1, follows.c.follower, follows.c.followee),
     _kind(2, blocks.c.blocked, blocks.c.blocker),
     _kind(3, blocks.c.blocker, blocks.c.blocked),
+    select(literal_column("4", Integer), accounts.c.id).where(
+        among(accounts.c.id, bindparam("others", type_=IDS)), accounts.c.deleted_at.is_not(None)
+    ),
 )
 _COUNTS = select(account_counters.c.account_id, account_counters.c.followers, account_counters.c.following).where(
     among(account_counters.c.account_id, bindparam("ids", type_=IDS))
@@ -104,11 +107,36 @@ _FILLED = (
     .values(filled=true())
 )
 _BLOCK = insert(blocks).on_conflict_do_nothing().returning(true())
+_others = bindparam("others", type_=IDS)
+_gone = bindparam("gone", type_=ID)
+_OF_GONE = union_all(
+    *(
+        select(other).where(own == _gone)
+        for own, other in (
+            (follows.c.follower, follows.c.followee),
+            (follows.c.followee, follows.c.follower),
+            (blocks.c.blocker, blocks.c.blocked),
+            (blocks.c.blocked, blocks.c.blocker),
+        )
+    )
+).limit(LIMIT)
+_FORGET_FOLLOWS = tuple(
+    delete(follows).where(own == _gone, among(other, _others)).returning(*follows.c["follower", "followee", "since"])
+    for own, other in ((follows.c.follower, follows.c.followee), (follows.c.followee, follows.c.follower))
+)
+_FORGET_BLOCKS = tuple(
+    delete(blocks).where(own == _gone, among(other, _others))
+    for own, other in ((blocks.c.blocker, blocks.c.blocked), (blocks.c.blocked, blocks.c.blocker))
+)
+_LOSE = tuple(
+    update(account_counters).where(among(account_counters.c.account_id, _others)).values({counter.name: counter - 1})
+    for counter in (account_counters.c.followers, account_counters.c.following)
+)
 _UNBLOCK = delete(blocks).where(blocks.c.blocker == bindparam("blocker"), blocks.c.blocked == bindparam("blocked"))
 
 
 def _relations(runner: Runner, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
-    found: dict[UUID, list[bool]] = {other: [False] * 4 for other in others}
+    found: dict[UUID, list[bool]] = {other: [False] * 5 for other in others}
     for kind, other in runner.rows(_RELATIONS, {"viewer": viewer, "others": list(found)}) if found else ():
         found[other][kind] = True
     return {other: Relation(*flags) for other, flags in found.items()}
@@ -187,6 +215,19 @@ class SqlGraphWrites(GraphWrites):
     def unblock(self, blocker: UUID, blocked: UUID) -> bool:
         self._hold(blocker, blocked)
         return bool(self._runner.change(_UNBLOCK, {"blocker": blocker, "blocked": blocked}))
+
+    def forget(self, account_id: UUID, *, limit: int) -> Forgotten:
+        found = [other for (other,) in self._runner.rows(_OF_GONE, {"gone": account_id, "limit": limit})]
+        if not found:
+            return Forgotten([], more=False)
+        values = {"gone": account_id, "others": list(set(found))}
+        self._runner.rows(LOCK_COUNTERS, {"ids": values["others"]})
+        followed, following = ([Follow(*row) for row in self._runner.rows(each, values)] for each in _FORGET_FOLLOWS)
+        self._runner.change(_LOSE[0], {"others": [edge.followee for edge in followed]})
+        self._runner.change(_LOSE[1], {"others": [edge.follower for edge in following]})
+        for each in _FORGET_BLOCKS:
+            self._runner.change(each, values)
+        return Forgotten(followed + following, more=len(found) == limit)
 
     def _hold(self, one: UUID, other: UUID) -> None:
         pair = frozenset((one, other))

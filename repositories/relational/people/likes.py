@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.records import Like
 from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.runner import RunnerBacked
-from repositories.relational.schema.columns import IDS, among
+from repositories.relational.schema.columns import IDS, LIMIT, among
 from repositories.relational.schema.tables import likes, post_counters
 
 _LIKED = select(likes.c.post_id).where(
@@ -31,6 +31,24 @@ _UNLIKE = (
 )
 _UNCOUNT = (
     update(post_counters).where(post_counters.c.post_id == bindparam("its_id")).values(likes=post_counters.c.likes - 1)
+)
+_OF_ACCOUNT = (
+    select(likes.c.post_id).where(likes.c.account_id == bindparam("id")).order_by(likes.c.post_id).limit(LIMIT)
+)
+_posts = bindparam("post_ids", type_=IDS)
+_LOCK_EACH = (
+    select(post_counters.c.post_id)
+    .where(among(post_counters.c.post_id, _posts))
+    .order_by(post_counters.c.post_id)
+    .with_for_update()
+)
+_UNLIKE_EACH = (
+    delete(likes)
+    .where(likes.c.account_id == bindparam("account_id"), among(likes.c.post_id, _posts))
+    .returning(likes.c.account_id, likes.c.post_id, likes.c.at)
+)
+_UNCOUNT_EACH = (
+    update(post_counters).where(among(post_counters.c.post_id, _posts)).values(likes=post_counters.c.likes - 1)
 )
 _FORGET_LIKES = delete(likes).where(likes.c.post_id == bindparam("post_id"))
 _FORGET_COUNT = delete(post_counters).where(post_counters.c.post_id == bindparam("post_id"))
@@ -72,6 +90,15 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         if self._hold(post_id):
             self._runner.change(_FORGET_LIKES, {"post_id": post_id})
             self._runner.change(_FORGET_COUNT, {"post_id": post_id})
+
+    def forget(self, account_id: UUID, *, limit: int) -> list[Like]:
+        found = [post_id for (post_id,) in self._runner.rows(_OF_ACCOUNT, {"id": account_id, "limit": limit})]
+        if not found:
+            return []
+        self._runner.rows(_LOCK_EACH, {"post_ids": found})
+        gone = [Like(*row) for row in self._runner.rows(_UNLIKE_EACH, {"account_id": account_id, "post_ids": found})]
+        self._runner.change(_UNCOUNT_EACH, {"post_ids": [like.post_id for like in gone]})
+        return gone
 
     def _hold(self, post_id: UUID) -> bool:
         """Lock the counter before removing likes, or two removals could deadlock. False without a counter: no likes."""

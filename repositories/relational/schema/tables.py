@@ -33,7 +33,19 @@ accounts = Table(
     Column("image_url", TEXT),
     Column("created_at", TIME, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("deleted_at", TIME),
     UniqueConstraint("handle_key", name="accounts_handle_key"),
+)
+partial_index("accounts_deleted", accounts.c.id, where=accounts.c.deleted_at.is_not(None))
+
+# Handles that were given up, each for whoever gave it up.
+handle_reservations = Table(
+    "handle_reservations",
+    metadata,
+    Column("handle_key", TEXT, primary_key=True),
+    Column("account_id", ID, ForeignKey("accounts.id"), nullable=False),
+    Column("until", TIME, nullable=False),
+    Index("handle_reservations_until", "until"),
 )
 
 logins = Table(

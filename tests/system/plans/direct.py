@@ -92,6 +92,7 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
     one, now = accounts[9], container.kit.clock()
     login = container.stores.relational.accounts.login_of(one)
     assert login
+    tx.accounts.end_reservations(before=container.kit.clock(), limit=20)
     tx.accounts.set_password(one, "other", if_hash=login.password_hash)
     tx.feed_activity.seen(one, now)
     tx.feed_activity.wake(one, now)

@@ -1,0 +1,97 @@
+"""What a deleted account has left behind, removed in slices, as if the person had undone each thing.
+
+Each removal has the event of its kind, so that counts, caches, timelines and notifications follow. A slice removes
+what is there: it may be repeated, by several processes at once, and goes on where one that died has stopped.
+"""
+
+import logging
+from uuid import UUID
+
+from app.events import CommentDeleted, PostDeleted, PostUnliked, ProductWithdrawn, Unfollowed
+from app.services.commands.kit import Kit
+from app.services.pages.invalidation import Invalidation
+from repositories.documents import Documents
+from repositories.errors import StoreError
+from repositories.records import Comment, Event, Follow, Forgotten, Like, Post, Product
+from repositories.relational import Relational
+
+log = logging.getLogger(__name__)
+SLICE = 200  # of each kind
+
+
+class Departures:
+    def __init__(self, relational: Relational, documents: Documents, invalidation: Invalidation, kit: Kit) -> None:
+        self._relational = relational
+        self._documents = documents
+        self._invalidation = invalidation
+        self._retry = kit.retry
+        self._pack = kit.emitter
+
+    def begin(self, account_id: UUID) -> None:
+        """Remove a slice, which is all of most accounts, before the caller is answered. The event does the rest."""
+        try:
+            self.clean_up(account_id)
+        except StoreError as error:
+            log.warning("what a deleted account left is left to its event: %s", error)
+
+    def follow_up(self, account_id: UUID) -> None:
+        """Remove what came to be after the rest was removed."""
+        if not self._relational.accounts.get([account_id]):
+            self.clean_up(account_id)
+
+    def clean_up(self, account_id: UUID) -> bool:
+        """Remove a slice of each kind. Returns whether there may be more."""
+        stale, more = set[str](), False
+        try:
+            for remove in (self._posts, self._products, self._comments, self._edges, self._likes):
+                keys, left = remove(account_id)
+                stale |= keys
+                more |= left
+        finally:
+            self._invalidation.drop_or_defer(stale)
+        return more
+
+    def _posts(self, account_id: UUID) -> tuple[set[str], bool]:
+        gone = self._documents.posts.delete_of(account_id, self._of_post, limit=SLICE)
+        return {key for p in gone for key in self._invalidation.post(p.id, account_id, p.tags)}, len(gone) == SLICE
+
+    def _products(self, account_id: UUID) -> tuple[set[str], bool]:
+        gone = self._documents.products.delete_of(account_id, self._of_product, limit=SLICE)
+        return {key for p in gone for key in self._invalidation.product(p.id, [p.category])}, len(gone) == SLICE
+
+    def _comments(self, account_id: UUID) -> tuple[set[str], bool]:
+        gone = self._documents.comments.delete_of(account_id, self._of_comment, limit=SLICE)
+        return set(self._invalidation.post_stats({comment.post_id for comment in gone})), len(gone) == SLICE
+
+    def _edges(self, account_id: UUID) -> tuple[set[str], bool]:
+        found = self._retry(lambda: self._forget_edges(account_id))
+        return set(self._invalidation.account_stats(_both(found.follows))), found.more
+
+    def _likes(self, account_id: UUID) -> tuple[set[str], bool]:
+        gone = self._retry(lambda: self._forget_likes(account_id))
+        return set(self._invalidation.post_stats([like.post_id for like in gone])), len(gone) == SLICE
+
+    def _forget_edges(self, account_id: UUID) -> Forgotten:
+        with self._relational.transaction() as tx:
+            found = tx.graph.forget(account_id, limit=SLICE)
+            tx.emit(*(self._pack(Unfollowed(f.follower, f.followee, f.since)) for f in found.follows))
+        return found
+
+    def _forget_likes(self, account_id: UUID) -> list[Like]:
+        with self._relational.transaction() as tx:
+            gone = tx.likes.forget(account_id, limit=SLICE)
+            tx.emit(*(self._pack(PostUnliked(like.post_id, account_id, like.at)) for like in gone))
+        return gone
+
+    def _of_post(self, post: Post) -> Event:
+        return self._pack(PostDeleted(post.id, post.author_id, post.tags))
+
+    def _of_product(self, product: Product) -> Event:
+        return self._pack(ProductWithdrawn(product.id, product.seller_id, (product.category,)))
+
+    def _of_comment(self, comment: Comment) -> Event:
+        return self._pack(CommentDeleted(comment.post_id, comment.number, comment.author_id, comment.created_at))
+
+
+def _both(follows: list[Follow]) -> set[UUID]:
+    return {one for follow in follows for one in (follow.follower, follow.followee)}

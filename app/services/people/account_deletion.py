@@ -1,0 +1,70 @@
+"""Deletion of one's own account (decision 19): the person is gone with the commit, the id stays for the rows of money.
+
+Whatever shows a person, or a thing by its owner, looks the account up and leaves out what it does not find. So posts,
+comments, products and edges vanish from every read with the account; `Departures` then removes them.
+"""
+
+import logging
+
+from app.errors import WrongPassword
+from app.events import AccountDeleted
+from app.services.commands.kit import Kit
+from app.services.pages.invalidation import Invalidation
+from app.services.people.accounts import RESERVED, Accounts
+from app.services.people.passwords import Hasher
+from app.services.people.sessions import Sessions
+from repositories.errors import NotFound, Stale, Unavailable
+from repositories.records import Account, Session
+from repositories.relational import Relational
+
+log = logging.getLogger(__name__)
+
+
+class AccountDeletion:
+    def __init__(
+        self,
+        relational: Relational,
+        accounts: Accounts,
+        sessions: Sessions,
+        hasher: Hasher,
+        invalidation: Invalidation,
+        kit: Kit,
+    ) -> None:
+        self._relational = relational
+        self._accounts = accounts
+        self._sessions = sessions
+        self._hasher = hasher
+        self._invalidation = invalidation
+        self._clock = kit.clock
+        self._retry = kit.retry
+        self._pack = kit.emitter
+
+    def delete(self, session: Session, password: str) -> None:
+        """Raises `WrongPassword`, also when the password was changed meanwhile, and `Missing`.
+
+        A store of sessions that is away signs nobody in; the event ends them as soon as it is back.
+        """
+        account = self._accounts.own(session.account_id)
+        login = self._relational.accounts.login_of(account.id)
+        if login is None or not self._hasher.verify(login.password_hash, password):
+            raise WrongPassword
+        stale = [
+            *self._invalidation.account(account.id, [account.handle]),
+            *self._invalidation.account_stats([account.id]),
+        ]
+        try:
+            with self._invalidation.after(stale):
+                self._retry(lambda: self._delete(account, login.password_hash))
+        except (Stale, NotFound) as changed:
+            raise WrongPassword from changed
+        try:
+            self._sessions.end_all(account.id)
+        except Unavailable as error:
+            log.warning("sessions of a deleted account are left to its event: %s", error)
+
+    def _delete(self, account: Account, password_hash: str) -> None:
+        now = self._clock()
+        with self._relational.transaction() as tx:
+            tx.accounts.delete(account.id, at=now, if_hash=password_hash)
+            tx.accounts.reserve(account.handle, account.id, until=now + RESERVED)
+            tx.emit(self._pack(AccountDeleted(account.id, (account.handle,)), at=now))

@@ -1,0 +1,103 @@
+"""Promises of the documents role: whatever somebody wrote or offers can be deleted slice by slice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.documents import Documents
+from repositories.records import Comment, Event, Post, Product, ProductFilter, TagCount
+
+from .documents import ADAPTERS, NOW, an_event, announced, at, at_once, dispatch_all, offered, opened, published
+
+
+@pytest.fixture(params=ADAPTERS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+    yield from opened(request.param, request, tmp_path)
+
+
+def deleted(thing: Post | Product) -> Event:
+    return an_event(thing.id, type_="deleted", happened_at=at(1))
+
+
+def said(store: Documents, post: Post, author: UUID) -> Comment:
+    return store.comments.add(post.id, author, "Body", NOW, announced)
+
+
+def test_posts_go_slice_by_slice_with_their_events(store: Documents) -> None:
+    ada, bob = uuid4(), uuid4()
+    mine = [published(store, author_id=ada, tags=("t",)) for _ in range(3)]
+    other = published(store, author_id=bob, tags=("t",))
+    dispatch_all(store)
+    slices = [store.posts.delete_of(ada, deleted, limit=2) for _ in range(3)]
+    assert [len(found) for found in slices] == [2, 1, 0]
+    assert sorted((p for found in slices for p in found), key=lambda p: p.id) == mine
+    assert store.posts.get([p.id for p in mine]) == {}
+    assert store.posts.counts([ada, bob]) == {ada: 0, bob: 1}
+    assert store.posts.tags(after=None, limit=9) == [TagCount("t", 1)]
+    assert {event.aggregate for event in dispatch_all(store, at(9))} == {str(p.id) for p in mine}
+    assert store.posts.get([other.id]) == {other.id: other}
+
+
+def test_comments_go_slice_by_slice_and_are_uncounted(store: Documents) -> None:
+    ada, bob = uuid4(), uuid4()
+    posts = [published(store) for _ in range(2)]
+    mine = [said(store, post, ada) for post in posts for _ in range(2)]
+    others = [said(store, post, bob) for post in posts]
+    dispatch_all(store)
+    slices = [store.comments.delete_of(ada, announced, limit=3) for _ in range(3)]
+    assert [len(found) for found in slices] == [3, 1, 0]
+    assert sorted((c for found in slices for c in found), key=repr) == sorted(mine, key=repr)
+    for post, other in zip(posts, others, strict=True):
+        assert store.comments.page(post.id, after=None, limit=9) == [other]
+    ids = [post.id for post in posts]
+    assert store.comments.counts(ids) == dict.fromkeys(ids, 1)
+    assert store.comments.recount(ids, repair=False) == {}
+    assert len(dispatch_all(store, at(9))) == len(mine)
+
+
+def test_comments_under_a_post_that_is_gone_go_too(store: Documents) -> None:
+    ada, post = uuid4(), published(store)
+    comment = said(store, post, ada)
+    store.posts.delete(post.id, deleted(post), if_version=1)
+    assert store.comments.delete_of(ada, announced, limit=9) == [comment]
+    assert store.comments.delete_of(ada, announced, limit=9) == []
+
+
+def test_products_go_slice_by_slice_with_their_events(store: Documents) -> None:
+    ada, bob = uuid4(), uuid4()
+    mine = [offered(store, seller_id=ada, attributes={"colour": "red"}) for _ in range(3)]
+    other = offered(store, seller_id=bob, attributes={"colour": "red"})
+    dispatch_all(store)
+    slices = [store.products.delete_of(ada, deleted, limit=2) for _ in range(3)]
+    assert [len(found) for found in slices] == [2, 1, 0]
+    assert sorted((p for found in slices for p in found), key=lambda p: p.id) == mine
+    assert store.products.page(ProductFilter(attributes=(("colour", "red"),)), before=None, limit=9) == [other]
+    assert {event.aggregate for event in dispatch_all(store, at(9))} == {str(p.id) for p in mine}
+
+
+def test_of_somebody_without_anything_nothing_is_deleted(store: Documents) -> None:
+    post, product = published(store), offered(store)
+    nobody = uuid4()
+    assert store.posts.delete_of(nobody, deleted, limit=9) == []
+    assert store.comments.delete_of(nobody, announced, limit=9) == []
+    assert store.products.delete_of(nobody, deleted, limit=9) == []
+    assert store.posts.get([post.id])
+    assert store.products.get([product.id])
+
+
+def test_two_at_once_delete_everything_once(store: Documents) -> None:
+    ada, post = uuid4(), published(store)
+    for _ in range(5):
+        published(store, author_id=ada)
+        said(store, post, ada)
+    dispatch_all(store)
+    removals = [
+        lambda: store.posts.delete_of(ada, deleted, limit=9),
+        lambda: store.comments.delete_of(ada, announced, limit=9),
+    ]
+    ends = at_once(removals * 2)
+    assert not [end for end in ends if isinstance(end, Exception)]
+    assert store.comments.counts([post.id]) == {post.id: 0}
+    assert len(dispatch_all(store, at(9))) == 10

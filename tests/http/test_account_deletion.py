@@ -1,0 +1,252 @@
+"""Deletion of one's own account: gone from every read with the answer, and what stays."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+import pytest
+
+from app.events import AccountDeleted
+from app.services.content import departures
+from app.services.content.posts import PostDraft
+from app.worker.handlers import handle
+from config import Settings
+from repositories.errors import Unavailable
+from tests.apps import PASSWORD, Person, System, embedded, running
+from tests.http.world import Shifted, World
+
+PATH = "/accounts/me"
+
+
+def leave(who: Person, password: str = PASSWORD, status: int = 204) -> Any:
+    answer = who.send("DELETE", PATH, json={"password": password})
+    assert answer.status_code == status, answer.get_data(as_text=True)
+    return answer.get_json(force=True) if answer.data else None
+
+
+def seen(who: Person, path: str) -> str:
+    answer = who.send("GET", path)
+    assert answer.status_code == 200
+    return answer.get_data(as_text=True)
+
+
+class Life:
+    """Ada, with something of every kind, and Bob, who sees it."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.system = world, world.system
+        self.ada, self.bob, self.eve = (self.system.person(name) for name in ("ada", "bob", "eve"))
+        for follower, followee in ((self.ada, self.bob), (self.bob, self.ada), (self.bob, self.eve)):
+            follower.put(f"/accounts/{followee.handle}/follow")
+        self.ada.put("/accounts/eve/block")
+        self.posts = [self.ada.publish(f"Post {n}", tags=["lamps"]) for n in range(3)]
+        self.bobs = self.bob.publish("Of Bob", tags=["lamps"])
+        for post in (self.bobs, self.posts[0]):
+            for one in (self.ada, self.bob):
+                one.put(f"/posts/{post}/like")
+                one.post(f"/posts/{post}/comments", {"body": "Well said."})
+        self.product = world.lamp(self.ada)
+        self.order = self.bob.rich().pay("/orders", {"lines": [{"product_id": self.product, "quantity": 1}]})["id"]
+        self.drained()
+
+    def drained(self) -> None:
+        """The relay has dispatched everything, also what waits for a store that was away."""
+        self.world.clock.ahead += timedelta(seconds=5)
+        self.system.sweeper.sweep()
+        self.world.drained()
+
+    def warm(self) -> None:
+        """Everything that shows Ada is in the cache."""
+        for who in (self.bob, self.system.anybody()):
+            for path in (*self.public_lists, f"/posts/{self.posts[0]}", "/accounts/ada", f"/products/{self.product}"):
+                assert self.ada.account["id"] in seen(who, path), "or its absence shows nothing"
+
+    @property
+    def public_lists(self) -> list[str]:
+        of_bob = [f"/accounts/bob/{what}" for what in ("followers", "following")]
+        return ["/posts", "/posts?tag=lamps", "/products", f"/posts/{self.bobs}/comments", *of_bob]
+
+    def check_gone(self) -> None:
+        """Neither Ada nor a thing of hers is in any answer, and nothing counts her."""
+        anybody = self.system.anybody()
+        for see in (self.bob, anybody):
+            for path in (
+                "/accounts/ada",
+                "/accounts/ada/posts",
+                "/accounts/ada/followers",
+                f"/posts/{self.posts[0]}",
+                f"/posts/{self.posts[0]}/comments",
+                f"/posts/{self.posts[0]}/views",
+                f"/products/{self.product}",
+            ):
+                see.get(path, 404)
+            for path in self.public_lists:
+                assert self.ada.account["id"] not in seen(see, path), path
+        for path in ("/feed", "/notifications", "/accounts/me/blocks"):
+            assert self.ada.account["id"] not in seen(self.bob, path), path
+            assert self.ada.account["id"] not in seen(self.eve, path), path
+        assert self.bob.get("/notifications")["unread_count"] == 0
+        for verb in ("follow", "block"):
+            self.bob.put(f"/accounts/ada/{verb}", status=404)
+        self.bob.put(f"/posts/{self.posts[0]}/like", status=404)
+        self.bob.post(f"/posts/{self.posts[0]}/comments", {"body": "Where are you?"}, 404)
+        self.bob.pay("/orders", {"lines": [{"product_id": self.product, "quantity": 1}]}, 422)
+        self.bob.pay("/wallet/transfers", {"to": "ada", "amount": {"amount": 1, "currency": "EUR"}}, 404)
+        assert self.ada.get(PATH, 401)["code"] == "invalid_token"
+        for login in ("ada", "ada@example.com"):
+            anybody.post("/sessions", {"login": login, "password": PASSWORD}, 401)
+
+    def check_counted(self) -> None:
+        assert self.bob.get("/accounts/bob")["stats"] == {"followers": 0, "following": 1, "posts": 1}
+        assert self.bob.get(f"/posts/{self.bobs}")["stats"] == {"likes": 1, "comments": 1}
+        assert self.bob.get("/tags")["items"] == [{"tag": "lamps", "posts": 1}]
+        assert [item["post"]["id"] for item in self.bob.get("/posts")["items"]] == [self.bobs]
+        assert self.bob.get("/products", facets="true")["facets"]["counted"] == 0
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
+    clock = Shifted()
+    with running(settings, clock) as system:
+        yield World(system, clock, real=False)
+
+
+@pytest.fixture
+def life(world: World) -> Life:
+    return Life(world)
+
+
+@contextmanager
+def dying(life: Life) -> Iterator[None]:
+    """The process dies behind the commit: no session is ended and nothing is cleaned up."""
+    sessions, away = life.system.container.stores.sessions, Unavailable("away")
+    with (
+        patch.object(sessions, "end_all", side_effect=away),
+        patch.object(departures.Departures, "clean_up", side_effect=away),
+    ):
+        yield
+
+
+def test_everything_is_gone_with_the_answer(life: Life) -> None:
+    life.warm()
+    leave(life.ada)
+    life.check_gone()
+    life.check_counted()
+    life.drained()
+    life.check_gone()
+    life.check_counted()
+
+
+def test_with_the_commit_alone_nothing_shows(life: Life) -> None:
+    """As after a death right behind it; the event then does the rest."""
+    life.warm()
+    with dying(life):
+        leave(life.ada)
+    account = UUID(life.ada.account["id"])
+    assert life.system.container.stores.documents.posts.counts([account]) == {account: 3}, "or this test shows nothing"
+    life.system.container.stores.sessions.end_all(account, keep=None)
+    life.check_gone()
+    life.drained()
+    life.check_gone()
+    life.check_counted()
+
+
+def test_the_event_ends_the_sessions(life: Life) -> None:
+    with dying(life):
+        leave(life.ada)
+    life.drained()
+    assert life.ada.get(PATH, 401)["code"] == "invalid_token"
+
+
+@pytest.mark.parametrize("failing", ["products", "comments"])
+def test_a_clean_up_that_stopped_half_way_goes_on(life: Life, failing: str) -> None:
+    store = getattr(life.system.container.stores.documents, failing)
+    with patch.object(store, "delete_of", side_effect=Unavailable("documents")):
+        leave(life.ada)
+        life.drained()
+    life.check_gone()
+    life.drained()
+    life.check_counted()
+
+
+def test_more_than_a_slice_is_removed_slice_by_slice(life: Life) -> None:
+    with patch.object(departures, "SLICE", 1):
+        leave(life.ada)
+        life.check_gone()
+        life.drained()
+    life.check_counted()
+
+
+def test_the_event_may_be_handled_again(life: Life) -> None:
+    leave(life.ada)
+    life.drained()
+    container = life.system.container
+    event = container.kit.emitter(AccountDeleted(UUID(life.ada.account["id"]), ("ada",)))
+    for _ in range(2):
+        handle(container, event)
+    life.drained()
+    life.check_counted()
+
+
+def test_a_wrong_password_deletes_nothing(life: Life) -> None:
+    assert leave(life.ada, "wrong password", 403)["code"] == "wrong_password"
+    assert leave(life.ada, "", 422)["errors"][0]["pointer"] == "/password"
+    assert life.ada.delete(PATH, 400)["code"] == "malformed_json"
+    assert life.ada.get("/sessions")["items"]
+    life.drained()
+    assert life.bob.get("/accounts/ada")["stats"]["posts"] == 3
+    assert life.ada.get(PATH)
+
+
+def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"login_failures": 2})) as system:
+        ada = system.person("ada")
+        for _ in range(2):
+            leave(ada, "wrong password", 403)
+        assert leave(ada, PASSWORD, 429)["code"] == "too_many_requests"
+        assert ada.get(PATH)
+
+
+def test_orders_and_entries_stay_and_name_nobody(life: Life) -> None:
+    """The seller is gone: the order is paid all the same, and the buyer still sees it."""
+    leave(life.ada)
+    life.drained()
+    order = life.bob.get(f"/orders/{life.order}")
+    assert (order["lines"][0]["seller_id"], order["lines"][0]["title"]) == (life.ada.account["id"], "Lamp")
+    assert [one["id"] for one in life.bob.get("/orders")["items"]] == [life.order]
+    assert sum(1 for _ in life.system.container.stores.relational.audit.ledger()) == 0
+
+
+def test_a_seller_still_refunds_a_buyer_who_left(world: World) -> None:
+    buyer, seller, order = world.order(paid=True)
+    leave(buyer)
+    assert [one["id"] for one in seller.get("/orders", role="seller")["items"]] == [order]
+    seller.pay(f"/orders/{order}/refund", None, 200)
+    assert seller.get("/wallet/entries")["items"][0]["other"] is None
+
+
+def test_the_address_is_free_and_the_handle_is_not(life: Life) -> None:
+    leave(life.ada)
+    body = {"handle": "Ada", "email": "ada@example.com", "password": PASSWORD, "display_name": "Ada"}
+    assert life.system.anybody().post("/accounts", body, 409)["code"] == "handle_taken"
+    life.system.anybody().post("/accounts", body | {"handle": "ada2"})
+
+
+def test_what_a_request_under_way_adds_is_removed_too(life: Life) -> None:
+    """It was let in before the account was deleted, and writes behind the clean-up."""
+    leave(life.ada)
+    life.drained()
+    content, ada = life.system.container.content, UUID(life.ada.account["id"])
+    post = content.posts.publish(ada, PostDraft("Late", "Too late.", ("late",)))
+    content.comments.add(ada, UUID(life.bobs), "Late")
+    life.bob.get(f"/posts/{post.id}", 404)
+    life.drained()
+    life.check_counted()
+
+
+def test_strangers_have_no_account_to_delete(system: System) -> None:
+    assert leave(system.anybody(), PASSWORD, 401)["code"] == "unauthenticated"
