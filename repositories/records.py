@@ -152,11 +152,15 @@ class Facets(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
+    """`used_at` and `address` are of the last use that was noted; None in what an earlier version stored."""
+
     id: UUID
     account_id: UUID
     device: str | None
     created_at: datetime
     expires_at: datetime
+    used_at: datetime | None = None
+    address: str | None = None
 
 
 class Event(Struct, frozen=True):

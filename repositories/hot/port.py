@@ -24,6 +24,12 @@ class SessionStore(Store, Protocol):
         """The session, unless it was ended or `now` has reached its `expires_at`."""
 
     @abstractmethod
+    def note_use(self, session: Session, digest: bytes) -> None:
+        """Store the session with another `used_at` and `address`, for as long as it is there: one that has ended
+        stays so. Of two at once either is stored.
+        """
+
+    @abstractmethod
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
         """The account's live sessions, newest first by id."""
 

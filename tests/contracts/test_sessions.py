@@ -282,3 +282,37 @@ def test_a_dry_run_says_what_a_run_does(tmp_path: Path) -> None:
         assert store.migrate() == planned
     finally:
         store.close()
+
+
+def used(made: Session, seconds: int = 60, address: str | None = "203.0.113.7") -> Session:
+    return replace(made, used_at=NOW + timedelta(seconds=seconds), address=address)
+
+
+def test_the_last_use_is_noted(sessions: SessionStore) -> None:
+    account = uuid4()
+    [(first, its_digest), (other, other_digest)] = added(sessions, account, 2)
+    for noted in (used(first), used(first, 120, None)):
+        sessions.note_use(noted, its_digest)
+        assert sessions.find(its_digest, now=NOW) == noted
+        assert sessions.find(other_digest, now=NOW) == other
+        assert set(sessions.of_account(account, now=NOW)) == {noted, other}
+    assert sessions.end(account, first.id)
+    assert sessions.find(its_digest, now=NOW) is None
+
+
+def test_noting_a_use_does_not_bring_back_what_has_ended(sessions: SessionStore) -> None:
+    account = uuid4()
+    ended = added(sessions, account, 2)
+    sessions.end(account, ended[0][0].id)
+    sessions.end_all(account, keep=None)
+    for made, its_digest in ended:
+        sessions.note_use(used(made), its_digest)
+        assert sessions.find(its_digest, now=NOW) is None
+    sessions.note_use(used(session(account)), digest())
+    assert sessions.of_account(account, now=NOW) == []
+
+
+def test_noting_a_use_does_not_prolong_a_session(sessions: SessionStore) -> None:
+    [(made, its_digest)] = added(sessions, uuid4())
+    sessions.note_use(used(made), its_digest)
+    assert sessions.find(its_digest, now=made.expires_at) is None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 
 from app.services.pages.kinds import Kind
@@ -51,7 +52,10 @@ def test_a_session_lives_its_length_and_an_hour_and_the_index_as_long(engines: S
     sessions.add(short, b"short" + account.bytes)
     with client(engines.sessions()) as redis:
         assert 51 * HOUR - 60 < redis.ttl(f"quartet:account:{account}") <= 51 * HOUR
-        assert 2 * HOUR - 60 < redis.ttl(f"quartet:session:{(b'short' + account.bytes).hex()}") <= 2 * HOUR
+        of_short = f"quartet:session:{(b'short' + account.bytes).hex()}"
+        assert 2 * HOUR - 60 < redis.ttl(of_short) <= 2 * HOUR
+        sessions.note_use(replace(short, used_at=NOW, address="203.0.113.7"), b"short" + account.bytes)
+        assert 2 * HOUR - 60 < redis.ttl(of_short) <= 2 * HOUR
 
 
 def lease(cache: Cache, key: str) -> bytes:

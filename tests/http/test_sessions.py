@@ -1,6 +1,19 @@
 """Signing in and out over HTTP."""
 
-from tests.apps import PASSWORD, System
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from app.services.people.sessions import NOTED_EVERY
+from config import Settings
+from repositories.errors import Unavailable
+from repositories.hot.encoding import live_session
+from tests.apps import PASSWORD, Person, System, embedded, running
+from tests.http.world import Shifted
 
 
 def test_one_signs_in_by_handle_or_address(system: System) -> None:
@@ -59,3 +72,83 @@ def test_a_bad_header_is_refused_even_where_none_is_needed(system: System) -> No
         response = anybody.send("GET", "/posts", headers={"Authorization": header})
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+def listed(who: Person, **environ: Any) -> dict[str, Any]:
+    """The only session, as it lists itself."""
+    (item,) = who.send("GET", "/sessions", **environ).get_json()["items"]
+    return dict(item)
+
+
+def writes(system: System) -> Any:
+    sessions = system.container.stores.sessions
+    return patch.object(sessions, "note_use", wraps=sessions.note_use)
+
+
+def test_a_session_shows_when_and_from_where_it_was_used_last(tmp_path: Path) -> None:
+    clock = Shifted()
+    with running(Settings(**embedded(tmp_path)), clock) as system:
+        ada = system.person("ada")
+        first = listed(ada)
+        assert (first["last_used_at"], first["last_address"]) == (first["created_at"], "127.0.0.1")
+        clock.ahead += NOTED_EVERY
+        for address, shown in (("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::")):
+            with writes(system) as noted:
+                ada.send("GET", "/accounts/me", environ_base={"REMOTE_ADDR": address})
+                now = listed(ada, environ_base={"REMOTE_ADDR": "198.51.100.9"})
+            assert noted.call_count == 1
+            assert now["last_address"] == shown
+            assert now["last_used_at"] > first["last_used_at"]
+            clock.ahead += NOTED_EVERY
+            first = now
+
+
+def test_within_five_minutes_nothing_is_written(tmp_path: Path) -> None:
+    clock = Shifted()
+    with running(Settings(**embedded(tmp_path)), clock) as system:
+        ada = system.person("ada")
+        clock.ahead += NOTED_EVERY - timedelta(seconds=30)
+        with writes(system) as noted:
+            for _ in range(3):
+                answer = ada.send("GET", "/wallet", environ_base={"REMOTE_ADDR": "203.0.113.7"})
+                assert "sessions;dur=" in answer.headers["Server-Timing"]
+                assert '"1 round trip"' in answer.headers["Server-Timing"]
+        assert noted.call_count == 0
+        assert listed(ada)["last_address"] == "127.0.0.1"
+
+
+def test_behind_a_proxy_it_is_the_address_that_the_limits_see(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"proxies": 1})) as system:
+        ada = system.person("ada")
+        body = {"login": "ada", "password": PASSWORD}
+        other = system.anybody()
+        headers = {"X-Forwarded-For": "192.0.2.1, 203.0.113.7"}
+        other.token = other.send("POST", "/sessions", json=body, headers=headers).get_json()["token"]
+        assert [item["last_address"] for item in ada.get("/sessions")["items"]] == ["203.0.113.7", "127.0.0.1"]
+
+
+def test_a_use_that_cannot_be_noted_fails_nobody(tmp_path: Path) -> None:
+    clock = Shifted()
+    with running(Settings(**embedded(tmp_path)), clock) as system:
+        ada = system.person("ada")
+        clock.ahead += NOTED_EVERY
+        with patch.object(system.container.stores.sessions, "note_use", side_effect=Unavailable("sessions")):
+            assert ada.get("/accounts/me")
+
+
+def test_sessions_of_an_earlier_version_are_listed(system: System) -> None:
+    """They were stored without a last use."""
+    ada = system.person("ada")
+    find: Callable[..., Any] = system.container.stores.sessions.find
+
+    def earlier(digest: bytes, **now: Any) -> Any:
+        fields = msgspec.to_builtins(find(digest, **now))
+        del fields["used_at"], fields["address"]
+        return live_session(msgspec.json.encode(fields), now["now"])
+
+    with patch.object(system.container.stores.sessions, "find", earlier):
+        session = system.container.people.sessions.authenticate(str(ada.token))
+    assert (session.used_at, session.address) == (None, None)
+    with patch.object(system.container.stores.sessions, "of_account", return_value=[session]):
+        item = listed(ada)
+    assert (item["last_used_at"], item["last_address"]) == (item["created_at"], None)

@@ -5,6 +5,7 @@ from flask import Flask, current_app, request
 from app.errors import Unauthenticated
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, sign
+from app.http.edge.limiting import caller_address
 
 
 def register(app: Flask) -> None:
@@ -21,4 +22,4 @@ def resolve() -> None:
     scheme, _, token = sent.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must be `Bearer <token>`", code="invalid_token")
-    sign(container().people.sessions.authenticate(token.strip()))
+    sign(container().people.sessions.authenticate(token.strip(), caller_address()))

@@ -125,8 +125,9 @@ class Instant(ma.fields.Field[datetime]):
 class Moment(ma.fields.String):
     """A time as the API writes it: RFC 3339, UTC, microseconds. For documentation of answers."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"format": "date-time"}, **kwargs)
+    def __init__(self, about: str = "", **kwargs: Any) -> None:
+        described = {"description": about} if about else {}
+        super().__init__(metadata={"format": "date-time", **described}, **kwargs)
 
 
 class Different(ma.fields.List[Any]):

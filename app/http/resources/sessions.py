@@ -47,6 +47,10 @@ class SessionSchema(ma.Schema):
     device = ma.fields.String(required=True, allow_none=True)
     created_at = Moment(required=True)
     expires_at = Moment(required=True)
+    last_used_at = Moment("noted at most once in five minutes", required=True)
+    last_address = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "where it was used last; of IPv6 the network (/64)"}
+    )
     current = ma.fields.Boolean(required=True)
 
 
@@ -68,7 +72,7 @@ def create_session(wanted: dict[str, Any]) -> Response:
     people = container().people
     found = people.sessions.known(wanted["login"])
     with people.throttle.guess(str(found.account_id) if found else wanted["login"], caller_address()):
-        signed = people.sessions.sign_in(found, wanted["password"], wanted["device"])
+        signed = people.sessions.sign_in(found, wanted["password"], wanted["device"], caller_address())
     account = container().people.accounts.own(signed.session.account_id)
     body = {
         "token": signed.token,
@@ -87,7 +91,7 @@ def create_session(wanted: dict[str, Any]) -> Response:
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, SessionPage)
 def list_sessions(query: dict[str, Any]) -> Response:
-    """List one's signed-in devices, newest first."""
+    """List one's signed-in devices, newest first, each with when and from where it was used last."""
     current = session()
     scope, limit = f"sessions:{current.account_id}", query["limit"]
     found = container().people.sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
@@ -172,6 +176,8 @@ def _session_item(session: Session, current: Session) -> bytes:
             "device": session.device,
             "created_at": moment(session.created_at),
             "expires_at": moment(session.expires_at),
+            "last_used_at": moment(session.used_at or session.created_at),
+            "last_address": session.address,
             "current": session.id == current.id,
         }
     )

@@ -5,18 +5,25 @@ the digest (OWASP ASVS 5.0, 6.5.2).
 """
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors import Missing, Unauthenticated
 from app.services.commands.kit import Kit
 from app.services.people.passwords import Hasher
+from repositories.errors import Unavailable
 from repositories.hot import SessionStore
 from repositories.records import Login, Session
 from repositories.relational import Relational
+
+log = logging.getLogger(__name__)
+# A use is noted when the last one noted is so old: one more round trip for one request in five minutes.
+NOTED_EVERY = timedelta(minutes=5)
 
 
 class SignedIn(Struct, frozen=True):
@@ -39,21 +46,26 @@ class Sessions:
         """By handle or e-mail."""
         return self._relational.accounts.login(login)
 
-    def sign_in(self, found: Login | None, password: str, device: str | None) -> SignedIn:
+    def sign_in(self, found: Login | None, password: str, device: str | None, address: str | None = None) -> SignedIn:
         """Unknown account and wrong password raise the same `Unauthenticated`, in equal time."""
         if not self._hasher.verify(found.password_hash if found else None, password) or found is None:
             raise _wrong_credentials()
         now = self._clock()
-        session = Session(self._ids(), found.account_id, device, now, now + self._lifetime)
+        session = Session(self._ids(), found.account_id, device, now, now + self._lifetime, now, address)
         token = secrets.token_urlsafe(32)
         self._store.add(session, digest(token))
         self._refuse_former_password(found, session)
         return SignedIn(token, session)
 
-    def authenticate(self, token: str) -> Session:
-        found = self._store.find(digest(token), now=self._clock())
+    def authenticate(self, token: str, address: str | None = None) -> Session:
+        """`address` is where the request comes from."""
+        now, its_digest = self._clock(), digest(token)
+        found = self._store.find(its_digest, now=now)
         if found is None:
             raise Unauthenticated("the token is unknown, ended or expired", code="invalid_token")
+        if now - (found.used_at or found.created_at) >= NOTED_EVERY:
+            found = replace(found, used_at=now, address=address)
+            self._note_use(found, its_digest)
         return found
 
     def devices(self, account_id: UUID, *, before: UUID | None = None) -> list[Session]:
@@ -77,6 +89,12 @@ class Sessions:
         for session in self.devices(account_id):
             if session.created_at <= at and session.id != keep:
                 self._store.end(account_id, session.id)
+
+    def _note_use(self, session: Session, its_digest: bytes) -> None:
+        try:
+            self._store.note_use(session, its_digest)
+        except Unavailable as error:
+            log.warning("the use of session %s is not noted: %s", session.id, error)
 
     def _refuse_former_password(self, found: Login, session: Session) -> None:
         """The password may have changed since it was read. Looked at after the session is there: a change that this

@@ -42,6 +42,11 @@ class EmbeddedSessions(SqliteBacked, SessionStore):
         rows = self._file.rows(sql, (digest, self._clock()))
         return live_session(rows[0][0], now) if rows else None
 
+    def note_use(self, session: Session, digest: bytes) -> None:
+        with self._file.write() as connection:
+            sql = "UPDATE hot_sessions SET record = ? WHERE digest = ?"
+            connection.execute(sql, (session_bytes(session), digest))
+
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
         sql = "SELECT record FROM hot_sessions WHERE account_id = ? AND forget_at > ?"
         rows = self._file.rows(sql, (account_id.bytes, self._clock()))

@@ -83,6 +83,10 @@ class RedisSessions(RedisBacked, SessionStore):
         [record] = self._link.exchange(("GET", _SESSION + digest.hex()), again=True)
         return live_session(record, now)
 
+    def note_use(self, session: Session, digest: bytes) -> None:
+        command = ("SET", _SESSION + digest.hex(), session_bytes(session), "XX", "KEEPTTL")
+        self._link.exchange(command, again=True)
+
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
         [records] = self._run(_OF_ACCOUNT, account_id, again=True)
         return live_sessions(records, now)
