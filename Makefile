@@ -10,7 +10,7 @@ UV ?= uv
 # Modules stay together, in the order of the collection.
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 LONG_FORM := QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE_EXAMPLES=400 \
-  QUARTET_FEED_EXAMPLES=1000 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 QUARTET_DRIFT_ACCOUNTS=90
+  QUARTET_FEED_EXAMPLES=1000 QUARTET_FUZZING_EXAMPLES=100 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 QUARTET_DRIFT_ACCOUNTS=90
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## print this list
@@ -33,7 +33,7 @@ test-fast: .venv/.test ## run the tests that need no engine, no server process a
 
 proofs: .venv/.test ## run the proofs in their long form, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 \
-	  tests/system/proofs tests/system/money tests/system/drift tests/system/test_feed_definition.py
+	  tests/system/proofs tests/system/money tests/system/drift tests/system/fuzzing tests/system/test_feed_definition.py
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 from app.clock import Clock, utc_now
 from app.container import Container, build
 from app.http import create_app
+from app.http.document.problem_codes import PROBLEMS
 from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.sqlite import path_of
@@ -209,6 +210,7 @@ def _checked(response: TestResponse, status: int) -> Any:
         problem = response.get_json(force=True)
         assert problem["status"] == status
         assert problem["request_id"] == response.headers["X-Request-Id"]
+        assert problem["code"] in PROBLEMS
         return problem
     return response.get_json(force=True) if response.data else None
 

@@ -72,6 +72,19 @@ def test_editing_needs_the_current_entity_tag(system: System) -> None:
     assert ada.patch("/accounts/me", {"bio": "y"}, etag="*")["account"]["version"] == 3
 
 
+@pytest.mark.parametrize("url", ["http://localhost:8000/a.png", "HTTPS://é.example/ä?x#y", "http://[::1]/", "http://a"])
+def test_a_picture_is_a_web_address(system: System, url: str) -> None:
+    assert system.person().patch("/accounts/me", {"image_url": url}, etag="*")["account"]["image_url"] == url
+
+
+@pytest.mark.parametrize(
+    "url", ["", "a.png", "http://", "https:///a", "http:// a", "http://a b", "http://a\n", "javascript:alert(1)",
+            "ftp://a", "data:,a", 'http://a"onload=', "http://a<b>", "http://a\u2028b", " http://a"],
+)  # fmt: skip
+def test_nothing_else_is(system: System, url: str) -> None:
+    system.person().patch("/accounts/me", {"image_url": url}, 422, etag="*")
+
+
 def test_a_handle_can_change(system: System) -> None:
     ada, eve = system.person("ada"), system.person("eve")
     ada.patch("/accounts/me", {"handle": "lovelace"}, etag="*")

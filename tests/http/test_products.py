@@ -41,6 +41,11 @@ def test_a_product_is_offered_read_changed_and_withdrawn(system: System) -> None
     eve.get(path, 404)
 
 
+@pytest.mark.parametrize("value", [1e300, -1e19, 2**63, "", "a\x00", None, ["a"]])
+def test_an_attribute_is_a_short_text_a_number_within_64_bits_or_a_boolean(system: System, value: object) -> None:
+    system.person().post("/products", LAMP | {"attributes": {"a": value}}, 422)
+
+
 def test_filters_combine(system: System) -> None:
     ada = system.person("ada")
     offer(ada)

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+import pytest
 
 from app.services.people.sessions import NOTED_EVERY
 from config import Settings
@@ -72,6 +73,12 @@ def test_a_bad_header_is_refused_even_where_none_is_needed(system: System) -> No
         response = anybody.send("GET", "/posts", headers={"Authorization": header})
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("TRACE", "/accounts", 405), ("GET", "/nothing", 404)])
+def test_a_dead_token_hides_no_missing_route(system: System, method: str, path: str, status: int) -> None:
+    response = system.anybody().send(method, path, headers={"Authorization": "Bearer x"})
+    assert response.status_code == status
 
 
 def listed(who: Person, **environ: Any) -> dict[str, Any]:

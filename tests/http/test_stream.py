@@ -13,12 +13,14 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import structs
 
+from app.http.document.live_events import EVENTS
 from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.streams_port import KEPT
 from tests.apps import Person, System
 from tests.engines.kernel import wait_until
 from tests.http.stream_reader import FAST, HEARTBEAT, Make, Reader, numbers, publish, signing
+from tests.system.document import DOCUMENT, misfits
 
 ID = re.compile(r"[0-9a-f]{16}\.\d+")
 
@@ -234,3 +236,20 @@ def expiry(streams: Any, place: bytes) -> float:
 def test_strangers_are_refused(system: System) -> None:
     assert system.anybody().get("/feed/stream", 401)["code"] == "unauthenticated"
     assert system.person().get("/feed/stream", 400, nonsense=uuid4().hex)["code"]
+
+
+def test_every_event_is_as_the_document_has_it(system: System) -> None:
+    ada, bob = system.person(), system.person()
+    with closing(Reader(ada, "unknown.1")) as reader:
+        bob.put(f"/accounts/{ada.handle}/follow")
+        post = ada.publish()
+        system.relay.drain()
+        ada.delete(f"/posts/{post}", etag="*")
+        system.relay.drain()
+        got = {block.name: block for block in reader.events(4)}
+    assert set(got) == set(EVENTS)
+    schemas = DOCUMENT["components"]["schemas"]
+    for name, block in got.items():
+        assert set(block.fields) == {"id", "event", "data"}
+        data = schemas[f"{name.capitalize()}Event"]["properties"]["data"]
+        assert not misfits(json.loads(block.fields["data"]), data["contentSchema"])

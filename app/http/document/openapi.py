@@ -10,14 +10,16 @@ import msgspec
 from flask import Blueprint, Flask, Response
 
 from app.http import routes
+from app.http.document import live_events
 from app.http.document.operations import complete
 from app.http.document.problem_codes import PROBLEMS
 from app.http.edge import errors
+from app.http.edge.fields import Attributes
 from app.http.edge.statuses import component, phrase
 
 ABOUT = """Errors are RFC 9457 problems, each `code` with a page at `/problems/CODE`; new codes may be added.
-Lists are keyset-paged. A change of a versioned thing needs If-Match. Requests that the server itself refuses (414,
-431, and 400 for what is not HTTP) have no body."""
+Lists are keyset-paged. Integers are written without a fraction or an exponent. A change of a versioned thing needs
+If-Match. Requests that the server itself refuses (414, 431, and 400 for what is not HTTP) have no body."""
 INFO = {"title": "Quartet", "version": "1", "openapi_version": "3.1.0", "info": {"description": ABOUT}}
 SECURITY = {"bearer": {"type": "http", "scheme": "bearer"}}
 blp = Blueprint("openapi", __name__)
@@ -56,6 +58,11 @@ class Api(flask_smorest.Api):
         )
 
 
+def _names(_: object, field: ma.fields.Field[Any], **__: Any) -> dict[str, Any]:
+    """What apispec does not take from a field."""
+    return {"propertyNames": {"pattern": field.PATTERN}} if isinstance(field, Attributes) else {}
+
+
 @blp.get("/openapi.json")
 def document() -> Response:
     return Response(_document(), content_type="application/json")
@@ -67,8 +74,11 @@ def _document() -> bytes:
     app = Flask("document", static_folder=None)
     routes.convert(app)
     api = Api(app, spec_kwargs={**INFO, "servers": [{"url": "/"}]})
+    api.ma_plugin.converter.add_attribute_function(_names)
     for name, scheme in SECURITY.items():
         api.spec.components.security_scheme(name, scheme)
+    for name, event in live_events.components().items():
+        api.spec.components.schema(name, event)
     for converter, schema in routes.CONVERTED.items():
         api.register_converter(converter, lambda _, schema=schema: schema)
     for blueprint in routes.BLUEPRINTS:

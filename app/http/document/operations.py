@@ -80,8 +80,8 @@ def _complete(operation: Operation) -> None:
     for body in operation.get("requestBody", {}).get("content", {}).values():
         body["example"] = EXAMPLES[body["schema"]["$ref"].rpartition("/")[2]]
     for parameter in operation.get("parameters", []):
-        if parameter["in"] == "query" and parameter["schema"].get("type") == "object":
-            parameter |= {"name": "attr", "style": "deepObject", "explode": True}
+        if parameter["in"] == "query":
+            _complete_query(parameter)
     keyed = any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", []))
     for status, answer in operation["responses"].items():
         if "$ref" not in answer and status != "default":
@@ -90,6 +90,16 @@ def _complete(operation: Operation) -> None:
             names += ["ETag"] if tagged else []
             names += ["Idempotent-Replayed"] if keyed and status.startswith("2") else []
             _add_headers(answer, names)
+
+
+def _complete_query(parameter: dict[str, Any]) -> None:
+    """What is not asked for is left out: a query cannot have null."""
+    schema = parameter["schema"]
+    if schema.get("type") == "object":
+        parameter |= {"name": "attr", "style": "deepObject", "explode": True}
+    if isinstance(schema.get("type"), list):
+        schema["type"] = next(kind for kind in schema["type"] if kind != "null")
+        schema.pop("default")
 
 
 def _add_headers(answer: dict[str, Any], names: list[str]) -> None:

@@ -13,10 +13,13 @@ def register(app: Flask) -> None:
 
 
 def resolve() -> None:
-    """A token that is sent must be good, also where none is needed: a client with a dead one gets a 401."""
+    """A token that is sent must be good, also where none is needed: a client with a dead one gets a 401.
+
+    Where there is no such route or method, that is the answer.
+    """
     sent = request.headers.get("Authorization")
     view = current_app.view_functions.get(request.endpoint or "")
-    if sent is None or not request.path.startswith(BASE) or getattr(view, "anonymous", False):
+    if sent is None or view is None or not request.path.startswith(BASE) or getattr(view, "anonymous", False):
         sign(None)
         return
     scheme, _, token = sent.partition(" ")

@@ -20,6 +20,12 @@ class Text(ma.fields.String):
     """A string without NUL. Not every store can hold one."""
 
     default_error_messages = {"nul": "Must not contain NUL."}
+    PATTERN: ClassVar = r"^[^\u0000]*$"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not any(isinstance(one, ma.validate.Regexp | ma.validate.OneOf) for one in self.validators):
+            self.metadata = {"pattern": self.PATTERN} | dict(self.metadata)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -32,16 +38,26 @@ class Line(Text):
     """A name, a title or a tag: something of it can be seen, and it is in NFC, so that what looks alike is alike."""
 
     default_error_messages = {"invisible": "Must have something that can be seen."}
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.metadata = {"pattern": VISIBLE.pattern} | dict(self.metadata)
+    PATTERN: ClassVar = rf"^[^\u0000]*{VISIBLE.pattern}[^\u0000]*$"
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
         if text and not VISIBLE.search(text):
             raise self.make_error("invisible")
         return text
+
+
+class NewPassword(Text):
+    """8 to 256 characters. What else is asked of a password is in `app/services/people/password_rules.py`."""
+
+    ABOUT: ClassVar = "at least three different characters, none of the frequent passwords, no name of the account"
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True,
+            validate=ma.validate.Length(8, 256),
+            metadata={"description": self.ABOUT, "not": {"pattern": r"^(.)\1*((.)(\1|\3)*)?$"}},
+        )
 
 
 class Int(ma.fields.Integer):
@@ -70,14 +86,18 @@ class JsonInt(Int):
 class Attributes(ma.fields.Dict):
     """At most 50 named values: strings, numbers or booleans."""
 
-    NAME: ClassVar = ma.validate.Regexp(r"^[A-Za-z0-9_-]{1,40}(?!\n)$", error="Names are 1 to 40 of A-Za-z0-9_-.")
+    PATTERN: ClassVar = r"^[A-Za-z0-9_-]{1,40}(?!\n)$"
+    NAME: ClassVar = ma.validate.Regexp(PATTERN, error="Names are 1 to 40 of A-Za-z0-9_-.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             keys=ma.fields.String(validate=self.NAME),
-            values=AttributeField(metadata={"type": ["string", "number", "boolean"]}),
+            values=AttributeField(),
             validate=self._few,
-            metadata={"maxProperties": 50, **kwargs.pop("metadata", {})},
+            metadata={
+                "maxProperties": 50,
+                **kwargs.pop("metadata", {}),
+            },
             **kwargs,
         )
 
@@ -90,13 +110,21 @@ class AttributeField(ma.fields.Field[Any]):
     default_error_messages = {
         "kind": "Must be a string, a number or a boolean.",
         "text": "Must be 1 to 200 characters without NUL.",
-        "range": "Must be a 64-bit integer.",
+        "range": "Must be within the range of 64-bit integers.",
     }
+    VALUES: ClassVar = [
+        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": Text.PATTERN},
+        {"type": "number", "minimum": -INT64 - 1, "maximum": INT64},
+        {"type": "boolean"},
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(metadata={"anyOf": self.VALUES})
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         if isinstance(value, str) and (not 1 <= len(value) <= 200 or "\x00" in value):
             raise self.make_error("text")
-        if isinstance(value, int) and not -INT64 - 1 <= value <= INT64:
+        if isinstance(value, int | float) and not -INT64 - 1 <= value <= INT64:
             raise self.make_error("range")
         if not isinstance(value, str | int | float):
             raise self.make_error("kind")

@@ -60,7 +60,7 @@ class PageQuery(ma.Schema):
     limit = Int(load_default=20, validate=ma.validate.Range(1, 100), metadata={"description": "how many items"})
     cursor = Text(
         load_default=None,
-        validate=ma.validate.Length(max=1000),
+        validate=ma.validate.Length(1, 1000),
         metadata={"description": "`next` of the page before"},
     )
 

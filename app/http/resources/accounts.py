@@ -11,7 +11,7 @@ from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private,
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
-from app.http.edge.fields import Line, Text
+from app.http.edge.fields import Line, NewPassword, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, Position, page_of
@@ -28,13 +28,18 @@ from repositories.records import Edge
 blp = Blueprint("accounts", "People: profiles, follows and blocks")
 
 HANDLE = ma.validate.Regexp(r"^[A-Za-z0-9_]{3,30}(?!\n)$", error="Must be 3 to 30 of A-Za-z0-9_.")
-URL = ma.validate.URL(schemes={"http", "https"}, require_tld=False)
+# Begins with a host, and has no character that a URL cannot have (RFC 3986, with letters as RFC 3987 has them).
+URL = ma.validate.Regexp(
+    r"^[Hh][Tt][Tt][Pp][Ss]?://[0-9A-Za-z\[\u00a1-\uffff]"
+    r"[^\u0000-\u0020\"<>\\^`{|}\u007f-\u00a0\u2000-\u200f\u2028-\u202f\u3000]*(?!\n)$",
+    error="Must be an http or https URL.",
+)
 
 
 class RegistrationSchema(ma.Schema):
     handle = Text(required=True, validate=HANDLE)
     email = ma.fields.Email(required=True, validate=ma.validate.Length(max=254))
-    password = Text(required=True, validate=ma.validate.Length(8, 256))
+    password = NewPassword()
     display_name = Line(required=True, validate=ma.validate.Length(1, 80))
 
 

@@ -22,7 +22,7 @@ blp = Blueprint("feed", "The home feed")
 class FeedQuery(PageQuery):
     after = Text(
         load_default=None,
-        validate=ma.validate.Length(max=1000 + 20 * MAX_SEEN),
+        validate=ma.validate.Length(1, 1000 + 20 * MAX_SEEN),
         metadata={"description": "page upward: the posts right above this cursor, newest first"},
     )
 

@@ -28,7 +28,7 @@ ORDER_NEWS = ("sold", "paid", "fulfilled", "cancelled", "refunded")
 class NotificationQuery(PageQuery):
     cursor = Text(
         load_default=None,
-        validate=ma.validate.Length(max=1000 + 8 * CARRIED),
+        validate=ma.validate.Length(1, 1000 + 8 * CARRIED),
         metadata={"description": "`next` of the page before"},
     )
 

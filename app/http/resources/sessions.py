@@ -10,7 +10,7 @@ from flask import Response
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
 from app.http.edge.deps import container, cursors, session
-from app.http.edge.fields import Moment, Text
+from app.http.edge.fields import Moment, NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, page_of
@@ -29,7 +29,7 @@ class LoginSchema(ma.Schema):
 
 class PasswordChangeSchema(ma.Schema):
     current_password = Text(required=True, validate=ma.validate.Length(1, 256))
-    new_password = Text(required=True, validate=ma.validate.Length(8, 256))
+    new_password = NewPassword()
 
 
 class AccountDeletionSchema(ma.Schema):

@@ -17,6 +17,9 @@ from repositories import meter
 
 blp = Blueprint("stream", "Live events")
 RETRY_MS = 2000
+LONGEST_ID = 1000
+# In `app/http/document/live_events.py`.
+EVENT = {"$ref": "#/components/schemas/LiveEvent"}
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _BREAKS = re.compile(rb"[\r\n]+")
 ABOUT = """Events of the own feed and notifications, as they happen. `id` is the place in the stream, `event` the kind
@@ -25,11 +28,7 @@ came since, or one `resync`: some of it is no longer there, so read the feed and
 
 
 class StreamQuery(ma.Schema):
-    last_event_id = Text(
-        load_default=None,
-        validate=ma.validate.Length(max=1000),
-        metadata={"description": "for clients that cannot send `Last-Event-ID`, which comes first"},
-    )
+    last_event_id = Text(load_default=None, validate=ma.validate.Length(max=LONGEST_ID))
 
 
 class Events:
@@ -69,11 +68,19 @@ class Events:
             "in": "header",
             "schema": {"type": "string"},
             "description": "the last `id` that was received; an unknown one leads to a `resync`",
-        }
+        },
+        {
+            "name": "last_event_id",
+            "in": "query",
+            "schema": {"type": "string", "maxLength": LONGEST_ID, "pattern": Text.PATTERN},
+            "description": "for clients that cannot send `Last-Event-ID`, which comes first",
+        },
     ],
 )
 @blp.arguments(StreamQuery, location="query")
-@blp.response(200, {"type": "string"}, content_type=EVENT_STREAM, description="events, until either side ends it")
+@blp.response(
+    200, EVENT, content_type=EVENT_STREAM, description="one such event after the other, until either side ends it"
+)
 @blp.raises(503)
 def stream_feed(query: dict[str, Any]) -> Response:
     """Follow the own feed and notifications live."""

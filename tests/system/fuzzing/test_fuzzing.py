@@ -1,0 +1,66 @@
+"""schemathesis against a server on embedded stores: every check that it has, stateful, with two users.
+
+The two must not get each other's things: what one reads of its own is asked for as the other.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apps import BASE, PASSWORD
+from tests.system.live import HOST, Client, Live, environment, run
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+HERE = Path(__file__).parent
+SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
+EXAMPLES, SEED = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2"), "20260"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Live]:
+    assert run(tmp_path, "migrate").returncode == 0
+    live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", LOG_LEVEL="warning")
+    yield live.answering()
+    live.close()
+
+
+def test_nothing_that_schemathesis_checks_is_broken(served: Live, tmp_path: Path) -> None:
+    users = {"one": served.person(), "other": served.person()}
+    (tmp_path / "users.json").write_text(json.dumps({"auth": [_login(*user) for user in users.items()]}))
+    for name in ("schemathesis.toml", "hooks.py"):
+        (tmp_path / name).write_text((HERE / name).read_text())
+    seller = served.person()
+    theirs = {"FUZZED_SELLER": seller.handle, "FUZZED_PRODUCT": _offered(seller)}
+    command = ["run", f"http://{HOST}:{served.port}/openapi.json", "--checks", "all", "--continue-on-failure"]
+    budget = ["--max-examples", EXAMPLES, "--seed", SEED, "--generation-database", "none"]
+    done = subprocess.run(
+        [SCHEMATHESIS, "--no-color", *command, *budget, "--report", "json", "--report-json-path", "report.json"],
+        cwd=tmp_path,
+        env=environment(tmp_path, {}) | theirs,
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _login(name: str, person: Client) -> dict[str, object]:
+    """In the form of Web Fuzzing Commons. The password is not the one of the document's examples."""
+    login = json.dumps({"login": f"{person.handle}@example.com", "password": PASSWORD})
+    sent = {"sendIn": "header", "sendName": "Authorization", "sendTemplate": "Bearer {token}"}
+    token = {"extractFrom": "body", "extractSelector": "/token", **sent}
+    endpoint = {"verb": "POST", "endpoint": f"{BASE}/sessions", "contentType": "application/json"}
+    return {"name": name, "loginEndpointAuth": {**endpoint, "payloadRaw": login, "token": token}}
+
+
+def _offered(seller: Client) -> str:
+    offer = {"title": "t", "category": "c", "price": {"amount": 1, "currency": "EUR"}}
+    product = str(seller.ask("POST", "/products", offer)["product"]["id"])
+    seller.ask("PUT", f"/products/{product}/stock", {"on_hand": 10**12}, If_Match="*")
+    return product
