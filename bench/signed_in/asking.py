@@ -1,14 +1,18 @@
 """Requests of many readers: one by one with their answers, or as many as the server takes, by wrk."""
 
+import http.client
 import json
 import re
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from msgspec import Struct
@@ -66,6 +70,19 @@ def ask(address: str, request: Request) -> Answer:
         return Answer(error.code, dict(error.headers.items()), error.read().decode())
 
 
+def publish(address: str, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"title": "News", "body": "A lamp of brass is lit."}).encode()
+    sent = urllib.request.Request(f"{address}/api/v1/posts", data=body, headers=headers)  # noqa: S310  our own address
+    urllib.request.urlopen(sent, timeout=PATIENCE).close()  # noqa: S310
+
+
+def text(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310  our own address
+        said: bytes = answer.read()
+    return said.decode()
+
+
 def full(address: str, requests: Sequence[Request], seconds: float, folder: Path) -> Load:
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -81,3 +98,27 @@ def full(address: str, requests: Sequence[Request], seconds: float, folder: Path
     answers, took = re.findall(r"(\d+) requests in ([\d.]+)s", said)[0]
     shares = {share: float(n) * UNITS[unit] for share, n, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", said)}
     return Load(int(answers), float(took), shares["50"], shares["99"])
+
+
+def each(address: str, requests: Sequence[Request]) -> Load:
+    """Every request once, over as many connections."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        parts = pool.map(lambda n: _in_turn(address, requests[n::CONNECTIONS]), range(CONNECTIONS))
+        took = sorted(one for part in parts for one in part)
+    return Load(len(took), time.perf_counter() - began, took[len(took) // 2], took[len(took) * 99 // 100])
+
+
+def _in_turn(address: str, requests: Sequence[Request]) -> list[float]:
+    """Milliseconds of each answer."""
+    line = http.client.HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE)
+    took = []
+    for request in requests:
+        sent = time.perf_counter()
+        line.request("GET", request.path, headers={"Authorization": f"Bearer {request.token}"})
+        answer = line.getresponse()
+        answer.read()
+        assert answer.status == 200, (request, answer.status)
+        took.append((time.perf_counter() - sent) * 1000)
+    line.close()
+    return took

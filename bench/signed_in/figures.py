@@ -2,14 +2,18 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
+import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-WAYS = {"hello": "Flask hello", "peer": "Flask + psycopg, one join", "before": "before", "ours": "Quartet"}
-ENGINES = ("server", "relay", "PostgreSQL", "Cassandra", "MongoDB", "Redis")
+from bench.signed_in.routes import Goal, Route
+
+WHO = {"hello": "Flask hello", "peer": "Flask + psycopg, one join", "before": "before", "ours": "Quartet"}
+GROUPS = ("server", "relay", "PostgreSQL", "Cassandra", "MongoDB", "Redis")
 
 
 class Figure(Struct, frozen=True):
@@ -41,11 +45,16 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(median, low, high)
 
 
-class Route:
-    """One kind of request. Of each way as many figures as there were rounds."""
+def label(way: str) -> str:
+    who, _, which = way.partition(":")
+    return f"{WHO[who]}, {which}" if which else WHO[who]
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+
+class Figures:
+    """Of each way of a route as many as there were rounds."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
         self.rounds: dict[str, list[Figure]] = {}
 
     def add(self, way: str, figure: Figure) -> None:
@@ -53,7 +62,7 @@ class Route:
 
     @property
     def ways(self) -> list[str]:
-        return [way for way in WAYS if way in self.rounds]
+        return [way for way in self.route.ways if way in self.rounds]
 
     def rate(self, way: str) -> Spread:
         return spread([figure.rate for figure in self.rounds[way]])
@@ -64,33 +73,45 @@ class Route:
     def busy(self, way: str, group: str) -> float:
         return statistics.median(figure.busy.get(group, 0.0) for figure in self.rounds[way])
 
-    def rates(self, way: str, other: str) -> Spread:
+    def ratio(self, goal: Goal) -> Spread | None:
         """Of the rounds' ratios: a round's measurements have had about the same machine."""
-        pairs = zip(self.rounds[way], self.rounds[other], strict=True)
-        return spread([a.rate / b.rate for a, b in pairs])
-
-    def totals(self, way: str, other: str) -> Spread:
-        """As `rates`, of the processor time of all processes."""
-        pairs = zip(self.rounds[way], self.rounds[other], strict=True)
-        return spread([a.total / b.total for a, b in pairs])
+        if goal.way not in self.rounds or goal.other not in self.rounds:
+            return None
+        pairs = zip(self.rounds[goal.way], self.rounds[goal.other], strict=True)
+        return spread([a.rate / b.rate if goal.of == "rate" else a.total / max(b.total, 1e-6) for a, b in pairs])
 
     def latest(self) -> str:
         return ", ".join(f"{way} {self.rounds[way][-1].rate:,.0f}/s" for way in self.ways)
 
     def report(self) -> None:
-        table = Table("", "median/s", "of hello", "p50 ms", "p99 ms", "CPU ms", *ENGINES, title=self.name)
+        table = Table("", "median/s", "of hello", "p50 ms", "p99 ms", "CPU ms", *GROUPS, title=self.route.name)
         for way in self.ways:
+            hello = self.ratio(Goal(way, "hello", "rate"))
             table.add_row(
-                WAYS[way],
+                label(way),
                 f"{self.rate(way).median:,.0f}",
-                f"{self.rates(way, 'hello').median:.3f}" if "hello" in self.rounds else "",
+                f"{hello.median:.3f}" if hello else "",
                 f"{statistics.median(f.p50 for f in self.rounds[way]):.2f}",
                 f"{statistics.median(f.p99 for f in self.rounds[way]):.1f}",
                 f"{self.total(way).median:.2f}",
-                *(f"{self.busy(way, group):.2f}" for group in ENGINES),
+                *(f"{self.busy(way, group):.2f}" for group in GROUPS),
             )
-        Console(width=140).print(table)
-        for way in ("peer", "before"):
-            if way in self.rounds and "ours" in self.rounds:
-                ratios = f"requests/s {self.rates('ours', way)}, processor time {self.totals('ours', way)}"
-                click.echo(f"  Quartet / {WAYS[way]}: {ratios}")
+        Console(width=150).print(table)
+        for goal in self.route.goals:
+            found = self.ratio(goal)
+            if found:
+                what = "requests/s" if goal.of == "rate" else "processor time"
+                click.echo(f"  {what}, {label(goal.way)} / {label(goal.other)}: {found}; goal: {goal}")
+
+    def as_json(self) -> Any:
+        ways = {
+            way: {
+                "requests_per_second": self.rate(way),
+                "cpu_ms": self.total(way),
+                "cpu_ms_of": {group: self.busy(way, group) for group in GROUPS},
+                "rounds": self.rounds[way],
+            }
+            for way in self.ways
+        }
+        ratios = [{"goal": goal, "ratio": self.ratio(goal)} for goal in self.route.goals if self.ratio(goal)]
+        return msgspec.to_builtins({"route": self.route.name, "ways": ways, "ratios": ratios})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from bench.signed_in.builds import Served
 from tests.engines.kernel import descendants
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -17,19 +18,29 @@ Seconds = Mapping[str, float]
 
 
 class Groups(Struct, frozen=True):
-    """Each group is the processes with these ids and their descendants."""
+    """Engines, and the groups of each who serves. Each is the processes with these ids and their descendants."""
 
-    roots: Mapping[str, tuple[int, ...]]
+    roots: Mapping[tuple[str, str], tuple[int, ...]]
 
-    def spent(self) -> Seconds:
-        """So far, to the kernel's hundredth."""
-        return {name: sum(map(_family, pids)) for name, pids in self.roots.items()}
+    @classmethod
+    def of(cls, served: Mapping[str, Served], engines: Mapping[str, tuple[int, ...]]) -> "Groups":
+        own = {(who, name): (pid,) for who, one in served.items() for name, pid in one.pids.items()}
+        return cls({("", name): pids for name, pids in engines.items()} | own)
 
-    def idle(self) -> Seconds:
+    def spent(self, who: str) -> Seconds:
+        """So far, to the kernel's hundredth, by the engines and by who serves."""
+        return {name: sum(map(_family, pids)) for (of, name), pids in self.roots.items() if of in {"", who}}
+
+    def idle(self, everybody: Mapping[str, object]) -> Mapping[str, Seconds]:
         """In a second in which nobody asks: relays that poll, and what else engines do for themselves."""
-        before = self.spent()
+        before = {who: self.spent(who) for who in everybody}
+        began = time.monotonic()
         time.sleep(IDLE_SECONDS)
-        return {name: seconds / IDLE_SECONDS for name, seconds in since(before, self.spent()).items()}
+        took = time.monotonic() - began
+        after = {who: self.spent(who) for who in everybody}
+        return {
+            who: {name: seconds / took for name, seconds in since(before[who], after[who]).items()} for who in everybody
+        }
 
 
 def since(before: Seconds, after: Seconds) -> Seconds:

@@ -1,0 +1,68 @@
+"""Rounds of one route, in which every way is measured once."""
+
+import os
+import re
+from collections.abc import Sequence
+
+import click
+from msgspec import Struct
+
+from bench.signed_in.asking import PATIENCE, Load, Request, each, full, publish, text
+from bench.signed_in.figures import Figure, Figures
+from bench.signed_in.processor import Seconds, since
+from bench.signed_in.routes import Route
+from bench.signed_in.world import World
+from tests.engines.kernel import wait_until
+
+UNSENT = re.compile(r"^quartet_outbox_unsent\S* [1-9]", re.MULTILINE)
+
+
+class Effort(Struct, frozen=True):
+    rounds: int
+    seconds: float
+
+
+def measured(world: World, route: Route, effort: Effort) -> Figures:
+    """Every round begins with another way. What nobody can serve is left out."""
+    requests = {
+        way: found
+        for way, builder in route.ways.items()
+        if (who := way.partition(":")[0]) in world.served and (found := builder(world, who))
+    }
+    figures = Figures(route)
+    for way, some in requests.items():
+        _asked(world, route, way, some, 1)
+    idle = world.groups.idle(world.served)
+    ways = list(requests)
+    for number in range(effort.rounds):
+        first = number % len(ways)
+        for way in ways[first:] + ways[:first]:
+            figures.add(way, _one(world, route, way, requests[way], effort.seconds, idle[way.partition(":")[0]]))
+        click.echo(f"  {route.name}, round {number + 1}: {figures.latest()}; load {os.getloadavg()[0]:.1f}")
+    return figures
+
+
+def _one(world: World, route: Route, way: str, requests: Sequence[Request], seconds: float, idle: Seconds) -> Figure:
+    who, _, which = way.partition(":")
+    if which == "forgotten":
+        world.forget(who)
+    elif which == "news":
+        everybody_posts(world, who)
+    before = world.groups.spent(who)
+    load = _asked(world, route, way, requests, seconds)
+    spent = since(before, world.groups.spent(who))
+    busy = {name: max(0.0, spent[name] - idle[name] * load.seconds) / load.answers * 1000 for name in spent}
+    return Figure(load.answers / load.seconds, load.p50, load.p99, busy)
+
+
+def everybody_posts(world: World, who: str) -> None:
+    """Each reader posts, and the relay delivers it."""
+    address = world.served[who].address
+    for number in range(world.town.plan.readers):
+        publish(address, world.town.token(number))
+    assert wait_until(lambda: UNSENT.search(text(f"{address}/metrics")) is None, PATIENCE), "the relay does not deliver"
+
+
+def _asked(world: World, route: Route, way: str, requests: Sequence[Request], seconds: float) -> Load:
+    address = world.served[way.partition(":")[0]].address
+    return each(address, requests) if route.once else full(address, requests, seconds, world.folder)

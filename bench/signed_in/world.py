@@ -1,0 +1,107 @@
+"""Who is measured: builds and the peer, each with the town in stores of its own, and a hello."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import psycopg
+from msgspec import Struct
+from redis import Redis
+
+from bench.signed_in import peer_rows
+from bench.signed_in.builds import HERE, Build, Served, plain
+from bench.signed_in.processor import Groups
+from bench.signed_in.town import Town
+from tests.contracts.relational_store import new_database
+from tests.engines import Engines
+from tests.system.real import real_urls
+
+ROLES = ("relational", "documents", "feeds", "sessions", "cache")
+
+
+class World(Struct, frozen=True):
+    """By who serves: `ours`, `before`, `peer`, `hello`. `caches` are URLs, of builds with a Redis."""
+
+    town: Town
+    served: Mapping[str, Served]
+    groups: Groups
+    caches: Mapping[str, str]
+    folder: Path
+
+    def forget(self, who: str) -> None:
+        """Remove what the cache keeps of any reader under a name with the reader's id in it."""
+        with Redis.from_url(self.caches[who]) as cache:
+            names = self._own(cache)
+            for start in range(0, len(names), 500):
+                cache.delete(*names[start : start + 500])
+
+    def kept(self, who: str) -> float:
+        """Bytes of memory that the cache has for each reader, under such names."""
+        with Redis.from_url(self.caches[who]) as cache:
+            return sum(cache.memory_usage(name) or 0 for name in self._own(cache)) / len(self.town.readers)
+
+    def _own(self, cache: "Redis") -> list[bytes]:
+        readers = self.town.readers
+        forms = {form for one in readers for form in (str(one).encode(), one.hex.encode(), one.bytes)}
+        return [
+            name
+            for name in cache.scan_iter(count=1_000)
+            if any(name[at : at + size] in forms for size in (36, 32, 16) for at in range(len(name) - size + 1))
+        ]
+
+
+@contextmanager
+def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path) -> Iterator[World]:
+    engines.start_all()
+    builds = [Build("ours", HERE, _urls(engines, "ours", 1), folder)]
+    if before:
+        builds.append(Build("before", before, _urls(engines, "before", 2), folder))
+    _load(builds, town)
+    for build in builds:
+        with psycopg.connect(build.urls["relational_url"], autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+    click.echo("loading the peer")
+    peer_url = new_database(engines.postgres())
+    peer_rows.fill(peer_url, town)
+    with ExitStack() as stack:
+        served = {build.name: stack.enter_context(build.served()) for build in builds}
+        served["peer"] = stack.enter_context(plain("peer", {"PEER_URL": peer_url}, folder))
+        served["hello"] = stack.enter_context(plain("hello", {}, folder))
+        roots = {
+            "PostgreSQL": (engines.postgres().pid,),
+            "Cassandra": (engines.cassandra().pid,),
+            "MongoDB": (engines.mongo().pid,),
+            "Redis": (engines.sessions().pid, engines.cache().pid),
+        }
+        caches = {build.name: build.urls["cache_url"] for build in builds}
+        yield World(town, served, Groups.of(served, roots), caches, folder)
+
+
+@contextmanager
+def embedded(town: Town, before: Path | None, folder: Path) -> Iterator[World]:
+    """Builds on the embedded default, with the relay inside."""
+    checkouts = {"ours": HERE} | ({"before": before} if before else {})
+    builds = []
+    for name, checkout in checkouts.items():
+        url = f"sqlite:///{folder}/{name}.db"
+        builds.append(Build(name, checkout, {f"{role}_url": url for role in ROLES}, folder))
+    _load(builds, town)
+    with ExitStack() as stack:
+        served = {build.name: stack.enter_context(build.served()) for build in builds}
+        served["hello"] = stack.enter_context(plain("hello", {}, folder))
+        yield World(town, served, Groups.of(served, {}), {}, folder)
+
+
+def _load(builds: list[Build], town: Town) -> None:
+    for build in builds:
+        click.echo(f"loading {build.name}")
+        build.load(town.plan)
+
+
+def _urls(engines: Engines, name: str, number: int) -> dict[str, str]:
+    """Databases and a keyspace of its own; on either Redis the database of this number."""
+    found = {key: str(url) for key, url in real_urls(engines, name).items()}
+    own = {key: urlsplit(found[key])._replace(path=f"/{number}").geturl() for key in ("sessions_url", "cache_url")}
+    return found | own
