@@ -19,6 +19,7 @@ from bench.signed_in.world import embedded, on_engines
 from config.logs import configure
 from tests.engines import Engines
 
+ACCOUNTS, POSTS, FOLLOWEES = 2_000, 20_000, 30
 MANY = 100
 EMBEDDED_POSTS, EMBEDDED_READERS = 5_000, 50
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)
@@ -31,9 +32,9 @@ NAMES = [*routes(0), "embedded"]
 @click.option("--only", multiple=True, type=click.Choice(NAMES), help="By default all.")
 @click.option("--rounds", default=5, show_default=True, help="Each measures every way once, in turn.")
 @click.option("--seconds", default=3.0, show_default=True, help="Of one measurement.")
-@click.option("--accounts", default=2_000, show_default=True, help="At least three times the followees.")
-@click.option("--posts", default=20_000, show_default=True)
-@click.option("--followees", default=30, show_default=True)
+@click.option("--accounts", default=ACCOUNTS, show_default=True, help="At least three times the followees.")
+@click.option("--posts", default=POSTS, show_default=True)
+@click.option("--followees", default=FOLLOWEES, show_default=True)
 @click.option("--readers", default=0, help="By default 200, or 20 who follow many.")
 @click.option("--silent", is_flag=True, help="Whom readers follow has not posted for nine tenths of the time.")
 @click.option("--json", "to", type=FILE, help="Write all figures there.")
@@ -49,7 +50,8 @@ def main(
     **size: Any,
 ) -> None:
     configure("warning", "console")
-    town, usual = Town(plan(**size)), size == {p.name: p.default for p in main.params if p.name in size}
+    town = Town(plan(**size))
+    usual = (town.plan.accounts, town.plan.posts, town.plan.followees) == (ACCOUNTS, POSTS, FOLLOWEES)
     wanted = routes(5.0 if town.plan.silent else 2.0 if usual else 1.0)
     names, effort = only or NAMES, Effort(rounds, seconds)
     found: dict[str, Figures] = {}
