@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.signed_in.figures import GROUPS, Figures, label
 
 WIDTH, LEFT, TOP, BAR, GAP, RIGHT = 940, 280, 84, 20, 34, 170
+THINNEST = 0.1
 COLOURS = dict(zip(GROUPS, ["#1b6ca8", "#8ab6d6", "#e0a030", "#7a5c99", "#4f9d69", "#c0504d"], strict=True))
 
 
@@ -41,7 +42,8 @@ def _bar(figures: Figures, way: str, top: int, most: float) -> list[str]:
     parts, left = [_text(LEFT - 8, top + 14, label(way), anchor="end")], float(LEFT)
     for group, colour in COLOURS.items():
         wide = figures.busy(way, group) * scale
-        parts.append(f'<rect x="{left:.1f}" y="{top}" width="{wide:.1f}" height="{BAR - 4}" fill="{colour}"/>')
+        if wide >= THINNEST:
+            parts.append(f'<rect x="{left:.1f}" y="{top}" width="{wide:.1f}" height="{BAR - 4}" fill="{colour}"/>')
         left += wide
     says = f"{figures.total(way).median:.2f} ms, {figures.rate(way).median:,.0f}/s"
     return [*parts, _text(left + 6, top + 13, says, size=11)]
