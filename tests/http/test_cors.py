@@ -76,7 +76,7 @@ def is_allowed(answer: TestResponse, origin: str = APP) -> None:
 
 def varies(answer: TestResponse) -> None:
     assert len(answer.headers.getlist("Vary")) == 1
-    assert names(answer.headers["Vary"]) == {"authorization", "origin"}
+    assert names(answer.headers["Vary"]) == {"authorization", "accept-encoding", "origin"}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -187,4 +187,4 @@ def test_without_the_setting_there_is_nothing_of_it(system: System) -> None:
         answer = plain.test_client().open(f"{BASE}/posts", method=method, headers=sent)
         assert answer.status_code == 200
         assert fields_of_cors(answer) == {}
-        assert answer.headers.getlist("Vary") == ["Authorization"]
+        assert answer.headers.getlist("Vary") == ["Authorization, Accept-Encoding"]

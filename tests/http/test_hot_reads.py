@@ -5,13 +5,16 @@ doing.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app.clock import utc_now
 from config import Settings
 from tests.apps import BASE, Person, System, embedded, running
 from tests.http.test_budgets import cost
@@ -235,7 +238,8 @@ def test_a_handle_moves_with_its_account(system: System, client: FlaskClient, ad
     assert read(client, f"/accounts/{old}").status_code == 404
     assert read(client, f"/accounts/{new}").json["account"]["handle"] == new  # type: ignore[index]  # it is JSON
     bob = system.person()
-    bob.patch("/accounts/me", {"handle": old}, etag="*")
+    with patch.object(system.container.people.accounts, "_clock", lambda: utc_now() + timedelta(days=31)):
+        bob.patch("/accounts/me", {"handle": old}, etag="*")
     found = read(client, f"/accounts/{old}").json
     assert found
     assert found["account"]["id"] == bob.get("/accounts/me")["account"]["id"]

@@ -13,9 +13,10 @@ from app.http import routes
 from app.http.document import live_events
 from app.http.document.operations import complete
 from app.http.document.problem_codes import PROBLEMS
-from app.http.edge import errors
+from app.http.edge import answers, errors
 from app.http.edge.fields import Attributes
 from app.http.edge.statuses import component, phrase
+from app.services.pages.whole_pages import WholePage, unversioned
 
 ABOUT = """Errors are RFC 9457 problems, each `code` with a page at `/problems/CODE`; new codes may be added.
 Lists are keyset-paged. Integers are written without a fraction or an exponent. A change of a versioned thing needs
@@ -65,11 +66,11 @@ def _names(_: object, field: ma.fields.Field[Any], **__: Any) -> dict[str, Any]:
 
 @blp.get("/openapi.json")
 def document() -> Response:
-    return Response(_document(), content_type="application/json")
+    return answers.checked(_document())
 
 
 @functools.cache
-def _document() -> bytes:
+def _document() -> WholePage:
     """The same for every application of the process, so it is made over one that has nothing but routes."""
     app = Flask("document", static_folder=None)
     routes.convert(app)
@@ -83,4 +84,4 @@ def _document() -> bytes:
         api.register_converter(converter, lambda _, schema=schema: schema)
     for blueprint in routes.BLUEPRINTS:
         api.register_blueprint(blueprint)
-    return msgspec.json.encode(complete(api.spec.to_dict(), app))
+    return unversioned(msgspec.json.encode(complete(api.spec.to_dict(), app)))

@@ -5,6 +5,8 @@ import html
 from flask import Blueprint, Response, abort
 
 from app.http.document.problem_codes import PROBLEMS
+from app.http.edge import answers
+from app.services.pages.whole_pages import unversioned
 
 blp = Blueprint("problems", __name__)
 PAGE = """<!doctype html>
@@ -34,4 +36,5 @@ def one(code: str) -> Response:
 
 def _page(title: str, codes: list[str]) -> Response:
     entries = "\n".join(f'<dt id="{code}">{code}</dt><dd>{html.escape(PROBLEMS[code])}</dd>' for code in codes)
-    return Response(PAGE.format(title=title, entries=entries), content_type="text/html; charset=utf-8")
+    body = PAGE.format(title=title, entries=entries).encode()
+    return answers.checked(unversioned(body), content_type="text/html; charset=utf-8")

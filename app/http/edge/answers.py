@@ -5,10 +5,11 @@ from typing import Any
 
 from flask import Response, request
 
+from app.http.edge import coding
 from app.http.edge.caching import JSON, READS
 from app.http.edge.conditions import is_known
 from app.services.pages.fragments import encode
-from app.services.pages.whole_pages import WholePage, tag_of
+from app.services.pages.whole_pages import WholePage, tag_of, unversioned
 
 
 def listed(items: Iterable[bytes], onward: str | None, **more: Any) -> bytes:
@@ -19,8 +20,7 @@ def listed(items: Iterable[bytes], onward: str | None, **more: Any) -> bytes:
 
 def page(items: Iterable[bytes], onward: str | None, **more: Any) -> Response:
     """A page of a list, with an entity tag over the whole body."""
-    body = listed(items, onward, **more)
-    return checked(WholePage(body, tag_of(body), 0))
+    return checked(unversioned(listed(items, onward, **more)))
 
 
 def thing(body: bytes, version: int, status: int = 200, location: str | None = None) -> Response:
@@ -31,12 +31,17 @@ def thing(body: bytes, version: int, status: int = 200, location: str | None = N
     return answer
 
 
-def checked(made: WholePage, status: int = 200) -> Response:
-    """The answer with its entity tag; 304 when If-None-Match names it."""
-    sent = request.headers.get("If-None-Match") if request.method in READS else None
-    known = status == 200 and is_known(made.etag, sent)
-    answer = Response(status=304) if known else _answer(made.body, status)
-    answer.headers["ETag"] = made.etag
+def checked(made: WholePage, status: int = 200, content_type: str = JSON) -> Response:
+    """The answer with its entity tag, compressed where that is asked for; 304 when If-None-Match names it."""
+    read = status == 200 and request.method in READS
+    used = coding.wanted(request.headers.get("Accept-Encoding"), made.body) if read else ""
+    sent = request.headers.get("If-None-Match") if read else None
+    if sent is not None and is_known(made.etag, sent):
+        return Response(status=304, headers={"ETag": coding.marked(made.etag, used, sent)})
+    answer = Response(made.form(used), status, content_type=content_type)
+    if used:
+        answer.headers[coding.FIELD] = used
+    answer.headers["ETag"] = coding.marked(made.etag, used)
     return answer
 
 

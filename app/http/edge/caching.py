@@ -18,6 +18,7 @@ JSON = "application/json"
 READS = frozenset({"GET", "HEAD"})
 PRIVATE = "private, no-store"
 CHECKED = "no-cache"
+VARY = ("Authorization", "Accept-Encoding")
 
 
 class Shared(Struct, frozen=True):
@@ -60,7 +61,7 @@ def add_headers(response: Response) -> None:
     anonymous = "Authorization" not in request.headers
     policy = of_view(current_app.view_functions.get(request.endpoint or "")) if request.method in READS else None
     response.headers.setdefault("Cache-Control", _control(response.status_code, policy, anonymous=anonymous))
-    response.vary.add("Authorization")
+    response.vary.update(VARY)
     if policy is not None:
         kept = g.get("kept")
         if kept is not None and kept.status != "miss":

@@ -11,8 +11,8 @@ from app.services.commands.precondition import Precondition
 
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 LIST = re.compile(rf"[ \t,]*{ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{ENTITY_TAG.pattern})*[ \t,]*")
-# One of ours; compressing proxies put the name of their coding to its end.
-OWN = re.compile(r"((?:(\d{1,18})-)?[0-9a-f]{16})(?:-{1,2}[A-Za-z0-9]{1,16})?")
+# One of ours; Quartet and compressing proxies put the name of their coding to its end.
+OWN = re.compile(r"((?:(\d{1,18})-)?[0-9a-f]{16})(?:-{1,2}[A-Za-z0-9]{1,16}){0,2}")
 
 
 def if_match() -> Precondition:
@@ -25,7 +25,7 @@ def if_match() -> Precondition:
 
 
 def is_known(etag: str, sent: str | None) -> bool:
-    """If-None-Match compares weakly. `etag` is the header's value of what there is, with its quotes."""
+    """If-None-Match compares weakly, and whatever the coding. `etag` is that of the plain form, with its quotes."""
     if sent is None or sent == etag:
         return sent is not None
     return is_any(sent) or any(found[1] == etag[1:-1] for found in _own(sent))

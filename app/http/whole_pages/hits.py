@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http.edge import access, caching, limiting, tracing
+from app.http.edge import access, caching, coding, limiting, tracing
 from app.http.edge.blueprint import BASE
 from app.http.edge.conditions import is_known
 from app.http.edge.metrics import answered, server_timing
@@ -18,10 +18,10 @@ from app.services.pages.whole_pages import WholePage, target
 
 Environ = dict[str, Any]
 Fields = tuple[tuple[str, str], ...]
-VARY = ("Vary", "Authorization")
+VARY = ("Vary", ", ".join(caching.VARY))
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 TYPE = ("Content-Type", caching.JSON)
-PATHS, HOTTEST = 4096, 64
+PATHS, HOTTEST = 4096, 128
 # A served GET of a post counts as a view.
 POST = f"{BASE}/posts/<uuid:post_id>"
 
@@ -50,7 +50,7 @@ class Hits:
         self._throttle = container.people.throttle
         self._views = container.content.views
         self._settings = container.settings
-        self._same: dict[str, tuple[WholePage, Fields, Fields]] = {}
+        self._same: dict[tuple[str, str], tuple[WholePage, Fields, Fields]] = {}
         # Cached, because the same paths are requested most of the time.
         self._page = lru_cache(PATHS)(self._found)
 
@@ -75,29 +75,39 @@ class Hits:
     ) -> Reply:
         """The order of the fields is that in which `answers.checked` and `tracing` set them."""
         method: str = environ["REQUEST_METHOD"]
-        known = is_known(kept.etag, environ.get("HTTP_IF_NONE_MATCH"))
+        used = coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), kept.body)
+        sent = environ.get("HTTP_IF_NONE_MATCH")
+        known = sent is not None and (sent == coding.marked(kept.etag, used) or is_known(kept.etag, sent))
         status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
         elapsed = time.perf_counter() - begun.at
-        first, then = self._fields(page, kept)
+        first, then = self._fields(page, kept, used)
         timing = ("Server-Timing", server_timing(begun.tally, elapsed))
-        headers = [*first[2 if known else 0 :], (tracing.HEADER, begun.id), *then, *limited, timing]
+        if sent is not None and known:
+            first = (("ETag", coding.marked(kept.etag, used, sent)),)
+        headers = [*first, (tracing.HEADER, begun.id), *then, *limited, timing]
         if page.post_id and method == "GET":
             self._views.seen(page.post_id)
         answered(self._app, page.rule, method, status, elapsed)
         access.log_request(begun.id, method, page.rule, status, elapsed)
-        return Reply(line, headers, b"" if known or method == "HEAD" else kept.body)
+        return Reply(line, headers, b"" if known or method == "HEAD" else kept.form(used))
 
-    def _fields(self, page: Page, kept: WholePage) -> tuple[Fields, Fields]:
+    def _fields(self, page: Page, kept: WholePage, used: str) -> tuple[Fields, Fields]:
         """What comes before the request's id, and right after it: the same while the page is the same object."""
-        same = self._same.get(page.name)
+        same = self._same.get((page.name, used))
         if same is not None and same[0] is kept:
             return same[1:]
-        first: Fields = (TYPE, ("Content-Length", str(len(kept.body))), ("ETag", kept.etag))
+        coded: Fields = ((coding.FIELD, used),) if used else ()
+        first: Fields = (
+            TYPE,
+            ("Content-Length", str(len(kept.form(used)))),
+            *coded,
+            ("ETag", coding.marked(kept.etag, used)),
+        )
         age = ("Age", str(int(kept.age_seconds)))
         then: Fields = (NOSNIFF, page.control, VARY, age, ("Cache-Status", caching.status_of(kept)))
         if len(self._same) >= HOTTEST:
             self._same.clear()
-        self._same[page.name] = kept, first, then
+        self._same[page.name, used] = kept, first, then
         return first, then
 
     def _counted(self, environ: Environ) -> list[tuple[str, str]] | None:

@@ -9,7 +9,7 @@ from app.http.edge import answers, caching
 from app.http.edge.deps import container
 from app.services.pages.cards import Card
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import WholePage, tag_of, target
+from app.services.pages.whole_pages import WholePage, tag_of, target, unversioned
 
 
 def hot(build: Callable[[Used | None], WholePage]) -> Response:
@@ -30,8 +30,7 @@ def kept_thing(card: Card) -> WholePage:
 
 
 def kept_list(items: Iterable[bytes], onward: str | None, **more: Any) -> WholePage:
-    body = answers.listed(items, onward, **more)
-    return WholePage(body, tag_of(body), 0)
+    return unversioned(answers.listed(items, onward, **more))
 
 
 def _target() -> str | None:

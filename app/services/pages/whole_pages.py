@@ -1,7 +1,8 @@
 """The hottest anonymous pages, stored whole beside the fragments they are made of.
 
 A page is valid only while each of its fragments is stored unchanged since the page was made. Whoever drops or replaces
-a fragment thereby invalidates the page. `look` checks this in the same round trip.
+a fragment thereby invalidates the page. `look` checks this in the same round trip. The note of a stored page is its
+compressed forms, so that a hit compresses nothing.
 """
 
 import contextlib
@@ -12,9 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.services.pages.codings import all_coded, coded
 from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due
 from repositories.errors import Unavailable
@@ -23,7 +26,8 @@ from repositories.meter import cache_event
 
 FRESH_SECONDS = 60.0
 LEAST_SECONDS = 1.0
-_SCHEMA = 1
+_SCHEMA = 2
+_FORMS = msgspec.msgpack.Decoder(dict[str, bytes])
 _HOTTEST = 64
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _THING = re.compile(rf"/api/v1/(?:(?:posts|products)/{_UUID}|accounts/[A-Za-z0-9_]{{3,30}})")
@@ -35,6 +39,7 @@ _HANDLES = "/api/v1/accounts/"
 class WholePage(Struct, frozen=True):
     """`etag` is the header's value, with its quotes. `age_seconds` is counted from when the page was put together;
     it is due `fresh_seconds` after that, 0 for one that is not kept. A page made just now is a `miss`.
+    `coded` are the compressed forms of `body`, by coding, as far as they are made.
     """
 
     body: bytes
@@ -43,6 +48,15 @@ class WholePage(Struct, frozen=True):
     age_seconds: float = 0.0
     fresh_seconds: float = 0.0
     status: Literal["hit", "stale", "miss"] = "miss"
+    coded: dict[str, bytes] = msgspec.field(default_factory=dict)
+
+    def form(self, coding: str) -> bytes:
+        """The body in a coding, "" for as it is."""
+        if not coding:
+            return self.body
+        if coding not in self.coded:
+            self.coded[coding] = coded(self.body, coding)
+        return self.coded[coding]
 
 
 Build = Callable[[Used], WholePage]
@@ -126,7 +140,8 @@ class WholePages:
         if lease is None or stamps is None or fresh < LEAST_SECONDS:
             self._release(key, lease)
             return page
-        value = Value(page.body, page.version, page.etag, cost=cost)
+        page = replace(page, coded=all_coded(page.body))
+        value = Value(page.body, page.version, page.etag, note=msgspec.msgpack.encode(page.coded), cost=cost)
         try:
             stored = self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
         except Unavailable:
@@ -148,6 +163,14 @@ def tag_of(body: bytes, version: int | None = None) -> str:
     return f'"{digest}"' if version is None else f'"{version}-{digest}"'
 
 
+def unversioned(body: bytes) -> WholePage:
+    """Of what has no version, with a tag over all of it."""
+    return WholePage(body, tag_of(body), 0)
+
+
 def _kept(held: Held) -> WholePage:
     value = held.value
-    return WholePage(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit")
+    forms: dict[str, bytes] = {}
+    with contextlib.suppress(msgspec.MsgspecError):
+        forms = _FORMS.decode(value.note)
+    return WholePage(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit", forms)
