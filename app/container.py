@@ -22,6 +22,7 @@ from app.services.money.wing import MoneyWing
 from app.services.notifications.wing import NotificationsWing
 from app.services.pages.loading import Limit
 from app.services.pages.wing import PageLimits, PagesWing
+from app.services.people.mailers import open_mailer
 from app.services.people.passwords import Argon2Hasher, Hasher
 from app.services.people.throttle import Rates
 from app.services.people.wing import PeopleLimits, PeopleWing
@@ -87,7 +88,8 @@ def assemble(
     feeds = FeedsWing.build(stores, kit, live.announcer, _feed_limits(settings), seconds)
     pages = PagesWing.build(stores, kit, feeds.timelines, _page_limits(settings))
     commands = CommandsWing.build(pages.invalidation.transaction, kit)
-    people = PeopleWing.build(stores, kit, pages, hasher, _people_limits(settings))
+    mailer = open_mailer(settings.mailer_url, sender=settings.mail_from, timeout=settings.seconds("mail"))
+    people = PeopleWing.build(stores, kit, pages, hasher, mailer, _people_limits(settings))
     money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider())
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, kit, live.announcer)
@@ -138,8 +140,9 @@ def _people_limits(settings: Settings) -> PeopleLimits:
         guessing=_per(60, settings.login_failures),
         trying=_per(60, settings.address_login_failures if settings.login_failures else 0),
         joining=_per(3600, settings.registrations),
+        mailing=_per(3600, settings.mails),
     )
-    return PeopleLimits(timedelta(days=settings.session_days), rates)
+    return PeopleLimits(timedelta(days=settings.session_days), settings.mail_app_url, rates)
 
 
 def _per(seconds: float, most: int) -> Rate | None:

@@ -42,6 +42,15 @@ class WrongPassword(Forbidden):
         super().__init__("the current password is wrong")
 
 
+class WrongToken(Forbidden):
+    """A token that came by mail is unknown, used, replaced by a later one, or has expired."""
+
+    code = "wrong_mail_token"
+
+    def __init__(self) -> None:
+        super().__init__("the token is unknown, was used, or has expired")
+
+
 class Missing(AppError):
     status, code = 404, "not_found"
 
@@ -120,6 +129,15 @@ class UnknownFraming(AppError):
     """A body whose end cannot be found: a transfer coding that the server does not implement."""
 
     status, code = 501, "transfer_coding_unsupported"
+
+
+class NoMail(AppError):
+    """This server sends no mail: `QUARTET_MAIL_URL` is not set."""
+
+    status, code = 501, "mail_off"
+
+    def __init__(self) -> None:
+        super().__init__("this server sends no mail")
 
 
 class Overloaded(AppError):

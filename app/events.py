@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from app.telemetry import trace
 from repositories.records import Event
+from repositories.relational.mail_tokens_port import Purpose
 
 
 class _OfPost(Struct, frozen=True, tag=True):
@@ -80,7 +81,18 @@ class PasswordChanged(Struct, frozen=True, tag=True):
     """Every session made before is to end, except `session_id`, in which the change was made."""
 
     account_id: UUID
-    session_id: UUID
+    session_id: UUID | None
+
+
+class MailRequested(Struct, frozen=True, tag=True):
+    """A token is to be mailed to the account's address. It is about the request: mail that waits holds up nothing else.
+
+    Nobody has this account where the address is unknown.
+    """
+
+    request_id: UUID
+    account_id: UUID
+    purpose: Purpose
 
 
 class AccountDeleted(Struct, frozen=True, tag=True):
@@ -179,6 +191,7 @@ AnyEvent = (
     | StockPut
     | AccountEdited
     | PasswordChanged
+    | MailRequested
     | AccountDeleted
     | Followed
     | Unfollowed

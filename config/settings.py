@@ -126,6 +126,15 @@ class Settings:
         20, "failed sign-ins a minute from one address, to whatever accounts; 0: no limit", at_least(0)
     )
     registrations: int = setting(200, "registrations an hour from one address; 0: no limit", at_least(0))
+    mail_url: str = setting(
+        "",
+        "what sends mail: `smtp://user:password@host:587`, `smtps://`, `print://` or `none://`; "
+        "empty: printed in development, none sent in production",
+    )
+    mail_from: str = setting("quartet@localhost", "the sender of mail")
+    mail_app_url: str = setting("", "the app's URL, below which links in mails lead; empty: mails have the bare token")
+    mail_timeout: float = setting(5.0, "seconds that sending one mail may take", at_least(0.1))
+    mails: int = setting(5, "mails an hour to one account; 0: no limit", at_least(0))
     proxies: int = setting(0, "own proxies in front that append to `X-Forwarded-For`", at_least(0))
     cors_origins: str = setting(
         "", "origins of browser apps that may use the API, separated by commas, such as `https://app.example.com`"
@@ -205,6 +214,11 @@ class Settings:
     @property
     def relay_inline(self) -> bool:
         return self.relay == "inline" or (self.relay == "auto" and len(self.embedded_roles) == len(SCHEMES))
+
+    @property
+    def mailer_url(self) -> str:
+        """Tokens are printed nowhere in production unless that is asked for."""
+        return self.mail_url or ("none://" if self.env == "production" else "print://")
 
     def seconds(self, role: str) -> timedelta:
         """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`."""

@@ -23,11 +23,12 @@ class Account(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """The credentials of an account. Views never see them."""
+    """The credentials of an account. Views never see them. `verified_at` is when the e-mail address was last proved."""
 
     account_id: UUID
     email: str
     password_hash: str
+    verified_at: datetime | None = None
 
 
 class Edge(Struct, frozen=True):

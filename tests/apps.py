@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import marshmallow as ma
 import pytest
@@ -23,8 +23,12 @@ from app.clock import Clock, utc_now
 from app.container import Container, build
 from app.http import create_app
 from app.http.document.problem_codes import PROBLEMS
+from app.http.edge.deps import CONTAINER
+from app.services.people.mailed_tokens import LIFETIME
+from app.services.people.sessions import digest
 from app.worker.relay import relay_of, sweeper_of
 from config import Settings
+from repositories.relational.mail_tokens_port import Purpose
 from repositories.sqlite import path_of
 
 BASE = "/api/v1"
@@ -181,6 +185,14 @@ class Person:
 
     def etag(self, path: str) -> str:
         return self.send("GET", path).headers["ETag"]
+
+    def mailed(self, purpose: Purpose) -> str:
+        """A token as this person gets it by mail."""
+        container: Container = self.client.application.extensions[CONTAINER]
+        token, expires_at = uuid4().hex, container.kit.clock() + LIFETIME[purpose]
+        with container.stores.relational.transaction() as tx:
+            tx.mail_tokens.put(UUID(self.account["id"]), purpose, digest(token), expires_at=expires_at)
+        return token
 
     def publish(self, title: str = "A post", **more: Any) -> str:
         """Publish a post; returns its id."""

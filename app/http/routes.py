@@ -11,6 +11,7 @@ from app.http.resources import (
     delivery,
     feed,
     health,
+    mailed_tokens,
     notifications,
     orders,
     posts,
@@ -26,6 +27,7 @@ BLUEPRINTS = tuple(
     for module in (
         accounts,
         sessions,
+        mailed_tokens,
         posts,
         delivery,
         views,

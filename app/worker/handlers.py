@@ -84,6 +84,10 @@ def end_sessions(container: Container, event: events.PasswordChanged, at: dateti
     container.people.sessions.end_earlier(event.account_id, at, keep=event.session_id)
 
 
+def mail_token(container: Container, event: events.MailRequested, at: datetime) -> None:
+    container.people.mailed_tokens.send(event.account_id, event.purpose, at)
+
+
 def end_all_sessions(container: Container, event: events.AccountDeleted, _at: datetime) -> None:
     container.people.sessions.end_all(event.account_id)
 
@@ -163,6 +167,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.StockPut: (drop_stock,),
     events.AccountEdited: (drop_account,),
     events.PasswordChanged: (end_sessions,),
+    events.MailRequested: (mail_token,),
     events.AccountDeleted: (drop_account, end_all_sessions, clean_up_account),
     events.DepositBegun: (credit,),
     events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once

@@ -1,5 +1,5 @@
-"""Periodic jobs: placed orders that are due, expired holds and reservations, old idempotency keys, handles and fan-out
-progress, readers who have been silent, pulled authors who post less again, view counts to be flushed, deferred work.
+"""Periodic jobs: placed orders that are due, expired holds and reservations, old keys, handles, mailed tokens and
+fan-out progress, readers who have been silent, pulled authors who post less again, view counts, deferred work.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -64,6 +64,7 @@ class Sweeper:
             self._due_holds,
             self._old_keys,
             self._old_handles,
+            self._old_mail_tokens,
             self._old_fanouts,
             self._feed_activity.put_to_sleep,
             self._pulling.return_batch,
@@ -91,6 +92,10 @@ class Sweeper:
     def _old_handles(self, now: datetime) -> int:
         with self._relational.transaction() as tx:
             return tx.accounts.end_reservations(before=now, limit=KEYS)
+
+    def _old_mail_tokens(self, now: datetime) -> int:
+        with self._relational.transaction() as tx:
+            return tx.mail_tokens.sweep(before=now, limit=KEYS)
 
     def _old_fanouts(self, now: datetime) -> int:
         with self._relational.transaction() as tx:

@@ -19,6 +19,7 @@ from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
+from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
 from repositories.store import Store
@@ -98,8 +99,12 @@ class AccountWrites(Protocol):
         """Store it when the hash is still `if_hash`. Raises `Stale`, `NotFound`."""
 
     @abstractmethod
+    def verify(self, account_id: UUID, at: datetime) -> None:
+        """The account's e-mail address was proved. Idempotent."""
+
+    @abstractmethod
     def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
-        """Remove the person: login, handle and profile. The id stays, for the rows of money. Final.
+        """Remove the person: login, mailed tokens, handle and profile. The id stays, for the rows of money. Final.
 
         No read finds the account from the commit on, and `GraphWrites.lock` raises `NotFound` for it. Its edges and
         likes stay, for `GraphWrites.forget` and `LikeWrites.forget`. Raises `Stale` for another hash, `NotFound`.
@@ -201,6 +206,7 @@ class Transaction(Protocol):
     ledger: LedgerWrites
     idempotency: IdempotencyWrites
     deferred: DeferredWrites
+    mail_tokens: MailTokenWrites
     bulk: BulkWrites
 
     @abstractmethod
@@ -220,6 +226,7 @@ class Relational(Store, Protocol):
     audit: Audit
     counters: CounterReads
     deferred: DeferredReads
+    mail_tokens: MailTokenReads
     outbox: Outbox
 
     @abstractmethod

@@ -12,6 +12,7 @@ from repositories.relational.outbox import SqlOutbox
 from repositories.relational.people.accounts import SqlAccountReads
 from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
+from repositories.relational.people.mail_tokens import SqlMailTokenReads
 from repositories.relational.port import Relational
 from repositories.relational.runner import Runner
 
@@ -31,4 +32,5 @@ class SqlRelational(Relational):
         self.audit = SqlAudit(runner)
         self.counters = SqlCounterReads(runner)
         self.deferred = SqlDeferredReads(runner)
+        self.mail_tokens = SqlMailTokenReads(runner)
         self.outbox = SqlOutbox(runner)

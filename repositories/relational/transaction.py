@@ -16,6 +16,7 @@ from repositories.relational.money.stock_writes import SqlStockWrites
 from repositories.relational.people.accounts import SqlAccountWrites
 from repositories.relational.people.graph import SqlGraphWrites
 from repositories.relational.people.likes import SqlLikeWrites
+from repositories.relational.people.mail_tokens import SqlMailTokenWrites
 from repositories.relational.port import Transaction
 from repositories.relational.runner import Work
 
@@ -33,6 +34,7 @@ class SqlTransaction(Transaction):
         self.ledger = SqlLedgerWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)
+        self.mail_tokens = SqlMailTokenWrites(work)
         self.bulk = SqlBulk(work, load)
         self._work = work
         self._emit = emit

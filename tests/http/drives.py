@@ -105,6 +105,31 @@ def _end_session(world: World, n: int) -> Call:
     return Call(ada, f"/sessions/{others[0]}")
 
 
+@drive("POST", "/password-resets")
+def _forgot(world: World, _: int) -> Call:
+    return Call(
+        world.system.anybody(), "/password-resets", {"email": f"{world.person().handle}@example.com"}, keyed=True
+    )
+
+
+@drive("POST", "/password-resets/confirm")
+def _reset(world: World, _: int) -> Call:
+    body = {"token": world.person().mailed("reset"), "new_password": "seven grey pigeons"}
+    return Call(world.system.anybody(), "/password-resets/confirm", body, keyed=True)
+
+
+@drive("POST", "/accounts/me/email-verification")
+def _ask_for_proof(world: World, _: int) -> Call:
+    return Call(world.person(), "/accounts/me/email-verification", keyed=True)
+
+
+@drive("POST", "/email-verifications/confirm")
+def _prove(world: World, _: int) -> Call:
+    return Call(
+        world.system.anybody(), "/email-verifications/confirm", {"token": world.person().mailed("verify")}, keyed=True
+    )
+
+
 @drive("DELETE", "/accounts/me")
 def _delete_account(world: World, n: int) -> Call:
     """With much to remove, of each kind."""

@@ -27,6 +27,7 @@ PROBLEMS: dict[str, str] = {
     "insufficient_funds": "There is not enough money available.",
     "internal_error": "A fault of the server. The log has it under `request_id`.",
     "invalid_token": "The token is unknown, has expired or was revoked. Sign in again.",
+    "mail_off": "This server sends no mail, so nothing can be done by mail.",
     "malformed_json": "The body is not JSON in UTF-8, or repeats a key.",
     "method_not_allowed": "The resource has no such method. `Allow` lists those it has.",
     "not_found": "There is no such thing, or it cannot be seen by this caller.",
@@ -52,5 +53,6 @@ PROBLEMS: dict[str, str] = {
     "uri_too_long": "The URL is too long.",
     "validation_failed": "The body is well-formed and does not fit. `errors` names each place by a JSON pointer.",
     "wrong_credentials": "The name or the password is wrong.",
+    "wrong_mail_token": "The token is unknown, was used, was replaced by a later one, or has expired.",
     "wrong_password": "The current password is wrong. It counts as a failed sign-in.",
 }

@@ -52,6 +52,7 @@ class ProfileChangesSchema(ma.Schema):
 
 class OwnAccountSchema(AccountSchema):
     email = ma.fields.String(required=True)
+    email_verified = ma.fields.Boolean(required=True)
 
 
 class AccountStatsSchema(ma.Schema):
@@ -232,7 +233,7 @@ def unblock_account(handle: str) -> Response:
 
 
 def _own_card() -> Response:
-    card = container().pages.cards.own(caller(), container().people.accounts.email(caller()))
+    card = container().pages.cards.own(caller(), container().people.accounts.login(caller()))
     return answers.thing(card.body, card.version)
 
 

@@ -151,7 +151,7 @@ def change_password(wanted: dict[str, Any]) -> Response:
 
 @blp.delete("/accounts/me")
 @private
-@budget(relational=29, documents=8, sessions=2, cache=4)
+@budget(relational=30, documents=8, sessions=2, cache=4)
 @blp.arguments(AccountDeletionSchema)
 @blp.response(204)
 @blp.raises(403, 429, 503)

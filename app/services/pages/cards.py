@@ -18,16 +18,16 @@ from app.services.pages.fragments import (
     assembled,
     comment_part,
     encode,
+    own_part,
     post_part,
     product_part,
-    with_member,
 )
 from app.services.pages.handles import Handles, name_of
 from app.services.pages.kinds import AccountStats, Kind, Kinds, PostStats, Units, Used
 from app.services.pages.memo import Memo
 from app.services.pages.read_through import ReadThrough
 from repositories.hot import Value
-from repositories.records import Account, Comment, Post, PostRef, Product
+from repositories.records import Account, Comment, Login, Post, PostRef, Product
 from repositories.relational import Relational
 
 
@@ -143,17 +143,20 @@ class Cards:
         found = self._through.multi_get({self._kinds.accounts: ids, self._kinds.account_stats: ids}, used)
         return self._account_cards(ids, found, viewer)
 
-    def own(self, account_id: UUID, email: str) -> Card:
+    def own(self, account_id: UUID, login: Login) -> Card:
         """What only the account itself may see. Raises `Missing`."""
         found = self._through.multi_get({self._kinds.accounts: [account_id], self._kinds.account_stats: [account_id]})
-        cards = self._account_cards([account_id], found, account_id, email)
+        cards = self._account_cards([account_id], found, account_id, login)
         if not cards:
             raise Missing("there is no such account")
         return cards[0]
 
     def new_account(self, account: Account, email: str) -> Card:
         """An account just registered: nothing is counted yet, so nothing need be read."""
-        parts = {"account": account_part(account, email), "stats": encode(AccountStats(0, 0, 0))}
+        parts = {
+            "account": own_part(account_part(account), email, verified=False),
+            "stats": encode(AccountStats(0, 0, 0)),
+        }
         return Card(assembled(parts), account.version)
 
     def comments(self, author: UUID, comments: Sequence[Comment]) -> list[bytes]:
@@ -215,7 +218,7 @@ class Cards:
         ids: Sequence[UUID],
         found: Mapping[Kind[Any], Mapping[UUID, Value]],
         viewer: UUID | None,
-        email: str | None = None,
+        login: Login | None = None,
     ) -> list[Card]:
         people, stats = found[self._kinds.accounts], found[self._kinds.account_stats]
         shown = [i for i in ids if i in people and i in stats]
@@ -223,7 +226,8 @@ class Cards:
         cards = []
         for i in shown:
             account = people[i].body or b""
-            account = account if email is None else with_member(account, "email", email)
+            if login is not None:
+                account = own_part(account, login.email, verified=login.verified_at is not None)
             cards.append(
                 Card(assembled({"account": account, "stats": stats[i].body or b""}, viewers.get(i)), people[i].version)
             )

@@ -36,9 +36,8 @@ def post_part(post: Post) -> bytes:
     )
 
 
-def account_part(account: Account, email: str | None = None) -> bytes:
-    """`email` is for the account itself only."""
-    part = encode(
+def account_part(account: Account) -> bytes:
+    return encode(
         {
             "id": account.id,
             "handle": account.handle,
@@ -49,7 +48,6 @@ def account_part(account: Account, email: str | None = None) -> bytes:
             "version": account.version,
         }
     )
-    return part if email is None else with_member(part, "email", email)
 
 
 def product_part(product: Product) -> bytes:
@@ -77,6 +75,11 @@ def assembled(parts: Mapping[str, bytes], viewer: Any = None) -> bytes:
     """One object of parts that are encoded already, with what is the viewer's own at its end."""
     body = b"{" + b",".join(b'"' + name.encode() + b'":' + part for name, part in parts.items()) + b"}"
     return body if viewer is None else with_member(body, "viewer", viewer)
+
+
+def own_part(account: bytes, email: str, *, verified: bool) -> bytes:
+    """With what is for the account itself only."""
+    return with_member(with_member(account, "email", email), "email_verified", verified)
 
 
 def with_member(body: bytes, name: str, value: Any) -> bytes:

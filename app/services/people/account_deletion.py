@@ -4,8 +4,6 @@ Whatever shows a person, or a thing by its owner, looks the account up and leave
 comments, products and edges vanish from every read with the account; `Departures` then removes them.
 """
 
-import logging
-
 from app.errors import WrongPassword
 from app.events import AccountDeleted
 from app.services.commands.kit import Kit
@@ -13,11 +11,9 @@ from app.services.pages.invalidation import Invalidation
 from app.services.people.accounts import RESERVED, Accounts
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
-from repositories.errors import NotFound, Stale, Unavailable
+from repositories.errors import NotFound, Stale
 from repositories.records import Account, Session
 from repositories.relational import Relational
-
-log = logging.getLogger(__name__)
 
 
 class AccountDeletion:
@@ -57,10 +53,7 @@ class AccountDeletion:
                 self._retry(lambda: self._delete(account, login.password_hash))
         except (Stale, NotFound) as changed:
             raise WrongPassword from changed
-        try:
-            self._sessions.end_all(account.id)
-        except Unavailable as error:
-            log.warning("sessions of a deleted account are left to its event: %s", error)
+        self._sessions.end_all_before_event(account.id)
 
     def _delete(self, account: Account, password_hash: str) -> None:
         now = self._clock()

@@ -116,12 +116,12 @@ class Accounts:
             raise Missing("there is no such account")
         return found
 
-    def email(self, account_id: UUID) -> str:
-        """The account's e-mail address. Show it to its owner only."""
+    def login(self, account_id: UUID) -> Login:
+        """With the account's e-mail address, which is shown to its owner only."""
         login = self._relational.accounts.login_of(account_id)
         if login is None:
             raise Missing("there is no such account")
-        return login.email
+        return login
 
     def by_handle(self, handle: str) -> Account:
         """By the truth; for readers there is `Handles`."""

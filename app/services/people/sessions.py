@@ -84,7 +84,14 @@ class Sessions:
         """Idempotent."""
         self._store.end_all(account_id, keep=None)
 
-    def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID) -> None:
+    def end_all_before_event(self, account_id: UUID) -> None:
+        """After a change whose event ends them too: a store that is away signs nobody in until that is done."""
+        try:
+            self.end_all(account_id)
+        except Unavailable as error:
+            log.warning("the sessions of %s are left to an event: %s", account_id, error)
+
+    def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID | None) -> None:
         """End the sessions made by `at`, except `keep`. Idempotent: those made since then stay."""
         for session in self.devices(account_id):
             if session.created_at <= at and session.id != keep:

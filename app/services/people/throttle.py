@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from app.errors import TooMany, Unauthenticated, WrongPassword
+from app.errors import TooMany, Unauthenticated, WrongPassword, WrongToken
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
 
@@ -18,13 +18,14 @@ AWAY_SECONDS = 1.0
 class Rates(Struct, frozen=True):
     """`asking` is for all requests of one account, or of one address without one; `guessing` for failed sign-ins to one
     account from one address, `trying` for those from one address to whatever accounts; `joining` for registrations
-    from one address. None means no limit.
+    from one address, `mailing` for requests for mail to one account or address. None means no limit.
     """
 
     asking: Rate | None = None
     guessing: Rate | None = None
     trying: Rate | None = None
     joining: Rate | None = None
+    mailing: Rate | None = None
 
 
 class Throttle:
@@ -46,10 +47,18 @@ class Throttle:
         if found is not None and not found.allowed:
             raise TooMany("too many registrations from this address", found.retry)
 
+    def mail(self, name: str, address: str) -> None:
+        """Count a request for mail to `name`, which also counts as a sign-in that failed. Raises `TooMany`."""
+        for key, rate in ((f"mail:{name.casefold()}", self._rates.mailing), (f"try:{address}", self._rates.trying)):
+            found = self._take(key, rate) if rate else None
+            if found is not None and not found.allowed:
+                raise TooMany("too many requests for mail", found.retry)
+
     @contextmanager
     def guess(self, name: str, address: str) -> Iterator[None]:
-        """Around whatever asks for a password; `name` is the account's id, or what was given as the name of none.
-        Raises `TooMany` before it after too many that failed.
+        """Around whatever asks for a password or a mailed token. Raises `TooMany` before it after too many that failed.
+
+        `name` is the account's id, or what was given as the name of none.
 
         Concurrent sign-ins are counted when they end, so up to one more per thread may be tried.
         """
@@ -61,7 +70,7 @@ class Throttle:
                 raise TooMany("too many failed sign-ins", found.retry)
         try:
             yield
-        except (Unauthenticated, WrongPassword):
+        except (Unauthenticated, WrongPassword, WrongToken):
             for key, rate in rates.items():
                 self._take(key, rate)
             raise

@@ -11,6 +11,8 @@ from app.services.pages.wing import PagesWing
 from app.services.people.account_deletion import AccountDeletion
 from app.services.people.accounts import Accounts
 from app.services.people.graph import Graph
+from app.services.people.mail import Mailer
+from app.services.people.mailed_tokens import MailedTokens
 from app.services.people.password_changes import PasswordChanges
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
@@ -19,7 +21,10 @@ from app.stores import Stores
 
 
 class PeopleLimits(Struct, frozen=True):
+    """Links in mails lead below `app_url`, if there is one."""
+
     session_lifetime: timedelta
+    app_url: str = ""
     rates: Rates = Rates()
 
 
@@ -30,11 +35,14 @@ class PeopleWing:
     sessions: Sessions
     password_changes: PasswordChanges
     deletion: AccountDeletion
+    mailed_tokens: MailedTokens
     graph: Graph
     throttle: Throttle
 
     @classmethod
-    def build(cls, stores: Stores, kit: Kit, pages: PagesWing, hasher: Hasher, limits: PeopleLimits) -> Self:
+    def build(
+        cls, stores: Stores, kit: Kit, pages: PagesWing, hasher: Hasher, mailer: Mailer | None, limits: PeopleLimits
+    ) -> Self:
         sessions = Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime)
         accounts = Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit)
         return cls(
@@ -43,6 +51,7 @@ class PeopleWing:
             sessions,
             PasswordChanges(stores.relational, sessions, hasher, kit),
             AccountDeletion(stores.relational, accounts, sessions, hasher, pages.invalidation, kit),
+            MailedTokens(stores.relational, sessions, hasher, mailer, kit, limits.app_url),
             Graph(stores.relational, pages.invalidation, kit),
             Throttle(stores.limits, limits.rates),
         )

@@ -70,7 +70,9 @@ _ADD_ACCOUNTS = insert(accounts).from_select(
 )
 _ADD_LOGINS = insert(logins).from_select(
     _names(logins),
-    select(_accounts.c.id, _accounts.c.email, _accounts.c.email_key, _accounts.c.password_hash),
+    select(
+        _accounts.c.id, _accounts.c.email, _accounts.c.email_key, _accounts.c.password_hash, _accounts.c.verified_at
+    ),
 )
 _ADD_COUNTERS = insert(account_counters).from_select(
     _names(account_counters), select(_accounts.c.id, literal_column("0"), literal_column("0"))

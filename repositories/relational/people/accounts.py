@@ -17,7 +17,7 @@ from repositories.relational.port import AccountReads, AccountWrites
 from repositories.relational.runner import RunnerBacked, Work
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among
 from repositories.relational.schema.feeds_tables import feed_activity
-from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins
+from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -61,6 +61,10 @@ _EMPTY = (
         deleted_at=bindparam("at", type_=TIME),
     )
 )
+_VERIFY = (
+    update(logins).where(logins.c.account_id == bindparam("its_id")).values(verified_at=bindparam("at", type_=TIME))
+)
+_END_TOKENS = delete(mail_tokens).where(mail_tokens.c.account_id == bindparam("its_id"))
 _END_COUNTERS = delete(account_counters).where(account_counters.c.account_id == bindparam("its_id"))
 _END_ACTIVITY = delete(feed_activity).where(feed_activity.c.account_id == bindparam("its_id"))
 _RESERVE = upsert(handle_reservations)
@@ -139,13 +143,16 @@ class SqlAccountWrites(AccountWrites):
         if not self._runner.change(_SET_PASSWORD, values):
             self._refuse(account_id)
 
+    def verify(self, account_id: UUID, at: datetime) -> None:
+        self._runner.change(_VERIFY, {"its_id": account_id, "at": at})
+
     def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
         if not self._runner.rows(LOCK_COUNTERS, {"ids": [account_id]}):
             raise NotFound
         if not self._runner.change(_END_LOGIN, {"its_id": account_id, "if_hash": if_hash}):
             self._refuse(account_id)
         self._runner.change(_EMPTY, {"its_id": account_id, "no_handle": str(account_id), "at": at})
-        for statement in (_END_COUNTERS, _END_ACTIVITY):
+        for statement in (_END_TOKENS, _END_COUNTERS, _END_ACTIVITY):
             self._runner.change(statement, {"its_id": account_id})
 
     def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:

@@ -55,7 +55,20 @@ logins = Table(
     Column("email", TEXT, nullable=False),
     Column("email_key", TEXT, nullable=False),
     Column("password_hash", TEXT, nullable=False),
+    Column("verified_at", TIME),
     UniqueConstraint("email_key", name="logins_email_key"),
+)
+
+# Tokens that were mailed, by their digests: one for each account and purpose, the last.
+mail_tokens = Table(
+    "mail_tokens",
+    metadata,
+    Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
+    Column("purpose", TEXT, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("expires_at", TIME, nullable=False),
+    UniqueConstraint("digest", name="mail_tokens_digest"),
+    Index("mail_tokens_expires_at", "expires_at"),
 )
 
 # One row per account. It is locked by every transaction that changes the account's edges.

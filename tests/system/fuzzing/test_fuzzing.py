@@ -24,7 +24,7 @@ EXAMPLES, SEED = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2"), "20260"
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Live]:
     assert run(tmp_path, "migrate").returncode == 0
-    live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", LOG_LEVEL="warning")
+    live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", MAILS="0", LOG_LEVEL="warning")
     yield live.answering()
     live.close()
 

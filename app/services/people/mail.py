@@ -1,0 +1,35 @@
+"""Mail: its port, and what prints it in development. `smtp.py` sends it, `mailers.py` chooses."""
+
+import sys
+from abc import abstractmethod
+from typing import Protocol, TextIO
+
+from msgspec import Struct
+
+
+class Mail(Struct, frozen=True):
+    """Plain text. `to` is an address without a name."""
+
+    to: str
+    subject: str
+    text: str
+
+
+class Undeliverable(Exception):
+    """The server will never take this mail, or not for this recipient."""
+
+
+class Mailer(Protocol):
+    @abstractmethod
+    def send(self, mail: Mail) -> None:
+        """Returns when a server has taken the mail. Raises `Unavailable` within the deadline, `Undeliverable`."""
+
+
+class PrintingMailer(Mailer):
+    """For development: nothing is sent."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    def send(self, mail: Mail) -> None:
+        print(f"\nTo: {mail.to}\nSubject: {mail.subject}\n\n{mail.text}", file=self._stream or sys.stderr, flush=True)

@@ -1,0 +1,145 @@
+"""What is done with a token that came by mail: a new password, and the proof of an e-mail address.
+
+Whether an address is known cannot be seen: each request writes an event, and the relay looks for somebody to write to.
+It makes the token when it sends the mail, so that nothing but its SHA-256 is ever stored. A mail that was sent twice
+has two tokens, of which the last one counts.
+"""
+
+import logging
+import secrets
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.errors import NoMail, WrongToken
+from app.events import MailRequested, PasswordChanged
+from app.services.commands.kit import Kit
+from app.services.feeds.fanouts import Unfinished
+from app.services.people.mail import Mail, Mailer, Undeliverable
+from app.services.people.password_rules import check, words
+from app.services.people.passwords import Hasher
+from app.services.people.sessions import Sessions, digest
+from repositories.errors import Contention, Stale, Unavailable
+from repositories.records import Account, Login
+from repositories.relational import Relational
+from repositories.relational.mail_tokens_port import Purpose
+
+log = logging.getLogger(__name__)
+LIFETIME: dict[Purpose, timedelta] = {"reset": timedelta(hours=1), "verify": timedelta(days=2)}
+# After a mail server did not answer, mail waits so long: each try could take its whole deadline from other events.
+AWAY = timedelta(seconds=30)
+SUBJECTS: dict[Purpose, str] = {"reset": "A new password", "verify": "Is this your e-mail address?"}
+PATHS: dict[Purpose, str] = {"reset": "reset-password", "verify": "verify-email"}
+TEXTS: dict[Purpose, str] = {
+    "reset": """Hello @{handle},
+
+a new password was asked for with your e-mail address. This sets it, once, within an hour:
+
+{token}
+
+If it was not you, there is nothing to do: your password is as it was.
+""",
+    "verify": """Hello @{handle},
+
+this confirms your e-mail address, once, within two days:
+
+{token}
+
+If you have no account, there is nothing to do.
+""",
+}
+
+
+class MailedTokens:
+    def __init__(
+        self, relational: Relational, sessions: Sessions, hasher: Hasher, mailer: Mailer | None, kit: Kit, app_url: str
+    ) -> None:
+        """Without a `mailer` every request for mail raises `NoMail`. Links lead below `app_url`, if there is one."""
+        self._relational = relational
+        self._sessions = sessions
+        self._hasher = hasher
+        self._mailer = mailer
+        self._app_url = app_url
+        self._clock = kit.clock
+        self._ids = kit.ids
+        self._retry = kit.retry
+        self._pack = kit.emitter
+        self._away_until: datetime | None = None
+
+    def request_reset(self, email: str) -> None:
+        """The same for known and unknown addresses. Raises `NoMail`."""
+        found = self._relational.accounts.login(email)
+        self._request(found.account_id if found else self._ids(), "reset")
+
+    def request_verification(self, account_id: UUID) -> None:
+        """Nothing is sent for an address that is verified. Raises `NoMail`."""
+        self._request(account_id, "verify")
+
+    def send(self, account_id: UUID, purpose: Purpose, at: datetime) -> None:
+        """Mail what was requested `at`. Raises `Unfinished` while the mail server is away. Too late is never."""
+        now = self._clock()
+        login = self._relational.accounts.login_of(account_id)
+        if login is None or now >= at + LIFETIME[purpose] or (purpose == "verify" and login.verified_at):
+            return
+        if self._away_until and now < self._away_until:
+            raise Unfinished(self._away_until - now)
+        account = self._relational.accounts.get([account_id])[account_id]
+        token = secrets.token_urlsafe(32)
+        with self._relational.transaction() as tx:
+            tx.mail_tokens.put(account_id, purpose, digest(token), expires_at=now + LIFETIME[purpose])
+        self._deliver(self._mail(account, login, purpose, token), now)
+
+    def reset(self, token: str, new: str) -> None:
+        """Set the password and end every session. Raises `WrongToken`, `Unprocessable` for one easy to guess."""
+        login, account = self._owner(token)
+        check(new, words(account.handle, login.email, account.display_name), "/new_password")
+        password_hash = self._hasher.hash(new)
+        self._retry(lambda: self._store(token, login, password_hash))
+        self._sessions.end_all_before_event(account.id)
+
+    def verify(self, token: str) -> None:
+        """Raises `WrongToken`."""
+        with self._relational.transaction() as tx:
+            account_id = tx.mail_tokens.take(digest(token), "verify", now=self._clock())
+            if account_id is None:
+                raise WrongToken
+            tx.accounts.verify(account_id, self._clock())
+
+    def _request(self, account_id: UUID, purpose: Purpose) -> None:
+        if self._mailer is None:
+            raise NoMail
+        with self._relational.transaction() as tx:
+            tx.emit(self._pack(MailRequested(self._ids(), account_id, purpose)))
+
+    def _deliver(self, mail: Mail, now: datetime) -> None:
+        try:
+            if self._mailer:
+                self._mailer.send(mail)
+        except Undeliverable as refused:
+            log.warning("mail is refused for good: %s", refused)
+        except Unavailable as error:
+            log.warning("mail waits: %s", error)
+            self._away_until = now + AWAY
+            raise Unfinished(AWAY) from error
+
+    def _mail(self, account: Account, login: Login, purpose: Purpose, token: str) -> Mail:
+        shown = f"{self._app_url.rstrip('/')}/{PATHS[purpose]}#token={token}" if self._app_url else token
+        return Mail(login.email, SUBJECTS[purpose], TEXTS[purpose].format(handle=account.handle, token=shown))
+
+    def _owner(self, token: str) -> tuple[Login, Account]:
+        account_id = self._relational.mail_tokens.owner(digest(token), "reset", now=self._clock())
+        login = self._relational.accounts.login_of(account_id) if account_id else None
+        if login is None:
+            raise WrongToken
+        return login, self._relational.accounts.get([login.account_id])[login.account_id]
+
+    def _store(self, token: str, login: Login, password_hash: str) -> None:
+        now = self._clock()
+        try:
+            with self._relational.transaction() as tx:
+                if tx.mail_tokens.take(digest(token), "reset", now=now) is None:
+                    raise WrongToken
+                tx.accounts.set_password(login.account_id, password_hash, if_hash=login.password_hash)
+                tx.accounts.verify(login.account_id, now)
+                tx.emit(self._pack(PasswordChanged(login.account_id, None), at=now))
+        except Stale as stale:
+            raise Contention("the password was changed meanwhile") from stale

@@ -1,0 +1,19 @@
+"""Which mailer a URL names."""
+
+from datetime import timedelta
+
+from app.services.people.mail import Mailer, PrintingMailer
+from app.services.people.smtp import SmtpMailer
+from repositories.address import BadAddress, address_of, addressed
+
+
+@addressed("mail")
+def open_mailer(url: str, *, sender: str, timeout: timedelta) -> Mailer | None:
+    """`print://`, `none://`, `smtp://` (STARTTLS) or `smtps://`, as `docs/mail.md` says. Raises `BadAddress`."""
+    scheme = url.partition(":")[0]
+    if scheme in {"smtp", "smtps"}:
+        return SmtpMailer(url, sender=sender, timeout=timeout)
+    if scheme not in {"print", "none"}:
+        raise BadAddress("the scheme must be one of smtp, smtps, print, none")
+    address_of(url)
+    return PrintingMailer() if scheme == "print" else None

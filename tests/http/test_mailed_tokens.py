@@ -1,0 +1,298 @@
+"""A new password and a verified address by mail, over a real mail server."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from app.services.people.mailed_tokens import AWAY, LIFETIME
+from config import Settings
+from repositories.errors import Unavailable
+from tests.apps import PASSWORD, RELATIONAL, Person, System, embedded, running
+from tests.http.world import Shifted, World
+from tests.mail_server import Kept, mail_server
+
+NEW = "seven grey pigeons"
+A_MOMENT = timedelta(seconds=1)
+TRIPS = re.compile(r'(\w+);dur=[^;]+;desc="(\d+) round')
+
+
+class Post(World):
+    """A world with a mail server."""
+
+    kept: Kept
+
+    def carried(self) -> list[str]:
+        """The tokens of all mails that have come so far."""
+        self.drained()
+        return self.kept.tokens
+
+    def mailed(self) -> str:
+        return self.carried()[-1]
+
+
+@pytest.fixture
+def post(settings: Settings) -> Iterator[Post]:
+    clock = Shifted()
+    with mail_server() as (kept, port):
+        fields: dict[str, Any] = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+        fields |= {"mail_url": f"smtp://localhost:{port}?starttls=false", "address_login_failures": 0}
+        with running(Settings(**fields), clock) as system:
+            world = Post(system, clock, real=False)
+            world.kept = kept
+            yield world
+
+
+def forgot(world: World, email: str, status: int = 204) -> Any:
+    answer = world.system.anybody().send("POST", "/password-resets", json={"email": email})
+    assert answer.status_code == status, answer.text
+    assert status >= 400 or answer.data == b""
+    return answer
+
+
+def reset(world: World, token: str, status: int = 204, new: str = NEW) -> Any:
+    return world.system.anybody().post("/password-resets/confirm", {"token": token, "new_password": new}, status)
+
+
+def signs_in(world: World, password: str, status: int = 201) -> Person:
+    who = world.system.anybody()
+    who.token = who.post("/sessions", {"login": "ada", "password": password}, status).get("token")
+    return who
+
+
+@pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+def test_a_forgotten_password_is_set_anew_once(post: Post) -> None:
+    ada = post.system.person("ada")
+    other = signs_in(post, PASSWORD)
+    forgot(post, "ADA@example.com")
+    token = post.mailed()
+    (mail,) = post.kept.mails
+    assert (mail["To"], mail["From"]) == ("ada@example.com", "quartet@localhost")
+    assert "@ada" in mail.get_content()
+    assert signs_in(post, PASSWORD), "nothing has changed yet"
+    reset(post, token)
+    assert [who.get("/accounts/me", 401)["code"] for who in (ada, other)] == ["invalid_token"] * 2
+    signs_in(post, PASSWORD, 401)
+    again = signs_in(post, NEW)
+    post.drained()
+    assert again.get("/accounts/me")["account"]["email_verified"] is True, "the mail has come to its reader"
+    assert reset(post, token, 403, "eight green herons")["code"] == "wrong_mail_token"
+    signs_in(post, NEW)
+
+
+def test_nobody_can_see_whether_an_address_is_known(post: Post) -> None:
+    post.system.person("ada")
+    post.drained()
+    answers, costs = [], []
+    for email in ("ada@example.com", "nobody@example.com"):
+        answer = forgot(post, email)
+        answers.append({k: v for k, v in answer.headers.items() if k not in {"X-Request-Id", "Server-Timing"}})
+        costs.append(TRIPS.findall(answer.headers["Server-Timing"]))
+    assert answers[0] == answers[1]
+    assert costs[0] == costs[1] != []
+    assert len(post.carried()) == 1
+
+
+def test_nothing_is_sent_before_the_answer(post: Post) -> None:
+    post.system.person("ada")
+    forgot(post, "ada@example.com")
+    assert post.kept.mails == []
+    assert len(post.carried()) == 1
+
+
+def test_only_the_digest_is_stored(post: Post, tmp_path: Path) -> None:
+    post.system.person("ada")
+    forgot(post, "ada@example.com")
+    token = post.mailed().encode()
+    for file in tmp_path.glob("quartet.db*"):
+        assert token not in file.read_bytes(), file
+
+
+def test_a_token_expires_and_a_later_one_replaces_it(post: Post) -> None:
+    post.system.person("ada")
+    for _ in range(2):
+        forgot(post, "ada@example.com")
+    former, last = post.carried()
+    assert reset(post, former, 403)["code"] == "wrong_mail_token"
+    post.clock.ahead += LIFETIME["reset"]
+    assert reset(post, last, 403)["code"] == "wrong_mail_token"
+    signs_in(post, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"new_password": "password1"}, "/new_password"),
+        ({"new_password": "ada@example.com"}, "/new_password"),
+        ({"new_password": "short"}, "/new_password"),
+        ({"token": ""}, "/token"),
+        ({"token": None}, "/token"),
+    ],
+)
+def test_a_refused_password_leaves_the_token(post: Post, body: dict[str, Any], pointer: str) -> None:
+    post.system.person("ada")
+    forgot(post, "ada@example.com")
+    token = post.mailed()
+    good = {"token": token, "new_password": NEW}
+    problem = post.system.anybody().post("/password-resets/confirm", good | body, 422)
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+    reset(post, token)
+
+
+def test_a_lost_answer_is_got_with_the_same_key(post: Post) -> None:
+    post.system.person("ada")
+    forgot(post, "ada@example.com")
+    body = {"token": post.mailed(), "new_password": NEW}
+    answers = [post.system.anybody().keyed("/password-resets/confirm", body, "one-key") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [204, 204]
+    assert answers[1].headers["Idempotent-Replayed"] == "true"
+
+
+def test_tokens_cannot_be_guessed_for_long(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"login_failures": 3})) as system:
+        world = World(system, Shifted(), real=False)
+        for _ in range(3):
+            reset(world, "x" * 43, 403)
+        assert reset(world, "y" * 43, 429)["code"] == "too_many_requests"
+        system.anybody().post("/email-verifications/confirm", {"token": "z"}, 429)
+
+
+def test_an_address_gets_few_mails_whether_it_is_known_or_not(post: Post) -> None:
+    post.system.person("ada")
+    for email in ("ada@example.com", "nobody@example.com"):
+        for _ in range(5):
+            forgot(post, email)
+        answer = forgot(post, email.upper(), 429)
+        assert int(answer.headers["Retry-After"]) > 0
+    assert len(post.carried()) == 5
+
+
+def test_requests_from_one_address_are_limited(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"address_login_failures": 2})) as system:
+        world = World(system, Shifted(), real=False)
+        for n in range(2):
+            forgot(world, f"a{n}@example.com")
+        forgot(world, "a3@example.com", 429)
+
+
+def test_an_address_is_verified_once(post: Post) -> None:
+    ada = post.system.person("ada")
+    assert ada.get("/accounts/me")["account"]["email_verified"] is False
+    assert ada.post("/accounts/me/email-verification", None, 204) is None
+    token = post.mailed()
+    reset(post, token, 403)
+    anybody = post.system.anybody()
+    anybody.post("/email-verifications/confirm", {"token": token}, 204)
+    assert ada.get("/accounts/me")["account"]["email_verified"] is True
+    assert anybody.post("/email-verifications/confirm", {"token": token}, 403)["code"] == "wrong_mail_token"
+    ada.post("/accounts/me/email-verification", None, 204)
+    assert len(post.carried()) == 1, "there is nothing more to prove"
+    assert "email" not in anybody.get("/accounts/ada")["account"]
+
+
+def test_mail_that_cannot_be_sent_waits_and_holds_up_nothing(post: Post) -> None:
+    ada, bob = post.system.person("ada"), post.system.person("bob")
+    post.kept.answer = "451 later"
+    forgot(post, "ada@example.com")
+    forgot(post, "bob@example.com")
+    bob.put("/accounts/ada/follow")
+    post.drained()
+    assert ada.get("/notifications")["unread_count"] == 1
+    post.kept.answer = "250 kept"
+    assert post.carried() == [], "it is not tried at once"
+    post.clock.ahead += AWAY + A_MOMENT
+    assert len(post.carried()) == 2
+    reset(post, post.carried()[0])
+
+
+def test_mail_that_comes_too_late_is_not_sent(post: Post) -> None:
+    post.system.person("ada")
+    post.kept.answer = "451 later"
+    forgot(post, "ada@example.com")
+    post.drained()
+    post.kept.answer = "250 kept"
+    post.clock.ahead += LIFETIME["reset"]
+    assert post.carried() == []
+    assert post.system.container.stores.relational.outbox.backlog().unsent == 0
+
+
+def test_mail_to_an_address_that_is_refused_is_given_up(post: Post) -> None:
+    post.system.person("ada")
+    post.kept.refused = "550 no such user"
+    forgot(post, "ada@example.com")
+    post.drained()
+    backlog = post.system.container.stores.relational.outbox.backlog()
+    assert (backlog.unsent, backlog.dead_lettered) == (0, 0)
+
+
+def test_mail_to_a_deleted_account_is_not_sent(post: Post) -> None:
+    ada = post.system.person("ada")
+    forgot(post, "ada@example.com")
+    assert ada.send("DELETE", "/accounts/me", json={"password": PASSWORD}).status_code == 204
+    assert post.carried() == []
+
+
+def test_who_dies_before_ending_the_sessions_leaves_it_to_the_event(post: Post) -> None:
+    ada = post.system.person("ada")
+    forgot(post, "ada@example.com")
+    token = post.mailed()
+    with patch.object(post.system.container.stores.sessions, "end_all", side_effect=Unavailable("sessions")):
+        reset(post, token)
+    assert ada.get("/accounts/me"), "or this test shows nothing"
+    post.drained()
+    assert ada.get("/accounts/me", 401)["code"] == "invalid_token"
+
+
+def test_a_password_that_changes_meanwhile_keeps_the_token(post: Post) -> None:
+    ada = post.system.person("ada")
+    forgot(post, "ada@example.com")
+    token = post.mailed()
+    hasher = post.system.container.people.hasher
+    plain: Any = hasher.hash
+
+    def overtaken(password: str) -> Any:
+        with patch.object(hasher, "hash", plain):
+            ada.put("/accounts/me/password", {"current_password": PASSWORD, "new_password": "eight green herons"})
+        return plain(password)
+
+    with patch.object(hasher, "hash", overtaken):
+        assert reset(post, token, 503)["code"] == "busy"
+    reset(post, token)
+
+
+def test_links_lead_to_the_app(tmp_path: Path) -> None:
+    with mail_server() as (kept, port):
+        url = {"mail_url": f"smtp://localhost:{port}?starttls=false", "mail_app_url": "https://app.example.com/"}
+        with running(Settings(**embedded(tmp_path) | url)) as system:
+            system.person("ada")
+            system.anybody().post("/password-resets", {"email": "ada@example.com"}, 204)
+            system.relay.drain()
+            (mail,) = kept.mails
+            assert f"https://app.example.com/reset-password#token={kept.tokens[0]}\n" in mail.get_content()
+
+
+def test_without_mail_one_is_told_so(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"mail_url": "none://"})) as system:
+        ada = system.person("ada")
+        assert system.anybody().post("/password-resets", {"email": "ada@example.com"}, 501)["code"] == "mail_off"
+        assert ada.post("/accounts/me/email-verification", None, 501)["code"] == "mail_off"
+
+
+def test_in_development_it_is_printed(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    system.person("ada")
+    system.anybody().post("/password-resets", {"email": "ada@example.com"}, 204)
+    system.relay.drain()
+    assert "To: ada@example.com" in capsys.readouterr().err
+
+
+NO_ADDRESSES = ["", "ada", "ada@", "a" * 250 + "@example.com", None, "ada@example.com\nBcc: eve@example.com"]
+
+
+@pytest.mark.parametrize("email", NO_ADDRESSES)
+def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
+    problem = system.anybody().post("/password-resets", {"email": email}, 422)
+    assert [error["pointer"] for error in problem["errors"]] == ["/email"]
