@@ -4,13 +4,20 @@
 .DELETE_ON_ERROR:
 .PHONY: help run test test-fast proofs bench-money bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
 
+# A test run starts hundreds of processes; what one has compiled, the others need not compile again.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 UV ?= uv
 # Modules stay together, in the order of the collection.
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 LONG_FORM := QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE_EXAMPLES=400 \
-  QUARTET_FEED_EXAMPLES=1000 QUARTET_FUZZING_EXAMPLES=100 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 QUARTET_DRIFT_ACCOUNTS=90
+  QUARTET_FEED_EXAMPLES=1000 QUARTET_FUZZING_EXAMPLES=100 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 QUARTET_DRIFT_ACCOUNTS=90 \
+  QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
+  QUARTET_TOMBSTONES=100000
+PROOFS := $(addprefix tests/system/,proofs money drift plans fuzzing test_feed_definition.py test_notifications.py \
+  test_api_contract.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## print this list
@@ -32,8 +39,7 @@ test-fast: .venv/.test ## run the tests that need no engine, no server process a
 	$(BIN)/python -m pytest $(PARALLEL) -m "not engines and not live and not long"
 
 proofs: .venv/.test ## run the proofs in their long form, which takes about an hour and a half
-	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 \
-	  tests/system/proofs tests/system/money tests/system/drift tests/system/fuzzing tests/system/test_feed_definition.py
+	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

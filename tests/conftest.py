@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -59,21 +60,29 @@ def own_engines() -> Iterator[Engines]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses the engines, also through other fixtures. What breaks its own comes last.
+    """Mark what uses the engines, also through other fixtures, and put the tests in order.
 
-    The tests of a module stay together in one process, for its fixtures.
+    The tests of a module that use the same stay together in one process, for its fixtures. First come those without
+    engines, while these start; those that break engines of their own come last. Of each kind long modules come first,
+    so that no process is alone with one in the end.
     """
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = item.path.stem
-        if "own_engines" in fixtures:
-            item.add_marker(pytest.mark.breaking)
-        if "own_engines" in fixtures or "engines" in fixtures:
-            item.add_marker(pytest.mark.engines)
-        if hasattr(config, "workerinput"):
-            group = item.path.stem + ("-breaking" if item.get_closest_marker("breaking") else "")
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("breaking") is not None)
+    groups = {item: _group(item) for item in items}
+    long = {groups[item] for item in items if item.get_closest_marker("long")}
+    if hasattr(config, "workerinput"):
+        for item, (uses, path) in groups.items():
+            item.add_marker(pytest.mark.xdist_group(f"{path.parent.name}/{path.stem}/{uses}"))
+    items.sort(key=lambda item: (groups[item][0], groups[item] not in long))
+
+
+def _group(item: pytest.Item) -> tuple[int, Path]:
+    """What the test uses, 0 no engine, 1 those that all share, 2 engines of its own, and its module."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "own_engines" in fixtures:
+        item.add_marker(pytest.mark.breaking)
+    if "own_engines" in fixtures or "engines" in fixtures:
+        item.add_marker(pytest.mark.engines)
+    uses = 2 if item.get_closest_marker("breaking") else 1 if item.get_closest_marker("engines") else 0
+    return uses, item.path
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

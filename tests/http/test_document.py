@@ -10,7 +10,7 @@ from marshmallow import class_registry
 from app.http.document.operations import EXAMPLES, HEADERS
 from app.http.document.problem_codes import PROBLEMS
 from config import Settings
-from tests.apps import BASE, System, running
+from tests.apps import BASE, System, embedded, running
 from tests.http.drives import DRIVES, Route
 from tests.http.test_budgets import send
 from tests.http.world import Shifted, World
@@ -51,10 +51,10 @@ def test_the_type_of_an_error_is_the_page_about_it(system: System) -> None:
     assert client.get("/problems/unheard_of").status_code == 404
 
 
-@pytest.fixture
-def world(settings: Settings) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     clock = Shifted()
-    with running(settings, clock) as system:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("document"))), clock) as system:
         yield World(system, clock, real=False)
 
 

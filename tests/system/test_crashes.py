@@ -1,7 +1,6 @@
 """kill -9 of the relay and of every engine, while people write: nothing acknowledged is lost or doubled."""
 
 import logging
-import multiprocessing
 import random
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from tests.system.crowd import (
     stored,
     unsent,
 )
+from tests.system.forks import FORKS
 from tests.system.real import real_urls
 from tests.system.writers import Work, Writers
 
@@ -47,10 +47,6 @@ KILLS = 12
 # Seconds; a few do on a machine that has nothing else to do.
 SETTLED = 100
 DEATHS = ("postgres", "mongo", "sessions", "cache", "cassandra", "postgres", "sessions", "mongo", "cache")
-# Processes that die are forked from one that has imported everything, so that they live long enough to work.
-FORKS = multiprocessing.get_context("forkserver")
-ADAPTERS = ("relational.postgres", "documents.mongo", "feeds.cassandra", "hot.redis_sessions", "hot.redis_cache")
-FORKS.set_forkserver_preload(["app.worker.relay", *(f"repositories.{adapter}" for adapter in ADAPTERS)])
 
 
 @pytest.fixture

@@ -1,5 +1,9 @@
-"""Pages of notifications against a naive reading of all activities, while activities come and go between the pages."""
+"""Pages of notifications against a naive reading of all activities, while activities come and go between the pages.
 
+`QUARTET_NOTIFICATION_TOWNS` is of how many random histories.
+"""
+
+import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,6 +26,7 @@ from tests.system.real import real_urls
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 DAY = timedelta(days=1)
 SIZES = range(1, 8)
+TOWNS = int(os.environ.get("QUARTET_NOTIFICATION_TOWNS", "2"))
 Shown = tuple[Kind, UUID, str, str, tuple[UUID, ...]]
 
 
@@ -95,7 +100,7 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         yield system.container
 
 
-@pytest.fixture(params=range(5))
+@pytest.fixture(params=range(TOWNS))
 def town(request: pytest.FixtureRequest, container: Container) -> Town:
     return settled(container, request.param)
 

@@ -26,7 +26,8 @@ ID = r"([0-9a-f-]{36})"
 Found = tuple[str, UUID, UUID]
 Injected = dict[str, set[Found]]
 # The doctor looks at each of them several times a test.
-ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "60"))
+ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "30"))
+FALSIFIED = ACCOUNTS // 2
 MISSING, WRONG, AUTHOR_MISSING, AUTHOR_WRONG = "home missing", "home wrong", "author missing", "author wrong"
 LINES = {
     MISSING: re.compile(f"home timeline of {ID}: post {ID} by {ID} is missing"),
@@ -131,12 +132,11 @@ def test_everything_damaged_is_found_and_mended_while_serving(world: World, time
     container, chance = world.container, random.Random(5)  # noqa: S311 - test data
     with traffic(world):
         vandal = Vandal(world, timelines, chance)
-        vandal.unmark(24)
-        vandal.rows(500)
-        vandal.author_rows(80)
-        accounts = chance.sample(world.settled, 30)
-        falsify_accounts(container, accounts, chance)
-        liked, commented = (chance.sample([p.id for p in world.posts], 40) for _ in range(2))
+        vandal.unmark(FALSIFIED)
+        vandal.rows(8 * ACCOUNTS)
+        vandal.author_rows(ACCOUNTS)
+        falsify_accounts(container, chance.sample(world.settled, FALSIFIED), chance)
+        liked, commented = (chance.sample([p.id for p in world.posts], ACCOUNTS) for _ in range(2))
         falsify_likes(container, liked)
         falsify_comments(container.settings.documents_url, commented)
         report, lines = examined(container)
@@ -147,8 +147,8 @@ def test_everything_damaged_is_found_and_mended_while_serving(world: World, time
     assert sum(f for f, _ in shares.values()) >= 0.999 * sum(n for _, n in shares.values()), shares
     assert all(found >= 0.999 * number for found, number in shares.values()), shares
     assert not told - set().union(*vandal.injected.values()), "something was taken for drift that is none"
-    for kind, number in {"account counters": 30, "like counters": 40, "comment counters": 40}.items():
-        assert report.found[kind] == number
+    for kind, number in {"account": FALSIFIED, "like": ACCOUNTS, "comment": ACCOUNTS}.items():
+        assert report.found[f"{kind} counters"] == number
     assert not report.unrepaired.total(), report.unrepaired
     assert (again.drift, more) == (0, [line for line in more if "left over" in line])
     container_is_right(world)
@@ -163,7 +163,7 @@ def container_is_right(world: World) -> None:
 
 
 def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
-    with traffic(world, pause=0.01) as moves:
+    with traffic(world, pause=0.03) as moves:
         reports = [examined(world.container) for _ in range(3)]
     assert moves.steps > 50
     for report, lines in reports:

@@ -109,7 +109,7 @@ class Traffic:
 
 
 @contextmanager
-def traffic(world: World, pause: float = 0.02) -> Iterator[Traffic]:
+def traffic(world: World, pause: float = 0.05) -> Iterator[Traffic]:
     """Posting, deleting, following, liking, reading and a relay. An error in any of them fails the test.
 
     Follows change seldom enough that no timeline's budget of removals is used up: what is over it stays, by design.

@@ -6,7 +6,6 @@ commit and of the payment provider: what lies between two points touches nothing
 
 import functools
 import logging
-import multiprocessing
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,10 +23,9 @@ from repositories.documents.embedded.products import EmbeddedProducts
 from repositories.relational.runner import AutocommitRunner, Work
 from tests.apps import Person, PlainHasher
 from tests.shop import Clock
+from tests.system.forks import FORKS
 
 KILLED = 137
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__, "repositories.relational.postgres.store"])
 POINTS: tuple[tuple[type, str, bool], ...] = (
     (AutocommitRunner, "rows", False),
     (Work, "rows", False),

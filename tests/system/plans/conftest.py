@@ -1,4 +1,4 @@
-"""The medium data set, once for all of these tests, and what the application asked over it."""
+"""The data set, once for all of these tests, and what the application asked over it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +9,6 @@ import pytest
 from pymongo.monitoring import CommandStartedEvent
 
 from app.seed.plan import Plan
-from app.seed.sizes import MEDIUM, sizes
 from config import Settings
 from repositories.documents import open_store as open_documents
 from repositories.documents.mongo.monitoring import CommandWatch
@@ -64,7 +63,7 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     settings = Settings(**embedded(tmp_path_factory.mktemp("plans")) | urls, **slow)
     asking, clock = Asking(), Shifted()
     commands, statements = Commands(asking), Statements(asking)
-    plan = Plan(sizes(MEDIUM))
+    plan = Plan(data.SIZES)
     with named(asking, settings), watched(commands), running(settings, clock) as system:
         container = system.container
         data.fill(container, plan, container.people.hasher.hash(PASSWORD))

@@ -1,5 +1,10 @@
-"""The medium data set of `quartet seed` in PostgreSQL and MongoDB, and rows where it leaves a table empty."""
+"""A data set of `quartet seed` in PostgreSQL and MongoDB, and rows where it leaves a table empty.
 
+`QUARTET_PLANS_SIZE=medium` is the long form. The short one has the rows that make a plan matter, and fewer for each
+account.
+"""
+
+import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -8,10 +13,14 @@ import psycopg
 from app.container import Container
 from app.seed.load import Loader
 from app.seed.plan import Plan
+from app.seed.sizes import MEDIUM, sizes
 from app.seed.work import Progress, Run
 from tests.contracts.money import together
 
 ROLES = ("relational", "documents")
+_SHORT = {"accounts": 8_000, "follows": 96_000, "posts": 16_000}
+_NAMED = os.environ.get("QUARTET_PLANS_SIZE")
+SIZES = sizes(_NAMED) if _NAMED else sizes(MEDIUM, **_SHORT)
 BATCH = 5000
 # Rows that time leaves in a system. Nobody's, and not due, so that nothing becomes of them here.
 MORE = """

@@ -2,7 +2,8 @@
 
 After every 201 a follower reads, the first page down to where the post must be or upward from where that follower
 was, and must find it, and all others that were acknowledged before. Those who only page upward must in the end have
-seen each post once. `QUARTET_VISIBLE_POSTS=10000` is the long form: 10,000 posts by 100 authors on the engines.
+seen each post once. `QUARTET_VISIBLE_POSTS=10000` is the long form: 10,000 posts by 100 authors on the engines,
+and 1,000 on the embedded adapters.
 """
 
 import logging
@@ -31,7 +32,7 @@ from tests.system.proofs.town import Size, Town
 from tests.system.real import real_urls
 
 log = logging.getLogger(__name__)
-POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "300"))
+POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "160"))
 Mode = Callable[[Container, Path, random.Random], AbstractContextManager[object]]
 # Deliveries a second that a relay may make, where some are to be shed. 0: no limit.
 BUDGETS: dict[Mode, int] = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
@@ -110,7 +111,7 @@ def chance() -> random.Random:
 @pytest.mark.long
 @MODES
 def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path) -> None:
-    prove(mode, town.SMALL, embedded(tmp_path), tmp_path, chance)
+    prove(mode, town.of(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
 
 
 @pytest.mark.long

@@ -47,7 +47,7 @@ class Size(Struct, frozen=True):
         )
 
 
-SMALL = Size(posts=300, authors=20, readers=40, fans=(4, 16), threads=6, chunk=7, lease=3)
+SMALL = Size(posts=160, authors=16, readers=32, fans=(4, 14), threads=6, chunk=7, lease=3)
 
 
 def of(posts: int) -> Size:

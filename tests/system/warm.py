@@ -1,0 +1,18 @@
+"""What a process makes once, made in the one that those who die are forked from: it is most of a short life."""
+
+import tempfile
+from pathlib import Path
+
+import repositories.documents.mongo.store
+import repositories.feeds.cassandra.store
+import repositories.hot.redis.cache
+import repositories.hot.redis.limits
+import repositories.hot.redis.sessions
+import repositories.hot.redis.streams
+import repositories.hot.redis.views
+import repositories.relational.postgres.store  # noqa: F401  all of them are loaded when a URL names them
+from config import Settings
+from tests.apps import embedded, running
+
+with tempfile.TemporaryDirectory() as _folder, running(Settings(**embedded(Path(_folder)))) as _system:
+    _system.person().get("/products")
