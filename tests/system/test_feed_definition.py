@@ -13,7 +13,7 @@ from tests.system.crowd import Watch
 from tests.system.feed_machine import SMALL, World, run_machine
 from tests.system.real import real_urls
 
-EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 
 
 @pytest.mark.long

@@ -33,7 +33,7 @@ from tests.system.money.model import DECLINED, Expected, Model, Shelf, Wallet
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
-EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "20"))
 STEPS = 25
 AMOUNTS = st.integers(1, 60)
 
