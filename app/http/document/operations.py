@@ -67,6 +67,10 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
         name: {"description": about, "schema": {"type": "integer" if name == "Retry-After" else "string"}}
         for name, about in HEADERS.items()
     }
+    for schema in components["schemas"].values():
+        for member in schema.get("properties", {}).values():
+            # Of bodies: generated clients take a member with a default for one that is always there.
+            member.pop("default", None)
     for status, names in OF_ERRORS.items():
         _add_headers(components["responses"].get(component(status), {}), names)
     for rule in app.url_map.iter_rules():
