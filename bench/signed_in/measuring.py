@@ -55,7 +55,7 @@ def _one(world: World, route: Route, way: str, requests: Sequence[Request], seco
     elif which == "news":
         everybody_posts(world, who)
     load = Load(0, 0.0, 0.0, 0.0)
-    while load.answers < LEAST_ANSWERS:
+    while load.answers < min(LEAST_ANSWERS, len(requests)):
         before = world.groups.spent(who)
         load = _asked(world, route, way, requests, seconds)
         seconds *= 4
