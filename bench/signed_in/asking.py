@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +47,8 @@ class Request(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
+    """Names of headers are in lower case."""
+
     status: int
     headers: Mapping[str, str]
     body: Any
@@ -65,9 +68,13 @@ def ask(address: str, request: Request) -> Answer:
     sent = urllib.request.Request(address + request.path, headers=headers)  # noqa: S310  our own address
     try:
         with urllib.request.urlopen(sent, timeout=PATIENCE) as answer:  # noqa: S310
-            return Answer(answer.status, dict(answer.headers.items()), json.load(answer))
+            return Answer(answer.status, _lower(answer.headers), json.load(answer))
     except urllib.error.HTTPError as error:
-        return Answer(error.code, dict(error.headers.items()), error.read().decode())
+        return Answer(error.code, _lower(error.headers), error.read().decode())
+
+
+def _lower(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def publish(address: str, token: str) -> None:

@@ -63,7 +63,7 @@ def unchanged(world: World, who: str) -> list[Request]:
     """With the entity tag of the first page. Empty where it has none."""
     found = []
     for request in first(world, who):
-        tag = ask(world.served[who].address, request).headers.get("ETag", "")
+        tag = ask(world.served[who].address, request).headers.get("etag", "")
         again = Request(request.path, request.token, tag)
         if not tag or ask(world.served[who].address, again).status != 304:
             return []
