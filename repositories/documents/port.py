@@ -110,6 +110,10 @@ class CommentStore(Protocol):
         """By number, ascending, strictly above `after`."""
 
     @abstractmethod
+    def by_author(self, author_id: UUID, *, after: tuple[UUID, int] | None, limit: int) -> list[Comment]:
+        """Under posts that are there, ascending by post id and number, strictly above `after`."""
+
+    @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         """How many comments each post has, in one round trip, exact. Every one of `post_ids` has an entry."""
 
@@ -157,6 +161,10 @@ class ProductStore(Protocol):
     @abstractmethod
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
         """Newest first by id, strictly below `before`."""
+
+    @abstractmethod
+    def of_seller(self, seller_id: UUID, *, after: UUID | None, limit: int) -> list[Product]:
+        """By ascending id, strictly above `after`."""
 
     @abstractmethod
     def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:

@@ -81,6 +81,10 @@ class LikeReads(Protocol):
     def liked(self, account_id: UUID, post_ids: Collection[UUID]) -> set[UUID]: ...
 
     @abstractmethod
+    def of_account(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[Like]:
+        """What the account likes, by ascending post id, strictly above `after`."""
+
+    @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         """Likes of each post, in one round trip. Every one of `post_ids` has an entry."""
 

@@ -241,3 +241,14 @@ def test_many_events_are_written_at_once(store: Relational) -> None:
     do(store, lambda tx: tx.emit())
     claims = store.outbox.claim(now=LATER, lease_until=LATER, limit=99)
     assert sorted((claim.event for claim in claims), key=repr) == sorted(events, key=repr)
+
+
+def test_likes_are_listed_by_account(store: Relational) -> None:
+    ada, bob = register(store, 2)
+    posts = sorted(uuid4() for _ in range(4))
+    for post in reversed(posts):
+        do(store, lambda tx, post=post: tx.likes.like(Like(ada, post, NOW)))  # type: ignore[misc]
+    do(store, lambda tx: tx.likes.like(Like(bob, posts[0], NOW)))
+    assert store.likes.of_account(ada, after=None, limit=99) == [Like(ada, post, NOW) for post in posts]
+    assert [like.post_id for like in store.likes.of_account(ada, after=posts[0], limit=2)] == posts[1:3]
+    assert store.likes.of_account(ada, after=posts[-1], limit=2) == []

@@ -101,3 +101,32 @@ def test_two_at_once_delete_everything_once(store: Documents) -> None:
     assert not [end for end in ends if isinstance(end, Exception)]
     assert store.comments.counts([post.id]) == {post.id: 0}
     assert len(dispatch_all(store, at(9))) == 10
+
+
+def test_comments_are_listed_by_their_author(store: Documents) -> None:
+    ada, posts = uuid4(), [published(store) for _ in range(3)]
+    mine = [said(store, post, ada) for post in posts for _ in range(2)]
+    said(store, posts[0], uuid4())
+    assert store.comments.by_author(ada, after=None, limit=99) == mine
+    for n, comment in enumerate(mine):
+        assert store.comments.by_author(ada, after=(comment.post_id, comment.number), limit=2) == mine[n + 1 : n + 3]
+    store.posts.delete(posts[0].id, deleted(posts[0]), if_version=1)
+    store.comments.delete(posts[1].id, mine[2].number, announced(mine[2]))
+    assert store.comments.by_author(ada, after=None, limit=2) == mine[3:5], "those that are gone take no room"
+    assert (
+        store.comments.by_author(ada, after=None, limit=0)
+        == store.comments.by_author(uuid4(), after=None, limit=9)
+        == []
+    )
+
+
+def test_products_are_listed_by_their_seller(store: Documents) -> None:
+    ada = uuid4()
+    mine = [offered(store, seller_id=ada) for _ in range(4)]
+    offered(store)
+    assert store.products.of_seller(ada, after=None, limit=99) == mine
+    for n, product in enumerate(mine):
+        assert store.products.of_seller(ada, after=product.id, limit=2) == mine[n + 1 : n + 3]
+    store.products.delete(mine[0].id, deleted(mine[0]), if_version=1)
+    assert store.products.of_seller(ada, after=None, limit=2) == mine[1:3]
+    assert store.products.of_seller(ada, after=None, limit=0) == []

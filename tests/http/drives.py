@@ -31,6 +31,9 @@ simple("GET", "/accounts/me", lambda w, _: Call(w.person(), "/accounts/me"))
 simple("PATCH", "/accounts/me", lambda w, _: Call(w.person(), "/accounts/me", {"bio": "A life."}, etag="*"))
 
 
+simple("GET", "/accounts/me/export", lambda w, _: Call(w.person(), "/accounts/me/export"))
+
+
 @drive("GET", "/accounts/me/blocks")
 def _blocks(world: World, n: int) -> Call:
     ada = world.person()

@@ -97,7 +97,7 @@ def list_notifications(query: dict[str, Any]) -> Response:
     place = _place(cursors().read(scope, query["cursor"])) if query["cursor"] else None
     page = container().notifications.inbox.page(caller(), query["limit"], place)
     onward = cursors().issue(scope, _position(page.onward) if page.onward else None)
-    return answers.page(map(_item, page.items), onward, unread_count=page.unread, newest=page.newest)
+    return answers.page(map(notification_item, page.items), onward, unread_count=page.unread, newest=page.newest)
 
 
 @blp.post("/notifications/read")
@@ -112,7 +112,7 @@ def mark_notifications_read(wanted: dict[str, Any]) -> Response:
     return answers.plain({"unread_count": container().notifications.inbox.read(caller(), wanted["up_to"])})
 
 
-def _item(shown: Notification) -> bytes:
+def notification_item(shown: Notification) -> bytes:
     item = shown.item
     return msgspec.json.encode(
         {

@@ -96,7 +96,7 @@ def list_sessions(query: dict[str, Any]) -> Response:
     scope, limit = f"sessions:{current.account_id}", query["limit"]
     found = container().people.sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
     onward = [str(found[limit - 1].id)] if len(found) > limit else None
-    items = (_session_item(s, current) for s in found[:limit])
+    items = (session_item(s, current) for s in found[:limit])
     return answers.page(items, cursors().issue(scope, onward))
 
 
@@ -169,7 +169,7 @@ def delete_account(wanted: dict[str, Any]) -> Response:
     return answers.nothing()
 
 
-def _session_item(session: Session, current: Session) -> bytes:
+def session_item(session: Session, current: Session) -> bytes:
     return encode(
         {
             "id": session.id,

@@ -84,7 +84,7 @@ EntryPage = page_of(EntrySchema, "EntryPage", balance=ma.fields.Nested(MoneyShap
 def list_balances() -> Response:
     """Read one's balances, by currency. Empty before the first deposit."""
     found = container().stores.relational.ledger.wallet(caller())
-    return answers.page(map(_balance_item, found), None)
+    return answers.page(map(balance_item, found), None)
 
 
 @blp.get("/wallet/entries")
@@ -151,7 +151,7 @@ def _only_currency() -> str | None:
 
 def _items(entries: list[Entry], currency: str) -> list[bytes]:
     others = container().stores.relational.accounts.get({e.other for e in entries}) if entries else {}
-    return [_entry_item(e, currency, others.get(e.other)) for e in entries]
+    return [entry_item(e, currency, others.get(e.other)) for e in entries]
 
 
 def _balance(currency: str, at: datetime | None) -> dict[str, Any]:
@@ -162,14 +162,14 @@ def _balance(currency: str, at: datetime | None) -> dict[str, Any]:
     return {"amount": owned, "currency": currency}
 
 
-def _balance_item(balance: Balance) -> bytes:
+def balance_item(balance: Balance) -> bytes:
     amounts = {"posted": balance.posted, "held": balance.held, "available": balance.available}
     return encode(
         {"currency": balance.currency} | {name: Money(amount, balance.currency) for name, amount in amounts.items()}
     )
 
 
-def _entry_item(entry: Entry, currency: str, other: Account | None) -> bytes:
+def entry_item(entry: Entry, currency: str, other: Account | None) -> bytes:
     return encode(
         {
             "sequence": entry.sequence,

@@ -44,6 +44,11 @@ class EmbeddedComments(CommentStore):
         sql, parameters = query(SELECT, {"number > ?": after}, "ORDER BY number", limit)
         return [_comment(document) for (document,) in self._file.rows(sql, [str(post_id), *parameters])]
 
+    def by_author(self, author_id: UUID, *, after: tuple[UUID, int] | None, limit: int) -> list[Comment]:
+        post_id, number = after or (UUID(int=0), 0)
+        found = self._file.rows(BY_AUTHOR, (str(author_id), str(post_id), number, max(limit, 0)))
+        return [_comment(document) for (document,) in found]
+
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         found = self._file.rows(COUNTS, [array(post_ids)])
         return dict.fromkeys(post_ids, 0) | {UUID(post_id): comments for post_id, comments in found}
@@ -104,6 +109,11 @@ BURY = """
 SELECT = """
     SELECT c.document FROM documents_posts p JOIN documents_comments c ON c.post_id = p.id
     WHERE p.id = ? AND p.deleted_at IS NULL AND c.deleted_at IS NULL
+"""
+BY_AUTHOR = """
+    SELECT c.document FROM documents_comments c CROSS JOIN documents_posts p ON p.id = c.post_id
+    WHERE json_extract(c.document, '$.author_id') = ? AND (c.post_id, c.number) > (?, ?)
+    AND c.deleted_at IS NULL AND p.deleted_at IS NULL ORDER BY c.post_id, c.number LIMIT ?
 """
 OF_AUTHOR = """
     SELECT document FROM documents_comments

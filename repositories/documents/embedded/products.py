@@ -54,7 +54,8 @@ class EmbeddedProducts(ProductStore):
 
     def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
         with self._file.write() as connection:
-            products = [_product(document) for (document,) in connection.execute(OF_SELLER, (str(seller_id), limit))]
+            found = connection.execute(OF_SELLER, (str(seller_id), "", limit)).fetchall()
+            products = [_product(document) for (document,) in found]
             for product in products:
                 _bury(connection, str(product.id), announce(product))
         return products
@@ -64,6 +65,10 @@ class EmbeddedProducts(ProductStore):
             return []
         sql, parameters = _newest(where, before=before, limit=limit)
         return [_product(document) for _, _, document in self._file.rows(sql, parameters)]
+
+    def of_seller(self, seller_id: UUID, *, after: UUID | None, limit: int) -> list[Product]:
+        found = self._file.rows(OF_SELLER, (str(seller_id), str(after or ""), max(limit, 0)))
+        return [_product(document) for (document,) in found]
 
     def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:
         if sample < 1 or values < 1:
@@ -103,7 +108,7 @@ BY_IDS = """
 """
 OF_SELLER = """
     SELECT document FROM documents_products
-    WHERE json_extract(document, '$.seller_id') = ? AND deleted_at IS NULL ORDER BY id LIMIT ?
+    WHERE json_extract(document, '$.seller_id') = ? AND id > ? AND deleted_at IS NULL ORDER BY id LIMIT ?
 """
 NEWEST = "SELECT id, category, document FROM documents_products WHERE deleted_at IS NULL"
 BEARS = "id IN (SELECT product_id FROM documents_attributes WHERE name = ? AND text = ?)"

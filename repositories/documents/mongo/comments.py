@@ -60,6 +60,22 @@ class MongoComments(CommentStore):
     def page(self, post_id: UUID, *, after: int | None, limit: int) -> list[Comment]:
         return self._of_post(post_id, {"_id": _above(post_id, after)}, limit=limit) if limit > 0 else []
 
+    def by_author(self, author_id: UUID, *, after: tuple[UUID, int] | None, limit: int) -> list[Comment]:
+        if limit < 1:
+            return []
+        above = {} if after is None else {"_id": {"$gt": _key(*after)}}
+        live: list[Document] = [{"$match": LIVE}, {"$project": {"_id": 1}}]
+        post = {"from": "posts", "localField": "_id.post", "foreignField": "_id", "pipeline": live, "as": "post"}
+        stages: list[Document] = [
+            {"$match": {"author_id": author_id, **above, **LIVE}},
+            {"$sort": {"_id": 1}},
+            {"$lookup": post},
+            {"$match": {"post": {"$ne": []}}},
+            {"$limit": limit},
+        ]
+        with self._connection.calling():
+            return [_comment(found) for found in self._comments.aggregate(stages)]
+
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         with self._connection.calling():
             found = self._posts.find({"_id": {"$in": list(post_ids)}, **LIVE}, {"comments": 1})

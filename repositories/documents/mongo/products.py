@@ -61,6 +61,13 @@ class MongoProducts(ProductStore):
         with self._connection.calling():
             return [_product(one) for one in self._products.find(which, FIELDS).sort("_id", -1).limit(limit)]
 
+    def of_seller(self, seller_id: UUID, *, after: UUID | None, limit: int) -> list[Product]:
+        if limit < 1:
+            return []
+        which = {"seller_id": seller_id, **LIVE} | ({} if after is None else {"_id": {"$gt": after}})
+        with self._connection.calling():
+            return [_product(one) for one in self._products.find(which, FIELDS).sort("_id").limit(limit)]
+
     def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:
         if sample < 1 or values < 1:
             return Facets(0, (), {})

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.records import Like
 from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.runner import RunnerBacked
-from repositories.relational.schema.columns import IDS, LIMIT, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT, among
 from repositories.relational.schema.tables import likes, post_counters
 
 _LIKED = select(likes.c.post_id).where(
@@ -33,8 +33,12 @@ _UNCOUNT = (
     update(post_counters).where(post_counters.c.post_id == bindparam("its_id")).values(likes=post_counters.c.likes - 1)
 )
 _OF_ACCOUNT = (
-    select(likes.c.post_id).where(likes.c.account_id == bindparam("id")).order_by(likes.c.post_id).limit(LIMIT)
+    select(likes.c.account_id, likes.c.post_id, likes.c.at)
+    .where(likes.c.account_id == bindparam("id"), likes.c.post_id > bindparam("after", type_=ID))
+    .order_by(likes.c.post_id)
+    .limit(LIMIT)
 )
+_LOWEST = UUID(int=0)
 _posts = bindparam("post_ids", type_=IDS)
 _LOCK_EACH = (
     select(post_counters.c.post_id)
@@ -60,6 +64,10 @@ class SqlLikeReads(RunnerBacked, LikeReads):
             return set()
         rows = self._runner.rows(_LIKED, {"id": account_id, "post_ids": list(post_ids)})
         return {post_id for (post_id,) in rows}
+
+    def of_account(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[Like]:
+        values = {"id": account_id, "after": after or _LOWEST, "limit": limit}
+        return [Like(*row) for row in self._runner.rows(_OF_ACCOUNT, values)]
 
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         counts = dict.fromkeys(post_ids, 0)
@@ -92,7 +100,8 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
             self._runner.change(_FORGET_COUNT, {"post_id": post_id})
 
     def forget(self, account_id: UUID, *, limit: int) -> list[Like]:
-        found = [post_id for (post_id,) in self._runner.rows(_OF_ACCOUNT, {"id": account_id, "limit": limit})]
+        values = {"id": account_id, "after": _LOWEST, "limit": limit}
+        found = [row.post_id for row in self._runner.rows(_OF_ACCOUNT, values)]
         if not found:
             return []
         self._runner.rows(_LOCK_EACH, {"post_ids": found})

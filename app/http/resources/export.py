@@ -1,0 +1,166 @@
+"""`/accounts/me/export`: everything that belongs to one's own account, as a stream of JSON lines.
+
+It is read page by page while it is sent, so its memory does not depend on its length. It holds a thread of the server,
+as a live stream does, and no place among the requests (decision 9).
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from flask import Response
+
+from app.container import Container
+from app.errors import Overloaded
+from app.http.edge.blueprint import Blueprint, budget, private
+from app.http.edge.deps import container, session
+from app.http.resources.notifications import notification_item
+from app.http.resources.orders import order_body
+from app.http.resources.sessions import session_item
+from app.http.resources.wallet import balance_item, entry_item
+from app.server.streams import drop_stalled
+from app.services.pages.fragments import assembled, comment_part, encode, moment, post_part, product_part
+from repositories.money_records import Order, OrderMark
+from repositories.records import Comment, Edge, Session
+
+blp = Blueprint("export", "One's own data")
+T = TypeVar("T")
+Read = Callable[[Any], Sequence[T]]
+LINES = "application/x-ndjson"
+PAGE = 100
+# Exports that one process sends at once: each reads as fast as its client takes it.
+MOST = 2
+_places = threading.BoundedSemaphore(MOST)
+ABOUT = """Get everything that belongs to one's own account, as JSON lines.
+
+Each line is `{"kind": KIND, "value": {...}}`, with values as elsewhere in this API. Kinds, in this order: `account`,
+`session`, `post`, `comment`, `like`, `following`, `follower`, `block`, `product`, `order` (as a buyer, then as a
+seller), `balance`, `entry`, `notification`; and at the end one `end`, with the number of lines before it. A stream
+without it is not whole: ask again. What changes meanwhile may be in it or not."""
+
+
+class Export:
+    """The body. Its place is freed by its end or by `close`, whichever is first; one never begun is closed too."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._open = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._lines)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            _places.release()
+
+
+@blp.get("/accounts/me/export")
+@private
+@budget(sessions=1)
+@blp.doc(description=ABOUT)
+@blp.response(200, {"type": "string"}, content_type=LINES, description="lines, until all are sent")
+@blp.raises(503)
+def export_account() -> Response:
+    """Export one's own data."""
+    if not _places.acquire(blocking=False):
+        raise Overloaded("too many exports at once")
+    drop_stalled(container().settings.port)
+    headers = {"Content-Disposition": 'attachment; filename="quartet-export.jsonl"'}
+    return Response(Export(_lines(container(), session())), content_type=LINES, headers=headers)
+
+
+def _lines(of: Container, current: Session) -> Iterator[bytes]:
+    lines = 0
+    for kind, value in _values(of, current):
+        lines += 1
+        yield b'{"kind":' + encode(kind) + b',"value":' + value + b"}\n"
+    yield encode({"kind": "end", "value": {"lines": lines}}) + b"\n"
+
+
+def _values(of: Container, current: Session) -> Iterator[tuple[str, bytes]]:
+    me, relational, documents = current.account_id, of.stores.relational, of.stores.documents
+    graph, orders = relational.graph, relational.orders
+    yield "account", of.pages.cards.own(me, of.people.accounts.login(me)).body
+    for device in of.people.sessions.devices(me):
+        yield "session", session_item(device, current)
+    for post in _walk(lambda last: documents.posts.page(before=last and last.id, limit=PAGE, author=me)):
+        yield "post", post_part(post)
+    for comment in _walk(lambda last: documents.comments.by_author(me, after=last and _place(last), limit=PAGE)):
+        yield "comment", assembled({"post_id": encode(comment.post_id), "comment": comment_part(comment)})
+    for like in _walk(lambda last: relational.likes.of_account(me, after=last and last.post_id, limit=PAGE)):
+        yield "like", encode({"post_id": like.post_id, "at": moment(like.at)})
+    yield from _edges(of, "following", lambda last: graph.following(me, before=last, limit=PAGE))
+    yield from _edges(of, "follower", lambda last: graph.followers(me, before=last, limit=PAGE))
+    yield from _edges(of, "block", lambda last: graph.blocked(me, before=last, limit=PAGE))
+    for product in _walk(lambda last: documents.products.of_seller(me, after=last and last.id, limit=PAGE)):
+        yield "product", product_part(product)
+    for order in _walk(lambda last: orders.of_buyer(me, before=last and _mark(last), limit=PAGE)):
+        yield "order", order_body(order)
+    for order in _walk(lambda last: orders.of_seller(me, before=last and _mark(last), limit=PAGE)):
+        yield "order", order_body(order)
+    yield from _money(of, me)
+    place, begun = None, False
+    while place or not begun:
+        found, begun = of.notifications.inbox.page(me, PAGE, place), True
+        place = found.onward
+        for shown in found.items:
+            yield "notification", notification_item(shown)
+
+
+def _money(of: Container, me: UUID) -> Iterator[tuple[str, bytes]]:
+    balances = of.stores.relational.ledger.wallet(me)
+    for balance in balances:
+        yield "balance", balance_item(balance)
+    for balance in balances:
+        yield from _entries(of, me, balance.currency)
+
+
+def _entries(of: Container, me: UUID, currency: str) -> Iterator[tuple[str, bytes]]:
+    relational = of.stores.relational
+    for page in _pages(lambda last: relational.ledger.entries(me, currency, before=last and last.sequence, limit=PAGE)):
+        others = relational.accounts.get({entry.other for entry in page})
+        for entry in page:
+            yield "entry", entry_item(entry, currency, others.get(entry.other))
+
+
+def _edges(of: Container, kind: str, read: Read[Edge]) -> Iterator[tuple[str, bytes]]:
+    for page in _pages(read):
+        people = of.stores.relational.accounts.get([edge.account_id for edge in page])
+        for edge in page:
+            who = people.get(edge.account_id)
+            yield (
+                kind,
+                encode({"account_id": edge.account_id, "handle": who and who.handle, "since": moment(edge.since)}),
+            )
+
+
+def _walk(read: Read[T]) -> Iterator[T]:
+    for page in _pages(read):
+        yield from page
+
+
+def _pages(read: Read[T]) -> Iterator[Sequence[T]]:
+    """`read` gives what comes after the last one of the page before, None for the first page."""
+    last: T | None = None
+    while page := read(last):
+        yield page
+        if len(page) < PAGE:
+            return
+        last = page[-1]
+
+
+def _place(comment: Comment) -> tuple[UUID, int]:
+    return comment.post_id, comment.number
+
+
+def _mark(order: Order) -> OrderMark:
+    return OrderMark(order.created_at, order.id)

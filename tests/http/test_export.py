@@ -1,0 +1,155 @@
+"""One's own data as a stream of JSON lines."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.http.resources import export
+from config import Settings
+from repositories.errors import Unavailable
+from tests.apps import RELATIONAL, Person, System, running
+from tests.http.world import Shifted, World
+
+PATH = "/accounts/me/export"
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
+    clock = Shifted()
+    with running(settings, clock) as system:
+        yield World(system, clock, real=False)
+
+
+def lines(answer: TestResponse) -> list[Any]:
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    answer.close()
+    return found
+
+
+def kinds(answer: TestResponse) -> Iterator[str]:
+    sent: Any = answer.response
+    return (json.loads(line)["kind"] for line in sent)
+
+
+def exported(who: Person) -> dict[str, list[Any]]:
+    *values, end = lines(who.send("GET", PATH))
+    assert end == {"kind": "end", "value": {"lines": len(values)}}
+    found: dict[str, list[Any]] = {}
+    for line in values:
+        found.setdefault(line["kind"], []).append(line["value"])
+    return found
+
+
+def lived(world: World) -> Person:
+    ada, bob = world.system.person("ada").rich(5000), world.system.person("bob")
+    posts = [ada.publish(f"Post {n}", tags=["t"]) for n in range(5)]
+    for post in [*posts, bob.publish("Of Bob")]:
+        ada.put(f"/posts/{post}/like")
+        ada.post(f"/posts/{post}/comments", {"body": f"On {post}"})
+        bob.post(f"/posts/{post}/comments", {"body": "Of Bob"})
+    for other in [bob, *world.people(3)]:
+        ada.put(f"/accounts/{other.handle}/follow")
+        other.put("/accounts/ada/follow")
+    ada.put(f"/accounts/{world.person().handle}/block")
+    for _ in range(3):
+        lamp = world.lamp(ada)
+    bob.rich().pay("/orders", {"lines": [{"product_id": lamp, "quantity": 1}]})
+    ada.pay("/orders", {"lines": [{"product_id": world.lamp(bob), "quantity": 2}]})
+    ada.pay("/wallet/deposits", {"amount": {"amount": 7, "currency": "USD"}})
+    world.drained()
+    return ada
+
+
+@pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+@pytest.mark.parametrize("page", [1, 2, 100])
+def test_it_has_everything_once_whatever_the_page(world: World, page: int) -> None:
+    ada = lived(world)
+    with patch.object(export, "PAGE", page):
+        found = exported(ada)
+    assert {kind: len(values) for kind, values in found.items()} == {
+        "account": 1,
+        "session": 1,
+        "post": 5,
+        "comment": 6,
+        "like": 6,
+        "following": 4,
+        "follower": 4,
+        "block": 1,
+        "product": 3,
+        "order": 2,
+        "balance": 2,
+        "entry": 2,
+        "notification": len(ada.get("/notifications")["items"]),
+    }
+    assert found["notification"]
+    for kind, values in found.items():
+        assert max(Counter(json.dumps(value, sort_keys=True) for value in values).values()) == 1, kind
+    assert found["account"][0]["account"]["email"] == "ada@example.com"
+    assert sorted(found["post"], key=str) == sorted(
+        (i["post"] for i in ada.get("/accounts/ada/posts")["items"]), key=str
+    )
+    assert {value["handle"] for value in found["following"]} == {"bob", *(p.handle for p in world.people(3))}
+    assert all(value["comment"]["body"] == f"On {value['post_id']}" for value in found["comment"])
+    assert sorted(o["id"] for o in found["order"]) == sorted(
+        o["id"] for role in ("buyer", "seller") for o in ada.get("/orders", role=role)["items"]
+    )
+
+
+def test_of_somebody_new_it_is_short(world: World) -> None:
+    assert set(exported(world.person())) == {"account", "session"}
+
+
+def test_it_is_read_while_it_is_sent(world: World) -> None:
+    """Of many posts no more than a page is read before the first of them is sent."""
+    ada = world.system.person("ada")
+    for n in range(6):
+        ada.publish(f"Post {n}")
+    posts = world.system.container.stores.documents.posts
+    with patch.object(export, "PAGE", 2), patch.object(posts, "page", wraps=posts.page) as page:
+        answer = ada.send("GET", PATH, buffered=False)
+        taken = list(itertools.islice(kinds(answer), 3))
+        assert (taken[-1], page.call_count) == ("post", 1)
+        answer.close()
+        assert page.call_count == 1
+
+
+def test_a_stream_that_breaks_has_no_end(world: World) -> None:
+    ada = lived(world)
+    likes = world.system.container.stores.relational.likes
+    with patch.object(likes, "of_account", side_effect=Unavailable("relational")):
+        answer = ada.send("GET", PATH, buffered=False)
+        taken: list[str] = []
+        with pytest.raises(Unavailable):
+            taken.extend(kinds(answer))
+        answer.close()
+    assert exported(ada), "its place is free again"
+
+
+def test_few_are_sent_at_once_and_a_place_is_freed_however_it_ends(world: World) -> None:
+    ada = world.person()
+    held = [ada.send("GET", PATH, buffered=False) for _ in range(export.MOST)]
+    refused = ada.send("GET", PATH)
+    assert (refused.status_code, refused.get_json(force=True)["code"]) == (503, "overloaded")
+    next(iter(held[0].response))
+    for answer in held:
+        answer.close()
+    for _ in range(export.MOST + 1):
+        assert exported(ada)
+    for _ in range(export.MOST + 1):
+        ada.send("HEAD", PATH).close()
+    assert exported(ada)
+
+
+def test_it_is_for_oneself(system: System) -> None:
+    assert system.anybody().get(PATH, 401)["code"] == "unauthenticated"
+    answer = system.person().send("GET", PATH)
+    assert answer.content_type == "application/x-ndjson"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    answer.close()
