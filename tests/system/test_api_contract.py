@@ -215,6 +215,7 @@ def test_malformed_json_is_a_400(calm: World, operation: Operation) -> None:
         assert response.status_code == 400, raw[:40]
 
 
+@pytest.mark.long
 @every_body
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

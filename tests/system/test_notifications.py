@@ -23,6 +23,7 @@ from tests.engines import Shared
 from tests.system import crowd
 from tests.system.real import real_urls
 
+pytestmark = pytest.mark.long
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 DAY = timedelta(days=1)
 SIZES = range(1, 8)
@@ -159,7 +160,6 @@ def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
         test_unread_are_the_items_with_something_above_the_marker(settled(system.container, 4))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("most", [9, 50])
 def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
     town: Town, monkeypatch: pytest.MonkeyPatch, most: int
@@ -175,7 +175,6 @@ def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
         assert {item[:4] for item in found} == {item[:4] for item in expected}
 
 
-@pytest.mark.long
 def test_a_day_of_more_items_than_a_cursor_carries(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "CARRIED", 8)
     town.history(120)

@@ -106,8 +106,8 @@ SCENES = [
     written_through_beside_a_loader,
     written_through_twice,
 ]
-# They have thousands of orders.
-LONG = [cold, served_stale]
+# They have hundreds or thousands of orders.
+LONG = [cold, served_stale, stale_and_two_writers, renewed_early, taken_over, written_through, page_written_through]
 
 
 @pytest.fixture(scope="module")

@@ -124,15 +124,17 @@ def wrong(store: EmbeddedCache, scene: str, wait: float) -> Iterator[str]:
             yield from (f"{order}: {what}" for what in worlds.pop().wrong)
 
 
-SCENES = pytest.mark.parametrize("scene", ["one reader", "time passes", "made anew"])
+SCENES = ["one reader", "time passes", "made anew"]
 
 
-@SCENES
+@pytest.mark.parametrize(
+    "scene", [pytest.param(s, marks=[pytest.mark.long] if s == "time passes" else []) for s in SCENES]
+)
 def test_nobody_gets_the_old_page_after_a_writers_answer(store: EmbeddedCache, scene: str) -> None:
     assert list(wrong(store, scene, wait=1)) == []
 
 
-@SCENES
+@pytest.mark.parametrize("scene", SCENES)
 def test_some_would_if_the_writer_did_not_wait(store: EmbeddedCache, scene: str) -> None:
     assert any(wrong(store, scene, wait=0))
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from app.seed.load import Loader
 from app.seed.plan import Plan
 from app.seed.work import Progress
@@ -13,6 +15,7 @@ from tests.system.plans.sqlite_plans import Traced, faults
 from tests.system.seed.loads import TINY
 
 
+@pytest.mark.long
 def test_the_embedded_adapters_are_served_by_indexes(tmp_path: Path) -> None:
     traced, plan, clock = Traced(), Plan(TINY), Shifted()
     with traced.listening(), running(Settings(**embedded(tmp_path), views_seconds=0.0), clock) as system:

@@ -19,6 +19,8 @@ from tests.apps import embedded, running
 from tests.system.crowd import account_stats
 from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load, settings
 
+pytestmark = pytest.mark.long
+
 
 def test_everybody_may_follow_and_like_everything(container: Container, number: int) -> None:
     full = Plan(Sizes(accounts=4, follows=12, products=0, posts=3, comments=0, likes=12, orders=0), seed=number)
@@ -45,7 +47,6 @@ def test_running_again_writes_nothing(container: Container, plan: Plan) -> None:
     assert differences(container, plan) == []
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupted_load_goes_on(container: Container, plan: Plan, kind: str) -> None:
     with pytest.raises(KeyboardInterrupt):
