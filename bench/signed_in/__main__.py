@@ -37,6 +37,7 @@ NAMES = [*routes(0), "embedded"]
 @click.option("--followees", default=FOLLOWEES, show_default=True)
 @click.option("--readers", default=0, help="By default 200, or 20 who follow many.")
 @click.option("--silent", is_flag=True, help="Whom readers follow has not posted for nine tenths of the time.")
+@click.option("--cache-seconds", default=300, show_default=True, help="Time to live of what the builds cache.")
 @click.option("--json", "to", type=FILE, help="Write all figures there.")
 @click.option("--chart", type=FILE, help="Write the medians there, as SVG.")
 def main(
@@ -45,6 +46,7 @@ def main(
     only: tuple[str, ...],
     rounds: int,
     seconds: float,
+    cache_seconds: int,
     to: Path | None,
     chart: Path | None,
     **size: Any,
@@ -60,7 +62,7 @@ def main(
         if set(names) - {"embedded"}:
             engines = Engines()
             try:
-                with on_engines(engines, town, before, Path(folder)) as world:
+                with on_engines(engines, town, before, Path(folder), cache_seconds) as world:
                     found |= {name: measured(world, wanted[name], effort) for name in names if name != "embedded"}
                     kept = {who: world.kept(who) for who in world.caches}
             finally:

@@ -32,16 +32,16 @@ class Served(Struct, frozen=True):
 class Build:
     """A checkout, by its folder. Its code comes first, but for the package `bench`, which is this tree's."""
 
-    def __init__(self, name: str, checkout: Path, urls: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, name: str, checkout: Path, settings: Mapping[str, str], folder: Path) -> None:
         self.name = name
-        self.urls = urls
+        self.settings = settings
         self._folder = folder / name
         self._folder.mkdir()
         links = folder / "links"
         links.mkdir(exist_ok=True)
         if not (links / "bench").exists():
             (links / "bench").symlink_to(HERE / "bench")
-        self._variables = {f"QUARTET_{key.upper()}": value for key, value in urls.items()}
+        self._variables = {f"QUARTET_{key.upper()}": value for key, value in settings.items()}
         self._variables["PYTHONPATH"] = f"{links}{os.pathsep}{checkout}"
 
     def load(self, plan: Plan) -> None:
@@ -61,7 +61,7 @@ class Build:
             server = stack.enter_context(_running([*command, "serve"], variables, self._folder, "server"))
             pids = {"server": server.pid}
             _await(f"http://127.0.0.1:{port}/health/ready", self._folder / "server.log", server)
-            if not self.urls["relational_url"].startswith("sqlite"):
+            if not self.settings["relational_url"].startswith("sqlite"):
                 pids["relay"] = stack.enter_context(_running([*command, "relay"], variables, self._folder, "relay")).pid
             yield Served(f"http://127.0.0.1:{port}", pids)
 

@@ -54,14 +54,16 @@ class World(Struct, frozen=True):
 
 
 @contextmanager
-def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path) -> Iterator[World]:
+def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path, cache_seconds: int) -> Iterator[World]:
     engines.start_all()
-    builds = [Build("ours", HERE, _urls(engines, "ours", 1), folder)]
-    if before:
-        builds.append(Build("before", before, _urls(engines, "before", 2), folder))
+    checkouts = {"ours": HERE} | ({"before": before} if before else {})
+    builds = []
+    for number, (name, checkout) in enumerate(checkouts.items(), start=1):
+        settings = _urls(engines, name, number) | {"cache_seconds": str(cache_seconds)}
+        builds.append(Build(name, checkout, settings, folder))
     _load(builds, town)
     for build in builds:
-        with psycopg.connect(build.urls["relational_url"], autocommit=True) as connection:
+        with psycopg.connect(build.settings["relational_url"], autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
     click.echo("loading the peer")
     peer_url = new_database(engines.postgres())
@@ -76,7 +78,7 @@ def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path) 
             "MongoDB": (engines.mongo().pid,),
             "Redis": (engines.sessions().pid, engines.cache().pid),
         }
-        caches = {build.name: build.urls["cache_url"] for build in builds}
+        caches = {build.name: build.settings["cache_url"] for build in builds}
         yield World(town, served, Groups.of(served, roots), caches, folder)
 
 
