@@ -10,6 +10,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select
 
 from repositories.errors import Contention, StoreError
 from repositories.meter import asked
+from repositories.relational.direct import Direct
 
 E = TypeVar("E", bound=StoreError)
 R = TypeVar("R")
@@ -41,26 +42,37 @@ class Outdated(Contention):
 class AutocommitRunner(Runner):
     """Runs each statement on its own. `guard` surrounds the check-out of a connection and the statement.
 
-    `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction. A statement that was not
-    run because it was `Outdated` is sent once more.
+    `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction; `direct` sends what it
+    can instead. A statement that was not run because it was `Outdated` is sent once more.
     """
 
-    def __init__(self, open_: Callable[[], AbstractContextManager[Connection]], guard: Guard) -> None:
+    def __init__(
+        self, open_: Callable[[], AbstractContextManager[Connection]], guard: Guard, direct: Direct | None = None
+    ) -> None:
         self._open = open_
         self._guard = guard
+        self._direct = direct
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        return self._run(statement, values, lambda result: result.all())
+        plan = self._direct.plan(statement) if self._direct else None
+        if self._direct is None or plan is None or not isinstance(values, Mapping):
+            return self._run(statement, lambda: self._attempt(statement, values, lambda result: result.all()))
+        send = functools.partial(self._direct.rows, plan, values)
+        return self._run(statement, lambda: self._guarded(send))
 
     def change(self, statement: Executable, values: Values) -> int:
-        return self._run(statement, values, _changed)
+        return self._run(statement, lambda: self._attempt(statement, values, _changed))
 
-    def _run(self, statement: Executable, values: Values, read: Callable[[CursorResult[Any]], R]) -> R:
+    def _run(self, statement: Executable, attempt: Callable[[], R]) -> R:
         with asked(_STORE, _operation(statement)):
             try:
-                return self._attempt(statement, values, read)
+                return attempt()
             except Outdated:
-                return self._attempt(statement, values, read)
+                return attempt()
+
+    def _guarded(self, send: Callable[[], R]) -> R:
+        with self._guard():
+            return send()
 
     def _attempt(self, statement: Executable, values: Values, read: Callable[[CursorResult[Any]], R]) -> R:
         with self._guard(), self._open() as connection:

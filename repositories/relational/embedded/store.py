@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, insert
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
+from repositories.relational.direct import Direct
 from repositories.relational.embedded.engine import reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction
@@ -26,7 +27,7 @@ class EmbeddedRelational(SqlRelational):
         self._path = path_of(url)
         self._reading = reading_engine(self._path)
         self._writing = writing_engine(self._path)
-        super().__init__(AutocommitRunner(self._reading.connect, translated))
+        super().__init__(AutocommitRunner(self._reading.connect, translated, Direct(self._reading)))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()

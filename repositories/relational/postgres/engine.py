@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from repositories import meter, pools
 from repositories.errors import Unavailable
+from repositories.relational.direct import Direct
 from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
 from repositories.relational.postgres.errors import ROLE, is_outdated, translated
 from repositories.relational.postgres.target import Conninfo, conninfo_of
@@ -63,6 +64,7 @@ class Lane:
         self.server = target.server
         # For one statement.
         self.open = self.engine.connect if single or lane == "write" else self.engine.begin
+        self.direct = Direct(self.engine, is_outdated) if single else None
         pools.opened(self)
         self._free = threading.BoundedSemaphore(size)
 

@@ -43,7 +43,7 @@ class PostgresRelational(SqlRelational):
         seconds = timeout.total_seconds()
         self._reading = Lane(url, "read", seconds=seconds, size=pool)
         self._writing = Lane(url, "write", seconds=seconds, size=pool)
-        super().__init__(AutocommitRunner(self._reading.open, self._guard))
+        super().__init__(AutocommitRunner(self._reading.open, self._guard, self._reading.direct))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()

@@ -1,6 +1,6 @@
 """Column types that hold the same values, in the same order, on PostgreSQL and on SQLite."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,16 @@ class _IdList(TypeDecorator[Collection[UUID]]):
 
     def process_bind_param(self, value: Collection[UUID] | None, _dialect: Dialect) -> bytes:
         return b"".join(one.bytes for one in value or ())
+
+
+class _IdArray(TypeDecorator[Collection[UUID]]):
+    """A uuid[] that is sent as text: psycopg takes ten times as long to write a list of UUIDs."""
+
+    impl = ARRAY(Uuid())
+    cache_ok = True
+
+    def bind_processor(self, _dialect: Dialect) -> Callable[[Collection[UUID] | None], str]:
+        return lambda value: "{%s}" % ",".join(map(str, value or ()))
 
 
 class _Micros(TypeDecorator[datetime]):
@@ -78,7 +88,7 @@ class _Limit(TypeDecorator[int]):
 
 
 ID = Uuid().with_variant(_IdBytes(), "sqlite")
-IDS = ARRAY(Uuid()).with_variant(_IdList(), "sqlite")
+IDS = _IdArray().with_variant(_IdList(), "sqlite")
 TIME = DateTime(timezone=True).with_variant(_Micros(), "sqlite")
 TEXT = Text().with_variant(_TextWithoutNul(), "sqlite")
 LIMIT = bindparam("limit", type_=BigInteger().with_variant(_Limit(), "sqlite"))
