@@ -20,7 +20,9 @@ class ReaderState(Struct, frozen=True):
     Only an `awake` reader's timeline is, from `low_watermark` upwards (None: as far as the retention reaches). A
     `waking` reader gets pushes while the timeline is being filled; `generation` fences concurrent fills. `pulled` are
     the followees whose posts may be missing, ascending: the follow is not back-filled yet, or the author is pulled.
-    `seen_at` is when the reader last read, to about an hour.
+    `seen_at` is when the reader last read, to about an hour. `revision` counts the changes of whom the reader follows
+    and what the reader likes; `lost` counts, for all readers, posts that could not be put into cached tops of feeds.
+    `followed` are those of the authors asked for whom the reader follows.
     """
 
     state: Wakefulness
@@ -28,6 +30,9 @@ class ReaderState(Struct, frozen=True):
     seen_at: datetime
     low_watermark: UUID | None
     pulled: tuple[UUID, ...] = ()
+    revision: int = 0
+    lost: int = 0
+    followed: tuple[UUID, ...] = ()
 
 
 class Fanout(Struct, frozen=True):

@@ -31,7 +31,7 @@ class Plan(NamedTuple):
         merged = {**self.given, **values}
         for name, process in self.binds.items():
             merged[name] = process(merged[name])
-        return merged if self.order is None else [merged[name] for name in self.order]
+        return merged if self.order is None else tuple(merged[name] for name in self.order)
 
     def row(self, fetched: Sequence[Any]) -> Any:
         if self.columns:
@@ -65,6 +65,9 @@ class Direct:
         connection = self._engine.raw_connection()
         try:
             cursor = connection.cursor()
+            # Whoever listens to the engine's statements hears of these too.
+            for heard in self._engine.dispatch.before_cursor_execute:
+                heard(None, cursor, plan.text, parameters, None, False)
             cursor.execute(plan.text, parameters)
             fetched = cursor.fetchall()
         except Exception as error:

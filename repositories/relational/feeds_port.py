@@ -4,6 +4,7 @@ It lies beside the follow graph, so that a page reads both in one round trip and
 """
 
 from abc import abstractmethod
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -13,8 +14,11 @@ from repositories.feed_records import Fanout, PulledAuthor, PullReason, ReaderSt
 
 class FeedActivityReads(Protocol):
     @abstractmethod
-    def reader_state(self, account_id: UUID) -> ReaderState:
-        """In one round trip, whose cost does not grow with the number of followees. An unknown account is dormant."""
+    def reader_state(self, account_id: UUID, authors: Collection[UUID] = ()) -> ReaderState:
+        """In one round trip, whose cost does not grow with the number of followees. An unknown account is dormant.
+
+        Says of `authors` which of them the account follows.
+        """
 
 
 class FeedActivityWrites(Protocol):
@@ -126,6 +130,10 @@ class FanoutWrites(Protocol):
     @abstractmethod
     def forget(self, post_id: UUID) -> None:
         """Remove the fan-out of a deleted post. Idempotent."""
+
+    @abstractmethod
+    def lose(self) -> None:
+        """Count one more in `ReaderState.lost`, for every reader: no cached top of a feed is complete now."""
 
     @abstractmethod
     def sweep(self, *, finished_before: datetime, limit: int) -> int:

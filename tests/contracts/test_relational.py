@@ -821,7 +821,7 @@ class TestBulk:
         assert store.accounts.login(new[-1].handle.upper()) == login(new[-1])
         assert store.graph.counts([new[0].id]) == {new[0].id: GraphCounts()}
         assert follow(store, new[0].id, new[1].id) is True
-        assert store.feed_activity.reader_state(new[0].id) == ReaderState("awake", 0, LATER, None, (new[1].id,))
+        assert store.feed_activity.reader_state(new[0].id) == ReaderState("awake", 0, LATER, None, (new[1].id,), 1)
         assert store.feed_activity.reader_state(known.id) == ReaderState("awake", 0, NOW, None)
 
     def test_an_account_with_a_taken_handle_is_a_conflict(self, store: Relational) -> None:

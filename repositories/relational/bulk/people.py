@@ -75,7 +75,7 @@ _ADD_LOGINS = insert(logins).from_select(
     ),
 )
 _ADD_COUNTERS = insert(account_counters).from_select(
-    _names(account_counters), select(_accounts.c.id, literal_column("0"), literal_column("0"))
+    ["account_id", "followers", "following"], select(_accounts.c.id, literal_column("0"), literal_column("0"))
 )
 _ADD_FEED_ACTIVITY = insert(feed_activity).from_select(
     ["account_id", "state", "generation", "seen_at"],

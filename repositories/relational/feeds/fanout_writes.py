@@ -15,7 +15,15 @@ from repositories.relational.feeds.fanouts import fanout_row
 from repositories.relational.feeds_port import FanoutWrites
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
-from repositories.relational.schema.feeds_tables import DONE, PULLED, RUNNING, constant, fanouts, pulled_authors
+from repositories.relational.schema.feeds_tables import (
+    DONE,
+    PULLED,
+    RUNNING,
+    constant,
+    fanouts,
+    home_tops,
+    pulled_authors,
+)
 
 _new_fanout = insert(fanouts)
 _old, _new = fanouts.c, _new_fanout.excluded
@@ -55,6 +63,8 @@ _SWEEP = (
     .where(one_of(fanouts.c.post_id, select(_swept.c.post_id).scalar_subquery()))
     .returning(fanouts.c.post_id)
 )
+
+_LOSE = update(home_tops).values(lost=home_tops.c.lost + 1)
 
 _its_author = pulled_authors.c.author_id == bindparam("its_author", type_=ID)
 _is_pulled = pulled_authors.c.state == constant("pulled")
@@ -109,6 +119,9 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
 
     def forget(self, post_id: UUID) -> None:
         self._runner.change(_FORGET, {"its_post": post_id})
+
+    def lose(self) -> None:
+        self._runner.change(_LOSE, {})
 
     def sweep(self, *, finished_before: datetime, limit: int) -> int:
         return len(self._runner.rows(_SWEEP, {"finished_before": finished_before, "limit": limit}))

@@ -1,5 +1,6 @@
 """SQL of the feed activity: a reader's state, and its transitions between awake, dormant and waking."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -23,12 +24,15 @@ from sqlalchemy import (
 from repositories.feed_records import ReaderState
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
 from repositories.relational.runner import RunnerBacked
-from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
-from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, pulled_authors
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
+from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, home_tops, pulled_authors
 from repositories.relational.schema.tables import account_counters, follows
 
 _reader = bindparam("id", type_=ID)
-_no_reader = (null(), null(), null())
+_followed = constant("followed")
+_no_reader = (null(), null(), null(), null(), null())
+_revision = select(account_counters.c.revision).where(account_counters.c.account_id == _reader).scalar_subquery()
+_lost = select(home_tops.c.lost).scalar_subquery()
 _following = select(account_counters.c.following).where(account_counters.c.account_id == _reader).scalar_subquery()
 _all_pulled = select(func.count()).select_from(pulled_authors).scalar_subquery()
 _is_pulled = select(true()).where(pulled_authors.c.author_id == follows.c.followee)
@@ -40,6 +44,8 @@ _READER_STATE = union_all(
         feed_activity.c.state,
         feed_activity.c.generation,
         feed_activity.c.seen_at,
+        _revision.label("revision"),
+        _lost.label("lost"),
         feed_activity.c.low_watermark.label("one"),
     ).where(feed_activity.c.account_id == _reader),
     select(*_no_reader, follows.c.followee).where(follows.c.follower == _reader, ~follows.c.filled),
@@ -47,7 +53,11 @@ _READER_STATE = union_all(
         follows.c.follower == _reader, _following <= _all_pulled, _is_pulled.scalar_subquery()
     ),
     select(*_no_reader, pulled_authors.c.author_id).where(_following > _all_pulled, _is_followed.scalar_subquery()),
+    select(_followed, *_no_reader[1:], follows.c.followee).where(
+        follows.c.follower == _reader, among(follows.c.followee, bindparam("authors", type_=IDS))
+    ),
 )
+_FOLLOWED = "followed"
 _UNKNOWN = ReaderState("dormant", 0, datetime(1970, 1, 1, tzinfo=UTC), None)
 
 _at = bindparam("at", type_=TIME)
@@ -93,14 +103,17 @@ def feed_activity_row(account_id: UUID, seen_at: datetime) -> dict[str, Any]:
 
 
 class SqlFeedActivityReads(RunnerBacked, FeedActivityReads):
-    def reader_state(self, account_id: UUID) -> ReaderState:
-        found, pulled = _UNKNOWN, set[UUID]()
-        for state, generation, seen_at, one in self._runner.rows(_READER_STATE, {"id": account_id}):
+    def reader_state(self, account_id: UUID, authors: Collection[UUID] = ()) -> ReaderState:
+        found, pulled, followed = _UNKNOWN, set[UUID](), list[UUID]()
+        rows = self._runner.rows(_READER_STATE, {"id": account_id, "authors": authors})
+        for state, generation, seen_at, revision, lost, one in rows:
             if state is None:
                 pulled.add(one)
+            elif state == _FOLLOWED:
+                followed.append(one)
             else:
-                found = ReaderState(state, generation, seen_at, one)
-        return replace(found, pulled=tuple(sorted(pulled)))
+                found = ReaderState(state, generation, seen_at, one, (), revision or 0, lost)
+        return replace(found, pulled=tuple(sorted(pulled)), followed=tuple(followed))
 
 
 class SqlFeedActivityWrites(RunnerBacked, FeedActivityWrites):

@@ -87,15 +87,21 @@ _UNFOLLOW = (
     .where(follows.c.follower == bindparam("follower"), follows.c.followee == bindparam("followee"))
     .returning(follows.c.since)
 )
+_is_follower = account_counters.c.account_id == bindparam("its_follower")
 _COUNT = (
     update(account_counters)
     .where(account_counters.c.account_id.in_((bindparam("its_follower"), bindparam("its_followee"))))
     .values(
         followers=account_counters.c.followers
         + case((account_counters.c.account_id == bindparam("its_followee"), bindparam("step")), else_=0),
-        following=account_counters.c.following
-        + case((account_counters.c.account_id == bindparam("its_follower"), bindparam("step")), else_=0),
+        following=account_counters.c.following + case((_is_follower, bindparam("step")), else_=0),
+        revision=account_counters.c.revision + case((_is_follower, 1), else_=0),
     )
+)
+REVISE = (
+    update(account_counters)
+    .where(account_counters.c.account_id == bindparam("its_follower", type_=ID))
+    .values(revision=account_counters.c.revision + 1)
 )
 _FILLED = (
     update(follows)
@@ -206,7 +212,9 @@ class SqlGraphWrites(GraphWrites):
 
     def filled(self, follow: Follow) -> bool:
         edge = {"its_follower": follow.follower, "its_followee": follow.followee, "its_since": follow.since}
-        return bool(self._runner.change(_FILLED, edge))
+        filled = bool(self._runner.change(_FILLED, edge))
+        self._runner.change(REVISE, {"its_follower": follow.follower})
+        return filled
 
     def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool:
         self._hold(blocker, blocked)

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
+from repositories.relational.people.graph import REVISE
 from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
@@ -82,6 +83,7 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         new = bool(self._runner.rows(_LIKE, row))
         if new:
             self._runner.change(_COUNT, {"post_id": like.post_id, "likes": 1})
+            self._runner.change(REVISE, {"its_follower": like.account_id})
         return new
 
     def unlike(self, account_id: UUID, post_id: UUID) -> datetime | None:
@@ -91,6 +93,7 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         if not gone:
             return None
         self._runner.change(_UNCOUNT, {"its_id": post_id})
+        self._runner.change(REVISE, {"its_follower": account_id})
         at: datetime = gone[0].at
         return at
 

@@ -47,7 +47,7 @@ class _IdArray(TypeDecorator[Collection[UUID]]):
     cache_ok = True
 
     def bind_processor(self, _dialect: Dialect) -> Callable[[Collection[UUID] | None], str]:
-        return lambda value: "{%s}" % ",".join(map(str, value or ()))
+        return lambda value: f"{{{','.join(map(str, value or ()))}}}"
 
 
 class _Micros(TypeDecorator[datetime]):

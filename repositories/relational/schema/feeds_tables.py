@@ -1,6 +1,6 @@
 """Tables of the transactional part of the feeds: feed activity, pulled authors and fan-outs. No timelines."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Table, literal_column
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ColumnElement, ForeignKey, Table, literal_column
 
 from repositories.relational.schema.columns import ID, TEXT, TIME, partial_index
 from repositories.relational.schema.tables import metadata
@@ -22,6 +22,14 @@ pulled_authors = Table(
     Column("state", TEXT, CheckConstraint("state IN ('pulled', 'returning')"), nullable=False),
     Column("reason", TEXT, CheckConstraint("reason IN ('threshold', 'shed')"), nullable=False),
     Column("changed_at", TIME, nullable=False),
+)
+
+# One row: how often posts could not be put into the cached tops of home feeds.
+home_tops = Table(
+    "home_tops",
+    metadata,
+    Column("only", Boolean, CheckConstraint("only"), primary_key=True),
+    Column("lost", BigInteger, nullable=False),
 )
 
 fanouts = Table(

@@ -78,6 +78,8 @@ account_counters = Table(
     Column("account_id", ID, ForeignKey("accounts.id"), primary_key=True),
     Column("followers", BigInteger, CheckConstraint("followers >= 0"), nullable=False),
     Column("following", BigInteger, CheckConstraint("following >= 0"), nullable=False),
+    # Counts the changes of whom the account follows and what it likes.
+    Column("revision", BigInteger, nullable=False, server_default="0"),
 )
 
 follows = Table(
