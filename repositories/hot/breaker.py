@@ -56,8 +56,8 @@ class Breaker(Cache):
     def read(self, keys: Sequence[str]) -> list[Held | None]:
         return self._through(lambda: self._inner.read(keys))
 
-    def whole(self, key: str) -> Held | None:
-        return self._through(lambda: self._inner.whole(key))
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:
+        return self._through(lambda: self._inner.whole(key, exact=exact))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         return self._through(lambda: self._inner.lease(seen))
@@ -79,6 +79,9 @@ class Breaker(Cache):
             self._owe(keys)
             self._inner.outwait()
             raise
+
+    def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
+        self._through(lambda: self._inner.extend(keys, more, most=most))
 
     def void(self, *, unless_done: bool = False) -> None:
         self._through(lambda: self._inner.void(unless_done=unless_done))

@@ -61,13 +61,14 @@ class Value(Struct, frozen=True, array_like=True):
 
 class Held(Struct, frozen=True):
     """A stored value. It is due `left` seconds from now; below zero it is stale. `stamp` names this very fill.
-    `age` is how many seconds ago that was.
+    `age` is how many seconds ago that was. `more` is what was added by `Cache.extend` since then.
     """
 
     value: Value
     left: float
     stamp: bytes
     age: float = 0.0
+    more: bytes = b""
 
 
 class Fill(Struct, frozen=True):
@@ -98,8 +99,10 @@ class Cache(Store, Protocol):
         """What is stored of each key, in order, stale or not. One round trip."""
 
     @abstractmethod
-    def whole(self, key: str) -> Held | None:
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:
         """As `read` of one key, and only while each of the parts it was made of is stored with the same stamp.
+
+        `exact`: the store is asked, so that what `extend` has changed ends it too.
 
         So whatever drops, replaces or forgets a part ends everything made of it, in the same atomic step and without
         knowing of it. What has ended is removed. One round trip, or none: a client may answer from memory what it
@@ -130,6 +133,13 @@ class Cache(Store, Protocol):
     @abstractmethod
     def drop(self, keys: Collection[str]) -> None:
         """Remove values and void leases. From its return on nobody gets the old value. One round trip."""
+
+    @abstractmethod
+    def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
+        """Add bytes to what is stored of each key, under a new stamp, and void the leases. One round trip.
+
+        A key of which nothing is stored stays so. What would have more than `most` bytes added is removed instead.
+        """
 
     @abstractmethod
     def void(self, *, unless_done: bool = False) -> None:

@@ -493,3 +493,51 @@ def test_many_parts(cache: Cache, key: str) -> None:
     assert cache.whole(key)
     cache.drop(parts[650:651])
     assert cache.whole(key) is None
+
+
+def test_what_is_added_is_read_beside_the_value(cache: Cache, key: str) -> None:
+    store(cache, key, b"first")
+    before = read(cache, key)
+    cache.extend([key, f"{key} unknown"], b"ab", most=100)
+    cache.extend([key], b"cd", most=100)
+    after = read(cache, key)
+    assert before and after and before.stamp != after.stamp
+    assert (after.value, before.more, after.more) == (before.value, b"", b"abcd")
+    assert read(cache, f"{key} unknown") is None
+    store_again = lease(cache, key, after.stamp)
+    assert put(cache, key, store_again, b"second") == {key}
+    assert (body(cache, key), read(cache, key).more) == (b"second", b"")  # type: ignore[union-attr]
+
+
+def test_what_has_too_much_added_is_removed(cache: Cache, key: str) -> None:
+    store(cache, key, b"first")
+    cache.extend([key], b"abc", most=5)
+    cache.extend([key], b"ab", most=5)
+    assert read(cache, key).more == b"abcab"  # type: ignore[union-attr]
+    cache.extend([key], b"c", most=5)
+    assert read(cache, key) is None
+
+
+def test_a_value_read_before_an_addition_cannot_be_stored_after_it(cache: Cache, key: str) -> None:
+    mine = lease(cache, key)
+    cache.extend([key], b"new", most=100)
+    assert put(cache, key, mine, b"old") == set()
+    store(cache, key, b"known")
+    renewing = lease(cache, key, read(cache, key).stamp)  # type: ignore[union-attr]
+    cache.extend([key], b"new", most=100)
+    assert put(cache, key, renewing, b"old") == set()
+    assert read(cache, key).more == b"new"  # type: ignore[union-attr]
+
+
+def test_an_addition_to_a_part_ends_the_page(cache: Cache, key: str, parts: list[str]) -> None:
+    assert page(cache, key, parts)
+    assert cache.whole(key, exact=True) is not None
+    cache.extend(parts[:1], b"more", most=100)
+    assert cache.whole(key, exact=True) is None
+
+
+def test_nothing_is_added_to_what_is_void(cache: Cache, key: str) -> None:
+    store(cache, key, b"first")
+    cache.void()
+    cache.extend([key], b"ab", most=100)
+    assert read(cache, key) is None

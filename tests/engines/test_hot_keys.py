@@ -68,11 +68,11 @@ def test_everything_expires_and_values_not_all_at_once(engines: Shared, cache: C
     keys = [f"{uuid4()}" for _ in range(50)]
     fills = {key: Fill(lease(cache, key), Value(b"v"), 1_000, 500) for key in keys}
     with client(engines.cache()) as redis:
-        assert 0 < redis.ttl(f"quartet:4:l:{keys[0]}") <= 30
+        assert 0 < redis.ttl(f"quartet:5:l:{keys[0]}") <= 30
         assert cache.fill(fills) == set(keys)
-        assert not redis.exists(*(f"quartet:4:l:{key}" for key in keys))
-        lives = [redis.pttl(f"quartet:4:v:{key}") for key in keys]
-        assert 6 * 24 * HOUR < redis.ttl("quartet:4:epoch") <= 7 * 24 * HOUR
+        assert not redis.exists(*(f"quartet:5:l:{key}" for key in keys))
+        lives = [redis.pttl(f"quartet:5:v:{key}") for key in keys]
+        assert 6 * 24 * HOUR < redis.ttl("quartet:5:epoch") <= 7 * 24 * HOUR
     assert 1_395_000 < min(lives) < 1_450_000
     assert 1_550_000 < max(lives) <= 1_600_000
 
@@ -113,7 +113,7 @@ def test_an_evicted_lease_fills_nothing(engines: Shared, cache: Cache) -> None:
     key = f"{uuid4()}"
     mine = lease(cache, key)
     with client(engines.cache()) as redis:
-        redis.delete(f"quartet:4:l:{key}")
+        redis.delete(f"quartet:5:l:{key}")
     assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
     lease(cache, key)
     assert cache.fill({key: Fill(mine, Value(b"old"), 60)}) == set()
@@ -124,7 +124,7 @@ def test_a_lost_epoch_voids_everything(engines: Shared, cache: Cache) -> None:
     assert cache.fill({stored: Fill(lease(cache, stored), Value(b"v"), 60)}) == {stored}
     mine = lease(cache, leased)
     with client(engines.cache()) as redis:
-        redis.delete("quartet:4:epoch")
+        redis.delete("quartet:5:epoch")
     assert cache.read([stored, leased]) == [None, None]
     theirs = lease(cache, leased)
     assert cache.read([stored]) == [None]
@@ -148,10 +148,10 @@ def test_what_cannot_be_read_counts_as_not_there(engines: Shared, cache: Cache) 
     key = f"{uuid4()}"
     cache.fill({key: Fill(lease(cache, key), Value(b"v"), 60)})
     with client(engines.cache()) as redis:
-        whole = redis.get(f"quartet:4:v:{key}")
+        whole = redis.get(f"quartet:5:v:{key}")
         assert isinstance(whole, bytes)
         for damaged in (whole[:-1], whole[:24], whole[:9]):
-            redis.set(f"quartet:4:v:{key}", damaged)
+            redis.set(f"quartet:5:v:{key}", damaged)
             assert cache.read([key]) == [None]
 
 

@@ -15,7 +15,7 @@ from repositories.hot.redis.near import WAIT, Near
 from tests.contracts.test_cache import soon
 from tests.engines import Shared
 
-READ_LEASES = "quartet:4:read-leases"
+READ_LEASES = "quartet:5:read-leases"
 TIMEOUT = timedelta(seconds=5)
 
 

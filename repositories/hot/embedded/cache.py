@@ -28,19 +28,24 @@ _TABLES = (
     ) WITHOUT ROWID""",
     """CREATE TRIGGER IF NOT EXISTS hot_parts_go AFTER DELETE ON hot_values
         BEGIN DELETE FROM hot_parts WHERE key = old.key; END""",
+    "CREATE TABLE IF NOT EXISTS hot_additions (key TEXT PRIMARY KEY, more BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TRIGGER IF NOT EXISTS hot_additions_go AFTER DELETE ON hot_values
+        BEGIN DELETE FROM hot_additions WHERE key = old.key; END""",
     """CREATE TABLE IF NOT EXISTS hot_leases (
         key TEXT PRIMARY KEY, lease BLOB NOT NULL, busy_until REAL NOT NULL, expires_at REAL NOT NULL
     )""",
     "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
 )
 _ROWS = ("hot_values", "hot_leases")
-_HELD = "stamp, record, due_at, stored_at"
+_HELD = "stamp, record, due_at, stored_at, (SELECT more FROM hot_additions AS a WHERE a.key = hot_values.key)"
+_ADD = """INSERT INTO hot_additions SELECT key, :more FROM hot_values WHERE key = :key
+    ON CONFLICT (key) DO UPDATE SET more = CAST(more || excluded.more AS BLOB) RETURNING length(more)"""
 _CHUNK = 500
 # Whether a part is not as it was, beside the value.
 _WHOLE = f"""SELECT EXISTS (
-        SELECT 1 FROM hot_parts AS p WHERE p.key = v.key AND NOT EXISTS (
+        SELECT 1 FROM hot_parts AS p WHERE p.key = hot_values.key AND NOT EXISTS (
             SELECT 1 FROM hot_values AS h WHERE h.key = p.part AND h.stamp = p.stamp AND h.expires_at > :now)
-    ), {_HELD} FROM hot_values AS v WHERE v.key = :key AND v.expires_at > :now"""  # noqa: S608  our columns
+    ), {_HELD} FROM hot_values WHERE key = :key AND expires_at > :now"""  # noqa: S608  our columns
 _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?"
 
 
@@ -72,7 +77,7 @@ class EmbeddedCache(SqliteBacked, Cache):
             found.update({key: _held(row, now) for key, *row in self._file.rows(sql, (*part, now))})
         return [found.get(key) for key in keys]
 
-    def whole(self, key: str) -> Held | None:
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:  # noqa: ARG002  nothing is answered from memory
         now = self._clock()
         rows = self._file.rows(_WHOLE, {"key": key, "now": now})
         if not rows:
@@ -126,6 +131,15 @@ class EmbeddedCache(SqliteBacked, Cache):
                 connection.executemany("DELETE FROM hot_values WHERE key = ?", names)
                 connection.executemany("DELETE FROM hot_leases WHERE key = ?", names)
 
+    def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
+        with self._file.write() as connection:
+            for key in keys:
+                connection.execute("DELETE FROM hot_leases WHERE key = ?", (key,))
+                for (length,) in connection.execute(_ADD, {"key": key, "more": more}).fetchall():
+                    if length > most:
+                        connection.execute("DELETE FROM hot_values WHERE key = ?", (key,))
+                connection.execute("UPDATE hot_values SET stamp = ? WHERE key = ?", (new_token(), key))
+
     def void(self, *, unless_done: bool = False) -> None:  # noqa: ARG002  nothing is lost by doing it again
         with self._file.write() as connection:
             connection.execute("DELETE FROM hot_values")
@@ -158,9 +172,9 @@ class EmbeddedCache(SqliteBacked, Cache):
 
 
 def _held(row: Sequence[Any], now: float) -> Held | None:
-    stamp, record, due, stored = row
+    stamp, record, due, stored, more = row
     value = value_of(record)
-    return None if value is None else Held(value, due - now, stamp, max(now - stored, 0.0))
+    return None if value is None else Held(value, due - now, stamp, max(now - stored, 0.0), more or b"")
 
 
 def _unchanged(connection: Connection, parts: Mapping[str, bytes], now: float) -> bool:

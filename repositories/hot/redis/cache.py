@@ -15,11 +15,11 @@ from repositories.hot.redis.near import Near
 from repositories.hot.redis.wire import Command
 
 # The number is the schema of what is stored.
-_EPOCH = b"quartet:4:epoch"
-_READ_LEASES = b"quartet:4:read-leases"
+_EPOCH = b"quartet:5:epoch"
+_READ_LEASES = b"quartet:5:read-leases"
 _EPOCH_BYTES = 8
-# Due, stored, length of the parts.
-_HEAD = struct.Struct("<16xddI")
+# Due, stored, lengths of the parts and the record.
+_HEAD = struct.Struct("<16xddII")
 _PART = struct.Struct("<II")
 _STAMP_BYTES = 16
 _CLOCK_SECONDS = 5.0
@@ -55,7 +55,9 @@ class RedisCache(RedisBacked, Cache):
         now = self._clock.now()
         return [_held(raw, now) if raw is not None and raw[:_EPOCH_BYTES] == epoch else None for raw in raws]
 
-    def whole(self, key: str) -> Held | None:
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:
+        if exact:
+            return self._whole(key, read_lease=False)
         return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
@@ -87,6 +89,10 @@ class RedisCache(RedisBacked, Cache):
     def drop(self, keys: Collection[str]) -> None:
         if keys and self._run(scripts.DROP, [_READ_LEASES, *_names(keys)], [_slot(_value(key)) for key in keys]):
             self._near.outwait()
+
+    def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
+        if keys:
+            self._run(scripts.EXTEND, [_EPOCH, *_names(keys)], (more, most, new_token()))
 
     def void(self, *, unless_done: bool = False) -> None:
         self._run(scripts.VOID, [_EPOCH], (self._epoch if unless_done else b"", new_token()))
@@ -140,9 +146,12 @@ class _ServerClock:
 def _held(raw: bytes, now: float) -> Held | None:
     if len(raw) < _HEAD.size:
         return None
-    due, stored, parts = _HEAD.unpack_from(raw)
-    value = value_of(memoryview(raw)[_HEAD.size + parts :])
-    return None if value is None else Held(value, due - now, raw[:_STAMP_BYTES], max(now - stored, 0.0))
+    due, stored, parts, record = _HEAD.unpack_from(raw)
+    at = _HEAD.size + parts
+    value = value_of(memoryview(raw)[at : at + record])
+    if value is None:
+        return None
+    return Held(value, due - now, raw[:_STAMP_BYTES], max(now - stored, 0.0), raw[at + record :])
 
 
 def _parts(fill: Fill) -> bytes:
@@ -163,7 +172,7 @@ def _names(keys: Collection[str]) -> list[bytes]:
 
 
 def _value(key: str) -> bytes:
-    return b"quartet:4:v:" + text_bytes(key)
+    return b"quartet:5:v:" + text_bytes(key)
 
 
 def _slot(name: bytes) -> int:
@@ -171,4 +180,4 @@ def _slot(name: bytes) -> int:
 
 
 def _lease(key: str) -> bytes:
-    return b"quartet:4:l:" + text_bytes(key)
+    return b"quartet:5:l:" + text_bytes(key)

@@ -1,8 +1,9 @@
 """What Redis runs for the cache. Each script is one atomic step over any number of keys.
 
 KEYS[1] is the epoch, then come a value's and its lease's name in turn. A value is stored as its stamp, the moments
-it is due and it was stored by the server's clock, its parts with a length before them, and the record. The parts are
-names of other values, each with its slot and a length before it, and their stamps. A lease is stored as its
+it is due and it was stored by the server's clock, the lengths of its parts and its record, and these. The parts are
+names of other values, each with its slot and a length before it, and their stamps. Behind the record is what was added
+to it later. A lease is stored as its
 generation, the token of who has it, and until when. A value's stamp is the generation it was filled under: 16 bytes,
 the epoch and the token of who opened it.
 What bears another epoch than the present one counts as not there.
@@ -44,7 +45,7 @@ end
 WHOLE = f"""{_UNCHANGED}{_NOTING}
 local value = redis.call('GET', KEYS[2])
 if not value or string.sub(value, 1, 8) ~= redis.call('GET', KEYS[1]) then return false end
-local parts = struct.unpack('<I4c0', value, 33)
+local parts = string.sub(value, 41, 40 + struct.unpack('<I4', value, 33))
 if not unchanged(parts) then
   redis.call('DEL', KEYS[2])
   return false
@@ -116,7 +117,7 @@ for i = 2, #KEYS, 2 do
   stored[i / 2] = 0
   if string.sub(lease, 1, 8) == epoch and redis.call('GETRANGE', KEYS[i + 1], 0, 15) == lease then
     if unchanged(parts) then
-      local head = lease .. struct.pack('<ddI4', now + tonumber(ARGV[n + 2]), now, #parts)
+      local head = lease .. struct.pack('<ddI4I4', now + tonumber(ARGV[n + 2]), now, #parts, #ARGV[n + 5])
       redis.call('SET', KEYS[i], head .. parts .. ARGV[n + 5], 'PX', ARGV[n + 3])
       stored[i / 2] = 1
     end
@@ -124,6 +125,23 @@ for i = 2, #KEYS, 2 do
   end
 end
 return stored
+"""
+
+# KEYS: the epoch, then names. ARGV: what to add, the most that may be added, a token for the new stamps.
+EXTEND = """
+local epoch, more = redis.call('GET', KEYS[1]), ARGV[1]
+for i = 2, #KEYS, 2 do
+  local name, head = KEYS[i], redis.call('GETRANGE', KEYS[i], 0, 39)
+  redis.call('DEL', KEYS[i + 1])
+  if #head == 40 then
+    local stored = 40 + struct.unpack('<I4', head, 33) + struct.unpack('<I4', head, 37)
+    if string.sub(head, 1, 8) == epoch and redis.call('STRLEN', name) + #more <= stored + ARGV[2] then
+      redis.call('APPEND', name, more)
+      redis.call('SETRANGE', name, 8, ARGV[3])
+    else redis.call('DEL', name)
+    end
+  end
+end
 """
 
 # KEYS: leases' names. ARGV: the leases.
@@ -140,5 +158,5 @@ if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 """
 
-ALL = (WHOLE, DROP, LEASE, FILL, RELEASE, VOID)
+ALL = (WHOLE, DROP, LEASE, FILL, EXTEND, RELEASE, VOID)
 SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in ALL}  # noqa: S324  Redis names scripts so
