@@ -129,6 +129,7 @@ def _feed_limits(settings: Settings) -> FeedLimits:
         deliveries_per_second=settings.deliveries_per_second,
         pulled_for=timedelta(seconds=settings.pull_seconds),
         backfill_posts=settings.backfill_posts,
+        top_entries=settings.home_top_entries,
         fanout=FanoutLimits(settings.fanout_chunk, settings.pull_threshold, settings.fanout_slice_seconds),
     )
 

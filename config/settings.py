@@ -84,6 +84,7 @@ class Settings:
     )
     rebuild_posts: int = setting(1000, "newest posts that a feed is filled with when it is built anew", at_least(1))
     backfill_posts: int = setting(500, "newest posts of an account copied into a new follower's feed", at_least(1))
+    home_top_entries: int = setting(240, "newest entries of a reader's home feed that the cache holds", at_least(1))
     feeds_retention_days: float = setting(
         90.0, "how long home timelines keep entries; older pages are pulled", at_least(1)
     )

@@ -20,11 +20,13 @@ from app.errors import Forbidden
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
 from app.services.feeds.feed_activity import SKEW, FeedActivity
+from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.segments import Window
 from app.services.feeds.timelines import Timelines
 from app.services.feeds.upward_cursor import FeedCursor
 from app.services.pages.cards import Cards
 from app.worker.relay import Relay, relay_of
+from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from repositories.records import Account, Login
 from tests.apps import PlainHasher
@@ -84,6 +86,8 @@ class World:
 
     def __init__(self, container: Container, clock: Watch) -> None:
         self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
+        # Whether the relay, and nobody else, finds the cache away.
+        self.is_cut_off = False
         self.container = container
         stores = container.stores
         fragile = replace(
@@ -91,11 +95,13 @@ class World:
             relational=watched(stores.relational, self.fuse, "relational"),
             documents=watched(stores.documents, self.fuse, "documents"),
             feeds=watched(stores.feeds, self.fuse, "feeds"),
+            cache=watched(stores.cache, self._cache_call, "cache"),
         )
         self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
         readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
         retention = timedelta(days=container.settings.feeds_retention_days)
-        self.unnoticed = Timelines(stores.relational, stores.documents, stores.feeds, readers, clock, retention)
+        tops = HomeTops(stores.relational, stores.feeds, stores.cache, container.settings.home_top_entries)
+        self.unnoticed = Timelines(stores.relational, stores.documents, stores.feeds, tops, readers, clock, retention)
         pages = container.pages
         self.cards = Cards(stores.relational, self.unnoticed, pages.through, pages.kinds, pages.handles)
 
@@ -111,6 +117,11 @@ class World:
             self._sweep()
         self.fuse.set(None)
         self.clock.forward(self.container.settings.relay_lease_seconds + 1)
+
+    def _cache_call(self, point: str) -> None:
+        self.fuse(point)
+        if self.is_cut_off:
+            raise Unavailable("cache", "cut off")
 
     def sweeps(self) -> None:
         self.fuse.set(None)
@@ -133,6 +144,7 @@ class FeedMachine(RuleBasedStateMachine):
                 name = f"p{who.hex[-20:]}"
                 account = Account(who, name, name, "", None, self.container.kit.clock(), 1)
                 tx.accounts.add(account, Login(who, f"{name}@example.com", "-"))
+        self.world.is_cut_off = False
         self.follows: set[tuple[int, int]] = set()
         self.blocks: set[tuple[int, int]] = set()
         self.posts: dict[UUID, int] = {}
@@ -232,6 +244,14 @@ class FeedMachine(RuleBasedStateMachine):
     @rule(calls=st.integers(0, 60))
     def the_relay_dies(self, calls: int) -> None:
         self.world.dies(calls)
+
+    @rule(away=st.booleans())
+    def the_relay_and_the_cache(self, *, away: bool) -> None:
+        self.world.is_cut_off = away
+
+    @rule()
+    def the_cache_is_emptied(self) -> None:
+        self.container.stores.cache.void()
 
     @invariant()
     def served_is_defined(self) -> None:

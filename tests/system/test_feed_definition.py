@@ -17,13 +17,14 @@ EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 
 
 @pytest.mark.long
-def test_the_embedded_feed_is_the_defined_one() -> None:
+@pytest.mark.parametrize("top", [3, 240])
+def test_the_embedded_feed_is_the_defined_one(top: int) -> None:
     clock = Watch()
     with (
         TemporaryDirectory() as directory,
-        running(Settings(**embedded(Path(directory)) | SMALL), clock) as system,
+        running(Settings(**embedded(Path(directory)) | SMALL | {"home_top_entries": top}), clock) as system,
     ):
-        run_machine(World(system.container, clock), examples=EXAMPLES, steps=30)
+        run_machine(World(system.container, clock), examples=EXAMPLES // 2, steps=30)
 
 
 @pytest.mark.long
@@ -32,5 +33,5 @@ def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: P
     clock = Watch()
     urls = embedded(tmp_path) | real_urls(engines, "machine", ("relational", "documents", "feeds"))
     timeouts = {f"{role}_timeout": 10.0 for role in ("relational", "documents", "feeds")}
-    with running(Settings(**urls | timeouts | SMALL), clock) as system:
+    with running(Settings(**urls | timeouts | SMALL | {"home_top_entries": 3}), clock) as system:
         run_machine(World(system.container, clock), examples=max(4, EXAMPLES // 100), steps=30)

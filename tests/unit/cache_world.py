@@ -32,7 +32,7 @@ class Fenceless(Cache):
         kept = [self._values.get(key) for key in keys]
         return [Held(one[0], one[1] - self._now[0], b"stamp") if one else None for one in kept]
 
-    def whole(self, key: str) -> Held | None:
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:
         return self.read([key])[0]
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
@@ -48,6 +48,9 @@ class Fenceless(Cache):
     def drop(self, keys: Collection[str]) -> None:
         for key in keys:
             self._values.pop(key, None)
+
+    def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
+        pass
 
     def void(self, *, unless_done: bool = False) -> None:
         self._values.clear()

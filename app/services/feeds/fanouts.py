@@ -24,6 +24,7 @@ from app.ids import lowest_id
 from app.services.feeds import lag_histogram
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.feed_activity import FeedActivity
+from app.services.feeds.home_tops import HomeTops
 from app.services.live.announcer import Announcer
 from app.telemetry import trace
 from repositories import meter
@@ -75,6 +76,7 @@ class Fanouts:
         relational: Relational,
         documents: Documents,
         feeds: FeedStore,
+        tops: HomeTops,
         budget: DeliveryBudget,
         clock: Clock,
         limits: FanoutLimits,
@@ -84,6 +86,7 @@ class Fanouts:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
+        self._tops = tops
         self._budget = budget
         self._clock = clock
         self._limits = limits
@@ -101,6 +104,7 @@ class Fanouts:
         fanout = situation.fanout or self._begun(post, at, situation)
         if situation.fanout is None:
             self._feeds.push(post, [post.author_id], at)
+            self._tops.add(post, [post.author_id])
             self._announcer.delivered(post, [post.author_id])
             if self._is_postponed(fanout, situation):
                 return
@@ -232,6 +236,7 @@ class Fanouts:
         began = time.monotonic()
         with meter.running("fanouts"):
             self._feeds.push(post, chunk, at)
+            self._tops.add(post, chunk)
         pace = len(chunk) / max(time.monotonic() - began, 0.001)
         self._step = min(self._limits.chunk, max(LEAST_STEP, int(pace * self._limits.slice_seconds)))
 

@@ -1,7 +1,7 @@
 """Reading timelines. The pull path defines the feed, the push path makes it fast (decision 3).
 
 home(A) = posts by A and by the accounts A follows, newest first by id, without deleted ones. Pushed posts are read from
-the feed store, whose timeline is complete down to the low watermark. What may not be pushed yet is pulled from the
+the cached top, and below it from the feed store, whose timeline is complete down to the low watermark. What may not be pushed yet is pulled from the
 documents and merged in: posts in flight, and posts of the authors that the reader state names. Everything is pulled
 below the low watermark, for a reader who is not awake, and while the feed store is unavailable. So a post is in every
 follower's feed from its 201 on.
@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
+from app.services.feeds.home_tops import HomeTops, Top
 from app.services.feeds.segments import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import Documents
@@ -57,6 +58,7 @@ class Timelines:
         relational: Relational,
         documents: Documents,
         feeds: FeedStore,
+        tops: HomeTops,
         feed_activity: FeedActivity,
         clock: Clock,
         retention: timedelta,
@@ -64,6 +66,7 @@ class Timelines:
         self._relational = relational
         self._documents = documents
         self._feeds = feeds
+        self._tops = tops
         self._feed_activity = feed_activity
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
@@ -92,7 +95,7 @@ class Timelines:
         for _ in range(ROUNDS):
             if once.in_flight.is_passed(part):
                 once = self._read_once(reader, follows, part)
-            segment = self._pushed(reader, once, part)
+            segment = self._pushed(reader, follows, once, part)
             if segment is None:
                 segment = self._pulled(follows.everybody(), part)
             yield segment
@@ -129,22 +132,35 @@ class Timelines:
 
     def _read_once(self, reader: UUID, follows: "_Follows", part: Window) -> "_ReadOnce":
         in_flight = self._all_in_flight(follows, part)
-        state = self._relational.feed_activity.reader_state(reader)
+        authors = {ref.author_id for ref in in_flight.refs}
+        state = self._relational.feed_activity.reader_state(reader, authors)
+        follows.note(authors, state.followed)
         self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
-        return _ReadOnce(in_flight, state, max(state.low_watermark or LOWEST, oldest))
+        pushed, top = state.state == "awake", None
+        if pushed:
+            try:
+                top = self._tops.of(reader, state)
+            except Unavailable:
+                pushed = False
+        return _ReadOnce(in_flight, state, max(state.low_watermark or LOWEST, oldest), pushed, top)
 
-    def _pushed(self, reader: UUID, once: "_ReadOnce", part: Window) -> Segment | None:
+    def _pushed(self, reader: UUID, follows: "_Follows", once: "_ReadOnce", part: Window) -> Segment | None:
         """The timeline and what may be missing in it. None if it is not complete here, or unavailable."""
-        state, low = once.state, once.low_watermark
-        if state.state != "awake" or part.starts_below(low):
+        low = once.low_watermark
+        if not once.pushed or part.starts_below(low):
             return None
-        pulled = [self._pulled(state.pulled, part)] if state.pulled else []
-        try:
-            refs = self._feeds.home_page(reader, **part.bounds, low_watermark=low)
-        except Unavailable:
-            return None
-        return merged([segment_of(refs, part.limit), *pulled, once.in_flight.rest(part)], part, low)
+        pulled = [self._pulled(once.state.pulled, part)] if once.state.pulled else []
+        found = once.top.segment(part) if once.top else None
+        if found is not None:
+            authors = {ref.author_id for ref in found.refs}
+            follows.note(authors, authors)
+        else:
+            try:
+                found = segment_of(self._feeds.home_page(reader, **part.bounds, low_watermark=low), part.limit)
+            except Unavailable:
+                return None
+        return merged([found, *pulled, once.in_flight.rest(part)], part, low)
 
     def _all_in_flight(self, follows: "_Follows", part: Window) -> Segment:
         """Of all authors if there are few: then the followees need not be read."""
@@ -160,11 +176,13 @@ class Timelines:
 
 
 class _ReadOnce(Struct, frozen=True):
-    """What is read once for a page, in this order."""
+    """What is read once for a page, in this order. `pushed`: whether the timeline is complete and can be read."""
 
     in_flight: Segment
     state: ReaderState
     low_watermark: UUID
+    pushed: bool
+    top: Top | None
 
 
 class _Follows:
@@ -180,6 +198,10 @@ class _Follows:
         if self._all is None:
             self._all = {self._reader, *self._graph.followees(self._reader)}
         return self._all
+
+    def note(self, authors: Collection[UUID], followed: Collection[UUID]) -> None:
+        """It is known of `authors` which of them are followed."""
+        self._known |= {author: author in followed for author in authors if author != self._reader}
 
     def among(self, authors: set[UUID]) -> set[UUID]:
         if self._all is not None:

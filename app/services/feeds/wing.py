@@ -13,6 +13,7 @@ from app.services.feeds.back_fill import BackFill
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import FanoutLimits, Fanouts
 from app.services.feeds.feed_activity import FeedActivity
+from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.pulling import Pulling
 from app.services.feeds.timelines import Timelines
 from app.services.live.announcer import Announcer
@@ -20,7 +21,7 @@ from app.stores import Stores
 
 
 class FeedLimits(Struct, frozen=True):
-    """`rebuild_posts` fill a feed anew; an author is pulled for `pulled_for` at least."""
+    """`rebuild_posts` fill a feed anew; an author is pulled for `pulled_for` at least; a cached top has `top_entries`."""
 
     retention: timedelta
     dormant_after: timedelta
@@ -28,6 +29,7 @@ class FeedLimits(Struct, frozen=True):
     deliveries_per_second: int
     pulled_for: timedelta
     backfill_posts: int
+    top_entries: int
     fanout: FanoutLimits
 
 
@@ -51,9 +53,12 @@ class FeedsWing:
         relational, documents, feeds = stores.relational, stores.documents, stores.feeds
         budget = DeliveryBudget(limits.deliveries_per_second, seconds)
         feed_activity = FeedActivity(relational, documents, feeds, kit, limits.dormant_after, limits.rebuild_posts)
-        fanouts = Fanouts(relational, documents, feeds, budget, kit.clock, limits.fanout, announcer, feed_activity)
+        tops = HomeTops(relational, feeds, stores.cache, limits.top_entries)
+        fanouts = Fanouts(
+            relational, documents, feeds, tops, budget, kit.clock, limits.fanout, announcer, feed_activity
+        )
         return cls(
-            Timelines(relational, documents, feeds, feed_activity, kit.clock, limits.retention),
+            Timelines(relational, documents, feeds, tops, feed_activity, kit.clock, limits.retention),
             feed_activity,
             fanouts,
             Pulling(relational, fanouts, budget, kit, limits.pulled_for),

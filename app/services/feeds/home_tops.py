@@ -1,0 +1,193 @@
+"""The cached top of each home feed: the newest pushed posts of readers who are awake, as ids.
+
+Fan-out puts a post into the tops right after the feed store has it; a top that is not there is filled from the feed
+store, which stays the timeline. Why a top is never wrong (docs/decisions/0019):
+
+- Pushed posts. A post is put into the tops before its event is acknowledged, and until then it is in flight, which is
+  read first. A fill that began before the post was put in is refused, as every fill that a write overtook. Where the
+  cache cannot be written, `lose` is counted in the relational store instead, before the acknowledgement.
+- All else. Whoever follows, unfollows, blocks, is back-filled or rebuilt changes the reader state in the same
+  transaction. A top bears the state it was filled under, and counts only under that state.
+
+So a page compares the top with what it has read from the truth, and a cache that was flushed, was away, or holds what is
+old makes it slower and not wrong.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from app.services.feeds.segments import Segment, Window, segment_of
+from repositories.errors import Unavailable
+from repositories.feed_records import ReaderState
+from repositories.feeds import FeedStore
+from repositories.hot import Cache, Fill, Held, Value
+from repositories.records import PostRef
+from repositories.relational import Relational
+
+# Ten pages of 20, and room for what is pushed until it is filled anew.
+ENTRIES = 240
+ADDED = 160
+FRESH_SECONDS = 3600.0
+ENTRY, ID = 32, 16
+
+
+class Basis(Struct, frozen=True, array_like=True):
+    """The reader state that a top was filled under. It is complete down to `end`, None: the whole timeline."""
+
+    generation: int
+    revision: int
+    lost: int
+    low_watermark: UUID | None
+    end: UUID | None = None
+
+    def is_of(self, state: ReaderState) -> bool:
+        return (self.generation, self.revision, self.lost, self.low_watermark) == (
+            state.generation,
+            state.revision,
+            state.lost,
+            state.low_watermark,
+        )
+
+
+class Top(NamedTuple):
+    """`entries` are post and author, newest first. Whom they are by the reader followed under the basis' state."""
+
+    entries: Sequence[bytes]
+    end: UUID | None
+    stamp: bytes | None = None
+
+    def segment(self, part: Window) -> Segment | None:
+        """What it has of this part; None where it does not reach that far."""
+        if self.end is not None and part.start is not None and part.start <= self.end:
+            return None
+        if part.after is not None:
+            return self._above(part.after, part.before, part.limit)
+        at = 0 if part.before is None else bisect_right(self.entries, _descending(part.before), key=_key)
+        found = segment_of([_ref(one) for one in self.entries[at : at + part.limit]], part.limit)
+        return found if found.end is not None else Segment(found.refs, self.end)
+
+    def _above(self, after: UUID, before: UUID | None, limit: int) -> Segment:
+        at = bisect_left(self.entries, _descending(after), key=_key)
+        refs = [_ref(one) for one in reversed(self.entries[:at])]
+        return segment_of([ref for ref in refs if before is None or ref.post_id < before][:limit], limit)
+
+
+class HomeTops:
+    """`entries` is how many a top is filled with, at most."""
+
+    def __init__(self, relational: Relational, feeds: FeedStore, cache: Cache, entries: int = ENTRIES) -> None:
+        self._relational = relational
+        self._feeds = feeds
+        self._cache = cache
+        self._entries = entries
+
+    def add(self, post: PostRef, owners: Collection[UUID]) -> None:
+        """Put a post that the feed store has into these feeds' tops. From its return on, no top lacks it."""
+        try:
+            self._cache.extend([key(owner) for owner in owners], _entry(post), most=ADDED * ENTRY)
+        except Unavailable:
+            with self._relational.transaction() as tx:
+                tx.fanouts.lose()
+
+    def of(self, reader: UUID, state: ReaderState) -> Top | None:
+        """The reader's top under this state, filled where there is none. None while the cache is away.
+
+        Raises `Unavailable` where it is to be filled and the feed store is away.
+        """
+        name = key(reader)
+        try:
+            [held] = self._cache.read([name])
+            if held is not None and (basis := _basis(held.value)) is not None and basis.is_of(state):
+                return self._checked(reader, held, basis)
+            [lease] = self._cache.lease({name: held.stamp if held else b""})
+        except Unavailable:
+            return None
+        return self._filled(reader, state, lease if isinstance(lease, bytes) else None)
+
+    def _checked(self, reader: UUID, held: Held, basis: Basis) -> Top:
+        """Authors of what was added since need not be followed any more: a push may be late."""
+        entries = _split(held.value.body or b"")
+        if not held.more:
+            return Top(entries, basis.end, held.stamp)
+        end = basis.end.bytes if basis.end else b""
+        added = [one for one in _split(held.more) if one[:ID] >= end]
+        doubtful = {one[ID:] for one in added} - {one[ID:] for one in entries}
+        entries = _ordered({*entries, *added})
+        if not doubtful:
+            return Top(entries, basis.end, held.stamp)
+        kept = self._followed(reader, entries, doubtful)
+        return self._stored(reader, kept, basis, self._lease(reader, held.stamp))
+
+    def _filled(self, reader: UUID, state: ReaderState, lease: bytes | None) -> Top:
+        """The order: the lease, the timeline, then whom the reader follows; the state was read before."""
+        refs = self._feeds.home_page(reader, limit=self._entries, low_watermark=state.low_watermark)
+        end = refs[-1].post_id if len(refs) == self._entries else None
+        entries = [_entry(ref) for ref in refs]
+        kept = self._followed(reader, entries, {one[ID:] for one in entries})
+        basis = Basis(state.generation, state.revision, state.lost, state.low_watermark, end)
+        return self._stored(reader, kept, basis, lease)
+
+    def _followed(self, reader: UUID, entries: Sequence[bytes], doubtful: Collection[bytes]) -> list[bytes]:
+        others = [UUID(bytes=one) for one in doubtful if one != reader.bytes]
+        relations = self._relational.graph.relations(reader, others) if others else {}
+        strange = {one.bytes for one, relation in relations.items() if not relation.following}
+        return [one for one in entries if one[ID:] not in strange]
+
+    def _lease(self, reader: UUID, seen: bytes) -> bytes | None:
+        try:
+            [lease] = self._cache.lease({key(reader): seen})
+        except Unavailable:
+            return None
+        return lease if isinstance(lease, bytes) else None
+
+    def _stored(self, reader: UUID, entries: Sequence[bytes], basis: Basis, lease: bytes | None) -> Top:
+        if lease is None:
+            return Top(entries, basis.end)
+        value = Value(b"".join(entries), note=msgspec.msgpack.encode(basis))
+        try:
+            stored = self._cache.fill({key(reader): Fill(lease, value, FRESH_SECONDS)})
+        except Unavailable:
+            stored = set()
+        # The stamp of a value is the lease that it was filled under.
+        return Top(entries, basis.end, lease if stored else None)
+
+
+def key(reader: UUID) -> str:
+    return f"home-top@1:{reader}"
+
+
+def _basis(value: Value) -> Basis | None:
+    try:
+        return msgspec.msgpack.decode(value.note, type=Basis)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _split(packed: bytes) -> list[bytes]:
+    return [packed[at : at + ENTRY] for at in range(0, len(packed), ENTRY)]
+
+
+def _ordered(entries: Iterable[bytes]) -> list[bytes]:
+    """Newest first, and each post once."""
+    return list({one[:ID]: one for one in sorted(entries, reverse=True)}.values())
+
+
+def _entry(ref: PostRef) -> bytes:
+    return ref.post_id.bytes + ref.author_id.bytes
+
+
+def _ref(entry: bytes) -> PostRef:
+    return PostRef(UUID(bytes=entry[:ID]), UUID(bytes=entry[ID:]))
+
+
+def _descending(post_id: UUID) -> int:
+    return -post_id.int
+
+
+def _key(entry: bytes) -> int:
+    return -int.from_bytes(entry[:ID])
