@@ -165,7 +165,7 @@ def test_without_the_fence_some_do(scene: Scene, scheduler: Scheduler, now: list
 class Untied(EmbeddedCache):
     """Pages are kept without a look at their parts."""
 
-    def whole(self, key: str, *, exact: bool = False) -> Held | None:  # noqa: ARG002
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:
         return self.read([key])[0]
 
 

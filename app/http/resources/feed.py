@@ -7,14 +7,19 @@ import marshmallow as ma
 from flask import Response
 
 from app.errors import BadRequest
+from app.http.edge import answers
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Text
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.resources.feed_cursor import packed, unpacked
-from app.http.resources.posts import PostCardSchema, card_page
+from app.http.resources.posts import PostCardSchema
+from app.http.whole_pages.keeping import kept_list
+from app.services.feeds.look import Look
 from app.services.feeds.segments import Window
 from app.services.feeds.upward_cursor import MAX_SEEN, FeedCursor
+from app.services.pages.kinds import Used
+from app.services.pages.whole_pages import WholePage
 
 blp = Blueprint("feed", "The home feed")
 
@@ -51,12 +56,17 @@ def get_feed(query: dict[str, Any]) -> Response:
         after=start.after if start else None,
         hidden=frozenset(start.seen if start else ()),
     )
-    page = container().pages.cards.home(reader, window)
-    upward = _position(container().feeds.timelines.cursor(start, page))
-    onward: Position | None = [str(page.onward)] if page.onward else None
-    if start and onward:
-        onward = upward
-    return card_page(scope, page.items, onward, prev=cursors().issue(scope, upward))
+
+    def build(look: Look, used: Used) -> WholePage:
+        page = container().pages.cards.home(reader, window, look, used)
+        upward = _position(container().feeds.timelines.cursor(start, page))
+        onward: Position | None = [str(page.onward)] if page.onward else None
+        if start and onward:
+            onward = upward
+        prev, onward_cursor = cursors().issue(scope, upward), cursors().issue(scope, onward)
+        return kept_list([card.body for card in page.items], onward_cursor, prev=prev)
+
+    return answers.checked(container().pages.home.page(reader, window, build))
 
 
 def _start(scope: str, cursor: str | None) -> FeedCursor | None:

@@ -21,12 +21,12 @@ from msgspec.structs import replace
 from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
-from app.services.feeds.home_tops import HomeTops, Top
+from app.services.feeds.home_tops import HomeTops
+from app.services.feeds.look import Follows, Look
 from app.services.feeds.segments import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import Documents
 from repositories.errors import Unavailable
-from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.records import PostRef
 from repositories.relational import Relational
@@ -71,10 +71,17 @@ class Timelines:
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
-    def home(self, reader: UUID, window: Window, show: Show[T]) -> TimelinePage[T]:
-        """A page of the home feed. Unfollows, blocks and deletions take effect with the next request."""
-        follows = _Follows(self._relational, reader)
-        page, rounds = _filled(window, self._home_segments(reader, follows, window), follows.among, show)
+    def look(self, reader: UUID, window: Window) -> Look:
+        """The truth that a page of the home feed depends on. Records that the reader reads."""
+        return self._look(Follows(self._relational, reader), reader, window.first_part())
+
+    def home(self, reader: UUID, window: Window, show: Show[T], look: Look | None = None) -> TimelinePage[T]:
+        """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
+
+        `look` is of this window, and is told what the page is made of.
+        """
+        look = look or self.look(reader, window)
+        page, rounds = _filled(window, self._home_segments(reader, look, window), look.follows.among, show)
         if rounds > ROUNDS:
             self._feed_activity.rebuild_stale(reader)
         return page
@@ -89,19 +96,21 @@ class Timelines:
         horizon = lowest_id(self._clock() - timedelta(seconds=LATE_INSERT_SECONDS))
         return advanced(start, page.ids, page.onward, horizon)
 
-    def _home_segments(self, reader: UUID, follows: "_Follows", window: Window) -> Iterator[Segment]:
-        part = window.first_part()
-        once = self._read_once(reader, follows, part)
+    def _home_segments(self, reader: UUID, look: Look, window: Window) -> Iterator[Segment]:
+        part, follows = window.first_part(), look.follows
         for _ in range(ROUNDS):
-            if once.in_flight.is_passed(part):
-                once = self._read_once(reader, follows, part)
-            segment = self._pushed(reader, follows, once, part)
+            if look.in_flight.is_passed(part):
+                look.was_beyond = True
+                look = self._look(follows, reader, part)
+            segment = self._pushed(reader, look, part)
             if segment is None:
+                look.was_beyond = True
                 segment = self._pulled(follows.everybody(), part)
             yield segment
             if segment.end is None:
                 return
             part = part.next_part(segment.end)
+        look.was_beyond = True
         yield from self._pulled_segments(follows.everybody(), part)
 
     def _author_segments(self, author: UUID, window: Window) -> Iterator[Segment]:
@@ -130,39 +139,39 @@ class Timelines:
                 return
             part = part.next_part(segment.end)
 
-    def _read_once(self, reader: UUID, follows: "_Follows", part: Window) -> "_ReadOnce":
+    def _look(self, follows: Follows, reader: UUID, part: Window) -> Look:
         in_flight = self._all_in_flight(follows, part)
         authors = {ref.author_id for ref in in_flight.refs}
         state = self._relational.feed_activity.reader_state(reader, authors)
         follows.note(authors, state.followed)
         self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
-        pushed, top = state.state == "awake", None
-        if pushed:
-            try:
-                top = self._tops.of(reader, state)
-            except Unavailable:
-                pushed = False
-        return _ReadOnce(in_flight, state, max(state.low_watermark or LOWEST, oldest), pushed, top)
+        return Look(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
 
-    def _pushed(self, reader: UUID, follows: "_Follows", once: "_ReadOnce", part: Window) -> Segment | None:
+    def _pushed(self, reader: UUID, look: Look, part: Window) -> Segment | None:
         """The timeline and what may be missing in it. None if it is not complete here, or unavailable."""
-        low = once.low_watermark
-        if not once.pushed or part.starts_below(low):
+        state, low = look.state, look.low_watermark
+        if state.state != "awake" or part.starts_below(low):
             return None
-        pulled = [self._pulled(once.state.pulled, part)] if once.state.pulled else []
-        found = once.top.segment(part) if once.top else None
+        pulled = [self._pulled(state.pulled, part)] if state.pulled else []
+        try:
+            found = self._of_top(reader, look, part)
+            if found is None:
+                look.was_beyond = True
+                found = segment_of(self._feeds.home_page(reader, **part.bounds, low_watermark=low), part.limit)
+        except Unavailable:
+            return None
+        return merged([found, *pulled, look.in_flight.rest(part)], part, low)
+
+    def _of_top(self, reader: UUID, look: Look, part: Window) -> Segment | None:
+        look.top = look.top or self._tops.of(reader, look.state)
+        found = look.top.segment(part) if look.top else None
         if found is not None:
             authors = {ref.author_id for ref in found.refs}
-            follows.note(authors, authors)
-        else:
-            try:
-                found = segment_of(self._feeds.home_page(reader, **part.bounds, low_watermark=low), part.limit)
-            except Unavailable:
-                return None
-        return merged([found, *pulled, once.in_flight.rest(part)], part, low)
+            look.follows.note(authors, authors)
+        return found
 
-    def _all_in_flight(self, follows: "_Follows", part: Window) -> Segment:
+    def _all_in_flight(self, follows: Follows, part: Window) -> Segment:
         """Of all authors if there are few: then the followees need not be read."""
         bounds = replace(part, limit=IN_FLIGHT).bounds
         found = segment_of(self._documents.posts.in_flight(None, **bounds), IN_FLIGHT)
@@ -173,44 +182,6 @@ class Timelines:
 
     def _pulled(self, authors: Collection[UUID], part: Window) -> Segment:
         return segment_of(self._documents.posts.by_authors(authors, **part.bounds), part.limit)
-
-
-class _ReadOnce(Struct, frozen=True):
-    """What is read once for a page, in this order. `pushed`: whether the timeline is complete and can be read."""
-
-    in_flight: Segment
-    state: ReaderState
-    low_watermark: UUID
-    pushed: bool
-    top: Top | None
-
-
-class _Follows:
-    """The reader and the accounts the reader follows, each looked up once; the whole list only if it is needed."""
-
-    def __init__(self, relational: Relational, reader: UUID) -> None:
-        self._graph = relational.graph
-        self._reader = reader
-        self._all: set[UUID] | None = None
-        self._known: dict[UUID, bool] = {reader: True}
-
-    def everybody(self) -> set[UUID]:
-        if self._all is None:
-            self._all = {self._reader, *self._graph.followees(self._reader)}
-        return self._all
-
-    def note(self, authors: Collection[UUID], followed: Collection[UUID]) -> None:
-        """It is known of `authors` which of them are followed."""
-        self._known |= {author: author in followed for author in authors if author != self._reader}
-
-    def among(self, authors: set[UUID]) -> set[UUID]:
-        if self._all is not None:
-            return authors & self._all
-        unknown = authors - self._known.keys()
-        if unknown:
-            relations = self._graph.relations(self._reader, unknown)
-            self._known |= {author: relation.following for author, relation in relations.items()}
-        return {author for author in authors if self._known[author]}
 
 
 def _filled(

@@ -5,12 +5,14 @@ not yet seen who wrote what. What is the viewer's own is read from the truth and
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from app.errors import Missing
+from app.services.feeds.look import Look
 from app.services.feeds.segments import Window
 from app.services.feeds.timelines import TimelinePage, Timelines
 from app.services.pages.fragments import (
@@ -71,9 +73,11 @@ class Cards:
         # Who wrote a post or sells a product never changes.
         self._owners: Memo[UUID, UUID] = Memo()
 
-    def home(self, reader: UUID, window: Window) -> TimelinePage[Card]:
+    def home(
+        self, reader: UUID, window: Window, look: Look | None = None, used: Used | None = None
+    ) -> TimelinePage[Card]:
         """A page of the reader's home feed. Whose posts are in it, the reader follows."""
-        page = self._timelines.home(reader, window, self._fragments)
+        page = self._timelines.home(reader, window, partial(self._fragments, used=used), look)
         liked = self._relational.likes.liked(reader, page.ids) if page.ids else set()
         viewers = {
             i: PostViewer(i in liked, found.author_id != reader) for i, found in zip(page.ids, page.items, strict=True)
@@ -170,11 +174,11 @@ class Cards:
             if c.author_id in found
         ]
 
-    def _fragments(self, refs: Sequence[PostRef]) -> dict[UUID, _PostFragments]:
+    def _fragments(self, refs: Sequence[PostRef], used: Used | None = None) -> dict[UUID, _PostFragments]:
         """Of the posts that are there, by the author that the reference names: a damaged one shows nobody's post."""
         ids, kinds = [ref.post_id for ref in refs], self._kinds
         wanted = {kinds.posts: ids, kinds.post_stats: ids, kinds.accounts: {ref.author_id for ref in refs}}
-        found = self._through.multi_get(wanted)
+        found = self._through.multi_get(wanted, used)
         posts, people, stats = found[kinds.posts], found[kinds.accounts], found[kinds.post_stats]
         return {
             i: _PostFragments(author, posts[i], people[author], stats[i])

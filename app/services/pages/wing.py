@@ -10,6 +10,7 @@ from app.services.feeds.timelines import Timelines
 from app.services.pages.cards import Cards
 from app.services.pages.first_pages import FirstPages
 from app.services.pages.handles import Handles
+from app.services.pages.home_pages import HomePages
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kinds
 from app.services.pages.loading import Limit
@@ -43,6 +44,7 @@ class PagesWing:
     write_through: WriteThrough
     cards: Cards
     whole: WholePages
+    home: HomePages
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, timelines: Timelines, limits: PageLimits) -> Self:
@@ -61,4 +63,5 @@ class PagesWing:
             WriteThrough(cache, kinds, invalidation),
             Cards(relational, timelines, through, kinds, handles),
             WholePages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
+            HomePages(timelines, cache, limits.signer),
         )

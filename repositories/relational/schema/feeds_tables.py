@@ -28,7 +28,7 @@ pulled_authors = Table(
 home_tops = Table(
     "home_tops",
     metadata,
-    Column("only", Boolean, CheckConstraint("only"), primary_key=True),
+    Column("single", Boolean, CheckConstraint("single"), primary_key=True),
     Column("lost", BigInteger, nullable=False),
 )
 

@@ -11,10 +11,10 @@ def upgrade() -> None:
     op.add_column("account_counters", sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     tops = op.create_table(
         "home_tops",
-        sa.Column("only", sa.Boolean, sa.CheckConstraint("only"), primary_key=True),
+        sa.Column("single", sa.Boolean, sa.CheckConstraint("single"), primary_key=True),
         sa.Column("lost", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(tops, [{"only": True, "lost": 0}])
+    op.bulk_insert(tops, [{"single": True, "lost": 0}])
 
 
 def downgrade() -> None:

@@ -1,0 +1,60 @@
+"""What a page of a home feed reads of the truth, once, before it reads anything that is cached."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from app.services.feeds.home_tops import Top
+from app.services.feeds.segments import Segment
+from repositories.feed_records import ReaderState
+from repositories.relational import Relational
+
+
+class Follows:
+    """The reader and the accounts the reader follows, each looked up once; the whole list only if it is needed."""
+
+    def __init__(self, relational: Relational, reader: UUID) -> None:
+        self._graph = relational.graph
+        self._reader = reader
+        self._all: set[UUID] | None = None
+        self._known: dict[UUID, bool] = {reader: True}
+
+    def everybody(self) -> set[UUID]:
+        if self._all is None:
+            self._all = {self._reader, *self._graph.followees(self._reader)}
+        return self._all
+
+    def note(self, authors: Collection[UUID], followed: Collection[UUID]) -> None:
+        """It is known of `authors` which of them are followed."""
+        self._known |= {author: author in followed for author in authors if author != self._reader}
+
+    def among(self, authors: set[UUID]) -> set[UUID]:
+        if self._all is not None:
+            return authors & self._all
+        unknown = authors - self._known.keys()
+        if unknown:
+            relations = self._graph.relations(self._reader, unknown)
+            self._known |= {author: relation.following for author, relation in relations.items()}
+        return {author for author in authors if self._known[author]}
+
+
+class Look:
+    """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends.
+
+    `top` is the cached top that the page was made of; None until one was read, and where anything else was read too.
+    """
+
+    __slots__ = ("follows", "in_flight", "low_watermark", "state", "top", "was_beyond")
+
+    def __init__(self, follows: Follows, in_flight: Segment, state: ReaderState, low_watermark: UUID) -> None:
+        self.follows = follows
+        self.in_flight = in_flight
+        self.state = state
+        self.low_watermark = low_watermark
+        self.top: Top | None = None
+        self.was_beyond = False
+
+    def is_quiet(self) -> bool:
+        """Whether the pushed timeline is all there is: nothing of it is in flight or to be pulled."""
+        if self.state.state != "awake" or self.state.pulled or self.in_flight.end is not None:
+            return False
+        return not self.follows.among({ref.author_id for ref in self.in_flight.refs})

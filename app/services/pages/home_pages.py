@@ -1,0 +1,81 @@
+"""Pages of home feeds, kept as they were answered.
+
+A kept page is answered only while all of it is as it was. What of it is cached, the top and the fragments, are its parts,
+which the cache compares in the same step. The rest is read from the truth before: nothing is in flight for this reader,
+and the reader state is the one it was made under, which says so of follows, blocks and likes.
+"""
+
+import contextlib
+import math
+import random
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+
+from app.services.feeds import home_tops
+from app.services.feeds.look import Look
+from app.services.feeds.segments import Window
+from app.services.feeds.timelines import Timelines
+from app.services.pages.kinds import Used
+from app.services.pages.loading import is_due
+from app.services.pages.whole_pages import FRESH_SECONDS, LEAST_SECONDS, WholePage
+from repositories.errors import Unavailable
+from repositories.feed_records import ReaderState
+from repositories.hot import Cache, Fill, Value
+from repositories.meter import cache_event
+
+Build = Callable[[Look, Used], WholePage]
+
+
+class HomePages:
+    """Never fails for the cache's sake. `signer` stands for the secret that signs cursors, which pages hold."""
+
+    def __init__(self, timelines: Timelines, cache: Cache, signer: str) -> None:
+        self._timelines = timelines
+        self._cache = cache
+        self._prefix = f"home-page@1{signer and '-'}{signer}:"
+
+    def page(self, reader: UUID, window: Window, build: Build) -> WholePage:
+        """The page as it is kept, or as `build` makes it, which notes what it uses."""
+        look, used = self._timelines.look(reader, window), Used()
+        if window.upward or not look.is_quiet():
+            return build(look, used)
+        key, basis = f"{self._prefix}{reader}:{window.limit}:{window.before or ''}", _basis(look.state)
+        try:
+            held = self._cache.whole(key, exact=True)
+        except Unavailable:
+            return build(look, used)
+        if held is not None and held.value.note == basis and not is_due(held, random.random()):  # noqa: S311  no secret
+            cache_event("hit")
+            return WholePage(held.value.body or b"", held.value.etag, 0)
+        began = time.monotonic()
+        page = build(look, used)
+        _note_top(reader, look, used)
+        self._keep(
+            key,
+            b"" if held is None else held.stamp,
+            used,
+            Value(page.body, 0, page.etag, basis, time.monotonic() - began),
+        )
+        return page
+
+    def _keep(self, key: str, seen: bytes, used: Used, value: Value) -> None:
+        """The lease is taken late: every part bears a stamp, and a page of parts that have changed is not stored."""
+        fresh, stamps = min(FRESH_SECONDS, used.left), used.stamps
+        if stamps is None or fresh < LEAST_SECONDS:
+            return
+        with contextlib.suppress(Unavailable):
+            [lease] = self._cache.lease({key: seen})
+            if isinstance(lease, bytes):
+                self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
+
+
+def _basis(state: ReaderState) -> bytes:
+    return msgspec.msgpack.encode((state.generation, state.revision, state.lost, state.low_watermark))
+
+
+def _note_top(reader: UUID, look: Look, used: Used) -> None:
+    whole = look.top is not None and not look.was_beyond
+    used.note(home_tops.key(reader), look.top.stamp if look.top and whole else None, math.inf)
