@@ -21,7 +21,8 @@ class ReaderState(Struct, frozen=True):
     `waking` reader gets pushes while the timeline is being filled; `generation` fences concurrent fills. `pulled` are
     the followees whose posts may be missing, ascending: the follow is not back-filled yet, or the author is pulled.
     `seen_at` is when the reader last read, to about an hour. `revision` counts the changes of whom the reader follows
-    and what the reader likes; `lost` counts, for all readers, posts that could not be put into cached tops of feeds.
+    and what the reader likes. For all readers, `lost` counts the posts that could not be put into cached tops of feeds,
+    and `published` all that were published.
     `followed` are those of the authors asked for whom the reader follows.
     """
 
@@ -32,6 +33,7 @@ class ReaderState(Struct, frozen=True):
     pulled: tuple[UUID, ...] = ()
     revision: int = 0
     lost: int = 0
+    published: int = 0
     followed: tuple[UUID, ...] = ()
 
 

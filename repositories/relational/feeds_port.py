@@ -136,5 +136,9 @@ class FanoutWrites(Protocol):
         """Count one more in `ReaderState.lost`, for every reader: no cached top of a feed is complete now."""
 
     @abstractmethod
+    def count_published(self, author_id: UUID) -> None:
+        """Count one more in `ReaderState.published`, for every reader. Authors seldom wait for one another."""
+
+    @abstractmethod
     def sweep(self, *, finished_before: datetime, limit: int) -> int:
         """Delete up to `limit` fan-outs that finished before this time. Returns how many."""

@@ -501,7 +501,9 @@ def test_what_is_added_is_read_beside_the_value(cache: Cache, key: str) -> None:
     cache.extend([key, f"{key} unknown"], b"ab", most=100)
     cache.extend([key], b"cd", most=100)
     after = read(cache, key)
-    assert before and after and before.stamp != after.stamp
+    assert before
+    assert after
+    assert before.stamp != after.stamp
     assert (after.value, before.more, after.more) == (before.value, b"", b"abcd")
     assert read(cache, f"{key} unknown") is None
     store_again = lease(cache, key, after.stamp)

@@ -62,29 +62,13 @@ class Posts:
         self._pack = kit.emitter
 
     def publish(self, author: UUID, draft: PostDraft, reserved: ReservedId | None = None) -> Post:
-        """Raises `Unprocessable` when a product does not exist. A `reserved` post that exists is returned."""
-        if reserved and reserved.resumed and (known := self._documents.posts.get([reserved.id]).get(reserved.id)):
-            return known
-        self._check_products(draft.product_ids)
-        now = self._clock()
-        post = Post(
-            reserved.id if reserved else self._ids(),
-            author,
-            draft.title,
-            draft.body,
-            draft.tags,
-            draft.product_ids,
-            now,
-            now,
-            version=1,
-        )
-        event = self._pack(PostPublished(post.id, author, draft.tags))
-        try:
-            with self._invalidation.after(self._invalidation.post(post.id, author, draft.tags)):
-                self._documents.posts.add(post, event)
-        except Conflict:
-            return self.read(post.id)
-        self._add_to_timeline(post, event)
+        """Raises `Unprocessable` when a product does not exist. A `reserved` post that exists is returned.
+
+        Feeds find a post in flight once it is counted, so that comes after the post and before the answer.
+        """
+        post = self._stored(author, draft, reserved)
+        with self._relational.transaction() as tx:
+            tx.fanouts.count_published(author)
         return post
 
     def read(self, post_id: UUID) -> Post:
@@ -171,6 +155,31 @@ class Posts:
         wrong = {f"/product_ids/{n}": "there is no such product" for n, i in enumerate(ids) if i not in known}
         if wrong:
             raise Unprocessable("a product does not exist", wrong)
+
+    def _stored(self, author: UUID, draft: PostDraft, reserved: ReservedId | None) -> Post:
+        if reserved and reserved.resumed and (known := self._documents.posts.get([reserved.id]).get(reserved.id)):
+            return known
+        self._check_products(draft.product_ids)
+        now = self._clock()
+        post = Post(
+            reserved.id if reserved else self._ids(),
+            author,
+            draft.title,
+            draft.body,
+            draft.tags,
+            draft.product_ids,
+            now,
+            now,
+            version=1,
+        )
+        event = self._pack(PostPublished(post.id, author, draft.tags))
+        try:
+            with self._invalidation.after(self._invalidation.post(post.id, author, draft.tags)):
+                self._documents.posts.add(post, event)
+        except Conflict:
+            return self.read(post.id)
+        self._add_to_timeline(post, event)
+        return post
 
     def _add_to_timeline(self, post: Post, event: Event) -> None:
         try:

@@ -9,7 +9,7 @@ store, which stays the timeline. Why a top is never wrong (docs/decisions/0019):
 - All else. Whoever follows, unfollows, blocks, is back-filled or rebuilt changes the reader state in the same
   transaction. A top bears the state it was filled under, and counts only under that state.
 
-So a page compares the top with what it has read from the truth, and a cache that was flushed, was away, or holds what is
+So a page compares the top with what it has read from the truth. A cache that was flushed, was away, or holds what is
 old makes it slower and not wrong.
 """
 

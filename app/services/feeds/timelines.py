@@ -1,10 +1,10 @@
 """Reading timelines. The pull path defines the feed, the push path makes it fast (decision 3).
 
 home(A) = posts by A and by the accounts A follows, newest first by id, without deleted ones. Pushed posts are read from
-the cached top, and below it from the feed store, whose timeline is complete down to the low watermark. What may not be pushed yet is pulled from the
-documents and merged in: posts in flight, and posts of the authors that the reader state names. Everything is pulled
-below the low watermark, for a reader who is not awake, and while the feed store is unavailable. So a post is in every
-follower's feed from its 201 on.
+the cached top, and below it from the feed store, whose timeline is complete down to the low watermark. What may not be
+pushed yet is pulled from the documents and merged in: posts in flight, and posts of the authors that the reader state
+names. Everything is pulled below the low watermark, for a reader who is not awake, and while the feed store is
+unavailable. So a post is in every follower's feed from its 201 on.
 
 The order of reads matters: posts in flight, then the reader state, then the timeline. A post is pushed, or its author
 marked as pulled, before its event is acknowledged; in any other order it could be in none of the three.
@@ -16,17 +16,18 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
+from app.services.feeds.in_flight import InFlight
 from app.services.feeds.look import Follows, Look
 from app.services.feeds.segments import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import Documents
 from repositories.errors import Unavailable
+from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.records import PostRef
 from repositories.relational import Relational
@@ -35,8 +36,7 @@ T = TypeVar("T")
 # Segments read from the timeline for one page, each four times as long as the one before; then from the documents.
 ROUNDS = 3
 PULLED_ROUNDS = 5
-# Up to so many posts in flight are read whoever their authors are; if there are more, only those of followees.
-IN_FLIGHT = 200
+NOTHING = Segment([], None)
 # Entries this close to the end of the retention may have expired already.
 EXPIRY_MARGIN = timedelta(hours=1)
 # The items of some posts. Posts that are gone, or whose author is not that of the reference, are left out.
@@ -67,6 +67,7 @@ class Timelines:
         self._documents = documents
         self._feeds = feeds
         self._tops = tops
+        self._in_flight = InFlight(documents)
         self._feed_activity = feed_activity
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
@@ -115,10 +116,10 @@ class Timelines:
 
     def _author_segments(self, author: UUID, window: Window) -> Iterator[Segment]:
         part = window.first_part()
-        in_flight = self._in_flight([author], part)
+        in_flight = self._in_flight.by([author], part)
         for _ in range(ROUNDS):
             if in_flight.is_passed(part):
-                in_flight = self._in_flight([author], part)
+                in_flight = self._in_flight.by([author], part)
             try:
                 written = segment_of(self._feeds.author_page(author, **part.bounds), part.limit)
                 segment = merged([written, in_flight.rest(part)], part)
@@ -140,13 +141,24 @@ class Timelines:
             part = part.next_part(segment.end)
 
     def _look(self, follows: Follows, reader: UUID, part: Window) -> Look:
-        in_flight = self._all_in_flight(follows, part)
-        authors = {ref.author_id for ref in in_flight.refs}
-        state = self._relational.feed_activity.reader_state(reader, authors)
-        follows.note(authors, state.followed)
+        last = self._in_flight.remembered()
+        in_flight = last.posts if last else NOTHING
+        state = self._state(reader, follows, in_flight)
+        if last is None or state.published != last.published:
+            in_flight = self._in_flight.read(state.published)
+            if in_flight.end is not None:
+                in_flight = self._in_flight.by(follows.everybody(), part)
+            # In flight comes before the state, also where the count was asked for first.
+            state = self._state(reader, follows, in_flight)
         self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
         return Look(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
+
+    def _state(self, reader: UUID, follows: Follows, in_flight: Segment) -> ReaderState:
+        authors = {ref.author_id for ref in in_flight.refs}
+        state = self._relational.feed_activity.reader_state(reader, authors)
+        follows.note(authors, state.followed)
+        return state
 
     def _pushed(self, reader: UUID, look: Look, part: Window) -> Segment | None:
         """The timeline and what may be missing in it. None if it is not complete here, or unavailable."""
@@ -170,15 +182,6 @@ class Timelines:
             authors = {ref.author_id for ref in found.refs}
             look.follows.note(authors, authors)
         return found
-
-    def _all_in_flight(self, follows: Follows, part: Window) -> Segment:
-        """Of all authors if there are few: then the followees need not be read."""
-        bounds = replace(part, limit=IN_FLIGHT).bounds
-        found = segment_of(self._documents.posts.in_flight(None, **bounds), IN_FLIGHT)
-        return found if found.end is None else self._in_flight(follows.everybody(), part)
-
-    def _in_flight(self, authors: Collection[UUID], part: Window) -> Segment:
-        return segment_of(self._documents.posts.in_flight(authors, **part.bounds), part.limit)
 
     def _pulled(self, authors: Collection[UUID], part: Window) -> Segment:
         return segment_of(self._documents.posts.by_authors(authors, **part.bounds), part.limit)

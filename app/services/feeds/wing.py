@@ -21,7 +21,7 @@ from app.stores import Stores
 
 
 class FeedLimits(Struct, frozen=True):
-    """`rebuild_posts` fill a feed anew; an author is pulled for `pulled_for` at least; a cached top has `top_entries`."""
+    """`rebuild_posts` fill a feed anew, `top_entries` a cached top; an author is pulled for `pulled_for` at least."""
 
     retention: timedelta
     dormant_after: timedelta

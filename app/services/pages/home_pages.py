@@ -1,8 +1,8 @@
 """Pages of home feeds, kept as they were answered.
 
-A kept page is answered only while all of it is as it was. What of it is cached, the top and the fragments, are its parts,
-which the cache compares in the same step. The rest is read from the truth before: nothing is in flight for this reader,
-and the reader state is the one it was made under, which says so of follows, blocks and likes.
+A kept page is answered only while all of it is as it was. What of it is cached, the top and the fragments, are its
+parts, which the cache compares in the same step. The rest is read from the truth before: nothing is in flight for this
+reader, and the reader state, which counts follows, blocks and likes, is the one that the page was made under.
 """
 
 import contextlib

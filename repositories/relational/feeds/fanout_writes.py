@@ -4,7 +4,21 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import Tuple, and_, bindparam, case, delete, exists, func, literal, literal_column, or_, select, update
+from sqlalchemy import (
+    Integer,
+    Tuple,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import tuple_ as row_of
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -19,9 +33,10 @@ from repositories.relational.schema.feeds_tables import (
     DONE,
     PULLED,
     RUNNING,
+    SHARDS,
     constant,
     fanouts,
-    home_tops,
+    feed_signals,
     pulled_authors,
 )
 
@@ -64,7 +79,9 @@ _SWEEP = (
     .returning(fanouts.c.post_id)
 )
 
-_LOSE = update(home_tops).values(lost=home_tops.c.lost + 1)
+_this_shard = feed_signals.c.shard == bindparam("its_shard", type_=Integer())
+_LOSE = update(feed_signals).where(_this_shard).values(lost=feed_signals.c.lost + 1)
+_COUNT_PUBLISHED = update(feed_signals).where(_this_shard).values(published=feed_signals.c.published + 1)
 
 _its_author = pulled_authors.c.author_id == bindparam("its_author", type_=ID)
 _is_pulled = pulled_authors.c.state == constant("pulled")
@@ -121,7 +138,10 @@ class SqlFanoutWrites(RunnerBacked, FanoutWrites):
         self._runner.change(_FORGET, {"its_post": post_id})
 
     def lose(self) -> None:
-        self._runner.change(_LOSE, {})
+        self._runner.change(_LOSE, {"its_shard": 0})
+
+    def count_published(self, author_id: UUID) -> None:
+        self._runner.change(_COUNT_PUBLISHED, {"its_shard": author_id.int % SHARDS})
 
     def sweep(self, *, finished_before: datetime, limit: int) -> int:
         return len(self._runner.rows(_SWEEP, {"finished_before": finished_before, "limit": limit}))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     bindparam,
     case,
+    cast,
     func,
     literal_column,
     null,
@@ -25,14 +26,15 @@ from repositories.feed_records import ReaderState
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
-from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, home_tops, pulled_authors
+from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, feed_signals, pulled_authors
 from repositories.relational.schema.tables import account_counters, follows
 
 _reader = bindparam("id", type_=ID)
 _followed = constant("followed")
-_no_reader = (null(), null(), null(), null(), null())
+_no_reader = (null(), null(), null(), null(), null(), null())
 _revision = select(account_counters.c.revision).where(account_counters.c.account_id == _reader).scalar_subquery()
-_lost = select(home_tops.c.lost).scalar_subquery()
+_lost = select(cast(func.sum(feed_signals.c.lost), BigInteger)).scalar_subquery()
+_published = select(cast(func.sum(feed_signals.c.published), BigInteger)).scalar_subquery()
 _following = select(account_counters.c.following).where(account_counters.c.account_id == _reader).scalar_subquery()
 _all_pulled = select(func.count()).select_from(pulled_authors).scalar_subquery()
 _is_pulled = select(true()).where(pulled_authors.c.author_id == follows.c.followee)
@@ -46,6 +48,7 @@ _READER_STATE = union_all(
         feed_activity.c.seen_at,
         _revision.label("revision"),
         _lost.label("lost"),
+        _published.label("published"),
         feed_activity.c.low_watermark.label("one"),
     ).where(feed_activity.c.account_id == _reader),
     select(*_no_reader, follows.c.followee).where(follows.c.follower == _reader, ~follows.c.filled),
@@ -106,13 +109,13 @@ class SqlFeedActivityReads(RunnerBacked, FeedActivityReads):
     def reader_state(self, account_id: UUID, authors: Collection[UUID] = ()) -> ReaderState:
         found, pulled, followed = _UNKNOWN, set[UUID](), list[UUID]()
         rows = self._runner.rows(_READER_STATE, {"id": account_id, "authors": authors})
-        for state, generation, seen_at, revision, lost, one in rows:
+        for state, generation, seen_at, revision, lost, published, one in rows:
             if state is None:
                 pulled.add(one)
             elif state == _FOLLOWED:
                 followed.append(one)
             else:
-                found = ReaderState(state, generation, seen_at, one, (), revision or 0, lost)
+                found = ReaderState(state, generation, seen_at, one, (), revision or 0, lost, published)
         return replace(found, pulled=tuple(sorted(pulled)), followed=tuple(followed))
 
 

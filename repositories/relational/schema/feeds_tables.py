@@ -1,6 +1,6 @@
 """Tables of the transactional part of the feeds: feed activity, pulled authors and fan-outs. No timelines."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ColumnElement, ForeignKey, Table, literal_column
+from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Integer, Table, literal_column
 
 from repositories.relational.schema.columns import ID, TEXT, TIME, partial_index
 from repositories.relational.schema.tables import metadata
@@ -24,11 +24,13 @@ pulled_authors = Table(
     Column("changed_at", TIME, nullable=False),
 )
 
-# One row: how often posts could not be put into the cached tops of home feeds.
-home_tops = Table(
-    "home_tops",
+# Sums over all rows are what counts. There are several, so that those who publish do not wait for one another.
+SHARDS = 16
+feed_signals = Table(
+    "feed_signals",
     metadata,
-    Column("single", Boolean, CheckConstraint("single"), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("published", BigInteger, nullable=False),
     Column("lost", BigInteger, nullable=False),
 )
 
