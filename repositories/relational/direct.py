@@ -17,7 +17,7 @@ Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]
 
 
-class Plan(NamedTuple):
+class Sendable(NamedTuple):
     """`order` are the names of positional parameters; None where the driver takes them by name."""
 
     text: str
@@ -47,9 +47,9 @@ class Direct:
     def __init__(self, engine: Engine, is_outdated: IsOutdated = lambda _: False) -> None:
         self._engine = engine
         self._is_outdated = is_outdated
-        self._plans: dict[Executable, Plan | None] = {}
+        self._plans: dict[Executable, Sendable | None] = {}
 
-    def plan(self, statement: Executable) -> Plan | None:
+    def plan(self, statement: Executable) -> Sendable | None:
         """None for what is no plain SELECT. Statements are constants, so there are few."""
         try:
             return self._plans[statement]
@@ -57,7 +57,7 @@ class Direct:
             plan = self._compiled(statement) if isinstance(statement, Select | CompoundSelect) else None
             return self._plans.setdefault(statement, plan)
 
-    def rows(self, plan: Plan, values: Mapping[str, Any]) -> list[Any]:
+    def rows(self, plan: Sendable, values: Mapping[str, Any]) -> list[Any]:
         try:
             parameters = plan.parameters(values)
         except ValueError as error:
@@ -89,7 +89,7 @@ class Direct:
             with contextlib.suppress(Exception):
                 connection.invalidate(error)
 
-    def _compiled(self, statement: Select[Any] | CompoundSelect[Any]) -> Plan | None:
+    def _compiled(self, statement: Select[Any] | CompoundSelect[Any]) -> Sendable | None:
         dialect = self._engine.dialect
         compiled: Any = statement.compile(dialect=dialect)
         if compiled.post_compile_params or compiled.literal_execute_params:
@@ -97,7 +97,7 @@ class Direct:
         columns = compiled._result_columns  # noqa: SLF001
         found = (column.type._cached_result_processor(dialect, None) for column in columns)  # noqa: SLF001
         row: Any = namedtuple("row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
-        return Plan(
+        return Sendable(
             str(compiled),
             dict(compiled.params),
             tuple(compiled.positiontup) if compiled.positional else None,

@@ -236,7 +236,7 @@ def _feed(world: World, n: int) -> Call:
     for author in authors[::2]:
         author.publish()
     world.drained()
-    for author in authors[1::2]:
+    for author in (authors[0], *authors[1::2]):
         author.publish()
     return Call(reader, "/feed", query={"limit": 100})
 

@@ -86,8 +86,7 @@ class World:
 
     def __init__(self, container: Container, clock: Watch) -> None:
         self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
-        # Whether the relay, and nobody else, finds the cache away.
-        self.is_cut_off = False
+        self.is_cut_off = False  # whether the relay, and nobody else, finds the cache away
         self.container = container
         stores = container.stores
         fragile = replace(
@@ -100,8 +99,9 @@ class World:
         self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
         readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
         retention = timedelta(days=container.settings.feeds_retention_days)
-        tops = HomeTops(stores.relational, stores.feeds, stores.cache, container.settings.home_top_entries)
-        self.unnoticed = Timelines(stores.relational, stores.documents, stores.feeds, tops, readers, clock, retention)
+        truths = stores.relational, stores.documents, stores.feeds
+        tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
+        self.unnoticed = Timelines(*truths, tops, readers, clock, retention)
         pages = container.pages
         self.cards = Cards(stores.relational, self.unnoticed, pages.through, pages.kinds, pages.handles)
 
@@ -245,13 +245,13 @@ class FeedMachine(RuleBasedStateMachine):
     def the_relay_dies(self, calls: int) -> None:
         self.world.dies(calls)
 
-    @rule(away=st.booleans())
-    def the_relay_and_the_cache(self, *, away: bool) -> None:
-        self.world.is_cut_off = away
-
-    @rule()
-    def the_cache_is_emptied(self) -> None:
-        self.container.stores.cache.void()
+    @rule(away=st.sampled_from([True, False, None]))
+    def the_cache(self, *, away: bool | None) -> None:
+        """Cut off from the relay, back again, or emptied."""
+        if away is None:
+            self.container.stores.cache.void()
+        else:
+            self.world.is_cut_off = away
 
     @invariant()
     def served_is_defined(self) -> None:

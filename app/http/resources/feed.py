@@ -15,7 +15,7 @@ from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.resources.feed_cursor import packed, unpacked
 from app.http.resources.posts import PostCardSchema
 from app.http.whole_pages.keeping import kept_list
-from app.services.feeds.look import Look
+from app.services.feeds.look import FeedLook
 from app.services.feeds.segments import Window
 from app.services.feeds.upward_cursor import MAX_SEEN, FeedCursor
 from app.services.pages.kinds import Used
@@ -37,7 +37,7 @@ FeedPage = page_of(PostCardSchema, "FeedPage", prev=ma.fields.String(required=Tr
 
 @blp.get("/feed")
 @private
-@budget(relational=5, documents=4, feeds=2, sessions=1, cache=3)
+@budget(relational=7, documents=4, feeds=2, sessions=1, cache=7)
 @blp.arguments(FeedQuery, location="query")
 @blp.response(200, FeedPage)
 def get_feed(query: dict[str, Any]) -> Response:
@@ -57,7 +57,7 @@ def get_feed(query: dict[str, Any]) -> Response:
         hidden=frozenset(start.seen if start else ()),
     )
 
-    def build(look: Look, used: Used) -> WholePage:
+    def build(look: FeedLook, used: Used) -> WholePage:
         page = container().pages.cards.home(reader, window, look, used)
         upward = _position(container().feeds.timelines.cursor(start, page))
         onward: Position | None = [str(page.onward)] if page.onward else None

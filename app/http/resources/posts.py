@@ -91,7 +91,7 @@ TagPage = page_of(TagSchema, "TagPage")
 
 @blp.post("/posts")
 @private
-@budget(relational=9, documents=3, feeds=2, sessions=1, cache=4)
+@budget(relational=12, documents=3, feeds=2, sessions=1, cache=4)
 @blp.arguments(PostDraftSchema)
 @blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
 @idempotent()
@@ -163,7 +163,7 @@ def delete_post(post_id: UUID) -> Response:
 
 @blp.put("/posts/<uuid:post_id>/like")
 @private
-@budget(relational=7, documents=1, sessions=1, cache=1)
+@budget(relational=8, documents=1, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(403, 404)
 def like_post(post_id: UUID) -> Response:
@@ -174,7 +174,7 @@ def like_post(post_id: UUID) -> Response:
 
 @blp.delete("/posts/<uuid:post_id>/like")
 @private
-@budget(relational=6, documents=1, sessions=1, cache=1)
+@budget(relational=7, documents=1, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(404)
 def unlike_post(post_id: UUID) -> Response:

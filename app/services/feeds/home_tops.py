@@ -1,7 +1,7 @@
-"""The cached top of each home feed: the newest pushed posts of readers who are awake, as ids.
+"""The cached top of each home feed: the newest posts of readers who are awake, as ids.
 
-Fan-out puts a post into the tops right after the feed store has it; a top that is not there is filled from the feed
-store, which stays the timeline. Why a top is never wrong (docs/decisions/0019):
+Fan-out puts a post into the tops right after the feed store has it. A top that is not there is filled from the feed
+store, which stays the timeline, and below the low watermark from the documents. Why a top is never wrong (decision 19):
 
 - Pushed posts. A post is put into the tops before its event is acknowledged, and until then it is in flight, which is
   read first. A fill that began before the post was put in is refused, as every fill that a write overtook. Where the
@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from app.services.feeds.segments import Segment, Window, segment_of
+from repositories.documents import Documents
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
@@ -29,8 +30,7 @@ from repositories.hot import Cache, Fill, Held, Value
 from repositories.records import PostRef
 from repositories.relational import Relational
 
-# Ten pages of 20, and room for what is pushed until it is filled anew.
-ENTRIES = 240
+# Entries that are pushed into a top before it is filled anew, at most.
 ADDED = 160
 FRESH_SECONDS = 3600.0
 ENTRY, ID = 32, 16
@@ -80,8 +80,11 @@ class Top(NamedTuple):
 class HomeTops:
     """`entries` is how many a top is filled with, at most."""
 
-    def __init__(self, relational: Relational, feeds: FeedStore, cache: Cache, entries: int = ENTRIES) -> None:
+    def __init__(
+        self, relational: Relational, documents: Documents, feeds: FeedStore, cache: Cache, entries: int
+    ) -> None:
         self._relational = relational
+        self._documents = documents
         self._feeds = feeds
         self._cache = cache
         self._entries = entries
@@ -94,8 +97,10 @@ class HomeTops:
             with self._relational.transaction() as tx:
                 tx.fanouts.lose()
 
-    def of(self, reader: UUID, state: ReaderState) -> Top | None:
+    def of(self, reader: UUID, state: ReaderState, low_watermark: UUID) -> Top | None:
         """The reader's top under this state, filled where there is none. None while the cache is away.
+
+        The pushed timeline is complete down to `low_watermark`, that of the state or of the retention.
 
         Raises `Unavailable` where it is to be filled and the feed store is away.
         """
@@ -107,7 +112,9 @@ class HomeTops:
             [lease] = self._cache.lease({name: held.stamp if held else b""})
         except Unavailable:
             return None
-        return self._filled(reader, state, lease if isinstance(lease, bytes) else None)
+        entries, end = self._read(reader, low_watermark)
+        basis = Basis(state.generation, state.revision, state.lost, state.low_watermark, end)
+        return self._stored(reader, entries, basis, lease if isinstance(lease, bytes) else None)
 
     def _checked(self, reader: UUID, held: Held, basis: Basis) -> Top:
         """Authors of what was added since need not be followed any more: a push may be late."""
@@ -123,14 +130,17 @@ class HomeTops:
         kept = self._followed(reader, entries, doubtful)
         return self._stored(reader, kept, basis, self._lease(reader, held.stamp))
 
-    def _filled(self, reader: UUID, state: ReaderState, lease: bytes | None) -> Top:
-        """The order: the lease, the timeline, then whom the reader follows; the state was read before."""
-        refs = self._feeds.home_page(reader, limit=self._entries, low_watermark=state.low_watermark)
-        end = refs[-1].post_id if len(refs) == self._entries else None
-        entries = [_entry(ref) for ref in refs]
-        kept = self._followed(reader, entries, {one[ID:] for one in entries})
-        basis = Basis(state.generation, state.revision, state.lost, state.low_watermark, end)
-        return self._stored(reader, kept, basis, lease)
+    def _read(self, reader: UUID, low_watermark: UUID) -> tuple[list[bytes], UUID | None]:
+        """Entries, and down to where. The timeline comes before whom the reader follows; the state came before both."""
+        refs = self._feeds.home_page(reader, limit=self._entries, low_watermark=low_watermark)
+        if len(refs) == self._entries:
+            entries = [_entry(ref) for ref in refs]
+            return self._followed(reader, entries, {one[ID:] for one in entries}), refs[-1].post_id
+        authors = {reader, *self._relational.graph.followees(reader)}
+        wanted = self._entries - len(refs)
+        older = self._documents.posts.by_authors(authors, before=low_watermark, limit=wanted)
+        end = older[-1].post_id if len(older) == wanted else None
+        return [_entry(ref) for ref in (*refs, *older) if ref.author_id in authors], end
 
     def _followed(self, reader: UUID, entries: Sequence[bytes], doubtful: Collection[bytes]) -> list[bytes]:
         others = [UUID(bytes=one) for one in doubtful if one != reader.bytes]

@@ -27,7 +27,7 @@ class Remembered(Struct, frozen=True):
     at: float
 
 
-class InFlight:
+class InFlightPosts:
     def __init__(self, documents: Documents, seconds: Callable[[], float] = time.monotonic) -> None:
         self._documents = documents
         self._seconds = seconds

@@ -37,7 +37,7 @@ class Follows:
         return {author for author in authors if self._known[author]}
 
 
-class Look:
+class FeedLook:
     """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends.
 
     `top` is the cached top that the page was made of; None until one was read, and where anything else was read too.

@@ -21,8 +21,8 @@ from app.clock import Clock
 from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
-from app.services.feeds.in_flight import InFlight
-from app.services.feeds.look import Follows, Look
+from app.services.feeds.in_flight import InFlightPosts
+from app.services.feeds.look import FeedLook, Follows
 from app.services.feeds.segments import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import Documents
@@ -67,19 +67,19 @@ class Timelines:
         self._documents = documents
         self._feeds = feeds
         self._tops = tops
-        self._in_flight = InFlight(documents)
+        self._in_flight = InFlightPosts(documents)
         self._feed_activity = feed_activity
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
-    def look(self, reader: UUID, window: Window) -> Look:
+    def look(self, reader: UUID, window: Window) -> FeedLook:
         """The truth that a page of the home feed depends on. Records that the reader reads."""
         return self._look(Follows(self._relational, reader), reader, window.first_part())
 
-    def home(self, reader: UUID, window: Window, show: Show[T], look: Look | None = None) -> TimelinePage[T]:
+    def home(self, reader: UUID, window: Window, show: Show[T], look: FeedLook | None = None) -> TimelinePage[T]:
         """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
 
-        `look` is of this window, and is told what the page is made of.
+        `look` is of this window, and learns what the page is made of.
         """
         look = look or self.look(reader, window)
         page, rounds = _filled(window, self._home_segments(reader, look, window), look.follows.among, show)
@@ -97,7 +97,7 @@ class Timelines:
         horizon = lowest_id(self._clock() - timedelta(seconds=LATE_INSERT_SECONDS))
         return advanced(start, page.ids, page.onward, horizon)
 
-    def _home_segments(self, reader: UUID, look: Look, window: Window) -> Iterator[Segment]:
+    def _home_segments(self, reader: UUID, look: FeedLook, window: Window) -> Iterator[Segment]:
         part, follows = window.first_part(), look.follows
         for _ in range(ROUNDS):
             if look.in_flight.is_passed(part):
@@ -140,7 +140,7 @@ class Timelines:
                 return
             part = part.next_part(segment.end)
 
-    def _look(self, follows: Follows, reader: UUID, part: Window) -> Look:
+    def _look(self, follows: Follows, reader: UUID, part: Window) -> FeedLook:
         last = self._in_flight.remembered()
         in_flight = last.posts if last else NOTHING
         state = self._state(reader, follows, in_flight)
@@ -152,7 +152,7 @@ class Timelines:
             state = self._state(reader, follows, in_flight)
         self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
-        return Look(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
+        return FeedLook(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
 
     def _state(self, reader: UUID, follows: Follows, in_flight: Segment) -> ReaderState:
         authors = {ref.author_id for ref in in_flight.refs}
@@ -160,23 +160,26 @@ class Timelines:
         follows.note(authors, state.followed)
         return state
 
-    def _pushed(self, reader: UUID, look: Look, part: Window) -> Segment | None:
-        """The timeline and what may be missing in it. None if it is not complete here, or unavailable."""
+    def _pushed(self, reader: UUID, look: FeedLook, part: Window) -> Segment | None:
+        """The top or the timeline, and what may be missing in it. None if it is not complete here, or unavailable."""
         state, low = look.state, look.low_watermark
-        if state.state != "awake" or part.starts_below(low):
+        if state.state != "awake":
             return None
         pulled = [self._pulled(state.pulled, part)] if state.pulled else []
+        rest = [*pulled, look.in_flight.rest(part)]
         try:
-            found = self._of_top(reader, look, part)
-            if found is None:
-                look.was_beyond = True
-                found = segment_of(self._feeds.home_page(reader, **part.bounds, low_watermark=low), part.limit)
+            if found := self._of_top(reader, look, part):
+                return merged([found, *rest], part)
+            look.was_beyond = True
+            if part.starts_below(low):
+                return None
+            refs = self._feeds.home_page(reader, **part.bounds, low_watermark=low)
         except Unavailable:
             return None
-        return merged([found, *pulled, look.in_flight.rest(part)], part, low)
+        return merged([segment_of(refs, part.limit), *rest], part, low)
 
-    def _of_top(self, reader: UUID, look: Look, part: Window) -> Segment | None:
-        look.top = look.top or self._tops.of(reader, look.state)
+    def _of_top(self, reader: UUID, look: FeedLook, part: Window) -> Segment | None:
+        look.top = look.top or self._tops.of(reader, look.state, look.low_watermark)
         found = look.top.segment(part) if look.top else None
         if found is not None:
             authors = {ref.author_id for ref in found.refs}

@@ -53,7 +53,7 @@ class FeedsWing:
         relational, documents, feeds = stores.relational, stores.documents, stores.feeds
         budget = DeliveryBudget(limits.deliveries_per_second, seconds)
         feed_activity = FeedActivity(relational, documents, feeds, kit, limits.dormant_after, limits.rebuild_posts)
-        tops = HomeTops(relational, feeds, stores.cache, limits.top_entries)
+        tops = HomeTops(relational, documents, feeds, stores.cache, limits.top_entries)
         fanouts = Fanouts(
             relational, documents, feeds, tops, budget, kit.clock, limits.fanout, announcer, feed_activity
         )

@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.errors import Missing
-from app.services.feeds.look import Look
+from app.services.feeds.look import FeedLook
 from app.services.feeds.segments import Window
 from app.services.feeds.timelines import TimelinePage, Timelines
 from app.services.pages.fragments import (
@@ -74,7 +74,7 @@ class Cards:
         self._owners: Memo[UUID, UUID] = Memo()
 
     def home(
-        self, reader: UUID, window: Window, look: Look | None = None, used: Used | None = None
+        self, reader: UUID, window: Window, look: FeedLook | None = None, used: Used | None = None
     ) -> TimelinePage[Card]:
         """A page of the reader's home feed. Whose posts are in it, the reader follows."""
         page = self._timelines.home(reader, window, partial(self._fragments, used=used), look)

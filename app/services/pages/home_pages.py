@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from app.services.feeds import home_tops
-from app.services.feeds.look import Look
+from app.services.feeds.look import FeedLook
 from app.services.feeds.segments import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.kinds import Used
@@ -26,7 +26,7 @@ from repositories.feed_records import ReaderState
 from repositories.hot import Cache, Fill, Value
 from repositories.meter import cache_event
 
-Build = Callable[[Look, Used], WholePage]
+Build = Callable[[FeedLook, Used], WholePage]
 
 
 class HomePages:
@@ -76,6 +76,6 @@ def _basis(state: ReaderState) -> bytes:
     return msgspec.msgpack.encode((state.generation, state.revision, state.lost, state.low_watermark))
 
 
-def _note_top(reader: UUID, look: Look, used: Used) -> None:
+def _note_top(reader: UUID, look: FeedLook, used: Used) -> None:
     whole = look.top is not None and not look.was_beyond
     used.note(home_tops.key(reader), look.top.stamp if look.top and whole else None, math.inf)
