@@ -85,6 +85,8 @@ class Homes(Side):
             self._feed_activity.rebuild(one)
         else:
             audit.remove_home(list(look.leftover.values()), EPOCH)
+            with self._relational.transaction() as tx:
+                tx.feed_activity.revise(one)
 
     def _followed(self, reader: UUID) -> set[UUID]:
         return {reader, *self._relational.graph.followees(reader)}

@@ -48,6 +48,10 @@ class FeedActivityWrites(Protocol):
         """
 
     @abstractmethod
+    def revise(self, account_id: UUID) -> None:
+        """Count one more in `ReaderState.revision`: what is cached of this reader's feed counts no more."""
+
+    @abstractmethod
     def sleep(self, *, seen_before: datetime, limit: int) -> list[UUID]:
         """Mark up to `limit` awake readers with an earlier `seen_at` as dormant, oldest first. Returns them."""
 

@@ -178,3 +178,22 @@ def test_a_hundred_threads_of_two_processes_on_one_cold_key_are_one_load(engines
     assert len(loads) == 3
     for store in stores:
         store.close()
+
+
+def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cache: Cache) -> None:
+    """As after a restart from a file, or of a replica that was promoted: drops of the last moments may be missing."""
+    key = f"key {uuid4()}"
+    [lease] = cache.lease({key: b""})
+    assert isinstance(lease, bytes)
+    assert cache.fill({key: Fill(lease, Value(b"old"), 60)})
+    again = open_cache(engines.cache().url, timeout=TIMEOUT, pool=1)
+    assert again.read([key])[0] is not None
+    with client(engines.cache()) as redis:
+        own = redis.get("quartet:5:server")
+        redis.set("quartet:5:server", "another")
+    later = open_cache(engines.cache().url, timeout=TIMEOUT, pool=1)
+    assert later.read([key]) == again.read([key]) == [None]
+    with client(engines.cache()) as redis:
+        assert redis.get("quartet:5:server") == own
+    later.close()
+    again.close()

@@ -66,9 +66,7 @@ class Fuse:
                 raise Crash
 
 
-class Seconds:
-    """The time that delivery budgets are refilled by."""
-
+class Seconds:  # delivery budgets are refilled by them
     now = 0.0
 
     def __call__(self) -> float:

@@ -17,6 +17,7 @@ from repositories.hot.redis.wire import Command
 # The number is the schema of what is stored.
 _EPOCH = b"quartet:5:epoch"
 _READ_LEASES = b"quartet:5:read-leases"
+_SERVER = b"quartet:5:server"
 _EPOCH_BYTES = 8
 # Due, stored, lengths of the parts and the record.
 _HEAD = struct.Struct("<16xddII")
@@ -28,8 +29,9 @@ _CLOCK_SECONDS = 5.0
 class RedisCache(RedisBacked, Cache):
     """Pattern: cache-aside with leases, and a near cache of whole pages (`near.py`).
 
-    One node: scripts take keys of several hash slots, and a replica that is promoted may have missed a drop. What
-    is due is decided by the server's clock, of which each client keeps a copy.
+    One node: scripts take keys of several hash slots. What another process of the server has stored counts as not
+    there, since a replica that is promoted may have missed a drop. What is due is decided by the server's clock, of
+    which each client keeps a copy.
     """
 
     def __init__(
@@ -41,7 +43,8 @@ class RedisCache(RedisBacked, Cache):
         lease: float = LEASE_SECONDS,
         near: Near | None = None,
     ) -> None:
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL)
+        greeting = ("EVAL", scripts.GREET, 2, _EPOCH, _SERVER)
+        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL, greeting=greeting)
         self._lease = lease
         self._clock = _ServerClock()
         self._epoch = b""

@@ -22,11 +22,24 @@ from repositories.store import Store
 
 
 class RedisLink:
-    """Thread-safe. `role` is the name its errors carry; `scripts` are loaded when the server lacks them."""
+    """Thread-safe. `role` is the name its errors carry; `scripts` are loaded when the server lacks them.
 
-    def __init__(self, url: str, *, role: str, timeout: timedelta, pool: int, scripts: Sequence[str] = ()) -> None:
+    `greeting` is the first command on each new connection.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        role: str,
+        timeout: timedelta,
+        pool: int,
+        scripts: Sequence[str] = (),
+        greeting: Command | None = None,
+    ) -> None:
         self._role = role
         self._timeout = timeout.total_seconds()
+        self._greeting = greeting
         self._loads: list[Command] = [("SCRIPT", "LOAD", script) for script in scripts]
         self._all = [Wire(url, self._timeout) for _ in range(pool)]
         # Last in, first out: as few connections are open as there are concurrent calls.
@@ -134,7 +147,15 @@ class RedisLink:
         with meter.asked(self._role, _text(commands[0][0])):
             if not wire.is_connected:
                 wire.connect(deadline)
+                self._greet(wire, deadline)
             return wire.talk(commands, deadline)
+
+    def _greet(self, wire: Wire, deadline: float) -> None:
+        if self._greeting is None:
+            return
+        [reply] = wire.talk([self._greeting], deadline)
+        if isinstance(reply, ResponseError):
+            raise reply
 
 
 class RedisBacked(Store):

@@ -158,5 +158,20 @@ if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 """
 
+# KEYS: the epoch, the server's name. What another server process has stored may lack the drops and additions of its
+# last moments: a replica that was promoted, or the same server after a restart from a file.
+GREET = f"""
+local own, stored = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), redis.call('GET', KEYS[2])
+if own and stored ~= own then
+  redis.call('SET', KEYS[2], own)
+  if stored then
+    local time = redis.call('TIME')
+    local hex = string.sub(redis.sha1hex(own .. time[1] .. '.' .. time[2]), 1, 16)
+    local epoch = string.gsub(hex, '..', function(pair) return string.char(tonumber(pair, 16)) end)
+    redis.call('SET', KEYS[1], epoch, 'EX', {_EPOCH_SECONDS})
+  end
+end
+"""
+
 ALL = (WHOLE, DROP, LEASE, FILL, EXTEND, RELEASE, VOID)
 SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in ALL}  # noqa: S324  Redis names scripts so

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from repositories.feed_records import ReaderState
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
+from repositories.relational.people.graph import REVISE
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
 from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, feed_signals, pulled_authors
@@ -135,6 +136,9 @@ class SqlFeedActivityWrites(RunnerBacked, FeedActivityWrites):
 
     def raise_low_watermark(self, account_id: UUID, low_watermark: UUID) -> None:
         self._runner.change(_RAISE_LOW_WATERMARK, {"its_id": account_id, "new_low_watermark": low_watermark})
+
+    def revise(self, account_id: UUID) -> None:
+        self._runner.change(REVISE, {"its_follower": account_id})
 
     def sleep(self, *, seen_before: datetime, limit: int) -> list[UUID]:
         rows = self._runner.rows(_SLEEP, {"seen_before": seen_before, "limit": limit})
