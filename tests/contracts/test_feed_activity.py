@@ -9,7 +9,7 @@ import pytest
 
 from repositories.errors import Conflict, Invalid
 from repositories.feed_records import ReaderState
-from repositories.records import Follow
+from repositories.records import Follow, Like
 from repositories.relational import Relational, Transaction
 from tests.contracts.money import MICROSECOND, SECOND, do, together
 from tests.contracts.relational_store import NOW, account, login, register
@@ -318,3 +318,50 @@ class TestLowWatermark:
             assert raised is None
             expected = ReaderState("awake", 1, NOW, HIGH) if finished else ReaderState("waking", 2, NOW, HIGH)
             assert relational.feed_activity.reader_state(reader) == expected
+
+
+class TestCounts:
+    """What cached pages of feeds are checked against."""
+
+    def test_the_revision_counts_what_the_reader_follows_and_likes(self, relational: Relational) -> None:
+        reader, author, other = awake(relational), awake(relational), awake(relational)
+        changes: list[Callable[[Transaction], object]] = [
+            lambda unit: unit.graph.follow(Follow(reader, author, NOW)),
+            lambda unit: unit.graph.filled(Follow(reader, author, NOW)),
+            lambda unit: unit.likes.like(Like(reader, other, NOW)),
+            lambda unit: unit.likes.unlike(reader, other),
+            lambda unit: unit.graph.unfollow(reader, author),
+            lambda unit: unit.feed_activity.revise(reader),
+        ]
+        others = [relational.feed_activity.reader_state(one).revision for one in (author, other)]
+        for change in changes:
+            before = relational.feed_activity.reader_state(reader).revision
+            do(relational, change)
+            assert relational.feed_activity.reader_state(reader).revision > before
+        assert [relational.feed_activity.reader_state(one).revision for one in (author, other)] == others
+
+    def test_what_changes_nothing_is_not_counted(self, relational: Relational) -> None:
+        reader, author = awake(relational), awake(relational)
+        follow(relational, reader, [author])
+        do(relational, lambda unit: unit.likes.like(Like(reader, author, NOW)))
+        before = relational.feed_activity.reader_state(reader).revision
+        do(relational, lambda unit: unit.graph.follow(Follow(reader, author, NOW)))
+        do(relational, lambda unit: unit.likes.like(Like(reader, author, NOW)))
+        do(relational, lambda unit: unit.graph.unfollow(author, reader))
+        assert relational.feed_activity.reader_state(reader).revision == before
+
+    def test_every_reader_sees_what_was_published_and_lost(self, relational: Relational) -> None:
+        readers = [awake(relational), awake(relational)]
+        before = [relational.feed_activity.reader_state(one) for one in readers]
+        do(relational, lambda unit: unit.fanouts.count_published(readers[0]))
+        do(relational, lambda unit: unit.fanouts.count_published(readers[1]))
+        do(relational, lambda unit: unit.fanouts.lose())
+        after = [relational.feed_activity.reader_state(one) for one in readers]
+        assert all(b.published + 2 <= a.published for b, a in zip(before, after, strict=True))
+        assert all(b.lost + 1 <= a.lost for b, a in zip(before, after, strict=True))
+
+    def test_it_says_of_authors_whether_they_are_followed(self, relational: Relational) -> None:
+        reader, author, stranger = awake(relational), awake(relational), awake(relational)
+        follow(relational, reader, [author])
+        found = relational.feed_activity.reader_state(reader, [author, stranger, reader])
+        assert (found.followed, found.pulled) == ((author,), ())

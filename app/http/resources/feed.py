@@ -32,7 +32,15 @@ class FeedQuery(PageQuery):
     )
 
 
-FeedPage = page_of(PostCardSchema, "FeedPage", prev=ma.fields.String(required=True, allow_none=True))
+class FeedCardSchema(PostCardSchema):
+    reason = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf(["followed", "own"]),
+        metadata={"description": "why it is in the feed; other reasons may come"},
+    )
+
+
+FeedPage = page_of(FeedCardSchema, "FeedPage", prev=ma.fields.String(required=True, allow_none=True))
 
 
 @blp.get("/feed")

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors import Missing
 from app.services.feeds.look import FeedLook
@@ -76,13 +77,16 @@ class Cards:
     def home(
         self, reader: UUID, window: Window, look: FeedLook | None = None, used: Used | None = None
     ) -> TimelinePage[Card]:
-        """A page of the reader's home feed. Whose posts are in it, the reader follows."""
+        """A page of the reader's home feed. Whose posts are in it, the reader follows. Each says why it is there."""
         page = self._timelines.home(reader, window, partial(self._fragments, used=used), look)
         liked = self._relational.likes.liked(reader, page.ids) if page.ids else set()
         viewers = {
             i: PostViewer(i in liked, found.author_id != reader) for i, found in zip(page.ids, page.items, strict=True)
         }
-        return _carded(page, viewers)
+        carded = _carded(page, viewers)
+        reasons = ("followed" if viewers[i].following_author else "own" for i in page.ids)
+        cards = zip(carded.items, reasons, strict=True)
+        return replace(carded, items=tuple(replace(c, body=with_member(c.body, "reason", why)) for c, why in cards))
 
     def timeline(self, author: UUID, window: Window, viewer: UUID | None) -> TimelinePage[Card]:
         """A page of an account's posts."""
