@@ -25,8 +25,7 @@ def numbers(segment: Segment | None) -> list[int] | None:
 
 
 def window(limit: int, *, before: int | None = None, after: int | None = None) -> Window:
-    bounds = {"before": before, "after": after}
-    return Window(limit, **{name: None if one is None else UUID(int=one) for name, one in bounds.items()})
+    return Window(limit, *(None if one is None else UUID(int=one) for one in (before, after)))
 
 
 @pytest.mark.parametrize(
