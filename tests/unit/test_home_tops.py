@@ -25,7 +25,8 @@ def numbers(segment: Segment | None) -> list[int] | None:
 
 
 def window(limit: int, *, before: int | None = None, after: int | None = None) -> Window:
-    return Window(limit, *(None if one is None else UUID(int=one) for one in (before, after)))
+    lower, upper = (None if one is None else UUID(int=one) for one in (before, after))
+    return Window(limit, lower, upper)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from typing import Any
 from uuid import UUID
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
 
 from app.errors import BadRequest
-from app.http.edge import answers
+from app.http.edge import answers, coding
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Text
@@ -72,7 +72,9 @@ def get_feed(query: dict[str, Any]) -> Response:
         if start and onward:
             onward = upward
         prev, onward_cursor = cursors().issue(scope, upward), cursors().issue(scope, onward)
-        return kept_list([card.body for card in page.items], onward_cursor, prev=prev)
+        made = kept_list([card.body for card in page.items], onward_cursor, prev=prev)
+        made.form(coding.wanted(request.headers.get("Accept-Encoding"), made.body))
+        return made
 
     return answers.checked(container().pages.home.page(reader, window, build))
 

@@ -1,7 +1,7 @@
 """The cached top of each home feed: the newest posts of readers who are awake, as ids.
 
 Fan-out puts a post into the tops right after the feed store has it. A top that is not there is filled from the feed
-store, which stays the timeline, and below the low watermark from the documents. Why a top is never wrong (decision 20):
+store, which stays the timeline, and below the low watermark from the documents. Why a top is never wrong (decision 21):
 
 - Pushed posts. A post is put into the tops before its event is acknowledged, and until then it is in flight, which is
   read first. A fill that began before the post was put in is refused, as every fill that a write overtook. Where the

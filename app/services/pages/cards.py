@@ -24,6 +24,7 @@ from app.services.pages.fragments import (
     own_part,
     post_part,
     product_part,
+    with_member,
 )
 from app.services.pages.handles import Handles, name_of
 from app.services.pages.kinds import AccountStats, Kind, Kinds, PostStats, Units, Used

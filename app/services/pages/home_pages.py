@@ -13,6 +13,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from app.services.feeds import home_tops
 from app.services.feeds.look import FeedLook
@@ -23,7 +24,7 @@ from app.services.pages.loading import is_due
 from app.services.pages.whole_pages import FRESH_SECONDS, LEAST_SECONDS, WholePage
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
-from repositories.hot import Cache, Fill, Value
+from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
 
 Build = Callable[[FeedLook, Used], WholePage]
@@ -47,18 +48,16 @@ class HomePages:
             held = self._cache.whole(key, exact=True)
         except Unavailable:
             return build(look, used)
-        if held is not None and held.value.note == basis and not is_due(held, random.random()):  # noqa: S311  no secret
+        kept = None if held is None else _kept(held, basis)
+        if kept is not None:
             cache_event("hit")
-            return WholePage(held.value.body or b"", held.value.etag, 0)
+            return kept
         began = time.monotonic()
         page = build(look, used)
         _note_top(reader, look, used)
-        self._keep(
-            key,
-            b"" if held is None else held.stamp,
-            used,
-            Value(page.body, 0, page.etag, basis, time.monotonic() - began),
-        )
+        note = msgspec.msgpack.encode(Note(basis, page.coded))
+        value = Value(page.body, 0, page.etag, note, time.monotonic() - began)
+        self._keep(key, held.stamp if held else b"", used, value)
         return page
 
     def _keep(self, key: str, seen: bytes, used: Used, value: Value) -> None:
@@ -70,6 +69,23 @@ class HomePages:
             [lease] = self._cache.lease({key: seen})
             if isinstance(lease, bytes):
                 self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
+
+
+class Note(Struct, frozen=True, array_like=True):
+    """The reader state that a page was made under, and its body in the codings that were asked for by then."""
+
+    basis: bytes
+    coded: dict[str, bytes]
+
+
+def _kept(held: Held, basis: bytes) -> WholePage | None:
+    try:
+        note = msgspec.msgpack.decode(held.value.note, type=Note)
+    except msgspec.MsgspecError:
+        return None
+    if note.basis != basis or is_due(held, random.random()):  # noqa: S311  no secret
+        return None
+    return WholePage(held.value.body or b"", held.value.etag, 0, coded=note.coded)
 
 
 def _basis(state: ReaderState) -> bytes:
