@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from repositories.feed_records import ReaderState
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
-from repositories.relational.people.graph import REVISE
+from repositories.relational.revision import REVISE
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
 from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, feed_signals, pulled_authors

@@ -28,6 +28,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from repositories.errors import NotFound
 from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
 from repositories.relational.port import GraphReads, GraphWrites
+from repositories.relational.revision import REVISE
 from repositories.relational.runner import Runner, RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
@@ -98,10 +99,6 @@ _COUNT = (
         revision=account_counters.c.revision + case((_is_follower, 1), else_=0),
     )
 )
-REVISE = (
-    update(account_counters)
-    .where(account_counters.c.account_id == bindparam("its_follower", type_=ID))
-    .values(revision=account_counters.c.revision + 1)
 )
 _FILLED = (
     update(follows)

@@ -8,8 +8,8 @@ from sqlalchemy import bindparam, delete, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
-from repositories.relational.people.graph import REVISE
 from repositories.relational.port import LikeReads, LikeWrites
+from repositories.relational.revision import REVISE
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
 from repositories.relational.schema.tables import likes, post_counters
