@@ -99,7 +99,6 @@ _COUNT = (
         revision=account_counters.c.revision + case((_is_follower, 1), else_=0),
     )
 )
-)
 _FILLED = (
     update(follows)
     .where(

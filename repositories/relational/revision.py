@@ -1,0 +1,12 @@
+"""Counts a change of what a reader's feed shows: `ReaderState.revision`."""
+
+from sqlalchemy import bindparam, update
+
+from repositories.relational.schema.columns import ID
+from repositories.relational.schema.tables import account_counters
+
+REVISE = (
+    update(account_counters)
+    .where(account_counters.c.account_id == bindparam("its_follower", type_=ID))
+    .values(revision=account_counters.c.revision + 1)
+)
