@@ -15,7 +15,7 @@ from repositories.relational.feeds.feed_activity import feed_activity_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import AccountReads, AccountWrites
 from repositories.relational.runner import RunnerBacked, Work
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among, one_of
 from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
 
@@ -78,7 +78,10 @@ _RESERVED = select(handle_reservations.c.account_id, handle_reservations.c.until
 _END_RESERVATION = delete(handle_reservations).where(handle_reservations.c.handle_key == bindparam("its_key"))
 _ended = select(handle_reservations.c.handle_key).where(handle_reservations.c.until <= bindparam("before", type_=TIME))
 _END_RESERVATIONS = delete(handle_reservations).where(
-    handle_reservations.c.handle_key.in_(_ended.order_by(handle_reservations.c.until).limit(LIMIT))
+    one_of(
+        handle_reservations.c.handle_key,
+        _ended.order_by(handle_reservations.c.until).limit(LIMIT).scalar_subquery(),
+    )
 )
 
 

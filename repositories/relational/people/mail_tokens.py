@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites, Purpose
 from repositories.relational.runner import RunnerBacked
-from repositories.relational.schema.columns import LIMIT, TIME
+from repositories.relational.schema.columns import LIMIT, TIME, one_of
 from repositories.relational.schema.tables import mail_tokens
 
 _live = (
@@ -24,7 +24,9 @@ _PUT = _new.on_conflict_do_update(
     set_={name: _new.excluded[name] for name in ("digest", "expires_at")},
 )
 _expired = select(mail_tokens.c.digest).where(mail_tokens.c.expires_at <= bindparam("before", type_=TIME))
-_SWEEP = delete(mail_tokens).where(mail_tokens.c.digest.in_(_expired.order_by(mail_tokens.c.expires_at).limit(LIMIT)))
+_SWEEP = delete(mail_tokens).where(
+    one_of(mail_tokens.c.digest, _expired.order_by(mail_tokens.c.expires_at).limit(LIMIT).scalar_subquery())
+)
 
 
 class SqlMailTokenReads(RunnerBacked, MailTokenReads):

@@ -33,6 +33,7 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
     store, now, middle = container.stores.relational, container.kit.clock(), accounts[len(accounts) // 2]
     for after in (None, middle):
         store.accounts.ids(after=after, limit=500)
+        store.likes.of_account(middle, after=after, limit=100)
         store.graph.follower_ids(accounts[0], after=after, limit=500)
         store.fanouts.audience(accounts[0], after=after, limit=500)
         store.fanouts.audience(accounts[0], stage="recent", recent=now - HOUR, begun=now, after=after, limit=500)
@@ -60,6 +61,8 @@ def document_reads(container: Container, accounts: Sequence[UUID], posts: Sequen
             store.posts.in_flight(None, limit=20, **span)
     for after in (None, middle):
         store.posts.ids(after=after, limit=100)
+        store.comments.by_author(accounts[0], after=(after, 1) if after else None, limit=100)
+        store.products.of_seller(accounts[0], after=after, limit=100)
 
 
 def outboxes(container: Container) -> None:
