@@ -80,7 +80,12 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
     works: list[Work] = [partial(writers.publishes, author, 0.1, POSTS) for author in authors]
     with writers.at_work([*works, partial(writers.read, readers)]) as running_works:
         written = running_works[:-1]
-        kills = kill_relays(container.settings, lambda: all(w.done() for w in written), chance)
+        # On a busy machine they may all die before they have pushed anything.
+        kills = kill_relays(
+            container.settings,
+            lambda: all(w.done() for w in written) and any(stored(container, reader) for reader in readers),
+            chance,
+        )
         dispatched, pushed = 3 * POSTS - unsent(container), sum(len(stored(container, reader)) for reader in readers)
     begun = monotonic()
     last = relay_by_command(container.settings)
@@ -92,7 +97,6 @@ def test_a_relay_that_is_killed_again_and_again(container: Container, chance: ra
     assert_sound(container, writers)
     posts = sorted(writers.posts, reverse=True)
     assert len(posts) == 3 * POSTS
-    assert pushed > 0
     for reader in readers:
         assert served(container, reader) == stored(container, reader) == posts
 
