@@ -149,7 +149,7 @@ def test_few_are_sent_at_once_and_a_place_is_freed_however_it_ends(world: World)
 def test_it_is_for_oneself(system: System) -> None:
     assert system.anybody().get(PATH, 401)["code"] == "unauthenticated"
     answer = system.person().send("GET", PATH)
-    assert answer.content_type == "application/x-ndjson"
+    assert answer.content_type == "text/jsonl; charset=utf-8"
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert "attachment" in answer.headers["Content-Disposition"]
     answer.close()

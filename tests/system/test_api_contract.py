@@ -149,7 +149,7 @@ def good_body(schema: Any, person: Person, other: str = "") -> Any:
 
 
 # A stream may have no end, so its body is not read here.
-EVENTS, LINES = "text/event-stream", "application/x-ndjson"
+EVENTS, LINES = "text/event-stream", "text/jsonl"
 
 
 def check(operation: Operation, response: TestResponse) -> None:
