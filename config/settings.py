@@ -111,7 +111,7 @@ class Settings:
         "reads that the stores get at once from one process, when the cache misses or is away; 0: as many as threads",
         at_least(0),
     )
-    cache_seconds: int = setting(300, "time to live of cached reads", at_least(1))
+    cache_seconds: int = setting(3600, "time to live of cached reads", at_least(1))
     fast_path: bool = setting(True, "answers anonymous reads that are kept whole without going through Flask")
     shared_seconds: int = setting(
         5, "how long shared caches may serve an anonymous answer without asking; 0: not at all", at_least(0)

@@ -21,12 +21,14 @@ from app.services.feeds.segments import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due
-from app.services.pages.whole_pages import FRESH_SECONDS, LEAST_SECONDS, WholePage
+from app.services.pages.whole_pages import LEAST_SECONDS, WholePage
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
 
+# A page ends with its first part, so parts have to live much longer than a reader takes to come again.
+FRESH_SECONDS = 900.0
 Build = Callable[[FeedLook, Used], WholePage]
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 from uuid import UUID
 
 from repositories.feeds.cassandra.link import Call, Link, Row
@@ -11,6 +12,8 @@ from repositories.feeds.retention import Clock
 
 # Buckets that one page queries concurrently, at most.
 MAX_CONCURRENT = 16
+# How many buckets are read together for pages of less than `MANY` entries.
+FEW, MANY = 4, 100
 
 
 class Pages:
@@ -39,6 +42,20 @@ class Pages:
             calls = [(query, (key, bucket, low, high, limit)) for bucket in wanted]
             found.update(zip(wanted, self._link.read(calls, deadline), strict=True))
         raise AssertionError("rounds do not end")
+
+    def newest(self, key: UUID, low: UUID, high: UUID, *, limit: int) -> list[Row]:
+        """As `page`, downward, in two reads unless entries are very sparse: the list of buckets, then some of them."""
+        if limit < 1:
+            return []
+        deadline, page = self._link.deadline(), list[Row]()
+        [marked] = self._link.read([self._marked(key, low, high)], deadline)
+        order = sorted((bucket for (bucket,) in marked), reverse=True)
+        while order and len(page) < limit:
+            count = FEW if limit < MANY else MAX_CONCURRENT
+            wanted, order = order[:count], order[count:]
+            [rows] = self._link.read([(f"{self._kind.name}_together", (key, wanted, low, high, limit))], deadline)
+            page += sorted(rows, key=itemgetter(0), reverse=True)
+        return page[:limit]
 
     def marked(self, key: UUID, low: UUID, high: UUID) -> list[int]:
         """The buckets that are marked as not empty, newest first."""

@@ -115,7 +115,10 @@ class CassandraFeeds(FeedStore):
     ) -> list[PostRef]:
         low, high = span(before, after)
         low = max(low, self._retention.horizon(), just_below(low_watermark))
-        rows = self._home_pages.page(owner, low, high, ascending=after is not None, limit=limit)
+        if after is None:
+            rows = self._home_pages.newest(owner, low, high, limit=limit)
+        else:
+            rows = self._home_pages.page(owner, low, high, ascending=True, limit=limit)
         # A row without an author is damaged: it belongs to nobody until the drift doctor repairs it.
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
 
