@@ -1,0 +1,141 @@
+"""Somebody reads a home feed while somebody else posts or follows and the relay works, in every order of their calls.
+
+Whoever begins to read after an answer must get what was answered, and so must everybody in the end. The same orders
+over a cache whose additions are lost show what they are for.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.container import Container
+from app.services.content.posts import PostDraft
+from app.services.feeds.segments import Window
+from app.worker.relay import relay_of
+from config import Settings
+from repositories.hot.embedded.cache import EmbeddedCache
+from tests.apps import embedded, running
+from tests.system.crowd import befriend, people, publish, watched, with_stores
+from tests.unit.scheduler import Actor, Scheduler
+
+pytestmark = pytest.mark.long
+# Where actors stop: before what the others can see, and never inside a transaction.
+STEPS = {
+    f"before {call}"
+    for call in (
+        "documents.posts.add",
+        "documents.posts.in_flight",
+        "relational.feed_activity.reader_state",
+        "feeds.home_page",
+        "cache.read",
+        "cache.lease",
+        "cache.fill",
+        "cache.extend",
+    )
+}
+PAGE = Window(limit=2)
+
+
+class Deaf(EmbeddedCache):
+    """Loses what is added."""
+
+    def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None: ...
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    with Scheduler(3) as made:
+        yield made
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    with running(Settings(**embedded(tmp_path) | {"home_top_entries": 3})) as system:
+        yield system.container
+
+
+class Town:
+    """One reader who follows one author. `wrong` says what a reader should have seen."""
+
+    def __init__(self, container: Container, scheduler: Scheduler) -> None:
+        def step(point: str) -> None:
+            if point in STEPS or (self.writes and point == "before relational.transaction"):
+                scheduler.step()
+
+        self.withdrawn = self.writes = False
+        self.promised: list[UUID] = []
+        self.wrong: list[str] = []
+        stores = container.stores
+        self.plain = container
+        self.stepping = with_stores(
+            container,
+            relational=watched(stores.relational, step, "relational"),
+            documents=watched(stores.documents, step, "documents"),
+            feeds=watched(stores.feeds, step, "feeds"),
+            cache=watched(stores.cache, step, "cache"),
+        )
+        self.reader, self.author = people(container, 2)
+        befriend(container, [self.reader], [self.author])
+        publish(container, self.author)
+        relay_of(container).drain()
+
+    def publishes(self) -> None:
+        self.writes = True
+        post = self.stepping.content.posts.publish(self.author, PostDraft("t", "b"))
+        self.writes = False
+        self.promised.append(post.id)
+        relay_of(self.stepping).drain()
+
+    def unfollows(self) -> None:
+        self.writes = True
+        self.stepping.people.graph.unfollow(self.reader, self.author)
+        self.writes, self.withdrawn = False, True
+        relay_of(self.stepping).drain()
+
+    def reads(self) -> None:
+        self._look(self.stepping)
+
+    def judge(self) -> None:
+        self._look(self.plain)
+        self._look(self.plain)
+
+    def _look(self, container: Container) -> None:
+        expected, none = set(self.promised), self.withdrawn
+        shown = set(container.feeds.timelines.home(self.reader, PAGE, lambda refs: {r.post_id: r for r in refs}).ids)
+        if none and shown:
+            self.wrong.append("shown after an unfollow")
+        if not none and not self.withdrawn and not expected <= shown:
+            self.wrong.append("not shown after its 201")
+
+
+def outcomes(container: Container, scheduler: Scheduler, *acts: str) -> Iterator[list[str]]:
+    towns: list[Town] = []
+
+    def setting() -> list[Actor]:
+        towns.append(Town(container, scheduler))
+        return [getattr(towns[-1], act) for act in acts]
+
+    for order in scheduler.every_order(setting):
+        town = towns.pop()
+        town.judge()
+        yield [f"{order}: {what}" for what in town.wrong]
+
+
+@pytest.mark.parametrize("acts", [("reads", "publishes"), ("reads", "unfollows")], ids="-".join)
+def test_no_order_hides_a_post_or_shows_one_of_who_was_left(
+    container: Container, scheduler: Scheduler, acts: tuple[str, str]
+) -> None:
+    orders = list(outcomes(container, scheduler, *acts))
+    assert len(orders) > 5
+    assert [what for wrong in orders for what in wrong] == []
+
+
+def test_without_additions_some_do(container: Container, scheduler: Scheduler, tmp_path: Path) -> None:
+    deaf = Deaf(f"sqlite:///{tmp_path}/quartet.db")
+    lossy: Callable[[], Iterator[list[str]]] = lambda: outcomes(  # noqa: E731 - a name for it
+        with_stores(container, cache=deaf), scheduler, "reads", "publishes"
+    )
+    assert any(lossy())
+    deaf.close()
