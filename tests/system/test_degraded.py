@@ -61,7 +61,7 @@ NEEDS: dict[str, frozenset[str]] = {
 }
 # What is cached already makes up for the stores it was read from. Who publishes is shown by a cached profile.
 CACHED = {"account", "posts of an account", "followers", "post", "posts", "tags", "comments", "products"}
-PERHAPS = {"documents": {*CACHED, "own account"}, "relational": {*CACHED, "publish"}}
+PERHAPS = {"documents": {*CACHED, "own account", "feed"}, "relational": {*CACHED, "publish"}}
 
 
 class Request(Struct, frozen=True):
