@@ -165,7 +165,7 @@ def container_is_right(world: World) -> None:
 def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
     with traffic(world, pause=0.03) as moves:
         reports = [examined(world.container) for _ in range(3)]
-    assert moves.steps > 50
+    assert moves.steps > 20
     for report, lines in reports:
         assert report.drift == 0, [line for line in lines if "left over" not in line]
 

@@ -48,6 +48,7 @@ INSERT INTO open_holds SELECT id, kind, debit, credit, currency, amount, created
 # A table may be read whole if it stays small however much there is.
 SMALL = {
     "deferred": "drops and live events that wait while the cache is away, at most for as long as it is",
+    "feed_signals": "as many counters as there are shards",
     "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
 }
 FEW = 1000

@@ -100,6 +100,8 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
     tx.feed_activity.seen(one, now)
     tx.feed_activity.wake(one, now)
     tx.feed_activity.raise_low_watermark(one, posts[0])
+    tx.feed_activity.revise(one)
+    tx.fanouts.lose()
     tx.fanouts.pull(one, at=now, reason="shed")
     tx.fanouts.postpone(Fanout(posts[0], one, now, now, "running", "all", None, 9, 0, ((1, 1),), None, "t"))
     tx.fanouts.begin_return(one, now)
