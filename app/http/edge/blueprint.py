@@ -20,6 +20,10 @@ class Blueprint(flask_smorest.Blueprint):
     def __init__(self, name: str, about: str) -> None:
         super().__init__(name, __name__, url_prefix=BASE, description=about)
 
+    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
+        """A query's schema is made once. webargs would make one for each request, which costs more than reading it."""
+        return super().arguments(schema() if location == "query" else schema, location=location, **options)
+
     def raises(self, *statuses: int) -> Callable[[View], View]:
         """Document the errors of a view, in addition to those of every view."""
 
