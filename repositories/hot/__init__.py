@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from repositories.address import addressed
 from repositories.hot.breaker import Breaker
+from repositories.hot.leasing import lease_of, stored_under
 from repositories.hot.limits_port import Limits, Rate, Verdict
 from repositories.hot.port import Cache, Fill, Held, SessionStore, Value
 from repositories.hot.streams_port import LiveEvent, Streams
@@ -23,11 +24,13 @@ __all__ = [
     "ViewBatch",
     "ViewCounts",
     "guarded",
+    "lease_of",
     "open_cache",
     "open_limits",
     "open_sessions",
     "open_streams",
     "open_views",
+    "stored_under",
 ]
 
 

@@ -5,7 +5,6 @@ reads go past it. What it would do for them is done here: a connection of its po
 types, and connections that failed are not used again.
 """
 
-import contextlib
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -86,8 +85,6 @@ class Direct:
             # As SQLAlchemy does: this connection and all that were open by now.
             pool: Any = self._engine.pool
             pool._invalidate(connection, error)  # noqa: SLF001
-            with contextlib.suppress(Exception):
-                connection.invalidate(error)
 
     def _compiled(self, statement: Select[Any] | CompoundSelect[Any]) -> Sendable | None:
         dialect = self._engine.dialect

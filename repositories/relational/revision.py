@@ -7,6 +7,6 @@ from repositories.relational.schema.tables import account_counters
 
 REVISE = (
     update(account_counters)
-    .where(account_counters.c.account_id == bindparam("its_follower", type_=ID))
+    .where(account_counters.c.account_id == bindparam("its_account", type_=ID))
     .values(revision=account_counters.c.revision + 1)
 )

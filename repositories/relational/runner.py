@@ -54,11 +54,10 @@ class AutocommitRunner(Runner):
         self._direct = direct
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        plan = self._direct.plan(statement) if self._direct else None
-        if self._direct is None or plan is None or not isinstance(values, Mapping):
-            return self._run(statement, lambda: self._attempt(statement, values, lambda result: result.all()))
-        send = functools.partial(self._direct.rows, plan, values)
-        return self._run(statement, lambda: self._guarded(send))
+        if self._direct and isinstance(values, Mapping) and (plan := self._direct.plan(statement)):
+            send = functools.partial(self._direct.rows, plan, values)
+            return self._run(statement, lambda: self._guarded(send))
+        return self._run(statement, lambda: self._attempt(statement, values, lambda result: result.all()))
 
     def change(self, statement: Executable, values: Values) -> int:
         return self._run(statement, lambda: self._attempt(statement, values, _changed))

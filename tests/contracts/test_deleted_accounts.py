@@ -1,9 +1,8 @@
 """What every relational store promises about deleted accounts, and about handles that were given up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -13,87 +12,77 @@ from msgspec.structs import replace
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import Account, Event, Follow, Forgotten, GraphCounts, Like, Relation
 from repositories.relational import Relational, Transaction
-from tests.apps import RELATIONAL
-from tests.contracts.relational_store import NOW, account, login, new_database, opened, register
+from tests.contracts.relational_store import NOW, account, login, register
 
 T = TypeVar("T")
 LATER = NOW + timedelta(days=30)
 
 
-@pytest.fixture(scope="module", params=RELATIONAL)
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relational]:
-    folder: Path = tmp_path_factory.mktemp("relational")
-    url = f"sqlite:///{folder}/quartet.db"
-    if request.param == "postgres":
-        url = new_database(request.getfixturevalue("engines").postgres())
-    with opened(url) as store:
-        store.migrate()
-        yield store
-
-
-def do(store: Relational, work: Callable[[Transaction], T]) -> T:
-    with store.transaction() as tx:
+def do(relational: Relational, work: Callable[[Transaction], T]) -> T:
+    with relational.transaction() as tx:
         return work(tx)
 
 
-def delete(store: Relational, one: UUID, if_hash: str = "hash") -> None:
-    do(store, lambda tx: tx.accounts.delete(one, at=NOW, if_hash=if_hash))
+def delete(relational: Relational, one: UUID, if_hash: str = "hash") -> None:
+    do(relational, lambda tx: tx.accounts.delete(one, at=NOW, if_hash=if_hash))
 
 
-def follow(store: Relational, follower: UUID, followee: UUID) -> Follow:
+def follow(relational: Relational, follower: UUID, followee: UUID) -> Follow:
     edge = Follow(follower, followee, NOW)
-    assert do(store, lambda tx: tx.graph.follow(edge))
+    assert do(relational, lambda tx: tx.graph.follow(edge))
     return edge
 
 
-def add(store: Relational, one: Account) -> None:
+def add(relational: Relational, one: Account) -> None:
     """As registering does."""
-    with store.transaction() as tx:
+    with relational.transaction() as tx:
         tx.accounts.add(one, login(one))
         tx.accounts.claim(one.handle, one.id, at=one.created_at)
 
 
 class TestDelete:
-    def test_no_read_finds_it(self, store: Relational) -> None:
+    def test_no_read_finds_it(self, relational: Relational) -> None:
         one = account(bio="A life.", image_url="https://example.org/ada")
-        add(store, one)
-        delete(store, one.id)
-        assert store.accounts.get([one.id]) == {}
-        assert store.accounts.by_handle(one.handle) is None
-        assert [store.accounts.login(name) for name in (one.handle, login(one).email, "", str(one.id))] == [None] * 4
-        assert store.accounts.login_of(one.id) is None
-        assert one.id not in store.accounts.ids(after=UUID(int=one.id.int - 1), limit=1)
-        assert store.graph.counts([one.id]) == {one.id: GraphCounts()}
-        assert store.feed_activity.reader_state(one.id).state == "dormant"
+        add(relational, one)
+        delete(relational, one.id)
+        assert relational.accounts.get([one.id]) == {}
+        assert relational.accounts.by_handle(one.handle) is None
+        assert [relational.accounts.login(name) for name in (one.handle, login(one).email, "", str(one.id))] == [
+            None
+        ] * 4
+        assert relational.accounts.login_of(one.id) is None
+        assert one.id not in relational.accounts.ids(after=UUID(int=one.id.int - 1), limit=1)
+        assert relational.graph.counts([one.id]) == {one.id: GraphCounts()}
+        assert relational.feed_activity.reader_state(one.id).state == "dormant"
 
-    def test_frees_the_address_and_the_handle(self, store: Relational) -> None:
+    def test_frees_the_address_and_the_handle(self, relational: Relational) -> None:
         one = account()
-        add(store, one)
-        delete(store, one.id)
+        add(relational, one)
+        delete(relational, one.id)
         other = account(handle=one.handle)
-        add(store, other)
-        assert store.accounts.by_handle(one.handle) == other
+        add(relational, other)
+        assert relational.accounts.by_handle(one.handle) == other
 
-    def test_any_number_may_be_deleted(self, store: Relational) -> None:
-        for one in register(store, 3):
-            delete(store, one)
+    def test_any_number_may_be_deleted(self, relational: Relational) -> None:
+        for one in register(relational, 3):
+            delete(relational, one)
 
-    def test_refuses(self, store: Relational) -> None:
-        (one,) = register(store)
+    def test_refuses(self, relational: Relational) -> None:
+        (one,) = register(relational)
         with pytest.raises(Stale):
-            delete(store, one, "other")
-        assert store.accounts.get([one])
+            delete(relational, one, "other")
+        assert relational.accounts.get([one])
         for unknown in (uuid4(), one):
             if unknown == one:
-                delete(store, one)
+                delete(relational, one)
             with pytest.raises(NotFound):
-                delete(store, unknown)
+                delete(relational, unknown)
 
-    def test_nothing_changes_it_afterwards(self, store: Relational) -> None:
+    def test_nothing_changes_it_afterwards(self, relational: Relational) -> None:
         one = account()
-        add(store, one)
-        (other,) = register(store)
-        delete(store, one.id)
+        add(relational, one)
+        (other,) = register(relational)
+        delete(relational, one.id)
         edge = Follow(other, one.id, NOW)
         calls: list[Callable[[Transaction], object]] = [
             lambda tx: tx.accounts.replace(replace(one, version=3), if_version=2),
@@ -104,151 +93,158 @@ class TestDelete:
         ]
         for call in calls:
             with pytest.raises(NotFound):
-                do(store, call)
+                do(relational, call)
 
-    def test_others_see_that_it_is_gone(self, store: Relational) -> None:
-        ada, bob, eve = register(store, 3)
-        follow(store, ada, bob)
-        delete(store, bob)
-        assert store.graph.relations(ada, [bob, eve]) == {bob: Relation(following=True, gone=True), eve: Relation()}
+    def test_others_see_that_it_is_gone(self, relational: Relational) -> None:
+        ada, bob, eve = register(relational, 3)
+        follow(relational, ada, bob)
+        delete(relational, bob)
+        assert relational.graph.relations(ada, [bob, eve]) == {
+            bob: Relation(following=True, gone=True),
+            eve: Relation(),
+        }
 
-    def test_of_a_follow_and_a_deletion_at_once_nothing_is_left_over(self, store: Relational) -> None:
+    def test_of_a_follow_and_a_deletion_at_once_nothing_is_left_over(self, relational: Relational) -> None:
         for _ in range(8):
-            ada, bob = register(store, 2)
+            ada, bob = register(relational, 2)
             with ThreadPoolExecutor(2) as pool:
-                following, deleting = pool.submit(follow, store, ada, bob), pool.submit(delete, store, bob)
+                following, deleting = pool.submit(follow, relational, ada, bob), pool.submit(delete, relational, bob)
             refused = following.exception()
             made = refused is None
             assert made or isinstance(refused, NotFound)
             assert deleting.exception() is None
-            found = do(store, lambda tx, who=bob: tx.graph.forget(who, limit=9))  # type: ignore[misc]
+            found = do(relational, lambda tx, who=bob: tx.graph.forget(who, limit=9))  # type: ignore[misc]
             assert len(found.follows) == made
-            assert store.graph.counts([ada]) == {ada: GraphCounts()}
+            assert relational.graph.counts([ada]) == {ada: GraphCounts()}
 
 
 class TestForget:
-    def test_edges_go_slice_by_slice_and_are_uncounted(self, store: Relational) -> None:
-        ada, *others = register(store, 6)
-        edges = [follow(store, ada, others[0]), follow(store, others[0], ada), follow(store, others[1], ada)]
-        kept = follow(store, others[0], others[1])
-        with store.transaction() as tx:
+    def test_edges_go_slice_by_slice_and_are_uncounted(self, relational: Relational) -> None:
+        ada, *others = register(relational, 6)
+        edges = [
+            follow(relational, ada, others[0]),
+            follow(relational, others[0], ada),
+            follow(relational, others[1], ada),
+        ]
+        kept = follow(relational, others[0], others[1])
+        with relational.transaction() as tx:
             tx.graph.block(ada, others[2], NOW)
             tx.graph.block(others[3], ada, NOW)
             tx.graph.block(others[3], others[4], NOW)
-        delete(store, ada)
+        delete(relational, ada)
         gone: list[Follow] = []
         for _ in range(9):
-            found = do(store, lambda tx: tx.graph.forget(ada, limit=1))
+            found = do(relational, lambda tx: tx.graph.forget(ada, limit=1))
             gone += found.follows
             if not found.more:
                 break
         assert (sorted(gone, key=repr), found) == (sorted(edges, key=repr), Forgotten([], more=False))
-        counts = store.graph.counts(others)
+        counts = relational.graph.counts(others)
         assert [counts[other] for other in others[:2]] == [GraphCounts(0, 1), GraphCounts(1, 0)]
-        assert store.graph.followees(others[0]) == {others[1]: False}
+        assert relational.graph.followees(others[0]) == {others[1]: False}
         assert kept.follower == others[0]
-        assert set(store.graph.relations(ada, others).values()) == {Relation()}
-        assert store.graph.relations(others[3], [others[4]]) == {others[4]: Relation(blocking=True)}
+        assert set(relational.graph.relations(ada, others).values()) == {Relation()}
+        assert relational.graph.relations(others[3], [others[4]]) == {others[4]: Relation(blocking=True)}
 
-    def test_likes_go_slice_by_slice_and_are_uncounted(self, store: Relational) -> None:
-        ada, bob = register(store, 2)
+    def test_likes_go_slice_by_slice_and_are_uncounted(self, relational: Relational) -> None:
+        ada, bob = register(relational, 2)
         posts = sorted(uuid4() for _ in range(3))
-        with store.transaction() as tx:
+        with relational.transaction() as tx:
             for post in posts:
                 for one in (ada, bob):
                     tx.likes.like(Like(one, post, NOW))
-        delete(store, ada)
-        slices = [do(store, lambda tx: tx.likes.forget(ada, limit=2)) for _ in range(3)]
+        delete(relational, ada)
+        slices = [do(relational, lambda tx: tx.likes.forget(ada, limit=2)) for _ in range(3)]
         assert [len(found) for found in slices] == [2, 1, 0]
         assert sorted(like.post_id for found in slices for like in found) == posts
         assert {like.account_id for found in slices for like in found} == {ada}
-        assert store.likes.counts(posts) == dict.fromkeys(posts, 1)
-        assert store.likes.liked(bob, posts) == set(posts)
+        assert relational.likes.counts(posts) == dict.fromkeys(posts, 1)
+        assert relational.likes.liked(bob, posts) == set(posts)
 
-    def test_two_at_once_uncount_once(self, store: Relational) -> None:
-        ada, *others = register(store, 9)
+    def test_two_at_once_uncount_once(self, relational: Relational) -> None:
+        ada, *others = register(relational, 9)
         post = uuid4()
         for other in others:
-            follow(store, other, ada)
-        do(store, lambda tx: tx.likes.like(Like(ada, post, NOW)))
-        delete(store, ada)
+            follow(relational, other, ada)
+        do(relational, lambda tx: tx.likes.like(Like(ada, post, NOW)))
+        delete(relational, ada)
 
         def both(tx: Transaction) -> int:
             return len(tx.graph.forget(ada, limit=20).follows) + len(tx.likes.forget(ada, limit=20))
 
         with ThreadPoolExecutor(2) as pool:
-            done = list(pool.map(lambda _: do(store, both), range(2)))
+            done = list(pool.map(lambda _: do(relational, both), range(2)))
         assert sum(done) == len(others) + 1
-        assert set(store.graph.counts(others).values()) == {GraphCounts()}
-        assert store.likes.counts([post]) == {post: 0}
+        assert set(relational.graph.counts(others).values()) == {GraphCounts()}
+        assert relational.likes.counts([post]) == {post: 0}
 
 
 class TestHandles:
-    def test_a_reserved_handle_is_for_whom_it_is_reserved(self, store: Relational) -> None:
+    def test_a_reserved_handle_is_for_whom_it_is_reserved(self, relational: Relational) -> None:
         one, former = account(), f"H{uuid4().hex[:20]}"
-        add(store, one)
-        do(store, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
+        add(relational, one)
+        do(relational, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
         thief = account(handle=former.lower())
         with pytest.raises(Conflict) as refused:
-            add(store, thief)
+            add(relational, thief)
         assert refused.value.field == "handle"
-        assert store.accounts.get([thief.id]) == {}
+        assert relational.accounts.get([thief.id]) == {}
         back = replace(one, handle=former, version=2)
-        with store.transaction() as tx:
+        with relational.transaction() as tx:
             tx.accounts.replace(back, if_version=1)
             tx.accounts.claim(former, one.id, at=NOW)
-        assert store.accounts.by_handle(former) == back
+        assert relational.accounts.by_handle(former) == back
 
-    def test_a_reservation_ends(self, store: Relational) -> None:
+    def test_a_reservation_ends(self, relational: Relational) -> None:
         one, former = account(), f"h{uuid4().hex[:20]}"
-        add(store, one)
-        do(store, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
-        add(store, account(handle=former, created_at=LATER))
+        add(relational, one)
+        do(relational, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
+        add(relational, account(handle=former, created_at=LATER))
 
-    def test_whoever_takes_it_back_ends_it(self, store: Relational) -> None:
-        (one,) = register(store)
+    def test_whoever_takes_it_back_ends_it(self, relational: Relational) -> None:
+        (one,) = register(relational)
         former = f"h{uuid4().hex[:20]}"
-        do(store, lambda tx: tx.accounts.reserve(former, one, until=LATER))
-        do(store, lambda tx: tx.accounts.claim(former, one, at=NOW))
-        add(store, account(handle=former))
+        do(relational, lambda tx: tx.accounts.reserve(former, one, until=LATER))
+        do(relational, lambda tx: tx.accounts.claim(former, one, at=NOW))
+        add(relational, account(handle=former))
 
-    def test_the_last_to_give_it_up_has_it(self, store: Relational) -> None:
-        one, other = register(store, 2)
+    def test_the_last_to_give_it_up_has_it(self, relational: Relational) -> None:
+        one, other = register(relational, 2)
         former = f"h{uuid4().hex[:20]}"
         for who in (one, other):
-            do(store, lambda tx, who=who: tx.accounts.reserve(former, who, until=LATER))  # type: ignore[misc]
+            do(relational, lambda tx, who=who: tx.accounts.reserve(former, who, until=LATER))  # type: ignore[misc]
         with pytest.raises(Conflict):
-            do(store, lambda tx: tx.accounts.claim(former, one, at=NOW))
-        do(store, lambda tx: tx.accounts.claim(former, other, at=NOW))
+            do(relational, lambda tx: tx.accounts.claim(former, one, at=NOW))
+        do(relational, lambda tx: tx.accounts.claim(former, other, at=NOW))
 
-    def test_those_that_ended_are_forgotten(self, store: Relational) -> None:
-        (one,) = register(store)
-        do(store, lambda tx: tx.accounts.end_reservations(before=LATER, limit=1000))
+    def test_those_that_ended_are_forgotten(self, relational: Relational) -> None:
+        (one,) = register(relational)
+        do(relational, lambda tx: tx.accounts.end_reservations(before=LATER, limit=1000))
         names = [f"h{uuid4().hex[:20]}" for _ in range(3)]
         for days, name in enumerate(names):
             until = LATER + timedelta(days=days)
-            do(store, lambda tx, name=name, until=until: tx.accounts.reserve(name, one, until=until))  # type: ignore[misc]
+            do(relational, lambda tx, name=name, until=until: tx.accounts.reserve(name, one, until=until))  # type: ignore[misc]
         ended = [
-            do(store, lambda tx: tx.accounts.end_reservations(before=LATER + timedelta(days=1), limit=1))
+            do(relational, lambda tx: tx.accounts.end_reservations(before=LATER + timedelta(days=1), limit=1))
             for _ in range(3)
         ]
         assert ended == [1, 1, 0]
 
 
-def test_many_events_are_written_at_once(store: Relational) -> None:
+def test_many_events_are_written_at_once(relational: Relational) -> None:
     events = [Event(uuid4(), "t", f"about {n % 3} {uuid4().hex}", NOW, b"{}") for n in range(7)]
-    do(store, lambda tx: tx.emit(*events))
-    do(store, lambda tx: tx.emit())
-    claims = store.outbox.claim(now=LATER, lease_until=LATER, limit=99)
+    do(relational, lambda tx: tx.emit(*events))
+    do(relational, lambda tx: tx.emit())
+    claims = relational.outbox.claim(now=LATER, lease_until=LATER, limit=99)
     assert sorted((claim.event for claim in claims), key=repr) == sorted(events, key=repr)
 
 
-def test_likes_are_listed_by_account(store: Relational) -> None:
-    ada, bob = register(store, 2)
+def test_likes_are_listed_by_account(relational: Relational) -> None:
+    ada, bob = register(relational, 2)
     posts = sorted(uuid4() for _ in range(4))
     for post in reversed(posts):
-        do(store, lambda tx, post=post: tx.likes.like(Like(ada, post, NOW)))  # type: ignore[misc]
-    do(store, lambda tx: tx.likes.like(Like(bob, posts[0], NOW)))
-    assert store.likes.of_account(ada, after=None, limit=99) == [Like(ada, post, NOW) for post in posts]
-    assert [like.post_id for like in store.likes.of_account(ada, after=posts[0], limit=2)] == posts[1:3]
-    assert store.likes.of_account(ada, after=posts[-1], limit=2) == []
+        do(relational, lambda tx, post=post: tx.likes.like(Like(ada, post, NOW)))  # type: ignore[misc]
+    do(relational, lambda tx: tx.likes.like(Like(bob, posts[0], NOW)))
+    assert relational.likes.of_account(ada, after=None, limit=99) == [Like(ada, post, NOW) for post in posts]
+    assert [like.post_id for like in relational.likes.of_account(ada, after=posts[0], limit=2)] == posts[1:3]
+    assert relational.likes.of_account(ada, after=posts[-1], limit=2) == []

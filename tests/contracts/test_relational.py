@@ -133,6 +133,7 @@ class TestMigrate:
         with opened(url) as again:
             assert again.accounts.get([ada]) == store.accounts.get([ada])
 
+    @pytest.mark.usefixtures("store")
     def test_a_closed_store_may_be_closed_again(self, url: str) -> None:
         with opened(url) as again:
             again.ping()

@@ -8,7 +8,7 @@ from flask import Response
 from app.http.edge import answers
 from app.http.edge.blueprint import Blueprint, anonymous, budget, private
 from app.http.edge.deps import caller, container
-from app.http.edge.fields import Text
+from app.http.edge.fields import NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 
@@ -22,7 +22,7 @@ class PasswordResetSchema(ma.Schema):
 
 class NewPasswordSchema(ma.Schema):
     token = Text(required=True, validate=TOKEN)
-    new_password = Text(required=True, validate=ma.validate.Length(8, 256))
+    new_password = NewPassword()
 
 
 class EmailVerificationSchema(ma.Schema):

@@ -15,7 +15,7 @@ old makes it slower and not wrong.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
 import msgspec
@@ -26,7 +26,7 @@ from repositories.documents import Documents
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
-from repositories.hot import Cache, Fill, Held, Value
+from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.records import PostRef
 from repositories.relational import Relational
 
@@ -37,21 +37,23 @@ ENTRY, ID = 32, 16
 
 
 class Basis(Struct, frozen=True, array_like=True):
-    """The reader state that a top was filled under. It is complete down to `end`, None: the whole timeline."""
+    """What of a reader state all that is cached of a feed depends on."""
 
     generation: int
     revision: int
     lost: int
     low_watermark: UUID | None
-    end: UUID | None = None
 
-    def is_of(self, state: ReaderState) -> bool:
-        return (self.generation, self.revision, self.lost, self.low_watermark) == (
-            state.generation,
-            state.revision,
-            state.lost,
-            state.low_watermark,
-        )
+    @classmethod
+    def of(cls, state: ReaderState) -> Self:
+        return cls(state.generation, state.revision, state.lost, state.low_watermark)
+
+
+class TopNote(Struct, frozen=True, array_like=True):
+    """Under which state a top was filled. It is complete down to `end`, None: the whole timeline."""
+
+    basis: Basis
+    end: UUID | None
 
 
 class Top(NamedTuple):
@@ -107,28 +109,27 @@ class HomeTops:
         name = key(reader)
         try:
             [held] = self._cache.read([name])
-            if held is not None and (basis := _basis(held.value)) is not None and basis.is_of(state):
-                return self._checked(reader, held, basis)
+            if held is not None and (note := _note(held.value)) is not None and note.basis == Basis.of(state):
+                return self._checked(reader, held, note)
             [lease] = self._cache.lease({name: held.stamp if held else b""})
         except Unavailable:
             return None
         entries, end = self._read(reader, low_watermark)
-        basis = Basis(state.generation, state.revision, state.lost, state.low_watermark, end)
-        return self._stored(reader, entries, basis, lease if isinstance(lease, bytes) else None)
+        return self._stored(reader, entries, TopNote(Basis.of(state), end), lease if isinstance(lease, bytes) else None)
 
-    def _checked(self, reader: UUID, held: Held, basis: Basis) -> Top:
+    def _checked(self, reader: UUID, held: Held, note: TopNote) -> Top:
         """Authors of what was added since need not be followed any more: a push may be late."""
         entries = _split(held.value.body or b"")
         if not held.more:
-            return Top(entries, basis.end, held.stamp)
-        end = basis.end.bytes if basis.end else b""
+            return Top(entries, note.end, held.stamp)
+        end = note.end.bytes if note.end else b""
         added = [one for one in _split(held.more) if one[:ID] >= end]
         doubtful = {one[ID:] for one in added} - {one[ID:] for one in entries}
         entries = _ordered({*entries, *added})
         if not doubtful:
-            return Top(entries, basis.end, held.stamp)
+            return Top(entries, note.end, held.stamp)
         kept = self._followed(reader, entries, doubtful)
-        return self._stored(reader, kept, basis, self._lease(reader, held.stamp))
+        return self._stored(reader, kept, note, lease_of(self._cache, key(reader), held.stamp))
 
     def _read(self, reader: UUID, low_watermark: UUID) -> tuple[list[bytes], UUID | None]:
         """Entries, and down to where. The timeline comes before whom the reader follows; the state came before both."""
@@ -148,32 +149,22 @@ class HomeTops:
         strange = {one.bytes for one, relation in relations.items() if not relation.following}
         return [one for one in entries if one[ID:] not in strange]
 
-    def _lease(self, reader: UUID, seen: bytes) -> bytes | None:
-        try:
-            [lease] = self._cache.lease({key(reader): seen})
-        except Unavailable:
-            return None
-        return lease if isinstance(lease, bytes) else None
-
-    def _stored(self, reader: UUID, entries: Sequence[bytes], basis: Basis, lease: bytes | None) -> Top:
+    def _stored(self, reader: UUID, entries: Sequence[bytes], note: TopNote, lease: bytes | None) -> Top:
         if lease is None:
-            return Top(entries, basis.end)
-        value = Value(b"".join(entries), note=msgspec.msgpack.encode(basis))
-        try:
-            stored = self._cache.fill({key(reader): Fill(lease, value, FRESH_SECONDS)})
-        except Unavailable:
-            stored = set()
+            return Top(entries, note.end)
+        value = Value(b"".join(entries), note=msgspec.msgpack.encode(note))
+        stored = stored_under(self._cache, key(reader), Fill(lease, value, FRESH_SECONDS))
         # The stamp of a value is the lease that it was filled under.
-        return Top(entries, basis.end, lease if stored else None)
+        return Top(entries, note.end, lease if stored else None)
 
 
 def key(reader: UUID) -> str:
     return f"home-top@1:{reader}"
 
 
-def _basis(value: Value) -> Basis | None:
+def _note(value: Value) -> TopNote | None:
     try:
-        return msgspec.msgpack.decode(value.note, type=Basis)
+        return msgspec.msgpack.decode(value.note, type=TopNote)
     except msgspec.MsgspecError:
         return None
 

@@ -40,7 +40,7 @@ class Follows:
 class FeedLook:
     """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends.
 
-    `top` is the cached top that the page was made of; None until one was read, and where anything else was read too.
+    `top` is the cached top that was read, if any; `was_beyond`, whether the page was made of anything else, too.
     """
 
     __slots__ = ("follows", "in_flight", "low_watermark", "state", "top", "was_beyond")
@@ -52,6 +52,11 @@ class FeedLook:
         self.low_watermark = low_watermark
         self.top: Top | None = None
         self.was_beyond = False
+
+    @property
+    def only_top(self) -> Top | None:
+        """The cached top, where the page was made of nothing else."""
+        return None if self.was_beyond else self.top
 
     def is_quiet(self) -> bool:
         """Whether the pushed timeline is all there is: nothing of it is in flight or to be pulled."""

@@ -5,7 +5,6 @@ parts, which the cache compares in the same step. The rest is read from the trut
 reader, and the reader state, which counts follows, blocks and likes, is the one that the page was made under.
 """
 
-import contextlib
 import math
 import random
 import time
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from app.services.feeds import home_tops
+from app.services.feeds.home_tops import Basis
 from app.services.feeds.look import FeedLook
 from app.services.feeds.segments import Window
 from app.services.feeds.timelines import Timelines
@@ -23,8 +23,7 @@ from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due
 from app.services.pages.whole_pages import LEAST_SECONDS, WholePage
 from repositories.errors import Unavailable
-from repositories.feed_records import ReaderState
-from repositories.hot import Cache, Fill, Held, Value
+from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.meter import cache_event
 
 # A page ends with its first part, so parts have to live much longer than a reader takes to come again.
@@ -45,7 +44,7 @@ class HomePages:
         look, used = self._timelines.look(reader, window), Used()
         if window.upward or not look.is_quiet():
             return build(look, used)
-        key, basis = f"{self._prefix}{reader}:{window.limit}:{window.before or ''}", _basis(look.state)
+        key, basis = f"{self._prefix}{reader}:{window.limit}:{window.before or ''}", Basis.of(look.state)
         try:
             held = self._cache.whole(key, exact=True)
         except Unavailable:
@@ -56,7 +55,7 @@ class HomePages:
             return kept
         began = time.monotonic()
         page = build(look, used)
-        _note_top(reader, look, used)
+        used.note(home_tops.key(reader), look.only_top.stamp if look.only_top else None, math.inf)
         note = msgspec.msgpack.encode(Note(basis, page.coded))
         value = Value(page.body, 0, page.etag, note, time.monotonic() - began)
         self._keep(key, held.stamp if held else b"", used, value)
@@ -67,20 +66,18 @@ class HomePages:
         fresh, stamps = min(FRESH_SECONDS, used.left), used.stamps
         if stamps is None or fresh < LEAST_SECONDS:
             return
-        with contextlib.suppress(Unavailable):
-            [lease] = self._cache.lease({key: seen})
-            if isinstance(lease, bytes):
-                self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
+        if lease := lease_of(self._cache, key, seen):
+            stored_under(self._cache, key, Fill(lease, value, fresh, parts=stamps))
 
 
 class Note(Struct, frozen=True, array_like=True):
     """The reader state that a page was made under, and its body in the codings that were asked for by then."""
 
-    basis: bytes
+    basis: Basis
     coded: dict[str, bytes]
 
 
-def _kept(held: Held, basis: bytes) -> WholePage | None:
+def _kept(held: Held, basis: Basis) -> WholePage | None:
     try:
         note = msgspec.msgpack.decode(held.value.note, type=Note)
     except msgspec.MsgspecError:
@@ -88,12 +85,3 @@ def _kept(held: Held, basis: bytes) -> WholePage | None:
     if note.basis != basis or is_due(held, random.random()):  # noqa: S311  no secret
         return None
     return WholePage(held.value.body or b"", held.value.etag, 0, coded=note.coded)
-
-
-def _basis(state: ReaderState) -> bytes:
-    return msgspec.msgpack.encode((state.generation, state.revision, state.lost, state.low_watermark))
-
-
-def _note_top(reader: UUID, look: FeedLook, used: Used) -> None:
-    whole = look.top is not None and not look.was_beyond
-    used.note(home_tops.key(reader), look.top.stamp if look.top and whole else None, math.inf)

@@ -21,7 +21,7 @@ from app.services.pages.codings import all_coded, coded
 from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due
 from repositories.errors import Unavailable
-from repositories.hot import Cache, Fill, Held, Value
+from repositories.hot import Cache, Fill, Held, Value, lease_of
 from repositories.meter import cache_event
 
 FRESH_SECONDS = 60.0
@@ -105,7 +105,8 @@ class WholePages:
         For who has looked and found nothing. Two round trips beside what `build` needs.
         """
         key, used = self._prefix + target, Used()
-        lease = self._lease(key)
+        # Whoever else has the lease makes the page; this one is answered as it is made.
+        lease = lease_of(self._cache, key)
         began = time.monotonic()
         try:
             page = build(used)
@@ -126,14 +127,6 @@ class WholePages:
             self._same.clear()
         self._same[target] = held, (kept := _kept(held))
         return kept
-
-    def _lease(self, key: str) -> bytes | None:
-        """Whoever else has it makes the page; this one is answered as it is made."""
-        try:
-            [held] = self._cache.lease({key: b""})
-        except Unavailable:
-            return None
-        return held if isinstance(held, bytes) else None
 
     def _stored(self, key: str, lease: bytes | None, page: WholePage, used: Used, cost: float) -> WholePage:
         fresh, stamps = min(self._fresh, used.left), used.stamps

@@ -7,7 +7,7 @@ from uuid import UUID
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kind, Kinds, account_value
 from repositories.errors import Unavailable
-from repositories.hot import Cache, Fill, Value
+from repositories.hot import Cache, Fill, Value, lease_of, stored_under
 from repositories.records import Account
 
 K = TypeVar("K")
@@ -42,16 +42,12 @@ class WriteThrough:
     def _lease(self, key: str) -> bytes | None:
         try:
             [held] = self._cache.read([key])
-            [answer] = self._cache.lease({key: held.stamp if held else b""})
         except Unavailable:
             return None
-        return answer if isinstance(answer, bytes) else None
+        return lease_of(self._cache, key, held.stamp if held else b"")
 
     def _store(self, key: str, fill: Fill) -> bool:
-        try:
-            stored = bool(self._cache.fill({key: fill}))
-        except Unavailable:
-            return False
+        stored = stored_under(self._cache, key, fill)
         if stored:
             self._cache.outwait()
         return stored

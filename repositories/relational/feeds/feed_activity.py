@@ -138,7 +138,7 @@ class SqlFeedActivityWrites(RunnerBacked, FeedActivityWrites):
         self._runner.change(_RAISE_LOW_WATERMARK, {"its_id": account_id, "new_low_watermark": low_watermark})
 
     def revise(self, account_id: UUID) -> None:
-        self._runner.change(REVISE, {"its_follower": account_id})
+        self._runner.change(REVISE, {"its_account": account_id})
 
     def sleep(self, *, seen_before: datetime, limit: int) -> list[UUID]:
         rows = self._runner.rows(_SLEEP, {"seen_before": seen_before, "limit": limit})

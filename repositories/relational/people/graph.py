@@ -209,7 +209,7 @@ class SqlGraphWrites(GraphWrites):
     def filled(self, follow: Follow) -> bool:
         edge = {"its_follower": follow.follower, "its_followee": follow.followee, "its_since": follow.since}
         filled = bool(self._runner.change(_FILLED, edge))
-        self._runner.change(REVISE, {"its_follower": follow.follower})
+        self._runner.change(REVISE, {"its_account": follow.follower})
         return filled
 
     def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool:

@@ -83,7 +83,7 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         new = bool(self._runner.rows(_LIKE, row))
         if new:
             self._runner.change(_COUNT, {"post_id": like.post_id, "likes": 1})
-            self._runner.change(REVISE, {"its_follower": like.account_id})
+            self._runner.change(REVISE, {"its_account": like.account_id})
         return new
 
     def unlike(self, account_id: UUID, post_id: UUID) -> datetime | None:
@@ -93,7 +93,7 @@ class SqlLikeWrites(RunnerBacked, LikeWrites):
         if not gone:
             return None
         self._runner.change(_UNCOUNT, {"its_id": post_id})
-        self._runner.change(REVISE, {"its_follower": account_id})
+        self._runner.change(REVISE, {"its_account": account_id})
         at: datetime = gone[0].at
         return at
 
