@@ -23,7 +23,7 @@ from app.server.pool_check import shortages
 from app.telemetry import multiprocess
 from app.worker.relay import relay_of, start_inline, sweeper_of
 from config import Settings, SettingsError
-from config.logs import configure
+from config.logs import configure, formatter
 from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
@@ -245,6 +245,7 @@ def _serve(container: Container) -> None:
         workers=settings.workers,
         threads=settings.threads,
         streams=settings.streams,
+        formatter={"()": formatter, "form": settings.log_form},
     )
     with multiprocess.shared(record=settings.metrics and settings.relay_inline):
         stop_relay = start_inline(container) if settings.relay_inline else None

@@ -72,34 +72,45 @@ class Lines(logging.StreamHandler[TextIO]):
             self.release()
 
 
-def configure(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Send structlog's and the standard library's records through one formatter. Safe to call twice."""
-    out = stream or sys.stderr
-    shared: list[structlog.typing.Processor] = [
+def shared(form: str) -> list[structlog.typing.Processor]:
+    """What each record passes, whoever wrote it."""
+    processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
     ]
-    last: structlog.typing.Processor
     if form == "json":
-        shared += [structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.format_exc_info]
-        last = structlog.processors.JSONRenderer()
-    else:
-        shared.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
-        last = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=8, sort_keys=False)
+        return [
+            *processors,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+        ]
+    return [*processors, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)]
+
+
+def formatter(form: str, *, colors: bool = False) -> logging.Formatter:
+    """The one form of every line. A server that configures a handler of its own needs it too."""
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=8, sort_keys=False)
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared(form), processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
+    )
+
+
+def configure(level: str, form: str, stream: TextIO | None = None) -> None:
+    """Send structlog's and the standard library's records through one formatter. Safe to call twice."""
+    out = stream or sys.stderr
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared(form), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
     handler = Lines(out, json=form == "json")
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
-        )
-    )
+    handler.setFormatter(formatter(form, colors=out.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+from collections.abc import Mapping
 from typing import Any
 
 from app.server import bodies
@@ -19,17 +20,28 @@ class WithoutAdvice(logging.Filter):
         return not record.getMessage().startswith(_ADVICE)
 
 
-def server(target: str, *, host: str, port: int, workers: int, threads: int, streams: int = 0) -> Any:
+def server(
+    target: str,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    streams: int = 0,
+    formatter: Mapping[str, object] | None = None,
+) -> Any:
     """granian over `target`, a `module:callable`; each worker starts at most a thread for each request and stream.
 
     On SIGTERM it stops accepting and lets what is under way finish. Workers are spawned, not forked: each imports the
-    target and connects by itself, and a signal during its start ends it.
+    target and connects by itself, and a signal during its start ends it. `formatter`, in the words of
+    `logging.config`, forms the lines of granian itself, also of its workers before their target is there.
     """
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LOGGING_CONFIG, LogLevels
 
-    handlers: dict[str, Any] = LOGGING_CONFIG["handlers"]  # type: ignore[assignment]  # inferred as object
+    parts: dict[str, Any] = LOGGING_CONFIG
+    console = {**parts["handlers"]["console"], "stream": "ext://sys.stderr", "filters": ["advice"]}
     multiprocessing.set_start_method("spawn", force=True)
     return Granian(
         target,
@@ -45,7 +57,8 @@ def server(target: str, *, host: str, port: int, workers: int, threads: int, str
         respawn_failed_workers=True,
         log_level=LogLevels.warning,
         log_dictconfig={
-            "filters": {"advice": {"()": f"{__name__}.{WithoutAdvice.__name__}"}},
-            "handlers": handlers | {"console": handlers["console"] | {"filters": ["advice"]}},
+            "filters": {"advice": {"()": WithoutAdvice}},
+            "formatters": parts["formatters"] | ({"generic": formatter} if formatter else {}),
+            "handlers": parts["handlers"] | {"console": console},
         },
     )

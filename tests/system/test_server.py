@@ -140,6 +140,10 @@ def test_a_worker_that_dies_is_replaced(server: Live) -> None:
     first.send(signal.SIGKILL)
     assert wait_until(lambda: not first.alive() and len(server.workers) == 2, 20), server.output
     assert server.answering().person()
+    server.terminate()
+    assert server.ended(20) == 0
+    # What the server's own process says of it is a line like every other.
+    assert "_granian" in [json.loads(line)["logger"] for line in server.output.splitlines()]
 
 
 def test_several_workers_share_one_file(start: Starter, empty: Path, tmp_path: Path) -> None:
