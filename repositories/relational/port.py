@@ -81,6 +81,12 @@ class LikeReads(Protocol):
     def liked(self, account_id: UUID, post_ids: Collection[UUID]) -> set[UUID]: ...
 
     @abstractmethod
+    def beside_follows(
+        self, account_id: UUID, post_ids: Collection[UUID], others: Collection[UUID]
+    ) -> tuple[set[UUID], set[UUID]]:
+        """Which of the posts the account likes, and which of `others` it follows, in one round trip."""
+
+    @abstractmethod
     def of_account(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[Like]:
         """What the account likes, by ascending post id, strictly above `after`."""
 

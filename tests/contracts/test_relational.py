@@ -741,6 +741,20 @@ class TestLikes:
         with pytest.raises(NotFound):
             do(store, lambda unit: unit.likes.like(Like(uuid4(), uuid4(), NOW)))
 
+    def test_are_read_together_with_follows(self, store: Relational) -> None:
+        ada, bob, eve = register(store, 3)
+        post, other = uuid4(), uuid4()
+        with store.transaction() as unit:
+            unit.likes.like(Like(ada, post, NOW))
+            unit.likes.like(Like(bob, other, NOW))
+            unit.graph.follow(Follow(ada, bob, NOW))
+            unit.graph.follow(Follow(eve, ada, NOW))
+        assert store.likes.beside_follows(ada, [post, other], [ada, bob, eve]) == ({post}, {bob})
+        assert store.likes.beside_follows(eve, [post, other], [ada, bob, eve]) == (set(), {ada})
+        assert store.likes.beside_follows(ada, [post], []) == ({post}, set())
+        assert store.likes.beside_follows(ada, [], [bob]) == (set(), {bob})
+        assert store.likes.beside_follows(ada, [], []) == (set(), set())
+
     def test_forget_post(self, store: Relational) -> None:
         ada, bob = register(store, 2)
         post, other = uuid4(), uuid4()

@@ -1,9 +1,12 @@
 """Every page that may be kept whole, and a way to ask for it with and without the fast path."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
@@ -18,6 +21,41 @@ VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 # What two answers to the same request may differ in.
 FREE = {"X-Request-Id", "Server-Timing", "Age"}
 TTL = re.compile(r"ttl=-?\d+")
+ETAG, CODED = "{etag}", "{coded}"
+CONDITIONS = [
+    "{etag}",
+    "W/{etag}",
+    '"other", {etag}',
+    '"other",W/{etag} , "third"',
+    "*",
+    '"other"',
+    "",
+    ",",
+    "garbage",
+    "{etag}x",
+    "w/{etag}",
+    '"other", *',
+]
+HEADERS: list[dict[str, str]] = [
+    {},
+    {"X_Request_Id": "abcdefgh-1"},
+    {"X_Request_Id": "short"},
+    {"X_Request_Id": "with a space in it"},
+    {"Accept": "text/html"},
+    {"Accept_Encoding": "gzip, br"},
+    {"Accept_Encoding": "gzip, zstd"},
+    {"Accept_Encoding": "gzip;q=0, *"},
+    *[{"Accept_Encoding": "gzip", "If_None_Match": one} for one in (ETAG, CODED, f'W/{CODED}, "a"', '"a"', "*")],
+    {"Cache_Control": "no-cache"},
+    {"If_Modified_Since": "Sun, 06 Nov 1994 08:49:37 GMT"},
+    {"If_Match": '"other"'},
+    {"Range": "bytes=0-1"},
+    {"Origin": "https://example.com"},
+    {"Host": "no such host!"},
+    {"Cookie": "a=b"},
+    {"Content_Length": "0"},
+    *[{"If_None_Match": one} for one in CONDITIONS],
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +73,10 @@ class Answer:
         return replace(self, headers=kept)
 
 
+class HandedOn(AssertionError):
+    """The fast path did not answer."""
+
+
 class Both:
     """One system with and without the fast path."""
 
@@ -50,6 +92,7 @@ class Both:
         product = author.post("/products", {"title": "t", "category": "c", "price": {"amount": 1, "currency": "EUR"}})
         posts = [author.publish(f"Post {n}", tags=["lamps", f"tag{n}"]) for n in range(3)]
         self.author = author
+        self.reader = system.person()
         self.values = {"handle": author.handle, "post_id": posts[0], "product_id": product["product"]["id"]}
         system.relay.drain()
 
@@ -73,6 +116,19 @@ class Both:
                 self.slow(path)
 
 
+@contextmanager
+def without_application(both: Both) -> Iterator[None]:
+    """Whatever is answered inside comes from the fast path itself."""
+
+    def refuse(*_: object) -> Any:
+        raise HandedOn
+
+    fast = both.fast_app.wsgi_app
+    assert isinstance(fast, FastPath)
+    with patch.object(fast, "_inner", refuse):
+        yield
+
+
 def asked(app: Any, path: str, method: str, query: str, headers: dict[str, str]) -> Answer:
     """As the server gets it: no header of the test client's own."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -82,3 +138,16 @@ def asked(app: Any, path: str, method: str, query: str, headers: dict[str, str])
     environ.update({f"HTTP_{n.upper().replace('-', '_')}": v for n, v in sent.items() if n.lower() == "host"})
     written, status, got = run_wsgi_app(app, environ)
     return Answer(status, list(got), b"".join(written))
+
+
+def assert_alike(fast: Answer, slow: Answer) -> None:
+    """Whatever the caches did: both may have been a miss or a hit. Problems name their request."""
+    free = {"Age", "Cache-Status", "X-Request-Id", "Server-Timing"}
+    assert fast.status == slow.status
+    assert [h for h in fast.headers if h[0] not in free] == [h for h in slow.headers if h[0] not in free]
+    problem = "problem" in (fast.header("Content-Type") or "")
+    assert _nameless(fast.body) == _nameless(slow.body) if problem else fast.body == slow.body
+
+
+def _nameless(body: bytes) -> Any:
+    return {name: one for name, one in json.loads(body).items() if name != "request_id"} if body else body

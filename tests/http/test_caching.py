@@ -83,7 +83,7 @@ def test_what_is_for_one_person_is_kept_nowhere(system: System, ada: Person, pag
         assert answer.headers.getlist("Vary") == ["Authorization, Accept-Encoding"]
         assert "Age" not in answer.headers
     for path in pages:
-        assert ada.send("GET", path).headers["Cache-Status"] == "quartet; fwd=bypass"
+        assert STATUS.fullmatch(ada.send("GET", path).headers["Cache-Status"])
 
 
 def test_errors_and_writes_are_kept_nowhere(system: System, ada: Person, pages: list[str]) -> None:

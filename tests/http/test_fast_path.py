@@ -4,7 +4,6 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,45 +13,10 @@ import pytest
 from app.http.whole_pages.fast_path import FastPath
 from config import Settings
 from config.logs import configure
+from repositories.errors import Unavailable
 from tests.apps import BASE, embedded, running
-from tests.http.pages import Answer, Both
+from tests.http.pages import CODED, ETAG, HEADERS, Both, assert_alike, without_application
 from tests.http.test_metrics import value
-
-ETAG, CODED = "{etag}", "{coded}"
-CONDITIONS = [
-    "{etag}",
-    "W/{etag}",
-    '"other", {etag}',
-    '"other",W/{etag} , "third"',
-    "*",
-    '"other"',
-    "",
-    ",",
-    "garbage",
-    "{etag}x",
-    "w/{etag}",
-    '"other", *',
-]
-HEADERS: list[dict[str, str]] = [
-    {},
-    {"X_Request_Id": "abcdefgh-1"},
-    {"X_Request_Id": "short"},
-    {"X_Request_Id": "with a space in it"},
-    {"Accept": "text/html"},
-    {"Accept_Encoding": "gzip, br"},
-    {"Accept_Encoding": "gzip, zstd"},
-    {"Accept_Encoding": "gzip;q=0, *"},
-    *[{"Accept_Encoding": "gzip", "If_None_Match": one} for one in (ETAG, CODED, f'W/{CODED}, "a"', '"a"', "*")],
-    {"Cache_Control": "no-cache"},
-    {"If_Modified_Since": "Sun, 06 Nov 1994 08:49:37 GMT"},
-    {"If_Match": '"other"'},
-    {"Range": "bytes=0-1"},
-    {"Origin": "https://example.com"},
-    {"Host": "no such host!"},
-    {"Cookie": "a=b"},
-    {"Content_Length": "0"},
-    *[{"If_None_Match": one} for one in CONDITIONS],
-]
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +25,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     settings = Settings(**embedded(tmp_path_factory.mktemp("fast")), shared_seconds=60)
     with running(settings) as system:
         yield Both(system)
-
-
-@contextmanager
-def without_application(both: Both) -> Iterator[None]:
-    """Whatever is answered inside comes from the fast path itself."""
-
-    def refuse(*_: object) -> Any:
-        raise AssertionError("the request was handed on")
-
-    fast = both.fast_app.wsgi_app
-    assert isinstance(fast, FastPath)
-    with patch.object(fast, "_inner", refuse):
-        yield
 
 
 def test_the_routes_are_those_of_design_section_6(both: Both) -> None:
@@ -171,13 +122,69 @@ def test_other_paths_are_answered_by_the_application(both: Both, path: str) -> N
     assert_alike(both.fast(path), both.slow(path))
 
 
-def test_whoever_is_signed_in_is_answered_by_the_application(both: Both) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_whoever_is_signed_in_gets_the_page_with_what_is_their_own(both: Both, method: str) -> None:
+    """As it is made without a cache, and out of the page that everybody is answered with."""
+    bearer = {"Authorization": f"Bearer {both.reader.token}"}
+    for path in both.paths():
+        both.system.container.stores.cache.void()
+        made = both.slow(path, method, **bearer)
+        assert made.header("Cache-Status") == "quartet; fwd=miss; stored"
+        both.warm([path])
+        with without_application(both):
+            kept = both.fast(path, method, **bearer)
+            known = both.fast(path, method, **bearer, If_None_Match=made.header("ETag") or "")
+        assert_alike(kept, made)
+        assert "; hit" in (kept.header("Cache-Status") or "")
+        assert (kept.header("Age"), kept.header("Cache-Control")) == (None, "private, no-store")
+        assert (known.status, known.body) == ("304 NOT MODIFIED", b"")
+
+
+def test_what_is_ones_own_is_read_with_each_answer(both: Both) -> None:
+    post, handle = both.values["post_id"], both.author.handle
+    paths = [f"{BASE}/posts", f"{BASE}/posts/{post}", f"{BASE}/accounts/{handle}", f"{BASE}/accounts/{handle}/posts"]
+    bearers = [{"Authorization": f"Bearer {one.token}"} for one in (both.reader, both.author)]
+
+    def seen() -> list[list[Any]]:
+        both.warm(paths)
+        with without_application(both):
+            pages = [[json.loads(both.fast(path, **bearer).body) for path in paths] for bearer in bearers]
+        return [[_viewers(page, post) for page in each] for each in pages]
+
+    nobody = {"following": False, "follows_you": False, "blocking": False}
+    assert seen() == [[(False, False)] * 2 + [nobody, (False, False)]] * 2
+    both.reader.put(f"/posts/{post}/like")
+    both.reader.put(f"/accounts/{handle}/follow")
+    mine, others = seen()
+    assert mine == [(True, True)] * 2 + [nobody | {"following": True}, (True, True)]
+    assert others == [(False, False)] * 2 + [nobody, (False, False)]
+
+
+def _viewers(page: Any, post: str) -> Any:
+    """What the viewer sees of this post, or of the account."""
+    if "account" in page:
+        return page["viewer"]
+    [card] = [one for one in page.get("items", [page]) if one["post"]["id"] == post]
+    return card["viewer"]["liked"], card["viewer"]["following_author"]
+
+
+def test_a_dead_token_is_refused_on_every_page(both: Both) -> None:
     both.warm(both.paths())
     for path in both.paths():
-        for sent in (f"Bearer {both.author.token}", "Bearer nonsense", "Basic x", ""):
+        for sent in ("Bearer nonsense", "Basic x", ""):
             fast, slow = (ask(path, Authorization=sent) for ask in (both.fast, both.slow))
             assert_alike(fast, slow)
-            assert (fast.header("Cache-Status") or "").endswith("bypass") or fast.status[0] == "4"
+            assert fast.status == "401 UNAUTHORIZED"
+
+
+def test_a_store_that_is_away_is_asked_once(both: Both) -> None:
+    path, bearer = f"{BASE}/posts", {"Authorization": f"Bearer {both.reader.token}"}
+    both.warm([path])
+    stores = both.system.container.stores
+    for store, name in ((stores.sessions, "find"), (stores.relational.likes, "beside_follows")):
+        with patch.object(type(store), name, side_effect=Unavailable("store", "away")) as asked:
+            answer = both.fast(path, **bearer)
+        assert (answer.status[:3], answer.header("Retry-After") is not None, asked.call_count) == ("503", True, 1)
 
 
 def test_handles_are_one_page_in_any_case(both: Both) -> None:
@@ -284,16 +291,3 @@ def logged(form: str, act: Any, level: str = "info", *, takes_json: bool = True)
         root.handlers[:] = before
         root.setLevel(was)
     return stream.getvalue()
-
-
-def assert_alike(fast: Answer, slow: Answer) -> None:
-    """Whatever the caches did: both may have been a miss or a hit. Problems name their request."""
-    free = {"Age", "Cache-Status", "X-Request-Id", "Server-Timing"}
-    assert fast.status == slow.status
-    assert [h for h in fast.headers if h[0] not in free] == [h for h in slow.headers if h[0] not in free]
-    problem = "problem" in (fast.header("Content-Type") or "")
-    assert _nameless(fast.body) == _nameless(slow.body) if problem else fast.body == slow.body
-
-
-def _nameless(body: bytes) -> Any:
-    return {name: one for name, one in json.loads(body).items() if name != "request_id"} if body else body

@@ -101,7 +101,7 @@ class World:
         tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
         self.unnoticed = Timelines(*truths, tops, readers, clock, retention)
         pages = container.pages
-        self.cards = Cards(stores.relational, self.unnoticed, pages.through, pages.kinds, pages.handles)
+        self.cards = Cards(stores.relational, pages.viewers, self.unnoticed, pages.through, pages.kinds, pages.handles)
 
     def relay(self) -> Relay:
         return relay_of(self._mortal)

@@ -119,7 +119,7 @@ def test_a_row_that_names_the_wrong_author_shows_nobodys_post(container: Contain
     assert list(container.pages.cards.home(reader, Window(20)).ids) == made
     assert strange not in container.pages.cards.timeline(friend, Window(20), None).ids
     assert strange not in container.pages.first.of_author(20, friend).ids
-    assert [c.body.count(str(strange).encode()) for c in container.pages.cards.posts([strange], None)] == [1]
+    assert [c.body.count(str(strange).encode()) for c in container.pages.cards.posts([strange])] == [1]
 
 
 def test_a_write_drops_once(container: Container, calls: Calls) -> None:
@@ -155,9 +155,9 @@ def test_a_write_whose_outcome_is_unknown_drops_too(container: Container, calls:
         with pytest.raises(Unavailable):
             container.content.comments.add(bob, post, "Well said.")
 
-    [before] = container.pages.cards.posts([post], None)
+    [before] = container.pages.cards.posts([post])
     assert calls.of(comment)["drop"] == 1
-    [after] = container.pages.cards.posts([post], None)
+    [after] = container.pages.cards.posts([post])
     assert b'"comments":0' in before.body
     assert b'"comments":1' in after.body
 
@@ -165,7 +165,7 @@ def test_a_write_whose_outcome_is_unknown_drops_too(container: Container, calls:
 def test_the_doctor_sees_the_truth_behind_a_warm_cache(container: Container) -> None:
     reader, made = home_of(container, 22)
     container.pages.cards.home(reader, Window(100))
-    container.pages.cards.posts(made, None)
+    container.pages.cards.posts(made)
     lost = made[3:6]
     with closing(sqlite3.connect(path_of(container.settings.documents_url), isolation_level=None)) as connection:
         connection.executemany("DELETE FROM documents_posts WHERE id = ?", [(str(post),) for post in lost])

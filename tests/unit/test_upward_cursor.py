@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.resources.feed_cursor import packed, unpacked
+from app.http.edge.feed_cursor import packed, unpacked
 from app.ids import Ids
 from app.services.feeds.upward_cursor import DROPPED_BITS, MAX_SEEN, FeedCursor, advanced, id_prefix
 

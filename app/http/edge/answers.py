@@ -11,11 +11,14 @@ from app.http.edge.conditions import is_known
 from app.services.pages.fragments import encode
 from app.services.pages.whole_pages import WholePage, tag_of, unversioned
 
+# How the body of every list begins.
+LIST = b'{"items":['
+
 
 def listed(items: Iterable[bytes], onward: str | None, **more: Any) -> bytes:
     """The body of a page of a list. `more` are members beside `items` and `next`."""
     tail = b"".join(b"," + encode(name) + b":" + encode(value) for name, value in more.items())
-    return b'{"items":[' + b",".join(items) + b'],"next":' + encode(onward) + tail + b"}"
+    return LIST + b",".join(items) + b'],"next":' + encode(onward) + tail + b"}"
 
 
 def page(items: Iterable[bytes], onward: str | None, **more: Any) -> Response:

@@ -1,11 +1,18 @@
 """Bearer tokens (RFC 6750): resolved once a request, before the view."""
 
+from typing import Any
+
 from flask import Flask, current_app, request
 
+from app.container import Container
 from app.errors import Unauthenticated
+from app.http.edge import limiting
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, sign
-from app.http.edge.limiting import caller_address
+from repositories.records import Session
+
+# Key in the WSGI environ: the session, or the error in its place, where the fast path has asked for it.
+SIGNED_IN = "quartet.session"
 
 
 def register(app: Flask) -> None:
@@ -22,7 +29,26 @@ def resolve() -> None:
     if sent is None or view is None or not request.path.startswith(BASE) or getattr(view, "anonymous", False):
         sign(None)
         return
+    known = request.environ.get(SIGNED_IN)
+    if isinstance(known, Exception):
+        raise known
+    sign(known or session_of(container(), sent, limiting.caller_address()))
+
+
+def session_of(container: Container, sent: str, address: str) -> Session:
+    """`sent` is the header's value. Raises `Unauthenticated`."""
     scheme, _, token = sent.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("the Authorization header must be `Bearer <token>`", code="invalid_token")
-    sign(container().people.sessions.authenticate(token.strip(), caller_address()))
+    return container.people.sessions.authenticate(token.strip(), address)
+
+
+def early_session(container: Container, environ: dict[str, Any]) -> Session | None:
+    """For the fast path, which has a token. None for an error: `resolve` raises it where it is answered."""
+    address = limiting.address(environ, container.settings.proxies)
+    try:
+        found: Session | Exception = session_of(container, environ["HTTP_AUTHORIZATION"], address)
+    except Exception as error:  # noqa: BLE001
+        found = error
+    environ[SIGNED_IN] = found
+    return found if isinstance(found, Session) else None

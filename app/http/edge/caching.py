@@ -64,9 +64,9 @@ def add_headers(response: Response) -> None:
     response.vary.update(VARY)
     if policy is not None:
         kept = g.get("kept")
-        if kept is not None and kept.status != "miss":
+        if anonymous and kept is not None and kept.status != "miss":
             response.headers["Age"] = str(int(kept.age_seconds))
-        response.headers["Cache-Status"] = status_of(kept) if anonymous else "quartet; fwd=bypass"
+        response.headers["Cache-Status"] = status_of(kept)
 
 
 def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:

@@ -8,7 +8,6 @@ from flask import current_app, g
 from app.container import Container
 from app.errors import Unauthenticated
 from app.http.edge.paging import Cursors
-from app.telemetry import trace
 from repositories.records import Session
 
 CONTAINER = "quartet"
@@ -57,4 +56,3 @@ def request_id() -> str:
 def start(request_id: str) -> None:
     """Give the request its id. Called by `tracing` alone."""
     g.request_id = request_id
-    trace.begin(request_id)

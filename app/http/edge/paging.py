@@ -17,6 +17,7 @@ from app.errors import BadRequest
 from app.http.edge.fields import Int, Text
 
 Position = Sequence[str | int]
+USUAL_LIMIT = 20
 
 
 class Cursors:
@@ -57,7 +58,9 @@ def _serializer(scope: str, secret: str) -> itsdangerous.URLSafeSerializer:
 
 
 class PageQuery(ma.Schema):
-    limit = Int(load_default=20, validate=ma.validate.Range(1, 100), metadata={"description": "how many items"})
+    limit = Int(
+        load_default=USUAL_LIMIT, validate=ma.validate.Range(1, 100), metadata={"description": "how many items"}
+    )
     cursor = Text(
         load_default=None,
         validate=ma.validate.Length(1, 1000),

@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, request
 from app.http.edge import access, caching, limiting
 from app.http.edge.deps import container, request_id, start
 from app.http.edge.metrics import answered, server_timing
+from app.telemetry import trace
 from repositories import meter
 
 HEADER = "X-Request-Id"
@@ -37,9 +38,15 @@ def register(app: Flask) -> None:
 
 def _begin() -> None:
     g.begun = request.environ.get(BEGUN) or RequestStart(request.headers.get(HEADER, ""))
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.begun.id)
     start(g.begun.id)
+    name(g.begun.id)
+
+
+def name(request_id: str) -> None:
+    """What is logged and written from now on bears this id."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    trace.begin(request_id)
 
 
 def finished() -> None:

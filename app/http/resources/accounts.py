@@ -137,7 +137,7 @@ def list_blocks(query: dict[str, Any]) -> Response:
 @blp.raises(404)
 def get_account(handle: str) -> Response:
     """Read an account."""
-    return hot(lambda used: kept_thing(container().pages.cards.profile(handle, viewer(), used)))
+    return hot(lambda used: kept_thing(container().pages.cards.profile(handle, used)))
 
 
 @blp.get("/accounts/<handle:handle>/posts")

@@ -1,7 +1,6 @@
 """`/feed`: the home feed."""
 
 from typing import Any
-from uuid import UUID
 
 import marshmallow as ma
 from flask import Response, request
@@ -10,14 +9,14 @@ from app.errors import BadRequest
 from app.http.edge import answers, coding
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
+from app.http.edge.feed_cursor import position_of, scope_of, start_of, window_of
 from app.http.edge.fields import Text
 from app.http.edge.paging import PageQuery, Position, page_of
-from app.http.resources.feed_cursor import packed, unpacked
 from app.http.resources.posts import PostCardSchema
+from app.http.whole_pages.home_hits import handed_on
 from app.http.whole_pages.keeping import kept_list
 from app.services.feeds.look import FeedLook
-from app.services.feeds.segments import Window
-from app.services.feeds.upward_cursor import MAX_SEEN, FeedCursor
+from app.services.feeds.upward_cursor import MAX_SEEN
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
 
@@ -56,18 +55,16 @@ def get_feed(query: dict[str, Any]) -> Response:
     """
     if query["cursor"] and query["after"]:
         raise BadRequest("a page starts below `cursor` or above `after`, not both", code="bad_query")
-    reader, scope = caller(), f"feed:{caller()}"
-    start = _start(scope, query["after"])
-    window = Window(
-        limit=query["limit"],
-        before=cursors().id(scope, query["cursor"]),
-        after=start.after if start else None,
-        hidden=frozenset(start.seen if start else ()),
-    )
+    reader, scope = caller(), scope_of(caller())
+    start = start_of(cursors(), reader, query["after"])
+    window = window_of(query["limit"], cursors().id(scope, query["cursor"]), start)
+    found = handed_on(window) or container().pages.home.find(reader, window)
+    if found.page is not None:
+        return answers.checked(found.page)
 
     def build(look: FeedLook, used: Used) -> WholePage:
         page = container().pages.cards.home(reader, window, look, used)
-        upward = _position(container().feeds.timelines.cursor(start, page))
+        upward = position_of(container().feeds.timelines.cursor(start, page))
         onward: Position | None = [str(page.onward)] if page.onward else None
         if start and onward:
             onward = upward
@@ -76,17 +73,4 @@ def get_feed(query: dict[str, Any]) -> Response:
         made.form(coding.wanted(request.headers.get("Accept-Encoding"), made.body))
         return made
 
-    return answers.checked(container().pages.home.page(reader, window, build))
-
-
-def _start(scope: str, cursor: str | None) -> FeedCursor | None:
-    if cursor is None:
-        return None
-    after, *packed = cursors().read(scope, cursor)
-    return FeedCursor(UUID(after), unpacked(UUID(after), packed[0]) if packed else ())
-
-
-def _position(cursor: FeedCursor | None) -> Position | None:
-    if cursor is None:
-        return None
-    return [str(cursor.after), packed(cursor)] if cursor.seen else [str(cursor.after)]
+    return answers.checked(container().pages.home.make(reader, found, build))

@@ -18,7 +18,7 @@ from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.views import note_view
-from app.http.whole_pages.keeping import hot, kept_list, kept_thing
+from app.http.whole_pages.keeping import hot, kept_cards, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
 from app.services.pages.cards import Card
 from app.services.pages.first_pages import ListedIds
@@ -204,9 +204,8 @@ def card_page(scope: str, cards: Iterable[Card], onward: Position | None, **more
 
 def first_page(scope: str, ids: ListedIds, used: Used | None) -> WholePage:
     """The first page of a list of posts."""
-    cards = container().pages.cards.posts(ids.ids, viewer(), used)
     onward = cursors().issue(scope, [str(ids.onward)] if ids.onward else None)
-    return kept_list([card.body for card in cards], onward)
+    return kept_cards(container().pages.cards.posts(ids.ids, used), onward)
 
 
 def account_id(handle: str, used: Used | None = None) -> UUID:
@@ -232,7 +231,7 @@ def _onward_tag(tags: Sequence[TagCount], limit: int, *, more: bool) -> str | No
 
 
 def _made(post_id: UUID, used: Used | None) -> WholePage:
-    cards = container().pages.cards.posts([post_id], viewer(), used)
+    cards = container().pages.cards.posts([post_id], used)
     if not cards:
         raise Missing("there is no such post")
     return kept_thing(cards[0])

@@ -1,6 +1,6 @@
-"""Anonymous reads that are kept whole, answered before Flask.
+"""Pages that are kept whole, answered before Flask: public ones, and home feeds of whoever is signed in.
 
-Pattern: decorator around the WSGI application. `hits.py` answers byte for byte as the views would;
+Pattern: decorator around the WSGI application. `hits.py` and `home_hits.py` answer byte for byte as the views would;
 `tests/http/test_fast_path.py` compares the two on every such route. Any other request is passed on, with what is
 known about it already, so that nothing is counted or read twice.
 """
@@ -13,7 +13,9 @@ from flask import Flask, Response, request
 from app.container import Container
 from app.http.edge import tracing
 from app.http.edge.deps import CONTAINER
-from app.http.whole_pages.hits import Environ, Hits, Reply
+from app.http.whole_pages.hits import Hits
+from app.http.whole_pages.home_hits import HomeHits
+from app.http.whole_pages.replies import Environ, Reply
 
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 
@@ -23,7 +25,7 @@ def register(app: Flask) -> None:
     container = cast("Container", app.extensions[CONTAINER])
     hits = Hits(app, container)
     if container.settings.fast_path:
-        app.wsgi_app = FastPath(app, hits)  # type: ignore[method-assign]  # Flask's documented way
+        app.wsgi_app = FastPath(app, hits, HomeHits(app, container))  # type: ignore[method-assign]  # Flask's documented way
     else:
         app.before_request(Within(hits))
 
@@ -31,12 +33,15 @@ def register(app: Flask) -> None:
 class FastPath:
     """Around the application as it is without this."""
 
-    def __init__(self, app: Flask, hits: Hits) -> None:
+    def __init__(self, app: Flask, hits: Hits, home: HomeHits) -> None:
         self._inner: Wsgi = app.wsgi_app
         self._hits = hits
+        self._home = home
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         found = self._hits.answer(environ)
+        if found is None and "HTTP_AUTHORIZATION" in environ:
+            found = self._home.answer(environ)
         if found is None:
             return self._inner(environ, start_response)
         start_response(found.status, found.headers)

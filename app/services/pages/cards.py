@@ -4,7 +4,7 @@ Each method makes a whole page. Its fragments come out of the cache in one multi
 not yet seen who wrote what. What is the viewer's own is read from the truth and put at the end.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -30,27 +30,21 @@ from app.services.pages.handles import Handles, name_of
 from app.services.pages.kinds import AccountStats, Kind, Kinds, PostStats, Units, Used
 from app.services.pages.memo import Memo
 from app.services.pages.read_through import ReadThrough
+from app.services.pages.viewers import PostViewer, Viewers
 from repositories.hot import Value
 from repositories.records import Account, Comment, Login, Post, PostRef, Product
 from repositories.relational import Relational
 
 
-class PostViewer(Struct, frozen=True):
-    liked: bool
-    following_author: bool
-
-
-class AccountViewer(Struct, frozen=True):
-    following: bool
-    follows_you: bool
-    blocking: bool
-
-
 class Card(Struct, frozen=True):
-    """`version` is that of the thing it shows."""
+    """`version` is that of the thing it shows. What a viewer sees beside it depends on `about`, a post or an account,
+    and on the post's `author`.
+    """
 
     body: bytes
     version: int
+    about: UUID | None = None
+    author: UUID | None = None
 
 
 class _PostFragments(Struct, frozen=True):
@@ -65,9 +59,16 @@ class _PostFragments(Struct, frozen=True):
 
 class Cards:
     def __init__(
-        self, relational: Relational, timelines: Timelines, through: ReadThrough, kinds: Kinds, handles: Handles
+        self,
+        relational: Relational,
+        viewers: Viewers,
+        timelines: Timelines,
+        through: ReadThrough,
+        kinds: Kinds,
+        handles: Handles,
     ) -> None:
         self._relational = relational
+        self._viewers = viewers
         self._timelines = timelines
         self._through = through
         self._kinds = kinds
@@ -92,12 +93,12 @@ class Cards:
     def timeline(self, author: UUID, window: Window, viewer: UUID | None) -> TimelinePage[Card]:
         """A page of an account's posts."""
         page = self._timelines.author(author, window, self._fragments)
-        return _carded(page, self._post_viewers(dict.fromkeys(page.ids, author), viewer))
+        return _carded(page, self._viewers.of_posts(viewer, dict.fromkeys(page.ids, author)))
 
-    def posts(self, ids: Sequence[UUID], viewer: UUID | None, used: Used | None = None) -> list[Card]:
-        """In the order given, without those that are gone."""
+    def posts(self, ids: Sequence[UUID], used: Used | None = None) -> list[Card]:
+        """As everybody sees them, in the order given, without those that are gone."""
         found, owners = self._owned(self._kinds.posts, self._kinds.post_stats, ids, used)
-        return self._post_cards(ids, found, owners, viewer)
+        return self._post_cards(ids, found, owners, None)
 
     def posts_read(self, posts: Sequence[Post], viewer: UUID | None) -> list[Card]:
         """Of posts that have been read already."""
@@ -133,8 +134,8 @@ class Cards:
         }
         return Card(assembled(parts), product.version)
 
-    def profile(self, handle: str, viewer: UUID | None, used: Used | None = None) -> Card:
-        """By handle. Raises `Missing`."""
+    def profile(self, handle: str, used: Used | None = None) -> Card:
+        """By handle, as everybody sees it. Raises `Missing`."""
         name, guess = name_of(handle), self._handles.guess(handle)
         people, stats, handles = self._kinds.accounts, self._kinds.account_stats, self._kinds.handles
         guessed = [guess] if guess else []
@@ -142,7 +143,7 @@ class Cards:
         account = self._handles.named(handle, found[handles].get(name))
         if account is not None and account != guess:
             found = self._through.multi_get({people: [account], stats: [account]}, used)
-        cards = self._account_cards([account], found, viewer) if account else []
+        cards = self._account_cards([account], found, None) if account else []
         if not cards:
             raise Missing("there is no account with this handle")
         return cards[0]
@@ -212,8 +213,11 @@ class Cards:
     ) -> list[Card]:
         posts, people, stats = found[self._kinds.posts], found[self._kinds.accounts], found[self._kinds.post_stats]
         shown = [i for i in ids if i in posts and i in stats and owners[i] in people]
-        viewers = self._post_viewers({i: owners[i] for i in shown}, viewer)
-        return [_card(posts[i], viewers.get(i), post=posts[i], author=people[owners[i]], stats=stats[i]) for i in shown]
+        viewers = self._viewers.of_posts(viewer, {i: owners[i] for i in shown})
+        cards = (
+            _card(posts[i], viewers.get(i), post=posts[i], author=people[owners[i]], stats=stats[i]) for i in shown
+        )
+        return [replace(card, about=i, author=owners[i]) for i, card in zip(shown, cards, strict=True)]
 
     def _product_cards(
         self, ids: Sequence[UUID], found: Mapping[Kind[Any], Mapping[UUID, Value]], owners: Mapping[UUID, UUID]
@@ -231,15 +235,14 @@ class Cards:
     ) -> list[Card]:
         people, stats = found[self._kinds.accounts], found[self._kinds.account_stats]
         shown = [i for i in ids if i in people and i in stats]
-        viewers = self._account_viewers(shown, viewer)
+        viewers = self._viewers.of_accounts(viewer, shown)
         cards = []
         for i in shown:
             account = people[i].body or b""
             if login is not None:
                 account = own_part(account, login.email, verified=login.verified_at is not None)
-            cards.append(
-                Card(assembled({"account": account, "stats": stats[i].body or b""}, viewers.get(i)), people[i].version)
-            )
+            body = assembled({"account": account, "stats": stats[i].body or b""}, viewers.get(i))
+            cards.append(Card(body, people[i].version, i))
         return cards
 
     def person(self, account_id: UUID) -> bytes:
@@ -248,19 +251,6 @@ class Cards:
         if found is None:
             raise Missing("there is no such account")
         return found.body or b""
-
-    def _post_viewers(self, owners: Mapping[UUID, UUID], viewer: UUID | None) -> dict[UUID, PostViewer]:
-        if viewer is None or not owners:
-            return {}
-        liked = self._relational.likes.liked(viewer, list(owners))
-        relations = self._relational.graph.relations(viewer, set(owners.values()))
-        return {i: PostViewer(i in liked, relations[owner].following) for i, owner in owners.items()}
-
-    def _account_viewers(self, ids: Collection[UUID], viewer: UUID | None) -> dict[UUID, AccountViewer]:
-        if viewer is None or not ids:
-            return {}
-        relations = self._relational.graph.relations(viewer, ids)
-        return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
 
 
 def _carded(page: TimelinePage[_PostFragments], viewers: Mapping[UUID, PostViewer]) -> TimelinePage[Card]:

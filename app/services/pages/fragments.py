@@ -84,4 +84,9 @@ def own_part(account: bytes, email: str, *, verified: bool) -> bytes:
 
 def with_member(body: bytes, name: str, value: Any) -> bytes:
     """An object that has members already, with one more."""
-    return body[:-1] + b"," + encode(name) + b":" + encode(value) + b"}"
+    return body[:-1] + member(name, value) + b"}"
+
+
+def member(name: str, value: Any) -> bytes:
+    """One more member, for the end of an object."""
+    return b"," + encode(name) + b":" + encode(value)

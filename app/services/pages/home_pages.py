@@ -31,6 +31,16 @@ FRESH_SECONDS = 900.0
 Build = Callable[[FeedLook, Used], WholePage]
 
 
+class HomeFound(Struct, frozen=True):
+    """What there is for a page, `page` if it is kept. Another may be kept under `key`, where `stamp` is stored now."""
+
+    window: Window
+    look: FeedLook
+    page: WholePage | None = None
+    key: str | None = None
+    stamp: bytes = b""
+
+
 class HomePages:
     """Never fails for the cache's sake. `signer` stands for the secret that signs cursors, which pages hold."""
 
@@ -39,26 +49,31 @@ class HomePages:
         self._cache = cache
         self._prefix = f"home-page@1{signer and '-'}{signer}:"
 
-    def page(self, reader: UUID, window: Window, build: Build) -> WholePage:
-        """The page as it is kept, or as `build` makes it, which notes what it uses."""
-        look, used = self._timelines.look(reader, window), Used()
-        if window.upward or not look.is_quiet():
-            return build(look, used)
-        key, basis = f"{self._prefix}{reader}:{window.limit}:{window.before or ''}", Basis.of(look.state)
+    def find(self, reader: UUID, window: Window) -> HomeFound:
+        """Of pages above a cursor only those are kept that say there is nothing, which do not change with time."""
+        look = self._timelines.look(reader, window)
+        if window.hidden or not look.is_quiet():
+            return HomeFound(window, look)
+        key = f"{self._prefix}{reader}:{window.limit}:{_start(window)}"
         try:
             held = self._cache.whole(key, exact=True)
         except Unavailable:
-            return build(look, used)
-        kept = None if held is None else _kept(held, basis)
+            return HomeFound(window, look)
+        kept = None if held is None else _kept(held, Basis.of(look.state))
         if kept is not None:
             cache_event("hit")
-            return kept
-        began = time.monotonic()
+        return HomeFound(window, look, kept, key, held.stamp if held else b"")
+
+    def make(self, reader: UUID, found: HomeFound, build: Build) -> WholePage:
+        """The page as `build` makes it, which notes what it uses."""
+        used, look, began = Used(), found.look, time.monotonic()
         page = build(look, used)
+        if found.key is None or (found.window.upward and used.stamps != {}):
+            return page
         used.note(home_tops.key(reader), look.only_top.stamp if look.only_top else None, math.inf)
-        note = msgspec.msgpack.encode(Note(basis, page.coded))
+        note = msgspec.msgpack.encode(Note(Basis.of(look.state), page.coded))
         value = Value(page.body, 0, page.etag, note, time.monotonic() - began)
-        self._keep(key, held.stamp if held else b"", used, value)
+        self._keep(found.key, found.stamp, used, value)
         return page
 
     def _keep(self, key: str, seen: bytes, used: Used, value: Value) -> None:
@@ -75,6 +90,10 @@ class Note(Struct, frozen=True, array_like=True):
 
     basis: Basis
     coded: dict[str, bytes]
+
+
+def _start(window: Window) -> str:
+    return f"+{window.after}" if window.after else str(window.before or "")
 
 
 def _kept(held: Held, basis: Basis) -> WholePage | None:

@@ -1,8 +1,8 @@
-"""The hottest anonymous pages, stored whole beside the fragments they are made of.
+"""The hottest public pages, stored whole beside the fragments they are made of.
 
 A page is valid only while each of its fragments is stored unchanged since the page was made. Whoever drops or replaces
-a fragment thereby invalidates the page. `look` checks this in the same round trip. The note of a stored page is its
-compressed forms, so that a hit compresses nothing.
+a fragment thereby invalidates the page. `look` checks this in the same round trip. The note of a stored page has its
+compressed forms, so that a hit compresses nothing, and the places for what is a viewer's own (`viewers.py`).
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
@@ -26,8 +27,7 @@ from repositories.meter import cache_event
 
 FRESH_SECONDS = 60.0
 LEAST_SECONDS = 1.0
-_SCHEMA = 2
-_FORMS = msgspec.msgpack.Decoder(dict[str, bytes])
+_SCHEMA = 3
 _HOTTEST = 64
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _THING = re.compile(rf"/api/v1/(?:(?:posts|products)/{_UUID}|accounts/[A-Za-z0-9_]{{3,30}})")
@@ -36,10 +36,19 @@ _LIMIT = re.compile(r"limit=([1-9][0-9]?|100)")
 _HANDLES = "/api/v1/accounts/"
 
 
+class Cut(Struct, frozen=True, array_like=True):
+    """Where a page for everybody takes what is one viewer's own: the end of a card about a post or an account."""
+
+    at: int
+    about: UUID
+    author: UUID | None = None
+
+
 class WholePage(Struct, frozen=True):
     """`etag` is the header's value, with its quotes. `age_seconds` is counted from when the page was put together;
     it is due `fresh_seconds` after that, 0 for one that is not kept. A page made just now is a `miss`.
-    `coded` are the compressed forms of `body`, by coding, as far as they are made.
+    `coded` are the compressed forms of `body`, by coding, as far as they are made. `cuts` are where it is not the same
+    for everybody.
     """
 
     body: bytes
@@ -49,6 +58,7 @@ class WholePage(Struct, frozen=True):
     fresh_seconds: float = 0.0
     status: Literal["hit", "stale", "miss"] = "miss"
     coded: dict[str, bytes] = msgspec.field(default_factory=dict)
+    cuts: tuple[Cut, ...] = ()
 
     def form(self, coding: str) -> bytes:
         """The body in a coding, "" for as it is."""
@@ -59,6 +69,12 @@ class WholePage(Struct, frozen=True):
         return self.coded[coding]
 
 
+class Note(Struct, frozen=True, array_like=True):
+    coded: dict[str, bytes]
+    cuts: tuple[Cut, ...]
+
+
+_NOTES = msgspec.msgpack.Decoder(Note)
 Build = Callable[[Used], WholePage]
 
 
@@ -125,7 +141,8 @@ class WholePages:
             return None
         if len(self._same) >= _HOTTEST:
             self._same.clear()
-        self._same[target] = held, (kept := _kept(held))
+        if kept := _kept(held):
+            self._same[target] = held, kept
         return kept
 
     def _stored(self, key: str, lease: bytes | None, page: WholePage, used: Used, cost: float) -> WholePage:
@@ -134,7 +151,9 @@ class WholePages:
             self._release(key, lease)
             return page
         page = replace(page, coded=all_coded(page.body))
-        value = Value(page.body, page.version, page.etag, note=msgspec.msgpack.encode(page.coded), cost=cost)
+        value = Value(
+            page.body, page.version, page.etag, note=msgspec.msgpack.encode(Note(page.coded, page.cuts)), cost=cost
+        )
         try:
             stored = self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
         except Unavailable:
@@ -161,9 +180,11 @@ def unversioned(body: bytes) -> WholePage:
     return WholePage(body, tag_of(body), 0)
 
 
-def _kept(held: Held) -> WholePage:
+def _kept(held: Held) -> WholePage | None:
     value = held.value
-    forms: dict[str, bytes] = {}
-    with contextlib.suppress(msgspec.MsgspecError):
-        forms = _FORMS.decode(value.note)
-    return WholePage(value.body or b"", value.etag, value.version, held.age, held.age + held.left, "hit", forms)
+    try:
+        note = _NOTES.decode(value.note)
+    except msgspec.MsgspecError:
+        return None
+    times = held.age, held.age + held.left
+    return WholePage(value.body or b"", value.etag, value.version, *times, "hit", note.coded, note.cuts)

@@ -15,6 +15,7 @@ from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kinds
 from app.services.pages.loading import Limit
 from app.services.pages.read_through import ReadThrough
+from app.services.pages.viewers import Viewers
 from app.services.pages.whole_pages import FRESH_SECONDS, WholePages
 from app.services.pages.write_through import WriteThrough
 from app.stores import Stores
@@ -42,6 +43,7 @@ class PagesWing:
     first: FirstPages
     invalidation: Invalidation
     write_through: WriteThrough
+    viewers: Viewers
     cards: Cards
     whole: WholePages
     home: HomePages
@@ -52,6 +54,7 @@ class PagesWing:
         kinds = Kinds(relational, stores.documents, limits.fresh_seconds)
         through = ReadThrough(cache, limits.loads)
         handles = Handles(through, kinds)
+        viewers = Viewers(relational)
         first = FirstPages(stores.documents, timelines, through, limits.fresh_seconds)
         invalidation = Invalidation(cache, relational, kinds, first, kit.clock)
         return cls(
@@ -61,7 +64,8 @@ class PagesWing:
             first,
             invalidation,
             WriteThrough(cache, kinds, invalidation),
-            Cards(relational, timelines, through, kinds, handles),
+            viewers,
+            Cards(relational, viewers, timelines, through, kinds, handles),
             WholePages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
             HomePages(timelines, cache, limits.signer),
         )

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select, true, update
+from sqlalchemy import Integer, bindparam, delete, literal_column, select, true, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
@@ -12,10 +12,16 @@ from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.revision import REVISE
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
-from repositories.relational.schema.tables import likes, post_counters
+from repositories.relational.schema.tables import follows, likes, post_counters
 
 _LIKED = select(likes.c.post_id).where(
     likes.c.account_id == bindparam("id"), among(likes.c.post_id, bindparam("post_ids", type_=IDS))
+)
+_LIKED_AND_FOLLOWED = union_all(
+    _LIKED.add_columns(literal_column("0", Integer)),
+    select(follows.c.followee, literal_column("1", Integer)).where(
+        follows.c.follower == bindparam("id"), among(follows.c.followee, bindparam("others", type_=IDS))
+    ),
 )
 _COUNTS = select(post_counters.c.post_id, post_counters.c.likes).where(
     among(post_counters.c.post_id, bindparam("post_ids", type_=IDS))
@@ -65,6 +71,15 @@ class SqlLikeReads(RunnerBacked, LikeReads):
             return set()
         rows = self._runner.rows(_LIKED, {"id": account_id, "post_ids": list(post_ids)})
         return {post_id for (post_id,) in rows}
+
+    def beside_follows(
+        self, account_id: UUID, post_ids: Collection[UUID], others: Collection[UUID]
+    ) -> tuple[set[UUID], set[UUID]]:
+        values = {"id": account_id, "post_ids": list(post_ids), "others": list(others)}
+        found: tuple[set[UUID], set[UUID]] = set(), set()
+        for one, kind in self._runner.rows(_LIKED_AND_FOLLOWED, values) if post_ids or others else ():
+            found[kind].add(one)
+        return found
 
     def of_account(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[Like]:
         values = {"id": account_id, "after": after or _LOWEST, "limit": limit}

@@ -66,6 +66,7 @@ READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
     "relations": lambda store, ids: store.graph.relations(ids[0], ids[:20]),
     "graph.counts": lambda store, ids: store.graph.counts(ids[:20]),
     "liked": lambda store, ids: store.likes.liked(ids[0], ids[:20]),
+    "beside_follows": lambda store, ids: store.likes.beside_follows(ids[0], ids[:20], ids[:20]),
     "likes.counts": lambda store, ids: store.likes.counts(ids[:20]),
     "available": lambda store, ids: store.stock.available(ids[:20]),
     "outbox.claim": lambda store, _ids: store.outbox.claim(now=NOW, lease_until=NOW, limit=100),

@@ -1,0 +1,58 @@
+"""Cursors of a home feed, and the ids that an upward one carries.
+
+These take nine bytes each: milliseconds after the cursor's position, and the middle of the id.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from uuid import UUID
+
+from app.http.edge.paging import Cursors, Position
+from app.services.feeds.segments import Window
+from app.services.feeds.upward_cursor import FeedCursor
+
+SIZE, TIME, FRONT = 9, 3, 12
+FURTHEST = 1 << 8 * TIME
+
+
+def scope_of(reader: UUID) -> str:
+    return f"feed:{reader}"
+
+
+def start_of(cursors: Cursors, reader: UUID, after: str | None) -> FeedCursor | None:
+    """Where a page upward starts. Raises `BadRequest`."""
+    if after is None:
+        return None
+    position, *ids = cursors.read(scope_of(reader), after)
+    return FeedCursor(UUID(position), unpacked(UUID(position), ids[0]) if ids else ())
+
+
+def window_of(limit: int, before: UUID | None, start: FeedCursor | None) -> Window:
+    return Window(limit, before, start.after if start else None, frozenset(start.seen if start else ()))
+
+
+def position_of(cursor: FeedCursor | None) -> Position | None:
+    if cursor is None:
+        return None
+    return [str(cursor.after), packed(cursor)] if cursor.seen else [str(cursor.after)]
+
+
+def packed(cursor: FeedCursor) -> str:
+    """Ids hours above the position do not fit and are left out. No server's clock is that far ahead."""
+    offsets = ((_millis(seen) - _millis(cursor.after), seen) for seen in cursor.seen)
+    return urlsafe_b64encode(
+        b"".join(ms.to_bytes(TIME) + seen.bytes[6:FRONT] for ms, seen in offsets if ms < FURTHEST)
+    ).decode()
+
+
+def unpacked(after: UUID, text: str) -> tuple[UUID, ...]:
+    raw = urlsafe_b64decode(text)
+    return tuple(_id(after, raw[at : at + SIZE]) for at in range(0, len(raw), SIZE))
+
+
+def _id(after: UUID, front: bytes) -> UUID:
+    millis = _millis(after) + int.from_bytes(front[:TIME])
+    return UUID(bytes=millis.to_bytes(6) + front[TIME:] + bytes(16 - FRONT))
+
+
+def _millis(post_id: UUID) -> int:
+    return post_id.int >> 80

@@ -1,0 +1,85 @@
+"""Answers put together without Flask, byte for byte as the views and the request hooks would."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from flask import Flask
+
+from app.http.edge import access, caching, coding, limiting, tracing
+from app.http.edge.conditions import is_known
+from app.http.edge.metrics import answered, server_timing
+from app.services.pages.whole_pages import WholePage
+from app.services.people.throttle import Throttle
+
+Environ = dict[str, Any]
+Fields = tuple[tuple[str, str], ...]
+VARY = ("Vary", ", ".join(caching.VARY))
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
+TYPE = ("Content-Type", caching.JSON)
+
+
+# Key in the WSGI environ: the error that the fast path met on its way.
+FAILED = "quartet.failed"
+
+
+class Reply(NamedTuple):
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Around(NamedTuple):
+    """Fields of a page: what comes before the request's id, and right after it."""
+
+    first: Fields
+    then: Fields
+
+
+def replied(
+    app: Flask,
+    environ: Mapping[str, Any],
+    page: WholePage,
+    rule: str,
+    begun: tracing.RequestStart,
+    around: Around,
+    limited: list[tuple[str, str]],
+    used: str,
+) -> Reply:
+    """The order of the fields is that in which `answers.checked` and `tracing` set them. `used` is the coding."""
+    method: str = environ["REQUEST_METHOD"]
+    sent = environ.get("HTTP_IF_NONE_MATCH")
+    known = sent is not None and (sent == coding.marked(page.etag, used) or is_known(page.etag, sent))
+    status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
+    elapsed = time.perf_counter() - begun.at
+    first = (("ETag", coding.marked(page.etag, used, sent)),) if sent is not None and known else around.first
+    timing = ("Server-Timing", server_timing(begun.tally, elapsed))
+    headers = [*first, (tracing.HEADER, begun.id), *around.then, *limited, timing]
+    answered(app, rule, method, status, elapsed)
+    access.log_request(begun.id, method, rule, status, elapsed)
+    return Reply(line, headers, b"" if known or method == "HEAD" else page.form(used))
+
+
+def first_fields(page: WholePage, used: str) -> Fields:
+    coded: Fields = ((coding.FIELD, used),) if used else ()
+    return (TYPE, ("Content-Length", str(len(page.form(used)))), *coded, ("ETag", coding.marked(page.etag, used)))
+
+
+def counted(throttle: Throttle, environ: Environ, who: str) -> list[tuple[str, str]] | None:
+    """The fields that say how much is left; None when it was too much, which the application answers."""
+    asking = throttle.asking
+    if asking is None:
+        return []
+    found = throttle.request(who)
+    environ[limiting.COUNTED] = found
+    return limiting.fields(found, asking) if found is None or found.allowed else None
+
+
+def failed(environ: Mapping[str, Any]) -> None:
+    """Raises what the fast path met. To be called where the application would meet it."""
+    if FAILED in environ:
+        raise environ[FAILED]
+
+
+def has_body(environ: Mapping[str, Any]) -> bool:
+    return environ.get("CONTENT_LENGTH", "") not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in environ

@@ -1,0 +1,61 @@
+"""What of a page is the viewer's own, read from the truth with each answer and put into the page that all share."""
+
+from collections.abc import Collection, Mapping
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.services.pages.fragments import member
+from app.services.pages.whole_pages import Cut, WholePage, tag_of
+from repositories.relational import Relational
+
+
+class PostViewer(Struct, frozen=True):
+    liked: bool
+    following_author: bool
+
+
+class AccountViewer(Struct, frozen=True):
+    following: bool
+    follows_you: bool
+    blocking: bool
+
+
+class Viewers:
+    """One round trip each, and none for nothing."""
+
+    def __init__(self, relational: Relational) -> None:
+        self._relational = relational
+
+    def of_posts(self, viewer: UUID | None, authors: Mapping[UUID, UUID]) -> dict[UUID, PostViewer]:
+        """By post. `authors` are those of the posts."""
+        if viewer is None or not authors:
+            return {}
+        liked, followed = self._relational.likes.beside_follows(viewer, list(authors), set(authors.values()))
+        return {post: PostViewer(post in liked, author in followed) for post, author in authors.items()}
+
+    def of_accounts(self, viewer: UUID | None, ids: Collection[UUID]) -> dict[UUID, AccountViewer]:
+        if viewer is None or not ids:
+            return {}
+        relations = self._relational.graph.relations(viewer, ids)
+        return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
+
+    def personal(self, page: WholePage, viewer: UUID) -> WholePage:
+        """The page as this viewer sees it."""
+        if not page.cuts:
+            return page
+        authors = {cut.about: cut.author for cut in page.cuts if cut.author is not None}
+        views: Mapping[UUID, Struct] = (
+            self.of_posts(viewer, authors) if authors else self.of_accounts(viewer, {cut.about for cut in page.cuts})
+        )
+        body = _with_members(page.body, page.cuts, views)
+        return WholePage(body, tag_of(body, page.version or None), page.version)
+
+
+def _with_members(body: bytes, cuts: Collection[Cut], views: Mapping[UUID, Struct]) -> bytes:
+    pieces: list[bytes] = []
+    at = 0
+    for cut in cuts:
+        pieces += (body[at : cut.at], member("viewer", views[cut.about]))
+        at = cut.at
+    return b"".join([*pieces, body[at:]])
