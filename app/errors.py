@@ -73,7 +73,7 @@ class KeySpent(AppError):
     status, code = 409, "idempotency_key_spent"
 
     def __init__(self) -> None:
-        super().__init__("what was made with this Idempotency-Key is still there; use a new key")
+        super().__init__("something else was made with this Idempotency-Key; use a new key")
 
 
 class TooSlow(AppError):

@@ -11,13 +11,17 @@ from repositories.records import Money
 # The owner of the payment provider's ledger accounts. Deposits debit them; only they may fall below 0.
 PROVIDER = UUID("00000000-0000-8000-8000-000000000001")
 
+# The kind of the transfers by which a seller gives money of an order back.
+REFUND = "refund"
+
 Phase = Literal["single", "hold", "post", "void", "expire"]
 OrderState = Literal["placed", "paid", "fulfilled", "cancelled", "refunded"]
 
+# An order becomes `refunded` by its refunds alone.
 ORDER_MOVES: dict[OrderState, frozenset[OrderState]] = {
     "placed": frozenset({"paid", "cancelled"}),
-    "paid": frozenset({"fulfilled", "refunded"}),
-    "fulfilled": frozenset({"refunded"}),
+    "paid": frozenset({"fulfilled"}),
+    "fulfilled": frozenset(),
     "cancelled": frozenset(),
     "refunded": frozenset(),
 }
@@ -39,6 +43,28 @@ class Transfer(Struct, frozen=True):
     phase: Phase = "single"
     hold_id: UUID | None = None
     expires_at: datetime | None = None
+
+
+class Created(Struct, frozen=True):
+    """The transfer was written by this command."""
+
+    transfer: Transfer
+
+
+class Exists(Struct, frozen=True):
+    """Nothing was written: there is a transfer with this id and this content."""
+
+    transfer: Transfer
+
+
+class Differs(Struct, frozen=True):
+    """Nothing was written: there is a transfer with this id and other content. `field` is the first that differs."""
+
+    transfer: Transfer
+    field: str
+
+
+Posting = Created | Exists | Differs
 
 
 class Balance(Struct, frozen=True):
@@ -109,8 +135,30 @@ class Order(Struct, frozen=True):
     due_at: datetime | None = None
 
 
+class Refund(Struct, frozen=True):
+    """What a seller gave back of an order. `amount` is that of the transfer with the same id; a refund of 0 has none.
+
+    `restock`: the seller's units came back to stock with it.
+    """
+
+    id: UUID
+    order_id: UUID
+    seller_id: UUID
+    amount: Money
+    reason: str
+    restock: bool
+    created_at: datetime
+
+
+class Returned(Struct, frozen=True):
+    """What a seller has given back of an order so far: the sum of the transfers, and whether the units are back."""
+
+    amount: int
+    restocked: bool
+
+
 class OrderMark(Struct, frozen=True):
-    """A position in a list of orders."""
+    """A position in a list of orders, or of an order's refunds."""
 
     created_at: datetime
     id: UUID

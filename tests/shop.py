@@ -64,8 +64,12 @@ class Shop:
         self.system.sweeper.sweep()
 
     def act(self, order: str, move: str, status: int = 200, body: Any = None, by: Person | None = None) -> Any:
+        """The order after the move, or the problem."""
         person = by or (self.buyer if move == "cancel" else self.seller)
-        return person.pay(f"/orders/{order}/{move}", body, status)
+        if move != "refund":
+            return person.pay(f"/orders/{order}/{move}", body, status)
+        made = person.pay(f"/orders/{order}/refunds", body or {}, 201 if status == 200 else status)
+        return made if status >= 400 else person.get(f"/orders/{order}")
 
     def state(self, order: str) -> str:
         return str(self.buyer.get(f"/orders/{order}")["state"])

@@ -17,6 +17,7 @@ from app.http.resources import (
     orders,
     posts,
     products,
+    refunds,
     sessions,
     stream,
     views,
@@ -40,6 +41,7 @@ BLUEPRINTS = tuple(
         products,
         wallet,
         orders,
+        refunds,
         health,
     )
 )

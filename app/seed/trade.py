@@ -14,8 +14,8 @@ from uuid import UUID, uuid5
 
 from app.ids import EPOCH, MICROSECOND, uuid7
 from app.seed.draws import Draws, cumulated, zipf
-from app.services.money.orders import GRACE, REFUND, shares
-from repositories.money_records import PROVIDER, Balance, Order, OrderLine, OrderState, Transfer
+from app.services.money.orders import GRACE, shares
+from repositories.money_records import PROVIDER, REFUND, Balance, Order, OrderLine, OrderState, Transfer
 from repositories.records import Money, Product
 
 # A seeded history has no pending orders: most paid orders are fulfilled.

@@ -18,6 +18,7 @@ from app.services.feeds.pulling import Pulling
 from app.services.money.settlement import Settlement
 from app.worker.deferred import DeferredWork
 from repositories.errors import StoreError
+from repositories.money_records import Created
 from repositories.relational import Relational
 
 log = logging.getLogger(__name__)
@@ -114,8 +115,7 @@ class Sweeper:
     def _expiry(self, hold_id: UUID) -> Callable[[datetime], int]:
         def expire(now: datetime) -> int:
             with self._relational.transaction() as tx:
-                tx.ledger.expire(uuid5(hold_id, "expire"), hold_id, at=now)
-            return 1
+                return isinstance(tx.ledger.expire(uuid5(hold_id, "expire"), hold_id, at=now), Created)
 
         return expire
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import Balance, Entry, Finding, Transfer
+from repositories.money_records import Balance, Entry, Finding, Posting, Transfer
 
 
 class LedgerReads(Protocol):
@@ -36,19 +36,15 @@ class LedgerReads(Protocol):
     def get(self, ids: Collection[UUID]) -> dict[UUID, Transfer]: ...
 
     @abstractmethod
-    def of_order(self, order_id: UUID) -> list[Transfer]:
-        """Every transfer that names the order, oldest first."""
-
-    @abstractmethod
     def due_holds(self, *, now: datetime, limit: int) -> list[Transfer]:
         """Open holds with `expires_at` <= `now`, oldest `expires_at` first."""
 
 
 class LedgerWrites(Protocol):
-    """Every command has an id chosen by the caller and is idempotent: the same id with the same content changes
-    nothing and returns the stored transfer. Times are not part of the content. With other content it raises `Conflict`
-    naming the first field that differs. `Invalid`: an amount that is not above 0 or not within 64 bits, a balance
-    beyond 64 bits, debit and credit of one owner.
+    """Every command has an id chosen by the caller, and says whether it was the first with this id: `Created`, or
+    `Exists` or `Differs`, which have written nothing. Times are not part of the content. `Invalid`: an amount that is
+    not above 0 or not within 64 bits, a balance beyond 64 bits, debit and credit of one owner. `Conflict('id')`: the
+    id by which an open hold should end is that of something else.
     """
 
     @abstractmethod
@@ -56,15 +52,15 @@ class LedgerWrites(Protocol):
         """Create the accounts that are missing and lock all of them, in a fixed order, until the transaction ends."""
 
     @abstractmethod
-    def transfer(self, transfer: Transfer) -> Transfer:
+    def transfer(self, transfer: Transfer) -> Posting:
         """Post the transfer. Raises `Insufficient` when the debit account has less available."""
 
     @abstractmethod
-    def hold(self, transfer: Transfer) -> Transfer:
+    def hold(self, transfer: Transfer) -> Posting:
         """Reserve money of the debit account until `expires_at`. Raises `Insufficient`."""
 
     @abstractmethod
-    def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Transfer:
+    def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Posting:
         """Pay `amount` of the hold, or all of it, and free the rest.
 
         Raises `NotFound`, `Resolved`, and `Invalid` when the amount exceeds the hold. A hold with `expires_at` <= `at`
@@ -72,11 +68,11 @@ class LedgerWrites(Protocol):
         """
 
     @abstractmethod
-    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Transfer:
+    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
         """Free the hold's money, also after its `expires_at`. Raises `NotFound` and `Resolved`."""
 
     @abstractmethod
-    def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Transfer:
+    def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
         """Free the money of a hold with `expires_at` <= `at`. Raises `NotFound`, `Resolved`, and `Invalid` before
         that time.
         """
@@ -89,7 +85,8 @@ class LedgerWrites(Protocol):
 class BulkLedger(Protocol):
     @abstractmethod
     def transfers(self, rows: Sequence[Transfer]) -> None:
-        """Post transfers of phase `single` in the order given; ids that exist are skipped.
+        """Post transfers of phase `single` in the order given; ids that exist are skipped. One of kind `REFUND` is
+        recorded as a refund that brought the seller's units back.
 
         Raises `Insufficient` when an account would fall below 0 at any point.
         """
@@ -105,5 +102,6 @@ class Audit(Protocol):
     @abstractmethod
     def stock(self) -> Iterator[Finding]:
         """Compare stock with reservations and orders: received = on hand + sold, reserved = open reservations,
-        sold = sold reservations minus returned units, and lines of live orders = their reservations.
+        sold = sold reservations minus returned units, lines of live orders = their reservations, and refunded = the
+        refund transfers of the order.
         """

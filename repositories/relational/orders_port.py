@@ -105,14 +105,7 @@ class OrderWrites(Protocol):
     ) -> Order:
         """Change the state if it is in `from_states` and `ORDER_MOVES` allows the move; else raise `IllegalMove`.
 
-        Moving to `refunded` sets the refunded amount to the total. Raises `NotFound`.
-        """
-
-    @abstractmethod
-    def refund(self, order_id: UUID, amount: int, *, at: datetime) -> Order:
-        """Add `amount` to the refunded amount of a paid or fulfilled order. The state does not change.
-
-        Raises `Capped` when more than the total would be refunded, `IllegalMove`, `Invalid` and `NotFound`.
+        `RefundWrites.add` moves an order to `refunded`. Raises `NotFound`.
         """
 
 

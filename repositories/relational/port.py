@@ -22,6 +22,7 @@ from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
+from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.store import Store
 
 
@@ -213,6 +214,7 @@ class Transaction(Protocol):
     counters: CounterWrites
     stock: StockWrites
     orders: OrderWrites
+    refunds: RefundWrites
     ledger: LedgerWrites
     idempotency: IdempotencyWrites
     deferred: DeferredWrites
@@ -232,6 +234,7 @@ class Relational(Store, Protocol):
     fanouts: FanoutReads
     stock: StockReads
     orders: OrderReads
+    refunds: RefundReads
     ledger: LedgerReads
     audit: Audit
     counters: CounterReads

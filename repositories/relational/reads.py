@@ -7,6 +7,7 @@ from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.money.ledger import SqlLedgerReads
 from repositories.relational.money.orders import SqlOrderReads
+from repositories.relational.money.refunds import SqlRefundReads
 from repositories.relational.money.stock import SqlStockReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.people.accounts import SqlAccountReads
@@ -28,6 +29,7 @@ class SqlRelational(Relational):
         self.fanouts = SqlFanoutReads(runner)
         self.stock = SqlStockReads(runner)
         self.orders = SqlOrderReads(runner)
+        self.refunds = SqlRefundReads(runner)
         self.ledger = SqlLedgerReads(runner)
         self.audit = SqlAudit(runner)
         self.counters = SqlCounterReads(runner)

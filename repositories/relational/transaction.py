@@ -12,6 +12,7 @@ from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.orders import SqlOrderWrites
+from repositories.relational.money.refunds import SqlRefundWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
 from repositories.relational.people.accounts import SqlAccountWrites
 from repositories.relational.people.graph import SqlGraphWrites
@@ -31,6 +32,7 @@ class SqlTransaction(Transaction):
         self.counters = SqlCounterWrites(work)
         self.stock = SqlStockWrites(work)
         self.orders = SqlOrderWrites(work)
+        self.refunds = SqlRefundWrites(work)
         self.ledger = SqlLedgerWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, Executable, text
 
 from repositories.errors import Contention, StoreError
-from repositories.money_records import PROVIDER, Order, OrderLine, Transfer
+from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational
@@ -109,3 +109,27 @@ def order(*lines: OrderLine, **changes: Any) -> Order:
     total = sum(one.unit_price * one.quantity for one in lines)
     made = Order(uuid4(), uuid4(), Money(total, "EUR"), lines, NOW)
     return replace(made, **changes) if changes else made
+
+
+def refund(one: Order, amount: int | None = None, **changes: Any) -> Refund:
+    """By the seller of the first line; by default of the order's total."""
+    money = Money(one.total.amount if amount is None else amount, one.total.currency)
+    made = Refund(uuid4(), one.id, one.lines[0].seller_id, money, "It broke.", restock=False, created_at=NOW)
+    return replace(made, **changes) if changes else made
+
+
+def give_back(store: Relational, one: Order, amount: int | None = None, **changes: Any) -> Refund:
+    """Refund a part of an order, out of money that its seller has got."""
+    made = refund(one, amount, **changes)
+
+    def work(unit: Transaction) -> None:
+        unit.orders.lock(one.id)
+        if made.amount.amount:
+            own = transfer(PROVIDER, made.seller_id, made.amount.amount + 1)
+            back = Transfer(made.id, REFUND, made.seller_id, one.buyer_id, made.amount, made.created_at, one.id)
+            for posted in (own, back):
+                unit.ledger.transfer(posted)
+        unit.refunds.add(made)
+
+    surely(store, work)
+    return made

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import ColumnElement, Executable, Table, and_, delete, select, true, update
+from sqlalchemy import ColumnElement, Executable, Table, and_, case, delete, select, true, update
 
-from repositories.money_records import PROVIDER, Finding, Order
+from repositories.money_records import PROVIDER, REFUND, Finding, Order
 from repositories.relational import Relational
 from repositories.relational.audit.stock import SqlAudit
 from repositories.relational.runner import Work
@@ -19,6 +19,7 @@ from repositories.relational.schema.money_tables import (
     open_holds,
     order_lines,
     orders,
+    refunds,
     reservations,
     transfers,
 )
@@ -27,6 +28,7 @@ from tests.contracts.money import (
     SECOND,
     do,
     engine_of,
+    give_back,
     held,
     line,
     order,
@@ -58,8 +60,17 @@ def books(new_relational: Callable[[], Relational]) -> Relational:
         buy(store, state)
     returned = buy(store, "paid")
     do(store, lambda unit: unit.stock.return_sold(returned.id))
-    do(store, lambda unit: unit.orders.move(returned.id, ["paid"], "refunded", at=NOW))
-    do(store, lambda unit: unit.bulk.orders([order(state="fulfilled"), order(state="refunded")]))
+    give_back(store, returned, 2)
+    give_back(store, returned, returned.total.amount - 2)
+    give_back(store, buy(store, "paid"), 1)
+    past = order(state="refunded", refunded=5)
+    do(store, lambda unit: unit.bulk.orders([order(state="fulfilled"), past]))
+    seller = past.lines[0].seller_id
+    paid = transfer(PROVIDER, seller, 6)
+    do(
+        store,
+        lambda unit: unit.bulk.transfers([paid, transfer(seller, past.buyer_id, 5, kind=REFUND, order_id=past.id)]),
+    )
     without_triggers(store)
     return store
 
@@ -125,6 +136,19 @@ def test_finds_a_change_of_stock(books: Relational, table: Table, column: str, v
     assert rows
     for row in rows:
         assert findings(books, update(table).where(row).values({column: value}))[1], row
+
+
+def test_finds_what_an_order_says_of_refunds_and_the_ledger_does_not(books: Relational) -> None:
+    rows = rows_of(books, orders, orders.c.total > 0)
+    other = case((orders.c.refunded == 0, orders.c.total), else_=orders.c.refunded - 1)
+    for row in rows:
+        assert findings(books, update(orders).where(row).values(refunded=other))[1], row
+    for row in rows_of(books, orders, orders.c.state == "refunded"):
+        assert findings(books, update(orders).where(row).values(state="paid"))[1], row
+    for row in rows_of(books, orders, orders.c.state.in_(("paid", "fulfilled"))):
+        assert findings(books, update(orders).where(row).values(state="refunded"))[1], row
+    for row in rows_of(books, refunds):
+        assert findings(books, delete(refunds).where(row))[1], row
 
 
 def test_gives_no_false_alarm_beside_traffic(new_relational: Callable[[], Relational]) -> None:

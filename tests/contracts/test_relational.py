@@ -150,7 +150,7 @@ class TestMigrate:
         """Also their conditions, which the comparison of tables leaves out."""
         with opened(fresh_url()) as new:
             new.migrate()
-            _downgrade(new, "base")
+            downgrade(new, "base")
             with _engine(new).begin() as connection:
                 metadata.create_all(connection)
             assert _definitions(new) == _definitions(store)
@@ -160,7 +160,7 @@ class TestMigrate:
             new.migrate()
             people = register(new, 3)
             follow(new, people[0], people[1])
-            _downgrade(new, "0002")
+            downgrade(new, "0002")
             assert new.migrate(dry_run=True)[0].startswith("relational: 0003 ")
             assert new.migrate() != []
             assert new.feed_activity.reader_state(people[0]) == ReaderState("dormant", 0, NOW, None, (people[1],))
@@ -178,7 +178,7 @@ class TestMigrate:
             fanout = Fanout(uuid4(), people[1], NOW, NOW, "done", "all", None, 3, 3, ((7, 3),), LATER, "trace")
             do(new, lambda unit: unit.fanouts.save(fanout))
             before = [new.feed_activity.reader_state(one) for one in people]
-            _downgrade(new, "0004")
+            downgrade(new, "0004")
             with _engine(new).connect() as connection:
                 rows = connection.exec_driver_sql("SELECT turn, floor IS NULL FROM readers ORDER BY turn").all()
                 assert [tuple(row) for row in rows] == [(0, True), (2, False)]
@@ -196,7 +196,7 @@ class TestMigrate:
             new.outbox.dead_letter(claim, reason="broken", attempts=3, now=NOW)
             before = (new.outbox.dead_letters(limit=9), new.outbox.backlog())
             assert len(before[0]) == 1
-            _downgrade(new, "0003")
+            downgrade(new, "0003")
             assert new.migrate()[0] == "relational: 0004 dead-lettered events"
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
@@ -233,7 +233,7 @@ def _definitions(store: Relational) -> list[str]:
         return sorted(" ".join(sql.split()) for (sql,) in connection.exec_driver_sql(query))
 
 
-def _downgrade(store: Relational, revision: str) -> None:
+def downgrade(store: Relational, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with _engine(store).begin() as connection:

@@ -52,4 +52,24 @@ def _of_order(after: str, *, seller: bool = False) -> Drive:
 simple("GET", "/orders/<uuid:order_id>", _of_order(""))
 simple("POST", "/orders/<uuid:order_id>/cancel", _of_order("/cancel"))
 simple("POST", "/orders/<uuid:order_id>/fulfil", _of_order("/fulfil", seller=True))
-simple("POST", "/orders/<uuid:order_id>/refund", _of_order("/refund", seller=True))
+
+
+@drive("POST", "/orders/<uuid:order_id>/refunds")
+def _refund(world: World, n: int) -> Call:
+    _buyer, seller, order = world.order(n, paid=True)
+    return Call(seller, f"/orders/{order}/refunds", {"reason": "It broke.", "restock": True}, keyed=True)
+
+
+@drive("GET", "/orders/<uuid:order_id>/refunds")
+def _refunds(world: World, n: int) -> Call:
+    buyer, seller, order = world.order(paid=True)
+    for _ in range(n):
+        seller.pay(f"/orders/{order}/refunds", {"amount": EUR | {"amount": 1}})
+    return Call(buyer, f"/orders/{order}/refunds", query={"limit": 100})
+
+
+@drive("GET", "/orders/<uuid:order_id>/refunds/<uuid:refund_id>")
+def _refund_read(world: World, _: int) -> Call:
+    _buyer, seller, order = world.order(paid=True)
+    made = seller.pay(f"/orders/{order}/refunds", {"amount": EUR | {"amount": 1}})
+    return Call(seller, f"/orders/{order}/refunds/{made['id']}")

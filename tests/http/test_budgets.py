@@ -37,7 +37,7 @@ FREE = {
     "/problems/<code>",
 }
 # A line of an order is a product whose units are counted by a statement of its own, in a fixed order.
-BY_LINE = {("POST", "/orders"), ("POST", "/orders/<uuid:order_id>/cancel"), ("POST", "/orders/<uuid:order_id>/refund")}
+BY_LINE = {("POST", f"/orders{rest}") for rest in ("", "/<uuid:order_id>/cancel", "/<uuid:order_id>/refunds")}
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("real", marks=pytest.mark.engines)])

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.services.commands.idempotency import KEPT
+from app.services.money.payments import SandboxProvider
 from app.services.pages.fragments import moment
 from config import Settings
 from repositories.errors import Unavailable
@@ -163,6 +165,31 @@ def test_an_approved_payment_is_credited_though_nobody_retries(system: System, m
     system.relay.drain()
     ada.pay("/wallet/deposits", money(40_503), 201, "slow")
     assert ada.available() == 40_508
+
+
+def test_what_the_relay_has_credited_needs_no_second_answer(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40503 each process remembers the first call alone: another one would not know of it."""
+    ada = system.person()
+    ada.pay("/wallet/deposits", money(40_503), 503, "slow")
+    system.relay.drain()
+    monkeypatch.setattr(SandboxProvider, "charge", lambda *_: "unknown")
+    ada.pay("/wallet/deposits", money(40_503), 201, "slow")
+    assert ada.available() == 40_503
+
+
+def test_a_deposit_of_long_ago_is_found_without_the_provider(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Ticking()
+    with running(settings, clock) as system:
+        ada = system.person()
+        first = ada.keyed("/wallet/deposits", money(5), "one")
+        clock.now += KEPT
+        system.sweeper.sweep()
+        monkeypatch.setattr(SandboxProvider, "charge", lambda *_: "unknown")
+        again = ada.keyed("/wallet/deposits", money(5), "one")
+        assert (again.status_code, again.data, again.headers["Idempotent-Replayed"]) == (201, first.data, "true")
+        assert ada.available() == 5
 
 
 def test_a_payment_that_stays_unknown_is_asked_about_again(system: System) -> None:

@@ -114,9 +114,11 @@ def made(system: System) -> World:
         "other_product_id": other_product,
         "session_id": person.get("/sessions")["items"][0]["id"],
         "number": "1",
-        "order_id": ordered(other, product),
+        "order_id": ordered(other, product, 5),
     }
     system.container.money.settlement.settle(UUID(values["order_id"]))
+    part = {"amount": {"amount": 1, "currency": "EUR"}}
+    values["refund_id"] = person.pay(f"/orders/{values['order_id']}/refunds", part)["id"]
     return World(person, values, ordered(person, other_product))
 
 
@@ -127,21 +129,16 @@ def offered(seller: Person) -> str:
     return product
 
 
-def ordered(buyer: Person, product: str) -> str:
-    return str(buyer.pay("/orders", {"lines": [{"product_id": product, "quantity": 1}]}, 201)["id"])
+def ordered(buyer: Person, product: str, quantity: int = 1) -> str:
+    return str(buyer.pay("/orders", {"lines": [{"product_id": product, "quantity": quantity}]})["id"])
 
 
 def good_body(schema: Any, person: Person, other: str = "") -> Any:
     """A body that fits its schema; `other` is the handle of somebody else."""
-    known: dict[str, Any] = {
-        "login": person.handle,
-        "password": PASSWORD,
-        "handle": f"{person.handle}_b",
-        "email": "a@example.com",
-    }
-    known |= {"current_password": PASSWORD, "new_password": "seven grey pigeons"}
+    known: dict[str, Any] = {"login": person.handle, "handle": f"{person.handle}_b", "email": "a@example.com"}
+    known |= {"password": PASSWORD, "current_password": PASSWORD, "new_password": "seven grey pigeons"}
     known |= {"currency": "EUR", "image_url": "https://example.com/a.png", "to": other}
-    known |= {"up_to": "00000000-0000-7000-8000-000000000000", "delta": 1}
+    known |= {"up_to": "00000000-0000-7000-8000-000000000000", "delta": 1, "restock": True}
     return {
         name: known.get(name) or _example(resolved(inner), person)
         for name, inner in resolved(schema)["properties"].items()

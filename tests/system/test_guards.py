@@ -15,6 +15,7 @@ import pytest
 from app import events
 from app.worker.handlers import HANDLERS
 from config import Settings
+from repositories.relational.money_port import LedgerWrites
 from tests.apps import BASE, System, embedded, running
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,8 @@ def test_private_routes_refuse_strangers(system: System) -> None:
         if getattr(system.app.view_functions[rule.endpoint], "access", None) != "private":
             continue
         values = {"handle": "nobody", "post_id": UUID(int=7 << 76), "product_id": UUID(int=7 << 76)}
-        values |= {"session_id": values["post_id"], "order_id": values["post_id"], "number": 1}
+        ids = ("session_id", "order_id", "refund_id", "transfer_id")
+        values |= dict.fromkeys(ids, values["post_id"]) | {"number": 1}
         url = rule.build({name: values[name] for name in rule.arguments})
         assert url is not None
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
@@ -108,6 +110,17 @@ def test_the_committed_openapi_document_is_the_served_one(system: System) -> Non
     served = system.app.test_client().get("/openapi.json").get_json()
     assert served["openapi"].startswith("3.1")
     assert json.loads(OPENAPI.read_text()) == served, "run: make openapi"
+
+
+def test_nobody_ignores_what_the_ledger_says_of_a_command() -> None:
+    """Whether it was the first with its id decides whether anything else may be done."""
+    commands = {name for name in vars(LedgerWrites) if not name.startswith("_")} - {"lock", "open_holds"}
+    assert commands == {"transfer", "hold", "post", "void", "expire"}
+    for path in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            call = node.value if isinstance(node, ast.Expr) else None
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in commands:
+                assert "ledger" not in ast.unparse(call.func.value), f"{path}:{call.lineno}"
 
 
 def test_modules_are_short_and_named_for_what_they_hold() -> None:

@@ -56,7 +56,7 @@ EXAMPLES: dict[str, Any] = {
     "Deposit": {"amount": MONEY},
     "Sending": {"to": "bob", "amount": MONEY},
     "Basket": {"lines": [{"product_id": "01939f6e-7b2a-7c4e-9d1f-3a5b7c9d1e2f", "quantity": 1}]},
-    "Refund": {"amount": MONEY},
+    "RefundDraft": {"amount": MONEY, "reason": "One of two came broken.", "restock": False},
 }
 
 

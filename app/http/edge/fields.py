@@ -83,6 +83,15 @@ class JsonInt(Int):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
+class JsonBoolean(ma.fields.Boolean):
+    """`true` or `false` in a JSON body, no text and no number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Attributes(ma.fields.Dict):
     """At most 50 named values: strings, numbers or booleans."""
 

@@ -1,7 +1,7 @@
 """Whether a request arrived whole and plain, before anything is done for it (RFC 9112, sections 6 and 8).
 
 A body that was announced and is not there, or not all of it, is never "no body": on routes where a body is optional
-its absence means something, a refund of all that is left for one.
+its absence means something, all notifications read for one.
 """
 
 from flask import Flask, current_app, request

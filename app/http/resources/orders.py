@@ -1,5 +1,6 @@
-"""`/orders`: place, list, cancel, fulfil and refund orders."""
+"""`/orders`: place, list, cancel and fulfil orders."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,11 @@ from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
-from app.http.edge.shapes import MoneyShape, MovedMoneySchema
+from app.http.edge.shapes import MoneyShape
 from app.ids import EPOCH, MICROSECOND
 from app.services.money.orders import Wanted
 from app.services.pages.fragments import encode, moment
-from repositories.money_records import Answer, Order, OrderLine, OrderMark
+from repositories.money_records import Answer, Order, OrderLine, OrderMark, Refund
 from repositories.records import Money
 
 blp = Blueprint("orders", "Orders: placed, paid, fulfilled, cancelled, refunded")
@@ -31,13 +32,6 @@ class WantedSchema(ma.Schema):
 
 class BasketSchema(ma.Schema):
     lines = ma.fields.List(ma.fields.Nested(WantedSchema), required=True, validate=ma.validate.Length(1, 100))
-
-
-class RefundSchema(ma.Schema):
-    class Meta:
-        empty = True
-
-    amount = ma.fields.Nested(MovedMoneySchema, load_default=None, allow_none=True)
 
 
 class LineSchema(ma.Schema):
@@ -95,10 +89,8 @@ def list_orders(query: dict[str, Any]) -> Response:
     account, role, limit = caller(), query["role"], query["limit"]
     scope, orders = f"orders:{role}:{account}", container().stores.relational.orders
     page = orders.of_buyer if role == "buyer" else orders.of_seller
-    found = page(account, before=_mark(scope, query["cursor"]), limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    onward = cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
-    return answers.page(map(order_body, found[:limit]), onward)
+    found = page(account, before=mark(scope, query["cursor"]), limit=limit + 1)
+    return answers.page(map(order_body, found[:limit]), onward(scope, found, limit))
 
 
 @blp.get("/orders/<uuid:order_id>")
@@ -133,18 +125,6 @@ def fulfil_order(order_id: UUID) -> Answer:
     return container().money.orders.fulfil(caller(), order_id, receipt(_changed))
 
 
-@blp.post("/orders/<uuid:order_id>/refund")
-@private
-@budget(relational=17, sessions=1, cache=1)
-@blp.arguments(RefundSchema, required=False)
-@blp.response(200, OrderSchema)
-@blp.raises(403, 404, 503)
-@idempotent(required=True)
-def refund_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
-    """Give back one's share of an order, or so much of it. The units come back with the last of the share."""
-    return container().money.orders.refund(caller(), order_id, wanted["amount"], receipt(_changed))
-
-
 def _placed(order: Order) -> Response:
     return answers.thing(order_body(order), order.version, 201, f"{BASE}/orders/{order.id}")
 
@@ -153,11 +133,18 @@ def _changed(order: Order) -> Response:
     return answers.thing(order_body(order), order.version)
 
 
-def _mark(scope: str, cursor: str | None) -> OrderMark | None:
+def mark(scope: str, cursor: str | None) -> OrderMark | None:
+    """Where the page of a list by age begins."""
     if cursor is None:
         return None
-    micros, order_id = cursors().read(scope, cursor)
-    return OrderMark(EPOCH + micros * MICROSECOND, UUID(order_id))
+    micros, one = cursors().read(scope, cursor)
+    return OrderMark(EPOCH + micros * MICROSECOND, UUID(one))
+
+
+def onward(scope: str, found: Sequence[Order] | Sequence[Refund], limit: int) -> str | None:
+    """The cursor of the next page, when more than `limit` were found."""
+    last = found[limit - 1] if len(found) > limit else None
+    return cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
 
 
 def order_body(order: Order) -> bytes:

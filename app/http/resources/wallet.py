@@ -110,7 +110,7 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
 
 @blp.post("/wallet/deposits")
 @private
-@budget(relational=15, sessions=1)
+@budget(relational=16, sessions=1)
 @blp.arguments(DepositSchema)
 @blp.response(201, TransferSchema, headers=LOCATION)
 @blp.raises(402, 503)

@@ -5,6 +5,9 @@ or not at all. `begin` and `finish` surround work on other systems: `begin` comm
 stores the answer. The claim also stores the id of what will be made, so an attempt that takes over after a crash finds
 what an earlier one made.
 
+Ids of what is made are derived from the key. So when the answer is no longer kept, the key finds the thing itself, as
+it is now, and has no second effect.
+
 Only successes are stored. After a refusal the key is unused again, because the same request may succeed later, for
 example when money has arrived. When the outcome is unknown, the claim is kept without a lease: the key then accepts the
 same body only.
@@ -21,7 +24,7 @@ from msgspec import Struct
 
 from app.errors import AppError, InProgress, KeyReused, KeySpent
 from app.services.commands.kit import Kit
-from repositories.errors import Conflict, Stale, StoreError
+from repositories.errors import Conflict, Contention, Stale, StoreError, Unavailable
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.records import Event
 from repositories.relational import Transaction
@@ -34,7 +37,9 @@ P = TypeVar("P")
 
 
 class Replayed(Exception):
-    """The key has a stored answer; the work was not done again."""
+    """The work was done before with this key, and was not done again. `answer` is the stored one, or is made of what
+    is there now when the stored one is gone.
+    """
 
     def __init__(self, answer: Answer) -> None:
         super().__init__("answered before")
@@ -83,12 +88,19 @@ class Idempotency:
         self._retry = kit.retry
         self._clock = kit.clock
 
-    def run(self, receipt: Receipt[T], prepare: Callable[[], P], work: Callable[[Transaction, P], T]) -> Answer:
+    def run(
+        self,
+        receipt: Receipt[T],
+        prepare: Callable[[], P],
+        work: Callable[[Transaction, P], T],
+        find: Callable[[], T | None] = lambda: None,
+    ) -> Answer:
         """`prepare` reads outside the transaction, `work` writes inside it. Both run again after `Contention`.
 
-        Raises `Replayed`, `InProgress`, `KeyReused`, `KeySpent`, and what `prepare` and `work` raise.
+        After a refusal, `find` reads what was made with the key long ago. Raises `Replayed`, `InProgress`, `KeyReused`,
+        `KeySpent`, and what `prepare`, `work` and `find` raise.
         """
-        return self._retry(lambda: self._run(receipt, prepare, work))
+        return self._retry(lambda: self._run(receipt, prepare, work, find))
 
     def begin(self, attempt: Attempt, fresh: UUID, event: Event | None = None) -> OpenClaim:
         """Claim the key. `fresh` becomes the reserved id, unless an earlier attempt has stored one.
@@ -116,19 +128,31 @@ class Idempotency:
         """After an unknown outcome: end the lease now, and keep the key for this body."""
         self._best_effort(lambda: self._end_lease(claim))
 
-    def _run(self, receipt: Receipt[T], prepare: Callable[[], P], work: Callable[[Transaction, P], T]) -> Answer:
+    def _run(
+        self,
+        receipt: Receipt[T],
+        prepare: Callable[[], P],
+        work: Callable[[Transaction, P], T],
+        find: Callable[[], T | None],
+    ) -> Answer:
         try:
             plan = prepare()
         except (AppError, StoreError):
             self._raise_stored(receipt.attempt)
+            _raise_made(receipt, find)
             raise
         try:
             with self._transaction() as tx:
                 granted = self._claim(tx, receipt.attempt, self._clock())
                 answer = receipt.render(work(tx, plan))
                 tx.idempotency.complete(receipt.attempt.key, granted, answer)
-        except Conflict as spent:
-            raise KeySpent from spent
+        except (Contention, Unavailable, InProgress, KeyReused):
+            raise
+        except (AppError, StoreError) as refused:
+            _raise_made(receipt, find)
+            if isinstance(refused, Conflict):
+                raise KeySpent from refused
+            raise
         return answer
 
     def _begin(self, attempt: Attempt, fresh: UUID, event: Event | None) -> OpenClaim:
@@ -192,3 +216,8 @@ class Idempotency:
             self._retry(step)
         except StoreError as error:
             log.warning("a key stays claimed until its lease ends: %s", error)
+
+
+def _raise_made(receipt: Receipt[T], find: Callable[[], T | None]) -> None:
+    if (made := find()) is not None:
+        raise Replayed(receipt.render(made))

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from app.events import OrderPaid
 from app.services.commands.kit import Kit
 from app.services.money.orders import PATIENCE, Orders, sellers
+from app.services.money.postings import created
 from app.services.pages.invalidation import Invalidation
 from repositories.money_records import Order
 from repositories.relational import Transaction
@@ -42,6 +43,6 @@ class Settlement:
         tx.stock.commit(order.id, at=now)
         tx.ledger.lock({order.buyer_id, *sellers(order)}, order.total.currency)
         for hold in tx.ledger.open_holds(order.id):
-            tx.ledger.post(uuid5(hold.id, "post"), hold.id, at=now)
+            created(tx.ledger.post(uuid5(hold.id, "post"), hold.id, at=now))
         tx.emit(self._pack(OrderPaid(order.id, order.buyer_id), at=now))
         return paid

@@ -9,11 +9,12 @@ committed with the claim, credits an approved payment.
 
 from uuid import UUID
 
-from app.errors import Missing, PaymentDeclined, PaymentUnknown, RuleBroken
+from app.errors import KeySpent, Missing, PaymentDeclined, PaymentUnknown, RuleBroken
 from app.events import DepositBegun
-from app.services.commands.idempotency import Idempotency, Receipt
+from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.money.payments import PaymentProvider
+from app.services.money.postings import created, credited
 from app.services.people.graph import refuse_blocked
 from repositories.money_records import PROVIDER, Answer, Transfer
 from repositories.records import Money
@@ -30,9 +31,15 @@ class Wallets:
         self._pack = kit.emitter
 
     def deposit(self, owner: UUID, money: Money, receipt: Receipt[Transfer]) -> Answer:
-        """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`."""
+        """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`.
+
+        The ledger is asked before the provider: what is credited needs no second answer of the provider.
+        """
         reference = receipt.attempt.id(f"deposit {receipt.attempt.fingerprint.hex()}")
         event = DepositBegun(reference, owner, money.amount, money.currency)
+        known = self._relational.ledger.get([reference])
+        if known:
+            raise Replayed(receipt.render(known[reference]))
         claim = self._idempotency.begin(receipt.attempt, reference, self._pack(event))
         outcome = self._provider.charge(reference, money)
         if outcome == "declined":
@@ -42,7 +49,7 @@ class Wallets:
             self._idempotency.end_lease(claim)
             raise PaymentUnknown("the payment provider has not answered; try again with the same Idempotency-Key")
         made = self._deposit(reference, owner, money)
-        return self._idempotency.finish(claim, receipt, lambda tx: tx.ledger.transfer(made))
+        return self._idempotency.finish(claim, receipt, lambda tx: credited(tx.ledger.transfer(made)))
 
     def complete(self, reference: UUID, owner: UUID, money: Money) -> None:
         """Credit the deposit if the provider has approved it. Idempotent. Raises `PaymentUnknown`."""
@@ -56,14 +63,28 @@ class Wallets:
 
     def send(self, sender: UUID, to: str, money: Money, receipt: Receipt[Transfer]) -> Answer:
         """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and as `Idempotency`."""
-        return self._idempotency.run(receipt, lambda: self._planned(sender, to, money, receipt), _transfer)
+        return self._idempotency.run(
+            receipt,
+            lambda: self._planned(sender, to, money, receipt),
+            _transfer,
+            lambda: self._sent(to, money, receipt),
+        )
+
+    def _sent(self, to: str, money: Money, receipt: Receipt[Transfer]) -> Transfer | None:
+        """What was sent with this key. Raises `KeySpent` where it is something else."""
+        sent_id = receipt.attempt.id("transfer")
+        sent, found = self._relational.ledger.get([sent_id]).get(sent_id), self._relational.accounts.by_handle(to)
+        # A handle may be nobody's by now.
+        if sent and (sent.amount != money or (found and found.id != sent.credit)):
+            raise KeySpent
+        return sent
 
     def _deposit(self, reference: UUID, owner: UUID, money: Money) -> Transfer:
         return Transfer(reference, "deposit", PROVIDER, owner, money, self._clock())
 
     def _credit(self, made: Transfer) -> None:
         with self._relational.transaction() as tx:
-            tx.ledger.transfer(made)
+            credited(tx.ledger.transfer(made))
 
     def _planned(self, sender: UUID, to: str, money: Money, receipt: Receipt[Transfer]) -> Transfer:
         found = self._relational.accounts.by_handle(to)
@@ -76,4 +97,4 @@ class Wallets:
 
 def _transfer(tx: Transaction, wanted: Transfer) -> Transfer:
     refuse_blocked(tx, wanted.debit, wanted.credit)
-    return tx.ledger.transfer(wanted)
+    return created(tx.ledger.transfer(wanted))

@@ -7,6 +7,7 @@ from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
 from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider
+from app.services.money.refunds import Refunds
 from app.services.money.settlement import Settlement
 from app.services.money.wallets import Wallets
 from app.services.pages.invalidation import Invalidation
@@ -17,6 +18,7 @@ from app.stores import Stores
 class MoneyWing:
     wallets: Wallets
     orders: Orders
+    refunds: Refunds
     settlement: Settlement
 
     @classmethod
@@ -27,5 +29,6 @@ class MoneyWing:
         return cls(
             Wallets(stores.relational, idempotency, provider, kit),
             orders,
+            Refunds(stores.relational, idempotency, orders, kit),
             Settlement(invalidation, orders, kit),
         )

@@ -1,16 +1,17 @@
-"""Compares stock, reservations and order lines, in batches of one statement each."""
+"""Compares stock, reservations, order lines and refunds, in batches of one statement each."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, exists, func, select
 
-from repositories.money_records import Finding
+from repositories.money_records import REFUND, Finding
 from repositories.relational.audit.ledger import BATCH, NIL, audit_ledger
+from repositories.relational.money.refunds import refunded
 from repositories.relational.money_port import Audit
 from repositories.relational.runner import AnyRow, RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT
-from repositories.relational.schema.money_tables import order_lines, orders, reservations
+from repositories.relational.schema.money_tables import order_lines, orders, refunds, reservations, transfers
 from repositories.relational.schema.tables import stock
 
 _LIVE = ("placed", "paid", "fulfilled")
@@ -60,6 +61,29 @@ _ORDERS = (
 )
 
 
+_sum_refunded = refunded(orders.c.id)
+_unrecorded = (
+    select(func.count())
+    .where(transfers.c.order_id == orders.c.id, transfers.c.kind == REFUND)
+    .where(~exists().where(refunds.c.id == transfers.c.id))
+    .correlate(orders)
+    .scalar_subquery()
+)
+_REFUNDED = (
+    select(
+        orders.c.id,
+        orders.c.state,
+        orders.c.total,
+        orders.c.refunded,
+        _sum_refunded.label("moved"),
+        _unrecorded.label("unrecorded"),
+    )
+    .where(orders.c.id > _AFTER)
+    .order_by(orders.c.id)
+    .limit(LIMIT)
+)
+
+
 class SqlAudit(RunnerBacked, Audit):
     def ledger(self) -> Iterator[Finding]:
         return audit_ledger(self._runner)
@@ -67,6 +91,7 @@ class SqlAudit(RunnerBacked, Audit):
     def stock(self) -> Iterator[Finding]:
         yield from self._walk(_STOCK, "product_id", _stock_findings)
         yield from self._walk(_ORDERS, "id", _order_findings)
+        yield from self._walk(_REFUNDED, "id", _refund_findings)
 
     def _walk(self, statement: Any, key: str, findings: Any) -> Iterator[Finding]:
         after = NIL
@@ -96,6 +121,17 @@ def _order_findings(rows: list[AnyRow]) -> Iterator[Finding]:
     for one, price in prices.items():
         if price != totals[one]:
             yield Finding(f"order {one}", f"its total is {totals[one]}, its lines make {price}")
+
+
+def _refund_findings(rows: list[AnyRow]) -> Iterator[Finding]:
+    for row in rows:
+        about = f"order {row.id}"
+        if row.refunded != row.moved:
+            yield Finding(about, f"says {row.refunded} were refunded, its transfers make {row.moved}")
+        if row.unrecorded:
+            yield Finding(about, f"{row.unrecorded} refund transfers have no refund")
+        if row.total and (row.state == "refunded") != (row.refunded == row.total):
+            yield Finding(about, f"is {row.state} with {row.refunded} refunded of {row.total}")
 
 
 def _reservation_problem(row: AnyRow) -> str | None:

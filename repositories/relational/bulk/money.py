@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Insufficient, Invalid
-from repositories.money_records import Order, Transfer
+from repositories.money_records import REFUND, Order, Transfer
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
 from repositories.relational.money.movements import LOCK, lock_order, one_time, opened
@@ -23,6 +23,7 @@ from repositories.relational.schema.money_tables import (
     order_lines,
     order_sellers,
     orders,
+    refunds,
     reservations,
     transfers,
 )
@@ -139,6 +140,7 @@ class MoneyLoader:
         legs = [entry for one in new for entry in books.post(one)]
         self._fill(transfers, [transfer_row(one) for one in new])
         self._fill(entries, legs)
+        self._fill(refunds, [_refund_row(one) for one in new if one.kind == REFUND])
         books.close()
 
     def _count(self, sold: Sequence[dict[str, Any]]) -> None:
@@ -159,6 +161,12 @@ class MoneyLoader:
         if rows:
             with self._work.connection() as connection:
                 self._load(connection, table, [{column.name: row[column.name] for column in table.c} for row in rows])
+
+
+def _refund_row(made: Transfer) -> dict[str, Any]:
+    """Of a share that was refunded as a whole."""
+    row = {"id": made.id, "order_id": made.order_id, "seller_id": made.debit, "created_at": made.created_at}
+    return row | {"reason": "", "restock": True}
 
 
 def _reservations(order: Order) -> list[dict[str, Any]]:

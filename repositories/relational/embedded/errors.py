@@ -17,6 +17,7 @@ _FIELDS = {
     "logins.email_key": "email",
     "outbox.id": "id",
     "orders.id": "id",
+    "refunds.id": "id",
     "reservations.order_id, reservations.product_id": "id",
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

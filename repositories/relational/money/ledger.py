@@ -56,11 +56,6 @@ _BALANCE_AT = (
     .order_by(entries.c.at.desc(), entries.c.sequence.desc())
     .limit(1)
 )
-_OF_ORDER = (
-    select(*TRANSFER_COLUMNS)
-    .where(transfers.c.order_id == bindparam("order_id"))
-    .order_by(transfers.c.created_at, transfers.c.id)
-)
 _DUE = (
     select(*HOLD_COLUMNS)
     .where(open_holds.c.expires_at <= bindparam("now"))
@@ -106,9 +101,6 @@ class SqlLedgerReads(RunnerBacked, LedgerReads):
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Transfer]:
         return read_transfers(self._runner, ids)
-
-    def of_order(self, order_id: UUID) -> list[Transfer]:
-        return [to_transfer(row) for row in self._runner.rows(_OF_ORDER, {"order_id": order_id})]
 
     def due_holds(self, *, now: datetime, limit: int) -> list[Transfer]:
         return [to_hold(row) for row in self._runner.rows(_DUE, {"now": now, "limit": limit})]

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, true
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
-from repositories.money_records import Phase, Transfer
+from repositories.money_records import Created, Differs, Exists, Phase, Posting, Transfer
 from repositories.records import Money
 from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
@@ -69,23 +69,23 @@ class SqlLedgerWrites(LedgerWrites):
                 self._accounts.open(owner, currency, _EPOCH)
             self._work.rows(LOCK, {"ids": ids, "currency": currency})
 
-    def transfer(self, transfer: Transfer) -> Transfer:
+    def transfer(self, transfer: Transfer) -> Posting:
         self._check(transfer, "single")
         if (known := self._add(transfer)) is not None:
             return known
         self._pay(transfer, held=0)
-        return transfer
+        return Created(transfer)
 
-    def hold(self, transfer: Transfer) -> Transfer:
+    def hold(self, transfer: Transfer) -> Posting:
         self._check(transfer, "hold")
         if (known := self._add(transfer)) is not None:
             return known
         self._accounts.set_aside(transfer.debit, transfer.amount.currency, transfer.amount.amount, transfer.created_at)
         row = transfer_row(transfer)
         self._work.change(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
-        return transfer
+        return Created(transfer)
 
-    def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Transfer:
+    def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
             return self._ended(transfer_id, hold_id, "post", amount)
@@ -96,15 +96,15 @@ class SqlLedgerWrites(LedgerWrites):
             raise self._work.refused(Invalid(f"cannot pay {paid} of a hold of {hold.amount.amount}"))
         end = self._record(transfer_id, hold, "post", at, paid)
         self._pay(end, held=hold.amount.amount)
-        return end
+        return Created(end)
 
-    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Transfer:
+    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
             return self._ended(transfer_id, hold_id, "void", None)
         return self._free(transfer_id, hold, "void", at)
 
-    def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Transfer:
+    def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
             return self._ended(transfer_id, hold_id, "expire", None)
@@ -119,15 +119,15 @@ class SqlLedgerWrites(LedgerWrites):
         if not valid(transfer, phase):
             raise self._work.refused(Invalid(f"no valid {phase} transfer"))
 
-    def _add(self, transfer: Transfer) -> Transfer | None:
-        """Insert the transfer; if the id exists, return the stored transfer."""
+    def _add(self, transfer: Transfer) -> Exists | Differs | None:
+        """Insert the transfer. None when it was inserted."""
         if self._work.rows(_ADD, transfer_row(transfer)):
             return None
         known = read_transfers(self._work, [transfer.id])[transfer.id]
         for field in _CONTENT:
             if getattr(known, field) != getattr(transfer, field):
-                raise self._work.refused(Conflict(field))
-        return known
+                return Differs(known, field)
+        return Exists(known)
 
     def _pay(self, transfer: Transfer, *, held: int) -> None:
         digest, amount = digest_of(transfer), transfer.amount.amount
@@ -140,10 +140,10 @@ class SqlLedgerWrites(LedgerWrites):
         rows = self._work.rows(_END_HOLD, {"its_id": hold_id})
         return to_hold(rows[0]) if rows else None
 
-    def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime) -> Transfer:
+    def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime) -> Created:
         end = self._record(transfer_id, hold, phase, at, hold.amount.amount)
         self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount, at)
-        return end
+        return Created(end)
 
     def _record(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime, amount: int) -> Transfer:
         money = Money(amount, hold.amount.currency)
@@ -152,20 +152,23 @@ class SqlLedgerWrites(LedgerWrites):
             raise self._work.refused(Conflict("id"))
         return end
 
-    def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Transfer:
-        """The transfer that ended the hold, if it has this id and content."""
+    def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Exists | Differs:
+        """Compares with the transfer that has this id, which may have ended the hold."""
         known = read_transfers(self._work, {transfer_id, hold_id})
         end, hold = known.get(transfer_id), known.get(hold_id)
         if end is not None:
-            return self._same(end, hold_id, phase, amount, hold)
+            return _compared(end, hold_id, phase, amount, hold)
         if hold is None or hold.phase != "hold":
             raise self._work.refused(NotFound(f"no hold {hold_id}"))
         raise self._work.refused(Resolved(self._work.rows(_OUTCOME, {"hold_id": hold_id})[0].phase))
 
-    def _same(self, end: Transfer, hold_id: UUID, phase: Phase, amount: int | None, hold: Transfer | None) -> Transfer:
-        wanted = amount if amount is not None or hold is None else hold.amount.amount
-        if (end.phase, end.hold_id) != (phase, hold_id):
-            raise self._work.refused(Conflict("phase" if end.phase != phase else "hold_id"))
-        if wanted != end.amount.amount:
-            raise self._work.refused(Conflict("amount"))
-        return end
+
+def _compared(
+    end: Transfer, hold_id: UUID, phase: Phase, amount: int | None, hold: Transfer | None
+) -> Exists | Differs:
+    if end.phase != phase:
+        return Differs(end, "phase")
+    if end.hold_id != hold_id:
+        return Differs(end, "hold_id")
+    wanted = amount if amount is not None or hold is None else hold.amount.amount
+    return Exists(end) if wanted == end.amount.amount else Differs(end, "amount")

@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Subquery, bindparam, case, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select, tuple_, update
 
-from repositories.errors import Capped, IllegalMove, Invalid, NotFound
+from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import ORDER_MOVES, Order, OrderLine, OrderMark, OrderState
 from repositories.records import Money
 from repositories.relational.orders_port import OrderReads, OrderWrites
@@ -54,17 +54,15 @@ _due = (
     .subquery("due")
 )
 _STUCK = _whole(_due, _due.c.due_at, _due.c.id)
-_amount = bindparam("amount", type_=BigInteger())
-_this = update(orders).where(orders.c.id == bindparam("its_id"))
-_MOVE = _this.where(orders.c.state.in_(bindparam("states", expanding=True))).values(
-    state=bindparam("new_state"),
-    version=orders.c.version + 1,
-    moved_at=bindparam("now"),
-    due_at=bindparam("new_due", type_=TIME),
-    refunded=case((bindparam("new_state") == "refunded", orders.c.total), else_=orders.c.refunded),
-)
-_REFUND = _this.where(orders.c.state.in_(("paid", "fulfilled")), orders.c.refunded <= orders.c.total - _amount).values(
-    refunded=orders.c.refunded + _amount, version=orders.c.version + 1, moved_at=bindparam("now")
+_MOVE = (
+    update(orders)
+    .where(orders.c.id == bindparam("its_id"), orders.c.state.in_(bindparam("states", expanding=True)))
+    .values(
+        state=bindparam("new_state"),
+        version=orders.c.version + 1,
+        moved_at=bindparam("now"),
+        due_at=bindparam("new_due", type_=TIME),
+    )
 )
 
 
@@ -157,14 +155,3 @@ class SqlOrderWrites(OrderWrites):
         if not moved:
             raise self._work.refused(IllegalMove(order.state))
         return order
-
-    def refund(self, order_id: UUID, amount: int, *, at: datetime) -> Order:
-        if not 0 < amount <= LARGEST:
-            raise self._work.refused(Invalid("no amount to refund"))
-        counted = self._work.change(_REFUND, {"its_id": order_id, "amount": amount, "now": at})
-        order = self.lock(order_id)
-        if counted:
-            return order
-        legal = order.state in {"paid", "fulfilled"}
-        left = order.total.amount - order.refunded
-        raise self._work.refused(Capped(left) if legal else IllegalMove(order.state))

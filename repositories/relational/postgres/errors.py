@@ -19,6 +19,7 @@ _FIELDS = {
     "logins_email_key": "email",
     "outbox_id": "id",
     "orders_pkey": "id",
+    "refunds_pkey": "id",
     "reservations_pkey": "id",
 }
 _SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"

@@ -167,6 +167,19 @@ order_sellers = Table(
     Column("order_id", ID, ForeignKey("orders.id"), primary_key=True),
 )
 
+# What a seller gave back. The amount is that of the transfer with the same id; a refund of nothing has none.
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("order_id", ID, ForeignKey("orders.id"), nullable=False),
+    Column("seller_id", ID, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("restock", Boolean, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Index("refunds_order", "order_id", "created_at", "id"),
+)
+
 request_keys = Table(
     "request_keys",
     metadata,

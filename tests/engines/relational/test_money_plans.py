@@ -11,7 +11,7 @@ from repositories.errors import StoreError
 from repositories.money_records import PROVIDER, Granted, Order, OrderMark, RequestKey, Transfer
 from repositories.relational import Relational, Transaction
 from repositories.relational.postgres.store import PostgresRelational
-from tests.contracts.money import SECOND, held, line, order, transfer
+from tests.contracts.money import SECOND, held, line, order, refund, transfer
 from tests.contracts.relational_store import NOW, opened
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, scans
@@ -27,11 +27,14 @@ class Data:
         self.orders: list[Order] = [
             order(*(line(uuid4()) for _ in range(8)), buyer_id=one, state="paid") for one in self.people
         ]
+        self.refunds = [refund(one, 0) for one in self.orders]
         self.placed: list[Order] = [order(line(uuid4()), due_at=NOW) for _ in range(ROWS // 10)]
 
     def fill(self, unit: Transaction) -> None:
         unit.bulk.transfers([transfer(PROVIDER, one, 100, order_id=uuid4()) for one in self.people])
         unit.bulk.orders(self.orders)
+        for made in self.refunds:
+            unit.refunds.add(made)
         for hold in self.holds:
             unit.ledger.hold(hold)
         for new in self.placed:
@@ -62,7 +65,6 @@ READS: dict[str, Callable[[Relational, Data], object]] = {
     "entries until": lambda store, _: store.ledger.entries(PROVIDER, "EUR", until=NOW, limit=20),
     "balance_at": lambda store, _: store.ledger.balance_at(PROVIDER, "EUR", NOW),
     "transfers": lambda store, d: store.ledger.get([one.id for one in d.holds[:20]]),
-    "of_order": lambda store, d: store.ledger.of_order(d.holds[0].order_id or PROVIDER),
     "due_holds": lambda store, _: store.ledger.due_holds(now=NOW + SECOND, limit=20),
     "available": lambda store, d: store.stock.available(d.people[:20]),
     "due_reservations": lambda store, _: store.stock.due_reservations(now=NOW, limit=20),
@@ -76,6 +78,11 @@ READS: dict[str, Callable[[Relational, Data], object]] = {
         d.orders[0].lines[0].seller_id, before=OrderMark(NOW + SECOND, PROVIDER), limit=20
     ),
     "stuck": lambda store, _: store.orders.stuck(now=NOW, limit=20),
+    "refund": lambda store, d: store.refunds.get(d.refunds[0].id),
+    "refunds": lambda store, d: store.refunds.of_order(d.orders[0].id, before=None, limit=20),
+    "refunds of a seller before": lambda store, d: store.refunds.of_order(
+        d.orders[0].id, seller_id=d.refunds[0].seller_id, before=OrderMark(NOW + SECOND, PROVIDER), limit=20
+    ),
 }
 
 
@@ -108,7 +115,8 @@ WRITES: dict[str, Callable[[Transaction, Data], Any]] = {
     "orders.add": lambda unit, _: unit.orders.add(order()),
     "orders.lock": lambda unit, d: unit.orders.lock(d.orders[0].id),
     "move": lambda unit, d: unit.orders.move(d.placed[2].id, ["placed"], "paid", at=NOW),
-    "refund": lambda unit, d: unit.orders.refund(d.orders[0].id, 1, at=NOW),
+    "returned": lambda unit, d: unit.refunds.returned(d.orders[0].id, d.people[0]),
+    "refunds.add": lambda unit, d: unit.refunds.add(refund(d.orders[0])),
     "claim": claim_and_take_over,
     "sweep": lambda unit, _: unit.idempotency.sweep(before=NOW + SECOND, limit=20),
 }

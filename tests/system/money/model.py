@@ -109,7 +109,7 @@ class Model:
             return Expected(409, "refund_capped")
         if self.wallets[by].available < wanted:
             return Expected(409, "insufficient_funds")
-        return Expected(200, "", lambda _: self._give_back(order, by, wanted))
+        return Expected(201, "", lambda _: self._give_back(order, by, wanted))
 
     def pay(self, order: Placed) -> None:
         order.state = "paid"

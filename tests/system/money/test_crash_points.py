@@ -23,7 +23,7 @@ pytestmark = pytest.mark.live
 
 log = logging.getLogger(__name__)
 NEVER = 10**6
-VARYING = {"id", "created_at", "updated_at"}
+VARYING = {"id", "order_id", "created_at", "updated_at"}
 Route = Callable[[Shop], tuple[Person, str, Any]]
 
 
@@ -37,8 +37,8 @@ ROUTES: dict[str, Route] = {
     "order": lambda shop: (shop.buyer, "/orders", {"lines": [{"product_id": shop.lamp, "quantity": 2}]}),
     "cancel": lambda shop: (shop.buyer, f"/orders/{shop.placed()}/cancel", None),
     "fulfil": lambda shop: (shop.seller, f"/orders/{shop.paid()}/fulfil", None),
-    "part of a refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refund", _money(5)),
-    "refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refund", {}),
+    "part of a refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refunds", _money(5)),
+    "refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refunds", {}),
 }
 
 

@@ -123,8 +123,8 @@ class Machine(RuleBasedStateMachine):
         person = self._one_of(order, "refund") if allowed else person
         body = {} if amount is None else {"amount": _euros(amount)}
         expected = lambda: self.model.refund(_id(person), order, amount)  # noqa: E731
-        self._new(person, f"/orders/{order}/refund", body, expected)
-        return self._new(person, f"/orders/{order}/refund", body, expected)
+        self._new(person, f"/orders/{order}/refunds", body, expected)
+        return self._new(person, f"/orders/{order}/refunds", body, expected)
 
     @rule(asked=asked)
     def ask_again(self, asked: Asked) -> None:

@@ -12,7 +12,7 @@ from repositories.outbox import Outbox
 from repositories.records import Event
 from repositories.relational import Transaction
 from tests.contracts.documents import a_post, an_event
-from tests.contracts.money import held
+from tests.contracts.money import held, refund
 from tests.contracts.money import wallet as wallet_with
 
 HOUR = timedelta(hours=1)
@@ -25,7 +25,7 @@ def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
     outboxes(container)
     with container.stores.relational.transaction() as tx:
         writes(container, tx, accounts, posts)
-        tx.orders.refund(paid_order, 1, at=container.kit.clock())
+        tx.refunds.add(refund(container.stores.relational.orders.get([paid_order])[paid_order], 0))
     expiry(container)
 
 

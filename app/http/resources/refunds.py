@@ -1,0 +1,109 @@
+"""`/orders/{order_id}/refunds`: what the sellers of an order gave back."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.deps import caller, container
+from app.http.edge.fields import JsonBoolean, Moment, Text
+from app.http.edge.idempotency import idempotent, receipt
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import MoneyShape, MovedMoneySchema
+from app.http.resources.orders import mark, onward
+from app.services.money.refunds import WantedRefund
+from app.services.pages.fragments import encode, moment
+from repositories.money_records import Answer, Refund
+
+blp = Blueprint("refunds", "Refunds of orders")
+
+
+class RefundDraftSchema(ma.Schema):
+    amount = ma.fields.Nested(
+        MovedMoneySchema,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "left out: all that is left of one's share"},
+    )
+    reason = Text(load_default="", validate=ma.validate.Length(max=500))
+    restock = JsonBoolean(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "whether one's units come back to stock; left out: with the last of the share"},
+    )
+
+
+class RefundSchema(ma.Schema):
+    """`restock`: the seller's units came back to stock with it. They come back once."""
+
+    id = ma.fields.UUID(required=True)
+    order_id = ma.fields.UUID(required=True)
+    seller_id = ma.fields.UUID(required=True)
+    amount = ma.fields.Nested(MoneyShape, required=True)
+    reason = ma.fields.String(required=True)
+    restock = ma.fields.Boolean(required=True)
+    created_at = Moment(required=True)
+
+
+RefundPage = page_of(RefundSchema, "RefundPage")
+
+
+@blp.post("/orders/<uuid:order_id>/refunds")
+@private
+@budget(relational=17, sessions=1, cache=1)
+@blp.arguments(RefundDraftSchema)
+@blp.response(201, RefundSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def create_refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
+    """Give back one's share of an order, or so much of it, with or without the units.
+
+    An order whose every share is given back is `refunded`.
+    """
+    return container().money.refunds.refund(caller(), order_id, WantedRefund(**wanted), receipt(_created))
+
+
+@blp.get("/orders/<uuid:order_id>/refunds")
+@private
+@budget(relational=2, sessions=1)
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, RefundPage)
+@blp.raises(404)
+def list_refunds(query: dict[str, Any], order_id: UUID) -> Response:
+    """List the refunds of an order, newest first: all of them for its buyer, one's own for a seller."""
+    account, limit = caller(), query["limit"]
+    scope = f"refunds:{order_id}:{account}"
+    before = mark(scope, query["cursor"])
+    found = container().money.refunds.of_order(account, order_id, before=before, limit=limit + 1)
+    return answers.page(map(refund_body, found[:limit]), onward(scope, found, limit))
+
+
+@blp.get("/orders/<uuid:order_id>/refunds/<uuid:refund_id>")
+@private
+@budget(relational=2, sessions=1)
+@blp.response(200, RefundSchema)
+@blp.raises(404)
+def get_refund(order_id: UUID, refund_id: UUID) -> Response:
+    """Read a refund, as the buyer of the order or as the seller who gave it."""
+    return answers.thing(refund_body(container().money.refunds.read(caller(), order_id, refund_id)), 1)
+
+
+def _created(refund: Refund) -> Response:
+    return answers.thing(refund_body(refund), 1, 201, f"{BASE}/orders/{refund.order_id}/refunds/{refund.id}")
+
+
+def refund_body(refund: Refund) -> bytes:
+    return encode(
+        {
+            "id": refund.id,
+            "order_id": refund.order_id,
+            "seller_id": refund.seller_id,
+            "amount": refund.amount,
+            "reason": refund.reason,
+            "restock": refund.restock,
+            "created_at": moment(refund.created_at),
+        }
+    )

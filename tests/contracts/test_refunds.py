@@ -1,0 +1,153 @@
+"""What every store of refunds promises: what an order says was refunded is what the ledger moved."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound
+from repositories.money_records import PROVIDER, REFUND, Order, OrderMark, OrderState, Returned, Transfer
+from repositories.records import Money
+from repositories.relational import Relational, Transaction
+from tests.contracts.money import MICROSECOND, do, give_back, line, order, refund, surely, together, transfer
+from tests.contracts.relational_store import NOW
+from tests.contracts.test_audit import buy
+from tests.contracts.test_orders import add, in_state
+from tests.contracts.test_relational import downgrade
+
+
+def test_an_order_says_what_its_transfers_say(relational: Relational) -> None:
+    one = in_state(relational, "paid")
+    part = give_back(relational, one, 2, restock=True)
+    said = relational.orders.get([one.id])[one.id]
+    assert said == replace(one, refunded=2, version=one.version + 1, moved_at=NOW)
+    assert relational.refunds.get(part.id) == part
+    assert relational.refunds.get(uuid4()) is None
+    rest = give_back(relational, one, 3)
+    said = relational.orders.get([one.id])[one.id]
+    assert (said.refunded, said.state) == (5, "refunded")
+    assert relational.refunds.of_order(one.id, before=None, limit=9) == sorted(
+        [part, rest], key=lambda made: made.id, reverse=True
+    )
+
+
+def test_a_transfer_that_was_there_counts_once(relational: Relational) -> None:
+    """Whatever a command believes: the row of a second refund has no transfer of its own, so it adds nothing."""
+    one = in_state(relational, "paid")
+    first = give_back(relational, one, 2)
+    with pytest.raises(Conflict) as caught:
+        do(relational, lambda unit: unit.refunds.add(first))
+    assert caught.value.field == "id"
+    do(relational, lambda unit: unit.refunds.add(refund(one, 2)))
+    assert relational.orders.get([one.id])[one.id].refunded == 2
+
+
+def test_never_more_than_the_total(relational: Relational) -> None:
+    one = in_state(relational, "fulfilled")
+    give_back(relational, one, 3)
+    with pytest.raises(Capped) as caught:
+        give_back(relational, one, 3)
+    assert caught.value.left == 2
+    assert relational.orders.get([one.id])[one.id].refunded == 3
+
+
+def test_a_refund_of_nothing_has_no_transfer(relational: Relational) -> None:
+    free = add(relational, order(line(uuid4(), 1, 0)))
+    do(relational, lambda unit: unit.orders.move(free.id, ["placed"], "paid", at=NOW))
+    made = give_back(relational, free, restock=True)
+    assert relational.orders.get([free.id])[free.id].state == "refunded"
+    assert relational.refunds.get(made.id) == made
+    assert relational.ledger.get([made.id]) == {}
+
+
+@pytest.mark.parametrize("state", ["placed", "cancelled", "refunded"])
+def test_only_of_what_was_paid(relational: Relational, state: OrderState) -> None:
+    one = in_state(relational, state)
+    with pytest.raises(IllegalMove) as caught:
+        do(relational, lambda unit: unit.refunds.add(refund(one)))
+    assert caught.value.state == state
+    with pytest.raises(NotFound):
+        do(relational, lambda unit: unit.refunds.add(refund(order())))
+
+
+def test_what_a_seller_has_returned(relational: Relational) -> None:
+    ada, bob = uuid4(), uuid4()
+    one = add(relational, order(line(uuid4(), 2, seller_id=ada), line(uuid4(), 1, seller_id=bob)))
+    do(relational, lambda unit: unit.orders.move(one.id, ["placed"], "paid", at=NOW))
+
+    def returned(unit: Transaction) -> list[Returned]:
+        return [unit.refunds.returned(one.id, seller) for seller in (ada, bob, uuid4())]
+
+    assert do(relational, returned) == [Returned(0, restocked=False)] * 3
+    mine = [give_back(relational, one, 4), give_back(relational, one, 1, restock=True)]
+    theirs = give_back(relational, one, 2, seller_id=bob)
+    assert do(relational, returned) == [
+        Returned(5, restocked=True),
+        Returned(2, restocked=False),
+        Returned(0, restocked=False),
+    ]
+    listed = relational.refunds.of_order
+    assert listed(one.id, seller_id=bob, before=None, limit=9) == [theirs]
+    assert {made.id for made in listed(one.id, seller_id=ada, before=None, limit=9)} == {made.id for made in mine}
+
+
+def test_pages_are_newest_first(relational: Relational) -> None:
+    one = in_state(relational, "paid")
+    made = [give_back(relational, one, 1, created_at=NOW + turn * MICROSECOND) for turn in (0, 2, 1, 1)]
+    newest = sorted(made, key=lambda one: (one.created_at, one.id), reverse=True)
+    for seller in (None, one.lines[0].seller_id):
+        first = relational.refunds.of_order(one.id, seller_id=seller, before=None, limit=2)
+        mark = OrderMark(first[-1].created_at, first[-1].id)
+        assert first + relational.refunds.of_order(one.id, seller_id=seller, before=mark, limit=9) == newest
+    assert relational.refunds.of_order(uuid4(), before=None, limit=9) == []
+
+
+def test_many_at_once(relational: Relational) -> None:
+    """Each wants 2 of 5, and asks what is left under the order's lock."""
+    one = in_state(relational, "paid")
+    seller = one.lines[0].seller_id
+    surely(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 50)))
+
+    def want_two(unit: Transaction) -> Order:
+        unit.orders.lock(one.id)
+        if unit.refunds.returned(one.id, seller).amount > 3:
+            raise Insufficient("too little is left")
+        made = refund(one, 2)
+        unit.ledger.transfer(Transfer(made.id, REFUND, seller, one.buyer_id, made.amount, NOW, one.id))
+        unit.refunds.add(made)
+        return one
+
+    ends = together([lambda: surely(relational, want_two)] * 6)
+    assert sum(isinstance(end, Order) for end in ends) == 2
+    assert sum(isinstance(end, Insufficient) for end in ends) == 4
+    assert relational.orders.get([one.id])[one.id].refunded == 4
+
+
+def test_past_refunds_are_loaded_with_their_transfers(relational: Relational) -> None:
+    past = order(state="refunded", refunded=5)
+    seller = past.lines[0].seller_id
+    back = Transfer(uuid4(), REFUND, seller, past.buyer_id, Money(5, "EUR"), NOW, past.id)
+    surely(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 5)))
+    do(relational, lambda unit: unit.bulk.orders([past]))
+    for _ in range(2):
+        do(relational, lambda unit: unit.bulk.transfers([back]))
+    (made,) = relational.refunds.of_order(past.id, before=None, limit=9)
+    assert (made.id, made.seller_id, made.amount, made.restock) == (back.id, seller, back.amount, True)
+
+
+def test_refunds_of_earlier_versions_are_found_in_the_ledger(new_relational: Callable[[], Relational]) -> None:
+    """Units came back with the refund that completed a seller's share."""
+    store = new_relational()
+    one = buy(store, "paid")
+    seller = one.lines[0].seller_id
+    made = [
+        give_back(store, one, amount, created_at=NOW + turn * MICROSECOND, reason="", restock=turn == 1)
+        for turn, amount in enumerate((2, 8))
+    ]
+    part = give_back(store, one, 1, seller_id=one.lines[1].seller_id, reason="")
+    mine = {line.product_id: 2 for line in one.lines if line.seller_id == seller}
+    do(store, lambda unit: unit.stock.return_sold(one.id, mine))
+    downgrade(store, "0010")
+    assert store.migrate() == ["relational: 0011 refunds of orders"]
+    assert [store.refunds.get(refund.id) for refund in (*made, part)] == [*made, part]
