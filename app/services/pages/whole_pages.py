@@ -69,12 +69,12 @@ class WholePage(Struct, frozen=True):
         return self.coded[coding]
 
 
-class Note(Struct, frozen=True, array_like=True):
+class WholeNote(Struct, frozen=True, array_like=True):
     coded: dict[str, bytes]
     cuts: tuple[Cut, ...]
 
 
-_NOTES = msgspec.msgpack.Decoder(Note)
+_NOTES = msgspec.msgpack.Decoder(WholeNote)
 Build = Callable[[Used], WholePage]
 
 
@@ -152,7 +152,7 @@ class WholePages:
             return page
         page = replace(page, coded=all_coded(page.body))
         value = Value(
-            page.body, page.version, page.etag, note=msgspec.msgpack.encode(Note(page.coded, page.cuts)), cost=cost
+            page.body, page.version, page.etag, note=msgspec.msgpack.encode(WholeNote(page.coded, page.cuts)), cost=cost
         )
         try:
             stored = self._cache.fill({key: Fill(lease, value, fresh, parts=stamps)})
