@@ -108,6 +108,12 @@ def _end_session(world: World, n: int) -> Call:
     return Call(ada, f"/sessions/{others[0]}")
 
 
+@drive("GET", "/sessions/<uuid:session_id>")
+def _device(world: World, n: int) -> Call:
+    ada = _signed_in(world, n)
+    return Call(ada, f"/sessions/{ada.get('/sessions')['items'][-1]['id']}")
+
+
 @drive("POST", "/password-resets")
 def _forgot(world: World, _: int) -> Call:
     return Call(
@@ -207,6 +213,14 @@ def _comments(world: World, n: int) -> Call:
 def _comment(world: World, _: int) -> Call:
     post = _published(world, 1)[1][0]
     return Call(world.person(), f"/posts/{post}/comments", {"body": "Well said."}, keyed=True)
+
+
+@drive("GET", "/posts/<uuid:post_id>/comments/<number:number>")
+def _one_comment(world: World, n: int) -> Call:
+    post = _published(world, 1)[1][0]
+    for person in world.people(n):
+        person.post(f"/posts/{post}/comments", {"body": "Well said."})
+    return Call(world.person(), f"/posts/{post}/comments/{n}")
 
 
 @drive("DELETE", "/posts/<uuid:post_id>/comments/<number:number>")

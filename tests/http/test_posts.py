@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.apps import System
+from tests.apps import PASSWORD, System
 
 
 def test_publishing_answers_with_the_card(system: System) -> None:
@@ -93,6 +93,25 @@ def test_comments_are_numbered_and_a_number_never_returns(system: System) -> Non
     assert [i["comment"]["number"] for i in first["items"] + second["items"]] == [1, 2, 4]
     assert second["next"] is None
     assert ada.get(f"/posts/{post}")["stats"]["comments"] == 3
+
+
+def test_a_comment_is_read_by_its_number(system: System) -> None:
+    ada, bob, anybody = system.person("ada"), system.person("bob"), system.anybody()
+    post, other = ada.publish(), ada.publish()
+    bob.post(f"/posts/{post}/comments", {"body": "Well said."})
+    path = f"/posts/{post}/comments/1"
+    (listed,) = ada.get(f"/posts/{post}/comments")["items"]
+    assert anybody.get(path) == ada.get(path) == listed
+    assert anybody.send("GET", path, headers={"If-None-Match": anybody.etag(path)}).status_code == 304
+    missing = anybody.send("GET", f"/posts/{post}/comments/2")
+    assert (missing.status_code, missing.headers["Cache-Control"]) == (404, "private, no-store"), "it may yet come"
+    for there in (f"/posts/{other}/comments/1", f"/posts/{uuid4()}/comments/1"):
+        anybody.get(there, 404)
+    bob.send("DELETE", "/accounts/me", json={"password": PASSWORD})
+    assert ada.get(path, 404)["code"] == "not_found"
+    ada.post(f"/posts/{post}/comments", {"body": "Where are you?"})
+    ada.delete(f"/posts/{post}", etag="*")
+    ada.get(f"/posts/{post}/comments/2", 404)
 
 
 def test_posts_are_listed_by_author_and_tag(system: System) -> None:

@@ -60,9 +60,19 @@ def test_all_other_devices_are_ended_at_once(system: System) -> None:
     assert len(ada.get("/sessions")["items"]) == 1
 
 
+def test_a_device_is_read_by_its_id(system: System) -> None:
+    ada = system.person("ada")
+    ada.post("/sessions", {"login": "ada", "password": PASSWORD, "device": "tablet"})
+    items = ada.get("/sessions")["items"]
+    assert [ada.get(f"/sessions/{item['id']}") for item in items] == items
+    ada.delete(f"/sessions/{items[0]['id']}")
+    assert ada.get(f"/sessions/{items[0]['id']}", 404)["code"] == "not_found"
+
+
 def test_somebody_elses_session_is_not_there(system: System) -> None:
     ada, eve = system.person(), system.person()
     session = ada.get("/sessions")["items"][0]["id"]
+    eve.get(f"/sessions/{session}", 404)
     eve.delete(f"/sessions/{session}", 404)
     ada.get("/accounts/me")
 

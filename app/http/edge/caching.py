@@ -77,8 +77,12 @@ def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
 
 
 def _by_id() -> bool:
-    """Whether the thing is named by an id. Ids are ours and never given twice: what is not there will not come back."""
-    return any(isinstance(value, UUID) for value in (request.view_args or {}).values())
+    """Whether the thing is named by ids alone. Ids are ours and never given twice: what is not there will not come back.
+
+    A number under an id, as a comment has, is given later.
+    """
+    named = (request.view_args or {}).values()
+    return bool(named) and all(isinstance(value, UUID) for value in named)
 
 
 def status_of(kept: WholePage | None) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from app.errors import Missing
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
@@ -14,6 +15,7 @@ from app.http.edge.fields import Moment, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema
+from app.services.pages.whole_pages import unversioned
 
 blp = Blueprint("comments", "Comments on posts")
 
@@ -66,6 +68,21 @@ def create_comment(draft: dict[str, Any], post_id: UUID) -> Response:
     comment = container().content.comments.add(caller(), post_id, draft["body"], reserved())
     (card,) = container().pages.cards.comments(comment.author_id, [comment])
     return answers.created(card, f"{BASE}/posts/{post_id}/comments/{comment.number}")
+
+
+@blp.get("/posts/<uuid:post_id>/comments/<number:number>")
+@public
+@shared(10, 10)
+@budget(relational=1, documents=2, sessions=1, cache=3)
+@blp.response(200, CommentCardSchema)
+@blp.raises(404)
+def get_comment(post_id: UUID, number: int) -> Response:
+    """Read a comment."""
+    author = container().content.posts.author_of(post_id)
+    cards = container().pages.cards.comments(author, [container().content.comments.get(post_id, number)])
+    if not cards:
+        raise Missing("there is no such comment")
+    return answers.checked(unversioned(cards[0]))
 
 
 @blp.delete("/posts/<uuid:post_id>/comments/<number:number>")

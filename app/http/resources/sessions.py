@@ -16,6 +16,7 @@ from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema
 from app.services.pages.fragments import account_part, encode, moment
+from app.services.pages.whole_pages import unversioned
 from repositories.records import Session
 
 blp = Blueprint("sessions", "Signing in and out")
@@ -98,6 +99,18 @@ def list_sessions(query: dict[str, Any]) -> Response:
     onward = [str(found[limit - 1].id)] if len(found) > limit else None
     items = (session_item(s, current) for s in found[:limit])
     return answers.page(items, cursors().issue(scope, onward))
+
+
+@blp.get("/sessions/<uuid:session_id>")
+@private
+@budget(sessions=2)
+@blp.response(200, SessionSchema)
+@blp.raises(404)
+def get_session(session_id: UUID) -> Response:
+    """Read one of one's signed-in devices."""
+    current = session()
+    found = container().people.sessions.device(current.account_id, session_id)
+    return answers.checked(unversioned(session_item(found, current)))
 
 
 @blp.delete("/sessions/current")

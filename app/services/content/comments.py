@@ -48,10 +48,16 @@ class Comments:
         except NotFound as gone:
             raise Missing("there is no such post") from gone
 
-    def delete(self, account_id: UUID, post_id: UUID, number: int) -> None:
+    def get(self, post_id: UUID, number: int) -> Comment:
+        """Raises `Missing`."""
         comment = self._documents.comments.get(post_id, number)
         if comment is None:
             raise Missing("there is no such comment")
+        return comment
+
+    def delete(self, account_id: UUID, post_id: UUID, number: int) -> None:
+        """Raises `Missing`, `Forbidden`."""
+        comment = self.get(post_id, number)
         if comment.author_id != account_id:
             raise Forbidden("this comment is somebody else's")
         event = CommentDeleted(post_id, number, account_id, comment.created_at)

@@ -73,7 +73,15 @@ class Sessions:
         found = self._store.of_account(account_id, now=self._clock())
         return [s for s in found if before is None or s.id < before]
 
+    def device(self, account_id: UUID, session_id: UUID) -> Session:
+        """Raises `Missing`."""
+        for session in self.devices(account_id):
+            if session.id == session_id:
+                return session
+        raise Missing("there is no such session")
+
     def end(self, account_id: UUID, session_id: UUID) -> None:
+        """Raises `Missing`."""
         if not self._store.end(account_id, session_id):
             raise Missing("there is no such session")
 
