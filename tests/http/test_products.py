@@ -92,6 +92,8 @@ def test_a_cursor_belongs_to_its_filters(system: System) -> None:
         ({"price": {"amount": "1", "currency": "EUR"}}, "/price/amount"),
         ({"price": {"amount": True, "currency": "EUR"}}, "/price/amount"),
         ({"price": {"amount": 1, "currency": "euro"}}, "/price/currency"),
+        ({"price": {"amount": 1, "currency": "ABC"}}, "/price/currency"),
+        ({"price": {"amount": 1, "currency": "XXX"}}, "/price/currency"),
         ({"price": 5}, "/price"),
         ({"attributes": {"a.b": 1}}, "/attributes/a.b/key"),
         ({"attributes": {"$where": 1}}, "/attributes/$where/key"),

@@ -113,10 +113,12 @@ def test_an_amount_that_is_none(system: System, amount: object) -> None:
     assert ada.available() == 1_000_000
 
 
-@pytest.mark.parametrize("currency", ["", "eur", "EURO", "E1R", 978, None])
+@pytest.mark.parametrize("currency", ["", "eur", "EURO", "E1R", "EU\0", 978, None, "ABC", "DEM", "XTS", "XAU"])
 def test_a_currency_that_is_none(system: System, currency: object) -> None:
-    problem = system.person().pay("/wallet/deposits", money(1, currency), 422)
-    assert [e["pointer"] for e in problem["errors"]] == ["/amount/currency"]
+    ada, bob = system.person(), system.person()
+    for path, body in (("/wallet/deposits", {}), ("/wallet/transfers", {"to": bob.handle})):
+        problem = ada.pay(path, body | money(1, currency), 422)
+        assert [e["pointer"] for e in problem["errors"]] == ["/amount/currency"]
 
 
 def test_what_cannot_be_sent(system: System) -> None:

@@ -102,6 +102,8 @@ def _text_misfits(value: str, schema: Any) -> bool:
             UUID(value)
         except ValueError:
             return True
+    if value not in schema.get("enum", [value]):
+        return True
     return "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask
 
+from app.currencies import EXPONENTS
 from app.http.edge.statuses import component
 
 Operation = dict[str, Any]
@@ -41,6 +42,7 @@ EXAMPLES: dict[str, Any] = {
     "ProfileChanges": {"bio": "Mathematics."},
     "Login": {"login": "ada", "password": "correct horse battery", "device": "phone"},
     "PasswordChange": {"current_password": "correct horse battery", "new_password": "seven grey pigeons"},
+    "EmailChange": {"password": "correct horse battery", "email": "ada@example.org"},
     "PasswordReset": {"email": "ada@example.com"},
     "NewPassword": {"token": "q0vJ7p3gkqXo2mB8nVfT1d5sYhRzWcEiUaLtGyPjKxM", "new_password": "seven grey pigeons"},
     "EmailVerification": {"token": "q0vJ7p3gkqXo2mB8nVfT1d5sYhRzWcEiUaLtGyPjKxM"},
@@ -68,9 +70,12 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
         for name, about in HEADERS.items()
     }
     for schema in components["schemas"].values():
-        for member in schema.get("properties", {}).values():
+        for name, member in schema.get("properties", {}).items():
             # Of bodies: generated clients take a member with a default for one that is always there.
             member.pop("default", None)
+            if name == "currency" and "enum" in member:
+                schema["properties"][name] = {"$ref": "#/components/schemas/Currency"}
+    components["schemas"]["Currency"] = _currencies()
     for status, names in OF_ERRORS.items():
         _add_headers(components["responses"].get(component(status), {}), names)
     for rule in app.url_map.iter_rules():
@@ -81,6 +86,15 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
                 operation["operationId"] = _camel_case(rule.endpoint.rpartition(".")[2])
                 _complete(operation)
     return document
+
+
+def _currencies() -> dict[str, Any]:
+    """A schema of its own, so that generated clients have one type for it."""
+    few = sorted(set(EXPONENTS.values()) - {2})
+    named = {places: ", ".join(sorted(code for code in EXPONENTS if EXPONENTS[code] == places)) for places in few}
+    others = "; ".join(f"{places} for {codes}" for places, codes in named.items())
+    about = f"An ISO 4217 code. The minor unit, in which amounts are, has 2 decimals; {others}."
+    return {"type": "string", "enum": sorted(EXPONENTS), "description": about}
 
 
 def _complete(operation: Operation) -> None:

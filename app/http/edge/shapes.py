@@ -4,6 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
+from app.currencies import EXPONENTS
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from repositories.records import Money
 
@@ -12,7 +13,7 @@ class MoneySchema(ma.Schema):
     """Minor units of an ISO 4217 currency."""
 
     amount = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
-    currency = Text(required=True, validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code."))
+    currency = Text(required=True, validate=ma.validate.OneOf(sorted(EXPONENTS), error="Must be an ISO 4217 code."))
 
     @ma.post_load
     def _record(self, loaded: dict[str, Any], **_: Any) -> Money:

@@ -11,6 +11,7 @@ from quartet_client.api.sessions import create_session
 from quartet_client.api.wallet import create_deposit, list_balances
 from quartet_client.models import (
     BalancePage,
+    Currency,
     Deposit,
     FeedChange,
     FeedPage,
@@ -75,7 +76,7 @@ with Client(base_url=sys.argv[1]) as anybody, signed_in(anybody) as signed:
     ]
     assert isinstance(changes[0], OwnAccountCard)
     assert isinstance(changes[1], Problem)
-    deposit = Deposit(amount=MovedMoney(amount=500000, currency="EUR"))
+    deposit = Deposit(amount=MovedMoney(amount=500000, currency=Currency.EUR))
     paid = [create_deposit.sync(client=signed, body=deposit, idempotency_key="first-deposit") for _ in range(2)]
     assert all(isinstance(one, Transfer) for one in paid)
     wallet = list_balances.sync(client=signed)
