@@ -31,11 +31,15 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """`unsent` events are waiting, the oldest since `oldest`; `dead_lettered` are set aside."""
+    """`unsent` events are waiting, the oldest since `oldest`; `dead_lettered` are set aside.
+
+    `deferred` is the work that waits beside them for the cache to be back; only the relational store keeps such work.
+    """
 
     unsent: int
     dead_lettered: int
     oldest: datetime | None
+    deferred: int = 0
 
 
 class Outbox(Protocol):

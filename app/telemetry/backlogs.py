@@ -31,7 +31,7 @@ class Backlogs(Collector):
         return list(_families())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        up, unsent, dead_lettered, oldest = _families()
+        up, unsent, dead_lettered, oldest, deferred = _families()
         deadline = time.monotonic() + PATIENCE_SECONDS
         for truth, found in [(truth, self._future(truth)) for truth in self._outboxes]:
             backlog = _result(found, deadline)
@@ -40,7 +40,8 @@ class Backlogs(Collector):
                 unsent.add_metric([truth], backlog.unsent)
                 dead_lettered.add_metric([truth], backlog.dead_lettered)
                 oldest.add_metric([truth], self._age(backlog))
-        yield from (up, unsent, dead_lettered, oldest)
+                deferred.add_metric([truth], backlog.deferred)
+        yield from (up, unsent, dead_lettered, oldest, deferred)
 
     def _future(self, truth: str) -> Future[Backlog | None]:
         """The running read of this outbox, or a new one. At most one runs per outbox."""
@@ -77,5 +78,6 @@ def _families() -> tuple[GaugeMetricFamily, ...]:
             ("unsent", "events that wait for the relay"),
             ("dead_lettered", "events that were dead-lettered after too many tries"),
             ("oldest_seconds", "age of the oldest event that waits"),
+            ("deferred", "keys to drop and live events that wait for the cache to be back"),
         )
     )

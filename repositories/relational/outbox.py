@@ -14,7 +14,7 @@ from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
-from repositories.relational.schema.tables import outbox
+from repositories.relational.schema.tables import deferred, outbox
 
 _EVENT = tuple(outbox.c[name] for name in Event.__struct_fields__)
 _earlier = outbox.alias("earlier")
@@ -71,6 +71,7 @@ _BACKLOG = select(
     select(func.count()).select_from(outbox).where(_waiting).scalar_subquery(),
     select(func.count()).select_from(outbox).where(outbox.c.dead_lettered_at.is_not(None)).scalar_subquery(),
     select(func.min(outbox.c.happened_at)).where(_waiting).scalar_subquery(),
+    select(func.count()).select_from(deferred).scalar_subquery(),
 )
 
 
@@ -110,5 +111,4 @@ class SqlOutbox(RunnerBacked, Outbox):
         return self._runner.change(_REPLAY, {"new_due": now, "ids": list(event_ids)})
 
     def backlog(self) -> Backlog:
-        unsent, dead_lettered, oldest = self._runner.rows(_BACKLOG, {})[0]
-        return Backlog(unsent, dead_lettered, oldest)
+        return Backlog(*self._runner.rows(_BACKLOG, {})[0])

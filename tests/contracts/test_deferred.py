@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from repositories.relational import Relational
 from tests.contracts.relational_store import NOW, new_database, opened
@@ -38,6 +39,13 @@ def test_the_oldest_come_first(store: Relational) -> None:
     assert kept(store) == [(b"\x00early\xff", b"\x00\xff"), (b"late", b"")]
     assert kept(store, 1) == [(b"\x00early\xff", b"\x00\xff")]
     assert store.deferred.first(limit=1)[0].at == NOW + SECOND
+
+
+def test_it_is_counted_beside_the_events(store: Relational) -> None:
+    before = store.outbox.backlog()
+    with store.transaction() as tx:
+        tx.deferred.put({b"a": b"", b"b": b""}, at=NOW)
+    assert store.outbox.backlog() == replace(before, deferred=before.deferred + 2)
 
 
 def test_what_is_deferred_again_is_one_piece_of_work(store: Relational) -> None:
