@@ -2,6 +2,9 @@
 
 import json
 import socket
+import ssl
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from .home import Home
@@ -28,6 +31,7 @@ _LOGBACK = """<configuration>
   <root level="WARN"><appender-ref ref="out"/></root>
 </configuration>
 """
+_PASSWORD = "of this run"
 # OPTIONS of protocol 4 and the opcode of its answer, SUPPORTED: the port opens last, when all else is up.
 _ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
 _SUPPORTED = 6
@@ -43,20 +47,47 @@ def launch_quick(home: Home) -> Server:
     return _launch(home, "-XX:TieredStopAtLevel=1")
 
 
+def launch_secured(home: Home) -> Server:
+    """Start one that speaks TLS and nothing else, to users with a password (`cassandra`, with that password).
+
+    `ca.pem` in its folder is what its certificate is verified by, which is for localhost and 127.0.0.1.
+    """
+    folder = home.folder("cassandra")
+    tls = {"enabled": True, "optional": False, "keystore": _keystore(folder), "keystore_password": _PASSWORD}
+    users = {"authenticator": "PasswordAuthenticator"}
+    return _start(folder, {"client_encryption_options": tls, **users}, "-XX:TieredStopAtLevel=1", encrypted=True)
+
+
 def _launch(home: Home, *options: str) -> Server:
-    class_path = ":".join(map(str, jars()))
-    folder, port = home.folder("cassandra"), free_port()
-    (folder / "cassandra.yaml").write_text(json.dumps(_settings(folder, port)), encoding="utf-8")
+    return _start(home.folder("cassandra"), {}, *options)
+
+
+def _start(folder: Path, more: Mapping[str, object], *options: str, encrypted: bool = False) -> Server:
+    class_path, port = ":".join(map(str, jars())), free_port()
+    (folder / "cassandra.yaml").write_text(json.dumps(_settings(folder, port) | dict(more)), encoding="utf-8")
     (folder / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
     server = Server(
         f"cassandra://127.0.0.1:{port}/quartet",
         [str(java()), *_options(folder), *options, "-cp", class_path, "org.apache.cassandra.service.CassandraDaemon"],
         folder,
-        lambda: _answers(port),
+        lambda: _answers(port, encrypted=encrypted),
         patience=180,
     )
     server.start()
     return server
+
+
+def _keystore(folder: Path) -> str:
+    """Make a key with a certificate signed by itself, and `ca.pem` beside it."""
+    keytool, store = str(java().with_name("keytool")), str(folder / "keystore.p12")
+    own = ["-keystore", store, "-storetype", "PKCS12", "-storepass", _PASSWORD, "-alias", "node"]
+    names = ["-dname", "CN=localhost", "-ext", "SAN=dns:localhost,ip:127.0.0.1", "-validity", "30"]
+    for command in (
+        ["-genkeypair", "-keyalg", "EC", *names],
+        ["-exportcert", "-rfc", "-file", str(folder / "ca.pem")],
+    ):
+        subprocess.run([keytool, command[0], *own, *command[1:]], check=True, capture_output=True, timeout=60)
+    return store
 
 
 def _settings(folder: Path, port: int) -> dict[str, object]:
@@ -124,11 +155,19 @@ def _options(folder: Path) -> list[str]:
     ]
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, *, encrypted: bool) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+            connection = _unverified().wrap_socket(plain) if encrypted else plain
             connection.sendall(_ASK)
             answer = connection.recv(9)
     except OSError:
         return False
     return len(answer) > 4 and answer[4] == _SUPPORTED
+
+
+def _unverified() -> ssl.SSLContext:
+    """Whether it answers is all that is asked here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
