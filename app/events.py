@@ -95,6 +95,14 @@ class MailRequested(Struct, frozen=True, tag=True):
     purpose: Purpose
 
 
+class EmailChanged(Struct, frozen=True, tag=True):
+    """The account has another e-mail address than `former`. It is about the change: as with `MailRequested`."""
+
+    change_id: UUID
+    account_id: UUID
+    former: str
+
+
 class AccountDeleted(Struct, frozen=True, tag=True):
     """`handles` is the one that it had. What it left behind is to be removed."""
 
@@ -192,6 +200,7 @@ AnyEvent = (
     | AccountEdited
     | PasswordChanged
     | MailRequested
+    | EmailChanged
     | AccountDeleted
     | Followed
     | Unfollowed

@@ -190,8 +190,9 @@ class Person:
         """A token as this person gets it by mail."""
         container: Container = self.client.application.extensions[CONTAINER]
         token, expires_at = uuid4().hex, container.kit.clock() + LIFETIME[purpose]
+        login = container.people.accounts.login(UUID(self.account["id"]))
         with container.stores.relational.transaction() as tx:
-            tx.mail_tokens.put(UUID(self.account["id"]), purpose, digest(token), expires_at=expires_at)
+            tx.mail_tokens.put(login, purpose, digest(token), expires_at=expires_at)
         return token
 
     def publish(self, title: str = "A post", **more: Any) -> str:

@@ -41,7 +41,7 @@ class Kept:
 
     @property
     def tokens(self) -> list[str]:
-        return [TOKEN.findall(mail.get_content())[0] for mail in self.mails]
+        return [token for mail in self.mails for token in TOKEN.findall(mail.get_content())]
 
 
 class _Server(Controller):

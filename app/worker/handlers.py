@@ -88,6 +88,10 @@ def mail_token(container: Container, event: events.MailRequested, at: datetime) 
     container.people.mailed_tokens.send(event.account_id, event.purpose, at)
 
 
+def mail_former_address(container: Container, event: events.EmailChanged, at: datetime) -> None:
+    container.people.email_changes.report(event.former, at)
+
+
 def end_all_sessions(container: Container, event: events.AccountDeleted, _at: datetime) -> None:
     container.people.sessions.end_all(event.account_id)
 
@@ -168,6 +172,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.AccountEdited: (drop_account,),
     events.PasswordChanged: (end_sessions,),
     events.MailRequested: (mail_token,),
+    events.EmailChanged: (mail_former_address,),
     events.AccountDeleted: (drop_account, end_all_sessions, clean_up_account),
     events.DepositBegun: (credit,),
     events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once

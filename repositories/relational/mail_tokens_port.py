@@ -1,9 +1,14 @@
-"""Tokens that were mailed: found by their digest, which is all that is stored. An account has one for each purpose."""
+"""Tokens that were mailed: found by their digest, which is all that is stored. An account has one for each purpose.
+
+A token works for the address and the password that it was made for: who changes either ends it, in the same transaction.
+"""
 
 from abc import abstractmethod
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
+
+from repositories.records import Login
 
 Purpose = Literal["reset", "verify"]
 
@@ -16,8 +21,11 @@ class MailTokenReads(Protocol):
 
 class MailTokenWrites(Protocol):
     @abstractmethod
-    def put(self, account_id: UUID, purpose: Purpose, digest: bytes, *, expires_at: datetime) -> None:
-        """Store a token in the place of the account's earlier one of this purpose."""
+    def put(self, login: Login, purpose: Purpose, digest: bytes, *, expires_at: datetime) -> None:
+        """Store a token in the place of the account's earlier one of this purpose.
+
+        Raises `Stale` when the account's address or password is not that of `login` any more.
+        """
 
     @abstractmethod
     def take(self, digest: bytes, purpose: Purpose, *, now: datetime) -> UUID | None:

@@ -107,7 +107,14 @@ class AccountWrites(Protocol):
 
     @abstractmethod
     def set_password(self, account_id: UUID, password_hash: str, *, if_hash: str) -> None:
-        """Store it when the hash is still `if_hash`. Raises `Stale`, `NotFound`."""
+        """Store it when the hash is still `if_hash`, and end the mailed tokens. Raises `Stale`, `NotFound`."""
+
+    @abstractmethod
+    def set_email(self, account_id: UUID, email: str, *, if_hash: str) -> None:
+        """Store an address that is not verified when the hash is still `if_hash`, and end the mailed tokens.
+
+        Raises `Stale`, `NotFound`, `Conflict('email')`.
+        """
 
     @abstractmethod
     def verify(self, account_id: UUID, at: datetime) -> None:

@@ -87,6 +87,7 @@ class TestDelete:
         calls: list[Callable[[Transaction], object]] = [
             lambda tx: tx.accounts.replace(replace(one, version=3), if_version=2),
             lambda tx: tx.accounts.set_password(one.id, "new", if_hash="hash"),
+            lambda tx: tx.accounts.set_email(one.id, "new@example.com", if_hash="hash"),
             lambda tx: tx.graph.lock(one.id, other),
             lambda tx: tx.graph.follow(edge),
             lambda tx: tx.graph.block(one.id, other, NOW),

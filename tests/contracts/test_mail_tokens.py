@@ -1,10 +1,17 @@
 """What every relational store promises about mailed tokens, and about verified addresses."""
 
+import contextlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import get_args
 from uuid import UUID, uuid4
 
-from repositories.relational import Relational
+import pytest
+
+from repositories.errors import Stale
+from repositories.records import Login
+from repositories.relational import Relational, Transaction
 from repositories.relational.mail_tokens_port import Purpose
 from tests.contracts.relational_store import NOW, register
 
@@ -12,9 +19,10 @@ HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 
 
 def put(relational: Relational, account: UUID, purpose: Purpose = "reset") -> bytes:
-    digest = uuid4().bytes
+    digest, login = uuid4().bytes, relational.accounts.login_of(account)
+    assert login
     with relational.transaction() as tx:
-        tx.mail_tokens.put(account, purpose, digest, expires_at=NOW + HOUR)
+        tx.mail_tokens.put(login, purpose, digest, expires_at=NOW + HOUR)
     return digest
 
 
@@ -61,6 +69,51 @@ def test_of_two_who_take_it_one_gets_it(relational: Relational) -> None:
     with ThreadPoolExecutor(2) as pool:
         taken = list(pool.map(lambda _: take(relational, digest), range(2)))
     assert sorted(taken, key=str) == [ada, None] or sorted(taken, key=str) == [None, ada]
+
+
+CHANGES: dict[str, Callable[[Transaction, UUID], None]] = {
+    "password": lambda tx, account: tx.accounts.set_password(account, "other", if_hash="hash"),
+    "address": lambda tx, account: tx.accounts.set_email(account, f"{account}@other.example", if_hash="hash"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_ends_with_the_password_and_with_the_address(relational: Relational, change: str) -> None:
+    ada, bob = register(relational, 2)
+    tokens = {purpose: put(relational, ada, purpose) for purpose in get_args(Purpose)}
+    theirs, before = put(relational, bob), relational.accounts.login_of(ada)
+    assert before
+    with relational.transaction() as tx:
+        CHANGES[change](tx, ada)
+    for purpose, digest in tokens.items():
+        assert relational.mail_tokens.owner(digest, purpose, now=NOW) is None
+        assert take(relational, digest, purpose) is None
+    with pytest.raises(Stale), relational.transaction() as tx:
+        tx.mail_tokens.put(before, "reset", uuid4().bytes, expires_at=NOW + HOUR)
+    assert (take(relational, put(relational, ada)), take(relational, theirs)) == (ada, bob)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_none_outlives_a_change_at_the_same_time(relational: Relational, change: str) -> None:
+    """A token made, or taken, while the login changes: whichever is first."""
+    for _ in range(8):
+        (ada,) = register(relational)
+        before = relational.accounts.login_of(ada)
+        assert before
+        made, taken = uuid4().bytes, put(relational, ada, "verify")
+
+        def make(before: Login = before, made: bytes = made) -> None:
+            with contextlib.suppress(Stale), relational.transaction() as tx:
+                tx.mail_tokens.put(before, "reset", made, expires_at=NOW + HOUR)
+
+        def changed(account: UUID = ada) -> None:
+            with relational.transaction() as tx:
+                CHANGES[change](tx, account)
+
+        with ThreadPoolExecutor(3) as pool:
+            work = [pool.submit(make), pool.submit(changed), pool.submit(take, relational, taken, "verify")]
+        assert [done.exception() for done in work] == [None] * 3
+        assert relational.mail_tokens.owner(made, "reset", now=NOW) is None
 
 
 def test_a_deleted_account_has_none(relational: Relational) -> None:

@@ -500,6 +500,25 @@ class TestAccounts:
             do(store, lambda unit: unit.accounts.set_password(uuid4(), "other", if_hash="hash"))
         assert store.accounts.login_of(one.id) == login(one, password_hash="other")
 
+    def test_set_email(self, store: Relational) -> None:
+        one, other = account(), account()
+        for each in (one, other):
+            add(store, each)
+        do(store, lambda unit: unit.accounts.verify(one.id, NOW))
+        fresh = f"New.{one.id}@Example.org"
+        do(store, lambda unit: unit.accounts.set_email(one.id, fresh, if_hash="hash"))
+        assert store.accounts.login(fresh.upper()) == login(one, email=fresh, verified_at=None)
+        assert store.accounts.login(login(one).email) is None
+        with pytest.raises(Stale):
+            do(store, lambda unit: unit.accounts.set_email(one.id, "a@example.org", if_hash="another"))
+        with pytest.raises(NotFound):
+            do(store, lambda unit: unit.accounts.set_email(uuid4(), "a@example.org", if_hash="hash"))
+        with pytest.raises(Conflict) as taken:
+            do(store, lambda unit: unit.accounts.set_email(other.id, fresh.lower(), if_hash="hash"))
+        assert taken.value.field == "email"
+        do(store, lambda unit: unit.accounts.set_email(one.id, fresh.lower(), if_hash="hash"))
+        assert store.accounts.login_of(one.id) == login(one, email=fresh.lower())
+
 
 def add(store: Relational, one: Account) -> None:
     with store.transaction() as unit:

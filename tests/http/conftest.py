@@ -12,7 +12,10 @@ from config import Settings
 from repositories.hot import Streams
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import new_database
+from tests.http.mail_world import Post
 from tests.http.stream_reader import FAST, Make
+from tests.http.world import Shifted
+from tests.mail_server import mail_server
 
 
 @pytest.fixture
@@ -47,3 +50,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
         yield maker
         for live in lives:
             live.close()
+
+
+@pytest.fixture
+def post(settings: Settings) -> Iterator[Post]:
+    clock = Shifted()
+    with mail_server() as (kept, port):
+        fields: dict[str, Any] = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+        fields |= {"mail_url": f"smtp://localhost:{port}?starttls=false", "address_login_failures": 0}
+        with running(Settings(**fields), clock) as system:
+            world = Post(system, clock, real=False)
+            world.kept = kept
+            yield world

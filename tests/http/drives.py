@@ -158,6 +158,12 @@ def _change_password(world: World, n: int) -> Call:
     return Call(_signed_in(world, n), "/accounts/me/password", body)
 
 
+@drive("PUT", "/accounts/me/email")
+def _change_email(world: World, n: int) -> Call:
+    ada = _signed_in(world, n)
+    return Call(ada, "/accounts/me/email", {"password": PASSWORD, "email": f"{ada.handle}@example.org"})
+
+
 @drive("POST", "/posts")
 def _publish(world: World, n: int) -> Call:
     ada = world.person()

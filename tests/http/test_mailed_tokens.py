@@ -1,7 +1,6 @@
 """A new password and a verified address by mail, over a real mail server."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,59 +8,17 @@ from unittest.mock import patch
 
 import pytest
 
-from app.services.people.mailed_tokens import AWAY, LIFETIME
+from app.services.people.mail_delivery import AWAY
+from app.services.people.mailed_tokens import LIFETIME
 from config import Settings
 from repositories.errors import Unavailable
-from tests.apps import PASSWORD, RELATIONAL, Person, System, embedded, running
+from tests.apps import PASSWORD, RELATIONAL, System, embedded, running
+from tests.http.mail_world import NEW, Post, forgot, reset, signs_in
 from tests.http.world import Shifted, World
-from tests.mail_server import Kept, mail_server
+from tests.mail_server import mail_server
 
-NEW = "seven grey pigeons"
 A_MOMENT = timedelta(seconds=1)
 TRIPS = re.compile(r'(\w+);dur=[^;]+;desc="(\d+) round')
-
-
-class Post(World):
-    """A world with a mail server."""
-
-    kept: Kept
-
-    def carried(self) -> list[str]:
-        """The tokens of all mails that have come so far."""
-        self.drained()
-        return self.kept.tokens
-
-    def mailed(self) -> str:
-        return self.carried()[-1]
-
-
-@pytest.fixture
-def post(settings: Settings) -> Iterator[Post]:
-    clock = Shifted()
-    with mail_server() as (kept, port):
-        fields: dict[str, Any] = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
-        fields |= {"mail_url": f"smtp://localhost:{port}?starttls=false", "address_login_failures": 0}
-        with running(Settings(**fields), clock) as system:
-            world = Post(system, clock, real=False)
-            world.kept = kept
-            yield world
-
-
-def forgot(world: World, email: str, status: int = 204) -> Any:
-    answer = world.system.anybody().send("POST", "/password-resets", json={"email": email})
-    assert answer.status_code == status, answer.text
-    assert status >= 400 or answer.data == b""
-    return answer
-
-
-def reset(world: World, token: str, status: int = 204, new: str = NEW) -> Any:
-    return world.system.anybody().post("/password-resets/confirm", {"token": token, "new_password": new}, status)
-
-
-def signs_in(world: World, password: str, status: int = 201) -> Person:
-    who = world.system.anybody()
-    who.token = who.post("/sessions", {"login": "ada", "password": password}, status).get("token")
-    return who
 
 
 @pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
@@ -247,7 +204,7 @@ def test_who_dies_before_ending_the_sessions_leaves_it_to_the_event(post: Post) 
     assert ada.get("/accounts/me", 401)["code"] == "invalid_token"
 
 
-def test_a_password_that_changes_meanwhile_keeps_the_token(post: Post) -> None:
+def test_a_password_that_changes_meanwhile_ends_the_token(post: Post) -> None:
     ada = post.system.person("ada")
     forgot(post, "ada@example.com")
     token = post.mailed()
@@ -260,8 +217,8 @@ def test_a_password_that_changes_meanwhile_keeps_the_token(post: Post) -> None:
         return plain(password)
 
     with patch.object(hasher, "hash", overtaken):
-        assert reset(post, token, 503)["code"] == "busy"
-    reset(post, token)
+        assert reset(post, token, 403)["code"] == "wrong_mail_token"
+    signs_in(post, "eight green herons")
 
 
 def test_links_lead_to_the_app(tmp_path: Path) -> None:

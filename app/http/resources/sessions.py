@@ -9,7 +9,7 @@ from flask import Response
 
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
-from app.http.edge.deps import container, cursors, session
+from app.http.edge.deps import caller, container, cursors, session
 from app.http.edge.fields import Moment, NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
@@ -31,6 +31,11 @@ class LoginSchema(ma.Schema):
 class PasswordChangeSchema(ma.Schema):
     current_password = Text(required=True, validate=ma.validate.Length(1, 256))
     new_password = NewPassword()
+
+
+class EmailChangeSchema(ma.Schema):
+    password = Text(required=True, validate=ma.validate.Length(1, 256))
+    email = ma.fields.Email(required=True, validate=ma.validate.Length(max=254))
 
 
 class AccountDeletionSchema(ma.Schema):
@@ -159,6 +164,25 @@ def change_password(wanted: dict[str, Any]) -> Response:
     people, current = container().people, session()
     with people.throttle.guess(str(current.account_id), caller_address()):
         people.password_changes.change(current, wanted["current_password"], wanted["new_password"])
+    return answers.nothing()
+
+
+@blp.put("/accounts/me/email")
+@private
+@budget(relational=9, sessions=1, cache=4)
+@blp.arguments(EmailChangeSchema)
+@blp.response(204)
+@blp.raises(403, 409, 429, 503)
+def change_email(wanted: dict[str, Any]) -> Response:
+    """Change one's own e-mail address. The new one is not verified, and the former one gets a mail.
+
+    Tokens that were mailed before do not work any more. A wrong password counts as a failed sign-in, and each change as
+    a request for mail.
+    """
+    people, me = container().people, caller()
+    people.throttle.mail(str(me), caller_address())
+    with people.throttle.guess(str(me), caller_address()):
+        people.email_changes.change(me, wanted["password"], wanted["email"])
     return answers.nothing()
 
 

@@ -72,10 +72,10 @@ class Accounts:
         try:
             with self._invalidation.after(self._invalidation.account(account.id, [account.handle])):
                 self._add(account, login)
-        except Conflict as taken:
+        except Conflict as conflict:
             if reserved and (known := self._relational.accounts.get([reserved.id]).get(reserved.id)):
                 return known
-            raise _taken(taken) from taken
+            raise taken(conflict) from conflict
         return account
 
     def edit(self, account_id: UUID, changes: ProfileChanges, condition: Precondition) -> Account:
@@ -90,8 +90,8 @@ class Accounts:
             self._write_through.account(account_id, lambda: self._replace(current, changed), renamed)
         except Stale as stale:
             raise PreconditionFailed("the account has changed meanwhile") from stale
-        except Conflict as taken:
-            raise _taken(taken) from taken
+        except Conflict as conflict:
+            raise taken(conflict) from conflict
         return changed
 
     def _add(self, account: Account, login: Login) -> None:
@@ -131,7 +131,7 @@ class Accounts:
         return found
 
 
-def _taken(conflict: Conflict) -> RuleBroken:
+def taken(conflict: Conflict) -> RuleBroken:
     if conflict.field == "handle":
         return RuleBroken("this handle is taken", code="handle_taken")
     if conflict.field == "email":

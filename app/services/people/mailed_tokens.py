@@ -5,28 +5,25 @@ It makes the token when it sends the mail, so that nothing but its SHA-256 is ev
 has two tokens, of which the last one counts.
 """
 
-import logging
 import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.errors import NoMail, WrongToken
+from app.errors import WrongToken
 from app.events import MailRequested, PasswordChanged
 from app.services.commands.kit import Kit
 from app.services.feeds.fanouts import Unfinished
-from app.services.people.mail import Mail, Mailer, Undeliverable
+from app.services.people.mail import Mail
+from app.services.people.mail_delivery import MailDelivery
 from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions, digest
-from repositories.errors import Contention, Stale, Unavailable
+from repositories.errors import Stale
 from repositories.records import Account, Login
 from repositories.relational import Relational
 from repositories.relational.mail_tokens_port import Purpose
 
-log = logging.getLogger(__name__)
 LIFETIME: dict[Purpose, timedelta] = {"reset": timedelta(hours=1), "verify": timedelta(days=2)}
-# After a mail server did not answer, mail waits so long: each try could take its whole deadline from other events.
-AWAY = timedelta(seconds=30)
 SUBJECTS: dict[Purpose, str] = {"reset": "A new password", "verify": "Is this your e-mail address?"}
 PATHS: dict[Purpose, str] = {"reset": "reset-password", "verify": "verify-email"}
 TEXTS: dict[Purpose, str] = {
@@ -51,19 +48,18 @@ If you have no account, there is nothing to do.
 
 class MailedTokens:
     def __init__(
-        self, relational: Relational, sessions: Sessions, hasher: Hasher, mailer: Mailer | None, kit: Kit, app_url: str
+        self, relational: Relational, sessions: Sessions, hasher: Hasher, delivery: MailDelivery, kit: Kit, app_url: str
     ) -> None:
-        """Without a `mailer` every request for mail raises `NoMail`. Links lead below `app_url`, if there is one."""
+        """Links lead below `app_url`, if there is one."""
         self._relational = relational
         self._sessions = sessions
         self._hasher = hasher
-        self._mailer = mailer
+        self._delivery = delivery
         self._app_url = app_url
         self._clock = kit.clock
         self._ids = kit.ids
         self._retry = kit.retry
         self._pack = kit.emitter
-        self._away_until: datetime | None = None
 
     def request_reset(self, email: str) -> None:
         """The same for known and unknown addresses. Raises `NoMail`."""
@@ -75,18 +71,22 @@ class MailedTokens:
         self._request(account_id, "verify")
 
     def send(self, account_id: UUID, purpose: Purpose, at: datetime) -> None:
-        """Mail what was requested `at`. Raises `Unfinished` while the mail server is away. Too late is never."""
+        """Mail what was requested `at`. Raises `Unfinished` while the mail server is away, and when the address or the
+        password changes meanwhile. Too late is never.
+        """
         now = self._clock()
         login = self._relational.accounts.login_of(account_id)
         if login is None or now >= at + LIFETIME[purpose] or (purpose == "verify" and login.verified_at):
             return
-        if self._away_until and now < self._away_until:
-            raise Unfinished(self._away_until - now)
+        self._delivery.check()
         account = self._relational.accounts.get([account_id])[account_id]
         token = secrets.token_urlsafe(32)
-        with self._relational.transaction() as tx:
-            tx.mail_tokens.put(account_id, purpose, digest(token), expires_at=now + LIFETIME[purpose])
-        self._deliver(self._mail(account, login, purpose, token), now)
+        try:
+            with self._relational.transaction() as tx:
+                tx.mail_tokens.put(login, purpose, digest(token), expires_at=now + LIFETIME[purpose])
+        except Stale as changed:
+            raise Unfinished from changed
+        self._delivery.send(self._mail(account, login, purpose, token))
 
     def reset(self, token: str, new: str) -> None:
         """Set the password and end every session. Raises `WrongToken`, `Unprocessable` for one easy to guess."""
@@ -105,21 +105,9 @@ class MailedTokens:
             tx.accounts.verify(account_id, self._clock())
 
     def _request(self, account_id: UUID, purpose: Purpose) -> None:
-        if self._mailer is None:
-            raise NoMail
+        self._delivery.require()
         with self._relational.transaction() as tx:
             tx.emit(self._pack(MailRequested(self._ids(), account_id, purpose)))
-
-    def _deliver(self, mail: Mail, now: datetime) -> None:
-        try:
-            if self._mailer:
-                self._mailer.send(mail)
-        except Undeliverable as refused:
-            log.warning("mail is refused for good: %s", refused)
-        except Unavailable as error:
-            log.warning("mail waits: %s", error)
-            self._away_until = now + AWAY
-            raise Unfinished(AWAY) from error
 
     def _mail(self, account: Account, login: Login, purpose: Purpose, token: str) -> Mail:
         shown = f"{self._app_url.rstrip('/')}/{PATHS[purpose]}#token={token}" if self._app_url else token
@@ -133,13 +121,11 @@ class MailedTokens:
         return login, self._relational.accounts.get([login.account_id])[login.account_id]
 
     def _store(self, token: str, login: Login, password_hash: str) -> None:
+        """While there is the token, the password is what it was."""
         now = self._clock()
-        try:
-            with self._relational.transaction() as tx:
-                if tx.mail_tokens.take(digest(token), "reset", now=now) is None:
-                    raise WrongToken
-                tx.accounts.set_password(login.account_id, password_hash, if_hash=login.password_hash)
-                tx.accounts.verify(login.account_id, now)
-                tx.emit(self._pack(PasswordChanged(login.account_id, None), at=now))
-        except Stale as stale:
-            raise Contention("the password was changed meanwhile") from stale
+        with self._relational.transaction() as tx:
+            if tx.mail_tokens.take(digest(token), "reset", now=now) is None:
+                raise WrongToken
+            tx.accounts.set_password(login.account_id, password_hash, if_hash=login.password_hash)
+            tx.accounts.verify(login.account_id, now)
+            tx.emit(self._pack(PasswordChanged(login.account_id, None), at=now))

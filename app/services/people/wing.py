@@ -10,8 +10,10 @@ from app.services.commands.kit import Kit
 from app.services.pages.wing import PagesWing
 from app.services.people.account_deletion import AccountDeletion
 from app.services.people.accounts import Accounts
+from app.services.people.email_changes import EmailChanges
 from app.services.people.graph import Graph
 from app.services.people.mail import Mailer
+from app.services.people.mail_delivery import MailDelivery
 from app.services.people.mailed_tokens import MailedTokens
 from app.services.people.password_changes import PasswordChanges
 from app.services.people.passwords import Hasher
@@ -34,6 +36,7 @@ class PeopleWing:
     accounts: Accounts
     sessions: Sessions
     password_changes: PasswordChanges
+    email_changes: EmailChanges
     deletion: AccountDeletion
     mailed_tokens: MailedTokens
     graph: Graph
@@ -45,13 +48,15 @@ class PeopleWing:
     ) -> Self:
         sessions = Sessions(stores.relational, stores.sessions, hasher, kit, limits.session_lifetime)
         accounts = Accounts(stores.relational, pages.invalidation, pages.write_through, hasher, kit)
+        delivery = MailDelivery(mailer, kit.clock)
         return cls(
             hasher,
             accounts,
             sessions,
             PasswordChanges(stores.relational, sessions, hasher, kit),
+            EmailChanges(stores.relational, accounts, hasher, delivery, kit),
             AccountDeletion(stores.relational, accounts, sessions, hasher, pages.invalidation, kit),
-            MailedTokens(stores.relational, sessions, hasher, mailer, kit, limits.app_url),
+            MailedTokens(stores.relational, sessions, hasher, delivery, kit, limits.app_url),
             Graph(stores.relational, pages.invalidation, kit),
             Throttle(stores.limits, limits.rates),
         )

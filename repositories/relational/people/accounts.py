@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy import Executable, bindparam, delete, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Conflict, NotFound, Stale
@@ -39,14 +39,14 @@ _REPLACE = (
     .where(accounts.c.id == bindparam("its_id"), accounts.c.version == bindparam("if_version"), _there)
     .values({column.name: bindparam(column.name) for column in accounts.c if column.name not in {"id", "deleted_at"}})
 )
-_SET_PASSWORD = (
+_its_login = (logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash"))
+_SET_PASSWORD = update(logins).where(*_its_login).values(password_hash=bindparam("new_hash"))
+_SET_EMAIL = (
     update(logins)
-    .where(logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash"))
-    .values(password_hash=bindparam("password_hash"))
+    .where(*_its_login)
+    .values(email=bindparam("new_email"), email_key=bindparam("new_key"), verified_at=null())
 )
-_END_LOGIN = delete(logins).where(
-    logins.c.account_id == bindparam("its_id"), logins.c.password_hash == bindparam("if_hash")
-)
+_END_LOGIN = delete(logins).where(*_its_login)
 # A key that no handle has. What is left says nothing of the person.
 _EMPTY = (
     update(accounts)
@@ -142,9 +142,10 @@ class SqlAccountWrites(AccountWrites):
         self._refuse(account.id)
 
     def set_password(self, account_id: UUID, password_hash: str, *, if_hash: str) -> None:
-        values = {"its_id": account_id, "password_hash": password_hash, "if_hash": if_hash}
-        if not self._runner.change(_SET_PASSWORD, values):
-            self._refuse(account_id)
+        self._change_login(_SET_PASSWORD, account_id, if_hash, {"new_hash": password_hash})
+
+    def set_email(self, account_id: UUID, email: str, *, if_hash: str) -> None:
+        self._change_login(_SET_EMAIL, account_id, if_hash, {"new_email": email, "new_key": fold(email)})
 
     def verify(self, account_id: UUID, at: datetime) -> None:
         self._runner.change(_VERIFY, {"its_id": account_id, "at": at})
@@ -152,10 +153,9 @@ class SqlAccountWrites(AccountWrites):
     def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
         if not self._runner.rows(LOCK_COUNTERS, {"ids": [account_id]}):
             raise NotFound
-        if not self._runner.change(_END_LOGIN, {"its_id": account_id, "if_hash": if_hash}):
-            self._refuse(account_id)
+        self._change_login(_END_LOGIN, account_id, if_hash, {})
         self._runner.change(_EMPTY, {"its_id": account_id, "no_handle": str(account_id), "at": at})
-        for statement in (_END_TOKENS, _END_COUNTERS, _END_ACTIVITY):
+        for statement in (_END_COUNTERS, _END_ACTIVITY):
             self._runner.change(statement, {"its_id": account_id})
 
     def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:
@@ -171,6 +171,13 @@ class SqlAccountWrites(AccountWrites):
 
     def end_reservations(self, *, before: datetime, limit: int) -> int:
         return self._runner.change(_END_RESERVATIONS, {"before": before, "limit": limit})
+
+    def _change_login(self, statement: Executable, account_id: UUID, if_hash: str, new: dict[str, str]) -> None:
+        """With the mailed tokens, which were for the login as it was."""
+        its = {"its_id": account_id}
+        if not self._runner.change(statement, its | new | {"if_hash": if_hash}):
+            self._refuse(account_id)
+        self._runner.change(_END_TOKENS, its)
 
     def _refuse(self, account_id: UUID) -> NoReturn:
         """Whether it has changed meanwhile, or is not there."""

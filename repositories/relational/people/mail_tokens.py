@@ -1,4 +1,4 @@
-"""Mailed tokens as rows."""
+"""Mailed tokens as rows. The login is locked before its tokens, as by whoever changes an address or a password."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,10 +6,12 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from repositories.errors import Stale
+from repositories.records import Login
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites, Purpose
 from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import LIMIT, TIME, one_of
-from repositories.relational.schema.tables import mail_tokens
+from repositories.relational.schema.tables import logins, mail_tokens
 
 _live = (
     mail_tokens.c.digest == bindparam("its_digest"),
@@ -17,6 +19,21 @@ _live = (
     mail_tokens.c.expires_at > bindparam("now", type_=TIME),
 )
 _OWNER = select(mail_tokens.c.account_id).where(*_live)
+_LOCK = (
+    select(logins.c.account_id)
+    .where(
+        logins.c.account_id == bindparam("its_id"),
+        logins.c.email == bindparam("its_email"),
+        logins.c.password_hash == bindparam("its_hash"),
+    )
+    .with_for_update()
+)
+_LOCK_OWNER = (
+    select(logins.c.account_id)
+    .join(mail_tokens, mail_tokens.c.account_id == logins.c.account_id)
+    .where(*_live)
+    .with_for_update(of=logins)
+)
 _TAKE = delete(mail_tokens).where(*_live).returning(mail_tokens.c.account_id)
 _new = insert(mail_tokens)
 _PUT = _new.on_conflict_do_update(
@@ -36,12 +53,16 @@ class SqlMailTokenReads(RunnerBacked, MailTokenReads):
 
 
 class SqlMailTokenWrites(RunnerBacked, MailTokenWrites):
-    def put(self, account_id: UUID, purpose: Purpose, digest: bytes, *, expires_at: datetime) -> None:
-        row = {"account_id": account_id, "purpose": purpose, "digest": digest, "expires_at": expires_at}
+    def put(self, login: Login, purpose: Purpose, digest: bytes, *, expires_at: datetime) -> None:
+        its = {"its_id": login.account_id, "its_email": login.email, "its_hash": login.password_hash}
+        if not self._runner.rows(_LOCK, its):
+            raise Stale
+        row = {"account_id": login.account_id, "purpose": purpose, "digest": digest, "expires_at": expires_at}
         self._runner.change(_PUT, row)
 
     def take(self, digest: bytes, purpose: Purpose, *, now: datetime) -> UUID | None:
-        rows = self._runner.rows(_TAKE, {"its_digest": digest, "its_purpose": purpose, "now": now})
+        values = {"its_digest": digest, "its_purpose": purpose, "now": now}
+        rows = self._runner.rows(_LOCK_OWNER, values) and self._runner.rows(_TAKE, values)
         return rows[0].account_id if rows else None
 
     def sweep(self, *, before: datetime, limit: int) -> int:

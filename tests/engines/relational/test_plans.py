@@ -78,6 +78,8 @@ READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
 WRITES: dict[str, Callable[[Transaction, list[UUID]], object]] = {
     "replace": lambda unit, ids: unit.accounts.replace(account(id=ids[0], handle=ids[0].hex), if_version=1),
     "set_password": lambda unit, ids: unit.accounts.set_password(ids[0], "other", if_hash="hash"),
+    "set_email": lambda unit, ids: unit.accounts.set_email(ids[0], "other@example.org", if_hash="hash"),
+    "mail_tokens.take": lambda unit, _ids: unit.mail_tokens.take(b"digest", "reset", now=NOW),
     "lock": lambda unit, ids: unit.graph.lock(ids[0], ids[1]),
     "follow": lambda unit, ids: unit.graph.follow(Follow(ids[0], ids[9], NOW)),
     "unfollow": lambda unit, ids: unit.graph.unfollow(ids[0], ids[1]),

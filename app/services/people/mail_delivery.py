@@ -1,0 +1,44 @@
+"""How the relay sends mail: one that waits for its server holds up nothing else."""
+
+import logging
+from datetime import datetime, timedelta
+
+from app.clock import Clock
+from app.errors import NoMail
+from app.services.feeds.fanouts import Unfinished
+from app.services.people.mail import Mail, Mailer, Undeliverable
+from repositories.errors import Unavailable
+
+log = logging.getLogger(__name__)
+# After a mail server did not answer, mail waits so long: each try could take its whole deadline from other events.
+AWAY = timedelta(seconds=30)
+
+
+class MailDelivery:
+    def __init__(self, mailer: Mailer | None, clock: Clock) -> None:
+        self._mailer = mailer
+        self._clock = clock
+        self._away_until: datetime | None = None
+
+    def require(self) -> None:
+        """Raises `NoMail` where there is no mailer."""
+        if self._mailer is None:
+            raise NoMail
+
+    def check(self) -> None:
+        """Raises `Unfinished` while the server is taken to be away."""
+        if self._away_until and (left := self._away_until - self._clock()) > timedelta():
+            raise Unfinished(left)
+
+    def send(self, mail: Mail) -> None:
+        """Raises `Unfinished` while the server is away. What it refuses for good is given up; without a mailer all is."""
+        self.check()
+        try:
+            if self._mailer:
+                self._mailer.send(mail)
+        except Undeliverable as refused:
+            log.warning("mail is refused for good: %s", refused)
+        except Unavailable as error:
+            log.warning("mail waits: %s", error)
+            self._away_until = self._clock() + AWAY
+            raise Unfinished(AWAY) from error

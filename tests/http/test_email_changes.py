@@ -1,0 +1,196 @@
+"""Changing one's own e-mail address, and what becomes of tokens that were mailed before."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+import pytest
+
+from app.errors import WrongPassword
+from app.services.people.email_changes import SUBJECT, WORTH_SENDING
+from app.services.people.mail_delivery import AWAY
+from config import Settings
+from tests.apps import PASSWORD, RELATIONAL, System, embedded, running
+from tests.http.mail_world import NEW, Post, forgot, reset, signs_in
+
+PATH = "/accounts/me/email"
+OTHER = "ada@example.org"
+CHANGE = {"password": PASSWORD, "email": OTHER}
+PASSWORDS = {"current_password": PASSWORD, "new_password": "eight green herons"}
+
+
+def verify(post: Post, token: str, status: int = 204) -> Any:
+    return post.system.anybody().post("/email-verifications/confirm", {"token": token}, status)
+
+
+def own(who: Any) -> tuple[str, bool]:
+    account = who.get("/accounts/me")["account"]
+    return account["email"], account["email_verified"]
+
+
+@pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+def test_the_new_address_counts_and_is_to_be_verified(post: Post) -> None:
+    ada = post.system.person("ada")
+    ada.post("/accounts/me/email-verification", None, 204)
+    verify(post, post.mailed())
+    assert own(ada) == ("ada@example.com", True)
+    ada.put(PATH, CHANGE)
+    assert own(ada) == (OTHER, False)
+    post.drained()
+    mail = post.kept.mails[-1]
+    assert (mail["To"], mail["Subject"]) == ("ada@example.com", SUBJECT)
+    assert OTHER not in mail.get_content(), "the former reader need not know it"
+    anybody = post.system.anybody()
+    anybody.post("/sessions", {"login": "ada@example.com", "password": PASSWORD}, 401)
+    anybody.post("/sessions", {"login": OTHER, "password": PASSWORD})
+    ada.post("/accounts/me/email-verification", None, 204)
+    token = post.mailed()
+    assert post.kept.mails[-1]["To"] == OTHER
+    verify(post, token)
+    assert own(ada) == (OTHER, True)
+
+
+def test_a_change_done_again_does_nothing(post: Post) -> None:
+    """As after an answer that was lost."""
+    ada = post.system.person("ada")
+    for _ in range(2):
+        ada.put(PATH, CHANGE)
+    post.drained()
+    assert len(post.kept.mails) == 1
+
+
+def test_an_address_in_use_says_no_more_than_on_registration(post: Post) -> None:
+    ada, bob = post.system.person("ada"), post.system.person("bob")
+    registration = {"handle": "eve", "email": "BOB@example.com", "password": PASSWORD, "display_name": "Eve"}
+    answers = [ada.put(PATH, CHANGE | {"email": "BOB@example.com"}, 409)]
+    answers += [post.system.anybody().post("/accounts", registration, 409)]
+    for answer in answers:
+        del answer["request_id"]
+    assert answers[0] == answers[1]
+    assert answers[0]["code"] == "email_taken"
+    post.drained()
+    assert (own(ada)[0], own(bob)[0], post.kept.mails) == ("ada@example.com", "bob@example.com", [])
+
+
+def test_the_former_address_is_free(post: Post) -> None:
+    ada, bob = post.system.person("ada"), post.system.person("bob")
+    ada.put(PATH, CHANGE)
+    bob.put(PATH, CHANGE | {"email": "ada@example.com"})
+
+
+def test_a_wrong_password_changes_nothing(post: Post) -> None:
+    ada = post.system.person("ada")
+    assert ada.put(PATH, CHANGE | {"password": "wrong password"}, 403)["code"] == "wrong_password"
+    post.drained()
+    assert (own(ada)[0], post.kept.mails) == ("ada@example.com", [])
+
+
+@pytest.mark.parametrize("email", ["", "ada", "ada@", "a" * 250 + "@example.com", None, "a@example.com\nBcc: e@e.com"])
+def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
+    problem = system.person().put(PATH, CHANGE | {"email": email}, 422)
+    assert [error["pointer"] for error in problem["errors"]] == ["/email"]
+
+
+def test_strangers_have_no_address(system: System) -> None:
+    assert system.anybody().put(PATH, CHANGE, 401)["code"] == "unauthenticated"
+
+
+def test_a_stolen_session_cannot_guess_the_password(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"login_failures": 2})) as system:
+        ada = system.person("ada")
+        for _ in range(2):
+            ada.put(PATH, CHANGE | {"password": "wrong password"}, 403)
+        assert ada.put(PATH, CHANGE, 429)["code"] == "too_many_requests"
+
+
+def test_nobody_is_sent_many_mails_by_changing_to_and_fro(post: Post) -> None:
+    ada = post.system.person("ada")
+    for n in range(5):
+        ada.put(PATH, CHANGE | {"email": f"victim{n}@example.com"})
+    assert ada.put(PATH, CHANGE, 429)["code"] == "too_many_requests"
+
+
+@pytest.mark.parametrize("change", [(PATH, CHANGE), ("/accounts/me/password", PASSWORDS)], ids=["address", "password"])
+def test_tokens_that_were_mailed_before_a_change_do_not_work(post: Post, change: tuple[str, Any]) -> None:
+    ada = post.system.person("ada")
+    forgot(post, "ada@example.com")
+    resetting = post.mailed()
+    ada.post("/accounts/me/email-verification", None, 204)
+    verifying = post.mailed()
+    ada.put(*change)
+    assert reset(post, resetting, 403)["code"] == "wrong_mail_token"
+    verify(post, verifying, 403)
+    assert own(ada)[1] is False
+
+
+def test_a_reset_ends_the_token_that_verifies(post: Post) -> None:
+    ada = post.system.person("ada")
+    ada.post("/accounts/me/email-verification", None, 204)
+    verifying = post.mailed()
+    forgot(post, "ada@example.com")
+    reset(post, post.mailed())
+    verify(post, verifying, 403)
+
+
+def test_mail_that_is_under_way_while_the_address_changes_goes_to_the_new_one(post: Post) -> None:
+    """The relay had read the former address, and had not stored the token."""
+    ada = post.system.person("ada")
+    forgot(post, "ada@example.com")
+    delivery = post.system.container.people.mailed_tokens._delivery
+
+    changes = [lambda: ada.put(PATH, CHANGE)]
+
+    def overtaken() -> None:
+        while changes:
+            changes.pop()()
+
+    with patch.object(delivery, "check", overtaken):
+        post.drained()
+    reset(post, post.mailed())
+    assert [mail["To"] for mail in post.kept.mails if mail["Subject"] != SUBJECT] == [OTHER]
+    signs_in(post, NEW)
+
+
+def test_the_mail_waits_for_its_server_and_is_given_up_in_the_end(post: Post) -> None:
+    ada = post.system.person("ada")
+    post.kept.answer = "451 later"
+    ada.put(PATH, CHANGE)
+    post.drained()
+    post.kept.answer = "250 kept"
+    post.clock.ahead += AWAY + timedelta(seconds=1)
+    post.drained()
+    assert len(post.kept.mails) == 1
+    post.kept.answer = "451 later"
+    ada.put(PATH, CHANGE | {"email": "ada@example.net"})
+    post.drained()
+    post.kept.answer = "250 kept"
+    post.clock.ahead += WORTH_SENDING
+    post.drained()
+    assert len(post.kept.mails) == 1
+    assert post.system.container.stores.relational.outbox.backlog().unsent == 0
+
+
+def test_without_mail_the_address_changes_all_the_same(tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"mail_url": "none://"})) as system:
+        ada = system.person("ada")
+        ada.put(PATH, CHANGE)
+        system.relay.drain()
+        assert own(ada) == (OTHER, False)
+        assert system.container.stores.relational.outbox.backlog().unsent == 0
+
+
+def test_a_password_that_changes_meanwhile_is_the_wrong_one(system: System) -> None:
+    ada = system.person("ada")
+    people = system.container.people
+    verify: Any = people.hasher.verify
+
+    def overtaken(digest: str | None, password: str) -> bool:
+        with patch.object(people.hasher, "verify", verify):
+            ada.put("/accounts/me/password", PASSWORDS)
+        return bool(verify(digest, password))
+
+    with patch.object(people.hasher, "verify", overtaken), pytest.raises(WrongPassword):
+        people.email_changes.change(UUID(ada.account["id"]), PASSWORD, OTHER)
+    assert own(ada)[0] == "ada@example.com"
