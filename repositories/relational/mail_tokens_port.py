@@ -1,6 +1,6 @@
 """Tokens that were mailed: found by their digest, which is all that is stored. An account has one for each purpose.
 
-A token works for the address and the password that it was made for: who changes either ends it, in the same transaction.
+A token works for the address and the password that it was made for: a change of either ends it, in one transaction.
 """
 
 from abc import abstractmethod

@@ -78,6 +78,10 @@ class LedgerWrites(Protocol):
         """
 
     @abstractmethod
+    def wallet(self, owner: UUID) -> list[Balance]:
+        """As `LedgerReads.wallet`."""
+
+    @abstractmethod
     def open_holds(self, order_id: UUID) -> list[Transfer]:
         """The order's open holds, oldest first, ties by id."""
 

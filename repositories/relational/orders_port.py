@@ -108,6 +108,10 @@ class OrderWrites(Protocol):
         `RefundWrites.add` moves an order to `refunded`. Raises `NotFound`.
         """
 
+    @abstractmethod
+    def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:
+        """Orders with a line of the seller that are placed or paid. Reads all orders of the seller where none is."""
+
 
 class BulkOrders(Protocol):
     @abstractmethod

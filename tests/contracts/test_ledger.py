@@ -81,7 +81,8 @@ class TestTransfer:
         with pytest.raises(Insufficient):
             do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1, "USD")))
         do(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, ada, 7, "CHF")))
-        assert relational.ledger.wallet(ada) == [Balance("CHF", 7), Balance("EUR", 10)]
+        both = [Balance("CHF", 7), Balance("EUR", 10)]
+        assert relational.ledger.wallet(ada) == do(relational, lambda unit: unit.ledger.wallet(ada)) == both
 
     @pytest.mark.parametrize("amount", [0, -1, LARGEST + 1, -LARGEST, 10**30, 1.5, True])
     def test_refuses_what_is_no_amount(self, relational: Relational, amount: int) -> None:

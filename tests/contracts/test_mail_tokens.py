@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -111,7 +111,11 @@ def test_none_outlives_a_change_at_the_same_time(relational: Relational, change:
                 CHANGES[change](tx, account)
 
         with ThreadPoolExecutor(3) as pool:
-            work = [pool.submit(make), pool.submit(changed), pool.submit(take, relational, taken, "verify")]
+            work: list[Future[Any]] = [
+                pool.submit(make),
+                pool.submit(changed),
+                pool.submit(take, relational, taken, "verify"),
+            ]
         assert [done.exception() for done in work] == [None] * 3
         assert relational.mail_tokens.owner(made, "reset", now=NOW) is None
 

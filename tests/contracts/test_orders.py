@@ -140,6 +140,15 @@ class TestLists:
         move(relational, again, "fulfilled")
         assert relational.orders.stuck(now=due + SECOND, limit=9) == []
 
+    @pytest.mark.parametrize("state", STATES)
+    def test_unfinished(self, relational: Relational, state: OrderState) -> None:
+        one = in_state(relational, state)
+        (seller,) = {line.seller_id for line in one.lines}
+        found = do(relational, lambda unit: unit.orders.unfinished_of(seller, limit=9))
+        assert found == ([one.id] if state in {"placed", "paid"} else [])
+        assert do(relational, lambda unit: unit.orders.unfinished_of(seller, limit=0)) == []
+        assert do(relational, lambda unit: unit.orders.unfinished_of(one.buyer_id, limit=9)) == []
+
 
 class TestTheDatabaseItself:
     @pytest.mark.parametrize("change", [{"refunded": 6}, {"refunded": -1}, {"state": "lost"}, {"total": -1}])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.apps import PASSWORD, Person
+from tests.apps import Person
 from tests.http.world import World
 from tests.mail_server import Kept
 

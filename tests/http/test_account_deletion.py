@@ -17,13 +17,13 @@ from app.worker.handlers import handle
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import PASSWORD, Person, System, embedded, running
-from tests.http.world import Shifted, World
+from tests.http.world import EUR, Shifted, World
 
 PATH = "/accounts/me"
 
 
-def leave(who: Person, password: str = PASSWORD, status: int = 204) -> Any:
-    answer = who.send("DELETE", PATH, json={"password": password})
+def leave(who: Person, password: str = PASSWORD, status: int = 204, **more: Any) -> Any:
+    answer = who.send("DELETE", PATH, json={"password": password, **more})
     assert answer.status_code == status, answer.get_data(as_text=True)
     return answer.get_json(force=True) if answer.data else None
 
@@ -51,6 +51,9 @@ class Life:
                 one.post(f"/posts/{post}/comments", {"body": "Well said."})
         self.product = world.lamp(self.ada)
         self.order = self.bob.rich().pay("/orders", {"lines": [{"product_id": self.product, "quantity": 1}]})["id"]
+        self.drained()
+        self.ada.pay(f"/orders/{self.order}/fulfil", None, 200)
+        self.ada.pay("/wallet/transfers", {"to": "bob", "amount": EUR})
         self.drained()
 
     def drained(self) -> None:
@@ -221,9 +224,51 @@ def test_orders_and_entries_stay_and_name_nobody(life: Life) -> None:
     assert sum(1 for _ in life.system.container.stores.relational.audit.ledger()) == 0
 
 
+def test_money_is_not_left_behind_by_mistake(world: World) -> None:
+    ada, bob = world.person().rich(150, "EUR").rich(7, "JPY"), world.person()
+    problem = leave(ada, status=409)
+    assert (problem["code"], problem["detail"]) == ("money_left", "the wallet has 150 EUR, 7 JPY, in minor units")
+    for amount, currency in ((150, "EUR"), (7, "JPY")):
+        assert leave(ada, status=409, forfeit=False)["code"] == "money_left"
+        ada.pay("/wallet/transfers", {"to": bob.handle, "amount": {"amount": amount, "currency": currency}})
+    leave(ada)
+    for wrong in ("true", 1, None):
+        assert leave(bob, status=422, forfeit=wrong)["errors"][0]["pointer"] == "/forfeit"
+    leave(bob, forfeit=True)
+    assert sum(1 for _ in world.system.container.stores.relational.audit.ledger()) == 0
+
+
+def test_held_money_is_money(world: World) -> None:
+    buyer, _, order = world.order()
+    buyer.pay("/wallet/transfers", {"to": world.person().handle, "amount": {"amount": 999_900, "currency": "EUR"}})
+    assert (buyer.available(), leave(buyer, status=409)["code"]) == (0, "money_left")
+    buyer.pay(f"/orders/{order}/cancel", None, 200)
+    leave(buyer, forfeit=True)
+
+
+@pytest.mark.parametrize("act", ["fulfil", "refunds"])
+def test_a_seller_finishes_the_orders_first(world: World, act: str) -> None:
+    buyer, seller, order = world.order()
+    assert leave(seller, status=409, forfeit=True)["code"] == "orders_unfinished"
+    world.clock.ahead += timedelta(minutes=1)
+    world.system.sweeper.sweep()
+    assert leave(seller, status=409, forfeit=True)["code"] == "orders_unfinished"
+    assert seller.get(PATH), "nothing has happened"
+    refunds = act == "refunds"
+    seller.pay(f"/orders/{order}/{act}", {} if refunds else None, 201 if refunds else 200)
+    leave(seller, forfeit=True)
+    assert buyer.get(f"/orders/{order}")["state"] == ("refunded" if refunds else "fulfilled")
+
+
+def test_a_cancelled_order_is_none_to_finish(world: World) -> None:
+    buyer, seller, order = world.order()
+    buyer.pay(f"/orders/{order}/cancel", None, 200)
+    leave(seller)
+
+
 def test_a_seller_still_refunds_a_buyer_who_left(world: World) -> None:
     buyer, seller, order = world.order(paid=True)
-    leave(buyer)
+    leave(buyer, forfeit=True)
     assert [one["id"] for one in seller.get("/orders", role="seller")["items"]] == [order]
     seller.pay(f"/orders/{order}/refunds", {})
     assert seller.get("/wallet/entries")["items"][0]["other"] is None

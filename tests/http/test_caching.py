@@ -37,7 +37,8 @@ def pages(system: System, ada: Person) -> list[str]:
     post = ada.publish(tags=["lamps"])
     lamp = {"title": "Lamp", "category": "lamps", "price": {"amount": 1, "currency": "EUR"}}
     product = ada.post("/products", lamp)["product"]["id"]
-    values = {"post_id": post, "product_id": product, "handle": ada.handle}
+    ada.post(f"/posts/{post}/comments", {"body": "Well said."})
+    values = {"post_id": post, "product_id": product, "handle": ada.handle, "number": "1"}
     system.relay.drain()
     return [re.sub(r"<(?:\w+:)?(\w+)>", lambda m: values[m[1]], rule) for rule in sorted(rules(system, "public"))]
 

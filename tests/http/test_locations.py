@@ -12,9 +12,7 @@ from tests.http.drives import DRIVES, Route
 from tests.http.world import Shifted, World
 from tests.system.document import OPERATIONS
 
-MAKING = {
-    (o.method, o.path): o.described["responses"]["201"] for o in OPERATIONS if "201" in o.described["responses"]
-}
+MAKING = {(o.method, o.path): o.described["responses"]["201"] for o in OPERATIONS if "201" in o.described["responses"]}
 
 
 @pytest.fixture(scope="module")

@@ -34,16 +34,7 @@ PATHS = [
     "", " ", ".", "..", "%2e%2e", "%00", "%0a", "%ff", "%ed%a0%80", "x" * 5000, "🎉", "null", "-1", "0", "1" * 40,
     "1;x=1", "'--", "{handle}", "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-00000000000g",
 ]  # fmt: skip
-CONDITIONS = [
-    "",
-    "1",
-    '"1"',
-    '"',
-    ",",
-    'W/"0-0000000000000000"',
-    '"99-0000000000000000"',
-    '"' + "9" * 5000 + '-a"',
-]
+CONDITIONS = ["", "1", '"1"', '"', ",", 'W/"0-0000000000000000"', '"99-0000000000000000"', '"' + "9" * 5000 + '-a"']
 TOKENS = ["", "Bearer", "Bearer x", "Bearer " + "x" * 5000, "Basic eA==", "Bearer é", "bearer null"]
 
 
@@ -68,6 +59,8 @@ class World(NamedTuple):
         if operation.path.endswith("/orders"):
             return {"lines": [{"product_id": self.values["other_product_id"], "quantity": 1}]}
         body = good_body(operation.body, self.person, self.values["handle"])
+        if operation.path.endswith("/me/email"):
+            body["email"] = f"{self.person.handle}@example.org"
         if "token" in body:
             body["token"] = self.person.mailed("reset" if "reset" in operation.path else "verify")
         return body
@@ -138,7 +131,7 @@ def good_body(schema: Any, person: Person, other: str = "") -> Any:
     known: dict[str, Any] = {"login": person.handle, "handle": f"{person.handle}_b", "email": "a@example.com"}
     known |= {"password": PASSWORD, "current_password": PASSWORD, "new_password": "seven grey pigeons"}
     known |= {"currency": "EUR", "image_url": "https://example.com/a.png", "to": other}
-    known |= {"up_to": "00000000-0000-7000-8000-000000000000", "delta": 1, "restock": True}
+    known |= {"up_to": "00000000-0000-7000-8000-000000000000", "delta": 1, "restock": True, "forfeit": True}
     return {
         name: known.get(name) or _example(resolved(inner), person)
         for name, inner in resolved(schema)["properties"].items()
@@ -176,6 +169,8 @@ def check(operation: Operation, response: TestResponse) -> None:
 @every_operation
 def test_what_fits_is_done(world: World, operation: Operation) -> None:
     body = world.good_body(operation) if operation.body else None
+    if "forfeit" in (body or {}):  # an account with an order to fulfil is not deleted
+        world.person.pay(f"/orders/{world.values['order_id']}/fulfil", status=200)
     response = world.send(operation, body)
     check(operation, response)
     assert response.status_code < 300, response.text

@@ -77,9 +77,9 @@ def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
 
 
 def _by_id() -> bool:
-    """Whether the thing is named by ids alone. Ids are ours and never given twice: what is not there will not come back.
+    """Whether the thing is named by ids alone. Ids are ours and never given twice: what is not there stays so.
 
-    A number under an id, as a comment has, is given later.
+    A number under an id, as a comment has, may be given later.
     """
     named = (request.view_args or {}).values()
     return bool(named) and all(isinstance(value, UUID) for value in named)

@@ -10,7 +10,7 @@ from flask import Response
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
 from app.http.edge.deps import caller, container, cursors, session
-from app.http.edge.fields import Moment, NewPassword, Text
+from app.http.edge.fields import JsonBoolean, Moment, NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, page_of
@@ -40,6 +40,7 @@ class EmailChangeSchema(ma.Schema):
 
 class AccountDeletionSchema(ma.Schema):
     password = Text(required=True, validate=ma.validate.Length(1, 256))
+    forfeit = JsonBoolean(load_default=False, metadata={"description": "leave behind what is in the wallet"})
 
 
 class SignedInSchema(ma.Schema):
@@ -152,7 +153,7 @@ def delete_other_sessions() -> Response:
 
 @blp.put("/accounts/me/password")
 @private
-@budget(relational=6, sessions=2, cache=2)
+@budget(relational=7, sessions=2, cache=2)
 @blp.arguments(PasswordChangeSchema)
 @blp.response(204)
 @blp.raises(403, 429, 503)
@@ -169,7 +170,7 @@ def change_password(wanted: dict[str, Any]) -> Response:
 
 @blp.put("/accounts/me/email")
 @private
-@budget(relational=9, sessions=1, cache=4)
+@budget(relational=7, sessions=1, cache=4)
 @blp.arguments(EmailChangeSchema)
 @blp.response(204)
 @blp.raises(403, 409, 429, 503)
@@ -188,20 +189,23 @@ def change_email(wanted: dict[str, Any]) -> Response:
 
 @blp.delete("/accounts/me")
 @private
-@budget(relational=30, documents=8, sessions=2, cache=4)
+@budget(relational=32, documents=8, sessions=2, cache=4)
 @blp.arguments(AccountDeletionSchema)
 @blp.response(204)
-@blp.raises(403, 429, 503)
+@blp.raises(403, 409, 429, 503)
 def delete_account(wanted: dict[str, Any]) -> Response:
     """Delete one's own account, for good. The body has the password.
 
     Profile, posts, comments, likes, follows, blocks, products and sessions are gone with the answer. Orders and entries
-    of wallets stay, and name an id that nobody has any more. What is in the wallet is not paid out. For 30 days nobody
-    gets the handle. A wrong password counts as a failed sign-in.
+    of wallets stay, and name an id that nobody has any more. For 30 days nobody gets the handle. A wrong password is
+    counted as a failed sign-in.
+
+    Refused while orders with one's products are placed or paid (`orders_unfinished`: fulfil or refund them), and while
+    there is money in the wallet, held or not (`money_left`: send it to somebody, or `forfeit` it).
     """
     people, current = container().people, session()
     with people.throttle.guess(str(current.account_id), caller_address()):
-        people.deletion.delete(current, wanted["password"])
+        people.deletion.delete(current, wanted["password"], forfeit=wanted["forfeit"])
     container().content.departures.begin(current.account_id)
     return answers.nothing()
 

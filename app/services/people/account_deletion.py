@@ -4,7 +4,9 @@ Whatever shows a person, or a thing by its owner, looks the account up and leave
 comments, products and edges vanish from every read with the account; `Departures` then removes them.
 """
 
-from app.errors import WrongPassword
+from uuid import UUID
+
+from app.errors import RuleBroken, WrongPassword
 from app.events import AccountDeleted
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
@@ -13,7 +15,7 @@ from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
 from repositories.errors import NotFound, Stale
 from repositories.records import Account, Session
-from repositories.relational import Relational
+from repositories.relational import Relational, Transaction
 
 
 class AccountDeletion:
@@ -35,8 +37,11 @@ class AccountDeletion:
         self._retry = kit.retry
         self._pack = kit.emitter
 
-    def delete(self, session: Session, password: str) -> None:
+    def delete(self, session: Session, password: str, *, forfeit: bool = False) -> None:
         """Raises `WrongPassword`, also when the password was changed meanwhile, and `Missing`.
+
+        `RuleBroken` with code `orders_unfinished` while a buyer waits for something, and `money_left` unless what is in
+        the wallet is forfeited.
 
         A store of sessions that is away signs nobody in; the event ends them as soon as it is back.
         """
@@ -50,14 +55,24 @@ class AccountDeletion:
         ]
         try:
             with self._invalidation.after(stale):
-                self._retry(lambda: self._delete(account, login.password_hash))
+                self._retry(lambda: self._delete(account, login.password_hash, forfeit=forfeit))
         except (Stale, NotFound) as changed:
             raise WrongPassword from changed
         self._sessions.end_all_before_event(account.id)
 
-    def _delete(self, account: Account, password_hash: str) -> None:
+    def _delete(self, account: Account, password_hash: str, *, forfeit: bool) -> None:
         now = self._clock()
         with self._relational.transaction() as tx:
             tx.accounts.delete(account.id, at=now, if_hash=password_hash)
+            _refuse_leftovers(tx, account.id, forfeit=forfeit)
             tx.accounts.reserve(account.handle, account.id, until=now + RESERVED)
             tx.emit(self._pack(AccountDeleted(account.id, (account.handle,)), at=now))
+
+
+def _refuse_leftovers(tx: Transaction, account_id: UUID, *, forfeit: bool) -> None:
+    """Once the account is locked, so that nobody sends it money meanwhile. Nobody can act for it afterwards."""
+    if tx.orders.unfinished_of(account_id, limit=1):
+        raise RuleBroken("there are orders to fulfil or to refund", code="orders_unfinished")
+    left = [f"{balance.posted} {balance.currency}" for balance in tx.ledger.wallet(account_id) if balance.posted]
+    if left and not forfeit:
+        raise RuleBroken(f"the wallet has {', '.join(left)}, in minor units", code="money_left")

@@ -31,7 +31,7 @@ class MailDelivery:
             raise Unfinished(left)
 
     def send(self, mail: Mail) -> None:
-        """Raises `Unfinished` while the server is away. What it refuses for good is given up; without a mailer all is."""
+        """Raises `Unfinished` while the server is away. What it refuses for good is given up; without a mailer, all."""
         self.check()
         try:
             if self._mailer:

@@ -81,10 +81,14 @@ def read_transfers(runner: Runner, ids: Collection[UUID]) -> dict[UUID, Transfer
     return {transfer.id: transfer for transfer in found}
 
 
+def read_wallet(runner: Runner, owner: UUID) -> list[Balance]:
+    balances = (Balance(*row) for row in runner.rows(_WALLET, {"owner": owner}))
+    return sorted(balances, key=lambda balance: balance.currency)
+
+
 class SqlLedgerReads(RunnerBacked, LedgerReads):
     def wallet(self, owner: UUID) -> list[Balance]:
-        balances = (Balance(*row) for row in self._runner.rows(_WALLET, {"owner": owner}))
-        return sorted(balances, key=lambda balance: balance.currency)
+        return read_wallet(self._runner, owner)
 
     def entries(
         self, owner: UUID, currency: str, *, before: int | None = None, until: datetime | None = None, limit: int

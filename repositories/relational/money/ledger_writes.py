@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, delete, insert, select, true
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
-from repositories.money_records import Created, Differs, Exists, Phase, Posting, Transfer
+from repositories.money_records import Balance, Created, Differs, Exists, Phase, Posting, Transfer
 from repositories.records import Money
 from repositories.relational.money.digests import digest_of, leg_of
-from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, to_hold
+from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, read_wallet, to_hold
 from repositories.relational.money.movements import LOCK, LedgerAccounts, Leg, lock_order
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.runner import Work
@@ -111,6 +111,9 @@ class SqlLedgerWrites(LedgerWrites):
         if hold.expires_at is not None and hold.expires_at > at:
             raise self._work.refused(Invalid("the hold is not due"))
         return self._free(transfer_id, hold, "expire", at)
+
+    def wallet(self, owner: UUID) -> list[Balance]:
+        return read_wallet(self._work, owner)
 
     def open_holds(self, order_id: UUID) -> list[Transfer]:
         return [to_hold(row) for row in self._work.rows(_OPEN_HOLDS, {"order_id": order_id})]

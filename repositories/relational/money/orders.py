@@ -65,6 +65,13 @@ _MOVE = (
     )
 )
 
+_UNFINISHED_OF = (
+    select(order_sellers.c.order_id)
+    .join(orders, orders.c.id == order_sellers.c.order_id)
+    .where(order_sellers.c.seller_id == bindparam("seller", type_=ID), orders.c.state.in_(("placed", "paid")))
+    .limit(LIMIT)
+)
+
 
 def to_orders(rows: Iterable[AnyRow]) -> list[Order]:
     """From the rows of `_whole`, in which the lines of an order are adjacent."""
@@ -155,3 +162,6 @@ class SqlOrderWrites(OrderWrites):
         if not moved:
             raise self._work.refused(IllegalMove(order.state))
         return order
+
+    def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:
+        return [one for (one,) in self._work.rows(_UNFINISHED_OF, {"seller": seller_id, "limit": limit})]

@@ -36,7 +36,13 @@ def ids(url: str) -> list[UUID]:
         for one in ids:
             unit.emit(Event(one, "t", str(one), NOW, b"{}" * 200))
 
-    fill(url, load, "INSERT INTO blocks SELECT follower, followee, since FROM follows")
+    fill(
+        url,
+        load,
+        "INSERT INTO blocks SELECT follower, followee, since FROM follows",
+        "INSERT INTO mail_tokens SELECT id, 'reset', decode(md5(id::text), 'hex'), created_at FROM accounts",
+        "INSERT INTO deferred SELECT decode(md5(id::text), 'hex'), id, ''::bytea, created_at FROM accounts",
+    )
     return ids
 
 
@@ -78,7 +84,7 @@ READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
 WRITES: dict[str, Callable[[Transaction, list[UUID]], object]] = {
     "replace": lambda unit, ids: unit.accounts.replace(account(id=ids[0], handle=ids[0].hex), if_version=1),
     "set_password": lambda unit, ids: unit.accounts.set_password(ids[0], "other", if_hash="hash"),
-    "set_email": lambda unit, ids: unit.accounts.set_email(ids[0], "other@example.org", if_hash="hash"),
+    "set_email": lambda unit, ids: unit.accounts.set_email(ids[1], "other@example.org", if_hash="hash"),
     "mail_tokens.take": lambda unit, _ids: unit.mail_tokens.take(b"digest", "reset", now=NOW),
     "lock": lambda unit, ids: unit.graph.lock(ids[0], ids[1]),
     "follow": lambda unit, ids: unit.graph.follow(Follow(ids[0], ids[9], NOW)),
