@@ -17,7 +17,8 @@ LONG_FORM := QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
 PROOFS := $(addprefix tests/system/,proofs money drift plans fuzzing test_feed_definition.py test_notifications.py \
-  test_api_contract.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py
+  test_api_contract.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py \
+  tests/engines/proof_cassandra_tls.py
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## print this list

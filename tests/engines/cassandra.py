@@ -157,8 +157,8 @@ def _options(folder: Path) -> list[str]:
 
 def _answers(port: int, *, encrypted: bool) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
-            connection = _unverified().wrap_socket(plain) if encrypted else plain
+        plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+        with _unverified().wrap_socket(plain) if encrypted else plain as connection:
             connection.sendall(_ASK)
             answer = connection.recv(9)
     except OSError:
