@@ -1,6 +1,6 @@
 """The records of money, stock and orders. Amounts are integer minor units, above 0 and within 64 bits."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -13,6 +13,8 @@ PROVIDER = UUID("00000000-0000-8000-8000-000000000001")
 
 # The kind of the transfers by which a seller gives money of an order back.
 REFUND = "refund"
+
+UNWRITTEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Phase = Literal["single", "hold", "post", "void", "expire"]
 OrderState = Literal["placed", "paid", "fulfilled", "cancelled", "refunded"]
@@ -30,6 +32,7 @@ ORDER_MOVES: dict[OrderState, frozenset[OrderState]] = {
 class Transfer(Struct, frozen=True):
     """A transfer from `debit` to `credit`, two owners of ledger accounts. Immutable once written.
 
+    `created_at` is the database's time: the ledger sets it when it writes the transfer.
     Phases: `single` and `post` move money, `hold` reserves it, and `post`, `void` and `expire` end the hold `hold_id`.
     """
 
@@ -38,7 +41,7 @@ class Transfer(Struct, frozen=True):
     debit: UUID
     credit: UUID
     amount: Money
-    created_at: datetime
+    created_at: datetime = UNWRITTEN
     order_id: UUID | None = None
     phase: Phase = "single"
     hold_id: UUID | None = None
@@ -82,7 +85,8 @@ class Balance(Struct, frozen=True):
 class Entry(Struct, frozen=True):
     """One side of a transfer. `amount` is below 0 for a debit; `balance` is the posted balance right after.
 
-    `sequence` numbers an account's entries from 1 without gaps. `at` never decreases with it.
+    `sequence` numbers an account's entries from 1 without gaps. `at` is the transfer's time and rises with it; among
+    entries of a bulk load it may stand still.
     """
 
     sequence: int

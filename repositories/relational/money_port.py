@@ -6,6 +6,10 @@ an UPDATE or DELETE of these rows, and a balance below the sum of the holds.
 
 A command that raises has aborted its transaction, which can only be rolled back. Lock order for commands that touch
 several accounts, or stock too: stock first, then `lock` for all accounts.
+
+Times are the database's. That of a transfer and its entries is taken when both accounts are locked, and is later than
+the last entry of either. So the entries of an account are in commit order, their times rise, and what is true at a past
+moment is true of both sides. A caller's clock decides nothing that is stored here but `expires_at`.
 """
 
 from abc import abstractmethod
@@ -48,8 +52,11 @@ class LedgerWrites(Protocol):
     """
 
     @abstractmethod
-    def lock(self, owners: Collection[UUID], currency: str) -> None:
-        """Create the accounts that are missing and lock all of them, in a fixed order, until the transaction ends."""
+    def lock(self, owners: Collection[UUID], currency: str) -> datetime:
+        """Create the accounts that are missing and lock all of them, in a fixed order, until the transaction ends.
+
+        Returns the database's time then: whoever locks one of them later writes entries that are later.
+        """
 
     @abstractmethod
     def transfer(self, transfer: Transfer) -> Posting:
@@ -68,7 +75,7 @@ class LedgerWrites(Protocol):
         """
 
     @abstractmethod
-    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
+    def void(self, transfer_id: UUID, hold_id: UUID) -> Posting:
         """Free the hold's money, also after its `expires_at`. Raises `NotFound` and `Resolved`."""
 
     @abstractmethod
@@ -92,7 +99,8 @@ class BulkLedger(Protocol):
         """Post transfers of phase `single` in the order given; ids that exist are skipped. One of kind `REFUND` is
         recorded as a refund that brought the seller's units back.
 
-        Raises `Insufficient` when an account would fall below 0 at any point.
+        Their times are kept, or raised to that of the account's last entry. Raises `Insufficient` when an account would
+        fall below 0 at any point.
         """
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -86,11 +86,16 @@ def held(debit: UUID, credit: UUID, amount: int, **changes: Any) -> Transfer:
     return replace(transfer(debit, credit, amount, phase="hold", expires_at=NOW + SECOND), **changes)
 
 
-def wallet(store: Relational, amount: int = 0, currency: str = "EUR", at: datetime = NOW) -> UUID:
+def written(store: Relational, one: Transfer) -> Transfer:
+    """With the time that the store has given it."""
+    return replace(one, created_at=store.ledger.get([one.id])[one.id].created_at)
+
+
+def wallet(store: Relational, amount: int = 0, currency: str = "EUR") -> UUID:
     """A new owner, with that much."""
     owner = uuid4()
     if amount:
-        deposit = transfer(PROVIDER, owner, amount, currency, created_at=at)
+        deposit = transfer(PROVIDER, owner, amount, currency)
         surely(store, lambda unit: unit.ledger.transfer(deposit))
     return owner
 
@@ -119,17 +124,17 @@ def refund(one: Order, amount: int | None = None, **changes: Any) -> Refund:
 
 
 def give_back(store: Relational, one: Order, amount: int | None = None, **changes: Any) -> Refund:
-    """Refund a part of an order, out of money that its seller has got."""
-    made = refund(one, amount, **changes)
+    """Refund a part of an order, out of money that its seller has got. Its time is the transfer's, unless given."""
 
-    def work(unit: Transaction) -> None:
+    def work(unit: Transaction) -> Refund:
+        made = refund(one, amount, **changes)
         unit.orders.lock(one.id)
         if made.amount.amount:
             own = transfer(PROVIDER, made.seller_id, made.amount.amount + 1)
-            back = Transfer(made.id, REFUND, made.seller_id, one.buyer_id, made.amount, made.created_at, one.id)
-            for posted in (own, back):
-                unit.ledger.transfer(posted)
+            back = Transfer(made.id, REFUND, made.seller_id, one.buyer_id, made.amount, order_id=one.id)
+            unit.ledger.transfer(own)
+            made = replace(made, **{"created_at": unit.ledger.transfer(back).transfer.created_at} | changes)
         unit.refunds.add(made)
+        return made
 
-    surely(store, work)
-    return made
+    return surely(store, work)

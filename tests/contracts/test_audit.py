@@ -50,7 +50,7 @@ def books(new_relational: Callable[[], Relational]) -> Relational:
     for hold in holds:
         do(store, lambda unit, hold=hold: unit.ledger.hold(hold))  # type: ignore[misc]  # default binds
     do(store, lambda unit: unit.ledger.post(uuid4(), holds[0].id, amount=4, at=NOW))
-    do(store, lambda unit: unit.ledger.void(uuid4(), holds[1].id, at=NOW))
+    do(store, lambda unit: unit.ledger.void(uuid4(), holds[1].id))
     do(store, lambda unit: unit.ledger.expire(uuid4(), holds[2].id, at=NOW + SECOND))
     for turn in range(4):
         paid = transfer(bob, ada, turn + 1, created_at=NOW + turn * SECOND)

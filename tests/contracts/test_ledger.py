@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,6 +30,7 @@ from tests.contracts.money import (
     together,
     transfer,
     wallet,
+    written,
 )
 from tests.contracts.relational_store import NOW
 
@@ -37,13 +39,15 @@ class TestTransfer:
     def test_moves_money_and_leaves_two_entries(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         order_id = uuid4()
-        one = transfer(ada, bob, 30, created_at=NOW + SECOND, order_id=order_id)
-        assert do(relational, lambda unit: unit.ledger.transfer(one)) == Created(one)
+        wanted = transfer(ada, bob, 30, order_id=order_id)
+        posted = do(relational, lambda unit: unit.ledger.transfer(wanted))
+        one = written(relational, wanted)
+        assert posted == Created(one)
         assert relational.ledger.wallet(ada) == [Balance("EUR", 70)]
         assert relational.ledger.wallet(bob) == [Balance("EUR", 30)]
         paid, opening = relational.ledger.entries(ada, "EUR", limit=9)
         assert (paid.sequence, paid.amount, paid.balance, paid.other) == (2, -30, 70, bob)
-        assert (paid.transfer_id, paid.order_id, paid.at, paid.kind) == (one.id, order_id, NOW + SECOND, "transfer")
+        assert (paid.transfer_id, paid.order_id, paid.at, paid.kind) == (one.id, order_id, one.created_at, "transfer")
         assert (opening.sequence, opening.amount, opening.balance, opening.other) == (1, 100, 100, PROVIDER)
         assert relational.ledger.get([one.id, uuid4()]) == {one.id: one}
 
@@ -75,6 +79,12 @@ class TestTransfer:
         with pytest.raises(Insufficient):
             do(relational, swallow)
         assert balances(relational, ada) == {"EUR": (10, 0)}
+
+    def test_too_much_by_far_has_one_answer_whatever_the_ids(self, relational: Relational) -> None:
+        for _ in range(8):
+            ada, bob = wallet(relational, 10), wallet(relational, 10)
+            with pytest.raises(Insufficient):
+                do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, LARGEST)))  # noqa: B023 - called at once
 
     def test_currencies_are_apart(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
@@ -128,7 +138,7 @@ class TestTransfer:
         one = transfer(ada, bob, 10)
         do(relational, lambda unit: unit.ledger.transfer(one))
         again = replace(one, created_at=NOW + SECOND)
-        assert do(relational, lambda unit: unit.ledger.transfer(again)) == Exists(one)
+        assert do(relational, lambda unit: unit.ledger.transfer(again)) == Exists(written(relational, one))
         assert balances(relational, ada) == {"EUR": (0, 0)}
         assert len(relational.ledger.entries(bob, "EUR", limit=9)) == 1
 
@@ -150,7 +160,7 @@ class TestTransfer:
         one = transfer(ada, bob, 1)
         do(relational, lambda unit: unit.ledger.transfer(one))
         other = do(relational, lambda unit: unit.ledger.transfer(replace(one, **{field: value})))
-        assert other == Differs(one, field)
+        assert other == Differs(written(relational, one), field)
         assert [entry.amount for entry in relational.ledger.entries(ada, "EUR", limit=9)] == [-1, 10]
 
     def test_the_same_id_from_two_threads_is_one_transfer(self, relational: Relational) -> None:
@@ -158,7 +168,8 @@ class TestTransfer:
         for _ in range(10):
             one = transfer(ada, bob, 3)
             ends = together([lambda one=one: surely(relational, lambda unit: unit.ledger.transfer(one))] * 4)  # type: ignore[misc]  # default binds
-            assert sorted(map(str, ends)) == sorted(map(str, [Created(one), *[Exists(one)] * 3]))
+            kept = written(relational, one)
+            assert sorted(map(str, ends)) == sorted(map(str, [Created(kept), *[Exists(kept)] * 3]))
         assert balances(relational, bob) == {"EUR": (30, 0)}
 
 
@@ -217,15 +228,17 @@ class TestRaces:
     def test_lock_opens_accounts(self, relational: Relational) -> None:
         new = [uuid4() for _ in range(3)]
         ends = together([lambda: surely(relational, lambda unit: unit.ledger.lock(new, "EUR"))] * 4)
-        assert ends == [None] * 4
+        assert all(isinstance(end, datetime) for end in ends)
         assert [balances(relational, one) for one in new] == [{"EUR": (0, 0)}] * 3
 
 
 class TestHolds:
     def test_sets_money_aside(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
-        hold = held(ada, bob, 60, order_id=uuid4())
-        assert do(relational, lambda unit: unit.ledger.hold(hold)) == Created(hold)
+        wanted = held(ada, bob, 60, order_id=uuid4())
+        posted = do(relational, lambda unit: unit.ledger.hold(wanted))
+        hold = written(relational, wanted)
+        assert posted == Created(hold)
         (balance,) = relational.ledger.wallet(ada)
         assert (balance.posted, balance.held, balance.available) == (100, 60, 40)
         assert relational.ledger.wallet(bob) == []
@@ -266,10 +279,10 @@ class TestHolds:
     def test_voiding_frees_all(self, relational: Relational) -> None:
         ada, bob, hold = self.with_hold(relational)
         end = uuid4()
-        late = NOW + 9 * SECOND
-        voided = made(do(relational, lambda unit: unit.ledger.void(end, hold.id, at=late)))
-        assert (voided.phase, voided.hold_id, voided.amount, voided.created_at) == ("void", hold.id, hold.amount, late)
-        assert do(relational, lambda unit: unit.ledger.void(end, hold.id, at=NOW)) == Exists(voided)
+        voided = made(do(relational, lambda unit: unit.ledger.void(end, hold.id)))
+        assert (voided.phase, voided.hold_id, voided.amount) == ("void", hold.id, hold.amount)
+        assert voided.created_at > hold.created_at
+        assert do(relational, lambda unit: unit.ledger.void(end, hold.id)) == Exists(voided)
         assert balances(relational, ada) == {"EUR": (100, 0)}
         assert relational.ledger.wallet(bob) == []
 
@@ -289,16 +302,16 @@ class TestHolds:
         _, _, hold = self.with_hold(relational)
         _, _, other = self.with_hold(relational)
         end = uuid4()
-        voided = made(do(relational, lambda unit: unit.ledger.void(end, hold.id, at=NOW)))
+        voided = made(do(relational, lambda unit: unit.ledger.void(end, hold.id)))
         assert do(relational, lambda unit: unit.ledger.post(end, hold.id, at=NOW)) == Differs(voided, "phase")
         for work in (
-            lambda unit: unit.ledger.void(end, other.id, at=NOW),
+            lambda unit: unit.ledger.void(end, other.id),
             lambda unit: unit.ledger.post(end, other.id, at=NOW),
         ):
             with pytest.raises(Conflict):
                 do(relational, work)
         assert made(do(relational, lambda unit: unit.ledger.post(uuid4(), other.id, at=NOW))).amount == other.amount
-        assert do(relational, lambda unit: unit.ledger.void(end, other.id, at=NOW)) == Differs(voided, "hold_id")
+        assert do(relational, lambda unit: unit.ledger.void(end, other.id)) == Differs(voided, "hold_id")
 
     def test_there_must_be_a_hold(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
@@ -331,7 +344,7 @@ class TestHolds:
         for one in early:
             do(relational, lambda unit, one=one: unit.ledger.hold(one))  # type: ignore[misc]  # default binds
         due = relational.ledger.due_holds(now=NOW - 99 * SECOND, limit=2)
-        assert due == [early[1], early[2]]
+        assert due == [written(relational, one) for one in (early[1], early[2])]
 
     def test_many_end_it_at_once(self, relational: Relational) -> None:
         for _ in range(8):
@@ -348,15 +361,14 @@ class TestHolds:
         ada, bob = wallet(relational, 100), wallet(relational)
         hold = held(ada, bob, 60, order_id=uuid4())
         do(relational, lambda unit: unit.ledger.hold(hold))
-        return ada, bob, hold
+        return ada, bob, written(relational, hold)
 
 
 class TestReads:
     def test_pages_of_entries(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         for turn in range(1, 6):
-            paid = transfer(ada, bob, turn, created_at=NOW + turn * SECOND)
-            do(relational, lambda unit, paid=paid: unit.ledger.transfer(paid))  # type: ignore[misc]  # default binds
+            pay(relational, ada, bob, turn)
         whole = relational.ledger.entries(ada, "EUR", limit=99)
         assert [entry.sequence for entry in whole] == [6, 5, 4, 3, 2, 1]
         assert [entry.balance for entry in whole] == [85, 90, 94, 97, 99, 100]
@@ -367,15 +379,15 @@ class TestReads:
         assert relational.ledger.entries(ada, "EUR", limit=0) == []
         with pytest.raises(Invalid):
             relational.ledger.entries(ada, "EUR", limit=-1)
-        at = NOW + 3 * SECOND
+        at = whole[2].at
         assert relational.ledger.entries(ada, "EUR", until=at, limit=99) == whole[2:]
         assert relational.ledger.entries(ada, "EUR", until=at, before=4, limit=1) == [whole[3]]
 
     def test_balance_at_a_moment(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
-        later = transfer(ada, bob, 10, created_at=NOW + SECOND)
-        do(relational, lambda unit: unit.ledger.transfer(later))
-        moments = (NOW - MICROSECOND, NOW, NOW + SECOND - MICROSECOND, NOW + SECOND, NOW + 99 * SECOND)
+        pay(relational, ada, bob, 10)
+        later, first = (entry.at for entry in relational.ledger.entries(ada, "EUR", limit=9))
+        moments = (first - MICROSECOND, first, later - MICROSECOND, later, later + 99 * SECOND)
         assert [relational.ledger.balance_at(ada, "EUR", at) for at in moments] == [0, 100, 100, 90, 90]
         assert relational.ledger.balance_at(ada, "USD", NOW) == 0
 
@@ -386,23 +398,66 @@ class TestReads:
         def pay_around() -> None:
             for _ in range(15):
                 ada, bob = chance.sample(people, 2)
-                at = NOW + chance.randrange(1, 1000) * MICROSECOND
-                surely(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7, created_at=at)))  # noqa: B023 - called at once
+                surely(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 7)))  # noqa: B023 - called at once
 
+        begun = do(relational, lambda unit: unit.ledger.lock(people, "EUR"))
         together([pay_around] * 4)
-        for micros in range(0, 1001, 10):
-            moment = NOW + micros * MICROSECOND
+        whole = [[entry.at for entry in relational.ledger.entries(p, "EUR", limit=99)] for p in people]
+        for moment in {at for times in whole for at in times if at > begun}:
             assert sum(relational.ledger.balance_at(p, "EUR", moment) for p in people) == 6000
+        assert whole == [sorted(set(times), reverse=True) for times in whole]
         assert list(relational.audit.ledger()) == []
 
-    def test_times_of_entries_never_go_back(self, relational: Relational) -> None:
-        """Two servers' clocks may differ."""
-        ada, bob = wallet(relational, 100, at=NOW + SECOND), wallet(relational)
-        early = transfer(ada, bob, 10, created_at=NOW)
-        do(relational, lambda unit: unit.ledger.transfer(early))
-        assert [entry.at for entry in relational.ledger.entries(ada, "EUR", limit=9)] == [NOW + SECOND] * 2
-        assert relational.ledger.balance_at(ada, "EUR", NOW + SECOND) == 90
-        assert relational.ledger.balance_at(ada, "EUR", NOW) == 0
+    @pytest.mark.parametrize("said", [NOW, datetime(1999, 1, 1, tzinfo=UTC)])
+    def test_the_callers_clock_decides_nothing(self, relational: Relational, said: datetime) -> None:
+        ada, bob = wallet(relational, 100, "SEK"), wallet(relational, 1, "SEK")
+        lock: Callable[[Transaction], datetime] = lambda unit: unit.ledger.lock([ada], "SEK")  # noqa: E731
+        paid = transfer(ada, bob, 10, "SEK", created_at=said)
+        before = do(relational, lock)
+        do(relational, lambda unit: unit.ledger.transfer(paid))
+        after = do(relational, lock)
+        (at,) = {relational.ledger.entries(one, "SEK", limit=1)[0].at for one in (ada, bob)}
+        assert before < at < after
+        assert abs(datetime.now(UTC) - after) < 60 * SECOND
+        assert relational.ledger.get([paid.id])[paid.id].created_at == at
+        hold = replace(held(ada, bob, 1, created_at=said), amount=Money(1, "SEK"))
+        do(relational, lambda unit: unit.ledger.hold(hold))
+        assert after < relational.ledger.get([hold.id])[hold.id].created_at < do(relational, lock)
+
+    def test_times_rise_also_after_a_moment_to_come(self, relational: Relational) -> None:
+        """Such as a load from a machine that was ahead, or a database whose clock was put back."""
+        ada, bob = wallet(relational), wallet(relational, 1, "NOK")
+        do(relational, lambda unit: unit.bulk.transfers([transfer(PROVIDER, ada, 100, "NOK")]))
+        told = do(relational, lambda unit: unit.ledger.lock([ada], "NOK"))
+
+        def pay_twice(unit: Transaction) -> None:
+            for _ in range(2):
+                unit.ledger.transfer(transfer(ada, bob, 10, "NOK"))
+
+        do(relational, pay_twice)
+        entries = relational.ledger.entries(ada, "NOK", limit=9)
+        assert [entry.at for entry in entries] == [NOW + turn * MICROSECOND for turn in (2, 1, 0)]
+        assert [entry.at for entry in relational.ledger.entries(bob, "NOK", limit=2)] == [e.at for e in entries[:2]]
+        assert relational.ledger.balance_at(ada, "NOK", told) == 100
+        assert list(relational.audit.ledger()) == []
+
+    def test_who_locks_an_account_has_seen_all_that_is_earlier(self, relational: Relational) -> None:
+        """Or the balance of a past moment could change after it was told."""
+        ada, bob = wallet(relational, 100), wallet(relational, 1)
+        told: list[tuple[UUID, datetime, int]] = []
+
+        def trade() -> None:
+            for _ in range(30):
+                surely(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1)))
+
+        def look() -> None:
+            for turn in range(30):
+                own = (ada, bob)[turn % 2]
+                at = surely(relational, lambda unit: unit.ledger.lock([own], "EUR"))  # noqa: B023 - called at once
+                told.append((own, at, relational.ledger.balance_at(own, "EUR", at)))
+
+        together([trade, trade, look, look])
+        assert [relational.ledger.balance_at(own, "EUR", at) for own, at, _ in told] == [was for _, _, was in told]
 
 
 class TestTheDatabaseItself:
@@ -500,7 +555,8 @@ def made(posting: Posting) -> Transfer:
 
 
 def ending(how: str, hold: Transfer, at: object) -> Callable[[Transaction], Posting]:
-    return lambda unit: getattr(unit.ledger, how)(uuid4(), hold.id, at=at)
+    moment = {} if how == "void" else {"at": at}
+    return lambda unit: getattr(unit.ledger, how)(uuid4(), hold.id, **moment)
 
 
 def copied(one: Transfer) -> tuple[UUID, Insert]:

@@ -1,6 +1,8 @@
 """Ways to call the routes of wallets and orders: `drives.py` has all of them."""
 
-from tests.http.driving import Drive, drive, simple
+from dataclasses import replace
+
+from tests.http.driving import FURTHER, Drive, drive, simple
 from tests.http.world import EUR, Call, World
 
 simple("GET", "/wallet", lambda w, _: Call(w.person().rich(), "/wallet"))
@@ -13,6 +15,14 @@ def _entries(world: World, n: int) -> Call:
         giver.rich(5).pay("/wallet/transfers", {"to": ada.handle, "amount": {"amount": 5, "currency": "EUR"}})
     return Call(ada, "/wallet/entries", query={"limit": 100})
 
+
+def _entries_at(world: World, n: int) -> Call:
+    """Of a currency that the caller never had: waiting for what may be under way costs most."""
+    call = _entries(world, n)
+    return replace(call, query=call.query | {"currency": "XTS", "at": "2026-01-01T00:00:00Z"})
+
+
+FURTHER.append((("GET", "/wallet/entries"), _entries_at))
 
 simple("POST", "/wallet/deposits", lambda w, _: Call(w.person(), "/wallet/deposits", {"amount": EUR}, keyed=True))
 

@@ -1,17 +1,23 @@
 """Wallets over HTTP: deposits, transfers, entries."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from app.clock import utc_now
 from app.services.commands.idempotency import KEPT
 from app.services.money.payments import SandboxProvider
 from app.services.pages.fragments import moment
 from config import Settings
 from repositories.errors import Unavailable
+from repositories.money_records import PROVIDER, Transfer
+from repositories.records import Money
 from tests.apps import RELATIONAL, Person, System, running
+from tests.shop import Clock, Shop
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
@@ -82,12 +88,52 @@ def test_entries_are_paged_with_running_balances(system: System) -> None:
 def test_a_wallet_as_of_a_moment(ticking: System) -> None:
     ada = ticking.person()
     ada.rich(100)
-    between = moment(ticking.container.kit.clock())
+    (first,) = ada.get("/wallet/entries")["items"]
     ada.rich(20)
-    page = ada.get("/wallet/entries", at=between)
+    page = ada.get("/wallet/entries", at=first["at"])
     assert ([e["amount"]["amount"] for e in page["items"]], page["balance"]["amount"]) == ([100], 100)
-    assert ada.get("/wallet/entries", at="2029-12-31T23:59:59+02:00")["balance"]["amount"] == 0
+    assert ada.get("/wallet/entries", at="2019-12-31T23:59:59+02:00")["balance"]["amount"] == 0
     assert ada.get("/wallet/entries")["balance"]["amount"] == 120
+    ada.get("/wallet/entries", at=first["at"], currency="USD")
+    assert [held["currency"] for held in ada.get("/wallet")["items"]] == ["EUR"]
+
+
+def test_a_moment_to_come_has_no_balance(ticking: System) -> None:
+    """Not even when the server's clock has reached it."""
+    ada = ticking.person().rich(100)
+    problem = ada.get("/wallet/entries", 400, at=moment(ticking.container.kit.clock()))
+    assert (problem["code"], "later than the time of the ledger" in problem["detail"]) == ("bad_query", True)
+
+
+def test_a_balance_of_a_moment_waits_for_what_is_being_written(system: System) -> None:
+    ada = system.person().rich(100)
+    other = Person(system.app.test_client(), ada.token, ada.account)
+    wanted = Transfer(uuid4(), "deposit", PROVIDER, UUID(ada.account["id"]), Money(20, "EUR"))
+    with ThreadPoolExecutor(1) as pool:
+        with system.container.stores.relational.transaction() as tx:
+            at = moment(tx.ledger.transfer(wanted).transfer.created_at)
+            reading = pool.submit(other.get, "/wallet/entries", at=at)
+            # It cannot end before the commit; one that does not wait ends now, with 100.
+            wait([reading], timeout=0.2)
+        first = reading.result()
+    assert first["balance"]["amount"] == 120
+    assert first == ada.get("/wallet/entries", at=at)
+
+
+def test_a_server_that_is_years_ahead_leaves_no_trace_in_the_ledger(settings: Settings) -> None:
+    clock = Clock()
+    with running(settings, clock) as system:
+        shop = Shop(system, clock)
+        shop.buyer.pay("/wallet/transfers", {"to": "seller", **money(5)})
+        back = shop.seller.pay(f"/orders/{shop.paid()}/refunds", {})
+        for person in (shop.buyer, shop.seller):
+            entries = person.get("/wallet/entries")["items"]
+            times = [entry["at"] for entry in entries]
+            assert times == sorted(set(times), reverse=True)
+            assert moment(utc_now() - timedelta(minutes=5)) < times[-1] < times[0] < moment(utc_now())
+            assert (entries[0]["transfer_id"], entries[0]["at"]) == (back["id"], back["created_at"])
+        made = system.container.stores.relational.ledger.get([UUID(e["transfer_id"]) for e in entries])
+        assert {moment(one.created_at) for one in made.values()} == set(times)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 
 @blp.post("/orders")
 @private
-@budget(relational=14, documents=1, sessions=1, cache=1)
+@budget(relational=15, documents=1, sessions=1, cache=1)
 @blp.arguments(BasketSchema)
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 503)
@@ -105,7 +105,7 @@ def get_order(order_id: UUID) -> Response:
 
 @blp.post("/orders/<uuid:order_id>/cancel")
 @private
-@budget(relational=15, sessions=1, cache=1)
+@budget(relational=16, sessions=1, cache=1)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)

@@ -89,18 +89,21 @@ def list_balances() -> Response:
 
 @blp.get("/wallet/entries")
 @private
-@budget(relational=4, sessions=1)
+@budget(relational=7, sessions=1)
 @blp.arguments(EntryQuery, location="query")
 @blp.response(200, EntryPage)
 def list_wallet_entries(query: dict[str, Any]) -> Response:
     """List what moved one's money in a currency, newest first, with the balance right after each.
 
-    `balance` is what is owned, or with `at` what was owned then.
+    `balance` is what is owned, or with `at` what was owned then. Times are the database's. What is answered for a
+    moment never changes: a movement that is under way is waited for, and a moment to come is refused.
     """
     owner, at, limit = caller(), query["at"], query["limit"]
     currency = query["currency"] or _only_currency()
     if currency is None:
         return answers.page((), None, balance=None)
+    if at is not None:
+        container().money.wallets.await_all_before(owner, currency, at)
     scope, ledger = f"entries:{owner}:{currency}:{at}", container().stores.relational.ledger
     before = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = ledger.entries(owner, currency, before=before, until=at, limit=limit + 1)

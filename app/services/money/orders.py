@@ -108,7 +108,7 @@ class Orders:
         cancelled = tx.orders.move(order.id, ["placed"], "cancelled", at=now)
         tx.stock.release(order.id)
         for hold in tx.ledger.open_holds(order.id):
-            created(tx.ledger.void(uuid5(hold.id, "void"), hold.id, at=now))
+            created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
         tx.emit(self._pack(OrderCancelled(order.id)))
         return cancelled
 
@@ -157,7 +157,7 @@ class Orders:
         for seller, amount in sorted(shares(order).items()):
             if amount:
                 hold, money = uuid5(order.id, str(seller)), Money(amount, order.total.currency)
-                own = Transfer(hold, "order", order.buyer_id, seller, money, order.created_at, order.id, "hold")
+                own = Transfer(hold, "order", order.buyer_id, seller, money, order_id=order.id, phase="hold")
                 created(tx.ledger.hold(replace(own, expires_at=ends)))
         tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id)))
         return order

@@ -87,7 +87,8 @@ class Refunds:
             tx.stock.return_sold(order.id, units(order, of=seller))
         now, money = self._clock(), Money(amount, order.total.currency)
         if amount:
-            created(tx.ledger.transfer(Transfer(refund_id, REFUND, seller, order.buyer_id, money, now, order.id)))
+            back = Transfer(refund_id, REFUND, seller, order.buyer_id, money, order_id=order.id)
+            now = created(tx.ledger.transfer(back)).created_at
         refund = Refund(refund_id, order.id, seller, money, wanted.reason, restock, now)
         tx.refunds.add(refund)
         tx.emit(self._pack(OrderRefunded(order.id, amount, seller)))

@@ -7,18 +7,25 @@ credits it once. The client may retry with the same key. If it does not, the han
 committed with the claim, credits an approved payment.
 """
 
+import contextlib
+from datetime import datetime
 from uuid import UUID
 
-from app.errors import KeySpent, Missing, PaymentDeclined, PaymentUnknown, RuleBroken
+from app.errors import BadRequest, KeySpent, Missing, PaymentDeclined, PaymentUnknown, RuleBroken
 from app.events import DepositBegun
 from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.money.payments import PaymentProvider
 from app.services.money.postings import created, credited
+from app.services.pages.fragments import moment
 from app.services.people.graph import refuse_blocked
 from repositories.money_records import PROVIDER, Answer, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
+
+
+class _Rollback(Exception):
+    """Ends a transaction without a commit."""
 
 
 class Wallets:
@@ -26,7 +33,6 @@ class Wallets:
         self._relational = relational
         self._idempotency = idempotency
         self._provider = provider
-        self._clock = kit.clock
         self._retry = kit.retry
         self._pack = kit.emitter
 
@@ -50,6 +56,15 @@ class Wallets:
             raise PaymentUnknown("the payment provider has not answered; try again with the same Idempotency-Key")
         made = self._deposit(reference, owner, money)
         return self._idempotency.finish(claim, receipt, lambda tx: credited(tx.ledger.transfer(made)))
+
+    def await_all_before(self, owner: UUID, currency: str, at: datetime) -> None:
+        """Return when all entries of the account up to `at` are committed, and no more can come.
+
+        So the balance at `at` is final. Raises `BadRequest` for a moment that the database has not reached.
+        """
+        seen = self._retry(lambda: self._seen(owner, currency))
+        if at > seen:
+            raise BadRequest(f"at: later than the time of the ledger, {moment(seen)}", code="bad_query")
 
     def complete(self, reference: UUID, owner: UUID, money: Money) -> None:
         """Credit the deposit if the provider has approved it. Idempotent. Raises `PaymentUnknown`."""
@@ -79,8 +94,15 @@ class Wallets:
             raise KeySpent
         return sent
 
+    def _seen(self, owner: UUID, currency: str) -> datetime:
+        """Wait for whoever has the account locked. Nothing is kept: an account that was missing stays missing."""
+        with contextlib.suppress(_Rollback), self._relational.transaction() as tx:
+            seen = tx.ledger.lock({owner}, currency)
+            raise _Rollback
+        return seen
+
     def _deposit(self, reference: UUID, owner: UUID, money: Money) -> Transfer:
-        return Transfer(reference, "deposit", PROVIDER, owner, money, self._clock())
+        return Transfer(reference, "deposit", PROVIDER, owner, money)
 
     def _credit(self, made: Transfer) -> None:
         with self._relational.transaction() as tx:
@@ -92,7 +114,7 @@ class Wallets:
             raise Missing("there is no account with this handle")
         if found.id == sender:
             raise RuleBroken("this cannot be done with one's own account", code="own_account")
-        return Transfer(receipt.attempt.id("transfer"), "transfer", sender, found.id, money, self._clock())
+        return Transfer(receipt.attempt.id("transfer"), "transfer", sender, found.id, money)
 
 
 def _transfer(tx: Transaction, wanted: Transfer) -> Transfer:

@@ -10,10 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, bindparam, cast, exists, func, select, tuple_
 
-from repositories.money_records import Finding
+from repositories.money_records import PROVIDER, Finding
 from repositories.relational.money.digests import START, chain, digest_of, leg_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
-from repositories.relational.money.movements import one_time
 from repositories.relational.runner import AnyRow, Runner
 from repositories.relational.schema.columns import ID, LIMIT
 from repositories.relational.schema.money_tables import entries, ledger_accounts, open_holds, transfers
@@ -124,7 +123,7 @@ def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last:
         yield f"says the balance is {row.balance} instead of {balance}"
     if bytes(row.hash) != head:
         yield "breaks the hash chain"
-    if last is not None and (row.at < last or (row.at > last and not one_time(row.debit, row.credit))):
+    if last is not None and (row.at < last or (row.at > last and PROVIDER in {row.debit, row.credit})):
         yield f"says it was at {row.at} instead of {last}"
 
 
@@ -144,7 +143,7 @@ def _transfer_problems(row: AnyRow) -> Iterator[str]:
     moves = transfer.phase in {"single", "post"}
     if (row.left, row.came, row.legs) != ((-row.amount, row.amount, 2) if moves else (None, None, 0)):
         yield f"has {row.legs} entries that do not match it"
-    if one_time(transfer.debit, transfer.credit) and row.left_at != row.came_at:
+    if PROVIDER not in {transfer.debit, transfer.credit} and row.left_at != row.came_at:
         yield "left and came at different times"
     is_open = transfer.phase == "hold" and not row.ended
     if (row.open_amount, row.open_until) != ((row.amount, row.expires_at) if is_open else (None, None)):

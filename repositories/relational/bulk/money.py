@@ -9,10 +9,10 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Insufficient, Invalid
-from repositories.money_records import REFUND, Order, Transfer
+from repositories.money_records import PROVIDER, REFUND, Order, Transfer
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
-from repositories.relational.money.movements import LOCK, lock_order, one_time, opened
+from repositories.relational.money.movements import LOCK, OPEN, lock_order, opened
 from repositories.relational.money.orders import line_rows, order_row, seller_rows
 from repositories.relational.money.orders import valid as valid_order
 from repositories.relational.runner import Work
@@ -35,7 +35,6 @@ Load = Callable[[Connection, Table, Rows], None]
 _account = ledger_accounts.c
 _CHANGED = ("posted", "entries", "last_at", "head")
 _KEPT = ("owner", "held", "may_overdraw", *_CHANGED)
-_OPEN = insert(ledger_accounts).on_conflict_do_nothing()
 _READ = select(*(_account[name] for name in _KEPT)).where(
     _account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS))
 )
@@ -66,7 +65,7 @@ class Books:
         self._currency = currency
         owners = sorted({owner for one in transfers for owner in (one.debit, one.credit)}, key=lock_order)
         since = min(one.created_at for one in transfers)
-        work.change(_OPEN, [opened(owner, currency, since) for owner in owners])
+        work.change(OPEN, [opened(owner, currency, since) for owner in owners])
         values = {"ids": owners, "currency": currency}
         work.rows(LOCK, values)
         rows = [dict(zip(_KEPT, row, strict=True)) for row in work.rows(_READ, values)]
@@ -76,7 +75,8 @@ class Books:
     def post(self, transfer: Transfer) -> list[dict[str, Any]]:
         digest, amount = digest_of(transfer), transfer.amount.amount
         left, came = (max(transfer.created_at, self._accounts[o]["last_at"]) for o in (transfer.debit, transfer.credit))
-        if one_time(transfer.debit, transfer.credit):
+        # The provider's entries keep times of their own: a load of the past may come after a movement of today.
+        if PROVIDER not in {transfer.debit, transfer.credit}:
             left = came = max(left, came)
         return [
             self._enter(transfer, transfer.debit, -amount, digest, left),

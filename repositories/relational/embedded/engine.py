@@ -1,6 +1,7 @@
 """SQLAlchemy engines over one SQLite file."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def _set_up(connection: sqlite3.Connection, _record: object) -> None:
     # Without this, REPLACE deletes rows without firing the triggers that refuse a DELETE.
     connection.execute("PRAGMA recursive_triggers=ON")
     connection.create_function("chained", 2, chain, deterministic=True)
+    connection.create_function("database_time", 0, lambda: time.time_ns() // 1000)
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """Writes to the ledger: transfers, holds, and the end of a hold (post, void, expire)."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +14,11 @@ from repositories.money_records import Balance, Created, Differs, Exists, Phase,
 from repositories.records import Money
 from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, read_wallet, to_hold
-from repositories.relational.money.movements import LOCK, LedgerAccounts, Leg, lock_order
+from repositories.relational.money.movements import LedgerAccounts, Leg
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.runner import Work
 from repositories.relational.schema.money_tables import open_holds, transfers
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id")
 
 _ADD = upsert(transfers).on_conflict_do_nothing(index_elements=[transfers.c.id]).returning(true())
@@ -61,29 +60,26 @@ class SqlLedgerWrites(LedgerWrites):
         self._work = work
         self._accounts = LedgerAccounts(work)
 
-    def lock(self, owners: Collection[UUID], currency: str) -> None:
-        ids = sorted(set(owners), key=lock_order)
-        there = {owner for (owner,) in self._work.rows(LOCK, {"ids": ids, "currency": currency})}
-        if len(there) < len(ids):
-            for owner in ids:
-                self._accounts.open(owner, currency, _EPOCH)
-            self._work.rows(LOCK, {"ids": ids, "currency": currency})
+    def lock(self, owners: Collection[UUID], currency: str) -> datetime:
+        return self._accounts.lock(owners, currency)
 
     def transfer(self, transfer: Transfer) -> Posting:
         self._check(transfer, "single")
-        if (known := self._add(transfer)) is not None:
+        made = self._timed(transfer, {transfer.debit, transfer.credit})
+        if (known := self._add(made)) is not None:
             return known
-        self._pay(transfer, held=0)
-        return Created(transfer)
+        self._pay(made, held=0)
+        return Created(made)
 
     def hold(self, transfer: Transfer) -> Posting:
         self._check(transfer, "hold")
-        if (known := self._add(transfer)) is not None:
+        made = self._timed(transfer, {transfer.debit})
+        if (known := self._add(made)) is not None:
             return known
-        self._accounts.set_aside(transfer.debit, transfer.amount.currency, transfer.amount.amount, transfer.created_at)
-        row = transfer_row(transfer)
+        self._accounts.set_aside(made.debit, made.amount.currency, made.amount.amount)
+        row = transfer_row(made)
         self._work.change(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
-        return Created(transfer)
+        return Created(made)
 
     def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Posting:
         hold = self._end(hold_id)
@@ -94,15 +90,15 @@ class SqlLedgerWrites(LedgerWrites):
         paid = hold.amount.amount if amount is None else amount
         if type(paid) is not int or not 0 < paid <= hold.amount.amount:
             raise self._work.refused(Invalid(f"cannot pay {paid} of a hold of {hold.amount.amount}"))
-        end = self._record(transfer_id, hold, "post", at, paid)
+        end = self._record(transfer_id, hold, "post", {hold.debit, hold.credit}, paid)
         self._pay(end, held=hold.amount.amount)
         return Created(end)
 
-    def void(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
+    def void(self, transfer_id: UUID, hold_id: UUID) -> Posting:
         hold = self._end(hold_id)
         if hold is None:
             return self._ended(transfer_id, hold_id, "void", None)
-        return self._free(transfer_id, hold, "void", at)
+        return self._free(transfer_id, hold, "void")
 
     def expire(self, transfer_id: UUID, hold_id: UUID, *, at: datetime) -> Posting:
         hold = self._end(hold_id)
@@ -110,7 +106,7 @@ class SqlLedgerWrites(LedgerWrites):
             return self._ended(transfer_id, hold_id, "expire", None)
         if hold.expires_at is not None and hold.expires_at > at:
             raise self._work.refused(Invalid("the hold is not due"))
-        return self._free(transfer_id, hold, "expire", at)
+        return self._free(transfer_id, hold, "expire")
 
     def wallet(self, owner: UUID) -> list[Balance]:
         return read_wallet(self._work, owner)
@@ -136,21 +132,26 @@ class SqlLedgerWrites(LedgerWrites):
         digest, amount = digest_of(transfer), transfer.amount.amount
         debit = Leg(transfer.debit, -amount, leg_of(digest, transfer.debit, -amount), -held)
         credit = Leg(transfer.credit, amount, leg_of(digest, transfer.credit, amount))
-        self._accounts.move(transfer.id, transfer.amount.currency, transfer.created_at, (debit, credit))
+        self._accounts.move(transfer, (debit, credit))
 
     def _end(self, hold_id: UUID) -> Transfer | None:
         """Delete the open hold and return it. Of concurrent callers one gets it, the others None."""
         rows = self._work.rows(_END_HOLD, {"its_id": hold_id})
         return to_hold(rows[0]) if rows else None
 
-    def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime) -> Created:
-        end = self._record(transfer_id, hold, phase, at, hold.amount.amount)
-        self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount, at)
+    def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase) -> Created:
+        end = self._record(transfer_id, hold, phase, {hold.debit}, hold.amount.amount)
+        self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount)
         return Created(end)
 
-    def _record(self, transfer_id: UUID, hold: Transfer, phase: Phase, at: datetime, amount: int) -> Transfer:
+    def _timed(self, transfer: Transfer, owners: set[UUID]) -> Transfer:
+        """With the database's time, when these owners' accounts are locked, and later than their last entries."""
+        return replace(transfer, created_at=self._accounts.next_time(owners, transfer.amount.currency))
+
+    def _record(self, transfer_id: UUID, hold: Transfer, phase: Phase, owners: set[UUID], amount: int) -> Transfer:
         money = Money(amount, hold.amount.currency)
-        end = replace(hold, id=transfer_id, phase=phase, hold_id=hold.id, amount=money, created_at=at, expires_at=None)
+        end = replace(hold, id=transfer_id, phase=phase, hold_id=hold.id, amount=money, expires_at=None)
+        end = self._timed(end, owners)
         if self._add(end) is not None:
             raise self._work.refused(Conflict("id"))
         return end

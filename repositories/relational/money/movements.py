@@ -1,61 +1,71 @@
-"""Changes of one ledger account. One conditional UPDATE checks the balance, changes it and locks the row."""
+"""Changes of ledger accounts. They are locked, then one conditional UPDATE checks and changes both of a transfer."""
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, LargeBinary, bindparam, case, insert, or_, select, true, union_all, update
+from msgspec import Struct
+from sqlalchemy import BigInteger, LargeBinary, bindparam, insert, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.types import TypeEngine
 
-from repositories.errors import Insufficient
-from repositories.money_records import PROVIDER
+from repositories.errors import Insufficient, Invalid
+from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
-from repositories.relational.runner import AnyRow, Work
-from repositories.relational.schema.columns import IDS, TIME, among, chained
+from repositories.relational.runner import Work
+from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
 from repositories.relational.schema.money_tables import entries, ledger_accounts
 
-_step = bindparam("step", type_=BigInteger())
+_MICROSECOND = timedelta(microseconds=1)
+_LARGEST = 2**63 - 1
+
 _held_step = bindparam("held_step", type_=BigInteger())
-_at = bindparam("now", type_=TIME)
 _account = ledger_accounts.c
-_this = update(ledger_accounts).where(
-    _account.owner == bindparam("its_owner"), _account.currency == bindparam("its_currency")
+OPEN = upsert(ledger_accounts).on_conflict_do_nothing()
+_SET_ASIDE = (
+    update(ledger_accounts)
+    .where(_account.owner == bindparam("its_owner"), _account.currency == bindparam("its_currency"))
+    .where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step))
+    .values(held=_account.held + _held_step)
 )
-_OPEN = upsert(ledger_accounts).on_conflict_do_nothing().returning(true())
+# Both accounts in one statement. What neither may do is a condition, so that no order of the two decides the answer.
+_numbers = dict.fromkeys(("step", "held_step", "need", "room"), BigInteger())
+_LEG: dict[str, TypeEngine[Any]] = {"owner": ID, "leg": LargeBinary(), **_numbers}
+_legs = union_all(
+    *(select(*(bindparam(f"{name}_{turn}", type_=kind).label(name) for name, kind in _LEG.items())) for turn in (0, 1))
+).subquery("legs")
 _MOVE = (
-    _this.where(or_(_account.may_overdraw, _account.posted + _step - (_account.held + _held_step) >= 0))
+    update(ledger_accounts)
+    .where(_account.owner == _legs.c.owner, _account.currency == bindparam("its_currency"))
+    .where(or_(_account.may_overdraw, _account.posted - _account.held >= _legs.c.need))
+    .where(_account.posted <= _legs.c.room)
     .values(
-        posted=_account.posted + _step,
-        held=_account.held + _held_step,
+        posted=_account.posted + _legs.c.step,
+        held=_account.held + _legs.c.held_step,
         entries=_account.entries + 1,
-        last_at=case((_account.last_at > _at, _account.last_at), else_=_at),
-        head=chained(_account.head, bindparam("leg", type_=LargeBinary())),
+        last_at=bindparam("now", type_=TIME),
+        head=chained(_account.head, _legs.c.leg),
     )
-    .returning(_account.posted, _account.entries, _account.last_at, _account.head)
-)
-_MOVE_ON = _this.values(last_at=_at)
-_SET_ASIDE = _this.where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step)).values(
-    held=_account.held + _held_step
+    .returning(_account.owner, _account.posted, _account.entries, _account.head)
 )
 # INSERT ... SELECT ... UNION ALL writes both entries in one cached statement; a multi-row VALUES is not cached.
 _both = (select(*(bindparam(f"{c.name}_{turn}", type_=c.type) for c in entries.c)) for turn in (0, 1))
 _ENTER = insert(entries).from_select([c.name for c in entries.c], union_all(*_both))
-LOCK = (
-    select(_account.owner)
+_locked = (
+    select(_account.owner, _account.last_at)
     .where(_account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS)))
     .order_by(_account.may_overdraw, _account.owner)
     .with_for_update()
+    .subquery("locked")
 )
+# Outside of what locks: the time of the last row is read when the last account is locked.
+LOCK = select(_locked.c.owner, _locked.c.last_at, database_time().label("now"))
 
 
 def lock_order(owner: UUID) -> tuple[bool, UUID]:
     """By id, the payment provider last. Every deposit locks its account, so the lock should be held briefly."""
     return owner == PROVIDER, owner
-
-
-def one_time(debit: UUID, credit: UUID) -> bool:
-    """Whether both entries of a transfer carry the same time. True unless the provider is one side."""
-    return PROVIDER not in {debit, credit}
 
 
 def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
@@ -64,60 +74,70 @@ def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
     return own | {"posted": 0, "held": 0, "entries": 0, "head": START}
 
 
-class Leg:
+class Leg(Struct, frozen=True):
     """One account's side of a transfer: `step` is added to `posted`, `held_step` to `held`."""
 
-    def __init__(self, owner: UUID, step: int, leg: bytes, held_step: int = 0) -> None:
-        self.owner = owner
-        self.step = step
-        self.values = {"its_owner": owner, "step": step, "held_step": held_step, "leg": leg}
+    owner: UUID
+    step: int
+    leg: bytes
+    held_step: int = 0
+
+    def values(self, turn: int) -> dict[str, Any]:
+        """For `_MOVE`: `need` must be available before, and `room` is the most that may be owned before."""
+        own = {"owner": self.owner, "step": self.step, "held_step": self.held_step, "leg": self.leg}
+        own |= {"need": self.held_step - self.step, "room": _LARGEST - max(self.step, 0)}
+        return {f"{name}_{turn}": value for name, value in own.items()}
 
 
 class LedgerAccounts:
-    """The ledger accounts in one transaction."""
+    """The ledger accounts in one transaction. `_last` are the times of the last entries of those that are locked."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self._last: dict[tuple[UUID, str], datetime] = {}
+        self._now = UNWRITTEN
 
-    def move(self, transfer_id: UUID, currency: str, at: datetime, legs: tuple[Leg, Leg]) -> None:
-        """Change both accounts, in `lock_order`, and write their entries.
+    def lock(self, owners: Collection[UUID], currency: str) -> datetime:
+        """Lock the accounts, in `lock_order`; missing ones are opened.
 
-        Both entries get the same time, not earlier than the last entry of either account. So a balance at a past
-        moment includes a transfer on both sides or on neither. The provider's entries keep a time of their own:
-        otherwise one clock that runs ahead would move the time of every later deposit.
+        Returns the database's time after that, or that of their last entry where it is later.
         """
-        first, second = sorted(legs, key=lambda leg: lock_order(leg.owner))
-        one = self._move(first, currency, at)
-        other = self._move(second, currency, one.last_at if one_time(first.owner, second.owner) else at)
-        times = [one.last_at, other.last_at]
-        if one_time(first.owner, second.owner) and other.last_at > one.last_at:
-            self._work.change(_MOVE_ON, {"its_owner": first.owner, "its_currency": currency, "now": other.last_at})
-            times[0] = other.last_at
+        ids = sorted({owner for owner in owners if (owner, currency) not in self._last}, key=lock_order)
+        if ids:
+            rows = self._work.rows(LOCK, {"ids": ids, "currency": currency})
+            if missing := set(ids) - {row.owner for row in rows}:
+                self._work.change(OPEN, [opened(owner, currency, UNWRITTEN) for owner in ids if owner in missing])
+                rows = self._work.rows(LOCK, {"ids": ids, "currency": currency})
+            self._last |= {(row.owner, currency): row.last_at for row in rows}
+            self._now = max(self._now, *(row.now for row in rows))
+        return max(self._now, *(self._last[owner, currency] for owner in owners))
+
+    def next_time(self, owners: Collection[UUID], currency: str) -> datetime:
+        """Lock the accounts. Returns the time of a transfer between them: later than their last entries."""
+        self.lock(owners, currency)
+        return max(self._now, *(self._last[owner, currency] + _MICROSECOND for owner in owners))
+
+    def move(self, transfer: Transfer, legs: tuple[Leg, Leg]) -> None:
+        """Change both accounts, which are locked, and write their entries, at the transfer's time."""
+        currency, at = transfer.amount.currency, transfer.created_at
+        values = legs[0].values(0) | legs[1].values(1) | {"its_currency": currency, "now": at}
+        moved = {row.owner: row for row in self._work.rows(_MOVE, values)}
+        if transfer.debit not in moved:
+            raise self._work.refused(
+                Insufficient(f"{transfer.debit} has no {transfer.amount.amount} {currency} available")
+            )
+        if transfer.credit not in moved:
+            raise self._work.refused(Invalid("a balance beyond 64 bits"))
         row: dict[str, Any] = {}
-        for turn, (leg, moved) in enumerate(((first, one), (second, other))):
-            entry = {"owner": leg.owner, "currency": currency, "sequence": moved.entries, "transfer_id": transfer_id}
-            entry |= {"amount": leg.step, "balance": moved.posted, "at": times[turn], "hash": moved.head}
+        for turn, leg in enumerate(legs):
+            now = moved[leg.owner]
+            entry = {"owner": leg.owner, "currency": currency, "sequence": now.entries, "transfer_id": transfer.id}
+            entry |= {"amount": leg.step, "balance": now.posted, "at": at, "hash": now.head}
             row |= {f"{name}_{turn}": value for name, value in entry.items()}
+            self._last[leg.owner, currency] = at
         self._work.change(_ENTER, row)
 
-    def set_aside(self, owner: UUID, currency: str, amount: int, at: datetime) -> None:
+    def set_aside(self, owner: UUID, currency: str, amount: int) -> None:
         """Add `amount` to `held`; a negative amount frees it. Raises `Insufficient`."""
-        values = {"its_owner": owner, "its_currency": currency, "held_step": amount}
-        if self._work.change(_SET_ASIDE, values):
-            return
-        self.open(owner, currency, at)
-        if not self._work.change(_SET_ASIDE, values):
+        if not self._work.change(_SET_ASIDE, {"its_owner": owner, "its_currency": currency, "held_step": amount}):
             raise self._work.refused(Insufficient(f"{owner} has no {amount} {currency} available"))
-
-    def open(self, owner: UUID, currency: str, at: datetime) -> None:
-        self._work.rows(_OPEN, opened(owner, currency, at))
-
-    def _move(self, leg: Leg, currency: str, at: datetime) -> AnyRow:
-        values = leg.values | {"its_currency": currency, "now": at}
-        rows = self._work.rows(_MOVE, values)
-        if not rows:
-            self.open(leg.owner, currency, at)
-            rows = self._work.rows(_MOVE, values)
-        if not rows:
-            raise self._work.refused(Insufficient(f"{leg.owner} has no {-leg.step} {currency} available"))
-        return rows[0]

@@ -142,7 +142,7 @@ def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class chained(FunctionElement[bytes]):  # noqa: N801  - as above
-    """SHA-256 of two concatenated byte strings. `embedded/store.py` defines the function for SQLite."""
+    """SHA-256 of two concatenated byte strings. `embedded/engine.py` defines the function for SQLite."""
 
     inherit_cache = True
     name = "chained"
@@ -158,6 +158,24 @@ def _chained_postgresql(element: chained, compiler: SQLCompiler, **kw: Any) -> s
 @compiles(chained, "sqlite")
 def _chained_sqlite(element: chained, compiler: SQLCompiler, **kw: Any) -> str:
     return f"chained({compiler.process(element.clauses, **kw)})"
+
+
+class database_time(FunctionElement[datetime]):  # noqa: N801  - as above
+    """The database's time at this moment, also within a transaction. `embedded/engine.py` defines it for SQLite."""
+
+    inherit_cache = True
+    name = "database_time"
+    type = TIME
+
+
+@compiles(database_time, "postgresql")
+def _database_time_postgresql(_element: database_time, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(database_time, "sqlite")
+def _database_time_sqlite(_element: database_time, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return "database_time()"
 
 
 class has_turn(FunctionElement[bool]):  # noqa: N801  - as above
