@@ -94,6 +94,7 @@ class Both:
         self.author = author
         self.reader = system.person()
         self.values = {"handle": author.handle, "post_id": posts[0], "product_id": product["product"]["id"]}
+        self.values |= {"number": "1"}  # of a comment: its page has no name
         system.relay.drain()
 
     def paths(self) -> list[str]:
