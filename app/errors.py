@@ -6,6 +6,8 @@
 import math
 from collections.abc import Mapping
 
+from repositories.records import Money
+
 
 class AppError(Exception):
     status = 500
@@ -57,6 +59,17 @@ class Missing(AppError):
 
 class RuleBroken(AppError):
     status, code = 409, "conflict"
+
+
+class PriceChanged(AppError):
+    """An order would cost something else than its buyer expects. Both are in minor units of their currency."""
+
+    status, code = 409, "price_changed"
+
+    def __init__(self, expected: Money, total: Money) -> None:
+        super().__init__(f"the order costs {total.amount} {total.currency}, not {expected.amount} {expected.currency}")
+        self.expected = expected
+        self.total = total
 
 
 class InProgress(AppError):

@@ -21,6 +21,7 @@ from app.http.resources.wallet import transfer_body
 from app.ids import Ids
 from app.services.commands.idempotency import Attempt, Receipt
 from app.services.money.orders import Wanted
+from app.services.money.wallets import Sending
 from config import Settings
 from repositories.money_records import PROVIDER, Answer, Order, RequestKey, Transfer
 from repositories.records import Account, AttributeValue, Login, Money, Product
@@ -115,8 +116,9 @@ def _checkout(buyer: UUID, wanted: Sequence[Wanted]) -> Command:
 
 def _send(sender: Account, to: Account, amount: int) -> Command:
     attempt = _attempt(sender.id, "POST /api/v1/wallet/transfers", f"{to.handle} {amount}")
-    receipt: Receipt[Transfer] = Receipt(attempt, lambda transfer: _answer(transfer_body(transfer)))
-    return lambda container: container.money.wallets.send(sender.id, to.handle, Money(amount, "EUR"), receipt)
+    receipt: Receipt[Transfer] = Receipt(attempt, lambda made: _answer(transfer_body(made, sender.id)))
+    sending = Sending(to.handle, Money(amount, "EUR"))
+    return lambda container: container.money.wallets.send(sender.id, sending, receipt)
 
 
 def _attempt(account_id: UUID, route: str, body: str) -> Attempt:

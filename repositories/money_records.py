@@ -32,7 +32,8 @@ ORDER_MOVES: dict[OrderState, frozenset[OrderState]] = {
 class Transfer(Struct, frozen=True):
     """A transfer from `debit` to `credit`, two owners of ledger accounts. Immutable once written.
 
-    `created_at` is the database's time: the ledger sets it when it writes the transfer.
+    `created_at` is the database's time: the ledger sets it when it writes the transfer. `memo` is for both sides,
+    `reference` for the sender alone.
     Phases: `single` and `post` move money, `hold` reserves it, and `post`, `void` and `expire` end the hold `hold_id`.
     """
 
@@ -46,6 +47,8 @@ class Transfer(Struct, frozen=True):
     phase: Phase = "single"
     hold_id: UUID | None = None
     expires_at: datetime | None = None
+    memo: str | None = None
+    reference: str | None = None
 
 
 class Created(Struct, frozen=True):
@@ -97,6 +100,8 @@ class Entry(Struct, frozen=True):
     amount: int
     balance: int
     at: datetime
+    memo: str | None = None
+    reference: str | None = None
 
 
 class Stock(Struct, frozen=True):

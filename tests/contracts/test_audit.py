@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import ColumnElement, Executable, Table, and_, case, delete, select, true, update
+from sqlalchemy import ColumnElement, Executable, Table, and_, case, delete, func, select, true, update
 
 from repositories.money_records import PROVIDER, REFUND, Finding, Order
 from repositories.relational import Relational
@@ -53,7 +53,9 @@ def books(new_relational: Callable[[], Relational]) -> Relational:
     do(store, lambda unit: unit.ledger.void(uuid4(), holds[1].id))
     do(store, lambda unit: unit.ledger.expire(uuid4(), holds[2].id, at=NOW + SECOND))
     for turn in range(4):
-        paid = transfer(bob, ada, turn + 1, created_at=NOW + turn * SECOND)
+        paid = transfer(
+            bob, ada, turn + 1, memo="For you." if turn % 2 else None, reference="17" if turn // 2 else None
+        )
         do(store, lambda unit, paid=paid: unit.ledger.transfer(paid))  # type: ignore[misc]  # default binds
     do(store, lambda unit: unit.bulk.transfers([transfer(PROVIDER, uuid4(), 5, "USD") for _ in range(9)]))
     for state in ("placed", "paid", "cancelled"):
@@ -83,6 +85,8 @@ def test_finds_nothing(books: Relational) -> None:
 CHANGES: list[tuple[Table, str, Any]] = [
     (transfers, "kind", transfers.c.kind + "x"),
     (transfers, "amount", transfers.c.amount + 1),
+    (transfers, "memo", func.coalesce(transfers.c.memo, "") + "x"),
+    (transfers, "reference", func.coalesce(transfers.c.reference, "") + "x"),
     (transfers, "created_at", NOW - SECOND),
     (transfers, "digest", b"\x00" * 32),
     (entries, "amount", entries.c.amount * 2),

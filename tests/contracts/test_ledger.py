@@ -151,6 +151,8 @@ class TestTransfer:
             ("amount", Money(2, "EUR")),
             ("amount", Money(1, "USD")),
             ("order_id", UUID(int=8)),
+            ("memo", "other"),
+            ("reference", "other"),
         ],
     )
     def test_the_same_id_with_other_content_is_another_transfer(

@@ -33,6 +33,13 @@ def _transfer(world: World, _: int) -> Call:
     return Call(world.person().rich(), "/wallet/transfers", body, keyed=True)
 
 
+@drive("GET", "/wallet/transfers/<uuid:transfer_id>")
+def _transfer_read(world: World, _: int) -> Call:
+    ada, bob = world.person(), world.person().rich()
+    made = bob.pay("/wallet/transfers", {"to": ada.handle, "amount": EUR})
+    return Call(ada, f"/wallet/transfers/{made['id']}")
+
+
 @drive("POST", "/orders")
 def _place(world: World, n: int) -> Call:
     seller = world.person()

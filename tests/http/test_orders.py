@@ -206,6 +206,19 @@ def test_lines_that_are_none(shop: Shop, lines: object) -> None:
     shop.buyer.pay("/orders", {"lines": lines}, 422)
 
 
+def test_an_order_costs_what_its_buyer_expects(shop: Shop) -> None:
+    lines = [{"product_id": shop.lamp, "quantity": 2}]
+    shop.seller.patch(f"/products/{shop.lamp}", {"price": euros(110)}, etag="*")
+    for expected in (euros(200), {"amount": 220, "currency": "USD"}, euros(0)):
+        problem = shop.buyer.pay("/orders", {"lines": lines, "expected_total": expected}, 409)
+        assert problem["code"] == "price_changed"
+        assert (problem["expected_total"], problem["total"]) == (expected, euros(220))
+    assert (shop.stock(), shop.owned()) == (10, (1000, 0))
+    shop.buyer.pay("/orders", {"lines": lines, "expected_total": {"amount": 220.0, "currency": "EUR"}}, 422)
+    for known in (euros(220), None):
+        assert shop.buyer.pay("/orders", {"lines": lines, "expected_total": known})["total"] == euros(220)
+
+
 def test_what_costs_nothing_can_be_ordered(shop: Shop) -> None:
     leaflet = shop.offer(shop.seller, 1, 0)
     order = shop.order((leaflet, 1))["id"]

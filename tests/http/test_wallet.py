@@ -10,6 +10,7 @@ import pytest
 
 from app.clock import utc_now
 from app.services.commands.idempotency import KEPT
+from app.services.money.orders import GRACE
 from app.services.money.payments import SandboxProvider
 from app.services.pages.fragments import moment
 from config import Settings
@@ -57,8 +58,9 @@ def test_a_new_wallet_is_empty(system: System) -> None:
 def test_money_is_deposited_and_sent(system: System) -> None:
     ada, bob = system.person(), system.person("bob")
     response = ada.keyed("/wallet/deposits", money(500), "one")
-    assert response.headers["Location"] == "/api/v1/wallet/entries?currency=EUR"
     made = response.get_json()
+    assert response.headers["Location"] == f"/api/v1/wallet/transfers/{made['id']}"
+    assert ada.get(f"/wallet/transfers/{made['id']}") == made
     assert (made["kind"], made["from_id"], made["to_id"]) == ("deposit", None, ada.account["id"])
     moved = sent(ada, "bob", 120)
     assert (moved["from_id"], moved["to_id"]) == (ada.account["id"], bob.account["id"])
@@ -69,6 +71,42 @@ def test_money_is_deposited_and_sent(system: System) -> None:
         **dict(zip(("posted", "held", "available"), whole, strict=True)),
     }
     assert (bob.available(), ada.available("JPY")) == (120, 7)
+
+
+def test_a_transfer_has_a_memo_for_both_and_a_reference_for_its_sender(system: System) -> None:
+    ada, bob, eve = system.person().rich(100), system.person("bob"), system.person()
+    words: dict[str, Any] = {"memo": "F\u00fcr die Karten \U0001f3ab", "reference": "invoice-17"}
+    made = sent(ada, "bob", 5, **words)
+    path = f"/wallet/transfers/{made['id']}"
+    assert {name: made[name] for name in words} == words
+    assert ada.get(path) == made
+    assert bob.get(path) == made | {"reference": None}
+    eve.get(path, 404)
+    ada.get(f"/wallet/transfers/{uuid4()}", 404)
+    for person, reference in ((ada, "invoice-17"), (bob, None)):
+        entry = person.get("/wallet/entries")["items"][0]
+        assert (entry["memo"], entry["reference"]) == (words["memo"], reference)
+    plain = sent(ada, "bob", 5)
+    assert (plain["memo"], plain["reference"]) == (None, None)
+    for wrong in ({"memo": "x" * 141}, {"memo": ""}, {"reference": "x" * 65}, {"reference": 17}):
+        sent(ada, "bob", 5, 422, **wrong)
+    audit = system.container.stores.relational.audit
+    assert list(audit.ledger()) == []
+
+
+def test_what_is_only_set_aside_is_no_transfer_yet(settings: Settings) -> None:
+    clock = Clock()
+    with running(settings, clock) as system:
+        shop = Shop(system, clock)
+        order = UUID(shop.placed())
+        with system.container.stores.relational.transaction() as tx:
+            (hold,) = tx.ledger.open_holds(order)
+        shop.buyer.get(f"/wallet/transfers/{hold.id}", 404)
+        shop.after(GRACE)
+        paid = shop.buyer.get("/wallet/entries")["items"][0]
+        for person in (shop.buyer, shop.seller):
+            found = person.get(f"/wallet/transfers/{paid['transfer_id']}")
+            assert (found["kind"], found["order_id"], found["created_at"]) == ("order", str(order), paid["at"])
 
 
 def test_entries_are_paged_with_running_balances(system: System) -> None:

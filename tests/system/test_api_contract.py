@@ -111,7 +111,7 @@ def made(system: System) -> World:
     }
     system.container.money.settlement.settle(UUID(values["order_id"]))
     part = {"amount": {"amount": 1, "currency": "EUR"}}
-    values["refund_id"] = person.pay(f"/orders/{values['order_id']}/refunds", part)["id"]
+    values["transfer_id"] = values["refund_id"] = person.pay(f"/orders/{values['order_id']}/refunds", part)["id"]
     return World(person, values, ordered(person, other_product))
 
 

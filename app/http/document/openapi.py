@@ -15,6 +15,7 @@ from app.http.document.operations import complete
 from app.http.document.problem_codes import PROBLEMS
 from app.http.edge import answers, errors
 from app.http.edge.fields import Attributes
+from app.http.edge.shapes import MoneyShape
 from app.http.edge.statuses import component, phrase
 from app.services.pages.whole_pages import WholePage, unversioned
 
@@ -41,6 +42,8 @@ class ProblemSchema(ma.Schema):
     detail = ma.fields.String(required=True)
     request_id = ma.fields.String(required=True)
     errors = ma.fields.List(ma.fields.Nested(FieldProblemSchema))
+    expected_total = ma.fields.Nested(MoneyShape, metadata={"description": "of `price_changed`: as it was sent"})
+    total = ma.fields.Nested(MoneyShape, metadata={"description": "of `price_changed`: what the order costs now"})
 
 
 class Api(flask_smorest.Api):

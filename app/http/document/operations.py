@@ -56,8 +56,11 @@ EXAMPLES: dict[str, Any] = {
     "StockChange": {"on_hand": 12},
     "StockDelta": {"delta": -2},
     "Deposit": {"amount": MONEY},
-    "Sending": {"to": "bob", "amount": MONEY},
-    "Basket": {"lines": [{"product_id": "01939f6e-7b2a-7c4e-9d1f-3a5b7c9d1e2f", "quantity": 1}]},
+    "Sending": {"to": "bob", "amount": MONEY, "memo": "For the tickets.", "reference": "invoice-17"},
+    "Basket": {
+        "lines": [{"product_id": "01939f6e-7b2a-7c4e-9d1f-3a5b7c9d1e2f", "quantity": 1}],
+        "expected_total": MONEY,
+    },
     "RefundDraft": {"amount": MONEY, "reason": "One of two came broken.", "restock": False},
 }
 

@@ -42,6 +42,7 @@ PROBLEMS: dict[str, str] = {
     "payment_unknown": "The provider has not said what became of the payment. The same request with the same key asks.",
     "precondition_failed": "The thing has changed since the entity tag in `If-Match`. Read it again.",
     "precondition_required": "A change needs the entity tag that it is based on, in `If-Match`.",
+    "price_changed": "The order costs something else than `expected_total`. `total` is what it costs now.",
     "refund_capped": "This is more than is left to refund, or nothing is left.",
     "request_timeout": "The body did not arrive in time.",
     "stock_reserved": "More units are promised to orders than would be left on hand.",

@@ -7,7 +7,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from app.errors import AppError, CodedBody, InProgress, TooMany, Unauthenticated, Unprocessable
+from app.errors import AppError, CodedBody, InProgress, PriceChanged, TooMany, Unauthenticated, Unprocessable
 from app.http.edge.deps import request_id
 from app.http.edge.statuses import phrase
 from repositories.errors import (
@@ -62,7 +62,8 @@ def register(app: Flask) -> None:
 
 def from_app(error: AppError) -> Response:
     fields = error.fields if isinstance(error, Unprocessable) else {}
-    answer = problem(error.status, error.code, error.detail, fields)
+    prices = {"expected_total": error.expected, "total": error.total} if isinstance(error, PriceChanged) else {}
+    answer = problem(error.status, error.code, error.detail, fields, **prices)
     if isinstance(error, Unauthenticated):
         dead = ' error="invalid_token"' if error.code == "invalid_token" else ""
         answer.headers["WWW-Authenticate"] = f"Bearer{dead}"
@@ -91,7 +92,8 @@ def from_http(error: HTTPException) -> Response:
     return answer
 
 
-def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None) -> Response:
+def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None, **more: Any) -> Response:
+    """`more` are extension members (RFC 9457, section 3.2)."""
     body: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": phrase(status),
@@ -100,6 +102,7 @@ def problem(status: int, code: str, detail: str, fields: dict[str, str] | None =
         "detail": detail,
         "request_id": request_id(),
     }
+    body |= more
     if fields:
         body["errors"] = [{"pointer": at, "detail": what} for at, what in fields.items()]
     answer = Response(msgspec.json.encode(body), status, content_type=PROBLEM)

@@ -13,7 +13,7 @@ from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
-from app.http.edge.shapes import MoneyShape
+from app.http.edge.shapes import MoneySchema, MoneyShape
 from app.ids import EPOCH, MICROSECOND
 from app.services.money.orders import Wanted
 from app.services.pages.fragments import encode, moment
@@ -32,6 +32,12 @@ class WantedSchema(ma.Schema):
 
 class BasketSchema(ma.Schema):
     lines = ma.fields.List(ma.fields.Nested(WantedSchema), required=True, validate=ma.validate.Length(1, 100))
+    expected_total = ma.fields.Nested(
+        MoneySchema,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "an order that costs something else is refused (409 `price_changed`)"},
+    )
 
 
 class LineSchema(ma.Schema):
@@ -76,7 +82,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 def create_order(basket: dict[str, Any]) -> Answer:
     """Place an order: units are reserved and the money is set aside. It is paid shortly after, unless cancelled."""
     wanted = [Wanted(**line) for line in basket["lines"]]
-    return container().money.orders.place(caller(), wanted, receipt(_placed))
+    return container().money.orders.place(caller(), wanted, receipt(_placed), expected=basket["expected_total"])
 
 
 @blp.get("/orders")

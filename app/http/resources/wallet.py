@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import marshmallow as ma
 import msgspec
@@ -15,12 +16,14 @@ from app.http.edge.fields import Instant, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
+from app.services.money.wallets import Sending
 from app.services.pages.fragments import account_part, encode, moment
 from repositories.money_records import PROVIDER, Answer, Balance, Entry, Transfer
 from repositories.records import Account, Money
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
 
+REFERENCE = {"description": "the sender's own, null for everybody else"}
 LOCATION = {"Location": {"schema": {"type": "string"}}}
 
 
@@ -41,6 +44,8 @@ class EntrySchema(ma.Schema):
     order_id = ma.fields.UUID(required=True, allow_none=True)
     amount = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "below 0 for money that left"})
     balance = ma.fields.Nested(MoneyShape, required=True, metadata={"description": "what was owned right after"})
+    memo = ma.fields.String(required=True, allow_none=True)
+    reference = ma.fields.String(required=True, allow_none=True, metadata=REFERENCE)
     at = Moment(required=True)
 
 
@@ -50,6 +55,9 @@ class TransferSchema(ma.Schema):
     from_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null is the payment provider"})
     to_id = ma.fields.UUID(required=True)
     amount = ma.fields.Nested(MoneyShape, required=True)
+    order_id = ma.fields.UUID(required=True, allow_none=True)
+    memo = ma.fields.String(required=True, allow_none=True)
+    reference = ma.fields.String(required=True, allow_none=True, metadata=REFERENCE)
     created_at = Moment(required=True)
 
 
@@ -60,6 +68,18 @@ class DepositSchema(ma.Schema):
 class SendingSchema(ma.Schema):
     to = Text(required=True, validate=ma.validate.Length(1, 30), metadata={"description": "a handle"})
     amount = ma.fields.Nested(MovedMoneySchema, required=True)
+    memo = Text(
+        load_default=None,
+        allow_none=True,
+        validate=ma.validate.Length(1, 140),
+        metadata={"description": "shown to both sides"},
+    )
+    reference = Text(
+        load_default=None,
+        allow_none=True,
+        validate=ma.validate.Length(1, 64),
+        metadata={"description": "one's own name for it, shown to nobody else"},
+    )
 
 
 class EntryQuery(PageQuery):
@@ -137,11 +157,21 @@ def create_deposit(wanted: dict[str, Any]) -> Answer:
 @idempotent(required=True)
 def create_transfer(wanted: dict[str, Any]) -> Answer:
     """Send money to somebody."""
-    return container().money.wallets.send(caller(), wanted["to"], wanted["amount"], receipt(_created))
+    return container().money.wallets.send(caller(), Sending(**wanted), receipt(_created))
+
+
+@blp.get("/wallet/transfers/<uuid:transfer_id>")
+@private
+@budget(relational=1, sessions=1)
+@blp.response(200, TransferSchema)
+@blp.raises(404)
+def get_transfer(transfer_id: UUID) -> Response:
+    """Read a transfer to or from one's own wallet: a deposit, money sent, a payment of an order, a refund."""
+    return answers.thing(transfer_body(container().money.wallets.read(caller(), transfer_id), caller()), 1)
 
 
 def _created(made: Transfer) -> Response:
-    return answers.created(transfer_body(made), f"{BASE}/wallet/entries?currency={made.amount.currency}")
+    return answers.created(transfer_body(made, made.debit), f"{BASE}/wallet/transfers/{made.id}")
 
 
 def _only_currency() -> str | None:
@@ -182,12 +212,14 @@ def entry_item(entry: Entry, currency: str, other: Account | None) -> bytes:
             "order_id": entry.order_id,
             "amount": Money(entry.amount, currency),
             "balance": Money(entry.balance, currency),
+            "memo": entry.memo,
+            "reference": entry.reference if entry.amount < 0 else None,
             "at": moment(entry.at),
         }
     )
 
 
-def transfer_body(transfer: Transfer) -> bytes:
+def transfer_body(transfer: Transfer, reader: UUID) -> bytes:
     return encode(
         {
             "id": transfer.id,
@@ -195,6 +227,9 @@ def transfer_body(transfer: Transfer) -> bytes:
             "from_id": None if transfer.debit == PROVIDER else transfer.debit,
             "to_id": transfer.credit,
             "amount": transfer.amount,
+            "order_id": transfer.order_id,
+            "memo": transfer.memo,
+            "reference": transfer.reference if transfer.debit == reader else None,
             "created_at": moment(transfer.created_at),
         }
     )

@@ -22,7 +22,7 @@ from uuid import UUID, uuid5
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import Forbidden, KeySpent, Missing, RuleBroken, Unprocessable
+from app.errors import Forbidden, KeySpent, Missing, PriceChanged, RuleBroken, Unprocessable
 from app.events import OrderCancelled, OrderFulfilled, OrderPlaced
 from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
@@ -71,16 +71,19 @@ class Orders:
             raise Missing("there is no such order")
         return order
 
-    def place(self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order]) -> Answer:
+    def place(
+        self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order], *, expected: Money | None = None
+    ) -> Answer:
         """Raises `Unprocessable`, `RuleBroken` for one's own product, `Forbidden` (`blocked`), `Short`, `Insufficient`.
 
-        And as `Idempotency`. Who blocks while the order is being placed may still get it.
+        `PriceChanged` when the total is not `expected`; and as `Idempotency`. Who blocks while the order is being
+        placed may still get it.
         """
         order_id = receipt.attempt.id("order")
         with self.drop_stock_on_replay(lambda: {w.product_id for w in wanted}):
             return self._idempotency.run(
                 receipt,
-                lambda: self._priced(order_id, buyer, wanted),
+                lambda: self._priced(order_id, buyer, wanted, expected),
                 self._place,
                 lambda: self._placed(order_id, wanted),
             )
@@ -130,7 +133,7 @@ class Orders:
             raise KeySpent
         return order
 
-    def _priced(self, order_id: UUID, buyer: UUID, wanted: Sequence[Wanted]) -> Order:
+    def _priced(self, order_id: UUID, buyer: UUID, wanted: Sequence[Wanted], expected: Money | None) -> Order:
         catalogue = self._documents.products.get({w.product_id for w in wanted})
         _check(wanted, catalogue, lambda p: p is not None, "there is no such product")
         currency = catalogue[wanted[0].product_id].price.currency
@@ -147,8 +150,10 @@ class Orders:
         total = sum(line.unit_price * line.quantity for line in lines)
         if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:
             raise Unprocessable("the total is beyond 64 bits", {"/lines": "Too much."})
-        now = self._clock()
-        return Order(order_id, buyer, Money(total, currency), lines, now, due_at=now + self._grace)
+        price, now = Money(total, currency), self._clock()
+        if expected not in {None, price}:
+            raise PriceChanged(expected or price, price)
+        return Order(order_id, buyer, price, lines, now, due_at=now + self._grace)
 
     def _place(self, tx: Transaction, order: Order) -> Order:
         ends = order.created_at + PATIENCE

@@ -11,6 +11,9 @@ import contextlib
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from app.errors import BadRequest, KeySpent, Missing, PaymentDeclined, PaymentUnknown, RuleBroken
 from app.events import DepositBegun
 from app.services.commands.idempotency import Idempotency, Receipt, Replayed
@@ -22,6 +25,15 @@ from app.services.people.graph import refuse_blocked
 from repositories.money_records import PROVIDER, Answer, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
+
+
+class Sending(Struct, frozen=True):
+    """`to` is a handle. `memo` is shown to both, `reference` to the sender alone."""
+
+    to: str
+    amount: Money
+    memo: str | None = None
+    reference: str | None = None
 
 
 class _Rollback(Exception):
@@ -76,21 +88,34 @@ class Wallets:
         if outcome == "approved":
             self._retry(lambda: self._credit(self._deposit(reference, owner, money)))
 
-    def send(self, sender: UUID, to: str, money: Money, receipt: Receipt[Transfer]) -> Answer:
+    def read(self, owner: UUID, transfer_id: UUID) -> Transfer:
+        """Money that has moved, for the two whom it moved between. Raises `Missing`, also for everybody else."""
+        made = self._relational.ledger.get([transfer_id]).get(transfer_id)
+        if made is None or owner not in {made.debit, made.credit} or made.phase not in {"single", "post"}:
+            raise Missing("there is no such transfer")
+        return made
+
+    def send(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Answer:
         """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and as `Idempotency`."""
         return self._idempotency.run(
             receipt,
-            lambda: self._planned(sender, to, money, receipt),
+            lambda: self._planned(sender, sending, receipt),
             _transfer,
-            lambda: self._sent(to, money, receipt),
+            lambda: self._sent(sending, receipt),
         )
 
-    def _sent(self, to: str, money: Money, receipt: Receipt[Transfer]) -> Transfer | None:
+    def _sent(self, sending: Sending, receipt: Receipt[Transfer]) -> Transfer | None:
         """What was sent with this key. Raises `KeySpent` where it is something else."""
         sent_id = receipt.attempt.id("transfer")
-        sent, found = self._relational.ledger.get([sent_id]).get(sent_id), self._relational.accounts.by_handle(to)
+        sent, found = (
+            self._relational.ledger.get([sent_id]).get(sent_id),
+            self._relational.accounts.by_handle(sending.to),
+        )
         # A handle may be nobody's by now.
-        if sent and (sent.amount != money or (found and found.id != sent.credit)):
+        if sent and (
+            (sent.amount, sent.memo, sent.reference) != (sending.amount, sending.memo, sending.reference)
+            or (found and found.id != sent.credit)
+        ):
             raise KeySpent
         return sent
 
@@ -108,13 +133,14 @@ class Wallets:
         with self._relational.transaction() as tx:
             credited(tx.ledger.transfer(made))
 
-    def _planned(self, sender: UUID, to: str, money: Money, receipt: Receipt[Transfer]) -> Transfer:
-        found = self._relational.accounts.by_handle(to)
+    def _planned(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Transfer:
+        found = self._relational.accounts.by_handle(sending.to)
         if found is None:
             raise Missing("there is no account with this handle")
         if found.id == sender:
             raise RuleBroken("this cannot be done with one's own account", code="own_account")
-        return Transfer(receipt.attempt.id("transfer"), "transfer", sender, found.id, money)
+        own = Transfer(receipt.attempt.id("transfer"), "transfer", sender, found.id, sending.amount)
+        return replace(own, memo=sending.memo, reference=sending.reference)
 
 
 def _transfer(tx: Transaction, wanted: Transfer) -> Transfer:

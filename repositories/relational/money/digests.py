@@ -26,6 +26,8 @@ def digest_of(transfer: Transfer) -> bytes:
         _id(transfer.hold_id),
         "" if transfer.expires_at is None else _time(transfer.expires_at),
         transfer.kind,
+        # As long as there was neither, transfers had no such lines.
+        *((f"memo {transfer.memo!r}", f"reference {transfer.reference!r}") if _annotated(transfer) else ()),
     )
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest()
 
@@ -36,6 +38,10 @@ def leg_of(digest: bytes, owner: UUID, amount: int) -> bytes:
 
 def chain(first: bytes, second: bytes) -> bytes:
     return hashlib.sha256(first + second).digest()
+
+
+def _annotated(transfer: Transfer) -> bool:
+    return transfer.memo is not None or transfer.reference is not None
 
 
 def _id(one: UUID | None) -> str:

@@ -17,7 +17,7 @@ from repositories.relational.schema.money_tables import entries, ledger_accounts
 LAST = 2**63 - 1
 
 _HOLD = ("id", "kind", "debit", "credit", "amount", "currency", "created_at", "order_id", "expires_at")
-_TRANSFER = (*_HOLD[:-1], "phase", "hold_id", "expires_at")
+_TRANSFER = (*_HOLD[:-1], "phase", "hold_id", "expires_at", "memo", "reference")
 HOLD_COLUMNS = tuple(open_holds.c[name] for name in _HOLD)
 TRANSFER_COLUMNS = tuple(transfers.c[name] for name in _TRANSFER)
 
@@ -40,6 +40,8 @@ _page: Select[Any] = (
         entries.c.amount,
         entries.c.balance,
         entries.c.at,
+        transfers.c.memo,
+        transfers.c.reference,
     )
     .join(transfers, transfers.c.id == entries.c.transfer_id)
     .where(*_its_account)
@@ -65,9 +67,8 @@ _DUE = (
 
 
 def to_transfer(row: Sequence[Any]) -> Transfer:
-    one, kind, debit, credit, amount, currency, created_at, order_id, phase, hold_id, expires_at = row
-    money = Money(amount, currency)
-    return Transfer(one, kind, debit, credit, money, created_at, order_id, phase, hold_id, expires_at)
+    one, kind, debit, credit, amount, currency, *rest = row
+    return Transfer(one, kind, debit, credit, Money(amount, currency), *rest)
 
 
 def to_hold(row: Sequence[Any]) -> Transfer:

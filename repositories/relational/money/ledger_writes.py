@@ -19,7 +19,7 @@ from repositories.relational.money_port import LedgerWrites
 from repositories.relational.runner import Work
 from repositories.relational.schema.money_tables import open_holds, transfers
 
-_CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id")
+_CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id", "memo", "reference")
 
 _ADD = upsert(transfers).on_conflict_do_nothing(index_elements=[transfers.c.id]).returning(true())
 _ADD_HOLD = insert(open_holds)

@@ -79,6 +79,8 @@ transfers = Table(
     Column("debit_leg", ID),
     Column("credit_leg", ID),
     Column("digest", LargeBinary, nullable=False),
+    Column("memo", TEXT),
+    Column("reference", TEXT),
     CheckConstraint("debit <> credit"),
     CheckConstraint(LEGS),
     CheckConstraint("(phase = 'hold') = (expires_at IS NOT NULL)"),

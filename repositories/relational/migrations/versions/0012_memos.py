@@ -1,0 +1,20 @@
+"""memos and references of transfers"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from repositories.relational.schema.columns import TEXT
+
+revision = "0012"
+down_revision: str | None = "0011"
+
+
+def upgrade() -> None:
+    op.add_column("transfers", sa.Column("memo", TEXT))
+    op.add_column("transfers", sa.Column("reference", TEXT))
+
+
+def downgrade() -> None:
+    """Digests of transfers that had one do not fit any more."""
+    op.drop_column("transfers", "reference")
+    op.drop_column("transfers", "memo")
