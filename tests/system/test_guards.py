@@ -148,3 +148,9 @@ def test_nothing_committed_names_a_registry() -> None:
         p for pattern in ("requirements/*", "*.toml", "Makefile", "Dockerfile", "*.yml") for p in ROOT.glob(pattern)
     ):
         assert not hosts.search(path.read_text()), path
+
+
+def test_tests_of_a_module_stay_together(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist reads the groups that `tests/conftest.py` gives, and writes each into the id of its tests."""
+    if hasattr(request.config, "workerinput") and request.config.getoption("loadgroup"):
+        assert request.node.nodeid.endswith("@system/test_guards/0")

@@ -30,7 +30,7 @@ from tests.system.proofs.setfull import SetFull
 from tests.system.real import real_urls
 
 log = logging.getLogger(__name__)
-DEATHS = int(os.environ.get("QUARTET_QUEUE_DEATHS", "2"))
+DEATHS = int(os.environ.get("QUARTET_QUEUE_DEATHS", "1"))
 AUTHORS, STEADY, FICKLE = 4, 20, 6
 # For each death of Cassandra at most, so that there is an end to what the relay has to do: writes of one author, and
 # changes of mind. Seconds between them are these at most.

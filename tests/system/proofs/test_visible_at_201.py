@@ -32,7 +32,7 @@ from tests.system.proofs.town import Size, Town
 from tests.system.real import real_urls
 
 log = logging.getLogger(__name__)
-POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "160"))
+POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "112"))
 Mode = Callable[[Container, Path, random.Random], AbstractContextManager[object]]
 # Deliveries a second that a relay may make, where some are to be shed. 0: no limit.
 BUDGETS: dict[Mode, int] = {relays.stopped: 0, relays.crawling: 250, relays.killed: 0}
