@@ -59,12 +59,13 @@ def own_engines() -> Iterator[Engines]:
     running.close()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the engines, also through other fixtures, and put the tests in order.
 
     The tests of a module that use the same stay together in one process, for its fixtures. First come those without
     engines, while these start; those that break engines of their own come last. Of each kind long modules come first,
-    so that no process is alone with one in the end.
+    so that no process is alone with one in the end. This comes before pytest-xdist, which reads the groups.
     """
     groups = {item: _group(item) for item in items}
     long = {groups[item] for item in items if item.get_closest_marker("long")}
