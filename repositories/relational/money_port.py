@@ -33,6 +33,12 @@ class LedgerReads(Protocol):
         """Newest first, with a `sequence` below `before`, and not after `until`."""
 
     @abstractmethod
+    def statement(
+        self, owner: UUID, currency: str, *, since: datetime, until: datetime, after: int, limit: int
+    ) -> list[Entry]:
+        """Entries from `since` on and before `until`, oldest first, with a `sequence` above `after`."""
+
+    @abstractmethod
     def balance_at(self, owner: UUID, currency: str, at: datetime) -> int:
         """The posted balance including all entries up to and including `at`. Holds are not subtracted."""
 

@@ -385,6 +385,17 @@ class TestReads:
         assert relational.ledger.entries(ada, "EUR", until=at, limit=99) == whole[2:]
         assert relational.ledger.entries(ada, "EUR", until=at, before=4, limit=1) == [whole[3]]
 
+    def test_a_statement_is_of_a_period(self, relational: Relational) -> None:
+        ada, bob = wallet(relational, 100), wallet(relational)
+        for turn in range(1, 5):
+            pay(relational, ada, bob, turn)
+        whole = relational.ledger.entries(ada, "EUR", limit=99)[::-1]
+        period = {"since": whole[1].at, "until": whole[4].at}
+        assert relational.ledger.statement(ada, "EUR", **period, after=0, limit=99) == whole[1:4]
+        assert relational.ledger.statement(ada, "EUR", **period, after=whole[1].sequence, limit=1) == [whole[2]]
+        assert relational.ledger.statement(bob, "USD", **period, after=0, limit=99) == []
+        assert relational.ledger.statement(ada, "EUR", since=NOW, until=NOW + SECOND, after=0, limit=99) == []
+
     def test_balance_at_a_moment(self, relational: Relational) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         pay(relational, ada, bob, 10)

@@ -33,6 +33,17 @@ def _transfer(world: World, _: int) -> Call:
     return Call(world.person().rich(), "/wallet/transfers", body, keyed=True)
 
 
+def _statement(path: str, **query: object) -> Drive:
+    return lambda world, n: replace(_entries(world, n), path=path, query=query)
+
+
+simple("GET", "/wallet/statement", _statement("/wallet/statement", currency="EUR", limit=100))
+simple("GET", "/wallet/statement.csv", _statement("/wallet/statement.csv", currency="EUR"))
+FURTHER += [
+    (("GET", path), _statement(path, currency="XTS")) for path in ("/wallet/statement", "/wallet/statement.csv")
+]
+
+
 @drive("GET", "/wallet/transfers/<uuid:transfer_id>")
 def _transfer_read(world: World, _: int) -> Call:
     ada, bob = world.person(), world.person().rich()

@@ -72,11 +72,16 @@ class Export:
 @blp.raises(503)
 def export_account() -> Response:
     """Export one's own data."""
+    return download(_lines(container(), session()), LINES, "quartet-export.jsonl")
+
+
+def download(lines: Iterator[bytes], content_type: str, name: str) -> Response:
+    """A file that is read while it is sent. Raises `Overloaded`."""
     if not _places.acquire(blocking=False):
         raise Overloaded("too many exports at once")
     drop_stalled(container().settings.port)
-    headers = {"Content-Disposition": 'attachment; filename="quartet-export.jsonl"'}
-    return Response(Export(_lines(container(), session())), content_type=f"{LINES}; charset=utf-8", headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(Export(lines), content_type=f"{content_type}; charset=utf-8", headers=headers)
 
 
 def _lines(of: Container, current: Session) -> Iterator[bytes]:

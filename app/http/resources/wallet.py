@@ -82,12 +82,15 @@ class SendingSchema(ma.Schema):
     )
 
 
-class EntryQuery(PageQuery):
+class CurrencyQuery(ma.Schema):
     currency = Text(
         load_default=None,
         validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code."),
         metadata={"description": "needed when the wallet has more than one"},
     )
+
+
+class EntryQuery(CurrencyQuery, PageQuery):
     at = Instant(
         load_default=None, metadata={"description": "as of this moment (RFC 3339): later entries are left out"}
     )
@@ -119,7 +122,7 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
     moment never changes: a movement that is under way is waited for, and a moment to come is refused.
     """
     owner, at, limit = caller(), query["at"], query["limit"]
-    currency = query["currency"] or _only_currency()
+    currency = query["currency"] or only_currency()
     if currency is None:
         return answers.page((), None, balance=None)
     if at is not None:
@@ -128,7 +131,7 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
     before = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = ledger.entries(owner, currency, before=before, until=at, limit=limit + 1)
     onward = cursors().issue(scope, [found[limit - 1].sequence] if len(found) > limit else None)
-    return answers.page(_items(found[:limit], currency), onward, balance=_balance(currency, at))
+    return answers.page(entry_items(found[:limit], currency), onward, balance=_balance(currency, at))
 
 
 @blp.post("/wallet/deposits")
@@ -174,7 +177,7 @@ def _created(made: Transfer) -> Response:
     return answers.created(transfer_body(made, made.debit), f"{BASE}/wallet/transfers/{made.id}")
 
 
-def _only_currency() -> str | None:
+def only_currency() -> str | None:
     """The wallet's only currency, None for an empty wallet. Raises `BadRequest` when there are several."""
     held = [b.currency for b in container().stores.relational.ledger.wallet(caller())]
     if len(held) > 1:
@@ -182,7 +185,7 @@ def _only_currency() -> str | None:
     return held[0] if held else None
 
 
-def _items(entries: list[Entry], currency: str) -> list[bytes]:
+def entry_items(entries: list[Entry], currency: str) -> list[bytes]:
     others = container().stores.relational.accounts.get({e.other for e in entries}) if entries else {}
     return [entry_item(e, currency, others.get(e.other)) for e in entries]
 

@@ -69,14 +69,16 @@ class Wallets:
         made = self._deposit(reference, owner, money)
         return self._idempotency.finish(claim, receipt, lambda tx: credited(tx.ledger.transfer(made)))
 
-    def await_all_before(self, owner: UUID, currency: str, at: datetime) -> None:
+    def await_all_before(self, owner: UUID, currency: str, at: datetime | None = None) -> datetime:
         """Return when all entries of the account up to `at` are committed, and no more can come.
 
-        So the balance at `at` is final. Raises `BadRequest` for a moment that the database has not reached.
+        So the balance at `at` is final, and so is that at the moment returned, which is the database's time. Raises
+        `BadRequest` for an `at` that the database has not reached.
         """
         seen = self._retry(lambda: self._seen(owner, currency))
-        if at > seen:
-            raise BadRequest(f"at: later than the time of the ledger, {moment(seen)}", code="bad_query")
+        if at is not None and at > seen:
+            raise BadRequest(f"{moment(at)} is later than the time of the ledger, {moment(seen)}", code="bad_query")
+        return seen
 
     def complete(self, reference: UUID, owner: UUID, money: Money) -> None:
         """Credit the deposit if the provider has approved it. Idempotent. Raises `PaymentUnknown`."""

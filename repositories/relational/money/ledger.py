@@ -52,6 +52,11 @@ _until = entries.c.at <= bindparam("until", type_=TIME)
 _ENTRIES = _page.where(_before).order_by(entries.c.sequence.desc())
 # Within an account time never decreases with the sequence, so ordering by either is the same.
 _ENTRIES_UNTIL = _page.where(_before, _until).order_by(entries.c.at.desc(), entries.c.sequence.desc())
+_STATEMENT = _page.where(
+    entries.c.at >= bindparam("since", type_=TIME),
+    entries.c.at < bindparam("until", type_=TIME),
+    entries.c.sequence > bindparam("after", type_=BigInteger()),
+).order_by(entries.c.at, entries.c.sequence)
 _BALANCE_AT = (
     select(entries.c.balance)
     .where(*_its_account, _until)
@@ -99,6 +104,12 @@ class SqlLedgerReads(RunnerBacked, LedgerReads):
         if until is None:
             return [Entry(*row) for row in self._runner.rows(_ENTRIES, values)]
         return [Entry(*row) for row in self._runner.rows(_ENTRIES_UNTIL, values | {"until": until})]
+
+    def statement(
+        self, owner: UUID, currency: str, *, since: datetime, until: datetime, after: int, limit: int
+    ) -> list[Entry]:
+        values = {"owner": owner, "currency": currency, "since": since, "until": until, "after": after, "limit": limit}
+        return [Entry(*row) for row in self._runner.rows(_STATEMENT, values)]
 
     def balance_at(self, owner: UUID, currency: str, at: datetime) -> int:
         rows = self._runner.rows(_BALANCE_AT, {"owner": owner, "currency": currency, "until": at})

@@ -63,6 +63,9 @@ READS: dict[str, Callable[[Relational, Data], object]] = {
     "entries": lambda store, d: store.ledger.entries(d.people[0], "EUR", limit=20),
     "entries of the provider": lambda store, _: store.ledger.entries(PROVIDER, "EUR", before=2000, limit=20),
     "entries until": lambda store, _: store.ledger.entries(PROVIDER, "EUR", until=NOW, limit=20),
+    "statement": lambda store, _: store.ledger.statement(
+        PROVIDER, "EUR", since=NOW - SECOND, until=NOW + SECOND, after=0, limit=20
+    ),
     "balance_at": lambda store, _: store.ledger.balance_at(PROVIDER, "EUR", NOW),
     "transfers": lambda store, d: store.ledger.get([one.id for one in d.holds[:20]]),
     "due_holds": lambda store, _: store.ledger.due_holds(now=NOW + SECOND, limit=20),

@@ -10,6 +10,7 @@ from uuid import uuid4
 import requests
 import schemathesis
 
+PAST = {"at": "2020-01-01T00:00:00Z", "from": "2010-01-01T00:00:00Z", "to": "2020-01-01T00:00:00Z"}
 # Somebody else, and something of theirs with many units in stock.
 SELLER, PRODUCT = os.environ["FUZZED_SELLER"], os.environ["FUZZED_PRODUCT"]
 
@@ -23,12 +24,14 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         case.headers["If-Match"] = "*"
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid4().hex
+    if "/wallet/entries" in case.operation.path or "/wallet/statement" in case.operation.path:
+        asked = case.query or {}
+        # A currency is needed as soon as there are several, and moments have to be past, in their order.
+        case.query = {"currency": "EUR"} | asked | {name: PAST[name] for name in PAST if name in asked}
     for name, member in (("cursor", "next"), ("after", "prev")):
         if name in (case.query or {}):
             others = {k: v for k, v in case.query.items() if k not in {"cursor", "after"}}
             case.query = others | _issued(case, {**others, "limit": 1}, name, member)
-    if case.operation.path.endswith("/wallet/entries"):
-        case.query = {"currency": "EUR"} | (case.query or {})  # needed as soon as there are several
     if isinstance(case.body, dict):
         case.body = _fitting(case.operation.label, _whole(case.body))
 

@@ -46,6 +46,7 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
     store.stock.available(products)
     store.ledger.balance_at(PROVIDER, "EUR", now)
     store.ledger.entries(PROVIDER, "EUR", until=now, limit=20)
+    store.ledger.statement(PROVIDER, "EUR", since=now - HOUR, until=now, after=0, limit=20)
     store.counters.miscounted_accounts(accounts[:100])
 
 
