@@ -134,9 +134,9 @@ class Period:
 
     def _row(self, entry: Entry, other: str) -> tuple[object, ...]:
         words = (entry.memo, entry.reference if entry.amount < 0 else None)
-        told = (f"'{word}" if word and word.startswith(FORMULA) else word for word in words)
+        texts = (f"'{word}" if word and word.startswith(FORMULA) else word for word in words)
         own = (moment(entry.at), entry.kind, other, entry.amount, entry.balance, self.currency)
-        return *own, *told, entry.order_id, entry.transfer_id
+        return *own, *texts, entry.order_id, entry.transfer_id
 
 
 def _lines(rows: Iterable[tuple[object, ...]]) -> bytes:
