@@ -4,7 +4,7 @@ from uuid import UUID
 
 from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Look, Wrong, differences
-from app.doctor.side import Side, authors_of, buried, collected, in_flight
+from app.doctor.timeline_kind import Side, authors_of, buried, collected, in_flight
 from repositories.documents import Documents
 from repositories.feeds import FeedStore
 from repositories.feeds.audit_port import StoredEntry

@@ -14,7 +14,7 @@ from app.doctor.comparing import MOST, Look
 from app.doctor.counts import Counts
 from app.doctor.findings import LEFTOVER, Report
 from app.doctor.homes import Homes
-from app.doctor.side import Side
+from app.doctor.timeline_kind import Side
 
 BATCH = 100
 Doubt = tuple[Side, UUID, Look]

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wrong, differences
-from app.doctor.side import Side, authors_of, buried, collected, in_flight
+from app.doctor.timeline_kind import Side, authors_of, buried, collected, in_flight
 from app.ids import EPOCH, MICROSECOND, lowest_id
 from app.services.feeds.feed_activity import FeedActivity
-from app.services.feeds.segments import LOWEST
+from app.services.feeds.timeline_segments import LOWEST
 from app.services.feeds.timelines import EXPIRY_MARGIN
 from repositories.documents import Documents
 from repositories.feed_records import ReaderState

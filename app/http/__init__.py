@@ -5,7 +5,7 @@ from flask import Flask
 from app.container import Container
 from app.http import routes
 from app.http.document import docs, index, openapi, problems
-from app.http.edge import auth, cors, errors, framing, idempotency, limiting, metrics, query, tracing
+from app.http.edge import auth, cors, errors, idempotency, limiting, metrics, query, request_framing, tracing
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.whole_pages import fast_path
@@ -23,12 +23,12 @@ def create_app(container: Container) -> Flask:
     fast_path.register(app)
     tracing.register(app)
     cors.register(app)
-    app.before_request(framing.refuse)
+    app.before_request(request_framing.refuse)
     auth.register(app)
     limiting.register(app)
     query.register(app)
     idempotency.register(app)
-    framing.register(app)
+    request_framing.register(app)
     errors.register(app)
     routes.convert(app)
     for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp, problems.blp):

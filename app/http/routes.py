@@ -15,13 +15,13 @@ from app.http.resources import (
     mailed_tokens,
     notifications,
     orders,
+    post_views,
     posts,
     products,
     refunds,
     sessions,
     statements,
     stream,
-    views,
     wallet,
 )
 
@@ -34,7 +34,7 @@ BLUEPRINTS = tuple(
         export,
         posts,
         delivery,
-        views,
+        post_views,
         comments,
         feed,
         notifications,

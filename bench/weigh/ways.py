@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from app.http.edge import access
+from app.http.edge import access_log
 from repositories import meter
 from repositories.errors import Unavailable
 from repositories.hot import Held
@@ -111,8 +111,8 @@ class Access:
 
     def __init__(self) -> None:
         self._mine = threading.local()
-        self._own = access.log_request
-        self._stdlib = structlog.get_logger(access.NAME)
+        self._own = access_log.log_request
+        self._stdlib = structlog.get_logger(access_log.NAME)
         self._bytes: Any = structlog.wrap_logger(
             structlog.BytesLogger(sys.stderr.buffer),
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -126,7 +126,7 @@ class Access:
         )
 
     def install(self) -> None:
-        access.log_request = self
+        access_log.log_request = self
 
     def choose(self, how: str) -> None:
         self._mine.how = how

@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, delete, exists, func, null, or_, select, updat
 
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
 from repositories.relational.schema.tables import deferred, outbox
+from repositories.relational.statement_runner import RunnerBacked
 
 MOST_COUNTED = 100_000
 

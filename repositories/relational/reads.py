@@ -15,7 +15,7 @@ from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.people.mail_tokens import SqlMailTokenReads
 from repositories.relational.port import Relational
-from repositories.relational.runner import Runner
+from repositories.relational.statement_runner import Runner
 
 
 class SqlRelational(Relational):

@@ -19,7 +19,7 @@ from repositories.relational.people.graph import SqlGraphWrites
 from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.people.mail_tokens import SqlMailTokenWrites
 from repositories.relational.port import Transaction
-from repositories.relational.runner import Work
+from repositories.relational.statement_runner import Work
 
 
 class SqlTransaction(Transaction):

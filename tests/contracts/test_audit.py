@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Executable, Table, and_, case, delete, fun
 from repositories.money_records import PROVIDER, REFUND, Finding, Order
 from repositories.relational import Relational
 from repositories.relational.audit.stock import SqlAudit
-from repositories.relational.runner import Work
 from repositories.relational.schema.money_tables import (
     entries,
     ledger_accounts,
@@ -24,6 +23,7 @@ from repositories.relational.schema.money_tables import (
     transfers,
 )
 from repositories.relational.schema.tables import stock
+from repositories.relational.statement_runner import Work
 from tests.contracts.money import (
     SECOND,
     do,

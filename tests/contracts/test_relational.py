@@ -24,7 +24,7 @@ from repositories.feed_records import Fanout, ReaderState
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
 from repositories.relational import Relational, Transaction, migrations
 from repositories.relational.embedded.store import EmbeddedRelational
-from repositories.relational.migrations.scope import is_ours
+from repositories.relational.migrations.own_tables import is_ours
 from repositories.relational.postgres.store import PostgresRelational
 from repositories.relational.schema.tables import metadata
 from tests.contracts.relational_store import NOW, account, login, new_database, opened, register

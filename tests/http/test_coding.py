@@ -8,9 +8,9 @@ import pytest
 from backports import zstd
 from werkzeug.test import TestResponse
 
-from app.http.edge.coding import chosen
+from app.http.edge.content_coding import chosen
 from app.services.pages import whole_pages
-from app.services.pages.codings import LEAST_BYTES
+from app.services.pages.compression import LEAST_BYTES
 from repositories.hot import Held, Value
 from tests.apps import PASSWORD, Person, System
 from tests.http.pages import Both

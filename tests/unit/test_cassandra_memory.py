@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from repositories.feeds.cassandra.markers import MarkerMemo
+from repositories.feeds.cassandra.bucket_markers import MarkerMemo
 from repositories.feeds.cassandra.migrate import copies
 from repositories.feeds.tombstone_budget import TombstoneBudget
 

@@ -21,7 +21,7 @@ ENGINE_ONLY = {
     "feeds": {
         "link": "connections and prepared statements; SQLite's are in `repositories.sqlite`",
         "target": "the options of a URL",
-        "markers": "which partitions are not empty; SQLite has no partitions",
+        "bucket_markers": "which partitions are not empty; SQLite has no partitions",
         "pages": "one page over several partitions",
         "migrate": "keyspace, replication and bucket widths",
     },

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.http.edge import access
+from app.http.edge import access_log
 from config.logs import configure
 
 
@@ -29,7 +29,7 @@ def told(form: str) -> list[str]:
     """The lines of a request, of a warning of a library and of a failure."""
     out = io.StringIO()
     configure("info", form, out)
-    access.log_request("abc", "GET", "/posts", 200, 0.0123)
+    access_log.log_request("abc", "GET", "/posts", 200, 0.0123)
     logging.getLogger("library").warning("careful")
     try:
         int("broken")

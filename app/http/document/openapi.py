@@ -16,7 +16,7 @@ from app.http.document.problem_codes import PROBLEMS
 from app.http.edge import answers, errors
 from app.http.edge.fields import Attributes
 from app.http.edge.shapes import MoneyShape
-from app.http.edge.statuses import component, phrase
+from app.http.edge.status_names import component, phrase
 from app.services.pages.whole_pages import WholePage, unversioned
 
 ABOUT = """Errors are RFC 9457 problems, each `code` with a page at `/problems/CODE`; new codes may be added.

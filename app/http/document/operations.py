@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 
 from app.currencies import EXPONENTS
-from app.http.edge.statuses import component
+from app.http.edge.status_names import component
 
 Operation = dict[str, Any]
 HEADERS = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from app.http.edge import coding
+from app.http.edge import content_coding
 from app.http.edge.caching import JSON, READS
 from app.http.edge.conditions import is_known
 from app.services.pages.fragments import encode
@@ -37,14 +37,14 @@ def thing(body: bytes, version: int, status: int = 200, location: str | None = N
 def checked(made: WholePage, status: int = 200, content_type: str = JSON) -> Response:
     """The answer with its entity tag, compressed where that is asked for; 304 when If-None-Match names it."""
     read = status == 200 and request.method in READS
-    used = coding.wanted(request.headers.get("Accept-Encoding"), made.body) if read else ""
+    used = content_coding.wanted(request.headers.get("Accept-Encoding"), made.body) if read else ""
     sent = request.headers.get("If-None-Match") if read else None
     if sent is not None and is_known(made.etag, sent):
-        return Response(status=304, headers={"ETag": coding.marked(made.etag, used, sent)})
+        return Response(status=304, headers={"ETag": content_coding.marked(made.etag, used, sent)})
     answer = Response(made.form(used), status, content_type=content_type)
     if used:
-        answer.headers[coding.FIELD] = used
-    answer.headers["ETag"] = coding.marked(made.etag, used)
+        answer.headers[content_coding.FIELD] = used
+    answer.headers["ETag"] = content_coding.marked(made.etag, used)
     return answer
 
 

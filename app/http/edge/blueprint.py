@@ -8,7 +8,7 @@ import flask_smorest
 
 from app.http.edge.body import StrictParser
 from app.http.edge.deps import session
-from app.http.edge.statuses import component
+from app.http.edge.status_names import component
 
 View = TypeVar("View", bound=Callable[..., Any])
 BASE = "/api/v1"

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.errors import AppError, CodedBody, InProgress, PriceChanged, TooMany, Unauthenticated, Unprocessable
 from app.http.edge.deps import request_id
-from app.http.edge.statuses import phrase
+from app.http.edge.status_names import phrase
 from repositories.errors import (
     Capped,
     Conflict,

@@ -18,8 +18,8 @@ from flask import Flask, Response, current_app, g, request
 from app.errors import AppError, BadRequest
 from app.http.edge.blueprint import Blueprint
 from app.http.edge.deps import container, session_or_none
-from app.http.edge.framing import is_strange
-from app.http.edge.statuses import component
+from app.http.edge.request_framing import is_strange
+from app.http.edge.status_names import component
 from app.services.commands.idempotency import Attempt, Receipt, Replayed, ReservedId
 from repositories.money_records import Answer, RequestKey
 

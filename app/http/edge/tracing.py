@@ -7,7 +7,7 @@ import time
 import structlog
 from flask import Flask, Response, current_app, g, request
 
-from app.http.edge import access, caching, limiting
+from app.http.edge import access_log, caching, limiting
 from app.http.edge.deps import container, request_id, start
 from app.http.edge.metrics import answered, server_timing
 from app.telemetry import trace
@@ -68,5 +68,5 @@ def _end(response: Response) -> Response:
     response.headers["Server-Timing"] = server_timing(begun.tally, elapsed)
     route = request.url_rule.rule if request.url_rule else None
     answered(current_app, route, request.method, response.status_code, elapsed)
-    access.log_request(begun.id, request.method, str(route), response.status_code, elapsed)
+    access_log.log_request(begun.id, request.method, str(route), response.status_code, elapsed)
     return response

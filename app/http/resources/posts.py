@@ -17,7 +17,7 @@ from app.http.edge.fields import Different, Line, Moment, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
-from app.http.resources.views import note_view
+from app.http.resources.post_views import note_view
 from app.http.whole_pages.keeping import hot, kept_cards, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
 from app.services.pages.cards import Card

@@ -8,7 +8,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http.edge import caching, coding, limiting, tracing
+from app.http.edge import caching, content_coding, limiting, tracing
 from app.http.edge.auth import early_session
 from app.http.edge.blueprint import BASE
 from app.http.whole_pages.replies import (
@@ -74,7 +74,7 @@ class Hits:
         shown = kept if viewer is None else self._personal(environ, kept, viewer)
         if shown is None:
             return None
-        used = coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), shown.body)
+        used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), shown.body)
         around = self._around(page, kept, used) if viewer is None else _private(shown, kept, used)
         if page.post_id and environ["REQUEST_METHOD"] == "GET":
             self._views.seen(page.post_id)

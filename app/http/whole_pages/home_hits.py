@@ -11,7 +11,7 @@ from uuid import UUID
 from flask import Flask, request
 
 from app.container import Container
-from app.http.edge import caching, coding, tracing
+from app.http.edge import caching, content_coding, tracing
 from app.http.edge.auth import early_session
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import CURSORS
@@ -30,7 +30,7 @@ from app.http.whole_pages.replies import (
     has_body,
     replied,
 )
-from app.services.feeds.segments import Window
+from app.services.feeds.timeline_segments import Window
 from app.services.pages.home_pages import HomeFound
 from app.services.pages.whole_pages import WholePage
 
@@ -73,7 +73,7 @@ class HomeHits:
         page = None if limited is None else self._page(environ, session.account_id, *asked)
         if page is None or limited is None:
             return None
-        used = coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), page.body)
+        used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), page.body)
         around = Around(first_fields(page, used), THEN)
         return replied(self._app, environ, page, PATH, begun, around, limited, used)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
-from app.http.edge import access, caching, coding, limiting, tracing
+from app.http.edge import access_log, caching, content_coding, limiting, tracing
 from app.http.edge.conditions import is_known
 from app.http.edge.metrics import answered, server_timing
 from app.services.pages.whole_pages import WholePage
@@ -49,20 +49,25 @@ def replied(
     """The order of the fields is that in which `answers.checked` and `tracing` set them. `used` is the coding."""
     method: str = environ["REQUEST_METHOD"]
     sent = environ.get("HTTP_IF_NONE_MATCH")
-    known = sent is not None and (sent == coding.marked(page.etag, used) or is_known(page.etag, sent))
+    known = sent is not None and (sent == content_coding.marked(page.etag, used) or is_known(page.etag, sent))
     status, line = (304, "304 NOT MODIFIED") if known else (200, "200 OK")
     elapsed = time.perf_counter() - begun.at
-    first = (("ETag", coding.marked(page.etag, used, sent)),) if sent is not None and known else around.first
+    first = (("ETag", content_coding.marked(page.etag, used, sent)),) if sent is not None and known else around.first
     timing = ("Server-Timing", server_timing(begun.tally, elapsed))
     headers = [*first, (tracing.HEADER, begun.id), *around.then, *limited, timing]
     answered(app, rule, method, status, elapsed)
-    access.log_request(begun.id, method, rule, status, elapsed)
+    access_log.log_request(begun.id, method, rule, status, elapsed)
     return Reply(line, headers, b"" if known or method == "HEAD" else page.form(used))
 
 
 def first_fields(page: WholePage, used: str) -> Fields:
-    coded: Fields = ((coding.FIELD, used),) if used else ()
-    return (TYPE, ("Content-Length", str(len(page.form(used)))), *coded, ("ETag", coding.marked(page.etag, used)))
+    coded: Fields = ((content_coding.FIELD, used),) if used else ()
+    return (
+        TYPE,
+        ("Content-Length", str(len(page.form(used)))),
+        *coded,
+        ("ETag", content_coding.marked(page.etag, used)),
+    )
 
 
 def counted(throttle: Throttle, environ: Environ, who: str) -> list[tuple[str, str]] | None:

@@ -22,8 +22,8 @@ from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.in_flight import InFlightPosts
-from app.services.feeds.look import FeedLook, Follows
-from app.services.feeds.segments import LOWEST, Segment, Window, merged, segment_of
+from app.services.feeds.page_truth import Follows, PageTruth
+from app.services.feeds.timeline_segments import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import Documents
 from repositories.errors import Unavailable
@@ -72,11 +72,11 @@ class Timelines:
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
-    def look(self, reader: UUID, window: Window) -> FeedLook:
+    def look(self, reader: UUID, window: Window) -> PageTruth:
         """The truth that a page of the home feed depends on. Records that the reader reads."""
         return self._look(Follows(self._relational, reader), reader, window.first_part())
 
-    def home(self, reader: UUID, window: Window, show: Show[T], look: FeedLook | None = None) -> TimelinePage[T]:
+    def home(self, reader: UUID, window: Window, show: Show[T], look: PageTruth | None = None) -> TimelinePage[T]:
         """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
 
         `look` is of this window, and learns what the page is made of.
@@ -97,7 +97,7 @@ class Timelines:
         horizon = lowest_id(self._clock() - timedelta(seconds=LATE_INSERT_SECONDS))
         return advanced(start, page.ids, page.onward, horizon)
 
-    def _home_segments(self, reader: UUID, look: FeedLook, window: Window) -> Iterator[Segment]:
+    def _home_segments(self, reader: UUID, look: PageTruth, window: Window) -> Iterator[Segment]:
         part, follows = window.first_part(), look.follows
         for _ in range(ROUNDS):
             if look.in_flight.is_passed(part):
@@ -140,7 +140,7 @@ class Timelines:
                 return
             part = part.next_part(segment.end)
 
-    def _look(self, follows: Follows, reader: UUID, part: Window) -> FeedLook:
+    def _look(self, follows: Follows, reader: UUID, part: Window) -> PageTruth:
         last = self._in_flight.remembered()
         in_flight = last.posts if last else NOTHING
         state = self._state(reader, follows, in_flight)
@@ -152,7 +152,7 @@ class Timelines:
             state = self._state(reader, follows, in_flight)
         self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
-        return FeedLook(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
+        return PageTruth(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
 
     def _state(self, reader: UUID, follows: Follows, in_flight: Segment) -> ReaderState:
         authors = {ref.author_id for ref in in_flight.refs}
@@ -160,7 +160,7 @@ class Timelines:
         follows.note(authors, state.followed)
         return state
 
-    def _pushed(self, reader: UUID, look: FeedLook, part: Window) -> Segment | None:
+    def _pushed(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
         """The top or the timeline, and what may be missing in it. None if it is not complete here, or unavailable."""
         state, low = look.state, look.low_watermark
         if state.state != "awake":
@@ -178,7 +178,7 @@ class Timelines:
             return None
         return merged([segment_of(refs, part.limit), *rest], part, low)
 
-    def _of_top(self, reader: UUID, look: FeedLook, part: Window) -> Segment | None:
+    def _of_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
         look.top = look.top or self._tops.of(reader, look.state, look.low_watermark)
         found = look.top.segment(part) if look.top else None
         if found is not None:

@@ -13,8 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import Missing
-from app.services.feeds.look import FeedLook
-from app.services.feeds.segments import Window
+from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.timeline_segments import Window
 from app.services.feeds.timelines import TimelinePage, Timelines
 from app.services.pages.fragments import (
     account_part,
@@ -77,7 +77,7 @@ class Cards:
         self._owners: Memo[UUID, UUID] = Memo()
 
     def home(
-        self, reader: UUID, window: Window, look: FeedLook | None = None, used: Used | None = None
+        self, reader: UUID, window: Window, look: PageTruth | None = None, used: Used | None = None
     ) -> TimelinePage[Card]:
         """A page of the reader's home feed. Whose posts are in it, the reader follows. Each says why it is there."""
         page = self._timelines.home(reader, window, partial(self._fragments, used=used), look)

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from app.services.feeds import home_tops
 from app.services.feeds.home_tops import Basis
-from app.services.feeds.look import FeedLook
-from app.services.feeds.segments import Window
+from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.timeline_segments import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due
@@ -28,14 +28,14 @@ from repositories.meter import cache_event
 
 # A page ends with its first part, so parts have to live much longer than a reader takes to come again.
 FRESH_SECONDS = 900.0
-Build = Callable[[FeedLook, Used], WholePage]
+Build = Callable[[PageTruth, Used], WholePage]
 
 
 class HomeFound(Struct, frozen=True):
     """What there is for a page, `page` if it is kept. Another may be kept under `key`, where `stamp` is stored now."""
 
     window: Window
-    look: FeedLook
+    look: PageTruth
     page: WholePage | None = None
     key: str | None = None
     stamp: bytes = b""

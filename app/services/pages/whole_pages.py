@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.services.pages.codings import all_coded, coded
+from app.services.pages.compression import all_coded, coded
 from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due
 from repositories.errors import Unavailable

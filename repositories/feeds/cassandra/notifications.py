@@ -6,8 +6,8 @@ from uuid import UUID
 
 from repositories.feed_records import Activity
 from repositories.feeds.activity import activity_id, repeat_key
+from repositories.feeds.cassandra.bucket_markers import Markers
 from repositories.feeds.cassandra.link import Link, Row
-from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
 from repositories.feeds.id_time import EPOCH, below, micros, millis, span

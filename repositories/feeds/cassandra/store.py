@@ -12,8 +12,8 @@ from uuid import UUID
 
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
+from repositories.feeds.cassandra.bucket_markers import Markers
 from repositories.feeds.cassandra.link import Link
-from repositories.feeds.cassandra.markers import Markers
 from repositories.feeds.cassandra.migrate import Migration
 from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages

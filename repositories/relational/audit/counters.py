@@ -19,9 +19,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import GraphCounts
 from repositories.relational.counters_port import CounterReads, CounterWrites
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.tables import account_counters, accounts, follows, likes, post_counters
+from repositories.relational.statement_runner import RunnerBacked
 
 _IDS = bindparam("ids", type_=IDS)
 _ZERO = literal_column("0", Integer)

@@ -13,9 +13,9 @@ from sqlalchemy import BigInteger, Select, bindparam, cast, exists, func, select
 from repositories.money_records import PROVIDER, Finding
 from repositories.relational.money.digests import START, chain, digest_of, leg_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
-from repositories.relational.runner import AnyRow, Runner
 from repositories.relational.schema.columns import ID, LIMIT
 from repositories.relational.schema.money_tables import entries, ledger_accounts, open_holds, transfers
+from repositories.relational.statement_runner import AnyRow, Runner
 
 BATCH = 1_000
 NIL = UUID(int=0)

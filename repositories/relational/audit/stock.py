@@ -9,10 +9,10 @@ from repositories.money_records import REFUND, Finding
 from repositories.relational.audit.ledger import BATCH, NIL, audit_ledger
 from repositories.relational.money.refunds import refunded
 from repositories.relational.money_port import Audit
-from repositories.relational.runner import AnyRow, RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT
 from repositories.relational.schema.money_tables import order_lines, orders, refunds, reservations, transfers
 from repositories.relational.schema.tables import stock
+from repositories.relational.statement_runner import AnyRow, RunnerBacked
 
 _LIVE = ("placed", "paid", "fulfilled")
 _AFTER = bindparam("after", type_=ID)

@@ -15,7 +15,6 @@ from repositories.relational.money.ledger_writes import transfer_row, valid
 from repositories.relational.money.movements import LOCK, OPEN, lock_order, opened
 from repositories.relational.money.orders import line_rows, order_row, seller_rows
 from repositories.relational.money.orders import valid as valid_order
-from repositories.relational.runner import Work
 from repositories.relational.schema.columns import IDS, TIME, among
 from repositories.relational.schema.money_tables import (
     entries,
@@ -28,6 +27,7 @@ from repositories.relational.schema.money_tables import (
     transfers,
 )
 from repositories.relational.schema.tables import stock
+from repositories.relational.statement_runner import Work
 
 Rows = Sequence[dict[str, Any]]
 Load = Callable[[Connection, Table, Rows], None]

@@ -14,8 +14,8 @@ from repositories.relational.embedded.engine import reading_engine, writing_engi
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
-from repositories.relational.runner import AutocommitRunner, transaction
 from repositories.relational.schema.tables import outbox
+from repositories.relational.statement_runner import AutocommitRunner, transaction
 from repositories.relational.transaction import SqlTransaction
 from repositories.sqlite import make_folder, path_of
 

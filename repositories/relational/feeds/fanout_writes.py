@@ -27,7 +27,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from repositories.feed_records import Fanout, PullReason
 from repositories.relational.feeds.fanouts import fanout_row
 from repositories.relational.feeds_port import FanoutWrites
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
 from repositories.relational.schema.feeds_tables import (
     DONE,
@@ -39,6 +38,7 @@ from repositories.relational.schema.feeds_tables import (
     feed_signals,
     pulled_authors,
 )
+from repositories.relational.statement_runner import RunnerBacked
 
 _new_fanout = insert(fanouts)
 _old, _new = fanouts.c, _new_fanout.excluded

@@ -10,7 +10,6 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, func,
 
 from repositories.feed_records import Fanout, PulledAuthor, Situation, Stage
 from repositories.relational.feeds_port import FanoutReads
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.feeds_tables import (
     PULLED,
@@ -21,6 +20,7 @@ from repositories.relational.schema.feeds_tables import (
     pulled_authors,
 )
 from repositories.relational.schema.tables import account_counters, follows
+from repositories.relational.statement_runner import RunnerBacked
 
 _FANOUT = tuple(fanouts.c[name] for name in Fanout.__struct_fields__)
 _PULLED_AUTHOR = tuple(pulled_authors.c[name] for name in PulledAuthor.__struct_fields__)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from repositories.relational.migrations.scope import is_ours
+from repositories.relational.migrations.own_tables import is_ours
 from repositories.relational.schema.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, include_name=is_ours)

@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.errors import Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
-from repositories.relational.runner import AnyRow, Work
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, has_turn
 from repositories.relational.schema.money_tables import request_keys
+from repositories.relational.statement_runner import AnyRow, Work
 
 _CLAIMED = ("account_id", "route", "key", "fingerprint", "created_at", "lease", "lease_until")
 _turn = has_turn(bindparam("turn", type_=TEXT))

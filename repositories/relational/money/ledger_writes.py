@@ -16,8 +16,8 @@ from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, read_wallet, to_hold
 from repositories.relational.money.movements import LedgerAccounts, Leg
 from repositories.relational.money_port import LedgerWrites
-from repositories.relational.runner import Work
 from repositories.relational.schema.money_tables import open_holds, transfers
+from repositories.relational.statement_runner import Work
 
 _CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id", "memo", "reference")
 

@@ -13,9 +13,9 @@ from sqlalchemy.types import TypeEngine
 from repositories.errors import Insufficient, Invalid
 from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
-from repositories.relational.runner import Work
 from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
 from repositories.relational.schema.money_tables import entries, ledger_accounts
+from repositories.relational.statement_runner import Work
 
 _MICROSECOND = timedelta(microseconds=1)
 _LARGEST = 2**63 - 1

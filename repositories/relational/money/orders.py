@@ -12,9 +12,9 @@ from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import ORDER_MOVES, Order, OrderLine, OrderMark, OrderState
 from repositories.records import Money
 from repositories.relational.orders_port import OrderReads, OrderWrites
-from repositories.relational.runner import AnyRow, RunnerBacked, Work
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import order_lines, order_sellers, orders
+from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 
 LARGEST = 2**63 - 1
 

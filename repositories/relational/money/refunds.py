@@ -22,9 +22,9 @@ from repositories.errors import Capped, IllegalMove, NotFound
 from repositories.money_records import REFUND, OrderMark, Refund, Returned
 from repositories.records import Money
 from repositories.relational.refunds_port import RefundReads, RefundWrites
-from repositories.relational.runner import AnyRow, RunnerBacked, Work
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.money_tables import orders, refunds, transfers
+from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 
 
 def refunded(order_id: ColumnElement[UUID], *conditions: ColumnElement[bool]) -> ColumnElement[int]:

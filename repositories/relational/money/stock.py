@@ -8,10 +8,10 @@ from sqlalchemy import bindparam, select
 
 from repositories.money_records import Stock
 from repositories.relational.orders_port import StockReads
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import IDS, LIMIT, among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
+from repositories.relational.statement_runner import RunnerBacked
 
 STOCK_COLUMNS = tuple(stock.c[name] for name in Stock.__struct_fields__)
 

@@ -11,9 +11,9 @@ from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.orders_port import StockWrites
-from repositories.relational.runner import Work
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
+from repositories.relational.statement_runner import Work
 
 _units = bindparam("units", type_=BigInteger())
 _this = update(stock).where(stock.c.product_id == bindparam("its_id"))

@@ -14,10 +14,10 @@ from repositories.records import Account, Login
 from repositories.relational.feeds.feed_activity import feed_activity_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import AccountReads, AccountWrites
-from repositories.relational.runner import RunnerBacked, Work
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among, one_of
 from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
+from repositories.relational.statement_runner import RunnerBacked, Work
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -27,11 +27,11 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from repositories.errors import NotFound
 from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
+from repositories.relational.feed_revision import REVISE
 from repositories.relational.port import GraphReads, GraphWrites
-from repositories.relational.revision import REVISE
-from repositories.relational.runner import Runner, RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
+from repositories.relational.statement_runner import Runner, RunnerBacked
 
 _Page = Select[UUID, datetime]
 

@@ -8,11 +8,11 @@ from sqlalchemy import Integer, bindparam, delete, literal_column, select, true,
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
+from repositories.relational.feed_revision import REVISE
 from repositories.relational.port import LikeReads, LikeWrites
-from repositories.relational.revision import REVISE
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
 from repositories.relational.schema.tables import follows, likes, post_counters
+from repositories.relational.statement_runner import RunnerBacked
 
 _LIKED = select(likes.c.post_id).where(
     likes.c.account_id == bindparam("id"), among(likes.c.post_id, bindparam("post_ids", type_=IDS))

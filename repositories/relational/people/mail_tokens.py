@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from repositories.errors import Stale
 from repositories.records import Login
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites, Purpose
-from repositories.relational.runner import RunnerBacked
 from repositories.relational.schema.columns import LIMIT, TIME, one_of
 from repositories.relational.schema.tables import logins, mail_tokens
+from repositories.relational.statement_runner import RunnerBacked
 
 _live = (
     mail_tokens.c.digest == bindparam("its_digest"),

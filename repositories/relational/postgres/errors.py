@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
-from repositories.relational.runner import Outdated
+from repositories.relational.statement_runner import Outdated
 
 ROLE = "relational"
 

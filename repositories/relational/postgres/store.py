@@ -18,9 +18,9 @@ from repositories.relational.port import Transaction
 from repositories.relational.postgres.engine import Lane, migrating_engine
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.reads import SqlRelational
-from repositories.relational.runner import AutocommitRunner, transaction
 from repositories.relational.schema.columns import TEXT
 from repositories.relational.schema.tables import outbox
+from repositories.relational.statement_runner import AutocommitRunner, transaction
 from repositories.relational.transaction import SqlTransaction
 
 _MIGRATION_LOCK = 7_186_054_901_226_338_561

@@ -215,7 +215,7 @@ def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -
 def test_a_timeline_that_is_lost_is_restored_in_stretches(
     world: World, timelines: Timelines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.doctor.side.MOST", 20)
+    monkeypatch.setattr("app.doctor.timeline_kind.MOST", 20)
     monkeypatch.setattr("app.doctor.comparing.BLOCK", 16)
     owner = world.settled[0]
     lost = list(world.container.stores.feeds.entries(owner))

@@ -20,7 +20,7 @@ from app.http import create_app
 from app.services.money.payments import SandboxProvider
 from config import Settings
 from repositories.documents.embedded.products import EmbeddedProducts
-from repositories.relational.runner import AutocommitRunner, Work
+from repositories.relational.statement_runner import AutocommitRunner, Work
 from tests.apps import Person, PlainHasher
 from tests.shop import Clock
 from tests.system.forks import FORKS

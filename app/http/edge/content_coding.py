@@ -7,7 +7,7 @@ the length of the two compressed together would tell something about the token (
 import re
 from functools import lru_cache
 
-from app.services.pages.codings import CODINGS, LEAST_BYTES
+from app.services.pages.compression import CODINGS, LEAST_BYTES
 
 FIELD = "Content-Encoding"
 _MEMBER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[qQ]=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?")

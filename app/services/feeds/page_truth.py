@@ -4,7 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from app.services.feeds.home_tops import Top
-from app.services.feeds.segments import Segment
+from app.services.feeds.timeline_segments import Segment
 from repositories.feed_records import ReaderState
 from repositories.relational import Relational
 
@@ -37,7 +37,7 @@ class Follows:
         return {author for author in authors if self._known[author]}
 
 
-class FeedLook:
+class PageTruth:
     """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends.
 
     `top` is the cached top that was read, if any; `was_beyond`, whether the page was made of anything else, too.

@@ -1,4 +1,4 @@
-"""Content codings of answers: the bytes of a page, compressed. What a request asks for: `app/http/edge/coding.py`."""
+"""The bytes of a page, compressed. What a request asks for is read by `app/http/edge/content_coding.py`."""
 
 import sys
 import zlib
