@@ -26,7 +26,7 @@ ID = r"([0-9a-f-]{36})"
 Found = tuple[str, UUID, UUID]
 Injected = dict[str, set[Found]]
 # The doctor looks at each of them several times a test.
-ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "20"))
+ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "24"))
 FALSIFIED = ACCOUNTS // 2
 MISSING, WRONG, AUTHOR_MISSING, AUTHOR_WRONG = "home missing", "home wrong", "author missing", "author wrong"
 LINES = {
