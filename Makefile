@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast proofs bench-money bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs bench-money bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,6 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 UV ?= uv
 # Modules stay together, in the order of the collection.
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+WITHOUT := "not engines and not live and not long"
+FAST := tests/unit tests/contracts $(addprefix tests/system/test_,guards.py words.py documentation.py)
 LONG_FORM := QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE_EXAMPLES=400 \
   QUARTET_FEED_EXAMPLES=1000 QUARTET_FUZZING_EXAMPLES=100 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 \
   QUARTET_CRASH_ROUNDS=2 QUARTET_DRIFT_ACCOUNTS=90 \
@@ -37,8 +39,11 @@ engines: .venv/.test ## keep the real engines up and print their URLs
 test: .venv/.test ## run all tests, those on the real engines included
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: .venv/.test ## run the tests that need no engine, no server process and little time
-	$(BIN)/python -m pytest $(PARALLEL) -m "not engines and not live and not long"
+test-fast: .venv/.test ## run unit tests, contracts on embedded adapters and guards, in less than a minute
+	$(BIN)/python -m pytest $(PARALLEL) -m $(WITHOUT) $(FAST)
+
+test-embedded: .venv/.test ## run all tests that need no engine, no server process and little time
+	$(BIN)/python -m pytest $(PARALLEL) -m $(WITHOUT)
 
 proofs: .venv/.test ## run the proofs in their long form, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
