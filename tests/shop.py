@@ -7,6 +7,10 @@ from app.services.money.orders import GRACE
 from tests.apps import Person, System
 
 
+def euros(amount: int) -> dict[str, Any]:
+    return {"amount": amount, "currency": "EUR"}
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = datetime(2030, 1, 1, tzinfo=UTC)

@@ -16,6 +16,7 @@ from tests.http.mail_world import Post
 from tests.http.stream_reader import FAST, Make
 from tests.http.world import Shifted
 from tests.mail_server import mail_server
+from tests.shop import Clock, Shop
 
 
 @pytest.fixture
@@ -32,6 +33,16 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def system(settings: Settings) -> Iterator[System]:
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Iterator[Shop]:
+    """Whatever was done in it, the books are right in the end."""
+    clock = Clock()
+    with running(settings, clock) as system:
+        found = Shop(system, clock)
+        yield found
+        assert found.audit() == []
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -12,24 +12,10 @@ import pytest
 
 from app.services.money.orders import GRACE, PATIENCE
 from app.worker.relay import Relay, RelayLimits
-from config import Settings
-from tests.apps import RELATIONAL, running
-from tests.shop import Clock, Shop
+from tests.apps import RELATIONAL
+from tests.shop import Shop, euros
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-
-
-@pytest.fixture
-def shop(settings: Settings) -> Iterator[Shop]:
-    clock = Clock()
-    with running(settings, clock) as system:
-        found = Shop(system, clock)
-        yield found
-        assert found.audit() == []
-
-
-def euros(amount: int) -> dict[str, Any]:
-    return {"amount": amount, "currency": "EUR"}
 
 
 def test_an_order_holds_its_prices_units_and_money(shop: Shop) -> None:

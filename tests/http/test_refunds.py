@@ -1,6 +1,5 @@
 """Refunds over HTTP: things of their own, which an order's sums are made of."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,24 +8,10 @@ import pytest
 
 from app.services.commands.idempotency import KEPT
 from app.services.money.orders import GRACE
-from config import Settings
-from tests.apps import RELATIONAL, running
-from tests.shop import Clock, Shop
+from tests.apps import RELATIONAL
+from tests.shop import Shop, euros
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-
-
-@pytest.fixture
-def shop(settings: Settings) -> Iterator[Shop]:
-    clock = Clock()
-    with running(settings, clock) as system:
-        found = Shop(system, clock)
-        yield found
-        assert found.audit() == []
-
-
-def euros(amount: int) -> dict[str, Any]:
-    return {"amount": amount, "currency": "EUR"}
 
 
 def a_day_later(shop: Shop) -> None:

@@ -1,25 +1,14 @@
 """Stock as its seller sees and changes it, under sales that go on."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config import Settings
-from tests.apps import RELATIONAL, Person, running
+from tests.apps import RELATIONAL, Person
 from tests.http.world import LAMP
-from tests.shop import Clock, Shop
+from tests.shop import Shop
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-
-
-@pytest.fixture
-def shop(settings: Settings) -> Iterator[Shop]:
-    clock = Clock()
-    with running(settings, clock) as system:
-        found = Shop(system, clock)
-        yield found
-        assert found.audit() == []
 
 
 def path(shop: Shop) -> str:

@@ -55,7 +55,8 @@ def get_feed(query: dict[str, Any]) -> Response:
     """
     if query["cursor"] and query["after"]:
         raise BadRequest("a page starts below `cursor` or above `after`, not both", code="bad_query")
-    reader, scope = caller(), scope_of(caller())
+    reader = caller()
+    scope = scope_of(reader)
     start = start_of(cursors(), reader, query["after"])
     window = window_of(query["limit"], cursors().id(scope, query["cursor"]), start)
     found = handed_on(window) or container().pages.home.find(reader, window)

@@ -13,9 +13,10 @@ from flask import Flask, Response, request
 from app.container import Container
 from app.http.edge import tracing
 from app.http.edge.deps import CONTAINER
+from app.http.whole_pages.admission import Environ
 from app.http.whole_pages.hits import Hits
 from app.http.whole_pages.home_hits import HomeHits
-from app.http.whole_pages.replies import Environ, Reply
+from app.http.whole_pages.replies import Reply
 
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 

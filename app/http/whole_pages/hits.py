@@ -8,21 +8,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http.edge import caching, content_coding, limiting, tracing
-from app.http.edge.auth import early_session
+from app.http.edge import caching, content_coding
 from app.http.edge.blueprint import BASE
-from app.http.whole_pages.replies import (
-    FAILED,
-    NOSNIFF,
-    VARY,
-    Around,
-    Environ,
-    Reply,
-    counted,
-    first_fields,
-    has_body,
-    replied,
-)
+from app.http.whole_pages.admission import Environ, admitted, attempted, has_body
+from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
 from app.services.pages.whole_pages import WholePage, target
 
 PATHS, HOTTEST = 4096, 128
@@ -47,7 +36,6 @@ class Hits:
         self._container = container
         self._viewers = container.pages.viewers
         self._pages = container.pages.whole
-        self._throttle = container.people.throttle
         self._views = container.content.views
         self._settings = container.settings
         self._same: dict[tuple[str, str], tuple[WholePage, Around]] = {}
@@ -60,32 +48,19 @@ class Hits:
         page = self._page(environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", ""))
         if page is None:
             return None
-        environ[tracing.BEGUN] = begun = tracing.RequestStart(environ.get("HTTP_X_REQUEST_ID", ""))
-        who, viewer = f"address:{limiting.address(environ, self._settings.proxies)}", None
-        if "HTTP_AUTHORIZATION" in environ:
-            tracing.name(begun.id)
-            if (session := early_session(self._container, environ)) is None:
-                return None
-            who, viewer = f"account:{session.account_id}", session.account_id
-        limited = counted(self._throttle, environ, who)
-        kept = None if limited is None else self._pages.look(page.name)
-        if kept is None or limited is None:
+        asking = admitted(self._container, environ)
+        kept = self._pages.look(page.name) if asking else None
+        if asking is None or kept is None:
             return None
-        shown = kept if viewer is None else self._personal(environ, kept, viewer)
+        viewer = asking.viewer
+        shown = attempted(environ, lambda: self._viewers.personal(kept, viewer)) if viewer else kept
         if shown is None:
             return None
         used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), shown.body)
-        around = self._around(page, kept, used) if viewer is None else _private(shown, kept, used)
+        around = _private(shown, kept, used) if viewer else self._around(page, kept, used)
         if page.post_id and environ["REQUEST_METHOD"] == "GET":
             self._views.seen(page.post_id)
-        return replied(self._app, environ, shown, page.rule, begun, around, limited, used)
-
-    def _personal(self, environ: Environ, kept: WholePage, viewer: UUID) -> WholePage | None:
-        try:
-            return self._viewers.personal(kept, viewer)
-        except Exception as error:  # noqa: BLE001  the view raises it again, where it is answered
-            environ[FAILED] = error
-            return None
+        return replied(self._app, environ, asking, shown, page.rule, around, used)
 
     def _around(self, page: Page, kept: WholePage, used: str) -> Around:
         """The same while the page is the same object."""

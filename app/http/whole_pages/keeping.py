@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from app.http.edge import answers, caching
 from app.http.edge.deps import container, viewer
-from app.http.whole_pages.replies import failed
+from app.http.whole_pages.admission import failed
 from app.services.pages.cards import Card
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import Cut, WholePage, tag_of, target, unversioned

@@ -6,21 +6,16 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
-from app.http.edge import access_log, caching, content_coding, limiting, tracing
+from app.http.edge import access_log, caching, content_coding, tracing
 from app.http.edge.conditions import is_known
 from app.http.edge.metrics import answered, server_timing
+from app.http.whole_pages.admission import Admitted
 from app.services.pages.whole_pages import WholePage
-from app.services.people.throttle import Throttle
 
-Environ = dict[str, Any]
 Fields = tuple[tuple[str, str], ...]
 VARY = ("Vary", ", ".join(caching.VARY))
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 TYPE = ("Content-Type", caching.JSON)
-
-
-# Key in the WSGI environ: the error that the fast path met on its way.
-FAILED = "quartet.failed"
 
 
 class Reply(NamedTuple):
@@ -39,14 +34,14 @@ class Around(NamedTuple):
 def replied(
     app: Flask,
     environ: Mapping[str, Any],
+    asking: Admitted,
     page: WholePage,
     rule: str,
-    begun: tracing.RequestStart,
     around: Around,
-    limited: list[tuple[str, str]],
     used: str,
 ) -> Reply:
     """The order of the fields is that in which `answers.checked` and `tracing` set them. `used` is the coding."""
+    begun = asking.begun
     method: str = environ["REQUEST_METHOD"]
     sent = environ.get("HTTP_IF_NONE_MATCH")
     known = sent is not None and (sent == content_coding.marked(page.etag, used) or is_known(page.etag, sent))
@@ -54,7 +49,7 @@ def replied(
     elapsed = time.perf_counter() - begun.at
     first = (("ETag", content_coding.marked(page.etag, used, sent)),) if sent is not None and known else around.first
     timing = ("Server-Timing", server_timing(begun.tally, elapsed))
-    headers = [*first, (tracing.HEADER, begun.id), *around.then, *limited, timing]
+    headers = [*first, (tracing.HEADER, begun.id), *around.then, *asking.limited, timing]
     answered(app, rule, method, status, elapsed)
     access_log.log_request(begun.id, method, rule, status, elapsed)
     return Reply(line, headers, b"" if known or method == "HEAD" else page.form(used))
@@ -68,23 +63,3 @@ def first_fields(page: WholePage, used: str) -> Fields:
         *coded,
         ("ETag", content_coding.marked(page.etag, used)),
     )
-
-
-def counted(throttle: Throttle, environ: Environ, who: str) -> list[tuple[str, str]] | None:
-    """The fields that say how much is left; None when it was too much, which the application answers."""
-    asking = throttle.asking
-    if asking is None:
-        return []
-    found = throttle.request(who)
-    environ[limiting.COUNTED] = found
-    return limiting.fields(found, asking) if found is None or found.allowed else None
-
-
-def failed(environ: Mapping[str, Any]) -> None:
-    """Raises what the fast path met. To be called where the application would meet it."""
-    if FAILED in environ:
-        raise environ[FAILED]
-
-
-def has_body(environ: Mapping[str, Any]) -> bool:
-    return environ.get("CONTENT_LENGTH", "") not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in environ

@@ -32,7 +32,7 @@ _HOTTEST = 64
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _THING = re.compile(rf"/api/v1/(?:(?:posts|products)/{_UUID}|accounts/[A-Za-z0-9_]{{3,30}})")
 _LIST = re.compile(r"/api/v1/(?:posts|products|tags|accounts/[A-Za-z0-9_]{3,30}/posts)")
-_LIMIT = re.compile(r"limit=([1-9][0-9]?|100)")
+LIMIT = re.compile(r"limit=([1-9][0-9]?|100)")
 _HANDLES = "/api/v1/accounts/"
 
 
@@ -87,7 +87,7 @@ def target(path: str, query_string: str) -> str | None:
         return path.lower() if path.startswith(_HANDLES) else path
     if not _LIST.fullmatch(path):
         return None
-    limit = _LIMIT.fullmatch(query_string) if query_string else None
+    limit = LIMIT.fullmatch(query_string) if query_string else None
     if query_string and not limit:
         return None
     return f"{path.lower()}?limit={limit[1] if limit else 20}"
