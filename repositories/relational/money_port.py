@@ -111,15 +111,20 @@ class BulkLedger(Protocol):
 
 
 class Audit(Protocol):
-    """The checks of `quartet doctor`. Short statements; concurrent traffic causes no false alarms."""
+    """The checks of `quartet doctor`, each in one snapshot: concurrent traffic causes no false alarms.
+
+    Short statements, bounded memory.
+    """
 
     @abstractmethod
     def ledger(self) -> Iterator[Finding]:
-        """Recompute balances, running balances, holds, digests and hash chains from the rows. Reports differences."""
+        """Recompute accounts, entries, transfers and holds from one another, with times, digests and hash chains.
+
+        The accounts of each currency make 0 in all.
+        """
 
     @abstractmethod
     def stock(self) -> Iterator[Finding]:
-        """Compare stock with reservations and orders: received = on hand + sold, reserved = open reservations,
-        sold = sold reservations minus returned units, lines of live orders = their reservations, and refunded = the
-        refund transfers of the order.
+        """Hold orders with their lines against what was held, paid, refunded, reserved, sold and returned, and stock
+        against reservations: received = on hand + sold, reserved = open ones, sold = sold ones minus returned units.
         """

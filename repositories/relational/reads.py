@@ -1,7 +1,7 @@
 """The reads that both adapters share."""
 
 from repositories.relational.audit.counters import SqlCounterReads
-from repositories.relational.audit.stock import SqlAudit
+from repositories.relational.audit.whole import Snapshot, SqlAudit
 from repositories.relational.deferred import SqlDeferredReads
 from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
@@ -19,9 +19,9 @@ from repositories.relational.statement_runner import Runner
 
 
 class SqlRelational(Relational):
-    """Reads and the outbox. `runner` is in autocommit mode."""
+    """Reads and the outbox. `runner` is in autocommit mode; within `snapshot` one sees what was committed before it."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, snapshot: Snapshot) -> None:
         self.accounts = SqlAccountReads(runner)
         self.graph = SqlGraphReads(runner)
         self.likes = SqlLikeReads(runner)
@@ -31,7 +31,7 @@ class SqlRelational(Relational):
         self.orders = SqlOrderReads(runner)
         self.refunds = SqlRefundReads(runner)
         self.ledger = SqlLedgerReads(runner)
-        self.audit = SqlAudit(runner)
+        self.audit = SqlAudit(snapshot)
         self.counters = SqlCounterReads(runner)
         self.deferred = SqlDeferredReads(runner)
         self.mail_tokens = SqlMailTokenReads(runner)

@@ -138,3 +138,21 @@ def give_back(store: Relational, one: Order, amount: int | None = None, **change
         return made
 
     return surely(store, work)
+
+
+def buy(store: Relational, state: str) -> Order:
+    """An order of two products that was taken to the state, with its stock."""
+    products: list[UUID] = [uuid4(), uuid4()]
+    one = order(line(products[0], 2), line(products[1], 1), line(products[0], 1))
+    with store.transaction() as unit:
+        for product in products:
+            unit.stock.put(product, 5)
+        unit.orders.add(one)
+        unit.stock.reserve(one.id, {products[0]: 3, products[1]: 1}, expires_at=NOW)
+        if state == "paid":
+            unit.stock.commit(one.id, at=NOW)
+            unit.orders.move(one.id, ["placed"], "paid", at=NOW)
+        if state == "cancelled":
+            unit.stock.release(one.id)
+            unit.orders.move(one.id, ["placed"], "cancelled", at=NOW)
+    return one

@@ -10,9 +10,8 @@ from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, Not
 from repositories.money_records import PROVIDER, REFUND, Order, OrderMark, OrderState, Returned, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
-from tests.contracts.money import MICROSECOND, do, give_back, line, order, refund, surely, together, transfer
+from tests.contracts.money import MICROSECOND, buy, do, give_back, line, order, refund, surely, together, transfer
 from tests.contracts.relational_store import NOW
-from tests.contracts.test_audit import buy
 from tests.contracts.test_orders import add, in_state
 from tests.contracts.test_relational import downgrade
 

@@ -15,7 +15,7 @@ from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.tables import outbox
-from repositories.relational.statement_runner import AutocommitRunner, transaction
+from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
 from repositories.relational.transaction import SqlTransaction
 from repositories.sqlite import make_folder, path_of
 
@@ -27,7 +27,8 @@ class EmbeddedRelational(SqlRelational):
         self._path = path_of(url)
         self._reading = reading_engine(self._path)
         self._writing = writing_engine(self._path)
-        super().__init__(AutocommitRunner(self._reading.connect, translated, Direct(self._reading)))
+        runner = AutocommitRunner(self._reading.connect, translated, Direct(self._reading))
+        super().__init__(runner, self._snapshot)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -46,6 +47,16 @@ class EmbeddedRelational(SqlRelational):
     def close(self) -> None:
         self._reading.dispose()
         self._writing.dispose()
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[Runner]:
+        """A read transaction, which is in nobody's way; it sees the file as it is at its first statement."""
+        with translated(), self._reading.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield Work(connection, translated)
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:

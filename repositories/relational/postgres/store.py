@@ -20,9 +20,10 @@ from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT
 from repositories.relational.schema.tables import outbox
-from repositories.relational.statement_runner import AutocommitRunner, transaction
+from repositories.relational.statement_runner import AutocommitRunner, Runner, transaction
 from repositories.relational.transaction import SqlTransaction
 
+_SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
 # Serializes transactions that write events of one aggregate, from here to their commit. The lock is taken before the
@@ -43,7 +44,8 @@ class PostgresRelational(SqlRelational):
         seconds = timeout.total_seconds()
         self._reading = Lane(url, "read", seconds=seconds, size=pool)
         self._writing = Lane(url, "write", seconds=seconds, size=pool)
-        super().__init__(AutocommitRunner(self._reading.open, self._guard, self._reading.direct))
+        runner = AutocommitRunner(self._reading.open, self._guard, self._reading.direct)
+        super().__init__(runner, self._snapshot)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -68,6 +70,12 @@ class PostgresRelational(SqlRelational):
     def _guard(self) -> Iterator[None]:
         with self._reading.deadline(), self._reading.slot(), translated():
             yield
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[Runner]:
+        with self._writing.slot(), transaction(self._writing.engine, self._statement) as work:
+            work.change(_SNAPSHOT, {})
+            yield work
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:

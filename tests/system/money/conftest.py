@@ -1,10 +1,16 @@
-"""Servers for one test."""
+"""Servers, or a shop, for one test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from config import Settings
+from tests.apps import embedded, running
+from tests.contracts.relational_store import new_database
+from tests.engines import Shared
+from tests.shop import Clock, Shop
 from tests.system.live import Live
 
 Starter = Callable[..., Live]
@@ -22,3 +28,14 @@ def start(tmp_path: Path) -> Iterator[Starter]:
     yield starter
     for one in started:
         one.close()
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    changes: dict[str, Any] = {}
+    if request.param == "postgres":
+        engines: Shared = request.getfixturevalue("engines")
+        changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
+    clock = Clock()
+    with running(Settings(**embedded(tmp_path) | changes), clock) as system:
+        yield Shop(system, clock)

@@ -1,0 +1,37 @@
+"""Reads a table from one end to the other, in batches along an index: memory is bounded by a batch."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, Select, bindparam, tuple_
+
+from repositories.relational.schema.columns import LIMIT
+from repositories.relational.statement_runner import AnyRow, Runner
+
+BATCH = 1_000
+
+
+class Walk(NamedTuple):
+    """`first` reads the first batch, `further` those behind the row whose `keys` are given as `after_<key>`."""
+
+    first: Select[Any]
+    further: Select[Any]
+    keys: tuple[str, ...]
+
+    def rows(self, runner: Runner, **values: Any) -> Iterator[AnyRow]:
+        """All rows, in the order of the keys. `values` are those of the statement's own parameters."""
+        values["limit"] = BATCH
+        rows = runner.rows(self.first, values)
+        while rows:
+            yield from rows
+            if len(rows) < BATCH:
+                return
+            values |= {f"after_{key}": getattr(rows[-1], key) for key in self.keys}
+            rows = runner.rows(self.further, values)
+
+
+def walk(statement: Select[Any], *keys: Column[Any]) -> Walk:
+    """Along `keys`, which are unique together, selected under their own names, and have an index."""
+    page = statement.order_by(*keys).limit(LIMIT)
+    after = tuple_(*(bindparam(f"after_{key.name}", type_=key.type) for key in keys))
+    return Walk(page, page.where(tuple_(*keys) > after), tuple(key.name for key in keys))

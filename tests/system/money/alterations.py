@@ -1,0 +1,187 @@
+"""Every kind of alteration of the rows of the money tables, made from the schema and the rows that are there.
+
+A kind is what is done, and to which columns of which tables. Each is done to one row of each shape: rows that have the
+same columns empty and the same words (`phase`, `kind`, `state`) are of one shape.
+"""
+
+import itertools
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import Boolean, Column, Connection, Executable, Table, and_, delete, insert, select, update
+
+from repositories.relational.schema import money_tables, tables
+
+Row = dict[str, Any]
+STEPS = (timedelta(microseconds=1), timedelta(days=-1))
+
+
+class Alteration(NamedTuple):
+    kind: str
+    about: Any
+    statements: tuple[Executable, ...]
+
+
+class Cell(NamedTuple):
+    table: Table
+    column: Column[Any]
+    row: Row
+
+    def put(self, value: Any) -> Executable:
+        return update(self.table).where(its(self.table, self.row)).values({self.column.name: value})
+
+    def __str__(self) -> str:
+        return f"{self.table.name}.{self.column.name}"
+
+
+def money() -> dict[str, Table]:
+    """The tables of orders and the ledger, and stock. A new one in their module is among them."""
+    own = {one.name: one for one in vars(money_tables).values() if isinstance(one, Table)}
+    return own | {"stock": tables.stock}
+
+
+def its(table: Table, row: Row) -> Any:
+    return and_(*(key == row[key.name] for key in table.primary_key.columns))
+
+
+class Book:
+    """The rows, a few of each shape, and what can be done to them."""
+
+    def __init__(self, connection: Connection, exempt: set[str], each: int = 1) -> None:
+        self.tables = [table for name, table in money().items() if name not in exempt]
+        self.all = {t.name: [dict(row._mapping) for row in connection.execute(select(t))] for t in self.tables}
+        self.rows = {t.name: list(self._shaped(t, each)) for t in self.tables}
+
+    def _shaped(self, table: Table, each: int) -> Iterator[Row]:
+        seen: dict[Any, int] = {}
+        for row in self.all[table.name]:
+            shape = tuple(_shape(row[column.name]) for column in table.columns)
+            seen[shape] = seen.get(shape, 0) + 1
+            if seen[shape] <= each:
+                yield row
+
+    def everything(self) -> Iterator[Alteration]:
+        for table in self.tables:
+            yield from self._altered(table)
+            yield from self._rows_gone_and_new(table)
+            yield from self._swapped(table)
+            yield from self._two_numbers(table)
+        yield from self._equal_cells()
+        for one, other in itertools.combinations(self.tables, 2):
+            yield from self._linked(one, other)
+
+    def cells(self, table: Table, rows: list[Row] | None = None) -> Iterator[Cell]:
+        for row in self.rows[table.name] if rows is None else rows:
+            yield from (Cell(table, column, row) for column in table.columns)
+
+    def _altered(self, table: Table) -> Iterator[Alteration]:
+        for cell in self.cells(table):
+            for value in self._others(cell):
+                yield Alteration(f"{cell} altered", (cell.row, value), (cell.put(value),))
+
+    def _others(self, cell: Cell) -> Iterator[Any]:
+        now = cell.row[cell.column.name]
+        found = list(_different(cell.column, now))
+        found += [row[cell.column.name] for row in self.all[cell.table.name]]
+        known: list[Any] = [now]
+        for value in found:
+            if value not in known and (value is not None or cell.column.nullable):
+                known.append(value)
+        # Of what other rows have, a few.
+        yield from known[1:6]
+
+    def _rows_gone_and_new(self, table: Table) -> Iterator[Alteration]:
+        for row in self.rows[table.name]:
+            yield Alteration(f"{table.name} deleted", row, (delete(table).where(its(table, row)),))
+            for key in table.primary_key.columns:
+                for value in _different(key, row[key.name]):
+                    new = row | {key.name: value}
+                    yield Alteration(f"{table.name} inserted", new, (insert(table).values(new),))
+
+    def _swapped(self, table: Table) -> Iterator[Alteration]:
+        for one, other in itertools.combinations(self.rows[table.name], 2):
+            for column in table.columns:
+                pair = (one[column.name], other[column.name])
+                if pair[0] != pair[1] and not column.primary_key:
+                    cells = Cell(table, column, one), Cell(table, column, other)
+                    changes = (cells[0].put(pair[1]), cells[1].put(pair[0]))
+                    yield Alteration(f"{cells[0]} swapped", (one, other), changes)
+
+    def _two_numbers(self, table: Table) -> Iterator[Alteration]:
+        """Of one row, by the same or opposite steps."""
+        numbers = [column for column in table.columns if _is_number(column)]
+        for row in self.rows[table.name]:
+            for one, other in itertools.combinations(numbers, 2):
+                for step in (1, -1):
+                    if row[one.name] is not None and row[other.name] is not None:
+                        values = {one.name: row[one.name] + 1, other.name: row[other.name] + step}
+                        what = f"{table.name}.{one.name} and {other.name} altered"
+                        yield Alteration(what, (row, values), (update(table).where(its(table, row)).values(values),))
+
+    def _equal_cells(self) -> Iterator[Alteration]:
+        """Two places that say the same, altered to the same: one pair for each two columns."""
+        places: dict[Any, list[Cell]] = {}
+        for table in self.tables:
+            for cell in self.cells(table):
+                value = cell.row[cell.column.name]
+                if isinstance(value, UUID | datetime | str | bytes):
+                    places.setdefault(value, []).append(cell)
+        done: set[str] = set()
+        for value, cells in places.items():
+            for one, other in itertools.combinations(cells, 2):
+                kind = f"{one} and {other} altered"
+                if kind in done or (one.row is other.row and one.column is other.column):
+                    continue
+                done.add(kind)
+                for new in _different(one.column, value):
+                    yield Alteration(kind, (one.row, other.row, new), (one.put(new), other.put(new)))
+
+    def _linked(self, one: Table, other: Table) -> Iterator[Alteration]:
+        """Rows of two tables that have an id in common: both deleted, or a number of each altered."""
+        found = next(_pairs(self.rows[one.name], self.rows[other.name]), None)
+        for first, second in _pairs(self.rows[one.name], self.rows[other.name]):
+            gone = (delete(one).where(its(one, first)), delete(other).where(its(other, second)))
+            yield Alteration(f"{one.name} and {other.name} deleted", (first, second), gone)
+        for column, beside in itertools.product(one.columns, other.columns):
+            if found and _is_number(column) and _is_number(beside):
+                cells = Cell(one, column, found[0]), Cell(other, beside, found[1])
+                for step in (1, -1):
+                    pair = (cells[0].put(column + 1), cells[1].put(beside + step))
+                    yield Alteration(f"{cells[0]} and {cells[1]} altered", found, pair)
+
+
+def _pairs(rows: list[Row], others: list[Row]) -> Iterator[tuple[Row, Row]]:
+    for row, other in itertools.product(rows, others):
+        ids = {value for value in row.values() if isinstance(value, UUID)}
+        if any(isinstance(value, UUID) and value in ids for value in other.values()):
+            yield row, other
+
+
+def _shape(value: Any) -> Any:
+    """Short words and yes or no are part of a row's shape; of everything else it is whether it is there."""
+    return value if isinstance(value, bool) or (isinstance(value, str) and len(value) < 12) else value is None
+
+
+def _is_number(column: Column[Any]) -> bool:
+    return column.type.python_type is int
+
+
+def _different(column: Column[Any], value: Any) -> Iterator[Any]:
+    """Values that the column may have and that are not `value`."""
+    if isinstance(column.type, Boolean):
+        yield not value
+    elif _is_number(column):
+        yield from (0 if value is None else value + step for step in (1, -1))
+    elif isinstance(value, datetime):
+        yield from (value + step for step in STEPS)
+    elif isinstance(value, bytes):
+        yield bytes(len(value))
+    elif isinstance(value, UUID):
+        yield uuid4()
+    elif isinstance(value, str):
+        yield f"{value}x"
+        yield value[::-1]
+    if column.nullable and value is not None:
+        yield None
