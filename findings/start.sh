@@ -3,8 +3,9 @@
 set -euo pipefail
 folder=$(mktemp -d); chmod 755 "$folder"; running=()
 end() {
-  for one in ${running[@]+"${running[@]}"}; do kill -"${one%:*}" "${one#*:}" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  exec 2>/dev/null
+  for one in ${running[@]+"${running[@]}"}; do kill -"${one%:*}" "${one#*:}" || true; done
+  wait || true
   rm -rf "$folder"
 }
 trap end EXIT
