@@ -1,6 +1,5 @@
 """The command `quartet`. Run `quartet --help`."""
 
-import itertools
 import json
 import os
 import signal
@@ -15,13 +14,15 @@ import click
 
 from app.container import Container, build
 from app.doctor import Drift
+from app.doctor.ledger import audit_ledger, ledger
 from app.doctor.rebuild import Rebuild
 from app.http import create_app
 from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages
 from app.telemetry import multiprocess
-from app.worker.relay import relay_of, start_inline, sweeper_of
+from app.worker.anchoring import anchoring_of
+from app.worker.relay import relay_of, run, start_inline, sweeper_of
 from config import Settings, SettingsError
 from config.logs import configure, formatter
 from repositories.address import BadAddress
@@ -68,6 +69,7 @@ def opened() -> Iterator[Container]:
 
 
 main.add_command(seed)
+main.add_command(ledger)
 
 
 @main.command()
@@ -126,12 +128,13 @@ def relay(*, once: bool) -> None:
         _require_migrated(container)
         if once:
             sweeper_of(container).sweep()
+            anchoring_of(container).tick()
             click.echo(f"{relay_of(container).drain()} events dispatched")
         else:
             _require_room(container)
             settings = container.settings
             with multiprocess.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
-                relay_of(container).run(stop)
+                run(container, stop)
 
 
 @main.group()
@@ -161,17 +164,7 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
     click.echo(f"{count} events will be tried again")
 
 
-@doctor.command()
-def ledger() -> None:
-    """Recompute every balance and all stock from their rows. Exit code 1 when something is wrong."""
-    with opened() as container:
-        audit, count = container.stores.relational.audit, 0
-        for finding in itertools.chain(audit.ledger(), audit.stock()):
-            count += 1
-            click.echo(f"{finding.about}: {finding.problem}")
-    if count:
-        raise click.ClickException(f"{count} findings")
-    click.echo("ledger and stock are in order")
+doctor.add_command(audit_ledger)
 
 
 @doctor.command()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from app.clock import Clock, utc_now
 from app.services.commands.kit import Kit
@@ -17,6 +18,7 @@ from app.services.feeds.fanouts import FanoutLimits
 from app.services.feeds.wing import FeedLimits, FeedsWing
 from app.services.live.hub import LiveLimits
 from app.services.live.wing import LiveWing
+from app.services.money.anchors import AnchorRules
 from app.services.money.payments import PaymentProvider, SandboxProvider
 from app.services.money.wing import MoneyWing
 from app.services.notifications.wing import NotificationsWing
@@ -90,7 +92,9 @@ def assemble(
     commands = CommandsWing.build(pages.invalidation.transaction, kit)
     mailer = open_mailer(settings.mailer_url, sender=settings.mail_from, timeout=settings.seconds("mail"))
     people = PeopleWing.build(stores, kit, pages, hasher, mailer, _people_limits(settings))
-    money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider())
+    money = MoneyWing.build(
+        stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider(), _anchor_rules(settings)
+    )
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, kit, live.announcer)
     return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)
@@ -101,6 +105,11 @@ def _page_limits(settings: Settings) -> PageLimits:
     loads = Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
     signer = hashlib.blake2b(settings.secret_key.encode(), digest_size=4, person=b"whole pages").hexdigest()
     return PageLimits(settings.cache_seconds, loads, settings.shared_seconds, signer)
+
+
+def _anchor_rules(settings: Settings) -> AnchorRules:
+    folder = Path(settings.anchor_folder) if settings.anchor_folder else None
+    return AnchorRules(folder, timedelta(seconds=settings.anchor_seconds), settings.anchor_secrets)
 
 
 def _feeds(settings: Settings) -> FeedStore:

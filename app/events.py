@@ -187,6 +187,13 @@ class OrderRefunded(_OfOrder, frozen=True):
     seller_id: UUID | None = None
 
 
+class LedgerAnchored(Struct, frozen=True, tag=True):
+    """How far every ledger account has come was signed: `seal` is the signed line."""
+
+    anchor_id: UUID
+    seal: str
+
+
 AnyEvent = (
     PostPublished
     | PostEdited
@@ -215,6 +222,7 @@ AnyEvent = (
     | OrderCancelled
     | OrderFulfilled
     | OrderRefunded
+    | LedgerAnchored
 )
 
 

@@ -48,6 +48,13 @@ class Settings:
     previous_secret_keys: str = setting(
         "", "secrets that signed before `QUARTET_SECRET_KEY`, separated by commas: what they signed still counts"
     )
+    anchor_key: str = setting(
+        "",
+        "signs anchors of the ledger, at least 32 characters; more of them, separated by commas, verify. "
+        "Empty: `QUARTET_SECRET_KEY` and the former ones",
+    )
+    anchor_folder: str = setting("", "where the relay writes anchors of the ledger; empty: nowhere")
+    anchor_seconds: float = setting(3600.0, "how often it does so", at_least(1))
     relational_url: str = setting(EMBEDDED, "accounts, follows, likes, stock: `postgresql://` or `sqlite:///`")
     documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
     feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace` or `sqlite:///`")
@@ -173,8 +180,9 @@ class Settings:
         for name, schemes in SCHEMES.items():
             if getattr(self, name).split(":", 1)[0] not in schemes:
                 raise SettingsError(f"QUARTET_{name.upper()}: the scheme must be one of {', '.join(schemes)}")
-        if any(len(secret) < SHORTEST_SECRET for secret in self.secrets):
-            raise SettingsError(f"QUARTET_PREVIOUS_SECRET_KEYS: each has at least {SHORTEST_SECRET} characters")
+        for name, secrets in (("PREVIOUS_SECRET_KEYS", self.secrets), ("ANCHOR_KEY", self.anchor_secrets)):
+            if any(len(secret) < SHORTEST_SECRET for secret in secrets):
+                raise SettingsError(f"QUARTET_{name}: each has at least {SHORTEST_SECRET} characters")
         for origin in self.origins:
             if not is_origin(origin):
                 raise SettingsError(
@@ -196,6 +204,11 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """The newest first: it signs, all verify."""
         return (self.secret_key, *_listed(self.previous_secret_keys))
+
+    @property
+    def anchor_secrets(self) -> tuple[str, ...]:
+        """As `secrets`, of anchors."""
+        return _listed(self.anchor_key) or self.secrets
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -104,6 +104,17 @@ class Entry(Struct, frozen=True):
     reference: str | None = None
 
 
+class Head(Struct, frozen=True):
+    """How far a ledger account has come: `head` is the last hash of its chain, `last_at` the time of its last entry."""
+
+    owner: UUID
+    currency: str
+    entries: int
+    posted: int
+    last_at: datetime
+    head: bytes
+
+
 class Stock(Struct, frozen=True):
     """`reserved` of the units on hand belong to placed orders. `version` counts the changes of `on_hand`."""
 

@@ -66,6 +66,7 @@ DURATIONS = {
 COUNTS = {
     "deliveries": _counter("deliveries", "entries pushed into timelines"),
     "events": _counter("events", "events tried by the relay", "type", "outcome"),
+    "alarms": _counter("alarms", "what cannot be unless money tables were altered, by where it was seen", "seen"),
 }
 LEVELS = {
     "fanouts": _gauge("fanouts_running", "fan-outs that are being worked on"),

@@ -6,6 +6,7 @@ that raises `Unavailable` is tried again until its store is back, with all funct
 store: drops and live events are deferred while it is away, so that nothing else waits for it.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from app.services.notifications.writing import ActivityEvent, OrderEvent, Withdr
 from app.telemetry import trace
 from repositories.records import Event, Follow, Money, PostRef
 
+log = logging.getLogger(__name__)
 Handler = Callable[[Container, Any, datetime], None]
 
 
@@ -144,6 +146,11 @@ def credit(container: Container, event: events.DepositBegun, _at: datetime) -> N
     container.money.wallets.complete(event.transfer_id, event.owner, Money(event.amount, event.currency))
 
 
+def log_seal(_container: Container, event: events.LedgerAnchored, _at: datetime) -> None:
+    """Logs are kept where the database's owner has no say: a copy of what the anchor's file ends with."""
+    log.info("ledger anchored: %s", event.seal)
+
+
 def notify(container: Container, event: ActivityEvent | OrderEvent, at: datetime) -> None:
     container.notifications.writing.note(event, at)
 
@@ -180,6 +187,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.OrderCancelled: (drop_ordered_stock, notify),
     events.OrderFulfilled: (notify,),
     events.OrderRefunded: (drop_ordered_stock, notify),
+    events.LedgerAnchored: (log_seal,),
 }
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from app.clock import Clock
 from app.container import Container
 from app.services.feeds.fanouts import Unfinished
+from app.worker.anchoring import anchored
 from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
 from app.worker.sweeper import Sweeper
@@ -235,10 +236,16 @@ def sweeper_of(container: Container) -> Sweeper:
     )
 
 
+def run(container: Container, stop: threading.Event) -> None:
+    """The relay, with what it does beside its rounds, until `stop` is set."""
+    with anchored(container, stop):
+        relay_of(container).run(stop)
+
+
 def start_inline(container: Container) -> Callable[[], None]:
     """Run the relay in a thread of this process. Returns what stops it and waits for the round under way."""
     stop = threading.Event()
-    thread = threading.Thread(target=relay_of(container).run, args=(stop,), name="relay", daemon=True)
+    thread = threading.Thread(target=run, args=(container, stop), name="relay", daemon=True)
     thread.start()
 
     def stop_and_wait() -> None:

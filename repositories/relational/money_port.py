@@ -13,12 +13,12 @@ moment is true of both sides. A caller's clock decides nothing that is stored he
 """
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import Balance, Entry, Finding, Posting, Transfer
+from repositories.money_records import Balance, Entry, Finding, Head, Posting, Transfer
 
 
 class LedgerReads(Protocol):
@@ -117,10 +117,17 @@ class Audit(Protocol):
     """
 
     @abstractmethod
-    def ledger(self) -> Iterator[Finding]:
+    def ledger(self, anchored: Iterable[Head] = ()) -> Iterator[Finding]:
         """Recompute accounts, entries, transfers and holds from one another, with times, digests and hash chains.
 
-        The accounts of each currency make 0 in all.
+        The accounts of each currency make 0 in all. The chains lead through `anchored`, which is ordered by owner.
+        """
+
+    @abstractmethod
+    def advance(self, anchored: Iterable[Head]) -> Iterator[Head | Finding]:
+        """Recompute what came after `anchored`: entries, their transfers, and the orders of these.
+
+        Gives the head of every account as it is by then, ordered by owner, and before it what is wrong with it.
         """
 
     @abstractmethod

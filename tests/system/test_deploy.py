@@ -11,6 +11,7 @@ import pytest
 from app.clock import utc_now
 from app.telemetry import series
 from app.telemetry.backlogs import Backlogs
+from app.telemetry.ledger_state import LedgerState
 from repositories.meter import CACHE_KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,9 @@ LINE = {
 def exported() -> dict[str, set[str]]:
     """Every series by name, with its labels."""
     declared = {series._name: set(series._labelnames) for series in series.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
-    families = [*series.own.collect(), *Backlogs({}, utc_now).describe()]
-    labels = declared | {family.name: {"truth"} for family in families if family.name not in declared}
+    backlogs, books = Backlogs({}, utc_now).describe(), LedgerState(lambda: (None, None), utc_now).describe()
+    families = [*series.own.collect(), *backlogs, *books]
+    labels = declared | {one.name: {"truth"} for one in backlogs} | {one.name: set() for one in books}
     return {
         family.name + suffix: labels[family.name] | ({"le"} if suffix == "_bucket" else set())
         for family in families

@@ -127,7 +127,8 @@ def test_the_doctor_finds_what_was_changed_in_the_database(shop: Shop, tmp_path:
     shop.refunded()
     shop.paid()
     good = doctor(tmp_path)
-    assert (good.exit_code, good.output) == (0, "ledger and stock are in order\n")
+    assert good.exit_code == 0
+    assert good.output.endswith("ledger and stock are in order\n")
     with closing(sqlite3.connect(tmp_path / "quartet.db")) as database:
         database.execute("UPDATE ledger_accounts SET posted = posted + 1 WHERE may_overdraw = 0")
         database.commit()

@@ -24,15 +24,19 @@ def register(app: Flask) -> None:
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry import series
     from app.telemetry.backlogs import Backlogs
+    from app.telemetry.ledger_state import LedgerState
 
     app.extensions[RECORDER] = series.install().answered
     stores = container.stores
     outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
-    backlogs = Backlogs(outboxes, container.kit.clock)
+    collectors = (
+        Backlogs(outboxes, container.kit.clock),
+        LedgerState(container.money.anchors.known, container.kit.clock),
+    )
 
     def scrape() -> Response:
         """Give all series of this server. Never waits long for a store."""
-        return Response(series.rendered(backlogs), content_type=series.CONTENT_TYPE)
+        return Response(series.rendered(*collectors), content_type=series.CONTENT_TYPE)
 
     app.add_url_rule("/metrics", "metrics", scrape)
 

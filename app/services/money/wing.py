@@ -5,6 +5,7 @@ from typing import Self
 
 from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
+from app.services.money.anchors import AnchorRules, Anchors
 from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider
 from app.services.money.refunds import Refunds
@@ -20,10 +21,17 @@ class MoneyWing:
     orders: Orders
     refunds: Refunds
     settlement: Settlement
+    anchors: Anchors
 
     @classmethod
     def build(
-        cls, stores: Stores, kit: Kit, idempotency: Idempotency, invalidation: Invalidation, provider: PaymentProvider
+        cls,
+        stores: Stores,
+        kit: Kit,
+        idempotency: Idempotency,
+        invalidation: Invalidation,
+        provider: PaymentProvider,
+        anchor_rules: AnchorRules,
     ) -> Self:
         orders = Orders(stores.relational, stores.documents, idempotency, invalidation, kit)
         return cls(
@@ -31,4 +39,5 @@ class MoneyWing:
             orders,
             Refunds(stores.relational, idempotency, orders, kit),
             Settlement(invalidation, orders, kit),
+            Anchors(stores.relational, anchor_rules, kit),
         )

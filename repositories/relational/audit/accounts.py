@@ -3,15 +3,18 @@
 Runs in one snapshot. An account's entries are read with it, in batches; what belongs to no account is found between.
 """
 
+import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, bindparam, case, cast, func, select, tuple_
 
-from repositories.money_records import PROVIDER, UNWRITTEN, Finding
+from repositories.money_records import PROVIDER, UNWRITTEN, Finding, Head
 from repositories.relational.audit.walking import BATCH, walk
 from repositories.relational.money.digests import START, chain, leg_of
 from repositories.relational.schema.columns import ID, LIMIT
@@ -47,13 +50,14 @@ _other_before = case(
     ),
 )
 _place = tuple_(bindparam("owner", type_=ID), bindparam("currency"), bindparam("sequence", type_=BigInteger()))
-_ENTRIES: Select[*tuple[object, ...]] = (
+PAGE: Select[Any] = (
     select(
         entries,
         transfers.c.digest,
         transfers.c.created_at,
         transfers.c.debit,
         transfers.c.credit,
+        transfers.c.order_id,
         _other_before.label("other_before"),
     )
     .outerjoin(transfers, transfers.c.id == _entry.transfer_id)
@@ -62,50 +66,75 @@ _ENTRIES: Select[*tuple[object, ...]] = (
     .limit(LIMIT)
 )
 _end = tuple_(bindparam("last_owner", type_=ID), bindparam("last_currency"))
-_ENTRIES_UP_TO = _ENTRIES.where(tuple_(_entry.owner, _entry.currency) <= _end)
+_UP_TO = PAGE.where(tuple_(_entry.owner, _entry.currency) <= _end)
 Key = tuple[UUID, str]
+Pair = tuple[AnyRow, Head | None]
 
 
-def audit_accounts(runner: Runner) -> Iterator[Finding]:
+def audit_accounts(runner: Runner, anchored: Iterable[Head]) -> Iterator[Finding]:
+    """The chains are followed from their start, and lead through `anchored`."""
     totals: Counter[str] = Counter()
     start: Key = (NIL, "")
-    batch: list[AnyRow] = []
-    for account in _ACCOUNTS.rows(runner):
+    batch: list[Pair] = []
+    for account, known in paired(runner, anchored):
+        if account is None:
+            yield from lost(known)
+            continue
         totals[account.currency] += account.posted
-        batch.append(account)
+        batch.append((account, known))
         if len(batch) == BATCH:
             yield from _batch(runner, start, batch)
-            start, batch = (account.owner, account.currency), []
+            start, batch = _key(account), []
     yield from _batch(runner, start, batch)
-    last = (batch[-1].owner, batch[-1].currency) if batch else start
+    last = _key(batch[-1][0]) if batch else start
     for key, rows in groupby(_entries(runner, last, None), key=_key):
         yield from _stray(key, rows)
+    yield from unbalanced(totals)
+
+
+def unbalanced(totals: Counter[str]) -> Iterator[Finding]:
     for currency, total in sorted(totals.items()):
         if total:
             yield Finding(f"ledger accounts in {currency}", f"make {total} in all instead of 0")
 
 
-def _batch(runner: Runner, start: Key, accounts: list[AnyRow]) -> Iterator[Finding]:
+def paired(runner: Runner, anchored: Iterable[Head]) -> Iterator[tuple[AnyRow | None, Head | None]]:
+    """The accounts in order, each with its anchored head; and heads whose accounts are not there."""
+    rows = ((row.owner, row, None) for row in _ACCOUNTS.rows(runner))
+    heads = ((head.owner, None, head) for head in anchored)
+    for _, group in groupby(heapq.merge(rows, heads, key=itemgetter(0)), key=itemgetter(0)):
+        parts = list(group)
+        known = {head.currency: head for _, _, head in parts if head is not None}
+        yield from ((row, known.pop(row.currency, None)) for _, row, _ in parts if row is not None)
+        yield from ((None, head) for head in known.values())
+
+
+def _batch(runner: Runner, start: Key, accounts: list[Pair]) -> Iterator[Finding]:
     if not accounts:
         return
-    wanted = {_key(row): row for row in accounts}
-    for key, rows in groupby(_entries(runner, start, accounts[-1]), key=_key):
+    wanted = {_key(row): (row, known) for row, known in accounts}
+    for key, rows in groupby(_entries(runner, start, accounts[-1][0]), key=_key):
         if key in wanted:
-            yield from _account_findings(wanted.pop(key), rows)
+            row, known = wanted.pop(key)
+            yield from account_findings(row, rows, through=known)
         else:
             yield from _stray(key, rows)
-    for row in wanted.values():
-        yield from _account_findings(row, iter(()))
+    for row, known in wanted.values():
+        yield from account_findings(row, iter(()), through=known)
 
 
 def _entries(runner: Runner, start: Key, last: AnyRow | None) -> Iterator[AnyRow]:
     """The entries behind the account `start`, up to and with those of `last`, or all."""
-    values = {"owner": start[0], "currency": start[1], "sequence": _LAST, "limit": BATCH}
-    statement = _ENTRIES
-    if last is not None:
-        statement = _ENTRIES_UP_TO
-        values |= {"last_owner": last.owner, "last_currency": last.currency}
-    while rows := runner.rows(statement, values):
+    values: dict[str, Any] = {"owner": start[0], "currency": start[1], "sequence": _LAST}
+    if last is None:
+        return read_entries(runner, PAGE, values)
+    return read_entries(runner, _UP_TO, values | {"last_owner": last.owner, "last_currency": last.currency})
+
+
+def read_entries(runner: Runner, page: Select[Any], values: dict[str, Any]) -> Iterator[AnyRow]:
+    """By pages, from the place in `values` on."""
+    values = values | {"limit": BATCH}
+    while rows := runner.rows(page, values):
         yield from rows
         values |= {name: getattr(rows[-1], name) for name in ("owner", "currency", "sequence")}
 
@@ -118,7 +147,15 @@ def _stray(key: Key, rows: Iterator[AnyRow]) -> Iterator[Finding]:
     yield Finding(f"ledger account {key[0]} {key[1]}", f"is not there, {sum(1 for _ in rows)} entries are")
 
 
-def _account_findings(account: AnyRow, rows: Iterator[AnyRow]) -> Iterator[Finding]:
+def lost(known: Head | None) -> Iterator[Finding]:
+    if known is not None:
+        yield Finding(f"ledger account {known.owner} {known.currency}", "is not there, and was when it was anchored")
+
+
+def account_findings(
+    account: AnyRow, rows: Iterator[AnyRow], *, after: Head | None = None, through: Head | None = None
+) -> Iterator[Finding]:
+    """`rows` are all entries, or those after `after`."""
     about = f"ledger account {account.owner} {account.currency}"
     if account.held != account.open:
         yield Finding(about, f"holds {account.held}, its open holds are {account.open}")
@@ -126,14 +163,19 @@ def _account_findings(account: AnyRow, rows: Iterator[AnyRow]) -> Iterator[Findi
         yield Finding(about, "may fall below 0" if account.may_overdraw else "may not fall below 0")
     if account.owner != PROVIDER and account.posted < account.held:
         yield Finding(about, f"has {account.posted} and holds {account.held}")
-    balance, sequence, head = 0, 0, START
-    last: datetime | None = None
+    balance, sequence, head = (after.posted, after.entries, after.head) if after else (0, 0, START)
+    last = after.last_at if after and after.entries else None
+    is_met = through is None or through.entries == 0
     for row in rows:
         balance, sequence, head = balance + row.amount, sequence + 1, _next(head, row)
         for problem in _entry_problems(row, balance, sequence, head, last):
             yield Finding(f"entry {row.sequence} of {about}", problem)
         sequence, head = row.sequence, bytes(row.hash)
         last = row.at
+        if through is not None and row.sequence == through.entries:
+            is_met = (row.balance, head) == (through.posted, through.head)
+    if through is not None and not is_met:
+        yield Finding(about, f"its first {through.entries} entries are not those that were anchored")
     if (balance, sequence, head) != (account.posted, account.entries, bytes(account.head)):
         yield Finding(about, f"has {account.posted} after {account.entries} entries; these say {balance}, {sequence}")
     elif account.last_at != (last or UNWRITTEN):

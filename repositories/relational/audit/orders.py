@@ -5,16 +5,17 @@ All are read side by side along their order's id, so rows that belong to no orde
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import Select, bindparam, exists, select
 
 from repositories.money_records import REFUND, Finding
-from repositories.relational.audit.walking import walk
+from repositories.relational.audit.walking import Walk, walk
+from repositories.relational.schema.columns import IDS, among
 from repositories.relational.schema.money_tables import (
     order_lines,
     order_sellers,
@@ -39,6 +40,14 @@ _listed = exists().where(
     _seller.created_at == orders.c.created_at,
     _seller.order_id == order_lines.c.order_id,
 )
+
+
+def _of(whole: Walk) -> Select[Any]:
+    """The same of some orders, also in the order of their ids."""
+    order_id = whole.columns[0]
+    return whole.statement.where(among(order_id, bindparam("ids", type_=IDS))).order_by(*whole.columns)
+
+
 _WALKS = {
     "orders": walk(select(orders, orders.c.id.label("order_id")), orders.c.id),
     "lines": walk(
@@ -59,6 +68,7 @@ _WALKS = {
         transfers.c.id,
     ),
 }
+_SOME = {name: _of(one) for name, one in _WALKS.items()}
 _LISTED = walk(
     select(
         order_sellers,
@@ -74,20 +84,29 @@ _LISTED = walk(
 
 
 def audit_orders(runner: Runner) -> Iterator[Finding]:
-    merged = heapq.merge(*(_named(runner, name) for name in _WALKS), key=lambda part: part[1].order_id)
+    yield from _findings([_named(name, one.rows(runner)) for name, one in _WALKS.items()])
+    for row in _LISTED.rows(runner):
+        if not row.sells or row.ordered_at != row.created_at:
+            yield Finding(f"order {row.order_id}", f"is listed for {row.seller_id}, who does not sell in it")
+
+
+def audit_some_orders(runner: Runner, ids: Collection[UUID]) -> Iterator[Finding]:
+    wanted = {"ids": list(ids)}
+    return _findings([_named(name, iter(runner.rows(one, wanted))) for name, one in _SOME.items()])
+
+
+def _findings(streams: list[Iterator[tuple[str, AnyRow]]]) -> Iterator[Finding]:
+    merged = heapq.merge(*streams, key=lambda part: part[1].order_id)
     for order_id, group in groupby(merged, key=lambda part: part[1].order_id):
         parts: dict[str, list[AnyRow]] = {name: [] for name in _WALKS}
         for name, row in group:
             parts[name].append(row)
         for problem in Whole(parts).problems():
             yield Finding(f"order {order_id}", problem)
-    for row in _LISTED.rows(runner):
-        if not row.sells or row.ordered_at != row.created_at:
-            yield Finding(f"order {row.order_id}", f"is listed for {row.seller_id}, who does not sell in it")
 
 
-def _named(runner: Runner, name: str) -> Iterator[tuple[str, AnyRow]]:
-    return ((name, row) for row in _WALKS[name].rows(runner))
+def _named(name: str, rows: Iterator[AnyRow]) -> Iterator[tuple[str, AnyRow]]:
+    return ((name, row) for row in rows)
 
 
 class Whole:

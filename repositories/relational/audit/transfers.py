@@ -1,13 +1,15 @@
 """Compares every transfer with its digest, its entries, the hold that it ends, and the list of open holds."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 
 from repositories.money_records import Finding
 from repositories.relational.audit.walking import walk
 from repositories.relational.money.digests import digest_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
+from repositories.relational.schema.columns import IDS, among
 from repositories.relational.schema.money_tables import entries, open_holds, transfers
 from repositories.relational.statement_runner import AnyRow, Runner
 
@@ -16,7 +18,7 @@ _INHERITED = ("kind", "debit", "credit", "currency", "order_id")
 _debit, _credit, _hold, _end = (table.alias() for table in (entries, entries, transfers, transfers))
 _its = transfers.c
 _OPEN = tuple(column.name for column in open_holds.c)
-_TRANSFERS = walk(
+_SELECTED = (
     select(
         *TRANSFER_COLUMNS,
         _its.digest,
@@ -34,9 +36,10 @@ _TRANSFERS = walk(
     .outerjoin(_debit, (_debit.c.transfer_id == _its.id) & (_debit.c.owner == _its.debit))
     .outerjoin(_credit, (_credit.c.transfer_id == _its.id) & (_credit.c.owner == _its.credit))
     .outerjoin(_hold, _hold.c.id == _its.hold_id)
-    .outerjoin(open_holds, open_holds.c.id == _its.id),
-    _its.id,
+    .outerjoin(open_holds, open_holds.c.id == _its.id)
 )
+_TRANSFERS = walk(_SELECTED, _its.id)
+_SOME = _SELECTED.where(among(_its.id, bindparam("ids", type_=IDS)))
 _STRAY = walk(
     select(open_holds.c.id, transfers.c.id.label("transfer_id")).outerjoin(
         transfers, transfers.c.id == open_holds.c.id
@@ -46,12 +49,20 @@ _STRAY = walk(
 
 
 def audit_transfers(runner: Runner) -> Iterator[Finding]:
-    for row in _TRANSFERS.rows(runner):
-        for problem in _problems(row):
-            yield Finding(f"transfer {row.id}", problem)
+    yield from _findings(_TRANSFERS.rows(runner))
     for row in _STRAY.rows(runner):
         if row.transfer_id is None:
             yield Finding(f"open hold {row.id}", "is no transfer")
+
+
+def audit_some_transfers(runner: Runner, ids: Collection[UUID]) -> Iterator[Finding]:
+    return _findings(runner.rows(_SOME, {"ids": list(ids)}))
+
+
+def _findings(rows: Iterable[AnyRow]) -> Iterator[Finding]:
+    for row in rows:
+        for problem in _problems(row):
+            yield Finding(f"transfer {row.id}", problem)
 
 
 def _problems(row: AnyRow) -> Iterator[str]:

@@ -12,8 +12,13 @@ BATCH = 1_000
 
 
 class Walk(NamedTuple):
-    """`first` reads the first batch, `further` those behind the row whose `keys` are given as `after_<key>`."""
+    """`statement` reads all, along `columns`, whose names are `keys`.
 
+    `first` reads the first batch of it, `further` the one behind the row whose keys are given as `after_<key>`.
+    """
+
+    statement: Select[Any]
+    columns: tuple[Column[Any], ...]
     first: Select[Any]
     further: Select[Any]
     keys: tuple[str, ...]
@@ -34,4 +39,4 @@ def walk(statement: Select[Any], *keys: Column[Any]) -> Walk:
     """Along `keys`, which are unique together, selected under their own names, and have an index."""
     page = statement.order_by(*keys).limit(LIMIT)
     after = tuple_(*(bindparam(f"after_{key.name}", type_=key.type) for key in keys))
-    return Walk(page, page.where(tuple_(*keys) > after), tuple(key.name for key in keys))
+    return Walk(statement, keys, page, page.where(tuple_(*keys) > after), tuple(key.name for key in keys))

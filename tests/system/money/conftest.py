@@ -32,10 +32,10 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"anchor_folder": str(tmp_path / "anchors")}
     if request.param == "postgres":
         engines: Shared = request.getfixturevalue("engines")
-        changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
+        changes |= {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
     clock = Clock()
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
         yield Shop(system, clock)

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from app.doctor import ledger as doctor
 from app.services.money.orders import GRACE, PATIENCE
 from repositories.money_records import Finding
 from repositories.relational import Relational
@@ -103,10 +104,17 @@ def test_traffic_beside_it_causes_no_alarm(shop: Shop) -> None:
 
     def audited() -> list[Any]:
         try:
-            return [finding for _ in range(ROUNDS) for finding in shop.audit()]
+            return [finding for _ in range(ROUNDS) for finding in (*shop.audit(), *against_anchor())]
         finally:
             over.set()
 
+    def against_anchor() -> Iterator[Finding]:
+        """All of it, then what came since; and the next anchor, which refuses to be made where something is wrong."""
+        anchor = anchors.make()
+        for whole in (True, False):
+            yield from doctor.audited(audit, anchor, whole=whole)
+
+    anchors, audit = shop.system.container.money.anchors, shop.system.container.stores.relational.audit
     shop.buyer.rich(10**9)
     shop.seller.rich(10**6)
     assert together([trade, send, audited])[2] == []

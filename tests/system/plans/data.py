@@ -57,6 +57,7 @@ LOADED = 20_000
 # Methods whose work is to read everything, in batches: beside a batch these tables are small.
 WHOLE = {
     "relational.audit.ledger": "`quartet doctor ledger` recomputes every balance from all rows",
+    "relational.audit.advance": "an anchor has the heads of all accounts",
     "relational.audit.stock": "`quartet doctor ledger` holds all orders and stock against the ledger",
 }
 

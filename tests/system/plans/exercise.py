@@ -9,6 +9,7 @@ from app.doctor.rebuild import Rebuild
 from app.seed.load import Loader
 from app.seed.plan import Plan
 from app.seed.work import Progress, Run
+from repositories.money_records import Head
 from tests.apps import PASSWORD, Person
 from tests.http.drives import DRIVES
 from tests.http.test_budgets import send
@@ -96,6 +97,8 @@ def background(world: World) -> None:
     audit = container.stores.relational.audit
     assert sum(1 for _ in audit.ledger()) >= 0
     assert sum(1 for _ in audit.stock()) >= 0
+    heads = [one for one in audit.advance(()) if isinstance(one, Head)]
+    assert sum(1 for _ in audit.advance(heads[FOUND:])) >= len(heads)
 
 
 def load(world: World) -> None:

@@ -1,0 +1,194 @@
+"""Anchors: how far every ledger account has come, signed with a key that the database does not have, in a file outside.
+
+A line for each account, ordered by owner: `owner currency entries posted last_at head`. The last line is the seal: JSON
+that has the SHA-256 of the lines before it, then a dot and its signature. The entries behind an anchor cannot be
+rewritten without breaking with it, however well their hashes fit (decision 24).
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+import itsdangerous
+import msgspec
+from msgspec import Struct
+
+from app.events import LedgerAnchored
+from app.services.commands.kit import Kit
+from repositories.money_records import Finding, Head
+from repositories.relational import Relational
+
+SUFFIX = ".anchor"
+LAST_AUDIT = "last-audit.json"
+_NAME = "%Y%m%dT%H%M%S.%fZ"
+_MOST_NAMED = 100
+
+
+class BadAnchor(Exception):
+    """The file is no anchor, or not as it was signed."""
+
+
+class Altered(Exception):
+    """The ledger is not what it was, so it is not anchored. `findings` are the first of what is wrong."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        first = f"{findings[0].about}: {findings[0].problem}"
+        super().__init__(f"the ledger is not anchored, because it was altered: {first}")
+        self.findings = findings
+
+
+class Seal(Struct, frozen=True):
+    """`heads` is the SHA-256 of the lines before it, `previous` that of the seal before, when there is one."""
+
+    at: datetime
+    accounts: int
+    entries: int
+    heads: str
+    previous: str | None
+
+
+class Audited(Struct, frozen=True):
+    """What the last audit has found."""
+
+    at: datetime
+    findings: int
+    whole: bool
+
+
+class Anchor(Struct, frozen=True):
+    """A file that was verified."""
+
+    path: Path
+    seal: Seal
+    signed: bytes
+
+    def heads(self) -> Iterator[Head]:
+        with self.path.open("rb") as lines:
+            for line, _ in zip(lines, range(self.seal.accounts), strict=False):
+                owner, currency, entries, posted, last_at, head = line.decode().split()
+                at = datetime.fromisoformat(last_at)
+                yield Head(UUID(owner), currency, int(entries), int(posted), at, bytes.fromhex(head))
+
+
+class AnchorRules(Struct, frozen=True):
+    """`secrets`: the first signs, all verify. Without a `folder` only a caller's file is written."""
+
+    folder: Path | None
+    every: timedelta
+    secrets: Sequence[str]
+
+
+class Anchors:
+    def __init__(self, relational: Relational, rules: AnchorRules, kit: Kit) -> None:
+        self._relational = relational
+        self._every = rules.every
+        self._signer = itsdangerous.Signer(
+            list(reversed(rules.secrets)), salt="ledger anchor", key_derivation="hmac", digest_method=hashlib.sha256
+        )
+        self._clock = kit.clock
+        self._ids = kit.ids
+        self._pack = kit.emitter
+        self.folder = rules.folder
+
+    def is_due(self, now: datetime) -> bool:
+        if self.folder is None:
+            return False
+        last = newest(self.folder)
+        return last is None or now >= time_of(last) + self._every
+
+    def last(self) -> Anchor | None:
+        """The newest of the folder. Raises `BadAnchor`."""
+        path = newest(self.folder) if self.folder else None
+        return None if path is None else self.read(path)
+
+    def read(self, path: Path) -> Anchor:
+        """Raises `BadAnchor`."""
+        digest, last, accounts = hashlib.sha256(), b"", -1
+        with path.open("rb") as lines:
+            for line in lines:
+                digest.update(last)
+                last, accounts = line, accounts + 1
+        try:
+            signed = last.removesuffix(b"\n")
+            seal = msgspec.json.decode(self._signer.unsign(signed), type=Seal)
+        except (itsdangerous.BadSignature, msgspec.DecodeError) as error:
+            raise BadAnchor(f"{path} is not signed with this key: {error}") from error
+        if (seal.heads, seal.accounts) != (digest.hexdigest(), accounts):
+            raise BadAnchor(f"{path} is not as it was signed")
+        return Anchor(path, seal, signed)
+
+    def make(self) -> Anchor:
+        """A new file in the folder, and an event. Raises `Altered`, `BadAnchor`."""
+        if self.folder is None:
+            raise BadAnchor("there is no folder for anchors")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.folder / f"{self._clock().strftime(_NAME)}{SUFFIX}"
+        draft = path.with_suffix(f".{os.getpid()}")
+        try:
+            with draft.open("xb") as out:
+                self.write(out, self.last())
+                out.flush()
+                os.fsync(out.fileno())
+            draft.rename(path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                draft.unlink()
+        return self.read(path)
+
+    def write(self, out: BinaryIO, before: Anchor | None) -> Seal:
+        """The lines and the seal, when what came after `before` is in order. Raises `Altered`, without a seal."""
+        digest, accounts, entries, wrong = hashlib.sha256(), 0, 0, list[Finding]()
+        for one in self._relational.audit.advance(before.heads() if before else ()):
+            if isinstance(one, Finding):
+                wrong.append(one)
+                if len(wrong) == _MOST_NAMED:
+                    break
+                continue
+            line = f"{one.owner} {one.currency} {one.entries} {one.posted} {one.last_at.isoformat()} {one.head.hex()}\n"
+            accounts, entries = accounts + 1, entries + one.entries
+            digest.update(line.encode())
+            out.write(line.encode())
+        if wrong:
+            raise Altered(wrong)
+        previous = hashlib.sha256(before.signed).hexdigest() if before else None
+        seal = Seal(self._clock(), accounts, entries, digest.hexdigest(), previous)
+        signed = self._signer.sign(msgspec.json.encode(seal))
+        out.write(signed + b"\n")
+        with self._relational.transaction() as tx:
+            tx.emit(self._pack(LedgerAnchored(self._ids(), signed.decode())))
+        return seal
+
+    def known(self) -> tuple[datetime | None, tuple[datetime, int] | None]:
+        """When the newest anchor of the folder was made; when an audit was last noted, and how much it found."""
+        if self.folder is None:
+            return None, None
+        anchor, audited = newest(self.folder), last_audit(self.folder)
+        return time_of(anchor) if anchor else None, (audited.at, audited.findings) if audited else None
+
+    def note(self, found: int, *, whole: bool) -> None:
+        """Keep what an audit has found, for metrics."""
+        if self.folder is not None:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = self.folder / f"{LAST_AUDIT}.{os.getpid()}"
+            draft.write_bytes(msgspec.json.encode(Audited(self._clock(), found, whole)))
+            draft.rename(self.folder / LAST_AUDIT)
+
+
+def newest(folder: Path) -> Path | None:
+    return max(folder.glob(f"*{SUFFIX}"), default=None)
+
+
+def time_of(anchor: Path) -> datetime:
+    return datetime.strptime(f"{anchor.name.removesuffix(SUFFIX)}+0000", f"{_NAME}%z")
+
+
+def last_audit(folder: Path) -> Audited | None:
+    try:
+        return msgspec.json.decode((folder / LAST_AUDIT).read_bytes(), type=Audited)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None

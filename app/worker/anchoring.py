@@ -1,0 +1,68 @@
+"""Anchors the ledger now and then, in a thread of the relay: reading what came since may take longer than a sweep."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from app.clock import Clock
+from app.container import Container
+from app.services.money.anchors import Altered, Anchors, BadAnchor
+from repositories import meter
+from repositories.errors import StoreError
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+# After an attempt that failed.
+AGAIN = timedelta(minutes=1)
+
+
+class Anchoring:
+    def __init__(self, anchors: Anchors, clock: Clock) -> None:
+        self._anchors = anchors
+        self._clock = clock
+        self._not_before: datetime | None = None
+
+    def tick(self) -> bool:
+        """Anchor the ledger if that is due. Returns whether it was done. A ledger that was altered is an alarm."""
+        now = self._clock()
+        if (self._not_before and now < self._not_before) or not self._anchors.is_due(now):
+            return False
+        self._not_before = now + AGAIN
+        try:
+            made = self._anchors.make()
+        except (Altered, BadAnchor) as error:
+            meter.counted("alarms", 1, "anchor")
+            log.critical("%s", error)
+        except (StoreError, OSError) as error:
+            log.warning("the ledger is not anchored: %s: %s", type(error).__name__, error)
+        else:
+            log.info("%d ledger accounts are anchored in %s", made.seal.accounts, made.path)
+            return True
+        return False
+
+
+def anchoring_of(container: Container) -> Anchoring:
+    return Anchoring(container.money.anchors, container.kit.clock)
+
+
+@contextmanager
+def anchored(container: Container, stop: threading.Event) -> Iterator[None]:
+    """While the block runs, until `stop` is set. Does nothing without a folder for anchors."""
+    if container.money.anchors.folder is None:
+        yield
+        return
+    anchoring = anchoring_of(container)
+
+    def work() -> None:
+        while not stop.wait(POLL_SECONDS):
+            anchoring.tick()
+
+    thread = threading.Thread(target=work, name="anchors", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

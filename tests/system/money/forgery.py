@@ -1,0 +1,46 @@
+"""What somebody with all rights to the database does: rewrites the ledger so that everything in it fits."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select, update
+
+from repositories.relational.money.digests import START, chain, digest_of, leg_of
+from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
+from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
+
+
+def change_amount(connection: Connection, transfer_id: UUID, amount: int) -> None:
+    """Of a transfer long ago, with both entries."""
+    connection.execute(update(transfers).where(transfers.c.id == transfer_id).values(amount=amount))
+    for row in connection.execute(select(entries).where(entries.c.transfer_id == transfer_id)).all():
+        mine = (entries.c.transfer_id == transfer_id) & (entries.c.owner == row.owner)
+        connection.execute(update(entries).where(mine).values(amount=amount if row.amount > 0 else -amount))
+    recompute(connection)
+
+
+def forget(connection: Connection, transfer_id: UUID) -> None:
+    """A transfer that is the last of both its accounts."""
+    connection.execute(delete(entries).where(entries.c.transfer_id == transfer_id))
+    connection.execute(delete(transfers).where(transfers.c.id == transfer_id))
+    recompute(connection)
+
+
+def recompute(connection: Connection) -> None:
+    """All digests, running balances, hashes and accounts."""
+    digests: dict[UUID, bytes] = {}
+    for row in connection.execute(select(*TRANSFER_COLUMNS)).all():
+        digests[row.id] = digest_of(to_transfer(row))
+        connection.execute(update(transfers).where(transfers.c.id == row.id).values(digest=digests[row.id]))
+    for account in connection.execute(select(ledger_accounts)).all():
+        own = (entries.c.owner == account.owner) & (entries.c.currency == account.currency)
+        balance, head, last = 0, START, account.last_at
+        rows = connection.execute(select(entries).where(own).order_by(entries.c.sequence)).all()
+        for row in rows:
+            balance, last = balance + row.amount, row.at
+            head = chain(head, leg_of(digests[row.transfer_id], row.owner, row.amount))
+            this = own & (entries.c.sequence == row.sequence)
+            connection.execute(update(entries).where(this).values(balance=balance, hash=head))
+        own = (ledger_accounts.c.owner == account.owner) & (ledger_accounts.c.currency == account.currency)
+        end: dict[str, Any] = {"posted": balance, "entries": len(rows), "head": head, "last_at": last}
+        connection.execute(update(ledger_accounts).where(own).values(end))
