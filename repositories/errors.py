@@ -31,6 +31,10 @@ class Contention(StoreError):
     """The command lost against a concurrent one (deadlock, serialization failure, lock timeout). Safe to retry."""
 
 
+class Inconsistent(StoreError):
+    """Rows of money or stock contradict one another, which no command can bring about: somebody has altered them."""
+
+
 class Unavailable(StoreError):
     """The store did not answer in time, or at all. `store` is the role's name."""
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.container import Container
 from app.services.money.anchors import Altered, Anchors, BadAnchor
-from repositories import meter
+from app.telemetry import alarms
 from repositories.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,7 @@ class Anchoring:
         try:
             made = self._anchors.make()
         except (Altered, BadAnchor) as error:
-            meter.counted("alarms", 1, "anchor")
-            log.critical("%s", error)
+            alarms.raised("anchor", error)
         except (StoreError, OSError) as error:
             log.warning("the ledger is not anchored: %s: %s", type(error).__name__, error)
         else:

@@ -16,12 +16,13 @@ from msgspec import Struct
 from app.clock import Clock
 from app.container import Container
 from app.services.feeds.fanouts import Unfinished
+from app.telemetry import alarms
 from app.worker.anchoring import anchored
 from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
 from app.worker.sweeper import Sweeper
 from repositories import meter
-from repositories.errors import Contention, StoreError, Unavailable
+from repositories.errors import Contention, Inconsistent, StoreError, Unavailable
 from repositories.outbox import Claim, Outbox
 from repositories.records import Event
 
@@ -178,6 +179,8 @@ class Relay:
             again = self._clock() + error.wait if error.wait else due
             outbox.postpone(claim, due=again, attempts=claim.attempts)
             return
+        if isinstance(error, Inconsistent):
+            alarms.raised("event", error)
         dead = attempts >= self._limits.attempts and not isinstance(error, Unavailable | Contention)
         meter.counted("events", 1, event.type, "dead_lettered" if dead else "postponed")
         if isinstance(error, Unavailable | Contention):

@@ -16,8 +16,9 @@ from app.services.content.views import Views
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
 from app.services.money.settlement import Settlement
+from app.telemetry import alarms
 from app.worker.deferred import DeferredWork
-from repositories.errors import StoreError
+from repositories.errors import Inconsistent, StoreError
 from repositories.money_records import Created
 from repositories.relational import Relational
 
@@ -123,5 +124,7 @@ class Sweeper:
         try:
             return self._retry(lambda: job(now))
         except StoreError as error:
+            if isinstance(error, Inconsistent):
+                alarms.raised("sweep", error)
             log.warning("not swept: %s: %s", type(error).__name__, error)
             return 0

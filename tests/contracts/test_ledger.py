@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import Insert, Table, delete, insert, literal, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from repositories.errors import Conflict, Contention, Insufficient, Invalid, NotFound, Resolved
+from repositories.errors import Conflict, Contention, Inconsistent, Insufficient, Invalid, NotFound, Resolved
 from repositories.money_records import PROVIDER, Balance, Created, Differs, Exists, Posting, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
@@ -529,7 +529,7 @@ class TestTheDatabaseItself:
         loose._where_criteria = tuple(part for part in loose._where_criteria if "may_overdraw" not in str(part))
         assert len(loose._where_criteria) == len(movements._MOVE._where_criteria) - 1
         monkeypatch.setattr(movements, "_MOVE", loose)
-        with pytest.raises(Invalid):
+        with pytest.raises(Inconsistent):
             pay(relational, ada, bob, 11)
         assert balances(relational, ada) == {"EUR": (10, 0)}
 

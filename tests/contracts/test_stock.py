@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from repositories.errors import Conflict, Invalid, NotFound, Short, Stale
+from repositories.errors import Conflict, Inconsistent, Invalid, NotFound, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational import Relational, Transaction
 from repositories.relational.money import stock_writes
@@ -225,7 +225,7 @@ class TestTheDatabaseItself:
         product = stocked(relational, 5)
         loose = stock_writes._this.values(reserved=stock.c.reserved + stock_writes._units)
         monkeypatch.setattr(stock_writes, "_RESERVE", loose)
-        with pytest.raises(Invalid):
+        with pytest.raises(Inconsistent):
             reserve(relational, {product: 6})
         assert level(relational, product) == Stock(product, 5, 0, 0, 1)
 

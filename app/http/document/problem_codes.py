@@ -9,6 +9,7 @@ PROBLEMS: dict[str, str] = {
     "bad_request": "The request is malformed.",
     "blocked": "One of the two accounts has blocked the other, so this is not possible between them.",
     "body_too_large": "The body is larger than 256 KiB.",
+    "books_inconsistent": "What is written of money or stock contradicts itself. Nothing was done.",
     "busy": "Too many changes to the same thing at once. The same request may succeed after `Retry-After` seconds.",
     "conflict": "What would be made exists already.",
     "content_coding_unsupported": "The body has a `Content-Encoding`. Send it as it is.",

@@ -10,11 +10,13 @@ from werkzeug.exceptions import HTTPException
 from app.errors import AppError, CodedBody, InProgress, PriceChanged, TooMany, Unauthenticated, Unprocessable
 from app.http.edge.deps import request_id
 from app.http.edge.status_names import phrase
+from app.telemetry import alarms
 from repositories.errors import (
     Capped,
     Conflict,
     Contention,
     IllegalMove,
+    Inconsistent,
     Insufficient,
     Invalid,
     NotFound,
@@ -49,6 +51,7 @@ STORE_ERRORS: dict[type[StoreError], tuple[int, str, str]] = {
     IllegalMove: (409, "illegal_transition", "the order's state does not allow this"),
     Capped: (409, "refund_capped", "this is more than is left to refund"),
     Resolved: (409, "hold_ended", "the money is no longer set aside"),
+    Inconsistent: (500, "books_inconsistent", "what is written of money or stock contradicts itself; nothing was done"),
     Contention: (503, "busy", "too many changes to the same thing at once"),
     Unavailable: (503, "store_unavailable", "a store does not answer at the moment"),
 }
@@ -76,6 +79,8 @@ def from_app(error: AppError) -> Response:
 
 def from_store(error: StoreError) -> Response:
     status, code, detail = STORE_ERRORS[type(error)]
+    if isinstance(error, Inconsistent):
+        alarms.raised("request", error)
     if status == 503:
         log.warning("request refused: %s", error)
     return problem(status, code, detail)

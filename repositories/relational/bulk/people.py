@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from repositories.errors import NotFound
+from repositories.errors import Invalid, NotFound
 from repositories.records import Account, Follow, Like, Login
 from repositories.relational.bulk.money import MoneyLoader, Rows
 from repositories.relational.people.accounts import account_row, login_row
@@ -154,6 +154,8 @@ class SqlBulk(MoneyLoader, BulkWrites):
                 self._work.change(statement, {})
 
     def stock(self, rows: Mapping[UUID, int]) -> None:
+        if any(units < 0 for units in rows.values()):
+            raise self._work.refused(Invalid("units below 0"))
         start = {"reserved": 0, "sold": 0, "version": 1}
         values = [start | {"product_id": one, "on_hand": rows[one], "received": rows[one]} for one in sorted(rows)]
         for _ in self._slices(_stock, values):

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
 
-from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
+from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
+from repositories.relational.schema.money_tables import SOLVENT
+from repositories.relational.schema.tables import RESERVED
 
 ROLE = "relational"
 
@@ -19,6 +21,12 @@ _FIELDS = {
     "orders.id": "id",
     "refunds.id": "id",
     "reservations.order_id, reservations.product_id": "id",
+}
+# What only rows that were altered can violate, as SQLite says it. Of foreign keys it does not say which.
+_INVARIANTS = {
+    *("entries.owner, entries.currency, entries.sequence", "entries.transfer_id, entries.owner"),
+    *("open_holds.id", "transfers.hold_id", "held >= 0", SOLVENT, RESERVED),
+    *("on_hand >= 0", "sold >= 0", "returned BETWEEN 0 AND quantity"),
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PRIMARY_CODE = 0xFF
@@ -45,6 +53,8 @@ def _translate(error: Exception) -> StoreError:
 
 def _broken_rule(cause: BaseException) -> StoreError:
     code = getattr(cause, "sqlite_errorcode", 0)
+    if str(cause).partition(": ")[2] in _INVARIANTS:
+        return Inconsistent(str(cause))
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return NotFound(str(cause))
     if code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):

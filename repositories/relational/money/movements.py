@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, insert, or_, select, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import TypeEngine
 
-from repositories.errors import Insufficient, Invalid
+from repositories.errors import Inconsistent, Insufficient, Invalid
 from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
@@ -122,6 +122,8 @@ class LedgerAccounts:
         currency, at = transfer.amount.currency, transfer.created_at
         values = legs[0].values(0) | legs[1].values(1) | {"its_currency": currency, "now": at}
         moved = {row.owner: row for row in self._work.rows(_MOVE, values)}
+        if transfer.debit not in moved and transfer.hold_id is not None:
+            raise self._work.refused(Inconsistent(f"{transfer.debit} has not what was held in {transfer.hold_id}"))
         if transfer.debit not in moved:
             raise self._work.refused(
                 Insufficient(f"{transfer.debit} has no {transfer.amount.amount} {currency} available")
@@ -140,4 +142,5 @@ class LedgerAccounts:
     def set_aside(self, owner: UUID, currency: str, amount: int) -> None:
         """Add `amount` to `held`; a negative amount frees it. Raises `Insufficient`."""
         if not self._work.change(_SET_ASIDE, {"its_owner": owner, "its_currency": currency, "held_step": amount}):
-            raise self._work.refused(Insufficient(f"{owner} has no {amount} {currency} available"))
+            kind = Insufficient if amount > 0 else Inconsistent
+            raise self._work.refused(kind(f"{owner} has no {amount} {currency} available"))

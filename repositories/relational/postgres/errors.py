@@ -7,7 +7,7 @@ import psycopg
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from repositories.errors import Conflict, Contention, Invalid, NotFound, StoreError, Unavailable
+from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
 from repositories.relational.statement_runner import Outdated
 
 ROLE = "relational"
@@ -21,6 +21,12 @@ _FIELDS = {
     "orders_pkey": "id",
     "refunds_pkey": "id",
     "reservations_pkey": "id",
+}
+# What only rows that were altered can violate: every command changes them behind a lock and a condition of its own.
+_INVARIANTS = {
+    *("entries_pkey", "entries_legs", "open_holds_pkey", "transfers_hold", "transfers_debited", "transfers_credited"),
+    *("ledger_accounts_held_check", "ledger_accounts_check"),
+    *("stock_check", "stock_on_hand_check", "stock_sold_check", "reservations_check"),
 }
 _SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"
 _UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"
@@ -59,9 +65,13 @@ def _by_state(cause: psycopg.Error, state: str) -> StoreError:
         return Contention(str(cause))
     if state == _UNIQUE:
         field = _FIELDS.get(cause.diag.constraint_name or "")
-        return Conflict(field) if field else Contention(str(cause))
+        return Conflict(field) if field else _kind(cause, Contention)
     if state == _FOREIGN_KEY:
-        return NotFound(str(cause))
+        return _kind(cause, NotFound)
     if state in (_CHECK, _NOT_NULL) or state.startswith(_DATA):
-        return Invalid(str(cause))
+        return _kind(cause, Invalid)
     return Unavailable(ROLE, str(cause))
+
+
+def _kind(cause: psycopg.Error, usual: type[StoreError]) -> StoreError:
+    return (Inconsistent if cause.diag.constraint_name in _INVARIANTS else usual)(str(cause))

@@ -1,0 +1,14 @@
+"""Alarms: what cannot be, unless somebody has altered the money tables. `quartet doctor ledger` says what."""
+
+import logging
+from typing import Literal
+
+from repositories import meter
+
+log = logging.getLogger(__name__)
+Seen = Literal["request", "event", "sweep", "anchor"]
+
+
+def raised(seen: Seen, error: Exception) -> None:
+    meter.counted("alarms", 1, seen)
+    log.critical("alarm: %s: %s", type(error).__name__, error)
