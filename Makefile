@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs bench-money bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs bench-money bench-audit bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -50,6 +50,9 @@ proofs: .venv/.test ## run the proofs in their long form, which takes about an h
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money
+
+bench-audit: .venv/.test ## measure the audit of a ledger of a million entries (see bench/README.md)
+	$(BIN)/python -m bench.audit
 
 bench-feed: .venv/.test ## measure deliveries, feed pages and lag beside the bare driver and SQL (see bench/README.md)
 	$(BIN)/python -m bench.feed

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, bindparam, case, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Select, bindparam, case, cast, func, or_, select, tuple_
 
 from repositories.money_records import PROVIDER, UNWRITTEN, Finding, Head
 from repositories.relational.audit.walking import BATCH, walk
@@ -52,12 +52,10 @@ _other_before = case(
 _place = tuple_(bindparam("owner", type_=ID), bindparam("currency"), bindparam("sequence", type_=BigInteger()))
 PAGE: Select[Any] = (
     select(
-        entries,
+        *(_entry[name] for name in ("owner", "currency", "sequence", "amount", "balance", "at", "hash")),
         transfers.c.digest,
         transfers.c.created_at,
-        transfers.c.debit,
-        transfers.c.credit,
-        transfers.c.order_id,
+        or_(transfers.c.debit == PROVIDER, transfers.c.credit == PROVIDER).label("provided"),
         _other_before.label("other_before"),
     )
     .outerjoin(transfers, transfers.c.id == _entry.transfer_id)
@@ -198,7 +196,8 @@ def _entry_problems(row: AnyRow, balance: int, sequence: int, head: bytes, last:
     if bytes(row.hash) != head:
         yield "breaks the hash chain"
     # A loaded transfer keeps its time, or gets that of the last entry of either side; the provider's side its own.
-    others = () if PROVIDER in {row.debit, row.credit} else (row.other_before,)
-    at = max(one for one in (row.created_at, last, *others) if one is not None)
+    at = row.created_at if last is None or last < row.created_at else last
+    if row.at != at and not row.provided and row.other_before is not None:
+        at = max(at, row.other_before)
     if row.at != at:
         yield f"says it was at {row.at} instead of {at}"

@@ -19,7 +19,7 @@ from repositories.relational.audit.transfers import audit_some_transfers
 from repositories.relational.audit.walking import BATCH
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, TEXT
-from repositories.relational.schema.money_tables import entries
+from repositories.relational.schema.money_tables import entries, transfers
 from repositories.relational.statement_runner import AnyRow, Runner
 
 # Accounts whose new entries one statement reads.
@@ -31,7 +31,7 @@ _starts = union_all(
         for turn in range(TOGETHER)
     )
 ).subquery("starts")
-_NEW = PAGE.join(
+_NEW = PAGE.add_columns(entries.c.transfer_id, transfers.c.order_id).join(
     _starts,
     (entries.c.owner == _starts.c.owner)
     & (entries.c.currency == _starts.c.currency)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, case, exists, func, or_, select
 
 from repositories.money_records import Finding
 from repositories.relational.audit.walking import walk
@@ -17,20 +17,31 @@ from repositories.relational.statement_runner import AnyRow, Runner
 _INHERITED = ("kind", "debit", "credit", "currency", "order_id")
 _debit, _credit, _hold, _end = (table.alias() for table in (entries, entries, transfers, transfers))
 _its = transfers.c
-_OPEN = tuple(column.name for column in open_holds.c)
+
+
+def _equal(other: FromClause, *names: str) -> ColumnElement[bool]:
+    return and_(*(other.c[name].is_not_distinct_from(_its[name]) for name in names))
+
+
+# What is compared by the database need not be sent.
 _SELECTED = (
     select(
         *TRANSFER_COLUMNS,
         _its.digest,
-        _its.debit_leg,
-        _its.credit_leg,
-        _debit.c.amount.label("left"),
-        _credit.c.amount.label("came"),
-        _debit.c.currency.label("left_in"),
-        _credit.c.currency.label("came_in"),
+        and_(
+            *(_its.debit_leg == _its.debit, _its.credit_leg == _its.credit),
+            *(_debit.c.amount == -_its.amount, _credit.c.amount == _its.amount),
+            *(_debit.c.currency == _its.currency, _credit.c.currency == _its.currency),
+        ).label("moved"),
+        or_(_its.debit_leg.is_not(None), _its.credit_leg.is_not(None)).label("has_legs"),
         select(func.count()).where(entries.c.transfer_id == _its.id).scalar_subquery().label("legs"),
-        *(_hold.c[name].label(f"hold_{name}") for name in (*_INHERITED, "phase", "amount")),
-        *(open_holds.c[name].label(f"open_{name}") for name in _OPEN),
+        and_(_hold.c.phase == "hold", _equal(_hold, *_INHERITED)).label("of_hold"),
+        case((_its.phase == "post", _its.amount <= _hold.c.amount), else_=_its.amount == _hold.c.amount).label(
+            "within_hold"
+        ),
+        _hold.c.amount.label("hold_amount"),
+        open_holds.c.id.is_not(None).label("is_open"),
+        _equal(open_holds, *(column.name for column in open_holds.c)).label("as_open"),
         exists().where(_end.c.hold_id == _its.id).label("ended"),
     )
     .outerjoin(_debit, (_debit.c.transfer_id == _its.id) & (_debit.c.owner == _its.debit))
@@ -70,21 +81,14 @@ def _problems(row: AnyRow) -> Iterator[str]:
     if digest_of(transfer) != bytes(row.digest):
         yield "is not what its digest was made of"
     moves = row.phase in {"single", "post"}
-    legs = (row.left, row.left_in, row.came, row.came_in, row.legs)
-    wanted = (-row.amount, row.currency, row.amount, row.currency, 2) if moves else (None, None, None, None, 0)
-    if legs != wanted or (row.debit_leg, row.credit_leg) != ((row.debit, row.credit) if moves else (None, None)):
+    if not (row.moved and row.legs == 2 if moves else not (row.has_legs or row.legs)):
         yield f"has {row.legs} entries that do not match it"
-    is_open = row.phase == "hold" and not row.ended
-    if any(getattr(row, f"open_{name}") != (getattr(row, name) if is_open else None) for name in _OPEN):
-        yield "does not match the list of open holds"
-    if row.hold_id is not None:
-        yield from _end_problems(row)
-
-
-def _end_problems(row: AnyRow) -> Iterator[str]:
-    if row.hold_phase != "hold":
-        yield "ends a hold that is not there"
-    elif any(getattr(row, f"hold_{name}") != getattr(row, name) for name in _INHERITED):
-        yield "is not between the two, or not of the order, that the hold was of"
-    elif row.amount > row.hold_amount or (row.phase != "post" and row.amount != row.hold_amount):
+    if row.phase == "hold" and not row.ended:
+        if not row.as_open:
+            yield "does not match the list of open holds"
+    elif row.is_open:
+        yield "is on the list of open holds"
+    if row.hold_id is not None and not row.of_hold:
+        yield "ends a hold that is not there, or of others"
+    elif row.hold_id is not None and not row.within_hold:
         yield f"ends a hold of {row.hold_amount} by {row.amount}"
