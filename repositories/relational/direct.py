@@ -1,17 +1,21 @@
-"""Constant SELECTs, compiled once and sent by the driver itself.
+"""Constant statements, compiled once and sent by the driver itself.
 
 SQLAlchemy compiles the statement and knows the types; its execution layer costs a multiple of the driver's call, so
-reads go past it. What it would do for them is done here: a connection of its pool, parameters and columns by their
-types, and connections that failed are not used again.
+statements go past it. What it would do for them is done here: parameters and columns by their types, and connections
+that failed are not used again. What needs more of it (many rows at once, lists inside the text, defaults made by
+Python) is left to it.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import CompoundSelect, Engine, Executable, Select
+from sqlalchemy import CompoundSelect, Connection, Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import StatementError
 
+# Statements are constants, so there are few. One that is made anew for each call would have a plan for each.
+MOST_PLANS = 2000
 Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]
 
@@ -32,7 +36,10 @@ class Sendable(NamedTuple):
             merged[name] = process(merged[name])
         return merged if self.order is None else tuple(merged[name] for name in self.order)
 
-    def row(self, fetched: Sequence[Any]) -> Any:
+    def rows(self, cursor: Any) -> list[Any]:
+        return [self._row(fetched) for fetched in cursor.fetchall()]
+
+    def _row(self, fetched: Sequence[Any]) -> Any:
         if self.columns:
             fetched = list(fetched)
             for at, process in self.columns:
@@ -46,50 +53,74 @@ class Direct:
     def __init__(self, engine: Engine, is_outdated: IsOutdated = lambda _: False) -> None:
         self._engine = engine
         self._is_outdated = is_outdated
-        self._plans: dict[Executable, Sendable | None] = {}
+        self._plans: dict[tuple[Executable, tuple[str, ...]], Sendable | None] = {}
 
-    def plan(self, statement: Executable) -> Sendable | None:
-        """None for what is no plain SELECT. Statements are constants, so there are few."""
+    def plan(self, statement: Executable, values: Mapping[str, Any]) -> Sendable | None:
+        """None for what SQLAlchemy has to send. The text of a write depends on the names of its values."""
+        key = statement, tuple(values) if isinstance(statement, UpdateBase) else ()
         try:
-            return self._plans[statement]
+            return self._plans[key]
         except KeyError:
-            plan = self._compiled(statement) if isinstance(statement, Select | CompoundSelect) else None
-            return self._plans.setdefault(statement, plan)
+            if len(self._plans) >= MOST_PLANS:
+                return None
+            return self._plans.setdefault(key, self._compiled(*key))
 
     def rows(self, plan: Sendable, values: Mapping[str, Any]) -> list[Any]:
-        try:
-            parameters = plan.parameters(values)
-        except ValueError as error:
-            raise StatementError(str(error), plan.text, values, error) from error
+        """All rows of a statement on a connection of its own, outside of a transaction."""
+        parameters = _parameters(plan, values)
         connection = self._engine.raw_connection()
         try:
-            cursor = connection.cursor()
+            with self._sent(connection, plan, parameters) as cursor:
+                return plan.rows(cursor)
+        except Exception as error:
+            self._is_lost(connection, error)
+            raise
+        finally:
+            connection.close()
+
+    @contextmanager
+    def sent(self, connection: Connection, plan: Sendable, values: Mapping[str, Any]) -> Iterator[Any]:
+        """The driver's cursor after the statement, in the transaction of this connection."""
+        parameters, raw = _parameters(plan, values), connection.connection
+        try:
+            with self._sent(raw, plan, parameters) as cursor:
+                yield cursor
+        except Exception as error:
+            if self._is_lost(raw, error):
+                connection.invalidate(error)
+            raise
+
+    @contextmanager
+    def _sent(self, connection: Any, plan: Sendable, parameters: Any) -> Iterator[Any]:
+        cursor = connection.cursor()
+        try:
             # Whoever listens to the engine's statements hears of these too.
             for heard in self._engine.dispatch.before_cursor_execute:
                 heard(None, cursor, plan.text, parameters, None, False)
             cursor.execute(plan.text, parameters)
-            fetched = cursor.fetchall()
-        except Exception as error:
-            self._given_up(connection, error)
-            raise
+            yield cursor
         finally:
-            connection.close()
-        return [plan.row(one) for one in fetched]
+            cursor.close()
 
-    def _given_up(self, connection: Any, error: Exception) -> None:
+    def _is_lost(self, connection: Any, error: Exception) -> bool:
+        """Whether the connection failed. As SQLAlchemy does, drop it then, and all that were open by now."""
         dialect: Any = self._engine.dialect
         lost = isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
             error, connection.driver_connection, None
         )
-        if lost or self._is_outdated(error):
-            # As SQLAlchemy does: this connection and all that were open by now.
-            pool: Any = self._engine.pool
-            pool._invalidate(connection, error)  # noqa: SLF001
+        if not lost and not self._is_outdated(error):
+            return False
+        pool: Any = self._engine.pool
+        pool._invalidate(connection, error)  # noqa: SLF001
+        return True
 
-    def _compiled(self, statement: Select[Any] | CompoundSelect[Any]) -> Sendable | None:
+    def _compiled(self, statement: Executable, names: tuple[str, ...]) -> Sendable | None:
+        if not isinstance(statement, Select | CompoundSelect | UpdateBase):
+            return None
         dialect = self._engine.dialect
-        compiled: Any = statement.compile(dialect=dialect)
-        if compiled.post_compile_params or compiled.literal_execute_params:
+        keys = sorted(names) if isinstance(statement, UpdateBase) else None
+        compiled: Any = statement.compile(dialect=dialect, column_keys=keys)
+        if compiled.post_compile_params or compiled.literal_execute_params or compiled.prefetch:
             return None
         columns = compiled._result_columns  # noqa: SLF001
         found = (column.type._cached_result_processor(dialect, None) for column in columns)  # noqa: SLF001
@@ -102,3 +133,10 @@ class Direct:
             tuple((at, process) for at, process in enumerate(found) if process),
             row._make,
         )
+
+
+def _parameters(plan: Sendable, values: Mapping[str, Any]) -> Any:
+    try:
+        return plan.parameters(values)
+    except ValueError as error:
+        raise StatementError(str(error), plan.text, values, error) from error

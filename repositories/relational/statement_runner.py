@@ -54,7 +54,7 @@ class AutocommitRunner(Runner):
         self._direct = direct
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        if self._direct and isinstance(values, Mapping) and (plan := self._direct.plan(statement)):
+        if self._direct and isinstance(values, Mapping) and (plan := self._direct.plan(statement, values)):
             send = functools.partial(self._direct.rows, plan, values)
             return self._run(statement, lambda: self._guarded(send))
         return self._run(statement, lambda: self._attempt(statement, values, lambda result: result.all()))
@@ -84,18 +84,27 @@ class Work(Runner):
     The first error aborts the transaction, also when the caller catches it, as in PostgreSQL.
     """
 
-    def __init__(self, connection: Connection, guard: Guard) -> None:
+    def __init__(self, connection: Connection, direct: Direct, guard: Guard) -> None:
         self._connection = connection
+        self._direct = direct
         self._guard = guard
         self._failure: StoreError | None = None
         self._open = False
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         with self.connection(_operation(statement)) as connection:
+            one = _only(values)
+            if one is not None and (plan := self._direct.plan(statement, one)):
+                with self._direct.sent(connection, plan, one) as cursor:
+                    return plan.rows(cursor)
             return connection.execute(statement, values).all()
 
     def change(self, statement: Executable, values: Values) -> int:
         with self.connection(_operation(statement)) as connection:
+            one = _only(values)
+            if one is not None and (plan := self._direct.plan(statement, one)):
+                with self._direct.sent(connection, plan, one) as cursor:
+                    return int(cursor.rowcount)
             return _changed(connection.execute(statement, values))
 
     def refused(self, error: E) -> E:
@@ -129,11 +138,11 @@ class Work(Runner):
 
 
 @contextlib.contextmanager
-def transaction(engine: Engine, guard: Guard) -> Iterator[Work]:
+def transaction(engine: Engine, direct: Direct, guard: Guard) -> Iterator[Work]:
     """Commits when the block ends, rolls back when it raises. Errors of the block itself are not translated."""
     with guard():
         connection = engine.connect()
-    work = Work(connection, guard)
+    work = Work(connection, direct, guard)
     try:
         with guard():
             connection.begin()
@@ -141,6 +150,13 @@ def transaction(engine: Engine, guard: Guard) -> Iterator[Work]:
         work.commit()
     finally:
         work.close()
+
+
+def _only(values: Values) -> Mapping[str, Any] | None:
+    """The values of a statement that is sent once; None for many."""
+    if isinstance(values, Mapping):
+        return values
+    return values[0] if len(values) == 1 else None
 
 
 def _changed(result: CursorResult[*tuple[Any, ...]]) -> int:

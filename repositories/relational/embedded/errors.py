@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
 from repositories.relational.schema.money_tables import SOLVENT
@@ -44,7 +44,7 @@ def _translate(error: Exception) -> StoreError:
     cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
     if isinstance(cause, ValueError | OverflowError | sqlite3.DataError):
         return Invalid(str(cause))
-    if isinstance(error, IntegrityError):
+    if isinstance(cause, sqlite3.IntegrityError):
         return _broken_rule(cause)
     if getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE in _BUSY:
         return Contention(str(cause))

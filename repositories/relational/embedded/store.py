@@ -27,8 +27,8 @@ class EmbeddedRelational(SqlRelational):
         self._path = path_of(url)
         self._reading = reading_engine(self._path)
         self._writing = writing_engine(self._path)
-        runner = AutocommitRunner(self._reading.connect, translated, Direct(self._reading))
-        super().__init__(runner, self._snapshot)
+        self._read, self._write = Direct(self._reading), Direct(self._writing)
+        super().__init__(AutocommitRunner(self._reading.connect, translated, self._read), self._snapshot)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -54,13 +54,13 @@ class EmbeddedRelational(SqlRelational):
         with translated(), self._reading.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:
-                yield Work(connection, translated)
+                yield Work(connection, self._read, translated)
             finally:
                 connection.exec_driver_sql("ROLLBACK")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        with transaction(self._writing, translated) as work:
+        with transaction(self._writing, self._write, translated) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_load)
 
 

@@ -42,6 +42,7 @@ def _listing(key: ColumnElement[UUID], at: ColumnElement[datetime], one: ColumnE
     return [_whole(page, page.c.created_at.desc(), page.c.id.desc()) for page in pages]
 
 
+_ADD, _ADD_LINES, _ADD_SELLERS = insert(orders), insert(order_lines), insert(order_sellers)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
 _LOCK = _whole(None).where(orders.c.id == bindparam("id")).with_for_update(of=orders)
 _OF_BUYER = _listing(orders.c.buyer_id, orders.c.created_at, orders.c.id, "bought")
@@ -136,9 +137,9 @@ class SqlOrderWrites(OrderWrites):
     def add(self, order: Order) -> None:
         if not valid(order) or order.state != "placed" or order.refunded:
             raise self._work.refused(Invalid("no valid new order"))
-        self._work.change(insert(orders), order_row(order))
-        self._work.change(insert(order_lines), line_rows(order))
-        self._work.change(insert(order_sellers), seller_rows(order))
+        self._work.change(_ADD, order_row(order))
+        self._work.change(_ADD_LINES, line_rows(order))
+        self._work.change(_ADD_SELLERS, seller_rows(order))
 
     def lock(self, order_id: UUID) -> Order:
         found = to_orders(self._work.rows(_LOCK, {"id": order_id}))

@@ -44,7 +44,7 @@ class Lane:
     def __init__(self, url: str, lane: Literal["read", "write"], *, seconds: float, size: int) -> None:
         target = conninfo_of(url)
         # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
-        single = lane == "read" and not target.pooled
+        self.autocommits = lane == "read" and not target.pooled
         self.engine = _engine(
             target,
             limit=seconds,
@@ -53,7 +53,7 @@ class Lane:
             max_overflow=0,
             pool_timeout=seconds,
             pool_recycle=_RECYCLE_SECONDS,
-            **(_STATEMENTS if single else {}),
+            **(_STATEMENTS if self.autocommits else {}),
         )
         event.listen(self.engine, "checkin", _mark_used)
         event.listen(self.engine, "checkout", _refuse_stale)
@@ -63,8 +63,8 @@ class Lane:
         self.lane: str = lane
         self.server = target.server
         # For one statement.
-        self.open = self.engine.connect if single or lane == "write" else self.engine.begin
-        self.direct = Direct(self.engine, is_outdated) if single else None
+        self.open = self.engine.connect if self.autocommits else self.engine.begin
+        self.direct = Direct(self.engine, is_outdated)
         pools.opened(self)
         self._free = threading.BoundedSemaphore(size)
 

@@ -44,8 +44,8 @@ class PostgresRelational(SqlRelational):
         seconds = timeout.total_seconds()
         self._reading = Lane(url, "read", seconds=seconds, size=pool)
         self._writing = Lane(url, "write", seconds=seconds, size=pool)
-        runner = AutocommitRunner(self._reading.open, self._guard, self._reading.direct)
-        super().__init__(runner, self._snapshot)
+        direct = self._reading.direct if self._reading.autocommits else None
+        super().__init__(AutocommitRunner(self._reading.open, self._guard, direct), self._snapshot)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -73,13 +73,13 @@ class PostgresRelational(SqlRelational):
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[Runner]:
-        with self._writing.slot(), transaction(self._writing.engine, self._statement) as work:
+        with self._writing.slot(), transaction(self._writing.engine, self._writing.direct, self._statement) as work:
             work.change(_SNAPSHOT, {})
             yield work
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        with self._writing.slot(), transaction(self._writing.engine, self._statement) as work:
+        with self._writing.slot(), transaction(self._writing.engine, self._writing.direct, self._statement) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_copy)
 
     @contextlib.contextmanager

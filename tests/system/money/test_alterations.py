@@ -18,6 +18,7 @@ from repositories.money_records import Finding
 from repositories.relational import Relational
 from repositories.relational.audit import orders as audited
 from repositories.relational.audit.whole import SqlAudit
+from repositories.relational.direct import Direct
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.statement_runner import Work
 from tests.contracts.money import engine_of, together, without_triggers
@@ -146,7 +147,7 @@ def findings(connection: Connection, alteration: Alteration) -> list[Finding] | 
         try:
             for statement in alteration.statements:
                 connection.execute(statement)
-            audit = SqlAudit(lambda: nullcontext(Work(connection, nullcontext)))
+            audit = SqlAudit(lambda: nullcontext(Work(connection, Direct(connection.engine), nullcontext)))
             parts = (audit.ledger, audit.stock) if alteration.kind[0] in "let" else (audit.stock, audit.ledger)
             return list(itertools.islice(itertools.chain.from_iterable(part() for part in parts), 1))
         except IntegrityError:
