@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from unittest.mock import patch
 
 import click
@@ -119,8 +119,7 @@ def _measured(shop: Shop, kind: Kind, plan: Plan, variants: Mapping[str, Variant
 def _scripts(shop: Shop, commands: Sequence[Command]) -> list[Script]:
     """What each command sends, one after another in a database of its own."""
     with shop.opened() as container:
-        watch: Any = container.stores.relational
-        store = watch.inner
+        store = container.stores.relational
         assert isinstance(store, PostgresRelational)
         commands[0](container)
         with recorded(store) as take:
