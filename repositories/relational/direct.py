@@ -2,20 +2,21 @@
 
 SQLAlchemy compiles the statement and knows the types; its execution layer costs a multiple of the driver's call, so
 statements go past it. What it would do for them is done here: parameters and columns by their types, and connections
-that failed are not used again. What needs more of it (many rows at once, lists inside the text, defaults made by
-Python) is left to it.
+that failed are not used again. What needs more of it (lists inside the text, defaults made by Python, rows that many
+values return) is left to it.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import CompoundSelect, Connection, Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import StatementError
 
 # Statements are constants, so there are few. One that is made anew for each call would have a plan for each.
 MOST_PLANS = 2000
+R = TypeVar("R")
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]
 
@@ -53,11 +54,13 @@ class Direct:
     def __init__(self, engine: Engine, is_outdated: IsOutdated = lambda _: False) -> None:
         self._engine = engine
         self._is_outdated = is_outdated
-        self._plans: dict[tuple[Executable, tuple[str, ...]], Sendable | None] = {}
+        self._plans: dict[tuple[Executable, bool, tuple[str, ...]], Sendable | None] = {}
 
-    def plan(self, statement: Executable, values: Mapping[str, Any]) -> Sendable | None:
+    def plan(self, statement: Executable, values: Values) -> Sendable | None:
         """None for what SQLAlchemy has to send. The text of a write depends on the names of its values."""
-        key = statement, tuple(values) if isinstance(statement, UpdateBase) else ()
+        if many := not isinstance(values, Mapping):
+            values = values[0] if values else {}
+        key = statement, many, tuple(values) if isinstance(statement, UpdateBase) else ()
         try:
             return self._plans[key]
         except KeyError:
@@ -70,35 +73,35 @@ class Direct:
         parameters = _parameters(plan, values)
         connection = self._engine.raw_connection()
         try:
-            with self._sent(connection, plan, parameters) as cursor:
-                return plan.rows(cursor)
+            return self._send(connection, plan, parameters, plan.rows)
         except Exception as error:
             self._is_lost(connection, error)
             raise
         finally:
             connection.close()
 
-    @contextmanager
-    def sent(self, connection: Connection, plan: Sendable, values: Mapping[str, Any]) -> Iterator[Any]:
-        """The driver's cursor after the statement, in the transaction of this connection."""
-        parameters, raw = _parameters(plan, values), connection.connection
+    def send(self, connection: Connection, plan: Sendable, values: Values, read: Callable[[Any], R]) -> R:
+        """What `read` makes of the driver's cursor after the statement, in the transaction of this connection."""
+        raw = connection.connection
         try:
-            with self._sent(raw, plan, parameters) as cursor:
-                yield cursor
+            if isinstance(values, Mapping):
+                return self._send(raw, plan, _parameters(plan, values), read)
+            return self._send(raw, plan, [_parameters(plan, one) for one in values], read, many=True)
         except Exception as error:
             if self._is_lost(raw, error):
                 connection.invalidate(error)
             raise
 
-    @contextmanager
-    def _sent(self, connection: Any, plan: Sendable, parameters: Any) -> Iterator[Any]:
+    def _send(
+        self, connection: Any, plan: Sendable, parameters: Any, read: Callable[[Any], R], *, many: bool = False
+    ) -> R:
         cursor = connection.cursor()
         try:
             # Whoever listens to the engine's statements hears of these too.
             for heard in self._engine.dispatch.before_cursor_execute:
-                heard(None, cursor, plan.text, parameters, None, False)
-            cursor.execute(plan.text, parameters)
-            yield cursor
+                heard(None, cursor, plan.text, parameters, None, many)
+            (cursor.executemany if many else cursor.execute)(plan.text, parameters)
+            return read(cursor)
         finally:
             cursor.close()
 
@@ -114,7 +117,7 @@ class Direct:
         pool._invalidate(connection, error)  # noqa: SLF001
         return True
 
-    def _compiled(self, statement: Executable, names: tuple[str, ...]) -> Sendable | None:
+    def _compiled(self, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001
         if not isinstance(statement, Select | CompoundSelect | UpdateBase):
             return None
         dialect = self._engine.dialect
@@ -123,6 +126,8 @@ class Direct:
         if compiled.post_compile_params or compiled.literal_execute_params or compiled.prefetch:
             return None
         columns = compiled._result_columns  # noqa: SLF001
+        if many and columns:
+            return None
         found = (column.type._cached_result_processor(dialect, None) for column in columns)  # noqa: SLF001
         row: Any = namedtuple("row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
         return Sendable(

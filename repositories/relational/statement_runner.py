@@ -4,19 +4,19 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, UpdateBase
 
 from repositories.errors import Contention, StoreError
 from repositories.meter import asked
-from repositories.relational.direct import Direct
+from repositories.relational.direct import Direct, Values
 
 E = TypeVar("E", bound=StoreError)
 R = TypeVar("R")
 Guard = Callable[[], AbstractContextManager[None]]
 AnyRow = Row[*tuple[Any, ...]]
-Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 _STORE = "relational"
 
 
@@ -93,18 +93,14 @@ class Work(Runner):
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         with self.connection(_operation(statement)) as connection:
-            one = _only(values)
-            if one is not None and (plan := self._direct.plan(statement, one)):
-                with self._direct.sent(connection, plan, one) as cursor:
-                    return plan.rows(cursor)
+            if plan := self._direct.plan(statement, values):
+                return self._direct.send(connection, plan, values, plan.rows)
             return connection.execute(statement, values).all()
 
     def change(self, statement: Executable, values: Values) -> int:
         with self.connection(_operation(statement)) as connection:
-            one = _only(values)
-            if one is not None and (plan := self._direct.plan(statement, one)):
-                with self._direct.sent(connection, plan, one) as cursor:
-                    return int(cursor.rowcount)
+            if plan := self._direct.plan(statement, values):
+                return self._direct.send(connection, plan, values, _changed)
             return _changed(connection.execute(statement, values))
 
     def refused(self, error: E) -> E:
@@ -123,18 +119,40 @@ class Work(Runner):
         with report, self._guard():
             self._connection.close()
 
-    @contextlib.contextmanager
-    def connection(self, operation: str = "load") -> Iterator[Connection]:
+    def connection(self, operation: str = "load") -> AbstractContextManager[Connection]:
         if self._failure is not None:
             raise self._failure
         # The first statement follows a BEGIN, which is a round trip of its own.
         first, self._open = not self._open, True
+        return _Call(self, self._connection, asked(_STORE, operation, 1 + first), self._guard())
+
+
+class _Call:
+    """Surrounds one call of a transaction, and tells it of the error. A generator would cost twice as much."""
+
+    __slots__ = ("_asked", "_connection", "_guard", "_work")
+
+    def __init__(self, work: Work, connection: Connection, asked_: asked, guard: AbstractContextManager[None]) -> None:
+        self._work = work
+        self._connection = connection
+        self._asked = asked_
+        self._guard = guard
+
+    def __enter__(self) -> Connection:
+        self._asked.__enter__()
+        self._guard.__enter__()
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            with asked(_STORE, operation, trips=1 + first), self._guard():
-                yield self._connection
-        except StoreError as error:
-            self._failure = error
+            self._guard.__exit__(kind, error, at)
+        except StoreError as translated:
+            error = translated
             raise
+        finally:
+            if isinstance(error, StoreError):
+                self._work.refused(error)
+            self._asked.__exit__(type(error) if error else None)
 
 
 @contextlib.contextmanager
@@ -152,15 +170,9 @@ def transaction(engine: Engine, direct: Direct, guard: Guard) -> Iterator[Work]:
         work.close()
 
 
-def _only(values: Values) -> Mapping[str, Any] | None:
-    """The values of a statement that is sent once; None for many."""
-    if isinstance(values, Mapping):
-        return values
-    return values[0] if len(values) == 1 else None
-
-
-def _changed(result: CursorResult[*tuple[Any, ...]]) -> int:
-    return result.rowcount
+def _changed(result: Any) -> int:
+    """Of SQLAlchemy's result or of the driver's cursor."""
+    return int(result.rowcount)
 
 
 @functools.lru_cache(maxsize=1024)

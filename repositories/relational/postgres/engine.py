@@ -94,10 +94,8 @@ class Lane:
         if not free:
             raise Unavailable(ROLE, "every connection is busy")
 
-    @contextlib.contextmanager
-    def deadline(self) -> Iterator[None]:
-        with within(self._seconds):
-            yield
+    def deadline(self) -> within:
+        return within(self._seconds)
 
 
 def migrating_engine(url: str) -> Engine:

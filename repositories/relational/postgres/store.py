@@ -82,10 +82,24 @@ class PostgresRelational(SqlRelational):
         with self._writing.slot(), transaction(self._writing.engine, self._writing.direct, self._statement) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_copy)
 
-    @contextlib.contextmanager
-    def _statement(self) -> Iterator[None]:
-        with self._writing.deadline(), translated():
-            yield
+    def _statement(self) -> AbstractContextManager[None]:
+        return _Statement(self._writing)
+
+
+class _Statement(translated):
+    """Surrounds one statement of a transaction, which has a deadline of its own."""
+
+    __slots__ = ("_deadline",)
+
+    def __init__(self, lane: Lane) -> None:
+        self._deadline = lane.deadline()
+
+    def __enter__(self) -> None:
+        self._deadline.__enter__()
+
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
+        self._deadline.__exit__()
+        super().__exit__(kind, error, at)
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:
