@@ -19,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError
+from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError, Unavailable
 from repositories.feed_records import Fanout, ReaderState
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
 from repositories.relational import Relational, Transaction, migrations
@@ -119,6 +119,15 @@ class TestMigrate:
             assert new.migrate() == []
             assert new.migrate(dry_run=True) == []
             assert new.accounts.by_handle("ada") is None
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_what_a_newer_version_has_migrated_is_refused(self, fresh_url: Callable[[], str], *, dry_run: bool) -> None:
+        with opened(fresh_url()) as new:
+            new.migrate()
+            with _engine(new).begin() as connection:
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+            with pytest.raises(Unavailable, match=r"does not know: .*9999"):
+                new.migrate(dry_run=dry_run)
 
     def test_two_at_once(self, fresh_url: Callable[[], str]) -> None:
         url = fresh_url()

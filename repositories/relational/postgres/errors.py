@@ -1,7 +1,6 @@
 """Translates the errors of PostgreSQL and psycopg into those of the port."""
 
 import psycopg
-from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
@@ -41,7 +40,7 @@ class translated:  # noqa: N801  used as a verb; a class costs half of what a ge
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
-        if isinstance(error, SQLAlchemyError | psycopg.Error | CommandError | UnicodeEncodeError | OverflowError):
+        if isinstance(error, SQLAlchemyError | psycopg.Error | UnicodeEncodeError | OverflowError):
             raise _translate(error) from error
 
 
