@@ -16,7 +16,6 @@ from app.container import Container, build
 from app.doctor import Drift
 from app.doctor.ledger import audit_ledger, ledger
 from app.doctor.rebuild import Rebuild
-from app.http import create_app
 from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages
@@ -112,6 +111,8 @@ def start() -> None:
 @main.command()
 def openapi() -> None:
     """Print the OpenAPI document. Needs no store."""
+    from app.http import create_app  # only this command of the main process needs it
+
     configure("warning", "console")
     app = create_app(build(Settings()))
     click.echo(json.dumps(app.test_client().get("/openapi.json").get_json(), indent=2))
