@@ -20,6 +20,24 @@ AnyRow = Row[*tuple[Any, ...]]
 _STORE = "relational"
 
 
+class Translation:
+    """Surrounds calls of the driver: raises what `translate` makes of errors of these kinds.
+
+    Has no state, so one serves all. A generator would cost twice as much.
+    """
+
+    def __init__(self, kinds: tuple[type[Exception], ...], translate: Callable[[Exception], StoreError]) -> None:
+        self._kinds = kinds
+        self._translate = translate
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
+        if isinstance(error, self._kinds):
+            raise self._translate(error) from error
+
+
 class Runner(Protocol):
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         """All rows that the statement returns."""

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
 from repositories.relational.schema.money_tables import SOLVENT
 from repositories.relational.schema.tables import RESERVED
+from repositories.relational.statement_runner import Translation
 
 ROLE = "relational"
 
@@ -30,17 +31,8 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PRIMARY_CODE = 0xFF
 
 
-class translated:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """Surrounds calls of the driver. Raises the errors of the port in place of its own."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
-        if isinstance(error, SQLAlchemyError | sqlite3.Error | UnicodeEncodeError | OverflowError):
-            raise _translate(error) from error
+def translated() -> Translation:
+    return _TRANSLATION
 
 
 def _translate(error: Exception) -> StoreError:
@@ -64,3 +56,6 @@ def _broken_rule(cause: BaseException) -> StoreError:
         field = _FIELDS.get(str(cause).rpartition(": ")[2])
         return Conflict(field) if field else Contention(str(cause))
     return Invalid(str(cause))
+
+
+_TRANSLATION = Translation((SQLAlchemyError, sqlite3.Error, UnicodeEncodeError, OverflowError), _translate)

@@ -4,7 +4,7 @@ import psycopg
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
-from repositories.relational.statement_runner import Outdated
+from repositories.relational.statement_runner import Outdated, Translation
 
 ROLE = "relational"
 
@@ -31,17 +31,8 @@ _NOT_SUPPORTED, _NO_SUCH_STATEMENT = "0A000", "26000"
 _OUTDATED_PLAN = "cached plan must not change result type"
 
 
-class translated:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """Surrounds calls of the driver. Raises the errors of the port in place of its own."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
-        if isinstance(error, SQLAlchemyError | psycopg.Error | UnicodeEncodeError | OverflowError):
-            raise _translate(error) from error
+def translated() -> Translation:
+    return _TRANSLATION
 
 
 def is_outdated(error: BaseException) -> bool:
@@ -76,3 +67,6 @@ def _by_state(cause: psycopg.Error, state: str) -> StoreError:
 
 def _kind(cause: psycopg.Error, usual: type[StoreError]) -> StoreError:
     return (Inconsistent if cause.diag.constraint_name in _INVARIANTS else usual)(str(cause))
+
+
+_TRANSLATION = Translation((SQLAlchemyError, psycopg.Error, UnicodeEncodeError, OverflowError), _translate)

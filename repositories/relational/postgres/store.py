@@ -86,7 +86,7 @@ class PostgresRelational(SqlRelational):
         return _Statement(self._writing)
 
 
-class _Statement(translated):
+class _Statement:
     """Surrounds one statement of a transaction, which has a deadline of its own."""
 
     __slots__ = ("_deadline",)
@@ -99,7 +99,7 @@ class _Statement(translated):
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         self._deadline.__exit__()
-        super().__exit__(kind, error, at)
+        translated().__exit__(kind, error, at)
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:
