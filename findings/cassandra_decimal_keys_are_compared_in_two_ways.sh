@@ -23,8 +23,10 @@ def both(name, insert, select):
     session.execute(statement, (one,))
     applied = session.execute(statement, (other,)).was_applied
     rows = [row.price for row in session.execute(select)]
-    found = len(session.execute(session.prepare(f"{select} {'AND' if 'WHERE' in select else 'WHERE'} price = ?"), (one,)).all())
-    print(f"{name:17} second let in: {applied!s:5}  rows: {len(rows)}, in a Python set: {len(set(rows))}, found by 1.0: {found}")
+    search = session.prepare(f"{select} {'AND' if 'WHERE' in select else 'WHERE'} price = ?")
+    found = len(session.execute(search, (one,)).all())
+    counts = f"rows: {len(rows)}, in a Python set: {len(set(rows))}, found by 1.0: {found}"
+    print(f"{name:18} second let in: {applied!s:5}  {counts}")
     return applied, len(rows), len(set(rows)), found
 
 

@@ -101,7 +101,12 @@ PYTHON
  memtable_heap_space: 64MiB, memtable_offheap_space: 64MiB, file_cache_size: 64MiB, networking_cache_size: 32MiB,
  seed_provider: [{class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [{seeds: "127.0.0.1:$storage"}]}]}
 YAML
-  echo '<configuration><appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %-5level %msg%n</pattern></encoder></appender><root level="WARN"><appender-ref ref="out"/></root></configuration>' >"$folder/logback.xml"
+  cat >"$folder/logback.xml" <<'XML'
+<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %-5level %msg%n</pattern></encoder></appender>
+  <root level="WARN"><appender-ref ref="out"/></root>
+</configuration>
+XML
   opened="java.base/java.lang.module java.base/jdk.internal.loader java.base/jdk.internal.ref java.base/jdk.internal.reflect
     java.base/jdk.internal.math java.base/jdk.internal.module java.base/jdk.internal.util.jar java.base/sun.nio.ch java.base/java.io
     jdk.management/com.sun.management.internal java.base/java.nio java.base/java.lang java.base/java.util java.base/java.net
