@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs bench-money bench-audit bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters bench-money bench-audit bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,6 +47,9 @@ test-embedded: .venv/.test ## run all tests that need no engine, no server proce
 
 proofs: .venv/.test ## run the proofs in their long form, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
+
+test-clusters: .venv/.test ## run the clusters: PostgreSQL and Redis pairs, three Cassandra nodes (2.5 GB, three minutes)
+	$(BIN)/python -m pytest tests/engines/relational/test_failover.py tests/engines/test_hot_failover.py tests/engines/cluster_cassandra.py
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

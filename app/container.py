@@ -59,11 +59,17 @@ class Container:
 
 def open_stores(settings: Settings) -> Stores:
     pool = settings.threads
+    truth = relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool)
     return Stores(
-        relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool),
+        truth,
         documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool),
         _feeds(settings),
-        hot.open_sessions(settings.sessions_url, timeout=settings.seconds("sessions"), pool=pool),
+        hot.open_sessions(
+            settings.sessions_url,
+            timeout=settings.seconds("sessions"),
+            pool=pool,
+            endings=lambda at, after, limit: truth.endings.since(at, after=after, limit=limit),
+        ),
         hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool)),
         hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
         hot.open_limits(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),

@@ -16,12 +16,13 @@ from config.origins import is_origin
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 32
+_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
 SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
     "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
     "feeds_url": ("cassandra", "sqlite"),
-    "sessions_url": ("redis", "rediss", "unix", "sqlite"),
-    "cache_url": ("redis", "rediss", "unix", "sqlite"),
+    "sessions_url": (*_REDIS, "sqlite"),
+    "cache_url": (*_REDIS, "sqlite"),
 }
 
 

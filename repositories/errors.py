@@ -43,6 +43,10 @@ class Unavailable(StoreError):
         self.store = store
 
 
+class ReadOnly(Unavailable):
+    """The store answers and takes no writes: a replica, or a primary that was demoted. Nothing was changed."""
+
+
 class Insufficient(StoreError):
     """The ledger account has too little available."""
 

@@ -164,6 +164,21 @@ class Session(Struct, frozen=True):
     address: str | None = None
 
 
+class Ending(Struct, frozen=True):
+    """That a session of the account was ended, or with `session_id` None all made by `ended_at` but `kept_id`.
+
+    It was noted at `noted_at`, and `over_at` all of them would have expired.
+    """
+
+    id: UUID
+    account_id: UUID
+    session_id: UUID | None
+    kept_id: UUID | None
+    ended_at: datetime
+    noted_at: datetime
+    over_at: datetime
+
+
 class Event(Struct, frozen=True):
     """A domain event as an outbox stores it. `payload` is JSON.
 

@@ -11,7 +11,11 @@ class Store(Protocol):
 
     @abstractmethod
     def ping(self) -> None:
-        """Raises `Unavailable`."""
+        """Whether it answers and takes writes. Raises `Unavailable`; `ReadOnly` where it answers only."""
+
+    def notes(self) -> list[str]:
+        """What is amiss although it serves, one line each, without names of hosts. Asks nobody."""
+        return []
 
     @abstractmethod
     def close(self) -> None: ...

@@ -1,5 +1,6 @@
-"""Periodic jobs: placed orders that are due, expired holds and reservations, old keys, handles, mailed tokens and
-fan-out progress, readers who have been silent, pulled authors who post less again, view counts, deferred work.
+"""Periodic jobs: placed orders that are due, expired holds and reservations, old keys, handles, mailed tokens,
+ended sessions and fan-out progress, readers who have been silent, pulled authors who post less again, view counts,
+deferred work.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -16,6 +17,7 @@ from app.services.content.views import Views
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
 from app.services.money.settlement import Settlement
+from app.services.people.sessions import Sessions
 from app.telemetry import alarms
 from app.worker.deferred import DeferredWork
 from repositories.errors import Inconsistent, StoreError
@@ -33,6 +35,7 @@ class Sweeper:
     def __init__(
         self,
         relational: Relational,
+        sessions: Sessions,
         settlement: Settlement,
         feed_activity: FeedActivity,
         pulling: Pulling,
@@ -42,6 +45,7 @@ class Sweeper:
         clock: Clock,
     ) -> None:
         self._relational = relational
+        self._sessions = sessions
         self._settlement = settlement
         self._feed_activity = feed_activity
         self._pulling = pulling
@@ -67,6 +71,8 @@ class Sweeper:
             self._old_keys,
             self._old_handles,
             self._old_mail_tokens,
+            self._old_endings,
+            self._sessions.end_again,
             self._old_fanouts,
             self._feed_activity.put_to_sleep,
             self._pulling.return_batch,
@@ -94,6 +100,10 @@ class Sweeper:
     def _old_handles(self, now: datetime) -> int:
         with self._relational.transaction() as tx:
             return tx.accounts.end_reservations(before=now, limit=KEYS)
+
+    def _old_endings(self, now: datetime) -> int:
+        with self._relational.transaction() as tx:
+            return tx.endings.sweep(before=now, limit=KEYS)
 
     def _old_mail_tokens(self, now: datetime) -> int:
         with self._relational.transaction() as tx:

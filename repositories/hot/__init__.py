@@ -6,7 +6,7 @@ from repositories.address import addressed
 from repositories.hot.breaker import Breaker
 from repositories.hot.leasing import lease_of, stored_under
 from repositories.hot.limits_port import Limits, Rate, Verdict
-from repositories.hot.port import Cache, Fill, Held, SessionStore, Value
+from repositories.hot.port import Cache, Fill, Held, NotedEndings, SessionStore, Value
 from repositories.hot.streams_port import LiveEvent, Streams
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
@@ -38,15 +38,18 @@ PAY_EVERY = 0.5  # seconds
 
 
 @addressed("sessions")
-def open_sessions(url: str, *, timeout: timedelta, pool: int) -> SessionStore:
-    """`redis://...` (append-only file, noeviction) or `sqlite:///...`."""
+def open_sessions(url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None) -> SessionStore:
+    """`redis://...` (append-only file, noeviction) or `sqlite:///...`.
+
+    With `endings`, what was ended stays so when Redis loses its last writes.
+    """
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.sessions import EmbeddedSessions
 
         return EmbeddedSessions(url)
     from repositories.hot.redis.sessions import RedisSessions
 
-    return RedisSessions(url, timeout=timeout, pool=pool)
+    return RedisSessions(url, timeout=timeout, pool=pool, endings=endings)
 
 
 @addressed("cache")

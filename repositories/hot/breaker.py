@@ -96,6 +96,9 @@ class Breaker(Cache):
         """The store's own answer, whatever the breaker's state."""
         self._inner.ping()
 
+    def notes(self) -> list[str]:
+        return self._inner.notes()
+
     def close(self) -> None:
         self._closed.set()
         if self._payer is not None:

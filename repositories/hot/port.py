@@ -1,15 +1,18 @@
 """Hot data, in two stores that fail apart: sessions, which are the truth, and a cache, which is not."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
-from repositories.records import Session
+from repositories.records import Ending, Session
 from repositories.store import Store
+
+# The sessions that were ended, noted at a time or later: at most so many after the one of this id.
+NotedEndings = Callable[[datetime, UUID | None, int], Sequence[Ending]]
 
 
 class SessionStore(Store, Protocol):

@@ -17,6 +17,7 @@ from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, Forgotten, GraphCounts, Like, Login, Relation
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
+from repositories.relational.endings_port import EndingReads, EndingWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
@@ -226,6 +227,7 @@ class Transaction(Protocol):
     idempotency: IdempotencyWrites
     deferred: DeferredWrites
     mail_tokens: MailTokenWrites
+    endings: EndingWrites
     bulk: BulkWrites
 
     @abstractmethod
@@ -247,6 +249,7 @@ class Relational(Store, Protocol):
     counters: CounterReads
     deferred: DeferredReads
     mail_tokens: MailTokenReads
+    endings: EndingReads
     outbox: Outbox
 
     @abstractmethod

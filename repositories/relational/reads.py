@@ -11,6 +11,7 @@ from repositories.relational.money.refunds import SqlRefundReads
 from repositories.relational.money.stock import SqlStockReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.people.accounts import SqlAccountReads
+from repositories.relational.people.endings import SqlEndingReads
 from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.people.mail_tokens import SqlMailTokenReads
@@ -35,4 +36,5 @@ class SqlRelational(Relational):
         self.counters = SqlCounterReads(runner)
         self.deferred = SqlDeferredReads(runner)
         self.mail_tokens = SqlMailTokenReads(runner)
+        self.endings = SqlEndingReads(runner)
         self.outbox = SqlOutbox(runner)

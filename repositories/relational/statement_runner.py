@@ -54,7 +54,9 @@ class RunnerBacked:
 
 
 class Outdated(Contention):
-    """The statement was prepared before the tables changed. It was not run, and its connection is gone."""
+    """The statement was prepared before the tables changed, or the server has become read-only. It was not run, and its
+    connection is gone.
+    """
 
 
 class AutocommitRunner(Runner):

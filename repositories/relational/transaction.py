@@ -15,6 +15,7 @@ from repositories.relational.money.orders import SqlOrderWrites
 from repositories.relational.money.refunds import SqlRefundWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
 from repositories.relational.people.accounts import SqlAccountWrites
+from repositories.relational.people.endings import SqlEndingWrites
 from repositories.relational.people.graph import SqlGraphWrites
 from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.people.mail_tokens import SqlMailTokenWrites
@@ -37,6 +38,7 @@ class SqlTransaction(Transaction):
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)
         self.mail_tokens = SqlMailTokenWrites(work)
+        self.endings = SqlEndingWrites(work)
         self.bulk = SqlBulk(work, load)
         self._work = work
         self._emit = emit

@@ -31,6 +31,7 @@ _LOGBACK = """<configuration>
   <root level="WARN"><appender-ref ref="out"/></root>
 </configuration>
 """
+_SEEDS = "org.apache.cassandra.locator.SimpleSeedProvider"
 _PASSWORD = "of this run"
 # OPTIONS of protocol 4 and the opcode of its answer, SUPPORTED: the port opens last, when all else is up.
 _ASK = bytes([4, 0, 0, 0, 5, 0, 0, 0, 0])
@@ -58,19 +59,46 @@ def launch_secured(home: Home) -> Server:
     return _start(folder, {"client_encryption_options": tls, **users}, "-XX:TieredStopAtLevel=1", encrypted=True)
 
 
+def launch_ring(home: Home, nodes: int) -> list[Server]:
+    """Start so many nodes, each of which has an equal part of the ring; 600 MB and ten seconds for each.
+
+    They are 127.0.0.1, 127.0.0.2 and so on, with the same port: that of the URL, in which they are all named.
+    """
+    port, storage = free_port(), free_port()
+    hosts = [f"127.0.0.{number}" for number in range(1, nodes + 1)]
+    seed = {"class_name": _SEEDS, "parameters": [{"seeds": f"{hosts[0]}:{storage}"}]}
+    url = f"cassandra://{','.join(f'{host}:{port}' for host in hosts)}/quartet"
+    ring = []
+    for number, host in enumerate(hosts):
+        own = {"listen_address": host, "rpc_address": host, "storage_port": storage, "seed_provider": [seed]}
+        token = {"initial_token": str(-(2**63) + number * (2**64 // nodes)), "auto_bootstrap": False}
+        # On a busy machine 100 ms are too short to find each other.
+        options = ("-XX:TieredStopAtLevel=1", "-Dcassandra.ring_delay_ms=4000", "-Xmx512m")
+        ring.append(_start(home.folder(f"cassandra-{host}"), own | token, *options, url=url, host=host, port=port))
+    return ring
+
+
 def _launch(home: Home, *options: str) -> Server:
     return _start(home.folder("cassandra"), {}, *options)
 
 
-def _start(folder: Path, more: Mapping[str, object], *options: str, encrypted: bool = False) -> Server:
-    class_path, port = ":".join(map(str, jars())), free_port()
+def _start(
+    folder: Path,
+    more: Mapping[str, object],
+    *options: str,
+    encrypted: bool = False,
+    url: str = "",
+    host: str = "127.0.0.1",
+    port: int | None = None,
+) -> Server:
+    class_path, port = ":".join(map(str, jars())), port or free_port()
     (folder / "cassandra.yaml").write_text(json.dumps(_settings(folder, port) | dict(more)), encoding="utf-8")
     (folder / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
     server = Server(
-        f"cassandra://127.0.0.1:{port}/quartet",
+        url or f"cassandra://127.0.0.1:{port}/quartet",
         [str(java()), *_options(folder), *options, "-cp", class_path, "org.apache.cassandra.service.CassandraDaemon"],
         folder,
-        lambda: _answers(port, encrypted=encrypted),
+        lambda: _answers(host, port, encrypted=encrypted),
         patience=180,
     )
     server.start()
@@ -115,7 +143,7 @@ def _settings(folder: Path, port: int) -> dict[str, object]:
         "storage_port": storage,
         "native_transport_port": port,
         "endpoint_snitch": "SimpleSnitch",
-        "seed_provider": [{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": seeds}],
+        "seed_provider": [{"class_name": _SEEDS, "parameters": seeds}],
         "auto_snapshot": False,
         **_MEMORY,
     }
@@ -155,9 +183,9 @@ def _options(folder: Path) -> list[str]:
     ]
 
 
-def _answers(port: int, *, encrypted: bool) -> bool:
+def _answers(host: str, port: int, *, encrypted: bool) -> bool:
     try:
-        plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+        plain = socket.create_connection((host, port), timeout=5)
         with _unverified().wrap_socket(plain) if encrypted else plain as connection:
             connection.sendall(_ASK)
             answer = connection.recv(9)

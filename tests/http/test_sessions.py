@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -48,6 +49,18 @@ def test_devices_are_listed_and_ended_one_by_one(system: System) -> None:
     assert ada.delete(f"/sessions/{items[0]['id']}", 404)["code"] == "not_found"
     ada.delete("/sessions/current")
     assert ada.get("/sessions", 401)["code"] == "invalid_token"
+
+
+def test_what_is_ended_is_noted_for_a_store_of_sessions_that_forgets_it(system: System) -> None:
+    ada, before = system.person("ada"), system.container.kit.clock()
+    items = [ada.post("/sessions", {"login": "ada", "password": PASSWORD}), *ada.get("/sessions")["items"]]
+    ada.delete(f"/sessions/{items[1]['id']}")
+    ada.delete("/sessions")
+    ada.delete("/sessions/current")
+    found = system.container.stores.relational.endings.since(before, limit=9)
+    own = UUID(items[2]["id"])
+    assert [(one.session_id, one.kept_id) for one in found] == [(UUID(items[1]["id"]), None), (None, own), (own, None)]
+    assert {str(one.account_id) for one in found} == {ada.account["id"]}
 
 
 def test_all_other_devices_are_ended_at_once(system: System) -> None:

@@ -66,12 +66,17 @@ def test_postgresql_takes_several_hosts_and_what_libpq_knows() -> None:
         "user": "me",
         "password": "p@ss",
         "dbname": "db",
-        "host": "h1,h2",
-        "port": "5432,5432",
         "sslmode": "verify-full",
         "sslrootcert": "/a b.pem",
     }
-    assert postgres("postgresql:///db?host=/run/postgresql").keywords == {"dbname": "db", "host": "/run/postgresql"}
+    assert found.hosts == ({"host": "h1", "port": "5432"}, {"host": "h2", "port": "5432"})
+    socket = postgres("postgresql:///db?host=/run/postgresql")
+    assert (socket.keywords, socket.hosts) == ({"dbname": "db"}, ({"host": "/run/postgresql"},))
+    assert postgres("postgresql://[::1]:1,h2:2/db?target_session_attrs=read-write&hostaddr=::1,10.0.0.2").hosts == (
+        {"host": "::1", "port": "1", "hostaddr": "::1"},
+        {"host": "h2", "port": "2", "hostaddr": "10.0.0.2"},
+    )
+    assert postgres("postgresql:///?service=main").hosts == ({},)
     assert postgres("postgresql://h/db?pool_mode=transaction").pooled
 
 
@@ -88,9 +93,9 @@ def test_cassandra_takes_tls_and_authentication() -> None:
 
 
 def test_redis_takes_a_database_and_tls() -> None:
-    address, options = redis("rediss://me:p%40ss@h:7/3?ssl_ca_certs=/ca.pem&ssl_check_hostname=false")
-    assert address.server == "h:7"
-    assert options == {
+    found = redis("rediss://me:p%40ss@h:7/3?ssl_ca_certs=/ca.pem&ssl_check_hostname=false")
+    assert (found.scheme, found.server, found.sentinels) == ("rediss", "h:7", ())
+    assert found.options == {
         "host": "h",
         "port": 7,
         "db": 3,
@@ -99,7 +104,21 @@ def test_redis_takes_a_database_and_tls() -> None:
         "ssl_ca_certs": "/ca.pem",
         "ssl_check_hostname": False,
     }
-    assert redis("unix:///run/redis.sock?db=2")[1] == {"path": "/run/redis.sock", "db": 2}
+    assert redis("unix:///run/redis.sock?db=2").options == {"path": "/run/redis.sock", "db": 2}
+
+
+def test_redis_takes_sentinels() -> None:
+    found = redis("redis+sentinel://me:pass@s1:1,[::1],s3/main/2?sentinel_password=word")
+    assert (found.scheme, found.master, found.server) == ("redis", "main", "s1:1,[::1],s3/main")
+    assert found.options == {"username": "me", "password": "pass", "db": 2}
+    assert found.sentinels == (
+        {"password": "word", "host": "s1", "port": 1},
+        {"password": "word", "host": "::1", "port": 26379},
+        {"password": "word", "host": "s3", "port": 26379},
+    )
+    encrypted = redis("rediss+sentinel://s1/main?ssl_ca_certs=/ca.pem")
+    assert encrypted.sentinels == ({"ssl_ca_certs": "/ca.pem", "host": "s1", "port": 26379},)
+    assert (encrypted.scheme, encrypted.options) == ("rediss", {"ssl_ca_certs": "/ca.pem", "db": 0})
 
 
 def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
@@ -115,6 +134,9 @@ def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
         (postgres, "postgresql://h/db?sslmod=require"),
         (postgres, "postgresql://h/db?password=x"),
         (postgres, "postgresql://h/db?target_session_attrs=writable"),
+        (postgres, "postgresql://h1,h2/db?target_session_attrs=standby"),
+        (postgres, "postgresql://h1,h2/db?hostaddr=10.0.0.1"),
+        (postgres, "postgresql://h/db?host=/run/postgresql"),
         (postgres, "postgresql://h/db?pool_mode=statement"),
         (postgres, "postgresql:///db"),
         (mongo, "mongodb://h/db?tsl=true"),
@@ -136,6 +158,11 @@ def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
         (redis, "rediss://h?ssl_cert_reqs=maybe"),
         (redis, "redis://h1,h2/0"),
         (redis, "redis:///0"),
+        (redis, "redis+sentinel://s1,s2"),
+        (redis, "redis+sentinel:///main/0"),
+        (redis, "redis+sentinel://s1/main/one"),
+        (redis, "redis+sentinel://s1/main?ssl_ca_certs=/ca.pem"),
+        (redis, "redis+cluster://h1,h2"),
         (redis, "unix://"),
         (path_of, "sqlite:///:memory:"),
         (path_of, "sqlite://"),

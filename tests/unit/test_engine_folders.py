@@ -11,6 +11,8 @@ ENGINE_ONLY = {
     "relational": {
         "target": "the options of a URL; SQLite's is a path, see `repositories.sqlite.path_of`",
         "deadline": "a file does not fall silent",
+        "hosts": "which of several is the primary",
+        "unanswered": "a file answers every COMMIT",
     },
     "documents": {
         "client": "connections; SQLite's are in `repositories.sqlite`",
@@ -21,6 +23,8 @@ ENGINE_ONLY = {
     "feeds": {
         "link": "connections and prepared statements; SQLite's are in `repositories.sqlite`",
         "target": "the options of a URL",
+        "policies": "which of several nodes is asked",
+        "contact": "which of several nodes answers",
         "bucket_markers": "which partitions are not empty; SQLite has no partitions",
         "pages": "one page over several partitions",
         "migrate": "keyspace, replication and bucket widths",
@@ -30,6 +34,7 @@ ENGINE_ONLY = {
         "target": "the options of a URL",
         "scripts": "what SQLite does in a transaction Redis does in a script",
         "wire": "the protocol",
+        "sentinel": "which of several is the master",
         "near": "the copy in the process's memory; an embedded cache is in the process already",
     },
 }

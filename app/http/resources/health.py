@@ -11,7 +11,7 @@ from app.http.edge import answers
 from app.http.edge.blueprint import budget
 from app.http.edge.deps import container
 from app.server.bodies import LOST, MOST
-from repositories.errors import StoreError
+from repositories.errors import ReadOnly, StoreError
 from repositories.store import Store
 
 blp = PlainBlueprint("health", __name__, url_prefix="/health", description="Liveness and readiness")
@@ -22,8 +22,13 @@ class LiveSchema(ma.Schema):
 
 
 class StoreHealthSchema(ma.Schema):
-    status = ma.fields.String(required=True)
+    status = ma.fields.String(
+        required=True,
+        validate=ma.validate.OneOf(["ok", "degraded", "read_only", "unavailable"]),
+        metadata={"description": "`degraded` serves, and says in `notes` what is amiss; `read_only` takes no writes"},
+    )
     ms = ma.fields.Float(required=True)
+    notes = ma.fields.List(ma.fields.String(), metadata={"description": "what is amiss, such as hosts that are away"})
 
 
 class ReadySchema(LiveSchema):
@@ -46,20 +51,30 @@ def get_liveness() -> Response:
 @blp.response(200, ReadySchema)
 @blp.alt_response(503, schema=ReadySchema)
 def get_readiness() -> Response:
-    """Ask every store for an answer, each within its deadline; and whether threads of this process were lost."""
+    """Ask every store whether it takes writes, each within its deadline; and whether threads of this process were lost.
+
+    200 while all of them do, also where one is degraded.
+    """
     lost = request.environ.get(LOST, 0)
     found = {role: _asked(store) for role, store in container().stores.by_role().items()}
-    well = lost < MOST and all(s["status"] == "ok" for s in found.values())
+    statuses = {store["status"] for store in found.values()}
+    serves = lost < MOST and statuses <= {"ok", "degraded"}
+    well = serves and statuses == {"ok"}
     return answers.plain(
-        {"status": "ok" if well else "degraded", "lost_threads": lost, "stores": found}, 200 if well else 503
+        {"status": "ok" if well else "degraded", "lost_threads": lost, "stores": found}, 200 if serves else 503
     )
 
 
 def _asked(store: Store) -> dict[str, Any]:
     began = time.perf_counter()
+    notes: list[str] = []
     try:
         store.ping()
-        status = "ok"
+        notes = store.notes()
+        status = "degraded" if notes else "ok"
+    except ReadOnly:
+        status = "read_only"
     except StoreError:
         status = "unavailable"
-    return {"status": status, "ms": round((time.perf_counter() - began) * 1000, 2)}
+    found = {"status": status, "ms": round((time.perf_counter() - began) * 1000, 2)}
+    return found | {"notes": notes} if notes else found

@@ -50,7 +50,7 @@ def request_password_reset(wanted: dict[str, Any]) -> Response:
 
 @blp.post("/password-resets/confirm")
 @anonymous
-@budget(relational=20, sessions=1, cache=2)
+@budget(relational=23, sessions=1, cache=2)
 @blp.arguments(NewPasswordSchema)
 @blp.response(204)
 @blp.raises(403, 429, 503)

@@ -121,29 +121,30 @@ def get_session(session_id: UUID) -> Response:
 
 @blp.delete("/sessions/current")
 @private
-@budget(sessions=2)
+@budget(relational=3, sessions=2)
 @blp.response(204)
 @blp.raises(404)
 def delete_current_session() -> Response:
     """Sign out this device."""
-    container().people.sessions.end(session().account_id, session().id)
+    container().people.sessions.end(session())
     return answers.nothing()
 
 
 @blp.delete("/sessions/<uuid:session_id>")
 @private
-@budget(sessions=2)
+@budget(relational=3, sessions=3)
 @blp.response(204)
 @blp.raises(404)
 def delete_session(session_id: UUID) -> Response:
     """Sign out one of one's devices."""
-    container().people.sessions.end(session().account_id, session_id)
+    sessions = container().people.sessions
+    sessions.end(sessions.device(session().account_id, session_id))
     return answers.nothing()
 
 
 @blp.delete("/sessions")
 @private
-@budget(sessions=2)
+@budget(relational=3, sessions=2)
 @blp.response(204)
 def delete_other_sessions() -> Response:
     """Sign out every device but this one."""
@@ -153,7 +154,7 @@ def delete_other_sessions() -> Response:
 
 @blp.put("/accounts/me/password")
 @private
-@budget(relational=7, sessions=2, cache=2)
+@budget(relational=10, sessions=2, cache=2)
 @blp.arguments(PasswordChangeSchema)
 @blp.response(204)
 @blp.raises(403, 429, 503)
@@ -189,7 +190,7 @@ def change_email(wanted: dict[str, Any]) -> Response:
 
 @blp.delete("/accounts/me")
 @private
-@budget(relational=32, documents=8, sessions=2, cache=4)
+@budget(relational=35, documents=8, sessions=2, cache=4)
 @blp.arguments(AccountDeletionSchema)
 @blp.response(204)
 @blp.raises(403, 409, 429, 503)

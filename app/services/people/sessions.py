@@ -18,12 +18,16 @@ from app.services.commands.kit import Kit
 from app.services.people.passwords import Hasher
 from repositories.errors import Unavailable
 from repositories.hot import SessionStore
-from repositories.records import Login, Session
+from repositories.records import Ending, Login, Session
 from repositories.relational import Relational
 
 log = logging.getLogger(__name__)
 # A use is noted when the last one noted is so old: one more round trip for one request in five minutes.
 NOTED_EVERY = timedelta(minutes=5)
+# Lifetimes may have been set to something else since a session was made.
+LONGEST_LIFETIME = timedelta(days=90)
+REPEATED = timedelta(seconds=10)
+REPEATED_AT_ONCE = 1000
 
 
 class SignedIn(Struct, frozen=True):
@@ -40,6 +44,7 @@ class Sessions:
         self._hasher = hasher
         self._clock = kit.clock
         self._ids = kit.ids
+        self._retry = kit.retry
         self._lifetime = lifetime
 
     def known(self, login: str) -> Login | None:
@@ -80,17 +85,21 @@ class Sessions:
                 return session
         raise Missing("there is no such session")
 
-    def end(self, account_id: UUID, session_id: UUID) -> None:
-        """Raises `Missing`."""
-        if not self._store.end(account_id, session_id):
+    def end(self, session: Session) -> None:
+        """Raises `Missing` when somebody else has. A store of sessions that forgets it is reminded: it is noted too."""
+        try:
+            self._note(session.account_id, session_id=session.id)
+        finally:
+            ended = self._store.end(session.account_id, session.id)
+        if not ended:
             raise Missing("there is no such session")
 
     def end_others(self, session: Session) -> None:
-        self._store.end_all(session.account_id, keep=session.id)
+        self._end_all(session.account_id, keep=session.id)
 
     def end_all(self, account_id: UUID) -> None:
         """Idempotent."""
-        self._store.end_all(account_id, keep=None)
+        self._end_all(account_id, keep=None)
 
     def end_all_before_event(self, account_id: UUID) -> None:
         """After a change whose event ends them too: a store that is away signs nobody in until that is done."""
@@ -101,9 +110,42 @@ class Sessions:
 
     def end_earlier(self, account_id: UUID, at: datetime, *, keep: UUID | None) -> None:
         """End the sessions made by `at`, except `keep`. Idempotent: those made since then stay."""
+        self._note(account_id, keep=keep, at=at)
+        self._end_made_by(account_id, at, keep)
+
+    def end_again(self, now: datetime) -> int:
+        """What was ended in the last seconds, where another process may have reached a master that was one no more.
+
+        Returns 0: it is no progress.
+        """
+        for ending in self._relational.endings.since(now - REPEATED, limit=REPEATED_AT_ONCE):
+            if ending.session_id is None:
+                self._end_made_by(ending.account_id, ending.ended_at, ending.kept_id)
+            else:
+                self._store.end(ending.account_id, ending.session_id)
+        return 0
+
+    def _end_all(self, account_id: UUID, keep: UUID | None) -> None:
+        try:
+            self._note(account_id, keep=keep)
+        finally:
+            self._store.end_all(account_id, keep=keep)
+
+    def _end_made_by(self, account_id: UUID, at: datetime, keep: UUID | None) -> None:
         for session in self.devices(account_id):
             if session.created_at <= at and session.id != keep:
                 self._store.end(account_id, session.id)
+
+    def _note(
+        self, account_id: UUID, *, session_id: UUID | None = None, keep: UUID | None = None, at: datetime | None = None
+    ) -> None:
+        now = self._clock()
+        over = now + max(self._lifetime, LONGEST_LIFETIME)
+        self._retry(lambda: self._store_note(Ending(self._ids(), account_id, session_id, keep, at or now, now, over)))
+
+    def _store_note(self, ending: Ending) -> None:
+        with self._relational.transaction() as tx:
+            tx.endings.add(ending)
 
     def _note_use(self, session: Session, its_digest: bytes) -> None:
         try:

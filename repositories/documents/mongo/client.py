@@ -32,7 +32,7 @@ from pymongo.read_concern import ReadConcern
 from repositories import pools
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
-from repositories.errors import Conflict, Contention, Invalid, StoreError, Unavailable
+from repositories.errors import Conflict, Contention, Invalid, ReadOnly, StoreError, Unavailable
 
 Document = dict[str, Any]
 Result = TypeVar("Result")
@@ -133,8 +133,18 @@ class MongoConnection:
         ends = time.monotonic() + self.seconds
         while not self.client.topology_description.has_writable_server():
             if time.monotonic() > ends:
-                raise Unavailable(ROLE, f"there is no primary{self._what_servers_say()}")
+                servers = self.client.topology_description.server_descriptions().values()
+                answers = any(server.server_type_name == "RSSecondary" for server in servers)
+                kind = ReadOnly if answers else Unavailable
+                raise kind(ROLE, f"there is no primary{self._what_servers_say()}")
             time.sleep(GLANCE)
+
+    def notes(self) -> list[str]:
+        """What the driver's monitors have seen last."""
+        with self._guard:
+            known = self._client.topology_description.server_descriptions() if self._client is not None else {}
+        away = sum(server.server_type_name == "Unknown" for server in known.values())
+        return [f"{away} of {len(known)} members do not answer"] if away else []
 
     def _what_servers_say(self) -> str:
         """Why each server is not the primary: what it refused with, or that its replica set has another name."""

@@ -12,7 +12,7 @@ from repositories.documents.mongo.products import MongoProducts
 from repositories.documents.mongo.schema import steps
 from repositories.documents.mongo.views import MongoViews
 from repositories.documents.port import Documents
-from repositories.errors import Unavailable
+from repositories.errors import ReadOnly, Unavailable
 
 log = logging.getLogger(__name__)
 LIFETIME = "transactionLifetimeLimitSeconds"
@@ -47,9 +47,14 @@ class MongoDocuments(Documents):
             hello = self._connection.client.admin.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise Unavailable(ROLE, "this mongod is no member of a replica set, and transactions need one")
+        if not hello.get("isWritablePrimary"):
+            raise ReadOnly(ROLE, "the server is no primary")
         if not self._checked:
             self._checked = True
             self._check_lifetime()
+
+    def notes(self) -> list[str]:
+        return self._connection.notes()
 
     def _check_lifetime(self) -> None:
         """Warn where transactions of dead processes live long. A server that does not tell is not asked again."""

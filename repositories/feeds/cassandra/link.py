@@ -1,6 +1,7 @@
 """The session with Cassandra: connected by the first call, with prepared statements, deadlines and our errors.
 
-No statement is retried, and each has its own deadline. The driver reconnects by itself.
+Each statement has its own deadline, within which other nodes are asked beside one that is silent (`policies.py`). The
+driver reconnects by itself.
 """
 
 import contextlib
@@ -17,17 +18,14 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
 from cassandra.connection import ConnectionException
-from cassandra.policies import (
-    ConstantReconnectionPolicy,
-    DCAwareRoundRobinPolicy,
-    FallthroughRetryPolicy,
-    TokenAwarePolicy,
-)
+from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolicy
 from cassandra.protocol import ErrorMessage
-from cassandra.query import BatchStatement, BatchType, tuple_factory
+from cassandra.query import BatchStatement, BatchType, SimpleStatement, tuple_factory
 
 from repositories.errors import Unavailable
-from repositories.feeds.cassandra.target import Target
+from repositories.feeds.cassandra.contact import answering
+from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
+from repositories.feeds.cassandra.target import CassandraTarget
 from repositories.meter import asked
 
 T = TypeVar("T")
@@ -44,6 +42,10 @@ SCHEMA_SECONDS = 20.0
 RECONNECT_SECONDS = 0.5
 # Longer than a caller waits, so that a slow handshake succeeds for a later caller.
 HANDSHAKE_SECONDS = 3.0
+FIRST_HANDSHAKE_SECONDS = 1.0
+# A node that is silent for so long is left, though its connections are open. The driver's own interval is 30.
+HEARTBEAT_SECONDS = 1
+_ALIVE = SimpleStatement("SELECT key FROM system.local WHERE key = 'local'", is_idempotent=True)
 # Spoken by Cassandra 4.0 and later. Negotiating the version would cost a connection.
 PROTOCOL = 5
 
@@ -93,7 +95,14 @@ class Link:
     """Prepared statements by name, over one session."""
 
     def __init__(
-        self, where: Target, statements: dict[str, str], confirm: Check, *, timeout: timedelta, read: str, write: str
+        self,
+        where: CassandraTarget,
+        statements: dict[str, str],
+        confirm: Check,
+        *,
+        timeout: timedelta,
+        read: str,
+        write: str,
     ) -> None:
         self._where = where
         self._texts = statements
@@ -107,6 +116,7 @@ class Link:
         self._guard = threading.Lock()
         self._closed = False
         self._cluster: Any = None
+        self._tried = False
         self._session: LazyValue[Any] = LazyValue(self._connect)
         self._statements: LazyValue[dict[str, Any]] = LazyValue(self._prepare)
 
@@ -185,7 +195,13 @@ class Link:
         with translated():
             session = self._session.get(_left(deadline))
             with asked(STORE, "ping"):
-                session.execute("SELECT key FROM system.local WHERE key = 'local'", timeout=_left(deadline))
+                session.execute(_ALIVE, timeout=_left(deadline))
+
+    def notes(self) -> list[str]:
+        with self._guard:
+            nodes = self._cluster.metadata.all_hosts() if self._cluster is not None else []
+        down = sum(node.is_up is False for node in nodes)
+        return [f"{down} of {len(nodes)} nodes are down"] if down else []
 
     def close(self) -> None:
         with self._guard:
@@ -196,8 +212,12 @@ class Link:
 
     def _connect(self) -> Session:
         cluster = self._new_cluster()
+        # A new session waits for nodes that do not answer, even when others have: so at first it is not patient.
+        cluster.connect_timeout = HANDSHAKE_SECONDS if self._tried else FIRST_HANDSHAKE_SECONDS
+        self._tried = True
         try:
             session = cluster.connect()
+            cluster.connect_timeout = HANDSHAKE_SECONDS
             # Every write carries the time of its event.
             session.use_client_timestamp = False
             self._adopt(cluster)
@@ -217,28 +237,29 @@ class Link:
         LOG.setLevel(LOG.level or logging.WARNING)
         where = self._where
         return Cluster(
-            where.hosts,
+            answering(where, HANDSHAKE_SECONDS),
             protocol_version=PROTOCOL,
             auth_provider=PlainTextAuthProvider(where.user, where.password) if where.user else None,
             ssl_context=where.tls.context() if where.tls else None,
             execution_profiles=self._profiles(),
             reconnection_policy=ConstantReconnectionPolicy(RECONNECT_SECONDS, max_attempts=None),
             compression=False,
-            connect_timeout=HANDSHAKE_SECONDS,
             control_connection_timeout=HANDSHAKE_SECONDS,
-            idle_heartbeat_timeout=HANDSHAKE_SECONDS,
+            idle_heartbeat_interval=HEARTBEAT_SECONDS,
+            idle_heartbeat_timeout=HEARTBEAT_SECONDS,
             monitor_reporting_enabled=False,
         )
 
     def _profiles(self) -> dict[Any, ExecutionProfile]:
-        policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(self._where.datacenter))
+        policy = nodes(self._where.datacenter)
         return {
             name: ExecutionProfile(
                 load_balancing_policy=policy,
-                retry_policy=FallthroughRetryPolicy(),
+                retry_policy=FallthroughRetryPolicy() if name == "schema" else NextNode(),
                 consistency_level=level,
                 request_timeout=SCHEMA_SECONDS if name == "schema" else self._timeout,
                 row_factory=tuple_factory,
+                speculative_execution_policy=None if name == "schema" else impatient(),
             )
             for name, level in self._levels.items()
         }
@@ -254,6 +275,7 @@ class Link:
 
 def _batch(statement: Any, rows: Iterable[Sequence[Any]]) -> BatchStatement:
     batch = BatchStatement(BatchType.UNLOGGED)
+    batch.is_idempotent = True
     for row in rows:
         batch.add(statement, row)
     return batch

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from cassandra.cluster import EXEC_PROFILE_DEFAULT
+
 from repositories.errors import Unavailable
 from repositories.feeds.cassandra.link import Link, Row
-from repositories.feeds.cassandra.schema import LONGEST_TTL, TABLES, WIDTHS_ADD, WIDTHS_READ
+from repositories.feeds.cassandra.schema import LONGEST_TTL, SPECULATIVE_RETRY, TABLES, WIDTHS_ADD, WIDTHS_READ
 from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
 
@@ -23,6 +25,10 @@ WHERE keyspace_name = %s AND table_name = 'notifications' AND column_name = 'fac
 
 _NOTED_COLUMN = """SELECT column_name FROM system_schema.columns
 WHERE keyspace_name = %s AND table_name = 'notifications' AND column_name = 'noted'"""
+
+
+_TABLES_THERE = "SELECT table_name, speculative_retry FROM system_schema.tables WHERE keyspace_name = %s"
+_DEFAULT_WAIT = "99p"
 
 
 class Migration:
@@ -45,8 +51,13 @@ class Migration:
 
     def confirm(self, session: Any) -> None:
         """Check the recorded widths on a new connection: `Unavailable` without any, `RuntimeError` if others."""
-        rows = list(session.execute(WIDTHS_READ.format(keyspace=self._keyspace)))
-        if self._missing(rows):
+        for profile in ("schema", EXEC_PROFILE_DEFAULT):
+            # One replica knows, mostly; a quorum may wait for one that is frozen.
+            rows = session.execute(WIDTHS_READ.format(keyspace=self._keyspace), execution_profile=profile)
+            missing = self._missing(list(rows))
+            if not missing:
+                break
+        if missing:
             raise Unavailable("feeds", "the widths of its buckets are not recorded; run `quartet migrate`")
 
     def _steps(self, link: Link) -> dict[str, str]:
@@ -56,8 +67,8 @@ class Migration:
             "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s", (self._keyspace,)
         ):
             steps[f"feeds: CREATE KEYSPACE {self._keyspace}"] = self._create_keyspace(link.datacenter())
-        rows = link.schema("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (self._keyspace,))
-        there = {name for (name,) in rows}
+        waits: dict[str, str] = dict(link.schema(_TABLES_THERE, (self._keyspace,)))
+        there = set(waits)
         for name in FORMER_TABLES:
             if name in there:
                 steps[f"feeds: DROP TABLE {self._keyspace}.{name}"] = f"DROP TABLE IF EXISTS {self._keyspace}.{name}"
@@ -74,10 +85,20 @@ class Migration:
             steps[f"feeds: ADD COLUMN {self._keyspace}.notifications.noted"] = (
                 f"ALTER TABLE {self._keyspace}.notifications ADD noted uuid"
             )
+        steps |= self._speculate(waits)
         if FORMER_MARKERS in there:
             table = f"{self._keyspace}.{FORMER_MARKERS}"
             steps[f"feeds: COPY AND DROP TABLE {table}"] = f"DROP TABLE IF EXISTS {table}"
         return steps
+
+    def _speculate(self, waits: dict[str, str]) -> dict[str, str]:
+        """For tables that were made without it. What somebody has set stays."""
+        texts = [
+            f"ALTER TABLE {self._keyspace}.{name} WITH speculative_retry = '{SPECULATIVE_RETRY}'"
+            for name, wait in sorted(waits.items())
+            if name in TABLES and wait == _DEFAULT_WAIT
+        ]
+        return {f"feeds: {text}": text for text in texts}
 
     def _copy_markers(self, link: Link) -> None:
         """A marker that is newer there already stays: each has the time in its activity's id as its timestamp."""
@@ -120,7 +141,8 @@ class Migration:
         """A compaction window is as wide as a bucket, or wider, so that at most fifty span the retention."""
         ttl = min(LONGEST_TTL, max(1, self._retention // timedelta(seconds=1)))
         days = max(self._layout.home_days, -(-self._retention.days // 50))
-        return TABLES[name].format(keyspace=self._keyspace, ttl=ttl, window_days=days)
+        text = TABLES[name].format(keyspace=self._keyspace, ttl=ttl, window_days=days)
+        return f"{text} {'AND' if ' WITH ' in text else 'WITH'} speculative_retry = '{SPECULATIVE_RETRY}'"
 
 
 def copies(replication: str, local: str) -> dict[str, int]:

@@ -12,6 +12,10 @@ from datetime import timedelta
 LONGEST_TTL = timedelta(days=10 * 365) // timedelta(seconds=1)
 LONGEST_MARKER_TTL = timedelta(days=11 * 365) // timedelta(seconds=1)
 
+# After so long a coordinator asks another replica. By default it is a percentile of what was measured, and half of the
+# server's time limit, 2.5 seconds, where nothing was: longer than a call may take.
+SPECULATIVE_RETRY = "50ms"
+
 TABLES = {
     "bucket_widths": """CREATE TABLE IF NOT EXISTS {keyspace}.bucket_widths (
         line ascii PRIMARY KEY, days int

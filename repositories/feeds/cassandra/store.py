@@ -148,6 +148,9 @@ class CassandraFeeds(FeedStore):
     def ping(self) -> None:
         self._link.ping()
 
+    def notes(self) -> list[str]:
+        return self._link.notes()
+
     def close(self) -> None:
         self._link.close()
 

@@ -32,7 +32,7 @@ class Tls(Struct, frozen=True):
         return made
 
 
-class Target(Struct, frozen=True):
+class CassandraTarget(Struct, frozen=True):
     hosts: tuple[tuple[str, int], ...]
     keyspace: str
     datacenter: str
@@ -41,14 +41,14 @@ class Target(Struct, frozen=True):
     tls: Tls | None
 
 
-def target_of(url: str) -> Target:
+def target_of(url: str) -> CassandraTarget:
     """Raises `BadAddress`."""
     address = address_of(url, options={"datacenter"} | _TLS)
     if not address.hosts:
         raise BadAddress("a host is missing")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", address.path):
         raise BadAddress("the path is a keyspace: a small letter, then up to 47 small letters, digits or underscores")
-    return Target(
+    return CassandraTarget(
         hosts=tuple((host.name, host.port or PORT) for host in address.hosts),
         keyspace=address.path,
         datacenter=address.options.get("datacenter", ""),

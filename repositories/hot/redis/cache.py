@@ -7,12 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import scripts
 from repositories.hot.redis.link import RedisBacked, RedisLink
 from repositories.hot.redis.near import Near
-from repositories.hot.redis.wire import Command
+from repositories.hot.redis.wire import Command, Wire
 
 # The number is the schema of what is stored.
 _EPOCH = b"quartet:5:epoch"
@@ -43,8 +45,7 @@ class RedisCache(RedisBacked, Cache):
         lease: float = LEASE_SECONDS,
         near: Near | None = None,
     ) -> None:
-        greeting = ("EVAL", scripts.GREET, 2, _EPOCH, _SERVER)
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL, greeting=greeting)
+        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL, greet=_greet)
         self._lease = lease
         self._clock = _ServerClock()
         self._epoch = b""
@@ -126,6 +127,12 @@ class RedisCache(RedisBacked, Cache):
         [reply, *time_] = self._link.exchange(command, *asked, again=True)
         self._clock.set(*time_)
         return reply
+
+
+def _greet(wire: Wire, deadline: float) -> None:
+    [reply] = wire.talk([("EVAL", scripts.GREET, 2, _EPOCH, _SERVER)], deadline)
+    if isinstance(reply, ResponseError):
+        raise reply
 
 
 class _ServerClock:

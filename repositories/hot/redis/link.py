@@ -4,10 +4,11 @@ redis-py's client is left out: it retries by itself and has a time limit for eac
 """
 
 import contextlib
+import re
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,16 +16,27 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from repositories import meter, pools
-from repositories.errors import Unavailable
+from repositories.errors import ReadOnly, Unavailable
+from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import target_of
-from repositories.hot.redis.wire import Command, Wire
+from repositories.hot.redis.wire import Command, NotServing, Wire
 from repositories.store import Store
+
+# Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
+_ROLE: Command = ("INFO", "replication")
+_ROLE_SECONDS = 1.0
+_HISTORY = re.compile(rb"master_replid:(\w+)")
+Greet = Callable[[Wire, float], None]
+# Of the time that a call has left; the rest is for the master.
+_SENTINEL_SHARE = 0.5
+# A replica; a full store; a failing disk; too few replicas. The last of a script's words may be any of them.
+_NO_WRITES = re.compile(r"(?:^|-)(?:READONLY|OOM|MISCONF|NOREPLICAS)\b")
 
 
 class RedisLink:
     """Thread-safe. `role` is the name its errors carry; `scripts` are loaded when the server lacks them.
 
-    `greeting` is the first command on each new connection.
+    `greet` is called with each new connection and the deadline, before anything else is asked of it.
     """
 
     def __init__(
@@ -35,26 +47,32 @@ class RedisLink:
         timeout: timedelta,
         pool: int,
         scripts: Sequence[str] = (),
-        greeting: Command | None = None,
+        greet: Greet | None = None,
     ) -> None:
         self._role = role
         self._timeout = timeout.total_seconds()
-        self._greeting = greeting
+        self._greet = greet
         self._loads: list[Command] = [("SCRIPT", "LOAD", script) for script in scripts]
-        self._all = [Wire(url, self._timeout) for _ in range(pool)]
+        target = target_of(url)
+        self._sentinels = Sentinels(target, self._timeout) if target.sentinels else None
+        self._place: tuple[str, int] | None = None
+        # One more each time a server was left; what was connected before is not used again.
+        self._era = 0
+        self._all = [Wire(target.scheme, target.options, self._timeout) for _ in range(pool)]
         # Last in, first out: as few connections are open as there are concurrent calls.
         self._idle = deque(self._all)
         self._returned = threading.Condition()
         self._waiting = 0
         self.store, self.lane, self.size, self.beside = role, "calls", pool, 0
-        self.server = target_of(url)[0].server
+        self.server = target.server
         pools.opened(self)
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]:
         """Send the commands in one write and return their replies.
 
         A connection that died while idle is replaced without an error. When that shows only after sending,
-        the commands are sent once more if `again` says that running them twice is harmless.
+        the commands are sent once more if `again` says that running them twice is harmless. What a server refuses
+        because it is a replica is sent once more in any case, to the one that is the master by then.
         """
         deadline = time.monotonic() + self._timeout
         try:
@@ -66,11 +84,13 @@ class RedisLink:
                     raise reply
         except RedisError as error:
             # Every refusal (LOADING, READONLY, OOM, BUSY) is an outage to the caller, as a lost server is.
-            raise Unavailable(self._role, str(error)) from error
+            kind = ReadOnly if isinstance(error, ResponseError) and _NO_WRITES.search(str(error)) else Unavailable
+            raise kind(self._role, str(error)) from error
         return replies
 
     def ping(self) -> None:
-        self.exchange(("PING",), again=True)
+        """By a write: a replica, a full store and one that lacks replicas or its disk answer reads."""
+        self.exchange(("SET", "quartet:ping", 1, "PX", 1000), again=True)
 
     def in_use(self) -> int:
         return self.size - len(self._idle)
@@ -89,6 +109,8 @@ class RedisLink:
     def close(self) -> None:
         for wire in self._all:
             wire.disconnect()
+        if self._sentinels:
+            self._sentinels.close()
 
     def _with_scripts(self, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         replies = self._on_a_wire([*self._loads, *commands], deadline, again=again)
@@ -132,30 +154,77 @@ class RedisLink:
             self._returned.notify()
 
     def _converse(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
+        if wire.era != self._era:
+            wire.disconnect()
         used = wire.is_connected
         if used and not again and wire.is_dead():
             wire.disconnect()
         try:
-            return self._talk(wire, commands, deadline)
+            replies = self._talk(wire, commands, deadline)
+        except NotServing:
+            self._leave(wire)
         except ConnectionLost:
             if not (used and again):
                 raise
+        else:
+            refused = [isinstance(reply, NotServing) for reply in replies]
+            if not any(refused):
+                return replies
+            self._leave(wire)
+            if not (again or all(refused)):
+                return replies
         wire.disconnect()
         return self._talk(wire, commands, deadline)
 
-    def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
-        with meter.asked(self._role, _text(commands[0][0])):
-            if not wire.is_connected:
-                wire.connect(deadline)
-                self._greet(wire, deadline)
-            return wire.talk(commands, deadline)
+    def _leave(self, wire: Wire) -> None:
+        """Whoever was connected to the same server connects anew."""
+        if wire.era == self._era:
+            self._era += 1
 
-    def _greet(self, wire: Wire, deadline: float) -> None:
-        if self._greeting is None:
+    def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Raises `NotServing` where the server says that it is no master."""
+        with meter.asked(self._role, _text(commands[0][0])):
+            now = time.monotonic()
+            due = wire.is_connected and now - wire.asked >= _ROLE_SECONDS
+            if due and self._sentinels:
+                self._follow(deadline)
+                if wire.era != self._era:
+                    wire.disconnect()
+            if not wire.is_connected:
+                self._connect(wire, deadline)
+                due = False
+            if not due:
+                return wire.talk(commands, deadline)
+            role, *replies = wire.talk([_ROLE, *commands], deadline)
+            if _history(role) != wire.history:
+                # It was a replica for a while. Who connects anew greets it.
+                self._leave(wire)
+            wire.asked = now
+            return replies
+
+    def _connect(self, wire: Wire, deadline: float) -> None:
+        if self._sentinels:
+            self._follow(deadline)
+        wire.era = self._era
+        wire.connect(deadline, self._place)
+        [role] = wire.talk([_ROLE], deadline)
+        wire.asked, wire.history = time.monotonic(), _history(role)
+        if self._greet is not None:
+            self._greet(wire, deadline)
+
+    def _follow(self, deadline: float) -> None:
+        """Ask the Sentinels. While none answers, a master that was known is stayed with."""
+        if self._sentinels is None:
             return
-        [reply] = wire.talk([self._greeting], deadline)
-        if isinstance(reply, ResponseError):
-            raise reply
+        try:
+            place = self._sentinels.master(time.monotonic() + (deadline - time.monotonic()) * _SENTINEL_SHARE)
+        except RedisError:
+            if self._place is None:
+                raise
+            return
+        if place != self._place:
+            self._place = place
+            self._era += 1
 
 
 class RedisBacked(Store):
@@ -171,6 +240,19 @@ class RedisBacked(Store):
 
     def close(self) -> None:
         self._link.close()
+
+
+def _history(role: Any) -> str:
+    """The name of what the server has done since it became a master; empty where it does not say. Raises `NotServing`
+    for a replica.
+    """
+    if isinstance(role, NotServing):
+        raise role
+    found = role if isinstance(role, bytes) else b""
+    if b"role:slave" in found:
+        raise NotServing("READONLY the server is a replica")
+    named = _HISTORY.search(found)
+    return named[1].decode() if named else ""
 
 
 def _text(name: str | bytes | int) -> str:

@@ -1,17 +1,28 @@
 """Sessions in Redis: a key for each session, by its token's digest, and an index for each account."""
 
 import hashlib
-from datetime import datetime, timedelta
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from redis.exceptions import ResponseError
+
+from repositories.errors import Unavailable
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
-from repositories.hot.port import SessionStore
+from repositories.hot.port import NotedEndings, SessionStore
 from repositories.hot.redis.link import RedisBacked, RedisLink
-from repositories.records import Session
+from repositories.hot.redis.wire import Command, Wire
+from repositories.records import Ending, Session
 
 _SESSION = "quartet:session:"
 _ACCOUNT = "quartet:account:"
+_ENDED = "quartet:ended"
+# A history's last writes may be lost, and processes may have gone on with the old master for a while.
+_MARGIN = timedelta(hours=1)
+_PAGE = 500
 
 # Every script: KEYS[1] is the account's index (session id -> digest), ARGV[1] the account's id.
 # An index entry counts only while the record under its digest is of that very session.
@@ -52,11 +63,15 @@ each(function(id, digest)
 end)
 return records
 """
+# Says how far a replica had followed, when it is one no more.
+_NOTED = f"redis.call('SET', '{_ENDED}', redis.call('TIME')[1], 'EX', {40 * 24 * 3600})"
 _END = f"""{_PRELUDE}
+{_NOTED}
 local digest = redis.call('HGET', index, ARGV[2])
 return digest and remove(ARGV[2], digest) and 1 or 0
 """
 _END_ALL = f"""{_PRELUDE}
+{_NOTED}
 each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
 """
 
@@ -70,10 +85,10 @@ class RedisSessions(RedisBacked, SessionStore):
     session and its account's index are in different hash slots.
     """
 
-    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
-        self._link = RedisLink(
-            url, role="sessions", timeout=timeout, pool=pool, scripts=(_ADD, _OF_ACCOUNT, _END, _END_ALL)
-        )
+    def __init__(self, url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None) -> None:
+        scripts = (_ADD, _OF_ACCOUNT, _END, _END_ALL)
+        greet = CatchUp(endings) if endings else None
+        self._link = RedisLink(url, role="sessions", timeout=timeout, pool=pool, scripts=scripts, greet=greet)
 
     def add(self, session: Session, digest: bytes) -> None:
         record, life = session_bytes(session), int(session_seconds(session) * 1000)
@@ -99,8 +114,69 @@ class RedisSessions(RedisBacked, SessionStore):
         self._run(_END_ALL, account_id, str(keep), again=False)
 
     def _run(self, script: str, account_id: UUID, *arguments: str | bytes | int, again: bool) -> list[Any]:
-        command = ("EVALSHA", _SHA[script], 1, f"{_ACCOUNT}{account_id}", str(account_id), *arguments)
-        return self._link.exchange(command, again=again)
+        return self._link.exchange(_command(script, account_id, *arguments), again=again)
+
+
+class CatchUp:
+    """Ends again what a server may have forgotten to be ended, before anything is read from it.
+
+    A server of another history was restarted or promoted, and may lack the last writes of before. When it last ended
+    something it says itself, since what it lacks is what came after all that it has. Called with each new connection;
+    it costs something with the first to each history. What is not done by the deadline goes on with the next call.
+    """
+
+    def __init__(self, endings: NotedEndings) -> None:
+        self._endings = endings
+        self._guard = threading.Lock()
+        self._trusted: str | None = None
+        self._at: tuple[str, datetime, UUID | None] | None = None
+
+    def __call__(self, wire: Wire, deadline: float) -> None:
+        """Raises `Unavailable` while it is not done."""
+        if wire.history and wire.history == self._trusted:
+            return
+        if not self._guard.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise Unavailable("sessions", "what was ended is not known yet")
+        try:
+            if wire.history != self._trusted or not wire.history:
+                self._catch_up(wire, deadline)
+        finally:
+            self._guard.release()
+
+    def _catch_up(self, wire: Wire, deadline: float) -> None:
+        if self._at is None or self._at[0] != wire.history:
+            [noted] = _replies(wire, [("GET", _ENDED)], deadline)
+            since = datetime.fromtimestamp(int(noted), UTC) - _MARGIN if noted else datetime.fromtimestamp(0, UTC)
+            self._at = (wire.history, since, None)
+        _replies(wire, [("SCRIPT", "LOAD", script) for script in (_OF_ACCOUNT, _END)], deadline)
+        while page := self._endings(self._at[1], self._at[2], _PAGE):
+            self._end(wire, page, deadline)
+            self._at = (wire.history, page[-1].noted_at, page[-1].id)
+        self._trusted, self._at = wire.history, None
+
+    def _end(self, wire: Wire, page: Sequence[Ending], deadline: float) -> None:
+        several = [ending for ending in page if ending.session_id is None]
+        held = _replies(wire, [_command(_OF_ACCOUNT, ending.account_id) for ending in several], deadline)
+        doomed = [
+            (ending.account_id, one.id)
+            for ending, records in zip(several, held, strict=True)
+            for one in live_sessions(records, ending.ended_at)
+            if one.created_at <= ending.ended_at and one.id != ending.kept_id
+        ]
+        doomed += [(ending.account_id, ending.session_id) for ending in page if ending.session_id is not None]
+        _replies(wire, [_command(_END, account_id, str(session_id)) for account_id, session_id in doomed], deadline)
+
+
+def _replies(wire: Wire, commands: list[Command], deadline: float) -> list[Any]:
+    replies = wire.talk(commands, deadline) if commands else []
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            raise reply
+    return replies
+
+
+def _command(script: str, account_id: UUID, *arguments: str | bytes | int) -> Command:
+    return ("EVALSHA", _SHA[script], 1, f"{_ACCOUNT}{account_id}", str(account_id), *arguments)
 
 
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_ADD, _OF_ACCOUNT, _END, _END_ALL)}  # noqa: S324  Redis names scripts so

@@ -6,7 +6,7 @@ call here has a deadline: docs/decisions/0015-redis-wire.md.
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -16,8 +16,6 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as TooSlow
 from redis.retry import Retry
-
-from repositories.hot.redis.target import target_of
 
 Command = Sequence[str | bytes | int]
 _CLASSES = {"rediss": SSLConnection, "unix": UnixDomainSocketConnection}
@@ -30,12 +28,14 @@ _packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assig
 
 
 class NotServing(ResponseError):
-    """The server is a replica now, or has not loaded its data: another one may be behind the address."""
+    """The server is a replica now, or has not loaded its data, and did nothing: another may be behind the address."""
 
 
 class _Opened(Protocol):
     """What is used of a connection of redis-py, most of which has no annotations."""
 
+    host: str
+    port: int
     socket_timeout: float
     socket_connect_timeout: float
     _sock: Any
@@ -46,18 +46,28 @@ class _Opened(Protocol):
 
 
 class Wire:
-    """For one thread at a time. `talk` has a deadline, however the server's answer arrives."""
+    """For one thread at a time. `talk` has a deadline, however the server's answer arrives.
 
-    def __init__(self, url: str, seconds: float) -> None:
-        self._opened = _connection(url, seconds)
+    `options` are for redis-py's connection class of `scheme`. The link notes in `era` when it was connected, in `asked`
+    when the server was last asked for its role, by the monotonic clock, and in `history` what it named its past.
+    """
+
+    def __init__(self, scheme: str, options: Mapping[str, Any], seconds: float) -> None:
+        self._opened = _connection(scheme, options, seconds)
         self._socket: Any = None
         self._reader: Any = None
+        self.era = 0
+        self.asked = 0.0
+        self.history = ""
 
     @property
     def is_connected(self) -> bool:
         return self._socket is not None
 
-    def connect(self, deadline: float) -> None:
+    def connect(self, deadline: float, place: tuple[str, int] | None = None) -> None:
+        """To the host and port of `place`, where the options leave it open."""
+        if place is not None:
+            self._opened.host, self._opened.port = place
         self._opened.socket_connect_timeout = self._opened.socket_timeout = _left(deadline)
         self._opened.connect()
         self._reader = hiredis.Reader(protocolError=ConnectionLost, replyError=_refusal, notEnoughData=_NOTHING)
@@ -103,10 +113,9 @@ class Wire:
         return reply
 
 
-def _connection(url: str, seconds: float) -> _Opened:
-    address, options = target_of(url)
-    kind: Any = _CLASSES.get(address.scheme, Connection)
-    options |= {
+def _connection(scheme: str, given: Mapping[str, Any], seconds: float) -> _Opened:
+    kind: Any = _CLASSES.get(scheme, Connection)
+    options = dict(given) | {
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
         "retry": Retry(NoBackoff(), 0),

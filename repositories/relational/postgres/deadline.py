@@ -7,6 +7,7 @@ answers. So the client waits until its deadline and then drops the connection.
 import select
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -45,9 +46,14 @@ def remaining(default: float) -> float:
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """`limit` bounds each wait outside of `within`, in seconds."""
+    """`limit` bounds each wait outside of `within`, in seconds. `timeline` is that of the server when it connected.
+
+    `unanswered` is called with the id of the server's process when it did not answer in time.
+    """
 
     limit = _DEFAULT
+    timeline = 0
+    unanswered: Callable[[int], None] | None = None
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
@@ -61,7 +67,9 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         try:
             return super().wait(gen, interval, left if timeout is None else min(left, timeout))
         except psycopg.OperationalError:
-            if time.monotonic() >= until:
+            if time.monotonic() >= until and not self.closed:
+                if self.unanswered:
+                    self.unanswered(self.pgconn.backend_pid)
                 self.pgconn.finish()
             raise
 

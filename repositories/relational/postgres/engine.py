@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from sqlalchemy import Engine, create_engine, event
@@ -16,7 +16,8 @@ from repositories.errors import Unavailable
 from repositories.relational.direct import Direct
 from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
 from repositories.relational.postgres.errors import ROLE, is_outdated, translated
-from repositories.relational.postgres.target import Conninfo, conninfo_of
+from repositories.relational.postgres.hosts import Hosts
+from repositories.relational.postgres.unanswered import Unanswered
 
 _LEVEL = "read committed"
 _STATEMENTS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
@@ -41,14 +42,19 @@ class Lane:
     `seconds` is the deadline of one call, including the wait for a connection.
     """
 
-    def __init__(self, url: str, lane: Literal["read", "write"], *, seconds: float, size: int) -> None:
-        target = conninfo_of(url)
+    def __init__(self, hosts: Hosts, lane: Literal["read", "write"], *, seconds: float, size: int) -> None:
+        target = hosts.target
         # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
         self.autocommits = lane == "read" and not target.pooled
+        settings = _settings(seconds, seconds * _LOCK_SHARE)
+        self._free = threading.BoundedSemaphore(size)
+        # A pooler bounds the server's connections, and has numbers of its own for them.
+        self._unanswered = Unanswered(size, self._beside, self._free.release)
         self.engine = _engine(
-            target,
+            hosts,
             limit=seconds,
-            settings=_settings(seconds, seconds * _LOCK_SHARE),
+            settings=settings,
+            unanswered=None if target.pooled else self._unanswered.add,
             pool_size=size,
             max_overflow=0,
             pool_timeout=seconds,
@@ -56,17 +62,19 @@ class Lane:
             **(_STATEMENTS if self.autocommits else {}),
         )
         event.listen(self.engine, "checkin", _mark_used)
-        event.listen(self.engine, "checkout", _refuse_stale)
+        event.listen(self.engine, "checkout", self._refuse_stale)
         event.listen(self.engine, "handle_error", _drop_outdated)
+        self._hosts = hosts
         self._seconds = seconds
-        self.store, self.size, self.beside = ROLE, size, 0
+        # One on which each host is watched, of whichever lane.
+        watched = lane == "write" and len(target.hosts) > 1
+        self.store, self.size, self.beside = ROLE, size, int(watched)
         self.lane: str = lane
         self.server = target.server
         # For one statement.
         self.open = self.engine.connect if self.autocommits else self.engine.begin
         self.direct = Direct(self.engine, is_outdated)
         pools.opened(self)
-        self._free = threading.BoundedSemaphore(size)
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
@@ -76,7 +84,8 @@ class Lane:
         try:
             yield
         finally:
-            self._free.release()
+            if not self._unanswered.keeps():
+                self._free.release()
 
     def in_use(self) -> int:
         return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]  # a QueuePool
@@ -89,6 +98,8 @@ class Lane:
 
     def _wait(self) -> None:
         began = time.monotonic()
+        if not self._unanswered.settle():
+            raise Unavailable(ROLE, "every connection waits for an answer of the server")
         free = self._free.acquire(timeout=remaining(self._seconds))
         meter.waited(ROLE, time.monotonic() - began)
         if not free:
@@ -97,11 +108,23 @@ class Lane:
     def deadline(self) -> within:
         return within(self._seconds)
 
+    def _beside(self) -> BoundedConnection:
+        return self._hosts.connect({**self._hosts.target.keywords, "application_name": "quartet"})
 
-def migrating_engine(url: str) -> Engine:
+    def _refuse_stale(self, connection: BoundedConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+        """Invalidate the pool when the server has closed an idle connection, as after a restart, or is an old primary
+        by now. Costs no round trip.
+        """
+        # A connection that was never used may still have TLS handshake data to read.
+        closed = entry.info.get("used") and connection.is_stale()
+        if closed or 0 < connection.timeline < self._hosts.highest:
+            raise InvalidatePoolError
+
+
+def migrating_engine(hosts: Hosts) -> Engine:
     """An engine for one migration: a long statement timeout, a short lock timeout."""
     return _engine(
-        conninfo_of(url),
+        hosts,
         limit=_MIGRATION_SECONDS,
         settings=_settings(_MIGRATION_SECONDS, _MIGRATION_LOCK_SECONDS),
         poolclass=NullPool,
@@ -126,7 +149,15 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _engine(target: Conninfo, *, limit: float, settings: dict[str, str | float], **options: Any) -> Engine:
+def _engine(
+    hosts: Hosts,
+    *,
+    limit: float,
+    settings: dict[str, str | float],
+    unanswered: Callable[[int], None] | None = None,
+    **options: Any,
+) -> Engine:
+    target = hosts.target
     keywords = {**target.keywords, "application_name": "quartet", "client_encoding": "utf8"}
     if target.pooled:
         # A pooler refuses start-up options, and the next transaction may run where nothing is prepared.
@@ -140,9 +171,9 @@ def _engine(target: Conninfo, *, limit: float, settings: dict[str, str | float],
         first = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(first))
 
-    def connect(_dialect: Dialect, _entry: object, args: list[Any], kwargs: dict[str, Any]) -> BoundedConnection:
-        connection = BoundedConnection.connect(*args, **kwargs)
-        connection.limit = limit
+    def connect(_dialect: Dialect, _entry: object, _args: list[Any], kwargs: dict[str, Any]) -> BoundedConnection:
+        connection = hosts.connect(kwargs)
+        connection.limit, connection.unanswered = limit, unanswered
         return connection
 
     event.listen(engine, "do_connect", connect)
@@ -153,14 +184,9 @@ def _mark_used(_connection: BoundedConnection | None, entry: ConnectionPoolEntry
     entry.info["used"] = True
 
 
-def _refuse_stale(connection: BoundedConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
-    """Invalidate the pool when the server has closed an idle connection, as after a restart. Costs no round trip."""
-    # A connection that was never used may still have TLS handshake data to read.
-    if entry.info.get("used") and connection.is_stale():
-        raise InvalidatePoolError
-
-
 def _drop_outdated(context: ExceptionContext) -> None:
-    """A statement prepared before a schema change always fails. Drop this connection and all of its age."""
+    """A statement prepared before a schema change always fails, and so do writes on a server that has become read-only.
+    Drop this connection and all of its age.
+    """
     if is_outdated(context.original_exception):
         context.is_disconnect = context.invalidate_pool_on_disconnect = True

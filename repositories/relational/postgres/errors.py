@@ -3,7 +3,8 @@
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
+from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, ReadOnly, StoreError, Unavailable
+from repositories.relational.postgres.hosts import NotWritable
 from repositories.relational.statement_runner import Outdated, Translation
 
 ROLE = "relational"
@@ -27,6 +28,7 @@ _INVARIANTS = {
 _SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"
 _UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"
 _DATA = "22"
+_READ_ONLY = "25006"
 _NOT_SUPPORTED, _NO_SUCH_STATEMENT = "0A000", "26000"
 _OUTDATED_PLAN = "cached plan must not change result type"
 
@@ -36,13 +38,17 @@ def translated() -> Translation:
 
 
 def is_outdated(error: BaseException) -> bool:
-    """Whether the statement failed only because its prepared form is out of date."""
+    """Whether the statement changed nothing, and fails on this connection only: its prepared form is out of date, or
+    the server has become read-only.
+    """
     state = error.sqlstate if isinstance(error, psycopg.Error) else None
-    return state == _NO_SUCH_STATEMENT or (state == _NOT_SUPPORTED and _OUTDATED_PLAN in str(error))
+    return state in (_NO_SUCH_STATEMENT, _READ_ONLY) or (state == _NOT_SUPPORTED and _OUTDATED_PLAN in str(error))
 
 
 def _translate(error: Exception) -> StoreError:
     cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    if isinstance(cause, NotWritable):
+        return ReadOnly(ROLE, str(cause))
     if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
         return _by_state(cause, cause.sqlstate)
     if isinstance(cause, ValueError | OverflowError | psycopg.DataError):

@@ -11,12 +11,15 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
+from repositories.errors import ReadOnly
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.engine import Lane, migrating_engine
 from repositories.relational.postgres.errors import ROLE, translated
+from repositories.relational.postgres.hosts import Hosts
+from repositories.relational.postgres.target import conninfo_of
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT
 from repositories.relational.schema.tables import outbox
@@ -24,6 +27,7 @@ from repositories.relational.statement_runner import AutocommitRunner, Runner, t
 from repositories.relational.transaction import SqlTransaction
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
 # Serializes transactions that write events of one aggregate, from here to their commit. The lock is taken before the
@@ -41,9 +45,10 @@ _EMIT = insert(outbox).from_select(
 class PostgresRelational(SqlRelational):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._url = url
+        self._hosts = hosts = Hosts(conninfo_of(url))
         seconds = timeout.total_seconds()
-        self._reading = Lane(url, "read", seconds=seconds, size=pool)
-        self._writing = Lane(url, "write", seconds=seconds, size=pool)
+        self._reading = Lane(hosts, "read", seconds=seconds, size=pool)
+        self._writing = Lane(hosts, "write", seconds=seconds, size=pool)
         direct = self._reading.direct if self._reading.autocommits else None
         super().__init__(AutocommitRunner(self._reading.open, self._guard, direct), self._snapshot)
 
@@ -51,7 +56,7 @@ class PostgresRelational(SqlRelational):
         return self._transaction()
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        engine = migrating_engine(self._url)
+        engine = migrating_engine(self._hosts)
         with translated(), engine.begin() as connection:
             if not dry_run:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -60,9 +65,14 @@ class PostgresRelational(SqlRelational):
 
     def ping(self) -> None:
         with asked(ROLE, "ping"), self._guard(), self._reading.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
+            if connection.exec_driver_sql(_READ_ONLY).scalar_one():
+                raise ReadOnly(ROLE, "the server takes no writes")
+
+    def notes(self) -> list[str]:
+        return self._hosts.notes()
 
     def close(self) -> None:
+        self._hosts.close()
         self._reading.engine.dispose()
         self._writing.engine.dispose()
 

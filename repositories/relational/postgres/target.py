@@ -1,7 +1,8 @@
 """`postgresql://user:password@host:port,host:port/database?option=value`, as libpq takes it.
 
 Options are libpq's own connection parameters, TLS among them (`sslmode=verify-full&sslrootcert=...`), and one of ours:
-`pool_mode=transaction` says that the URL is that of a pooler such as PgBouncer in transaction mode.
+`pool_mode=transaction` says that the URL is that of a pooler such as PgBouncer in transaction mode. Of several hosts
+the one that takes writes is used, so `target_session_attrs` may be left out.
 """
 
 from typing import Any
@@ -17,19 +18,26 @@ _NOT_OPTIONS = {"user", "password", "port", "dbname", "replication", "client_enc
 _POOL_MODE = "pool_mode"
 _CHOICES = {
     "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
-    "target_session_attrs": {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"},
+    # Every connection is asked whether it may write, so these are one.
+    "target_session_attrs": {"any", "read-write", "primary"},
     "load_balance_hosts": {"disable", "random"},
     _POOL_MODE: {"session", "transaction"},
     "channel_binding": {"disable", "prefer", "require"},
 }
+# Not for libpq: which host is used is decided here.
+_OURS = {_POOL_MODE, "target_session_attrs", "load_balance_hosts"}
 
 
 class Conninfo(Struct, frozen=True):
-    """`keywords` are for `psycopg.connect`. `pooled`: consecutive transactions may run on other server connections."""
+    """`keywords` are for `psycopg.connect`, and so are those of each of `hosts`, in the URL's order, beside them.
+
+    `pooled`: consecutive transactions may run on other server connections.
+    """
 
     keywords: dict[str, Any]
     pooled: bool
     server: str
+    hosts: tuple[dict[str, Any], ...]
 
 
 def conninfo_of(url: str) -> Conninfo:
@@ -41,14 +49,21 @@ def conninfo_of(url: str) -> Conninfo:
             raise BadAddress(f"the option {name} is one of {', '.join(sorted(choices))}")
     if not (address.hosts or "host" in address.options or "service" in address.options):
         raise BadAddress("a host is missing; for a socket give its folder as the option host")
-    options = {name: value for name, value in address.options.items() if name != _POOL_MODE}
+    options = {name: value for name, value in address.options.items() if name not in _OURS}
     pooled = address.options.get(_POOL_MODE) == "transaction"
-    return Conninfo({**_place(address), **options}, pooled, address.server)
+    named = {"user": address.user, "password": address.password, "dbname": address.path}
+    hosts = _hosts(address, options)
+    return Conninfo({**{k: v for k, v in named.items() if v}, **options}, pooled, address.server, hosts)
 
 
-def _place(address: Address) -> dict[str, Any]:
-    place = {"user": address.user, "password": address.password, "dbname": address.path}
-    if address.hosts:
-        place["host"] = ",".join(host.name for host in address.hosts)
-        place["port"] = ",".join(str(host.port or _PORT) for host in address.hosts)
-    return {name: value for name, value in place.items() if value}
+def _hosts(address: Address, options: dict[str, str]) -> tuple[dict[str, Any], ...]:
+    """Takes `host` and `hostaddr` from the options; libpq pairs them, one by one."""
+    if address.hosts and "host" in options:
+        raise BadAddress("the host is named twice, before the path and by the option host")
+    places: list[dict[str, Any]] = [{"host": host.name, "port": str(host.port or _PORT)} for host in address.hosts]
+    for name in {"host", "hostaddr"} & options.keys():
+        values = options.pop(name).split(",")
+        if len(values) != len(places or values):
+            raise BadAddress("there are as many values of the option hostaddr as hosts")
+        places = [place | {name: value} for place, value in zip(places or [{}] * len(values), values, strict=True)]
+    return tuple(places) or ({},)

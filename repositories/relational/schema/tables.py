@@ -71,6 +71,21 @@ mail_tokens = Table(
     Index("mail_tokens_expires_at", "expires_at"),
 )
 
+# Sessions that were ended, also of accounts that are gone.
+endings = Table(
+    "endings",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("account_id", ID, nullable=False),
+    Column("session_id", ID),
+    Column("kept_id", ID),
+    Column("ended_at", TIME, nullable=False),
+    Column("noted_at", TIME, nullable=False),
+    Column("over_at", TIME, nullable=False),
+    Index("endings_noted_at", "noted_at", "id"),
+    Index("endings_over_at", "over_at"),
+)
+
 # One row per account. It is locked by every transaction that changes the account's edges.
 account_counters = Table(
     "account_counters",

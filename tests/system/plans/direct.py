@@ -41,6 +41,7 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
         store.fanouts.pulled_authors(after=after, limit=20)
     store.fanouts.audience_size(middle)
     store.deferred.first(limit=20)
+    store.endings.since(now, after=middle, limit=500)
     store.fanouts.lag()
     store.fanouts.postponed(accounts[0], limit=20)
     store.stock.available(products)

@@ -1,0 +1,44 @@
+"""How the driver chooses nodes, and what it does when one falls silent. Whatever is sent by these may be done twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cassandra.connection import ConnectionException
+from cassandra.policies import (
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    FallthroughRetryPolicy,
+    TokenAwarePolicy,
+)
+
+# Another node is asked beside one that has not answered by then.
+IMPATIENCE_SECONDS = 0.1
+OTHERS = 2
+
+
+class NextNode(FallthroughRetryPolicy):  # type: ignore[misc]  # the driver has no annotations
+    """A connection that was lost under a statement ends it in the driver, also when other nodes have been asked for the
+    same. So one more node is; the statement's own deadline bounds it. What a node refuses is not asked again.
+    """
+
+    def on_request_error(self, query: Any, consistency: Any, error: Exception, retry_num: int) -> tuple[Any, Any]:
+        if isinstance(error, ConnectionException):
+            return self.RETRY_NEXT_HOST, None
+        return super().on_request_error(query, consistency, error, retry_num)  # type: ignore[no-any-return]
+
+
+class Twice(TokenAwarePolicy):  # type: ignore[misc]  # the driver has no annotations
+    """Each node comes twice, so that one is left to be asked when all were, and one of these is lost."""
+
+    def make_query_plan(self, working_keyspace: str | None = None, query: Any = None) -> Iterator[Any]:
+        plan = list(super().make_query_plan(working_keyspace, query))
+        yield from plan
+        yield from plan
+
+
+def nodes(datacenter: str) -> Twice:
+    return Twice(DCAwareRoundRobinPolicy(datacenter))
+
+
+def impatient() -> ConstantSpeculativeExecutionPolicy:
+    return ConstantSpeculativeExecutionPolicy(IMPATIENCE_SECONDS, OTHERS)

@@ -1,0 +1,27 @@
+"""That sessions were ended, for as long as these would have lasted: the store of sessions may lose its last writes."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from repositories.records import Ending
+
+
+class EndingReads(Protocol):
+    @abstractmethod
+    def since(self, at: datetime, *, after: UUID | None = None, limit: int) -> Sequence[Ending]:
+        """Those noted at `at` or later, in that order, and by their ids where they have one time.
+
+        `after` is the id of the last one of before, which was noted at `at`.
+        """
+
+
+class EndingWrites(Protocol):
+    @abstractmethod
+    def add(self, ending: Ending) -> None: ...
+
+    @abstractmethod
+    def sweep(self, *, before: datetime, limit: int) -> int:
+        """Forget those whose sessions would have expired by then. Returns how many."""

@@ -1,0 +1,40 @@
+"""Ended sessions as rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec.structs import asdict
+from sqlalchemy import bindparam, delete, insert, select, tuple_
+
+from repositories.records import Ending
+from repositories.relational.endings_port import EndingReads, EndingWrites
+from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
+from repositories.relational.schema.tables import endings
+from repositories.relational.statement_runner import RunnerBacked
+
+_LOWEST = UUID(int=0)
+_place = (endings.c.noted_at, endings.c.id)
+_SINCE = (
+    select(*(endings.c[name] for name in Ending.__struct_fields__))
+    .where(tuple_(*_place) > tuple_(bindparam("at", type_=TIME), bindparam("after", type_=ID)))
+    .order_by(*_place)
+    .limit(LIMIT)
+)
+_ADD = insert(endings).inline()
+_over = select(endings.c.id).where(endings.c.over_at <= bindparam("before", type_=TIME))
+_SWEEP = delete(endings).where(one_of(endings.c.id, _over.order_by(endings.c.over_at).limit(LIMIT).scalar_subquery()))
+
+
+class SqlEndingReads(RunnerBacked, EndingReads):
+    def since(self, at: datetime, *, after: UUID | None = None, limit: int) -> Sequence[Ending]:
+        rows = self._runner.rows(_SINCE, {"at": at, "after": after or _LOWEST, "limit": limit})
+        return [Ending(*row) for row in rows]
+
+
+class SqlEndingWrites(RunnerBacked, EndingWrites):
+    def add(self, ending: Ending) -> None:
+        self._runner.change(_ADD, asdict(ending))
+
+    def sweep(self, *, before: datetime, limit: int) -> int:
+        return self._runner.change(_SWEEP, {"before": before, "limit": limit})

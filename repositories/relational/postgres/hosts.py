@@ -1,0 +1,191 @@
+"""Which of a URL's hosts is the writer: the one not in recovery, on the highest timeline that was ever seen.
+
+PostgreSQL counts timelines up with each promotion, so an old primary that comes back has a lower one. Nothing
+is written there: it would be lost.
+"""
+
+import logging
+import threading
+from typing import Any
+
+import psycopg
+from msgspec import Struct
+from psycopg.conninfo import conninfo_attempts
+
+from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
+from repositories.relational.postgres.target import Conninfo
+
+log = logging.getLogger(__name__)
+_DEFAULT = 5.0
+_WATCH_SECONDS = 1.0
+# Of the time that a connection may take: for the first look at all hosts.
+_LOOK_SHARE = 0.5
+# The control file's timeline is late after a promotion.
+_ROLE = """
+SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
+  CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END
+"""
+# For servers without these functions, such as Aurora.
+_PLAIN_ROLE = "SELECT current_setting('transaction_read_only')::bool, NULL"
+
+
+class NotWritable(psycopg.OperationalError):
+    """A host answers and may not be written to."""
+
+
+class Role(Struct, frozen=True):
+    """What a server says of itself. `timeline` is 0 where it does not say, as a standby."""
+
+    writable: bool
+    timeline: int
+
+
+class Hosts:
+    """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it once a second."""
+
+    def __init__(self, target: Conninfo) -> None:
+        self.target = target
+        self._guard = threading.Lock()
+        self._roles: list[Role | None] = [None] * len(target.hosts)
+        self._looked = [threading.Event() for _ in target.hosts]
+        self._closed: threading.Event | None = None
+        # The latest that was good comes first.
+        self._order = list(range(len(target.hosts)))
+        self.highest = 0
+
+    def connect(self, keywords: dict[str, Any]) -> BoundedConnection:
+        """Shares the time that is left out over the hosts that are left. Raises `psycopg.OperationalError`."""
+        if len(self._order) > 1:
+            self._look()
+        places = [(host, place) for host in self._best_first() for place in self._places(host, keywords)]
+        failures: list[psycopg.OperationalError] = []
+        for left, (host, place) in zip(range(len(places), 0, -1), places, strict=True):
+            try:
+                with within(remaining(_DEFAULT) / left):
+                    return self._writer(host, {**keywords, **place})
+            except psycopg.OperationalError as error:
+                failures.append(error)
+        raise next((error for error in failures if isinstance(error, NotWritable)), failures[-1])
+
+    def notes(self) -> list[str]:
+        """What is amiss, one line each, without names."""
+        with self._guard:
+            roles = list(self._roles) if self._closed else []
+        away = sum(role is None for role in roles)
+        stale = [role.timeline for role in roles if role and self._is_stale(role)]
+        return [f"{away} of {len(roles)} hosts do not answer"] * bool(away) + [
+            f"a second primary is up, on timeline {timeline} where {self.highest} has been seen" for timeline in stale
+        ]
+
+    def close(self) -> None:
+        with self._guard:
+            if self._closed:
+                self._closed.set()
+            self._closed = None
+
+    def _places(self, host: int, keywords: dict[str, Any]) -> list[dict[str, Any]]:
+        """A name may stand for several addresses. One that stands for none now fails when it is connected to."""
+        own = self.target.hosts[host]
+        try:
+            found = conninfo_attempts({**keywords, **own})
+        except psycopg.OperationalError:
+            return [own]
+        return [{name: place[name] for name in ("host", "hostaddr", "port") if name in place} for place in found]
+
+    def _writer(self, host: int, keywords: dict[str, Any]) -> BoundedConnection:
+        connection = BoundedConnection.connect(**keywords)
+        try:
+            role = _role(connection)
+            self._note(host, role)
+            self._require_writer(role)
+        except BaseException:
+            connection.close()
+            raise
+        connection.timeline = role.timeline
+        with self._guard:
+            self._order.remove(host)
+            self._order.insert(0, host)
+        return connection
+
+    def _require_writer(self, role: Role) -> None:
+        if not role.writable:
+            raise NotWritable("the server takes no writes, as a standby does")
+        if self._is_stale(role):
+            raise NotWritable(f"an old primary, on timeline {role.timeline} where {self.highest} has been seen")
+
+    def _best_first(self) -> list[int]:
+        """Writers first, by their timeline; then those that do not answer, which may be back; then standbys."""
+        with self._guard:
+            return sorted(self._order, key=self._rank)
+
+    def _rank(self, host: int) -> tuple[int, int]:
+        role = self._roles[host]
+        if role is None:
+            return 1, 0
+        return (0, -role.timeline) if role.writable else (2, 0)
+
+    def _is_stale(self, role: Role) -> bool:
+        return role.writable and 0 < role.timeline < self.highest
+
+    def _note(self, host: int, role: Role | None) -> None:
+        with self._guard:
+            before, self._roles[host] = self._roles[host], role
+            if role and role.timeline > self.highest:
+                self.highest = role.timeline
+        if role and role != before and self._is_stale(role):
+            log.error(
+                "%s is an old primary on timeline %d, where %d has been seen: nothing is written there; fence it",
+                self.target.hosts[host].get("host"),
+                role.timeline,
+                self.highest,
+            )
+
+    def _look(self) -> None:
+        """The first time, ask all hosts side by side: which one is right is only seen beside the others."""
+        with self._guard:
+            if self._closed is None:
+                self._closed = threading.Event()
+                for host in range(len(self._order)):
+                    name = f"relational-host-{host}"
+                    threading.Thread(target=self._watch, args=(host, self._closed), name=name, daemon=True).start()
+        with within(remaining(_DEFAULT) * _LOOK_SHARE):
+            for looked in self._looked:
+                looked.wait(remaining(_DEFAULT))
+                # Who has not answered by now is not waited for again.
+                looked.set()
+
+    def _watch(self, host: int, closed: threading.Event) -> None:
+        connection = None
+        while not closed.is_set():
+            try:
+                with within(_WATCH_SECONDS):
+                    if connection is None:
+                        connection = BoundedConnection.connect(
+                            **{**self.target.keywords, **self.target.hosts[host]},
+                            application_name="quartet",
+                            prepare_threshold=None,
+                        )
+                    self._note(host, _role(connection))
+            except psycopg.Error:
+                self._note(host, None)
+                _close(connection)
+                connection = None
+            self._looked[host].set()
+            closed.wait(_WATCH_SECONDS)
+        _close(connection)
+
+
+def _close(connection: BoundedConnection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _role(connection: BoundedConnection) -> Role:
+    before, connection.autocommit = connection.autocommit, True
+    try:
+        row = connection.execute(_ROLE, prepare=False).fetchone()
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege):
+        row = connection.execute(_PLAIN_ROLE, prepare=False).fetchone()
+    connection.autocommit = before
+    read_only, file = row or (True, None)
+    return Role(not read_only, int(file[:8], 16) if file else 0)

@@ -1,0 +1,61 @@
+"""Sessions that were ended, noted for those who may have to end them again."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.records import Ending
+from repositories.relational import Relational
+from tests.contracts.relational_store import NOW, new_database, opened
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relational]:
+    embedded = request.param == "embedded"
+    url = f"sqlite:///{tmp_path / 'q.db'}" if embedded else new_database(request.getfixturevalue("engines").postgres())
+    with opened(url) as store:
+        store.migrate()
+        yield store
+
+
+def noted(store: Relational, second: int, *, only: bool = True, lasts: int = 60) -> Ending:
+    at = NOW + second * SECOND
+    session, kept = (uuid4(), None) if only else (None, uuid4())
+    made = Ending(uuid4(), uuid4(), session, kept, at - SECOND, at, at + lasts * SECOND)
+    with store.transaction() as tx:
+        tx.endings.add(made)
+    return made
+
+
+def since(store: Relational, second: int, after: UUID | None = None, limit: int = 99) -> list[Ending]:
+    return list(store.endings.since(NOW + second * SECOND, after=after, limit=limit))
+
+
+def test_endings_are_read_in_the_order_of_their_noting(store: Relational) -> None:
+    second, first, third = noted(store, 2, only=False), noted(store, 1), noted(store, 3)
+    assert since(store, 0) == [first, second, third]
+    assert since(store, 2) == [second, third]
+    assert since(store, 4) == []
+
+
+def test_pages_neither_repeat_nor_miss_those_of_one_time(store: Relational) -> None:
+    made = sorted((noted(store, 1) for _ in range(5)), key=lambda ending: ending.id)
+    found: list[Ending] = []
+    at, after = 0, None
+    while page := since(store, at, after, 2):
+        found += page
+        at, after = 1, page[-1].id
+    assert found == made
+
+
+def test_what_would_have_expired_is_forgotten(store: Relational) -> None:
+    kept, *_ = noted(store, 1), noted(store, 2, lasts=1), noted(store, 3, lasts=1)
+    with store.transaction() as tx:
+        assert tx.endings.sweep(before=NOW + 4 * SECOND, limit=1) == 1
+        assert tx.endings.sweep(before=NOW + 4 * SECOND, limit=9) == 1
+    assert since(store, 0) == [kept]

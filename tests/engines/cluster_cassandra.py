@@ -1,0 +1,86 @@
+"""Three Cassandra nodes, each with all of the data, of which one is frozen. Run by `make test-clusters`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from repositories.errors import Unavailable
+from repositories.feeds.cassandra.store import CassandraFeeds
+from repositories.feeds.retention import now
+from tests.engines import Server, cassandra
+from tests.engines.home import Home
+from tests.engines.kernel import wait_until
+from tests.engines.test_feeds_faults import post
+
+TIMEOUT = timedelta(seconds=2)
+READERS = 60
+STARTS = 6
+
+
+@pytest.fixture(scope="module")
+def ring() -> Iterator[list[Server]]:
+    home = Home()
+    nodes = cassandra.launch_ring(home, 3)
+    with closing(opened(nodes[0].url, timeout=timedelta(seconds=60))) as store:
+        assert wait_until(lambda: works(store.migrate), 120)
+    with closing(opened(nodes[0].url, level="ALL")) as store:
+        # Each of them knows that the others are there.
+        assert wait_until(lambda: all(works(lambda: store.push(post(), [uuid4()], now())) for _ in range(20)), 120)
+    yield nodes
+    for node in nodes:
+        node.discard()
+    home.close()
+
+
+@pytest.fixture(params=[0, 1, 2])
+def node(request: pytest.FixtureRequest, ring: list[Server]) -> Iterator[Server]:
+    """Each once, since it depends on the data which of them is asked first."""
+    yield ring[request.param]
+    ring[request.param].resume()
+    with closing(opened(ring[0].url)) as store:
+        assert wait_until(lambda: whole(store), 60)
+
+
+def opened(url: str, timeout: timedelta = TIMEOUT, level: str = "LOCAL_QUORUM") -> CassandraFeeds:
+    days = timedelta(days=90)
+    return CassandraFeeds(url, timeout=timeout, retention=days, replication="3", write_consistency=level)
+
+
+def works(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except Unavailable:
+        return False
+    return True
+
+
+def whole(store: CassandraFeeds) -> bool:
+    """Whether all nodes are there."""
+    store.ping()
+    return store.notes() == []
+
+
+def test_a_frozen_node_costs_no_call(ring: list[Server], node: Server) -> None:
+    with closing(opened(ring[0].url)) as store:
+        assert wait_until(lambda: whole(store), 60)
+        readers = [uuid4() for _ in range(READERS)]
+        store.push(post(), readers, now())
+        node.pause()
+        for reader in readers:
+            made = post()
+            store.push(made, [reader], now())
+            assert store.home_page(reader, limit=1) == [made]
+        assert wait_until(lambda: store.notes() == ["1 of 3 nodes are down"], 60)
+
+
+def test_a_process_starts_while_a_node_is_frozen(ring: list[Server], node: Server) -> None:
+    node.pause()
+    for _ in range(STARTS):
+        with closing(opened(ring[0].url)) as store:
+            store.ping()
+            reader, made = uuid4(), post()
+            store.push(made, [reader], now())
+            assert store.home_page(reader, limit=1) == [made]

@@ -1,0 +1,130 @@
+"""PostgreSQL with a standby that takes over, and writers that wait for one that is away."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from repositories.errors import ReadOnly, Unavailable
+from repositories.relational import Relational
+from tests.contracts.relational_store import opened
+from tests.engines import Engines, Server, postgres
+from tests.engines.kernel import wait_until
+from tests.engines.relational.calls import ACTIVITY, POOL, TIMEOUT, read, write
+
+
+class Pair(NamedTuple):
+    """A primary and its standby. `url` names both, the primary first; `standby_url` the same database there."""
+
+    primary: Server
+    standby: Server
+    url: str
+    standby_url: str
+
+
+@pytest.fixture
+def pair(own_engines: Engines, server: Server, url: str) -> Iterator[Pair]:
+    standby = postgres.launch_standby(own_engines.home, server)
+    first, second = urlsplit(url), urlsplit(standby.url)
+    both = first._replace(netloc=f"{first.netloc},127.0.0.1:{second.port}")
+    yield Pair(server, standby, both.geturl(), first._replace(netloc=second.netloc).geturl())
+    standby.discard()
+
+
+def put(store: Relational) -> UUID:
+    """Written, and acknowledged."""
+    product = uuid4()
+    with store.transaction() as unit:
+        unit.stock.put(product, 1)
+    return product
+
+
+def works(store: Relational) -> bool:
+    try:
+        put(store)
+        read(store)
+    except Unavailable:
+        return False
+    return True
+
+
+def has(store: Relational, product: UUID) -> bool:
+    return store.stock.available([product]) == {product: 1}
+
+
+def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pair: Pair) -> None:
+    with opened(pair.url, timeout=TIMEOUT, pool=POOL) as store, opened(pair.url, timeout=TIMEOUT, pool=POOL) as idle:
+        assert works(store)
+        assert works(idle)
+        assert store.notes() == []
+        pair.primary.pause()
+        postgres.promote(pair.standby)
+        assert wait_until(lambda: works(store), 20)
+        with opened(pair.url, timeout=TIMEOUT, pool=POOL) as fresh:
+            assert wait_until(lambda: works(fresh), 20)
+        pair.primary.resume()
+        # The one that was idle has seen nothing of it, and its connections to the old primary are open.
+        assert wait_until(lambda: "second primary" in "".join(idle.notes()), 20)
+        with opened(pair.standby_url) as promoted:
+            for each in (store, idle):
+                assert has(promoted, put(each))
+        # A process that was started since then meets the old primary first.
+        with opened(pair.url) as fresh, opened(pair.standby_url) as promoted:
+            assert has(promoted, put(fresh))
+            assert "timeline 1 where 2 has been seen" in "".join(fresh.notes())
+
+
+def test_a_standby_answers_and_is_not_the_writer(pair: Pair) -> None:
+    with opened(pair.standby_url) as store:
+        for call in (store.ping, lambda: put(store), lambda: read(store)):
+            with pytest.raises(ReadOnly):
+                call()
+        postgres.promote(pair.standby)
+        store.ping()
+        assert has(store, put(store))
+    # Whichever is named first.
+    pair.primary.kill()
+    with opened(pair.url) as store:
+        assert works(store)
+        assert store.notes() == ["1 of 2 hosts do not answer"]
+
+
+def test_a_server_that_becomes_read_only_is_left_and_found_again(store: Relational, url: str) -> None:
+    database = urlsplit(url).path.lstrip("/")
+    put(store)
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+        # The open ones hear of it as those of a pooler, or of a server that is demoted in place, would.
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
+            " AND datname = current_database()"
+        )
+        try:
+            for call in (store.ping, lambda: put(store)):
+                with pytest.raises(ReadOnly):
+                    call()
+        finally:
+            server.execute("SET default_transaction_read_only = off")
+            server.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
+    put(store)
+
+
+def test_commits_that_wait_for_a_standby_do_not_fill_the_server(store: Relational, server: Server, url: str) -> None:
+    put(store)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            assert wait_until(lambda: not works(store), 20)
+            for _ in range(3 * POOL):
+                with pytest.raises(Unavailable):
+                    write(store)
+            assert (admin.execute(ACTIVITY).fetchone() or (0,))[0] <= 2 * POOL
+            read(store)
+        finally:
+            admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            admin.execute("SELECT pg_reload_conf()")
+    put(store)

@@ -1,0 +1,191 @@
+"""Redis with a replica that takes over: at an address that moves, and by Sentinel."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from config import Settings
+from repositories.errors import ReadOnly, Unavailable
+from repositories.hot import SessionStore, open_cache, open_sessions
+from repositories.records import Ending, Session
+from tests.apps import embedded, running
+from tests.engines import Engines, Server, redis
+from tests.engines.kernel import free_port, wait_until
+from tests.engines.test_hot_faults import NOW, TIMEOUT, client, session
+
+
+class Pair(NamedTuple):
+    """A master and a replica that has all of it."""
+
+    master: Server
+    replica: Server
+
+
+@pytest.fixture
+def pair(own_engines: Engines) -> Iterator[Pair]:
+    master = own_engines.sessions()
+    replica = redis.launch_replica(own_engines.home, master)
+    with client(replica) as there:
+        assert wait_until(lambda: there.info("replication")["master_link_status"] == "up", 20)
+    yield Pair(master, replica)
+    replica.discard()
+    own_engines.heal()
+    with client(master) as there:
+        there.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@pytest.fixture
+def address(pair: Pair, tmp_path: Path) -> Path:
+    """A socket's name that leads to the master, as a name or an address leads to whichever is one."""
+    link = tmp_path / "moved.sock"
+    link.symlink_to(redis.socket_of(pair.master))
+    return link
+
+
+def move(address: Path, to: Server) -> None:
+    address.unlink()
+    address.symlink_to(redis.socket_of(to))
+
+
+def opened(url: str) -> SessionStore:
+    return open_sessions(url, timeout=TIMEOUT, pool=4)
+
+
+def added(store: SessionStore, digest: bytes) -> Session:
+    made = session()
+    store.add(made, digest)
+    return made
+
+
+def works(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except Unavailable:
+        return False
+    return True
+
+
+def has(server: Server, digest: bytes) -> bool:
+    with client(server) as there:
+        return bool(there.exists(f"quartet:session:{digest.hex()}"))
+
+
+def test_a_planned_switch_is_followed_without_an_error(pair: Pair, address: Path) -> None:
+    with closing(opened(f"unix://{address}")) as store, closing(opened(f"unix://{address}")) as reader:
+        kept, ended = added(store, b"kept"), added(store, b"ended")
+        assert reader.find(b"ended", now=NOW) == ended
+        with client(pair.master) as old, client(pair.replica) as new:
+            assert wait_until(lambda: has(pair.replica, b"ended"), 20)
+            new.execute_command("REPLICAOF", "NO", "ONE")
+            # It lives on, keeps its connections open and hears no more of what happens.
+            old.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        move(address, pair.replica)
+        assert store.end(ended.account_id, ended.id)
+        added(store, b"new")
+        assert has(pair.replica, b"new")
+        # Nor does one who only reads stay with the old one.
+        assert wait_until(lambda: reader.find(b"ended", now=NOW) is None, 20)
+        assert reader.find(b"kept", now=NOW) == kept
+
+
+def test_sentinel_is_followed_to_the_new_master_and_not_back(own_engines: Engines, pair: Pair) -> None:
+    sentinel = redis.launch_sentinel(own_engines.home, pair.master)
+    with client(pair.master) as there:
+        assert wait_until(lambda: there.info("replication")["connected_slaves"] == 1, 20)
+    # The first of them is away.
+    url = sentinel.url.replace("//", f"//127.0.0.1:{free_port()},")
+    try:
+        with closing(opened(url)) as store, closing(opened(url)) as idle:
+            added(store, b"before")
+            added(idle, b"before")
+            pair.master.pause()
+            assert wait_until(lambda: works(lambda: added(store, b"after")), 30)
+            assert has(pair.replica, b"after")
+            # Its connections to the old master are open, which takes writes until Sentinel has demoted it.
+            pair.master.resume()
+            assert wait_until(lambda: works(lambda: added(idle, b"later")) and has(pair.replica, b"later"), 30)
+            with closing(open_cache(url, timeout=TIMEOUT, pool=1)) as cache:
+                cache.drop(["any"])
+            sentinel.pause()
+            added(store, b"without sentinels")
+    finally:
+        sentinel.discard()
+
+
+def test_what_was_ended_stays_so_when_the_replica_has_missed_it(pair: Pair, address: Path) -> None:
+    noted: list[Ending] = []
+    asked: list[datetime] = []
+
+    def endings(at: datetime, after: UUID | None, limit: int) -> list[Ending]:
+        asked.append(at)
+        found = sorted((one for one in noted if (one.noted_at, one.id) > (at, after or UUID(int=0))), key=place)
+        return found[: min(limit, 1)]
+
+    def process() -> SessionStore:
+        return open_sessions(f"unix://{address}", timeout=TIMEOUT, pool=4, endings=endings)
+
+    def note(of: Session, *, only: bool) -> None:
+        now = datetime.now(UTC)
+        kept = None if only else of.id
+        noted.append(Ending(uuid4(), of.account_id, of.id if only else None, kept, NOW, now, now + timedelta(days=90)))
+
+    with closing(process()) as store, closing(process()) as reader:
+        ended, kept = added(store, b"ended"), added(store, b"kept")
+        other = replace(session(), account_id=kept.account_id)
+        store.add(other, b"other")
+        assert wait_until(lambda: has(pair.replica, b"other"), 20)
+        asked.clear()
+        with client(pair.replica) as cut:
+            cut.execute_command("REPLICAOF", "127.0.0.1", free_port())
+            note(ended, only=True)
+            assert store.end(ended.account_id, ended.id)
+            note(kept, only=False)
+            store.end_all(kept.account_id, keep=kept.id)
+            assert asked == [], "nobody is asked while it is the same server"
+            pair.master.kill()
+            cut.execute_command("REPLICAOF", "NO", "ONE")
+        move(address, pair.replica)
+        assert has(pair.replica, b"ended")
+        with closing(process()) as fresh:
+            for each in (store, reader, fresh):
+                assert each.find(b"ended", now=NOW) is None
+                assert each.find(b"other", now=NOW) is None
+                assert each.find(b"kept", now=NOW) == kept
+        assert not has(pair.replica, b"ended")
+
+
+def place(ending: Ending) -> tuple[datetime, UUID]:
+    return ending.noted_at, ending.id
+
+
+def test_readiness_tells_a_replica_from_a_store_that_is_away(pair: Pair, tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path) | {"sessions_url": pair.replica.url})) as system:
+        answer = system.anybody().send("GET", "/health/ready")
+        assert answer.status_code == 503
+        assert answer.get_json()["stores"]["sessions"]["status"] == "read_only"
+        pair.replica.kill()
+        found = system.anybody().send("GET", "/health/ready").get_json()["stores"]
+        assert (found["sessions"]["status"], found["cache"]["status"]) == ("unavailable", "ok")
+
+
+def test_a_store_that_takes_no_writes_says_so(pair: Pair) -> None:
+    with closing(opened(pair.replica.url)) as store:
+        with pytest.raises(ReadOnly):
+            store.ping()
+        with pytest.raises(ReadOnly):
+            store.find(b"x", now=NOW)
+    with closing(opened(pair.master.url)) as store, client(pair.master) as there:
+        store.ping()
+        there.config_set("min-replicas-to-write", "2")
+        try:
+            with pytest.raises(ReadOnly):
+                store.ping()
+        finally:
+            there.config_set("min-replicas-to-write", "0")
+        store.ping()
