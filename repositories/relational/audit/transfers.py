@@ -83,6 +83,10 @@ def _problems(row: AnyRow) -> Iterator[str]:
     moves = row.phase in {"single", "post"}
     if not (row.moved and row.legs == 2 if moves else not (row.has_legs or row.legs)):
         yield f"has {row.legs} entries that do not match it"
+    if not moves and (row.memo, row.reference) != (None, None):
+        yield "has words, and moves nothing"
+    if (row.phase == "hold") != (row.expires_at is not None):
+        yield f"expires at {row.expires_at}"
     if row.phase == "hold" and not row.ended:
         if not row.as_open:
             yield "does not match the list of open holds"

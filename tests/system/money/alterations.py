@@ -4,6 +4,7 @@ A kind is what is done, and to which columns of which tables. Each is done to on
 same columns empty and the same words (`phase`, `kind`, `state`) are of one shape.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,6 +13,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Boolean, Column, Connection, Executable, Table, and_, delete, insert, select, update
 
+from repositories.relational.money.digests import digest_of
+from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
 from repositories.relational.schema import money_tables, tables
 
 Row = dict[str, Any]
@@ -68,6 +71,7 @@ class Book:
             yield from self._rows_gone_and_new(table)
             yield from self._swapped(table)
             yield from self._two_numbers(table)
+        yield from self._with_digest_anew()
         yield from self._equal_cells()
         for one, other in itertools.combinations(self.tables, 2):
             yield from self._linked(one, other)
@@ -119,6 +123,19 @@ class Book:
                         values = {one.name: row[one.name] + 1, other.name: row[other.name] + step}
                         what = f"{table.name}.{one.name} and {other.name} altered"
                         yield Alteration(what, (row, values), (update(table).where(its(table, row)).values(values),))
+
+    def _with_digest_anew(self) -> Iterator[Alteration]:
+        """A transfer by somebody who knows how its digest is made."""
+        for cell in self.cells(money_tables.transfers):
+            if cell.column.name == "digest":
+                continue
+            for value in self._others(cell):
+                new = cell.row | {cell.column.name: value}
+                with contextlib.suppress(AttributeError):  # of an id or a time that has to be there
+                    digest = digest_of(to_transfer([new[column.name] for column in TRANSFER_COLUMNS]))
+                    kind = f"{cell.row['phase']}.{cell.column.name} altered with its digest"
+                    change = update(cell.table).where(its(cell.table, cell.row)).values(new | {"digest": digest})
+                    yield Alteration(kind, (cell.row, value), (change,))
 
     def _equal_cells(self) -> Iterator[Alteration]:
         """Two places that say the same, altered to the same: one pair for each two columns."""

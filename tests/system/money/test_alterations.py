@@ -79,7 +79,8 @@ def test_finds_every_alteration(books: Relational) -> None:
                 tried[one.kind] += 1
                 if not found:
                     missed.setdefault(one.kind, one.about)
-    assert {kind: about for kind, about in missed.items() if kind not in UNFOUND} == {}
+    new = sorted(missed.keys() - UNFOUND.keys() - UNCHAINED.keys())
+    assert not new, f"{new}\n{missed[new[0]]}"
     for table in book.tables:
         assert book.rows[table.name], f"{table.name} has no rows: let tests/system/money/full_shop.py make some"
         if isinstance(books, EmbeddedRelational):  # where no check of the database is in the way
@@ -119,6 +120,14 @@ def test_traffic_beside_it_causes_no_alarm(shop: Shop) -> None:
     shop.buyer.rich(10**9)
     shop.seller.rich(10**6)
     assert together([trade, send, audited])[2] == []
+
+
+NO_CHAIN = "holds, and ends of holds that free money, move nothing: no account's chain has them"
+UNCHAINED = {
+    **{f"{phase}.created_at altered with its digest": NO_CHAIN for phase in ("hold", "void", "expire")},
+    **{f"{phase}.id altered with its digest": NO_CHAIN for phase in ("void", "expire")},
+    "expire.phase altered with its digest": NO_CHAIN,
+}
 
 
 def _some(everything: Iterable[Alteration], every: int) -> Iterator[Alteration]:
