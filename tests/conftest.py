@@ -73,11 +73,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     so that no process is alone with one in the end. This comes before pytest-xdist, which reads the groups.
     """
     groups = {item: _group(item) for item in items}
+    if not os.environ.get("QUARTET_PROOFS"):
+        proofs = [item for item in items if _is_proof(item)]
+        config.hook.pytest_deselected(items=proofs)
+        items[:] = [item for item in items if item not in set(proofs)]
     long = {groups[item] for item in items if item.get_closest_marker("long")}
     if hasattr(config, "workerinput"):
         for item, (uses, path) in groups.items():
             item.add_marker(pytest.mark.xdist_group(f"{path.parent.name}/{path.stem}/{uses}"))
     items.sort(key=lambda item: (groups[item][0], groups[item] not in long))
+
+
+def _is_proof(item: pytest.Item) -> bool:
+    """`proof(on="engines")` is one on the engines only; it comes after `_group`, which marks these."""
+    mark = item.get_closest_marker("proof")
+    return bool(mark and (mark.kwargs.get("on") != "engines" or item.get_closest_marker("engines")))
 
 
 def _group(item: pytest.Item) -> tuple[int, Path]:

@@ -184,6 +184,7 @@ def test_killed_between_calls(server: Server, store: Documents) -> None:
     assert eventually(lambda: store.posts.get([kept.id])) == {kept.id: kept}
 
 
+@pytest.mark.proof
 def test_killed_during_writes(server: Server, store: Documents, patient: Documents) -> None:
     target = published(store)
     acknowledged: dict[str, list[Any]] = {"posts": [], "products": [], "comments": []}

@@ -164,6 +164,7 @@ def test_a_server_that_comes_up_later(server: Server) -> None:
     feeds.close()
 
 
+@pytest.mark.proof
 def test_acknowledged_writes_survive_a_crash(server: Server, feeds: CassandraFeeds) -> None:
     owner, stop = uuid4(), threading.Event()
     acknowledged: list[PostRef] = []

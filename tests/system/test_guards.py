@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
@@ -154,3 +155,16 @@ def test_tests_of_a_module_stay_together(request: pytest.FixtureRequest) -> None
     """pytest-xdist reads the groups that `tests/conftest.py` gives, and writes each into the id of its tests."""
     if hasattr(request.config, "workerinput") and request.config.getoption("loadgroup"):
         assert request.node.nodeid.endswith("@system/test_guards/0")
+
+
+def test_make_proofs_runs_every_proof() -> None:
+    """What runs nowhere else must not be left out there."""
+    printed = subprocess.run(["make", "-n", "proofs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    run = {word for word in printed.split() if word.startswith("tests/")}
+    marked = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "mark.proof" in path.read_text(encoding="utf-8") and path != Path(__file__)
+    ]
+    assert marked
+    assert [path for path in marked if not any(path.is_relative_to(named) for named in run)] == []

@@ -52,9 +52,9 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(start: Starter, empty: Path, tmp_path: Path) -> Live:
-    """An empty system on embedded stores."""
+    """An empty system on embedded stores, with one worker."""
     shutil.copytree(empty, tmp_path / "var")
-    return start().answering()
+    return start(WORKERS="1").answering()
 
 
 def publishing(client: Client, name: str, acknowledged: list[str], stop: threading.Event) -> None:
@@ -93,13 +93,13 @@ def test_requests_under_way_are_answered_after_sigterm(server: Live, start: Star
     bodies = [json.dumps({"title": f"no. {n}", "body": "x"}).encode() for n in range(3)]
     waiting = [as_under_way(server, ada, body) for body in bodies]
     server.terminate()
-    assert wait_until(lambda: not _accepts(server), 5), "it still accepts connections"
+    assert wait_until(lambda: not _accepts(server), 20), "it still accepts connections"
     for connection, body in zip(waiting, bodies, strict=True):
         connection.sendall(body)
         assert answer_of(connection).status == 201
         connection.close()
     assert server.ended(10) == 0
-    assert sorted(start().answering().signed_in(ada).titles("/feed")) == [f"no. {n}" for n in range(3)]
+    assert sorted(start(WORKERS="1").answering().signed_in(ada).titles("/feed")) == [f"no. {n}" for n in range(3)]
 
 
 def test_sigterm_under_load_loses_no_answer_of_what_was_done(server: Live, start: Starter) -> None:
@@ -112,7 +112,7 @@ def test_sigterm_under_load_loses_no_answer_of_what_was_done(server: Live, start
         assert wait_until(lambda: len(acknowledged) > 50, 20)
         server.terminate()
         assert server.ended(10) == 0
-    assert sorted(start().answering().signed_in(ada).titles("/feed")) == sorted(acknowledged)
+    assert sorted(start(WORKERS="1").answering().signed_in(ada).titles("/feed")) == sorted(acknowledged)
 
 
 def test_acknowledged_posts_survive_sigkill(server: Live, start: Starter) -> None:
@@ -124,7 +124,7 @@ def test_acknowledged_posts_survive_sigkill(server: Live, start: Starter) -> Non
             pool.submit(publishing, server.client(ada.token), str(number), acknowledged, threading.Event())
         assert wait_until(lambda: len(acknowledged) > 100, 20)
         server.kill()
-    again = start().answering()
+    again = start(WORKERS="1").answering()
     reader = again.signed_in(bob)
     for path in ("/feed", f"/accounts/{ada.handle}/posts", "/posts"):
         found = reader.titles(path)
@@ -134,7 +134,9 @@ def test_acknowledged_posts_survive_sigkill(server: Live, start: Starter) -> Non
     assert reader.titles("/feed")[0] == "after"
 
 
-def test_a_worker_that_dies_is_replaced(server: Live) -> None:
+def test_a_worker_that_dies_is_replaced(start: Starter, empty: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty, tmp_path / "var")
+    server = start(WORKERS="2").answering()
     assert wait_until(lambda: len(server.workers) == 2, 10)
     first, _ = server.workers
     first.send(signal.SIGKILL)

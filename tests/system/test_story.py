@@ -13,7 +13,7 @@ from tests.system.real import KEYSPACE, real_urls
 
 ONE_REAL = [frozenset({role}) for role in ROLES]
 ONE_EMBEDDED = [frozenset(ROLES) - {role} for role in ROLES]
-MIXES = [frozenset[str](), *ONE_REAL, *ONE_EMBEDDED, frozenset({"relational", "feeds"}), frozenset(ROLES)]
+MIXES = [frozenset[str](), *ONE_REAL, frozenset({"relational", "feeds"}), frozenset(ROLES)]
 
 
 def named(mix: frozenset[str]) -> str:
@@ -21,7 +21,10 @@ def named(mix: frozenset[str]) -> str:
 
 
 @pytest.fixture(
-    params=[pytest.param(m, id=named(m), marks=[pytest.mark.engines] if m else []) for m in MIXES],
+    params=[
+        *(pytest.param(m, id=named(m), marks=[pytest.mark.engines] if m else []) for m in MIXES),
+        *(pytest.param(m, id=named(m), marks=[pytest.mark.engines, pytest.mark.proof]) for m in ONE_EMBEDDED),
+    ],
 )
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     mix: frozenset[str] = request.param

@@ -1,12 +1,14 @@
 """What the command says of settings that cannot be meant."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from app.cli import main
 from tests.system.live import run
-
-pytestmark = pytest.mark.live
 
 NOBODY_LISTENS = "127.0.0.1:9"
 UNREACHABLE = {
@@ -18,12 +20,32 @@ UNREACHABLE = {
 }
 
 
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command in this process, in a folder of its own, with no setting but these."""
+    monkeypatch.chdir(tmp_path)
+    others = dict.fromkeys(name for name in os.environ if name.startswith("QUARTET_"))
+
+    def command(name: str, **settings: str) -> Result:
+        own = {f"QUARTET_{setting}": value for setting, value in settings.items()}
+        return CliRunner().invoke(main, [name], env=others | own)
+
+    return command
+
+
+@pytest.mark.live
+def test_a_process_says_it_and_ends(tmp_path: Path) -> None:
+    ended = run(tmp_path, "serve", WORKERS="many")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert "QUARTET_WORKERS" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("WORKERS", "many"), ("SECRET_KEY", "short"), ("FEEDS_URL", "redis://x"), ("RELAY", "maybe")]
 )
-def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, name: str, value: str) -> None:
-    ended = run(tmp_path, "serve", **{name: value})
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+def test_a_wrong_setting_is_one_line_that_names_it(command: Callable[..., Result], name: str, value: str) -> None:
+    ended = command("serve", **{name: value})
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert f"QUARTET_{name}" in ended.stderr
 
 
@@ -40,18 +62,21 @@ def test_a_wrong_setting_is_one_line_that_names_it(tmp_path: Path, name: str, va
     ],
 )
 def test_a_wrong_url_is_one_line_that_names_its_variable_and_tells_none_of_it(
-    tmp_path: Path, name: str, value: str
+    command: Callable[..., Result], name: str, value: str
 ) -> None:
-    ended = run(tmp_path, "migrate", **{name: value})
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    ended = command("migrate", **{name: value})
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert f"QUARTET_{name}: " in ended.stderr
     assert "topsecret" not in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "serve"])
 @pytest.mark.parametrize("name", UNREACHABLE)
-def test_an_engine_that_is_not_there_is_named_by_its_variable(tmp_path: Path, command: str, name: str) -> None:
-    ended = run(tmp_path, command, **{name: UNREACHABLE[name]})
-    assert ended.returncode == 1
+@pytest.mark.parametrize("word", ["migrate", "serve"])
+def test_an_engine_that_is_not_there_is_named_by_its_variable(
+    command: Callable[..., Result], word: str, name: str
+) -> None:
+    ended = command(word, **{name: UNREACHABLE[name]})
+    assert ended.exit_code == 1
+    assert isinstance(ended.exception, SystemExit)
     assert f"QUARTET_{name}" in ended.stderr
     assert "Traceback" not in ended.stderr

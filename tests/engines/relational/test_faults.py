@@ -102,6 +102,7 @@ def test_connections_ended_by_the_server_are_replaced(store: Relational, url: st
     read(store)
 
 
+@pytest.mark.proof
 def test_what_was_acknowledged_survives_kills(store: Relational, server: Server) -> None:
     ada, *others = register(store, 200)
     acknowledged: list[UUID] = []

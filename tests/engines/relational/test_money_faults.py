@@ -42,6 +42,7 @@ def persist(store: Relational, one: Transfer) -> bool:
             return True
 
 
+@pytest.mark.proof
 def test_a_bank_through_kills(bank: Relational, server: Server) -> None:
     people = [wallet(bank, OPENING) for _ in range(PEOPLE)]
     over, acknowledged = threading.Event(), list[Transfer]()

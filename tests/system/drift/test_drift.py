@@ -28,6 +28,7 @@ Injected = dict[str, set[Found]]
 # The doctor looks at each of them several times a test.
 ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "24"))
 FALSIFIED = ACCOUNTS // 2
+EXAMINATIONS = 3 if os.environ.get("QUARTET_PROOFS") else 2
 MISSING, WRONG, AUTHOR_MISSING, AUTHOR_WRONG = "home missing", "home wrong", "author missing", "author wrong"
 LINES = {
     MISSING: re.compile(f"home timeline of {ID}: post {ID} by {ID} is missing"),
@@ -164,12 +165,13 @@ def container_is_right(world: World) -> None:
 
 def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
     with traffic(world, pause=0.03) as moves:
-        reports = [examined(world.container) for _ in range(3)]
+        reports = [examined(world.container) for _ in range(EXAMINATIONS)]
     assert moves.steps > 20
     for report, lines in reports:
         assert report.drift == 0, [line for line in lines if "left over" not in line]
 
 
+@pytest.mark.proof(on="engines")
 def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> None:
     """Two authors delete more than one bucket's budget together, and each of them less."""
     container, authors = world.container, world.settled[:2]

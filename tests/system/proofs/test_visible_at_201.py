@@ -117,7 +117,14 @@ def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path)
 @pytest.mark.long
 @pytest.mark.engines
 @pytest.mark.timeout(1800)
-@MODES
+@pytest.mark.parametrize(
+    "mode",
+    [
+        relays.killed,
+        *(pytest.param(mode, marks=pytest.mark.proof) for mode in (relays.stopped, relays.crawling)),
+    ],
+    ids=lambda mode: mode.__name__,
+)
 def test_on_the_engines(mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path) -> None:
     engines.start_all()
     prove(mode, town.of(POSTS), real_urls(engines, "visible"), tmp_path, chance)

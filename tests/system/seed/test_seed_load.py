@@ -47,7 +47,13 @@ def test_running_again_writes_nothing(container: Container, plan: Plan) -> None:
     assert differences(container, plan) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# One for each store; the others on the engines are a proof.
+ON_ENGINES = {"accounts", "posts", "home timelines"}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in ON_ENGINES else pytest.mark.proof(on="engines")) for kind in KINDS]
+)
 def test_an_interrupted_load_goes_on(container: Container, plan: Plan, kind: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         load(container, plan, Interrupted(kind, batches=2))
@@ -97,6 +103,7 @@ def test_an_interrupted_load_leaves_the_same_files_as_a_whole_one(tmp_path: Path
     assert len(found) == 1
 
 
+@pytest.mark.proof(on="engines")
 def test_two_data_sets_stand_side_by_side(container: Container) -> None:
     plans = [Plan(replace(TINY, accounts=accounts), seed=seed) for accounts, seed in ((30, 1), (31, 1), (30, 2))]
     for plan in plans:
