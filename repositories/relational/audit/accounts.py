@@ -64,7 +64,7 @@ PAGE: Select[Any] = (
     .limit(LIMIT)
 )
 _end = tuple_(bindparam("last_owner", type_=ID), bindparam("last_currency"))
-_UP_TO = PAGE.where(tuple_(_entry.owner, _entry.currency) <= _end)
+UP_TO = PAGE.where(tuple_(_entry.owner, _entry.currency) <= _end)
 Key = tuple[UUID, str]
 Pair = tuple[AnyRow, Head | None]
 
@@ -126,7 +126,7 @@ def _entries(runner: Runner, start: Key, last: AnyRow | None) -> Iterator[AnyRow
     values: dict[str, Any] = {"owner": start[0], "currency": start[1], "sequence": _LAST}
     if last is None:
         return read_entries(runner, PAGE, values)
-    return read_entries(runner, _UP_TO, values | {"last_owner": last.owner, "last_currency": last.currency})
+    return read_entries(runner, UP_TO, values | {"last_owner": last.owner, "last_currency": last.currency})
 
 
 def read_entries(runner: Runner, page: Select[Any], values: dict[str, Any]) -> Iterator[AnyRow]:

@@ -5,7 +5,7 @@ What is older is compared by its accounts' heads alone; the whole audit reads it
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,16 @@ from sqlalchemy import BigInteger, bindparam, select, union_all
 from sqlalchemy.types import TypeEngine
 
 from repositories.money_records import UNWRITTEN, Finding, Head
-from repositories.relational.audit.accounts import NIL, PAGE, account_findings, lost, paired, read_entries, unbalanced
+from repositories.relational.audit.accounts import (
+    NIL,
+    PAGE,
+    UP_TO,
+    account_findings,
+    lost,
+    paired,
+    read_entries,
+    unbalanced,
+)
 from repositories.relational.audit.orders import audit_some_orders
 from repositories.relational.audit.transfers import audit_some_transfers
 from repositories.relational.audit.walking import BATCH
@@ -31,6 +40,7 @@ _starts = union_all(
         for turn in range(TOGETHER)
     )
 ).subquery("starts")
+_OF_ONE = UP_TO.add_columns(entries.c.transfer_id, transfers.c.order_id)
 _NEW = PAGE.add_columns(entries.c.transfer_id, transfers.c.order_id).join(
     _starts,
     (entries.c.owner == _starts.c.owner)
@@ -39,66 +49,88 @@ _NEW = PAGE.add_columns(entries.c.transfer_id, transfers.c.order_id).join(
 )
 
 
+Changed = dict[tuple[UUID, str], tuple[AnyRow, Head]]
+
+
 def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Finding]:
     totals: Counter[str] = Counter()
-    changed: dict[tuple[UUID, str], tuple[AnyRow, Head]] = {}
+    changed: Changed = {}
+    pending = 0
     for account, known in paired(runner, anchored):
         if account is None:
             yield from lost(known)
             continue
         totals[account.currency] += account.posted
         before = known or Head(account.owner, account.currency, 0, 0, UNWRITTEN, START)
-        if account.entries > before.entries:
-            changed[account.owner, account.currency] = account, before
+        own = {(account.owner, account.currency): (account, before)}
+        new = account.entries - before.entries
+        if new > BATCH:
+            yield from _findings(runner, _of_one(runner, account, before), own)
+        elif new > 0:
+            changed |= own
+            pending += new
         else:
             # Nothing has come, or less is there than was.
             yield from account_findings(account, iter(()), after=before)
         yield Head(
             account.owner, account.currency, account.entries, account.posted, account.last_at, bytes(account.head)
         )
-        if len(changed) == TOGETHER:
-            yield from _changed(runner, changed)
-            changed = {}
-    yield from _changed(runner, changed)
+        if len(changed) == TOGETHER or pending > BATCH:
+            yield from _findings(runner, _of_some(runner, changed), changed)
+            changed, pending = {}, 0
+    yield from _findings(runner, _of_some(runner, changed), changed)
     yield from unbalanced(totals)
 
 
-def _changed(runner: Runner, changed: dict[tuple[UUID, str], tuple[AnyRow, Head]]) -> Iterator[Finding]:
+def _of_one(runner: Runner, account: AnyRow, before: Head) -> Iterator[AnyRow]:
+    values = {"owner": account.owner, "currency": account.currency, "sequence": before.entries}
+    return read_entries(runner, _OF_ONE, values | {"last_owner": account.owner, "last_currency": account.currency})
+
+
+def _of_some(runner: Runner, changed: Changed) -> Iterator[AnyRow]:
+    """A few entries of each of a few accounts: the database sorts what a page has, not what all of them have."""
     if not changed:
-        return
+        return iter(())
     starts = [before for _, before in changed.values()]
     starts += [Head(NIL, "", 0, 0, UNWRITTEN, START)] * (TOGETHER - len(starts))
     values = {f"{name}_{turn}": getattr(one, name) for turn, one in enumerate(starts) for name in _AFTER}
-    place = {"owner": NIL, "currency": "", "sequence": 0}
-    seen = Moved()
-    rows = seen.through(read_entries(runner, _NEW, values | place))
-    for key, own in groupby(rows, key=lambda row: (row.owner, row.currency)):
-        account, before = changed.pop(key)
+    return read_entries(runner, _NEW, values | {"owner": NIL, "currency": "", "sequence": 0})
+
+
+def _findings(runner: Runner, entries_of: Iterator[AnyRow], changed: Changed) -> Iterator[Finding]:
+    moved = Moved(runner)
+    left = dict(changed)
+    for key, own in groupby(moved.through(entries_of), key=lambda row: (row.owner, row.currency)):
+        account, before = left.pop(key)
         yield from account_findings(account, own, after=before)
-        if len(seen.transfers) >= BATCH:
-            yield from seen.findings(runner)
-    for account, before in changed.values():
+    for account, before in left.values():
         yield from account_findings(account, iter(()), after=before)
-    yield from seen.findings(runner)
+    moved.audit()
+    yield from moved.found
 
 
 class Moved:
-    """The transfers and orders of the entries that went through."""
+    """Audits the transfers and orders of the entries that go through, a batch at a time."""
 
-    def __init__(self) -> None:
-        self.transfers: set[UUID] = set()
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._transfers: set[UUID] = set()
         self._orders: set[UUID] = set()
+        self.found: list[Finding] = []
 
     def through(self, rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
         for row in rows:
-            self.transfers.add(row.transfer_id)
+            self._transfers.add(row.transfer_id)
             if row.order_id is not None:
                 self._orders.add(row.order_id)
+            if len(self._transfers) == BATCH:
+                self.audit()
             yield row
 
-    def findings(self, runner: Runner) -> Iterator[Finding]:
-        for ids, audit in ((self.transfers, audit_some_transfers), (self._orders, audit_some_orders)):
-            left = iter(sorted(ids))
-            while some := list(islice(left, BATCH)):
-                yield from audit(runner, some)
-            ids.clear()
+    def audit(self) -> None:
+        if self._transfers:
+            self.found += audit_some_transfers(self._runner, self._transfers)
+        if self._orders:
+            self.found += audit_some_orders(self._runner, self._orders)
+        self._transfers.clear()
+        self._orders.clear()

@@ -18,6 +18,7 @@ from app.services.money.anchors import Altered, Anchor, AnchorRules, Anchors, Ba
 from app.worker.anchoring import AGAIN, anchoring_of
 from app.worker.relay import relay_of
 from repositories.money_records import Finding
+from repositories.relational.audit import increment
 from repositories.relational.schema.money_tables import entries, ledger_accounts
 from tests.contracts.money import engine_of, without_triggers
 from tests.shop import Shop, euros
@@ -79,8 +80,12 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
         anchors(shop).make()
 
 
+@pytest.mark.parametrize("most", [1, 1000])
 @pytest.mark.parametrize("whole", [True, False])
-def test_what_came_since_is_read(shop: Shop, sent: list[UUID], *, whole: bool) -> None:
+def test_what_came_since_is_read(
+    shop: Shop, sent: list[UUID], monkeypatch: pytest.MonkeyPatch, most: int, *, whole: bool
+) -> None:
+    monkeypatch.setattr(increment, "BATCH", most)
     anchor = anchors(shop).make()
     late = UUID(send(shop))
     shop.act(shop.paid(), "refund")
