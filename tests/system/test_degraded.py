@@ -37,7 +37,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "documentation": NOTHING,
     "register": frozenset({"relational"}),
     "sign in": frozenset({"relational", "sessions"}),
-    "sign out": frozenset({"sessions"}),
+    "sign out": frozenset({"relational", "sessions"}),
     "devices": frozenset({"sessions"}),
     "own account": MODEL | {"sessions"},
     "account": MODEL,
