@@ -177,7 +177,22 @@ class OrderPaid(_OfOrder, frozen=True):
 class OrderCancelled(_OfOrder, frozen=True): ...
 
 
-class OrderFulfilled(_OfOrder, frozen=True): ...
+class OrderShipped(_OfOrder, frozen=True):
+    """A seller has sent some units, and will send more."""
+
+    seller_id: UUID
+
+
+class OrderFulfilled(_OfOrder, frozen=True):
+    """A seller has sent all units. Events of an earlier version have no seller: it was for all of them."""
+
+    seller_id: UUID | None = None
+
+
+class OrderRefused(_OfOrder, frozen=True):
+    """A seller has refused to sell: units and money went back."""
+
+    seller_id: UUID
 
 
 class OrderRefunded(_OfOrder, frozen=True):
@@ -220,7 +235,9 @@ AnyEvent = (
     | OrderPlaced
     | OrderPaid
     | OrderCancelled
+    | OrderShipped
     | OrderFulfilled
+    | OrderRefused
     | OrderRefunded
     | LedgerAnchored
 )

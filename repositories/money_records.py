@@ -1,5 +1,6 @@
 """The records of money, stock and orders. Amounts are integer minor units, above 0 and within 64 bits."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
@@ -18,14 +19,17 @@ UNWRITTEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Phase = Literal["single", "hold", "post", "void", "expire"]
 OrderState = Literal["placed", "paid", "fulfilled", "cancelled", "refunded"]
+SubOrderState = Literal["placed", "paid", "partly_fulfilled", "fulfilled", "refused", "cancelled", "refunded"]
 
-# An order becomes `refunded` by its refunds alone.
-ORDER_MOVES: dict[OrderState, frozenset[OrderState]] = {
-    "placed": frozenset({"paid", "cancelled"}),
-    "paid": frozenset({"fulfilled"}),
-    "fulfilled": frozenset(),
-    "cancelled": frozenset(),
-    "refunded": frozenset(),
+# From where a sub-order gets into a state (decision 23). The state of an order follows from those of its sub-orders.
+SUB_ORDER_MOVES: dict[SubOrderState, tuple[SubOrderState, ...]] = {
+    "placed": (),
+    "paid": ("placed",),
+    "partly_fulfilled": ("paid", "partly_fulfilled"),
+    "fulfilled": ("paid", "partly_fulfilled"),
+    "refused": ("placed", "paid"),
+    "cancelled": ("placed",),
+    "refunded": ("paid", "partly_fulfilled", "fulfilled"),
 }
 
 
@@ -130,7 +134,10 @@ class Stock(Struct, frozen=True):
 
 
 class OrderLine(Struct, frozen=True):
-    """A line of an order, with title and price of the product at `product_version`."""
+    """A line of an order, with title and price of the product at `product_version`.
+
+    `number` counts the order's lines from 1. `fulfilled` units were sent, `returned` ones came back to stock.
+    """
 
     product_id: UUID
     product_version: int
@@ -138,27 +145,92 @@ class OrderLine(Struct, frozen=True):
     seller_id: UUID
     unit_price: int
     quantity: int
+    number: int = 0
+    fulfilled: int = 0
+    returned: int = 0
+
+    @property
+    def unsent(self) -> int:
+        """What is still to be sent. Units that come back are those that were not sent, as long as there are any."""
+        return max(self.quantity - self.fulfilled - self.returned, 0)
+
+
+class SubOrder(Struct, frozen=True):
+    """One seller's part of an order: all lines of the seller, which have one state.
+
+    `ended_at` is when it was cancelled or refused, `ended_by` the id of the command that did it, `reason` why
+    it was refused.
+    """
+
+    seller_id: UUID
+    total: int
+    state: SubOrderState = "placed"
+    version: int = 1
+    refunded: int = 0
+    moved_at: datetime | None = None
+    paid_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_by: UUID | None = None
+    reason: str | None = None
 
 
 class Order(Struct, frozen=True):
-    """`due_at` is when the relay settles the order; None when it is not `placed`."""
+    """`due_at` is when the relay settles the order; None when it is not `placed`.
+
+    As a seller sees it, it has that seller's part alone, and what it says is said of this part.
+    """
 
     id: UUID
     buyer_id: UUID
     total: Money
     lines: tuple[OrderLine, ...]
     created_at: datetime
-    state: OrderState = "placed"
+    state: OrderState | SubOrderState = "placed"
     version: int = 1
     refunded: int = 0
     moved_at: datetime | None = None
     due_at: datetime | None = None
+    sub_orders: tuple[SubOrder, ...] = ()
+
+    def of(self, seller_id: UUID) -> "SubOrder | None":
+        return next((part for part in self.sub_orders if part.seller_id == seller_id), None)
+
+
+def split(lines: Iterable[OrderLine]) -> tuple[SubOrder, ...]:
+    """The new sub-orders of these lines, by the seller's id."""
+    totals: dict[UUID, int] = {}
+    for line in lines:
+        totals[line.seller_id] = totals.get(line.seller_id, 0) + line.unit_price * line.quantity
+    return tuple(SubOrder(seller, totals[seller]) for seller in sorted(totals))
+
+
+class Shipment(Struct, frozen=True):
+    """Units that a seller has sent: pairs of a line's number and units. `reference` is the carrier's, or empty."""
+
+    id: UUID
+    order_id: UUID
+    seller_id: UUID
+    reference: str
+    created_at: datetime
+    units: tuple[tuple[int, int], ...]
+
+
+class OrderStep(Struct, frozen=True):
+    """Something that happened to an order. `id` is that of the shipment or the refund, else of the order or a seller.
+
+    `seller_id` is None of what happened to the order as a whole.
+    """
+
+    at: datetime
+    id: UUID
+    kind: Literal["placed", "paid", "shipped", "refused", "cancelled", "refunded"]
+    seller_id: UUID | None = None
 
 
 class Refund(Struct, frozen=True):
     """What a seller gave back of an order. `amount` is that of the transfer with the same id; a refund of 0 has none.
 
-    `restock`: the seller's units came back to stock with it.
+    `restock`: the seller's units came back to stock with it, so many `units`.
     """
 
     id: UUID
@@ -168,13 +240,7 @@ class Refund(Struct, frozen=True):
     reason: str
     restock: bool
     created_at: datetime
-
-
-class Returned(Struct, frozen=True):
-    """What a seller has given back of an order so far: the sum of the transfers, and whether the units are back."""
-
-    amount: int
-    restocked: bool
+    units: int = 0
 
 
 class OrderMark(Struct, frozen=True):

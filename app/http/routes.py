@@ -11,6 +11,7 @@ from app.http.resources import (
     delivery,
     export,
     feed,
+    fulfilment,
     health,
     mailed_tokens,
     notifications,
@@ -43,6 +44,7 @@ BLUEPRINTS = tuple(
         wallet,
         statements,
         orders,
+        fulfilment,
         refunds,
         health,
     )

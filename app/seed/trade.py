@@ -12,10 +12,14 @@ from random import Random
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
+
 from app.ids import EPOCH, MICROSECOND, uuid7
 from app.seed.draws import Draws, cumulated, zipf
-from app.services.money.orders import GRACE, shares
+from app.services.money.orders import GRACE
+from app.services.money.shares import shares
 from repositories.money_records import PROVIDER, REFUND, Balance, Order, OrderLine, OrderState, Transfer
+from repositories.past_orders import uniform
 from repositories.records import Money, Product
 
 # A seeded history has no pending orders: most paid orders are fulfilled.
@@ -26,7 +30,7 @@ RARELY = 0.2
 POCKET = (50, 2000)
 # The age of the newest order: long enough to have been settled.
 SETTLED = timedelta(minutes=1)
-VERSIONS: dict[OrderState, int] = {"cancelled": 2, "paid": 2, "fulfilled": 3}
+VERSIONS: dict[str, int] = {"cancelled": 2, "paid": 2, "fulfilled": 3}
 
 
 class Market(NamedTuple):
@@ -130,17 +134,13 @@ class Trade:
             at = order.created_at + GRACE / 2
         elif order.state != "paid":
             at += int((self._market.ends - at) // MICROSECOND * part) * MICROSECOND
-        return Order(
-            order.id,
-            order.buyer_id,
-            order.total,
-            order.lines,
-            order.created_at,
-            order.state,
+        moved = replace(
+            order,
             version=VERSIONS.get(order.state, 2 + sellers),
             refunded=order.total.amount if order.state == "refunded" else 0,
             moved_at=at,
         )
+        return uniform(moved, paid_at=order.created_at + GRACE)
 
     def _deposits(self, k: int, spent: dict[tuple[UUID, str], int]) -> Iterator[Transfer]:
         """Accounts that buy nothing get a deposit too. The id is derived from the amount."""

@@ -118,7 +118,9 @@ def drop_stock(container: Container, event: events.StockPut, _at: datetime) -> N
 
 
 def drop_ordered_stock(
-    container: Container, event: events.OrderPlaced | events.OrderCancelled | events.OrderRefunded, _at: datetime
+    container: Container,
+    event: events.OrderPlaced | events.OrderCancelled | events.OrderRefused | events.OrderRefunded,
+    _at: datetime,
 ) -> None:
     cached = container.pages.invalidation
     cached.drop_or_defer(cached.ordered_stock(event.order_id))
@@ -185,7 +187,9 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once
     events.OrderPaid: (notify,),
     events.OrderCancelled: (drop_ordered_stock, notify),
+    events.OrderShipped: (notify,),
     events.OrderFulfilled: (notify,),
+    events.OrderRefused: (drop_ordered_stock, notify),
     events.OrderRefunded: (drop_ordered_stock, notify),
     events.LedgerAnchored: (log_seal,),
 }

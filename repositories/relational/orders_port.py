@@ -3,10 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
-from repositories.money_records import Order, OrderMark, OrderState, Stock
+from repositories.money_records import Order, OrderMark, Stock
+
+# What becomes of what was placed.
+Outcome = Literal["paid", "cancelled", "refused"]
 
 
 class StockReads(Protocol):
@@ -54,8 +57,10 @@ class StockWrites(Protocol):
         """Turn the order's reservations into sales, also after `expires_at`. Returns the units; empty without any."""
 
     @abstractmethod
-    def release(self, order_id: UUID) -> dict[UUID, int]:
-        """Delete the order's open reservations. Returns the freed units; empty without any. Idempotent."""
+    def release(self, order_id: UUID, products: Collection[UUID] | None = None) -> dict[UUID, int]:
+        """Delete the order's open reservations, or those of these products. Returns the freed units; empty without
+        any. Idempotent.
+        """
 
     @abstractmethod
     def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
@@ -66,7 +71,7 @@ class StockWrites(Protocol):
 
 
 class OrderReads(Protocol):
-    """Orders include all their lines, in the order written. One round trip per call."""
+    """Orders include all their lines and sub-orders, in the order written. One round trip per call."""
 
     @abstractmethod
     def get(self, ids: Collection[UUID]) -> dict[UUID, Order]: ...
@@ -87,7 +92,7 @@ class OrderReads(Protocol):
 class OrderWrites(Protocol):
     @abstractmethod
     def add(self, order: Order) -> None:
-        """Insert a placed order. Raises `Conflict('id')`, and `Invalid` when the lines do not sum to the total."""
+        """Insert a placed order. Raises `Conflict('id')`, and `Invalid` when the lines do not sum to the totals."""
 
     @abstractmethod
     def lock(self, order_id: UUID) -> Order:
@@ -97,20 +102,21 @@ class OrderWrites(Protocol):
     def move(
         self,
         order_id: UUID,
-        from_states: Collection[OrderState],
-        to_state: OrderState,
+        to: Outcome,
         *,
         at: datetime,
-        due_at: datetime | None = None,
+        seller_id: UUID | None = None,
+        by: UUID | None = None,
+        reason: str | None = None,
     ) -> Order:
-        """Change the state if it is in `from_states` and `ORDER_MOVES` allows the move; else raise `IllegalMove`.
+        """Move the placed sub-orders of the order, or the one of a seller. `by` is the id of the command that ends it.
 
-        `RefundWrites.add` moves an order to `refunded`. Raises `NotFound`.
+        Later states come with shipments and refunds. Raises `IllegalMove` when none was placed, and `NotFound`.
         """
 
     @abstractmethod
     def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:
-        """Orders with a line of the seller that are placed or paid. Reads all orders of the seller where none is."""
+        """Orders of which the seller's part is placed, paid or partly fulfilled."""
 
 
 class BulkOrders(Protocol):

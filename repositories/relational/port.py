@@ -24,6 +24,7 @@ from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWr
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
 from repositories.relational.refunds_port import RefundReads, RefundWrites
+from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
 from repositories.store import Store
 
 
@@ -223,6 +224,7 @@ class Transaction(Protocol):
     stock: StockWrites
     orders: OrderWrites
     refunds: RefundWrites
+    shipments: ShipmentWrites
     ledger: LedgerWrites
     idempotency: IdempotencyWrites
     deferred: DeferredWrites
@@ -244,6 +246,7 @@ class Relational(Store, Protocol):
     stock: StockReads
     orders: OrderReads
     refunds: RefundReads
+    shipments: ShipmentReads
     ledger: LedgerReads
     audit: Audit
     counters: CounterReads

@@ -8,6 +8,7 @@ from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.money.ledger import SqlLedgerReads
 from repositories.relational.money.orders import SqlOrderReads
 from repositories.relational.money.refunds import SqlRefundReads
+from repositories.relational.money.shipments import SqlShipmentReads
 from repositories.relational.money.stock import SqlStockReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.people.accounts import SqlAccountReads
@@ -31,6 +32,7 @@ class SqlRelational(Relational):
         self.stock = SqlStockReads(runner)
         self.orders = SqlOrderReads(runner)
         self.refunds = SqlRefundReads(runner)
+        self.shipments = SqlShipmentReads(runner)
         self.ledger = SqlLedgerReads(runner)
         self.audit = SqlAudit(snapshot)
         self.counters = SqlCounterReads(runner)

@@ -1,10 +1,11 @@
-"""Refunds of orders. What was refunded is the sum of the transfers of kind `REFUND`; nothing is kept beside them."""
+"""Refunds of sub-orders. What was refunded is the sum of the transfers of kind `REFUND`, and nothing beside them."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import OrderMark, Refund, Returned
+from repositories.money_records import OrderMark, Refund
 
 
 class RefundReads(Protocol):
@@ -20,14 +21,12 @@ class RefundReads(Protocol):
 
 class RefundWrites(Protocol):
     @abstractmethod
-    def returned(self, order_id: UUID, seller_id: UUID) -> Returned:
-        """Final until the transaction ends if the order is locked."""
+    def add(self, refund: Refund, back: Mapping[int, int] | None = None, *, refuses: bool = False) -> None:
+        """Record a refund of a sub-order that is paid or further, after its transfer, and the units that are `back`,
+        by the number of their line.
 
-    @abstractmethod
-    def add(self, refund: Refund) -> None:
-        """Record a refund of a paid or fulfilled order, after its transfer.
-
-        The order's `refunded` is set to the sum of its refund transfers, by the statement that computes the sum. When
-        it is the total, the order is `refunded`. Raises `Conflict('id')`, `IllegalMove`, `NotFound`, and `Capped` when
-        the sum exceeds the total.
+        The sub-order's `refunded` is set to the sum of its refund transfers, by the statement that computes the sum.
+        When that is the total, the sub-order is `refunded`; when nothing is left to send, `fulfilled`. One that
+        `refuses` is of what is paid and not sent, which is `refused` then. Raises `Conflict('id')`, `IllegalMove`,
+        `NotFound`, and `Capped` when the sum exceeds the total.
         """

@@ -13,6 +13,7 @@ from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.orders import SqlOrderWrites
 from repositories.relational.money.refunds import SqlRefundWrites
+from repositories.relational.money.shipments import SqlShipmentWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
 from repositories.relational.people.accounts import SqlAccountWrites
 from repositories.relational.people.endings import SqlEndingWrites
@@ -34,6 +35,7 @@ class SqlTransaction(Transaction):
         self.stock = SqlStockWrites(work)
         self.orders = SqlOrderWrites(work)
         self.refunds = SqlRefundWrites(work)
+        self.shipments = SqlShipmentWrites(work)
         self.ledger = SqlLedgerWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Executable, text
 
 from repositories.errors import Contention, StoreError
 from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
+from repositories.past_orders import uniform
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational
@@ -110,10 +111,11 @@ def line(product: UUID, quantity: int = 1, unit_price: int = 5, **changes: Any) 
 
 
 def order(*lines: OrderLine, **changes: Any) -> Order:
+    """In one state as a whole."""
     lines = lines or (line(uuid4()),)
     total = sum(one.unit_price * one.quantity for one in lines)
     made = Order(uuid4(), uuid4(), Money(total, "EUR"), lines, NOW)
-    return replace(made, **changes) if changes else made
+    return uniform(replace(made, **changes))
 
 
 def refund(one: Order, amount: int | None = None, **changes: Any) -> Refund:
@@ -123,7 +125,15 @@ def refund(one: Order, amount: int | None = None, **changes: Any) -> Refund:
     return replace(made, **changes) if changes else made
 
 
-def give_back(store: Relational, one: Order, amount: int | None = None, **changes: Any) -> Refund:
+def give_back(
+    store: Relational,
+    one: Order,
+    amount: int | None = None,
+    *,
+    back: dict[int, int] | None = None,
+    refuses: bool = False,
+    **changes: Any,
+) -> Refund:
     """Refund a part of an order, out of money that its seller has got. Its time is the transfer's, unless given."""
 
     def work(unit: Transaction) -> Refund:
@@ -131,19 +141,20 @@ def give_back(store: Relational, one: Order, amount: int | None = None, **change
         unit.orders.lock(one.id)
         if made.amount.amount:
             own = transfer(PROVIDER, made.seller_id, made.amount.amount + 1)
-            back = Transfer(made.id, REFUND, made.seller_id, one.buyer_id, made.amount, order_id=one.id)
+            moved = Transfer(made.id, REFUND, made.seller_id, one.buyer_id, made.amount, order_id=one.id)
             unit.ledger.transfer(own)
-            made = replace(made, **{"created_at": unit.ledger.transfer(back).transfer.created_at} | changes)
-        unit.refunds.add(made)
+            made = replace(made, **{"created_at": unit.ledger.transfer(moved).transfer.created_at} | changes)
+        unit.refunds.add(made, back, refuses=refuses)
         return made
 
     return surely(store, work)
 
 
 def buy(store: Relational, state: str) -> Order:
-    """An order of two products that was taken to the state, with its stock."""
+    """An order of two products, of two sellers, that was taken to the state, with its stock."""
     products: list[UUID] = [uuid4(), uuid4()]
-    one = order(line(products[0], 2), line(products[1], 1), line(products[0], 1))
+    first = line(products[0], 2)
+    one = order(first, line(products[1], 1), replace(first, quantity=1))
     with store.transaction() as unit:
         for product in products:
             unit.stock.put(product, 5)
@@ -151,8 +162,8 @@ def buy(store: Relational, state: str) -> Order:
         unit.stock.reserve(one.id, {products[0]: 3, products[1]: 1}, expires_at=NOW)
         if state == "paid":
             unit.stock.commit(one.id, at=NOW)
-            unit.orders.move(one.id, ["placed"], "paid", at=NOW)
+            unit.orders.move(one.id, "paid", at=NOW)
         if state == "cancelled":
             unit.stock.release(one.id)
-            unit.orders.move(one.id, ["placed"], "cancelled", at=NOW)
+            unit.orders.move(one.id, "cancelled", at=NOW)
     return one

@@ -1,7 +1,7 @@
 """What every store of orders promises."""
 
-from typing import Any
-from uuid import uuid4
+from typing import Any, get_args
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -9,21 +9,16 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
-from repositories.money_records import ORDER_MOVES, Order, OrderMark, OrderState, Stock
+from repositories.money_records import Order, OrderMark, Shipment, Stock, SubOrderState
 from repositories.records import Money
-from repositories.relational import Relational
+from repositories.relational import Relational, Transaction
+from repositories.relational.orders_port import Outcome
 from repositories.relational.schema.money_tables import orders
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, give_back, line, order, sql, surely, together
 from tests.contracts.relational_store import NOW
 
-STATES: tuple[OrderState, ...] = ("placed", "paid", "fulfilled", "cancelled", "refunded")
-PATHS: dict[OrderState, tuple[OrderState, ...]] = {
-    "placed": (),
-    "paid": ("paid",),
-    "fulfilled": ("paid", "fulfilled"),
-    "cancelled": ("cancelled",),
-    "refunded": ("paid",),
-}
+STATES: tuple[SubOrderState, ...] = get_args(SubOrderState)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class TestAdd:
@@ -49,6 +44,7 @@ class TestAdd:
         "change",
         [
             {"lines": ()},
+            {"sub_orders": ()},
             {"lines": (line(uuid4(), 0),)},
             {"lines": (line(uuid4(), -1),)},
             {"lines": (line(uuid4(), 1, -5),)},
@@ -70,28 +66,44 @@ class TestAdd:
 
 class TestMove:
     @pytest.mark.parametrize("start", STATES)
-    @pytest.mark.parametrize("to", STATES)
-    def test_every_pair(self, relational: Relational, start: OrderState, to: OrderState) -> None:
+    @pytest.mark.parametrize("to", OUTCOMES)
+    def test_every_pair(self, relational: Relational, start: SubOrderState, to: Outcome) -> None:
         one = in_state(relational, start)
-        if to in ORDER_MOVES[start]:
-            moved = do(relational, lambda unit: unit.orders.move(one.id, STATES, to, at=NOW))
-            assert moved == replace(one, state=to, version=one.version + 1, moved_at=NOW)
+        if start == "placed":
+            by, reason = (None, None) if to == "paid" else (uuid4(), "Broken.")
+            moved = do(relational, lambda unit: unit.orders.move(one.id, to, at=NOW, by=by, reason=reason))
+            (part,) = one.sub_orders
+            times = {"paid_at": NOW} if to == "paid" else {"ended_at": NOW, "ended_by": by, "reason": reason}
+            part = replace(part, state=to, version=2, moved_at=NOW, **times)
+            whole = "cancelled" if to == "refused" else to
+            assert moved == replace(one, state=whole, version=2, moved_at=NOW, due_at=None, sub_orders=(part,))
             assert relational.orders.get([one.id]) == {one.id: moved}
         else:
             with pytest.raises(IllegalMove) as caught:
-                do(relational, lambda unit: unit.orders.move(one.id, STATES, to, at=NOW))
-            assert caught.value.state == start
+                do(relational, lambda unit: unit.orders.move(one.id, to, at=NOW))
+            assert caught.value.state == one.state
             assert relational.orders.get([one.id]) == {one.id: one}
 
-    def test_only_from_the_states_given(self, relational: Relational) -> None:
-        one = in_state(relational, "paid")
-        for states in ([], ["fulfilled"], ["placed"]):
-            with pytest.raises(IllegalMove):
-                do(relational, lambda unit, s=states: unit.orders.move(one.id, s, "fulfilled", at=NOW))  # type: ignore[misc]  # default binds
+    def test_of_what_is_not_there(self, relational: Relational) -> None:
         with pytest.raises(NotFound):
-            do(relational, lambda unit: unit.orders.move(uuid4(), ["placed"], "paid", at=NOW))
+            do(relational, lambda unit: unit.orders.move(uuid4(), "paid", at=NOW))
         with pytest.raises(NotFound):
             do(relational, lambda unit: unit.orders.lock(uuid4()))
+
+    def test_of_one_seller(self, relational: Relational) -> None:
+        one = add(relational, order(line(uuid4()), line(uuid4()), due_at=NOW + SECOND))
+        mine, theirs = one.sub_orders
+        refused = do(relational, lambda unit: refuse(unit, one, mine.seller_id))
+        assert (refused.state, refused.due_at) == ("placed", NOW + SECOND)
+        assert refused.of(theirs.seller_id) == theirs
+        with pytest.raises(IllegalMove) as caught:
+            do(relational, lambda unit: refuse(unit, one, mine.seller_id))
+        assert caught.value.state == "refused"
+        with pytest.raises(IllegalMove):
+            do(relational, lambda unit: refuse(unit, one, uuid4()))
+        paid = move(relational, one, "paid")
+        assert [part.state for part in paid.sub_orders] == ["refused", "paid"]
+        assert (paid.state, paid.due_at, paid.version) == ("paid", None, 3)
 
     def test_one_of_many_wins(self, relational: Relational) -> None:
         for _ in range(5):
@@ -100,6 +112,37 @@ class TestMove:
             (won,) = (end for end in ends if isinstance(end, Order))
             assert sum(isinstance(end, IllegalMove) for end in ends) == 7
             assert relational.orders.get([one.id]) == {one.id: won}
+
+    @pytest.mark.parametrize(
+        ("states", "whole"),
+        [
+            (("placed", "refused"), "placed"),
+            (("paid", "refused"), "paid"),
+            (("paid", "fulfilled"), "paid"),
+            (("partly_fulfilled", "fulfilled"), "paid"),
+            (("partly_fulfilled", "refunded"), "paid"),
+            (("fulfilled", "refused"), "fulfilled"),
+            (("fulfilled", "refunded"), "fulfilled"),
+            (("refunded", "refused"), "refunded"),
+            (("refunded", "refunded"), "refunded"),
+            (("cancelled", "refused"), "cancelled"),
+            (("refused", "refused"), "cancelled"),
+        ],
+    )
+    def test_what_the_order_is_as_a_whole(
+        self, relational: Relational, states: tuple[SubOrderState, ...], whole: str
+    ) -> None:
+        for pair in (states, states[::-1]):
+            one = add(relational, order(*(line(uuid4(), 2) for _ in pair), due_at=NOW))
+            for turn in ("refused", "placed"):
+                for part, state in zip(one.lines, pair, strict=True):
+                    if (state == "refused") == (turn == "refused"):
+                        bring(relational, one, part.seller_id, state)
+            found = relational.orders.get([one.id])[one.id]
+            assert found.state == whole
+            assert {found.of(each.seller_id) for each in one.lines} == set(found.sub_orders)
+            assert {part.state for part in found.sub_orders} == set(pair)
+            assert (found.due_at is None) == (whole != "placed")
 
 
 class TestLists:
@@ -133,19 +176,17 @@ class TestLists:
         assert relational.orders.stuck(now=due, limit=9) == [soon]
         assert relational.orders.stuck(now=NOW, limit=9)[:2] == [soon, late]
         assert relational.orders.stuck(now=NOW, limit=1) == [soon]
-        again = do(relational, lambda unit: unit.orders.move(soon.id, ["placed"], "paid", at=NOW, due_at=NOW))
-        assert again.due_at == NOW
         move(relational, late, "cancelled")
-        assert again in relational.orders.stuck(now=NOW, limit=9)
-        move(relational, again, "fulfilled")
+        assert relational.orders.stuck(now=due + SECOND, limit=9) == [soon]
+        move(relational, soon, "paid")
         assert relational.orders.stuck(now=due + SECOND, limit=9) == []
 
     @pytest.mark.parametrize("state", STATES)
-    def test_unfinished(self, relational: Relational, state: OrderState) -> None:
+    def test_unfinished(self, relational: Relational, state: SubOrderState) -> None:
         one = in_state(relational, state)
         (seller,) = {line.seller_id for line in one.lines}
         found = do(relational, lambda unit: unit.orders.unfinished_of(seller, limit=9))
-        assert found == ([one.id] if state in {"placed", "paid"} else [])
+        assert found == ([one.id] if state in {"placed", "paid", "partly_fulfilled"} else [])
         assert do(relational, lambda unit: unit.orders.unfinished_of(seller, limit=0)) == []
         assert do(relational, lambda unit: unit.orders.unfinished_of(one.buyer_id, limit=9)) == []
 
@@ -187,14 +228,48 @@ def add(store: Relational, one: Order) -> Order:
     return one
 
 
-def move(store: Relational, one: Order, to: OrderState) -> Order:
-    return surely(store, lambda unit: unit.orders.move(one.id, STATES, to, at=NOW))
+def move(store: Relational, one: Order, to: Outcome) -> Order:
+    return surely(store, lambda unit: unit.orders.move(one.id, to, at=NOW))
 
 
-def in_state(store: Relational, state: OrderState) -> Order:
-    one = add(store, order())
-    for step in PATHS[state]:
-        one = move(store, one, step)
+def refuse(unit: Transaction, one: Order, seller: UUID) -> Order:
+    return unit.orders.move(one.id, "refused", seller_id=seller, at=NOW, by=uuid4(), reason="")
+
+
+def ship(store: Relational, one: Order, seller: UUID, units: int | None = None) -> Shipment:
+    """So many units of each line of the seller, or all of them."""
+    sent = tuple((each.number, units or each.quantity) for each in one.lines if each.seller_id == seller)
+    made = Shipment(uuid4(), one.id, seller, "A1", NOW, sent)
+
+    def work(unit: Transaction) -> Shipment:
+        unit.orders.lock(one.id)
+        unit.shipments.add(made)
+        return made
+
+    return surely(store, work)
+
+
+def bring(store: Relational, one: Order, seller: UUID, state: SubOrderState) -> None:
+    """The seller's part of a placed order into the state; other parts that are placed are paid on the way."""
+    if state == "refused":
+        do(store, lambda unit: refuse(unit, one, seller))
+        return
+    if state in {"placed", "cancelled"}:
+        if state == "cancelled":
+            move(store, one, "cancelled")
+        return
+    part = store.orders.get([one.id])[one.id].of(seller)
+    assert part
+    if part.state == "placed":
+        move(store, one, "paid")
     if state == "refunded":
-        give_back(store, one)
+        give_back(store, one, part.total, seller_id=seller)
+    elif state != "paid":
+        ship(store, one, seller, 1 if state == "partly_fulfilled" else None)
+
+
+def in_state(store: Relational, state: SubOrderState) -> Order:
+    """An order of one seller."""
+    one = add(store, order(line(uuid4(), 2 if state == "partly_fulfilled" else 1)))
+    bring(store, one, one.lines[0].seller_id, state)
     return store.orders.get([one.id])[one.id]

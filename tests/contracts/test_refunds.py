@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound
-from repositories.money_records import PROVIDER, REFUND, Order, OrderMark, OrderState, Returned, Transfer
+from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound, StoreError
+from repositories.money_records import PROVIDER, REFUND, Order, OrderMark, SubOrderState, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from tests.contracts.money import MICROSECOND, buy, do, give_back, line, order, refund, surely, together, transfer
 from tests.contracts.relational_store import NOW
-from tests.contracts.test_orders import add, in_state
+from tests.contracts.test_orders import add, in_state, move
 from tests.contracts.test_relational import downgrade
 
 
@@ -20,7 +20,8 @@ def test_an_order_says_what_its_transfers_say(relational: Relational) -> None:
     one = in_state(relational, "paid")
     part = give_back(relational, one, 2, restock=True)
     said = relational.orders.get([one.id])[one.id]
-    assert said == replace(one, refunded=2, version=one.version + 1, moved_at=part.created_at)
+    now = {"refunded": 2, "version": one.version + 1, "moved_at": part.created_at}
+    assert said == replace(one, **now, sub_orders=(replace(one.sub_orders[0], **now),))
     assert relational.refunds.get(part.id) == part
     assert relational.refunds.get(uuid4()) is None
     rest = give_back(relational, one, 3)
@@ -51,15 +52,15 @@ def test_never_more_than_the_total(relational: Relational) -> None:
 
 def test_a_refund_of_nothing_has_no_transfer(relational: Relational) -> None:
     free = add(relational, order(line(uuid4(), 1, 0)))
-    do(relational, lambda unit: unit.orders.move(free.id, ["placed"], "paid", at=NOW))
+    move(relational, free, "paid")
     made = give_back(relational, free, restock=True)
     assert relational.orders.get([free.id])[free.id].state == "refunded"
     assert relational.refunds.get(made.id) == made
     assert relational.ledger.get([made.id]) == {}
 
 
-@pytest.mark.parametrize("state", ["placed", "cancelled", "refunded"])
-def test_only_of_what_was_paid(relational: Relational, state: OrderState) -> None:
+@pytest.mark.parametrize("state", ["placed", "cancelled", "refused", "refunded"])
+def test_only_of_what_was_paid(relational: Relational, state: SubOrderState) -> None:
     one = in_state(relational, state)
     with pytest.raises(IllegalMove) as caught:
         do(relational, lambda unit: unit.refunds.add(refund(one)))
@@ -68,25 +69,48 @@ def test_only_of_what_was_paid(relational: Relational, state: OrderState) -> Non
         do(relational, lambda unit: unit.refunds.add(refund(order())))
 
 
-def test_what_a_seller_has_returned(relational: Relational) -> None:
-    ada, bob = uuid4(), uuid4()
+def test_each_seller_gives_back_of_the_own_part(relational: Relational) -> None:
+    ada, bob = sorted((uuid4(), uuid4()))
     one = add(relational, order(line(uuid4(), 2, seller_id=ada), line(uuid4(), 1, seller_id=bob)))
-    do(relational, lambda unit: unit.orders.move(one.id, ["placed"], "paid", at=NOW))
-
-    def returned(unit: Transaction) -> list[Returned]:
-        return [unit.refunds.returned(one.id, seller) for seller in (ada, bob, uuid4())]
-
-    assert do(relational, returned) == [Returned(0, restocked=False)] * 3
-    mine = [give_back(relational, one, 4), give_back(relational, one, 1, restock=True)]
+    move(relational, one, "paid")
+    mine = [give_back(relational, one, 4, seller_id=ada), give_back(relational, one, 1, seller_id=ada, restock=True)]
+    with pytest.raises(Capped) as caught:
+        give_back(relational, one, 6, seller_id=bob)
+    assert caught.value.left == 5
     theirs = give_back(relational, one, 2, seller_id=bob)
-    assert do(relational, returned) == [
-        Returned(5, restocked=True),
-        Returned(2, restocked=False),
-        Returned(0, restocked=False),
-    ]
+    found = relational.orders.get([one.id])[one.id]
+    said = [(part.seller_id, part.refunded, part.state) for part in found.sub_orders]
+    assert said == [(ada, 5, "paid"), (bob, 2, "paid")]
+    assert found.refunded == 7
     listed = relational.refunds.of_order
     assert listed(one.id, seller_id=bob, before=None, limit=9) == [theirs]
     assert {made.id for made in listed(one.id, seller_id=ada, before=None, limit=9)} == {made.id for made in mine}
+
+
+@pytest.mark.parametrize("state", ["paid", "partly_fulfilled"])
+def test_units_that_come_back_are_not_to_be_sent(relational: Relational, state: SubOrderState) -> None:
+    one = in_state(relational, state)
+    (first,) = one.lines
+    do(relational, lambda unit: unit.refunds.add(refund(one, 0, restock=True, units=1), {1: 1}))
+    found = relational.orders.get([one.id])[one.id]
+    assert found.lines == (replace(first, returned=1),)
+    assert (found.lines[0].unsent, found.state) == (0, "fulfilled")
+    with pytest.raises(StoreError):
+        do(relational, lambda unit: unit.refunds.add(refund(one, 0, restock=True, units=9), {1: 9}))
+
+
+def test_a_refusal_of_what_was_paid(relational: Relational) -> None:
+    one = in_state(relational, "paid")
+    why = {"reason": "Broken.", "restock": True, "units": 1}
+    made = give_back(relational, one, 5, back={1: 1}, refuses=True, **why)
+    (part,) = relational.orders.get([one.id])[one.id].sub_orders
+    assert (part.state, part.refunded, part.ended_by, part.reason) == ("refused", 5, made.id, "Broken.")
+    assert part.ended_at == made.created_at
+    assert relational.orders.get([one.id])[one.id].state == "refunded"
+    for state in ("placed", "partly_fulfilled", "fulfilled"):
+        other = in_state(relational, state)
+        with pytest.raises((IllegalMove, Capped)):
+            do(relational, lambda unit, other=other: unit.refunds.add(refund(other, 0), refuses=True))  # type: ignore[misc]  # default binds
 
 
 def test_pages_are_newest_first(relational: Relational) -> None:
@@ -107,8 +131,7 @@ def test_many_at_once(relational: Relational) -> None:
     surely(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, seller, 50)))
 
     def want_two(unit: Transaction) -> Order:
-        unit.orders.lock(one.id)
-        if unit.refunds.returned(one.id, seller).amount > 3:
+        if unit.orders.lock(one.id).sub_orders[0].refunded > 3:
             raise Insufficient("too little is left")
         made = refund(one, 2)
         unit.ledger.transfer(Transfer(made.id, REFUND, seller, one.buyer_id, made.amount, NOW, one.id))
@@ -138,9 +161,10 @@ def test_refunds_of_earlier_versions_are_found_in_the_ledger(new_relational: Cal
     store = new_relational()
     one = buy(store, "paid")
     seller = one.lines[0].seller_id
-    made = [give_back(store, one, amount, reason="", restock=turn == 1) for turn, amount in enumerate((2, 8))]
+    part = give_back(store, one, 2, reason="")
+    made = [part, give_back(store, one, 13, reason="", restock=True, units=3)]
     part = give_back(store, one, 1, seller_id=one.lines[1].seller_id, reason="")
-    mine = {line.product_id: 2 for line in one.lines if line.seller_id == seller}
+    mine = {line.product_id: 3 for line in one.lines if line.seller_id == seller}
     do(store, lambda unit: unit.stock.return_sold(one.id, mine))
     downgrade(store, "0010")
     assert store.migrate()[0] == "relational: 0011 refunds of orders"

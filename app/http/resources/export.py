@@ -16,7 +16,7 @@ from app.errors import Overloaded
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import container, session
 from app.http.resources.notifications import notification_item
-from app.http.resources.orders import order_body
+from app.http.resources.orders import order_body, seen
 from app.http.resources.sessions import session_item
 from app.http.resources.wallet import balance_item, entry_item
 from app.server.streams import drop_stalled
@@ -112,7 +112,7 @@ def _values(of: Container, current: Session) -> Iterator[tuple[str, bytes]]:
     for order in _walk(lambda last: orders.of_buyer(me, before=last and _mark(last), limit=PAGE)):
         yield "order", order_body(order)
     for order in _walk(lambda last: orders.of_seller(me, before=last and _mark(last), limit=PAGE)):
-        yield "order", order_body(order)
+        yield from (("order", order_body(part)) for part in seen(me, [order]))
     yield from _money(of, me)
     place, begun = None, False
     while place or not begun:

@@ -22,7 +22,7 @@ from app.services.pages.fragments import account_part, moment
 blp = Blueprint("notifications", "What one is told of")
 
 KINDS = ("follow", "like", "comment", "order")
-ORDER_NEWS = ("sold", "paid", "fulfilled", "cancelled", "refunded")
+ORDER_NEWS = ("sold", "paid", "fulfilled", "cancelled", "refunded", "shipped", "refused")
 
 
 class NotificationQuery(PageQuery):

@@ -1,7 +1,7 @@
-"""`/orders`: place, list, cancel and fulfil orders."""
+"""`/orders`: place, list and cancel orders. What sellers do with theirs is in `fulfilment.py`."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 from uuid import UUID
 
 import marshmallow as ma
@@ -16,13 +16,14 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneySchema, MoneyShape
 from app.ids import EPOCH, MICROSECOND
 from app.services.money.orders import Wanted
+from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
-from repositories.money_records import Answer, Order, OrderLine, OrderMark, Refund
+from repositories.money_records import Answer, Order, OrderLine, OrderMark, Refund, Shipment, SubOrder, SubOrderState
 from repositories.records import Money
 
-blp = Blueprint("orders", "Orders: placed, paid, fulfilled, cancelled, refunded")
+blp = Blueprint("orders", "Orders, each with one part per seller")
 
-STATES = ("placed", "paid", "fulfilled", "cancelled", "refunded")
+STATES = get_args(SubOrderState)
 
 
 class WantedSchema(ma.Schema):
@@ -41,21 +42,40 @@ class BasketSchema(ma.Schema):
 
 
 class LineSchema(ma.Schema):
+    """`fulfilled` units were sent, `returned` ones came back to stock."""
+
+    number = ma.fields.Integer(required=True)
     product_id = ma.fields.UUID(required=True)
     product_version = ma.fields.Integer(required=True)
     title = ma.fields.String(required=True)
     seller_id = ma.fields.UUID(required=True)
     unit_price = ma.fields.Nested(MoneyShape, required=True)
     quantity = ma.fields.Integer(required=True)
+    fulfilled = ma.fields.Integer(required=True)
+    returned = ma.fields.Integer(required=True)
+
+
+class SubOrderSchema(ma.Schema):
+    """A seller's part. `reason` is why it was refused."""
+
+    seller_id = ma.fields.UUID(required=True)
+    state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
+    total = ma.fields.Nested(MoneyShape, required=True)
+    refunded = ma.fields.Nested(MoneyShape, required=True)
+    updated_at = Moment(required=True)
+    reason = ma.fields.String(required=True, allow_none=True)
 
 
 class OrderSchema(ma.Schema):
+    """Its buyer sees all of it. A seller sees the lines, the state and the sums of that seller's part alone."""
+
     id = ma.fields.UUID(required=True)
     buyer_id = ma.fields.UUID(required=True)
     state = ma.fields.String(required=True, validate=ma.validate.OneOf(STATES))
     total = ma.fields.Nested(MoneyShape, required=True)
     refunded = ma.fields.Nested(MoneyShape, required=True)
     lines = ma.fields.List(ma.fields.Nested(LineSchema), required=True)
+    sellers = ma.fields.List(ma.fields.Nested(SubOrderSchema), required=True)
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
     version = ma.fields.Integer(required=True)
@@ -91,12 +111,12 @@ def create_order(basket: dict[str, Any]) -> Answer:
 @blp.arguments(OrderQuery, location="query")
 @blp.response(200, OrderPage)
 def list_orders(query: dict[str, Any]) -> Response:
-    """List one's orders as a buyer, or as a seller, newest first."""
+    """List one's orders as a buyer, or one's parts of orders as a seller, newest first."""
     account, role, limit = caller(), query["role"], query["limit"]
     scope, orders = f"orders:{role}:{account}", container().stores.relational.orders
     page = orders.of_buyer if role == "buyer" else orders.of_seller
     found = page(account, before=mark(scope, query["cursor"]), limit=limit + 1)
-    return answers.page(map(order_body, found[:limit]), onward(scope, found, limit))
+    return answers.page(map(order_body, seen(account, found[:limit])), onward(scope, found, limit))
 
 
 @blp.get("/orders/<uuid:order_id>")
@@ -106,7 +126,7 @@ def list_orders(query: dict[str, Any]) -> Response:
 @blp.raises(404)
 def get_order(order_id: UUID) -> Response:
     """Read an order, as its buyer or one of its sellers."""
-    return _changed(container().money.orders.read(caller(), order_id))
+    return order_answer(container().money.orders.read(caller(), order_id))
 
 
 @blp.post("/orders/<uuid:order_id>/cancel")
@@ -116,26 +136,15 @@ def get_order(order_id: UUID) -> Response:
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def cancel_order(order_id: UUID) -> Answer:
-    """Cancel one's own order before it is paid."""
-    return container().money.orders.cancel(caller(), order_id, receipt(_changed))
-
-
-@blp.post("/orders/<uuid:order_id>/fulfil")
-@private
-@budget(relational=9, sessions=1)
-@blp.response(200, OrderSchema)
-@blp.raises(403, 404, 503)
-@idempotent(required=True)
-def fulfil_order(order_id: UUID) -> Answer:
-    """Say as a seller that a paid order is fulfilled."""
-    return container().money.orders.fulfil(caller(), order_id, receipt(_changed))
+    """Cancel one's own order before it is paid: what its sellers have not refused."""
+    return container().money.orders.cancel(caller(), order_id, receipt(order_answer))
 
 
 def _placed(order: Order) -> Response:
     return answers.thing(order_body(order), order.version, 201, f"{BASE}/orders/{order.id}")
 
 
-def _changed(order: Order) -> Response:
+def order_answer(order: Order) -> Response:
     return answers.thing(order_body(order), order.version)
 
 
@@ -147,10 +156,15 @@ def mark(scope: str, cursor: str | None) -> OrderMark | None:
     return OrderMark(EPOCH + micros * MICROSECOND, UUID(one))
 
 
-def onward(scope: str, found: Sequence[Order] | Sequence[Refund], limit: int) -> str | None:
+def onward(scope: str, found: Sequence[Order | Refund | Shipment], limit: int) -> str | None:
     """The cursor of the next page, when more than `limit` were found."""
     last = found[limit - 1] if len(found) > limit else None
     return cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
+
+
+def seen(account_id: UUID, orders: Iterable[Order]) -> Iterator[Order]:
+    """What the account may see of each."""
+    return filter(None, (seen_by(account_id, order) for order in orders))
 
 
 def order_body(order: Order) -> bytes:
@@ -163,6 +177,7 @@ def order_body(order: Order) -> bytes:
             "total": order.total,
             "refunded": Money(order.refunded, currency),
             "lines": [_line(line, currency) for line in order.lines],
+            "sellers": [_sub_order(part, order) for part in order.sub_orders],
             "created_at": moment(order.created_at),
             "updated_at": moment(order.moved_at or order.created_at),
             "version": order.version,
@@ -172,10 +187,25 @@ def order_body(order: Order) -> bytes:
 
 def _line(line: OrderLine, currency: str) -> dict[str, Any]:
     return {
+        "number": line.number,
         "product_id": line.product_id,
         "product_version": line.product_version,
         "title": line.title,
         "seller_id": line.seller_id,
         "unit_price": Money(line.unit_price, currency),
         "quantity": line.quantity,
+        "fulfilled": line.fulfilled,
+        "returned": line.returned,
+    }
+
+
+def _sub_order(part: SubOrder, order: Order) -> dict[str, Any]:
+    currency = order.total.currency
+    return {
+        "seller_id": part.seller_id,
+        "state": part.state,
+        "total": Money(part.total, currency),
+        "refunded": Money(part.refunded, currency),
+        "updated_at": moment(part.moved_at or order.created_at),
+        "reason": part.reason,
     }

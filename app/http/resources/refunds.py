@@ -32,12 +32,12 @@ class RefundDraftSchema(ma.Schema):
     restock = JsonBoolean(
         load_default=None,
         allow_none=True,
-        metadata={"description": "whether one's units come back to stock; left out: with the last of the share"},
+        metadata={"description": "whether units come back to stock; left out: with the last of the share"},
     )
 
 
 class RefundSchema(ma.Schema):
-    """`restock`: the seller's units came back to stock with it. They come back once."""
+    """`restock`: the seller's units came back to stock with it, so many `units`. They come back once."""
 
     id = ma.fields.UUID(required=True)
     order_id = ma.fields.UUID(required=True)
@@ -45,6 +45,7 @@ class RefundSchema(ma.Schema):
     amount = ma.fields.Nested(MoneyShape, required=True)
     reason = ma.fields.String(required=True)
     restock = ma.fields.Boolean(required=True)
+    units = ma.fields.Integer(required=True)
     created_at = Moment(required=True)
 
 
@@ -61,7 +62,8 @@ RefundPage = page_of(RefundSchema, "RefundPage")
 def create_refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
     """Give back one's share of an order, or so much of it, with or without the units.
 
-    An order whose every share is given back is `refunded`.
+    A part that is given back as a whole is `refunded`. What comes back to stock are the units that were not sent; once
+    all were sent, those.
     """
     return container().money.refunds.refund(caller(), order_id, WantedRefund(**wanted), receipt(_created))
 
@@ -104,6 +106,7 @@ def refund_body(refund: Refund) -> bytes:
             "amount": refund.amount,
             "reason": refund.reason,
             "restock": refund.restock,
+            "units": refund.units,
             "created_at": moment(refund.created_at),
         }
     )

@@ -1,8 +1,8 @@
-"""Orders: place, cancel and fulfil. `settlement.py` pays what was placed, `refunds.py` gives money back.
+"""Orders: place and cancel. `settlement.py` pays what was placed, `fulfilment.py` has what a seller does with it.
 
 Atomic: each command is one relational transaction. Placing writes the order, reserves the stock of its lines, holds
-the buyer's money for each seller and stores the answer under the idempotency key. Cancelling, paying and fulfilling
-change state, stock and money together, and write the event.
+the buyer's money for each seller and stores the answer under the idempotency key. Cancelling and paying change state,
+stock and money together, and write the event.
 
 Not atomic: products are in the documents. Prices are read before the transaction and stored on the order with the
 product's version. A price changed in between does not change the order; a product withdrawn in between is still sold
@@ -13,7 +13,6 @@ has passed, or cancels it after `PATIENCE`. The same key gets the lost reply, an
 longer kept.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,14 +22,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.errors import Forbidden, KeySpent, Missing, PriceChanged, RuleBroken, Unprocessable
-from app.events import OrderCancelled, OrderFulfilled, OrderPlaced
+from app.events import OrderCancelled, OrderPlaced
 from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.money.postings import created
+from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_any_blocked
 from repositories.documents import Documents
-from repositories.money_records import Answer, Order, OrderLine, Transfer
+from repositories.money_records import Answer, Order, OrderLine, Transfer, split
 from repositories.records import Money, Product
 from repositories.relational import Relational, Transaction
 
@@ -65,11 +65,12 @@ class Orders:
         self._grace = grace
 
     def read(self, account_id: UUID, order_id: UUID) -> Order:
-        """For the buyer and the sellers of the order. Raises `Missing`, also for everybody else."""
+        """What its buyer, or a seller, may see of it. Raises `Missing`, also for everybody else."""
         order = self._relational.orders.get([order_id]).get(order_id)
-        if order is None or account_id not in {order.buyer_id, *sellers(order)}:
+        seen = seen_by(account_id, order) if order else None
+        if seen is None:
             raise Missing("there is no such order")
-        return order
+        return seen
 
     def place(
         self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order], *, expected: Money | None = None
@@ -90,25 +91,32 @@ class Orders:
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
         """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Idempotency`."""
+        cancellation = receipt.attempt.id("cancellation")
         with self.drop_stock_on_replay(lambda: units(self.read(account_id, order_id))):
-            return self._idempotency.run(receipt, lambda: self._bought(account_id, order_id), self.cancel_placed)
-
-    def fulfil(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
-        """By one of its sellers, once it is paid. Raises as `cancel`."""
-        return self._idempotency.run(receipt, lambda: self.sold(account_id, order_id), self._fulfil)
+            return self._idempotency.run(
+                receipt,
+                lambda: self._bought(account_id, order_id),
+                lambda tx, order: self.cancel_placed(tx, order, by=cancellation),
+                lambda: self.ended(account_id, order_id, cancellation),
+            )
 
     def sold(self, account_id: UUID, order_id: UUID) -> Order:
-        """For a seller of the order. Raises `Missing` and `Forbidden`."""
+        """What a seller of the order sees of it. Raises `Missing` and `Forbidden`."""
         order = self.read(account_id, order_id)
-        if account_id not in sellers(order):
+        if account_id == order.buyer_id:
             raise Forbidden("only a seller of the order may do this")
         return order
 
-    def cancel_placed(self, tx: Transaction, order: Order) -> Order:
-        """Cancel a placed order inside `tx`: free its stock and its holds. Raises `IllegalMove`."""
+    def ended(self, account_id: UUID, order_id: UUID, by: UUID) -> Order | None:
+        """The order, if the command with this id has ended a part of it."""
+        order = self.read(account_id, order_id)
+        return order if by in {part.ended_by for part in order.sub_orders} else None
+
+    def cancel_placed(self, tx: Transaction, order: Order, *, by: UUID | None = None) -> Order:
+        """Cancel what is placed of an order, inside `tx`: free its stock and its holds. Raises `IllegalMove`."""
         now = self._clock()
         tx.orders.lock(order.id)
-        cancelled = tx.orders.move(order.id, ["placed"], "cancelled", at=now)
+        cancelled = tx.orders.move(order.id, "cancelled", at=now, by=by)
         tx.stock.release(order.id)
         for hold in tx.ledger.open_holds(order.id):
             created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
@@ -146,32 +154,26 @@ class Orders:
             wanted, catalogue, lambda p: p is not None and not relations[p.seller_id].gone, "there is no such product"
         )
         refuse_any_blocked(relations)
-        lines = tuple(_line(catalogue[w.product_id], w.quantity) for w in wanted)
+        lines = tuple(_line(catalogue[w.product_id], w.quantity, n) for n, w in enumerate(wanted, 1))
         total = sum(line.unit_price * line.quantity for line in lines)
         if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:
             raise Unprocessable("the total is beyond 64 bits", {"/lines": "Too much."})
         price, now = Money(total, currency), self._clock()
         if expected not in {None, price}:
             raise PriceChanged(expected or price, price)
-        return Order(order_id, buyer, price, lines, now, due_at=now + self._grace)
+        return Order(order_id, buyer, price, lines, now, due_at=now + self._grace, sub_orders=split(lines))
 
     def _place(self, tx: Transaction, order: Order) -> Order:
         ends = order.created_at + PATIENCE
         tx.orders.add(order)
         tx.stock.reserve(order.id, units(order), expires_at=ends)
-        for seller, amount in sorted(shares(order).items()):
-            if amount:
-                hold, money = uuid5(order.id, str(seller)), Money(amount, order.total.currency)
-                own = Transfer(hold, "order", order.buyer_id, seller, money, order_id=order.id, phase="hold")
+        for part in order.sub_orders:
+            if part.total:
+                hold, money = uuid5(order.id, str(part.seller_id)), Money(part.total, order.total.currency)
+                own = Transfer(hold, "order", order.buyer_id, part.seller_id, money, order_id=order.id, phase="hold")
                 created(tx.ledger.hold(replace(own, expires_at=ends)))
         tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id)))
         return order
-
-    def _fulfil(self, tx: Transaction, order: Order) -> Order:
-        tx.orders.lock(order.id)
-        fulfilled = tx.orders.move(order.id, ["paid"], "fulfilled", at=self._clock())
-        tx.emit(self._pack(OrderFulfilled(order.id)))
-        return fulfilled
 
     def _bought(self, account_id: UUID, order_id: UUID) -> Order:
         order = self.read(account_id, order_id)
@@ -180,29 +182,9 @@ class Orders:
         return order
 
 
-def sellers(order: Order) -> set[UUID]:
-    return {line.seller_id for line in order.lines}
-
-
-def shares(order: Order) -> Counter[UUID]:
-    """The amount each seller is paid, in minor units."""
-    found: Counter[UUID] = Counter()
-    for line in order.lines:
-        found[line.seller_id] += line.unit_price * line.quantity
-    return found
-
-
-def units(order: Order, *, of: UUID | None = None) -> Counter[UUID]:
-    """Units per product, summed over the lines of one seller or of all."""
-    found: Counter[UUID] = Counter()
-    for line in order.lines:
-        if of in {None, line.seller_id}:
-            found[line.product_id] += line.quantity
-    return found
-
-
-def _line(product: Product, quantity: int) -> OrderLine:
-    return OrderLine(product.id, product.version, product.title, product.seller_id, product.price.amount, quantity)
+def _line(product: Product, quantity: int, number: int) -> OrderLine:
+    price = product.price.amount
+    return OrderLine(product.id, product.version, product.title, product.seller_id, price, quantity, number)
 
 
 def _check(

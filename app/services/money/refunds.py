@@ -1,30 +1,44 @@
 """Refunds: a seller gives back money of an order, with or without the units.
 
-A refund is one relational transaction. With the order locked, what is left of the seller's share is the share minus the
-seller's refund transfers. The new transfer, the row of the refund and the order's `refunded`, which is the sum of these
-transfers, are written together. The id of transfer and refund is derived from the idempotency key, so the key finds
-its refund for ever.
+A refund is one relational transaction. With the order locked, what is left is the total of the seller's sub-order minus
+its `refunded`, which is the sum of its refund transfers. The new transfer, the row of the refund and this sum are
+written together. The id of transfer and refund is derived from the idempotency key, so the key finds it for ever.
 """
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors import KeySpent, Missing, Unprocessable
 from app.events import OrderRefunded
 from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
-from app.services.money.orders import Orders, shares, units
+from app.services.money.orders import Orders
 from app.services.money.postings import created
+from app.services.money.shares import by_product, units
 from repositories.errors import Capped, IllegalMove
-from repositories.money_records import REFUND, Answer, Order, OrderMark, Refund, Transfer
+from repositories.money_records import (
+    REFUND,
+    SUB_ORDER_MOVES,
+    UNWRITTEN,
+    Answer,
+    Order,
+    OrderMark,
+    Refund,
+    SubOrder,
+    Transfer,
+)
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 
 
 class WantedRefund(Struct, frozen=True):
-    """`amount` None is all that is left of the seller's share; `restock` None is yes when nothing is left then."""
+    """`amount` None is all that is left of the seller's share; `restock` None is yes when nothing is left then.
+
+    What comes back to stock are the units not sent; once all were sent, those.
+    """
 
     amount: Money | None
     reason: str
@@ -40,7 +54,7 @@ class Refunds:
         self._pack = kit.emitter
 
     def refund(self, seller: UUID, order_id: UUID, wanted: WantedRefund, receipt: Receipt[Refund]) -> Answer:
-        """By a seller, of that seller's share. When all shares are refunded, the order is `refunded`.
+        """By a seller, of that seller's share. When all of it is refunded, the sub-order is `refunded`.
 
         Raises `Missing`, `Forbidden`, `Unprocessable`, `IllegalMove`, `Capped`, also when there is nothing to give
         back, `Insufficient`, and as `Idempotency`.
@@ -75,23 +89,34 @@ class Refunds:
 
     def _refund(self, tx: Transaction, planned: Order, refund_id: UUID, seller: UUID, wanted: WantedRefund) -> Refund:
         order = tx.orders.lock(planned.id)
-        if order.state not in {"paid", "fulfilled"}:
-            raise IllegalMove(order.state)
-        before = tx.refunds.returned(order.id, seller)
-        left = shares(order)[seller] - before.amount
+        part = part_of(order, seller)
+        if part.state not in SUB_ORDER_MOVES["refunded"]:
+            raise IllegalMove(part.state)
+        left, back = part.total - part.refunded, returnable(order, seller)
         amount = wanted.amount.amount if wanted.amount else left
-        restock = not before.restocked and (amount == left if wanted.restock is None else wanted.restock)
+        restock = bool(back) and (amount == left if wanted.restock is None else wanted.restock)
         if amount > left or not (amount or restock):
             raise Capped(left)
-        if restock:
-            tx.stock.return_sold(order.id, units(order, of=seller))
-        now, money = self._clock(), Money(amount, order.total.currency)
-        if amount:
-            back = Transfer(refund_id, REFUND, seller, order.buyer_id, money, order_id=order.id)
-            now = created(tx.ledger.transfer(back)).created_at
-        refund = Refund(refund_id, order.id, seller, money, wanted.reason, restock, now)
-        tx.refunds.add(refund)
+        money = Money(amount, order.total.currency)
+        refund = self.give_back(
+            tx, order, Refund(refund_id, order.id, seller, money, wanted.reason, restock, UNWRITTEN), back
+        )
         tx.emit(self._pack(OrderRefunded(order.id, amount, seller)))
+        return refund
+
+    def give_back(
+        self, tx: Transaction, order: Order, refund: Refund, back: dict[int, int], *, refuses: bool = False
+    ) -> Refund:
+        """Inside `tx`, of a locked order: the units that are `back` where it restocks, the money, and the refund."""
+        back = back if refund.restock else {}
+        if back:
+            tx.stock.return_sold(order.id, by_product(order, back))
+        now, amount = self._clock(), refund.amount
+        if amount.amount:
+            moved = Transfer(refund.id, REFUND, refund.seller_id, order.buyer_id, amount, order_id=order.id)
+            now = created(tx.ledger.transfer(moved)).created_at
+        refund = replace(refund, created_at=now, units=sum(back.values()))
+        tx.refunds.add(refund, back, refuses=refuses)
         return refund
 
     def _made(self, refund_id: UUID, wanted: WantedRefund) -> Refund | None:
@@ -99,4 +124,24 @@ class Refunds:
         refund = self._relational.refunds.get(refund_id)
         if refund and (wanted.amount not in {None, refund.amount} or wanted.reason != refund.reason):
             raise KeySpent
+        if refund and wanted.restock not in {None, refund.restock} and not self._had_nothing_to_restock(refund, wanted):
+            raise KeySpent
         return refund
+
+    def _had_nothing_to_restock(self, refund: Refund, wanted: WantedRefund) -> bool:
+        """Whether it would have restocked, but the units were back already."""
+        mark, sold_by = OrderMark(refund.created_at, refund.id), refund.seller_id
+        former = self._relational.refunds.of_order(refund.order_id, seller_id=sold_by, before=mark, limit=100)
+        return wanted.restock is True and any(one.restock for one in former)
+
+
+def part_of(order: Order, seller: UUID) -> SubOrder:
+    """Of a seller who is known to be one of the order's."""
+    return next(part for part in order.sub_orders if part.seller_id == seller)
+
+
+def returnable(order: Order, seller: UUID) -> dict[int, int]:
+    """Units by the number of their line: what was not sent; where nothing is left to send, all that is not back."""
+    own = [line for line in order.lines if line.seller_id == seller]
+    unsent = {line.number: line.unsent for line in own if line.unsent}
+    return unsent or {line.number: line.quantity - line.returned for line in own if line.quantity > line.returned}

@@ -1,17 +1,18 @@
 """Settlement of placed orders, called by the relay.
 
-Once `due_at` has passed, the order is paid in one relational transaction: reserved units become sold, every hold is
-posted to its seller, the state becomes `paid`. An order not paid within `PATIENCE` is cancelled, because its holds and
-reservations have expired. Both lock the order and check its state first, so several relays and a buyer who cancels
-may run concurrently.
+Once `due_at` has passed, what is placed of the order is paid in one relational transaction: reserved units become sold,
+every hold is posted to its seller, the state becomes `paid`. What is not paid within `PATIENCE` is cancelled, because
+its holds and reservations have expired. Both lock the order and check its state first, so several relays, a buyer who
+cancels and a seller who refuses may run concurrently.
 """
 
 from uuid import UUID, uuid5
 
 from app.events import OrderPaid
 from app.services.commands.kit import Kit
-from app.services.money.orders import PATIENCE, Orders, sellers
+from app.services.money.orders import PATIENCE, Orders
 from app.services.money.postings import created
+from app.services.money.shares import sellers
 from app.services.pages.invalidation import Invalidation
 from repositories.money_records import Order
 from repositories.relational import Transaction
@@ -39,7 +40,7 @@ class Settlement:
 
     def _pay(self, tx: Transaction, order: Order) -> Order:
         now = self._clock()
-        paid = tx.orders.move(order.id, ["placed"], "paid", at=now)
+        paid = tx.orders.move(order.id, "paid", at=now)
         tx.stock.commit(order.id, at=now)
         tx.ledger.lock({order.buyer_id, *sellers(order)}, order.total.currency)
         for hold in tx.ledger.open_holds(order.id):

@@ -6,6 +6,7 @@ from typing import Self
 from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
 from app.services.money.anchors import AnchorRules, Anchors
+from app.services.money.fulfilment import Fulfilment
 from app.services.money.orders import Orders
 from app.services.money.payments import PaymentProvider
 from app.services.money.refunds import Refunds
@@ -20,6 +21,7 @@ class MoneyWing:
     wallets: Wallets
     orders: Orders
     refunds: Refunds
+    fulfilment: Fulfilment
     settlement: Settlement
     anchors: Anchors
 
@@ -34,10 +36,12 @@ class MoneyWing:
         anchor_rules: AnchorRules,
     ) -> Self:
         orders = Orders(stores.relational, stores.documents, idempotency, invalidation, kit)
+        refunds = Refunds(stores.relational, idempotency, orders, kit)
         return cls(
             Wallets(stores.relational, idempotency, provider, kit),
             orders,
-            Refunds(stores.relational, idempotency, orders, kit),
+            refunds,
+            Fulfilment(stores.relational, idempotency, orders, refunds, kit),
             Settlement(invalidation, orders, kit),
             Anchors(stores.relational, anchor_rules, kit),
         )

@@ -18,21 +18,24 @@ from app.events import (
     OrderFulfilled,
     OrderPaid,
     OrderRefunded,
+    OrderRefused,
+    OrderShipped,
     PostLiked,
     PostUnliked,
     Unfollowed,
 )
 from app.services.live.announcer import Announcer
-from app.services.money.orders import sellers
+from app.services.money.shares import sellers
 from repositories.documents import Documents
 from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
 from repositories.feeds.activity import moment_id
+from repositories.money_records import Order
 from repositories.relational import Relational
 
 ActivityEvent = Followed | PostLiked | CommentAdded
 WithdrawalEvent = Unfollowed | PostUnliked | CommentDeleted
-OrderEvent = OrderPaid | OrderFulfilled | OrderCancelled | OrderRefunded
+OrderEvent = OrderPaid | OrderShipped | OrderFulfilled | OrderCancelled | OrderRefused | OrderRefunded
 Addressed = tuple[UUID, Activity]
 
 SOLD = "sold"
@@ -42,6 +45,8 @@ NEWS: dict[type, tuple[int, str]] = {
     OrderFulfilled: (2, "fulfilled"),
     OrderCancelled: (3, "cancelled"),
     OrderRefunded: (4, "refunded"),
+    OrderShipped: (5, "shipped"),
+    OrderRefused: (6, "refused"),
 }
 
 
@@ -81,17 +86,24 @@ class NotificationWriter:
                 return self._of_order(event, at)
 
     def _of_order(self, event: OrderEvent, at: datetime) -> Iterator[Addressed]:
-        """The buyer gets one per seller; of a refund, only of its seller. A sale notifies each seller."""
+        """The buyer gets one per seller whose part it is about. A sale notifies each seller."""
         order = self._relational.orders.get([event.order_id])[event.order_id]
         number, news = NEWS[type(event)]
-        known = event.seller_id if isinstance(event, OrderRefunded) else None
-        for seller in sorted({known} if known else sellers(order)):
+        for seller in _concerned(event, order):
             yield order.buyer_id, Activity("order", order.id, seller, at, number, news)
             if isinstance(event, OrderPaid):
                 yield seller, Activity("order", order.id, order.buyer_id, at, detail=SOLD)
 
     def _author(self, post_id: UUID) -> UUID | None:
         return self._documents.posts.authors([post_id]).get(post_id)
+
+
+def _concerned(event: OrderEvent, order: Order) -> list[UUID]:
+    if isinstance(event, OrderPaid):
+        return [part.seller_id for part in order.sub_orders if part.paid_at]
+    if isinstance(event, OrderCancelled):
+        return [part.seller_id for part in order.sub_orders if part.state == "cancelled"]
+    return [event.seller_id] if event.seller_id else sorted(sellers(order))
 
 
 def _addressed(

@@ -1,29 +1,32 @@
 """Bulk load of past transfers and orders: a fixed number of statements, whatever the number of rows."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table, bindparam, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table, bindparam, cast, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Insufficient, Invalid
-from repositories.money_records import PROVIDER, REFUND, Order, Transfer
+from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Transfer
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
 from repositories.relational.money.movements import LOCK, OPEN, lock_order, opened
-from repositories.relational.money.orders import line_rows, order_row, seller_rows
+from repositories.relational.money.orders import line_rows, order_row, sub_order_rows
 from repositories.relational.money.orders import valid as valid_order
 from repositories.relational.schema.columns import IDS, TIME, among
 from repositories.relational.schema.money_tables import (
     entries,
     ledger_accounts,
     order_lines,
-    order_sellers,
     orders,
     refunds,
     reservations,
+    shipment_lines,
+    shipments,
+    sub_orders,
     transfers,
 )
 from repositories.relational.schema.tables import stock
@@ -47,6 +50,15 @@ _CLOSE = (
         last_at=bindparam("new_last_at", type_=TIME),
         head=bindparam("new_head", type_=LargeBinary()),
     )
+)
+_RETURNED = (
+    select(
+        order_lines.c.order_id,
+        order_lines.c.seller_id,
+        cast(func.sum(order_lines.c.returned), BigInteger).label("units"),
+    )
+    .where(among(order_lines.c.order_id, bindparam("ids", type_=IDS)))
+    .group_by(order_lines.c.order_id, order_lines.c.seller_id)
 )
 _ADD_STOCK = insert(stock).on_conflict_do_nothing()
 _units = bindparam("units", type_=BigInteger())
@@ -129,8 +141,12 @@ class MoneyLoader:
         self._count(sold)
         self._fill(orders, [order_row(one) for one in new])
         self._fill(order_lines, [row for one in new for row in line_rows(one)])
-        self._fill(order_sellers, [row for one in new for row in seller_rows(one)])
+        self._fill(sub_orders, [row for one in new for row in sub_order_rows(one)])
         self._fill(reservations, sold)
+        sent = [shipment for one in new for shipment in _shipments(one)]
+        self._fill(shipments, [{column.name: getattr(one, column.name) for column in shipments.c} for one in sent])
+        own = [(one.id, unit) for one in sent for unit in one.units]
+        self._fill(shipment_lines, [{"shipment_id": one, "number": n, "quantity": units} for one, (n, units) in own])
 
     def _in_currency(self, currency: str, rows: Sequence[Transfer]) -> None:
         books = Books(self._work, currency, rows)
@@ -140,8 +156,18 @@ class MoneyLoader:
         legs = [entry for one in new for entry in books.post(one)]
         self._fill(transfers, [transfer_row(one) for one in new])
         self._fill(entries, legs)
-        self._fill(refunds, [_refund_row(one) for one in new if one.kind == REFUND])
+        self._fill(refunds, self._refunds([one for one in new if one.kind == REFUND]))
         books.close()
+
+    def _refunds(self, made: Sequence[Transfer]) -> list[dict[str, Any]]:
+        """Each of a share that was refunded as a whole."""
+        ids = list({one.order_id for one in made})
+        back = {row[:2]: row.units for row in self._work.rows(_RETURNED, {"ids": ids})} if ids else {}
+        return [
+            {"id": one.id, "order_id": one.order_id, "seller_id": one.debit, "created_at": one.created_at}
+            | {"reason": "", "restock": True, "units": back.get((one.order_id, one.debit), 0)}
+            for one in made
+        ]
 
     def _count(self, sold: Sequence[dict[str, Any]]) -> None:
         units: dict[UUID, int] = {}
@@ -163,20 +189,25 @@ class MoneyLoader:
                 self._load(connection, table, [{column.name: row[column.name] for column in table.c} for row in rows])
 
 
-def _refund_row(made: Transfer) -> dict[str, Any]:
-    """Of a share that was refunded as a whole."""
-    row = {"id": made.id, "order_id": made.order_id, "seller_id": made.debit, "created_at": made.created_at}
-    return row | {"reason": "", "restock": True}
-
-
 def _reservations(order: Order) -> list[dict[str, Any]]:
     """The reservations of past orders: sold units and returned units."""
-    units: dict[UUID, int] = {}
+    units, back = Counter[UUID](), Counter[UUID]()
     for line in order.lines if order.state != "cancelled" else ():
-        units[line.product_id] = units.get(line.product_id, 0) + line.quantity
-    back = order.state == "refunded"
+        units[line.product_id] += line.quantity
+        back[line.product_id] += line.returned
     times = {"expires_at": order.created_at, "sold_at": order.moved_at or order.created_at}
     return [
-        {"order_id": order.id, "product_id": one, "quantity": units[one], "returned": units[one] if back else 0} | times
+        {"order_id": order.id, "product_id": one, "quantity": units[one], "returned": back[one]} | times
         for one in sorted(units)
     ]
+
+
+def _shipments(order: Order) -> Iterator[Shipment]:
+    """One for each seller whose units were sent."""
+    for part in order.sub_orders:
+        units = tuple(
+            (line.number, line.fulfilled) for line in order.lines if line.fulfilled and line.seller_id == part.seller_id
+        )
+        if units:
+            one = uuid5(order.id, f"shipment {part.seller_id}")
+            yield Shipment(one, order.id, part.seller_id, "", part.moved_at or order.created_at, units)

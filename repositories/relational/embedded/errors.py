@@ -19,6 +19,7 @@ _FIELDS = {
     "outbox.id": "id",
     "orders.id": "id",
     "refunds.id": "id",
+    "shipments.id": "id",
     "reservations.order_id, reservations.product_id": "id",
 }
 # What only rows that were altered can violate, as SQLite says it. Of foreign keys it does not say which.

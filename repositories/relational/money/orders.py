@@ -1,4 +1,4 @@
-"""Orders with their lines, and the moves between their states."""
+"""Orders with their lines and sub-orders, and what ends their being placed."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -6,26 +6,31 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select, tuple_
 
 from repositories.errors import IllegalMove, Invalid, NotFound
-from repositories.money_records import ORDER_MOVES, Order, OrderLine, OrderMark, OrderState
+from repositories.money_records import Order, OrderLine, OrderMark, SubOrder, split
 from repositories.records import Money
-from repositories.relational.orders_port import OrderReads, OrderWrites
+from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
+from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
-from repositories.relational.schema.money_tables import order_lines, order_sellers, orders
+from repositories.relational.schema.money_tables import order_lines, orders, sub_orders
 from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 
 LARGEST = 2**63 - 1
 
 _LINE = tuple(order_lines.c[name] for name in OrderLine.__struct_fields__)
+_PART = tuple(sub_orders.c[name] for name in SubOrder.__struct_fields__)
 _OF_ORDER = len(orders.c)
+_OF_LINE = _OF_ORDER + len(_LINE)
 
 
 def _whole(page: Subquery | None, *order: ColumnElement[Any]) -> Select[Any]:
-    """Select orders, or a page of them, joined with their lines: one row per line."""
+    """Select orders, or a page of them, joined with their lines and these with their sub-orders: one row per line."""
     source = orders if page is None else page
-    joined = select(*source.c, *_LINE).join(order_lines, order_lines.c.order_id == source.c.id)
+    joined = select(*source.c, *_LINE, *_PART).join(order_lines, order_lines.c.order_id == source.c.id)
+    its = (sub_orders.c.order_id == order_lines.c.order_id) & (sub_orders.c.seller_id == order_lines.c.seller_id)
+    joined = joined.join(sub_orders, its)
     return joined.order_by(*order, order_lines.c.number)
 
 
@@ -42,11 +47,11 @@ def _listing(key: ColumnElement[UUID], at: ColumnElement[datetime], one: ColumnE
     return [_whole(page, page.c.created_at.desc(), page.c.id.desc()) for page in pages]
 
 
-_ADD, _ADD_LINES, _ADD_SELLERS = insert(orders), insert(order_lines), insert(order_sellers)
+_ADD, _ADD_LINES, _ADD_SUB_ORDERS = insert(orders), insert(order_lines), insert(sub_orders)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
 _LOCK = _whole(None).where(orders.c.id == bindparam("id")).with_for_update(of=orders)
 _OF_BUYER = _listing(orders.c.buyer_id, orders.c.created_at, orders.c.id, "bought")
-_OF_SELLER = _listing(order_sellers.c.seller_id, order_sellers.c.created_at, order_sellers.c.order_id, "sold")
+_OF_SELLER = _listing(sub_orders.c.seller_id, sub_orders.c.created_at, sub_orders.c.order_id, "sold")
 _due = (
     select(orders)
     .where(orders.c.due_at <= bindparam("now", type_=TIME))
@@ -55,21 +60,12 @@ _due = (
     .subquery("due")
 )
 _STUCK = _whole(_due, _due.c.due_at, _due.c.id)
-_MOVE = (
-    update(orders)
-    .where(orders.c.id == bindparam("its_id"), orders.c.state.in_(bindparam("states", expanding=True)))
-    .values(
-        state=bindparam("new_state"),
-        version=orders.c.version + 1,
-        moved_at=bindparam("now"),
-        due_at=bindparam("new_due", type_=TIME),
-    )
-)
-
 _UNFINISHED_OF = (
-    select(order_sellers.c.order_id)
-    .join(orders, orders.c.id == order_sellers.c.order_id)
-    .where(order_sellers.c.seller_id == bindparam("seller", type_=ID), orders.c.state.in_(("placed", "paid")))
+    select(sub_orders.c.order_id)
+    .where(
+        sub_orders.c.seller_id == bindparam("seller", type_=ID),
+        sub_orders.c.state.in_(("placed", "paid", "partly_fulfilled")),
+    )
     .limit(LIMIT)
 )
 
@@ -80,33 +76,39 @@ def to_orders(rows: Iterable[AnyRow]) -> list[Order]:
 
 
 def _order(rows: list[AnyRow]) -> Order:
-    one, buyer, currency, total, created_at, *rest = rows[0][:_OF_ORDER]
-    lines = tuple(OrderLine(*row[_OF_ORDER:]) for row in rows)
-    return Order(one, buyer, Money(total, currency), lines, created_at, *rest)
+    one, buyer, currency, total, created_at, state, version, refunded, moved_at, due_at = rows[0][:_OF_ORDER]
+    lines = tuple(OrderLine(*row[_OF_ORDER:_OF_LINE]) for row in rows)
+    parts = {row[_OF_LINE]: row[_OF_LINE:] for row in rows}
+    sub = tuple(SubOrder(*parts[seller]) for seller in sorted(parts))
+    money = Money(total, currency)
+    return Order(one, buyer, money, lines, created_at, state, version, refunded, moved_at, due_at, sub)
 
 
 def valid(order: Order) -> bool:
     lines = order.lines
     whole = all(line.quantity > 0 <= line.unit_price for line in lines)
     made = sum(line.quantity * line.unit_price for line in lines)
+    totals = {part.seller_id: part.total for part in order.sub_orders}
+    parted = totals == {part.seller_id: part.total for part in split(lines)}
+    numbered = [line.number for line in lines] == list(range(1, len(lines) + 1))
+    whole = whole and parted and numbered
     return bool(lines) and whole and made == order.total.amount <= LARGEST and len(order.total.currency) == 3
 
 
 def order_row(order: Order) -> dict[str, Any]:
-    row = {name: getattr(order, name) for name in order.__struct_fields__ if name != "lines"}
+    row = {column.name: getattr(order, column.name, None) for column in orders.c}
     return row | {"total": order.total.amount, "currency": order.total.currency}
 
 
 def line_rows(order: Order) -> list[dict[str, Any]]:
-    return [
-        {"order_id": order.id, "number": number} | {name: getattr(line, name) for name in line.__struct_fields__}
-        for number, line in enumerate(order.lines, 1)
-    ]
+    of_order = {"order_id": order.id, "created_at": order.created_at}
+    return [of_order | {name: getattr(line, name) for name in line.__struct_fields__} for line in order.lines]
 
 
-def seller_rows(order: Order) -> list[dict[str, Any]]:
-    sellers = sorted({line.seller_id for line in order.lines})
-    return [{"seller_id": seller, "created_at": order.created_at, "order_id": order.id} for seller in sellers]
+def sub_order_rows(order: Order) -> list[dict[str, Any]]:
+    own = {"order_id": order.id, "buyer_id": order.buyer_id, "created_at": order.created_at}
+    own |= {"currency": order.total.currency}
+    return [own | {name: getattr(part, name) for name in part.__struct_fields__} for part in order.sub_orders]
 
 
 class SqlOrderReads(RunnerBacked, OrderReads):
@@ -139,7 +141,7 @@ class SqlOrderWrites(OrderWrites):
             raise self._work.refused(Invalid("no valid new order"))
         self._work.change(_ADD, order_row(order))
         self._work.change(_ADD_LINES, line_rows(order))
-        self._work.change(_ADD_SELLERS, seller_rows(order))
+        self._work.change(_ADD_SUB_ORDERS, sub_order_rows(order))
 
     def lock(self, order_id: UUID) -> Order:
         found = to_orders(self._work.rows(_LOCK, {"id": order_id}))
@@ -150,18 +152,25 @@ class SqlOrderWrites(OrderWrites):
     def move(
         self,
         order_id: UUID,
-        from_states: Collection[OrderState],
-        to_state: OrderState,
+        to: Outcome,
         *,
         at: datetime,
-        due_at: datetime | None = None,
+        seller_id: UUID | None = None,
+        by: UUID | None = None,
+        reason: str | None = None,
     ) -> Order:
-        states = [state for state in from_states if to_state in ORDER_MOVES[state]]
-        values = {"its_id": order_id, "states": states, "new_state": to_state, "now": at, "new_due": due_at}
-        moved = self._work.change(_MOVE, values) if states else 0
+        paid, ended = (at, None) if to == "paid" else (None, at)
+        values = {"its_order": order_id, "to": to, "now": at, "paid": paid, "ended": ended, "by": by, "reason": reason}
+        if seller_id is None:
+            moved = self._work.change(MOVE_ALL, values)
+        else:
+            moved = self._work.change(MOVE_ONE, values | {"its_seller": seller_id})
+        if moved:
+            sum_up(self._work, order_id, at)
         order = self.lock(order_id)
         if not moved:
-            raise self._work.refused(IllegalMove(order.state))
+            part = order.of(seller_id) if seller_id else None
+            raise self._work.refused(IllegalMove(part.state if part else order.state))
         return order
 
     def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:

@@ -1,38 +1,19 @@
 """Refunds: the rows beside the ledger's transfers, and the sums of these."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Select,
-    bindparam,
-    case,
-    cast,
-    exists,
-    func,
-    insert,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import BigInteger, Select, bindparam, case, func, insert, select, tuple_, update
 
 from repositories.errors import Capped, IllegalMove, NotFound
-from repositories.money_records import REFUND, OrderMark, Refund, Returned
+from repositories.money_records import SUB_ORDER_MOVES, OrderMark, Refund
 from repositories.records import Money
+from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up
 from repositories.relational.refunds_port import RefundReads, RefundWrites
-from repositories.relational.schema.columns import ID, LIMIT, TIME
-from repositories.relational.schema.money_tables import orders, refunds, transfers
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
+from repositories.relational.schema.money_tables import order_lines, orders, refunds, sub_orders, transfers
 from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
-
-
-def refunded(order_id: ColumnElement[UUID], *conditions: ColumnElement[bool]) -> ColumnElement[int]:
-    """The sum of the refund transfers of an order."""
-    made = (transfers.c.order_id == order_id, transfers.c.kind == REFUND, *conditions)
-    total = select(cast(func.coalesce(func.sum(transfers.c.amount), 0), BigInteger)).where(*made)
-    return total.correlate(orders).scalar_subquery()
-
 
 _REFUNDS: Select[Any] = (
     select(
@@ -44,6 +25,7 @@ _REFUNDS: Select[Any] = (
         refunds.c.reason,
         refunds.c.restock,
         refunds.c.created_at,
+        refunds.c.units,
     )
     .join(orders, orders.c.id == refunds.c.order_id)
     .outerjoin(transfers, transfers.c.id == refunds.c.id)
@@ -63,24 +45,25 @@ _PAGES = {
     for later in (False, True)
 }
 
-_order, _seller = bindparam("order_id", type_=ID), bindparam("seller_id", type_=ID)
-_RETURNED = select(
-    refunded(_order, transfers.c.debit == _seller),
-    exists().where(refunds.c.order_id == _order, refunds.c.seller_id == _seller, refunds.c.restock),
-)
 _ADD = insert(refunds)
-_sum = refunded(orders.c.id)
-_COUNT = (
-    update(orders)
-    .where(orders.c.id == bindparam("its_id"), orders.c.state.in_(("paid", "fulfilled")), _sum <= orders.c.total)
-    .values(
-        refunded=_sum,
-        state=case((_sum == orders.c.total, "refunded"), else_=orders.c.state),
-        version=orders.c.version + 1,
-        moved_at=bindparam("now", type_=TIME),
+_BRING_BACK = (
+    update(order_lines)
+    .where(
+        order_lines.c.order_id == bindparam("its_order", type_=ID),
+        order_lines.c.seller_id == bindparam("its_seller", type_=ID),
+        order_lines.c.number == bindparam("its_number"),
     )
+    .values(returned=order_lines.c.returned + bindparam("units", type_=BigInteger()))
 )
-_STATE = select(orders.c.state, orders.c.total, orders.c.refunded).where(orders.c.id == bindparam("its_id"))
+_sum = refunded(sub_orders.c.order_id, transfers.c.debit == sub_orders.c.seller_id)
+_whole = _sum == sub_orders.c.total
+_counted = update(sub_orders).where(*THIS, _sum <= sub_orders.c.total)
+_left = case((_whole, "refunded"), (NOTHING_TO_SEND, "fulfilled"), else_=sub_orders.c.state)
+_COUNT = _counted.where(movable("refunded")).values(MOVED | {"refunded": _sum, "state": _left})
+_ended = {"ended_at": bindparam("now", type_=TIME), "ended_by": bindparam("by", type_=ID)}
+_ended |= {"reason": bindparam("reason", type_=TEXT)}
+_REFUSE = _counted.where(sub_orders.c.state == "paid").values(MOVED | _ended | {"refunded": _sum, "state": "refused"})
+_STATE = select(sub_orders.c.state, sub_orders.c.total, sub_orders.c.refunded).where(*THIS)
 
 
 class SqlRefundReads(RunnerBacked, RefundReads):
@@ -104,23 +87,25 @@ class SqlRefundWrites(RefundWrites):
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def returned(self, order_id: UUID, seller_id: UUID) -> Returned:
-        (row,) = self._work.rows(_RETURNED, {"order_id": order_id, "seller_id": seller_id})
-        return Returned(row[0], bool(row[1]))
-
-    def add(self, refund: Refund) -> None:
+    def add(self, refund: Refund, back: Mapping[int, int] | None = None, *, refuses: bool = False) -> None:
+        this = {"its_order": refund.order_id, "its_seller": refund.seller_id}
+        if not self._work.rows(_STATE, this):
+            raise self._work.refused(NotFound(f"nothing of {refund.seller_id} in order {refund.order_id}"))
         self._work.change(_ADD, {column.name: getattr(refund, column.name) for column in refunds.c})
-        if not self._work.change(_COUNT, {"its_id": refund.order_id, "now": refund.created_at}):
-            raise self._work.refused(self._refusal(refund.order_id))
+        if back:
+            self._work.change(_BRING_BACK, [this | {"its_number": one, "units": back[one]} for one in sorted(back)])
+        moved: dict[str, Any] = this | {"now": refund.created_at}
+        if refuses:
+            moved |= {"by": refund.id, "reason": refund.reason}
+        if not self._work.change(_REFUSE if refuses else _COUNT, moved):
+            raise self._work.refused(self._refusal(this))
+        sum_up(self._work, refund.order_id, refund.created_at)
 
-    def _refusal(self, order_id: UUID) -> Capped | IllegalMove | NotFound:
-        rows = self._work.rows(_STATE, {"its_id": order_id})
-        if not rows:
-            return NotFound(f"no order {order_id}")
-        state, total, before = rows[0]
-        return Capped(total - before) if state in {"paid", "fulfilled"} else IllegalMove(state)
+    def _refusal(self, this: dict[str, UUID]) -> Capped | IllegalMove:
+        state, total, before = self._work.rows(_STATE, this)[0]
+        return Capped(total - before) if state in SUB_ORDER_MOVES["refunded"] else IllegalMove(state)
 
 
 def _to_refund(row: AnyRow) -> Refund:
-    one, order_id, seller_id, amount, currency, reason, restock, created_at = row
-    return Refund(one, order_id, seller_id, Money(amount, currency), reason, bool(restock), created_at)
+    one, order_id, seller_id, amount, currency, reason, restock, created_at, units = row
+    return Refund(one, order_id, seller_id, Money(amount, currency), reason, bool(restock), created_at, units)

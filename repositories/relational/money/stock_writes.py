@@ -1,6 +1,6 @@
 """Writes to stock. Lock order: the reservations of an order, then its products by id."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.orders_port import StockWrites
+from repositories.relational.schema.columns import IDS, among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import Work
@@ -48,6 +49,11 @@ _added = (reservations.c.product_id, reservations.c.quantity)
 _ADD_RESERVATIONS = insert(reservations)
 _COMMIT = update(reservations).where(_of_order, _open).values(sold_at=bindparam("now")).returning(*_added)
 _RELEASE = delete(reservations).where(_of_order, _open).returning(*_added)
+_RELEASE_SOME = (
+    delete(reservations)
+    .where(_of_order, _open, among(reservations.c.product_id, bindparam("ids", type_=IDS)))
+    .returning(*_added)
+)
 _SOLD = (
     select(reservations.c.product_id, (reservations.c.quantity - reservations.c.returned).label("left"))
     .where(_of_order, reservations.c.sold_at.is_not(None))
@@ -102,8 +108,11 @@ class SqlStockWrites(StockWrites):
     def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
         return self._apply(_SELL, dict(self._pairs(_COMMIT, {"its_order": order_id, "now": at})))
 
-    def release(self, order_id: UUID) -> dict[UUID, int]:
-        return self._apply(_FREE, dict(self._pairs(_RELEASE, {"its_order": order_id})))
+    def release(self, order_id: UUID, products: Collection[UUID] | None = None) -> dict[UUID, int]:
+        if products is None:
+            return self._apply(_FREE, dict(self._pairs(_RELEASE, {"its_order": order_id})))
+        some = {"its_order": order_id, "ids": list(products)}
+        return self._apply(_FREE, dict(self._pairs(_RELEASE_SOME, some)))
 
     def return_sold(self, order_id: UUID, units: Mapping[UUID, int] | None = None) -> dict[UUID, int]:
         left = dict(self._pairs(_SOLD, {"its_order": order_id}))

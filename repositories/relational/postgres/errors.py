@@ -18,6 +18,7 @@ _FIELDS = {
     "orders_pkey": "id",
     "refunds_pkey": "id",
     "reservations_pkey": "id",
+    "shipments_pkey": "id",
 }
 # What only rows that were altered can violate: every command changes them behind a lock and a condition of its own.
 _INVARIANTS = {

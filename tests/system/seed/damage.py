@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from app.container import Container
 from app.events import PostDeleted, pack
 from app.seed.plan import Plan
-from repositories.money_records import Transfer
+from repositories.money_records import Shipment, Transfer
 from repositories.records import Comment, Like, Money
 from tests.system.seed.loads import TINY
 
@@ -85,10 +85,11 @@ def spend(container: Container, plan: Plan) -> str:
 
 
 def fulfil(container: Container, plan: Plan) -> str:
-    k = next(k for k in range(TINY.orders) if plan.trade.order(k).state == "paid")
+    order = next(o for o in map(plan.trade.order, range(TINY.orders)) if o.state == "paid")
+    first = order.lines[0]
     with container.stores.relational.transaction() as tx:
-        tx.orders.move(plan.trade.order_ids[k], ["paid"], "fulfilled", at=plan.until)
-    return f"order {plan.trade.order_ids[k]}: "
+        tx.shipments.add(Shipment(uuid4(), order.id, first.seller_id, "", plan.until, ((1, first.quantity),)))
+    return f"order {order.id}: "
 
 
 def give_back(container: Container, plan: Plan) -> str:

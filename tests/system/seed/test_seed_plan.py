@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from app.seed.draws import shares
 from app.seed.plan import CELEBRITY, Plan
 from app.seed.sizes import Sizes, sizes
-from app.services.money.orders import sellers
+from app.services.money.shares import sellers
 from repositories.money_records import PROVIDER
 from tests.apps import embedded, running
 from tests.system.seed.loads import TINY, command, everything, settings

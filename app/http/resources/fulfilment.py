@@ -1,0 +1,185 @@
+"""`/orders/{order_id}/shipments` and what else a seller does with a part of an order; and the order's history."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import INT64, JsonInt, Moment, Text
+from app.http.edge.idempotency import idempotent, receipt
+from app.http.edge.paging import PageQuery, page_of
+from app.http.resources.orders import OrderSchema, mark, onward, order_answer
+from app.ids import EPOCH, MICROSECOND
+from app.services.money.fulfilment import WantedShipment
+from app.services.pages.fragments import encode, moment
+from repositories.money_records import Answer, OrderStep, Shipment
+
+blp = Blueprint("fulfilment", "Parts of orders: sent or refused by their sellers")
+
+KINDS = ("placed", "paid", "shipped", "refused", "cancelled", "refunded")
+
+
+class ShippedLineSchema(ma.Schema):
+    number = JsonInt(required=True, validate=ma.validate.Range(1, INT64))
+    quantity = JsonInt(required=True, validate=ma.validate.Range(1, INT64))
+
+
+class ShipmentDraftSchema(ma.Schema):
+    lines = ma.fields.List(
+        ma.fields.Nested(ShippedLineSchema),
+        load_default=None,
+        allow_none=True,
+        validate=ma.validate.Length(1, 100),
+        metadata={"description": "units by the number of the order's line; left out: all that is left to send"},
+    )
+    reference = Text(
+        load_default="",
+        validate=ma.validate.Length(max=200),
+        metadata={"description": "of the carrier, for the buyer to see"},
+    )
+
+    @ma.validates("lines")
+    def _once(self, lines: list[dict[str, int]] | None, **_: Any) -> None:
+        if lines and len({line["number"] for line in lines}) < len(lines):
+            raise ma.ValidationError("A line is named twice.")
+
+
+class RefusalSchema(ma.Schema):
+    reason = Text(load_default="", validate=ma.validate.Length(max=500))
+
+
+class ShipmentSchema(ma.Schema):
+    id = ma.fields.UUID(required=True)
+    order_id = ma.fields.UUID(required=True)
+    seller_id = ma.fields.UUID(required=True)
+    lines = ma.fields.List(ma.fields.Nested(ShippedLineSchema), required=True)
+    reference = ma.fields.String(required=True)
+    created_at = Moment(required=True)
+
+
+class StepSchema(ma.Schema):
+    """`seller_id` is null of what was done with the order as a whole."""
+
+    at = Moment(required=True)
+    kind = ma.fields.String(required=True, validate=ma.validate.OneOf(KINDS))
+    seller_id = ma.fields.UUID(required=True, allow_none=True)
+    shipment_id = ma.fields.UUID(required=True, allow_none=True)
+    refund_id = ma.fields.UUID(required=True, allow_none=True)
+
+
+ShipmentPage = page_of(ShipmentSchema, "ShipmentPage")
+HistoryPage = page_of(StepSchema, "HistoryPage")
+
+
+@blp.post("/orders/<uuid:order_id>/fulfil")
+@private
+@budget(relational=15, sessions=1)
+@blp.response(200, OrderSchema)
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def fulfil_order(order_id: UUID) -> Answer:
+    """Say as a seller that all of one's part is sent: a shipment of all units that are left."""
+    return container().money.fulfilment.fulfil(caller(), order_id, receipt(order_answer))
+
+
+@blp.post("/orders/<uuid:order_id>/refuse")
+@private
+@budget(relational=19, sessions=1, cache=1)
+@blp.arguments(RefusalSchema)
+@blp.response(200, OrderSchema)
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def refuse_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
+    """Refuse to sell, before anything is sent: one's units are free again, and the buyer has the money back."""
+    return container().money.fulfilment.refuse(caller(), order_id, wanted["reason"], receipt(order_answer))
+
+
+@blp.post("/orders/<uuid:order_id>/shipments")
+@private
+@budget(relational=14, sessions=1)
+@blp.arguments(ShipmentDraftSchema)
+@blp.response(201, ShipmentSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(403, 404, 503)
+@idempotent(required=True)
+def create_shipment(wanted: dict[str, Any], order_id: UUID) -> Answer:
+    """Say as a seller what was sent. A part of which nothing is left to send is `fulfilled`."""
+    lines = wanted["lines"]
+    units = None if lines is None else {line["number"]: line["quantity"] for line in lines}
+    shipment = WantedShipment(units, wanted["reference"])
+    return container().money.fulfilment.ship(caller(), order_id, shipment, receipt(_created))
+
+
+@blp.get("/orders/<uuid:order_id>/shipments")
+@private
+@budget(relational=2, sessions=1)
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, ShipmentPage)
+@blp.raises(404)
+def list_shipments(query: dict[str, Any], order_id: UUID) -> Response:
+    """List the shipments of an order, newest first: all of them for its buyer, one's own for a seller."""
+    account, limit = caller(), query["limit"]
+    scope = f"shipments:{order_id}:{account}"
+    before = mark(scope, query["cursor"])
+    found = container().money.fulfilment.of_order(account, order_id, before=before, limit=limit + 1)
+    return answers.page(map(shipment_body, found[:limit]), onward(scope, found, limit))
+
+
+@blp.get("/orders/<uuid:order_id>/shipments/<uuid:shipment_id>")
+@private
+@budget(relational=2, sessions=1)
+@blp.response(200, ShipmentSchema)
+@blp.raises(404)
+def get_shipment(order_id: UUID, shipment_id: UUID) -> Response:
+    """Read a shipment, as the buyer of the order or as the seller who sent it."""
+    return answers.thing(shipment_body(container().money.fulfilment.read(caller(), order_id, shipment_id)), 1)
+
+
+@blp.get("/orders/<uuid:order_id>/history")
+@private
+@budget(relational=2, sessions=1)
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, HistoryPage)
+@blp.raises(404)
+def list_order_history(query: dict[str, Any], order_id: UUID) -> Response:
+    """List what happened to an order, oldest first: all of it for its buyer, to one's own part for a seller."""
+    account, limit = caller(), query["limit"]
+    scope = f"history:{order_id}:{account}"
+    after = mark(scope, query["cursor"])
+    found = container().money.fulfilment.history(account, order_id, after=after, limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    position = [(last.at - EPOCH) // MICROSECOND, str(last.id)] if last else None
+    return answers.page(map(_step, found[:limit]), cursors().issue(scope, position))
+
+
+def _created(shipment: Shipment) -> Response:
+    where = f"{BASE}/orders/{shipment.order_id}/shipments/{shipment.id}"
+    return answers.thing(shipment_body(shipment), 1, 201, where)
+
+
+def shipment_body(shipment: Shipment) -> bytes:
+    return encode(
+        {
+            "id": shipment.id,
+            "order_id": shipment.order_id,
+            "seller_id": shipment.seller_id,
+            "lines": [{"number": number, "quantity": units} for number, units in shipment.units],
+            "reference": shipment.reference,
+            "created_at": moment(shipment.created_at),
+        }
+    )
+
+
+def _step(step: OrderStep) -> bytes:
+    return encode(
+        {
+            "at": moment(step.at),
+            "kind": step.kind,
+            "seller_id": step.seller_id,
+            "shipment_id": step.id if step.kind == "shipped" else None,
+            "refund_id": step.id if step.kind == "refunded" else None,
+        }
+    )

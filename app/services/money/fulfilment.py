@@ -1,0 +1,173 @@
+"""What a seller does with a sub-order: send units, a part of them or all, or refuse it.
+
+Atomic: each command is one relational transaction, with the order locked before stock and ledger accounts. The ids of
+a shipment and of a refusal are derived from the idempotency key, so the key finds what it has made for ever.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid5
+
+from msgspec import Struct
+
+from app.errors import KeySpent, Missing, RuleBroken, Unprocessable
+from app.events import OrderFulfilled, OrderRefused, OrderShipped
+from app.services.commands.idempotency import Idempotency, Receipt
+from app.services.commands.kit import Kit
+from app.services.money.orders import Orders
+from app.services.money.postings import created
+from app.services.money.refunds import Refunds, part_of, returnable
+from app.services.money.shares import seen_by, units
+from repositories.errors import IllegalMove
+from repositories.money_records import (
+    SUB_ORDER_MOVES,
+    UNWRITTEN,
+    Answer,
+    Order,
+    OrderMark,
+    OrderStep,
+    Refund,
+    Shipment,
+)
+from repositories.records import Money
+from repositories.relational import Relational, Transaction
+
+SHIPMENT = "shipment"
+
+
+class WantedShipment(Struct, frozen=True):
+    """`units` are by the number of their line; None is all that is left to send."""
+
+    units: dict[int, int] | None = None
+    reference: str = ""
+
+
+class Fulfilment:
+    def __init__(
+        self, relational: Relational, idempotency: Idempotency, orders: Orders, refunds: Refunds, kit: Kit
+    ) -> None:
+        self._relational = relational
+        self._idempotency = idempotency
+        self._orders = orders
+        self._refunds = refunds
+        self._clock = kit.clock
+        self._pack = kit.emitter
+
+    def fulfil(self, seller: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
+        """Send all that is left. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Idempotency`."""
+        shipment_id, wanted = receipt.attempt.id(SHIPMENT), WantedShipment()
+
+        def ship(tx: Transaction, planned: Order) -> Order:
+            self._ship(tx, planned, shipment_id, seller, wanted)
+            return _seen(seller, tx.orders.lock(order_id))
+
+        return self._idempotency.run(
+            receipt,
+            lambda: self._orders.sold(seller, order_id),
+            ship,
+            lambda: self._orders.read(seller, order_id) if self._relational.shipments.get(shipment_id) else None,
+        )
+
+    def ship(self, seller: UUID, order_id: UUID, wanted: WantedShipment, receipt: Receipt[Shipment]) -> Answer:
+        """Send units. Raises as `fulfil`, `Unprocessable`, and `RuleBroken` for more than is left to send."""
+        shipment_id = receipt.attempt.id(SHIPMENT)
+        return self._idempotency.run(
+            receipt,
+            lambda: self._sendable(seller, order_id, wanted),
+            lambda tx, planned: self._ship(tx, planned, shipment_id, seller, wanted),
+            lambda: self._made(shipment_id, wanted),
+        )
+
+    def refuse(self, seller: UUID, order_id: UUID, reason: str, receipt: Receipt[Order]) -> Answer:
+        """Before anything was sent: units and money go back. Raises as `fulfil`, and `Insufficient`."""
+        refusal = receipt.attempt.id("refusal")
+        with self._orders.drop_stock_on_replay(lambda: units(self._orders.read(seller, order_id))):
+            return self._idempotency.run(
+                receipt,
+                lambda: self._orders.sold(seller, order_id),
+                lambda tx, planned: self._refuse(tx, planned, refusal, seller, reason),
+                lambda: self._refused(seller, order_id, refusal, reason),
+            )
+
+    def of_order(self, account_id: UUID, order_id: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Shipment]:
+        """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
+        own = self._own(account_id, order_id)
+        return self._relational.shipments.of_order(order_id, seller_id=own, before=before, limit=limit)
+
+    def read(self, account_id: UUID, order_id: UUID, shipment_id: UUID) -> Shipment:
+        """For the buyer and the seller who sent it. Raises `Missing`."""
+        own, shipment = self._own(account_id, order_id), self._relational.shipments.get(shipment_id)
+        if shipment is None or shipment.order_id != order_id or own not in {None, shipment.seller_id}:
+            raise Missing("there is no such shipment")
+        return shipment
+
+    def history(self, account_id: UUID, order_id: UUID, *, after: OrderMark | None, limit: int) -> Sequence[OrderStep]:
+        """What happened, oldest first: all of it for the buyer, to one's own part for a seller. Raises `Missing`."""
+        own = self._own(account_id, order_id)
+        return self._relational.shipments.history(order_id, seller_id=own, after=after, limit=limit)
+
+    def _own(self, account_id: UUID, order_id: UUID) -> UUID | None:
+        """The seller whose part the account may see; None of all."""
+        return None if self._orders.read(account_id, order_id).buyer_id == account_id else account_id
+
+    def _sendable(self, seller: UUID, order_id: UUID, wanted: WantedShipment) -> Order:
+        order = self._orders.sold(seller, order_id)
+        own = {line.number for line in order.lines}
+        strange = (n for n, number in enumerate(wanted.units or ()) if number not in own)
+        wrong = {f"/lines/{n}/number": "There is no such line." for n in strange}
+        if wrong:
+            raise Unprocessable("a line does not fit", wrong)
+        return order
+
+    def _ship(
+        self, tx: Transaction, planned: Order, shipment_id: UUID, seller: UUID, wanted: WantedShipment
+    ) -> Shipment:
+        order = tx.orders.lock(planned.id)
+        state = part_of(order, seller).state
+        if state not in SUB_ORDER_MOVES["partly_fulfilled"]:
+            raise IllegalMove(state)
+        unsent = {line.number: line.unsent for line in order.lines if line.seller_id == seller and line.unsent}
+        sent = unsent if wanted.units is None else wanted.units
+        if any(number > unsent.get(one, 0) for one, number in sent.items()):
+            raise RuleBroken("there are not so many units left to send", code="nothing_to_send")
+        made = Shipment(shipment_id, order.id, seller, wanted.reference, self._clock(), tuple(sorted(sent.items())))
+        tx.shipments.add(made)
+        whole = sent == unsent
+        tx.emit(self._pack(OrderFulfilled(order.id, seller) if whole else OrderShipped(order.id, seller)))
+        return made
+
+    def _made(self, shipment_id: UUID, wanted: WantedShipment) -> Shipment | None:
+        """What was sent with this key. Raises `KeySpent` where it is something else than `wanted`."""
+        made = self._relational.shipments.get(shipment_id)
+        if made and (wanted.units not in (None, dict(made.units)) or wanted.reference != made.reference):
+            raise KeySpent
+        return made
+
+    def _refuse(self, tx: Transaction, planned: Order, refusal: UUID, seller: UUID, reason: str) -> Order:
+        order = tx.orders.lock(planned.id)
+        part = part_of(order, seller)
+        if part.state == "placed":
+            tx.orders.move(order.id, "refused", seller_id=seller, at=self._clock(), by=refusal, reason=reason)
+            tx.stock.release(order.id, units(planned))
+            for hold in tx.ledger.open_holds(order.id):
+                if hold.credit == seller:
+                    created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
+        elif part.state == "paid":
+            left = Money(part.total - part.refunded, order.total.currency)
+            back = returnable(order, seller)
+            refund = Refund(refusal, order.id, seller, left, reason, bool(back), UNWRITTEN)
+            self._refunds.give_back(tx, order, refund, back, refuses=True)
+        else:
+            raise IllegalMove(part.state)
+        tx.emit(self._pack(OrderRefused(order.id, seller)))
+        return _seen(seller, tx.orders.lock(order.id))
+
+    def _refused(self, seller: UUID, order_id: UUID, refusal: UUID, reason: str) -> Order | None:
+        """The order that was refused with this key. Raises `KeySpent` where it was for another reason."""
+        order = self._orders.ended(seller, order_id, refusal)
+        if order and order.sub_orders[0].reason != reason:
+            raise KeySpent
+        return order
+
+
+def _seen(seller: UUID, order: Order) -> Order:
+    return seen_by(seller, order) or order

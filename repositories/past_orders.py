@@ -1,0 +1,32 @@
+"""Orders of the past, for seeds and bulk loads."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from repositories.money_records import Order, OrderLine, SubOrder, split
+
+
+def uniform(order: Order, *, paid_at: datetime | None = None) -> Order:
+    """The order with sub-orders that are all in its state, and lines of which all units were sent or came back."""
+    lines = tuple(_line(order, line, number) for number, line in enumerate(order.lines, 1))
+    parts = tuple(_part(order, part, paid_at) for part in split(lines))
+    return replace(order, lines=lines, sub_orders=parts)
+
+
+def _line(order: Order, line: OrderLine, number: int) -> OrderLine:
+    sent, back = order.state == "fulfilled", order.state == "refunded"
+    return replace(line, number=number, fulfilled=line.quantity * sent, returned=line.quantity * back)
+
+
+def _part(order: Order, part: SubOrder, paid_at: datetime | None) -> SubOrder:
+    last, cancelled = order.moved_at or order.created_at, order.state == "cancelled"
+    return replace(
+        part,
+        state=order.state,
+        version=order.version,
+        refunded=part.total if order.state == "refunded" else 0,
+        moved_at=order.moved_at,
+        paid_at=None if cancelled or order.state == "placed" else paid_at or last,
+        ended_at=last if cancelled else None,
+    )
