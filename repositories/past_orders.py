@@ -6,6 +6,9 @@ from msgspec.structs import replace
 
 from repositories.money_records import Order, OrderLine, SubOrder, split
 
+# Each change is one more: the payment, and the shipment, the refund or the end after it.
+_VERSIONS: dict[str, int] = {"placed": 1, "paid": 2, "fulfilled": 3, "refunded": 3, "cancelled": 2}
+
 
 def uniform(order: Order, *, paid_at: datetime | None = None) -> Order:
     """The order with sub-orders that are all in its state, and lines of which all units were sent or came back."""
@@ -24,7 +27,7 @@ def _part(order: Order, part: SubOrder, paid_at: datetime | None) -> SubOrder:
     return replace(
         part,
         state=order.state,
-        version=order.version,
+        version=_VERSIONS[order.state],
         refunded=part.total if order.state == "refunded" else 0,
         moved_at=order.moved_at,
         paid_at=None if cancelled or order.state == "placed" else paid_at or last,

@@ -30,7 +30,7 @@ RARELY = 0.2
 POCKET = (50, 2000)
 # The age of the newest order: long enough to have been settled.
 SETTLED = timedelta(minutes=1)
-VERSIONS: dict[str, int] = {"cancelled": 2, "paid": 2, "fulfilled": 3}
+VERSIONS: dict[str, int] = {"cancelled": 2, "paid": 2}
 
 
 class Market(NamedTuple):

@@ -1,7 +1,9 @@
 """Ways to call the routes of wallets and orders: `drives.py` has all of them."""
 
 from dataclasses import replace
+from typing import Any
 
+from tests.apps import Person
 from tests.http.driving import FURTHER, Drive, drive, simple
 from tests.http.world import EUR, Call, World
 
@@ -72,7 +74,8 @@ def _of_order(after: str, *, seller: bool = False) -> Drive:
 
     def prepare(world: World, n: int) -> Call:
         bought, sold, order = world.order(n, paid=seller)
-        return Call(sold if seller else bought, f"/orders/{order}{after}", keyed=bool(after))
+        body: dict[str, Any] | None = {} if after in {"/refuse", "/shipments"} else None
+        return Call(sold if seller else bought, f"/orders/{order}{after}", body, keyed=bool(after))
 
     return prepare
 
@@ -80,6 +83,38 @@ def _of_order(after: str, *, seller: bool = False) -> Drive:
 simple("GET", "/orders/<uuid:order_id>", _of_order(""))
 simple("POST", "/orders/<uuid:order_id>/cancel", _of_order("/cancel"))
 simple("POST", "/orders/<uuid:order_id>/fulfil", _of_order("/fulfil", seller=True))
+
+
+simple("POST", "/orders/<uuid:order_id>/refuse", _of_order("/refuse", seller=True))
+simple("POST", "/orders/<uuid:order_id>/shipments", _of_order("/shipments", seller=True))
+
+
+@drive("GET", "/orders/<uuid:order_id>/shipments")
+def _shipments(world: World, n: int) -> Call:
+    buyer, _seller, order = _partly_sent(world, n)
+    return Call(buyer, f"/orders/{order}/shipments", query={"limit": 100})
+
+
+@drive("GET", "/orders/<uuid:order_id>/history")
+def _history(world: World, n: int) -> Call:
+    buyer, _seller, order = _partly_sent(world, n)
+    return Call(buyer, f"/orders/{order}/history", query={"limit": 100})
+
+
+@drive("GET", "/orders/<uuid:order_id>/shipments/<uuid:shipment_id>")
+def _shipment_read(world: World, _: int) -> Call:
+    buyer, seller, order = world.order(paid=True)
+    made = seller.pay(f"/orders/{order}/shipments", {})
+    return Call(buyer, f"/orders/{order}/shipments/{made['id']}")
+
+
+def _partly_sent(world: World, n: int) -> tuple[Person, Person, str]:
+    """One line after the other."""
+    buyer, seller, order = world.order(n, paid=True)
+    for number in range(1, n + 1):
+        lines = [{"number": number, "quantity": 1}]
+        seller.pay(f"/orders/{order}/shipments", {"lines": lines})
+    return buyer, seller, order
 
 
 @drive("POST", "/orders/<uuid:order_id>/refunds")

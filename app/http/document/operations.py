@@ -62,6 +62,8 @@ EXAMPLES: dict[str, Any] = {
         "expected_total": MONEY,
     },
     "RefundDraft": {"amount": MONEY, "reason": "One of two came broken.", "restock": False},
+    "ShipmentDraft": {"lines": [{"number": 1, "quantity": 1}], "reference": "JD014600003"},
+    "Refusal": {"reason": "Out of stock."},
 }
 
 

@@ -42,10 +42,11 @@ class ShipmentDraftSchema(ma.Schema):
         metadata={"description": "of the carrier, for the buyer to see"},
     )
 
-    @ma.validates("lines")
-    def _once(self, lines: list[dict[str, int]] | None, **_: Any) -> None:
-        if lines and len({line["number"] for line in lines}) < len(lines):
-            raise ma.ValidationError("A line is named twice.")
+    @ma.validates_schema(skip_on_field_errors=True)
+    def _once(self, data: dict[str, Any], **_: Any) -> None:
+        lines = data.get("lines") or ()
+        if len({line["number"] for line in lines}) < len(lines):
+            raise ma.ValidationError("A line is named twice.", "lines")
 
 
 class RefusalSchema(ma.Schema):

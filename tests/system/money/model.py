@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 DECLINED = 40_402
+# What an order is as a whole, by the first of these that a part of it is.
+WHOLE = {"placed": "placed", "paid": "paid", "partly_fulfilled": "paid", "fulfilled": "fulfilled"}
 
 
 @dataclass
@@ -28,12 +30,44 @@ class Shelf:
 
 
 @dataclass
+class Line:
+    product: str
+    quantity: int
+    sent: int = 0
+    back: int = 0
+
+    @property
+    def unsent(self) -> int:
+        return max(self.quantity - self.sent - self.back, 0)
+
+
+@dataclass
+class Part:
+    """A seller's part of an order. Lines are by their number."""
+
+    share: int
+    lines: dict[int, Line]
+    state: str = "placed"
+    paid: bool = False
+    refunded: int = 0
+
+    @property
+    def unsent(self) -> dict[int, int]:
+        return {number: line.unsent for number, line in self.lines.items() if line.unsent}
+
+
+@dataclass
 class Placed:
     buyer: str
-    units: Counter[str]
-    shares: Counter[str]
-    state: str = "placed"
-    refunded: Counter[str] = field(default_factory=Counter)
+    parts: dict[str, Part]
+
+    @property
+    def state(self) -> str:
+        states = {part.state for part in self.parts.values()}
+        for known, whole in WHOLE.items():
+            if known in states:
+                return whole
+        return "refunded" if any(part.paid for part in self.parts.values()) else "cancelled"
 
 
 @dataclass(frozen=True)
@@ -67,85 +101,138 @@ class Model:
             return Expected(409, "insufficient_funds")
         return Expected(201, "", lambda _: self._move(sender, receiver, amount))
 
-    def order(self, buyer: str, lines: Sequence[tuple[str, int]]) -> Expected:
-        units, shares = Counter[str](), Counter[str]()
-        for product, number in lines:
-            units[product] += number
-            shares[self.shelves[product].seller] += number * self.shelves[product].price
-        if buyer in shares:
+    def order(self, buyer: str, wanted: Sequence[tuple[str, int]]) -> Expected:
+        units, parts = Counter[str](), dict[str, Part]()
+        for number, (product, quantity) in enumerate(wanted, 1):
+            shelf = self.shelves[product]
+            units[product] += quantity
+            part = parts.setdefault(shelf.seller, Part(0, {}))
+            part.share += quantity * shelf.price
+            part.lines[number] = Line(product, quantity)
+        total = sum(part.share for part in parts.values())
+        if buyer in parts:
             return Expected(409, "own_product")
         if any(self.shelves[p].on_hand - self.shelves[p].reserved < n for p, n in units.items()):
             return Expected(409, "out_of_stock")
-        if self.wallets[buyer].available < shares.total():
+        if self.wallets[buyer].available < total:
             return Expected(409, "insufficient_funds")
 
         def placed(body: Any) -> None:
-            self.orders[body["id"]] = Placed(buyer, units, shares)
+            self.orders[body["id"]] = Placed(buyer, parts)
             self._reserve(units, 1)
-            self.wallets[buyer].held += shares.total()
+            self.wallets[buyer].held += total
 
         return Expected(201, "", placed)
 
     def cancel(self, by: str, order_id: str) -> Expected:
         order = self.orders[order_id]
-        return self._refused(order, by, {order.buyer}, {"placed"}) or Expected(200, "", lambda _: self.undo(order))
-
-    def fulfil(self, by: str, order_id: str) -> Expected:
-        order = self.orders[order_id]
-
-        def fulfilled(_body: Any) -> None:
-            order.state = "fulfilled"
-
-        return self._refused(order, by, set(order.shares), {"paid"}) or Expected(200, "", fulfilled)
-
-    def refund(self, by: str, order_id: str, amount: int | None) -> Expected:
-        order = self.orders[order_id]
-        refused = self._refused(order, by, set(order.shares), {"paid", "fulfilled"})
+        refused = self._refused(order, by, order.buyer)
         if refused:
             return refused
-        left = order.shares[by] - order.refunded[by]
+        if order.state != "placed":
+            return Expected(409, "illegal_transition")
+        return Expected(200, "", lambda _: self.undo(order))
+
+    def ship(self, by: str, order_id: str, units: dict[int, int] | None, status: int = 201) -> Expected:
+        """`units` None is all that is left."""
+        order = self.orders[order_id]
+        refused = self._refused(order, by, by if by in order.parts else "")
+        if refused:
+            return refused
+        part = order.parts[by]
+        if units is not None and units.keys() - part.lines.keys():
+            return Expected(422, "validation_failed")
+        if part.state not in {"paid", "partly_fulfilled"}:
+            return Expected(409, "illegal_transition")
+        sent = part.unsent if units is None else units
+        if any(part.lines[number].unsent < n for number, n in sent.items()):
+            return Expected(409, "nothing_to_send")
+
+        def shipped(_body: Any) -> None:
+            for number, n in sent.items():
+                part.lines[number].sent += n
+            part.state = "partly_fulfilled" if part.unsent else "fulfilled"
+
+        return Expected(status, "", shipped)
+
+    def refuse(self, by: str, order_id: str) -> Expected:
+        order = self.orders[order_id]
+        refused = self._refused(order, by, by if by in order.parts else "")
+        if refused:
+            return refused
+        part = order.parts[by]
+        if part.state == "placed":
+            return Expected(200, "", lambda _: self._end(order, by, "refused"))
+        if part.state != "paid":
+            return Expected(409, "illegal_transition")
+        if self.wallets[by].available < part.share - part.refunded:
+            return Expected(409, "insufficient_funds")
+
+        def paid_back(_body: Any) -> None:
+            self._give_back(order, by, part.share - part.refunded, restock=True)
+            part.state = "refused"
+
+        return Expected(200, "", paid_back)
+
+    def refund(self, by: str, order_id: str, amount: int | None, restock: bool | None) -> Expected:  # noqa: FBT001  - as in the body
+        order = self.orders[order_id]
+        refused = self._refused(order, by, by if by in order.parts else "")
+        if refused:
+            return refused
+        part = order.parts[by]
+        if part.state not in {"paid", "partly_fulfilled", "fulfilled"}:
+            return Expected(409, "illegal_transition")
+        left = part.share - part.refunded
         wanted = left if amount is None else amount
-        if not 0 < wanted <= left:
+        restocks = bool(_returnable(part)) and (wanted == left if restock is None else restock)
+        if wanted > left or not (wanted or restocks):
             return Expected(409, "refund_capped")
         if self.wallets[by].available < wanted:
             return Expected(409, "insufficient_funds")
-        return Expected(201, "", lambda _: self._give_back(order, by, wanted))
+        return Expected(201, "", lambda _: self._give_back(order, by, wanted, restock=restocks))
 
     def pay(self, order: Placed) -> None:
-        order.state = "paid"
-        for product, number in order.units.items():
-            shelf = self.shelves[product]
-            shelf.on_hand, shelf.reserved, shelf.sold = (
-                shelf.on_hand - number,
-                shelf.reserved - number,
-                shelf.sold + number,
-            )
-        self.wallets[order.buyer].held -= order.shares.total()
-        for seller, amount in order.shares.items():
-            self._move(order.buyer, seller, amount)
+        for seller, part in order.parts.items():
+            if part.state == "placed":
+                part.state, part.paid = "paid", True
+                for line in part.lines.values():
+                    shelf = self.shelves[line.product]
+                    shelf.on_hand -= line.quantity
+                    shelf.reserved -= line.quantity
+                    shelf.sold += line.quantity
+                self.wallets[order.buyer].held -= part.share
+                self._move(order.buyer, seller, part.share)
 
     def undo(self, order: Placed) -> None:
-        order.state = "cancelled"
-        self._reserve(order.units, -1)
-        self.wallets[order.buyer].held -= order.shares.total()
+        for seller, part in order.parts.items():
+            if part.state == "placed":
+                self._end(order, seller, "cancelled")
 
-    def _give_back(self, order: Placed, seller: str, amount: int) -> None:
-        order.refunded[seller] += amount
+    def _end(self, order: Placed, seller: str, state: str) -> None:
+        part = order.parts[seller]
+        part.state = state
+        for line in part.lines.values():
+            self._reserve(Counter({line.product: line.quantity}), -1)
+        self.wallets[order.buyer].held -= part.share
+
+    def _give_back(self, order: Placed, seller: str, amount: int, *, restock: bool) -> None:
+        part = order.parts[seller]
+        for number, units in (_returnable(part) if restock else {}).items():
+            line = part.lines[number]
+            line.back += units
+            shelf = self.shelves[line.product]
+            shelf.on_hand, shelf.sold = shelf.on_hand + units, shelf.sold - units
+        part.refunded += amount
         self._move(seller, order.buyer, amount)
-        if order.refunded.total() == order.shares.total():
-            order.state = "refunded"
-        if order.refunded[seller] == order.shares[seller]:
-            for product, number in order.units.items():
-                shelf = self.shelves[product]
-                if shelf.seller == seller:
-                    shelf.on_hand, shelf.sold = shelf.on_hand + number, shelf.sold - number
+        if part.refunded == part.share:
+            part.state = "refunded"
+        elif not part.unsent:
+            part.state = "fulfilled"
 
-    def _refused(self, order: Placed, by: str, allowed: set[str], states: set[str]) -> Expected | None:
-        if by != order.buyer and by not in order.shares:
+    def _refused(self, order: Placed, by: str, allowed: str) -> Expected | None:
+        if by != order.buyer and by not in order.parts:
             return Expected(404, "not_found")
-        if by not in allowed:
-            return Expected(403, "forbidden")
-        return None if order.state in states else Expected(409, "illegal_transition")
+        return None if by == allowed else Expected(403, "forbidden")
 
     def _reserve(self, units: Counter[str], sign: int) -> None:
         for product, number in units.items():
@@ -154,3 +241,9 @@ class Model:
     def _move(self, sender: str, receiver: str, amount: int) -> None:
         self.wallets[sender].posted -= amount
         self.wallets[receiver].posted += amount
+
+
+def _returnable(part: Part) -> dict[int, int]:
+    """Units that come back: what was not sent, else all that is not back."""
+    left = {number: line.quantity - line.back for number, line in part.lines.items() if line.quantity > line.back}
+    return part.unsent or left

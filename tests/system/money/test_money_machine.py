@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.live, pytest.mark.long]
 EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "20"))
 STEPS = 25
 AMOUNTS = st.integers(1, 60)
+# Which of an order's sellers, or anybody.
+SELLERS = st.none() | st.integers(0, 1)
 
 
 @dataclass
@@ -110,19 +112,46 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=asked, person=people, order=orders, allowed=st.booleans())
     def cancel(self, person: Person, order: str, *, allowed: bool) -> Asked:
-        person = self._one_of(order, "cancel") if allowed else person
+        person = self.people_by_id[self.model.orders[order].buyer] if allowed else person
         return self._new(person, f"/orders/{order}/cancel", None, lambda: self.model.cancel(_id(person), order))
 
-    @rule(target=asked, person=people, order=orders, allowed=st.booleans())
-    def fulfil(self, person: Person, order: str, *, allowed: bool) -> Asked:
-        person = self._one_of(order, "fulfil") if allowed else person
-        return self._new(person, f"/orders/{order}/fulfil", None, lambda: self.model.fulfil(_id(person), order))
+    @rule(target=asked, person=people, order=orders, of=SELLERS)
+    def fulfil(self, person: Person, order: str, of: int | None) -> Asked:
+        person = self._seller(order, of) or person
+        expected = lambda: self.model.ship(_id(person), order, None, 200)  # noqa: E731
+        return self._new(person, f"/orders/{order}/fulfil", None, expected)
 
-    @rule(target=asked, person=people, order=orders, amount=st.none() | st.integers(1, 20), allowed=st.booleans())
-    def refund(self, person: Person, order: str, amount: int | None, *, allowed: bool) -> Asked:
-        person = self._one_of(order, "refund") if allowed else person
-        body = {} if amount is None else {"amount": _euros(amount)}
-        expected = lambda: self.model.refund(_id(person), order, amount)  # noqa: E731
+    @rule(
+        target=asked,
+        person=people,
+        order=orders,
+        of=SELLERS,
+        units=st.dictionaries(st.integers(1, 3), st.integers(1, 3), min_size=1, max_size=2),
+    )
+    def ship(self, person: Person, order: str, of: int | None, units: dict[int, int]) -> Asked:
+        person = self._seller(order, of) or person
+        body = {"lines": [{"number": number, "quantity": n} for number, n in units.items()]}
+        expected = lambda: self.model.ship(_id(person), order, units)  # noqa: E731
+        return self._new(person, f"/orders/{order}/shipments", body, expected)
+
+    @rule(target=asked, person=people, order=orders, of=SELLERS)
+    def refuse(self, person: Person, order: str, of: int | None) -> Asked:
+        person = self._seller(order, of) or person
+        expected = lambda: self.model.refuse(_id(person), order)  # noqa: E731
+        return self._new(person, f"/orders/{order}/refuse", {}, expected)
+
+    @rule(
+        target=asked,
+        person=people,
+        order=orders,
+        of=SELLERS,
+        amount=st.none() | st.integers(1, 20),
+        restock=st.none() | st.booleans(),
+    )
+    def refund(self, person: Person, order: str, of: int | None, amount: int | None, *, restock: bool | None) -> Asked:
+        person = self._seller(order, of) or person
+        body = ({} if amount is None else {"amount": _euros(amount)}) | {"restock": restock}
+        expected = lambda: self.model.refund(_id(person), order, amount, restock)  # noqa: E731
         self._new(person, f"/orders/{order}/refunds", body, expected)
         return self._new(person, f"/orders/{order}/refunds", body, expected)
 
@@ -133,7 +162,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(asked=asked)
     def ask_for_more_with_the_key(self, asked: Asked) -> None:
-        if asked.answer is not None and asked.body:
+        if asked.answer is not None and asked.body and not asked.path.endswith("/shipments"):
             more = asked.body | {"amount": _euros(asked.body.get("amount", {"amount": 0})["amount"] + 1)}
             assert asked.person.pay(asked.path, more, 422, asked.key)["code"] == "idempotency_key_reused"
 
@@ -168,17 +197,22 @@ class Machine(RuleBasedStateMachine):
         found = self.system.container.stores.relational.orders.get([UUID(order) for order in self.model.orders])
         for order_id, order in self.model.orders.items():
             stored = found[UUID(order_id)]
-            assert (stored.state, stored.refunded) == (order.state, order.refunded.total())
+            parts = {str(part.seller_id): (part.state, part.refunded, part.total) for part in stored.sub_orders}
+            assert parts == {own: (part.state, part.refunded, part.share) for own, part in order.parts.items()}
+            assert (stored.state, stored.refunded) == (order.state, sum(part[1] for part in parts.values()))
+            units = {line.number: (line.fulfilled, line.returned) for line in stored.lines}
+            lines = {number: line for part in order.parts.values() for number, line in part.lines.items()}
+            assert units == {number: (line.sent, line.back) for number, line in lines.items()}
 
     @invariant()
     def books_are_right(self) -> None:
         audit = self.system.container.stores.relational.audit
         assert [*audit.ledger(), *audit.stock()] == []
 
-    def _one_of(self, order: str, move: str) -> Person:
-        """The buyer, or the seller of the first line."""
-        placed = self.model.orders[order]
-        return self.people_by_id[placed.buyer if move == "cancel" else next(iter(placed.shares))]
+    def _seller(self, order: str, of: int | None) -> Person | None:
+        """One of the order's sellers."""
+        sellers = list(self.model.orders[order].parts)
+        return None if of is None else self.people_by_id[sellers[of % len(sellers)]]
 
     def _person(self) -> Person:
         person = self.system.person()

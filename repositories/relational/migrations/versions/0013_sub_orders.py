@@ -36,15 +36,15 @@ INSERT INTO sub_orders (
   order_id, seller_id, buyer_id, currency, created_at, total, state, version, refunded, moved_at, paid_at, ended_at
 )
 SELECT id, seller_id, buyer_id, currency, created_at, total,
-  CASE WHEN state IN ('paid', 'fulfilled') AND given AND refunded = total THEN 'refunded' ELSE state END,
-  version, refunded, moved_at,
+  CASE WHEN state IN ('paid', 'fulfilled') AND refunds_made > 0 AND refunded = total THEN 'refunded' ELSE state END,
+  1 + refunds_made + CASE state WHEN 'placed' THEN 0 WHEN 'fulfilled' THEN 2 ELSE 1 END, refunded, moved_at,
   CASE WHEN state IN ('paid', 'fulfilled', 'refunded') THEN COALESCE(paid_at, moved_at, created_at) END,
   CASE WHEN state = 'cancelled' THEN COALESCE(moved_at, created_at) END
 FROM (
-  SELECT o.id, share.seller_id, o.buyer_id, o.currency, o.created_at, share.total, o.state, o.version, o.moved_at,
+  SELECT o.id, share.seller_id, o.buyer_id, o.currency, o.created_at, share.total, o.state, o.moved_at,
     (SELECT CAST(COALESCE(SUM(t.amount), 0) AS BIGINT) FROM transfers AS t
       WHERE t.order_id = o.id AND t.kind = 'refund' AND t.debit = share.seller_id) AS refunded,
-    EXISTS (SELECT 1 FROM refunds AS r WHERE r.order_id = o.id AND r.seller_id = share.seller_id) AS given,
+    (SELECT COUNT(*) FROM refunds AS r WHERE r.order_id = o.id AND r.seller_id = share.seller_id) AS refunds_made,
     (SELECT MIN(t.created_at) FROM transfers AS t
       WHERE t.order_id = o.id AND t.kind = 'order' AND t.phase IN ('single', 'post')) AS paid_at
   FROM orders AS o JOIN (

@@ -1,0 +1,302 @@
+"""Parts of orders over HTTP: each seller's own, with its own state, shipments and refusal."""
+
+import functools
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.services.commands.idempotency import KEPT
+from app.services.money.orders import GRACE
+from config import Settings
+from tests.apps import RELATIONAL, Person
+from tests.http.test_account_deletion import leave, seen
+from tests.http.test_orders import at_once
+from tests.shop import Shop, euros
+
+pytestmark = pytest.mark.parametrize("settings", RELATIONAL[:1], indirect=True)
+
+
+class Fair(Shop):
+    """A shop with a second seller: vases of 40, leaflets that cost nothing."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.__dict__.update(shop.__dict__)
+        self.other = self.system.person("other")
+        self.vase = self.offer(self.other, 9, 40)
+        self.leaflet = self.offer(self.other, 9, 0)
+
+    def of_two(self, *, paid: bool = True) -> str:
+        """Two lamps, three vases and a leaflet: 200 for the seller, 120 for the other."""
+        order = str(self.order((self.lamp, 2), (self.vase, 3), (self.leaflet, 1))["id"])
+        if paid:
+            self.after(GRACE)
+        return order
+
+    def states(self, order: str) -> list[str]:
+        """Of the order, of the seller's part, of the other's."""
+        found = self.buyer.get(f"/orders/{order}")
+        parts = {part["seller_id"]: part["state"] for part in found["sellers"]}
+        own = [self.seller.get(f"/orders/{order}")["state"], self.other.get(f"/orders/{order}")["state"]]
+        assert own == [parts[one.account["id"]] for one in (self.seller, self.other)]
+        return [found["state"], *own]
+
+    def ship(self, order: str, *lines: tuple[int, int], by: Person | None = None, status: int = 201) -> Any:
+        body = {"lines": [{"number": number, "quantity": units} for number, units in lines]} if lines else {}
+        return (by or self.other).pay(f"/orders/{order}/shipments", body, status)
+
+
+@pytest.fixture
+def fair(shop: Shop, settings: Settings) -> Fair:
+    assert settings
+    return Fair(shop)
+
+
+def test_a_seller_sees_the_own_part_and_nothing_else(fair: Fair) -> None:
+    order = fair.of_two()
+    whole, mine, theirs = (one.get(f"/orders/{order}") for one in (fair.buyer, fair.seller, fair.other))
+    assert [line["number"] for line in whole["lines"]] == [1, 2, 3]
+    assert [line["number"] for line in mine["lines"]] == [1]
+    assert [line["number"] for line in theirs["lines"]] == [2, 3]
+    assert [one["total"]["amount"] for one in (whole, mine, theirs)] == [320, 200, 120]
+    assert [part["total"]["amount"] for part in mine["sellers"] + theirs["sellers"]] == [200, 120]
+    assert sorted(part["seller_id"] for part in whole["sellers"]) == sorted(
+        one.account["id"] for one in (fair.seller, fair.other)
+    )
+    for seller, other in ((fair.seller, fair.other), (fair.other, fair.seller)):
+        for path in (f"/orders/{order}", "/orders", f"/orders/{order}/history", f"/orders/{order}/shipments"):
+            said = seen(seller, f"{path}?role=seller" if path == "/orders" else path)
+            assert other.account["id"] not in said
+    assert fair.owned(fair.seller) == (200, 0)
+    assert fair.owned(fair.other) == (120, 0)
+    kinds = [(entry["kind"], entry["amount"]["amount"]) for entry in fair.buyer.get("/wallet/entries")["items"]]
+    assert sorted(kinds) == [("deposit", 1000), ("order", -200), ("order", -120)]
+
+
+def test_one_fulfils_while_another_refuses(fair: Fair) -> None:
+    order = fair.of_two()
+    assert fair.act(order, "fulfil")["state"] == "fulfilled"
+    assert fair.states(order) == ["paid", "fulfilled", "paid"]
+    refused = fair.other.pay(f"/orders/{order}/refuse", {"reason": "Out of vases."}, 200)
+    assert (refused["state"], refused["refunded"], refused["total"]) == ("refused", euros(120), euros(120))
+    assert refused["sellers"][0]["reason"] == "Out of vases."
+    assert fair.states(order) == ["fulfilled", "fulfilled", "refused"]
+    assert (fair.owned(), fair.owned(fair.seller), fair.owned(fair.other)) == ((800, 0), (200, 0), (0, 0))
+    assert (fair.stock(), fair.stock(fair.vase), fair.stock(fair.leaflet)) == (8, 9, 9)
+    assert fair.buyer.get(f"/orders/{order}")["refunded"] == euros(120)
+    assert fair.audit() == []
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_refusal_of_what_is_placed_frees_units_and_money(fair: Fair, both: bool) -> None:  # noqa: FBT001  - a parameter of pytest
+    order = fair.of_two(paid=False)
+    assert fair.owned() == (1000, 320)
+    fair.other.pay(f"/orders/{order}/refuse", {}, 200)
+    assert fair.states(order) == ["placed", "placed", "refused"]
+    assert (fair.owned(), fair.stock(), fair.stock(fair.vase)) == ((1000, 200), 8, 9)
+    if both:
+        fair.seller.pay(f"/orders/{order}/refuse", {}, 200)
+        assert fair.states(order) == ["cancelled", "refused", "refused"]
+        assert (fair.owned(), fair.stock()) == ((1000, 0), 10)
+    fair.after(GRACE)
+    assert fair.states(order)[0] == ("cancelled" if both else "paid")
+    assert fair.owned() == ((1000, 0) if both else (800, 0))
+    if not both:
+        fair.act(order, "fulfil")
+        assert fair.states(order) == ["fulfilled", "fulfilled", "refused"]
+    assert fair.audit() == []
+
+
+def test_what_is_not_refused_can_be_cancelled(fair: Fair) -> None:
+    order = fair.of_two(paid=False)
+    fair.other.pay(f"/orders/{order}/refuse", {}, 200)
+    assert fair.act(order, "cancel")["state"] == "cancelled"
+    assert fair.states(order) == ["cancelled", "cancelled", "refused"]
+    assert (fair.owned(), fair.stock(), fair.stock(fair.vase)) == ((1000, 0), 10, 9)
+    assert fair.other.pay(f"/orders/{order}/refuse", {}, 409)["code"] == "illegal_transition"
+
+
+def test_nothing_is_cancelled_once_a_part_is_paid(fair: Fair) -> None:
+    order = fair.of_two()
+    fair.act(order, "fulfil")
+    assert fair.act(order, "cancel", 409)["code"] == "illegal_transition"
+    assert fair.states(order) == ["paid", "fulfilled", "paid"]
+
+
+def test_part_by_part(fair: Fair) -> None:
+    order = fair.of_two()
+    path = f"/orders/{order}/shipments"
+    body = {"lines": [{"number": 2, "quantity": 1}], "reference": "DHL 17"}
+    response = fair.other.keyed(path, body, "one")
+    made = response.get_json()
+    assert response.headers["Location"] == f"/api/v1{path}/{made['id']}"
+    assert {name: made[name] for name in body} == body
+    assert fair.states(order) == ["paid", "paid", "partly_fulfilled"]
+    assert [line["fulfilled"] for line in fair.other.get(f"/orders/{order}")["lines"]] == [1, 0]
+    assert fair.other.pay(f"/orders/{order}/refuse", {}, 409)["code"] == "illegal_transition"
+    rest = fair.ship(order)
+    assert rest["lines"] == [{"number": 2, "quantity": 2}, {"number": 3, "quantity": 1}]
+    assert fair.states(order) == ["paid", "paid", "fulfilled"]
+    for person in (fair.buyer, fair.other):
+        assert person.get(f"{path}/{made['id']}") == made
+        assert person.get(path)["items"] == [rest, made]
+        page = person.get(path, limit=1)
+        assert page["items"] + person.get(path, limit=1, cursor=page["next"])["items"] == [rest, made]
+    assert fair.seller.get(path)["items"] == []
+    fair.seller.get(f"{path}/{made['id']}", 404)
+    fair.buyer.get(f"{path}/{uuid4()}", 404)
+    fair.buyer.get(f"/orders/{fair.paid()}/shipments/{made['id']}", 404)
+    assert fair.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([(2, 0)], 422),
+        ([(2, -1)], 422),
+        ([(2, 1.5)], 422),
+        ([(2, 4)], 409),
+        ([(2, 3), (3, 2)], 409),
+        ([(1, 1)], 422),
+        ([(9, 1)], 422),
+        ([(0, 1)], 422),
+        ([(2, 1), (2, 1)], 422),
+    ],
+)
+def test_what_cannot_be_sent(fair: Fair, lines: list[tuple[int, int]], status: int) -> None:
+    order = fair.of_two()
+    problem = fair.ship(order, *lines, status=status)
+    assert problem["code"] == ("nothing_to_send" if status == 409 else "validation_failed")
+    assert fair.states(order) == ["paid", "paid", "paid"]
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {"lines": []}, {"lines": [{}]}, {"lines": [1]}, {"reference": None}, {"reference": "x" * 201}]
+)
+def test_a_shipment_that_is_none(fair: Fair, body: Any) -> None:
+    order = fair.of_two()
+    fair.other.pay(f"/orders/{order}/shipments", body, 400 if body is None else 422)
+    assert fair.states(order) == ["paid", "paid", "paid"]
+
+
+def test_moves_are_for_the_sellers_of_the_order(fair: Fair) -> None:
+    order, eve = fair.of_two(), fair.system.person("eve")
+    for move in ("shipments", "refuse"):
+        fair.buyer.pay(f"/orders/{order}/{move}", {}, 403)
+        eve.pay(f"/orders/{order}/{move}", {}, 404)
+        fair.seller.pay(f"/orders/{uuid4()}/{move}", {}, 404)
+    for path in ("history", "shipments"):
+        eve.get(f"/orders/{order}/{path}", 404)
+    assert fair.states(order) == ["paid", "paid", "paid"]
+
+
+def test_a_partial_fulfilment_then_the_rest_back(fair: Fair) -> None:
+    """What comes back to stock are the units that were not sent."""
+    order = fair.of_two()
+    fair.ship(order, (2, 1), (3, 1))
+    back = fair.other.pay(f"/orders/{order}/refunds", {"amount": euros(80), "restock": True})
+    assert (back["units"], fair.stock(fair.vase), fair.stock(fair.leaflet)) == (2, 8, 8)
+    assert fair.states(order) == ["paid", "paid", "fulfilled"]
+    assert fair.ship(order, (2, 1), status=409)["code"] == "illegal_transition"
+    assert fair.owned(fair.other) == (40, 0)
+    last = fair.other.pay(f"/orders/{order}/refunds", {})
+    assert (last["amount"], last["units"], fair.stock(fair.vase), fair.stock(fair.leaflet)) == (euros(40), 2, 9, 9)
+    assert fair.states(order) == ["paid", "paid", "refunded"]
+    assert fair.audit() == []
+
+
+def test_two_fulfilments_at_once_send_no_unit_twice(fair: Fair) -> None:
+    for _ in range(3):
+        order = fair.of_two()
+        body = {"lines": [{"number": 2, "quantity": 2}]}
+        path = f"/orders/{order}/shipments"
+        answers = at_once([functools.partial(fair.other.keyed, path, body, key) for key in ("one", "two")])
+        assert sorted(answer.status_code for answer in answers) == [201, 409]
+        sent = [line["fulfilled"] for line in fair.other.get(f"/orders/{order}")["lines"]]
+        assert sent == [2, 0]
+        fair.buyer.rich(500)
+
+
+def test_the_last_part_fulfilled_and_refused_at_once(fair: Fair) -> None:
+    for _ in range(3):
+        order = fair.of_two()
+        fulfil = functools.partial(fair.other.keyed, f"/orders/{order}/fulfil", None, "one")
+        refuse = functools.partial(fair.other.keyed, f"/orders/{order}/refuse", {}, "two")
+        answers = at_once([fulfil, refuse])
+        assert sorted(answer.status_code for answer in answers) == [200, 409]
+        won = "fulfilled" if answers[0].status_code == 200 else "refused"
+        assert fair.states(order) == ["paid", "paid", won]
+        assert fair.audit() == []
+        fair.buyer.rich(500)
+
+
+def test_a_refusal_needs_the_sellers_money(fair: Fair) -> None:
+    order = fair.of_two()
+    fair.other.pay("/wallet/transfers", {"to": "buyer", "amount": euros(1)})
+    assert fair.other.pay(f"/orders/{order}/refuse", {}, 409)["code"] == "insufficient_funds"
+    assert (fair.states(order), fair.stock(fair.vase)) == (["paid", "paid", "paid"], 6)
+
+
+def test_the_history_has_what_happened_with_its_times(fair: Fair) -> None:
+    order = fair.of_two(paid=False)
+    fair.other.pay(f"/orders/{order}/refuse", {}, 200)
+    fair.after(GRACE)
+    sent = fair.seller.pay(f"/orders/{order}/shipments", {})
+    back = fair.seller.pay(f"/orders/{order}/refunds", {"amount": euros(5)})
+    path, (me, other) = f"/orders/{order}/history", (one.account["id"] for one in (fair.seller, fair.other))
+    found = fair.buyer.get(path)["items"]
+    said = {(step["kind"], step["seller_id"], step["shipment_id"], step["refund_id"]) for step in found}
+    mine = {("placed", None, None, None), ("paid", me, None, None)}
+    mine |= {("shipped", me, sent["id"], None), ("refunded", me, None, back["id"])}
+    assert said == mine | {("refused", other, None, None)}
+    assert [step["at"] for step in found] == sorted(step["at"] for step in found)
+    own = fair.seller.get(path)["items"]
+    assert {(step["kind"], step["seller_id"], step["shipment_id"], step["refund_id"]) for step in own} == mine
+    assert [step["kind"] for step in fair.other.get(path)["items"]] == ["placed", "refused"]
+    page = fair.buyer.get(path, limit=2)
+    assert page["items"] + fair.buyer.get(path, cursor=page["next"])["items"] == found
+
+
+def test_an_account_goes_when_the_own_part_is_finished(fair: Fair) -> None:
+    """Whatever the other seller has to do."""
+    order = fair.of_two()
+    assert leave(fair.other, status=409, forfeit=True)["code"] == "orders_unfinished"
+    fair.ship(order, (2, 1))
+    assert leave(fair.other, status=409, forfeit=True)["code"] == "orders_unfinished"
+    fair.ship(order)
+    leave(fair.other, forfeit=True)
+    assert leave(fair.seller, status=409, forfeit=True)["code"] == "orders_unfinished"
+    fair.seller.pay(f"/orders/{order}/refuse", {}, 200)
+    leave(fair.seller, forfeit=True)
+    assert [part["state"] for part in fair.buyer.get(f"/orders/{order}")["sellers"]] in (
+        ["refused", "fulfilled"],
+        ["fulfilled", "refused"],
+    )
+
+
+def test_a_key_of_long_ago_finds_what_it_made(fair: Fair) -> None:
+    order, second = fair.of_two(), fair.placed()
+    shipment = {"lines": [{"number": 2, "quantity": 1}], "reference": "A"}
+    asked = [
+        (fair.buyer, f"/orders/{second}/cancel", None),
+        (fair.seller, f"/orders/{order}/fulfil", None),
+        (fair.other, f"/orders/{order}/shipments", shipment),
+    ]
+    third = fair.of_two(paid=False)
+    asked.append((fair.other, f"/orders/{third}/refuse", {"reason": "Sold out."}))
+    first = [person.keyed(path, body, "one") for person, path, body in asked]
+    assert [answer.status_code for answer in first] == [200, 200, 201, 200]
+    fair.after(GRACE)
+    fair.clock.now += KEPT + timedelta(seconds=1)
+    fair.system.sweeper.sweep()
+    before = (fair.owned(), fair.stock(), fair.stock(fair.vase), fair.states(order), fair.states(third))
+    for (person, path, body), then in zip(asked, first, strict=True):
+        again = person.keyed(path, body, "one")
+        assert (again.status_code, again.headers["Idempotent-Replayed"]) == (then.status_code, "true"), path
+        assert again.get_json()["id"] == then.get_json()["id"]
+    assert before == (fair.owned(), fair.stock(), fair.stock(fair.vase), fair.states(order), fair.states(third))
+    for other in (shipment | {"reference": "B"}, shipment | {"lines": [{"number": 2, "quantity": 2}]}):
+        assert fair.other.pay(asked[2][1], other, 409, "one")["code"] == "idempotency_key_spent"
+    assert fair.other.pay(asked[3][1], {"reason": "No."}, 409, "one")["code"] == "idempotency_key_spent"
+    assert fair.audit() == []
