@@ -47,12 +47,13 @@ every_body = pytest.mark.parametrize(
 class World(NamedTuple):
     """Somebody with one of each thing, and what to put into a path for each of its parameters.
 
-    The order among them was sold by that person and is paid; `bought` is one that may still be cancelled.
+    The order among them was sold by that person and is paid, and partly sent and refunded; `placed` are orders that may
+    still be cancelled or refused.
     """
 
     person: Person
     values: dict[str, str]
-    bought: str
+    placed: dict[str, str]
 
     def good_body(self, operation: Operation) -> Any:
         """A body that fits, with things that are there."""
@@ -66,8 +67,8 @@ class World(NamedTuple):
         return body
 
     def send(self, operation: Operation, body: Any = None, query: str = "", **more: Any) -> TestResponse:
-        bought = {"order_id": self.bought} if operation.path.endswith("/cancel") else {}
-        values = self.values | bought | more.pop("values", {})
+        placed = {"order_id": one for end, one in self.placed.items() if operation.path.endswith(end)}
+        values = self.values | placed | more.pop("values", {})
         known = {"If-Match": "*", "Idempotency-Key": uuid4().hex, "Last-Event-ID": "unknown.1"}
         headers = {p["name"]: known[p["name"]] for p in operation.named("header")} | more.pop("headers", {})
         path = operation.path.format(**values).removeprefix("/api/v1")
@@ -112,7 +113,9 @@ def made(system: System) -> World:
     system.container.money.settlement.settle(UUID(values["order_id"]))
     part = {"amount": {"amount": 1, "currency": "EUR"}}
     values["transfer_id"] = values["refund_id"] = person.pay(f"/orders/{values['order_id']}/refunds", part)["id"]
-    return World(person, values, ordered(person, other_product))
+    sent = {"lines": [{"number": 1, "quantity": 1}]}
+    values["shipment_id"] = person.pay(f"/orders/{values['order_id']}/shipments", sent)["id"]
+    return World(person, values, {"/cancel": ordered(person, other_product), "/refuse": ordered(other, product)})
 
 
 def offered(seller: Person) -> str:

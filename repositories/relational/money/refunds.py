@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, bindparam, case, func, insert, select, tuple_, update
 
-from repositories.errors import Capped, IllegalMove, NotFound
+from repositories.errors import Capped, IllegalMove
 from repositories.money_records import SUB_ORDER_MOVES, OrderMark, Refund
 from repositories.records import Money
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up
@@ -89,8 +89,6 @@ class SqlRefundWrites(RefundWrites):
 
     def add(self, refund: Refund, back: Mapping[int, int] | None = None, *, refuses: bool = False) -> None:
         this = {"its_order": refund.order_id, "its_seller": refund.seller_id}
-        if not self._work.rows(_STATE, this):
-            raise self._work.refused(NotFound(f"nothing of {refund.seller_id} in order {refund.order_id}"))
         self._work.change(_ADD, {column.name: getattr(refund, column.name) for column in refunds.c})
         if back:
             self._work.change(_BRING_BACK, [this | {"its_number": one, "units": back[one]} for one in sorted(back)])

@@ -43,8 +43,14 @@ _its_lines = (
     order_lines.c.order_id == bindparam("its_order", type_=ID),
     order_lines.c.seller_id == bindparam("its_seller", type_=ID),
 )
-_UNSENT = select(order_lines.c.number, order_lines.c.quantity - order_lines.c.fulfilled - order_lines.c.returned).where(
-    *_its_lines
+_left = order_lines.c.quantity - order_lines.c.fulfilled - order_lines.c.returned
+_UNSENT = (
+    select(sub_orders.c.state, order_lines.c.number, _left.label("unsent"))
+    .join(
+        order_lines,
+        (order_lines.c.order_id == sub_orders.c.order_id) & (order_lines.c.seller_id == sub_orders.c.seller_id),
+    )
+    .where(*THIS)
 )
 _SEND = (
     update(order_lines)
@@ -57,7 +63,6 @@ _MOVE = (
     .values(MOVED | {"state": case((NOTHING_TO_SEND, "fulfilled"), else_="partly_fulfilled")})
 )
 _ADD, _ADD_LINES = insert(shipments), insert(shipment_lines)
-_STATE = select(sub_orders.c.state).where(*THIS)
 
 
 class SqlShipmentReads(RunnerBacked, ShipmentReads):
@@ -86,12 +91,12 @@ class SqlShipmentWrites(ShipmentWrites):
 
     def add(self, shipment: Shipment) -> None:
         this = {"its_order": shipment.order_id, "its_seller": shipment.seller_id}
-        states = self._work.rows(_STATE, this)
-        if not states:
+        lines = self._work.rows(_UNSENT, this)
+        if not lines:
             raise self._work.refused(NotFound(f"nothing of {shipment.seller_id} in order {shipment.order_id}"))
-        if states[0].state not in SUB_ORDER_MOVES["partly_fulfilled"]:
-            raise self._work.refused(IllegalMove(states[0].state))
-        self._check(shipment, dict(map(tuple, self._work.rows(_UNSENT, this))))
+        if lines[0].state not in SUB_ORDER_MOVES["partly_fulfilled"]:
+            raise self._work.refused(IllegalMove(lines[0].state))
+        self._check(shipment, {line.number: line.unsent for line in lines})
         self._work.change(_ADD, {column.name: getattr(shipment, column.name) for column in shipments.c})
         own = {"shipment_id": shipment.id}
         self._work.change(_ADD_LINES, [own | {"number": one, "quantity": units} for one, units in shipment.units])
