@@ -143,6 +143,7 @@ def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], Relat
         ship(store, done, part.seller_id)
     everything = [placed.id, cancelled.id, paid.id, refunded.id, done.id]
     before = store.orders.get(everything)
+    kinds = [_kinds(store, one) for one in everything]
     downgrade(store, "0012")
     assert store.migrate()[0].startswith("relational: 0013 ")
     after = store.orders.get(everything)
@@ -155,10 +156,11 @@ def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], Relat
         assert [(each.number, each.fulfilled) for each in after[one].lines] == [
             (each.number, each.fulfilled) for each in before[one].lines
         ]
-        assert {step.kind for step in store.shipments.history(one, after=None, limit=99)} == {
-            step.kind for step in store.shipments.history(one, after=None, limit=99)
-        }
     assert {each.number: each.returned for each in after[refunded.id].lines} == {
         each.number: each.quantity if each.seller_id == first else 0 for each in refunded.lines
     }
-    assert list(store.audit.stock()) == []
+    assert kinds == [_kinds(store, one) for one in everything]
+
+
+def _kinds(store: Relational, one: UUID) -> list[str]:
+    return sorted(step.kind for step in store.shipments.history(one, after=None, limit=99))

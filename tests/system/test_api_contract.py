@@ -59,6 +59,8 @@ class World(NamedTuple):
         """A body that fits, with things that are there."""
         if operation.path.endswith("/orders"):
             return {"lines": [{"product_id": self.values["other_product_id"], "quantity": 1}]}
+        if operation.path.endswith("/shipments"):
+            return {"lines": [{"number": 1, "quantity": 1}], "reference": "1"}
         body = good_body(operation.body, self.person, self.values["handle"])
         if operation.path.endswith("/me/email"):
             body["email"] = f"{self.person.handle}@example.org"
@@ -67,8 +69,8 @@ class World(NamedTuple):
         return body
 
     def send(self, operation: Operation, body: Any = None, query: str = "", **more: Any) -> TestResponse:
-        placed = {"order_id": one for end, one in self.placed.items() if operation.path.endswith(end)}
-        values = self.values | placed | more.pop("values", {})
+        placed = self.placed.get(operation.path.rpartition("/")[2], self.values["order_id"])
+        values = self.values | {"order_id": placed} | more.pop("values", {})
         known = {"If-Match": "*", "Idempotency-Key": uuid4().hex, "Last-Event-ID": "unknown.1"}
         headers = {p["name"]: known[p["name"]] for p in operation.named("header")} | more.pop("headers", {})
         path = operation.path.format(**values).removeprefix("/api/v1")
@@ -115,7 +117,7 @@ def made(system: System) -> World:
     values["transfer_id"] = values["refund_id"] = person.pay(f"/orders/{values['order_id']}/refunds", part)["id"]
     sent = {"lines": [{"number": 1, "quantity": 1}]}
     values["shipment_id"] = person.pay(f"/orders/{values['order_id']}/shipments", sent)["id"]
-    return World(person, values, {"/cancel": ordered(person, other_product), "/refuse": ordered(other, product)})
+    return World(person, values, {"cancel": ordered(person, other_product), "refuse": ordered(other, offered(person))})
 
 
 def offered(seller: Person) -> str:
@@ -174,6 +176,7 @@ def test_what_fits_is_done(world: World, operation: Operation) -> None:
     body = world.good_body(operation) if operation.body else None
     if "forfeit" in (body or {}):  # an account with an order to fulfil is not deleted
         world.person.pay(f"/orders/{world.values['order_id']}/fulfil", status=200)
+        world.person.pay(f"/orders/{world.placed['refuse']}/refuse", {}, status=200)
     response = world.send(operation, body)
     check(operation, response)
     assert response.status_code < 300, response.text

@@ -131,7 +131,7 @@ def get_order(order_id: UUID) -> Response:
 
 @blp.post("/orders/<uuid:order_id>/cancel")
 @private
-@budget(relational=16, sessions=1, cache=1)
+@budget(relational=17, sessions=1, cache=1)
 @blp.response(200, OrderSchema)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)

@@ -54,7 +54,7 @@ RefundPage = page_of(RefundSchema, "RefundPage")
 
 @blp.post("/orders/<uuid:order_id>/refunds")
 @private
-@budget(relational=17, sessions=1, cache=1)
+@budget(relational=18, sessions=1, cache=1)
 @blp.arguments(RefundDraftSchema)
 @blp.response(201, RefundSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 404, 503)

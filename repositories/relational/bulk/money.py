@@ -195,7 +195,8 @@ def _reservations(order: Order) -> list[dict[str, Any]]:
     for line in order.lines if order.state != "cancelled" else ():
         units[line.product_id] += line.quantity
         back[line.product_id] += line.returned
-    times = {"expires_at": order.created_at, "sold_at": order.moved_at or order.created_at}
+    sold_at = next((part.paid_at for part in order.sub_orders), None)
+    times = {"expires_at": order.created_at, "sold_at": sold_at}
     return [
         {"order_id": order.id, "product_id": one, "quantity": units[one], "returned": back[one]} | times
         for one in sorted(units)

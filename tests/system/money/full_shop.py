@@ -28,6 +28,10 @@ def fill(shop: Shop) -> None:
     shop.act(ordered(paid=False), "cancel")
     shop.refunded()
     _refunded_in_part(ordered(), shop.seller, other)
+    _sent_in_part(ordered(), shop.seller, other)
+    _refused(ordered(), ordered(paid=False), other)
+    _refused(ordered(), ordered(paid=False), shop.seller)
+    shop.after(GRACE)
     _held_without_an_order(shop, other)
     ordered(paid=False)
     shop.order((gift, 1))
@@ -36,6 +40,19 @@ def fill(shop: Shop) -> None:
 def _refunded_in_part(order: str, seller: Person, other: Person) -> None:
     seller.pay(f"/orders/{order}/refunds", {"amount": euros(5), "reason": "A scratch.", "restock": False})
     other.pay(f"/orders/{order}/refunds", {"reason": "It broke."})
+
+
+def _sent_in_part(order: str, seller: Person, other: Person) -> None:
+    seller.pay(f"/orders/{order}/shipments", {"reference": "DHL 1"})
+    for number in (2, 4):
+        lines = {"lines": [{"number": number, "quantity": 1}], "reference": f"DHL {number}"}
+        other.pay(f"/orders/{order}/shipments", lines)
+    other.pay(f"/orders/{order}/refunds", {"amount": euros(10), "restock": False})
+
+
+def _refused(paid: str, placed: str, seller: Person) -> None:
+    for order in (paid, placed):
+        seller.pay(f"/orders/{order}/refuse", {"reason": "Sold out."}, 200)
 
 
 def _held_without_an_order(shop: Shop, other: Person) -> None:

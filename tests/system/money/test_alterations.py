@@ -40,12 +40,18 @@ NO_BOOKS = {"request_keys": "answers that are kept for a day to be replayed; wha
 
 # What is not found, and why. docs/money.md says the same to people.
 UNFOUND = {
-    "orders.moved_at altered": "when an order was cancelled or fulfilled is written nowhere else",
-    "orders.version altered": "a refunded order may have been fulfilled before",
+    "shipments.reference altered": "words of a seller that are written nowhere else",
+    "shipments.reference swapped": "words of a seller that are written nowhere else",
     "order_lines.product_version altered": "the catalogue keeps no former versions",
     "order_lines.title altered": "the catalogue keeps no former versions",
     "refunds.reason altered": "words of a seller that are written nowhere else",
     "refunds.reason swapped": "words of a seller that are written nowhere else",
+    "refunds.reason and refunds.reason altered": "as either alone",
+    "sub_orders.reason altered": "why a part was refused before it was paid: written nowhere else",
+    "sub_orders.reason and refunds.reason altered": "as either alone",
+    "sub_orders.ended_by altered": "which request cancelled a part, or refused it unpaid, is written nowhere else",
+    "shipments.reference and refunds.reason altered": "as either alone",
+    "shipments.id and shipment_lines.shipment_id altered": "what a shipment is called is written nowhere else",
     "stock.version altered": "a tag that counts changes, of which no list is kept",
     "stock.on_hand and received altered": "as if the seller had put more units in stock",
     "order_lines.product_version and stock.version altered": "as either alone",

@@ -20,46 +20,76 @@ BATCH = 10_000
 STATES = "state IN ('placed', 'paid', 'partly_fulfilled', 'fulfilled', 'refused', 'cancelled', 'refunded')"
 _SUB_ORDER = (["order_id", "seller_id"], ["sub_orders.order_id", "sub_orders.seller_id"])
 
-_LINES = """
+# An order that was refunded had been fulfilled before, if its version counts one change more than payment and refunds.
+_WAS_FULFILLED = """(o.state = 'fulfilled' OR o.state = 'refunded' AND o.version = 3 + (
+    SELECT COUNT(*) FROM refunds AS r WHERE r.order_id = o.id
+  ))"""
+_SPAN = "o.id > :after AND o.id <= :upto"
+
+_LINES = f"""
 UPDATE order_lines SET
   created_at = o.created_at,
-  fulfilled = CASE WHEN o.state = 'fulfilled' THEN quantity ELSE 0 END,
+  fulfilled = CASE WHEN {_WAS_FULFILLED} THEN quantity ELSE 0 END,
   returned = CASE WHEN EXISTS (
     SELECT 1 FROM reservations AS r
     WHERE r.order_id = o.id AND r.product_id = order_lines.product_id AND r.returned > 0
   ) THEN quantity ELSE 0 END
-FROM orders AS o WHERE o.id = order_lines.order_id AND o.id > :after AND o.id <= :upto
+FROM orders AS o WHERE o.id = order_lines.order_id AND {_SPAN}
+"""  # noqa: S608  - parts of this file
+
+# Of each seller of each order: the share, the units, and the units that came back.
+_SHARES = """(
+  SELECT order_id, seller_id, CAST(SUM(unit_price * quantity) AS BIGINT) AS total,
+    CAST(SUM(quantity) AS BIGINT) AS units, CAST(SUM(returned) AS BIGINT) AS back
+  FROM order_lines WHERE order_id > :after AND order_id <= :upto GROUP BY order_id, seller_id
+)"""
+
+# What cost nothing was refunded with the rest of its order. Now it is by a refund of its own.
+_FREE_REFUNDS = f"""
+INSERT INTO refunds (id, order_id, seller_id, reason, restock, created_at, units)
+SELECT {{new_id}}, o.id, share.seller_id, '', share.back > 0, COALESCE(o.moved_at, o.created_at), share.back
+FROM orders AS o JOIN {_SHARES} AS share ON share.order_id = o.id
+WHERE o.state = 'refunded' AND share.total = 0 AND NOT EXISTS (
+  SELECT 1 FROM refunds AS r WHERE r.order_id = o.id AND r.seller_id = share.seller_id
+)
+"""  # noqa: S608  - parts of this file
+
+_REFUNDS = """
+UPDATE refunds SET units = (
+  SELECT CAST(COALESCE(SUM(l.returned), 0) AS BIGINT) FROM order_lines AS l
+  WHERE l.order_id = refunds.order_id AND l.seller_id = refunds.seller_id
+) WHERE restock AND order_id > :after AND order_id <= :upto
 """
 
-_SUB_ORDERS = """
+_SUB_ORDERS = f"""
 INSERT INTO sub_orders (
-  order_id, seller_id, buyer_id, currency, created_at, total, state, version, refunded, moved_at, paid_at, ended_at
+  order_id, seller_id, buyer_id, currency, created_at, total, state, version, refunded, paid_at, ended_at
 )
 SELECT id, seller_id, buyer_id, currency, created_at, total,
-  CASE WHEN state IN ('paid', 'fulfilled') AND refunds_made > 0 AND refunded = total THEN 'refunded' ELSE state END,
-  1 + refunds_made + CASE state WHEN 'placed' THEN 0 WHEN 'fulfilled' THEN 2 ELSE 1 END, refunded, moved_at,
-  CASE WHEN state IN ('paid', 'fulfilled', 'refunded') THEN COALESCE(paid_at, moved_at, created_at) END,
+  CASE WHEN state IN ('placed', 'cancelled') THEN state WHEN given AND refunded = total THEN 'refunded'
+    WHEN state = 'fulfilled' OR back = units THEN 'fulfilled' ELSE state END,
+  1, refunded,
+  CASE WHEN state NOT IN ('placed', 'cancelled') THEN COALESCE(sold_at, moved_at, created_at) END,
   CASE WHEN state = 'cancelled' THEN COALESCE(moved_at, created_at) END
 FROM (
-  SELECT o.id, share.seller_id, o.buyer_id, o.currency, o.created_at, share.total, o.state, o.moved_at,
+  SELECT o.id, share.seller_id, o.buyer_id, o.currency, o.created_at, share.total, share.units, share.back,
+    o.state, o.moved_at,
     (SELECT CAST(COALESCE(SUM(t.amount), 0) AS BIGINT) FROM transfers AS t
       WHERE t.order_id = o.id AND t.kind = 'refund' AND t.debit = share.seller_id) AS refunded,
-    (SELECT COUNT(*) FROM refunds AS r WHERE r.order_id = o.id AND r.seller_id = share.seller_id) AS refunds_made,
-    (SELECT MIN(t.created_at) FROM transfers AS t
-      WHERE t.order_id = o.id AND t.kind = 'order' AND t.phase IN ('single', 'post')) AS paid_at
-  FROM orders AS o JOIN (
-    SELECT order_id, seller_id, CAST(SUM(unit_price * quantity) AS BIGINT) AS total FROM order_lines
-    WHERE order_id > :after AND order_id <= :upto GROUP BY order_id, seller_id
-  ) AS share ON share.order_id = o.id
+    EXISTS (SELECT 1 FROM refunds AS r WHERE r.order_id = o.id AND r.seller_id = share.seller_id) AS given,
+    (SELECT MIN(r.sold_at) FROM reservations AS r WHERE r.order_id = o.id) AS sold_at
+  FROM orders AS o JOIN {_SHARES} AS share ON share.order_id = o.id
 ) AS split
-"""
+"""  # noqa: S608  - parts of this file
 
-_SHIPMENTS = """
+_SHIPMENTS = f"""
 INSERT INTO shipments (id, order_id, seller_id, reference, created_at)
-SELECT {new_id}, s.order_id, s.seller_id, '', COALESCE(s.moved_at, s.created_at)
+SELECT {{new_id}}, s.order_id, s.seller_id, '', COALESCE(o.moved_at, o.created_at)
 FROM sub_orders AS s JOIN orders AS o ON o.id = s.order_id
-WHERE o.state = 'fulfilled' AND o.id > :after AND o.id <= :upto
-"""
+WHERE {_SPAN} AND EXISTS (
+  SELECT 1 FROM order_lines AS l WHERE l.order_id = o.id AND l.seller_id = s.seller_id AND l.fulfilled > 0
+)
+"""  # noqa: S608  - parts of this file
 
 _SHIPMENT_LINES = """
 INSERT INTO shipment_lines (shipment_id, number, quantity)
@@ -68,11 +98,40 @@ FROM shipments AS s JOIN order_lines AS l ON l.order_id = s.order_id AND l.selle
 WHERE s.order_id > :after AND s.order_id <= :upto
 """
 
-_REFUNDS = """
-UPDATE refunds SET units = (
-  SELECT CAST(COALESCE(SUM(l.returned), 0) AS BIGINT) FROM order_lines AS l
-  WHERE l.order_id = refunds.order_id AND l.seller_id = refunds.seller_id
-) WHERE restock AND order_id > :after AND order_id <= :upto
+_its_shipments = "FROM shipments AS h WHERE h.order_id = sub_orders.order_id AND h.seller_id = sub_orders.seller_id"
+_its_refunds = "FROM refunds AS r WHERE r.order_id = sub_orders.order_id AND r.seller_id = sub_orders.seller_id"
+_STEPS = f"""
+UPDATE sub_orders SET
+  version = CASE state WHEN 'placed' THEN 1 ELSE 2 END
+    + (SELECT COUNT(*) {_its_shipments}) + (SELECT COUNT(*) {_its_refunds}),
+  moved_at = COALESCE(
+    (SELECT MAX(r.created_at) {_its_refunds}), (SELECT MAX(h.created_at) {_its_shipments}), ended_at, paid_at
+  )
+WHERE order_id > :after AND order_id <= :upto
+"""  # noqa: S608  - parts of this file
+
+# An order changes once for all that is paid or cancelled, then with each shipment and refund.
+_WHOLE = """
+UPDATE orders SET
+  version = CASE state WHEN 'placed' THEN 1 ELSE 2 END
+    + (SELECT COUNT(*) FROM shipments AS h WHERE h.order_id = orders.id)
+    + (SELECT COUNT(*) FROM refunds AS r WHERE r.order_id = orders.id),
+  state = CASE WHEN state = 'paid' AND NOT EXISTS (
+    SELECT 1 FROM sub_orders AS s WHERE s.order_id = orders.id AND s.state = 'paid'
+  ) THEN 'fulfilled' ELSE state END
+WHERE id > :after AND id <= :upto
+"""
+
+
+# Back to one fulfilment, of all units.
+_FORMER = """
+UPDATE orders SET
+  state = CASE WHEN state = 'fulfilled' AND NOT EXISTS (SELECT 1 FROM shipments AS h WHERE h.order_id = orders.id)
+    THEN 'paid' ELSE state END,
+  version = version - (SELECT COUNT(*) FROM shipments AS h WHERE h.order_id = orders.id)
+  + CASE WHEN EXISTS (SELECT 1 FROM shipments AS h WHERE h.order_id = orders.id) AND NOT EXISTS (
+    SELECT 1 FROM order_lines AS l WHERE l.order_id = orders.id AND l.fulfilled < l.quantity
+  ) THEN 1 ELSE 0 END
 """
 
 
@@ -88,7 +147,10 @@ def upgrade() -> None:
     _create()
     new_id = "randomblob(16)" if engine.name == "sqlite" else "gen_random_uuid()"
     for span in _spans():
-        for statement in (_LINES, _SUB_ORDERS, _SHIPMENTS.format(new_id=new_id), _SHIPMENT_LINES, _REFUNDS):
+        for statement in (
+            *(_LINES, _REFUNDS, _FREE_REFUNDS.format(new_id=new_id), _SUB_ORDERS),
+            *(_SHIPMENTS.format(new_id=new_id), _SHIPMENT_LINES, _STEPS, _WHOLE),
+        ):
             op.get_bind().execute(_spanned(statement), span)
     _require_sub_order()
     op.create_index("order_lines_product", "order_lines", ["product_id", "created_at", "order_id"])
@@ -200,6 +262,7 @@ def downgrade() -> None:
         sa.Column("created_at", TIME, primary_key=True),
         sa.Column("order_id", ID, sa.ForeignKey("orders.id"), primary_key=True),
     )
+    op.execute(_FORMER)
     op.execute("INSERT INTO order_sellers SELECT seller_id, created_at, order_id FROM sub_orders")
     if op.get_bind().dialect.name == "sqlite":
         _refunds_anew()
