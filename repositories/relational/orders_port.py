@@ -96,7 +96,7 @@ class OrderWrites(Protocol):
 
     @abstractmethod
     def lock(self, order_id: UUID) -> Order:
-        """The order, locked until the transaction ends. Raises `NotFound`."""
+        """The order as it is now, locked until the transaction ends. Raises `NotFound`."""
 
     @abstractmethod
     def move(

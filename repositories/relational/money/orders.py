@@ -49,7 +49,8 @@ def _listing(key: ColumnElement[UUID], at: ColumnElement[datetime], one: ColumnE
 
 _ADD, _ADD_LINES, _ADD_SUB_ORDERS = insert(orders), insert(order_lines), insert(sub_orders)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
-_LOCK = _whole(None).where(orders.c.id == bindparam("id")).with_for_update(of=orders)
+# All rows of it, the order's first: PostgreSQL reads only those rows again that it locks and had to wait for.
+_LOCK = _whole(None).where(orders.c.id == bindparam("id")).with_for_update()
 _OF_BUYER = _listing(orders.c.buyer_id, orders.c.created_at, orders.c.id, "bought")
 _OF_SELLER = _listing(sub_orders.c.seller_id, sub_orders.c.created_at, sub_orders.c.order_id, "sold")
 _due = (
