@@ -31,12 +31,16 @@ def _money(amount: int) -> dict[str, Any]:
     return {"amount": {"amount": amount, "currency": "EUR"}}
 
 
+_ONE_UNIT = {"lines": [{"number": 1, "quantity": 1}], "reference": "A1"}
 ROUTES: dict[str, Route] = {
     "deposit": lambda shop: (shop.buyer, "/wallet/deposits", _money(7)),
     "transfer": lambda shop: (shop.buyer, "/wallet/transfers", {"to": "seller", **_money(3)}),
     "order": lambda shop: (shop.buyer, "/orders", {"lines": [{"product_id": shop.lamp, "quantity": 2}]}),
     "cancel": lambda shop: (shop.buyer, f"/orders/{shop.placed()}/cancel", None),
     "fulfil": lambda shop: (shop.seller, f"/orders/{shop.paid()}/fulfil", None),
+    "shipment": lambda shop: (shop.seller, f"/orders/{shop.paid()}/shipments", _ONE_UNIT),
+    "refusal": lambda shop: (shop.seller, f"/orders/{shop.placed()}/refuse", {}),
+    "refusal of what is paid": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refuse", {"reason": "Broken."}),
     "part of a refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refunds", _money(5)),
     "refund": lambda shop: (shop.seller, f"/orders/{shop.paid()}/refunds", {}),
 }
