@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from repositories.money_records import Order, OrderMark, Stock
+from repositories.order_choice import EVERY_ORDER, OrderChoice
 
 # What becomes of what was placed.
 Outcome = Literal["paid", "cancelled", "refused"]
@@ -77,11 +78,15 @@ class OrderReads(Protocol):
     def get(self, ids: Collection[UUID]) -> dict[UUID, Order]: ...
 
     @abstractmethod
-    def of_buyer(self, buyer_id: UUID, *, before: OrderMark | None, limit: int) -> list[Order]:
+    def of_buyer(
+        self, buyer_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: OrderMark | None, limit: int
+    ) -> list[Order]:
         """Newest first, ties by id descending; strictly older than `before`."""
 
     @abstractmethod
-    def of_seller(self, seller_id: UUID, *, before: OrderMark | None, limit: int) -> list[Order]:
+    def of_seller(
+        self, seller_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: OrderMark | None, limit: int
+    ) -> list[Order]:
         """Orders with a line of the seller, ordered as `of_buyer`. They include other sellers' lines."""
 
     @abstractmethod

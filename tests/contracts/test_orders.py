@@ -1,5 +1,6 @@
 """What every store of orders promises."""
 
+import itertools
 from typing import Any, get_args
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
 from repositories.money_records import Order, OrderMark, Shipment, Stock, SubOrderState
+from repositories.order_choice import OrderChoice
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.orders_port import Outcome
@@ -189,6 +191,51 @@ class TestLists:
         assert found == ([one.id] if state in {"placed", "paid", "partly_fulfilled"} else [])
         assert do(relational, lambda unit: unit.orders.unfinished_of(seller, limit=0)) == []
         assert do(relational, lambda unit: unit.orders.unfinished_of(one.buyer_id, limit=9)) == []
+
+
+class TestChoices:
+    def test_every_choice_alone_and_together(self, relational: Relational) -> None:
+        """Against a filter in Python, as a buyer and as a seller, in pages."""
+        buyer, ada, bob = uuid4(), uuid4(), uuid4()
+        lamps, vases = uuid4(), uuid4()
+        lines = {lamps: line(lamps, seller_id=ada), vases: line(vases, seller_id=bob)}
+        for turn, products in enumerate([(lamps,), (vases,), (lamps, vases), (lamps, lamps), (vases, lamps)] * 2):
+            currency = "USD" if turn % 3 == 0 else "EUR"
+            made = order(*(lines[one] for one in products), buyer_id=buyer, created_at=NOW + turn * SECOND)
+            add(relational, replace(made, total=replace(made.total, currency=currency)))
+            if turn % 2:
+                move(relational, made, "paid")
+                ship(relational, made, made.lines[0].seller_id)
+        everything = relational.orders.of_buyer(buyer, before=None, limit=99)
+        asked: dict[str, Any] = {"state": "paid", "currency": "EUR", "product_id": lamps}
+        asked |= {"since": NOW + 2 * SECOND, "until": NOW + 8 * SECOND, "seller_id": ada}
+        for names in (some for n in range(7) for some in itertools.combinations(asked, n)):
+            only = OrderChoice(**{name: asked[name] for name in names})
+            self.check(relational.orders.of_buyer, buyer, only, [one for one in everything if fits(one, only, None)])
+            if only.seller_id is None:
+                mine = [one for one in everything if fits(one, only, ada)]
+                self.check(relational.orders.of_seller, ada, only, mine)
+        assert relational.orders.of_seller(ada, only=OrderChoice(product_id=vases), before=None, limit=9) == []
+
+    def check(self, listing: Any, key: UUID, only: OrderChoice, expected: list[Order]) -> None:
+        assert listing(key, only=only, before=None, limit=99) == expected, only
+        if len(expected) > 1:
+            mark = OrderMark(expected[0].created_at, expected[0].id)
+            assert listing(key, only=only, before=mark, limit=99) == expected[1:], only
+
+
+def fits(one: Order, only: OrderChoice, seller: UUID | None) -> bool:
+    part = one.of(seller) if seller else None
+    if seller and part is None:
+        return False
+    return (
+        only.state in {None, part.state if part else one.state}
+        and only.currency in {None, one.total.currency}
+        and (only.seller_id is None or one.of(only.seller_id) is not None)
+        and only.product_id in {None, *(each.product_id for each in one.lines)}
+        and (only.since is None or one.created_at >= only.since)
+        and (only.until is None or one.created_at < only.until)
+    )
 
 
 class TestTheDatabaseItself:

@@ -235,18 +235,6 @@ def test_a_withdrawn_product_keeps_what_is_reserved(shop: Shop) -> None:
     assert shop.order((shop.lamp, 1), status=422)
 
 
-def test_lists_for_buyers_and_sellers(shop: Shop) -> None:
-    orders = [shop.placed() for _ in range(5)]
-    for person, role in ((shop.buyer, "buyer"), (shop.seller, "seller")):
-        page = person.get("/orders", role=role, limit=3)
-        onward = person.get("/orders", role=role, limit=3, cursor=page["next"])
-        assert [o["id"] for o in page["items"] + onward["items"]] == orders[::-1]
-        assert onward["next"] is None
-        person.get("/orders", 400, role="seller" if role == "buyer" else "buyer", cursor=page["next"])
-    assert shop.seller.get("/orders")["items"] == []
-    shop.buyer.get("/orders", 400, role="admin")
-
-
 def test_orders_publish_their_events(shop: Shop) -> None:
     for reach in (shop.cancelled, shop.refunded, shop.fulfilled):
         reach()

@@ -7,10 +7,11 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from app.errors import BadRequest
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import INT64, JsonInt, Moment, Text
+from app.http.edge.fields import INT64, Instant, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneySchema, MoneyShape
@@ -18,7 +19,17 @@ from app.ids import EPOCH, MICROSECOND
 from app.services.money.orders import Wanted
 from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
-from repositories.money_records import Answer, Order, OrderLine, OrderMark, Refund, Shipment, SubOrder, SubOrderState
+from repositories.money_records import (
+    Answer,
+    Order,
+    OrderLine,
+    OrderMark,
+    Refund,
+    Shipment,
+    SubOrder,
+    SubOrderState,
+)
+from repositories.order_choice import OrderChoice
 from repositories.records import Money
 
 blp = Blueprint("orders", "Orders, each with one part per seller")
@@ -87,6 +98,18 @@ class OrderQuery(PageQuery):
         validate=ma.validate.OneOf(["buyer", "seller"]),
         metadata={"description": "as whom one looks: orders one has placed, or orders with a product of one's own"},
     )
+    state = Text(
+        load_default=None,
+        validate=ma.validate.OneOf(STATES),
+        metadata={"description": "of the order, or as a seller of one's part"},
+    )
+    currency = Text(
+        load_default=None, validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code.")
+    )
+    seller_id = ma.fields.UUID(load_default=None, metadata={"description": "as a buyer: with a part of this seller"})
+    product_id = ma.fields.UUID(load_default=None)
+    since = Instant(data_key="from", load_default=None, metadata={"description": "placed at this moment or later"})
+    until = Instant(data_key="to", load_default=None, metadata={"description": "placed before this moment"})
 
 
 OrderPage = page_of(OrderSchema, "OrderPage")
@@ -113,9 +136,12 @@ def create_order(basket: dict[str, Any]) -> Answer:
 def list_orders(query: dict[str, Any]) -> Response:
     """List one's orders as a buyer, or one's parts of orders as a seller, newest first."""
     account, role, limit = caller(), query["role"], query["limit"]
-    scope, orders = f"orders:{role}:{account}", container().stores.relational.orders
+    only = OrderChoice(**{name: query[name] for name in OrderChoice.__struct_fields__})
+    if only.seller_id and role == "seller":
+        raise BadRequest("seller_id: only as a buyer", code="bad_query")
+    scope, orders = f"orders:{role}:{account}:{only}", container().stores.relational.orders
     page = orders.of_buyer if role == "buyer" else orders.of_seller
-    found = page(account, before=mark(scope, query["cursor"]), limit=limit + 1)
+    found = page(account, only=only, before=mark(scope, query["cursor"]), limit=limit + 1)
     return answers.page(map(order_body, seen(account, found[:limit])), onward(scope, found, limit))
 
 

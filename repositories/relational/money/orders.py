@@ -1,16 +1,19 @@
 """Orders with their lines and sub-orders, and what ends their being placed."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select
 
 from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import Order, OrderLine, OrderMark, SubOrder, split
+from repositories.order_choice import EVERY_ORDER, OrderChoice
 from repositories.records import Money
+from repositories.relational.money.order_lists import Role, given, page_of, values_of
 from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
 from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
@@ -34,25 +37,17 @@ def _whole(page: Subquery | None, *order: ColumnElement[Any]) -> Select[Any]:
     return joined.order_by(*order, order_lines.c.number)
 
 
-def _listing(key: ColumnElement[UUID], at: ColumnElement[datetime], one: ColumnElement[UUID], name: str) -> list[Any]:
-    """The first page and the pages after it."""
-    mark = tuple_(bindparam("before_at", type_=TIME), bindparam("before_id", type_=ID))
-    first = (
-        select(one.label("id")).where(key == bindparam("key", type_=ID)).order_by(at.desc(), one.desc()).limit(LIMIT)
-    )
-    both = (first, first.where(tuple_(at, one) < mark))
-    pages = (
-        select(*orders.c).join(ids, ids.c.id == orders.c.id).subquery(name) for ids in (p.subquery() for p in both)
-    )
-    return [_whole(page, page.c.created_at.desc(), page.c.id.desc()) for page in pages]
+@lru_cache(maxsize=256)
+def _listing(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
+    ids = page_of(role, names, later=later).subquery("ids")
+    page = select(*orders.c).join(ids, ids.c.id == orders.c.id).subquery("page")
+    return _whole(page, page.c.created_at.desc(), page.c.id.desc())
 
 
 _ADD, _ADD_LINES, _ADD_SUB_ORDERS = insert(orders), insert(order_lines), insert(sub_orders)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
 # All rows of it, the order's first: PostgreSQL reads only those rows again that it locks and had to wait for.
 _LOCK = _whole(None).where(orders.c.id == bindparam("id")).with_for_update()
-_OF_BUYER = _listing(orders.c.buyer_id, orders.c.created_at, orders.c.id, "bought")
-_OF_SELLER = _listing(sub_orders.c.seller_id, sub_orders.c.created_at, sub_orders.c.order_id, "sold")
 _due = (
     select(orders)
     .where(orders.c.due_at <= bindparam("now", type_=TIME))
@@ -117,20 +112,22 @@ class SqlOrderReads(RunnerBacked, OrderReads):
         found = to_orders(self._runner.rows(_GET, {"ids": list(ids)})) if ids else []
         return {order.id: order for order in found}
 
-    def of_buyer(self, buyer_id: UUID, *, before: OrderMark | None, limit: int) -> list[Order]:
-        return self._page(_OF_BUYER, buyer_id, before, limit)
+    def of_buyer(
+        self, buyer_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: OrderMark | None, limit: int
+    ) -> list[Order]:
+        return self._page("buyer", buyer_id, only, before, limit)
 
-    def of_seller(self, seller_id: UUID, *, before: OrderMark | None, limit: int) -> list[Order]:
-        return self._page(_OF_SELLER, seller_id, before, limit)
+    def of_seller(
+        self, seller_id: UUID, *, only: OrderChoice = EVERY_ORDER, before: OrderMark | None, limit: int
+    ) -> list[Order]:
+        return self._page("seller", seller_id, only, before, limit)
 
     def stuck(self, *, now: datetime, limit: int) -> list[Order]:
         return to_orders(self._runner.rows(_STUCK, {"now": now, "limit": limit}))
 
-    def _page(self, pages: Sequence[Any], key: UUID, before: OrderMark | None, limit: int) -> list[Order]:
-        values = {"key": key, "limit": limit}
-        if before is None:
-            return to_orders(self._runner.rows(pages[0], values))
-        return to_orders(self._runner.rows(pages[1], values | {"before_at": before.created_at, "before_id": before.id}))
+    def _page(self, role: Role, key: UUID, only: OrderChoice, before: OrderMark | None, limit: int) -> list[Order]:
+        statement = _listing(role, frozenset(given(only)), later=before is not None)
+        return to_orders(self._runner.rows(statement, values_of(key, only, before, limit)))
 
 
 class SqlOrderWrites(OrderWrites):

@@ -1,5 +1,6 @@
 """Everything that the application asks of its stores, once."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,7 @@ def lists(world: World, plan: Plan) -> None:
         ("/wallet/entries", {"currency": "EUR"}),
         ("/orders", {}),
         ("/orders", {"role": "seller"}),
+        *(("/orders", query) for query in choices(ada)),
         ("/sessions", {}),
     ]
     for who in (ada, bob):
@@ -72,6 +74,16 @@ def lists(world: World, plan: Plan) -> None:
             onward = who.get(path, limit=20, **query)["next"]
             if onward:
                 who.get(path, limit=20, **query, cursor=onward)
+
+
+def choices(who: Person) -> Iterator[dict[str, Any]]:
+    """Some of the orders of somebody, as a buyer and as a seller."""
+    for role in ("buyer", "seller"):
+        found = who.get("/orders", role=role, limit=1)["items"]
+        product = {"product_id": found[0]["lines"][0]["product_id"]} if found else {}
+        yield from ({"role": role} | one for one in ({"state": "fulfilled"}, {"currency": "EUR"}, product))
+        if role == "buyer" and found:
+            yield {"seller_id": found[0]["lines"][0]["seller_id"]}
 
 
 def background(world: World) -> None:
