@@ -13,8 +13,8 @@ from alembic import op
 
 from repositories.relational.schema.columns import ID, TEXT, TIME
 
-revision = "0013"
-down_revision: str | None = "0012"
+revision = "0016"
+down_revision: str | None = "0015"
 
 BATCH = 10_000
 STATES = "state IN ('placed', 'paid', 'partly_fulfilled', 'fulfilled', 'refused', 'cancelled', 'refunded')"
