@@ -24,6 +24,7 @@ from repositories.store import Store
 
 # Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
 _ROLE: Command = ("INFO", "replication")
+_PING: Command = ("SET", "quartet:ping", 1, "PX", 1000)
 _ROLE_SECONDS = 1.0
 _HISTORY = re.compile(rb"master_replid:(\w+)")
 Greet = Callable[[Wire, float], None]
@@ -90,7 +91,7 @@ class RedisLink:
 
     def ping(self) -> None:
         """By a write: a replica, a full store and one that lacks replicas or its disk answer reads."""
-        self.exchange(("SET", "quartet:ping", 1, "PX", 1000), again=True)
+        self.exchange(_PING, again=True)
 
     def in_use(self) -> int:
         return self.size - len(self._idle)
@@ -193,6 +194,10 @@ class RedisLink:
             if not wire.is_connected:
                 self._connect(wire, deadline)
                 due = False
+            # A ping comes before there are tables to ask.
+            if self._greet is not None and not wire.greeted and commands[0] is not _PING:
+                self._greet(wire, deadline)
+                wire.greeted = True
             if not due:
                 return wire.talk(commands, deadline)
             role, *replies = wire.talk([_ROLE, *commands], deadline)
@@ -208,9 +213,7 @@ class RedisLink:
         wire.era = self._era
         wire.connect(deadline, self._place)
         [role] = wire.talk([_ROLE], deadline)
-        wire.asked, wire.history = time.monotonic(), _history(role)
-        if self._greet is not None:
-            self._greet(wire, deadline)
+        wire.asked, wire.history, wire.greeted = time.monotonic(), _history(role), self._greet is None
 
     def _follow(self, deadline: float) -> None:
         """Ask the Sentinels. While none answers, a master that was known is stayed with."""

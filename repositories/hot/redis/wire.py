@@ -59,6 +59,7 @@ class Wire:
         self.era = 0
         self.asked = 0.0
         self.history = ""
+        self.greeted = False
 
     @property
     def is_connected(self) -> bool:
