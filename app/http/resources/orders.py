@@ -6,8 +6,8 @@ from uuid import UUID
 
 import marshmallow as ma
 from flask import Response
+from msgspec.structs import replace
 
-from app.errors import BadRequest
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
@@ -106,7 +106,10 @@ class OrderQuery(PageQuery):
     currency = Text(
         load_default=None, validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code.")
     )
-    seller_id = ma.fields.UUID(load_default=None, metadata={"description": "as a buyer: with a part of this seller"})
+    seller_id = ma.fields.UUID(
+        load_default=None,
+        metadata={"description": "with a part of this seller; as a seller one sees one's own parts only"},
+    )
     product_id = ma.fields.UUID(load_default=None)
     since = Instant(data_key="from", load_default=None, metadata={"description": "placed at this moment or later"})
     until = Instant(data_key="to", load_default=None, metadata={"description": "placed before this moment"})
@@ -137,11 +140,14 @@ def list_orders(query: dict[str, Any]) -> Response:
     """List one's orders as a buyer, or one's parts of orders as a seller, newest first."""
     account, role, limit = caller(), query["role"], query["limit"]
     only = OrderChoice(**{name: query[name] for name in OrderChoice.__struct_fields__})
-    if only.seller_id and role == "seller":
-        raise BadRequest("seller_id: only as a buyer", code="bad_query")
     scope, orders = f"orders:{role}:{account}:{only}", container().stores.relational.orders
-    page = orders.of_buyer if role == "buyer" else orders.of_seller
-    found = page(account, only=only, before=mark(scope, query["cursor"]), limit=limit + 1)
+    before = mark(scope, query["cursor"])
+    if role == "buyer":
+        found = orders.of_buyer(account, only=only, before=before, limit=limit + 1)
+    elif only.seller_id in {None, account}:
+        found = orders.of_seller(account, only=replace(only, seller_id=None), before=before, limit=limit + 1)
+    else:
+        found = []
     return answers.page(map(order_body, seen(account, found[:limit])), onward(scope, found, limit))
 
 

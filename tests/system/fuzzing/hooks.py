@@ -56,7 +56,10 @@ def _whole(value: Any) -> Any:
 def _fitting(operation: str, body: dict[str, Any]) -> dict[str, Any]:
     if body.get("product_ids"):
         body["product_ids"] = [PRODUCT]
-    for line in body.get("lines", []):
+    if operation.endswith("/shipments"):
+        for number, line in enumerate(body.get("lines") or (), 1):
+            line["number"] = number  # each once
+    for line in body["lines"] if operation.endswith("/orders") else ():
         line |= {"product_id": PRODUCT, "quantity": 1 + line["quantity"] % 1000}  # the total has to be an amount
     if "delta" in body:
         body["delta"] %= 1000  # the sum has to be a number of units
