@@ -18,6 +18,7 @@ from tests.engines import Engines, Server
 from tests.engines.kernel import wait_until
 from tests.system.real import real_urls
 
+pytestmark = pytest.mark.long
 ROLES = {
     "relational": "postgres",
     "documents": "mongo",
