@@ -13,7 +13,6 @@ from tests.apps import embedded, running
 from tests.system.seed.damage import PLANTED
 from tests.system.seed.loads import TINY, differences, load, settings
 
-
 # One for each store; the others on the engines are a proof.
 ON_ENGINES = {"delete_post", "unfollow", "lose_a_delivery", "spend"}
 
