@@ -86,7 +86,7 @@ def test_finds_every_alteration(books: Relational) -> None:
                 tried[one.kind] += 1
                 if not found:
                     missed.setdefault(one.kind, one.about)
-    new = sorted(missed.keys() - UNFOUND.keys() - UNCHAINED.keys())
+    new = sorted(missed.keys() - UNFOUND.keys() - UNCHAINED.keys() - PARTLY.keys())
     assert not new, f"{new}\n{missed[new[0]]}"
     for table in book.tables:
         assert book.rows[table.name], f"{table.name} has no rows: let tests/system/money/full_shop.py make some"
@@ -135,7 +135,19 @@ NO_CHAIN = "holds, and ends of holds that free money, move nothing: no account's
 UNCHAINED = {
     **{f"{phase}.created_at altered with its digest": NO_CHAIN for phase in ("hold", "void", "expire")},
     **{f"{phase}.id altered with its digest": NO_CHAIN for phase in ("void", "expire")},
-    "expire.phase altered with its digest": NO_CHAIN,
+    **{f"{phase}.phase altered with its digest": NO_CHAIN for phase in ("void", "expire")},
+    **{f"hold.{name} altered with its digest": NO_CHAIN for name in ("amount", "expires_at")},
+}
+# Found in most rows, and not in some.
+PARTLY = {
+    "shipments.created_at altered": "of one that is not the last step of its part",
+    "shipments.created_at swapped": "as altered",
+    "sub_orders.moved_at altered": "to the time of another step",
+    "sub_orders.ended_by swapped": "as altered",
+    "sub_orders.ended_by and sub_orders.ended_by altered": "as either alone",
+    "order_lines.product_id swapped": "of parts that were never paid: their reservations are gone",
+    "order_lines.title and order_lines.title altered": "as either alone",
+    "stock.version swapped": "as altered",
 }
 
 
