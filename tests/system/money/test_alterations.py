@@ -46,7 +46,6 @@ UNFOUND = {
     "order_lines.title altered": "the catalogue keeps no former versions",
     "refunds.reason altered": "words of a seller that are written nowhere else",
     "refunds.reason swapped": "words of a seller that are written nowhere else",
-    "refunds.reason and refunds.reason altered": "as either alone",
     "sub_orders.reason altered": "why a part was refused before it was paid: written nowhere else",
     "sub_orders.reason and refunds.reason altered": "as either alone",
     "sub_orders.ended_by altered": "which request cancelled a part, or refused it unpaid, is written nowhere else",
@@ -148,6 +147,7 @@ PARTLY = {
     "order_lines.product_id swapped": "of parts that were never paid: their reservations are gone",
     "order_lines.title and order_lines.title altered": "as either alone",
     "stock.version swapped": "as altered",
+    "refunds.reason and refunds.reason altered": "but for that of a part that was refused, which has it too",
 }
 
 
