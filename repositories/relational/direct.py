@@ -117,7 +117,7 @@ class Direct:
         pool._invalidate(connection, error)  # noqa: SLF001
         return True
 
-    def _compiled(self, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001
+    def _compiled(self, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001  a part of the key
         if not isinstance(statement, Select | CompoundSelect | UpdateBase):
             return None
         dialect = self._engine.dialect

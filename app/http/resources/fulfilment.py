@@ -12,8 +12,7 @@ from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
-from app.http.resources.orders import OrderSchema, mark, onward, order_answer
-from app.ids import EPOCH, MICROSECOND
+from app.http.resources.orders import OrderSchema, mark, of_order, order_answer, position
 from app.services.money.fulfilment import WantedShipment
 from app.services.pages.fragments import encode, moment
 from repositories.money_records import Answer, OrderStep, Shipment
@@ -122,11 +121,7 @@ def create_shipment(wanted: dict[str, Any], order_id: UUID) -> Answer:
 @blp.raises(404)
 def list_shipments(query: dict[str, Any], order_id: UUID) -> Response:
     """List the shipments of an order, newest first: all of them for its buyer, one's own for a seller."""
-    account, limit = caller(), query["limit"]
-    scope = f"shipments:{order_id}:{account}"
-    before = mark(scope, query["cursor"])
-    found = container().money.fulfilment.of_order(account, order_id, before=before, limit=limit + 1)
-    return answers.page(map(shipment_body, found[:limit]), onward(scope, found, limit))
+    return of_order("shipments", order_id, query, container().money.fulfilment.of_order, shipment_body)
 
 
 @blp.get("/orders/<uuid:order_id>/shipments/<uuid:shipment_id>")
@@ -152,8 +147,8 @@ def list_order_history(query: dict[str, Any], order_id: UUID) -> Response:
     after = mark(scope, query["cursor"])
     found = container().money.fulfilment.history(account, order_id, after=after, limit=limit + 1)
     last = found[limit - 1] if len(found) > limit else None
-    position = [(last.at - EPOCH) // MICROSECOND, str(last.id)] if last else None
-    return answers.page(map(_step, found[:limit]), cursors().issue(scope, position))
+    onward = cursors().issue(scope, position(last.at, last.id) if last else None)
+    return answers.page(map(_step, found[:limit]), onward)
 
 
 def _created(shipment: Shipment) -> Response:

@@ -1,7 +1,8 @@
 """`/orders`: place, list and cancel orders. What sellers do with theirs is in `fulfilment.py`."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar, get_args
 from uuid import UUID
 
 import marshmallow as ma
@@ -13,7 +14,7 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, Instant, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
-from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import MoneySchema, MoneyShape
 from app.ids import EPOCH, MICROSECOND
 from app.services.money.orders import Wanted
@@ -32,6 +33,7 @@ from repositories.money_records import (
 from repositories.order_choice import OrderChoice
 from repositories.records import Money
 
+A = TypeVar("A", Refund, Shipment)
 blp = Blueprint("orders", "Orders, each with one part per seller")
 
 STATES = get_args(SubOrderState)
@@ -191,7 +193,21 @@ def mark(scope: str, cursor: str | None) -> OrderMark | None:
 def onward(scope: str, found: Sequence[Order | Refund | Shipment], limit: int) -> str | None:
     """The cursor of the next page, when more than `limit` were found."""
     last = found[limit - 1] if len(found) > limit else None
-    return cursors().issue(scope, [(last.created_at - EPOCH) // MICROSECOND, str(last.id)] if last else None)
+    return cursors().issue(scope, position(last.created_at, last.id) if last else None)
+
+
+def position(at: datetime, one: UUID) -> Position:
+    return [(at - EPOCH) // MICROSECOND, str(one)]
+
+
+def of_order(
+    kind: str, order_id: UUID, query: dict[str, Any], read: Callable[..., Sequence[A]], body: Callable[[A], bytes]
+) -> Response:
+    """A page of what belongs to an order, newest first. `read` takes who asks, the order, `before` and `limit`."""
+    account, limit = caller(), query["limit"]
+    scope = f"{kind}:{order_id}:{account}"
+    found = read(account, order_id, before=mark(scope, query["cursor"]), limit=limit + 1)
+    return answers.page(map(body, found[:limit]), onward(scope, found, limit))
 
 
 def seen(account_id: UUID, orders: Iterable[Order]) -> Iterator[Order]:

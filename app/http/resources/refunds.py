@@ -13,7 +13,7 @@ from app.http.edge.fields import JsonBoolean, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
-from app.http.resources.orders import mark, onward
+from app.http.resources.orders import of_order
 from app.services.money.refunds import WantedRefund
 from app.services.pages.fragments import encode, moment
 from repositories.money_records import Answer, Refund
@@ -76,11 +76,7 @@ def create_refund(wanted: dict[str, Any], order_id: UUID) -> Answer:
 @blp.raises(404)
 def list_refunds(query: dict[str, Any], order_id: UUID) -> Response:
     """List the refunds of an order, newest first: all of them for its buyer, one's own for a seller."""
-    account, limit = caller(), query["limit"]
-    scope = f"refunds:{order_id}:{account}"
-    before = mark(scope, query["cursor"])
-    found = container().money.refunds.of_order(account, order_id, before=before, limit=limit + 1)
-    return answers.page(map(refund_body, found[:limit]), onward(scope, found, limit))
+    return of_order("refunds", order_id, query, container().money.refunds.of_order, refund_body)
 
 
 @blp.get("/orders/<uuid:order_id>/refunds/<uuid:refund_id>")

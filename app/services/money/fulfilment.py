@@ -5,7 +5,7 @@ a shipment and of a refusal are derived from the idempotency key, so the key fin
 """
 
 from collections.abc import Sequence
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -13,10 +13,9 @@ from app.errors import KeySpent, Missing, RuleBroken, Unprocessable
 from app.events import OrderFulfilled, OrderRefused, OrderShipped
 from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
-from app.services.money.orders import Orders
-from app.services.money.postings import created
-from app.services.money.refunds import Refunds, part_of, returnable
-from app.services.money.shares import seen_by, units
+from app.services.money.orders import Orders, free_holds
+from app.services.money.refunds import Refunds
+from app.services.money.shares import part_of, returnable, seen_by, units, unsent
 from repositories.errors import IllegalMove
 from repositories.money_records import (
     SUB_ORDER_MOVES,
@@ -90,24 +89,20 @@ class Fulfilment:
 
     def of_order(self, account_id: UUID, order_id: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Shipment]:
         """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
-        own = self._own(account_id, order_id)
+        own = self._orders.own_part(account_id, order_id)
         return self._relational.shipments.of_order(order_id, seller_id=own, before=before, limit=limit)
 
     def read(self, account_id: UUID, order_id: UUID, shipment_id: UUID) -> Shipment:
         """For the buyer and the seller who sent it. Raises `Missing`."""
-        own, shipment = self._own(account_id, order_id), self._relational.shipments.get(shipment_id)
+        own, shipment = self._orders.own_part(account_id, order_id), self._relational.shipments.get(shipment_id)
         if shipment is None or shipment.order_id != order_id or own not in {None, shipment.seller_id}:
             raise Missing("there is no such shipment")
         return shipment
 
     def history(self, account_id: UUID, order_id: UUID, *, after: OrderMark | None, limit: int) -> Sequence[OrderStep]:
         """What happened, oldest first: all of it for the buyer, to one's own part for a seller. Raises `Missing`."""
-        own = self._own(account_id, order_id)
+        own = self._orders.own_part(account_id, order_id)
         return self._relational.shipments.history(order_id, seller_id=own, after=after, limit=limit)
-
-    def _own(self, account_id: UUID, order_id: UUID) -> UUID | None:
-        """The seller whose part the account may see; None of all."""
-        return None if self._orders.read(account_id, order_id).buyer_id == account_id else account_id
 
     def _sendable(self, seller: UUID, order_id: UUID, wanted: WantedShipment) -> Order:
         order = self._orders.sold(seller, order_id)
@@ -125,13 +120,13 @@ class Fulfilment:
         state = part_of(order, seller).state
         if state not in SUB_ORDER_MOVES["partly_fulfilled"]:
             raise IllegalMove(state)
-        unsent = {line.number: line.unsent for line in order.lines if line.seller_id == seller and line.unsent}
-        sent = unsent if wanted.units is None else wanted.units
-        if any(number > unsent.get(one, 0) for one, number in sent.items()):
+        left = unsent(order, seller)
+        sent = left if wanted.units is None else wanted.units
+        if any(number > left.get(one, 0) for one, number in sent.items()):
             raise RuleBroken("there are not so many units left to send", code="nothing_to_send")
         made = Shipment(shipment_id, order.id, seller, wanted.reference, self._clock(), tuple(sorted(sent.items())))
         tx.shipments.add(made)
-        whole = sent == unsent
+        whole = sent == left
         tx.emit(self._pack(OrderFulfilled(order.id, seller) if whole else OrderShipped(order.id, seller)))
         return made
 
@@ -148,9 +143,7 @@ class Fulfilment:
         if part.state == "placed":
             tx.orders.move(order.id, "refused", seller_id=seller, at=self._clock(), by=refusal, reason=reason)
             tx.stock.release(order.id, units(planned))
-            for hold in tx.ledger.open_holds(order.id):
-                if hold.credit == seller:
-                    created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
+            free_holds(tx, order.id, of=seller)
         elif part.state == "paid":
             left = Money(part.total - part.refunded, order.total.currency)
             back = returnable(order, seller)

@@ -107,6 +107,10 @@ class Orders:
             raise Forbidden("only a seller of the order may do this")
         return order
 
+    def own_part(self, account_id: UUID, order_id: UUID) -> UUID | None:
+        """The seller whose part is all that the account may see; None for the buyer. Raises `Missing`."""
+        return None if self.read(account_id, order_id).buyer_id == account_id else account_id
+
     def ended(self, account_id: UUID, order_id: UUID, by: UUID) -> Order | None:
         """The order, if the command with this id has ended a part of it."""
         order = self.read(account_id, order_id)
@@ -118,8 +122,7 @@ class Orders:
         tx.orders.lock(order.id)
         cancelled = tx.orders.move(order.id, "cancelled", at=now, by=by)
         tx.stock.release(order.id)
-        for hold in tx.ledger.open_holds(order.id):
-            created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
+        free_holds(tx, order.id)
         tx.emit(self._pack(OrderCancelled(order.id)))
         return cancelled
 
@@ -180,6 +183,13 @@ class Orders:
         if account_id != order.buyer_id:
             raise Forbidden("only the buyer may do this")
         return order
+
+
+def free_holds(tx: Transaction, order_id: UUID, *, of: UUID | None = None) -> None:
+    """Void what is held for an order, or for one of its sellers."""
+    for hold in tx.ledger.open_holds(order_id):
+        if of in {None, hold.credit}:
+            created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
 
 
 def _line(product: Product, quantity: int, number: int) -> OrderLine:

@@ -17,7 +17,7 @@ from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
 from app.services.money.orders import Orders
 from app.services.money.postings import created
-from app.services.money.shares import by_product, units
+from app.services.money.shares import by_product, part_of, returnable, units
 from repositories.errors import Capped, IllegalMove
 from repositories.money_records import (
     REFUND,
@@ -27,7 +27,6 @@ from repositories.money_records import (
     Order,
     OrderMark,
     Refund,
-    SubOrder,
     Transfer,
 )
 from repositories.records import Money
@@ -70,14 +69,13 @@ class Refunds:
 
     def of_order(self, account_id: UUID, order_id: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Refund]:
         """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
-        order = self._orders.read(account_id, order_id)
-        seller = None if account_id == order.buyer_id else account_id
-        return self._relational.refunds.of_order(order_id, seller_id=seller, before=before, limit=limit)
+        own = self._orders.own_part(account_id, order_id)
+        return self._relational.refunds.of_order(order_id, seller_id=own, before=before, limit=limit)
 
     def read(self, account_id: UUID, order_id: UUID, refund_id: UUID) -> Refund:
         """For the buyer and the seller who gave it. Raises `Missing`."""
-        order, refund = self._orders.read(account_id, order_id), self._relational.refunds.get(refund_id)
-        if refund is None or refund.order_id != order_id or account_id not in {order.buyer_id, refund.seller_id}:
+        own, refund = self._orders.own_part(account_id, order_id), self._relational.refunds.get(refund_id)
+        if refund is None or refund.order_id != order_id or own not in {None, refund.seller_id}:
             raise Missing("there is no such refund")
         return refund
 
@@ -133,15 +131,3 @@ class Refunds:
         mark, sold_by = OrderMark(refund.created_at, refund.id), refund.seller_id
         former = self._relational.refunds.of_order(refund.order_id, seller_id=sold_by, before=mark, limit=100)
         return wanted.restock is True and any(one.restock for one in former)
-
-
-def part_of(order: Order, seller: UUID) -> SubOrder:
-    """Of a seller who is known to be one of the order's."""
-    return next(part for part in order.sub_orders if part.seller_id == seller)
-
-
-def returnable(order: Order, seller: UUID) -> dict[int, int]:
-    """Units by the number of their line: what was not sent; where nothing is left to send, all that is not back."""
-    own = [line for line in order.lines if line.seller_id == seller]
-    unsent = {line.number: line.unsent for line in own if line.unsent}
-    return unsent or {line.number: line.quantity - line.returned for line in own if line.quantity > line.returned}

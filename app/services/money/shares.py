@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from repositories.money_records import Order
+from repositories.money_records import Order, SubOrder
 from repositories.records import Money
 
 
@@ -36,6 +36,24 @@ def by_product(order: Order, numbered: dict[int, int]) -> Counter[UUID]:
         if line.number in numbered:
             found[line.product_id] += numbered[line.number]
     return found
+
+
+def part_of(order: Order, seller: UUID) -> SubOrder:
+    """Of a seller who is known to be one of the order's."""
+    return next(part for part in order.sub_orders if part.seller_id == seller)
+
+
+def unsent(order: Order, seller: UUID) -> dict[int, int]:
+    """Units of the seller's lines that are left to send, by the number of their line."""
+    return {line.number: line.unsent for line in order.lines if line.seller_id == seller and line.unsent}
+
+
+def returnable(order: Order, seller: UUID) -> dict[int, int]:
+    """Units by the number of their line: what was not sent; where nothing is left to send, all that is not back."""
+    own = [line for line in order.lines if line.seller_id == seller]
+    return unsent(order, seller) or {
+        line.number: line.quantity - line.returned for line in own if line.quantity > line.returned
+    }
 
 
 def seen_by(account_id: UUID, order: Order) -> Order | None:
