@@ -29,6 +29,8 @@ Injected = dict[str, set[Found]]
 ACCOUNTS = int(os.environ.get("QUARTET_DRIFT_ACCOUNTS", "24"))
 FALSIFIED = ACCOUNTS // 2
 EXAMINATIONS = 3 if os.environ.get("QUARTET_PROOFS") else 2
+# What everybody has done at least while the doctor looks.
+STEPS = 20
 MISSING, WRONG, AUTHOR_MISSING, AUTHOR_WRONG = "home missing", "home wrong", "author missing", "author wrong"
 LINES = {
     MISSING: re.compile(f"home timeline of {ID}: post {ID} by {ID} is missing"),
@@ -166,7 +168,8 @@ def container_is_right(world: World) -> None:
 def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
     with traffic(world, pause=0.03) as moves:
         reports = [examined(world.container) for _ in range(EXAMINATIONS)]
-    assert moves.steps > 20
+        while moves.steps < STEPS and not moves.errors:
+            reports.append(examined(world.container))
     for report, lines in reports:
         assert report.drift == 0, [line for line in lines if "left over" not in line]
 

@@ -80,7 +80,7 @@ class Traffic:
         self._chance = random.Random(3)  # noqa: S311 - test data
         self._mine: list[tuple[UUID, UUID]] = []
         self._ended: set[tuple[UUID, UUID]] = set()
-        self.steps = 0
+        self.steps, self.errors = 0, list[Exception]()
 
     def posting(self) -> None:
         author = self._chance.choice(self._world.movers)
@@ -114,7 +114,7 @@ def traffic(world: World, pause: float = 0.05) -> Iterator[Traffic]:
 
     Follows change seldom enough that no timeline's budget of removals is used up: what is over it stays, by design.
     """
-    moves, stop, errors = Traffic(world), threading.Event(), list[Exception]()
+    moves, stop = Traffic(world), threading.Event()
 
     def run(step: Callable[[], None], every: float) -> None:
         while not stop.wait(every):
@@ -122,7 +122,7 @@ def traffic(world: World, pause: float = 0.05) -> Iterator[Traffic]:
                 step()
                 moves.steps += 1
             except Exception as error:  # noqa: BLE001 - told by the test
-                errors.append(error)
+                moves.errors.append(error)
 
     relay = relay_of(world.container)
     paces = {moves.posting: pause, moves.following: 10 * pause, moves.reading: pause}
@@ -136,5 +136,5 @@ def traffic(world: World, pause: float = 0.05) -> Iterator[Traffic]:
         stop.set()
         for thread in threads:
             thread.join(30)
-    assert not errors, errors[:3]
+    assert not moves.errors, moves.errors[:3]
     assert moves.steps

@@ -25,8 +25,8 @@ READERS = 2
 EVERY = 2.0
 # Of work between two deaths, however long the restart takes.
 AT_LEAST = 1.0
-# Deaths, however long they take.
-FEWEST = 2
+# Deaths, however long they take; and how many may leave no request without an answer.
+FEWEST, MOST = 2, 20
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=[pytest.mark.engines, pytest.mark.breaking])])
@@ -74,7 +74,8 @@ def _at_work(bank: Bank, deaths: list[Callable[[], None]], seconds: float) -> in
     pause = EVERY
     for death in cycle(deaths):
         PAUSE.wait(pause)
-        if (now := time.monotonic()) >= begun + seconds and kills >= FEWEST:
+        now, enough = time.monotonic(), kills >= FEWEST and (bank.seen["resolved"] or kills >= MOST)
+        if now >= begun + seconds and enough:
             break
         death()
         kills += 1
