@@ -49,8 +49,9 @@ test-embedded: .venv/.test ## run all tests that need no engine, no server proce
 proofs: .venv/.test ## run the proofs in their long form, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
 
-test-clusters: .venv/.test ## run the clusters: PostgreSQL and Redis pairs, three Cassandra nodes, three mongod (3 GB, four minutes)
-	$(BIN)/python -m pytest tests/engines/relational/test_failover.py tests/engines/test_hot_failover.py tests/engines/cluster_cassandra.py tests/engines/cluster_mongo.py
+test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, four minutes)
+	$(BIN)/python -m pytest tests/engines/relational/test_failover.py tests/engines/test_hot_failover.py \
+	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py)
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

@@ -22,7 +22,7 @@ SCHEMES = {
     "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
     "feeds_url": ("cassandra", "sqlite"),
     "sessions_url": (*_REDIS, "sqlite"),
-    "cache_url": (*_REDIS, "sqlite"),
+    "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "sqlite"),
 }
 
 

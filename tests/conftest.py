@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import settings
 
-from tests.engines import EngineMissing, Engines
+from tests.engines import EngineMissing, Engines, redis
+from tests.engines.home import Home
 from tests.engines.shared import Host, Shared
 
 # A test fails for what it finds, not for how busy the machine is.
@@ -64,6 +65,17 @@ def own_engines() -> Iterator[Engines]:
     running.close()
 
 
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[str]:
+    """The URL of a Redis Cluster of three masters."""
+    home = Home()
+    nodes = redis.launch_cluster(home)
+    yield nodes[0].url
+    for node in nodes:
+        node.discard()
+    home.close()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the engines, also through other fixtures, and put the tests in order.
@@ -95,7 +107,7 @@ def _group(item: pytest.Item) -> tuple[int, Path]:
     fixtures = getattr(item, "fixturenames", ())
     if "own_engines" in fixtures:
         item.add_marker(pytest.mark.breaking)
-    if "own_engines" in fixtures or "engines" in fixtures:
+    if {"own_engines", "engines", "redis_cluster"} & set(fixtures):
         item.add_marker(pytest.mark.engines)
     uses = 2 if item.get_closest_marker("breaking") else 1 if item.get_closest_marker("engines") else 0
     return uses, item.path

@@ -54,11 +54,17 @@ def open_sessions(url: str, *, timeout: timedelta, pool: int, endings: NotedEndi
 
 @addressed("cache")
 def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
-    """`redis://...` (no persistence, LFU eviction) or `sqlite:///...`."""
+    """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction) or `sqlite:///...`."""
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.cache import EmbeddedCache
 
         return EmbeddedCache(url)
+    from repositories.hot.redis.cluster import is_cluster
+
+    if is_cluster(url):
+        from repositories.hot.redis.cluster_cache import ClusterCache
+
+        return ClusterCache(url, timeout=timeout, pool=pool)
     from repositories.hot.redis.cache import RedisCache
 
     return RedisCache(url, timeout=timeout, pool=pool)

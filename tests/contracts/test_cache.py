@@ -53,10 +53,15 @@ _NEVER = Held(Value(None), 1.0, b"")
 VALUES = [b"", b"\x00", b"\xff\xfe\r\n$-1\r\n", bytes(range(256)), b"x" * 300_000]
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("redis", marks=pytest.mark.engines)])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "redis":
         return str(request.getfixturevalue("engines").cache().url)
+    if request.param == "cluster":
+        return str(request.getfixturevalue("redis_cluster"))
     return f"sqlite:///{tmp_path_factory.mktemp('cache') / 'hot.db'}"
 
 

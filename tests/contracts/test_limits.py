@@ -16,10 +16,15 @@ TIMEOUT = timedelta(seconds=5)
 SLOW = Rate(0.001, 5)
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("redis", marks=pytest.mark.engines)])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+)
 def limits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limits]:
     if request.param == "redis":
         url = str(request.getfixturevalue("engines").cache().url)
+    elif request.param == "cluster":
+        url = str(request.getfixturevalue("redis_cluster"))
     else:
         url = f"sqlite:///{tmp_path_factory.mktemp('limits') / 'hot.db'}"
     store = open_limits(url, timeout=TIMEOUT, pool=8)

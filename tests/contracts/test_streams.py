@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from msgspec import Struct
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from repositories.errors import Invalid
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.embedded.streams import EmbeddedStreams
+from repositories.hot.redis.cluster import TAGS
 from repositories.hot.redis.streams import RedisStreams
 from repositories.hot.streams_port import KEPT, LISTENING, Delta, Position
 
@@ -37,7 +38,10 @@ class Setting(Struct, frozen=True):
     leave: Callable[[list[UUID]], object]
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("redis", marks=pytest.mark.engines)])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+)
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     clock = Clock()
     if request.param == "redis":
@@ -45,6 +49,13 @@ def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         streams: Streams = RedisStreams(url, timeout=timedelta(seconds=5), pool=8)
         with Redis.from_url(url) as redis:
             yield Setting(streams, lambda ids: [redis.pexpire(f"quartet:1:live:{{{i.hex}}}:head", 0) for i in ids])
+    elif request.param == "cluster":
+        url = request.getfixturevalue("redis_cluster")
+        streams = RedisStreams(url, timeout=timedelta(seconds=5), pool=8)
+        with RedisCluster.from_url(url.replace("redis+cluster:", "redis:")) as cluster:
+            yield Setting(
+                streams, lambda ids: [cluster.pexpire(f"quartet:1:live:{_tag(i)}:{i.hex}:head", 0) for i in ids]
+            )
     else:
         streams = EmbeddedStreams(f"sqlite:///{tmp_path_factory.mktemp('streams') / 'hot.db'}", clock=clock)
 
@@ -54,6 +65,10 @@ def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         streams.migrate()
         yield Setting(streams, leave)
     streams.close()
+
+
+def _tag(account_id: UUID) -> str:
+    return TAGS[account_id.int % len(TAGS)]
 
 
 @pytest.fixture

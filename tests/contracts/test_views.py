@@ -13,10 +13,15 @@ from repositories.hot import ViewBatch, ViewCounts, open_views
 TIMEOUT = timedelta(seconds=5)
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("redis", marks=pytest.mark.engines)])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "redis":
         return str(request.getfixturevalue("engines").cache().url)
+    if request.param == "cluster":
+        return str(request.getfixturevalue("redis_cluster"))
     return f"sqlite:///{tmp_path_factory.mktemp('views') / 'hot.db'}"
 
 

@@ -1,8 +1,10 @@
 """Redis, once as the store of sessions and once as the cache."""
 
 import shutil
+import socket
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -10,11 +12,15 @@ from redis.exceptions import RedisError
 
 from .home import Home
 from .installed import executable, installed
-from .kernel import free_port
+from .kernel import free_port, wait_until
 from .process import Server
 
 # One for each process of a parallel test run.
 DATABASES = 64
+_SLOTS = 1 << 14
+_NODE = ["--save", "", "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--maxmemory", "64mb"]
+# As the server has sent it.
+_RAW = {"NEVER_DECODE": True}
 
 
 def launch_sessions(home: Home) -> Server:
@@ -56,13 +62,70 @@ def launch_sentinel(home: Home, master: Server) -> Server:
     return server
 
 
+def launch_cluster(home: Home, *, masters: int = 3, replicas: int = 0) -> list[Server]:
+    """Start a cluster that forgets: the masters, then `replicas` of each in turn. Any of them leads to all."""
+    nodes = [_launch(home, f"node-{port}", _NODE, port=port) for port in _cluster_ports(masters * (1 + replicas))]
+    clients = [client(node) for node in nodes]
+    for number, master in enumerate(clients[:masters]):
+        slots = range(_SLOTS * number // masters, _SLOTS * (number + 1) // masters)
+        master.execute_command("CLUSTER", "ADDSLOTS", *slots)
+        master.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+    for node in nodes[1:]:
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", _port(node))
+    assert wait_until(lambda: all(_knows(one, len(nodes)) for one in clients), 60)
+    names = [one.execute_command("CLUSTER", "MYID").decode() for one in clients]
+    for number, replica in enumerate(clients[masters:]):
+        replica.execute_command("CLUSTER", "REPLICATE", names[number % masters])
+    assert wait_until(lambda: all(map(_is_whole, clients)), 60)
+    for one in clients:
+        one.close()
+    for node in nodes:
+        node.url = f"redis+cluster://127.0.0.1:{_port(node)}"
+    return nodes
+
+
+def client(server: Server) -> Any:
+    """Of redis-py, most of which has no types."""
+    return Redis(host="127.0.0.1", port=_port(server), socket_timeout=10)
+
+
 def socket_of(server: Server) -> Path:
     """Where it listens beside its port."""
     return server.folder / "redis.sock"
 
 
-def _launch(home: Home, name: str, options: list[str]) -> Server:
-    folder, port = home.folder(name), free_port()
+def _cluster_ports(count: int) -> list[int]:
+    """Each of them, and the one that is 10,000 above it, is free."""
+    found: list[int] = []
+    while len(found) < count:
+        port = free_port()
+        with socket.socket() as beside:
+            try:
+                beside.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+        found.append(port)
+    return found
+
+
+def _port(server: Server) -> int:
+    return urlsplit(server.url).port or 0
+
+
+def _knows(client: Any, nodes: int) -> bool:
+    """Whether it has shaken hands with all."""
+    lines = client.execute_command("CLUSTER", "NODES", **_RAW).decode().splitlines()
+    return len(lines) == nodes and not any("handshake" in line for line in lines)
+
+
+def _is_whole(client: Any) -> bool:
+    found = client.execute_command("CLUSTER", "INFO", **_RAW).decode()
+    role = client.info("replication")
+    return "cluster_state:ok" in found and role.get("master_link_status", "up") == "up"
+
+
+def _launch(home: Home, name: str, options: list[str], *, port: int = 0) -> Server:
+    folder, port = home.folder(name), port or free_port()
     options = [*options, "--unixsocket", str(folder / "redis.sock")]
     place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--databases", str(DATABASES)]
     server = Server(

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from config import Settings
 from repositories.errors import ReadOnly, Unavailable
 from repositories.hot import SessionStore, open_cache, open_sessions
+from repositories.hot.redis.link import RedisLink
+from repositories.hot.redis.target import target_of
 from repositories.records import Ending, Session
 from tests.apps import embedded, running
 from tests.engines import Engines, Server, redis
@@ -189,3 +191,22 @@ def test_a_store_that_takes_no_writes_says_so(pair: Pair) -> None:
         finally:
             there.config_set("min-replicas-to-write", "0")
         store.ping()
+
+
+def test_a_master_that_was_a_replica_for_a_while_is_greeted_before_it_answers(
+    own_engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a connection that it has left open, so that only its history tells."""
+    monkeypatch.setattr("repositories.hot.redis.link._ROLE_SECONDS", 0)
+    server = own_engines.sessions()
+    greeted: list[str] = []
+    link = RedisLink(
+        target_of(server.url), role="cache", timeout=TIMEOUT, pool=1, greet=lambda wire, _: greeted.append(wire.history)
+    )
+    with client(server) as there, closing(link):
+        link.exchange(("GET", "a"), again=True)
+        there.execute_command("REPLICAOF", "127.0.0.1", "1")
+        there.execute_command("REPLICAOF", "NO", "ONE")
+        link.exchange(("GET", "a"), again=True)
+    before, after = greeted
+    assert before != after

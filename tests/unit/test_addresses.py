@@ -121,6 +121,16 @@ def test_redis_takes_sentinels() -> None:
     assert (encrypted.scheme, encrypted.options) == ("rediss", {"ssl_ca_certs": "/ca.pem", "db": 0})
 
 
+def test_redis_takes_nodes_of_a_cluster() -> None:
+    found = redis("redis+cluster://me:pass@h1:1,[::1]")
+    assert (found.scheme, found.server, found.sentinels) == ("redis", "h1:1,[::1]", ())
+    signed_in = {"username": "me", "password": "pass"}
+    assert found.options == signed_in
+    assert found.nodes == ({**signed_in, "host": "h1", "port": 1}, {**signed_in, "host": "::1", "port": 6379})
+    encrypted = redis("rediss+cluster://h1?ssl_ca_certs=/ca.pem")
+    assert (encrypted.scheme, encrypted.options) == ("rediss", {"ssl_ca_certs": "/ca.pem"})
+
+
 def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
     assert mongo("mongodb://me:p%40ss@h1,h2:3/db?replicaSet=rs0&tls=true").server == "h1,h2:3"
     # No name server is asked.
@@ -162,7 +172,9 @@ def test_mongodb_takes_several_hosts_and_what_its_driver_knows() -> None:
         (redis, "redis+sentinel:///main/0"),
         (redis, "redis+sentinel://s1/main/one"),
         (redis, "redis+sentinel://s1/main?ssl_ca_certs=/ca.pem"),
-        (redis, "redis+cluster://h1,h2"),
+        (redis, "redis+cluster://h1,h2/0"),
+        (redis, "redis+cluster://h1,h2?db=0"),
+        (redis, "redis+cluster://"),
         (redis, "unix://"),
         (path_of, "sqlite:///:memory:"),
         (path_of, "sqlite://"),

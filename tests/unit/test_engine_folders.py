@@ -35,6 +35,9 @@ ENGINE_ONLY = {
         "scripts": "what SQLite does in a transaction Redis does in a script",
         "wire": "the protocol",
         "sentinel": "which of several is the master",
+        "cluster": "which of several masters has a key",
+        "cluster_cache": "the cache without scripts that span several masters",
+        "shards": "names by hash tag",
         "near": "the copy in the process's memory; an embedded cache is in the process already",
     },
 }

@@ -43,6 +43,7 @@ def test_the_environment_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("QUARTET_SECRET_KEY", "short"),
         ("QUARTET_RELATIONAL_URL", "mysql://x"),
         ("QUARTET_FEEDS_URL", "redis://x"),
+        ("QUARTET_SESSIONS_URL", "redis+cluster://x"),
         ("QUARTET_CACHE_TIMEOUT", "0"),
         ("QUARTET_LOG_LEVEL", "loud"),
         ("QUARTET_CORS_ORIGINS", "*"),
@@ -83,3 +84,8 @@ def test_production_refuses_what_is_for_development(monkeypatch: pytest.MonkeyPa
 )
 def test_logs_are_for_people_in_development(env: str, asked: str, form: str) -> None:
     assert Settings(env=env, log_format=asked).log_form == form
+
+
+def test_a_cluster_of_redis_is_for_the_cache_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTET_CACHE_URL", "redis+cluster://h1,h2")
+    assert Settings.from_env().cache_url == "redis+cluster://h1,h2"

@@ -1,9 +1,8 @@
 """The cache in Redis: a value and a lease for each key, and one epoch for all."""
 
 import struct
-import time
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,29 +11,31 @@ from redis.exceptions import ResponseError
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import scripts
-from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.cluster import Owns, link_to
+from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.near import Near
+from repositories.hot.redis.shards import Argument, ServerClock, Shard, command_of
 from repositories.hot.redis.wire import Command, Wire
 
-# The number is the schema of what is stored.
-_EPOCH = b"quartet:5:epoch"
 _READ_LEASES = b"quartet:5:read-leases"
-_SERVER = b"quartet:5:server"
-_EPOCH_BYTES = 8
+EPOCH_BYTES = 8
 # Due, stored, lengths of the parts and the record.
 _HEAD = struct.Struct("<16xddII")
 _PART = struct.Struct("<II")
 _STAMP_BYTES = 16
-_CLOCK_SECONDS = 5.0
 
 
 class RedisCache(RedisBacked, Cache):
     """Pattern: cache-aside with leases, and a near cache of whole pages (`near.py`).
 
-    One node: scripts take keys of several hash slots. What another process of the server has stored counts as not
-    there, since a replica that is promoted may have missed a drop. What is due is decided by the server's clock, of
-    which each client keeps a copy.
+    One node: scripts take keys of several hash slots (`cluster_cache.py` has the other form). What another process of
+    the server has stored counts as not there, since a replica that is promoted may have missed a drop. What is due is
+    decided by the server's clock, of which each client keeps a copy.
     """
+
+    _scripts: Sequence[str] = scripts.ALL
+    _fill = scripts.FILL
+    _tags: Sequence[str] = ("",)
 
     def __init__(
         self,
@@ -45,19 +46,18 @@ class RedisCache(RedisBacked, Cache):
         lease: float = LEASE_SECONDS,
         near: Near | None = None,
     ) -> None:
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=scripts.ALL, greet=_greet)
+        self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=self._scripts, greet=self._greet)
         self._lease = lease
-        self._clock = _ServerClock()
-        self._epoch = b""
+        self._shards = [Shard(tag) for tag in self._tags]
         self._near = near or Near()
 
     def read(self, keys: Sequence[str]) -> list[Held | None]:
-        if not keys:
-            return []
-        epoch, *raws = self._timed(("MGET", _EPOCH, *(_value(key) for key in keys)))
-        self._epoch = epoch or b""
-        now = self._clock.now()
-        return [_held(raw, now) if raw is not None and raw[:_EPOCH_BYTES] == epoch else None for raw in raws]
+        found: dict[str, Held | None] = {}
+        for shard, some, raws in self._stored(keys):
+            now = shard.clock.now()
+            for key, raw in zip(some, raws, strict=True):
+                found[key] = None if raw is None else held_of(raw, now)
+        return [found[key] for key in keys]
 
     def whole(self, key: str, *, exact: bool = False) -> Held | None:
         if exact:
@@ -65,95 +65,133 @@ class RedisCache(RedisBacked, Cache):
         return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
-        if not seen:
-            return []
-        arguments: list[bytes | int | str] = [new_token(), repr(self._lease), new_token(), *seen.values()]
-        epoch, answers = self._timed(_script(scripts.LEASE, [_EPOCH, *_names(seen)], arguments))
-        self._epoch = epoch
-        return [self._leased(answer) for answer in answers]
+        groups = self._by_shard(seen)
+        commands = [
+            (
+                shard,
+                shard.script(
+                    scripts.LEASE, some, [new_token(), repr(self._lease), new_token(), *(seen[key] for key in some)]
+                ),
+            )
+            for shard, some in groups
+        ]
+        found: dict[str, Held | bytes | None] = {}
+        for (shard, some), (epoch, answers) in zip(groups, self._timed(commands), strict=True):
+            shard.epoch = epoch
+            found |= zip(some, (_leased(answer, shard.clock) for answer in answers), strict=True)
+        return [found[key] for key in seen]
 
     def fill(self, fills: Mapping[str, Fill]) -> set[str]:
         records = {key: value_bytes(fill.value) for key, fill in fills.items()}
-        fitting = {key: fill for key, fill in fills.items() if len(records[key]) <= LARGEST}
+        fitting = {key: fill for key, fill in fills.items() if len(records[key]) <= LARGEST and self._is_made_of(fill)}
         self.release({key: fill.lease for key, fill in fills.items() if key not in fitting})
-        if not fitting:
-            return set()
         self._near.forget()
-        arguments: list[bytes | int | str] = []
-        for key, fill in fitting.items():
-            fresh = spread(fill.fresh)
-            arguments += (fill.lease, repr(fresh), max(int((fresh + fill.stale) * 1000), 1), _parts(fill), records[key])
-        stored = self._run(scripts.FILL, [_EPOCH, *_names(fitting)], arguments)
-        return {key for key, done in zip(fitting, stored, strict=True) if done}
+        groups = self._by_shard(fitting)
+        replies = self._run(
+            [shard.script(self._fill, some, self._filling(fitting, records, some)) for shard, some in groups]
+        )
+        return {
+            key
+            for (_, some), stored in zip(groups, replies, strict=True)
+            for key, done in zip(some, stored, strict=True)
+            if done
+        }
 
     def release(self, leases: Mapping[str, bytes]) -> None:
-        if leases:
-            self._run(scripts.RELEASE, [_lease(key) for key in leases], list(leases.values()))
+        self._run(
+            [
+                command_of(scripts.RELEASE, [shard.lease(key) for key in some], [leases[key] for key in some])
+                for shard, some in self._by_shard(leases)
+            ]
+        )
 
     def drop(self, keys: Collection[str]) -> None:
-        if keys and self._run(scripts.DROP, [_READ_LEASES, *_names(keys)], [_slot(_value(key)) for key in keys]):
+        [shard] = self._shards
+        slots = [_slot(shard.value(key)) for key in keys]
+        if any(self._run([command_of(scripts.DROP, [_READ_LEASES, *shard.names(keys)], slots)] if keys else [])):
             self._near.outwait()
 
     def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
-        if keys:
-            self._run(scripts.EXTEND, [_EPOCH, *_names(keys)], (more, most, new_token()))
+        groups = self._by_shard(keys)
+        self._run([shard.script(scripts.EXTEND, some, (more, most, new_token())) for shard, some in groups])
 
     def void(self, *, unless_done: bool = False) -> None:
-        self._run(scripts.VOID, [_EPOCH], (self._epoch if unless_done else b"", new_token()))
-        self._near.outwait()
+        self._run(
+            [
+                shard.script(scripts.VOID, (), (shard.epoch if unless_done else b"", new_token()))
+                for shard in self._shards
+            ]
+        )
+        self.outwait()
 
     def outwait(self) -> None:
         self._near.outwait()
 
     def _whole(self, key: str, *, read_lease: bool) -> Held | None:
-        name = _value(key)
-        names, arguments = ([_EPOCH, name, _READ_LEASES], [_slot(name)]) if read_lease else ([_EPOCH, name], [])
-        raw = self._timed(_script(scripts.WHOLE, names, arguments))
-        return None if raw is None else _held(raw, self._clock.now())
+        [shard] = self._shards
+        name = shard.value(key)
+        names, arguments = ([_READ_LEASES], [_slot(name)]) if read_lease else ([], [])
+        [raw] = self._timed([(shard, command_of(scripts.WHOLE, [shard.epoch_name, name, *names], arguments))])
+        return None if raw is None else held_of(raw, shard.clock.now())
 
-    def _leased(self, answer: bytes | list[bytes] | int) -> Held | bytes | None:
-        if isinstance(answer, bytes):
-            return _held(answer, self._clock.now())
-        return answer[0] if isinstance(answer, list) else None
+    def _is_made_of(self, fill: Fill) -> bool:  # noqa: ARG002  the script compares
+        """Whether each of its parts is stored with that stamp, as far as is known here."""
+        return True
 
-    def _run(self, script: str, names: Sequence[bytes], arguments: Sequence[bytes | int | str]) -> Any:
+    def _filling(self, fills: Mapping[str, Fill], records: Mapping[str, bytes], keys: Sequence[str]) -> list[Argument]:
+        arguments: list[Argument] = []
+        for key in keys:
+            fill, fresh = fills[key], spread(fills[key].fresh)
+            parts = {self._shard(part).value(part): stamp for part, stamp in fill.parts.items()}
+            lasts = max(int((fresh + fill.stale) * 1000), 1)
+            arguments += (fill.lease, repr(fresh), lasts, _parts(parts), records[key])
+        return arguments
+
+    def _stored(self, keys: Sequence[str]) -> Iterator[tuple[Shard, list[str], list[bytes | None]]]:
+        """What is stored of each key in the present epoch, by shard."""
+        groups = self._by_shard(keys)
+        reads: list[tuple[Shard, Command]] = [
+            (shard, ("MGET", shard.epoch_name, *map(shard.value, some))) for shard, some in groups
+        ]
+        for (shard, some), (epoch, *raws) in zip(groups, self._timed(reads), strict=True):
+            shard.epoch = epoch or b""
+            yield shard, some, [raw if raw is not None and raw[:EPOCH_BYTES] == epoch else None for raw in raws]
+
+    def _shard(self, key: str) -> Shard:
+        return self._shards[zlib.crc32(text_bytes(key)) % len(self._shards)]
+
+    def _by_shard(self, keys: Collection[str]) -> list[tuple[Shard, list[str]]]:
+        if len(self._shards) == 1:
+            return [(self._shards[0], list(keys))] if keys else []
+        groups: dict[Shard, list[str]] = {}
+        for key in keys:
+            groups.setdefault(self._shard(key), []).append(key)
+        return list(groups.items())
+
+    def _run(self, commands: Sequence[Command]) -> list[Any]:
         """Every script may run twice: what the first run has done, the second leaves so."""
-        [reply] = self._link.exchange(_script(script, names, arguments), again=True)
-        return reply
+        return self._link.exchange(*commands, again=True) if commands else []
 
-    def _timed(self, command: Command) -> Any:
-        """Its reply. The server's time is asked for in the same round trip when it has not been for a while."""
-        asked: list[Command] = [("TIME",)] if self._clock.is_old() else []
-        [reply, *time_] = self._link.exchange(command, *asked, again=True)
-        self._clock.set(*time_)
-        return reply
+    def _timed(self, commands: Sequence[tuple[Shard, Command]]) -> list[Any]:
+        """Their replies. A server's time is asked for along with them when it has not been for a while."""
+        old = [shard for shard, _ in commands if shard.clock.is_old()]
+        replies = self._run([*(command for _, command in commands), *map(self._time, old)])
+        for shard, time_ in zip(old, replies[len(commands) :], strict=True):
+            shard.clock.set(time_)
+        return replies[: len(commands)]
 
+    def _time(self, _shard: Shard) -> Command:
+        return ("TIME",)
 
-def _greet(wire: Wire, deadline: float) -> None:
-    [reply] = wire.talk([("EVAL", scripts.GREET, 2, _EPOCH, _SERVER)], deadline)
-    if isinstance(reply, ResponseError):
-        raise reply
-
-
-class _ServerClock:
-    """The server's time, read now and then and carried on by this machine's monotonic clock."""
-
-    def __init__(self) -> None:
-        self._known = (0.0, -_CLOCK_SECONDS)
-
-    def is_old(self) -> bool:
-        return time.monotonic() - self._known[1] >= _CLOCK_SECONDS
-
-    def set(self, reply: Sequence[bytes] = ()) -> None:
-        if reply:
-            self._known = (int(reply[0]) + int(reply[1]) / 1e6, time.monotonic())
-
-    def now(self) -> float:
-        server, mine = self._known
-        return server + time.monotonic() - mine
+    def _greet(self, owns: Owns, wire: Wire, deadline: float) -> None:
+        shards = [shard for shard in self._shards if owns(shard.epoch_name)]
+        greetings = [("EVAL", scripts.GREET, 2, shard.epoch_name, shard.server_name) for shard in shards]
+        for reply in wire.talk(greetings, deadline):
+            if isinstance(reply, ResponseError):
+                raise reply
 
 
-def _held(raw: bytes, now: float) -> Held | None:
+def held_of(raw: bytes, now: float) -> Held | None:
     if len(raw) < _HEAD.size:
         return None
     due, stored, parts, record = _HEAD.unpack_from(raw)
@@ -164,30 +202,31 @@ def _held(raw: bytes, now: float) -> Held | None:
     return Held(value, due - now, raw[:_STAMP_BYTES], max(now - stored, 0.0), raw[at + record :])
 
 
-def _parts(fill: Fill) -> bytes:
-    """As the scripts read them. A stamp that this store never gave matches nothing."""
-    names = {_value(key): stamp for key, stamp in fill.parts.items()}
+def _leased(answer: bytes | list[bytes] | int, clock: ServerClock) -> Held | bytes | None:
+    if isinstance(answer, bytes):
+        return held_of(answer, clock.now())
+    return answer[0] if isinstance(answer, list) else None
+
+
+def _parts(stamps: Mapping[bytes, bytes]) -> bytes:
+    """As the scripts read them, by name. A stamp that this store never gave matches nothing."""
     return b"".join(
         _PART.pack(_slot(name), len(name)) + name + stamp.ljust(_STAMP_BYTES)[:_STAMP_BYTES]
-        for name, stamp in names.items()
+        for name, stamp in stamps.items()
     )
 
 
-def _script(script: str, names: Sequence[bytes], arguments: Sequence[bytes | int | str]) -> Command:
-    return ("EVALSHA", scripts.SHA[script], len(names), *names, *arguments)
-
-
-def _names(keys: Collection[str]) -> list[bytes]:
-    return [name for key in keys for name in (_value(key), _lease(key))]
-
-
-def _value(key: str) -> bytes:
-    return b"quartet:5:v:" + text_bytes(key)
+def parts_of(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """The names and stamps of what a stored value was made of."""
+    at, found = _HEAD.size, []
+    end = at + _HEAD.unpack_from(raw)[2]
+    while at < end:
+        name = at + _PART.size
+        stamp = name + _PART.unpack_from(raw, at)[1]
+        at = stamp + _STAMP_BYTES
+        found.append((raw[name:stamp], raw[stamp:at]))
+    return found
 
 
 def _slot(name: bytes) -> int:
     return zlib.crc32(name) % scripts.SLOTS
-
-
-def _lease(key: str) -> bytes:
-    return b"quartet:5:l:" + text_bytes(key)

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
-from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.cluster import link_to
+from repositories.hot.redis.link import RedisBacked
 
 # KEYS: the bucket. ARGV: seconds for each, seconds for the burst, whether to spend.
 _TAKE = """
@@ -25,7 +26,7 @@ _SHA = hashlib.sha1(_TAKE.encode()).hexdigest()  # noqa: S324  Redis names scrip
 
 class RedisLimits(RedisBacked, Limits):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE,))
+        self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE,))
 
     def take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict:
         """Not sent twice: it would count twice."""

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from repositories import meter, pools
 from repositories.errors import ReadOnly, Unavailable
 from repositories.hot.redis.sentinel import Sentinels
-from repositories.hot.redis.target import target_of
+from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
 from repositories.store import Store
 
@@ -42,7 +42,7 @@ class RedisLink:
 
     def __init__(
         self,
-        url: str,
+        target: RedisTarget,
         *,
         role: str,
         timeout: timedelta,
@@ -54,7 +54,6 @@ class RedisLink:
         self._timeout = timeout.total_seconds()
         self._greet = greet
         self._loads: list[Command] = [("SCRIPT", "LOAD", script) for script in scripts]
-        target = target_of(url)
         self._sentinels = Sentinels(target, self._timeout) if target.sentinels else None
         self._place: tuple[str, int] | None = None
         # One more each time a server was left; what was connected before is not used again.
@@ -75,7 +74,10 @@ class RedisLink:
         the commands are sent once more if `again` says that running them twice is harmless. What a server refuses
         because it is a replica is sent once more in any case, to the one that is the master by then.
         """
-        deadline = time.monotonic() + self._timeout
+        return self.exchange_until(time.monotonic() + self._timeout, commands, again=again)
+
+    def exchange_until(self, deadline: float, commands: Sequence[Command], *, again: bool) -> list[Any]:
+        """As `exchange`, by this moment of the monotonic clock."""
         try:
             replies = self._on_a_wire(commands, deadline, again=again)
             for reply in replies:
@@ -161,7 +163,7 @@ class RedisLink:
         if used and not again and wire.is_dead():
             wire.disconnect()
         try:
-            replies = self._talk(wire, commands, deadline)
+            replies = self._talk(wire, commands, deadline, again=again)
         except NotServing:
             self._leave(wire)
         except ConnectionLost:
@@ -175,15 +177,15 @@ class RedisLink:
             if not (again or all(refused)):
                 return replies
         wire.disconnect()
-        return self._talk(wire, commands, deadline)
+        return self._talk(wire, commands, deadline, again=again)
 
     def _leave(self, wire: Wire) -> None:
         """Whoever was connected to the same server connects anew."""
         if wire.era == self._era:
             self._era += 1
 
-    def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Raises `NotServing` where the server says that it is no master."""
+    def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
+        """Raises `NotServing` where the server says that it is no master, or was none for a while."""
         with meter.asked(self._role, _text(commands[0][0])):
             now = time.monotonic()
             due = wire.is_connected and now - wire.asked >= _ROLE_SECONDS
@@ -203,6 +205,8 @@ class RedisLink:
             role, *replies = wire.talk([_ROLE, *commands], deadline)
             if _history(role) != wire.history:
                 # It was a replica for a while. Who connects anew greets it.
+                if again:
+                    raise NotServing("READONLY the server was a replica")
                 self._leave(wire)
             wire.asked = now
             return replies
@@ -230,10 +234,20 @@ class RedisLink:
             self._era += 1
 
 
+class Link(Protocol):
+    """What adapters need of the way to Redis; see `RedisLink`."""
+
+    def exchange(self, *commands: Command, again: bool) -> list[Any]: ...
+
+    def ping(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class RedisBacked(Store):
     """The part of a port that is the same for everything in Redis, which has no schema."""
 
-    _link: RedisLink
+    _link: Link
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  nothing to take, so nothing to spare
         return []

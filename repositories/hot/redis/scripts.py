@@ -30,6 +30,8 @@ local function opened(leases, now)
 end
 """
 
+# In a cluster the parts are elsewhere, and who reads a whole compares them.
+_UNSEEN = "local function unchanged() return true end"
 _UNCHANGED = """
 local function unchanged(parts)
   local at, name, stamp, _ = 1
@@ -108,8 +110,8 @@ return {{epoch, answers}}
 """
 
 # ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, parts, the record.
-FILL = f"""{_UNCHANGED}
-local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {{}}
+_FILL = """
+local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {}
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 for i = 2, #KEYS, 2 do
   local n = (i - 2) * 5 / 2
@@ -126,6 +128,7 @@ for i = 2, #KEYS, 2 do
 end
 return stored
 """
+FILL, LONE_FILL = _UNCHANGED + _FILL, _UNSEEN + _FILL
 
 # KEYS: the epoch, then names. ARGV: what to add, the most that may be added, a token for the new stamps.
 EXTEND = """
@@ -173,5 +176,9 @@ if own and stored ~= own then
 end
 """
 
+# KEYS: the epoch, by which the server is found.
+TIME = "return redis.call('TIME')"
+
 ALL = (WHOLE, DROP, LEASE, FILL, EXTEND, RELEASE, VOID)
-SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in ALL}  # noqa: S324  Redis names scripts so
+IN_A_CLUSTER = (LEASE, LONE_FILL, EXTEND, RELEASE, VOID, TIME)
+SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in {*ALL, *IN_A_CLUSTER}}  # noqa: S324  Redis names scripts so

@@ -10,10 +10,12 @@ from uuid import UUID
 
 from redis.exceptions import ResponseError
 
+from repositories.address import BadAddress
 from repositories.errors import Unavailable
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import NotedEndings, SessionStore
 from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.records import Ending, Session
 
@@ -88,7 +90,10 @@ class RedisSessions(RedisBacked, SessionStore):
     def __init__(self, url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None) -> None:
         scripts = (_ADD, _OF_ACCOUNT, _END, _END_ALL)
         greet = CatchUp(endings) if endings else None
-        self._link = RedisLink(url, role="sessions", timeout=timeout, pool=pool, scripts=scripts, greet=greet)
+        target = target_of(url)
+        if target.nodes:
+            raise BadAddress("a session and its account's list are in several slots; use redis+sentinel://")
+        self._link = RedisLink(target, role="sessions", timeout=timeout, pool=pool, scripts=scripts, greet=greet)
 
     def add(self, session: Session, digest: bytes) -> None:
         record, life = session_bytes(session), int(session_seconds(session) * 1000)

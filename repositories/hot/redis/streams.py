@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from repositories.hot.encoding import text_bytes
-from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.cluster import TAGS, is_cluster, link_to
+from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.wire import Command
 from repositories.hot.streams_port import (
     KEPT,
@@ -62,9 +63,9 @@ return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 
 """
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_LISTEN, _APPEND, _READ)}  # noqa: S324  Redis names scripts so
 _PLACE = "quartet:1:live:"
-_BY_ID, _BY_END = f"{_PLACE}{{listeners}}:id", f"{_PLACE}{{listeners}}:end"
 _MS = int(LISTENING.total_seconds() * 1000)
 _CHUNK = 1000
+_ALONE = "{listeners}"
 # So many scripts are about as long as an exchange may keep the server from others.
 _AT_ONCE = 250
 # Fewer are not asked first whether they listen.
@@ -76,17 +77,21 @@ class RedisStreams(RedisBacked, Streams):
 
     A head that is gone ends the epoch. A stream that is gone shows in its numbers. An account that is gone from the
     index of listeners, so that events may have passed it by, gets a new epoch when it next prolongs. That is one
-    script: of two clients who prolong at once, the second must not end the epoch of the first. The server must be one
-    node, as for the cache. `clock` gives seconds; it only decides when an entry of that index may be forgotten.
+    script: of two clients who prolong at once, the second must not end the epoch of the first. So in a cluster each
+    hash tag has such an index. `clock` gives seconds; it only decides when an entry of that index may be forgotten.
     """
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, clock: Callable[[], float] = time.time) -> None:
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=tuple(_SHA))
+        self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=tuple(_SHA))
+        self._tags = TAGS if is_cluster(url) else ()
         self._clock = clock
 
     def listen(self, account_id: UUID) -> Position:
         now = self._clock()
-        until, names = str(now + 2 * LISTENING.total_seconds()), (*_keys(account_id), _BY_ID, _BY_END)
+        until, names = (
+            str(now + 2 * LISTENING.total_seconds()),
+            (*self._keys(account_id), *_index(self._tag(account_id))),
+        )
         listen = _script(_LISTEN, names, _MS, new_epoch(), account_id.hex, str(now), until)
         [head] = self._link.exchange(listen, again=True)
         return _position(head)
@@ -94,13 +99,14 @@ class RedisStreams(RedisBacked, Streams):
     def listeners(self, *, after: UUID | None, limit: int) -> list[UUID]:
         found: list[UUID] = []
         while len(found) < limit:
-            above = f"({after.hex}" if after else "-"
-            [page] = self._link.exchange(
-                ("ZRANGEBYLEX", _BY_ID, above, "+", "LIMIT", 0, min(limit, _CHUNK)), again=True
+            above, most = f"({after.hex}" if after else "-", min(limit, _CHUNK)
+            pages = self._link.exchange(
+                *(("ZRANGEBYLEX", _index(tag)[0], above, "+", "LIMIT", 0, most) for tag in self._tags or (_ALONE,)),
+                again=True,
             )
-            if not page:
+            ids = [UUID(raw.decode()) for raw in sorted(raw for page in pages for raw in page)[:most]]
+            if not ids:
                 break
-            ids = [UUID(raw.decode()) for raw in page]
             found += self._listening(ids)
             after = ids[-1]
         return found[:limit]
@@ -113,14 +119,16 @@ class RedisStreams(RedisBacked, Streams):
             listening = chunk if len(chunk) <= _FEW else self._listening(chunk)
             for first in range(0, len(listening), _AT_ONCE):
                 some = listening[first : first + _AT_ONCE]
-                scripts = [_script(_APPEND, _keys(one), key, name, event.data, KEPT) for one in some]
+                scripts = [_script(_APPEND, self._keys(one), key, name, event.data, KEPT) for one in some]
                 self._link.exchange(*scripts, again=True)
 
     def since(self, positions: Sequence[tuple[UUID, Position]], *, limit: int) -> list[Delta]:
         heads = self._heads([account_id for account_id, _ in positions])
         deltas = [_unread(head, at) for head, (_, at) in zip(heads, positions, strict=True)]
         behind = [index for index, delta in enumerate(deltas) if delta is None]
-        reads = [_script(_READ, _keys(positions[i][0])[:2], f"{positions[i][1].number + 1}-0", limit) for i in behind]
+        reads = [
+            _script(_READ, self._keys(positions[i][0])[:2], f"{positions[i][1].number + 1}-0", limit) for i in behind
+        ]
         replies = self._link.exchange(*reads, again=True) if reads else []
         for index, (head, entries) in zip(behind, replies, strict=True):
             deltas[index] = _read(head, entries, positions[index][1])
@@ -132,8 +140,18 @@ class RedisStreams(RedisBacked, Streams):
     def _heads(self, account_ids: Sequence[UUID]) -> list[Any]:
         if not account_ids:
             return []
-        [heads] = self._link.exchange(("MGET", *(_keys(one)[0] for one in account_ids)), again=True)
+        names = [self._keys(one)[0] for one in account_ids]
+        if self._tags:
+            return self._link.exchange(*(("GET", name) for name in names), again=True)
+        [heads] = self._link.exchange(("MGET", *names), again=True)
         return list(heads)
+
+    def _tag(self, account_id: UUID) -> str:
+        return self._tags[account_id.int % len(self._tags)] if self._tags else _ALONE
+
+    def _keys(self, account_id: UUID) -> tuple[str, str, str]:
+        slot = f"{_PLACE}{self._tag(account_id)}:{account_id.hex}" if self._tags else f"{_PLACE}{{{account_id.hex}}}"
+        return f"{slot}:head", f"{slot}:events", f"{slot}:keys"
 
 
 def _unread(head: bytes | None, at: Position) -> Delta | None:
@@ -167,6 +185,6 @@ def _script(script: str, keys: Sequence[str], *arguments: str | bytes | int) -> 
     return ("EVALSHA", _SHA[script], len(keys), *keys, *arguments)
 
 
-def _keys(account_id: UUID) -> tuple[str, str, str]:
-    slot = f"{_PLACE}{{{account_id.hex}}}"
-    return f"{slot}:head", f"{slot}:events", f"{slot}:keys"
+def _index(tag: str) -> tuple[str, str]:
+    """The listeners with this hash tag: by id, and by the moment from which they may be forgotten."""
+    return f"{_PLACE}{tag}:id", f"{_PLACE}{tag}:end"

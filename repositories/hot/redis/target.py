@@ -2,9 +2,11 @@
 
     redis://user:password@host:port/database        rediss:// for TLS, unix:///path/of/socket
     redis+sentinel://user:password@host:port,host:port/name/database
+    redis+cluster://user:password@host:port,host:port
 
 The hosts of `redis+sentinel://` (`rediss+sentinel://`: TLS to both) are Sentinels, `name` is what they call the master.
-User and password are for Redis; `sentinel_user` and `sentinel_password` are options.
+User and password are for Redis; `sentinel_user` and `sentinel_password` are options. Those of `redis+cluster://`
+(`rediss+cluster://`) are some of the cluster's nodes, which tell of the others; it has one database.
 """
 
 from typing import Any
@@ -22,7 +24,8 @@ _SENTINEL = {"sentinel_user", "sentinel_password"}
 class RedisTarget(Struct, frozen=True):
     """`options` are keyword arguments for redis-py's connection class of the `scheme`, `redis`, `rediss` or `unix`.
 
-    Each of `sentinels` are such arguments too; then `master` is a name, and the options have neither host nor port.
+    Each of `sentinels` and of a cluster's `nodes` are such arguments too; then the options have neither host nor port.
+    `master` is the name that Sentinels know.
     """
 
     scheme: str
@@ -30,14 +33,15 @@ class RedisTarget(Struct, frozen=True):
     server: str
     master: str = ""
     sentinels: tuple[dict[str, Any], ...] = ()
+    nodes: tuple[dict[str, Any], ...] = ()
 
 
 def target_of(url: str) -> RedisTarget:
     """Raises `BadAddress`."""
     scheme, _, kind = url.partition("://")[0].partition("+")
-    if kind == "cluster":
-        raise BadAddress("Redis Cluster is not served, since scripts use keys of many slots; use redis+sentinel://")
     tls = _TLS if scheme == "rediss" else set()
+    if kind == "cluster":
+        return _cluster(scheme, address_of(url, options=tls))
     address = address_of(url, options={"db"} | tls | (_SENTINEL if kind else set()))
     common = _tls_options(address)
     path, master = address.path, ""
@@ -54,6 +58,16 @@ def target_of(url: str) -> RedisTarget:
     own = common | _signed_in(*(address.options.get(name, "") for name in ("sentinel_user", "sentinel_password")))
     sentinels = tuple(own | {"host": host.name, "port": host.port or _SENTINEL_PORT} for host in address.hosts)
     return RedisTarget(scheme, options, f"{address.server}/{master}", master, sentinels)
+
+
+def _cluster(scheme: str, address: Address) -> RedisTarget:
+    if not address.hosts:
+        raise BadAddress("a host is missing")
+    if address.path:
+        raise BadAddress("a Redis Cluster has one database, so nothing stands behind the hosts")
+    options = _tls_options(address) | _signed_in(address.user, address.password)
+    nodes = tuple(options | {"host": host.name, "port": host.port or _PORT} for host in address.hosts)
+    return RedisTarget(scheme, options, address.server, nodes=nodes)
 
 
 def _tls_options(address: Address) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.cluster import is_cluster, link_to
+from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.wire import Command
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
-_OPEN, _TAKEN, _NUMBER = b"quartet:views:open", b"quartet:views:taken", b"quartet:views:number"
+_PLACE, _IN_A_CLUSTER = b"quartet:views:", b"quartet:{views}:"
 _DAY = 24 * 3600
 
 # KEYS: open, taken, number. ARGV: how many posts at most. Numbers are microseconds of the server's clock.
@@ -44,15 +45,17 @@ class RedisViewCounts(RedisBacked, ViewCounts):
     """Pattern: write-back. Nothing is sent twice that would count twice."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
-        self._link = RedisLink(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE, _DONE))
+        self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=(_TAKE, _DONE))
+        place = _IN_A_CLUSTER if is_cluster(url) else _PLACE
+        self._open, self._taken, self._number = place + b"open", place + b"taken", place + b"number"
 
     def add(self, counts: Mapping[UUID, int]) -> None:
         if counts:
-            views: list[Command] = [("HINCRBY", _OPEN, str(post_id), n) for post_id, n in counts.items()]
-            self._link.exchange(*views, ("EXPIRE", _OPEN, _DAY), again=False)
+            views: list[Command] = [("HINCRBY", self._open, str(post_id), n) for post_id, n in counts.items()]
+            self._link.exchange(*views, ("EXPIRE", self._open, _DAY), again=False)
 
     def take(self, limit: int) -> ViewBatch | None:
-        taken = self._run(_TAKE, (_OPEN, _TAKEN, _NUMBER), limit)
+        taken = self._run(_TAKE, (self._open, self._taken, self._number), limit)
         if taken is None:
             return None
         number, pairs = taken
@@ -60,7 +63,7 @@ class RedisViewCounts(RedisBacked, ViewCounts):
         return ViewBatch(int(number), counts)
 
     def done(self, number: int) -> None:
-        self._run(_DONE, (_TAKEN, _NUMBER), number)
+        self._run(_DONE, (self._taken, self._number), number)
 
     def _run(self, script: str, names: tuple[bytes, ...], argument: int) -> Any:
         """Either script may run twice: a batch that is under way is given again."""

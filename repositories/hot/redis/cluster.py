@@ -1,0 +1,217 @@
+"""The way to a Redis Cluster: each command goes to the master of its first key's slot.
+
+Whoever uses several keys in one command gives their names the same hash tag. A cache has `TAGS` of them.
+"""
+
+import functools
+import re
+import threading
+import time
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from redis.crc import key_slot
+from redis.exceptions import RedisError, ResponseError
+
+from repositories.errors import Unavailable
+from repositories.hot.redis.link import Link, RedisLink
+from repositories.hot.redis.target import RedisTarget, target_of
+from repositories.hot.redis.wire import Command, Wire
+
+# Also how many masters may share the work.
+TAGS = tuple(f"{{{number}}}" for number in range(16))
+_EVALUATED = {"EVALSHA", "EVAL"}
+# Nothing was done, and the cluster's map may have changed.
+_ELSEWHERE = re.compile(r"(?:MOVED|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING)\b")
+# The slot is on its way to that node.
+_ASK = re.compile(r"ASK \d+ (.*):(\d+)$")
+_SLOTS: Command = ("CLUSTER", "SLOTS")
+# Of the time that is left, for each node that is asked for the map while others are left.
+_SHARE = 0.3
+Owns = Callable[[bytes], bool]
+Greet = Callable[[Owns, Wire, float], None]
+
+
+class Place(NamedTuple):
+    host: str
+    port: int
+
+
+Ask = Callable[[Place, Sequence[Command]], list[Any]]
+
+
+class Slots(NamedTuple):
+    """Who has which slots: `places[i]` has those from `firsts[i]` on."""
+
+    firsts: list[int]
+    places: list[Place]
+
+    def place(self, key: bytes) -> Place:
+        return self.places[bisect_right(self.firsts, key_slot(key)) - 1]
+
+
+def link_to(
+    url: str, *, role: str, timeout: timedelta, pool: int, scripts: Sequence[str] = (), greet: Greet | None = None
+) -> Link:
+    """To a server, to whatever Sentinels call the master, or to a cluster. Raises `BadAddress`.
+
+    `greet` is called for each new connection: which keys its server has, the connection, the deadline.
+    """
+    target = target_of(url)
+    if target.nodes:
+        return ClusterLink(target, role=role, timeout=timeout, pool=pool, scripts=scripts, greet=greet)
+    return RedisLink(target, role=role, timeout=timeout, pool=pool, scripts=scripts, greet=_with(greet, lambda _: True))
+
+
+def is_cluster(url: str) -> bool:
+    return bool(target_of(url).nodes)
+
+
+class ClusterLink(Link):
+    """Thread-safe. Up to `pool` connections to each master. Nodes are asked one after the other, by one deadline."""
+
+    def __init__(
+        self,
+        target: RedisTarget,
+        *,
+        role: str,
+        timeout: timedelta,
+        pool: int,
+        scripts: Sequence[str] = (),
+        greet: Greet | None = None,
+    ) -> None:
+        self._target, self._role, self._timeout, self._pool = target, role, timeout, pool
+        self._scripts, self._greet = scripts, greet
+        self._guard, self._asking = threading.Lock(), threading.Lock()
+        self._links: dict[Place, RedisLink] = {}
+        self._known = [Place(node["host"], node["port"]) for node in target.nodes]
+        self._slots: Slots | None = None
+        # The map by which a node did not answer.
+        self._doubted: Slots | None = None
+        self._last: Place | None = None
+
+    def exchange(self, *commands: Command, again: bool) -> list[Any]:
+        """The commands' replies. What a node did not do, because a slot has moved, is sent once more.
+
+        Raises `Unavailable`, also where the answers of some nodes are known.
+        """
+        deadline = time.monotonic() + self._timeout.total_seconds()
+        return self._spread(commands, deadline, functools.partial(self._from, deadline, again=again))
+
+    def ping(self) -> None:
+        """By a write to the master of each tag."""
+        self.exchange(*(("SET", f"quartet:ping:{tag}", 1, "PX", 1000) for tag in TAGS), again=True)
+
+    def close(self) -> None:
+        with self._guard:
+            for link in self._links.values():
+                link.close()
+
+    def _spread(self, commands: Sequence[Command], deadline: float, ask: Ask) -> list[Any]:
+        """What `ask` gets of each place for its commands, in the order of all commands."""
+        slots = self._slots
+        if slots is None or slots is self._doubted:
+            slots = self._learnt(slots, deadline)
+        groups: defaultdict[Place, list[int]] = defaultdict(list)
+        for index, command in enumerate(commands):
+            groups[slots.place(_key(command))].append(index)
+        replies: list[Any] = [None] * len(commands)
+        for place, at in groups.items():
+            for index, reply in zip(at, ask(place, [commands[index] for index in at]), strict=True):
+                replies[index] = reply
+        return replies
+
+    def _from(self, deadline: float, place: Place, commands: Sequence[Command], *, again: bool) -> list[Any]:
+        before = self._slots
+        try:
+            return self._link(place).exchange_until(deadline, commands, again=again)
+        except Unavailable as error:
+            refusal = str(error.__cause__) if isinstance(error.__cause__, ResponseError) else ""
+            asked = _ASK.match(refusal)
+            if refusal and not asked and not _ELSEWHERE.match(refusal):
+                raise
+            self._doubted, self._last = before, place
+            if not (again or (refusal and len(commands) == 1)):
+                raise
+            if asked:
+                return self._asking_of(Place(asked[1] or place.host, int(asked[2])), commands, deadline)
+        return self._spread(
+            commands, deadline, lambda other, some: self._link(other).exchange_until(deadline, some, again=again)
+        )
+
+    def _asking_of(self, place: Place, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Of a node to which the slot is on its way."""
+        asked = [one for command in commands for one in (("ASKING",), command)]
+        return self._link(place).exchange_until(deadline, asked, again=False)[1::2]
+
+    def _link(self, place: Place) -> RedisLink:
+        with self._guard:
+            if place not in self._links:
+                target = RedisTarget(
+                    self._target.scheme,
+                    self._target.options | {"host": place.host, "port": place.port},
+                    f"{place.host}:{place.port}",
+                )
+                self._links[place] = RedisLink(
+                    target,
+                    role=self._role,
+                    timeout=self._timeout,
+                    pool=self._pool,
+                    scripts=self._scripts,
+                    greet=_with(self._greet, functools.partial(self._has, place)),
+                )
+            return self._links[place]
+
+    def _has(self, place: Place, key: bytes) -> bool:
+        return self._slots is not None and self._slots.place(key) == place
+
+    def _learnt(self, before: Slots | None, deadline: float) -> Slots:
+        """The map, asked of the nodes anew unless somebody else has done so since `before`."""
+        if not self._asking.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise Unavailable(self._role, "the cluster's map is being asked for")
+        try:
+            if self._slots is None or self._slots is before:
+                self._slots = self._asked(deadline)
+                self._known = [*dict.fromkeys([*self._slots.places, *self._known])]
+            return self._slots
+        finally:
+            self._asking.release()
+
+    def _asked(self, deadline: float) -> Slots:
+        """The node that did not answer last is asked last."""
+        reasons = []
+        for place in sorted(self._known, key=lambda known: known == self._last):
+            now = time.monotonic()
+            try:
+                return self._map(place, now + max(deadline - now, 0) * _SHARE)
+            except RedisError as error:
+                reasons.append(str(error))
+        raise Unavailable(self._role, f"no node tells of the cluster: {'; '.join(reasons)}")
+
+    def _map(self, place: Place, deadline: float) -> Slots:
+        """Replicas tell of it too, so this is not asked over a link."""
+        options = self._target.options | {"host": place.host, "port": place.port}
+        wire = Wire(self._target.scheme, options, self._timeout.total_seconds())
+        try:
+            wire.connect(deadline)
+            [reply] = wire.talk([_SLOTS], deadline)
+        finally:
+            wire.disconnect()
+        if isinstance(reply, ResponseError):
+            raise reply
+        found = sorted((first, Place(host.decode() or place.host, port)) for first, _, (host, port, *_), *_ in reply)
+        if not found:
+            raise ResponseError("no slot has a node")
+        return Slots([first for first, _ in found], [master for _, master in found])
+
+
+def _with(greet: Greet | None, owns: Owns) -> Callable[[Wire, float], None] | None:
+    return None if greet is None else functools.partial(greet, owns)
+
+
+def _key(command: Command) -> bytes:
+    name = command[3] if command[0] in _EVALUATED else command[1]
+    return name if isinstance(name, bytes) else str(name).encode()

@@ -1,0 +1,53 @@
+"""The cache in a Redis Cluster: a page's parts are on other nodes than the page, and each hash tag has an epoch."""
+
+from collections.abc import Collection, Mapping
+
+from repositories.hot.port import Fill, Held
+from repositories.hot.redis import scripts
+from repositories.hot.redis.cache import EPOCH_BYTES, RedisCache, held_of, parts_of
+from repositories.hot.redis.cluster import TAGS
+from repositories.hot.redis.shards import Shard, command_of, epoch_name
+from repositories.hot.redis.wire import Command
+
+
+class ClusterCache(RedisCache):
+    """A round trip for each node, and for `whole` one more, which compares the stamps of the parts after the page was
+    read. There is no near cache, so no write waits for one.
+    """
+
+    _scripts = scripts.IN_A_CLUSTER
+    _fill = scripts.LONE_FILL
+    _tags = TAGS
+
+    def whole(self, key: str, *, exact: bool = False) -> Held | None:  # noqa: ARG002  it is always exact
+        [(shard, _, [raw])] = self._stored([key])
+        if raw is None:
+            return None
+        if self._has(dict(parts_of(raw))):
+            return held_of(raw, shard.clock.now())
+        self._run([("DEL", shard.value(key))])
+        return None
+
+    def drop(self, keys: Collection[str]) -> None:
+        self._run([("DEL", *shard.names(some)) for shard, some in self._by_shard(keys)])
+
+    def outwait(self) -> None:
+        """Nobody has a page in memory."""
+
+    def _is_made_of(self, fill: Fill) -> bool:
+        return self._has({self._shard(part).value(part): stamp for part, stamp in fill.parts.items()})
+
+    def _has(self, stamps: Mapping[bytes, bytes]) -> bool:
+        """Whether each of these names is stored with that stamp, in the present epoch of its tag."""
+        checks: list[Command] = []
+        for name in stamps:
+            place = name[: name.index(b"}") + 1]
+            checks += [("GET", epoch_name(place)), ("GETRANGE", name, 0, 15)]
+        replies = self._run(checks)
+        return all(
+            stored == stamp and stamp[:EPOCH_BYTES] == epoch
+            for stamp, epoch, stored in zip(stamps.values(), replies[::2], replies[1::2], strict=True)
+        )
+
+    def _time(self, shard: Shard) -> Command:
+        return command_of(scripts.TIME, [shard.epoch_name], ())
