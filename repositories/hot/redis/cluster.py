@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
 from repositories.errors import Unavailable
-from repositories.hot.redis.link import Link, RedisLink
+from repositories.hot.redis.link import RedisLink, RedisWay
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
 
@@ -44,18 +44,18 @@ Ask = Callable[[Place, Sequence[Command]], list[Any]]
 
 
 class Slots(NamedTuple):
-    """Who has which slots: `places[i]` has those from `firsts[i]` on."""
+    """Who has which slots: `places[i]` has those from `starts[i]` on."""
 
-    firsts: list[int]
+    starts: list[int]
     places: list[Place]
 
     def place(self, key: bytes) -> Place:
-        return self.places[bisect_right(self.firsts, key_slot(key)) - 1]
+        return self.places[bisect_right(self.starts, key_slot(key)) - 1]
 
 
 def link_to(
     url: str, *, role: str, timeout: timedelta, pool: int, scripts: Sequence[str] = (), greet: Greet | None = None
-) -> Link:
+) -> RedisWay:
     """To a server, to whatever Sentinels call the master, or to a cluster. Raises `BadAddress`.
 
     `greet` is called for each new connection: which keys its server has, the connection, the deadline.
@@ -70,7 +70,7 @@ def is_cluster(url: str) -> bool:
     return bool(target_of(url).nodes)
 
 
-class ClusterLink(Link):
+class ClusterLink(RedisWay):
     """Thread-safe. Up to `pool` connections to each master. Nodes are asked one after the other, by one deadline."""
 
     def __init__(

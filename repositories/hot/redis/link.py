@@ -234,7 +234,7 @@ class RedisLink:
             self._era += 1
 
 
-class Link(Protocol):
+class RedisWay(Protocol):
     """What adapters need of the way to Redis; see `RedisLink`."""
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]: ...
@@ -247,7 +247,7 @@ class Link(Protocol):
 class RedisBacked(Store):
     """The part of a port that is the same for everything in Redis, which has no schema."""
 
-    _link: Link
+    _link: RedisWay
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  nothing to take, so nothing to spare
         return []
