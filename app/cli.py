@@ -160,8 +160,8 @@ def outbox() -> None:
 def replay(event_ids: tuple[UUID, ...]) -> None:
     """Dispatch dead-lettered events again: those named, or all."""
     with opened() as container:
-        now = container.kit.clock()
-        count = sum(o.replay(event_ids or None, now=now) for o in _outboxes(container).values())
+        local = container.kit.clock()
+        count = sum(o.replay(event_ids or None, now=o.now() or local) for o in _outboxes(container).values())
     click.echo(f"{count} events will be tried again")
 
 

@@ -57,9 +57,11 @@ class Container:
         self.stores.close()
 
 
-def open_stores(settings: Settings) -> Stores:
+def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stores:
     pool = settings.threads
-    truth = relational.open_store(settings.relational_url, timeout=settings.seconds("relational"), pool=pool)
+    truth = relational.open_store(
+        settings.relational_url, timeout=settings.seconds("relational"), pool=pool, clock=database_clock
+    )
     return Stores(
         truth,
         documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool),
@@ -77,9 +79,20 @@ def open_stores(settings: Settings) -> Stores:
     )
 
 
-def build(settings: Settings, *, clock: Clock = utc_now, hasher: Hasher | None = None) -> Container:
-    """`clock` and `hasher` are for tests."""
-    return assemble(settings, open_stores(settings), clock, hasher or Argon2Hasher(settings.hash_concurrency))
+def build(
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    hasher: Hasher | None = None,
+    database_clock: Clock | None = None,
+) -> Container:
+    """`clock` and `hasher` are for tests, and so is the clock of an embedded database, which is `clock` otherwise."""
+    return assemble(
+        settings,
+        open_stores(settings, database_clock or clock),
+        clock,
+        hasher or Argon2Hasher(settings.hash_concurrency),
+    )
 
 
 def assemble(

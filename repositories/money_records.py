@@ -1,7 +1,7 @@
 """The records of money, stock and orders. Amounts are integer minor units, above 0 and within 64 bits."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -274,9 +274,9 @@ class Granted(Struct, frozen=True):
 
 
 class InFlight(Struct, frozen=True):
-    """Another request holds the claim, until `until` at most; None when that is not known."""
+    """Another request holds the claim, for this time at most; None when that is not known."""
 
-    until: datetime | None = None
+    left: timedelta | None = None
 
 
 class Mismatch(Struct, frozen=True):

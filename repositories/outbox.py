@@ -44,6 +44,10 @@ class Backlog(Struct, frozen=True):
 
 class Outbox(Protocol):
     @abstractmethod
+    def now(self) -> datetime | None:
+        """The time by which its events are due and its leases end. None: by the caller's clock."""
+
+    @abstractmethod
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         """Lease up to `limit` events that are due at `now` and not leased, oldest due first.
 

@@ -30,6 +30,7 @@ from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.relational.mail_tokens_port import Purpose
 from repositories.sqlite import path_of
+from tests.settable_clock import Clock as SettableClock
 
 BASE = "/api/v1"
 PASSWORD = "correct horse battery staple"
@@ -74,11 +75,15 @@ Flask.url_rule_class = OnceCompiled
 
 
 @contextmanager
-def running(settings: Settings, clock: Clock = utc_now) -> Iterator["System"]:
+def running(settings: Settings, clock: Clock = utc_now, database_clock: Clock | None = None) -> Iterator["System"]:
+    """`database_clock` is that of the database, which is `clock` otherwise."""
     fresh = {getattr(settings, f"{role}_url") for role in ROLES} == {settings.relational_url} and _prepare(
         path_of(settings.relational_url)
     )
-    container = build(settings, clock=clock, hasher=PlainHasher())
+    leading = database_clock or clock
+    if settings.relational_url.startswith("postgresql") and isinstance(leading, SettableClock):
+        leading.lead(settings.relational_url)
+    container = build(settings, clock=clock, hasher=PlainHasher(), database_clock=database_clock)
     try:
         if not fresh:
             container.stores.migrate()

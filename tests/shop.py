@@ -1,23 +1,17 @@
 """A small shop for one test: a seller, a rich buyer, a clock that the test sets, and what happens to their orders."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from app.services.money.orders import GRACE
 from tests.apps import Person, System
+from tests.settable_clock import Clock
+
+__all__ = ["Clock", "Shop", "euros"]
 
 
 def euros(amount: int) -> dict[str, Any]:
     return {"amount": amount, "currency": "EUR"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2030, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(microseconds=1)
-        return self.now
 
 
 class Shop:

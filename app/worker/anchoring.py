@@ -26,11 +26,11 @@ class Anchoring:
 
     def tick(self) -> bool:
         """Anchor the ledger if that is due. Returns whether it was done. A ledger that was altered is an alarm."""
-        now = self._clock()
-        if (self._not_before and now < self._not_before) or not self._anchors.is_due(now):
-            return False
-        self._not_before = now + AGAIN
         try:
+            now = self._clock()
+            if (self._not_before and now < self._not_before) or not self._anchors.is_due(now):
+                return False
+            self._not_before = now + AGAIN
             made = self._anchors.make()
         except (Altered, BadAnchor) as error:
             alarms.raised("anchor", error)
@@ -43,7 +43,7 @@ class Anchoring:
 
 
 def anchoring_of(container: Container) -> Anchoring:
-    return Anchoring(container.money.anchors, container.kit.clock)
+    return Anchoring(container.money.anchors, container.stores.relational.now)
 
 
 @contextmanager

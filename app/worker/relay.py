@@ -97,16 +97,17 @@ class Relay:
 
     def drain(self) -> int:
         """Try everything that is due now, once, in this thread. Returns how many events were dispatched."""
-        due, dispatched = self._clock(), 0
+        began: dict[Outbox, datetime] = {}
+        dispatched = 0
         while True:
-            served = [self._serve(outbox, due) for outbox in self._outboxes]
+            served = [self._serve(outbox, began) for outbox in self._outboxes]
             dispatched += sum(s.dispatched for s in served)
             if not any(s.claimed for s in served):
                 return dispatched
 
     def round(self, stop: threading.Event | None = None) -> int:
         """One claim from each outbox. Returns how many were dispatched. An outbox that is away counts as empty."""
-        return sum(self._serve(outbox, self._clock(), stop).dispatched for outbox in self._outboxes)
+        return sum(self._serve(outbox, {}, stop).dispatched for outbox in self._outboxes)
 
     def _guarded_round(self, stop: threading.Event, between: Callable[[], None]) -> int:
         """Log whatever goes wrong and go on: a relay that ends unnoticed leaves feeds stale."""
@@ -117,16 +118,19 @@ class Relay:
             log.exception("a round of the relay failed")
             return 0
 
-    def _serve(self, outbox: Outbox, due: datetime, stop: threading.Event | None = None) -> Served:
-        """Begins nothing in the second half of the lease, so that a slow store causes no double work."""
+    def _serve(self, outbox: Outbox, since: dict[Outbox, datetime], stop: threading.Event | None = None) -> Served:
+        """What is due, or was due at the time `since`, which is set when it is not there.
+
+        Begins nothing in the second half of the lease, so that a slow store causes no double work.
+        """
         began = self._clock()
-        claims = self._claim(outbox, due, began + self._limits.lease)
+        claims = self._claim(outbox, since)
         runs = _by_aggregate(claims)
         dispatched = tried = 0
         try:
             for run in runs:
                 tried += 1
-                dispatched += self._dispatch(outbox, run, due)
+                dispatched += self._dispatch(outbox, run, since[outbox])
                 if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
                     break
         except StoreError as error:
@@ -134,9 +138,14 @@ class Relay:
         self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
         return Served(len(claims), dispatched)
 
-    def _claim(self, outbox: Outbox, due: datetime, until: datetime) -> list[Claim]:
+    def _now(self, outbox: Outbox) -> datetime:
+        return outbox.now() or self._clock()
+
+    def _claim(self, outbox: Outbox, since: dict[Outbox, datetime]) -> list[Claim]:
         try:
             with self._claiming[outbox]:
+                now = self._now(outbox)
+                due, until = since.setdefault(outbox, now), now + self._limits.lease
                 return outbox.claim(now=due, lease_until=until, limit=self._limits.batch)
         except StoreError as error:
             log.warning("outbox not served: %s", error)
@@ -176,7 +185,7 @@ class Relay:
         """Postpone or dead-letter. Unfinished work keeps its due time, behind what was due before."""
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
-            again = self._clock() + error.wait if error.wait else due
+            again = self._now(outbox) + error.wait if error.wait else due
             outbox.postpone(claim, due=again, attempts=claim.attempts)
             return
         if isinstance(error, Inconsistent):
@@ -185,14 +194,14 @@ class Relay:
         meter.counted("events", 1, event.type, "dead_lettered" if dead else "postponed")
         if isinstance(error, Unavailable | Contention):
             log.info("event %s waits: %s", event.id, reason)
-            outbox.postpone(claim, due=self._clock() + AWAY_WAIT, attempts=claim.attempts)
+            outbox.postpone(claim, due=self._now(outbox) + AWAY_WAIT, attempts=claim.attempts)
         elif dead:
             log.error("event %s (%s) dead-lettered: %s", event.id, event.type, reason)
-            outbox.dead_letter(claim, reason=reason, attempts=attempts, now=self._clock())
+            outbox.dead_letter(claim, reason=reason, attempts=attempts, now=self._now(outbox))
         else:
             log.warning("event %s (%s) failed, try %d: %s", event.id, event.type, attempts, reason)
             wait = min(LONGEST_WAIT, timedelta(seconds=0.1 * 2**attempts))
-            outbox.postpone(claim, due=self._clock() + wait, attempts=attempts)
+            outbox.postpone(claim, due=self._now(outbox) + wait, attempts=attempts)
 
 
 def _by_aggregate(claims: Sequence[Claim]) -> list[list[Claim]]:

@@ -81,21 +81,25 @@ class Sweeper:
         )
         return sum(self._tried(job, self._clock()) for job in jobs)
 
-    def _stuck_orders(self, now: datetime) -> int:
+    # What is of money is due by the database's clock.
+    def _stuck_orders(self, _now: datetime) -> int:
+        now = self._relational.now()
         return self._settle([order.id for order in self._relational.orders.stuck(now=now, limit=BATCH)])
 
-    def _due_reservations(self, now: datetime) -> int:
+    def _due_reservations(self, _now: datetime) -> int:
+        now = self._relational.now()
         return self._settle(self._relational.stock.due_reservations(now=now, limit=BATCH))
 
-    def _due_holds(self, now: datetime) -> int:
+    def _due_holds(self, _now: datetime) -> int:
         """Settle the orders of holds that are due, and expire due holds without an order."""
+        now = self._relational.now()
         due = self._relational.ledger.due_holds(now=now, limit=BATCH)
         swept = self._settle(sorted({hold.order_id for hold in due if hold.order_id}))
         return swept + sum(self._tried(self._expiry(hold.id), now) for hold in due if not hold.order_id)
 
-    def _old_keys(self, now: datetime) -> int:
+    def _old_keys(self, _now: datetime) -> int:
         with self._relational.transaction() as tx:
-            return tx.idempotency.sweep(before=now - KEPT, limit=KEYS)
+            return tx.idempotency.sweep(before=tx.now() - KEPT, limit=KEYS)
 
     def _old_handles(self, now: datetime) -> int:
         with self._relational.transaction() as tx:
@@ -124,9 +128,9 @@ class Sweeper:
         return settle
 
     def _expiry(self, hold_id: UUID) -> Callable[[datetime], int]:
-        def expire(now: datetime) -> int:
+        def expire(_now: datetime) -> int:
             with self._relational.transaction() as tx:
-                return isinstance(tx.ledger.expire(uuid5(hold_id, "expire"), hold_id, at=now), Created)
+                return isinstance(tx.ledger.expire(uuid5(hold_id, "expire"), hold_id, at=tx.now()), Created)
 
         return expire
 

@@ -1,6 +1,7 @@
 """The relational role: PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from repositories.address import addressed
 from repositories.relational.port import Relational, Transaction
@@ -9,12 +10,15 @@ __all__ = ["Relational", "Transaction", "open_store"]
 
 
 @addressed("relational")
-def open_store(url: str, *, timeout: timedelta, pool: int) -> Relational:
-    """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used."""
+def open_store(url: str, *, timeout: timedelta, pool: int, clock: Callable[[], datetime] | None = None) -> Relational:
+    """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used.
+
+    `clock` is SQLite's in tests; PostgreSQL has its own.
+    """
     if url.startswith("sqlite:"):
         from repositories.relational.embedded.store import EmbeddedRelational
 
-        return EmbeddedRelational(url)
+        return EmbeddedRelational(url, clock) if clock else EmbeddedRelational(url)
     from repositories.relational.postgres.store import PostgresRelational
 
     return PostgresRelational(url, timeout=timeout, pool=pool)

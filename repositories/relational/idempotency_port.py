@@ -1,7 +1,7 @@
 """Idempotency keys: each has one effect and one stored answer, also when processes crash."""
 
 from abc import abstractmethod
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
@@ -23,9 +23,11 @@ class IdempotencyWrites(Protocol):
     """
 
     @abstractmethod
-    def claim(self, key: RequestKey, fingerprint: bytes, *, now: datetime, lease_until: datetime) -> Claimed:
-        """`Granted` for a new key, and for one whose lease has ended (<= `now`). `Answer` when one is stored,
-        `Mismatch` for another fingerprint, else `InFlight`. Only `Granted` writes.
+    def claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:
+        """`Granted` for a new key, and for one whose lease has ended. `Answer` when one is stored, `Mismatch` for
+        another fingerprint, else `InFlight`. Only `Granted` writes.
+
+        Age and lease of a key are by the database's clock.
         """
 
     @abstractmethod
@@ -35,6 +37,10 @@ class IdempotencyWrites(Protocol):
     @abstractmethod
     def abandon(self, key: RequestKey, granted: Granted) -> None:
         """Delete a claim that is not completed; the key is unused again. Idempotent."""
+
+    @abstractmethod
+    def end_lease(self, key: RequestKey, granted: Granted) -> None:
+        """End the lease of a claim that is not completed now; the key stays claimed. Idempotent."""
 
     @abstractmethod
     def sweep(self, *, before: datetime, limit: int) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, exists, func, null, or_, select, updat
 
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time, one_of
 from repositories.relational.schema.tables import deferred, outbox
 from repositories.relational.statement_runner import RunnerBacked
 
@@ -21,6 +21,7 @@ MOST_COUNTED = 100_000
 _EVENT = tuple(outbox.c[name] for name in Event.__struct_fields__)
 _earlier = outbox.alias("earlier")
 _waiting = outbox.c.dead_lettered_at.is_(None)
+_NOW = select(database_time().label("now"))
 _now = bindparam("now", type_=TIME)
 # SKIP LOCKED passes over a head that another claimer is leasing; later events of its aggregate are not heads.
 # After locking, PostgreSQL checks the condition again, so a head that was just leased no longer qualifies.
@@ -80,6 +81,10 @@ _BACKLOG = select(
 
 
 class SqlOutbox(RunnerBacked, Outbox):
+    def now(self) -> datetime:
+        at: datetime = self._runner.rows(_NOW, {})[0].now
+        return at
+
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         lease = uuid4()
         values = {"now": now, "limit": limit, "new_lease": lease, "new_lease_until": lease_until}

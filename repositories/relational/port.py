@@ -233,6 +233,13 @@ class Transaction(Protocol):
     bulk: BulkWrites
 
     @abstractmethod
+    def now(self) -> datetime:
+        """The database's time, not before the last key, order or ledger account that this transaction has got.
+
+        No round trip behind any of these.
+        """
+
+    @abstractmethod
     def emit(self, *events: Event) -> None:
         """Write events into the outbox: published if and only if this transaction commits. One round trip."""
 
@@ -254,6 +261,10 @@ class Relational(Store, Protocol):
     mail_tokens: MailTokenReads
     endings: EndingReads
     outbox: Outbox
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The database's time."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Transaction]:

@@ -1,5 +1,9 @@
 """The reads that both adapters share."""
 
+from datetime import datetime
+
+from sqlalchemy import select
+
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.whole import Snapshot, SqlAudit
 from repositories.relational.deferred import SqlDeferredReads
@@ -17,7 +21,10 @@ from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.people.mail_tokens import SqlMailTokenReads
 from repositories.relational.port import Relational
+from repositories.relational.schema.columns import database_time
 from repositories.relational.statement_runner import Runner
+
+NOW = select(database_time().label("now"))
 
 
 class SqlRelational(Relational):
@@ -40,3 +47,8 @@ class SqlRelational(Relational):
         self.mail_tokens = SqlMailTokenReads(runner)
         self.endings = SqlEndingReads(runner)
         self.outbox = SqlOutbox(runner)
+        self._runner = runner
+
+    def now(self) -> datetime:
+        at: datetime = self._runner.rows(NOW, {})[0].now
+        return at

@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -110,6 +111,8 @@ class Work(Runner):
         self._guard = guard
         self._failure: StoreError | None = None
         self._open = False
+        # The database's time when it last told it.
+        self.seen: datetime | None = None
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         with self.connection(_operation(statement)) as connection:

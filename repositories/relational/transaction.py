@@ -1,5 +1,7 @@
 """The write ports of one transaction."""
 
+from datetime import datetime
+
 from sqlalchemy import Executable
 
 from repositories.records import Event
@@ -21,6 +23,7 @@ from repositories.relational.people.graph import SqlGraphWrites
 from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.people.mail_tokens import SqlMailTokenWrites
 from repositories.relational.port import Transaction
+from repositories.relational.reads import NOW
 from repositories.relational.statement_runner import Work
 
 
@@ -45,11 +48,15 @@ class SqlTransaction(Transaction):
         self._work = work
         self._emit = emit
 
+    def now(self) -> datetime:
+        if self._work.seen is None:
+            self._work.seen = self._work.rows(NOW, {})[0].now
+        return self._work.seen
+
     def emit(self, *events: Event) -> None:
-        """In the order of the aggregates, since each is locked."""
+        """In the order of the aggregates, since each is locked. They are due at once, by the database's clock."""
         rows = [
-            {name: getattr(event, name) for name in event.__struct_fields__}
-            | {"due_at": event.happened_at, "attempts": 0}
+            {name: getattr(event, name) for name in event.__struct_fields__} | {"attempts": 0}
             for event in sorted(events, key=lambda event: event.aggregate)
         ]
         if rows:

@@ -5,11 +5,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from repositories.errors import Invalid, Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
@@ -19,9 +19,9 @@ from repositories.relational.idempotency_port import Claimed
 from repositories.relational.postgres.store import PostgresRelational
 from repositories.relational.schema.money_tables import request_keys
 from tests.contracts.money import MICROSECOND, SECOND, balances, do, engine_of, sql, surely, together, transfer, wallet
-from tests.contracts.relational_store import NOW, TIMEOUT
+from tests.contracts.relational_store import TIMEOUT
 
-UNTIL = NOW + SECOND
+LEASE = 3600 * SECOND
 BODY = b"\x01" * 32
 ANSWER = Answer(201, {"location": "/orders/1", "etag": '"\u00fc"'}, b'{"a": "\xf0\x9f\x92\xa1"}\x00\xff')
 
@@ -37,8 +37,9 @@ class TestClaim:
             return granted
 
         assert do(relational, work) != ANSWER
-        for now in (NOW, UNTIL, NOW + 9999 * SECOND):
-            assert do(relational, lambda unit, now=now: claim(unit, key, now=now)) == ANSWER  # type: ignore[misc]  # default binds
+        for time in (0 * SECOND, LEASE, 9999 * SECOND):
+            let_pass(relational, key, time)
+            assert do(relational, lambda unit: claim(unit, key)) == ANSWER
         assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
 
     def test_an_error_leaves_nothing(self, relational: Relational) -> None:
@@ -75,13 +76,15 @@ class TestLease:
         first = do(relational, lambda unit: claim(unit, key))
         assert isinstance(first, Granted)
         assert not first.taken_over
-        assert do(relational, lambda unit: claim(unit, key, now=UNTIL - MICROSECOND)) == InFlight(UNTIL)
-        assert do(relational, lambda unit: claim(unit, key, now=UNTIL, body=b"other")) == Mismatch()
-        later = UNTIL + SECOND
-        second = do(relational, lambda unit: claim(unit, key, now=UNTIL, until=later))
+        self.is_in_flight(relational, key, LEASE)
+        let_pass(relational, key, LEASE / 2)
+        self.is_in_flight(relational, key, LEASE / 2)
+        let_pass(relational, key, LEASE / 2)
+        assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
+        second = do(relational, lambda unit: claim(unit, key, lease=2 * LEASE))
         assert isinstance(second, Granted)
         assert second.taken_over
-        assert do(relational, lambda unit: claim(unit, key, now=UNTIL)) == InFlight(later)
+        self.is_in_flight(relational, key, 2 * LEASE)
         with pytest.raises(Stale):
             do(relational, lambda unit: unit.idempotency.complete(key, first, ANSWER))
         do(relational, lambda unit: unit.idempotency.abandon(key, first))
@@ -90,6 +93,25 @@ class TestLease:
             do(relational, lambda unit: unit.idempotency.complete(key, second, ANSWER))
         do(relational, lambda unit: unit.idempotency.abandon(key, second))
         assert do(relational, lambda unit: claim(unit, key)) == ANSWER
+
+    def is_in_flight(self, relational: Relational, key: RequestKey, most: timedelta) -> None:
+        found = do(relational, lambda unit: claim(unit, key))
+        assert isinstance(found, InFlight)
+        assert found.left is not None
+        assert most - 600 * SECOND < found.left <= most
+
+    def test_may_be_ended(self, relational: Relational) -> None:
+        key = new_key()
+        first = do(relational, lambda unit: claim(unit, key))
+        assert isinstance(first, Granted)
+        for _ in range(2):
+            do(relational, lambda unit: unit.idempotency.end_lease(key, first))
+        assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
+        second = do(relational, lambda unit: claim(unit, key))
+        assert isinstance(second, Granted)
+        assert second.taken_over
+        do(relational, lambda unit: unit.idempotency.end_lease(key, first))
+        self.is_in_flight(relational, key, LEASE)
 
     def test_may_be_abandoned(self, relational: Relational) -> None:
         key = new_key()
@@ -105,9 +127,10 @@ class TestLease:
         for _ in range(5):
             key = new_key()
             do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called at once
+            let_pass(relational, key, LEASE)
 
             def take_over(unit: Transaction) -> Claimed:
-                return claim(unit, key, now=UNTIL, until=UNTIL + SECOND)  # noqa: B023  - called at once
+                return claim(unit, key)  # noqa: B023  - called at once
 
             ends = together([lambda: surely(relational, take_over)] * 6)
             assert sum(isinstance(end, Granted) for end in ends) == 1
@@ -177,15 +200,17 @@ class TestDeath:
 
 class TestSweep:
     def test_forgets_the_old(self, relational: Relational) -> None:
-        old = NOW - 9999 * SECOND
+        old = datetime(2020, 1, 1, tzinfo=UTC)
         keys = [new_key() for _ in range(4)]
         for turn, key in enumerate(keys):
-            do(relational, lambda unit, key=key, turn=turn: claim(unit, key, now=old + turn * MICROSECOND))  # type: ignore[misc]  # default binds
+            do(relational, lambda unit, key=key: claim(unit, key))  # type: ignore[misc]  # default binds
+            this = update(request_keys).where(request_keys.c.key == key.key)
+            sql(relational, this.values(created_at=old + turn * MICROSECOND))
         sweep = old + 3 * MICROSECOND
         assert do(relational, lambda unit: unit.idempotency.sweep(before=sweep, limit=2)) == 2
         assert do(relational, lambda unit: unit.idempotency.sweep(before=sweep, limit=2)) == 1
         assert do(relational, lambda unit: unit.idempotency.sweep(before=sweep, limit=2)) == 0
-        left = sql(relational, select(request_keys.c.key).where(request_keys.c.created_at < NOW - 999 * SECOND))
+        left = sql(relational, select(request_keys.c.key).where(request_keys.c.created_at < old + 999 * SECOND))
         assert [row.key for row in left] == [keys[3].key]
         assert isinstance(do(relational, lambda unit: claim(unit, keys[0], body=b"other")), Granted)
 
@@ -194,10 +219,15 @@ def new_key() -> RequestKey:
     return RequestKey(uuid4(), "POST /transfers", uuid4().hex)
 
 
-def claim(
-    unit: Transaction, key: RequestKey, *, body: bytes = BODY, now: datetime = NOW, until: datetime = UNTIL
-) -> Claimed:
-    return unit.idempotency.claim(key, body, now=now, lease_until=until)
+def claim(unit: Transaction, key: RequestKey, *, body: bytes = BODY, lease: timedelta = LEASE) -> Claimed:
+    return unit.idempotency.claim(key, body, lease)
+
+
+def let_pass(store: Relational, key: RequestKey, time: timedelta) -> None:
+    """As if the key had been claimed so much earlier."""
+    this = request_keys.c.key == key.key
+    (row,) = sql(store, select(request_keys.c.created_at, request_keys.c.lease_until).where(this))
+    sql(store, update(request_keys).where(this).values(created_at=row[0] - time, lease_until=row[1] - time))
 
 
 def eventually(store: Relational, key: RequestKey) -> Claimed:

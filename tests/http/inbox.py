@@ -10,12 +10,11 @@ from tests.shop import Clock
 class Noon(Clock):
     """No day ends within a test, and no two activities are of one millisecond."""
 
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
+    step = timedelta(milliseconds=1)
 
-    def __call__(self) -> datetime:
-        self.now += timedelta(milliseconds=1)
-        return self.now
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
 
 
 def inbox(system: System, person: Person, **query: Any) -> Any:

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from config import Settings
 from repositories.errors import Unavailable
 from tests.apps import RELATIONAL, Person, System, running
+from tests.settable_clock import Clock as SettableClock
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
@@ -22,12 +23,8 @@ LAMP = {"title": "Lamp", "category": "home", "price": {"amount": 12, "currency":
 POST = {"title": "A post", "body": "Some words."}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2030, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+class Clock(SettableClock):
+    step = timedelta()
 
 
 @pytest.fixture
@@ -205,10 +202,10 @@ def test_a_lost_answer_is_made_up_for_without_a_second_effect(
 def test_keys_are_kept_for_a_day(timed: System, clock: Clock) -> None:
     ada = timed.person()
     ada.pay("/posts", POST, 201, "one")
-    clock.now += timedelta(hours=24)
+    clock.now += timedelta(hours=24) - timedelta(minutes=5)
     timed.sweeper.sweep()
     assert ada.keyed("/posts", POST, "one").headers["Idempotent-Replayed"] == "true"
-    clock.now += timedelta(seconds=1)
+    clock.now += timedelta(minutes=5, seconds=1)
     assert timed.sweeper.sweep() == 2
     again = ada.keyed("/posts", POST | {"title": "Other"}, "one")
     assert (again.status_code, "Idempotent-Replayed" in again.headers) == (201, False)

@@ -7,19 +7,30 @@ from typing import Any
 from app.clock import utc_now
 from app.services.money.orders import GRACE
 from tests.apps import Person, System
+from tests.settable_clock import Clock
 
 EUR = {"amount": 100, "currency": "EUR"}
 LAMP = {"title": "Lamp", "category": "home", "price": EUR, "attributes": {"colour": "red", "socket": "E27"}}
 
 
-class Shifted:
+class Shifted(Clock):
     """The time of day, which a test may put forward."""
 
     def __init__(self) -> None:
-        self.ahead = timedelta()
+        super().__init__()
+        self._ahead = timedelta()
 
     def __call__(self) -> datetime:
-        return utc_now() + self.ahead
+        return utc_now() + self._ahead
+
+    @property
+    def ahead(self) -> timedelta:
+        return self._ahead
+
+    @ahead.setter
+    def ahead(self, by: timedelta) -> None:
+        self.now += by - self._ahead
+        self._ahead = by
 
 
 @dataclass

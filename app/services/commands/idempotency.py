@@ -16,17 +16,17 @@ same body only.
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import UUID, uuid5
 
 from msgspec import Struct
 
 from app.errors import AppError, InProgress, KeyReused, KeySpent
+from app.events import AnyEvent
 from app.services.commands.kit import Kit
 from repositories.errors import Conflict, Contention, Stale, StoreError, Unavailable
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
-from repositories.records import Event
 from repositories.relational import Transaction
 
 log = logging.getLogger(__name__)
@@ -72,11 +72,10 @@ class ReservedId(Struct, frozen=True):
 
 
 class OpenClaim(Struct, frozen=True):
-    """A committed claim without an answer. Its lease ends at `until`."""
+    """A committed claim without an answer."""
 
     attempt: Attempt
     granted: Granted
-    until: datetime
     reserved: ReservedId
 
 
@@ -86,7 +85,7 @@ class Idempotency:
     def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]], kit: Kit) -> None:
         self._transaction = transaction
         self._retry = kit.retry
-        self._clock = kit.clock
+        self._pack = kit.emitter
 
     def run(
         self,
@@ -102,7 +101,7 @@ class Idempotency:
         """
         return self._retry(lambda: self._run(receipt, prepare, work, find))
 
-    def begin(self, attempt: Attempt, fresh: UUID, event: Event | None = None) -> OpenClaim:
+    def begin(self, attempt: Attempt, fresh: UUID, event: AnyEvent | None = None) -> OpenClaim:
         """Claim the key. `fresh` becomes the reserved id, unless an earlier attempt has stored one.
 
         The event is written with the claim. Raises as `run`.
@@ -143,7 +142,7 @@ class Idempotency:
             raise
         try:
             with self._transaction() as tx:
-                granted = self._claim(tx, receipt.attempt, self._clock())
+                granted = self._claim(tx, receipt.attempt)
                 answer = receipt.render(work(tx, plan))
                 tx.idempotency.complete(receipt.attempt.key, granted, answer)
         except (Contention, Unavailable, InProgress, KeyReused):
@@ -155,20 +154,19 @@ class Idempotency:
             raise
         return answer
 
-    def _begin(self, attempt: Attempt, fresh: UUID, event: Event | None) -> OpenClaim:
-        now = self._clock()
+    def _begin(self, attempt: Attempt, fresh: UUID, event: AnyEvent | None) -> OpenClaim:
         with self._transaction() as tx:
-            granted = self._claim(tx, attempt, now)
-            reserved = self._reserved_id(tx, attempt, fresh, now)
+            granted = self._claim(tx, attempt)
+            reserved = self._reserved_id(tx, attempt, fresh)
             if event is not None:
-                tx.emit(event)
-        return OpenClaim(attempt, granted, now + LEASE, ReservedId(reserved, granted.taken_over))
+                tx.emit(self._pack(event, at=tx.now()))
+        return OpenClaim(attempt, granted, ReservedId(reserved, granted.taken_over))
 
-    def _reserved_id(self, tx: Transaction, attempt: Attempt, fresh: UUID, now: datetime) -> UUID:
+    def _reserved_id(self, tx: Transaction, attempt: Attempt, fresh: UUID) -> UUID:
         """The id is stored under a second key that is complete from the start, so it outlives an abandoned claim."""
         key = attempt.key
         beside = RequestKey(key.account_id, f"{key.route} id {attempt.fingerprint.hex()}", key.key)
-        found = tx.idempotency.claim(beside, attempt.fingerprint, now=now, lease_until=now + LEASE)
+        found = tx.idempotency.claim(beside, attempt.fingerprint, LEASE)
         if isinstance(found, Answer):
             return UUID(bytes=found.body)
         if isinstance(found, Granted):
@@ -186,26 +184,24 @@ class Idempotency:
             tx.idempotency.abandon(claim.attempt.key, claim.granted)
 
     def _end_lease(self, claim: OpenClaim) -> None:
-        """Take over the own claim, with a lease that ends now."""
-        attempt, now = claim.attempt, self._clock()
         with self._transaction() as tx:
-            tx.idempotency.claim(attempt.key, attempt.fingerprint, now=claim.until, lease_until=now)
+            tx.idempotency.end_lease(claim.attempt.key, claim.granted)
 
-    def _claim(self, tx: Transaction, attempt: Attempt, now: datetime) -> Granted:
-        found = tx.idempotency.claim(attempt.key, attempt.fingerprint, now=now, lease_until=now + LEASE)
+    def _claim(self, tx: Transaction, attempt: Attempt) -> Granted:
+        found = tx.idempotency.claim(attempt.key, attempt.fingerprint, LEASE)
         if isinstance(found, Answer):
             raise Replayed(found)
         if isinstance(found, Mismatch):
             raise KeyReused
         if isinstance(found, InFlight):
-            raise InProgress((found.until - now).total_seconds() if found.until else 1)
+            raise InProgress(found.left.total_seconds() if found.left else 1)
         return found
 
     def _raise_stored(self, attempt: Attempt) -> None:
         """Raise what is stored for the key: `Replayed`, `InProgress` or `KeyReused`. An unused key stays unused."""
         try:
             with self._transaction() as tx:
-                granted = self._claim(tx, attempt, self._clock())
+                granted = self._claim(tx, attempt)
                 tx.idempotency.abandon(attempt.key, granted)
         except StoreError as error:
             log.warning("whether the key has an answer is not known: %s", error)

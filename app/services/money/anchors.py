@@ -90,7 +90,7 @@ class Anchors:
         self._signer = itsdangerous.Signer(
             list(reversed(rules.secrets)), salt="ledger anchor", key_derivation="hmac", digest_method=hashlib.sha256
         )
-        self._clock = kit.clock
+        self._clock = relational.now
         self._ids = kit.ids
         self._pack = kit.emitter
         self.folder = rules.folder
@@ -160,7 +160,7 @@ class Anchors:
         signed = self._signer.sign(msgspec.json.encode(seal))
         out.write(signed + b"\n")
         with self._relational.transaction() as tx:
-            tx.emit(self._pack(LedgerAnchored(self._ids(), signed.decode())))
+            tx.emit(self._pack(LedgerAnchored(self._ids(), signed.decode()), at=tx.now()))
         return seal
 
     def known(self) -> tuple[datetime | None, tuple[datetime, int] | None]:

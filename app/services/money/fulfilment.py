@@ -48,7 +48,6 @@ class Fulfilment:
         self._idempotency = idempotency
         self._orders = orders
         self._refunds = refunds
-        self._clock = kit.clock
         self._pack = kit.emitter
 
     def fulfil(self, seller: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
@@ -124,10 +123,11 @@ class Fulfilment:
         sent = left if wanted.units is None else wanted.units
         if any(number > left.get(one, 0) for one, number in sent.items()):
             raise RuleBroken("there are not so many units left to send", code="nothing_to_send")
-        made = Shipment(shipment_id, order.id, seller, wanted.reference, self._clock(), tuple(sorted(sent.items())))
+        made = Shipment(shipment_id, order.id, seller, wanted.reference, tx.now(), tuple(sorted(sent.items())))
         tx.shipments.add(made)
         whole = sent == left
-        tx.emit(self._pack(OrderFulfilled(order.id, seller) if whole else OrderShipped(order.id, seller)))
+        event = OrderFulfilled(order.id, seller) if whole else OrderShipped(order.id, seller)
+        tx.emit(self._pack(event, at=made.created_at))
         return made
 
     def _made(self, shipment_id: UUID, wanted: WantedShipment) -> Shipment | None:
@@ -141,7 +141,7 @@ class Fulfilment:
         order = tx.orders.lock(planned.id)
         part = part_of(order, seller)
         if part.state == "placed":
-            tx.orders.move(order.id, "refused", seller_id=seller, at=self._clock(), by=refusal, reason=reason)
+            tx.orders.move(order.id, "refused", seller_id=seller, at=tx.now(), by=refusal, reason=reason)
             tx.stock.release(order.id, units(planned))
             free_holds(tx, order.id, of=seller)
         elif part.state == "paid":
@@ -151,7 +151,7 @@ class Fulfilment:
             self._refunds.give_back(tx, order, refund, back, refuses=True)
         else:
             raise IllegalMove(part.state)
-        tx.emit(self._pack(OrderRefused(order.id, seller)))
+        tx.emit(self._pack(OrderRefused(order.id, seller), at=tx.now()))
         return _seen(seller, tx.orders.lock(order.id))
 
     def _refused(self, seller: UUID, order_id: UUID, refusal: UUID, reason: str) -> Order | None:

@@ -30,7 +30,7 @@ from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_any_blocked
 from repositories.documents import Documents
-from repositories.money_records import Answer, Order, OrderLine, Transfer, split
+from repositories.money_records import UNWRITTEN, Answer, Order, OrderLine, Transfer, split
 from repositories.records import Money, Product
 from repositories.relational import Relational, Transaction
 
@@ -60,7 +60,6 @@ class Orders:
         self._documents = documents
         self._idempotency = idempotency
         self._invalidation = invalidation
-        self._clock = kit.clock
         self._pack = kit.emitter
         self._grace = grace
 
@@ -118,12 +117,12 @@ class Orders:
 
     def cancel_placed(self, tx: Transaction, order: Order, *, by: UUID | None = None) -> Order:
         """Cancel what is placed of an order, inside `tx`: free its stock and its holds. Raises `IllegalMove`."""
-        now = self._clock()
         tx.orders.lock(order.id)
+        now = tx.now()
         cancelled = tx.orders.move(order.id, "cancelled", at=now, by=by)
         tx.stock.release(order.id)
         free_holds(tx, order.id)
-        tx.emit(self._pack(OrderCancelled(order.id)))
+        tx.emit(self._pack(OrderCancelled(order.id), at=now))
         return cancelled
 
     @contextmanager
@@ -161,13 +160,14 @@ class Orders:
         total = sum(line.unit_price * line.quantity for line in lines)
         if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:
             raise Unprocessable("the total is beyond 64 bits", {"/lines": "Too much."})
-        price, now = Money(total, currency), self._clock()
+        price = Money(total, currency)
         if expected not in {None, price}:
             raise PriceChanged(expected or price, price)
-        return Order(order_id, buyer, price, lines, now, due_at=now + self._grace, sub_orders=split(lines))
+        return Order(order_id, buyer, price, lines, UNWRITTEN, sub_orders=split(lines))
 
     def _place(self, tx: Transaction, order: Order) -> Order:
-        ends = order.created_at + PATIENCE
+        now = tx.now()
+        ends, order = now + PATIENCE, replace(order, created_at=now, due_at=now + self._grace)
         tx.orders.add(order)
         tx.stock.reserve(order.id, units(order), expires_at=ends)
         for part in order.sub_orders:
@@ -175,7 +175,7 @@ class Orders:
                 hold, money = uuid5(order.id, str(part.seller_id)), Money(part.total, order.total.currency)
                 own = Transfer(hold, "order", order.buyer_id, part.seller_id, money, order_id=order.id, phase="hold")
                 created(tx.ledger.hold(replace(own, expires_at=ends)))
-        tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id)))
+        tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id), at=now))
         return order
 
     def _bought(self, account_id: UUID, order_id: UUID) -> Order:

@@ -49,7 +49,6 @@ class Refunds:
         self._relational = relational
         self._idempotency = idempotency
         self._orders = orders
-        self._clock = kit.clock
         self._pack = kit.emitter
 
     def refund(self, seller: UUID, order_id: UUID, wanted: WantedRefund, receipt: Receipt[Refund]) -> Answer:
@@ -99,7 +98,7 @@ class Refunds:
         refund = self.give_back(
             tx, order, Refund(refund_id, order.id, seller, money, wanted.reason, restock, UNWRITTEN), back
         )
-        tx.emit(self._pack(OrderRefunded(order.id, amount, seller)))
+        tx.emit(self._pack(OrderRefunded(order.id, amount, seller), at=refund.created_at))
         return refund
 
     def give_back(
@@ -109,7 +108,7 @@ class Refunds:
         back = back if refund.restock else {}
         if back:
             tx.stock.return_sold(order.id, by_product(order, back))
-        now, amount = self._clock(), refund.amount
+        now, amount = tx.now(), refund.amount
         if amount.amount:
             moved = Transfer(refund.id, REFUND, refund.seller_id, order.buyer_id, amount, order_id=order.id)
             now = created(tx.ledger.transfer(moved)).created_at

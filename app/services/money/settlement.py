@@ -22,7 +22,6 @@ class Settlement:
     def __init__(self, invalidation: Invalidation, orders: Orders, kit: Kit) -> None:
         self._invalidation = invalidation
         self._orders = orders
-        self._clock = kit.clock
         self._retry = kit.retry
         self._pack = kit.emitter
 
@@ -35,11 +34,11 @@ class Settlement:
             order = tx.orders.lock(order_id)
             if order.state != "placed":
                 return order
-            late = self._clock() >= order.created_at + PATIENCE
+            late = tx.now() >= order.created_at + PATIENCE
             return self._orders.cancel_placed(tx, order) if late else self._pay(tx, order)
 
     def _pay(self, tx: Transaction, order: Order) -> Order:
-        now = self._clock()
+        now = tx.now()
         paid = tx.orders.move(order.id, "paid", at=now)
         tx.stock.commit(order.id, at=now)
         tx.ledger.lock({order.buyer_id, *sellers(order)}, order.total.currency)

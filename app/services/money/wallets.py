@@ -46,7 +46,6 @@ class Wallets:
         self._idempotency = idempotency
         self._provider = provider
         self._retry = kit.retry
-        self._pack = kit.emitter
 
     def deposit(self, owner: UUID, money: Money, receipt: Receipt[Transfer]) -> Answer:
         """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`.
@@ -58,7 +57,7 @@ class Wallets:
         known = self._relational.ledger.get([reference])
         if known:
             raise Replayed(receipt.render(known[reference]))
-        claim = self._idempotency.begin(receipt.attempt, reference, self._pack(event))
+        claim = self._idempotency.begin(receipt.attempt, reference, event)
         outcome = self._provider.charge(reference, money)
         if outcome == "declined":
             self._idempotency.abandon(claim)

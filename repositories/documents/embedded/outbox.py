@@ -17,6 +17,9 @@ class EmbeddedOutbox(Outbox):
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
+    def now(self) -> None:
+        return None
+
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         if limit < 1:
             return []

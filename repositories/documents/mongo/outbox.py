@@ -34,6 +34,9 @@ class MongoOutbox(Outbox):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection
 
+    def now(self) -> None:
+        return None
+
     def claim(self, *, now: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         if limit < 1:
             return []

@@ -1,7 +1,8 @@
 """SQLAlchemy engines over one SQLite file."""
 
 import sqlite3
-import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,24 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from repositories.relational.money.digests import chain
+from repositories.relational.schema.columns import micros
 from repositories.sqlite import BUSY_SECONDS, make_private, set_up
 
+Clock = Callable[[], datetime]
 
-def reading_engine(path: Path) -> Engine:
+
+def reading_engine(path: Path, clock: Clock) -> Engine:
     """Single statements, outside of transactions."""
-    return _engine(path, isolation_level="AUTOCOMMIT")
+    return _engine(path, clock, isolation_level="AUTOCOMMIT")
 
 
-def writing_engine(path: Path) -> Engine:
-    engine = _engine(path)
+def writing_engine(path: Path, clock: Clock) -> Engine:
+    engine = _engine(path, clock)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def _engine(path: Path, **options: Any) -> Engine:
+def _engine(path: Path, clock: Clock, **options: Any) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=QueuePool,
@@ -32,18 +36,18 @@ def _engine(path: Path, **options: Any) -> Engine:
         **options,
     )
     event.listen(engine, "do_connect", lambda *_: make_private(path))
-    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", lambda connection, _record: _set_up(connection, clock))
     return engine
 
 
-def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+def _set_up(connection: sqlite3.Connection, clock: Clock) -> None:
     # The driver must not begin transactions; `_begin_immediate` does.
     connection.isolation_level = None
     set_up(connection)
     # Without this, REPLACE deletes rows without firing the triggers that refuse a DELETE.
     connection.execute("PRAGMA recursive_triggers=ON")
     connection.create_function("chained", 2, chain, deterministic=True)
-    connection.create_function("database_time", 0, lambda: time.time_ns() // 1000)
+    connection.create_function("database_time", 0, lambda: micros(clock()))
 
 
 def _begin_immediate(connection: Connection) -> None:

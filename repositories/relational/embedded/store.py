@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Table, insert
 
@@ -10,23 +11,30 @@ from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
 from repositories.relational.direct import Direct
-from repositories.relational.embedded.engine import reading_engine, writing_engine
+from repositories.relational.embedded.engine import Clock, reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
+from repositories.relational.schema.columns import database_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
 from repositories.relational.transaction import SqlTransaction
 from repositories.sqlite import make_folder, path_of
 
-_EMIT = insert(outbox).inline()
+_EMIT = insert(outbox).values(due_at=database_time()).inline()
+
+
+def _process_time() -> datetime:
+    return datetime.now(UTC)
 
 
 class EmbeddedRelational(SqlRelational):
-    def __init__(self, url: str) -> None:
+    """`clock` is the database's: SQLite has none but that of the process."""
+
+    def __init__(self, url: str, clock: Clock = _process_time) -> None:
         self._path = path_of(url)
-        self._reading = reading_engine(self._path)
-        self._writing = writing_engine(self._path)
+        self._reading = reading_engine(self._path, clock)
+        self._writing = writing_engine(self._path, clock)
         self._read, self._write = Direct(self._reading), Direct(self._writing)
         super().__init__(AutocommitRunner(self._reading.connect, translated, self._read), self._snapshot)
 

@@ -1,21 +1,24 @@
 """Idempotency keys as rows. The port says why the advisory lock is tried and not waited for."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import BigInteger, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
-from repositories.relational.schema.columns import ID, LIMIT, TEXT, has_turn
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, database_time, has_turn, later
 from repositories.relational.schema.money_tables import request_keys
 from repositories.relational.statement_runner import AnyRow, Work
 
-_CLAIMED = ("account_id", "route", "key", "fingerprint", "created_at", "lease", "lease_until")
+_CLAIMED = ("account_id", "route", "key", "fingerprint", "lease")
+_now = select(database_time().label("now")).subquery("clock").c.now
+_lease_end = later(_now, bindparam("micros", type_=BigInteger()))
+_MICROSECOND = timedelta(microseconds=1)
 _turn = has_turn(bindparam("turn", type_=TEXT))
 _this = (
     request_keys.c.account_id == bindparam("its_account", type_=ID),
@@ -27,18 +30,23 @@ _unanswered = request_keys.c.status.is_(None)
 _CLAIM = (
     insert(request_keys)
     .from_select(
-        _CLAIMED,
-        select(*(bindparam(name, type_=request_keys.c[name].type).label(name) for name in _CLAIMED)).where(_turn),
+        (*_CLAIMED, "created_at", "lease_until"),
+        select(
+            *(bindparam(name, type_=request_keys.c[name].type).label(name) for name in _CLAIMED),
+            _now.label("created_at"),
+            _lease_end.label("lease_until"),
+        ).where(_turn),
     )
     .on_conflict_do_nothing()
-    .returning(request_keys.c.lease)
+    .returning(request_keys.c.created_at)
 )
-_FIND = select(request_keys).where(*_this)
+_FIND = select(request_keys, database_time().label("now")).where(*_this)
 _TAKE_OVER = (
     update(request_keys)
     .where(*_this, _unanswered, _its_lease, _turn)
-    .values(lease=bindparam("lease"), lease_until=bindparam("lease_until"))
+    .values(lease=bindparam("lease"), lease_until=later(database_time(), bindparam("micros", type_=BigInteger())))
 )
+_END_LEASE = update(request_keys).where(*_this, _unanswered, _its_lease).values(lease_until=database_time())
 _COMPLETE = (
     update(request_keys)
     .where(*_this, _unanswered, _its_lease)
@@ -63,18 +71,20 @@ class SqlIdempotencyWrites(IdempotencyWrites):
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def claim(self, key: RequestKey, fingerprint: bytes, *, now: datetime, lease_until: datetime) -> Claimed:
+    def claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:
         lease = uuid4()
         turn = json.dumps([key.account_id.hex, key.route, key.key])
-        mine = {"lease": lease, "lease_until": lease_until, "turn": turn}
+        mine = {"lease": lease, "micros": lease_time // _MICROSECOND, "turn": turn}
         row = {"account_id": key.account_id, "route": key.route, "key": key.key}
-        if self._work.rows(_CLAIM, row | mine | {"fingerprint": fingerprint, "created_at": now}):
+        if claimed := self._work.rows(_CLAIM, row | mine | {"fingerprint": fingerprint}):
+            self._work.seen = claimed[0].created_at
             return Granted(lease)
         found = self._work.rows(_FIND, _its(key))
         if not found:
             return InFlight()
+        self._work.seen = found[0].now
         known = _known(found[0], fingerprint)
-        if not isinstance(known, InFlight) or found[0].lease_until > now:
+        if not isinstance(known, InFlight) or found[0].lease_until > found[0].now:
             return known
         taken = self._work.change(_TAKE_OVER, _its(key) | mine | {"its_lease": found[0].lease})
         return Granted(lease, taken_over=True) if taken else known
@@ -87,6 +97,9 @@ class SqlIdempotencyWrites(IdempotencyWrites):
     def abandon(self, key: RequestKey, granted: Granted) -> None:
         self._work.change(_ABANDON, _its(key) | {"its_lease": granted.lease})
 
+    def end_lease(self, key: RequestKey, granted: Granted) -> None:
+        self._work.change(_END_LEASE, _its(key) | {"its_lease": granted.lease})
+
     def sweep(self, *, before: datetime, limit: int) -> int:
         old = self._work.rows(_old, {"before": before, "limit": limit})
         keys = [_its(RequestKey(*row)) for row in old]
@@ -97,5 +110,5 @@ def _known(row: AnyRow, fingerprint: bytes) -> Answer | InFlight | Mismatch:
     if bytes(row.fingerprint) != fingerprint:
         return Mismatch()
     if row.status is None:
-        return InFlight(row.lease_until)
+        return InFlight(row.lease_until - row.now)
     return Answer(row.status, json.loads(row.headers), bytes(row.body))

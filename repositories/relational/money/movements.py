@@ -109,7 +109,7 @@ class LedgerAccounts:
                 self._work.change(OPEN, [opened(owner, currency, UNWRITTEN) for owner in ids if owner in missing])
                 rows = self._work.rows(LOCK, {"ids": ids, "currency": currency})
             self._last |= {(row.owner, currency): row.last_at for row in rows}
-            self._now = max(self._now, *(row.now for row in rows))
+            self._now = self._work.seen = max(self._now, *(row.now for row in rows))
         return max(self._now, *(self._last[owner, currency] for owner in owners))
 
     def next_time(self, owners: Collection[UUID], currency: str) -> datetime:

@@ -1,6 +1,6 @@
 """Orders with their lines and sub-orders, and what ends their being placed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
@@ -16,9 +16,9 @@ from repositories.records import Money
 from repositories.relational.money.order_lists import Role, given, page_of, values_of
 from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
 from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time
 from repositories.relational.schema.money_tables import order_lines, orders, sub_orders
-from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
+from repositories.relational.statement_runner import RunnerBacked, Work
 
 LARGEST = 2**63 - 1
 
@@ -47,7 +47,9 @@ def _listing(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
 _ADD, _ADD_LINES, _ADD_SUB_ORDERS = insert(orders), insert(order_lines), insert(sub_orders)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
 # All rows of it, the order's first: PostgreSQL reads only those rows again that it locks and had to wait for.
-_LOCK = _whole(None).where(orders.c.id == bindparam("id")).with_for_update()
+_locked = _whole(None).where(orders.c.id == bindparam("id")).with_for_update().subquery("locked")
+# Outside of what locks, as of ledger accounts: the time of the last row is read when all are locked.
+_LOCK = select(*_locked.c, database_time().label("now"))
 _due = (
     select(orders)
     .where(orders.c.due_at <= bindparam("now", type_=TIME))
@@ -66,12 +68,12 @@ _UNFINISHED_OF = (
 )
 
 
-def to_orders(rows: Iterable[AnyRow]) -> list[Order]:
+def to_orders(rows: Iterable[Sequence[Any]]) -> list[Order]:
     """From the rows of `_whole`, in which the lines of an order are adjacent."""
     return [_order(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
 
 
-def _order(rows: list[AnyRow]) -> Order:
+def _order(rows: list[Sequence[Any]]) -> Order:
     one, buyer, currency, total, created_at, state, version, refunded, moved_at, due_at = rows[0][:_OF_ORDER]
     lines = tuple(OrderLine(*row[_OF_ORDER:_OF_LINE]) for row in rows)
     parts = {row[_OF_LINE]: row[_OF_LINE:] for row in rows}
@@ -142,10 +144,11 @@ class SqlOrderWrites(OrderWrites):
         self._work.change(_ADD_SUB_ORDERS, sub_order_rows(order))
 
     def lock(self, order_id: UUID) -> Order:
-        found = to_orders(self._work.rows(_LOCK, {"id": order_id}))
-        if not found:
+        rows = self._work.rows(_LOCK, {"id": order_id})
+        if not rows:
             raise self._work.refused(NotFound(f"no order {order_id}"))
-        return found[0]
+        self._work.seen = max(row.now for row in rows)
+        return to_orders([row[:-1] for row in rows])[0]
 
     def move(
         self,

@@ -21,7 +21,7 @@ from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.hosts import Hosts
 from repositories.relational.postgres.target import conninfo_of
 from repositories.relational.reads import SqlRelational
-from repositories.relational.schema.columns import TEXT
+from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner, transaction
 from repositories.relational.transaction import SqlTransaction
@@ -35,10 +35,13 @@ _MIGRATION_LOCK = 7_186_054_901_226_338_561
 _turn = select(
     func.pg_advisory_xact_lock(func.hashtextextended(bindparam("aggregate", type_=TEXT), 0)).label("held")
 ).cte("turn")
-_EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "due_at", "attempts")
+_EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "attempts")
 _EMIT = insert(outbox).from_select(
-    _EMITTED,
-    select(*(bindparam(name, type_=outbox.c[name].type).label(name) for name in _EMITTED)).select_from(_turn),
+    (*_EMITTED, "due_at"),
+    select(
+        *(bindparam(name, type_=outbox.c[name].type).label(name) for name in _EMITTED),
+        database_time().label("due_at"),
+    ).select_from(_turn),
 )
 
 

@@ -17,6 +17,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def micros(at: datetime) -> int:
+    """Since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
 class _IdBytes(TypeDecorator[UUID]):
     """16 bytes, which SQLite orders as PostgreSQL orders a uuid."""
 
@@ -57,7 +62,7 @@ class _Micros(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else micros(value)
 
     def process_result_value(self, value: int | None, _dialect: Dialect) -> datetime | None:
         return None if value is None else _EPOCH + value * _MICROSECOND
@@ -176,6 +181,26 @@ def _database_time_postgresql(_element: database_time, _compiler: SQLCompiler, *
 @compiles(database_time, "sqlite")
 def _database_time_sqlite(_element: database_time, _compiler: SQLCompiler, **_kw: Any) -> str:
     return "database_time()"
+
+
+class later(FunctionElement[datetime]):  # noqa: N801  - as above
+    """A time and a number of microseconds after it."""
+
+    inherit_cache = True
+    name = "later"
+    type = TIME
+
+
+@compiles(later, "postgresql")
+def _later_postgresql(element: later, compiler: SQLCompiler, **kw: Any) -> str:
+    time, micros = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{time} + {micros} * interval '1 microsecond'"
+
+
+@compiles(later, "sqlite")
+def _later_sqlite(element: later, compiler: SQLCompiler, **kw: Any) -> str:
+    time, micros = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{time} + {micros}"
 
 
 class has_turn(FunctionElement[bool]):  # noqa: N801  - as above

@@ -111,7 +111,7 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
     tx.counters.recount_account(one)
     tx.counters.recount_post(posts[0])
     key = RequestKey(one, "POST /orders", "k")
-    granted = tx.idempotency.claim(key, b"", now=now, lease_until=now + HOUR)
+    granted = tx.idempotency.claim(key, b"", HOUR)
     assert isinstance(granted, Granted)
     tx.idempotency.abandon(key, granted)
     tx.deferred.put({b"drop:k": b""}, at=now)
