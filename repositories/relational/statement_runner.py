@@ -111,7 +111,7 @@ class Work(Runner):
         self._guard = guard
         self._failure: StoreError | None = None
         self._open = False
-        # The database's time when it last told it.
+        # The database's time, as an answer of it last had it.
         self.seen: datetime | None = None
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:

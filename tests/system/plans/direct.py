@@ -113,6 +113,7 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
     key = RequestKey(one, "POST /orders", "k")
     granted = tx.idempotency.claim(key, b"", HOUR)
     assert isinstance(granted, Granted)
+    tx.idempotency.end_lease(key, granted)
     tx.idempotency.abandon(key, granted)
     tx.deferred.put({b"drop:k": b""}, at=now)
     tx.deferred.done([uuid4()])

@@ -16,7 +16,7 @@ PORTS: dict[str, type] = {"relational": Relational, "transaction": Transaction, 
 # No queries of the application's data: they connect, or make schemas.
 NO_QUERIES = {
     *("relational.transaction", "relational.migrate", "relational.ping", "relational.close"),
-    *("documents.migrate", "documents.ping", "documents.close"),
+    *("documents.migrate", "documents.ping", "documents.close", "documents.outbox.now"),
 }
 
 
