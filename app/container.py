@@ -115,7 +115,7 @@ def assemble(
         stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider(), _anchor_rules(settings)
     )
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
-    notifications = NotificationsWing.build(stores, kit, live.announcer)
+    notifications = NotificationsWing.build(stores, kit, pages, live.announcer)
     return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)
 
 

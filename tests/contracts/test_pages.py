@@ -54,7 +54,7 @@ class Site:
         nothing: Any = None
         self.source = source
         self.through = ReadThrough(cache)
-        self.kinds = Kinds(nothing, documents, fresh=60)
+        self.kinds = Kinds(nothing, documents, nothing, fresh=60)
         lists = FirstPages(documents, nothing, self.through, fresh=60)
         self.invalidation = Invalidation(cache, nothing, self.kinds, lists, nothing)
 

@@ -16,7 +16,10 @@ import pytest
 from app.container import Container
 from app.services.notifications import inbox, scan
 from app.services.notifications.inbox import NotificationPage
+from app.services.pages import inbox_tops
+from app.worker.relay import relay_of
 from config import Settings
+from repositories import meter
 from repositories.feed_records import Activity, Kind
 from tests.apps import embedded, running
 from tests.engines import Shared
@@ -51,6 +54,7 @@ class Town(NamedTuple):
 
     def note(self, activity: Activity) -> None:
         own = self.container.stores.feeds.notifications.note(self.owner, activity, activity.at)
+        self._drop()
         if own not in self.gone:
             self.activities[own] = activity
 
@@ -58,6 +62,12 @@ class Town(NamedTuple):
         activity = self.activities.pop(activity_id)
         self.gone.add(activity_id)
         self.container.stores.feeds.notifications.withdraw(self.owner, activity, activity.at + 9 * DAY)
+        self._drop()
+
+    def _drop(self) -> None:
+        """As a writer does, past whom this goes."""
+        invalidation = self.container.pages.invalidation
+        invalidation.drop(invalidation.inboxes([self.owner]))
 
     def history(self, count: int, days: int = 3) -> None:
         """Days begin and end with activities, too."""
@@ -165,7 +175,7 @@ def test_a_walk_that_is_cut_short_goes_on_with_the_next_page(
     town: Town, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Days longer than a scan are shown in parts: each item once, with the people of its first part."""
-    monkeypatch.setattr(scan, "FIRST_CHUNK", 3)
+    monkeypatch.setattr(inbox_tops, "ACTIVITIES", 3)
     monkeypatch.setattr(scan, "MOST_ACTIVITIES", most)
     town.history(150)
     expected = town.expected()
@@ -199,6 +209,31 @@ def test_unread_are_the_items_with_something_above_the_marker(town: Town) -> Non
     assert left == 0
 
 
+def test_a_page_again_does_not_ask_the_feeds(container: Container) -> None:
+    """Until something is noted, withdrawn or read."""
+    ada, bob = crowd.people(container, 2)
+    post, inbox = crowd.publish(container, ada), container.notifications.inbox
+    relay = relay_of(container)
+
+    def feeds_asked() -> bool:
+        with meter.tally() as calls:
+            inbox.page(ada, 20)
+        return "feeds" in calls.trips()
+
+    relay.drain()
+    assert (feeds_asked(), feeds_asked()) == (True, False)
+    for change in (
+        lambda: container.content.posts.like(bob, post),
+        lambda: inbox.read(ada),
+        lambda: container.content.posts.unlike(bob, post),
+    ):
+        before = inbox.unread(ada), len(inbox.page(ada, 20).items)
+        change()
+        relay.drain()
+        assert (inbox.unread(ada), len(inbox.page(ada, 20).items)) != before
+        assert not feeds_asked()
+
+
 @pytest.mark.parametrize("many", [30, 400])
 def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many: int) -> None:
     """The marker and who they are; of each chunk its activities, who stands how, which posts there are."""
@@ -220,4 +255,4 @@ def test_a_page_takes_as_many_round_trips_whatever_its_size(tmp_path: Path, many
             calls.clear()
             seen.notifications.inbox.page(owner, size)
             trips = [call for call in calls if call.startswith("before")]
-            assert len(trips) <= (6 if many < scan.FIRST_CHUNK else 8), trips
+            assert len(trips) <= (6 if many < inbox_tops.ACTIVITIES else 8), trips

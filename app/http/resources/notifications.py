@@ -83,7 +83,7 @@ class UnreadSchema(ma.Schema):
 
 @blp.get("/notifications")
 @private
-@budget(relational=2, documents=1, feeds=4, sessions=1)
+@budget(relational=2, documents=1, feeds=3, sessions=1, cache=3)
 @blp.arguments(NotificationQuery, location="query")
 @blp.response(200, NotificationPage)
 @blp.raises(503)
@@ -102,7 +102,7 @@ def list_notifications(query: dict[str, Any]) -> Response:
 
 @blp.post("/notifications/read")
 @private
-@budget(relational=9, documents=1, feeds=7, sessions=1)
+@budget(relational=9, documents=1, feeds=6, sessions=1, cache=4)
 @blp.arguments(ReadSchema, required=False)
 @blp.response(200, UnreadSchema)
 @blp.raises(503)

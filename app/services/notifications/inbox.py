@@ -14,6 +14,8 @@ from app.clock import Clock
 from app.errors import Unprocessable
 from app.services.notifications.grouping import Item, above, day_of, end_of, items
 from app.services.notifications.scan import Scan, VisibilityFilter
+from app.services.pages.inbox_tops import InboxTop
+from app.services.pages.wing import PagesWing
 from repositories.documents import Documents
 from repositories.feeds import FeedStore
 from repositories.feeds.activity import moment_id
@@ -60,36 +62,32 @@ class NotificationPage(Struct, frozen=True):
     newest: UUID | None
 
 
-class ReadUpTo(Struct, frozen=True):
-    """What was noted up to `marker` is read. Nothing that is not read has a lower id than `lowest`."""
-
-    marker: UUID | None
-    lowest: UUID | None
-
-    def covers(self, noted: UUID) -> bool:
-        return self.marker is not None and noted <= self.marker
-
-
 class Inbox:
-    def __init__(self, relational: Relational, documents: Documents, feeds: FeedStore, clock: Clock) -> None:
+    """Pages begin with the cached top of what is stored; who is blocked and what is deleted is asked each time."""
+
+    def __init__(
+        self, relational: Relational, documents: Documents, feeds: FeedStore, pages: PagesWing, clock: Clock
+    ) -> None:
         self._relational = relational
         self._documents = documents
         self._stored = feeds.notifications
+        self._pages = pages
         self._clock = clock
 
     def page(self, owner: UUID, limit: int, place: InboxCursor | None = None) -> NotificationPage:
         """Newest activity first. Raises `Unavailable`."""
-        read, visible = self._read_up_to(owner), self._filter(owner)
-        scan = Scan(owner, self._stored, visible, place.below if place else None)
+        top, visible = self._top(owner), self._filter(owner)
+        newest_first = Scan(owner, self._stored, visible, first=top.activities)
+        scan = Scan(owner, self._stored, visible, place.below) if place else newest_first
         found = _fresh(scan, limit, place)
         start = place or _start(scan)
         onward = _onward(scan, found, limit, start) if start else None
-        top = Scan(owner, self._stored, visible) if place else scan
         newest = start.newest if start else None
-        return NotificationPage(self._shown(found[:limit], read), onward, _unread(top, read), newest)
+        return NotificationPage(self._shown(found[:limit], top), onward, _unread(newest_first, top), newest)
 
     def unread(self, owner: UUID) -> int:
-        return _unread(Scan(owner, self._stored, self._filter(owner)), self._read_up_to(owner))
+        top = self._top(owner)
+        return _unread(Scan(owner, self._stored, self._filter(owner), first=top.activities), top)
 
     def read(self, owner: UUID, up_to: UUID | None = None) -> int:
         """Mark as read up to an item, or a page's `newest`, or all there is. Never backwards.
@@ -98,12 +96,14 @@ class Inbox:
         """
         noted = self._noted(owner, up_to)
         if noted:
-            self._stored.mark(owner, noted)
+            try:
+                self._stored.mark(owner, noted)
+            finally:
+                self._pages.invalidation.drop_or_defer(self._pages.invalidation.inboxes([owner]))
         return self.unread(owner)
 
-    def _read_up_to(self, owner: UUID) -> ReadUpTo:
-        marker = self._stored.marker(owner)
-        return ReadUpTo(marker, self._stored.lowest_after(owner, marker) if marker else None)
+    def _top(self, owner: UUID) -> InboxTop:
+        return InboxTop.of(self._pages.through.get(self._pages.kinds.inboxes, [owner])[owner])
 
     def _noted(self, owner: UUID, up_to: UUID | None) -> UUID | None:
         """Not later than now, or than the newest activity."""
@@ -128,7 +128,7 @@ class Inbox:
     def _filter(self, owner: UUID) -> VisibilityFilter:
         return VisibilityFilter(owner, self._relational, self._documents)
 
-    def _shown(self, found: list[Item], read: ReadUpTo) -> list[Notification]:
+    def _shown(self, found: list[Item], top: InboxTop) -> list[Notification]:
         wanted = {actor for item in found for actor in item.actors[:ACTORS]}
         known = self._relational.accounts.get(wanted) if wanted else {}
         return [
@@ -136,7 +136,7 @@ class Inbox:
                 item,
                 [known[a] for a in item.actors[:ACTORS] if a in known],
                 len(item.actors),
-                read.covers(item.noted),
+                _is_read(top, item.noted),
             )
             for item in found
         ]
@@ -155,11 +155,15 @@ def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
             return found
 
 
-def _unread(scan: Scan, read: ReadUpTo) -> int:
+def _is_read(top: InboxTop, noted: UUID) -> bool:
+    return top.marker is not None and noted <= top.marker
+
+
+def _unread(scan: Scan, top: InboxTop) -> int:
     """Of somebody with very many activities, what one scan has found."""
     while True:
-        count = len(items(n for n in scan.activities if not read.covers(n.since)))
-        if count >= MOST_UNREAD or (read.lowest and scan.reached(read.lowest)) or not scan.more():
+        count = len(items(n for n in scan.activities if not _is_read(top, n.since)))
+        if count >= MOST_UNREAD or (top.lowest and scan.reached(top.lowest)) or not scan.more():
             return min(count, MOST_UNREAD)
 
 

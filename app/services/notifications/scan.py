@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.services.notifications.grouping import day_of
+from app.services.pages import inbox_tops
 from repositories.documents import Documents
 from repositories.feed_records import Activity
 from repositories.feeds.notifications_port import Notifications, StoredActivity
@@ -11,7 +12,6 @@ from repositories.records import Relation
 from repositories.relational import Relational
 
 # Each chunk is twice as long as the one before, so that a scan is four chunks at most.
-FIRST_CHUNK = 200
 MOST_ACTIVITIES = 3000
 ABOUT_POSTS = {"like", "comment"}
 
@@ -58,12 +58,19 @@ class Scan:
     """`activities` are the visible ones read so far, down to and including `place`. `newest` was read first."""
 
     def __init__(
-        self, owner: UUID, stored: Notifications, visible: VisibilityFilter, below: UUID | None = None
+        self,
+        owner: UUID,
+        stored: Notifications,
+        visible: VisibilityFilter,
+        below: UUID | None = None,
+        first: Sequence[StoredActivity] | None = None,
     ) -> None:
+        """`first` is the first chunk where it is known, `ACTIVITIES` of them or all there are."""
         self._owner = owner
         self._stored = stored
         self._filter = visible
-        self._chunk = FIRST_CHUNK
+        self._first = first
+        self._chunk = inbox_tops.ACTIVITIES
         self._left = MOST_ACTIVITIES
         self.activities: list[StoredActivity] = []
         self.newest: UUID | None = None
@@ -75,7 +82,9 @@ class Scan:
         if self.ended or not self._left:
             return False
         size = min(self._chunk, self._left)
-        found = self._stored.page(self._owner, before=self.place, limit=size)
+        found, self._first = self._first, None
+        if found is None:
+            found = self._stored.page(self._owner, before=self.place, limit=size)
         self.activities += self._filter(found)
         if found:
             self.newest, self.place = self.newest or found[0].id, found[-1].id

@@ -7,6 +7,7 @@ from app.services.commands.kit import Kit
 from app.services.live.announcer import Announcer
 from app.services.notifications.inbox import Inbox
 from app.services.notifications.writing import NotificationWriter
+from app.services.pages.wing import PagesWing
 from app.stores import Stores
 
 
@@ -16,9 +17,9 @@ class NotificationsWing:
     inbox: Inbox
 
     @classmethod
-    def build(cls, stores: Stores, kit: Kit, announcer: Announcer) -> Self:
+    def build(cls, stores: Stores, kit: Kit, pages: PagesWing, announcer: Announcer) -> Self:
         relational, documents, feeds = stores.relational, stores.documents, stores.feeds
         return cls(
-            NotificationWriter(relational, documents, feeds, announcer, kit.clock),
-            Inbox(relational, documents, feeds, kit.clock),
+            NotificationWriter(relational, documents, feeds, pages.invalidation, announcer, kit.clock),
+            Inbox(relational, documents, feeds, pages, kit.clock),
         )

@@ -5,7 +5,7 @@ late or out of order, and raises `Unavailable` while a store it needs is away. O
 an earlier version that lack `since` are skipped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from app.events import (
 )
 from app.services.live.announcer import Announcer
 from app.services.money.shares import sellers
+from app.services.pages.invalidation import Invalidation
 from repositories.documents import Documents
 from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
@@ -52,25 +53,40 @@ NEWS: dict[type, tuple[int, str]] = {
 
 class NotificationWriter:
     def __init__(
-        self, relational: Relational, documents: Documents, feeds: FeedStore, announcer: Announcer, clock: Clock
+        self,
+        relational: Relational,
+        documents: Documents,
+        feeds: FeedStore,
+        invalidation: Invalidation,
+        announcer: Announcer,
+        clock: Clock,
     ) -> None:
         self._relational = relational
         self._documents = documents
         self._activities = feeds.notifications
+        self._invalidation = invalidation
         self._announcer = announcer
         self._clock = clock
 
     def note(self, event: ActivityEvent | OrderEvent, at: datetime) -> None:
         """Notify everybody concerned, as of now: whoever has read everything before has not read this."""
-        noted = moment_id(self._clock())
-        for owner, activity in self._of(event, at):
-            activity_id = self._activities.note(owner, activity, at, noted)
+        noted, addressed = moment_id(self._clock()), list(self._of(event, at))
+        ids = [self._activities.note(owner, activity, at, noted) for owner, activity in addressed]
+        self._drop(addressed)
+        # Whoever hears of it finds it.
+        for (owner, activity), activity_id in zip(addressed, ids, strict=True):
             self._announcer.notified(owner, activity_id, activity.kind)
 
     def withdraw(self, event: WithdrawalEvent, at: datetime) -> None:
         """Withdraw the notifications of what was undone. Those of a deleted post are not shown anyway."""
-        for owner, activity in self._of(event, at):
+        addressed = list(self._of(event, at))
+        for owner, activity in addressed:
             self._activities.withdraw(owner, activity, at)
+        self._drop(addressed)
+
+    def _drop(self, addressed: Collection[Addressed]) -> None:
+        if addressed:
+            self._invalidation.drop_or_defer(self._invalidation.inboxes({owner for owner, _ in addressed}))
 
     def _of(self, event: ActivityEvent | WithdrawalEvent | OrderEvent, at: datetime) -> Iterator[Addressed]:
         match event:

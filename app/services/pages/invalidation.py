@@ -127,6 +127,10 @@ class Invalidation:
         order = self._relational.orders.get([order_id]).get(order_id)
         return self.stock({line.product_id for line in order.lines}) if order else []
 
+    def inboxes(self, owners: Iterable[UUID]) -> Keys:
+        """Of whom something is noted, withdrawn or marked as read."""
+        return [self._kinds.inboxes.key(i) for i in owners]
+
     def stock(self, product_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.stock.key(i) for i in product_ids]
 

@@ -15,7 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from app.services.pages.fragments import account_part, encode, post_part, product_part
+from app.services.pages.inbox_tops import InboxTop
 from repositories.documents import Documents
+from repositories.feeds.notifications_port import Notifications
 from repositories.hot import Value
 from repositories.records import Account, Post, Product
 from repositories.relational import Relational
@@ -65,10 +67,13 @@ class Units(Struct, frozen=True):
 class Kinds:
     """The note of a post, a product and a handle is the id of the account that it belongs to."""
 
-    def __init__(self, relational: Relational, documents: Documents, fresh: float) -> None:
+    def __init__(
+        self, relational: Relational, documents: Documents, notifications: Notifications, fresh: float
+    ) -> None:
         """`fresh` seconds for each kind."""
         self._relational = relational
         self._documents = documents
+        self._notifications = notifications
         self.posts: Kind[UUID] = Kind("post", schema_of(Post), self._posts, fresh, absent=ABSENT_SECONDS)
         self.products: Kind[UUID] = Kind("product", schema_of(Product), self._products, fresh, absent=ABSENT_SECONDS)
         self.accounts: Kind[UUID] = Kind("account", schema_of(Account), self._accounts, fresh)
@@ -76,6 +81,7 @@ class Kinds:
         self.post_stats: Kind[UUID] = Kind("stats:post", schema_of(PostStats), self._post_stats, fresh)
         self.account_stats: Kind[UUID] = Kind("stats:account", schema_of(AccountStats), self._account_stats, fresh)
         self.stock: Kind[UUID] = Kind("stock", schema_of(Units), self._stock, fresh)
+        self.inboxes: Kind[UUID] = Kind("inbox", schema_of(InboxTop), self._inboxes, fresh)
 
     def _posts(self, ids: Collection[UUID]) -> dict[UUID, Value]:
         found = self._documents.posts.get(ids)
@@ -103,6 +109,10 @@ class Kinds:
 
     def _stock(self, ids: Collection[UUID]) -> dict[UUID, Value]:
         return {i: Value(encode(Units(units))) for i, units in self._relational.stock.available(ids).items()}
+
+    def _inboxes(self, owners: Collection[UUID]) -> dict[UUID, Value]:
+        """One at a time is asked for, so two or three reads."""
+        return {owner: InboxTop.read(self._notifications, owner).value() for owner in owners}
 
 
 class Used:

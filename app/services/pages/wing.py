@@ -51,7 +51,7 @@ class PagesWing:
     @classmethod
     def build(cls, stores: Stores, kit: Kit, timelines: Timelines, limits: PageLimits) -> Self:
         cache, relational = stores.cache, stores.relational
-        kinds = Kinds(relational, stores.documents, limits.fresh_seconds)
+        kinds = Kinds(relational, stores.documents, stores.feeds.notifications, limits.fresh_seconds)
         through = ReadThrough(cache, limits.loads)
         handles = Handles(through, kinds)
         viewers = Viewers(relational)

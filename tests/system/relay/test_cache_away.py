@@ -106,14 +106,15 @@ def test_a_fan_out_is_not_repeated_for_the_cache(outage: Outage, monkeypatch: py
 def test_a_drop_outlives_the_processes_that_owe_it(outage: Outage) -> None:
     """The writer and the relay have no cache and end before it is back; the old count is still in it."""
     ada, bob = people(outage.server, 2)
+    inbox = outage.server.notifications.inbox
     post = publish(outage.server, ada)
     drain(outage.server)
-    assert post_stats(outage.server, [post])[post].likes == 0
+    assert post_stats(outage.server, [post])[post].likes == inbox.unread(ada) == 0
     outage.begin()
     outage.container.content.posts.like(bob, post)
     drain(outage.container)
     outage.end()
     assert unsent(outage.server) == 0
-    assert post_stats(outage.server, [post])[post].likes == 0
+    assert post_stats(outage.server, [post])[post].likes == inbox.unread(ada) == 0
     worker.sweeper_of(outage.server).sweep()
-    assert post_stats(outage.server, [post])[post].likes == 1
+    assert post_stats(outage.server, [post])[post].likes == inbox.unread(ada) == 1

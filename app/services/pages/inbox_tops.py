@@ -1,0 +1,37 @@
+"""The newest of an owner's notifications as they are stored, with how far they are read: what most requests need."""
+
+from typing import Self
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from repositories.feeds.notifications_port import Notifications, StoredActivity
+from repositories.hot import Value
+
+# An owner with fewer has all of them in the top.
+ACTIVITIES = 200
+
+
+class InboxTop(Struct, frozen=True, array_like=True):
+    """What was noted up to `marker` is read, and nothing that is not read has a lower id than `lowest`.
+
+    `activities` are the newest `ACTIVITIES`, newest first.
+    """
+
+    marker: UUID | None
+    lowest: UUID | None
+    activities: list[StoredActivity]
+
+    @classmethod
+    def read(cls, stored: Notifications, owner: UUID) -> Self:
+        marker = stored.marker(owner)
+        lowest = stored.lowest_after(owner, marker) if marker else None
+        return cls(marker, lowest, stored.page(owner, limit=ACTIVITIES))
+
+    @classmethod
+    def of(cls, value: Value) -> Self:
+        return msgspec.msgpack.decode(value.body or b"", type=cls)
+
+    def value(self) -> Value:
+        return Value(msgspec.msgpack.encode(self))
