@@ -39,7 +39,7 @@ class OneLineErrors(click.Group):
         except Unavailable as error:
             raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
         except BadAddress as error:
-            raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
+            raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
         except (SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 

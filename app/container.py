@@ -60,17 +60,23 @@ class Container:
 def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stores:
     pool = settings.threads
     truth = relational.open_store(
-        settings.relational_url, timeout=settings.seconds("relational"), pool=pool, clock=database_clock
+        settings.relational_url,
+        timeout=settings.seconds("relational"),
+        pool=pool,
+        replicas=settings.relational_replicas,
+        clock=database_clock,
     )
+    documented = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
     return Stores(
         truth,
-        documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool),
+        documented,
         _feeds(settings),
         hot.open_sessions(
             settings.sessions_url,
             timeout=settings.seconds("sessions"),
             pool=pool,
             endings=lambda at, after, limit: truth.endings.since(at, after=after, limit=limit),
+            seen=truth.replicated or documented.replicated,
         ),
         hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool)),
         hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),

@@ -31,6 +31,11 @@ class Stores:
             "cache": self.cache,
         }
 
+    @property
+    def replicated(self) -> bool:
+        """Whether some reads go to replicas."""
+        return self.relational.replicated or self.documents.replicated
+
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         """Bring every store up to date. Returns one line per step."""
         return [line for store in self._all() for line in store.migrate(dry_run=dry_run)]

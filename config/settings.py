@@ -57,6 +57,9 @@ class Settings:
     anchor_folder: str = setting("", "where the relay writes anchors of the ledger; empty: nowhere")
     anchor_seconds: float = setting(3600.0, "how often it does so", at_least(1))
     relational_url: str = setting(EMBEDDED, "accounts, follows, likes, stock: `postgresql://` or `sqlite:///`")
+    relational_replicas: str = setting(
+        "", "standbys that reads may go to: `host:port,host:port`, all else as in the URL, or URLs of their own"
+    )
     documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
     feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace` or `sqlite:///`")
     sessions_url: str = setting(EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction) or `sqlite:///`")

@@ -23,9 +23,11 @@ _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", 
 
 
 class BadAddress(Exception):
-    """What is wrong with a store's URL, without any of its text. `store` is the name of the setting, without `_url`."""
+    """What is wrong with a store's URL, without any of its text. `setting` is the name of the setting."""
 
-    store = ""
+    def __init__(self, reason: str, *, setting: str = "") -> None:
+        super().__init__(reason)
+        self.setting = setting
 
 
 def addressed(store: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -37,7 +39,7 @@ def addressed(store: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
             try:
                 return opening(*args, **kwargs)
             except BadAddress as error:
-                error.store = store
+                error.setting = error.setting or f"{store}_url"
                 raise
 
         return opened

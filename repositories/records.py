@@ -152,8 +152,11 @@ class Facets(Struct, frozen=True):
     attributes: dict[str, tuple[FacetValue, ...]]
 
 
-class Session(Struct, frozen=True):
-    """`used_at` and `address` are of the last use that was noted; None in what an earlier version stored."""
+class Session(Struct, frozen=True, omit_defaults=True):
+    """`used_at` and `address` are of the last use that was noted; None in what an earlier version stored.
+
+    `seen` is how far a replica has to be that the account reads, by store (see `repositories/seen.py`).
+    """
 
     id: UUID
     account_id: UUID
@@ -162,6 +165,7 @@ class Session(Struct, frozen=True):
     expires_at: datetime
     used_at: datetime | None = None
     address: str | None = None
+    seen: tuple[tuple[str, str], ...] = ()
 
 
 class Ending(Struct, frozen=True):

@@ -3,8 +3,13 @@
 from abc import abstractmethod
 from typing import Protocol
 
+from repositories.seen import ReplicaState
+
 
 class Store(Protocol):
+    # Whether some reads go to replicas.
+    replicated: bool = False
+
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         """Bring the schema up to date; idempotent. Returns one line per step taken (or that would be taken)."""
@@ -15,6 +20,10 @@ class Store(Protocol):
 
     def notes(self) -> list[str]:
         """What is amiss although it serves, one line each, without names of hosts. Asks nobody."""
+        return []
+
+    def replicas(self) -> list[ReplicaState]:
+        """The servers that reads go to beside the primary, in the order of the configuration. Asks nobody."""
         return []
 
     @abstractmethod

@@ -5,7 +5,18 @@ from flask import Flask
 from app.container import Container
 from app.http import routes
 from app.http.document import docs, index, openapi, problems
-from app.http.edge import auth, cors, errors, idempotency, limiting, metrics, query, request_framing, tracing
+from app.http.edge import (
+    auth,
+    cors,
+    errors,
+    idempotency,
+    limiting,
+    metrics,
+    own_writes,
+    query,
+    request_framing,
+    tracing,
+)
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
 from app.http.whole_pages import fast_path
@@ -25,6 +36,7 @@ def create_app(container: Container) -> Flask:
     cors.register(app)
     app.before_request(request_framing.refuse)
     auth.register(app)
+    own_writes.register(app)
     limiting.register(app)
     query.register(app)
     idempotency.register(app)

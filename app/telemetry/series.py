@@ -66,6 +66,10 @@ DURATIONS = {
 COUNTS = {
     "deliveries": _counter("deliveries", "entries pushed into timelines"),
     "events": _counter("events", "events tried by the relay", "type", "outcome"),
+    "replica_reads": _counter(
+        "replica_reads", "reads that may go to a replica, by where they went or why not", "store", "outcome"
+    ),
+    "lost_tail": _counter("lost_tail", "writes that a failover has lost, as their clients came back"),
     "alarms": _counter("alarms", "what cannot be unless money tables were altered, by where it was seen", "seen"),
 }
 LEVELS = {

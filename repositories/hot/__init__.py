@@ -38,18 +38,21 @@ PAY_EVERY = 0.5  # seconds
 
 
 @addressed("sessions")
-def open_sessions(url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None) -> SessionStore:
+def open_sessions(
+    url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None, seen: bool = False
+) -> SessionStore:
     """`redis://...` (append-only file, noeviction) or `sqlite:///...`.
 
-    With `endings`, what was ended stays so when Redis loses its last writes.
+    With `endings`, what was ended stays so when Redis loses its last writes. With `seen`, sessions are found with
+    what their accounts have written.
     """
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.sessions import EmbeddedSessions
 
-        return EmbeddedSessions(url)
+        return EmbeddedSessions(url, seen=seen)
     from repositories.hot.redis.sessions import RedisSessions
 
-    return RedisSessions(url, timeout=timeout, pool=pool, endings=endings)
+    return RedisSessions(url, timeout=timeout, pool=pool, endings=endings, seen=seen)
 
 
 @addressed("cache")

@@ -2,9 +2,11 @@
 
 import random
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from repositories.errors import Invalid
 from repositories.hot.port import Value
@@ -31,7 +33,7 @@ def session_bytes(session: Session) -> bytes:
         raise Invalid(str(error)) from error
 
 
-def live_session(raw: bytes | None, now: datetime) -> Session | None:
+def live_session(raw: bytes | None, now: datetime, seen: Iterable[tuple[str, str]] = ()) -> Session | None:
     """The session, unless it has expired or cannot be read: what cannot be read signs nobody in."""
     if raw is None:
         return None
@@ -39,7 +41,9 @@ def live_session(raw: bytes | None, now: datetime) -> Session | None:
         session = _sessions.decode(raw)
     except msgspec.MsgspecError:
         return None
-    return session if session.expires_at > now else None
+    if session.expires_at <= now:
+        return None
+    return replace(session, seen=tuple(seen))
 
 
 def live_sessions(raws: list[bytes], now: datetime) -> list[Session]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from repositories.records import Ending, Session
+from repositories.seen import Positions
 from repositories.store import Store
 
 # The sessions that were ended, noted at a time or later: at most so many after the one of this id.
@@ -24,13 +25,20 @@ class SessionStore(Store, Protocol):
 
     @abstractmethod
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
-        """The session, unless it was ended or `now` has reached its `expires_at`."""
+        """The session, unless it was ended or `now` has reached its `expires_at`.
+
+        With what `note_seen` has kept of its account, where the store was opened for that.
+        """
 
     @abstractmethod
     def note_use(self, session: Session, digest: bytes) -> None:
         """Store the session with another `used_at` and `address`, for as long as it is there: one that has ended
         stays so. Of two at once either is stored.
         """
+
+    @abstractmethod
+    def note_seen(self, account_id: UUID, positions: Positions) -> None:
+        """Keep the greater of each store's positions, for `KEPT_SECONDS`: from the next `find` of any session on."""
 
     @abstractmethod
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:

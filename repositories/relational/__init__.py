@@ -3,22 +3,27 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from repositories.address import addressed
+from repositories.address import BadAddress, addressed
 from repositories.relational.port import Relational, Transaction
 
 __all__ = ["Relational", "Transaction", "open_store"]
 
 
 @addressed("relational")
-def open_store(url: str, *, timeout: timedelta, pool: int, clock: Callable[[], datetime] | None = None) -> Relational:
+def open_store(
+    url: str, *, timeout: timedelta, pool: int, replicas: str = "", clock: Callable[[], datetime] | None = None
+) -> Relational:
     """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used.
 
-    `clock` is SQLite's in tests; PostgreSQL has its own.
+    `replicas` names standbys, by hosts or by URLs, whose `BadAddress` names that setting. `clock` is SQLite's in tests;
+    PostgreSQL has its own.
     """
     if url.startswith("sqlite:"):
+        if replicas:
+            raise BadAddress("an embedded store has no replicas", setting="relational_replicas")
         from repositories.relational.embedded.store import EmbeddedRelational
 
         return EmbeddedRelational(url, clock) if clock else EmbeddedRelational(url)
     from repositories.relational.postgres.store import PostgresRelational
 
-    return PostgresRelational(url, timeout=timeout, pool=pool)
+    return PostgresRelational(url, timeout=timeout, pool=pool, replicas=replicas)

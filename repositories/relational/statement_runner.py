@@ -64,15 +64,20 @@ class AutocommitRunner(Runner):
     """Runs each statement on its own. `guard` surrounds the check-out of a connection and the statement.
 
     `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction; `direct` sends what it
-    can instead. A statement that was not run because it was `Outdated` is sent once more.
+    can instead. A statement that was not run because it was `Outdated` is sent once more. `store` is for monitoring.
     """
 
     def __init__(
-        self, open_: Callable[[], AbstractContextManager[Connection]], guard: Guard, direct: Direct | None = None
+        self,
+        open_: Callable[[], AbstractContextManager[Connection]],
+        guard: Guard,
+        direct: Direct | None = None,
+        store: str = _STORE,
     ) -> None:
         self._open = open_
         self._guard = guard
         self._direct = direct
+        self._store = store
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         if self._direct and isinstance(values, Mapping) and (plan := self._direct.plan(statement, values)):
@@ -84,7 +89,7 @@ class AutocommitRunner(Runner):
         return self._run(statement, lambda: self._attempt(statement, values, _changed))
 
     def _run(self, statement: Executable, attempt: Callable[[], R]) -> R:
-        with asked(_STORE, _operation(statement)):
+        with asked(self._store, _operation(statement)):
             try:
                 return attempt()
             except Outdated:
@@ -102,13 +107,20 @@ class AutocommitRunner(Runner):
 class Work(Runner):
     """The statements of one transaction.
 
-    The first error aborts the transaction, also when the caller catches it, as in PostgreSQL.
+    The first error aborts the transaction, also when the caller catches it, as in PostgreSQL. `end` commits it.
     """
 
-    def __init__(self, connection: Connection, direct: Direct, guard: Guard) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        direct: Direct,
+        guard: Guard,
+        end: Callable[[Connection], None] = Connection.commit,
+    ) -> None:
         self._connection = connection
         self._direct = direct
         self._guard = guard
+        self._end = end
         self._failure: StoreError | None = None
         self._open = False
         # The database's time, as an answer of it last had it.
@@ -133,7 +145,7 @@ class Work(Runner):
 
     def commit(self) -> None:
         with self.connection("commit") as connection:
-            connection.commit()
+            self._end(connection)
         self._open = False
 
     def close(self) -> None:
@@ -179,11 +191,13 @@ class _Call:
 
 
 @contextlib.contextmanager
-def transaction(engine: Engine, direct: Direct, guard: Guard) -> Iterator[Work]:
+def transaction(
+    engine: Engine, direct: Direct, guard: Guard, end: Callable[[Connection], None] = Connection.commit
+) -> Iterator[Work]:
     """Commits when the block ends, rolls back when it raises. Errors of the block itself are not translated."""
     with guard():
         connection = engine.connect()
-    work = Work(connection, direct, guard)
+    work = Work(connection, direct, guard, end)
     try:
         with guard():
             connection.begin()

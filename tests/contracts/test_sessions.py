@@ -43,6 +43,41 @@ def session(account: UUID, *, life: timedelta = timedelta(days=30), device: str 
     return Session(id=uuid4(), account_id=account, device=device, created_at=NOW, expires_at=NOW + life)
 
 
+def test_an_account_is_found_with_the_greatest_of_what_was_noted(url: str) -> None:
+    store, plain = open_sessions(url, timeout=TIMEOUT, pool=8, seen=True), open_sessions(url, timeout=TIMEOUT, pool=8)
+    store.migrate()
+    mine, theirs = uuid4(), uuid4()
+    [(_, one), (_, other)] = added(store, mine, 2)
+    [(_, third)] = added(store, theirs)
+    assert found_seen(store, one) == {}
+    low, middle, high = ("0" * 23 + digit for digit in "19f")
+    store.note_seen(mine, {"relational": middle, "documents": low})
+    store.note_seen(mine, {"relational": low, "documents": high})
+    store.note_seen(mine, {})
+    for of_it in (one, other):
+        assert found_seen(store, of_it) == {"relational": middle, "documents": high}
+    assert found_seen(store, third) == {}
+    # Whoever has no replicas does not ask.
+    assert found_seen(plain, one) == {}
+    at_once = [f"{number:024x}" for number in range(100, 200)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda position: store.note_seen(theirs, {"documents": position}), at_once))
+    assert found_seen(store, third) == {"documents": at_once[-1]}
+    # Nothing of it is in the record.
+    found = store.find(one, now=NOW)
+    assert found is not None
+    store.note_use(replace(found, used_at=NOW, seen=()), one)
+    assert found_seen(store, one) == {"relational": middle, "documents": high}
+    store.close()
+    plain.close()
+
+
+def found_seen(store: SessionStore, of_it: bytes) -> dict[str, str]:
+    found = store.find(of_it, now=NOW)
+    assert found is not None
+    return dict(found.seen)
+
+
 def digest() -> bytes:
     return uuid4().bytes + uuid4().bytes
 

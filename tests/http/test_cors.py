@@ -14,6 +14,7 @@ from tests.apps import BASE, PASSWORD, System, embedded, running
 
 APP, OTHER = "https://app.example.com", "http://localhost:5173"
 NEEDED = {
+    "quartet-seen",
     "authorization",
     "content-type",
     "if-match",

@@ -13,6 +13,8 @@ ENGINE_ONLY = {
         "deadline": "a file does not fall silent",
         "hosts": "which of several is the primary",
         "unanswered": "a file answers every COMMIT",
+        "positions": "how far a server's log is",
+        "replicas": "which of several standbys answers a read",
     },
     "documents": {
         "client": "connections; SQLite's are in `repositories.sqlite`",

@@ -195,7 +195,7 @@ def test_a_url_names_the_mailer() -> None:
 def test_a_wrong_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(BadAddress) as caught:
         open_mailer(url, sender="q", timeout=SECONDS)
-    assert caught.value.store == "mail"
+    assert caught.value.setting == "mail_url"
     assert "p@ss" not in str(caught.value)
 
 

@@ -17,6 +17,8 @@ HEADERS = {
     "WWW-Authenticate": "`Bearer`, with `error` where a token was sent (RFC 6750)",
     "RateLimit": "what is left of the rate limit, where there is one (draft-ietf-httpapi-ratelimit-headers)",
     "X-Request-Id": "names the request in the log",
+    "Quartet-Seen": "where reads go to replicas: what was written. Sent along with later requests of somebody who is "
+    "not signed in, it lets them see it; who is signed in does without",
 }
 OF_ERRORS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
 # JSON without an entity tag: nobody reads it again.
@@ -89,7 +91,7 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
             operation = document["paths"].get(path, {}).get(method.lower())
             if operation is not None:
                 operation["operationId"] = _camel_case(rule.endpoint.rpartition(".")[2])
-                _complete(operation)
+                _complete(operation, writes=method != "GET")
     return document
 
 
@@ -102,7 +104,7 @@ def _currencies() -> dict[str, Any]:
     return {"type": "string", "enum": sorted(EXPONENTS), "description": about}
 
 
-def _complete(operation: Operation) -> None:
+def _complete(operation: Operation, *, writes: bool) -> None:
     for body in operation.get("requestBody", {}).get("content", {}).values():
         body["example"] = EXAMPLES[body["schema"]["$ref"].rpartition("/")[2]]
     for parameter in operation.get("parameters", []):
@@ -115,6 +117,7 @@ def _complete(operation: Operation) -> None:
             tagged = "application/json" in answer.get("content", {}) and operation["operationId"] not in UNTAGGED
             names += ["ETag"] if tagged else []
             names += ["Idempotent-Replayed"] if keyed and status.startswith("2") else []
+            names += ["Quartet-Seen"] if status.startswith("2") and writes else []
             _add_headers(answer, names)
 
 

@@ -21,13 +21,14 @@ KEPT_SECONDS = 3600
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, X-Request-Id"
+        "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, X-Request-Id,"
+        " Quartet-Seen"
     ),
     "Access-Control-Max-Age": str(KEPT_SECONDS),
 }
 EXPOSED = (
     "ETag, Location, Retry-After, Idempotent-Replayed, RateLimit, RateLimit-Policy, X-Request-Id, Age, Cache-Status,"
-    " Server-Timing"
+    " Server-Timing, Quartet-Seen"
 )
 
 

@@ -25,6 +25,7 @@ def register(app: Flask) -> None:
     from app.telemetry import series
     from app.telemetry.backlogs import Backlogs
     from app.telemetry.ledger_state import LedgerState
+    from app.telemetry.replicas import ReplicaGauges
 
     app.extensions[RECORDER] = series.install().answered
     stores = container.stores
@@ -32,6 +33,7 @@ def register(app: Flask) -> None:
     collectors = (
         Backlogs(outboxes, container.kit.clock),
         LedgerState(container.money.anchors.known, container.kit.clock),
+        ReplicaGauges(stores.by_role()),
     )
 
     def scrape() -> Response:

@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, request
 from flask_smorest import Blueprint as PlainBlueprint
+from msgspec import structs
 
 from app.http.edge import answers
 from app.http.edge.blueprint import budget
@@ -21,6 +22,12 @@ class LiveSchema(ma.Schema):
     status = ma.fields.String(required=True)
 
 
+class ReplicaSchema(ma.Schema):
+    serves = ma.fields.Boolean(required=True, metadata={"description": "whether reads go there"})
+    lag_seconds = ma.fields.Float(required=True, allow_none=True)
+    lag_bytes = ma.fields.Integer(required=True, allow_none=True)
+
+
 class StoreHealthSchema(ma.Schema):
     status = ma.fields.String(
         required=True,
@@ -29,6 +36,10 @@ class StoreHealthSchema(ma.Schema):
     )
     ms = ma.fields.Float(required=True)
     notes = ma.fields.List(ma.fields.String(), metadata={"description": "what is amiss, such as hosts that are away"})
+    replicas = ma.fields.List(
+        ma.fields.Nested(ReplicaSchema),
+        metadata={"description": "where reads go to replicas: what this process has seen of them last"},
+    )
 
 
 class ReadySchema(LiveSchema):
@@ -77,4 +88,8 @@ def _asked(store: Store) -> dict[str, Any]:
     except StoreError:
         status = "unavailable"
     found = {"status": status, "ms": round((time.perf_counter() - began) * 1000, 2)}
-    return found | {"notes": notes} if notes else found
+    if notes:
+        found["notes"] = notes
+    if store.replicated:
+        found["replicas"] = [structs.asdict(replica) for replica in store.replicas()]
+    return found

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from app.container import Container
-from app.http.edge import limiting, tracing
+from app.http.edge import limiting, own_writes, tracing
 from app.http.edge.auth import early_session
 from app.services.people.throttle import Throttle
 
@@ -33,6 +33,8 @@ def admitted(container: Container, environ: Environ) -> Admitted | None:
         if session is None:
             return None
         viewer = session.account_id
+        if container.stores.replicated:
+            own_writes.begin(container, environ, session, reads=True)
         limited = _counted(throttle, environ, f"account:{viewer}")
     else:
         limited = _counted(throttle, environ, f"address:{limiting.address(environ, container.settings.proxies)}")

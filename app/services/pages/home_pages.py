@@ -25,6 +25,7 @@ from app.services.pages.whole_pages import LEAST_SECONDS, WholePage
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.meter import cache_event
+from repositories.seen import primary
 
 # A page ends with its first part, so parts have to live much longer than a reader takes to come again.
 FRESH_SECONDS = 900.0
@@ -67,7 +68,8 @@ class HomePages:
     def make(self, reader: UUID, found: HomeFound, build: Build) -> WholePage:
         """The page as `build` makes it, which notes what it uses."""
         used, look, began = Used(), found.look, time.monotonic()
-        page = build(look, used)
+        with primary():
+            page = build(look, used)
         if found.key is None or (found.window.upward and used.stamps != {}):
             return page
         used.note(home_tops.key(reader), look.only_top.stamp if look.only_top else None, math.inf)

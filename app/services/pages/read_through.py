@@ -20,6 +20,7 @@ from app.services.pages.loading import Flights, Limit, is_due
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import CacheKind, cache_event
+from repositories.seen import primary
 
 log = logging.getLogger(__name__)
 K = TypeVar("K")
@@ -209,7 +210,8 @@ class MultiGet:
         ids = {key: self._refs[key][1] for key in keys}
         with self._through.limit:
             began = self._through.clock()
-            loaded = kind.load(list(ids.values()))
+            with primary():
+                loaded = kind.load(list(ids.values()))
             cost = self._through.clock() - began
         cache_event("load")
         return {key: replace(loaded.get(about, ABSENT), cost=cost) for key, about in ids.items()}

@@ -24,6 +24,7 @@ from app.services.pages.loading import is_due
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value, lease_of
 from repositories.meter import cache_event
+from repositories.seen import primary
 
 FRESH_SECONDS = 60.0
 LEAST_SECONDS = 1.0
@@ -125,7 +126,8 @@ class WholePages:
         lease = lease_of(self._cache, key)
         began = time.monotonic()
         try:
-            page = build(used)
+            with primary():
+                page = build(used)
             cost = time.monotonic() - began
         except BaseException:
             self._release(key, lease)

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import SessionStore
 from repositories.records import Session
+from repositories.seen import KEPT_SECONDS, Positions
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 _TABLES = (
@@ -16,6 +19,10 @@ _TABLES = (
         forget_at REAL NOT NULL, UNIQUE (account_id, id)
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS hot_sessions_forget_at ON hot_sessions (forget_at)",
+    """CREATE TABLE IF NOT EXISTS hot_seen (
+        account_id BLOB NOT NULL, store TEXT NOT NULL, position TEXT NOT NULL, forget_at REAL NOT NULL,
+        PRIMARY KEY (account_id, store)
+    ) WITHOUT ROWID""",
 )
 
 
@@ -26,9 +33,10 @@ class EmbeddedSessions(SqliteBacked, SessionStore):
 
     _tables = _TABLES
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time, seen: bool = False) -> None:
         self._file = SqliteFile(path_of(url), "sessions")
         self._clock = clock
+        self._seen = seen
 
     def add(self, session: Session, digest: bytes) -> None:
         now, record = self._clock(), session_bytes(session)
@@ -40,7 +48,19 @@ class EmbeddedSessions(SqliteBacked, SessionStore):
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
         sql = "SELECT record FROM hot_sessions WHERE digest = ? AND forget_at > ?"
         rows = self._file.rows(sql, (digest, self._clock()))
-        return live_session(rows[0][0], now) if rows else None
+        found = live_session(rows[0][0], now) if rows else None
+        if found is None or not self._seen:
+            return found
+        sql = "SELECT store, position FROM hot_seen WHERE account_id = ? AND forget_at > ?"
+        return replace(found, seen=tuple(self._file.rows(sql, (found.account_id.bytes, self._clock()))))
+
+    def note_seen(self, account_id: UUID, positions: Positions) -> None:
+        until = self._clock() + KEPT_SECONDS
+        sql = """INSERT INTO hot_seen VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+            SET position = max(position, excluded.position), forget_at = excluded.forget_at"""
+        with self._file.write() as connection:
+            connection.execute("DELETE FROM hot_seen WHERE forget_at <= ?", (self._clock(),))
+            connection.executemany(sql, [(account_id.bytes, *one, until) for one in positions.items()])
 
     def note_use(self, session: Session, digest: bytes) -> None:
         with self._file.write() as connection:

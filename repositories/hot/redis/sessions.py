@@ -18,10 +18,12 @@ from repositories.hot.redis.link import RedisBacked, RedisLink
 from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.records import Ending, Session
+from repositories.seen import KEPT_SECONDS, Positions
 
 _SESSION = "quartet:session:"
 _ACCOUNT = "quartet:account:"
 _ENDED = "quartet:ended"
+_SEEN = "quartet:seen:"
 # A history's last writes may be lost, and processes may have gone on with the old master for a while.
 _MARGIN = timedelta(hours=1)
 _PAGE = 500
@@ -76,6 +78,22 @@ _END_ALL = f"""{_PRELUDE}
 {_NOTED}
 each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
 """
+# KEYS: a session. Its record, then what its account has written: a store's name and a position in turn.
+_FIND = f"""
+local record = redis.call('GET', KEYS[1])
+if not record then return {{}} end
+local readable, session = pcall(cjson.decode, record)
+if not readable or type(session) ~= 'table' then return {{record}} end
+return {{record, unpack(redis.call('HGETALL', '{_SEEN}' .. tostring(session.account_id)))}}
+"""
+# KEYS: an account's positions. ARGV: a store's name and a position in turn.
+_NOTE_SEEN = f"""
+for i = 1, #ARGV, 2 do
+  local before = redis.call('HGET', KEYS[1], ARGV[i])
+  if not before or before < ARGV[i + 1] then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+redis.call('EXPIRE', KEYS[1], {KEPT_SECONDS})
+"""
 
 
 class RedisSessions(RedisBacked, SessionStore):
@@ -87,21 +105,32 @@ class RedisSessions(RedisBacked, SessionStore):
     session and its account's index are in different hash slots.
     """
 
-    def __init__(self, url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None) -> None:
-        scripts = (_ADD, _OF_ACCOUNT, _END, _END_ALL)
+    def __init__(
+        self, url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None, seen: bool = False
+    ) -> None:
+        self._seen = seen
         greet = CatchUp(endings) if endings else None
         target = target_of(url)
         if target.nodes:
             raise BadAddress("a session and its account's list are in several slots; use redis+sentinel://")
-        self._link = RedisLink(target, role="sessions", timeout=timeout, pool=pool, scripts=scripts, greet=greet)
+        self._link = RedisLink(target, role="sessions", timeout=timeout, pool=pool, scripts=_SCRIPTS, greet=greet)
 
     def add(self, session: Session, digest: bytes) -> None:
         record, life = session_bytes(session), int(session_seconds(session) * 1000)
         self._run(_ADD, session.account_id, str(session.id), digest.hex(), record, life, again=False)
 
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
-        [record] = self._link.exchange(("GET", _SESSION + digest.hex()), again=True)
-        return live_session(record, now)
+        key = _SESSION + digest.hex()
+        if not self._seen:
+            [record] = self._link.exchange(("GET", key), again=True)
+            return live_session(record, now)
+        [found] = self._link.exchange(("EVALSHA", _SHA[_FIND], 1, key), again=True)
+        texts = [text.decode() for text in found[1:]]
+        return live_session(found[0], now, zip(texts[::2], texts[1::2], strict=True)) if found else None
+
+    def note_seen(self, account_id: UUID, positions: Positions) -> None:
+        arguments = [text for one in positions.items() for text in one]
+        self._link.exchange(("EVALSHA", _SHA[_NOTE_SEEN], 1, f"{_SEEN}{account_id}", *arguments), again=True)
 
     def note_use(self, session: Session, digest: bytes) -> None:
         command = ("SET", _SESSION + digest.hex(), session_bytes(session), "XX", "KEEPTTL")
@@ -184,4 +213,5 @@ def _command(script: str, account_id: UUID, *arguments: str | bytes | int) -> Co
     return ("EVALSHA", _SHA[script], 1, f"{_ACCOUNT}{account_id}", str(account_id), *arguments)
 
 
-_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_ADD, _OF_ACCOUNT, _END, _END_ALL)}  # noqa: S324  Redis names scripts so
+_SCRIPTS = (_ADD, _OF_ACCOUNT, _END, _END_ALL, _FIND, _NOTE_SEEN)
+_SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in _SCRIPTS}  # noqa: S324  Redis names scripts so

@@ -24,7 +24,7 @@ _thread = threading.local()
 
 
 class within:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """All calls of this thread inside the block share one deadline, `seconds` from now."""
+    """All calls of this thread inside the block share one deadline, `seconds` from now or that of a block around it."""
 
     __slots__ = ("_outer", "_seconds")
 
@@ -33,7 +33,8 @@ class within:  # noqa: N801  used as a verb; a class costs half of what a genera
 
     def __enter__(self) -> None:
         self._outer: float | None = getattr(_thread, "until", None)
-        _thread.until = time.monotonic() + self._seconds
+        until = time.monotonic() + self._seconds
+        _thread.until = until if self._outer is None else min(until, self._outer)
 
     def __exit__(self, *_: object) -> None:
         _thread.until = self._outer

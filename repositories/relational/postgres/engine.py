@@ -16,7 +16,7 @@ from repositories.errors import Unavailable
 from repositories.relational.direct import Direct
 from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
 from repositories.relational.postgres.errors import ROLE, is_outdated, translated
-from repositories.relational.postgres.hosts import Hosts
+from repositories.relational.postgres.hosts import Connector
 from repositories.relational.postgres.unanswered import Unanswered
 
 _LEVEL = "read committed"
@@ -37,15 +37,17 @@ SELECT current_setting('max_connections')::int,
 
 
 class Lane:
-    """A connection pool and the semaphore before it. `lane` is its name in metrics: `read` or `write`.
+    """A connection pool and the semaphore before it. `lane` is its name in metrics: `read`, `write` or `replica`.
 
     `seconds` is the deadline of one call, including the wait for a connection.
     """
 
-    def __init__(self, hosts: Hosts, lane: Literal["read", "write"], *, seconds: float, size: int) -> None:
+    def __init__(
+        self, hosts: Connector, lane: Literal["read", "write", "replica"], *, seconds: float, size: int
+    ) -> None:
         target = hosts.target
         # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
-        self.autocommits = lane == "read" and not target.pooled
+        self.autocommits = lane != "write" and not target.pooled
         settings = _settings(seconds, seconds * _LOCK_SHARE)
         self._free = threading.BoundedSemaphore(size)
         # A pooler bounds the server's connections, and has numbers of its own for them.
@@ -54,7 +56,8 @@ class Lane:
             hosts,
             limit=seconds,
             settings=settings,
-            unanswered=None if target.pooled else self._unanswered.add,
+            # Nothing that is sent to a replica outlasts its time limit.
+            unanswered=None if target.pooled or lane == "replica" else self._unanswered.add,
             pool_size=size,
             max_overflow=0,
             pool_timeout=seconds,
@@ -67,7 +70,7 @@ class Lane:
         self._hosts = hosts
         self._seconds = seconds
         # One on which each host is watched, of whichever lane.
-        watched = lane == "write" and len(target.hosts) > 1
+        watched = lane == "replica" or (lane == "write" and len(target.hosts) > 1)
         self.store, self.size, self.beside = ROLE, size, int(watched)
         self.lane: str = lane
         self.server = target.server
@@ -90,7 +93,16 @@ class Lane:
     def in_use(self) -> int:
         return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]  # a QueuePool
 
-    def room(self) -> pools.Room:
+    def room(self) -> pools.Room | None:
+        """None of a replica that is away, without which this process serves."""
+        try:
+            return self._room()
+        except Unavailable:
+            if self.lane == "replica":
+                return None
+            raise
+
+    def _room(self) -> pools.Room:
         with self.deadline(), self.slot(), translated(), self.engine.connect() as connection:
             limit, reserved, others = connection.exec_driver_sql(_ROOM).one()
         because = f"max_connections is {limit}, {reserved} of them reserved and {others} used by others"
@@ -121,7 +133,7 @@ class Lane:
             raise InvalidatePoolError
 
 
-def migrating_engine(hosts: Hosts) -> Engine:
+def migrating_engine(hosts: Connector) -> Engine:
     """An engine for one migration: a long statement timeout, a short lock timeout."""
     return _engine(
         hosts,
@@ -150,7 +162,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _engine(
-    hosts: Hosts,
+    hosts: Connector,
     *,
     limit: float,
     settings: dict[str, str | float],

@@ -6,7 +6,7 @@ is written there: it would be lost.
 
 import logging
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from msgspec import Struct
@@ -40,7 +40,16 @@ class Role(Struct, frozen=True):
     timeline: int
 
 
-class Hosts:
+class Connector(Protocol):
+    """Opens connections for a pool. One to a server on a timeline below `highest` is not used any more."""
+
+    target: Conninfo
+    highest: int
+
+    def connect(self, keywords: dict[str, Any]) -> BoundedConnection: ...
+
+
+class Hosts(Connector):
     """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it once a second."""
 
     def __init__(self, target: Conninfo) -> None:

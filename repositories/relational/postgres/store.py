@@ -1,7 +1,7 @@
 """PostgreSQL by psycopg 3.
 
 Reads and outbox statements run on one pool, in autocommit mode; transactions on another. Each has at most `pool`
-connections. Statements are prepared.
+connections. Statements are prepared. Where there are standbys, some reads go to them.
 """
 
 import contextlib
@@ -19,12 +19,14 @@ from repositories.relational.port import Transaction
 from repositories.relational.postgres.engine import Lane, migrating_engine
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.hosts import Hosts
-from repositories.relational.postgres.target import conninfo_of
+from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
+from repositories.relational.postgres.target import conninfo_of, replicas_of
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner, transaction
 from repositories.relational.transaction import SqlTransaction
+from repositories.seen import MAY_LAG, ReplicaState, notes_of
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
@@ -46,14 +48,19 @@ _EMIT = insert(outbox).from_select(
 
 
 class PostgresRelational(SqlRelational):
-    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+    def __init__(self, url: str, *, timeout: timedelta, pool: int, replicas: str = "") -> None:
         self._url = url
         self._hosts = hosts = Hosts(conninfo_of(url))
         seconds = timeout.total_seconds()
         self._reading = Lane(hosts, "read", seconds=seconds, size=pool)
         self._writing = Lane(hosts, "write", seconds=seconds, size=pool)
         direct = self._reading.direct if self._reading.autocommits else None
-        super().__init__(AutocommitRunner(self._reading.open, self._guard, direct), self._snapshot)
+        runner = AutocommitRunner(self._reading.open, self._guard, direct)
+        super().__init__(runner, self._snapshot)
+        self._replicas = Replicas(replicas_of(replicas, url), hosts, pool) if replicas else None
+        self.replicated = self._replicas is not None
+        if self._replicas:
+            read_elsewhere(self, ReplicaRunner(runner, self._replicas, seconds))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -72,9 +79,14 @@ class PostgresRelational(SqlRelational):
                 raise ReadOnly(ROLE, "the server takes no writes")
 
     def notes(self) -> list[str]:
-        return self._hosts.notes()
+        return self._hosts.notes() + notes_of(self.replicas())
+
+    def replicas(self) -> list[ReplicaState]:
+        return self._replicas.states() if self._replicas else []
 
     def close(self) -> None:
+        if self._replicas:
+            self._replicas.close()
         self._hosts.close()
         self._reading.engine.dispose()
         self._writing.engine.dispose()
@@ -92,7 +104,9 @@ class PostgresRelational(SqlRelational):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        with self._writing.slot(), transaction(self._writing.engine, self._writing.direct, self._statement) as work:
+        engine, direct = self._writing.engine, self._writing.direct
+        end = self._replicas.commit if self._replicas else Connection.commit
+        with self._writing.slot(), transaction(engine, direct, self._statement, end) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_copy)
 
     def _statement(self) -> AbstractContextManager[None]:
@@ -113,6 +127,15 @@ class _Statement:
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         self._deadline.__exit__()
         translated().__exit__(kind, error, at)
+
+
+def read_elsewhere(store: SqlRelational, runner: Runner) -> None:
+    """The methods of `MAY_LAG` get their rows from this runner."""
+    for name, methods in MAY_LAG[ROLE].items():
+        part = getattr(store, name)
+        other = type(part)(runner)
+        for method in methods:
+            setattr(part, method, getattr(other, method))
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:

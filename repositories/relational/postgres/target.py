@@ -5,9 +5,11 @@ Options are libpq's own connection parameters, TLS among them (`sslmode=verify-f
 the one that takes writes is used, so `target_session_attrs` may be left out.
 """
 
+import re
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg.pq import Conninfo as Defaults
 
 from repositories.address import Address, BadAddress, address_of
@@ -42,8 +44,49 @@ class Conninfo(Struct, frozen=True):
 
 def conninfo_of(url: str) -> Conninfo:
     """Raises `BadAddress`."""
+    return _conninfo(_address(url))
+
+
+def replicas_of(text: str, url: str) -> list[Conninfo]:
+    """One for each host. `text` has URLs, or hosts as a URL has them, which take all else from `url`.
+
+    Commas or white space are between them. Raises `BadAddress`.
+    """
+    try:
+        return _replicas(text, url)
+    except BadAddress as error:
+        error.setting = "relational_replicas"
+        raise
+
+
+def _replicas(text: str, url: str) -> list[Conninfo]:
+    items = re.split(r",(?=\w+://)|\s+", re.sub(r"\s*,\s*", ",", text.strip()))
+    named = [_conninfo(_address(item) if "://" in item else _beside(item, _address(url))) for item in items]
+    return [replace(one, server=_name(host), hosts=(host,)) for one in named for host in one.hosts]
+
+
+def _address(url: str) -> Address:
     known = {option.keyword.decode() for option in Defaults.get_defaults()} - _NOT_OPTIONS
     address = address_of(url, options=known | {_POOL_MODE})
+    if address.scheme != "postgresql":
+        raise BadAddress("the scheme must be postgresql")
+    return address
+
+
+def _beside(hosts: str, address: Address) -> Address:
+    """The address with these hosts instead of its own."""
+    found = address_of(f"postgresql://{hosts}")
+    if found.user or found.path or not found.hosts:
+        raise BadAddress("what is no URL names hosts only, as host:port,host:port")
+    options = {name: value for name, value in address.options.items() if name not in {"host", "hostaddr"}}
+    return replace(address, hosts=found.hosts, options=options)
+
+
+def _name(host: dict[str, Any]) -> str:
+    return ":".join(host[part] for part in ("host", "port") if part in host)
+
+
+def _conninfo(address: Address) -> Conninfo:
     for name, choices in _CHOICES.items():
         if address.options.get(name, next(iter(choices))) not in choices:
             raise BadAddress(f"the option {name} is one of {', '.join(sorted(choices))}")

@@ -1,0 +1,95 @@
+"""Everybody sees what they wrote where reads go to replicas (decision 27). Where there are none, none of this runs.
+
+Who is signed in need not do anything: positions are kept with the account, and found with the session. Others send
+back `Quartet-Seen`, which each answer to a write has.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import itsdangerous
+from flask import Flask, Response, request
+
+from app.container import Container
+from app.http.edge.caching import READS
+from app.http.edge.deps import CONTAINER, container, session_or_none
+from repositories import seen
+from repositories.errors import Unavailable
+from repositories.records import Session
+from repositories.seen import KEPT_SECONDS, Positions
+
+log = logging.getLogger(__name__)
+HEADER = "Quartet-Seen"
+SENT = "HTTP_QUARTET_SEEN"
+POSITION = re.compile("[0-9a-f]{24}")
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def register(app: Flask) -> None:
+    """Register after the fast path and `auth`."""
+    if cast("Container", app.extensions[CONTAINER]).stores.replicated:
+        app.wsgi_app = Apart(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
+        app.before_request(_begin)
+        app.after_request(_end)
+
+
+class Apart:
+    """No request knows what the one before it on its thread has written."""
+
+    def __init__(self, inner: Wsgi) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with seen.primary():
+            return self._inner(environ, start_response)
+
+
+def begin(of: Container, environ: Mapping[str, Any], session: Session | None, *, reads: bool) -> None:
+    """`reads`: the request changes nothing."""
+    sent = environ.get(SENT)
+    positions = read(of.settings.secrets, sent) if sent else {}
+    seen.begin(seen.merged(positions, dict(session.seen)) if session else positions, reads=reads)
+
+
+def issued(secret: str, positions: Positions) -> str:
+    return str(serializer(secret).dumps(dict(positions)))
+
+
+def read(secrets: Sequence[str], token: str) -> Positions:
+    """Nothing for what this server has not signed, or too long ago: it counts as not sent."""
+    for secret in secrets:
+        try:
+            found = serializer(secret).loads(token, max_age=KEPT_SECONDS)
+        except itsdangerous.BadData:
+            continue
+        if isinstance(found, dict):
+            return {store: at for store, at in found.items() if isinstance(at, str) and POSITION.fullmatch(at)}
+    return {}
+
+
+def serializer(secret: str) -> itsdangerous.URLSafeTimedSerializer:
+    return itsdangerous.URLSafeTimedSerializer(
+        secret, salt="seen", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    )
+
+
+def _begin() -> None:
+    begin(container(), request.environ, session_or_none(), reads=request.method in READS)
+
+
+def _end(response: Response) -> Response:
+    """What the request has written is kept before it is answered."""
+    mine = seen.current()
+    if mine is None or not mine.wrote:
+        return response
+    response.headers[HEADER] = issued(container().settings.secret_key, mine.positions)
+    session = session_or_none()
+    if session is not None:
+        try:
+            container().stores.sessions.note_seen(session.account_id, mine.positions)
+        except Unavailable as error:
+            log.warning("%s may not see at once what they wrote: %s", session.account_id, error)
+    return response

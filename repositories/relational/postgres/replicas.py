@@ -1,0 +1,283 @@
+"""Reads on standbys: which one, and whether it has what the client wrote (decision 27).
+
+A thread for each server asks four times a second how far it is. A read is sent to a standby that has reached the
+client's position by then; one that may have reached it since is asked once more. What goes wrong there is no error
+of the read: it goes to the primary, within the same deadline.
+"""
+
+import contextlib
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Executable
+
+from repositories import seen
+from repositories.errors import Invalid, StoreError
+from repositories.relational.direct import Values
+from repositories.relational.postgres.deadline import BoundedConnection, within
+from repositories.relational.postgres.engine import Lane
+from repositories.relational.postgres.errors import ROLE, translated
+from repositories.relational.postgres.hosts import Connector, Hosts
+from repositories.relational.postgres.positions import LogState, PrimaryLog, asked, check_lost, commit
+from repositories.relational.postgres.target import Conninfo
+from repositories.relational.statement_runner import AnyRow, AutocommitRunner, Runner
+from repositories.seen import REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
+
+log = logging.getLogger(__name__)
+ON_REPLICA = f"{ROLE}-replica"
+_WATCH_SECONDS, _WATCH_TIMEOUT = 0.25, 1.0
+_STEP_SECONDS = 0.005
+
+
+class Replica(Connector):
+    """One standby with a pool of its own. `state` is None while it does not answer."""
+
+    highest = 0
+
+    def __init__(self, target: Conninfo, pool: int) -> None:
+        self.target = target
+        self.state: LogState | None = None
+        self._lane = Lane(self, "replica", seconds=WAIT_SECONDS, size=pool)
+        direct = self._lane.direct if self._lane.autocommits else None
+        self.runner = AutocommitRunner(self._lane.open, self._guard, direct, ON_REPLICA)
+        self._rests_until = self._waits_from = 0.0
+        self._heard: datetime | None = None
+        self._several = False
+
+    def connect(self, keywords: dict[str, Any]) -> BoundedConnection:
+        """What the server says then counts, also if it is further back: it may have been started again."""
+        connection = BoundedConnection.connect(**{**keywords, **self.target.hosts[0]})
+        try:
+            self.state = asked(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def answers(self) -> LogState | None:
+        """Its state, if it was asked of late and does not rest."""
+        state, now = self.state, time.monotonic()
+        fresh = state is not None and now - state.at < _WATCH_SECONDS + _WATCH_TIMEOUT
+        return state if fresh and now >= self._rests_until and not self._several else None
+
+    def hear(self, state: LogState) -> None:
+        """From a connection that stays open: another process beside it is another server."""
+        before = self.state
+        if before is not None and self._heard == state.started != before.started:
+            self._several = True
+            log.error("%s is the name of several servers: it is not read from", self.target.server)
+        self.state, self._heard = state, state.started
+
+    def leave(self) -> None:
+        self.state = None
+
+    def rest(self) -> None:
+        self._rests_until = time.monotonic() + REST_SECONDS
+
+    def reach(self, position: str) -> None:
+        """Ask until it is there; once only, where waiting was in vain of late. Raises `Elsewhere`."""
+        until = time.monotonic() + WAIT_SECONDS
+        with self._guard(), self._lane.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            while True:
+                self.state = state = asked(driver)
+                if state.has(position):
+                    return
+                now = time.monotonic()
+                if now < self._waits_from:
+                    raise Elsewhere("behind")
+                if now + _STEP_SECONDS > until:
+                    self._waits_from = now + REST_SECONDS
+                    raise Elsewhere("behind")
+                time.sleep(_STEP_SECONDS)
+
+    def warm(self) -> None:
+        """Open a connection beforehand where none is idle: it may take longer than a read waits."""
+        pool: Any = self._lane.engine.pool
+        if pool.checkedin() == 0 and pool.checkedout() < pool.size():
+            with contextlib.suppress(StoreError), translated():
+                self._lane.engine.raw_connection().close()
+
+    def close(self) -> None:
+        self._lane.engine.dispose()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self._lane.deadline(), self._lane.slot(), translated():
+            yield
+
+
+class Replicas:
+    """Thread-safe. Its threads begin with its first use, in the process that uses it."""
+
+    def __init__(self, targets: Sequence[Conninfo], writer: Hosts, pool: int) -> None:
+        self._writer = writer
+        self._nodes = [Replica(target, pool) for target in targets]
+        self._turns = itertools.count()
+        self._guard = threading.Lock()
+        self._closed: threading.Event | None = None
+        self._threads: list[threading.Thread] = []
+        self.log = PrimaryLog()
+
+    def rows(self, statement: Executable, values: Values, mine: seen.Seen) -> Sequence[AnyRow]:
+        """Raises `Elsewhere` where the primary has to answer."""
+        check_lost(self.log, mine)
+        position = mine.positions.get(ROLE, "")
+        node, state = self._choice(position)
+        try:
+            if not state.has(position):
+                node.reach(position)
+            found = node.runner.rows(statement, values)
+        except Invalid:
+            raise
+        except StoreError as error:
+            node.rest()
+            raise Elsewhere("failed") from error
+        after = node.state
+        if after is None or after.started != state.started:
+            # It may have begun further back than it was.
+            raise Elsewhere("failed")
+        return found
+
+    def commit(self, connection: Connection) -> None:
+        mine = seen.writing()
+        if mine is None:
+            connection.commit()
+            return
+        self.begin()
+        position = commit(connection)
+        if position[:8] > mine.positions.get(ROLE, position)[:8]:
+            self._learn(position)
+            check_lost(self.log, mine)
+        mine.note(ROLE, position)
+
+    def states(self) -> list[ReplicaState]:
+        self.begin()
+        return [self._judged(node) for node in self._nodes]
+
+    def begin(self) -> None:
+        if self._threads:
+            return
+        with self._guard:
+            if self._closed is not None:
+                return
+            self._closed = closed = threading.Event()
+            loops: list[Callable[[threading.Event], None]] = [self._follow_primary]
+            loops += [lambda closed, node=node: self._follow(node, closed) for node in self._nodes]  # type: ignore[misc]
+            for loop in loops:
+                thread = threading.Thread(target=loop, args=(closed,), name="relational-replicas", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def close(self) -> None:
+        with self._guard:
+            if self._closed is not None:
+                self._closed.set()
+            self._closed = None
+            threads, self._threads = self._threads, []
+        # They open connections of the pools.
+        for thread in threads:
+            thread.join(2 * _WATCH_TIMEOUT)
+        for node in self._nodes:
+            node.close()
+
+    def _choice(self, position: str) -> tuple[Replica, LogState]:
+        """One that is at the position, or else any; each in turn."""
+        self.begin()
+        serving = [(node, state) for node in self._nodes if (state := node.answers()) and self._judged(node).serves]
+        if not serving:
+            raise Elsewhere("away")
+        first = next(self._turns) % len(serving)
+        turned = serving[first:] + serving[:first]
+        return next((one for one in turned if one[1].has(position)), turned[0])
+
+    def _judged(self, node: Replica) -> ReplicaState:
+        """A server on a lower timeline than the writer's follows another history."""
+        state = node.answers()
+        if state is None or state.timeline < self._writer.highest:
+            return ReplicaState(serves=False)
+        return self.log.lag(state)
+
+    def _learn(self, position: str) -> None:
+        """Be the first to hear of this position's timeline."""
+        if self.log.state is not None and self.log.state.position[:8] >= position[:8]:
+            return
+        with (
+            contextlib.suppress(psycopg.Error),
+            within(_WATCH_TIMEOUT),
+            contextlib.closing(self._writer.connect(_keywords(self._writer.target))) as connection,
+        ):
+            self.log.note(asked(connection), connection)
+
+    def _follow(self, node: Replica, closed: threading.Event) -> None:
+        def ask(connection: BoundedConnection) -> None:
+            node.hear(asked(connection))
+            node.warm()
+
+        _repeat(lambda: node.connect(_keywords(node.target)), ask, node.leave, closed)
+
+    def _follow_primary(self, closed: threading.Event) -> None:
+        def ask(connection: BoundedConnection) -> None:
+            if connection.timeline < self._writer.highest:
+                raise psycopg.OperationalError("an old primary")
+            self.log.note(asked(connection), connection)
+
+        _repeat(lambda: self._writer.connect(_keywords(self._writer.target)), ask, lambda: None, closed)
+
+
+class ReplicaRunner(Runner):
+    """Rows come from a replica where this request may read one, within `seconds` in all."""
+
+    def __init__(self, primary: Runner, replicas: Replicas, seconds: float) -> None:
+        self._primary = primary
+        self._replicas = replicas
+        self._seconds = seconds
+
+    def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
+        mine = seen.reading()
+        if mine is None:
+            return self._primary.rows(statement, values)
+        with within(self._seconds):
+            try:
+                with within(WAIT_SECONDS):
+                    found = self._replicas.rows(statement, values, mine)
+            except Elsewhere as why:
+                seen.read(ROLE, elsewhere=why.reason)
+                return self._primary.rows(statement, values)
+        seen.read(ROLE)
+        return found
+
+    def change(self, statement: Executable, values: Values) -> int:
+        return self._primary.change(statement, values)
+
+
+def _keywords(target: Conninfo) -> dict[str, Any]:
+    return {**target.keywords, "application_name": "quartet", "prepare_threshold": None, "autocommit": True}
+
+
+def _repeat(
+    connect: Callable[[], BoundedConnection],
+    ask: Callable[[BoundedConnection], None],
+    away: Callable[[], None],
+    closed: threading.Event,
+) -> None:
+    """Ask four times a second, on a connection that is kept while it answers."""
+    with contextlib.ExitStack() as open_:
+        connection = None
+        while not closed.is_set():
+            try:
+                with within(_WATCH_TIMEOUT):
+                    if connection is None:
+                        connection = open_.enter_context(contextlib.closing(connect()))
+                    ask(connection)
+            except psycopg.Error:
+                away()
+                open_.close()
+                connection = None
+            closed.wait(_WATCH_SECONDS)

@@ -1,0 +1,271 @@
+"""Reads on a standby: who has written sees it, however late the standby is; what fails there is no error.
+
+`QUARTET_OWN_READS` sets how many reads of own writes the proof under a replay delay makes.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from config import Settings
+from repositories import meter, seen
+from repositories.records import Follow
+from repositories.relational import Relational, open_store
+from tests.apps import System, embedded, running
+from tests.contracts.relational_store import NOW, new_database, opened, register
+from tests.engines import Engines, Server, postgres
+from tests.engines.kernel import wait_until
+from tests.engines.relational.calls import POOL, TIMEOUT
+
+OWN_READS = int(os.environ.get("QUARTET_OWN_READS", "140"))
+
+
+class Counted(meter.Observer):
+    """How often a read went where."""
+
+    def __init__(self) -> None:
+        self.reads: dict[str, int] = {}
+
+    def called(self, store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None: ...
+    def waited(self, store: str, seconds: float) -> None: ...
+    def cache_event(self, kind: meter.CacheKind, n: int) -> None: ...
+    def observed(self, name: str, seconds: float, n: int) -> None: ...
+    def running(self, name: str, change: int) -> None: ...
+    def counted(self, name: str, n: int, labels: tuple[str, ...]) -> None:
+        key = labels[-1] if labels else name
+        self.reads[key] = self.reads.get(key, 0) + n
+
+
+@pytest.fixture
+def counted() -> Iterator[Counted]:
+    counted = Counted()
+    meter.watch(counted)
+    yield counted
+    meter.watch(None)
+
+
+@pytest.fixture(scope="module")
+def standby(own_engines: Engines) -> Iterator[Server]:
+    server = postgres.launch_standby(own_engines.home, own_engines.postgres())
+    yield server
+    server.discard()
+
+
+class Reader(NamedTuple):
+    """A store that reads on the standby, and a connection to that."""
+
+    store: Relational
+    admin: psycopg.Connection
+
+    def pause(self) -> None:
+        """Replay nothing more, until the end of the test."""
+        self.admin.execute("SELECT pg_wal_replay_pause()")
+        assert wait_until(lambda: self.ask("SELECT pg_get_wal_replay_pause_state()") == "paused", 10)
+
+    def ask(self, statement: str) -> object:
+        return (self.admin.execute(statement).fetchone() or (None,))[0]
+
+
+@pytest.fixture
+def reader(server: Server, url: str, standby: Server) -> Iterator[Reader]:
+    host = f"127.0.0.1:{urlsplit(standby.url).port}"
+    store = open_store(url, timeout=TIMEOUT, pool=POOL, replicas=host)
+    with psycopg.connect(standby.url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM RESET recovery_min_apply_delay")
+        admin.execute("SELECT pg_reload_conf()")
+        assert wait_until(lambda: [one.serves for one in store.replicas()] == [True], 30)
+        yield Reader(store, admin)
+        admin.execute("SELECT pg_wal_replay_resume()")
+    store.close()
+
+
+def follow(store: Relational, one: UUID, other: UUID) -> seen.Positions:
+    """Write, as a client. Returns how far it has seen."""
+    with seen.primary():
+        mine = seen.begin({}, reads=False)
+        with store.transaction() as unit:
+            unit.graph.follow(Follow(one, other, NOW))
+        return mine.positions
+
+
+def followed(store: Relational, account: UUID, positions: seen.Positions) -> list[UUID]:
+    """Read, as a client that has seen so much."""
+    with seen.primary():
+        seen.begin(positions, reads=True)
+        return [edge.account_id for edge in store.graph.following(account, before=None, limit=20)]
+
+
+def test_who_has_written_sees_it_and_others_read_on_the_standby(reader: Reader, counted: Counted) -> None:
+    store = reader.store
+    one, other, third = register(store, 3)
+    position = follow(store, one, other)
+    assert wait_until(lambda: followed(store, one, {}) == [other], 10)
+    assert followed(store, one, position) == [other]
+    assert "behind" not in counted.reads
+    reader.pause()
+    position = follow(store, one, third)
+    counted.reads.clear()
+    assert set(followed(store, one, position)) == {other, third}
+    assert counted.reads == {"behind": 1}
+    assert followed(store, one, {}) == [other]
+    assert counted.reads == {"behind": 1, "replica": 1}
+
+
+def test_what_is_read_to_be_kept_or_to_decide_comes_from_the_primary(reader: Reader) -> None:
+    store = reader.store
+    one, other = register(store, 2)
+    reader.pause()
+    follow(store, one, other)
+    with seen.primary():
+        seen.begin({}, reads=True)
+        with seen.primary():
+            assert len(store.graph.following(one, before=None, limit=5)) == 1
+        assert store.graph.relations(one, [other])[other].following
+        assert store.accounts.get([one])
+    with seen.primary():
+        seen.begin({}, reads=False)
+        assert len(store.graph.following(one, before=None, limit=5)) == 1
+    # Nobody's request, as of the relay.
+    assert len(store.graph.following(one, before=None, limit=5)) == 1
+
+
+def test_own_reads_are_never_stale_and_most_others_go_to_a_standby_that_is_late(
+    reader: Reader, counted: Counted
+) -> None:
+    store = reader.store
+    reader.admin.execute("ALTER SYSTEM SET recovery_min_apply_delay = '200ms'")
+    reader.admin.execute("SELECT pg_reload_conf()")
+    one, *others = register(store, 8)
+    rounds = OWN_READS // len(others)
+    stale = 0
+    for _ in range(rounds):
+        (writer,) = register(store, 1)
+        for number, other in enumerate(others, 1):
+            position = follow(store, writer, other)
+            stale += len(followed(store, writer, position)) != number
+            # Somebody who has written nothing of late.
+            followed(store, one, {})
+    assert stale == 0
+    # Own reads came at once, so they could not go there; all others could, unless the machine was slow.
+    assert counted.reads["behind"] > 0
+    assert counted.reads["replica"] > 0
+
+
+def test_a_read_that_is_cancelled_by_replay_is_answered_by_the_primary(reader: Reader, counted: Counted) -> None:
+    store = reader.store
+    one, other = register(store, 2)
+    position = follow(store, one, other)
+    assert wait_until(lambda: followed(store, one, position) == [other] and "replica" in counted.reads, 10)
+    # The pool's connections end, as they do in such a conflict.
+    reader.ask(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = 'quartet' AND pid <> pg_backend_pid()"
+    )
+    for _ in range(5):
+        assert followed(store, one, position) == [other]
+
+
+def test_a_frozen_standby_costs_next_to_nothing_and_is_missed_by_nobody(
+    reader: Reader, standby: Server, counted: Counted
+) -> None:
+    store = reader.store
+    one, other = register(store, 2)
+    position = follow(store, one, other)
+    standby.pause()
+    try:
+        for _ in range(20):
+            assert followed(store, one, position) == [other]
+        assert wait_until(lambda: store.notes() == ["1 of 1 replicas are away or too far behind"], 20)
+        store.ping()
+    finally:
+        standby.resume()
+    assert wait_until(lambda: store.notes() == [], 20)
+    counted.reads.clear()
+    assert wait_until(lambda: followed(store, one, position) == [other] and "replica" in counted.reads, 20)
+
+
+@pytest.fixture
+def system(reader: Reader, standby: Server, url: str, tmp_path: Path) -> Iterator[System]:
+    host = f"127.0.0.1:{urlsplit(standby.url).port}"
+    with running(Settings(**embedded(tmp_path) | {"relational_replicas": host, "relational_url": url})) as system:
+        assert wait_until(lambda: system.container.stores.relational.notes() == [], 20)
+        yield system
+
+
+def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reader: Reader, system: System) -> None:
+    ada, bob, nobody = system.person(), system.person(), system.anybody()
+    post, path = bob.publish(), f"/accounts/{ada.handle}/following"
+    reader.pause()
+    followed = ada.send("PUT", f"/accounts/{bob.handle}/follow")
+    assert ada.get(path)["items"][0]["account"]["handle"] == bob.handle
+    ada.put(f"/posts/{post}/like")
+    # First put together, then as the page that is kept of it.
+    for _ in range(2):
+        assert ada.get(f"/posts/{post}")["viewer"] == {"liked": True, "following_author": True}
+    late = nobody.send("GET", path)
+    assert late.get_json()["items"] == []
+    assert "relational-replica;" in late.headers["Server-Timing"]
+    token = followed.headers["Quartet-Seen"]
+    seen_by = nobody.send("GET", path, headers={"Quartet-Seen": token})
+    assert seen_by.get_json()["items"][0]["account"]["handle"] == bob.handle
+    assert "relational-replica;" not in seen_by.headers["Server-Timing"]
+    for forged in ("", "x", token[:-2]):
+        assert nobody.send("GET", path, headers={"Quartet-Seen": forged}).get_json()["items"] == []
+    # What is kept for all was read where nothing is late.
+    assert nobody.get(f"/accounts/{bob.handle}")["stats"] == {"followers": 1, "following": 0, "posts": 1}
+    ada.patch("/accounts/me", {"bio": "New."}, etag=ada.etag("/accounts/me"))
+    assert nobody.get(f"/accounts/{ada.handle}")["account"]["bio"] == "New."
+    assert nobody.get(f"/posts/{post}")["stats"]["likes"] == 1
+    ready = nobody.send("GET", "/health/ready").get_json()
+    assert [replica["serves"] for replica in ready["stores"]["relational"]["replicas"]] == [True]
+    page = nobody.client.get("/metrics").get_data(as_text=True)
+    assert 'quartet_replica_serves{replica="1",store="relational"} 1.0' in page
+    assert 'quartet_replica_reads_total{outcome="replica",store="relational"}' in page
+
+
+def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, server: Server, counted: Counted) -> None:
+    """Replication is cut, the primary writes on, and the standby takes over without that."""
+    standby = postgres.launch_standby(own_engines.home, server)
+    url = new_database(server)
+    host = f"127.0.0.1:{urlsplit(standby.url).port}"
+    promoted = urlsplit(url)._replace(netloc=f"quartet@{host}").geturl()
+    try:
+        with opened(url) as store:
+            store.migrate()
+        with closing(open_store(url, timeout=TIMEOUT, pool=POOL, replicas=host)) as store:
+            one, other, third = register(store, 3)
+            kept = follow(store, one, other)
+            assert wait_until(lambda: followed(store, one, kept) == [other] and "replica" in counted.reads, 20)
+            with psycopg.connect(standby.url, autocommit=True) as admin:
+                admin.execute("ALTER SYSTEM SET primary_conninfo = ''")
+                admin.execute("SELECT pg_reload_conf()")
+                gone = "SELECT count(*) FROM pg_stat_wal_receiver"
+                assert wait_until(lambda: admin.execute(gone).fetchone() == (0,), 20)
+            lost = follow(store, one, third)
+        postgres.promote(standby)
+        with closing(open_store(promoted, timeout=TIMEOUT, pool=POOL, replicas=host)) as store:
+            assert wait_until(lambda: store.notes() == [], 20)
+            assert followed(store, one, kept) == [other]
+            assert "lost_tail" not in counted.reads
+            with seen.primary():
+                mine = seen.begin(lost, reads=True)
+                assert store.likes.beside_follows(one, [], [other, third])[1] == {other}
+            assert counted.reads["lost_tail"] == 1
+            assert mine.wrote
+            assert followed(store, one, mine.positions) == [other]
+            assert counted.reads["lost_tail"] == 1
+            # One that writes first hears of it too.
+            with seen.primary():
+                seen.begin(lost, reads=False)
+                with store.transaction() as unit:
+                    unit.graph.follow(Follow(one, third, NOW))
+            assert counted.reads["lost_tail"] == 2
+    finally:
+        standby.discard()

@@ -1,0 +1,162 @@
+"""Positions, the token that carries them, and which reads may be late."""
+
+import inspect
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.http.edge import own_writes
+from repositories import seen
+from repositories.address import BadAddress
+from repositories.documents import Documents
+from repositories.relational import Relational, open_store
+from repositories.relational.postgres.positions import LogState, PrimaryLog, position_of
+from repositories.relational.postgres.target import replicas_of
+from tests.contracts.relational_store import TIMEOUT
+
+SECRETS = ("new" * 20, "old" * 20)
+STARTED = datetime(2031, 5, 17, tzinfo=UTC)
+URL = "postgresql://ada:p%40ss@main:5433/quartet?sslmode=require"
+
+
+class NoHistory:
+    """A server that lets nobody read its history."""
+
+    def execute(self, *_: object, **__: object) -> "NoHistory":
+        return self
+
+    def fetchone(self) -> None:
+        return None
+
+
+NOBODY: Any = NoHistory()
+
+
+def at(timeline: int, location: int, moment: float = 0.0) -> LogState:
+    return LogState(STARTED, timeline, location, moment)
+
+
+def test_a_token_is_read_back_and_nothing_else_is() -> None:
+    positions = {"relational": position_of(1, 77), "documents": position_of(9, 1)}
+    token = own_writes.issued(SECRETS[0], positions)
+    assert own_writes.read(SECRETS, token) == positions
+    assert own_writes.read(SECRETS, own_writes.issued(SECRETS[1], positions)) == positions
+    assert own_writes.read(SECRETS, own_writes.issued("foreign" * 10, positions)) == {}
+    for forged in ("", "x", token[:-1], token + "x", token.swapcase(), "\u00e9", "." * 500, token.replace(".", "")):
+        assert own_writes.read(SECRETS, forged) == {}
+
+
+def test_a_token_is_of_no_use_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = own_writes.issued(SECRETS[0], {"relational": position_of(1, 1)})
+    now = int(datetime.now(UTC).timestamp())
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + seen.KEPT_SECONDS + 2)
+    assert own_writes.read(SECRETS, token) == {}
+
+
+@pytest.mark.parametrize("signed", [["relational"], "relational", 7, None, {"relational": 7}, {"relational": "xyz"}])
+def test_what_is_signed_and_has_another_form_counts_as_nothing(signed: Any) -> None:
+    token = own_writes.serializer(SECRETS[0]).dumps(signed)
+    assert own_writes.read(SECRETS, str(token)) == {}
+
+
+def test_the_greater_position_of_each_store_wins() -> None:
+    low, high = position_of(1, 2**40), position_of(2, 5)
+    assert seen.merged({"relational": low}, {"relational": high, "documents": low}) == {
+        "relational": high,
+        "documents": low,
+    }
+    mine = seen.Seen({"relational": high}, reads=False)
+    mine.note("relational", low)
+    assert (mine.wrote, mine.positions) == (False, {"relational": high})
+    mine.note("documents", low)
+    assert (mine.wrote, mine.positions) == (True, {"relational": high, "documents": low})
+
+
+def test_a_replica_has_a_position_when_timeline_and_location_are_reached() -> None:
+    assert at(1, 100).has("")
+    assert at(1, 100).has(position_of(1, 100))
+    assert not at(1, 99).has(position_of(1, 100))
+    assert not at(1, 2**40).has(position_of(2, 100))
+    # On a newer timeline it may still be before the point where that began.
+    assert not at(2, 99).has(position_of(1, 100))
+    assert at(2, 100).has(position_of(1, 100))
+
+
+def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:
+    log = PrimaryLog()
+    assert not log.lag(at(1, 100)).serves
+    moment = time.monotonic()
+    for age, location in ((40, 100), (10, 200), (1, 300)):
+        log.note(at(1, location, moment - age), NOBODY)
+    assert log.lag(at(1, 300)) == seen.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
+    assert log.lag(at(1, 400)).lag_bytes == 0
+    behind = log.lag(at(1, 250))
+    assert behind.serves
+    assert behind.lag_bytes == 50
+    assert behind.lag_seconds is not None
+    assert behind.lag_seconds >= 10
+    assert not log.lag(at(1, 150)).serves
+    assert log.lag(at(1, 50)) == seen.ReplicaState(serves=False, lag_seconds=None, lag_bytes=250)
+
+
+def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:
+    log = PrimaryLog()
+    assert not log.lost(position_of(1, 1))
+    log.note(at(1, 100), NOBODY)
+    assert not log.lost(position_of(1, 10**6))
+    log.note(at(2, 120), NOBODY)
+    assert not log.lost(position_of(1, 120))
+    assert log.lost(position_of(1, 121))
+    assert not log.lost(position_of(2, 10**6))
+
+
+def test_every_method_that_may_be_late_is_a_read_of_its_port() -> None:
+    for store, port in (("relational", Relational), ("documents", Documents)):
+        parts = inspect.get_annotations(port, eval_str=True)
+        for part, methods in seen.MAY_LAG[store].items():
+            for method in methods:
+                assert method in vars(parts[part]), f"{store}.{part}.{method}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("one", ["one:5432"]),
+        ("one:1, two", ["one:1", "two:5432"]),
+        ("one:1,two:2 [::1]:3", ["one:1", "two:2", "::1:3"]),
+        ("postgresql://x@one,two:2/db", ["one:5432", "two:2"]),
+        ("postgresql://x@one/db,postgresql://two/db three", ["one:5432", "two:5432", "three:5432"]),
+    ],
+)
+def test_replicas_are_named_by_hosts_or_urls(text: str, hosts: list[str]) -> None:
+    assert [found.server for found in replicas_of(text, URL)] == hosts
+
+
+def test_hosts_take_all_else_from_the_url_and_urls_take_nothing() -> None:
+    plain, own = replicas_of("one postgresql://bob@two/other", URL)
+    assert plain.keywords == {"user": "ada", "password": "p@ss", "dbname": "quartet", "sslmode": "require"}
+    assert plain.hosts == ({"host": "one", "port": "5432"},)
+    assert own.keywords == {"user": "bob", "dbname": "other"}
+    [beside] = replicas_of("one", "postgresql://ada@/quartet?host=/run/one")
+    assert beside.hosts == ({"host": "one", "port": "5432"},)
+
+
+WRONG = ["one:x", "one:70000", ",", "one,", "one/db", "bob:p@ss@one", "bob@one", "mysql://one", "postgresql://"]
+WRONG += ["one?x=1", "postgresql://bob:s3cret@one/db?nothing=1", "postgresql://one#two"]
+
+
+@pytest.mark.parametrize("text", [*WRONG, " , "])
+def test_a_wrong_name_is_refused_for_its_setting_and_not_repeated(text: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        open_store(URL, timeout=TIMEOUT, pool=1, replicas=text)
+    assert caught.value.setting == "relational_replicas"
+    assert "s3cret" not in str(caught.value)
+    assert "p@ss" not in str(caught.value)
+
+
+def test_an_embedded_store_has_no_replicas() -> None:
+    with pytest.raises(BadAddress) as caught:
+        open_store("sqlite:///nowhere.db", timeout=TIMEOUT, pool=1, replicas="one")
+    assert caught.value.setting == "relational_replicas"
