@@ -227,7 +227,6 @@ def test_over_http_everybody_sees_what_they_wrote_and_nothing_late_is_kept(reade
     assert [replica["serves"] for replica in ready["stores"]["relational"]["replicas"]] == [True]
     page = nobody.client.get("/metrics").get_data(as_text=True)
     assert 'quartet_replica_serves{replica="1",store="relational"} 1.0' in page
-    assert 'quartet_replica_reads_total{outcome="replica",store="relational"}' in page
 
 
 def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, server: Server, counted: Counted) -> None:
