@@ -13,6 +13,7 @@ from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
 from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
+from repositories.relational.money.order_chain import Heads
 from repositories.relational.money.orders import SqlOrderWrites
 from repositories.relational.money.refunds import SqlRefundWrites
 from repositories.relational.money.shipments import SqlShipmentWrites
@@ -36,10 +37,11 @@ class SqlTransaction(Transaction):
         self.fanouts = SqlFanoutWrites(work)
         self.counters = SqlCounterWrites(work)
         self.stock = SqlStockWrites(work)
-        self.orders = SqlOrderWrites(work)
+        heads: Heads = {}
+        self.orders = SqlOrderWrites(work, heads)
         self.refunds = SqlRefundWrites(work)
         self.shipments = SqlShipmentWrites(work)
-        self.ledger = SqlLedgerWrites(work)
+        self.ledger = SqlLedgerWrites(work, heads)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)
         self.mail_tokens = SqlMailTokenWrites(work)

@@ -258,8 +258,8 @@ class TestBulk:
             one.id: one for one in (paid, refunded, cancelled)
         }
         assert relational.stock.levels([product, other]) == {
-            product: Stock(product, 7, 0, 3, 1),
-            other: Stock(other, 0, 0, 4, 1),
+            product: Stock(product, 7, 0, 3, 11),
+            other: Stock(other, 0, 0, 4, 13),
         }
         assert relational.orders.of_seller(lines[0].seller_id, before=None, limit=9)
         assert do(relational, lambda unit: unit.stock.return_sold(paid.id)) == {product: 3, other: 4}

@@ -1,8 +1,8 @@
 """Anchors: how far every ledger account has come, signed with a key that the database does not have, in a file outside.
 
-A line for each account, ordered by owner: `owner currency entries posted last_at head`. The last line is the seal: JSON
-that has the SHA-256 of the lines before it, then a dot and its signature. The entries behind an anchor cannot be
-rewritten without breaking with it, however well their hashes fit (decision 24).
+A line for each account, ordered by owner: `owner currency entries posted last_at head holds holds_head`. The last line
+is the seal: JSON that has the SHA-256 of the lines before it, then a dot and its signature. The entries behind an
+anchor cannot be rewritten without breaking with it, however well their hashes fit (decision 24).
 """
 
 import contextlib
@@ -70,9 +70,10 @@ class Anchor(Struct, frozen=True):
     def heads(self) -> Iterator[Head]:
         with self.path.open("rb") as lines:
             for line, _ in zip(lines, range(self.seal.accounts), strict=False):
-                owner, currency, entries, posted, last_at, head = line.decode().split()
+                owner, currency, entries, posted, last_at, head, *held = line.decode().split()
                 at = datetime.fromisoformat(last_at)
-                yield Head(UUID(owner), currency, int(entries), int(posted), at, bytes.fromhex(head))
+                holds = (int(held[0]), bytes.fromhex(held[1])) if held else ()
+                yield Head(UUID(owner), currency, int(entries), int(posted), at, bytes.fromhex(head), *holds)
 
 
 class AnchorRules(Struct, frozen=True):
@@ -149,7 +150,8 @@ class Anchors:
                 if len(wrong) == _MOST_NAMED:
                     break
                 continue
-            line = f"{one.owner} {one.currency} {one.entries} {one.posted} {one.last_at.isoformat()} {one.head.hex()}\n"
+            line = f"{one.owner} {one.currency} {one.entries} {one.posted} {one.last_at.isoformat()} {one.head.hex()}"
+            line += f" {one.holds} {one.holds_head.hex()}\n"
             accounts, entries = accounts + 1, entries + one.entries
             digest.update(line.encode())
             out.write(line.encode())

@@ -10,18 +10,17 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, bindparam, case, cast, func, or_, select, tuple_
 
 from repositories.money_records import PROVIDER, UNWRITTEN, Finding, Head
-from repositories.relational.audit.walking import BATCH, walk
+from repositories.relational.audit.holds import Holds
+from repositories.relational.audit.walking import BATCH, NIL, Key, key_of, read_on, walk
 from repositories.relational.money.digests import START, chain, leg_of
 from repositories.relational.schema.columns import ID, LIMIT
 from repositories.relational.schema.money_tables import entries, ledger_accounts, open_holds, transfers
 from repositories.relational.statement_runner import AnyRow, Runner
 
-NIL = UUID(int=0)
 _LAST = 2**63 - 1
 
 _account, _entry = ledger_accounts.c, entries.c
@@ -65,13 +64,13 @@ PAGE: Select[Any] = (
 )
 _end = tuple_(bindparam("last_owner", type_=ID), bindparam("last_currency"))
 UP_TO = PAGE.where(tuple_(_entry.owner, _entry.currency) <= _end)
-Key = tuple[UUID, str]
 Pair = tuple[AnyRow, Head | None]
 
 
 def audit_accounts(runner: Runner, anchored: Iterable[Head]) -> Iterator[Finding]:
     """The chains are followed from their start, and lead through `anchored`."""
     totals: Counter[str] = Counter()
+    holds = Holds(runner)
     start: Key = (NIL, "")
     batch: list[Pair] = []
     for account, known in paired(runner, anchored):
@@ -79,13 +78,15 @@ def audit_accounts(runner: Runner, anchored: Iterable[Head]) -> Iterator[Finding
             yield from lost(known)
             continue
         totals[account.currency] += account.posted
+        yield from holds.of(account, known)
         batch.append((account, known))
         if len(batch) == BATCH:
             yield from _batch(runner, start, batch)
-            start, batch = _key(account), []
+            start, batch = key_of(account), []
+    yield from holds.until()
     yield from _batch(runner, start, batch)
-    last = _key(batch[-1][0]) if batch else start
-    for key, rows in groupby(_entries(runner, last, None), key=_key):
+    last = key_of(batch[-1][0]) if batch else start
+    for key, rows in groupby(_entries(runner, last, None), key=key_of):
         yield from _stray(key, rows)
     yield from unbalanced(totals)
 
@@ -110,8 +111,8 @@ def paired(runner: Runner, anchored: Iterable[Head]) -> Iterator[tuple[AnyRow | 
 def _batch(runner: Runner, start: Key, accounts: list[Pair]) -> Iterator[Finding]:
     if not accounts:
         return
-    wanted = {_key(row): (row, known) for row, known in accounts}
-    for key, rows in groupby(_entries(runner, start, accounts[-1][0]), key=_key):
+    wanted = {key_of(row): (row, known) for row, known in accounts}
+    for key, rows in groupby(_entries(runner, start, accounts[-1][0]), key=key_of):
         if key in wanted:
             row, known = wanted.pop(key)
             yield from account_findings(row, rows, through=known)
@@ -125,20 +126,8 @@ def _entries(runner: Runner, start: Key, last: AnyRow | None) -> Iterator[AnyRow
     """The entries behind the account `start`, up to and with those of `last`, or all."""
     values: dict[str, Any] = {"owner": start[0], "currency": start[1], "sequence": _LAST}
     if last is None:
-        return read_entries(runner, PAGE, values)
-    return read_entries(runner, UP_TO, values | {"last_owner": last.owner, "last_currency": last.currency})
-
-
-def read_entries(runner: Runner, page: Select[Any], values: dict[str, Any]) -> Iterator[AnyRow]:
-    """By pages, from the place in `values` on."""
-    values = values | {"limit": BATCH}
-    while rows := runner.rows(page, values):
-        yield from rows
-        values |= {name: getattr(rows[-1], name) for name in ("owner", "currency", "sequence")}
-
-
-def _key(row: AnyRow) -> Key:
-    return row.owner, row.currency
+        return read_on(runner, PAGE, values)
+    return read_on(runner, UP_TO, values | {"last_owner": last.owner, "last_currency": last.currency})
 
 
 def _stray(key: Key, rows: Iterator[AnyRow]) -> Iterator[Finding]:

@@ -14,18 +14,17 @@ from sqlalchemy.types import TypeEngine
 
 from repositories.money_records import UNWRITTEN, Finding, Head
 from repositories.relational.audit.accounts import (
-    NIL,
     PAGE,
     UP_TO,
     account_findings,
     lost,
     paired,
-    read_entries,
     unbalanced,
 )
+from repositories.relational.audit.holds import HOLDS, hold_findings
 from repositories.relational.audit.orders import audit_some_orders
 from repositories.relational.audit.transfers import audit_some_transfers
-from repositories.relational.audit.walking import BATCH
+from repositories.relational.audit.walking import BATCH, NIL, key_of, read_on
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, TEXT
 from repositories.relational.schema.money_tables import entries, transfers
@@ -33,13 +32,20 @@ from repositories.relational.statement_runner import AnyRow, Runner
 
 # Accounts whose new entries one statement reads.
 TOGETHER = 100
-_AFTER: dict[str, TypeEngine[Any]] = {"owner": ID, "currency": TEXT, "entries": BigInteger()}
+_AFTER: dict[str, TypeEngine[Any]] = {"owner": ID, "currency": TEXT, "entries": BigInteger(), "holds": BigInteger()}
+_NOBODY = Head(NIL, "", 0, 0, UNWRITTEN, START)
 _starts = union_all(
     *(
         select(*(bindparam(f"{name}_{turn}", type_=kind).label(name) for name, kind in _AFTER.items()))
         for turn in range(TOGETHER)
     )
 ).subquery("starts")
+_NEW_HOLDS = HOLDS.join(
+    _starts,
+    (transfers.c.debit == _starts.c.owner)
+    & (transfers.c.currency == _starts.c.currency)
+    & (transfers.c.hold_sequence > _starts.c.holds),
+)
 _OF_ONE = UP_TO.add_columns(entries.c.transfer_id, transfers.c.order_id)
 _NEW = PAGE.add_columns(entries.c.transfer_id, transfers.c.order_id).join(
     _starts,
@@ -55,6 +61,7 @@ Changed = dict[tuple[UUID, str], tuple[AnyRow, Head]]
 def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Finding]:
     totals: Counter[str] = Counter()
     changed: Changed = {}
+    held: Changed = {}
     pending = 0
     for account, known in paired(runner, anchored):
         if account is None:
@@ -72,35 +79,66 @@ def audit_since(runner: Runner, anchored: Iterable[Head]) -> Iterator[Head | Fin
         else:
             # Nothing has come, or less is there than was.
             yield from account_findings(account, iter(()), after=before)
-        yield Head(
-            account.owner, account.currency, account.entries, account.posted, account.last_at, bytes(account.head)
-        )
+        if account.holds > before.holds:
+            held |= own
+        else:
+            yield from hold_findings(account, (), after=before)
+        yield _head(account)
+        if len(held) == TOGETHER:
+            yield from _held(runner, held)
+            held = {}
         if len(changed) == TOGETHER or pending > BATCH:
             yield from _findings(runner, _of_some(runner, changed), changed)
             changed, pending = {}, 0
     yield from _findings(runner, _of_some(runner, changed), changed)
+    yield from _held(runner, held)
     yield from unbalanced(totals)
+
+
+def _head(row: AnyRow) -> Head:
+    return Head(
+        *(row.owner, row.currency, row.entries, row.posted, row.last_at, bytes(row.head)),
+        *(row.holds, bytes(row.holds_head)),
+    )
 
 
 def _of_one(runner: Runner, account: AnyRow, before: Head) -> Iterator[AnyRow]:
     values = {"owner": account.owner, "currency": account.currency, "sequence": before.entries}
-    return read_entries(runner, _OF_ONE, values | {"last_owner": account.owner, "last_currency": account.currency})
+    return read_on(runner, _OF_ONE, values | {"last_owner": account.owner, "last_currency": account.currency})
 
 
 def _of_some(runner: Runner, changed: Changed) -> Iterator[AnyRow]:
     """A few entries of each of a few accounts: the database sorts what a page has, not what all of them have."""
     if not changed:
         return iter(())
+    return read_on(runner, _NEW, _places(changed))
+
+
+def _places(changed: Changed) -> dict[str, Any]:
     starts = [before for _, before in changed.values()]
-    starts += [Head(NIL, "", 0, 0, UNWRITTEN, START)] * (TOGETHER - len(starts))
+    starts += [_NOBODY] * (TOGETHER - len(starts))
     values = {f"{name}_{turn}": getattr(one, name) for turn, one in enumerate(starts) for name in _AFTER}
-    return read_entries(runner, _NEW, values | {"owner": NIL, "currency": "", "sequence": 0})
+    return values | {"owner": NIL, "currency": "", "sequence": 0}
+
+
+def _held(runner: Runner, held: Changed) -> Iterator[Finding]:
+    """The new holds of some accounts, and their orders."""
+    if not held:
+        return
+    moved, left = Moved(runner), dict(held)
+    for key, own in groupby(moved.through(read_on(runner, _NEW_HOLDS, _places(held))), key=key_of):
+        account, before = left.pop(key)
+        yield from hold_findings(account, own, after=before)
+    for account, before in left.values():
+        yield from hold_findings(account, (), after=before)
+    moved.audit()
+    yield from moved.found
 
 
 def _findings(runner: Runner, entries_of: Iterator[AnyRow], changed: Changed) -> Iterator[Finding]:
     moved = Moved(runner)
     left = dict(changed)
-    for key, own in groupby(moved.through(entries_of), key=lambda row: (row.owner, row.currency)):
+    for key, own in groupby(moved.through(entries_of), key=key_of):
         account, before = left.pop(key)
         yield from account_findings(account, own, after=before)
     for account, before in left.values():

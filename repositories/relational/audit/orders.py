@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, exists, select
 
 from repositories.money_records import REFUND, Finding
-from repositories.relational.audit.sub_orders import Part
+from repositories.relational.audit.sub_orders import Part, is_of
 from repositories.relational.audit.walking import Walk, walk
 from repositories.relational.schema.columns import IDS, among
 from repositories.relational.schema.money_tables import (
@@ -173,8 +173,7 @@ class Whole:
         alone = sum(part.steps - part.is_paid - (part.row.state == "cancelled") for part in parts)
         if order.version != 1 + together + alone:
             yield f"is at version {order.version} after {together + alone} steps"
-        times = {time for part in parts for time in part.times} or {None}
-        if order.moved_at not in times:
+        if order.moved_at not in {part.row.moved_at for part in parts} - ({None} if together or alone else set()):
             yield f"was not moved at {order.moved_at}"
         for kind in ("paid_at", "cancelled"):
             ends = {_at_once(part.row, kind) for part in parts} - {None}
@@ -209,12 +208,16 @@ class Whole:
     def _paid(self, order: AnyRow) -> Iterator[str]:
         """Each seller's share is held, paid or freed, by transfers between buyer and seller, and nothing else is."""
         ends = {one.hold_id: one for one in self._payments if one.hold_id}
+        heads = {seller: part.heads(order) for seller, part in self._parts.items()}
         paid: Counter[UUID] = Counter()
         for one in self._payments:
             part = self._parts.get(one.credit)
             if part is None or (one.debit, one.currency, one.kind) != (order.buyer_id, order.currency, "order"):
                 yield f"transfer {one.id} of it is not between its buyer and a seller, or in another currency"
                 continue
+            # Money is held when the part is placed, and paid or freed with its next step.
+            if not is_of(one, heads[one.credit][:1] if one.phase == "hold" else heads[one.credit][1:2]):
+                yield f"transfer {one.id} was made when {one.credit}'s part was something else"
             if one.phase in {"single", "hold"}:
                 paid[one.credit] += one.amount
             if one.phase == "hold":

@@ -1,11 +1,25 @@
 """What must be true of one seller's part of an order, given everything that happened to it."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from repositories.relational.money.digests import chain
+from repositories.relational.money.order_chain import opening, refunded, shipped, stated
 from repositories.relational.statement_runner import AnyRow
+
+
+def is_of(transfer: AnyRow, heads: Sequence[bytes]) -> bool:
+    """Whether the part was at one of these when the transfer was made. Earlier versions did not write it down."""
+    return transfer.order_head is None or bytes(transfer.order_head) in heads
+
+
+class Step(NamedTuple):
+    version: int
+    at: datetime
+    digest: bytes
 
 
 class Part(NamedTuple):
@@ -17,6 +31,31 @@ class Part(NamedTuple):
     sent: Sequence[AnyRow]
     refunds: Sequence[AnyRow]
     moved: Sequence[AnyRow]
+
+    def history(self) -> list[Step]:
+        """Its steps in their order, each with the version that it made."""
+        units: dict[Any, list[tuple[int, int]]] = {one.id: [] for one in self.shipments}
+        for one in self.sent:
+            units.setdefault(one.shipment_id, []).append((one.number, one.quantity))
+        first = [Step(2, self.row.paid_at or self.row.ended_at, step) for step in stated(self.row)]
+        sent = [
+            Step(one.version, one.created_at, shipped(one.id, one.reference, one.created_at, units[one.id]))
+            for one in self.shipments
+        ]
+        back = [
+            Step(
+                *(one.version, one.created_at),
+                refunded(one.id, one.reason, restock=bool(one.restock), units=one.units, at=one.created_at),
+            )
+            for one in self.refunds
+        ]
+        return sorted([*first, *sent, *back], key=lambda step: step.version)
+
+    def heads(self, order: AnyRow) -> list[bytes]:
+        """Of its chain, after each version."""
+        row = self.row
+        first = opening(order.id, order.buyer_id, row.seller_id, order.currency, order.created_at, self.lines)
+        return list(itertools.accumulate((step.digest for step in self.history()), chain, initial=first))
 
     @property
     def is_paid(self) -> bool:
@@ -32,14 +71,9 @@ class Part(NamedTuple):
         """Changes of it since it was placed. A refusal of what is paid is one with its refund."""
         return self.is_paid + self.is_ended + len(self.shipments) + len(self.refunds)
 
-    @property
-    def times(self) -> set[datetime | None]:
-        """When they were."""
-        happened = {one.created_at for one in (*self.shipments, *self.refunds)}
-        return happened | {time for time in (self.row.paid_at, self.row.ended_at) if time}
-
     def problems(self, order: AnyRow) -> Iterator[str]:
         yield from self._own(order)
+        yield from self._chained(order)
         yield from self._state()
         yield from self._units()
         yield from self._refunded(order)
@@ -54,8 +88,20 @@ class Part(NamedTuple):
             yield f"its total is {row.total}, its lines make {share}"
         if row.version != 1 + self.steps:
             yield f"is at version {row.version} after {self.steps} steps"
-        if row.moved_at not in (self.times or {None}):
-            yield f"was not moved at {row.moved_at}"
+
+    def _chained(self, order: AnyRow) -> Iterator[str]:
+        steps, heads = self.history(), self.heads(order)
+        if [step.version for step in steps] != list(range(2, len(steps) + 2)):
+            yield "its steps are not numbered one after another"
+        if self.row.moved_at != (steps[-1].at if steps else None):
+            yield f"was not moved at {self.row.moved_at}"
+        if bytes(self.row.head) != heads[-1]:
+            yield "is not what the chain of its steps was made of"
+        versions = {one.id: one.version for one in self.refunds}
+        for one in self.moved:
+            # A refund's transfer was made before the refund was a step.
+            if not is_of(one, heads[versions[one.id] - 2 : versions[one.id] - 1] if one.id in versions else []):
+                yield f"transfer {one.id} was made when it was something else"
 
     def _state(self) -> Iterator[str]:
         row = self.row

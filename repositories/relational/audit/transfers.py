@@ -28,6 +28,8 @@ _SELECTED = (
     select(
         *TRANSFER_COLUMNS,
         _its.digest,
+        _its.order_head,
+        _its.hold_sequence,
         and_(
             *(_its.debit_leg == _its.debit, _its.credit_leg == _its.credit),
             *(_debit.c.amount == -_its.amount, _credit.c.amount == _its.amount),
@@ -78,13 +80,19 @@ def _findings(rows: Iterable[AnyRow]) -> Iterator[Finding]:
 
 def _problems(row: AnyRow) -> Iterator[str]:
     transfer = to_transfer(row[: len(TRANSFER_COLUMNS)])
-    if digest_of(transfer) != bytes(row.digest):
+    if digest_of(transfer, row.order_head) != bytes(row.digest):
         yield "is not what its digest was made of"
     moves = row.phase in {"single", "post"}
     if not (row.moved and row.legs == 2 if moves else not (row.has_legs or row.legs)):
         yield f"has {row.legs} entries that do not match it"
+    if moves != (row.hold_sequence is None):
+        yield "is not where it belongs in the chain of holds"
     if not moves and (row.memo, row.reference) != (None, None):
         yield "has words, and moves nothing"
+    yield from _as_hold(row)
+
+
+def _as_hold(row: AnyRow) -> Iterator[str]:
     if (row.phase == "hold") != (row.expires_at is not None):
         yield f"expires at {row.expires_at}"
     if row.phase == "hold" and not row.ended:

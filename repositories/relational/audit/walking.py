@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Column, Select, bindparam, tuple_
 
@@ -9,6 +10,8 @@ from repositories.relational.schema.columns import LIMIT
 from repositories.relational.statement_runner import AnyRow, Runner
 
 BATCH = 1_000
+NIL = UUID(int=0)
+Key = tuple[UUID, str]
 
 
 class Walk(NamedTuple):
@@ -40,3 +43,15 @@ def walk(statement: Select[Any], *keys: Column[Any]) -> Walk:
     page = statement.order_by(*keys).limit(LIMIT)
     after = tuple_(*(bindparam(f"after_{key.name}", type_=key.type) for key in keys))
     return Walk(statement, keys, page, page.where(tuple_(*keys) > after), tuple(key.name for key in keys))
+
+
+def read_on(runner: Runner, page: Select[Any], values: dict[str, Any]) -> Iterator[AnyRow]:
+    """What accounts have, by pages: rows with `owner`, `currency` and `sequence`, from the place in `values` on."""
+    values = values | {"limit": BATCH}
+    while rows := runner.rows(page, values):
+        yield from rows
+        values |= {name: getattr(rows[-1], name) for name in ("owner", "currency", "sequence")}
+
+
+def key_of(row: AnyRow) -> Key:
+    return row.owner, row.currency

@@ -10,13 +10,17 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Insufficient, Invalid
-from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Transfer
+from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Stock, Transfer
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
 from repositories.relational.money.movements import LOCK, OPEN, lock_order, opened
+from repositories.relational.money.order_chain import refunded, shipped
 from repositories.relational.money.orders import line_rows, order_row, sub_order_rows
 from repositories.relational.money.orders import valid as valid_order
-from repositories.relational.schema.columns import IDS, TIME, among
+from repositories.relational.money.receipts import ADD_RECEIPT, MOST_VERSIONS, receipt, version_after
+from repositories.relational.money.stock import LEVELS
+from repositories.relational.money.sub_orders import THIS
+from repositories.relational.schema.columns import IDS, TIME, among, chained
 from repositories.relational.schema.money_tables import (
     entries,
     ledger_accounts,
@@ -32,6 +36,8 @@ from repositories.relational.schema.money_tables import (
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import Work
 
+# The version of a part that a shipment makes, when nothing but the payment came before.
+_AFTER_PAYMENT = 3
 Rows = Sequence[dict[str, Any]]
 Load = Callable[[Connection, Table, Rows], None]
 
@@ -56,16 +62,28 @@ _RETURNED = (
         order_lines.c.order_id,
         order_lines.c.seller_id,
         cast(func.sum(order_lines.c.returned), BigInteger).label("units"),
+        sub_orders.c.version,
+    )
+    .join(
+        sub_orders,
+        (sub_orders.c.order_id == order_lines.c.order_id) & (sub_orders.c.seller_id == order_lines.c.seller_id),
     )
     .where(among(order_lines.c.order_id, bindparam("ids", type_=IDS)))
-    .group_by(order_lines.c.order_id, order_lines.c.seller_id)
+    .group_by(order_lines.c.order_id, order_lines.c.seller_id, sub_orders.c.version)
+)
+_EXTEND = (
+    update(sub_orders).where(*THIS).values(head=chained(sub_orders.c.head, bindparam("step", type_=LargeBinary())))
 )
 _ADD_STOCK = insert(stock).on_conflict_do_nothing()
 _units = bindparam("units", type_=BigInteger())
 _COUNT_SOLD = (
     update(stock)
     .where(stock.c.product_id == bindparam("its_id"))
-    .values(sold=stock.c.sold + _units, received=stock.c.received + _units)
+    .values(
+        sold=stock.c.sold + _units,
+        received=stock.c.received + _units,
+        version=version_after(bindparam("steps", type_=BigInteger())),
+    )
 )
 
 
@@ -141,10 +159,15 @@ class MoneyLoader:
         self._count(sold)
         self._fill(orders, [order_row(one) for one in new])
         self._fill(order_lines, [row for one in new for row in line_rows(one)])
-        self._fill(sub_orders, [row for one in new for row in sub_order_rows(one)])
-        self._fill(reservations, sold)
         sent = [shipment for one in new for shipment in _shipments(one)]
-        self._fill(shipments, [{column.name: getattr(one, column.name) for column in shipments.c} for one in sent])
+        steps = {(one.order_id, one.seller_id): _shipped(one) for one in sent}
+        parts = [row for one in new for row in sub_order_rows(one)]
+        for row in parts:
+            if step := steps.get((row["order_id"], row["seller_id"])):
+                row["head"] = chain(row["head"], step)
+        self._fill(sub_orders, parts)
+        self._fill(reservations, sold)
+        self._fill(shipments, [_shipment_row(one) for one in sent])
         own = [(one.id, unit) for one in sent for unit in one.units]
         self._fill(shipment_lines, [{"shipment_id": one, "number": n, "quantity": units} for one, (n, units) in own])
 
@@ -156,26 +179,44 @@ class MoneyLoader:
         legs = [entry for one in new for entry in books.post(one)]
         self._fill(transfers, [transfer_row(one) for one in new])
         self._fill(entries, legs)
-        self._fill(refunds, self._refunds([one for one in new if one.kind == REFUND]))
+        self._refund([one for one in new if one.kind == REFUND])
         books.close()
 
-    def _refunds(self, made: Sequence[Transfer]) -> list[dict[str, Any]]:
-        """Each of a share that was refunded as a whole."""
+    def _refund(self, made: Sequence[Transfer]) -> None:
+        """Each of a share that was refunded as a whole, which is its last step."""
         ids = list({one.order_id for one in made})
-        back = {row[:2]: row.units for row in self._work.rows(_RETURNED, {"ids": ids})} if ids else {}
-        return [
-            {"id": one.id, "order_id": one.order_id, "seller_id": one.debit, "created_at": one.created_at}
-            | {"reason": "", "restock": True, "units": back.get((one.order_id, one.debit), 0)}
-            for one in made
-        ]
+        if not ids:
+            return
+        known = {row[:2]: row[2:] for row in self._work.rows(_RETURNED, {"ids": ids})}
+        rows, steps = [], []
+        for one in made:
+            units, version = known.get((one.order_id, one.debit), (0, 0))
+            row = {"id": one.id, "order_id": one.order_id, "seller_id": one.debit, "created_at": one.created_at}
+            rows.append(row | {"reason": "", "restock": True, "units": units, "version": version})
+            step = refunded(one.id, "", restock=True, units=units, at=one.created_at)
+            steps.append({"its_order": one.order_id, "its_seller": one.debit, "step": step})
+        self._fill(refunds, rows)
+        self._work.change(_EXTEND, steps)
 
     def _count(self, sold: Sequence[dict[str, Any]]) -> None:
-        units: dict[UUID, int] = {}
+        units, steps = Counter[UUID](), Counter[UUID]()
         for row in sold:
-            units[row["product_id"]] = units.get(row["product_id"], 0) + row["quantity"] - row["returned"]
+            units[row["product_id"]] += row["quantity"] - row["returned"]
+            # As if they had been sold and had come back; and the receipt.
+            steps[row["product_id"]] += row["quantity"] + row["returned"]
         if units:
-            self._work.change(_ADD_STOCK, [{"product_id": one, "on_hand": 0} for one in sorted(units)])
-            self._work.change(_COUNT_SOLD, [{"its_id": one, "units": units[one]} for one in sorted(units)])
+            ids = sorted(units)
+            self._work.change(_ADD_STOCK, [{"product_id": one, "on_hand": 0, "version": 0} for one in ids])
+            self._work.change(
+                _COUNT_SOLD,
+                [{"its_id": one, "units": units[one], "steps": steps[one] % MOST_VERSIONS + 1} for one in ids],
+            )
+            self._receive(ids)
+
+    def _receive(self, product_ids: Collection[UUID]) -> None:
+        rows = self._work.rows(LEVELS, {"ids": list(product_ids)})
+        if rows:
+            self._work.change(ADD_RECEIPT, [receipt(Stock(*row)) for row in rows])
 
     def _known(self, column: ColumnElement[UUID], ids: Collection[UUID]) -> set[UUID]:
         if not ids:
@@ -212,3 +253,12 @@ def _shipments(order: Order) -> Iterator[Shipment]:
         if units:
             one = uuid5(order.id, f"shipment {part.seller_id}")
             yield Shipment(one, order.id, part.seller_id, "", part.moved_at or order.created_at, units)
+
+
+def _shipped(one: Shipment) -> bytes:
+    return shipped(one.id, one.reference, one.created_at, one.units)
+
+
+def _shipment_row(one: Shipment) -> dict[str, Any]:
+    row = {name: getattr(one, name) for name in ("id", "order_id", "seller_id", "reference", "created_at")}
+    return row | {"version": _AFTER_PAYMENT}

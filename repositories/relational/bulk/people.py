@@ -121,6 +121,7 @@ _ADD_STOCK = (
     insert(stock)
     .from_select(_names(stock), select(*_stock.c).where(true()).order_by(_stock.c.product_id))
     .on_conflict_do_nothing()
+    .returning(stock.c.product_id)
 )
 
 
@@ -159,7 +160,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
         start = {"reserved": 0, "sold": 0, "version": 1}
         values = [start | {"product_id": one, "on_hand": rows[one], "received": rows[one]} for one in sorted(rows)]
         for _ in self._slices(_stock, values):
-            self._work.change(_ADD_STOCK, {})
+            self._receive([row.product_id for row in self._work.rows(_ADD_STOCK, {})])
 
     def _lock_counters(self, ids: set[UUID]) -> None:
         if len(self._work.rows(LOCK_COUNTERS, {"ids": list(ids)})) < len(ids):

@@ -1,7 +1,8 @@
 """Tamper evidence for the ledger: a digest of each transfer, and a hash chain over each account's entries.
 
 hash(entry) = SHA-256(hash of the previous entry + leg); leg = SHA-256(digest of the transfer + owner + amount).
-Sequence, running balance and time of an entry can be recomputed from these, so they are not hashed.
+Sequence, running balance and time of an entry can be recomputed from these, so they are not hashed. What an account
+holds, and frees again, is in a second chain: SHA-256(hash of the hold or the end before + digest of the transfer).
 """
 
 import hashlib
@@ -13,7 +14,8 @@ from repositories.money_records import Transfer
 START = bytes(32)
 
 
-def digest_of(transfer: Transfer) -> bytes:
+def digest_of(transfer: Transfer, order_head: bytes | None = None) -> bytes:
+    """`order_head` is what the order's part was when the transfer was made, see `order_chain.py`."""
     parts = (
         transfer.id.hex,
         transfer.phase,
@@ -28,6 +30,7 @@ def digest_of(transfer: Transfer) -> bytes:
         transfer.kind,
         # As long as there was neither, transfers had no such lines.
         *((f"memo {transfer.memo!r}", f"reference {transfer.reference!r}") if _annotated(transfer) else ()),
+        *(() if order_head is None else (f"order {bytes(order_head).hex()}",)),
     )
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest()
 

@@ -15,6 +15,7 @@ from repositories.records import Money
 from repositories.relational.money.digests import digest_of, leg_of
 from repositories.relational.money.ledger import HOLD_COLUMNS, LAST, read_transfers, read_wallet, to_hold
 from repositories.relational.money.movements import LedgerAccounts, Leg
+from repositories.relational.money.order_chain import Heads
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.schema.money_tables import open_holds, transfers
 from repositories.relational.statement_runner import Work
@@ -32,14 +33,23 @@ _OPEN_HOLDS = (
 )
 
 
-def transfer_row(transfer: Transfer) -> dict[str, Any]:
+def transfer_row(
+    transfer: Transfer, *, hold_sequence: int | None = None, order_head: bytes | None = None
+) -> dict[str, Any]:
     row = {name: getattr(transfer, name) for name in transfer.__struct_fields__}
-    row |= {"amount": transfer.amount.amount, "currency": transfer.amount.currency, "digest": digest_of(transfer)}
-    moves = transfer.phase in {"single", "post"}
+    row |= {"amount": transfer.amount.amount, "currency": transfer.amount.currency}
+    moves = moves_money(transfer.phase)
     return row | {
         "debit_leg": transfer.debit if moves else None,
         "credit_leg": transfer.credit if moves else None,
+        "hold_sequence": hold_sequence,
+        "order_head": order_head,
+        "digest": digest_of(transfer, order_head),
     }
+
+
+def moves_money(phase: Phase) -> bool:
+    return phase in {"single", "post"}
 
 
 def valid(transfer: Transfer, phase: Phase) -> bool:
@@ -56,8 +66,11 @@ def valid(transfer: Transfer, phase: Phase) -> bool:
 
 
 class SqlLedgerWrites(LedgerWrites):
-    def __init__(self, work: Work) -> None:
+    """`heads` are those of the orders' parts locked in the transaction; a transfer of one has it in its digest."""
+
+    def __init__(self, work: Work, heads: Heads) -> None:
         self._work = work
+        self._heads = heads
         self._accounts = LedgerAccounts(work)
 
     def lock(self, owners: Collection[UUID], currency: str) -> datetime:
@@ -66,18 +79,19 @@ class SqlLedgerWrites(LedgerWrites):
     def transfer(self, transfer: Transfer) -> Posting:
         self._check(transfer, "single")
         made = self._timed(transfer, {transfer.debit, transfer.credit})
-        if (known := self._add(made)) is not None:
+        row = self._row(made)
+        if (known := self._add(made, row)) is not None:
             return known
-        self._pay(made, held=0)
+        self._pay(made, row["digest"], held=0)
         return Created(made)
 
     def hold(self, transfer: Transfer) -> Posting:
         self._check(transfer, "hold")
         made = self._timed(transfer, {transfer.debit})
-        if (known := self._add(made)) is not None:
+        row = self._row(made)
+        if (known := self._add(made, row)) is not None:
             return known
-        self._accounts.set_aside(made.debit, made.amount.currency, made.amount.amount)
-        row = transfer_row(made)
+        self._accounts.set_aside(made.debit, made.amount.currency, made.amount.amount, row["digest"])
         self._work.change(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
         return Created(made)
 
@@ -90,8 +104,8 @@ class SqlLedgerWrites(LedgerWrites):
         paid = hold.amount.amount if amount is None else amount
         if type(paid) is not int or not 0 < paid <= hold.amount.amount:
             raise self._work.refused(Invalid(f"cannot pay {paid} of a hold of {hold.amount.amount}"))
-        end = self._record(transfer_id, hold, "post", {hold.debit, hold.credit}, paid)
-        self._pay(end, held=hold.amount.amount)
+        end, digest = self._record(transfer_id, hold, "post", {hold.debit, hold.credit}, paid)
+        self._pay(end, digest, held=hold.amount.amount)
         return Created(end)
 
     def void(self, transfer_id: UUID, hold_id: UUID) -> Posting:
@@ -118,9 +132,18 @@ class SqlLedgerWrites(LedgerWrites):
         if not valid(transfer, phase):
             raise self._work.refused(Invalid(f"no valid {phase} transfer"))
 
-    def _add(self, transfer: Transfer) -> Exists | Differs | None:
+    def _row(self, transfer: Transfer) -> dict[str, Any]:
+        """Of a transfer whose account is locked."""
+        number, head = None, None
+        if not moves_money(transfer.phase):
+            number = self._accounts.next_hold(transfer.debit, transfer.amount.currency)
+        if (order := transfer.order_id) is not None:
+            head = self._heads.get((order, transfer.credit)) or self._heads.get((order, transfer.debit))
+        return transfer_row(transfer, hold_sequence=number, order_head=head)
+
+    def _add(self, transfer: Transfer, row: dict[str, Any]) -> Exists | Differs | None:
         """Insert the transfer. None when it was inserted."""
-        if self._work.rows(_ADD, transfer_row(transfer)):
+        if self._work.rows(_ADD, row):
             return None
         known = read_transfers(self._work, [transfer.id])[transfer.id]
         for field in _CONTENT:
@@ -128,8 +151,8 @@ class SqlLedgerWrites(LedgerWrites):
                 return Differs(known, field)
         return Exists(known)
 
-    def _pay(self, transfer: Transfer, *, held: int) -> None:
-        digest, amount = digest_of(transfer), transfer.amount.amount
+    def _pay(self, transfer: Transfer, digest: bytes, *, held: int) -> None:
+        amount = transfer.amount.amount
         debit = Leg(transfer.debit, -amount, leg_of(digest, transfer.debit, -amount), -held)
         credit = Leg(transfer.credit, amount, leg_of(digest, transfer.credit, amount))
         self._accounts.move(transfer, (debit, credit))
@@ -140,21 +163,25 @@ class SqlLedgerWrites(LedgerWrites):
         return to_hold(rows[0]) if rows else None
 
     def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase) -> Created:
-        end = self._record(transfer_id, hold, phase, {hold.debit}, hold.amount.amount)
-        self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount)
+        end, digest = self._record(transfer_id, hold, phase, {hold.debit}, hold.amount.amount)
+        self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount, digest)
         return Created(end)
 
     def _timed(self, transfer: Transfer, owners: set[UUID]) -> Transfer:
         """With the database's time, when these owners' accounts are locked, and later than their last entries."""
         return replace(transfer, created_at=self._accounts.next_time(owners, transfer.amount.currency))
 
-    def _record(self, transfer_id: UUID, hold: Transfer, phase: Phase, owners: set[UUID], amount: int) -> Transfer:
+    def _record(
+        self, transfer_id: UUID, hold: Transfer, phase: Phase, owners: set[UUID], amount: int
+    ) -> tuple[Transfer, bytes]:
+        """Insert the end of a hold. Returns it with its digest."""
         money = Money(amount, hold.amount.currency)
         end = replace(hold, id=transfer_id, phase=phase, hold_id=hold.id, amount=money, expires_at=None)
         end = self._timed(end, owners)
-        if self._add(end) is not None:
+        row = self._row(end)
+        if self._add(end, row) is not None:
             raise self._work.refused(Conflict("id"))
-        return end
+        return end, row["digest"]
 
     def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Exists | Differs:
         """Compares with the transfer that has this id, which may have ended the hold."""

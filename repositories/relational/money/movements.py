@@ -27,7 +27,11 @@ _SET_ASIDE = (
     update(ledger_accounts)
     .where(_account.owner == bindparam("its_owner"), _account.currency == bindparam("its_currency"))
     .where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step))
-    .values(held=_account.held + _held_step)
+    .values(
+        held=_account.held + _held_step,
+        holds=_account.holds + 1,
+        holds_head=chained(_account.holds_head, bindparam("digest", type_=LargeBinary())),
+    )
 )
 # Both accounts in one statement. What neither may do is a condition, so that no order of the two decides the answer.
 _numbers = dict.fromkeys(("step", "held_step", "need", "room"), BigInteger())
@@ -53,14 +57,14 @@ _MOVE = (
 _both = (select(*(bindparam(f"{c.name}_{turn}", type_=c.type) for c in entries.c)) for turn in (0, 1))
 _ENTER = insert(entries).from_select([c.name for c in entries.c], union_all(*_both))
 _locked = (
-    select(_account.owner, _account.last_at)
+    select(_account.owner, _account.last_at, _account.holds)
     .where(_account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS)))
     .order_by(_account.may_overdraw, _account.owner)
     .with_for_update()
     .subquery("locked")
 )
 # Outside of what locks: the time of the last row is read when the last account is locked.
-LOCK = select(_locked.c.owner, _locked.c.last_at, database_time().label("now"))
+LOCK = select(_locked.c.owner, _locked.c.last_at, _locked.c.holds, database_time().label("now"))
 
 
 def lock_order(owner: UUID) -> tuple[bool, UUID]:
@@ -71,7 +75,7 @@ def lock_order(owner: UUID) -> tuple[bool, UUID]:
 def opened(owner: UUID, currency: str, at: datetime) -> dict[str, Any]:
     """The row of a new account."""
     own = {"owner": owner, "currency": currency, "may_overdraw": owner == PROVIDER, "last_at": at}
-    return own | {"posted": 0, "held": 0, "entries": 0, "head": START}
+    return own | {"posted": 0, "held": 0, "entries": 0, "head": START, "holds": 0, "holds_head": START}
 
 
 class Leg(Struct, frozen=True):
@@ -90,11 +94,14 @@ class Leg(Struct, frozen=True):
 
 
 class LedgerAccounts:
-    """The ledger accounts in one transaction. `_last` are the times of the last entries of those that are locked."""
+    """The ledger accounts in one transaction. Of those that are locked, `_last` are the times of the last entries, and
+    `_holds` the numbers of holds and of what freed them.
+    """
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._last: dict[tuple[UUID, str], datetime] = {}
+        self._holds: dict[tuple[UUID, str], int] = {}
         self._now = UNWRITTEN
 
     def lock(self, owners: Collection[UUID], currency: str) -> datetime:
@@ -109,6 +116,7 @@ class LedgerAccounts:
                 self._work.change(OPEN, [opened(owner, currency, UNWRITTEN) for owner in ids if owner in missing])
                 rows = self._work.rows(LOCK, {"ids": ids, "currency": currency})
             self._last |= {(row.owner, currency): row.last_at for row in rows}
+            self._holds |= {(row.owner, currency): row.holds for row in rows}
             self._now = self._work.seen = max(self._now, *(row.now for row in rows))
         return max(self._now, *(self._last[owner, currency] for owner in owners))
 
@@ -116,6 +124,10 @@ class LedgerAccounts:
         """Lock the accounts. Returns the time of a transfer between them: later than their last entries."""
         self.lock(owners, currency)
         return max(self._now, *(self._last[owner, currency] + _MICROSECOND for owner in owners))
+
+    def next_hold(self, owner: UUID, currency: str) -> int:
+        """The place in the chain of holds of an account that is locked."""
+        return self._holds[owner, currency] + 1
 
     def move(self, transfer: Transfer, legs: tuple[Leg, Leg]) -> None:
         """Change both accounts, which are locked, and write their entries, at the transfer's time."""
@@ -139,8 +151,11 @@ class LedgerAccounts:
             self._last[leg.owner, currency] = at
         self._work.change(_ENTER, row)
 
-    def set_aside(self, owner: UUID, currency: str, amount: int) -> None:
-        """Add `amount` to `held`; a negative amount frees it. Raises `Insufficient`."""
-        if not self._work.change(_SET_ASIDE, {"its_owner": owner, "its_currency": currency, "held_step": amount}):
+    def set_aside(self, owner: UUID, currency: str, amount: int, digest: bytes) -> None:
+        """Add `amount` to `held`, by a transfer with this digest; a negative amount frees it. Raises `Insufficient`."""
+        values = {"its_owner": owner, "its_currency": currency, "held_step": amount, "digest": digest}
+        if self._work.change(_SET_ASIDE, values):
+            self._holds[owner, currency] += 1
+        else:
             kind = Insufficient if amount > 0 else Inconsistent
             raise self._work.refused(kind(f"{owner} has no {amount} {currency} available"))

@@ -13,6 +13,8 @@ from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import Order, OrderLine, OrderMark, SubOrder, split
 from repositories.order_choice import EVERY_ORDER, OrderChoice
 from repositories.records import Money
+from repositories.relational.money.order_chain import Heads, beginning
+from repositories.relational.money.order_chain import moved as moved_to
 from repositories.relational.money.order_lists import Role, given, page_of, values_of
 from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
 from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
@@ -26,6 +28,7 @@ _LINE = tuple(order_lines.c[name] for name in OrderLine.__struct_fields__)
 _PART = tuple(sub_orders.c[name] for name in SubOrder.__struct_fields__)
 _OF_ORDER = len(orders.c)
 _OF_LINE = _OF_ORDER + len(_LINE)
+_OF_PART = _OF_LINE + len(_PART)
 
 
 def _whole(page: Subquery | None, *order: ColumnElement[Any]) -> Select[Any]:
@@ -47,7 +50,8 @@ def _listing(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
 _ADD, _ADD_LINES, _ADD_SUB_ORDERS = insert(orders), insert(order_lines), insert(sub_orders)
 _GET = _whole(None, orders.c.id).where(among(orders.c.id, bindparam("ids", type_=IDS)))
 # All rows of it, the order's first: PostgreSQL reads only those rows again that it locks and had to wait for.
-_locked = _whole(None).where(orders.c.id == bindparam("id")).with_for_update().subquery("locked")
+_whole_one = _whole(None).add_columns(sub_orders.c.head).where(orders.c.id == bindparam("id"))
+_locked = _whole_one.with_for_update().subquery("locked")
 # Outside of what locks, as of ledger accounts: the time of the last row is read when all are locked.
 _LOCK = select(*_locked.c, database_time().label("now"))
 _due = (
@@ -76,7 +80,7 @@ def to_orders(rows: Iterable[Sequence[Any]]) -> list[Order]:
 def _order(rows: list[Sequence[Any]]) -> Order:
     one, buyer, currency, total, created_at, state, version, refunded, moved_at, due_at = rows[0][:_OF_ORDER]
     lines = tuple(OrderLine(*row[_OF_ORDER:_OF_LINE]) for row in rows)
-    parts = {row[_OF_LINE]: row[_OF_LINE:] for row in rows}
+    parts = {row[_OF_LINE]: row[_OF_LINE:_OF_PART] for row in rows}
     sub = tuple(SubOrder(*parts[seller]) for seller in sorted(parts))
     money = Money(total, currency)
     return Order(one, buyer, money, lines, created_at, state, version, refunded, moved_at, due_at, sub)
@@ -106,7 +110,10 @@ def line_rows(order: Order) -> list[dict[str, Any]]:
 def sub_order_rows(order: Order) -> list[dict[str, Any]]:
     own = {"order_id": order.id, "buyer_id": order.buyer_id, "created_at": order.created_at}
     own |= {"currency": order.total.currency}
-    return [own | {name: getattr(part, name) for name in part.__struct_fields__} for part in order.sub_orders]
+    return [
+        own | {name: getattr(part, name) for name in part.__struct_fields__} | {"head": beginning(order, part)}
+        for part in order.sub_orders
+    ]
 
 
 class SqlOrderReads(RunnerBacked, OrderReads):
@@ -133,22 +140,28 @@ class SqlOrderReads(RunnerBacked, OrderReads):
 
 
 class SqlOrderWrites(OrderWrites):
-    def __init__(self, work: Work) -> None:
+    """`heads` are filled with those of the parts that are added and locked."""
+
+    def __init__(self, work: Work, heads: Heads) -> None:
         self._work = work
+        self._heads = heads
 
     def add(self, order: Order) -> None:
         if not valid(order) or order.state != "placed" or order.refunded:
             raise self._work.refused(Invalid("no valid new order"))
         self._work.change(_ADD, order_row(order))
         self._work.change(_ADD_LINES, line_rows(order))
-        self._work.change(_ADD_SUB_ORDERS, sub_order_rows(order))
+        parts = sub_order_rows(order)
+        self._work.change(_ADD_SUB_ORDERS, parts)
+        self._heads |= {(order.id, row["seller_id"]): row["head"] for row in parts}
 
     def lock(self, order_id: UUID) -> Order:
         rows = self._work.rows(_LOCK, {"id": order_id})
         if not rows:
             raise self._work.refused(NotFound(f"no order {order_id}"))
         self._work.seen = max(row.now for row in rows)
-        return to_orders([row[:-1] for row in rows])[0]
+        self._heads |= {(order_id, row[_OF_LINE]): bytes(row[_OF_PART]) for row in rows}
+        return to_orders(rows)[0]
 
     def move(
         self,
@@ -161,7 +174,16 @@ class SqlOrderWrites(OrderWrites):
         reason: str | None = None,
     ) -> Order:
         paid, ended = (at, None) if to == "paid" else (None, at)
-        values = {"its_order": order_id, "to": to, "now": at, "paid": paid, "ended": ended, "by": by, "reason": reason}
+        values: dict[str, Any] = {
+            "its_order": order_id,
+            "to": to,
+            "now": at,
+            "paid": paid,
+            "ended": ended,
+            "by": by,
+            "reason": reason,
+        }
+        values["step"] = moved_to(to, at, by, reason)
         if seller_id is None:
             moved = self._work.change(MOVE_ALL, values)
         else:

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, bindparam, case, func, insert, select, tuple_, update
 
-from repositories.errors import Capped, IllegalMove
+from repositories.errors import Capped, IllegalMove, NotFound
 from repositories.money_records import SUB_ORDER_MOVES, OrderMark, Refund
 from repositories.records import Money
+from repositories.relational.money.order_chain import refunded as refunded_by
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up
 from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
@@ -45,6 +46,7 @@ _PAGES = {
     for later in (False, True)
 }
 
+_REFUND = ("id", "order_id", "seller_id", "reason", "restock", "created_at", "units")
 _ADD = insert(refunds)
 _BRING_BACK = (
     update(order_lines)
@@ -59,10 +61,18 @@ _sum = refunded(sub_orders.c.order_id, transfers.c.debit == sub_orders.c.seller_
 _whole = _sum == sub_orders.c.total
 _counted = update(sub_orders).where(*THIS, _sum <= sub_orders.c.total)
 _left = case((_whole, "refunded"), (NOTHING_TO_SEND, "fulfilled"), else_=sub_orders.c.state)
-_COUNT = _counted.where(movable("refunded")).values(MOVED | {"refunded": _sum, "state": _left})
+_COUNT = (
+    _counted.where(movable("refunded"))
+    .values(MOVED | {"refunded": _sum, "state": _left})
+    .returning(sub_orders.c.version)
+)
 _ended = {"ended_at": bindparam("now", type_=TIME), "ended_by": bindparam("by", type_=ID)}
 _ended |= {"reason": bindparam("reason", type_=TEXT)}
-_REFUSE = _counted.where(sub_orders.c.state == "paid").values(MOVED | _ended | {"refunded": _sum, "state": "refused"})
+_REFUSE = (
+    _counted.where(sub_orders.c.state == "paid")
+    .values(MOVED | _ended | {"refunded": _sum, "state": "refused"})
+    .returning(sub_orders.c.version)
+)
 _STATE = select(sub_orders.c.state, sub_orders.c.total, sub_orders.c.refunded).where(*THIS)
 
 
@@ -89,18 +99,23 @@ class SqlRefundWrites(RefundWrites):
 
     def add(self, refund: Refund, back: Mapping[int, int] | None = None, *, refuses: bool = False) -> None:
         this = {"its_order": refund.order_id, "its_seller": refund.seller_id}
-        self._work.change(_ADD, {column.name: getattr(refund, column.name) for column in refunds.c})
         if back:
             self._work.change(_BRING_BACK, [this | {"its_number": one, "units": back[one]} for one in sorted(back)])
-        moved: dict[str, Any] = this | {"now": refund.created_at}
+        step = refunded_by(refund.id, refund.reason, restock=refund.restock, units=refund.units, at=refund.created_at)
+        moved: dict[str, Any] = this | {"now": refund.created_at, "step": step}
         if refuses:
             moved |= {"by": refund.id, "reason": refund.reason}
-        if not self._work.change(_REFUSE if refuses else _COUNT, moved):
+        rows = self._work.rows(_REFUSE if refuses else _COUNT, moved)
+        if not rows:
             raise self._work.refused(self._refusal(this))
+        self._work.change(_ADD, {name: getattr(refund, name) for name in _REFUND} | {"version": rows[0].version})
         sum_up(self._work, refund.order_id, refund.created_at)
 
-    def _refusal(self, this: dict[str, UUID]) -> Capped | IllegalMove:
-        state, total, before = self._work.rows(_STATE, this)[0]
+    def _refusal(self, this: dict[str, UUID]) -> Capped | IllegalMove | NotFound:
+        rows = self._work.rows(_STATE, this)
+        if not rows:
+            return NotFound(f"nothing of {this['its_seller']} in order {this['its_order']}")
+        state, total, before = rows[0]
         return Capped(total - before) if state in SUB_ORDER_MOVES["refunded"] else IllegalMove(state)
 
 

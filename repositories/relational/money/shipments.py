@@ -10,19 +10,21 @@ from sqlalchemy import BigInteger, Select, bindparam, case, insert, select, tupl
 from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import SUB_ORDER_MOVES, OrderMark, OrderStep, Shipment
 from repositories.relational.money.history import read_history
+from repositories.relational.money.order_chain import shipped
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, sum_up
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.money_tables import order_lines, shipment_lines, shipments, sub_orders
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
 from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 
-_OF_SHIPMENT = len(shipments.c)
+_SHIPMENT = tuple(name for name in Shipment.__struct_fields__ if name != "units")
+_OF_SHIPMENT = len(_SHIPMENT)
 
 
 def _whole(condition: Any, *, page: bool) -> Select[Any]:
     """Shipments with their lines: one row per line, newest first."""
     newest = (shipments.c.created_at.desc(), shipments.c.id.desc())
-    chosen = select(shipments).where(condition)
+    chosen = select(*(shipments.c[name] for name in _SHIPMENT)).where(condition)
     found = (chosen.order_by(*newest).limit(LIMIT) if page else chosen).subquery("found")
     whole = select(*found.c, shipment_lines.c.number, shipment_lines.c.quantity)
     whole = whole.join(shipment_lines, shipment_lines.c.shipment_id == found.c.id)
@@ -45,7 +47,7 @@ _its_lines = (
 )
 _left = order_lines.c.quantity - order_lines.c.fulfilled - order_lines.c.returned
 _UNSENT = (
-    select(sub_orders.c.state, order_lines.c.number, _left.label("unsent"))
+    select(sub_orders.c.state, sub_orders.c.version, order_lines.c.number, _left.label("unsent"))
     .join(
         order_lines,
         (order_lines.c.order_id == sub_orders.c.order_id) & (order_lines.c.seller_id == sub_orders.c.seller_id),
@@ -97,11 +99,13 @@ class SqlShipmentWrites(ShipmentWrites):
         if lines[0].state not in SUB_ORDER_MOVES["partly_fulfilled"]:
             raise self._work.refused(IllegalMove(lines[0].state))
         self._check(shipment, {line.number: line.unsent for line in lines})
-        self._work.change(_ADD, {column.name: getattr(shipment, column.name) for column in shipments.c})
+        row = {name: getattr(shipment, name) for name in _SHIPMENT}
+        self._work.change(_ADD, row | {"version": lines[0].version + 1})
         own = {"shipment_id": shipment.id}
         self._work.change(_ADD_LINES, [own | {"number": one, "quantity": units} for one, units in shipment.units])
         self._work.change(_SEND, [this | {"its_number": one, "units": units} for one, units in shipment.units])
-        self._work.change(_MOVE, this | {"now": shipment.created_at})
+        step = shipped(shipment.id, shipment.reference, shipment.created_at, sorted(shipment.units))
+        self._work.change(_MOVE, this | {"now": shipment.created_at, "step": step})
         sum_up(self._work, shipment.order_id, shipment.created_at)
 
     def _check(self, shipment: Shipment, left: dict[int, int]) -> None:

@@ -15,7 +15,7 @@ from repositories.relational.statement_runner import RunnerBacked
 
 STOCK_COLUMNS = tuple(stock.c[name] for name in Stock.__struct_fields__)
 
-_LEVELS = select(*STOCK_COLUMNS).where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
+LEVELS = select(*STOCK_COLUMNS).where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
 _DUE = (
     select(reservations.c.order_id)
     .where(reservations.c.sold_at.is_(None), reservations.c.expires_at <= bindparam("now"))
@@ -34,7 +34,7 @@ class SqlStockReads(RunnerBacked, StockReads):
     def levels(self, product_ids: Collection[UUID]) -> dict[UUID, Stock]:
         if not product_ids:
             return {}
-        found = (Stock(*row) for row in self._runner.rows(_LEVELS, {"ids": list(product_ids)}))
+        found = (Stock(*row) for row in self._runner.rows(LEVELS, {"ids": list(product_ids)}))
         return {level.product_id: level for level in found}
 
     def due_reservations(self, *, now: datetime, limit: int) -> list[UUID]:

@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
+from repositories.relational.money.receipts import ADD_RECEIPT, receipt, version_after
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.orders_port import StockWrites
 from repositories.relational.schema.columns import IDS, among
@@ -18,7 +19,7 @@ from repositories.relational.statement_runner import Work
 
 _units = bindparam("units", type_=BigInteger())
 _this = update(stock).where(stock.c.product_id == bindparam("its_id"))
-_next = stock.c.version + 1
+_next = version_after(literal_column("1", BigInteger))
 
 _ADD = (
     upsert(stock)
@@ -33,15 +34,20 @@ _PUT = (
 )
 _PUT_VERSION = _PUT.where(stock.c.version == bindparam("if_version"))
 _VERSION = select(stock.c.version).where(stock.c.product_id == bindparam("its_id"))
-_CLEAR = _this.where(stock.c.on_hand > stock.c.reserved).values(
-    on_hand=stock.c.reserved, received=stock.c.reserved + stock.c.sold, version=_next
+_CLEAR = (
+    _this.where(stock.c.on_hand > stock.c.reserved)
+    .values(on_hand=stock.c.reserved, received=stock.c.reserved + stock.c.sold, version=_next)
+    .returning(*STOCK_COLUMNS)
 )
 _RESERVE = _this.where(stock.c.on_hand - stock.c.reserved >= _units).values(reserved=stock.c.reserved + _units)
 _SELL = _this.values(
-    on_hand=stock.c.on_hand - _units, reserved=stock.c.reserved - _units, sold=stock.c.sold + _units, version=_next
+    on_hand=stock.c.on_hand - _units,
+    reserved=stock.c.reserved - _units,
+    sold=stock.c.sold + _units,
+    version=version_after(_units),
 )
 _FREE = _this.values(reserved=stock.c.reserved - _units)
-_TAKE_BACK = _this.values(on_hand=stock.c.on_hand + _units, sold=stock.c.sold - _units, version=_next)
+_TAKE_BACK = _this.values(on_hand=stock.c.on_hand + _units, sold=stock.c.sold - _units, version=version_after(_units))
 
 _of_order = reservations.c.order_id == bindparam("its_order")
 _open = reservations.c.sold_at.is_(None)
@@ -83,14 +89,15 @@ class SqlStockWrites(StockWrites):
         elif not rows and if_version:
             rows = self._work.rows(_PUT_VERSION, values | {"if_version": if_version})
         if rows:
-            return Stock(*rows[0])
+            return self._received(Stock(*rows[0]))
         current = self._work.rows(_VERSION, {"its_id": product_id})
         stale = if_version is not None and (not current or current[0].version != if_version)
         raise self._work.refused(Stale() if stale else Short(product_id))
 
     def clear(self, product_id: UUID) -> None:
         self.touched.add(product_id)
-        self._work.change(_CLEAR, {"its_id": product_id})
+        for row in self._work.rows(_CLEAR, {"its_id": product_id}):
+            self._received(Stock(*row))
 
     def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
         ordered = sorted(units.items())
@@ -123,6 +130,10 @@ class SqlStockWrites(StockWrites):
         if rows:
             self._work.change(_RETURN, rows)
         return self._apply(_TAKE_BACK, wanted)
+
+    def _received(self, now: Stock) -> Stock:
+        self._work.change(ADD_RECEIPT, receipt(now))
+        return now
 
     def _pairs(self, statement: Executable, values: dict[str, object]) -> list[tuple[UUID, int]]:
         return [(one, number) for one, number in self._work.rows(statement, values)]

@@ -7,16 +7,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam, case, cast, exists, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, bindparam, case, cast, exists, func, select, update
 
 from repositories.money_records import REFUND, SUB_ORDER_MOVES, SubOrderState
-from repositories.relational.schema.columns import ID, TEXT, TIME
+from repositories.relational.schema.columns import ID, TEXT, TIME, chained
 from repositories.relational.schema.money_tables import order_lines, orders, sub_orders, transfers
 from repositories.relational.statement_runner import Work
 
 _part, _its = sub_orders.c, sub_orders.c.order_id == bindparam("its_order", type_=ID)
 THIS = (_its, _part.seller_id == bindparam("its_seller", type_=ID))
-MOVED = {"version": _part.version + 1, "moved_at": bindparam("now", type_=TIME)}
+MOVED = {
+    "version": _part.version + 1,
+    "moved_at": bindparam("now", type_=TIME),
+    "head": chained(_part.head, bindparam("step", type_=LargeBinary())),
+}
 
 MOVE_ALL = (
     update(sub_orders)

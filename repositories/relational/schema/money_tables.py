@@ -37,6 +37,9 @@ ledger_accounts = Table(
     Column("entries", BigInteger, nullable=False),
     Column("last_at", TIME, nullable=False),
     Column("head", LargeBinary, nullable=False),
+    # How many transfers have set money aside or freed it without moving it, and the last hash of their chain.
+    Column("holds", BigInteger, nullable=False),
+    Column("holds_head", LargeBinary, nullable=False),
     CheckConstraint(SOLVENT),
 )
 
@@ -82,6 +85,10 @@ transfers = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("memo", TEXT),
     Column("reference", TEXT),
+    # The place in the debit account's chain of holds, of those that move nothing.
+    Column("hold_sequence", BigInteger),
+    # Of the order's part, when the transfer was made.
+    Column("order_head", LargeBinary),
     CheckConstraint("debit <> credit"),
     CheckConstraint(LEGS),
     CheckConstraint("(phase = 'hold') = (expires_at IS NOT NULL)"),
@@ -90,6 +97,9 @@ transfers = Table(
     _entered("credit_leg", "transfers_credited"),
 )
 _ends, _of_order = transfers.c.hold_id.is_not(None), transfers.c.order_id.is_not(None)
+_held = transfers.c.hold_sequence.is_not(None)
+_chain = (transfers.c.debit, transfers.c.currency, transfers.c.hold_sequence)
+partial_index("transfers_holds", *_chain, unique=True, where=_held)
 partial_index("transfers_hold", transfers.c.hold_id, unique=True, where=_ends)
 partial_index("transfers_order", transfers.c.order_id, transfers.c.created_at, transfers.c.id, where=_of_order)
 
@@ -170,7 +180,8 @@ order_lines = Table(
 )
 
 # One seller's part of an order, which has a state of its own. `ended_by` is the id of the command that cancelled or
-# refused it, `reason` why it was refused. Buyer, currency and time are the order's, for the indexes.
+# refused it, `reason` why it was refused. Buyer, currency and time are the order's, for the indexes. `head` is the last
+# hash of the chain of its steps; shipments and refunds have the version that they made.
 sub_orders = Table(
     "sub_orders",
     metadata,
@@ -188,6 +199,7 @@ sub_orders = Table(
     Column("ended_at", TIME),
     Column("ended_by", ID),
     Column("reason", TEXT),
+    Column("head", LargeBinary, nullable=False),
     CheckConstraint("(state IN ('refused', 'cancelled')) = (ended_at IS NOT NULL)"),
     Index("sub_orders_seller", "seller_id", "created_at", "order_id"),
     Index("sub_orders_state", "seller_id", "state", "created_at", "order_id"),
@@ -209,6 +221,7 @@ shipments = Table(
     Column("seller_id", ID, nullable=False),
     Column("reference", TEXT, nullable=False),
     Column("created_at", TIME, nullable=False),
+    Column("version", BigInteger, nullable=False),
     _of_sub_order("shipments_sub_order"),
     Index("shipments_order", "order_id", "created_at", "id"),
 )
@@ -233,8 +246,20 @@ refunds = Table(
     Column("restock", Boolean, nullable=False),
     Column("created_at", TIME, nullable=False),
     Column("units", BigInteger, CheckConstraint("units >= 0"), nullable=False),
+    Column("version", BigInteger, nullable=False),
     _of_sub_order("refunds_sub_order"),
     Index("refunds_order", "order_id", "created_at", "id"),
+)
+
+# What had been received of a product in all, each time its stock was put. `digest` is chained to that of the receipt
+# before.
+stock_receipts = Table(
+    "stock_receipts",
+    metadata,
+    Column("product_id", ID, ForeignKey("stock.product_id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("received", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
 )
 
 request_keys = Table(

@@ -132,7 +132,9 @@ class Book:
             for value in self._others(cell):
                 new = cell.row | {cell.column.name: value}
                 with contextlib.suppress(AttributeError):  # of an id or a time that has to be there
-                    digest = digest_of(to_transfer([new[column.name] for column in TRANSFER_COLUMNS]))
+                    digest = digest_of(
+                        to_transfer([new[column.name] for column in TRANSFER_COLUMNS]), new["order_head"]
+                    )
                     kind = f"{cell.row['phase']}.{cell.column.name} altered with its digest"
                     change = update(cell.table).where(its(cell.table, cell.row)).values(new | {"digest": digest})
                     yield Alteration(kind, (cell.row, value), (change,))
@@ -194,11 +196,12 @@ def _different(column: Column[Any], value: Any) -> Iterator[Any]:
     elif isinstance(value, datetime):
         yield from (value + step for step in STEPS)
     elif isinstance(value, bytes):
-        yield bytes(len(value))
+        yield bytes(byte ^ 1 for byte in value)
     elif isinstance(value, UUID):
         yield uuid4()
     elif isinstance(value, str):
         yield f"{value}x"
-        yield value[::-1]
+        if value != value[::-1]:
+            yield value[::-1]
     if column.nullable and value is not None:
         yield None

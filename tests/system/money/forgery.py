@@ -26,11 +26,21 @@ def forget(connection: Connection, transfer_id: UUID) -> None:
     recompute(connection)
 
 
+def forget_hold(connection: Connection) -> UUID:
+    """The last hold of somebody that belongs to no order and was freed, with its end. Returns whose it was."""
+    freed = select(transfers).where(transfers.c.phase == "void", transfers.c.order_id.is_(None))
+    end = connection.execute(freed.order_by(transfers.c.created_at.desc())).first()
+    assert end is not None
+    connection.execute(delete(transfers).where(transfers.c.id.in_((end.id, end.hold_id))))
+    recompute(connection)
+    return UUID(str(end.debit))
+
+
 def recompute(connection: Connection) -> None:
-    """All digests, running balances, hashes and accounts."""
+    """All digests, running balances, hashes, chains of holds and accounts."""
     digests: dict[UUID, bytes] = {}
-    for row in connection.execute(select(*TRANSFER_COLUMNS)).all():
-        digests[row.id] = digest_of(to_transfer(row))
+    for row in connection.execute(select(*TRANSFER_COLUMNS, transfers.c.order_head)).all():
+        digests[row.id] = digest_of(to_transfer(row[:-1]), row.order_head)
         connection.execute(update(transfers).where(transfers.c.id == row.id).values(digest=digests[row.id]))
     for account in connection.execute(select(ledger_accounts)).all():
         own = (entries.c.owner == account.owner) & (entries.c.currency == account.currency)
@@ -43,4 +53,14 @@ def recompute(connection: Connection) -> None:
             connection.execute(update(entries).where(this).values(balance=balance, hash=head))
         own = (ledger_accounts.c.owner == account.owner) & (ledger_accounts.c.currency == account.currency)
         end: dict[str, Any] = {"posted": balance, "entries": len(rows), "head": head, "last_at": last}
+        end |= _holds(connection, account, digests)
         connection.execute(update(ledger_accounts).where(own).values(end))
+
+
+def _holds(connection: Connection, account: Any, digests: dict[UUID, bytes]) -> dict[str, Any]:
+    head, number, place = START, 0, transfers.c.hold_sequence
+    own = (transfers.c.debit == account.owner) & (transfers.c.currency == account.currency) & place.is_not(None)
+    for number, one in enumerate(connection.execute(select(transfers.c.id).where(own).order_by(place)).all(), 1):
+        head = chain(head, digests[one.id])
+        connection.execute(update(transfers).where(transfers.c.id == one.id).values(hold_sequence=number))
+    return {"holds": number, "holds_head": head}

@@ -4,25 +4,28 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import Connection, delete, select, update
 
 from app.cli import main
 from app.doctor.ledger import audited
-from app.services.money.anchors import Altered, Anchor, AnchorRules, Anchors, BadAnchor
+from app.services.money.anchors import Altered, Anchor, AnchorRules, Anchors, BadAnchor, Seal
 from app.worker.anchoring import AGAIN, anchoring_of
 from app.worker.relay import relay_of
 from repositories.money_records import Finding
 from repositories.relational.audit import increment
 from repositories.relational.schema.money_tables import entries, ledger_accounts
 from tests.contracts.money import engine_of, without_triggers
+from tests.contracts.relational_store import NOW
 from tests.shop import Shop, euros
-from tests.system.money.forgery import change_amount, forget
+from tests.system.money.forgery import change_amount, forget, forget_hold
 from tests.system.money.full_shop import fill
 
 Change = Callable[[Connection], Any]
@@ -78,6 +81,28 @@ def test_a_ledger_that_was_rewritten_as_a_whole_is_found(
     assert {shop.buyer.account["id"] in one.about for one in (first, second)} == {True, False}, "each is named"
     with pytest.raises(Altered):
         anchors(shop).make()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_hold_that_was_taken_out_with_its_end_is_found(shop: Shop, sent: list[UUID], *, whole: bool) -> None:
+    anchor, taken = anchors(shop).make(), list[UUID]()
+    change(shop, lambda connection: taken.append(forget_hold(connection)))
+    assert found(shop, None) == [], "everything fits"
+    (finding,) = found(shop, anchor, whole=whole)
+    assert str(taken[0]) in finding.about
+
+
+def test_an_anchor_of_an_earlier_version_knows_no_holds(shop: Shop, sent: list[UUID]) -> None:
+    made = anchors(shop)
+    path = made.make().path
+    *lines, _ = path.read_text().splitlines()
+    heads = "".join(" ".join(line.split()[:6]) + "\n" for line in lines)
+    seal = Seal(NOW, len(lines), 0, sha256(heads.encode()).hexdigest(), None)
+    path.write_bytes(heads.encode() + made._signer.sign(msgspec.json.encode(seal)) + b"\n")
+    earlier = made.read(path)
+    assert [head.holds for head in earlier.heads()] == [0] * len(lines)
+    for whole in (True, False):
+        assert found(shop, earlier, whole=whole) == []
 
 
 @pytest.mark.parametrize("most", [1, 1000])

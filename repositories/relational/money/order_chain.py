@@ -1,0 +1,70 @@
+"""Tamper evidence for orders: a hash chain over what was ordered of a seller, and what happened to it.
+
+The first head is a digest of what was ordered. Each step makes the next one of it: head = SHA-256(head before + step).
+A transfer of the order has the head of its seller's part by then in its own digest. Digests are stored for ever, so
+what they are made of cannot change.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from repositories.money_records import Order, SubOrder
+from repositories.relational.money.digests import chain
+
+# Of each part that a transaction has locked or added, by order and seller.
+Heads = dict[tuple[UUID, UUID], bytes]
+
+
+def opening(
+    order_id: UUID, buyer_id: UUID, seller_id: UUID, currency: str, at: datetime, lines: Iterable[Any]
+) -> bytes:
+    """`lines` are the seller's, in the order of their numbers."""
+    ordered = [
+        [line.number, line.product_id.hex, line.product_version, line.title, line.unit_price, line.quantity]
+        for line in lines
+    ]
+    return _digest("placed", order_id.hex, buyer_id.hex, seller_id.hex, currency, _time(at), ordered)
+
+
+def moved(to: str, at: datetime, by: UUID | None = None, reason: str | None = None) -> bytes:
+    """A part was paid, cancelled or refused."""
+    return _digest(to, _time(at), by and by.hex, reason)
+
+
+def shipped(shipment_id: UUID, reference: str, at: datetime, units: Iterable[tuple[int, int]]) -> bytes:
+    """`units` are pairs of a line's number and units, in the order of the numbers."""
+    return _digest("shipped", shipment_id.hex, reference, _time(at), [list(pair) for pair in units])
+
+
+def refunded(refund_id: UUID, reason: str, *, restock: bool, units: int, at: datetime) -> bytes:
+    return _digest("refunded", refund_id.hex, reason, restock, units, _time(at))
+
+
+def beginning(order: Order, part: SubOrder) -> bytes:
+    """The head after what stands in the part itself: that it was placed, and paid or ended."""
+    own = [line for line in order.lines if line.seller_id == part.seller_id]
+    head = opening(order.id, order.buyer_id, part.seller_id, order.total.currency, order.created_at, own)
+    for step in stated(part):
+        head = chain(head, step)
+    return head
+
+
+def stated(part: Any) -> Iterable[bytes]:
+    """The steps that stand in the part, a record or a row. A refusal of what was paid is told by its refund."""
+    if part.paid_at is not None:
+        yield moved("paid", part.paid_at)
+    elif part.ended_at is not None:
+        yield moved(part.state, part.ended_at, part.ended_by, part.reason)
+
+
+def _digest(*said: Any) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(said)).digest()
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
