@@ -219,7 +219,7 @@ def get_stock(product_id: UUID) -> Response:
 
 @blp.put("/products/<uuid:product_id>/stock")
 @private
-@budget(relational=6, documents=1, sessions=1, cache=1)
+@budget(relational=7, documents=1, sessions=1, cache=1)
 @blp.arguments(StockChangeSchema)
 @blp.response(200, StockLevelSchema)
 @blp.conditional

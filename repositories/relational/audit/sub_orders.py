@@ -16,7 +16,7 @@ def is_of(transfer: AnyRow, heads: Sequence[bytes]) -> bool:
     return transfer.order_head is None or bytes(transfer.order_head) in heads
 
 
-class Step(NamedTuple):
+class PartStep(NamedTuple):
     version: int
     at: datetime
     digest: bytes
@@ -32,18 +32,18 @@ class Part(NamedTuple):
     refunds: Sequence[AnyRow]
     moved: Sequence[AnyRow]
 
-    def history(self) -> list[Step]:
+    def history(self) -> list[PartStep]:
         """Its steps in their order, each with the version that it made."""
         units: dict[Any, list[tuple[int, int]]] = {one.id: [] for one in self.shipments}
         for one in self.sent:
             units.setdefault(one.shipment_id, []).append((one.number, one.quantity))
-        first = [Step(2, self.row.paid_at or self.row.ended_at, step) for step in stated(self.row)]
+        first = [PartStep(2, self.row.paid_at or self.row.ended_at, step) for step in stated(self.row)]
         sent = [
-            Step(one.version, one.created_at, shipped(one.id, one.reference, one.created_at, units[one.id]))
+            PartStep(one.version, one.created_at, shipped(one.id, one.reference, one.created_at, units[one.id]))
             for one in self.shipments
         ]
         back = [
-            Step(
+            PartStep(
                 *(one.version, one.created_at),
                 refunded(one.id, one.reason, restock=bool(one.restock), units=one.units, at=one.created_at),
             )

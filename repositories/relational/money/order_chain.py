@@ -55,7 +55,7 @@ def beginning(order: Order, part: SubOrder) -> bytes:
 
 
 def stated(part: Any) -> Iterable[bytes]:
-    """The steps that stand in the part, a record or a row. A refusal of what was paid is told by its refund."""
+    """The steps that stand in the part, a record or a row. A refusal of what was paid is one with its refund."""
     if part.paid_at is not None:
         yield moved("paid", part.paid_at)
     elif part.ended_at is not None:

@@ -18,7 +18,7 @@ from repositories.relational.money.order_chain import opening, refunded, shipped
 from repositories.relational.money.receipts import MOST_VERSIONS, leg_of_receipt
 from repositories.relational.schema.columns import ID, TIME
 
-revision = "0018"
+revision = "0017"
 down_revision: str | None = "0016"
 
 BATCH = 1_000
