@@ -202,7 +202,10 @@ class ClusterLink(RedisWay):
             wire.disconnect()
         if isinstance(reply, ResponseError):
             raise reply
-        found = sorted((first, Place(host.decode() or place.host, port)) for first, _, (host, port, *_), *_ in reply)
+        # A node that does not know its own name is where it was asked.
+        found = sorted(
+            (first, Place(host.decode() if host else place.host, port)) for first, _, (host, port, *_), *_ in reply
+        )
         if not found:
             raise ResponseError("no slot has a node")
         return Slots([first for first, _ in found], [master for _, master in found])
