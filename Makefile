@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters bench-money bench-audit bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-audit bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +19,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_CRASH_ROUNDS=2 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
-PROOFS := $(addprefix tests/system/,proofs money drift plans fuzzing test_feed_definition.py test_notifications.py \
+PROOFS := $(addprefix tests/system/,proofs money drift plans fuzzing outages test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_money_faults.py) tests/system/seed tests/system/test_story.py
@@ -52,6 +52,9 @@ proofs: .venv/.test ## run the proofs in their long form, which takes about an h
 test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, four minutes)
 	$(BIN)/python -m pytest tests/engines/relational/test_failover.py tests/engines/test_hot_failover.py \
 	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py)
+
+outages: .venv/.test ## write the table of docs/outages.md anew: every route without each store, on the engines
+	QUARTET_PROOFS=1 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest tests/system/outages
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money

@@ -1,6 +1,7 @@
 """The command `quartet`. Run `quartet --help`."""
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -28,6 +29,10 @@ from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 from repositories.pools import pools
+from repositories.store import Store
+
+log = logging.getLogger(__name__)
+BOOT_PAUSE = 0.2  # seconds
 
 
 class OneLineErrors(click.Group):
@@ -54,17 +59,30 @@ def main(ctx: click.Context) -> None:
 
 @contextmanager
 def opened() -> Iterator[Container]:
-    """A container whose engines all answer. Raises `Unavailable` for the first that does not answer."""
+    """A container whose engines all take writes. Raises `Unavailable` for the first that does not in time."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_form)
     container = build(settings)
     try:
+        until = time.monotonic() + settings.boot_seconds
         for role, store in container.stores.by_role().items():
             if role not in settings.embedded_roles:
-                store.ping()
+                _await(store, until)
         yield container
     finally:
         container.close()
+
+
+def _await(store: Store, until: float) -> None:
+    """A store that is being started, or has no writer yet, may have one soon. Raises `Unavailable` at `until`."""
+    while True:
+        try:
+            return store.ping()
+        except Unavailable as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("waiting for a store: %s", error)
+        time.sleep(BOOT_PAUSE)
 
 
 main.add_command(seed)

@@ -109,6 +109,12 @@ class Settings:
     feeds_replication: str = setting("1", "keyspace replication: `3`, or `dc1:3,dc2:3`")
     feeds_read_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of reads")
     feeds_write_consistency: str = setting("LOCAL_QUORUM", "Cassandra consistency level of writes")
+    boot_seconds: float = setting(
+        5.0, "how long a command waits at its start for stores that do not answer, or take no writes, yet", at_least(0)
+    )
+    request_timeout: float = setting(
+        5.0, "seconds that all calls of a request to the stores may take together", at_least(0.05)
+    )
     relational_timeout: float = setting(2.0, "seconds a call to the relational store may take", at_least(0.05))
     documents_timeout: float = setting(2.0, "seconds a call to the document store may take", at_least(0.05))
     feeds_timeout: float = setting(2.0, "seconds a call to the feed store may take", at_least(0.05))

@@ -8,6 +8,7 @@ from app.http.document import docs, index, openapi, problems
 from app.http.edge import (
     auth,
     cors,
+    deadline,
     errors,
     idempotency,
     limiting,
@@ -31,6 +32,7 @@ def create_app(container: Container) -> Flask:
     app.extensions[CONTAINER] = container
     app.extensions[CURSORS] = Cursors(container.settings.secrets)
     metrics.register(app)
+    deadline.register(app, container.settings.request_timeout)
     fast_path.register(app)
     tracing.register(app)
     cors.register(app)

@@ -75,7 +75,7 @@ def test_a_wrong_url_is_one_line_that_names_its_variable_and_tells_none_of_it(
 def test_an_engine_that_is_not_there_is_named_by_its_variable(
     command: Callable[..., Result], word: str, name: str
 ) -> None:
-    ended = command(word, **{name: UNREACHABLE[name]})
+    ended = command(word, BOOT_SECONDS="0", **{name: UNREACHABLE[name]})
     assert ended.exit_code == 1
     assert isinstance(ended.exception, SystemExit)
     assert f"QUARTET_{name}" in ended.stderr

@@ -78,7 +78,7 @@ def from_app(error: AppError) -> Response:
 
 
 def from_store(error: StoreError) -> Response:
-    status, code, detail = STORE_ERRORS[type(error)]
+    status, code, detail = next(STORE_ERRORS[kind] for kind in type(error).__mro__ if kind in STORE_ERRORS)
     if isinstance(error, Inconsistent):
         alarms.raised("request", error)
     if status == 503:

@@ -4,6 +4,7 @@ It is read page by page while it is sent, so its memory does not depend on its l
 as a live stream does, and no place among the requests (decision 9).
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -48,6 +49,10 @@ class Export:
         self._lines = lines
         self._open = True
 
+    def begin(self) -> None:
+        """Read the first piece before the head is sent: a store that is away is an answer then, not a body cut off."""
+        self._lines = itertools.chain([next(self)], self._lines)
+
     def __iter__(self) -> Iterator[bytes]:
         return self
 
@@ -66,7 +71,7 @@ class Export:
 
 @blp.get("/accounts/me/export")
 @private
-@budget(sessions=1)
+@budget(relational=4, documents=1, sessions=1, cache=3)
 @blp.doc(description=ABOUT)
 @blp.response(200, {"type": "string"}, content_type=LINES, description="lines, until all are sent")
 @blp.raises(503)
@@ -81,7 +86,9 @@ def download(lines: Iterator[bytes], content_type: str, name: str) -> Response:
         raise Overloaded("too many exports at once")
     drop_stalled(container().settings.port)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(Export(lines), content_type=f"{content_type}; charset=utf-8", headers=headers)
+    body = Export(lines)
+    body.begin()
+    return Response(body, content_type=f"{content_type}; charset=utf-8", headers=headers)
 
 
 def _lines(of: Container, current: Session) -> Iterator[bytes]:

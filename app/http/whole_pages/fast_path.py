@@ -17,6 +17,7 @@ from app.http.whole_pages.admission import Environ
 from app.http.whole_pages.hits import Hits
 from app.http.whole_pages.home_hits import HomeHits
 from app.http.whole_pages.replies import Reply
+from repositories.deadline import within
 
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 
@@ -26,7 +27,8 @@ def register(app: Flask) -> None:
     container = cast("Container", app.extensions[CONTAINER])
     hits = Hits(app, container)
     if container.settings.fast_path:
-        app.wsgi_app = FastPath(app, hits, HomeHits(app, container))  # type: ignore[method-assign]  # Flask's documented way
+        seconds = container.settings.request_timeout
+        app.wsgi_app = FastPath(app, hits, HomeHits(app, container), seconds)  # type: ignore[method-assign]  # Flask's documented way
     else:
         app.before_request(Within(hits))
 
@@ -34,17 +36,20 @@ def register(app: Flask) -> None:
 class FastPath:
     """Around the application as it is without this."""
 
-    def __init__(self, app: Flask, hits: Hits, home: HomeHits) -> None:
+    def __init__(self, app: Flask, hits: Hits, home: HomeHits, seconds: float) -> None:
         self._inner: Wsgi = app.wsgi_app
+        self._seconds = seconds
         self._hits = hits
         self._home = home
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        found = self._hits.answer(environ)
-        if found is None and "HTTP_AUTHORIZATION" in environ:
-            found = self._home.answer(environ)
-        if found is None:
-            return self._inner(environ, start_response)
+        # What is asked here and what the application asks share one deadline.
+        with within(self._seconds):
+            found = self._hits.answer(environ)
+            if found is None and "HTTP_AUTHORIZATION" in environ:
+                found = self._home.answer(environ)
+            if found is None:
+                return self._inner(environ, start_response)
         start_response(found.status, found.headers)
         return [found.body]
 

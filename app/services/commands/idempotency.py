@@ -136,7 +136,10 @@ class Idempotency:
     ) -> Answer:
         try:
             plan = prepare()
-        except (AppError, StoreError):
+        except (AppError, StoreError) as refused:
+            if isinstance(refused, Unavailable) and refused.store == "relational":
+                # What is stored is there too.
+                raise
             self._raise_stored(receipt.attempt)
             _raise_made(receipt, find)
             raise

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Self
 
+from repositories.deadline import at_most
 from repositories.errors import Unavailable
 from repositories.hot import Held
 
@@ -54,7 +55,7 @@ class Limit:
 
     def __enter__(self) -> Self:
         depth: int = getattr(self._mine, "depth", 0)
-        if depth == 0 and not self._places.acquire(timeout=self._patience):
+        if depth == 0 and not self._places.acquire(timeout=at_most(self._patience)):
             raise Unavailable("source", "too many reads at once")
         self._mine.depth = depth + 1
         return self

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from app.services.pages.kinds import Kind, Used
 from app.services.pages.loading import Flights, Limit, is_due
+from repositories.deadline import at_most
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import CacheKind, cache_event
@@ -83,7 +84,7 @@ class MultiGet:
     def __init__(self, through: ReadThrough, refs: Refs) -> None:
         self._through = through
         self._refs = refs
-        self._deadline = through.clock() + through.patience.total_seconds()
+        self._deadline = through.clock() + at_most(through.patience.total_seconds())
         self._outcomes: dict[str, CacheKind] = {}
         # Of what is stored as it was found: its stamp, and the seconds until it is due.
         self._stored: dict[str, tuple[bytes, float]] = {}

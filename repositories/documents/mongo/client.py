@@ -30,6 +30,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from repositories import pools
+from repositories.deadline import at_most
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
 from repositories.errors import Conflict, Contention, Invalid, ReadOnly, StoreError, Unavailable
@@ -46,7 +47,8 @@ LONGEST_PAUSE = 0.05
 LINES = 64
 HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
 GLANCE = 0.005
-ABORT_SHARE = 0.25  # of the deadline of a call, beyond it
+SHORTEST = 0.001
+ABORT_SHARE = 0.25  # of the deadline of a call, beyond it, where the server answers
 MONITORS = 2  # connections on which the driver watches a server
 UNAUTHORIZED = 13
 
@@ -85,8 +87,10 @@ class MongoConnection:
     def calling(self, *, seconds: float | None = None) -> Iterator[None]:
         """One deadline for all that happens inside, and the store's own errors for what goes wrong."""
         try:
-            with pymongo.timeout(seconds or self.seconds):
-                self._find_primary()
+            # To pymongo no time at all is time without end.
+            limit = max(at_most(seconds or self.seconds), SHORTEST)
+            with pymongo.timeout(limit):
+                self._find_primary(time.monotonic() + limit)
                 if self._unended:
                     self._end_sessions()
                 yield
@@ -98,12 +102,13 @@ class MongoConnection:
 
         This process's own transactions of one thing stand in line, for each would only make the others lose.
         """
-        ends = time.monotonic() + self.seconds
+        seconds = at_most(self.seconds)
+        ends = time.monotonic() + seconds
         line = self._lines[hash(of) % len(self._lines)]
-        if not line.acquire(timeout=self.seconds):
+        if not line.acquire(timeout=seconds):
             raise Contention("others were in line for too long")
         try:
-            with self.calling(seconds=max(ends - time.monotonic(), 0.001)):
+            with self.calling(seconds=max(ends - time.monotonic(), SHORTEST)):
                 return self._attempts(work, ends)
         finally:
             line.release()
@@ -129,8 +134,7 @@ class MongoConnection:
                 self._client.close()
                 self._client = None
 
-    def _find_primary(self) -> None:
-        ends = time.monotonic() + self.seconds
+    def _find_primary(self, ends: float) -> None:
         while not self.client.topology_description.has_writable_server():
             if time.monotonic() > ends:
                 servers = self.client.topology_description.server_descriptions().values()
@@ -188,14 +192,11 @@ class MongoConnection:
         A server that does not answer will not abort either: the session is ended as soon as it answers again.
         """
         lsid = session.session_id
-        contextvars.Context().run(self._abort, session)
+        seconds = max(at_most(self.seconds * ABORT_SHARE), GLANCE) if answered else SHORTEST
+        contextvars.Context().run(_abort, session, seconds)
         if not answered:
             with self._guard:
                 self._unended.append(lsid)
-
-    def _abort(self, session: ClientSession) -> None:
-        with pymongo.timeout(self.seconds * ABORT_SHARE):
-            session.end_session()
 
     def _end_sessions(self) -> None:
         with self._guard:
@@ -227,6 +228,11 @@ class MongoConnection:
             w="majority",
             waitQueueTimeoutMS=milliseconds,
         )
+
+
+def _abort(session: ClientSession, seconds: float) -> None:
+    with pymongo.timeout(seconds):
+        session.end_session()
 
 
 def is_locked(error: PyMongoError) -> bool:

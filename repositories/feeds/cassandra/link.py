@@ -22,6 +22,7 @@ from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolic
 from cassandra.protocol import ErrorMessage
 from cassandra.query import BatchStatement, BatchType, SimpleStatement, tuple_factory
 
+from repositories.deadline import at_most, remaining
 from repositories.errors import Unavailable
 from repositories.feeds.cassandra.contact import answering
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
@@ -121,7 +122,7 @@ class Link:
         self._statements: LazyValue[dict[str, Any]] = LazyValue(self._prepare)
 
     def deadline(self) -> float:
-        return time.monotonic() + self._timeout
+        return time.monotonic() + at_most(self._timeout)
 
     def read(self, calls: Iterable[Call], deadline: float) -> list[list[Row]]:
         """Execute all concurrently; returns the rows of each."""
@@ -138,11 +139,12 @@ class Link:
 
     def scan(self, name: str, values: Sequence[Any]) -> Iterator[Row]:
         """The rows of one statement, fetched in pages; each fetch has the deadline of a call."""
+        deadline = self.deadline()
         with translated():
-            statement = self._statements.get(self._timeout)[name]
-            session = self._session.get(self._timeout)
+            statement = self._statements.get(_left(deadline))[name]
+            session = self._session.get(_left(deadline))
             with asked(STORE, name):
-                page = session.execute(statement, values)
+                page = session.execute(statement, values, timeout=_left(deadline))
             yield from page.current_rows
             while page.has_more_pages:
                 with asked(STORE, name):
@@ -155,10 +157,9 @@ class Link:
         When one fails, no more are sent; others may have been written.
         """
         with asked(STORE, name) as call, translated():
-            statement = self._statements.get(self._timeout)[name]
-            session = self._session.get(self._timeout)
+            statement, session, profile = self._writing(name)
             sent = call.each(rows)
-            execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile="write")
+            execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile=profile)
 
     def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int) -> None:
         """As `write`, with one unlogged batch for rows that share their first `key` columns, the partition key.
@@ -169,14 +170,23 @@ class Link:
         for row in rows:
             partitions.setdefault(tuple(row[:key]), []).append(row)
         with asked(STORE, name) as call, translated():
-            statement = self._statements.get(self._timeout)[name]
-            session = self._session.get(self._timeout)
+            statement, session, profile = self._writing(name)
             calls = (
                 (_batch(statement, some[at : at + BATCH]), None)
                 for some in partitions.values()
                 for at in range(0, len(some), BATCH)
             )
-            execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile="write")
+            execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile=profile)
+
+    def _writing(self, name: str) -> tuple[Any, Any, Any]:
+        """Statement, session and the profile to write with, whose time limit is what a request has left."""
+        deadline = self.deadline()
+        statement = self._statements.get(_left(deadline))[name]
+        session = self._session.get(_left(deadline))
+        left = _left(deadline)
+        if remaining(self._timeout) >= self._timeout:
+            return statement, session, "write"
+        return statement, session, session.execution_profile_clone_update("write", request_timeout=left)
 
     def schema(self, text: str, values: Sequence[Any] | None = None, *, profile: str = "schema") -> list[Row]:
         with translated():

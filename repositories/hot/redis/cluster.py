@@ -17,7 +17,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
 from repositories.errors import Unavailable
-from repositories.hot.redis.link import RedisLink, RedisWay
+from repositories.hot.redis.link import RedisLink, RedisWay, deadline_of
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
 
@@ -98,7 +98,7 @@ class ClusterLink(RedisWay):
 
         Raises `Unavailable`, also where the answers of some nodes are known.
         """
-        deadline = time.monotonic() + self._timeout.total_seconds()
+        deadline = deadline_of(self._timeout.total_seconds())
         return self._spread(commands, deadline, functools.partial(self._from, deadline, again=again))
 
     def ping(self) -> None:

@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from repositories import meter, pools
+from repositories.deadline import at_most
 from repositories.errors import ReadOnly, Unavailable
 from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import RedisTarget
@@ -26,6 +27,8 @@ from repositories.store import Store
 _ROLE: Command = ("INFO", "replication")
 _PING: Command = ("SET", "quartet:ping", 1, "PX", 1000)
 _ROLE_SECONDS = 1.0
+# Also when the time of a request is over: what it has written makes something old in the cache.
+_SHORTEST = 0.1
 _HISTORY = re.compile(rb"master_replid:(\w+)")
 Greet = Callable[[Wire, float], None]
 # Of the time that a call has left; the rest is for the master.
@@ -74,7 +77,7 @@ class RedisLink:
         the commands are sent once more if `again` says that running them twice is harmless. What a server refuses
         because it is a replica is sent once more in any case, to the one that is the master by then.
         """
-        return self.exchange_until(time.monotonic() + self._timeout, commands, again=again)
+        return self.exchange_until(deadline_of(self._timeout), commands, again=again)
 
     def exchange_until(self, deadline: float, commands: Sequence[Command], *, again: bool) -> list[Any]:
         """As `exchange`, by this moment of the monotonic clock."""
@@ -257,6 +260,11 @@ class RedisBacked(Store):
 
     def close(self) -> None:
         self._link.close()
+
+
+def deadline_of(seconds: float) -> float:
+    """When a call has to be done whose own deadline is in `seconds`, by the monotonic clock."""
+    return time.monotonic() + max(at_most(seconds), min(seconds, _SHORTEST))
 
 
 def _history(role: Any) -> str:

@@ -5,7 +5,6 @@ answers. So the client waits until its deadline and then drops the connection.
 """
 
 import select
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -14,36 +13,13 @@ import psycopg
 from psycopg import waiting
 from psycopg.abc import PQGen, PQGenConn
 
+from repositories.deadline import remaining
+
 T = TypeVar("T")
 
 # Leaves the server time to report that its own statement_timeout has cancelled the statement.
 _GRACE = 0.05
 _DEFAULT = 5.0
-
-_thread = threading.local()
-
-
-class within:  # noqa: N801  used as a verb; a class costs half of what a generator does
-    """All calls of this thread inside the block share one deadline, `seconds` from now or that of a block around it."""
-
-    __slots__ = ("_outer", "_seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._outer: float | None = getattr(_thread, "until", None)
-        until = time.monotonic() + self._seconds
-        _thread.until = until if self._outer is None else min(until, self._outer)
-
-    def __exit__(self, *_: object) -> None:
-        _thread.until = self._outer
-
-
-def remaining(default: float) -> float:
-    """Seconds left inside a `within` block; `default` outside of one."""
-    until: float | None = getattr(_thread, "until", None)
-    return default if until is None else max(0.0, until - time.monotonic())
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):

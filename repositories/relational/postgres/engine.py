@@ -12,9 +12,10 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from repositories import meter, pools
+from repositories.deadline import remaining, within
 from repositories.errors import Unavailable
 from repositories.relational.direct import Direct
-from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
+from repositories.relational.postgres.deadline import BoundedConnection
 from repositories.relational.postgres.errors import ROLE, is_outdated, translated
 from repositories.relational.postgres.hosts import Connector
 from repositories.relational.postgres.unanswered import Unanswered

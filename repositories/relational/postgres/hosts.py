@@ -12,7 +12,8 @@ import psycopg
 from msgspec import Struct
 from psycopg.conninfo import conninfo_attempts
 
-from repositories.relational.postgres.deadline import BoundedConnection, remaining, within
+from repositories.deadline import remaining, within
+from repositories.relational.postgres.deadline import BoundedConnection
 from repositories.relational.postgres.target import Conninfo
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ import psycopg
 from sqlalchemy import Connection, Executable
 
 from repositories import seen
+from repositories.deadline import within
 from repositories.errors import Invalid, StoreError
 from repositories.relational.direct import Values
-from repositories.relational.postgres.deadline import BoundedConnection, within
+from repositories.relational.postgres.deadline import BoundedConnection
 from repositories.relational.postgres.engine import Lane
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.hosts import Connector, Hosts

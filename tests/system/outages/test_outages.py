@@ -1,0 +1,92 @@
+"""The contract of `docs/outages.md`: some routes in CI, and in the long form all of them, which writes the table."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apps import BASE, ROLES
+from tests.engines import Engines, Shared
+from tests.engines.slack import SLACK
+from tests.http.drives import Route
+from tests.system.outages.matrix import TROUBLES, Cell, Town, Trouble, town
+from tests.system.outages.table import PAGE, documented, named, outcome, rendered, written
+from tests.system.real import KEYSPACE, real_urls
+
+OPENAPI = PAGE.with_name("openapi.json")
+# Of the default settings, and what an answer may take beyond.
+DEADLINE, BEYOND = 5.0, 0.1
+# The deadline of a request in the short form, where a call of a store has a long one of its own.
+SOON, LATE = 0.5, 30.0
+SOME: list[Route] = [
+    *(("GET", path) for path in ("/health/live", "/health/ready", "/tags", "/feed", "/notifications", "/wallet")),
+    *(("GET", path) for path in ("/accounts/<handle:handle>", "/accounts/me/export")),
+    *(("POST", path) for path in ("/accounts", "/wallet/deposits", "/notifications/read")),
+]
+FEW: list[Route] = [("GET", "/tags"), ("GET", "/notifications"), ("POST", "/wallet/deposits")]
+CELLS = [(role, trouble) for role in ROLES for trouble in TROUBLES if (role, trouble) != ("feeds", "read-only")]
+
+
+def assert_kept(cells: list[Cell], deadline: float) -> None:
+    assert [cell for cell in cells if cell.amiss] == []
+    assert [cell for cell in cells if cell.seconds > deadline + BEYOND + SLACK] == []
+
+
+def test_every_route_is_in_the_table() -> None:
+    paths = json.loads(OPENAPI.read_text(encoding="utf-8"))["paths"]
+    verbs = ("get", "post", "put", "patch", "delete")
+    routes = {f"{v.upper()} {path.removeprefix(BASE)}" for path, item in paths.items() for v in verbs if v in item}
+    rows = documented(PAGE.read_text(encoding="utf-8"))
+    missing = {(role, route) for role in ROLES for route in routes if (role, "refused", route) not in rows}
+    assert missing == set(), "`make outages` writes the table"
+
+
+@pytest.fixture(scope="module")
+def some(engines: Shared) -> Iterator[Town]:
+    patient = {f"{role}_timeout": LATE for role in ROLES}
+    with town(real_urls(engines, "outages", keyspace=KEYSPACE), own=False, request_timeout=SOON, **patient) as made:
+        yield made
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_without_a_store_some_routes_answer_what_the_table_says(some: Town, role: str) -> None:
+    cells = some.cells(role, "refused", SOME)
+    assert_kept(cells, SOON)
+    rows = documented(PAGE.read_text(encoding="utf-8"))
+    said = {named(cell): outcome(cell) for cell in cells}
+    assert said == {route: rows[role, "refused", route] for route in said}
+
+
+@pytest.mark.parametrize("role", ["relational", "documents", "feeds", "sessions"])
+def test_a_request_has_one_deadline_whatever_those_of_its_calls(some: Town, role: str) -> None:
+    assert_kept(some.cells(role, "frozen", FEW), SOON)
+
+
+@pytest.fixture(scope="module")
+def whole(own_engines: Engines) -> Iterator[Town]:
+    own_engines.start_all()
+    with town(real_urls(own_engines, "outages"), own=True) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[dict[tuple[str, Trouble], list[Cell]]]:
+    """Is filled by the tests. Written down where the environment says so, and nothing is missing."""
+    found: dict[tuple[str, Trouble], list[Cell]] = {}
+    yield found
+    wanted = os.environ.get("QUARTET_OUTAGES")
+    if wanted and len(found) == len(CELLS):
+        page = Path(wanted)
+        page.write_text(written(page.read_text(encoding="utf-8"), "matrix", rendered(found)), encoding="utf-8")
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("role", "trouble"), CELLS)
+def test_every_route_keeps_the_contract(
+    whole: Town, matrix: dict[tuple[str, Trouble], list[Cell]], role: str, trouble: Trouble
+) -> None:
+    whole.warm()
+    cells = matrix[role, trouble] = whole.cells(role, trouble)
+    assert_kept(cells, DEADLINE)
