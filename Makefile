@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-audit bench-feed bench-reads bench-signed-in lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +22,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
 PROOFS := $(addprefix tests/system/,proofs money drift plans fuzzing outages test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
-  $(addprefix tests/engines/relational/,test_faults.py test_money_faults.py) tests/system/seed tests/system/test_story.py
+  $(addprefix tests/engines/relational/,test_faults.py test_money_faults.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 help: ## print this list
@@ -81,6 +81,15 @@ format: .venv/.test ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+release: .venv/.release ## build the wheel and the source distribution in dist/, install it, and list all that is in it
+	rm -rf dist build
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m venv --without-pip build/installed
+	$(PIP) --python build/installed/bin/python install --require-hashes -r requirements/run.txt
+	$(PIP) --python build/installed/bin/python install --no-deps dist/*.whl
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON \
+	  -o dist/quartet.cdx.json build/installed/bin/python
+
 openapi: .venv/.run ## write docs/openapi.json anew
 	$(BIN)/quartet openapi > docs/openapi.json
 
@@ -91,6 +100,7 @@ lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt
 	$(COMPILE) --group test --group engines -c requirements/run.txt pyproject.toml -o requirements/test.txt
 	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
+	$(COMPILE) --group release -c requirements/test.txt -o requirements/release.txt
 
 clean: ## remove the environment and all caches, not the data in var/
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
@@ -118,4 +128,9 @@ clean: ## remove the environment and all caches, not the data in var/
 .venv/.test: .venv/.run requirements/test.txt
 	@echo "Installing requirements/test.txt"
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+.venv/.release: .venv/.run requirements/release.txt
+	@echo "Installing requirements/release.txt"
+	@$(PIP) install --require-hashes -r requirements/release.txt
 	@touch $@

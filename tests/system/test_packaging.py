@@ -1,5 +1,9 @@
 """The wheel holds exactly the three packages, and what they need at run time."""
 
+import hashlib
+import json
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -7,6 +11,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from app.cli import main
@@ -15,10 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     number = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    (wheel,) = tmp_path.glob(f"quartet-{number}-*.whl")
+    wheel = build(ROOT, "wheel", tmp_path / "wheel")
+    assert wheel.name.startswith(f"quartet-{number}-")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/", 1)[0] for name in names}
@@ -26,6 +30,50 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(tmp_path: Path) -> 
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     for needed in ("app/http/document/assets/swagger-ui-bundle.js", "repositories/relational/migrations/env.py"):
         assert needed in names
+
+
+def copy_of_the_tree(to: Path) -> Path:
+    """Without what git leaves out, and with other times and permissions."""
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "var", "dist", "build", "__pycache__", ".*_cache", ".hypothesis", ".env"
+    )
+    shutil.copytree(ROOT, to, ignore=ignored, copy_function=shutil.copyfile)
+    for path in to.rglob("*"):
+        if path.is_file():
+            path.chmod(0o700 if os.access(ROOT / path.relative_to(to), os.X_OK) else 0o600)
+    return to
+
+
+def build(tree: Path, target: str, into: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(into)]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    [made] = into.iterdir()
+    return made
+
+
+def test_a_build_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
+    elsewhere = copy_of_the_tree(tmp_path / "elsewhere")
+    for target in ("wheel", "sdist"):
+        here, there = (build(tree, target, tmp_path / f"{target}-{tree.name}") for tree in (ROOT, elsewhere))
+        assert hashlib.sha256(here.read_bytes()).digest() == hashlib.sha256(there.read_bytes()).digest(), target
+
+
+@pytest.mark.proof
+def test_a_release_runs_by_itself_and_lists_what_is_in_it(tmp_path: Path) -> None:
+    """Built from the source distribution alone, as somebody would who has nothing else."""
+    shutil.unpack_archive(build(ROOT, "sdist", tmp_path / "sdist"), tmp_path)
+    [tree] = tmp_path.glob("quartet-*")
+    subprocess.run(["make", "release", f"PYTHON={sys.executable}"], cwd=tree, check=True)
+    quartet, folder = tree / "build/installed/bin/quartet", tmp_path / "empty"
+    folder.mkdir()
+    for arguments in (["migrate"], ["openapi"]):
+        found = subprocess.run([quartet, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    assert json.loads(found.stdout) == json.loads((ROOT / "docs/openapi.json").read_text())
+    parts = json.loads((tree / "dist/quartet.cdx.json").read_text())
+    assert parts["metadata"]["component"]["name"] == "quartet"
+    assert {"Flask", "SQLAlchemy", "psycopg", "cassandra-driver", "pymongo", "redis"} <= {
+        part["name"] for part in parts["components"] if part["licenses"] and part["version"]
+    }
 
 
 def test_the_command_tells_its_version() -> None:
