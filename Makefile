@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -58,6 +58,9 @@ outages: .venv/.test ## write the table of docs/outages.md anew: every route wit
 
 bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL run bare (see bench/README.md)
 	$(BIN)/python -m bench.money
+
+bench-overload: .venv/.test ## measure three times the load that a server takes, with its limit and without (see bench/README.md)
+	$(BIN)/python -m bench.overload
 
 bench-audit: .venv/.test ## measure the audit of a ledger of a million entries (see bench/README.md)
 	$(BIN)/python -m bench.audit

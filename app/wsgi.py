@@ -5,10 +5,11 @@ from functools import partial
 
 from app.container import build
 from app.http import BODY_LIMIT, create_app
-from app.http.edge import limiting
+from app.http.edge import limiting, overload
+from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment, shut_silent
 from app.server.orphan import end_with_parent
-from app.server.streams import Gate, on_ending
+from app.server.streams import on_ending
 from config import Settings
 from config.logs import configure
 
@@ -18,11 +19,26 @@ hide_environment()
 configure(settings.log_level, settings.log_form)
 container = build(settings)
 app = create_app(container)
-gate = Gate(app.wsgi_app, settings.threads)
+
+
+def room() -> int:
+    """Threads that requests may hold while they wait: all that neither streams nor bodies have."""
+    spare = gate.MOST + bodies.MOST - arrivals.waiting + settings.streams - container.live.hub.count
+    return spare - gate.LOOKING
+
+
+entrance = gate.Gate(
+    app.wsgi_app,
+    settings.threads,
+    seconds=settings.queue_seconds,
+    refuse=overload.Refusal(app),
+    spared=overload.spared,
+    room=room,
+)
 peer = partial(limiting.address, proxies=settings.proxies)
 # A little later, so that whoever waited for the body knows that it was late.
 give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
-arrivals = Arrivals(gate, peer, BODY_LIMIT, settings.body_seconds, give_up)
+arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up)
 app.wsgi_app = arrivals  # type: ignore[method-assign]  # Flask's documented way
 atexit.register(container.close)
 on_ending(container.live.hub.close)
@@ -30,4 +46,4 @@ if settings.metrics:
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry.series import keep_sampling
 
-    keep_sampling()
+    keep_sampling(entrance.levels)

@@ -69,6 +69,11 @@ class Settings:
     port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))
     workers: int = setting(2, "server processes", at_least(1))
     threads: int = setting(4, "requests that each process works on at once, and connections to each store", at_least(1))
+    queue_seconds: float = setting(
+        0.2,
+        "how long requests wait for a thread while more come than are answered; others get a 503. 0: no bound",
+        at_least(0),
+    )
     body_seconds: float = setting(10.0, "how long the body of a request may take to arrive", at_least(0.1))
     streams: int = setting(256, "live streams that each process holds at most", at_least(0))
     relay: str = setting(

@@ -17,7 +17,7 @@ T = TypeVar("T")
 CacheKind = Literal["hit", "miss", "stale", "load", "refresh", "negative", "refused", "drop", "error"]
 CACHE_KINDS: Final = get_args(CacheKind)
 Duration = Literal["fanout_lag"]
-Count = Literal["deliveries", "events", "alarms", "replica_reads", "lost_tail"]
+Count = Literal["deliveries", "events", "alarms", "replica_reads", "lost_tail", "refused"]
 Level = Literal["fanouts", "streams"]
 
 
@@ -141,7 +141,7 @@ def observed(name: Duration, seconds: float, n: int = 1) -> None:
 
 def counted(name: Count, n: int = 1, *labels: str) -> None:
     """Report that it happened `n` times: `deliveries`; `events` with type and outcome; `alarms` with where;
-    `replica_reads` with store and `replica`, or why not; `lost_tail`.
+    `replica_reads` with store and `replica`, or why not; `lost_tail`; `refused` with why.
     """
     if _observer is not None:
         _observer.counted(name, n, labels)

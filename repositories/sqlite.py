@@ -1,7 +1,7 @@
 """The file under the embedded documents, feeds and hot stores (the relational one has SQLAlchemy's engine).
 
-One connection per thread, write-ahead log, one writer at a time. All of them may share one file: each keeps to
-tables with its own prefix, and none holds a write transaction while another is called.
+As many connections as threads are at work, write-ahead log, one writer at a time. All of them may share one file: each
+keeps to tables with its own prefix, and none holds a write transaction while another is called.
 """
 
 import contextlib
@@ -80,25 +80,29 @@ class SqliteFile:
     def __init__(self, path: Path, role: str) -> None:
         self._path = path
         self._role = role
+        # The connection of this thread's transaction.
         self._local = threading.local()
-        self._guard = threading.Lock()
-        self._open: dict[threading.Thread, sqlite3.Connection] = {}
+        self._open: set[sqlite3.Connection] = set()
+        # The last that was used is used first: it has statements prepared, and pages in memory.
+        self._idle: list[sqlite3.Connection] = []
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-        with asked(self._role, "read"), self._translated():
-            return self._connection().execute(sql, parameters).fetchall()
+        with asked(self._role, "read"), self._translated(), self._connection() as connection:
+            return connection.execute(sql, parameters).fetchall()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that takes the write lock at its start, so it cannot fail on upgrading its lock."""
-        with asked(self._role, "write"), self._translated():
-            connection = self._connection()
+        with asked(self._role, "write"), self._translated(), self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
+            self._local.connection = connection
             try:
                 yield connection
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
+            finally:
+                del self._local.connection
             connection.execute("COMMIT")
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
@@ -126,29 +130,33 @@ class SqliteFile:
         self.rows("SELECT 1")
 
     def close(self) -> None:
-        with self._guard:
-            while self._open:
-                self._open.popitem()[1].close()
-            self._local = threading.local()
+        self._idle.clear()
+        while self._open:
+            self._open.pop().close()
 
-    def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        return found if found is not None else self._connect()
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """That of the transaction in whose block this is, else one that no other thread uses meanwhile."""
+        mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if mine is not None:
+            yield mine
+            return
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if connection in self._open:
+                self._idle.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
         make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         set_up(connection)
-        with self._guard:
-            self._close_behind_the_dead()
-            self._open[threading.current_thread()] = connection
-        self._local.connection = connection
+        self._open.add(connection)
         return connection
-
-    def _close_behind_the_dead(self) -> None:
-        """Close the connections of ended threads."""
-        for thread in [t for t in self._open if not t.is_alive()]:
-            self._open.pop(thread).close()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -54,6 +54,11 @@ class Arrivals:
         self._waiting: dict[int, tuple[str, float]] = {}
         self._watched = False
 
+    @property
+    def waiting(self) -> int:
+        """Requests whose body is awaited."""
+        return len(self._waiting)
+
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if self._waiting:
             environ[LOST] = self._overdue(2 * self._seconds)

@@ -5,13 +5,13 @@ import multiprocessing
 from collections.abc import Mapping
 from typing import Any
 
-from app.server import bodies
+from app.server import bodies, gate
 
 # Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
 CONNECTIONS = 4096
 # Long enough for any request; a client that never finishes sending does not keep the server from ending.
 DRAIN_SECONDS = 10
-# What granian advises on many threads: it does not know of the gate in `streams.py`.
+# What granian advises on many threads: it does not know of the gate in `gate.py`.
 _ADVICE = "Configuration allows spawning up to"
 
 
@@ -30,7 +30,7 @@ def server(
     streams: int = 0,
     formatter: Mapping[str, object] | None = None,
 ) -> Any:
-    """granian over `target`, a `module:callable`; each worker starts at most a thread for each request and stream.
+    """granian over `target`, a `module:callable`. Each worker starts threads as they are needed.
 
     On SIGTERM it stops accepting and lets what is under way finish. Workers are spawned, not forked: each imports the
     target and connects by itself, and a signal during its start ends it. `formatter`, in the words of
@@ -50,7 +50,7 @@ def server(
         interface=Interfaces.WSGI,
         workers=workers,
         http=HTTPModes.http1,
-        blocking_threads=threads + streams + bodies.MOST,
+        blocking_threads=threads + streams + bodies.MOST + gate.MOST,
         backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
         workers_kill_timeout=DRAIN_SECONDS,

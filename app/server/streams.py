@@ -1,18 +1,16 @@
 """Live streams on a WSGI server: a thread for each beside those for requests, ended at once when the server ends.
 
 A WSGI server sends a response's body on the thread that made it, so a few streams would take all of them. The server
-therefore has a thread for each stream too, which it starts when it is needed, and `Gate` keeps ordinary requests from
-spreading over all of them. What that costs: docs/decisions/0009-streams-and-threads.md.
+therefore has a thread for each stream too, which it starts when it is needed, and the gate (`gate.py`) keeps ordinary
+requests from spreading over all of them. What that costs: docs/decisions/0009-streams-and-threads.md.
 """
 
 import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
-from queue import SimpleQueue
-from typing import Any
 
 from app.server.sockets import of_port
 
@@ -20,25 +18,6 @@ EVENT_STREAM = "text/event-stream"
 ENDINGS = {signal.SIGTERM, signal.SIGINT}
 # A client that takes nothing for so long is dropped by the kernel. It is less than the server's time to end.
 STALLED_MS = 8_000
-Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-
-class Gate:
-    """WSGI middleware: at most `places` requests are worked on at once. Bodies are sent outside."""
-
-    def __init__(self, inner: Wsgi, places: int) -> None:
-        self._inner = inner
-        # A semaphore of `threading` costs the quickest requests a quarter.
-        self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(places):
-            self._places.put(None)
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        self._places.get()
-        try:
-            return self._inner(environ, start_response)
-        finally:
-            self._places.put(None)
 
 
 def on_ending(act: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prometheus_client import (
@@ -70,11 +70,17 @@ COUNTS = {
         "replica_reads", "reads that may go to a replica, by where they went or why not", "store", "outcome"
     ),
     "lost_tail": _counter("lost_tail", "writes that a failover has lost, as their clients came back"),
+    "refused": _counter("requests_refused", "requests that got no thread, by why", "reason"),
     "alarms": _counter("alarms", "what cannot be unless money tables were altered, by where it was seen", "seen"),
 }
 LEVELS = {
     "fanouts": _gauge("fanouts_running", "fan-outs that are being worked on"),
     "streams": _gauge("streams_open", "live streams that are open"),
+}
+# Sampled, as the pools are.
+SAMPLED = {
+    "in_flight": _gauge("requests_in_flight", "requests that are worked on or wait for a thread"),
+    "limit": _gauge("requests_limit", "requests that may be worked on or wait for a thread, as it is now"),
 }
 
 
@@ -133,15 +139,17 @@ def install() -> Recorder:
     return recorder
 
 
-def keep_sampling() -> None:
-    """Sample the pools every few seconds, for scrapes that another process answers."""
-    threading.Thread(target=_sample, name="metrics", daemon=True).start()
+def keep_sampling(levels: Callable[[], Mapping[str, float]] = dict) -> None:
+    """Sample the pools, and `levels` of `SAMPLED`, every few seconds, for scrapes that another process answers."""
+    threading.Thread(target=_sample, args=(levels,), name="metrics", daemon=True).start()
 
 
-def _sample() -> None:
+def _sample(levels: Callable[[], Mapping[str, float]]) -> None:
     pause = threading.Event()
     while not pause.wait(SAMPLE_SECONDS):
         sample_pools()
+        for name, value in levels().items():
+            SAMPLED[name].set(value)
 
 
 def serve(host: str, port: int) -> Callable[[], None]:

@@ -15,7 +15,7 @@ from flask import Flask, Response
 
 from app.container import build
 from app.http import create_app
-from app.server.streams import Gate, Wsgi
+from app.server.gate import Gate, Wsgi
 from app.wsgi import app as everything
 from app.wsgi import container, settings
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.container import build
 from app.http import create_app
-from app.server.streams import Gate, Wsgi
+from app.server.gate import Gate, Wsgi
 from app.wsgi import app as everything
 from app.wsgi import settings
 from bench.weigh import ways

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from app.server.streams import Gate
+from app.server.gate import LEAST, MOST, REMEMBERED, Gate
+from tests.engines.kernel import wait_until
 
 PLACES = 3
 
@@ -54,3 +55,136 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             gate({}, None)
+
+
+SECONDS = 60.0
+
+
+class Busy:
+    """A gate of one place that is taken, after requests that took `took` seconds each by the gate's own clock."""
+
+    def __init__(self, took: float, *, room: int = 0) -> None:
+        self.refused: list[str] = []
+        self._let = threading.Event()
+        self.gate = Gate(
+            self._hold, 1, seconds=SECONDS, refuse=self._refuse, spared=lambda env: "spared" in env, room=lambda: room
+        )
+        self.gate._mean = took
+        self._pool = ThreadPoolExecutor(4 * MOST)
+        self._answers: list[Future[Iterable[bytes]]] = []
+
+    def ask(self, **environ: Any) -> None:
+        """One more request, until it waits or is refused."""
+        before = self._known()
+        self._answers.append(self._pool.submit(self.gate, environ, None))
+        assert wait_until(lambda: self._known() > before, 30)
+
+    def ended(self) -> list[Iterable[bytes]]:
+        self._let.set()
+        with self._pool:
+            return [one.result(30) for one in self._answers]
+
+    def _known(self) -> int:
+        return int(self.gate.levels()["in_flight"]) + len(self.refused)
+
+    def _hold(self, _environ: dict[str, Any], _start: Any) -> Iterable[bytes]:
+        self._let.wait(30)
+        return [b"done"]
+
+    def _refuse(self, _environ: dict[str, Any], _start: Any, reason: str) -> Iterable[bytes]:
+        self.refused.append(reason)
+        return [b"refused"]
+
+
+@pytest.mark.parametrize(("took", "waiting"), [(6.0, 10), (3.0, 20), (600.0, LEAST), (0.001, MOST)])
+def test_no_more_wait_than_are_answered_in_time(took: float, waiting: int) -> None:
+    busy = Busy(took)
+    busy.ask()
+    assert busy.gate.levels() == {"in_flight": 1, "limit": 1 + waiting}
+    for _ in range(waiting):
+        busy.ask()
+    assert not busy.refused
+    busy.ask()
+    assert busy.refused == ["crowded"]
+    busy.ask(spared=True)
+    assert busy.refused == ["crowded"]
+    answers = busy.ended()
+    assert (answers.count([b"done"]), answers.count([b"refused"])) == (waiting + 2, 1)
+    assert busy.gate.levels()["in_flight"] == 0
+
+
+def test_while_there_are_threads_to_spare_nobody_is_refused_at_once() -> None:
+    busy = Busy(6.0, room=15)
+    for _ in range(1 + 15):
+        busy.ask()
+    assert (busy.refused, busy.gate.levels()) == ([], {"in_flight": 16, "limit": 11})
+    busy.ask()
+    assert busy.refused == ["crowded"]
+    answers = busy.ended()
+    assert answers.count([b"done"]) == 16, "a burst is answered, if it is only that"
+    assert busy.gate.levels()["in_flight"] == 0
+
+
+def test_the_limit_follows_what_requests_take() -> None:
+    gate = Gate(lambda _environ, _start: [], 1, seconds=0.2, refuse=lambda *_: [])
+    gate._mean = 10.0
+    assert gate.levels()["limit"] == 1 + LEAST
+    for _ in range(12 * REMEMBERED):
+        gate({}, None)
+    assert gate.levels()["limit"] > 1 + LEAST
+
+
+def test_whoever_came_first_is_next() -> None:
+    order: list[int] = []
+    first = threading.Event()
+
+    def inner(environ: dict[str, Any], _start: Any) -> Iterable[bytes]:
+        first.wait(30)
+        order.append(environ["number"])
+        return []
+
+    gate = Gate(inner, 1, seconds=SECONDS, refuse=lambda *_: [])
+
+    def here(number: int) -> bool:
+        return gate.levels()["in_flight"] == number
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(6):
+            pool.submit(gate, {"number": number}, None)
+            assert wait_until(lambda number=number: here(number + 1), 30)  # type: ignore[misc]
+        first.set()
+    assert order == list(range(6))
+
+
+@pytest.mark.parametrize(("waiting", "reason"), [(0, "late"), (LEAST, "crowded")])
+def test_work_is_not_begun_after_too_long_a_wait(waiting: int, reason: str) -> None:
+    held, begun, refused = threading.Event(), list[str](), list[str]()
+
+    def inner(environ: dict[str, Any], _start: Any) -> Iterable[bytes]:
+        begun.append(environ["name"])
+        held.wait(30)
+        return []
+
+    def refuse(_environ: dict[str, Any], _start: Any, why: str) -> Iterable[bytes]:
+        refused.append(why)
+        return []
+
+    gate = Gate(inner, 1, seconds=0.001, refuse=refuse, spared=lambda env: "spared" in env, room=lambda: 2 * LEAST)
+    gate._mean = 10.0
+    with ThreadPoolExecutor(1 + LEAST) as pool:
+        for number in range(1 + waiting):
+            pool.submit(gate, {"name": f"{number}", "spared": True}, None)
+            assert wait_until(lambda number=number: gate.levels()["in_flight"] == number + 1, 30)  # type: ignore[misc]
+        gate({"name": "second"}, None)
+        assert (begun, refused) == (["0"], [reason])
+        held.set()
+    gate({"name": "third"}, None)
+    assert (begun[-1], len(begun), gate.levels()["in_flight"]) == ("third", waiting + 2, 0)
+
+
+def test_without_a_bound_everybody_waits() -> None:
+    inside = Inside()
+    gate = Gate(inside, PLACES, refuse=lambda *_: [b"refused"])
+    with ThreadPoolExecutor(2 * MOST) as pool:
+        answers = list(pool.map(lambda _: gate({}, None), range(PLACES * MOST)))
+    assert answers == [[b"done"]] * PLACES * MOST

@@ -99,18 +99,22 @@ def from_http(error: HTTPException) -> Response:
 
 def problem(status: int, code: str, detail: str, fields: dict[str, str] | None = None, **more: Any) -> Response:
     """`more` are extension members (RFC 9457, section 3.2)."""
+    if fields:
+        more["errors"] = [{"pointer": at, "detail": what} for at, what in fields.items()]
+    answer = Response(encoded(status, code, detail, request_id(), **more), status, content_type=PROBLEM)
+    if status == 503:
+        answer.headers["Retry-After"] = RETRY_SECONDS
+    return answer
+
+
+def encoded(status: int, code: str, detail: str, asked_by: str, **more: Any) -> bytes:
+    """The body of a problem. `asked_by` is the id of the request."""
     body: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": phrase(status),
         "status": status,
         "code": code,
         "detail": detail,
-        "request_id": request_id(),
+        "request_id": asked_by,
     }
-    body |= more
-    if fields:
-        body["errors"] = [{"pointer": at, "detail": what} for at, what in fields.items()]
-    answer = Response(msgspec.json.encode(body), status, content_type=PROBLEM)
-    if status == 503:
-        answer.headers["Retry-After"] = RETRY_SECONDS
-    return answer
+    return msgspec.json.encode(body | more)

@@ -1,0 +1,64 @@
+"""The refusal of a request that gets no thread, beside what Flask answers for the same error."""
+
+from collections.abc import Iterator
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from app.http.edge.overload import DETAIL, Refusal, spared
+from app.server.bodies import FULL, WITHOUT
+from app.server.gate import CROWDED
+from config import Settings
+from tests.apps import BASE, System, embedded, running
+from tests.http.test_metrics import value
+
+ORIGIN = "https://app.example.com"
+ID = "an-id-of-the-client"
+# What Flask alone can know, and what differs from answer to answer.
+FREE = {"Cache-Status", "Server-Timing"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("overload")), cors_origins=ORIGIN)) as found:
+        yield found
+
+
+def refused(system: System, method: str, path: str, headers: dict[str, str]) -> TestResponse:
+    refusal = Refusal(system.app)
+    client = Client(lambda environ, start: refusal(environ, start, CROWDED))
+    return client.open(path, method=method, headers=headers)
+
+
+def fields(answer: TestResponse) -> list[tuple[str, str]]:
+    return sorted(field for field in answer.headers if field[0] not in FREE)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("origin", [None, ORIGIN, "https://elsewhere.example.com"])
+def test_it_is_the_answer_of_every_503(system: System, method: str, origin: str | None) -> None:
+    headers = {"X-Request-Id": ID} | ({"Origin": origin} if origin else {})
+    quick = refused(system, method, f"{BASE}/posts", headers)
+    own = system.app.test_client().open(
+        f"{BASE}/posts", method=method, headers=headers, environ_overrides={WITHOUT: FULL}
+    )
+    assert quick.status == own.status == "503 SERVICE UNAVAILABLE"
+    assert quick.headers["Retry-After"] == "1"
+    if method != "HEAD":
+        assert quick.get_json() == own.get_json() | {"detail": DETAIL}
+        assert (quick.get_json()["code"], quick.get_json()["request_id"]) == ("overloaded", ID)
+    without_length = [[field for field in fields(one) if field[0] != "Content-Length"] for one in (quick, own)]
+    assert without_length[0] == without_length[1]
+
+
+def test_it_is_counted(system: System) -> None:
+    before = value(system, "requests_refused_total", reason=CROWDED)
+    refused(system, "GET", "/", {})
+    assert value(system, "requests_refused_total", reason=CROWDED) == before + 1
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"])
+def test_what_is_spared_is_a_route(system: System, path: str) -> None:
+    assert spared({"PATH_INFO": path})
+    assert system.app.test_client().get(path).status_code in {200, 401}
+    assert not spared({"PATH_INFO": f"{path}/more"})
