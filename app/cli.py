@@ -28,7 +28,7 @@ from config.logs import configure, formatter
 from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
-from repositories.pools import pools
+from repositories.pool_registry import pools
 from repositories.store import Store
 
 log = logging.getLogger(__name__)

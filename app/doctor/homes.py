@@ -14,7 +14,7 @@ from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Key, Look, Wro
 from app.doctor.timeline_kind import Side, authors_of, buried, collected, in_flight
 from app.ids import EPOCH, MICROSECOND, lowest_id
 from app.services.feeds.feed_activity import FeedActivity
-from app.services.feeds.timeline_segments import LOWEST
+from app.services.feeds.page_windows import LOWEST
 from app.services.feeds.timelines import EXPIRY_MARGIN
 from repositories.documents import Documents
 from repositories.feed_records import ReaderState

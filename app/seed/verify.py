@@ -15,7 +15,7 @@ from uuid import UUID
 from app.container import Container
 from app.seed.plan import Plan
 from app.seed.work import Batch, patiently, side_by_side
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import TimelinePage
 from app.services.pages.cards import Card
 from repositories.documents import PostStore

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from repositories.pools import Pool
+from repositories.pool_registry import Pool
 
 
 def shortages(pools: Sequence[Pool], *, processes: int) -> list[str]:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 
-from app.server.sockets import of_port
+from app.server.own_sockets import of_port
 
 EVENT_STREAM = "text/event-stream"
 ENDINGS = {signal.SIGTERM, signal.SIGINT}

@@ -23,7 +23,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from repositories import meter, pools
+from repositories import meter, pool_registry
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -167,7 +167,7 @@ def serve(host: str, port: int) -> Callable[[], None]:
 def sample_pools() -> None:
     """Set the gauges of this process's pools."""
     sizes: dict[tuple[str, str], list[int]] = {}
-    for pool in pools.pools():
+    for pool in pool_registry.pools():
         sums = sizes.setdefault((pool.store, pool.lane), [0, 0])
         sums[0] += pool.size
         sums[1] += pool.in_use()

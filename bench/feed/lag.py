@@ -22,7 +22,7 @@ from app.container import Container
 from app.ids import uuid7
 from app.services.content.posts import PostDraft
 from app.services.feeds import lag_histogram
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from bench.feed.crowd import follow, post_of, register, system
 from repositories.feed_records import Fanout
 from repositories.records import Account, PostRef

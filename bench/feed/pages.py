@@ -18,7 +18,7 @@ from rich.table import Table
 
 from app.container import Container
 from app.http import create_app
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from bench.feed import sql
 from bench.feed.chart import Bar
 from bench.feed.crowd import PASSWORD, system

@@ -17,13 +17,13 @@ from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, Forgotten, GraphCounts, Like, Login, Relation
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
-from repositories.relational.endings_port import EndingReads, EndingWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
 from repositories.relational.refunds_port import RefundReads, RefundWrites
+from repositories.relational.session_endings_port import EndingReads, EndingWrites
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
 from repositories.store import Store
 

@@ -16,10 +16,10 @@ from repositories.relational.money.shipments import SqlShipmentReads
 from repositories.relational.money.stock import SqlStockReads
 from repositories.relational.outbox import SqlOutbox
 from repositories.relational.people.accounts import SqlAccountReads
-from repositories.relational.people.endings import SqlEndingReads
 from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.people.mail_tokens import SqlMailTokenReads
+from repositories.relational.people.session_endings import SqlEndingReads
 from repositories.relational.port import Relational
 from repositories.relational.schema.columns import database_time
 from repositories.relational.statement_runner import Runner

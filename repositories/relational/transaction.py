@@ -19,10 +19,10 @@ from repositories.relational.money.refunds import SqlRefundWrites
 from repositories.relational.money.shipments import SqlShipmentWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
 from repositories.relational.people.accounts import SqlAccountWrites
-from repositories.relational.people.endings import SqlEndingWrites
 from repositories.relational.people.graph import SqlGraphWrites
 from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.people.mail_tokens import SqlMailTokenWrites
+from repositories.relational.people.session_endings import SqlEndingWrites
 from repositories.relational.port import Transaction
 from repositories.relational.reads import NOW
 from repositories.relational.statement_runner import Work

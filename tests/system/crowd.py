@@ -12,7 +12,7 @@ import msgspec
 
 from app.container import Container, assemble
 from app.services.content.posts import PostDraft
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.pages.kinds import AccountStats, PostStats
 from app.stores import Stores
 from repositories.outbox import Outbox

@@ -21,7 +21,7 @@ from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
 from app.services.feeds.feed_activity import SKEW, FeedActivity
 from app.services.feeds.home_tops import HomeTops
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import Timelines
 from app.services.feeds.upward_cursor import FeedCursor
 from app.services.pages.cards import Cards

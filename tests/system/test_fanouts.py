@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.feed_records import Fanout

@@ -12,7 +12,7 @@ import pytest
 
 from app.container import Container
 from app.services.content.posts import PostDraft
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.worker.relay import relay_of
 from config import Settings
 from repositories.hot.embedded.cache import EmbeddedCache

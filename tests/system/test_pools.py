@@ -14,7 +14,7 @@ from repositories.documents import Documents
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable
 from repositories.hot import open_sessions
-from repositories.pools import Pool, Room, pools
+from repositories.pool_registry import Pool, Room, pools
 from repositories.relational import Relational
 from tests.contracts.relational_store import new_database, opened
 from tests.engines import Engines, Shared

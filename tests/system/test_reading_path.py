@@ -14,7 +14,7 @@ from app.container import Container
 from app.doctor import Drift
 from app.services.commands.precondition import Precondition
 from app.services.content.products import ProductDraft
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.people.accounts import Registration
 from app.worker.relay import relay_of
 from config import Settings

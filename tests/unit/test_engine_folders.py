@@ -12,7 +12,7 @@ ENGINE_ONLY = {
         "target": "the options of a URL; SQLite's is a path, see `repositories.sqlite.path_of`",
         "deadline": "a file does not fall silent",
         "hosts": "which of several is the primary",
-        "unanswered": "a file answers every COMMIT",
+        "unanswered_commits": "a file answers every COMMIT",
         "positions": "how far a server's log is",
         "replicas": "which of several standbys answers a read",
     },
@@ -39,7 +39,7 @@ ENGINE_ONLY = {
         "sentinel": "which of several is the master",
         "cluster": "which of several masters has a key",
         "cluster_cache": "the cache without scripts that span several masters",
-        "shards": "names by hash tag",
+        "hash_tags": "names by hash tag",
         "near": "the copy in the process's memory; an embedded cache is in the process already",
     },
 }

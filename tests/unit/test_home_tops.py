@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from app.services.feeds.home_tops import Top
-from app.services.feeds.timeline_segments import Segment, Window
+from app.services.feeds.page_windows import Segment, Window
 from repositories.records import PostRef
 
 AUTHOR = UUID(int=7)

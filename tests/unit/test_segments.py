@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from app.services.feeds.timeline_segments import Segment, Window, merged
+from app.services.feeds.page_windows import Segment, Window, merged
 from repositories.records import PostRef
 
 AUTHOR, OTHER = UUID(int=1 << 100), UUID(int=2 << 100)

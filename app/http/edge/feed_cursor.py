@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
 from app.http.edge.paging import Cursors, Position
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.feeds.upward_cursor import FeedCursor
 
 SIZE, TIME, FRONT = 9, 3, 12

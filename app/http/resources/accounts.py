@@ -19,7 +19,7 @@ from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, card_page, first_page
 from app.http.whole_pages.keeping import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
 from app.services.people.accounts import ProfileChanges, Registration

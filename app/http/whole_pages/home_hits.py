@@ -18,7 +18,7 @@ from app.http.edge.feed_cursor import start_of, window_of
 from app.http.edge.paging import USUAL_LIMIT, Cursors
 from app.http.whole_pages.admission import Environ, admitted, attempted, failed, has_body
 from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.pages.home_pages import HomeFound
 from app.services.pages.whole_pages import LIMIT
 

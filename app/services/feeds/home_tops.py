@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from app.services.feeds.timeline_segments import Segment, Window, segment_of
+from app.services.feeds.page_windows import Segment, Window, segment_of
 from repositories.documents import Documents
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState

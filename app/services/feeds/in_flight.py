@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from app.services.feeds.timeline_segments import Segment, Window, segment_of
+from app.services.feeds.page_windows import Segment, Window, segment_of
 from repositories.documents import Documents
 
 # Up to so many are read whoever their authors are; if there are more, only those of followees.

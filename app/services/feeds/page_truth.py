@@ -4,7 +4,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from app.services.feeds.home_tops import Top
-from app.services.feeds.timeline_segments import Segment
+from app.services.feeds.page_windows import Segment
 from repositories.feed_records import ReaderState
 from repositories.relational import Relational
 

@@ -23,7 +23,7 @@ from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.in_flight import InFlightPosts
 from app.services.feeds.page_truth import Follows, PageTruth
-from app.services.feeds.timeline_segments import LOWEST, Segment, Window, merged, segment_of
+from app.services.feeds.page_windows import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import Documents
 from repositories.errors import Unavailable

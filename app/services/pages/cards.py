@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from app.errors import Missing
 from app.services.feeds.page_truth import PageTruth
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import TimelinePage, Timelines
 from app.services.pages.fragments import (
     account_part,

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Kind, Used, schema_of

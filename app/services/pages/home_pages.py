@@ -17,7 +17,7 @@ from msgspec import Struct
 from app.services.feeds import home_tops
 from app.services.feeds.home_tops import Basis
 from app.services.feeds.page_truth import PageTruth
-from app.services.feeds.timeline_segments import Window
+from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import Timelines
 from app.services.pages.kinds import Used
 from app.services.pages.loading import is_due

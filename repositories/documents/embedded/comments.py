@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from repositories.documents.embedded.events import EmbeddedCarrier, append, array
-from repositories.documents.embedded.writes import LOADED_AT_ONCE, encoded, query
+from repositories.documents.embedded.versioned_writes import LOADED_AT_ONCE, encoded, query
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros
 from repositories.errors import NotFound

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from repositories.documents.embedded.events import EmbeddedCarrier, append, array
-from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, query
+from repositories.documents.embedded.versioned_writes import LOADED_AT_ONCE, check_version, encoded, query
 from repositories.documents.port import PostStore
 from repositories.documents.times import micros
 from repositories.records import Event, Post, PostRef, TagCount

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from repositories.documents.embedded.events import EmbeddedCarrier, append, array
-from repositories.documents.embedded.writes import LOADED_AT_ONCE, check_version, encoded, integers_fit, query
+from repositories.documents.embedded.versioned_writes import LOADED_AT_ONCE, check_version, encoded, integers_fit, query
 from repositories.documents.port import ProductStore
 from repositories.documents.times import micros
 from repositories.records import (

@@ -29,7 +29,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from repositories import pools
+from repositories import pool_registry
 from repositories.deadline import at_most
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
@@ -67,7 +67,7 @@ class MongoConnection:
         self._watch = PoolWatch()
         self.store, self.lane, self.size, self.beside = ROLE, "calls", pool, MONITORS
         self.server = target_of(url).server
-        pools.opened(self)
+        pool_registry.opened(self)
 
     @property
     def client(self) -> MongoClient[Document]:
@@ -116,7 +116,7 @@ class MongoConnection:
     def in_use(self) -> int:
         return self._watch.in_use
 
-    def room(self) -> pools.Room | None:
+    def room(self) -> pool_registry.Room | None:
         """Needs the privilege `serverStatus`."""
         try:
             with self.calling():
@@ -126,7 +126,7 @@ class MongoConnection:
                 return None
             raise
         free, own = found["available"], self._watch.open + MONITORS
-        return pools.Room(free + own, f"{free} connections are available beside {own} of this process")
+        return pool_registry.Room(free + own, f"{free} connections are available beside {own} of this process")
 
     def close(self) -> None:
         with self._guard:

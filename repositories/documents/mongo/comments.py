@@ -16,7 +16,7 @@ from pymongo.client_session import ClientSession
 
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with, buried, derived
-from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE, Documents, bury
+from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE, Documents, bury
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
 from repositories.errors import NotFound

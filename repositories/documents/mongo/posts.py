@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
-from repositories.documents.mongo import pull, writes
+from repositories.documents.mongo import pull, versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.pull import IdRange, Source
-from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
+from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import PostStore
 from repositories.documents.times import micros, moment
 from repositories.records import Event, Post, PostRef, TagCount
@@ -38,17 +38,17 @@ class MongoPosts(PostStore):
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
             self._know(post.tags)
-            writes.replace(self._posts, _document(post), event, if_version=if_version)
+            versioned_writes.replace(self._posts, _document(post), event, if_version=if_version)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            writes.delete(self._posts, post_id, event, if_version=if_version)
+            versioned_writes.delete(self._posts, post_id, event, if_version=if_version)
 
     def delete_of(self, author_id: UUID, announce: Callable[[Post], Event], *, limit: int) -> list[Post]:
         with self._connection.calling():
             found = self._posts.find({"author_id": author_id, **LIVE}, FIELDS).sort("_id").limit(limit)
             posts = [_post(one) for one in found]
-            writes.bury(self._posts, [(post.id, announce(post)) for post in posts])
+            versioned_writes.bury(self._posts, [(post.id, announce(post)) for post in posts])
         return posts
 
     def page(
@@ -105,10 +105,10 @@ class MongoPosts(PostStore):
             some = posts[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
                 self._know({tag for post in some for tag in post.tags})
-                writes.load(self._posts, [_document(p) | {"comments": 0, "comment_seq": 0} for p in some])
+                versioned_writes.load(self._posts, [_document(p) | {"comments": 0, "comment_seq": 0} for p in some])
 
     @property
-    def _posts(self) -> writes.Documents:
+    def _posts(self) -> versioned_writes.Documents:
         return self._connection.collection("posts")
 
     def _know(self, tags: Iterable[str]) -> None:

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from bson.int64 import Int64
 
-from repositories.documents.mongo import writes
+from repositories.documents.mongo import versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import born_with
-from repositories.documents.mongo.writes import LIVE, LOADED_AT_ONCE
+from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import ProductStore
 from repositories.documents.times import micros, moment
 from repositories.records import (
@@ -41,17 +41,17 @@ class MongoProducts(ProductStore):
 
     def replace(self, product: Product, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            writes.replace(self._products, _document(product), event, if_version=if_version)
+            versioned_writes.replace(self._products, _document(product), event, if_version=if_version)
 
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            writes.delete(self._products, product_id, event, if_version=if_version)
+            versioned_writes.delete(self._products, product_id, event, if_version=if_version)
 
     def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
         with self._connection.calling():
             found = self._products.find({"seller_id": seller_id, **LIVE}, FIELDS).sort("_id").limit(limit)
             products = [_product(one) for one in found]
-            writes.bury(self._products, [(product.id, announce(product)) for product in products])
+            versioned_writes.bury(self._products, [(product.id, announce(product)) for product in products])
         return products
 
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
@@ -86,10 +86,10 @@ class MongoProducts(ProductStore):
         for start in range(0, len(products), LOADED_AT_ONCE):
             some = products[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
-                writes.load(self._products, [_document(product) for product in some])
+                versioned_writes.load(self._products, [_document(product) for product in some])
 
     @property
-    def _products(self) -> writes.Documents:
+    def _products(self) -> versioned_writes.Documents:
         return self._connection.collection("products")
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from repositories.documents.mongo.client import Document
-from repositories.documents.mongo.writes import Documents
+from repositories.documents.mongo.versioned_writes import Documents
 from repositories.records import PostRef
 
 MERGED = 200  # authors; of more than internalQueryMaxScansToExplode MongoDB reads and sorts everything

@@ -7,7 +7,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from repositories.documents.mongo.client import MongoConnection
-from repositories.documents.mongo.writes import DUPLICATE_KEY
+from repositories.documents.mongo.versioned_writes import DUPLICATE_KEY
 from repositories.documents.views_port import ViewStore
 from repositories.errors import Invalid
 

@@ -12,9 +12,9 @@ from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread,
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import scripts
 from repositories.hot.redis.cluster import Owns, link_to
+from repositories.hot.redis.hash_tags import Argument, ServerClock, Shard, command_of
 from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.near import Near
-from repositories.hot.redis.shards import Argument, ServerClock, Shard, command_of
 from repositories.hot.redis.wire import Command, Wire
 
 _READ_LEASES = b"quartet:5:read-leases"

@@ -6,7 +6,7 @@ from repositories.hot.port import Fill, Held
 from repositories.hot.redis import scripts
 from repositories.hot.redis.cache import EPOCH_BYTES, RedisCache, held_of, parts_of
 from repositories.hot.redis.cluster import TAGS
-from repositories.hot.redis.shards import Shard, command_of, epoch_name
+from repositories.hot.redis.hash_tags import Shard, command_of, epoch_name
 from repositories.hot.redis.wire import Command
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from repositories import meter, pools
+from repositories import meter, pool_registry
 from repositories.deadline import at_most
 from repositories.errors import ReadOnly, Unavailable
 from repositories.hot.redis.sentinel import Sentinels
@@ -68,7 +68,7 @@ class RedisLink:
         self._waiting = 0
         self.store, self.lane, self.size, self.beside = role, "calls", pool, 0
         self.server = target.server
-        pools.opened(self)
+        pool_registry.opened(self)
 
     def exchange(self, *commands: Command, again: bool) -> list[Any]:
         """Send the commands in one write and return their replies.
@@ -101,7 +101,7 @@ class RedisLink:
     def in_use(self) -> int:
         return self.size - len(self._idle)
 
-    def room(self) -> pools.Room | None:
+    def room(self) -> pool_registry.Room | None:
         """A server that keeps its settings to itself (a hosted one) is not asked again."""
         try:
             [found] = self.exchange(("CONFIG", "GET", "maxclients"), again=True)
@@ -110,7 +110,7 @@ class RedisLink:
                 return None
             raise
         most = int(found[1])
-        return pools.Room(most, f"maxclients is {most}")
+        return pool_registry.Room(most, f"maxclients is {most}")
 
     def close(self) -> None:
         for wire in self._all:

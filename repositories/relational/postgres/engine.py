@@ -11,14 +11,14 @@ from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from repositories import meter, pools
+from repositories import meter, pool_registry
 from repositories.deadline import remaining, within
 from repositories.errors import Unavailable
 from repositories.relational.direct import Direct
 from repositories.relational.postgres.deadline import BoundedConnection
 from repositories.relational.postgres.errors import ROLE, is_outdated, translated
 from repositories.relational.postgres.hosts import Connector
-from repositories.relational.postgres.unanswered import Unanswered
+from repositories.relational.postgres.unanswered_commits import Unanswered
 
 _LEVEL = "read committed"
 _STATEMENTS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
@@ -78,7 +78,7 @@ class Lane:
         # For one statement.
         self.open = self.engine.connect if self.autocommits else self.engine.begin
         self.direct = Direct(self.engine, is_outdated)
-        pools.opened(self)
+        pool_registry.opened(self)
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
@@ -94,7 +94,7 @@ class Lane:
     def in_use(self) -> int:
         return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]  # a QueuePool
 
-    def room(self) -> pools.Room | None:
+    def room(self) -> pool_registry.Room | None:
         """None of a replica that is away, without which this process serves."""
         try:
             return self._room()
@@ -103,11 +103,11 @@ class Lane:
                 return None
             raise
 
-    def _room(self) -> pools.Room:
+    def _room(self) -> pool_registry.Room:
         with self.deadline(), self.slot(), translated(), self.engine.connect() as connection:
             limit, reserved, others = connection.exec_driver_sql(_ROOM).one()
         because = f"max_connections is {limit}, {reserved} of them reserved and {others} used by others"
-        return pools.Room(limit - reserved - others, because)
+        return pool_registry.Room(limit - reserved - others, because)
 
     def _wait(self) -> None:
         began = time.monotonic()
