@@ -1,22 +1,42 @@
-"""Three members of a MongoDB replica set, one of which dies or freezes. Run by `make test-clusters`."""
+"""Three members of a MongoDB replica set: one dies or freezes, others are late and read from.
 
+Run by `make test-clusters`. `QUARTET_OWN_READS` sets how many reads the proof of own writes makes.
+"""
+
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
+from random import Random
+from uuid import UUID, uuid4
 
 import pytest
 
+from config import Settings
+from repositories import seen
 from repositories.documents import Documents, open_store
 from repositories.errors import Unavailable
 from repositories.records import Post
+from tests.apps import embedded, running
 from tests.contracts.documents import published
 from tests.engines import Server, mongo
+from tests.engines.counted import Counted, counted
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
+
+__all__ = ["counted"]
 
 TIMEOUT = timedelta(seconds=2.5)
 POOL = 4
 POSTS = 20
+# Of the reads that may go to a secondary, though half of the time one of two applies nothing.
+SHARE = 0.3
+OWN_READS = int(os.environ.get("QUARTET_OWN_READS", "3000"))
+# It stops in the middle of its work, which takes it up to a second.
+OFTEN = 1500
+log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +86,92 @@ def test_another_member_takes_over_and_has_all_that_was_acknowledged(whole: list
         assert store.notes() == ["1 of 3 members do not answer"]
         ids = [post.id for post in kept if post is not None]
         assert sorted(store.posts.get(ids)) == sorted(ids)
+
+
+@pytest.fixture
+def reader(whole: list[Server]) -> Iterator[Documents]:
+    url = f"{whole[0].url}&readPreference=secondaryPreferred"
+    with closing(open_store(url, timeout=TIMEOUT, pool=POOL)) as store:
+        store.ping()
+        assert wait_until(lambda: [one.serves for one in store.replicas()] == [True, True], 30)
+        yield store
+
+
+def wrote(store: Documents, positions: seen.Positions, author: UUID) -> seen.Positions:
+    """Publish, as a client that has seen so much."""
+    with seen.primary():
+        mine = seen.begin(positions, reads=False)
+        published(store, author_id=author)
+        return mine.positions
+
+
+def posts(store: Documents, positions: seen.Positions, author: UUID) -> int:
+    """How many posts of the author the client sees."""
+    with seen.primary():
+        seen.begin(positions, reads=True)
+        return len(store.posts.page(before=None, limit=100, author=author))
+
+
+def test_own_posts_are_never_missed_on_a_secondary_that_is_late(
+    whole: list[Server], reader: Documents, counted: Counted
+) -> None:
+    random = Random(7)  # noqa: S311  no secret
+    written = dict.fromkeys([uuid4() for _ in range(50)], 0)
+    positions: dict[UUID, seen.Positions] = {author: {} for author in written}
+    stale = 0
+    for number in range(OWN_READS):
+        if number % OFTEN in {0, OFTEN // 2}:
+            mongo.apply(whole, on=number % OFTEN > 0)
+        author = random.choice(list(written))
+        if random.random() < 0.03:
+            positions[author] = wrote(reader, positions[author], author)
+            written[author] += 1
+        stale += posts(reader, positions[author], author) != written[author]
+    mongo.apply(whole, on=True)
+    assert stale == 0
+    log.info("where %d reads went: %s", OWN_READS, counted.reads)
+    assert counted.reads["replica"] > OWN_READS * SHARE
+
+
+def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], reader: Documents) -> None:
+    author = uuid4()
+    mongo.apply(whole, on=False)
+    positions = wrote(reader, {}, author)
+    # Either of the two answers.
+    assert wait_until(lambda: posts(reader, {}, author) == 0, 20)
+    assert [posts(reader, positions, author) for _ in range(50)] == [1] * 50
+    mongo.apply(whole, on=True)
+
+
+def test_a_secondary_that_is_frozen_or_a_position_of_the_future_fails_no_read(
+    whole: list[Server], reader: Documents, counted: Counted
+) -> None:
+    author = uuid4()
+    positions = wrote(reader, {}, author)
+    assert wait_until(lambda: posts(reader, positions, author) == 1 and "replica" in counted.reads, 20)
+    future = {"documents": f"{2**31:012x}{1:012x}"}
+    assert posts(reader, future, author) == 1
+    assert counted.reads["failed"] == 1
+    frozen = next(server for server in whole if server is not mongo.primary(whole))
+    frozen.pause()
+    for _ in range(50):
+        assert posts(reader, positions, author) == 1
+    assert wait_until(lambda: [one.serves for one in reader.replicas()].count(True) == 1, 60)
+
+
+def test_over_http_a_secondary_answers_what_nobody_keeps(whole: list[Server], tmp_path: Path) -> None:
+    url = f"{whole[0].url.replace('/quartet?', '/http?')}&readPreference=secondaryPreferred"
+    with running(Settings(**embedded(tmp_path) | {"documents_url": url, "documents_timeout": 2.5})) as system:
+        ada = system.person()
+        first = system.anybody()
+        posts = [ada.publish() for _ in range(4)]
+        cursor = first.get("/posts", limit=1)["next"]
+
+        def answered() -> bool:
+            page = ada.send("GET", "/posts", query_string={"limit": 5, "cursor": cursor})
+            assert [item["post"]["id"] for item in page.get_json()["items"]] == posts[2::-1]
+            return "documents-replica;" in page.headers["Server-Timing"]
+
+        assert wait_until(answered, 20)
+        token = ada.send("POST", "/posts", json={"title": "t", "body": "b"}).headers["Quartet-Seen"]
+        assert first.send("GET", "/posts", headers={"Quartet-Seen": token}).status_code == 200

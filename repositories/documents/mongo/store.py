@@ -10,9 +10,12 @@ from repositories.documents.mongo.outbox import MongoOutbox
 from repositories.documents.mongo.posts import MongoPosts
 from repositories.documents.mongo.products import MongoProducts
 from repositories.documents.mongo.schema import steps
+from repositories.documents.mongo.secondaries import read_elsewhere
+from repositories.documents.mongo.target import reads_secondaries
 from repositories.documents.mongo.views import MongoViews
 from repositories.documents.port import Documents
 from repositories.errors import ReadOnly, Unavailable
+from repositories.seen import ReplicaState
 
 log = logging.getLogger(__name__)
 LIFETIME = "transactionLifetimeLimitSeconds"
@@ -31,6 +34,8 @@ class MongoDocuments(Documents):
         self.products = MongoProducts(self._connection)
         self.views = MongoViews(self._connection)
         self.outbox = MongoOutbox(self._connection)
+        self.replicated = reads_secondaries(url)
+        self._secondaries = read_elsewhere(self, self._connection) if self.replicated else None
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         self.ping()
@@ -55,6 +60,9 @@ class MongoDocuments(Documents):
 
     def notes(self) -> list[str]:
         return self._connection.notes()
+
+    def replicas(self) -> list[ReplicaState]:
+        return self._secondaries.states() if self._secondaries else []
 
     def _check_lifetime(self) -> None:
         """Warn where transactions of dead processes live long. A server that does not tell is not asked again."""

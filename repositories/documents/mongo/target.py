@@ -1,4 +1,7 @@
-"""`mongodb://user:password@host:port,host:port/database?replicaSet=...`, as pymongo takes it."""
+"""`mongodb://user:password@host:port,host:port/database?replicaSet=...`, as pymongo takes it.
+
+`readPreference=secondaryPreferred` lets some reads go to secondaries (decision 27); all else is for the primary.
+"""
 
 from typing import Any
 
@@ -8,6 +11,7 @@ from pymongo.uri_parser import parse_uri
 from repositories.address import Address, BadAddress, address_of
 
 _SRV = "mongodb+srv://"
+_MODE, _SECONDARIES = "readpreference", "secondaryPreferred"
 
 
 def target_of(url: str) -> Address:
@@ -22,6 +26,17 @@ def target_of(url: str) -> Address:
         secret = [address.password, *address.options.values()]
         shown = not any(value and value in text for value in secret)
         raise BadAddress(text if shown else "an option has a value that it cannot have") from None
+    mode = parsed["options"].get(_MODE, "primary")
+    if mode not in {"primary", _SECONDARIES}:
+        raise BadAddress(f"the option readPreference is primary or {_SECONDARIES}")
+    for name in ("readPreferenceTags", "maxStalenessSeconds"):
+        if name in parsed["options"]:
+            raise BadAddress(f"the option {name} is not taken")
     if parsed["collection"]:
         raise BadAddress("the path is the name of the database, without dots")
     return address
+
+
+def reads_secondaries(url: str) -> bool:
+    """Whether some reads go to secondaries."""
+    return any(name.lower() == _MODE and value == _SECONDARIES for name, value in target_of(url).options.items())

@@ -1,0 +1,144 @@
+"""Reads on secondaries, in sessions in which a client sees what it wrote (decision 27).
+
+The server itself holds such a read back until it has applied the client's last write. Read concern majority alone does
+not: the majority point reaches a secondary later than the data.
+"""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+import pymongo
+from bson.errors import BSONError
+from bson.timestamp import Timestamp
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+from pymongo.read_preferences import Secondary
+from pymongo.server_description import ServerDescription
+
+from repositories import seen
+from repositories.documents.mongo.client import ROLE, Document, MongoConnection, translated
+from repositories.documents.port import Documents
+from repositories.errors import Contention, Unavailable
+from repositories.seen import MAY_LAG, REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
+
+P = ParamSpec("P")
+T = TypeVar("T")
+# The least that the driver allows, in seconds.
+LATEST = 90
+INVALID_OPTIONS = 72
+# The parts of a position: seconds since 1970 and a number within the second.
+PART = 12
+
+
+class SecondaryConnection(MongoConnection):
+    """The same client as `primary`, for reads that other servers answer within `WAIT_SECONDS`."""
+
+    def __init__(self, primary: MongoConnection) -> None:
+        self._primary = primary
+
+    def collection(self, name: str) -> Collection[Document]:
+        return self._primary.database.get_collection(name, read_preference=Secondary(max_staleness=LATEST))
+
+    @contextlib.contextmanager
+    def calling(self, *, seconds: float | None = None) -> Iterator[None]:
+        mine = seen.reading()
+        position = mine.positions.get(ROLE) if mine else None
+        try:
+            with (
+                pymongo.timeout(seconds or WAIT_SECONDS),
+                self._primary.commands.on_replica(),
+                self._primary.client.start_session(causal_consistency=True).bind() as session,
+            ):
+                if position:
+                    session.advance_operation_time(Timestamp(int(position[:PART], 16), int(position[PART:], 16)))
+                yield
+        except (PyMongoError, BSONError, OverflowError, UnicodeError) as error:
+            raise translated(error) from error
+
+
+class Secondaries:
+    """Which reads are worth a try there. Of what happened to earlier ones nothing is shared between processes."""
+
+    def __init__(self, primary: MongoConnection) -> None:
+        self._primary = primary
+        # A position that a read has found there; and until when reads with later ones are not tried.
+        self._reached = ""
+        self._waits_from = self._rests_until = 0.0
+
+    def states(self) -> list[ReplicaState]:
+        """Of all members but the primary."""
+        servers = self._servers()
+        newest = max((server.last_write_date or 0.0 for server in servers), default=0.0)
+        others = [server for server in servers if server.server_type_name != "RSPrimary"]
+        return [
+            ReplicaState(_serves(one), newest - one.last_write_date if one.last_write_date else None) for one in others
+        ]
+
+    def read(self, late: Callable[P, T], primary: Callable[P, T]) -> Callable[P, T]:
+        """A method that reads there where this request may, and from the primary else; within one deadline."""
+
+        @functools.wraps(primary)
+        def read(*args: P.args, **kwargs: P.kwargs) -> T:
+            mine = seen.reading()
+            if mine is None:
+                return primary(*args, **kwargs)
+            with pymongo.timeout(self._primary.seconds):
+                try:
+                    found = self._try(mine.positions.get(ROLE, ""), lambda: late(*args, **kwargs))
+                except Elsewhere as why:
+                    seen.read(ROLE, elsewhere=why.reason)
+                    return primary(*args, **kwargs)
+            seen.read(ROLE)
+            return found
+
+        return read
+
+    def _try(self, position: str, read: Callable[[], T]) -> T:
+        secondaries = [server for server in self._servers() if _serves(server)]
+        if not secondaries or time.monotonic() < self._rests_until:
+            raise Elsewhere("away")
+        if time.monotonic() < self._waits_from and not self._is_there(position, secondaries):
+            raise Elsewhere("behind")
+        try:
+            found = read()
+        except (Unavailable, Contention) as error:
+            raise self._failed(position, error) from error
+        self._reached = max(self._reached, position)
+        return found
+
+    def _failed(self, position: str, error: Exception) -> Elsewhere:
+        """A read that waited for a position in vain was sent to one that is behind."""
+        cause = error.__cause__
+        now = time.monotonic()
+        if position and isinstance(cause, PyMongoError) and cause.timeout:
+            self._reached, self._waits_from = "", now + REST_SECONDS
+            return Elsewhere("behind")
+        # A position of the future is none of this replica set, or of a time that it has lost.
+        if not (position and getattr(cause, "code", None) == INVALID_OPTIONS):
+            self._rests_until = now + REST_SECONDS
+        return Elsewhere("failed")
+
+    def _is_there(self, position: str, secondaries: list[ServerDescription]) -> bool:
+        seconds = int(position[:PART] or "0", 16)
+        return position <= self._reached or all(seconds < (one.last_write_date or 0.0) - 1 for one in secondaries)
+
+    def _servers(self) -> list[ServerDescription]:
+        return list(self._primary.client.topology_description.server_descriptions().values())
+
+
+def read_elsewhere(store: Documents, primary: MongoConnection) -> Secondaries:
+    """The methods of `MAY_LAG` read on secondaries."""
+    secondaries, connection = Secondaries(primary), SecondaryConnection(primary)
+    for name, methods in MAY_LAG[ROLE].items():
+        part = getattr(store, name)
+        late = type(part)(connection)
+        for method in methods:
+            setattr(part, method, secondaries.read(getattr(late, method), getattr(part, method)))
+    return secondaries
+
+
+def _serves(server: ServerDescription) -> bool:
+    return bool(server.server_type_name == "RSSecondary")
