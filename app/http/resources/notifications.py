@@ -102,7 +102,7 @@ def list_notifications(query: dict[str, Any]) -> Response:
 
 @blp.post("/notifications/read")
 @private
-@budget(relational=9, documents=1, feeds=6, sessions=1, cache=4)
+@budget(relational=9, documents=1, feeds=7, sessions=1, cache=4)
 @blp.arguments(ReadSchema, required=False)
 @blp.response(200, UnreadSchema)
 @blp.raises(503)

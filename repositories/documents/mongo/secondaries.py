@@ -19,7 +19,8 @@ from pymongo.read_preferences import Secondary
 from pymongo.server_description import ServerDescription
 
 from repositories import seen
-from repositories.documents.mongo.client import ROLE, Document, MongoConnection, translated
+from repositories.deadline import at_most, within
+from repositories.documents.mongo.client import ROLE, SHORTEST, Document, MongoConnection, translated
 from repositories.documents.port import Documents
 from repositories.errors import Contention, Unavailable
 from repositories.seen import MAY_LAG, REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
@@ -48,7 +49,7 @@ class SecondaryConnection(MongoConnection):
         position = mine.positions.get(ROLE) if mine else None
         try:
             with (
-                pymongo.timeout(seconds or WAIT_SECONDS),
+                pymongo.timeout(max(at_most(seconds or WAIT_SECONDS), SHORTEST)),
                 self._primary.commands.on_replica(),
                 self._primary.client.start_session(causal_consistency=True).bind() as session,
             ):
@@ -85,7 +86,7 @@ class Secondaries:
             mine = seen.reading()
             if mine is None:
                 return primary(*args, **kwargs)
-            with pymongo.timeout(self._primary.seconds):
+            with within(self._primary.seconds):
                 try:
                     found = self._try(mine.positions.get(ROLE, ""), lambda: late(*args, **kwargs))
                 except Elsewhere as why:

@@ -11,7 +11,7 @@ from pymongo.uri_parser import parse_uri
 from repositories.address import Address, BadAddress, address_of
 
 _SRV = "mongodb+srv://"
-_MODE, _SECONDARIES = "readpreference", "secondaryPreferred"
+_MODE, _SECONDARIES = "readPreference", "secondaryPreferred"
 
 
 def target_of(url: str) -> Address:
@@ -39,4 +39,6 @@ def target_of(url: str) -> Address:
 
 def reads_secondaries(url: str) -> bool:
     """Whether some reads go to secondaries."""
-    return any(name.lower() == _MODE and value == _SECONDARIES for name, value in target_of(url).options.items())
+    return any(
+        name.lower() == _MODE.lower() and value == _SECONDARIES for name, value in target_of(url).options.items()
+    )
