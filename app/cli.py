@@ -257,6 +257,7 @@ def _serve(container: Container) -> None:
         workers=settings.workers,
         threads=settings.threads,
         streams=settings.streams,
+        drain_seconds=settings.drain_seconds,
         formatter={"()": formatter, "form": settings.log_form},
     )
     with multiprocess.shared(record=settings.metrics and settings.relay_inline):

@@ -1,6 +1,7 @@
 """The WSGI application, imported by each worker of the server: settings, container and Flask, one per worker."""
 
 import atexit
+import signal
 from functools import partial
 
 from app.container import build
@@ -8,8 +9,9 @@ from app.http import BODY_LIMIT, create_app
 from app.http.edge import limiting, overload
 from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment, shut_silent
+from app.server.draining import DRAIN, Draining
 from app.server.orphan import end_with_parent
-from app.server.streams import on_ending
+from app.server.streams import ENDINGS, on_signals
 from config import Settings
 from config.logs import configure
 
@@ -39,9 +41,12 @@ peer = partial(limiting.address, proxies=settings.proxies)
 # A little later, so that whoever waited for the body knows that it was late.
 give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
 arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up)
-app.wsgi_app = arrivals  # type: ignore[method-assign]  # Flask's documented way
+draining = Draining(arrivals)
+app.wsgi_app = draining  # type: ignore[method-assign]  # Flask's documented way
 atexit.register(container.close)
-on_ending(container.live.hub.close)
+# Handled on another thread, see `on_signals`.
+signal.signal(DRAIN, lambda *_: None)
+on_signals({DRAIN: draining.begin, **dict.fromkeys(ENDINGS, container.live.hub.close)})
 if settings.metrics:
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry.series import keep_sampling

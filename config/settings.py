@@ -75,6 +75,9 @@ class Settings:
         at_least(0),
     )
     body_seconds: float = setting(10.0, "how long the body of a request may take to arrive", at_least(0.1))
+    drain_seconds: float = setting(
+        1.0, "how long a server goes on after SIGTERM, while `/health/ready` is a 503 and connections end", at_least(0)
+    )
     streams: int = setting(256, "live streams that each process holds at most", at_least(0))
     relay: str = setting(
         "auto",

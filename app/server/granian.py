@@ -3,9 +3,11 @@
 import logging
 import multiprocessing
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from app.server import bodies, gate
+from app.server.draining import drain_first
 
 # Of each worker. granian counts idle keep-alive connections too, so this is no bound on work.
 CONNECTIONS = 4096
@@ -28,13 +30,15 @@ def server(
     workers: int,
     threads: int,
     streams: int = 0,
+    drain_seconds: float = 0,
     formatter: Mapping[str, object] | None = None,
 ) -> Any:
     """granian over `target`, a `module:callable`. Each worker starts threads as they are needed.
 
-    On SIGTERM it stops accepting and lets what is under way finish. Workers are spawned, not forked: each imports the
-    target and connects by itself, and a signal during its start ends it. `formatter`, in the words of
-    `logging.config`, forms the lines of granian itself, also of its workers before their target is there.
+    On SIGTERM it goes on for `drain_seconds`, then stops accepting and lets what is under way finish. Workers are
+    spawned, not forked: each imports the target and connects by itself, and a signal during its start ends it.
+    `formatter`, in the words of `logging.config`, forms the lines of granian itself, also of its workers before their
+    target is there.
     """
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
@@ -43,7 +47,7 @@ def server(
     parts: dict[str, Any] = LOGGING_CONFIG
     console = {**parts["handlers"]["console"], "stream": "ext://sys.stderr", "filters": ["advice"]}
     multiprocessing.set_start_method("spawn", force=True)
-    return Granian(
+    made = Granian(
         target,
         address=host,
         port=port,
@@ -62,3 +66,6 @@ def server(
             "handlers": parts["handlers"] | {"console": console},
         },
     )
+    # Called once granian has set its handlers.
+    made.on_startup(partial(drain_first, drain_seconds))
+    return made

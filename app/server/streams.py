@@ -9,19 +9,19 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from app.server.own_sockets import of_port
 
 EVENT_STREAM = "text/event-stream"
-ENDINGS = {signal.SIGTERM, signal.SIGINT}
+ENDINGS: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT)
 # A client that takes nothing for so long is dropped by the kernel. It is less than the server's time to end.
 STALLED_MS = 8_000
 
 
-def on_ending(act: Callable[[], None]) -> None:
-    """Act as soon as this process is asked to end, while its server waits for the responses under way.
+def on_signals(acts: Mapping[int, Callable[[], None]]) -> None:
+    """Act, once for each number, as soon as this process gets such a signal, while its main thread is the server's.
 
     Must be called on the main thread. The server's own signal handlers stay as they are.
     """
@@ -31,11 +31,13 @@ def on_ending(act: Callable[[], None]) -> None:
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
 
     def watch() -> None:
-        while receiver.recv(1)[0] not in ENDINGS:
-            pass
-        act()
+        left = dict(acts)
+        while left:
+            act = left.pop(receiver.recv(1)[0], None)
+            if act is not None:
+                act()
 
-    threading.Thread(target=watch, name="ending", daemon=True).start()
+    threading.Thread(target=watch, name="signals", daemon=True).start()
 
 
 @cache

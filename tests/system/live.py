@@ -83,6 +83,7 @@ def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
     """What a command may see: no variable of the machine but the path, and the code of this very checkout."""
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": ROOT}
     own["QUARTET_LOG_FORMAT"] = "json"  # tests read it
+    own["QUARTET_DRAIN_SECONDS"] = "0"  # no proxy needs the time
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 
@@ -103,7 +104,7 @@ class Live:
     """A command that runs until it is told to end, in a folder that outlives it."""
 
     def __init__(self, folder: Path, command: str = "serve", **settings: str) -> None:
-        self.port = free_port()
+        self.port = int(settings.get("PORT", 0)) or free_port()
         self._clients: list[Client] = []
         self._log = folder / f"{command}-{uuid4().hex}.log"
         with self._log.open("wb") as log:

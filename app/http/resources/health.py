@@ -14,6 +14,7 @@ from app.http.edge import answers
 from app.http.edge.blueprint import budget
 from app.http.edge.deps import container
 from app.server.bodies import LOST, MOST
+from app.server.draining import ENDING
 from repositories.errors import ReadOnly, StoreError
 from repositories.store import Store
 
@@ -66,20 +67,18 @@ def get_liveness() -> Response:
 def get_readiness() -> Response:
     """Ask every store whether it takes writes, each within its deadline; and whether threads of this process were lost.
 
-    200 while all of them do, also where one is degraded.
+    200 while all of them do, also where one is degraded. 503 once the server was asked to end, whatever they say.
     """
-    lost = request.environ.get(LOST, 0)
+    lost, ending = request.environ.get(LOST, 0), ENDING in request.environ
     stores = container().stores.by_role()
     with ThreadPoolExecutor(len(stores)) as pool:
         # Side by side: one that is away leaves the others their time. What they cost is counted with the request.
         calls = {role: pool.submit(copy_context().run, _asked, store) for role, store in stores.items()}
     found = {role: call.result() for role, call in calls.items()}
     statuses = {store["status"] for store in found.values()}
-    serves = lost < MOST and statuses <= {"ok", "degraded"}
-    well = serves and statuses == {"ok"}
-    return answers.plain(
-        {"status": "ok" if well else "degraded", "lost_threads": lost, "stores": found}, 200 if serves else 503
-    )
+    serves = lost < MOST and statuses <= {"ok", "degraded"} and not ending
+    status = "stopping" if ending else "ok" if serves and statuses == {"ok"} else "degraded"
+    return answers.plain({"status": status, "lost_threads": lost, "stores": found}, 200 if serves else 503)
 
 
 def _asked(store: Store) -> dict[str, Any]:

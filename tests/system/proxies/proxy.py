@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -41,9 +41,14 @@ class Kind(NamedTuple):
     binary: str
     language: str
     command: Callable[[Path, Path, int], list[str]]
-    replaced: Callable[[Path, int, int], dict[str, str]]
+    replaced: Callable[[Path, int, Sequence[int]], dict[str, str]]
     around: str = "{block}"
     caches: bool = True
+
+
+def servers(line: str, ports: Sequence[int]) -> str:
+    """The page says that each server has such a line."""
+    return "\n".join(line.format(port) for port in ports)
 
 
 KINDS = {
@@ -55,7 +60,7 @@ KINDS = {
         lambda folder, port, behind: {
             "/var/cache/nginx/quartet": f"{folder}/cache",
             "listen 80;": f"listen {HOST}:{port};",
-            "server 127.0.0.1:8000;": f"server {HOST}:{behind};",
+            "    server 127.0.0.1:8000 max_fails=0;": servers(f"    server {HOST}:{{}} max_fails=0;", behind),
         },
         around=NGINX,
     ),
@@ -66,7 +71,9 @@ KINDS = {
         lambda file, *_: ["-db", "-f", str(file)],
         lambda _, port, behind: {
             "bind :80": f"bind {HOST}:{port}",
-            "127.0.0.1:8000": f"{HOST}:{behind}",
+            "    server quartet 127.0.0.1:8000 check inter 2s": servers(
+                f"    server quartet{{0}} {HOST}:{{0}} check inter 2s", behind
+            ),
         },
         caches=False,
     ),
@@ -78,7 +85,7 @@ KINDS = {
             *("-F", "-n", str(folder / "work"), "-a", f"{HOST}:{port}", "-T", "none"),
             *("-f", str(file), "-s", "malloc,64m"),
         ],
-        lambda _, __, behind: {'.port = "8000"': f'.port = "{behind}"'},
+        lambda _, __, behind: {'.port = "8000"': f'.port = "{behind[0]}"'},
     ),
 }
 
@@ -94,7 +101,7 @@ def shown(language: str) -> str:
     return str(block)
 
 
-def configuration(kind: Kind, folder: Path, port: int, behind: int) -> str:
+def configuration(kind: Kind, folder: Path, port: int, behind: Sequence[int]) -> str:
     """What the page shows, for this folder, port and server."""
     block = shown(kind.language)
     for word, other in kind.replaced(folder, port, behind).items():
@@ -104,8 +111,8 @@ def configuration(kind: Kind, folder: Path, port: int, behind: int) -> str:
 
 
 @contextmanager
-def running(name: str, behind: int) -> Iterator[Proxy]:
-    """A proxy in front of the server on the port `behind`. Skips, or fails where it is required, when it is missing."""
+def running(name: str, *behind: int) -> Iterator[Proxy]:
+    """A proxy in front of servers on these ports. Skips, or fails where it is required, when it is missing."""
     kind = KINDS[name]
     binary = shutil.which(kind.binary, path=f"{os.environ['PATH']}:/usr/sbin")
     if binary is None:

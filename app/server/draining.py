@@ -1,0 +1,64 @@
+"""Ending without a lost request: on SIGTERM the server goes on for a while, and everybody is asked to go elsewhere.
+
+The main process passes the word to its workers by a signal (`drain_first`). From then on readiness is a 503 and each
+answer ends its connection, so that a proxy has none to reuse when the server closes. A second SIGTERM ends at once, as
+SIGINT does.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Environ = dict[str, Any]
+Wsgi = Callable[[Environ, Any], Iterable[bytes]]
+# Key in the WSGI environ: the server is about to end.
+ENDING = "quartet.ending"
+DRAIN: int = signal.SIGUSR1
+
+
+class Draining:
+    """WSGI middleware around everything."""
+
+    def __init__(self, inner: Wsgi) -> None:
+        self._inner = inner
+        self._begun = False
+
+    def begin(self) -> None:
+        self._begun = True
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if not self._begun:
+            return self._inner(environ, start_response)
+        environ[ENDING] = True
+
+        def start(status: str, fields: list[tuple[str, str]], *error: Any) -> Any:
+            return start_response(status, [*fields, ("Connection", "close")], *error)
+
+        return self._inner(environ, start)
+
+
+def drain_first(seconds: float) -> None:
+    """Have SIGTERM do what it does `seconds` later. Call this where its handler is set, in the main thread."""
+    if not seconds:
+        return
+    end: Any = signal.getsignal(signal.SIGTERM)
+    asked = threading.Event()
+
+    def drain(number: int, frame: Any) -> None:
+        if asked.is_set():
+            end(number, frame)
+            return
+        asked.set()
+        for worker in multiprocessing.active_children():
+            if worker.pid is not None:
+                os.kill(worker.pid, DRAIN)
+        later = threading.Timer(seconds, end, (number, frame))
+        later.daemon = True
+        later.start()
+
+    # Workers inherit this, so that one that is just starting is not ended by the word.
+    signal.signal(DRAIN, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, drain)
