@@ -50,9 +50,9 @@ proofs: .venv/.test ## run the proofs in their long form, which takes about an h
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
 
 test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, four minutes)
-	QUARTET_OWN_READS=10000 $(BIN)/python -m pytest --log-cli-level=INFO tests/engines/relational/test_failover.py \
-	  tests/engines/relational/test_replicas.py tests/engines/test_hot_failover.py \
-	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py)
+	QUARTET_OWN_READS=10000 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest --log-cli-level=INFO \
+	  tests/engines/relational/test_failover.py tests/engines/relational/test_replicas.py tests/engines/test_hot_failover.py \
+	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py) tests/system/outages/cluster_mongo.py
 
 outages: .venv/.test ## write the table of docs/outages.md anew: every route without each store, on the engines
 	QUARTET_PROOFS=1 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest tests/system/outages

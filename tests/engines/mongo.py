@@ -33,8 +33,10 @@ def launch_set(home: Home, members: int) -> list[Server]:
         for port in ports
     ]
     hosts = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
-    # With chaining a secondary that applies nothing may starve another, and majorities with it.
-    settings = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500, "chainingAllowed": False}
+    # With chaining a secondary that applies nothing may starve another, and majorities with it. A new primary waits for
+    # the heartbeat of a frozen member before it takes writes.
+    settings: dict[str, object] = {"electionTimeoutMillis": 3000, "heartbeatIntervalMillis": 500}
+    settings |= {"heartbeatTimeoutSecs": 1, "chainingAllowed": False}
     with _connect(ports[0]) as client:
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": hosts, "settings": settings})
     if not wait_until(lambda: complete(servers), 60):

@@ -24,6 +24,7 @@ from pymongo.errors import (
     ConnectionFailure,
     DocumentTooLarge,
     DuplicateKeyError,
+    NotPrimaryError,
     OperationFailure,
     PyMongoError,
 )
@@ -43,6 +44,8 @@ DEFAULT_DATABASE = "quartet"
 DOCUMENT_REFUSED = 121
 DOCUMENT_TOO_LARGE = 10334
 LOST_RACES = {24, 112, 246}  # LockTimeout, WriteConflict, SnapshotUnavailable
+NO_PRIMARY = {10107, 13435}  # NotWritablePrimary, NotPrimaryNoSecondaryOk
+UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 LONGEST_PAUSE = 0.05
 LINES = 64
 HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
@@ -51,6 +54,10 @@ SHORTEST = 0.001
 ABORT_SHARE = 0.25  # of the deadline of a call, beyond it, where the server answers
 MONITORS = 2  # connections on which the driver watches a server
 UNAUTHORIZED = 13
+
+
+class Demoted(ReadOnly):
+    """The member that was asked is no primary any more, and has done nothing of the command."""
 
 
 class MongoConnection:
@@ -241,6 +248,12 @@ def is_locked(error: PyMongoError) -> bool:
     return error.timeout or getattr(error, "code", None) in LOST_RACES
 
 
+def _did_nothing(error: NotPrimaryError) -> bool:
+    """Whether the command was refused. Of one that was interrupted, or of a commit, it is not known."""
+    details = error.details if isinstance(error.details, Mapping) else {}
+    return details.get("code") in NO_PRIMARY and not error.has_error_label(UNKNOWN_COMMIT)
+
+
 def translated(error: Exception) -> StoreError:
     """The port's word for what the driver raised."""
     code = getattr(error, "code", None)
@@ -250,6 +263,8 @@ def translated(error: Exception) -> StoreError:
         return Contention(str(error))
     if code in {DOCUMENT_REFUSED, DOCUMENT_TOO_LARGE} or isinstance(error, DocumentTooLarge):
         return Invalid(str(error))
+    if isinstance(error, NotPrimaryError) and _did_nothing(error):
+        return Demoted(ROLE, str(error))
     if isinstance(error, PyMongoError):
         return Unavailable(ROLE, f"{type(error).__name__}: {error}")
     return Invalid(str(error))

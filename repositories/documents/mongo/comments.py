@@ -15,6 +15,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 
 from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import born_with, buried, derived
 from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE, Documents, bury
 from repositories.documents.port import CommentStore
@@ -38,6 +39,7 @@ COUNTED: list[Document] = [
 ]
 
 
+@follows_primary
 class MongoComments(CommentStore):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from repositories.documents.mongo.client import Document, MongoConnection, is_locked
 from repositories.documents.mongo.comments import clear_comments
+from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import MongoCarrier, acknowledged, changed, dead_letters_in, waiting_in
 from repositories.documents.outbox_order import Waiting, in_outbox_order
 from repositories.documents.times import micros, moment
@@ -30,6 +31,7 @@ TOGETHER_SHARE, SINGLE_SHARE = 0.25, 0.05
 UNLEASED = {"lease": None, "lease_until": None}
 
 
+@follows_primary
 class MongoOutbox(Outbox):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection

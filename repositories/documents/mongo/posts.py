@@ -7,6 +7,7 @@ from pymongo import UpdateOne
 
 from repositories.documents.mongo import pull, versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.pull import IdRange, Source
 from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE
@@ -15,6 +16,7 @@ from repositories.documents.times import micros, moment
 from repositories.records import Event, Post, PostRef, TagCount
 
 
+@follows_primary
 class MongoPosts(PostStore):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection

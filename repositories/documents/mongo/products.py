@@ -10,6 +10,7 @@ from bson.int64 import Int64
 
 from repositories.documents.mongo import versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import born_with
 from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE
 from repositories.documents.port import ProductStore
@@ -26,6 +27,7 @@ from repositories.records import (
 )
 
 
+@follows_primary
 class MongoProducts(ProductStore):
     def __init__(self, connection: MongoConnection) -> None:
         self._connection = connection

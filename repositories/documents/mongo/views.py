@@ -7,11 +7,13 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from repositories.documents.mongo.client import MongoConnection
+from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.versioned_writes import DUPLICATE_KEY
 from repositories.documents.views_port import ViewStore
 from repositories.errors import Invalid
 
 
+@follows_primary
 class MongoViews(ViewStore):
     """A post that has had the batch does not match; the insert that is then tried finds its id taken."""
 

@@ -2,6 +2,7 @@
 freeze, step down and come back. Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
 """
 
+import contextlib
 import os
 import threading
 from collections import Counter
@@ -77,9 +78,9 @@ class Traffic:
         """How often each title is there."""
         titles: Counter[str] = Counter()
         for person in self._people:
-            path, cursor = f"/accounts/{person.handle}/posts", {}
+            cursor: dict[str, Any] = {}
             while True:
-                page = person.get(path, limit=100, **cursor)
+                page = person.get(f"/accounts/{person.handle}/posts", limit=100, **cursor)
                 titles.update(item["post"]["title"] for item in page["items"])
                 if page["next"] is None:
                     break
@@ -121,11 +122,9 @@ def frozen(members: Members) -> Mend:
 
 def stepped_down(members: Members) -> Mend:
     host = urlsplit(members[0].url).netloc.split(",")[members.index(mongo.primary(members))]
-    with MongoClient[dict[str, Any]](f"mongodb://{host}", directConnection=True) as client:
-        try:
-            client.admin.command("replSetStepDown", 10)
-        except AutoReconnect:
-            pass  # It says so by hanging up.
+    # It may say so by hanging up.
+    with MongoClient[Any](f"mongodb://{host}", directConnection=True) as client, contextlib.suppress(AutoReconnect):
+        client.admin.command("replSetStepDown", 10)
     return lambda: None
 
 
@@ -189,13 +188,13 @@ def test_nothing_acknowledged_is_lost_and_nothing_done_twice(
     traffic = Traffic(system)
     try:
         assert wait_until(lambda: len(traffic.acknowledged()) >= BEFORE, 60)
-        struck = monotonic()
         mend = FAULTS[fault](members)
+        struck = monotonic()
         if fault.startswith("both"):
             assert wait_until(lambda: any(write.status == 503 for write in list(traffic.writes)), 60)
             struck = monotonic()
             mend()
-        assert wait_until(lambda: traffic.acknowledged(struck), 60)
+        assert wait_until(lambda: bool(traffic.acknowledged(struck)), 60)
         if not fault.startswith("both"):
             mend()
         back = monotonic()

@@ -1,0 +1,43 @@
+"""Calls that met a member which is no primary any more are made once more, to the one that is, by the same deadline.
+
+The refusal has made the driver look for the new primary, and has changed nothing. Other errors of a failover may come
+after the write: those are for the caller, who has a key.
+"""
+
+import functools
+from collections.abc import Callable
+from inspect import isfunction
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from repositories.deadline import within
+from repositories.documents.mongo.client import Demoted, MongoConnection
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class OnMongo(Protocol):
+    _connection: MongoConnection
+
+
+Part = TypeVar("Part", bound=OnMongo)
+
+
+def follows_primary(part: type[Part]) -> type[Part]:
+    """Holds for every public method of this part of the store. Each may be begun twice: its writes are by id."""
+    for name, method in list(vars(part).items()):
+        if isfunction(method) and not name.startswith("_"):
+            setattr(part, name, _once_more(method))
+    return part
+
+
+def _once_more(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    @functools.wraps(method)
+    def call(self: OnMongo, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with within(self._connection.seconds):
+            try:
+                return method(self, *args, **kwargs)
+            except Demoted:
+                return method(self, *args, **kwargs)
+
+    return call

@@ -1,0 +1,52 @@
+"""Calls of MongoDB that met a member which is no primary any more."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import NotPrimaryError
+
+from repositories.deadline import remaining
+from repositories.documents.mongo.client import Demoted, MongoConnection, translated
+from repositories.documents.mongo.demotion import follows_primary
+from repositories.errors import Unavailable
+
+SECONDS = 2.0
+REFUSED: dict[str, Any] = {"code": 10107}
+INTERRUPTED: dict[str, Any] = {"code": 11602}
+COMMITTING: dict[str, Any] = {"code": 10107, "errorLabels": ["UnknownTransactionCommitResult"]}
+
+
+@follows_primary
+class Part:
+    """Meets these errors, one after the other."""
+
+    def __init__(self, *errors: dict[str, Any]) -> None:
+        self._connection = MongoConnection(
+            "mongodb://localhost/?replicaSet=rs0", timeout=timedelta(seconds=SECONDS), pool=1
+        )
+        self.errors = list(errors)
+        self.left: list[float] = []
+
+    def ask(self, word: str) -> str:
+        self.left.append(remaining(float("inf")))
+        if self.errors:
+            raise translated(NotPrimaryError("not primary", self.errors.pop(0)))
+        return word
+
+
+def test_what_was_refused_is_asked_once_more_by_the_same_deadline() -> None:
+    part = Part(REFUSED)
+    assert part.ask("word") == "word"
+    first, second = part.left
+    assert SECONDS >= first >= second
+    with pytest.raises(Demoted):
+        Part(REFUSED, REFUSED).ask("word")
+
+
+@pytest.mark.parametrize("error", [INTERRUPTED, COMMITTING])
+def test_what_may_have_been_done_is_not(error: dict[str, Any]) -> None:
+    part = Part(error)
+    with pytest.raises(Unavailable):
+        part.ask("word")
+    assert len(part.left) == 1
