@@ -38,7 +38,7 @@ class SecondaryConnection(MongoConnection):
     """The same client as `primary`, for reads that other servers answer within `WAIT_SECONDS`."""
 
     def __init__(self, primary: MongoConnection) -> None:
-        self._primary = primary
+        self._primary, self.seconds = primary, WAIT_SECONDS
 
     def collection(self, name: str) -> Collection[Document]:
         return self._primary.database.get_collection(name, read_preference=Secondary(max_staleness=LATEST))
