@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -99,6 +99,9 @@ openapi: .venv/.run ## write docs/openapi.json anew
 
 picture: .venv/.run ## draw docs/architecture.svg anew from docs/architecture.toml
 	$(BIN)/python docs/architecture.py
+
+consistency: .venv/.run ## write docs/consistency.md anew from docs/consistency.toml
+	$(BIN)/python docs/consistency.py
 
 lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt

@@ -24,13 +24,13 @@ def promised(port: type) -> list[str]:
     return sorted(name for name in dir(port) if getattr(getattr(port, name), "__isabstractmethod__", False))
 
 
-def _of(name: str, port: type) -> Iterator[str]:
+def of(name: str, port: type) -> Iterator[str]:
     yield from (f"{name}.{method}" for method in promised(port))
     for part, its_port in get_type_hints(port).items():
         yield from (f"{name}.{part}.{method}" for method in promised(its_port))
 
 
-METHODS = [method for name, port in PORTS.items() for method in _of(name, port)]
+METHODS = [method for name, port in PORTS.items() for method in of(name, port)]
 
 
 class Asking:

@@ -22,6 +22,8 @@ class Statement:
         self.values: list[Mapping[str, Any]] = []
         # Of a statement over a temporary table, which is gone afterwards.
         self.plans: list[dict[str, Any]] = []
+        # As the server has it, where the statement is sent.
+        self.level = ""
 
 
 class Statements:
@@ -46,6 +48,8 @@ class Statements:
     def _record(self, _connection: object, cursor: Any, sql: str, values: Any, *_: object) -> None:
         methods = self._asking.methods
         kept = self._kept.setdefault((methods, sql), Statement(methods, sql))
+        if not kept.level and not sql.startswith("SET"):
+            kept.level = level_of(cursor.connection)
         if len(kept.values) >= KEPT:
             return
         one = values[0] if isinstance(values, list) else values
@@ -56,9 +60,32 @@ class Statements:
                 kept.plans.append(row[0][0]["Plan"])
 
 
+def level_of(connection: Any) -> str:
+    """As the column "asked for" of docs/consistency.md has it."""
+    with connection.cursor() as own:
+        isolation, durability, standby = own.execute(LEVEL).fetchone()
+    how = "a statement by itself" if connection.autocommit else "in a transaction"
+    return f"{how}, {isolation}, `synchronous_commit` {durability}{', on a standby' if standby else ''}"
+
+
+LEVEL = "SELECT current_setting('transaction_isolation'), current_setting('synchronous_commit'), pg_is_in_recovery()"
+
+
+def level_of_command(command: Mapping[str, Any]) -> str:
+    """The same of a command. Inside a transaction the first says what is read and the end what is written."""
+    if "writeConcern" in command:
+        concern = command["writeConcern"]
+        return f"write concern {concern['w']}{', journalled' if concern.get('j') else ''}"
+    read = f"read concern {command.get('readConcern', {}).get('level', 'none')}"
+    if command.get("autocommit") is False:
+        return f"in a transaction, {read}" if "readConcern" in command else ""
+    return f"{read}, {command.get('$readPreference', {'mode': 'primary'})['mode']}"
+
+
 class Command:
     def __init__(self, methods: Methods, shape: str) -> None:
         self.methods = methods
+        self.levels: set[str] = set()
         self.shape = shape
         self.seen: list[dict[str, Any]] = []
 
@@ -89,6 +116,7 @@ class Commands(CommandListener):
         shape = shape_of({k: v for k, v in command.items() if k not in FRAME})
         with self._guard:
             kept = self._kept.setdefault((methods, shape), Command(methods, shape))
+            kept.levels.add(level_of_command(command))
             if len(kept.seen) < KEPT:
                 kept.seen.append(command)
 

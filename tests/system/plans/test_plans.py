@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.system.consistency import ASKS
 from tests.system.plans.conftest import Asked
 from tests.system.plans.data import FEW, SMALL
 from tests.system.plans.ports import METHODS, NO_QUERIES
@@ -33,6 +34,13 @@ def test_what_is_asked_past_the_ports_is_served_by_indexes(asked: Asked) -> None
 def test_every_table_has_rows_enough_to_plan_for(asked: Asked) -> None:
     few = {table for table, rows in asked.sql.rows.items() if rows <= FEW}
     assert few - {"alembic_version"} == SMALL.keys()
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in NO_QUERIES])
+def test_a_method_asks_for_the_consistency_that_its_row_has(asked: Asked, method: str) -> None:
+    levels = {one.level for one in asked.statements if method in one.methods}
+    levels |= {level for one in asked.commands if method in one.methods for level in one.levels}
+    assert levels - {""} == ASKS[method]
 
 
 def test_no_method_is_both_asked_for_and_left_out(asked: Asked) -> None:
