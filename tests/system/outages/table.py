@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.apps import ROLES
+from tests.http.drives import DRIVES, Route
 from tests.system.outages.matrix import TROUBLES, Cell, Trouble
 
 PAGE = Path(__file__).parents[3] / "docs" / "outages.md"
-USUAL = "store_unavailable"
+USUAL, NONE = "store_unavailable", "-"
+RULE = "|---" * (len(ROLES) + 1) + "|"
 Matrix = Mapping[tuple[str, Trouble], Sequence[Cell]]
 
 
@@ -19,41 +21,49 @@ def written(page: str, name: str, text: str) -> str:
     return f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}"
 
 
-def rendered(matrix: Matrix) -> str:
-    found = {(*at, named(cell)): cell for at, cells in matrix.items() for cell in cells}
+def new_routes(page: str) -> list[Route]:
+    """Those that the page has no row for."""
+    known = {route for *_, route in documented(page)}
+    return [route for route in DRIVES if named(route) not in known]
+
+
+def rendered(matrix: Matrix, page: str) -> str:
+    """With what the page says of cells and of routes that are not in the matrix, while there are such routes."""
+    slow = slowest(page) | {at: f"{max(cell.seconds for cell in cells):.2f}" for at, cells in matrix.items()}
+    found = {at: said for at, said in documented(page).items() if at[2] in {named(route) for route in DRIVES}}
+    found |= {(*at, named(cell.route)): outcome(cell) for at, cells in matrix.items() for cell in cells}
+    rows = [f"| slowest answer, seconds | {' | '.join(ROLES)} |", RULE]
+    rows += [f"| {one} | {' | '.join(slow.get((role, one), NONE) for role in ROLES)} |" for one in TROUBLES]
+    rows += ["", f"| route | {' | '.join(ROLES)} |", RULE]
     routes = sorted({route for *_, route in found}, key=lambda route: route.split()[::-1])
-    lines = ["| slowest answer, seconds |", *(f" {role} |" for role in ROLES)]
-    rows = ["".join(lines), "|---" * (len(ROLES) + 1) + "|"]
-    for trouble in TROUBLES:
-        cells = (matrix.get((role, trouble), ()) for role in ROLES)
-        rows.append(f"| {trouble} | {' | '.join(slowest(some) for some in cells)} |")
-    rows += ["", f"| route | {' | '.join(ROLES)} |", "|---" * (len(ROLES) + 1) + "|"]
-    for route in routes:
-        rows.append(f"| `{route}` | {' | '.join(outcomes(found, role, route) for role in ROLES)} |")
+    rows += [f"| `{route}` | {' | '.join(outcomes(found, role, route) for role in ROLES)} |" for route in routes]
     return "\n".join(rows)
 
 
-def named(cell: Cell) -> str:
+def named(route: Route) -> str:
     """As the OpenAPI document names it."""
-    path = re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", cell.route[1])
-    return f"{cell.route[0]} {path}"
+    path = re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", route[1])
+    return f"{route[0]} {path}"
 
 
-def slowest(cells: Sequence[Cell]) -> str:
-    return f"{max(cell.seconds for cell in cells):.2f}" if cells else "-"
-
-
-def outcomes(found: Mapping[tuple[str, Trouble, str], Cell], role: str, route: str) -> str:
+def outcomes(found: Mapping[tuple[str, Trouble, str], str], role: str, route: str) -> str:
     """In the order of the faults; one where all are the same."""
-    cells = [found.get((role, trouble, route)) for trouble in TROUBLES]
-    said = [outcome(cell) for cell in cells]
-    return said[0] if len({one for one in said if one != "-"}) == 1 else " ".join(said)
+    said = [found.get((role, trouble, route), NONE) for trouble in TROUBLES]
+    return said[0] if len({*said} - {NONE}) == 1 else " ".join(said)
 
 
-def outcome(cell: Cell | None) -> str:
-    if cell is None:
-        return "-"
+def outcome(cell: Cell) -> str:
     return str(cell.status) if cell.code in {"", USUAL} else f"{cell.status} ({cell.code})"
+
+
+def slowest(page: str) -> dict[tuple[str, Trouble], str]:
+    """What the page says of the slowest answers."""
+    found: dict[tuple[str, Trouble], str] = {}
+    for trouble in TROUBLES:
+        row = re.search(rf"^\| {trouble}((?: \| (?:[\d.]+|-))+) \|$", page, re.MULTILINE)
+        cells = row[1].split(" | ")[1:] if row else []
+        found |= {(role, trouble): said for role, said in zip(ROLES, cells, strict=False)}
+    return found
 
 
 def documented(page: str) -> dict[tuple[str, Trouble, str], str]:
@@ -63,6 +73,7 @@ def documented(page: str) -> dict[tuple[str, Trouble, str], str]:
     for route, *cells in re.findall(row, page, re.MULTILINE):
         for role, cell in zip(ROLES, cells, strict=True):
             said = re.findall(r"\d+(?: \([a-z_]+\))?|-", cell)
-            for trouble, one in zip(TROUBLES, said * len(TROUBLES) if len(said) == 1 else said, strict=False):
-                found[role, trouble, route] = one
+            for trouble, one in zip(TROUBLES, said * len(TROUBLES) if len(said) == 1 else said, strict=True):
+                if one != NONE and (role, trouble) != ("feeds", "read-only"):
+                    found[role, trouble, route] = one
     return found
