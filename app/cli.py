@@ -16,6 +16,7 @@ import click
 from app.container import Container, build
 from app.doctor import Drift
 from app.doctor.ledger import audit_ledger, ledger
+from app.doctor.provider import compare_with_provider
 from app.doctor.rebuild import Rebuild
 from app.seed import seed, seed_small_once
 from app.server.granian import server
@@ -184,6 +185,7 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
 
 
 doctor.add_command(audit_ledger)
+doctor.add_command(compare_with_provider)
 
 
 @doctor.command()

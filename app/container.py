@@ -19,7 +19,7 @@ from app.services.feeds.wing import FeedLimits, FeedsWing
 from app.services.live.hub import LiveLimits
 from app.services.live.wing import LiveWing
 from app.services.money.anchors import AnchorRules
-from app.services.money.payments import PaymentProvider, SandboxProvider
+from app.services.money.provider import PaymentProvider, SandboxProvider
 from app.services.money.wing import MoneyWing
 from app.services.notifications.wing import NotificationsWing
 from app.services.pages.loading import Limit
@@ -117,9 +117,8 @@ def assemble(
     commands = CommandsWing.build(pages.invalidation.transaction, kit)
     mailer = open_mailer(settings.mailer_url, sender=settings.mail_from, timeout=settings.seconds("mail"))
     people = PeopleWing.build(stores, kit, pages, hasher, mailer, _people_limits(settings))
-    money = MoneyWing.build(
-        stores, kit, commands.idempotency, pages.invalidation, provider or SandboxProvider(), _anchor_rules(settings)
-    )
+    provider = provider or SandboxProvider(stores.relational)
+    money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider, _anchor_rules(settings))
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, kit, pages, live.announcer)
     return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)

@@ -153,13 +153,21 @@ class PostLiked(_OfLike, frozen=True): ...
 class PostUnliked(_OfLike, frozen=True): ...
 
 
-class DepositBegun(Struct, frozen=True, tag=True):
-    """The payment provider is about to be charged, with the transfer's id as the reference."""
+class _OfPayment(Struct, frozen=True, tag=True):
+    """`transfer_id` is the reference that the payment provider gets."""
 
     transfer_id: UUID
     owner: UUID
     amount: int
     currency: str
+
+
+class DepositBegun(_OfPayment, frozen=True):
+    """The payment provider is about to be charged."""
+
+
+class PayoutBegun(_OfPayment, frozen=True):
+    """The payment provider is about to be asked to pay out what is held for it."""
 
 
 class _OfOrder(Struct, frozen=True, tag=True):
@@ -232,6 +240,7 @@ AnyEvent = (
     | PostLiked
     | PostUnliked
     | DepositBegun
+    | PayoutBegun
     | OrderPlaced
     | OrderPaid
     | OrderCancelled

@@ -10,7 +10,7 @@ from uuid import UUID
 from app.container import Container
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.money_records import Transfer
+from repositories.money_records import Payment, Transfer
 from repositories.records import Login, PostRef
 
 BATCH = 1000
@@ -115,7 +115,10 @@ class Loader:
 
     def _put_deposits(self, batch: Batch) -> None:
         with self._stores.relational.transaction() as tx:
-            tx.bulk.transfers(self._deposits(batch))
+            deposits = self._deposits(batch)
+            tx.bulk.transfers(deposits)
+            # As if the sandbox provider had been asked for each.
+            tx.sandbox.add([Payment(d.id, "deposit", d.amount, "approved", d.created_at) for d in deposits])
 
     def _orders_there(self, batch: Batch) -> bool:
         ids = self._plan.trade.order_ids[batch.start : batch.stop]

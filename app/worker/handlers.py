@@ -7,18 +7,22 @@ store: drops and live events are deferred while it is away, so that nothing else
 """
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from app import events
 from app.container import Container
+from app.errors import PaymentUnknown
 from app.services.feeds.fanouts import Unfinished
 from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
 from app.telemetry import trace
 from repositories.records import Event, Follow, Money, PostRef
 
 log = logging.getLogger(__name__)
+# How soon, and how late, the payment provider is asked again.
+SOONEST, LATEST = timedelta(seconds=1), timedelta(minutes=10)
 Handler = Callable[[Container, Any, datetime], None]
 
 
@@ -144,8 +148,24 @@ def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datet
     container.content.products.clear_stock(event.product_id)
 
 
-def credit(container: Container, event: events.DepositBegun, _at: datetime) -> None:
-    container.money.wallets.complete(event.transfer_id, event.owner, Money(event.amount, event.currency))
+def credit(container: Container, event: events.DepositBegun, at: datetime) -> None:
+    with _until_known(container, at):
+        container.money.payments.complete_deposit(event.transfer_id, event.owner, Money(event.amount, event.currency))
+
+
+def pay_out(container: Container, event: events.PayoutBegun, at: datetime) -> None:
+    with _until_known(container, at):
+        container.money.payments.complete_payout(event.transfer_id, event.owner, Money(event.amount, event.currency))
+
+
+@contextmanager
+def _until_known(container: Container, begun: datetime) -> Iterator[None]:
+    """Whatever the provider takes to answer, it is asked again: after as long as it has taken so far."""
+    try:
+        yield
+    except PaymentUnknown as error:
+        age = container.stores.relational.now() - begun
+        raise Unfinished(min(max(age, SOONEST), LATEST)) from error
 
 
 def log_seal(_container: Container, event: events.LedgerAnchored, _at: datetime) -> None:
@@ -184,6 +204,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.EmailChanged: (mail_former_address,),
     events.AccountDeleted: (drop_account, end_all_sessions, clean_up_account),
     events.DepositBegun: (credit,),
+    events.PayoutBegun: (pay_out,),
     events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once
     events.OrderPaid: (notify,),
     events.OrderCancelled: (drop_ordered_stock, notify),

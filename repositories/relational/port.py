@@ -23,6 +23,7 @@ from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
+from repositories.relational.payments_port import PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.relational.session_endings_port import EndingReads, EndingWrites
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
@@ -227,6 +228,7 @@ class Transaction(Protocol):
     refunds: RefundWrites
     shipments: ShipmentWrites
     ledger: LedgerWrites
+    sandbox: SandboxWrites
     idempotency: IdempotencyWrites
     deferred: DeferredWrites
     mail_tokens: MailTokenWrites
@@ -254,6 +256,8 @@ class Relational(Store, Protocol):
     stock: StockReads
     orders: OrderReads
     refunds: RefundReads
+    payments: PaymentReads
+    sandbox: SandboxReads
     shipments: ShipmentReads
     ledger: LedgerReads
     audit: Audit

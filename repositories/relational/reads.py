@@ -11,6 +11,7 @@ from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.money.ledger import SqlLedgerReads
 from repositories.relational.money.orders import SqlOrderReads
+from repositories.relational.money.payments import SqlPaymentReads, SqlSandboxReads
 from repositories.relational.money.refunds import SqlRefundReads
 from repositories.relational.money.shipments import SqlShipmentReads
 from repositories.relational.money.stock import SqlStockReads
@@ -41,6 +42,8 @@ class SqlRelational(Relational):
         self.refunds = SqlRefundReads(runner)
         self.shipments = SqlShipmentReads(runner)
         self.ledger = SqlLedgerReads(runner)
+        self.payments = SqlPaymentReads(runner)
+        self.sandbox = SqlSandboxReads(runner)
         self.audit = SqlAudit(snapshot)
         self.counters = SqlCounterReads(runner)
         self.deferred = SqlDeferredReads(runner)

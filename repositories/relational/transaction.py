@@ -15,6 +15,7 @@ from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.order_chain import Heads
 from repositories.relational.money.orders import SqlOrderWrites
+from repositories.relational.money.payments import SqlSandboxWrites
 from repositories.relational.money.refunds import SqlRefundWrites
 from repositories.relational.money.shipments import SqlShipmentWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
@@ -42,6 +43,7 @@ class SqlTransaction(Transaction):
         self.refunds = SqlRefundWrites(work)
         self.shipments = SqlShipmentWrites(work)
         self.ledger = SqlLedgerWrites(work, heads)
+        self.sandbox = SqlSandboxWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)
         self.mail_tokens = SqlMailTokenWrites(work)

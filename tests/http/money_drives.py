@@ -29,6 +29,24 @@ FURTHER.append((("GET", "/wallet/entries"), _entries_at))
 simple("POST", "/wallet/deposits", lambda w, _: Call(w.person(), "/wallet/deposits", {"amount": EUR}, keyed=True))
 
 
+simple("POST", "/wallet/payouts", lambda w, _: Call(w.person().rich(), "/wallet/payouts", {"amount": EUR}, keyed=True))
+
+
+@drive("GET", "/wallet/payouts")
+def _payouts(world: World, n: int) -> Call:
+    ada = world.person().rich()
+    for _ in range(n):
+        ada.pay("/wallet/payouts", {"amount": EUR | {"amount": 1}})
+    return Call(ada, "/wallet/payouts", query={"limit": 100})
+
+
+@drive("GET", "/wallet/payouts/<uuid:payout_id>")
+def _payout_read(world: World, _: int) -> Call:
+    ada = world.person().rich()
+    made = ada.pay("/wallet/payouts", {"amount": EUR})
+    return Call(ada, f"/wallet/payouts/{made['id']}")
+
+
 @drive("POST", "/wallet/transfers")
 def _transfer(world: World, _: int) -> Call:
     body = {"to": world.person().handle, "amount": EUR}

@@ -10,7 +10,7 @@ import pytest
 
 from app.services.commands.idempotency import KEPT
 from app.services.money.orders import GRACE
-from app.services.money.payments import SandboxProvider
+from app.services.money.provider import SandboxProvider
 from app.services.pages.fragments import moment
 from config import Settings
 from repositories.errors import Unavailable

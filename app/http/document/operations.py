@@ -58,6 +58,7 @@ EXAMPLES: dict[str, Any] = {
     "StockChange": {"on_hand": 12},
     "StockDelta": {"delta": -2},
     "Deposit": {"amount": MONEY},
+    "PayoutDraft": {"amount": MONEY},
     "Sending": {"to": "bob", "amount": MONEY, "memo": "For the tickets.", "reference": "invoice-17"},
     "Basket": {
         "lines": [{"product_id": "01939f6e-7b2a-7c4e-9d1f-3a5b7c9d1e2f", "quantity": 1}],

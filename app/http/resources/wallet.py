@@ -18,7 +18,7 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
 from app.services.money.wallets import Sending
 from app.services.pages.fragments import account_part, encode, moment
-from repositories.money_records import PROVIDER, Answer, Balance, Entry, Transfer
+from repositories.money_records import PROVIDER, Answer, Balance, Entry, Payment, Transfer
 from repositories.records import Account, Money
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
@@ -53,7 +53,7 @@ class TransferSchema(ma.Schema):
     id = ma.fields.UUID(required=True)
     kind = ma.fields.String(required=True)
     from_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null is the payment provider"})
-    to_id = ma.fields.UUID(required=True)
+    to_id = ma.fields.UUID(required=True, allow_none=True, metadata={"description": "null is the payment provider"})
     amount = ma.fields.Nested(MoneyShape, required=True)
     order_id = ma.fields.UUID(required=True, allow_none=True)
     memo = ma.fields.String(required=True, allow_none=True)
@@ -148,7 +148,7 @@ def create_deposit(wanted: dict[str, Any]) -> Answer:
     1000000000000, is declined (402); 40503 times out (503) and is approved when tried again with the same key; 40504
     times out always. After a 503 nobody knows whether the money was taken: the same key finds out, and takes it once.
     """
-    return container().money.wallets.deposit(caller(), wanted["amount"], receipt(_created))
+    return container().money.payments.deposit(caller(), wanted["amount"], receipt(_deposited))
 
 
 @blp.post("/wallet/transfers")
@@ -175,6 +175,11 @@ def get_transfer(transfer_id: UUID) -> Response:
 
 def _created(made: Transfer) -> Response:
     return answers.created(transfer_body(made, made.debit), f"{BASE}/wallet/transfers/{made.id}")
+
+
+def _deposited(made: Payment) -> Response:
+    owner = caller()
+    return _created(Transfer(made.reference, made.kind, PROVIDER, owner, made.money, made.at))
 
 
 def only_currency() -> str | None:
@@ -228,7 +233,7 @@ def transfer_body(transfer: Transfer, reader: UUID) -> bytes:
             "id": transfer.id,
             "kind": transfer.kind,
             "from_id": None if transfer.debit == PROVIDER else transfer.debit,
-            "to_id": transfer.credit,
+            "to_id": None if transfer.credit == PROVIDER else transfer.credit,
             "amount": transfer.amount,
             "order_id": transfer.order_id,
             "memo": transfer.memo,

@@ -79,6 +79,9 @@ class OpenClaim(Struct, frozen=True):
     reserved: ReservedId
 
 
+def _nothing(_tx: Transaction) -> None: ...
+
+
 class Idempotency:
     """`transaction` begins a relational transaction."""
 
@@ -101,12 +104,18 @@ class Idempotency:
         """
         return self._retry(lambda: self._run(receipt, prepare, work, find))
 
-    def begin(self, attempt: Attempt, fresh: UUID, event: AnyEvent | None = None) -> OpenClaim:
+    def begin(
+        self,
+        attempt: Attempt,
+        fresh: UUID,
+        event: AnyEvent | None = None,
+        work: Callable[[Transaction], None] = _nothing,
+    ) -> OpenClaim:
         """Claim the key. `fresh` becomes the reserved id, unless an earlier attempt has stored one.
 
-        The event is written with the claim. Raises as `run`.
+        The event and what `work` does are written with the claim. Raises as `run`.
         """
-        return self._retry(lambda: self._begin(attempt, fresh, event))
+        return self._retry(lambda: self._begin(attempt, fresh, event, work))
 
     def finish(self, claim: OpenClaim, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
         """Run `work` and store the answer, in one transaction. Raises as `run`."""
@@ -119,9 +128,9 @@ class Idempotency:
             self.end_lease(claim)
             raise
 
-    def abandon(self, claim: OpenClaim) -> None:
-        """After a refusal: delete the claim."""
-        self._best_effort(lambda: self._abandon(claim))
+    def abandon(self, claim: OpenClaim, work: Callable[[Transaction], None] = _nothing) -> None:
+        """After a refusal: delete the claim, and do `work`, in one transaction."""
+        self._best_effort(lambda: self._abandon(claim, work))
 
     def end_lease(self, claim: OpenClaim) -> None:
         """After an unknown outcome: end the lease now, and keep the key for this body."""
@@ -157,12 +166,15 @@ class Idempotency:
             raise
         return answer
 
-    def _begin(self, attempt: Attempt, fresh: UUID, event: AnyEvent | None) -> OpenClaim:
+    def _begin(
+        self, attempt: Attempt, fresh: UUID, event: AnyEvent | None, work: Callable[[Transaction], None]
+    ) -> OpenClaim:
         with self._transaction() as tx:
             granted = self._claim(tx, attempt)
             reserved = self._reserved_id(tx, attempt, fresh)
             if event is not None:
                 tx.emit(self._pack(event, at=tx.now()))
+            work(tx)
         return OpenClaim(attempt, granted, ReservedId(reserved, granted.taken_over))
 
     def _reserved_id(self, tx: Transaction, attempt: Attempt, fresh: UUID) -> UUID:
@@ -182,8 +194,9 @@ class Idempotency:
             tx.idempotency.complete(claim.attempt.key, claim.granted, answer)
         return answer
 
-    def _abandon(self, claim: OpenClaim) -> None:
+    def _abandon(self, claim: OpenClaim, work: Callable[[Transaction], None]) -> None:
         with self._transaction() as tx:
+            work(tx)
             tx.idempotency.abandon(claim.attempt.key, claim.granted)
 
     def _end_lease(self, claim: OpenClaim) -> None:

@@ -1,56 +1,194 @@
-"""The payment provider that deposits come from: its port, and a sandbox."""
+"""Deposits from the payment provider, and payouts to it.
 
-import threading
+Both have three steps: commit the claim, ask the provider, write what it says together with the answer. A payout's money
+is held with the claim; an approved payout posts the hold, a declined one voids it. A hold does not expire, so money is
+neither free while the provider may pay it out, nor paid out without having been held.
+
+The reference given to the provider is the id of the deposit's transfer, or of the payout's hold. It is derived from the
+idempotency key and the body, so every retry concerns the same payment and moves the money once. The client may retry
+with the same key. If it does not, the handler of the event that was committed with the claim completes the payment.
+Either asks the provider for the payment by its reference before asking for it anew.
+"""
+
 from abc import abstractmethod
-from collections import OrderedDict
-from typing import Literal, Protocol
-from uuid import UUID
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID, uuid5
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.errors import Missing, PaymentDeclined, PaymentUnknown
+from app.events import DepositBegun, PayoutBegun
+from app.services.commands.idempotency import Idempotency, Receipt, Replayed
+from app.services.commands.kit import Kit
+from app.services.money.postings import credited
+from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
+from repositories.money_records import DEPOSIT, NEVER, PAYOUT, PROVIDER, UNWRITTEN, Answer, OrderMark, Payment, Transfer
 from repositories.records import Money
+from repositories.relational import Relational, Transaction
 
-Outcome = Literal["approved", "declined", "unknown"]
-
-LIMIT = 10**12
-DECLINED = 40_402
-TIMED_OUT = 40_504
-SLOW = 40_503
-REMEMBERED = 10_000
+DECLINED = "the payment provider has declined"
+UNKNOWN = "the payment provider has not answered; try again with the same Idempotency-Key"
 
 
-class PaymentProvider(Protocol):
+class Wanted(Struct, frozen=True):
+    """A payment of `money`, to or from the wallet of `owner`, which has been wanted since then."""
+
+    reference: UUID
+    owner: UUID
+    money: Money
+    since: datetime = UNWRITTEN
+
+
+class _Kind(Protocol):
+    """What is particular to deposits, or to payouts. Each step in the ledger is idempotent."""
+
+    name: str
+    event: type[DepositBegun | PayoutBegun]
+
     @abstractmethod
-    def charge(self, reference: UUID, money: Money) -> Outcome:
-        """Charge `money` once per reference. A repeated call returns the outcome of the first.
+    def ask(self, wanted: Wanted) -> Outcome: ...
 
-        `unknown`: no answer in time, or no connection. Never raises.
-        """
+    @abstractmethod
+    def prepare(self, tx: Transaction, wanted: Wanted) -> datetime:
+        """With the claim, before the provider is asked. Returns when that was."""
+
+    @abstractmethod
+    def approve(self, tx: Transaction, wanted: Wanted) -> Payment: ...
+
+    @abstractmethod
+    def decline(self, tx: Transaction, wanted: Wanted) -> None: ...
 
 
-class SandboxProvider(PaymentProvider):
-    """Charges nothing and approves every amount except these, in any currency:
+class _Deposits(_Kind):
+    name, event = DEPOSIT, DepositBegun
 
-    - 40402, and any amount above 1000000000000, is declined;
-    - 40503 times out on the first call, and is approved when the same deposit is tried again;
-    - 40504 times out always.
+    def __init__(self, provider: PaymentProvider) -> None:
+        self._provider = provider
 
-    The first calls for 40503 are remembered per process. Everything else follows from the amount.
-    """
+    def ask(self, wanted: Wanted) -> Outcome:
+        return self._provider.charge(wanted.reference, wanted.money)
 
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._asked: OrderedDict[UUID, None] = OrderedDict()
+    def prepare(self, tx: Transaction, wanted: Wanted) -> datetime:  # noqa: ARG002 - of payouts
+        """Nothing is written: money that is to come is nowhere yet."""
+        return tx.now()
 
-    def charge(self, reference: UUID, money: Money) -> Outcome:
-        if money.amount == DECLINED or money.amount > LIMIT:
-            return "declined"
-        if money.amount == TIMED_OUT or (money.amount == SLOW and self._first(reference)):
+    def approve(self, tx: Transaction, wanted: Wanted) -> Payment:
+        own = Transfer(wanted.reference, DEPOSIT, PROVIDER, wanted.owner, wanted.money)
+        at = credited(tx.ledger.transfer(own)).created_at
+        return Payment(wanted.reference, "deposit", wanted.money, "approved", at, wanted.owner)
+
+    def decline(self, tx: Transaction, wanted: Wanted) -> None:
+        """Nothing was written."""
+
+
+class _Payouts(_Kind):
+    name, event = PAYOUT, PayoutBegun
+
+    def __init__(self, provider: PaymentProvider) -> None:
+        self._provider = provider
+
+    def ask(self, wanted: Wanted) -> Outcome:
+        return self._provider.pay_out(wanted.reference, wanted.money)
+
+    def prepare(self, tx: Transaction, wanted: Wanted) -> datetime:
+        own = Transfer(wanted.reference, PAYOUT, wanted.owner, PROVIDER, wanted.money, phase="hold", expires_at=NEVER)
+        return credited(tx.ledger.hold(own)).created_at
+
+    def approve(self, tx: Transaction, wanted: Wanted) -> Payment:
+        reference = wanted.reference
+        end = credited(tx.ledger.post(uuid5(reference, "post"), reference, at=tx.now())).created_at
+        return Payment(reference, "payout", wanted.money, "approved", wanted.since, wanted.owner, end)
+
+    def decline(self, tx: Transaction, wanted: Wanted) -> None:
+        credited(tx.ledger.void(uuid5(wanted.reference, "void"), wanted.reference))
+
+
+class Payments:
+    def __init__(self, relational: Relational, idempotency: Idempotency, provider: PaymentProvider, kit: Kit) -> None:
+        self._relational = relational
+        self._idempotency = idempotency
+        self._retry = kit.retry
+        self._deposits = _Deposits(provider)
+        self._payouts = _Payouts(provider)
+        self.provider = provider
+
+    def deposit(self, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
+        """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`."""
+        return self._start(self._deposits, owner, money, receipt)
+
+    def pay_out(self, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
+        """Raises as `deposit`, and `Insufficient`."""
+        return self._start(self._payouts, owner, money, receipt)
+
+    def complete_deposit(self, reference: UUID, owner: UUID, money: Money) -> None:
+        """Write what the provider says of it. Idempotent. Raises `PaymentUnknown`."""
+        self._complete(self._deposits, Wanted(reference, owner, money))
+
+    def complete_payout(self, reference: UUID, owner: UUID, money: Money) -> None:
+        """As `complete_deposit`."""
+        self._complete(self._payouts, Wanted(reference, owner, money))
+
+    def payout(self, owner: UUID, reference: UUID) -> Payment:
+        """Raises `Missing`, also for everybody else."""
+        found = self._found(reference)
+        if found is None or (found.kind, found.owner) != (PAYOUT, owner):
+            raise Missing("there is no such payout")
+        return found
+
+    def payouts(self, owner: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Payment]:
+        """Newest first."""
+        return self._relational.payments.payouts(owner, before=before, limit=limit)
+
+    def _start(self, kind: _Kind, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
+        """The ledger is asked before the provider: what is there needs no second answer of the provider."""
+        attempt = receipt.attempt
+        wanted = Wanted(attempt.id(f"{kind.name} {attempt.fingerprint.hex()}"), owner, money)
+        known = self._found(wanted.reference)
+        if known is not None and known.state == "approved":
+            raise Replayed(receipt.render(known))
+        if known is not None and known.state == "declined":
+            raise PaymentDeclined(DECLINED)
+        event = kind.event(wanted.reference, owner, money.amount, money.currency)
+        times: list[datetime] = []
+        claim = self._idempotency.begin(
+            attempt, wanted.reference, event, lambda tx: times.append(kind.prepare(tx, wanted))
+        )
+        wanted = replace(wanted, since=times[-1])
+        outcome = self._outcome(kind, wanted) if claim.reserved.resumed else kind.ask(wanted)
+        if outcome == "unknown":
+            self._idempotency.end_lease(claim)
+            raise PaymentUnknown(UNKNOWN)
+        if outcome == "declined":
+            self._idempotency.abandon(claim, lambda tx: kind.decline(tx, wanted))
+            raise PaymentDeclined(DECLINED)
+        return self._idempotency.finish(claim, receipt, lambda tx: kind.approve(tx, wanted))
+
+    def _complete(self, kind: _Kind, wanted: Wanted) -> None:
+        known = self._found(wanted.reference)
+        if known is not None and known.state != "pending":
+            return
+        outcome = self._outcome(kind, wanted)
+        if outcome == "unknown":
+            raise PaymentUnknown(UNKNOWN)
+        self._retry(lambda: self._write(kind, wanted, outcome))
+
+    def _write(self, kind: _Kind, wanted: Wanted, outcome: Outcome) -> None:
+        with self._relational.transaction() as tx:
+            if outcome == "approved":
+                kind.approve(tx, wanted)
+            else:
+                kind.decline(tx, wanted)
+
+    def _outcome(self, kind: _Kind, wanted: Wanted) -> Outcome:
+        """Of one that the provider may have been asked for: it is asked anew only where it knows nothing of it."""
+        try:
+            found = self.provider.find(wanted.reference)
+        except ProviderAway:
             return "unknown"
-        return "approved"
+        return kind.ask(wanted) if found is None else outcome_of(found)
 
-    def _first(self, reference: UUID) -> bool:
-        with self._guard:
-            known = reference in self._asked
-            self._asked[reference] = None
-            if len(self._asked) > REMEMBERED:
-                self._asked.popitem(last=False)
-            return not known
+    def _found(self, reference: UUID) -> Payment | None:
+        return self._relational.payments.get([reference]).get(reference)

@@ -1,10 +1,6 @@
-"""Wallets: deposits from the payment provider, and transfers between accounts.
+"""Wallets: transfers between accounts, and the moment of which a balance is final.
 
-A transfer is one relational transaction: claim, ledger transfer and answer. A deposit has three steps: commit the
-claim, charge the provider, credit the money together with the answer. The reference given to the provider is the id of
-the ledger transfer. It is derived from the idempotency key and the body, so every retry concerns the same payment and
-credits it once. The client may retry with the same key. If it does not, the handler of `DepositBegun`, which was
-committed with the claim, credits an approved payment.
+A transfer is one relational transaction: claim, ledger transfer and answer.
 """
 
 import contextlib
@@ -14,15 +10,13 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import BadRequest, KeySpent, Missing, PaymentDeclined, PaymentUnknown, RuleBroken
-from app.events import DepositBegun
-from app.services.commands.idempotency import Idempotency, Receipt, Replayed
+from app.errors import BadRequest, KeySpent, Missing, RuleBroken
+from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
-from app.services.money.payments import PaymentProvider
-from app.services.money.postings import created, credited
+from app.services.money.postings import created
 from app.services.pages.fragments import moment
 from app.services.people.graph import refuse_blocked
-from repositories.money_records import PROVIDER, Answer, Transfer
+from repositories.money_records import Answer, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 
@@ -41,32 +35,10 @@ class _Rollback(Exception):
 
 
 class Wallets:
-    def __init__(self, relational: Relational, idempotency: Idempotency, provider: PaymentProvider, kit: Kit) -> None:
+    def __init__(self, relational: Relational, idempotency: Idempotency, kit: Kit) -> None:
         self._relational = relational
         self._idempotency = idempotency
-        self._provider = provider
         self._retry = kit.retry
-
-    def deposit(self, owner: UUID, money: Money, receipt: Receipt[Transfer]) -> Answer:
-        """Raises `PaymentDeclined`, `PaymentUnknown`, and as `Idempotency`.
-
-        The ledger is asked before the provider: what is credited needs no second answer of the provider.
-        """
-        reference = receipt.attempt.id(f"deposit {receipt.attempt.fingerprint.hex()}")
-        event = DepositBegun(reference, owner, money.amount, money.currency)
-        known = self._relational.ledger.get([reference])
-        if known:
-            raise Replayed(receipt.render(known[reference]))
-        claim = self._idempotency.begin(receipt.attempt, reference, event)
-        outcome = self._provider.charge(reference, money)
-        if outcome == "declined":
-            self._idempotency.abandon(claim)
-            raise PaymentDeclined("the payment provider has declined")
-        if outcome == "unknown":
-            self._idempotency.end_lease(claim)
-            raise PaymentUnknown("the payment provider has not answered; try again with the same Idempotency-Key")
-        made = self._deposit(reference, owner, money)
-        return self._idempotency.finish(claim, receipt, lambda tx: credited(tx.ledger.transfer(made)))
 
     def await_all_before(self, owner: UUID, currency: str, at: datetime | None = None) -> datetime:
         """Return when all entries of the account up to `at` are committed, and no more can come.
@@ -78,16 +50,6 @@ class Wallets:
         if at is not None and at > seen:
             raise BadRequest(f"{moment(at)} is later than the time of the ledger, {moment(seen)}", code="bad_query")
         return seen
-
-    def complete(self, reference: UUID, owner: UUID, money: Money) -> None:
-        """Credit the deposit if the provider has approved it. Idempotent. Raises `PaymentUnknown`."""
-        if self._relational.ledger.get([reference]):
-            return
-        outcome = self._provider.charge(reference, money)
-        if outcome == "unknown":
-            raise PaymentUnknown("the payment provider has not answered")
-        if outcome == "approved":
-            self._retry(lambda: self._credit(self._deposit(reference, owner, money)))
 
     def read(self, owner: UUID, transfer_id: UUID) -> Transfer:
         """Money that has moved, for the two whom it moved between. Raises `Missing`, also for everybody else."""
@@ -126,13 +88,6 @@ class Wallets:
             seen = tx.ledger.lock({owner}, currency)
             raise _Rollback
         return seen
-
-    def _deposit(self, reference: UUID, owner: UUID, money: Money) -> Transfer:
-        return Transfer(reference, "deposit", PROVIDER, owner, money)
-
-    def _credit(self, made: Transfer) -> None:
-        with self._relational.transaction() as tx:
-            credited(tx.ledger.transfer(made))
 
     def _planned(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Transfer:
         found = self._relational.accounts.by_handle(sending.to)

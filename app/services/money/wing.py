@@ -8,7 +8,8 @@ from app.services.commands.kit import Kit
 from app.services.money.anchors import AnchorRules, Anchors
 from app.services.money.fulfilment import Fulfilment
 from app.services.money.orders import Orders
-from app.services.money.payments import PaymentProvider
+from app.services.money.payments import Payments
+from app.services.money.provider import PaymentProvider
 from app.services.money.refunds import Refunds
 from app.services.money.settlement import Settlement
 from app.services.money.wallets import Wallets
@@ -19,6 +20,7 @@ from app.stores import Stores
 @dataclass(frozen=True)
 class MoneyWing:
     wallets: Wallets
+    payments: Payments
     orders: Orders
     refunds: Refunds
     fulfilment: Fulfilment
@@ -38,7 +40,8 @@ class MoneyWing:
         orders = Orders(stores.relational, stores.documents, idempotency, invalidation, kit)
         refunds = Refunds(stores.relational, idempotency, orders, kit)
         return cls(
-            Wallets(stores.relational, idempotency, provider, kit),
+            Wallets(stores.relational, idempotency, kit),
+            Payments(stores.relational, idempotency, provider, kit),
             orders,
             refunds,
             Fulfilment(stores.relational, idempotency, orders, refunds, kit),

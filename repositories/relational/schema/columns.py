@@ -5,7 +5,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, ColumnElement, DateTime, Index, Integer, LargeBinary, Text, Uuid, bindparam
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    TextClause,
+    Uuid,
+    bindparam,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -100,7 +112,9 @@ LIMIT = bindparam("limit", type_=BigInteger().with_variant(_Limit(), "sqlite"))
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
+def partial_index(
+    name: str, *columns: Column[Any], where: ColumnElement[bool] | TextClause, unique: bool = False
+) -> Index:
     """An index over the rows that fulfil `where`, on either engine."""
     return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
 

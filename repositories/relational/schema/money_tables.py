@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from repositories.relational.schema.columns import ID, TEXT, TIME, partial_index
@@ -96,6 +97,13 @@ transfers = Table(
     _entered("debit_leg", "transfers_debited"),
     _entered("credit_leg", "transfers_credited"),
 )
+# As texts, not as parameters: a planner that does not know the values cannot use the index.
+IS_PAYMENT = text("transfers.phase IN ('single', 'hold') AND transfers.kind IN ('deposit', 'payout')")
+IS_PAYOUT = text("transfers.phase = 'hold' AND transfers.kind = 'payout'")
+_its_payments = text("phase IN ('single', 'hold') AND kind IN ('deposit', 'payout')")
+_its_payouts = text("phase = 'hold' AND kind = 'payout'")
+partial_index("transfers_payments", transfers.c.created_at, transfers.c.id, where=_its_payments)
+partial_index("transfers_payouts", transfers.c.debit, transfers.c.created_at, transfers.c.id, where=_its_payouts)
 _ends, _of_order = transfers.c.hold_id.is_not(None), transfers.c.order_id.is_not(None)
 _held = transfers.c.hold_sequence.is_not(None)
 _chain = (transfers.c.debit, transfers.c.currency, transfers.c.hold_sequence)

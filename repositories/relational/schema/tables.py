@@ -183,3 +183,16 @@ deferred = Table(
     Index("deferred_at", "at"),
     Index("deferred_token", "token"),
 )
+
+# What the sandbox payment provider was asked for, as a provider outside would keep it. No book of ours.
+sandbox_payments = Table(
+    "sandbox_payments",
+    metadata,
+    Column("reference", ID, primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("at", TIME, nullable=False),
+    Index("sandbox_payments_at", "at", "reference"),
+)

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from app.container import build
 from app.http import create_app
-from app.services.money.payments import SandboxProvider
+from app.services.money.provider import SandboxProvider
 from config import Settings
 from repositories.documents.embedded.products import EmbeddedProducts
 from repositories.relational.statement_runner import AutocommitRunner, Work
@@ -33,6 +33,7 @@ POINTS: tuple[tuple[type, str, bool], ...] = (
     (Work, "commit", True),
     (EmbeddedProducts, "get", False),
     (SandboxProvider, "charge", True),
+    (SandboxProvider, "pay_out", True),
 )
 
 

@@ -1,0 +1,73 @@
+"""The command `quartet doctor provider`."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+import msgspec
+
+from app.container import Container
+from app.services.money.provider import ProviderAway
+from app.services.money.reconciliation import Difference, Reconciliation
+
+Opened = Callable[[], AbstractContextManager[Container]]
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# The provider's clock may be ahead of the database's.
+AHEAD = timedelta(days=1)
+# A claim's lease of 10 seconds, and the relay's first tries.
+PATIENCE = 15.0
+
+
+class Moment(click.ParamType[datetime]):
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            at = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no RFC 3339 time", param, ctx)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@click.command("provider")
+@click.option("--from", "since", type=Moment(), help="Only payments from this moment (RFC 3339) on.")
+@click.option("--to", "until", type=Moment(), help="Only payments before this moment.")
+@click.option("--patience", type=click.FloatRange(min=0), default=PATIENCE, show_default=True,
+              help="Seconds that a payment may be under way before it is a difference.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the last of which is the sum.")
+@click.pass_obj
+def compare_with_provider(
+    opened: Opened, *, since: datetime | None, until: datetime | None, patience: float, as_json: bool
+) -> None:
+    """Compare the payment provider's list with the ledger, both ways, while serving.
+
+    Exit code 1 when something differs, or is still open.
+    """
+    began, count = time.monotonic(), 0
+    with opened() as container:
+        relational, provider = container.stores.relational, container.money.payments.provider
+        work = Reconciliation(relational, provider, patience)
+        try:
+            for one in work.differences(since or BEGINNING, until or relational.now() + AHEAD):
+                count += 1
+                click.echo(_line(one, as_json=as_json))
+        except ProviderAway as error:
+            raise click.ClickException(f"the payment provider does not answer: {error}") from error
+    seconds = time.monotonic() - began
+    if as_json:
+        click.echo(json.dumps({"compared": work.compared, "differences": count, "seconds": round(seconds, 3)}))
+    else:
+        click.echo(f"{work.compared} payments in {seconds:.1f} s")
+        click.echo(f"{count} differences" if count else "provider and ledger agree", err=bool(count))
+    if count:
+        raise click.exceptions.Exit(1)
+
+
+def _line(one: Difference, *, as_json: bool) -> str:
+    if as_json:
+        return msgspec.json.encode(one).decode()
+    return f"{one.reference}: {one.problem}"

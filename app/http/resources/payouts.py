@@ -1,0 +1,97 @@
+"""`/wallet/payouts`: money that leaves a wallet by the payment provider."""
+
+from typing import Any
+from uuid import UUID
+
+import marshmallow as ma
+from flask import Response
+
+from app.http.edge import answers
+from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.deps import caller, container, cursors
+from app.http.edge.fields import Moment
+from app.http.edge.idempotency import idempotent, receipt
+from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.shapes import MoneyShape, MovedMoneySchema
+from app.http.resources.orders import mark, position
+from app.services.pages.fragments import encode, moment
+from repositories.money_records import Answer, Payment
+
+blp = Blueprint("payouts", "Payouts of wallets")
+
+
+class PayoutDraftSchema(ma.Schema):
+    amount = ma.fields.Nested(MovedMoneySchema, required=True)
+
+
+class PayoutSchema(ma.Schema):
+    """`pending`: its money is held until the payment provider has answered."""
+
+    id = ma.fields.UUID(required=True)
+    amount = ma.fields.Nested(MoneyShape, required=True)
+    state = ma.fields.String(required=True, validate=ma.validate.OneOf(["pending", "approved", "declined"]))
+    created_at = Moment(required=True)
+    ended_at = Moment("null while it is pending", required=True, allow_none=True)
+
+
+PayoutPage = page_of(PayoutSchema, "PayoutPage")
+
+
+@blp.post("/wallet/payouts")
+@private
+@budget(relational=24, sessions=1)
+@blp.arguments(PayoutDraftSchema)
+@blp.response(201, PayoutSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.raises(402, 503)
+@idempotent(required=True)
+def create_payout(wanted: dict[str, Any]) -> Answer:
+    """Pay money out of one's wallet by the payment provider.
+
+    The money is held before the provider is asked. When it declines (402), the money is free again. After a 503 nobody
+    knows whether it was paid out: the money stays held, and the same key finds out. The sandbox answers to amounts as
+    it does for deposits.
+    """
+    return container().money.payments.pay_out(caller(), wanted["amount"], receipt(_created))
+
+
+@blp.get("/wallet/payouts")
+@private
+@budget(relational=1, sessions=1)
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, PayoutPage)
+def list_payouts(query: dict[str, Any]) -> Response:
+    """List one's payouts, newest first, in whatever state."""
+    owner, limit = caller(), query["limit"]
+    scope = f"payouts:{owner}"
+    found = container().money.payments.payouts(owner, before=mark(scope, query["cursor"]), limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    onward = cursors().issue(scope, position(last.at, last.reference) if last else None)
+    return answers.page(map(payout_body, found[:limit]), onward)
+
+
+@blp.get("/wallet/payouts/<uuid:payout_id>")
+@private
+@budget(relational=1, sessions=1)
+@blp.response(200, PayoutSchema)
+@blp.raises(404)
+def get_payout(payout_id: UUID) -> Response:
+    """Read one of one's payouts."""
+    found = container().money.payments.payout(caller(), payout_id)
+    return answers.thing(payout_body(found), 1 + (found.ended_at is not None))
+
+
+def _created(made: Payment) -> Response:
+    version = 1 + (made.ended_at is not None)
+    return answers.thing(payout_body(made), version, 201, f"{BASE}/wallet/payouts/{made.reference}")
+
+
+def payout_body(payout: Payment) -> bytes:
+    return encode(
+        {
+            "id": payout.reference,
+            "amount": payout.money,
+            "state": payout.state,
+            "created_at": moment(payout.at),
+            "ended_at": moment(payout.ended_at) if payout.ended_at else None,
+        }
+    )

@@ -1,0 +1,108 @@
+"""The payment provider that deposits come from and payouts go to: its port, and a sandbox."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from repositories.errors import StoreError
+from repositories.money_records import UNWRITTEN, OrderMark, Payment
+from repositories.records import Money
+from repositories.relational import Relational
+
+Outcome = Literal["approved", "declined", "unknown"]
+
+LIMIT = 10**12
+DECLINED = 40_402
+TIMED_OUT = 40_504
+SLOW = 40_503
+
+
+class ProviderAway(Exception):
+    """The provider cannot be asked."""
+
+
+class PaymentProvider(Protocol):
+    """A reference is of one payment for ever. To ask for it again, with other money too, changes nothing."""
+
+    @abstractmethod
+    def charge(self, reference: UUID, money: Money) -> Outcome:
+        """Charge `money` once per reference. A repeated call returns the outcome of the first.
+
+        `unknown`: no answer in time, or no connection. Never raises.
+        """
+
+    @abstractmethod
+    def pay_out(self, reference: UUID, money: Money) -> Outcome:
+        """Pay `money` out once per reference. As `charge`."""
+
+    @abstractmethod
+    def find(self, reference: UUID) -> Payment | None:
+        """What became of a payment; `pending` while the provider has not decided. None: it was never asked for.
+
+        Raises `ProviderAway`.
+        """
+
+    @abstractmethod
+    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> Sequence[Payment]:
+        """Everything asked for from `since` on and before `until`, by the provider's clock, oldest first, ties by
+        reference; strictly later than `after`. Raises `ProviderAway`.
+        """
+
+
+class SandboxProvider(PaymentProvider):
+    """Moves nothing, and approves every amount except these, in any currency:
+
+    - 40402, and any amount above 1000000000000, is declined;
+    - 40503 is approved, but times out on the first call;
+    - 40504 times out always, and stays pending.
+
+    It keeps what it was asked for in a table of its own, for all processes, with the database's time.
+    """
+
+    def __init__(self, relational: Relational) -> None:
+        self._relational = relational
+
+    def charge(self, reference: UUID, money: Money) -> Outcome:
+        return self._ask(Payment(reference, "deposit", money, _state(money.amount), UNWRITTEN))
+
+    def pay_out(self, reference: UUID, money: Money) -> Outcome:
+        return self._ask(Payment(reference, "payout", money, _state(money.amount), UNWRITTEN))
+
+    def find(self, reference: UUID) -> Payment | None:
+        try:
+            return self._relational.sandbox.get(reference)
+        except StoreError as error:
+            raise ProviderAway(str(error)) from error
+
+    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> Sequence[Payment]:
+        try:
+            return self._relational.sandbox.between(since, until, after=after, limit=limit)
+        except StoreError as error:
+            raise ProviderAway(str(error)) from error
+
+    def _ask(self, wanted: Payment) -> Outcome:
+        try:
+            with self._relational.transaction() as tx:
+                is_first = tx.sandbox.add([replace(wanted, at=tx.now())]) > 0
+            known = self._relational.sandbox.get(wanted.reference)
+        except StoreError:
+            return "unknown"
+        if known is None or (is_first and wanted.money.amount == SLOW):
+            return "unknown"
+        if (known.kind, known.money) != (wanted.kind, wanted.money):
+            return "declined"
+        return outcome_of(known)
+
+
+def outcome_of(payment: Payment) -> Outcome:
+    return "unknown" if payment.state == "pending" else payment.state
+
+
+def _state(amount: int) -> Literal["pending", "approved", "declined"]:
+    if amount == DECLINED or amount > LIMIT:
+        return "declined"
+    return "pending" if amount == TIMED_OUT else "approved"

@@ -1,0 +1,43 @@
+"""Payments: what came from the payment provider and what goes to it, in the ledger. And the sandbox's own list."""
+
+from abc import abstractmethod
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from repositories.money_records import OrderMark, Payment
+
+
+class PaymentReads(Protocol):
+    """A deposit is a transfer, approved since it is there. A payout is a hold for the provider: `pending` while it is
+    open, `approved` when it was posted, `declined` when it was voided.
+    """
+
+    @abstractmethod
+    def get(self, references: Collection[UUID]) -> dict[UUID, Payment]: ...
+
+    @abstractmethod
+    def payouts(self, owner: UUID, *, before: OrderMark | None, limit: int) -> list[Payment]:
+        """Of one wallet, newest first, ties by id descending; strictly older than `before`."""
+
+    @abstractmethod
+    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
+        """Made from `since` on and before `until`, oldest first, ties by id; strictly later than `after`."""
+
+
+class SandboxReads(Protocol):
+    """What the sandbox was asked for, as a payment provider would keep it."""
+
+    @abstractmethod
+    def get(self, reference: UUID) -> Payment | None: ...
+
+    @abstractmethod
+    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
+        """As `PaymentReads.between`."""
+
+
+class SandboxWrites(Protocol):
+    @abstractmethod
+    def add(self, payments: Collection[Payment]) -> int:
+        """Keep those of which there is none with the same reference. Returns how many were new."""

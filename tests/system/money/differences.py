@@ -1,0 +1,14 @@
+"""What the payment provider and the ledger say differently, once nothing is under way."""
+
+from datetime import UTC, datetime, timedelta
+
+from app.services.money.reconciliation import Difference, Reconciliation
+from tests.shop import Shop
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def differences(shop: Shop) -> list[Difference]:
+    relational = shop.system.container.stores.relational
+    work = Reconciliation(relational, shop.system.container.money.payments.provider, patience=0)
+    return list(work.differences(BEGINNING, relational.now() + timedelta(days=1)))

@@ -1,0 +1,170 @@
+"""`quartet doctor provider` finds every difference between the provider's list and the ledger."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import delete, update
+
+from app.cli import main
+from app.services.money import reconciliation
+from app.services.money.reconciliation import Reconciliation
+from repositories.money_records import DEPOSIT, PROVIDER, Payment, Transfer
+from repositories.records import Money
+from repositories.relational.schema.money_tables import transfers
+from repositories.relational.schema.tables import sandbox_payments
+from tests.contracts.money import sql, without_triggers
+from tests.shop import Shop, euros
+from tests.system.money.differences import BEGINNING, differences
+
+Change = Callable[[Shop], Any]
+
+
+def paid(shop: Shop, what: str, amount: int = 7, status: int = 201) -> UUID:
+    """The reference of a new payment."""
+    made = shop.buyer.pay(f"/wallet/{what}", {"amount": euros(amount)}, status)
+    return UUID(made["id"]) if status == 201 else newest(shop)
+
+
+def newest(shop: Shop) -> UUID:
+    return UUID(shop.buyer.get("/wallet/payouts")["items"][0]["id"])
+
+
+def there(shop: Shop, reference: UUID, **values: Any) -> None:
+    """Alter what the provider has of it, or with no value delete that."""
+    this = sandbox_payments.c.reference == reference
+    change = update(sandbox_payments).where(this).values(values) if values else delete(sandbox_payments).where(this)
+    sql(shop.system.container.stores.relational, change)
+
+
+def here(shop: Shop, reference: UUID, **values: Any) -> None:
+    store = shop.system.container.stores.relational
+    without_triggers(store)
+    sql(store, update(transfers).where(transfers.c.id == reference).values(values))
+
+
+def charged_there_alone(shop: Shop) -> None:
+    shop.system.container.money.payments.provider.charge(uuid4(), Money(7, "EUR"))
+
+
+def paid_out_there_alone(shop: Shop) -> None:
+    shop.system.container.money.payments.provider.pay_out(uuid4(), Money(7, "EUR"))
+
+
+def credited_here_alone(shop: Shop) -> None:
+    own = Transfer(uuid4(), DEPOSIT, PROVIDER, UUID(shop.buyer.account["id"]), Money(7, "EUR"))
+    with shop.system.container.stores.relational.transaction() as tx:
+        assert tx.ledger.transfer(own).transfer.id == own.id
+
+
+FOUND: dict[str, tuple[Change, str]] = {
+    "a charge without a deposit": (charged_there_alone, "deposit of 7 EUR approved there, not here"),
+    "a payout of which the ledger knows nothing": (paid_out_there_alone, "payout of 7 EUR approved there, not here"),
+    "a deposit without a charge": (credited_here_alone, "deposit of 7 EUR approved here, unknown there"),
+    "a charge that is gone": (lambda s: there(s, paid(s, "deposits")), "deposit of 7 EUR approved here, unknown there"),
+    "a payout that is gone": (lambda s: there(s, paid(s, "payouts")), "payout of 7 EUR approved here, unknown there"),
+    "another amount there": (lambda s: there(s, paid(s, "deposits"), amount=8), "8 EUR there, 7 EUR here"),
+    "another amount here": (lambda s: here(s, paid(s, "deposits"), amount=8), "7 EUR there, 8 EUR here"),
+    "another currency": (lambda s: there(s, paid(s, "payouts"), currency="USD"), "7 USD there, 7 EUR here"),
+    "another kind": (lambda s: there(s, paid(s, "payouts"), kind="deposit"), "a deposit there, a payout here"),
+    "declined there": (lambda s: there(s, paid(s, "deposits"), state="declined"), "declined there, approved here"),
+    "taken back there": (lambda s: there(s, paid(s, "payouts"), state="declined"), "declined there, approved here"),
+    "freed here, and paid there": (
+        lambda s: there(s, paid(s, "payouts", 40_402, 402), state="approved"),
+        "approved there, declined here",
+    ),
+    "held here, and paid there": (
+        lambda s: there(s, paid(s, "payouts", 40_504, 503), state="approved"),
+        "approved there, pending here",
+    ),
+    "open on both sides": (lambda s: paid(s, "payouts", 40_504, 503), "still open on both sides"),
+    "a deposit that is open": (
+        lambda s: s.buyer.pay("/wallet/deposits", {"amount": euros(40_504)}, 503),
+        "deposit of 40504 EUR pending there, not here",
+    ),
+    "a payout that the provider was never asked for": (
+        lambda s: there(s, paid(s, "payouts", 40_504, 503)),
+        "payout of 40504 EUR pending here, unknown there",
+    ),
+}
+
+
+@pytest.fixture
+def traded(shop: Shop) -> Shop:
+    """Deposits and payouts of each end, on which both sides agree."""
+    shop.buyer.rich(100_000)
+    for what in ("deposits", "payouts"):
+        for amount, status in ((5, 201), (40_402, 402), (40_503, 503)):
+            shop.buyer.pay(f"/wallet/{what}", {"amount": euros(amount)}, status)
+    shop.system.relay.drain()
+    assert differences(shop) == []
+    return shop
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_every_difference_is_found_and_named(traded: Shop, name: str) -> None:
+    change, problem = FOUND[name]
+    change(traded)
+    assert [one.problem for one in differences(traded)] == [problem]
+
+
+def test_what_is_under_way_is_no_difference(traded: Shop) -> None:
+    """It is written down while the doctor waits to look again."""
+    provider, container = traded.system.container.money.payments.provider, traded.system.container
+    traded.buyer.pay("/wallet/payouts", {"amount": euros(40_503)}, 503)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        traded.system.relay.drain()
+
+    work = Reconciliation(container.stores.relational, provider, 15, sleep=sleep, elapsed=lambda: 0.0)
+    assert list(work.differences(BEGINNING, container.stores.relational.now() + timedelta(days=1))) == []
+    assert waited == [15]
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_memory_is_bounded(traded: Shop, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Pages of two, and as little as one payment waits for its other side."""
+    monkeypatch.setattr(reconciliation, "PAGE", 2)
+    monkeypatch.setattr(reconciliation, "MOST", most)
+    for name in ("a charge without a deposit", "a deposit without a charge", "another amount there"):
+        FOUND[name][0](traded)
+    assert len({one.reference for one in differences(traded)}) == 3
+
+
+def test_the_command(traded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = traded.system.container
+    for name in container.settings.__dataclass_fields__:
+        value = getattr(container.settings, name)
+        if name.endswith(("_url", "_folder")) and value:
+            monkeypatch.setenv(f"QUARTET_{name.upper()}", value)
+
+    def run(*options: str) -> Result:
+        return CliRunner().invoke(main, ["doctor", "provider", "--patience", "0", *options])
+
+    # The command's clock is that of today, for an embedded database too.
+    to = ("--to", "2040-01-01T00:00:00Z")
+    assert (run(*to).exit_code, "provider and ledger agree" in run(*to).output) == (0, True)
+    charged_there_alone(traded)
+    ended = run(*to)
+    assert (ended.exit_code, "deposit of 7 EUR approved there, not here" in ended.output) == (1, True)
+    found, total = map(json.loads, run(*to, "--json").output.splitlines())
+    assert (found["theirs"]["money"], found["ours"]) == (euros(7), None)
+    assert total["differences"] == 1
+    assert total["compared"] > 5
+    assert run("--from", "2035-01-01").exit_code == 0
+    assert run("--to", "yesterday").exit_code == 2
+
+
+def test_a_seeded_payment_is_there_too(shop: Shop) -> None:
+    """As `quartet seed` writes them."""
+    own = Payment(uuid4(), "deposit", Money(7, "EUR"), "approved", BEGINNING)
+    with shop.system.container.stores.relational.transaction() as tx:
+        assert tx.sandbox.add([own, own]) == 1
+        assert tx.sandbox.add([own]) == 0
+    assert shop.system.container.money.payments.provider.find(own.reference) == own
