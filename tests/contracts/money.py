@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, Executable, text
 
 from repositories.errors import Contention, StoreError
-from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
+from repositories.money_records import DEPOSIT, PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
 from repositories.past_orders import uniform
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
@@ -79,12 +79,13 @@ def without_triggers(store: Relational) -> None:
 
 
 def transfer(debit: UUID, credit: UUID, amount: int, currency: str = "EUR", **changes: Any) -> Transfer:
-    made = Transfer(uuid4(), "transfer", debit, credit, Money(amount, currency), NOW)
+    kind = DEPOSIT if debit == PROVIDER else "transfer"
+    made = Transfer(uuid4(), kind, debit, credit, Money(amount, currency), NOW)
     return replace(made, **changes) if changes else made
 
 
-def held(debit: UUID, credit: UUID, amount: int, **changes: Any) -> Transfer:
-    return replace(transfer(debit, credit, amount, phase="hold", expires_at=NOW + SECOND), **changes)
+def held(debit: UUID, credit: UUID, amount: int, currency: str = "EUR", **changes: Any) -> Transfer:
+    return replace(transfer(debit, credit, amount, currency, phase="hold", expires_at=NOW + SECOND), **changes)
 
 
 def written(store: Relational, one: Transfer) -> Transfer:

@@ -12,7 +12,7 @@ from sqlalchemy import Insert, Table, delete, insert, literal, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, Contention, Inconsistent, Insufficient, Invalid, NotFound, Resolved
-from repositories.money_records import PROVIDER, Balance, Created, Differs, Exists, Posting, Transfer
+from repositories.money_records import NEVER, PAYOUT, PROVIDER, Balance, Created, Differs, Exists, Posting, Transfer
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.money import movements
@@ -110,8 +110,9 @@ class TestTransfer:
         assert balances(relational, rich) == {"XTS": (LARGEST, 0)}
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.ledger.transfer(transfer(PROVIDER, rich, 1, "XTS")))
-        back = transfer(rich, PROVIDER, LARGEST, "XTS")
-        do(relational, lambda unit: unit.ledger.transfer(back))
+        back = held(rich, PROVIDER, LARGEST, currency="XTS", kind=PAYOUT, expires_at=NEVER)
+        do(relational, lambda unit: unit.ledger.hold(back))
+        do(relational, lambda unit: unit.ledger.post(uuid4(), back.id, at=NOW))
         assert balances(relational, rich) == {"XTS": (0, 0)}
 
     @pytest.mark.parametrize(

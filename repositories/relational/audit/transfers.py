@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, case, exists, func, or_, select
 
-from repositories.money_records import Finding
+from repositories.money_records import DEPOSIT, NEVER, PAYOUT, PROVIDER, Finding
 from repositories.relational.audit.walking import walk
 from repositories.relational.money.digests import digest_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
@@ -90,6 +90,7 @@ def _problems(row: AnyRow) -> Iterator[str]:
     if not moves and (row.memo, row.reference) != (None, None):
         yield "has words, and moves nothing"
     yield from _as_hold(row)
+    yield from _as_payment(row)
 
 
 def _as_hold(row: AnyRow) -> Iterator[str]:
@@ -104,3 +105,15 @@ def _as_hold(row: AnyRow) -> Iterator[str]:
         yield "ends a hold that is not there, or of others"
     elif row.hold_id is not None and not row.within_hold:
         yield f"ends a hold of {row.hold_amount} by {row.amount}"
+
+
+def _as_payment(row: AnyRow) -> Iterator[str]:
+    """Deposits and payouts are what passes the provider's accounts, and nothing else does."""
+    if (row.kind == DEPOSIT) != (row.debit == PROVIDER) or (row.kind == DEPOSIT and row.phase != "single"):
+        yield "is no deposit from the provider, or something else from it"
+    if (row.kind == PAYOUT) != (row.credit == PROVIDER) or (row.kind == PAYOUT and row.phase in {"single", "expire"}):
+        yield "is no payout to the provider, or something else to it"
+    elif row.kind == PAYOUT and row.phase == "hold" and row.expires_at != NEVER:
+        yield f"frees money on {row.expires_at} that may have been paid out"
+    elif row.kind == PAYOUT and row.hold_id is not None and row.amount != row.hold_amount:
+        yield f"pays out {row.amount} of {row.hold_amount}"

@@ -13,7 +13,7 @@ def fill(shop: Shop) -> None:
     """Deposits and transfers in two currencies; orders of two sellers in every state; refunds; holds of every end."""
     other = shop.system.person("other")
     chair, gift = shop.offer(other, 20, 30), shop.offer(other, 20, 0)
-    shop.buyer.rich(5000).rich(70, "USD")
+    shop.buyer.rich(100_000).rich(70, "USD")
     shop.buyer.pay("/wallet/transfers", {"to": "other", "amount": euros(5), "memo": "For you.", "reference": "17"})
     shop.buyer.pay("/wallet/transfers", {"to": "seller", "amount": {"amount": 5, "currency": "USD"}})
 
@@ -33,6 +33,8 @@ def fill(shop: Shop) -> None:
     _refused(ordered(), ordered(paid=False), shop.seller)
     shop.after(GRACE)
     _held_without_an_order(shop, other)
+    for amount, status in ((9, 201), (40_402, 402), (40_504, 503)):
+        shop.buyer.pay("/wallet/payouts", {"amount": euros(amount)}, status)
     ordered(paid=False)
     shop.order((gift, 1))
 
@@ -58,7 +60,7 @@ def _refused(paid: str, placed: str, seller: Person) -> None:
 def _held_without_an_order(shop: Shop, other: Person) -> None:
     store = shop.system.container.stores.relational
     buyer, seller = UUID(shop.buyer.account["id"]), UUID(other.account["id"])
-    holds = [held(buyer, seller, 10 + more, kind="payout") for more in range(4)]
+    holds = [held(buyer, seller, 10 + more, kind="reserve") for more in range(4)]
     for hold in holds:
         do(store, lambda unit, hold=hold: unit.ledger.hold(hold))  # type: ignore[misc]  # default binds
     do(store, lambda unit: unit.ledger.post(uuid4(), holds[0].id, amount=4, at=NOW))

@@ -1,0 +1,92 @@
+"""What every relational store says of deposits and payouts, and keeps for the sandbox provider."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.money_records import NEVER, PAYOUT, PROVIDER, OrderMark, Payment
+from repositories.records import Money
+from repositories.relational import Relational
+from tests.contracts.money import MICROSECOND, do, held, transfer, wallet
+from tests.contracts.relational_store import NOW
+
+EUR7 = Money(7, "EUR")
+
+
+def payout(store: Relational, owner: UUID, end: str = "") -> UUID:
+    """The reference of a payout of 7, which is over by `end`."""
+    own = held(owner, PROVIDER, 7, kind=PAYOUT, expires_at=NEVER)
+    assert do(store, lambda unit: unit.ledger.hold(own)).transfer.id == own.id
+    if end == "post":
+        assert do(store, lambda unit: unit.ledger.post(uuid4(), own.id, at=NOW))
+    elif end:
+        assert do(store, lambda unit: unit.ledger.void(uuid4(), own.id))
+    return own.id
+
+
+class TestLedgersPayments:
+    @pytest.mark.parametrize(("end", "state"), [("", "pending"), ("post", "approved"), ("void", "declined")])
+    def test_a_payout_is_what_became_of_its_hold(self, relational: Relational, end: str, state: str) -> None:
+        ada = wallet(relational, 100)
+        reference = payout(relational, ada, end)
+        found = relational.payments.get([reference, uuid4()])
+        (one,) = found.values()
+        assert (one.reference, one.kind, one.money, one.state, one.owner) == (reference, "payout", EUR7, state, ada)
+        assert (one.ended_at is None) == (end == "")
+        assert one.ended_at is None or one.at < one.ended_at
+
+    def test_a_deposit_is_approved_and_nothing_else_is_a_payment(self, relational: Relational) -> None:
+        ada = wallet(relational, 100)
+        deposit, sent, hold = transfer(PROVIDER, ada, 7), transfer(ada, uuid4(), 1), held(ada, uuid4(), 1)
+        for one in (deposit, sent):
+            do(relational, lambda unit, one=one: unit.ledger.transfer(one))  # type: ignore[misc]  # default binds
+        do(relational, lambda unit: unit.ledger.hold(hold))
+        found = relational.payments.get([deposit.id, sent.id, hold.id])
+        assert set(found) == {deposit.id}
+        assert (found[deposit.id].kind, found[deposit.id].state, found[deposit.id].owner) == (
+            "deposit",
+            "approved",
+            ada,
+        )
+        assert relational.payments.get([]) == {}
+
+    def test_payouts_of_a_wallet_newest_first(self, relational: Relational) -> None:
+        ada = wallet(relational, 100)
+        made = [payout(relational, ada, end) for end in ("post", "", "void")]
+        payout(relational, wallet(relational, 100))
+        first = relational.payments.payouts(ada, before=None, limit=2)
+        assert [one.reference for one in first] == made[:0:-1]
+        mark = OrderMark(first[-1].at, first[-1].reference)
+        assert [one.reference for one in relational.payments.payouts(ada, before=mark, limit=9)] == made[:1]
+
+    def test_payments_of_a_period_oldest_first(self, relational: Relational) -> None:
+        since = relational.now()
+        ada = wallet(relational, 100)
+        made = payout(relational, ada)
+        until = relational.payments.get([made])[made].at
+        (deposit,) = relational.payments.between(since, until, after=None, limit=9)
+        assert (deposit.kind, deposit.owner) == ("deposit", ada)
+        mark = OrderMark(deposit.at, deposit.reference)
+        later = relational.payments.between(since, until + MICROSECOND, after=mark, limit=9)
+        assert [one.reference for one in later] == [made]
+
+
+class TestSandbox:
+    def test_a_reference_is_kept_once(self, relational: Relational) -> None:
+        one = Payment(uuid4(), "payout", EUR7, "pending", NOW)
+        other = Payment(one.reference, "deposit", Money(8, "EUR"), "approved", NOW)
+        assert do(relational, lambda unit: unit.sandbox.add([one])) == 1
+        assert do(relational, lambda unit: unit.sandbox.add([other])) == 0
+        assert do(relational, lambda unit: unit.sandbox.add([])) == 0
+        assert relational.sandbox.get(one.reference) == one
+        assert relational.sandbox.get(uuid4()) is None
+
+    def test_those_of_a_period_by_pages(self, relational: Relational) -> None:
+        began = NOW + timedelta(days=uuid4().int % 10_000)
+        made = [Payment(uuid4(), "deposit", EUR7, "approved", began + turn * MICROSECOND) for turn in range(4)]
+        assert do(relational, lambda unit: unit.sandbox.add(made[::-1])) == 4
+        read = relational.sandbox.between
+        first = read(made[0].at, made[3].at, after=None, limit=2)
+        assert first == made[:2]
+        assert read(made[0].at, made[3].at, after=OrderMark(made[1].at, made[1].reference), limit=9) == made[2:3]
