@@ -15,12 +15,6 @@ PROVIDER = UUID("00000000-0000-8000-8000-000000000001")
 # The kind of the transfers by which a seller gives money of an order back.
 REFUND = "refund"
 
-# The kinds of the transfers between a wallet and the payment provider.
-DEPOSIT, PAYOUT = "deposit", "payout"
-
-# When a hold ends that only its own command ends.
-NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-
 UNWRITTEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Phase = Literal["single", "hold", "post", "void", "expire"]
@@ -81,22 +75,6 @@ class Differs(Struct, frozen=True):
 
 
 Posting = Created | Exists | Differs
-
-
-class Payment(Struct, frozen=True):
-    """Money between a wallet and the payment provider, as the ledger has it, or as the provider does.
-
-    `reference` is the id of the deposit's transfer, or of the payout's hold. The provider knows no `owner`, and not
-    when the ledger was done with it (`ended_at`).
-    """
-
-    reference: UUID
-    kind: Literal["deposit", "payout"]
-    money: Money
-    state: Literal["pending", "approved", "declined"]
-    at: datetime
-    owner: UUID | None = None
-    ended_at: datetime | None = None
 
 
 class Balance(Struct, frozen=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from app.container import Container
 from app.services.money.provider import ProviderAway
-from app.services.money.reconciliation import Difference, Reconciliation
+from app.services.money.reconciliation import Disagreement, Reconciliation
 
 Opened = Callable[[], AbstractContextManager[Container]]
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ AHEAD = timedelta(days=1)
 PATIENCE = 15.0
 
 
-class Moment(click.ParamType[datetime]):
+class TimeOption(click.ParamType[datetime]):
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -34,8 +34,8 @@ class Moment(click.ParamType[datetime]):
 
 
 @click.command("provider")
-@click.option("--from", "since", type=Moment(), help="Only payments from this moment (RFC 3339) on.")
-@click.option("--to", "until", type=Moment(), help="Only payments before this moment.")
+@click.option("--from", "since", type=TimeOption(), help="Only payments from this moment (RFC 3339) on.")
+@click.option("--to", "until", type=TimeOption(), help="Only payments before this moment.")
 @click.option("--patience", type=click.FloatRange(min=0), default=PATIENCE, show_default=True,
               help="Seconds that a payment may be under way before it is a difference.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the last of which is the sum.")
@@ -67,7 +67,7 @@ def compare_with_provider(
         raise click.exceptions.Exit(1)
 
 
-def _line(one: Difference, *, as_json: bool) -> str:
+def _line(one: Disagreement, *, as_json: bool) -> str:
     if as_json:
         return msgspec.json.encode(one).decode()
     return f"{one.reference}: {one.problem}"

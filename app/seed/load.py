@@ -10,7 +10,8 @@ from uuid import UUID
 from app.container import Container
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.money_records import Payment, Transfer
+from repositories.money_records import Transfer
+from repositories.payment_records import Payment
 from repositories.records import Login, PostRef
 
 BATCH = 1000

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import OrderMark, Payment
+from repositories.money_records import OrderMark
+from repositories.payment_records import Payment
 
 
 class PaymentReads(Protocol):

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from sqlalchemy import Engine, Executable, text
 
 from repositories.errors import Contention, StoreError
-from repositories.money_records import DEPOSIT, PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
+from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refund, Transfer
 from repositories.past_orders import uniform
+from repositories.payment_records import DEPOSIT
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational

@@ -12,7 +12,8 @@ from sqlalchemy import Insert, Table, delete, insert, literal, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, Contention, Inconsistent, Insufficient, Invalid, NotFound, Resolved
-from repositories.money_records import NEVER, PAYOUT, PROVIDER, Balance, Created, Differs, Exists, Posting, Transfer
+from repositories.money_records import PROVIDER, Balance, Created, Differs, Exists, Posting, Transfer
+from repositories.payment_records import NEVER, PAYOUT
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 from repositories.relational.money import movements

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from repositories.money_records import NEVER, PAYOUT, PROVIDER, OrderMark, Payment
+from repositories.money_records import PROVIDER, OrderMark
+from repositories.payment_records import NEVER, PAYOUT, Payment
 from repositories.records import Money
 from repositories.relational import Relational
 from tests.contracts.money import MICROSECOND, do, held, transfer, wallet

@@ -57,7 +57,7 @@ def test_private_routes_refuse_strangers(system: System) -> None:
         if getattr(system.app.view_functions[rule.endpoint], "access", None) != "private":
             continue
         values = {"handle": "nobody", "post_id": UUID(int=7 << 76), "product_id": UUID(int=7 << 76)}
-        ids = ("session_id", "order_id", "refund_id", "shipment_id", "transfer_id")
+        ids = ("session_id", "order_id", "refund_id", "shipment_id", "transfer_id", "payout_id")
         values |= dict.fromkeys(ids, values["post_id"]) | {"number": 1}
         url = rule.build({name: values[name] for name in rule.arguments})
         assert url is not None

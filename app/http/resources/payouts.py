@@ -15,7 +15,8 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
 from app.http.resources.orders import mark, position
 from app.services.pages.fragments import encode, moment
-from repositories.money_records import Answer, Payment
+from repositories.money_records import Answer
+from repositories.payment_records import Payment
 
 blp = Blueprint("payouts", "Payouts of wallets")
 

@@ -18,7 +18,8 @@ from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
 from app.services.money.wallets import Sending
 from app.services.pages.fragments import account_part, encode, moment
-from repositories.money_records import PROVIDER, Answer, Balance, Entry, Payment, Transfer
+from repositories.money_records import PROVIDER, Answer, Balance, Entry, Transfer
+from repositories.payment_records import Payment
 from repositories.records import Account, Money
 
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
@@ -136,7 +137,7 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
 
 @blp.post("/wallet/deposits")
 @private
-@budget(relational=16, sessions=1)
+@budget(relational=20, sessions=1)
 @blp.arguments(DepositSchema)
 @blp.response(201, TransferSchema, headers=LOCATION)
 @blp.raises(402, 503)

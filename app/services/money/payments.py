@@ -25,7 +25,8 @@ from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.money.postings import credited
 from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
-from repositories.money_records import DEPOSIT, NEVER, PAYOUT, PROVIDER, UNWRITTEN, Answer, OrderMark, Payment, Transfer
+from repositories.money_records import PROVIDER, UNWRITTEN, Answer, OrderMark, Transfer
+from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
 from repositories.records import Money
 from repositories.relational import Relational, Transaction
 
@@ -33,7 +34,7 @@ DECLINED = "the payment provider has declined"
 UNKNOWN = "the payment provider has not answered; try again with the same Idempotency-Key"
 
 
-class Wanted(Struct, frozen=True):
+class WantedPayment(Struct, frozen=True):
     """A payment of `money`, to or from the wallet of `owner`, which has been wanted since then."""
 
     reference: UUID
@@ -49,17 +50,17 @@ class _Kind(Protocol):
     event: type[DepositBegun | PayoutBegun]
 
     @abstractmethod
-    def ask(self, wanted: Wanted) -> Outcome: ...
+    def ask(self, wanted: WantedPayment) -> Outcome: ...
 
     @abstractmethod
-    def prepare(self, tx: Transaction, wanted: Wanted) -> datetime:
+    def prepare(self, tx: Transaction, wanted: WantedPayment) -> datetime:
         """With the claim, before the provider is asked. Returns when that was."""
 
     @abstractmethod
-    def approve(self, tx: Transaction, wanted: Wanted) -> Payment: ...
+    def approve(self, tx: Transaction, wanted: WantedPayment) -> Payment: ...
 
     @abstractmethod
-    def decline(self, tx: Transaction, wanted: Wanted) -> None: ...
+    def decline(self, tx: Transaction, wanted: WantedPayment) -> None: ...
 
 
 class _Deposits(_Kind):
@@ -68,19 +69,19 @@ class _Deposits(_Kind):
     def __init__(self, provider: PaymentProvider) -> None:
         self._provider = provider
 
-    def ask(self, wanted: Wanted) -> Outcome:
+    def ask(self, wanted: WantedPayment) -> Outcome:
         return self._provider.charge(wanted.reference, wanted.money)
 
-    def prepare(self, tx: Transaction, wanted: Wanted) -> datetime:  # noqa: ARG002 - of payouts
+    def prepare(self, tx: Transaction, wanted: WantedPayment) -> datetime:  # noqa: ARG002 - of payouts
         """Nothing is written: money that is to come is nowhere yet."""
         return tx.now()
 
-    def approve(self, tx: Transaction, wanted: Wanted) -> Payment:
+    def approve(self, tx: Transaction, wanted: WantedPayment) -> Payment:
         own = Transfer(wanted.reference, DEPOSIT, PROVIDER, wanted.owner, wanted.money)
         at = credited(tx.ledger.transfer(own)).created_at
         return Payment(wanted.reference, "deposit", wanted.money, "approved", at, wanted.owner)
 
-    def decline(self, tx: Transaction, wanted: Wanted) -> None:
+    def decline(self, tx: Transaction, wanted: WantedPayment) -> None:
         """Nothing was written."""
 
 
@@ -90,19 +91,19 @@ class _Payouts(_Kind):
     def __init__(self, provider: PaymentProvider) -> None:
         self._provider = provider
 
-    def ask(self, wanted: Wanted) -> Outcome:
+    def ask(self, wanted: WantedPayment) -> Outcome:
         return self._provider.pay_out(wanted.reference, wanted.money)
 
-    def prepare(self, tx: Transaction, wanted: Wanted) -> datetime:
+    def prepare(self, tx: Transaction, wanted: WantedPayment) -> datetime:
         own = Transfer(wanted.reference, PAYOUT, wanted.owner, PROVIDER, wanted.money, phase="hold", expires_at=NEVER)
         return credited(tx.ledger.hold(own)).created_at
 
-    def approve(self, tx: Transaction, wanted: Wanted) -> Payment:
+    def approve(self, tx: Transaction, wanted: WantedPayment) -> Payment:
         reference = wanted.reference
         end = credited(tx.ledger.post(uuid5(reference, "post"), reference, at=tx.now())).created_at
         return Payment(reference, "payout", wanted.money, "approved", wanted.since, wanted.owner, end)
 
-    def decline(self, tx: Transaction, wanted: Wanted) -> None:
+    def decline(self, tx: Transaction, wanted: WantedPayment) -> None:
         credited(tx.ledger.void(uuid5(wanted.reference, "void"), wanted.reference))
 
 
@@ -125,11 +126,11 @@ class Payments:
 
     def complete_deposit(self, reference: UUID, owner: UUID, money: Money) -> None:
         """Write what the provider says of it. Idempotent. Raises `PaymentUnknown`."""
-        self._complete(self._deposits, Wanted(reference, owner, money))
+        self._complete(self._deposits, WantedPayment(reference, owner, money))
 
     def complete_payout(self, reference: UUID, owner: UUID, money: Money) -> None:
         """As `complete_deposit`."""
-        self._complete(self._payouts, Wanted(reference, owner, money))
+        self._complete(self._payouts, WantedPayment(reference, owner, money))
 
     def payout(self, owner: UUID, reference: UUID) -> Payment:
         """Raises `Missing`, also for everybody else."""
@@ -145,7 +146,7 @@ class Payments:
     def _start(self, kind: _Kind, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
         """The ledger is asked before the provider: what is there needs no second answer of the provider."""
         attempt = receipt.attempt
-        wanted = Wanted(attempt.id(f"{kind.name} {attempt.fingerprint.hex()}"), owner, money)
+        wanted = WantedPayment(attempt.id(f"{kind.name} {attempt.fingerprint.hex()}"), owner, money)
         known = self._found(wanted.reference)
         if known is not None and known.state == "approved":
             raise Replayed(receipt.render(known))
@@ -166,7 +167,7 @@ class Payments:
             raise PaymentDeclined(DECLINED)
         return self._idempotency.finish(claim, receipt, lambda tx: kind.approve(tx, wanted))
 
-    def _complete(self, kind: _Kind, wanted: Wanted) -> None:
+    def _complete(self, kind: _Kind, wanted: WantedPayment) -> None:
         known = self._found(wanted.reference)
         if known is not None and known.state != "pending":
             return
@@ -175,14 +176,14 @@ class Payments:
             raise PaymentUnknown(UNKNOWN)
         self._retry(lambda: self._write(kind, wanted, outcome))
 
-    def _write(self, kind: _Kind, wanted: Wanted, outcome: Outcome) -> None:
+    def _write(self, kind: _Kind, wanted: WantedPayment, outcome: Outcome) -> None:
         with self._relational.transaction() as tx:
             if outcome == "approved":
                 kind.approve(tx, wanted)
             else:
                 kind.decline(tx, wanted)
 
-    def _outcome(self, kind: _Kind, wanted: Wanted) -> Outcome:
+    def _outcome(self, kind: _Kind, wanted: WantedPayment) -> Outcome:
         """Of one that the provider may have been asked for: it is asked anew only where it knows nothing of it."""
         try:
             found = self.provider.find(wanted.reference)

@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from repositories.errors import StoreError
-from repositories.money_records import UNWRITTEN, OrderMark, Payment
+from repositories.money_records import UNWRITTEN, OrderMark
+from repositories.payment_records import Payment
 from repositories.records import Money
 from repositories.relational import Relational
 
@@ -88,7 +89,7 @@ class SandboxProvider(PaymentProvider):
         try:
             with self._relational.transaction() as tx:
                 is_first = tx.sandbox.add([replace(wanted, at=tx.now())]) > 0
-            known = self._relational.sandbox.get(wanted.reference)
+            known = wanted if is_first else self._relational.sandbox.get(wanted.reference)
         except StoreError:
             return "unknown"
         if known is None or (is_first and wanted.money.amount == SLOW):

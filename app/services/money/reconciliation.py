@@ -16,14 +16,15 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.services.money.provider import PaymentProvider
-from repositories.money_records import OrderMark, Payment
+from repositories.money_records import OrderMark
+from repositories.payment_records import Payment
 from repositories.relational import Relational
 
 PAGE = 1_000
 MOST = 10_000
 
 
-class Difference(Struct, frozen=True):
+class Disagreement(Struct, frozen=True):
     """`theirs` is what the provider says, `ours` what the ledger says; None where there is nothing."""
 
     reference: UUID
@@ -51,7 +52,7 @@ class Reconciliation:
         self._elapsed = elapsed
         self.compared = 0
 
-    def differences(self, since: datetime, until: datetime) -> Iterator[Difference]:
+    def differences(self, since: datetime, until: datetime) -> Iterator[Disagreement]:
         """Of payments from `since` on and before `until`. Raises `ProviderAway`."""
         doubtful: list[tuple[float, UUID]] = []
         for reference in self._doubtful(since, until):
@@ -85,12 +86,12 @@ class Reconciliation:
         if problem_of(*self._both(reference)):
             yield reference
 
-    def _confirmed(self, doubtful: Sequence[tuple[float, UUID]]) -> Iterator[Difference]:
+    def _confirmed(self, doubtful: Sequence[tuple[float, UUID]]) -> Iterator[Disagreement]:
         for seen, reference in doubtful:
             self._sleep(max(0.0, seen + self._patience - self._elapsed()))
             theirs, ours = self._both(reference)
             if problem := problem_of(theirs, ours):
-                yield Difference(reference, problem, theirs, ours)
+                yield Disagreement(reference, problem, theirs, ours)
 
     def _both(self, reference: UUID) -> tuple[Payment | None, Payment | None]:
         """The ledger is asked last: what the provider has done is in the ledger soon, and not the other way."""

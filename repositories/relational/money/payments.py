@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import Select, Table, bindparam, case, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from repositories.money_records import OrderMark, Payment
+from repositories.money_records import OrderMark
+from repositories.payment_records import Payment
 from repositories.records import Money
 from repositories.relational.payments_port import PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among

@@ -6,10 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from app.doctor import Drift
+from app.doctor.provider import BEGINNING
 from app.doctor.rebuild import Rebuild
 from app.seed.load import Loader
 from app.seed.plan import Plan
 from app.seed.work import Progress, Run
+from app.services.money.reconciliation import Reconciliation
 from repositories.money_records import Head
 from tests.apps import PASSWORD, Person
 from tests.http.drives import DRIVES
@@ -106,6 +108,8 @@ def background(world: World) -> None:
     one = UUID(readers[0].account["id"])
     Rebuild(container, system.relay.round, wait=True).one(one)
     Drift(container, lambda _line: None, repair=True).one(one)
+    work = Reconciliation(container.stores.relational, container.money.payments.provider, patience=0)
+    assert list(work.differences(BEGINNING, container.stores.relational.now())) == []
     audit = container.stores.relational.audit
     assert sum(1 for _ in audit.ledger()) >= 0
     assert sum(1 for _ in audit.stock()) >= 0
