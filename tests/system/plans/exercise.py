@@ -108,6 +108,7 @@ def background(world: World) -> None:
     one = UUID(readers[0].account["id"])
     Rebuild(container, system.relay.round, wait=True).one(one)
     Drift(container, lambda _line: None, repair=True).one(one)
+    assert container.money.payments.provider.find(one) is None
     work = Reconciliation(container.stores.relational, container.money.payments.provider, patience=0)
     assert list(work.differences(BEGINNING, container.stores.relational.now())) == []
     audit = container.stores.relational.audit
