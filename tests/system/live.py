@@ -84,6 +84,7 @@ def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
     own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": ROOT}
     own["QUARTET_LOG_FORMAT"] = "json"  # tests read it
     own["QUARTET_DRAIN_SECONDS"] = "0"  # no proxy needs the time
+    own["QUARTET_QUEUE_SECONDS"] = "10"  # a busy machine is no overload
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 
