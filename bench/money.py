@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
@@ -148,8 +148,12 @@ def _timed(plan: Plan, todo: Sequence[T], worker: Callable[[], Callable[[T], obj
 
     def work() -> int:
         run, done = worker(), 0
-        for _ in range(WARM_UP):
-            run(next(queue))
+        try:
+            for _ in range(WARM_UP):
+                run(next(queue))
+        except BaseException:
+            ready.abort()  # or the others wait for ever
+            raise
         ready.wait()
         for one in queue:
             run(one)
@@ -158,7 +162,8 @@ def _timed(plan: Plan, todo: Sequence[T], worker: Callable[[], Callable[[T], obj
 
     with ThreadPoolExecutor(plan.threads) as pool:
         running = [pool.submit(work) for _ in range(plan.threads)]
-        ready.wait()
+        with suppress(threading.BrokenBarrierError):
+            ready.wait()
         started, used = time.perf_counter(), time.process_time()
         done = sum(one.result() for one in running)
         seconds, busy = time.perf_counter() - started, time.process_time() - used

@@ -63,7 +63,7 @@ class Bare:
         self._whole = psycopg.connect(url, prepare_threshold=0)
 
     def __call__(self, script: Sequence[Sent]) -> None:
-        returned: list[Any] = []
+        returned: dict[Any, Any] = {}
         for sent in script:
             cursor = (self._single if sent.alone else self._whole).cursor()
             if sent.many:
@@ -71,10 +71,10 @@ class Bare:
                 continue
             values = sent.values
             if sent.sql.startswith("INSERT INTO entries"):
-                values = values | _as_returned(returned)
+                values = values | _as_returned(values, returned)
             cursor.execute(sent.sql, values)
             if sent.sql.startswith("UPDATE ledger_accounts") and cursor.description:
-                returned.append(cursor.fetchone())
+                returned |= {owner: row for owner, *row in cursor.fetchall()}
             elif cursor.description:
                 cursor.fetchall()
         self._whole.commit()
@@ -84,11 +84,13 @@ class Bare:
         self._whole.close()
 
 
-def _as_returned(accounts: list[Any]) -> dict[str, Any]:
-    """What an entry says of its account, which depends on who came before."""
-    names = ("balance", "sequence", "at", "hash")
+def _as_returned(values: dict[str, Any], accounts: dict[Any, Any]) -> dict[str, Any]:
+    """What both entries say of their accounts, which depends on who came before."""
+    names = ("balance", "sequence", "hash")
     return {
-        f"{name}_{turn}": value for turn, row in enumerate(accounts) for name, value in zip(names, row, strict=True)
+        f"{name}_{turn}": value
+        for turn in (0, 1)
+        for name, value in zip(names, accounts[values[f"owner_{turn}"]], strict=True)
     }
 
 
