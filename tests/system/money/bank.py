@@ -1,9 +1,9 @@
-"""A bank over HTTP: customers who send money to each other, and readers who add up all wallets.
+"""A bank over HTTP: customers who send money to each other and have some paid out, and readers who add up all wallets.
 
 A reader knows the entries of every wallet and asks for the new ones, wallet by wallet. Each wallet must be a chain of
 running balances that is never below 0, and what was read once must stay. The wallets are read at different moments,
 so one leg of a transfer may be seen without the other, but only when the other's wallet was read before. With those
-legs put right the total must be exact, in every read.
+legs put right, and with what was paid out, the total must be exact, in every read.
 """
 
 import http.client
@@ -20,6 +20,8 @@ from tests.system.live import Answer, Client, Live
 
 LOST = (OSError, http.client.HTTPException)
 OPENING = 1_000
+# Amounts up to this are not sent to anybody, but paid out.
+PAID_OUT = 20
 PATIENCE = 60.0
 PAUSE = threading.Event()
 
@@ -51,6 +53,7 @@ class Bank:
     tokens: dict[str, str] = field(default_factory=dict)
     handles: dict[str, str] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
+    paid_out: dict[str, int] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[Any] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -66,6 +69,8 @@ class Bank:
             self.tokens[account], self.handles[account] = str(client.token), client.handle
             money = {"amount": {"amount": OPENING, "currency": "EUR"}}
             client.ask("POST", "/wallet/deposits", money, Idempotency_Key="opening")
+            fee = {"amount": {"amount": 1, "currency": "EUR"}}
+            self.paid_out[client.ask("POST", "/wallet/payouts", fee, Idempotency_Key="opening")["id"]] = 1
 
     def customer(self, own: str) -> None:
         """Send money until told to stop, each time until it is known what became of it."""
@@ -73,6 +78,14 @@ class Bank:
         others = [one for one in self.tokens if one != own]
         while not self.stop.is_set():
             other, amount = chance.choice(others), chance.randint(1, 200)
+            if amount <= PAID_OUT:
+                money = {"amount": {"amount": amount, "currency": "EUR"}}
+                answer = line.resolved("POST", "/wallet/payouts", money, str(uuid4()))
+                if answer.status == 201:
+                    self.paid_out[answer.body["id"]] = amount
+                elif answer.body["code"] != "insufficient_funds":
+                    self.wrong.append(answer)
+                continue
             body = {"to": self.handles[other], "amount": {"amount": amount, "currency": "EUR"}}
             answer = line.resolved("POST", "/wallet/transfers", body, str(uuid4()))
             if answer.status == 201:
@@ -142,6 +155,10 @@ class Reader:
         order = random.sample(list(self._lines), len(self._lines))
         return [problem for own in order for problem in self._catch_up(own)] + self._unbalanced()
 
+    @property
+    def paid_out(self) -> int:
+        return -sum(leg.amount for wallet in self.wallets.values() for leg in wallet if leg.kind == "payout")
+
     def close(self) -> None:
         for line in self._lines.values():
             line.close()
@@ -179,7 +196,7 @@ class Reader:
                     legs.setdefault(leg.transfer, []).append(leg)
         wrong = [f"{found}" for found in legs.values() if len(found) > 2 or (len(found) == 2 and _sum(found))]
         alone = [found[0] for found in legs.values() if len(found) == 1]
-        owned = sum(wallet[-1].balance for wallet in self.wallets.values() if wallet)
+        owned = sum(wallet[-1].balance for wallet in self.wallets.values() if wallet) + self.paid_out
         if owned - _sum(alone) != self._bank.total:
             wrong.append(f"the total is {owned}, with {alone} half seen")
         missed = [leg for leg in alone if self._last_turn[leg.other] > self._first_seen[leg.transfer]]
