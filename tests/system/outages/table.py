@@ -29,7 +29,11 @@ def new_routes(page: str) -> list[Route]:
 
 def rendered(matrix: Matrix, page: str) -> str:
     """With what the page says of cells and of routes that are not in the matrix, while there are such routes."""
-    slow = slowest(page) | {at: f"{max(cell.seconds for cell in cells):.2f}" for at, cells in matrix.items()}
+    slow = slowest(page)
+    for at, cells in matrix.items():
+        seconds = max(cell.seconds for cell in cells)
+        of_others = 0.0 if len(cells) == len(DRIVES) else float(slow.get(at, 0))
+        slow[at] = f"{max(seconds, of_others):.2f}"
     found = {at: said for at, said in documented(page).items() if at[2] in {named(route) for route in DRIVES}}
     found |= {(*at, named(cell.route)): outcome(cell) for at, cells in matrix.items() for cell in cells}
     rows = [f"| slowest answer, seconds | {' | '.join(ROLES)} |", RULE]
