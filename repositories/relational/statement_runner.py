@@ -127,12 +127,14 @@ class Work(Runner):
         self.seen: datetime | None = None
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
+        values = _alone(values)
         with self.connection(_operation(statement)) as connection:
             if plan := self._direct.plan(statement, values):
                 return self._direct.send(connection, plan, values, plan.rows)
             return connection.execute(statement, values).all()
 
     def change(self, statement: Executable, values: Values) -> int:
+        values = _alone(values)
         with self.connection(_operation(statement)) as connection:
             if plan := self._direct.plan(statement, values):
                 return self._direct.send(connection, plan, values, _changed)
@@ -205,6 +207,11 @@ def transaction(
         work.commit()
     finally:
         work.close()
+
+
+def _alone(values: Values) -> Values:
+    """A single row as such: for a list of rows psycopg enters its pipeline mode, which costs more than one statement."""
+    return values if isinstance(values, Mapping) or len(values) != 1 else values[0]
 
 
 def _changed(result: Any) -> int:
