@@ -115,6 +115,7 @@ def made(system: System) -> World:
     system.container.money.settlement.settle(UUID(values["order_id"]))
     part = {"amount": {"amount": 1, "currency": "EUR"}}
     values["transfer_id"] = values["refund_id"] = person.pay(f"/orders/{values['order_id']}/refunds", part)["id"]
+    values["payout_id"] = person.pay("/wallet/payouts", part)["id"]
     sent = {"lines": [{"number": 1, "quantity": 1}]}
     values["shipment_id"] = person.pay(f"/orders/{values['order_id']}/shipments", sent)["id"]
     return World(person, values, {"cancel": ordered(person, other_product), "refuse": ordered(other, offered(person))})
