@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.store import Store
 
 
@@ -13,8 +13,8 @@ from repositories.store import Store
 class Stores:
     """The hot role is several stores: sessions, and with the cache streams, limits and views."""
 
-    relational: Relational
-    documents: Documents
+    relational: RelationalStore
+    documents: DocumentStore
     feeds: FeedStore
     sessions: SessionStore
     cache: Cache

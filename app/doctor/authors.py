@@ -5,7 +5,7 @@ from uuid import UUID
 from app.clock import Clock
 from app.doctor.comparing import ALTERED, BLOCK, GONE, MISPLACED, Look, Wrong, differences
 from app.doctor.timeline_kind import Side, authors_of, buried, collected, in_flight
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.feeds.audit_port import StoredEntry
 
@@ -15,7 +15,7 @@ LOWEST = UUID(int=0)
 class Authors(Side):
     name = "author timeline"
 
-    def __init__(self, documents: Documents, feeds: FeedStore, clock: Clock) -> None:
+    def __init__(self, documents: DocumentStore, feeds: FeedStore, clock: Clock) -> None:
         self._documents = documents
         self._feeds = feeds
         self._clock = clock

@@ -10,16 +10,21 @@ from uuid import UUID
 from app.doctor.findings import Report
 from app.services.commands.retrying import Retry
 from app.services.pages.invalidation import Invalidation
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.records import GraphCounts
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 Miscounted = Mapping[UUID, tuple[Any, Any]]
 
 
 class Counts:
     def __init__(
-        self, relational: Relational, documents: Documents, invalidation: Invalidation, retry: Retry, report: Report
+        self,
+        relational: RelationalStore,
+        documents: DocumentStore,
+        invalidation: Invalidation,
+        retry: Retry,
+        report: Report,
     ) -> None:
         self._relational = relational
         self._documents = documents

@@ -16,13 +16,13 @@ from app.ids import EPOCH, MICROSECOND, lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.page_windows import LOWEST
 from app.services.feeds.timelines import EXPIRY_MARGIN
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.records import PostRef
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 
 class Homes(Side):
@@ -30,8 +30,8 @@ class Homes(Side):
 
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         feeds: FeedStore,
         feed_activity: FeedActivity,
         clock: Clock,

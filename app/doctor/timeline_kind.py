@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from app.doctor.comparing import BLOCK, MOST, Difference, Look
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feeds.audit_port import StoredEntry
 from repositories.records import PostRef
 
@@ -43,7 +43,7 @@ def collected(
     return missing, surplus, True
 
 
-def in_flight(documents: Documents, doubted: Look | None) -> set[UUID]:
+def in_flight(documents: DocumentStore, doubted: Look | None) -> set[UUID]:
     """Which of the posts that were missing are not dispatched yet. A first look does not ask."""
     if doubted is None or not doubted.missing:
         return set()
@@ -59,14 +59,14 @@ def in_flight(documents: Documents, doubted: Look | None) -> set[UUID]:
     return found
 
 
-def buried(documents: Documents, doubted: Look | None) -> set[UUID]:
+def buried(documents: DocumentStore, doubted: Look | None) -> set[UUID]:
     """Which of the posts whose entries were in doubt are only being deleted. A first look does not ask."""
     if doubted is None or not (doubted.wrong or doubted.leftover):
         return set()
     return documents.posts.buried({post_id for _, post_id in [*doubted.wrong, *doubted.leftover]})
 
 
-def authors_of(documents: Documents, entries: Collection[StoredEntry]) -> dict[UUID, UUID]:
+def authors_of(documents: DocumentStore, entries: Collection[StoredEntry]) -> dict[UUID, UUID]:
     """Whose the posts of these entries are, where they exist."""
     ids, authors = list({entry.post_id for entry in entries}), dict[UUID, UUID]()
     for start in range(0, len(ids), AT_ONCE):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from app.services.live.announcer import LIVE, Announcer
 from app.services.pages.invalidation import DROP, Invalidation
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.relational.deferred_port import Deferred
 
 AT_ONCE = 1000
@@ -12,7 +12,7 @@ ROUNDS = 10
 
 
 class DeferredWork:
-    def __init__(self, relational: Relational, invalidation: Invalidation, announcer: Announcer) -> None:
+    def __init__(self, relational: RelationalStore, invalidation: Invalidation, announcer: Announcer) -> None:
         self._relational = relational
         self._invalidation = invalidation
         self._announcer = announcer

@@ -22,7 +22,7 @@ from app.telemetry import alarms
 from app.worker.deferred import DeferredWork
 from repositories.errors import Inconsistent, StoreError
 from repositories.money_records import Created
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
 EVERY = timedelta(seconds=1)
@@ -34,7 +34,7 @@ PROGRESS_KEPT = timedelta(days=30)
 class Sweeper:
     def __init__(
         self,
-        relational: Relational,
+        relational: RelationalStore,
         sessions: Sessions,
         settlement: Settlement,
         feed_activity: FeedActivity,

@@ -3,14 +3,14 @@
 from datetime import timedelta
 
 from repositories.address import addressed
-from repositories.documents.port import CommentStore, Documents, PostStore, ProductStore
+from repositories.documents.port import CommentStore, DocumentStore, PostStore, ProductStore
 from repositories.documents.views_port import ViewStore
 
-__all__ = ["CommentStore", "Documents", "PostStore", "ProductStore", "ViewStore", "open_store"]
+__all__ = ["CommentStore", "DocumentStore", "PostStore", "ProductStore", "ViewStore", "open_store"]
 
 
 @addressed("documents")
-def open_store(url: str, *, timeout: timedelta, pool: int) -> Documents:
+def open_store(url: str, *, timeout: timedelta, pool: int) -> DocumentStore:
     """`mongodb://...` or `sqlite:///...`. Drivers are imported, and connected, only when used."""
     if url.startswith("sqlite:"):
         from repositories.documents.embedded.store import EmbeddedDocuments

@@ -176,7 +176,7 @@ class ProductStore(Protocol):
         """Store many products without events, for seeding. Idempotent."""
 
 
-class Documents(Store, Protocol):
+class DocumentStore(Store, Protocol):
     posts: PostStore
     comments: CommentStore
     products: ProductStore

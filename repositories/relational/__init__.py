@@ -4,15 +4,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from repositories.address import BadAddress, addressed
-from repositories.relational.port import Relational, Transaction
+from repositories.relational.port import RelationalStore, Transaction
 
-__all__ = ["Relational", "Transaction", "open_store"]
+__all__ = ["RelationalStore", "Transaction", "open_store"]
 
 
 @addressed("relational")
 def open_store(
     url: str, *, timeout: timedelta, pool: int, replicas: str = "", clock: Callable[[], datetime] | None = None
-) -> Relational:
+) -> RelationalStore:
     """`postgresql://...` or `sqlite:///...`. The driver is imported, and connected, only when used.
 
     `replicas` names standbys, by hosts or by URLs, whose `BadAddress` names that setting. `clock` is SQLite's in tests;

@@ -247,7 +247,7 @@ class Transaction(Protocol):
         """Write events into the outbox: published if and only if this transaction commits. One round trip."""
 
 
-class Relational(Store, Protocol):
+class RelationalStore(Store, Protocol):
     accounts: AccountReads
     graph: GraphReads
     likes: LikeReads

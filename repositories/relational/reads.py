@@ -21,14 +21,14 @@ from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.people.mail_tokens import SqlMailTokenReads
 from repositories.relational.people.session_endings import SqlEndingReads
-from repositories.relational.port import Relational
+from repositories.relational.port import RelationalStore
 from repositories.relational.schema.columns import database_time
 from repositories.relational.statement_runner import Runner
 
 NOW = select(database_time().label("now"))
 
 
-class SqlRelational(Relational):
+class SqlRelational(RelationalStore):
     """Reads and the outbox. `runner` is in autocommit mode; within `snapshot` one sees what was committed before it."""
 
     def __init__(self, runner: Runner, snapshot: Snapshot) -> None:

@@ -210,7 +210,7 @@ def transaction(
 
 
 def _alone(values: Values) -> Values:
-    """A single row as such: for a list of rows psycopg enters its pipeline mode, which costs more than one statement."""
+    """A single row as such: for a list psycopg enters its pipeline mode, which costs more than one statement."""
     return values if isinstance(values, Mapping) or len(values) != 1 else values[0]
 
 

@@ -5,18 +5,18 @@ from contextlib import ExitStack
 
 import pytest
 
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import new_database, opened
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
 def new_relational(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Relational]]:
+) -> Iterator[Callable[[], RelationalStore]]:
     """Opens an empty store."""
     with ExitStack() as stores:
 
-        def make() -> Relational:
+        def make() -> RelationalStore:
             if request.param == "postgres":
                 url = new_database(request.getfixturevalue("engines").postgres())
             else:
@@ -29,5 +29,5 @@ def new_relational(
 
 
 @pytest.fixture(scope="module")
-def relational(new_relational: Callable[[], Relational]) -> Relational:
+def relational(new_relational: Callable[[], RelationalStore]) -> RelationalStore:
     return new_relational()

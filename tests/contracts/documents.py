@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.documents.embedded.posts import EmbeddedPosts
 from repositories.records import Comment, Event, Money, Post, Product
 from tests.engines import Shared
@@ -91,19 +91,19 @@ def an_event(aggregate: object = "thing", *, happened_at: datetime = NOW, type_:
     return Event(fresh_id(), type_, str(aggregate), happened_at, b'{"a": 1}')
 
 
-def published(store: Documents, **fields: Any) -> Post:
+def published(store: DocumentStore, **fields: Any) -> Post:
     post = a_post(**fields)
     store.posts.add(post, an_event(post.id))
     return post
 
 
-def offered(store: Documents, **fields: Any) -> Product:
+def offered(store: DocumentStore, **fields: Any) -> Product:
     product = a_product(**fields)
     store.products.add(product, an_event(product.id))
     return product
 
 
-def commented(store: Documents, post: Post, body: str = "Body") -> Comment:
+def commented(store: DocumentStore, post: Post, body: str = "Body") -> Comment:
     return store.comments.add(post.id, uuid4(), body, NOW, announced)
 
 
@@ -111,13 +111,13 @@ def announced(comment: Comment) -> Event:
     return an_event(f"{comment.post_id}/{comment.number}", type_="commented")
 
 
-def edited(store: Documents, post: Post, **fields: Any) -> Post:
+def edited(store: DocumentStore, post: Post, **fields: Any) -> Post:
     changed = replace(post, **{"version": post.version + 1} | fields)
     store.posts.replace(changed, an_event(post.id), if_version=post.version)
     return changed
 
 
-def dispatch_all(store: Documents, now: datetime = NOW) -> list[Event]:
+def dispatch_all(store: DocumentStore, now: datetime = NOW) -> list[Event]:
     """Be the relay until nothing is due."""
     dispatched: list[Event] = []
     while claims := store.outbox.claim(now=now, lease_until=now + timedelta(minutes=1), limit=100):
@@ -126,7 +126,7 @@ def dispatch_all(store: Documents, now: datetime = NOW) -> list[Event]:
     return dispatched
 
 
-def miscount(store: Documents, post: Post, comments: int) -> None:
+def miscount(store: DocumentStore, post: Post, comments: int) -> None:
     """Damage the kept count of a post's comments, behind the port's back."""
     posts: Any = store.posts
     if isinstance(posts, EmbeddedPosts):
@@ -161,7 +161,7 @@ def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
     return f"{base.rsplit('/', 1)[0]}/{name}?{options}"
 
 
-def opened(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Documents]:
+def opened(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[DocumentStore]:
     store = open_store(url_of(adapter, request, folder), timeout=TIMEOUT, pool=40)
     store.migrate()
     if adapter == "mongo":

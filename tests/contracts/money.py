@@ -15,7 +15,7 @@ from repositories.money_records import PROVIDER, REFUND, Order, OrderLine, Refun
 from repositories.past_orders import uniform
 from repositories.payment_records import DEPOSIT
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW
@@ -27,12 +27,12 @@ MICROSECOND = timedelta(microseconds=1)
 LARGEST = 2**63 - 1
 
 
-def do(store: Relational, work: Callable[[Transaction], T]) -> T:
+def do(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
     with store.transaction() as unit:
         return work(unit)
 
 
-def surely(store: Relational, work: Callable[[Transaction], T]) -> T:
+def surely(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
     """As the services do it: contention is tried again."""
     for _ in range(200):
         try:
@@ -57,7 +57,7 @@ def together(works: Sequence[Callable[[], T]]) -> list[T | StoreError]:
         return list(pool.map(run, works))
 
 
-def sql(store: Relational, *statements: Executable | str) -> list[Any]:
+def sql(store: RelationalStore, *statements: Executable | str) -> list[Any]:
     """What nobody but a test does: statements past the port, in one transaction. Returns the last one's rows."""
     with engine_of(store).begin() as connection:
         whole = [text(one) if isinstance(one, str) else one for one in statements]
@@ -65,12 +65,12 @@ def sql(store: Relational, *statements: Executable | str) -> list[Any]:
         return list(results[-1].all()) if results[-1].returns_rows else []
 
 
-def engine_of(store: Relational) -> Engine:
+def engine_of(store: RelationalStore) -> Engine:
     assert isinstance(store, EmbeddedRelational | PostgresRelational)
     return store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
 
 
-def without_triggers(store: Relational) -> None:
+def without_triggers(store: RelationalStore) -> None:
     """Somebody with all rights, or a broken disk, is about to change the ledger."""
     if isinstance(store, EmbeddedRelational):
         names = [name for (name,) in sql(store, "SELECT name FROM sqlite_master WHERE type = 'trigger'")]
@@ -89,12 +89,12 @@ def held(debit: UUID, credit: UUID, amount: int, currency: str = "EUR", **change
     return replace(transfer(debit, credit, amount, currency, phase="hold", expires_at=NOW + SECOND), **changes)
 
 
-def written(store: Relational, one: Transfer) -> Transfer:
+def written(store: RelationalStore, one: Transfer) -> Transfer:
     """With the time that the store has given it."""
     return replace(one, created_at=store.ledger.get([one.id])[one.id].created_at)
 
 
-def wallet(store: Relational, amount: int = 0, currency: str = "EUR") -> UUID:
+def wallet(store: RelationalStore, amount: int = 0, currency: str = "EUR") -> UUID:
     """A new owner, with that much."""
     owner = uuid4()
     if amount:
@@ -103,7 +103,7 @@ def wallet(store: Relational, amount: int = 0, currency: str = "EUR") -> UUID:
     return owner
 
 
-def balances(store: Relational, owner: UUID) -> dict[str, tuple[int, int]]:
+def balances(store: RelationalStore, owner: UUID) -> dict[str, tuple[int, int]]:
     return {one.currency: (one.posted, one.held) for one in store.ledger.wallet(owner)}
 
 
@@ -128,7 +128,7 @@ def refund(one: Order, amount: int | None = None, **changes: Any) -> Refund:
 
 
 def give_back(
-    store: Relational,
+    store: RelationalStore,
     one: Order,
     amount: int | None = None,
     *,
@@ -152,7 +152,7 @@ def give_back(
     return surely(store, work)
 
 
-def buy(store: Relational, state: str) -> Order:
+def buy(store: RelationalStore, state: str) -> Order:
     """An order of two products, of two sellers, that was taken to the state, with its stock."""
     products: list[UUID] = [uuid4(), uuid4()]
     first = line(products[0], 2)

@@ -10,7 +10,7 @@ import psycopg
 from msgspec.structs import replace
 
 from repositories.records import Account, Login
-from repositories.relational import Relational, open_store
+from repositories.relational import RelationalStore, open_store
 from tests.engines import Reachable
 
 NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
@@ -26,7 +26,7 @@ def new_database(server: Reachable) -> str:
 
 
 @contextmanager
-def opened(url: str, *, timeout: timedelta = TIMEOUT, pool: int = 8) -> Iterator[Relational]:
+def opened(url: str, *, timeout: timedelta = TIMEOUT, pool: int = 8) -> Iterator[RelationalStore]:
     store = open_store(url, timeout=timeout, pool=pool)
     try:
         yield store
@@ -45,7 +45,7 @@ def login(of: Account, **changes: object) -> Login:
     return replace(made, **changes) if changes else made
 
 
-def register(store: Relational, number: int = 1) -> list[UUID]:
+def register(store: RelationalStore, number: int = 1) -> list[UUID]:
     """New accounts, in the order of their ids."""
     people = [account() for _ in range(number)]
     with store.transaction() as unit:

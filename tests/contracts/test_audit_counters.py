@@ -7,13 +7,13 @@ from sqlalchemy import delete, update
 
 from repositories.errors import NotFound
 from repositories.records import Follow, GraphCounts, Like
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.relational.schema.tables import account_counters, post_counters
 from tests.contracts.money import sql
 from tests.contracts.relational_store import NOW, register
 
 
-def test_right_counts_are_not_reported(relational: Relational) -> None:
+def test_right_counts_are_not_reported(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     post = uuid4()
     with relational.transaction() as tx:
@@ -26,7 +26,7 @@ def test_right_counts_are_not_reported(relational: Relational) -> None:
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_accounts_are_counted_again(relational: Relational, *, is_lost: bool) -> None:
+def test_accounts_are_counted_again(relational: RelationalStore, *, is_lost: bool) -> None:
     ada, bob = register(relational, 2)
     with relational.transaction() as tx:
         tx.graph.follow(Follow(ada, bob, NOW))
@@ -42,7 +42,7 @@ def test_accounts_are_counted_again(relational: Relational, *, is_lost: bool) ->
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_posts_are_counted_again(relational: Relational, *, is_lost: bool) -> None:
+def test_posts_are_counted_again(relational: RelationalStore, *, is_lost: bool) -> None:
     fans, post, unloved = register(relational, 3), uuid4(), uuid4()
     with relational.transaction() as tx:
         for fan in fans:
@@ -57,6 +57,6 @@ def test_posts_are_counted_again(relational: Relational, *, is_lost: bool) -> No
     assert relational.likes.counts([post, unloved]) == {post: 3, unloved: 0}
 
 
-def test_an_unknown_account_has_no_counts(relational: Relational) -> None:
+def test_an_unknown_account_has_no_counts(relational: RelationalStore) -> None:
     with pytest.raises(NotFound), relational.transaction() as tx:
         tx.counters.recount_account(uuid4())

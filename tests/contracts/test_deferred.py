@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, new_database, opened
 
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relational]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RelationalStore]:
     embedded = request.param == "embedded"
     url = f"sqlite:///{tmp_path / 'q.db'}" if embedded else new_database(request.getfixturevalue("engines").postgres())
     with opened(url) as store:
@@ -22,16 +22,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relational
         yield store
 
 
-def put(store: Relational, work: dict[bytes, bytes], seconds: int = 0) -> None:
+def put(store: RelationalStore, work: dict[bytes, bytes], seconds: int = 0) -> None:
     with store.transaction() as tx:
         tx.deferred.put(work, at=NOW + SECOND * seconds)
 
 
-def kept(store: Relational, limit: int = 9) -> list[tuple[bytes, bytes]]:
+def kept(store: RelationalStore, limit: int = 9) -> list[tuple[bytes, bytes]]:
     return [(one.key, one.body) for one in store.deferred.first(limit=limit)]
 
 
-def test_the_oldest_come_first(store: Relational) -> None:
+def test_the_oldest_come_first(store: RelationalStore) -> None:
     put(store, {})
     assert kept(store) == []
     put(store, {b"late": b""}, 2)
@@ -41,20 +41,20 @@ def test_the_oldest_come_first(store: Relational) -> None:
     assert store.deferred.first(limit=1)[0].at == NOW + SECOND
 
 
-def test_it_is_counted_beside_the_events(store: Relational) -> None:
+def test_it_is_counted_beside_the_events(store: RelationalStore) -> None:
     before = store.outbox.backlog()
     with store.transaction() as tx:
         tx.deferred.put({b"a": b"", b"b": b""}, at=NOW)
     assert store.outbox.backlog() == replace(before, deferred=before.deferred + 2)
 
 
-def test_what_is_deferred_again_is_one_piece_of_work(store: Relational) -> None:
+def test_what_is_deferred_again_is_one_piece_of_work(store: RelationalStore) -> None:
     put(store, {b"a": b"1", b"b": b"1"})
     put(store, {b"a": b"2"}, 1)
     assert kept(store) == [(b"b", b"1"), (b"a", b"2")]
 
 
-def test_what_was_deferred_again_meanwhile_is_not_done(store: Relational) -> None:
+def test_what_was_deferred_again_meanwhile_is_not_done(store: RelationalStore) -> None:
     put(store, {b"a": b"", b"b": b""})
     taken = [one.token for one in store.deferred.first(limit=9)]
     put(store, {b"a": b""})
@@ -65,7 +65,7 @@ def test_what_was_deferred_again_meanwhile_is_not_done(store: Relational) -> Non
         assert kept(store) == [(b"a", b"")]
 
 
-def test_it_is_deferred_if_its_transaction_commits(store: Relational) -> None:
+def test_it_is_deferred_if_its_transaction_commits(store: RelationalStore) -> None:
     def interrupted() -> None:
         with store.transaction() as tx:
             tx.deferred.put({b"a": b""}, at=NOW)

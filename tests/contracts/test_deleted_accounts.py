@@ -11,29 +11,29 @@ from msgspec.structs import replace
 
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import Account, Event, Follow, Forgotten, GraphCounts, Like, Relation
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from tests.contracts.relational_store import NOW, account, login, register
 
 T = TypeVar("T")
 LATER = NOW + timedelta(days=30)
 
 
-def do(relational: Relational, work: Callable[[Transaction], T]) -> T:
+def do(relational: RelationalStore, work: Callable[[Transaction], T]) -> T:
     with relational.transaction() as tx:
         return work(tx)
 
 
-def delete(relational: Relational, one: UUID, if_hash: str = "hash") -> None:
+def delete(relational: RelationalStore, one: UUID, if_hash: str = "hash") -> None:
     do(relational, lambda tx: tx.accounts.delete(one, at=NOW, if_hash=if_hash))
 
 
-def follow(relational: Relational, follower: UUID, followee: UUID) -> Follow:
+def follow(relational: RelationalStore, follower: UUID, followee: UUID) -> Follow:
     edge = Follow(follower, followee, NOW)
     assert do(relational, lambda tx: tx.graph.follow(edge))
     return edge
 
 
-def add(relational: Relational, one: Account) -> None:
+def add(relational: RelationalStore, one: Account) -> None:
     """As registering does."""
     with relational.transaction() as tx:
         tx.accounts.add(one, login(one))
@@ -41,7 +41,7 @@ def add(relational: Relational, one: Account) -> None:
 
 
 class TestDelete:
-    def test_no_read_finds_it(self, relational: Relational) -> None:
+    def test_no_read_finds_it(self, relational: RelationalStore) -> None:
         one = account(bio="A life.", image_url="https://example.org/ada")
         add(relational, one)
         delete(relational, one.id)
@@ -55,7 +55,7 @@ class TestDelete:
         assert relational.graph.counts([one.id]) == {one.id: GraphCounts()}
         assert relational.feed_activity.reader_state(one.id).state == "dormant"
 
-    def test_frees_the_address_and_the_handle(self, relational: Relational) -> None:
+    def test_frees_the_address_and_the_handle(self, relational: RelationalStore) -> None:
         one = account()
         add(relational, one)
         delete(relational, one.id)
@@ -63,11 +63,11 @@ class TestDelete:
         add(relational, other)
         assert relational.accounts.by_handle(one.handle) == other
 
-    def test_any_number_may_be_deleted(self, relational: Relational) -> None:
+    def test_any_number_may_be_deleted(self, relational: RelationalStore) -> None:
         for one in register(relational, 3):
             delete(relational, one)
 
-    def test_refuses(self, relational: Relational) -> None:
+    def test_refuses(self, relational: RelationalStore) -> None:
         (one,) = register(relational)
         with pytest.raises(Stale):
             delete(relational, one, "other")
@@ -78,7 +78,7 @@ class TestDelete:
             with pytest.raises(NotFound):
                 delete(relational, unknown)
 
-    def test_nothing_changes_it_afterwards(self, relational: Relational) -> None:
+    def test_nothing_changes_it_afterwards(self, relational: RelationalStore) -> None:
         one = account()
         add(relational, one)
         (other,) = register(relational)
@@ -96,7 +96,7 @@ class TestDelete:
             with pytest.raises(NotFound):
                 do(relational, call)
 
-    def test_others_see_that_it_is_gone(self, relational: Relational) -> None:
+    def test_others_see_that_it_is_gone(self, relational: RelationalStore) -> None:
         ada, bob, eve = register(relational, 3)
         follow(relational, ada, bob)
         delete(relational, bob)
@@ -105,7 +105,7 @@ class TestDelete:
             eve: Relation(),
         }
 
-    def test_of_a_follow_and_a_deletion_at_once_nothing_is_left_over(self, relational: Relational) -> None:
+    def test_of_a_follow_and_a_deletion_at_once_nothing_is_left_over(self, relational: RelationalStore) -> None:
         for _ in range(8):
             ada, bob = register(relational, 2)
             with ThreadPoolExecutor(2) as pool:
@@ -120,7 +120,7 @@ class TestDelete:
 
 
 class TestForget:
-    def test_edges_go_slice_by_slice_and_are_uncounted(self, relational: Relational) -> None:
+    def test_edges_go_slice_by_slice_and_are_uncounted(self, relational: RelationalStore) -> None:
         ada, *others = register(relational, 6)
         edges = [
             follow(relational, ada, others[0]),
@@ -147,7 +147,7 @@ class TestForget:
         assert set(relational.graph.relations(ada, others).values()) == {Relation()}
         assert relational.graph.relations(others[3], [others[4]]) == {others[4]: Relation(blocking=True)}
 
-    def test_likes_go_slice_by_slice_and_are_uncounted(self, relational: Relational) -> None:
+    def test_likes_go_slice_by_slice_and_are_uncounted(self, relational: RelationalStore) -> None:
         ada, bob = register(relational, 2)
         posts = sorted(uuid4() for _ in range(3))
         with relational.transaction() as tx:
@@ -162,7 +162,7 @@ class TestForget:
         assert relational.likes.counts(posts) == dict.fromkeys(posts, 1)
         assert relational.likes.liked(bob, posts) == set(posts)
 
-    def test_two_at_once_uncount_once(self, relational: Relational) -> None:
+    def test_two_at_once_uncount_once(self, relational: RelationalStore) -> None:
         ada, *others = register(relational, 9)
         post = uuid4()
         for other in others:
@@ -181,7 +181,7 @@ class TestForget:
 
 
 class TestHandles:
-    def test_a_reserved_handle_is_for_whom_it_is_reserved(self, relational: Relational) -> None:
+    def test_a_reserved_handle_is_for_whom_it_is_reserved(self, relational: RelationalStore) -> None:
         one, former = account(), f"H{uuid4().hex[:20]}"
         add(relational, one)
         do(relational, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
@@ -196,20 +196,20 @@ class TestHandles:
             tx.accounts.claim(former, one.id, at=NOW)
         assert relational.accounts.by_handle(former) == back
 
-    def test_a_reservation_ends(self, relational: Relational) -> None:
+    def test_a_reservation_ends(self, relational: RelationalStore) -> None:
         one, former = account(), f"h{uuid4().hex[:20]}"
         add(relational, one)
         do(relational, lambda tx: tx.accounts.reserve(former, one.id, until=LATER))
         add(relational, account(handle=former, created_at=LATER))
 
-    def test_whoever_takes_it_back_ends_it(self, relational: Relational) -> None:
+    def test_whoever_takes_it_back_ends_it(self, relational: RelationalStore) -> None:
         (one,) = register(relational)
         former = f"h{uuid4().hex[:20]}"
         do(relational, lambda tx: tx.accounts.reserve(former, one, until=LATER))
         do(relational, lambda tx: tx.accounts.claim(former, one, at=NOW))
         add(relational, account(handle=former))
 
-    def test_the_last_to_give_it_up_has_it(self, relational: Relational) -> None:
+    def test_the_last_to_give_it_up_has_it(self, relational: RelationalStore) -> None:
         one, other = register(relational, 2)
         former = f"h{uuid4().hex[:20]}"
         for who in (one, other):
@@ -218,7 +218,7 @@ class TestHandles:
             do(relational, lambda tx: tx.accounts.claim(former, one, at=NOW))
         do(relational, lambda tx: tx.accounts.claim(former, other, at=NOW))
 
-    def test_those_that_ended_are_forgotten(self, relational: Relational) -> None:
+    def test_those_that_ended_are_forgotten(self, relational: RelationalStore) -> None:
         (one,) = register(relational)
         do(relational, lambda tx: tx.accounts.end_reservations(before=LATER, limit=1000))
         names = [f"h{uuid4().hex[:20]}" for _ in range(3)]
@@ -232,7 +232,7 @@ class TestHandles:
         assert ended == [1, 1, 0]
 
 
-def test_many_events_are_written_at_once(relational: Relational) -> None:
+def test_many_events_are_written_at_once(relational: RelationalStore) -> None:
     events = [Event(uuid4(), "t", f"about {n % 3} {uuid4().hex}", NOW, b"{}") for n in range(7)]
     do(relational, lambda tx: tx.emit(*events))
     do(relational, lambda tx: tx.emit())
@@ -240,7 +240,7 @@ def test_many_events_are_written_at_once(relational: Relational) -> None:
     assert sorted((claim.event for claim in claims), key=repr) == sorted(events, key=repr)
 
 
-def test_likes_are_listed_by_account(relational: Relational) -> None:
+def test_likes_are_listed_by_account(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     posts = sorted(uuid4() for _ in range(4))
     for post in reversed(posts):

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.errors import Invalid, Unavailable
 
 from .documents import (
@@ -32,7 +32,7 @@ from .documents import (
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     yield from opened(request.param, request, tmp_path)
 
 
@@ -57,14 +57,14 @@ def test_what_was_written_is_there_after_reopening(url: str) -> None:
     second.close()
 
 
-def test_closing_is_no_end(store: Documents) -> None:
+def test_closing_is_no_end(store: DocumentStore) -> None:
     post = published(store)
     store.close()
     store.close()
     assert store.posts.get([post.id]) == {post.id: post}
 
 
-def test_migrating_again_changes_nothing(store: Documents) -> None:
+def test_migrating_again_changes_nothing(store: DocumentStore) -> None:
     assert store.migrate(dry_run=True) == []
     assert store.migrate() == []
     store.ping()
@@ -90,7 +90,7 @@ def test_nothing_connects_before_use() -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_text_comes_back_as_it_was(store: Documents, text: str) -> None:
+def test_text_comes_back_as_it_was(store: DocumentStore, text: str) -> None:
     post = published(store, title=text, body=text * 3, tags=(text, "plain"), product_ids=(uuid4(), uuid4()))
     assert store.posts.get([post.id]) == {post.id: post}
     assert store.posts.page(before=None, limit=5, tag=text) == [post]
@@ -98,20 +98,20 @@ def test_text_comes_back_as_it_was(store: Documents, text: str) -> None:
     assert store.posts.page(before=None, limit=5, tag=text + "x") == []
 
 
-def test_times_keep_their_microseconds(store: Documents) -> None:
+def test_times_keep_their_microseconds(store: DocumentStore) -> None:
     times = [at(0.000001), NOW.replace(year=1969), NOW.replace(year=1), NOW.replace(year=9999)]
     posts = [published(store, created_at=time, updated_at=time) for time in times]
     found = store.posts.get([post.id for post in posts])
     assert [found[post.id].created_at for post in posts] == times
 
 
-def test_the_largest_integers_fit(store: Documents) -> None:
+def test_the_largest_integers_fit(store: DocumentStore) -> None:
     post = published(store, version=2**63 - 1)
     assert store.posts.get([post.id])[post.id].version == 2**63 - 1
     store.posts.delete(post.id, an_event(), if_version=2**63 - 1)
 
 
-INVALID: list[Callable[[Documents], Any]] = [
+INVALID: list[Callable[[DocumentStore], Any]] = [
     lambda store: published(store, title=SURROGATE),
     lambda store: published(store, body="ok" + SURROGATE),
     lambda store: published(store, tags=(SURROGATE,)),
@@ -134,7 +134,7 @@ INVALID: list[Callable[[Documents], Any]] = [
 
 
 @pytest.mark.parametrize("write", INVALID)
-def test_what_no_store_can_hold_is_invalid(store: Documents, write: Callable[[Documents], Any]) -> None:
+def test_what_no_store_can_hold_is_invalid(store: DocumentStore, write: Callable[[DocumentStore], Any]) -> None:
     with pytest.raises(Invalid):
         write(store)
     dispatch_all(store)

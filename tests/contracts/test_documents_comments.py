@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
 
@@ -32,12 +32,12 @@ from .documents import (
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     yield from opened(request.param, request, tmp_path)
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_comment_comes_back_as_it_was(store: Documents, text: str) -> None:
+def test_a_comment_comes_back_as_it_was(store: DocumentStore, text: str) -> None:
     post, author = published(store), uuid4()
     comment = store.comments.add(post.id, author, text, at(0.000001), announced)
     assert comment == Comment(post.id, 1, author, text, at(0.000001))
@@ -45,13 +45,13 @@ def test_a_comment_comes_back_as_it_was(store: Documents, text: str) -> None:
     assert store.comments.page(post.id, after=None, limit=9) == [comment]
 
 
-def test_comments_are_numbered_per_post(store: Documents) -> None:
+def test_comments_are_numbered_per_post(store: DocumentStore) -> None:
     first, second = published(store), published(store)
     assert [commented(store, post).number for post in (first, first, second, first)] == [1, 2, 1, 3]
     assert store.comments.counts([first.id, second.id]) == {first.id: 3, second.id: 1}
 
 
-def test_the_event_tells_of_the_numbered_comment(store: Documents) -> None:
+def test_the_event_tells_of_the_numbered_comment(store: DocumentStore) -> None:
     post = published(store)
     dispatch_all(store)
     dispatched: list[tuple[Comment, Event]] = []
@@ -65,7 +65,7 @@ def test_the_event_tells_of_the_numbered_comment(store: Documents) -> None:
     assert dispatch_all(store) == [dispatched[-1][1]]
 
 
-def test_a_comment_whose_event_fails_is_not_there(store: Documents) -> None:
+def test_a_comment_whose_event_fails_is_not_there(store: DocumentStore) -> None:
     post = published(store)
 
     def fails(comment: Comment) -> Event:
@@ -80,7 +80,7 @@ def test_a_comment_whose_event_fails_is_not_there(store: Documents) -> None:
     assert commented(store, post).number == 1
 
 
-def test_only_a_post_that_is_there_gets_comments(store: Documents) -> None:
+def test_only_a_post_that_is_there_gets_comments(store: DocumentStore) -> None:
     gone = published(store)
     store.posts.delete(gone.id, an_event(), if_version=1)
     for post in (gone, a_post()):
@@ -91,7 +91,7 @@ def test_only_a_post_that_is_there_gets_comments(store: Documents) -> None:
         commented(store, gone)
 
 
-def test_many_comment_at_once(store: Documents) -> None:
+def test_many_comment_at_once(store: DocumentStore) -> None:
     post = published(store)
     results = at_once([partial(commented, store, post, str(n)) for n in range(32)])
     assert sorted(comment.number for comment in results) == list(range(1, 33))
@@ -99,7 +99,7 @@ def test_many_comment_at_once(store: Documents) -> None:
     assert store.comments.counts([post.id]) == {post.id: 32}
 
 
-def test_pages_run_by_number(store: Documents) -> None:
+def test_pages_run_by_number(store: DocumentStore) -> None:
     post, other = published(store), published(store)
     comments = [commented(store, post) for _ in range(12)]
     commented(store, other)
@@ -110,7 +110,7 @@ def test_pages_run_by_number(store: Documents) -> None:
     assert store.comments.page(post.id, after=None, limit=0) == []
 
 
-def test_paging_has_no_gap_while_others_comment(store: Documents) -> None:
+def test_paging_has_no_gap_while_others_comment(store: DocumentStore) -> None:
     post = published(store)
     seen: list[int] = []
 
@@ -127,7 +127,7 @@ def test_paging_has_no_gap_while_others_comment(store: Documents) -> None:
     assert seen == list(range(1, 25))
 
 
-def test_counts_have_an_entry_for_each_post(store: Documents) -> None:
+def test_counts_have_an_entry_for_each_post(store: DocumentStore) -> None:
     post, quiet, missing = published(store), published(store), uuid4()
     commented(store, post)
     counts = {post.id: 1, quiet.id: 0, missing: 0}
@@ -135,7 +135,7 @@ def test_counts_have_an_entry_for_each_post(store: Documents) -> None:
     assert store.comments.counts([]) == {}
 
 
-def test_a_deleted_comment_is_gone_and_its_number_with_it(store: Documents) -> None:
+def test_a_deleted_comment_is_gone_and_its_number_with_it(store: DocumentStore) -> None:
     post = published(store)
     comments = [commented(store, post) for _ in range(3)]
     store.comments.delete(post.id, 3, an_event())
@@ -149,7 +149,7 @@ def test_a_deleted_comment_is_gone_and_its_number_with_it(store: Documents) -> N
     assert [c.number for c in store.comments.page(post.id, after=None, limit=9)] == [2, 4, 5]
 
 
-def test_a_comment_that_is_not_there_cannot_be_deleted(store: Documents) -> None:
+def test_a_comment_that_is_not_there_cannot_be_deleted(store: DocumentStore) -> None:
     post = published(store)
     commented(store, post)
     store.comments.delete(post.id, 1, an_event())
@@ -160,7 +160,7 @@ def test_a_comment_that_is_not_there_cannot_be_deleted(store: Documents) -> None
     assert len(dispatch_all(store)) == 3
 
 
-def test_of_two_deleters_one_wins(store: Documents) -> None:
+def test_of_two_deleters_one_wins(store: DocumentStore) -> None:
     post = published(store)
     commented(store, post)
     results = at_once([lambda: store.comments.delete(post.id, 1, an_event())] * 8)
@@ -168,7 +168,7 @@ def test_of_two_deleters_one_wins(store: Documents) -> None:
     assert store.comments.counts([post.id]) == {post.id: 0}
 
 
-def test_comments_vanish_with_their_post(store: Documents) -> None:
+def test_comments_vanish_with_their_post(store: DocumentStore) -> None:
     post = published(store)
     commented(store, post)
     store.posts.delete(post.id, an_event(), if_version=1)
@@ -181,7 +181,7 @@ def test_comments_vanish_with_their_post(store: Documents) -> None:
         dispatch_all(store)
 
 
-def test_a_comment_and_the_end_of_its_post_race(store: Documents) -> None:
+def test_a_comment_and_the_end_of_its_post_race(store: DocumentStore) -> None:
     for _ in range(5):
         post = published(store)
         dispatch_all(store)
@@ -192,7 +192,7 @@ def test_a_comment_and_the_end_of_its_post_race(store: Documents) -> None:
         assert len(dispatch_all(store)) == 1 + isinstance(added, Comment)
 
 
-def test_a_later_post_of_the_same_id_has_none_of_the_old_comments(store: Documents) -> None:
+def test_a_later_post_of_the_same_id_has_none_of_the_old_comments(store: DocumentStore) -> None:
     post = published(store)
     for _ in range(3):
         commented(store, post)
@@ -205,7 +205,7 @@ def test_a_later_post_of_the_same_id_has_none_of_the_old_comments(store: Documen
     assert [commented(store, post).number for _ in range(3)] == [1, 2, 3]
 
 
-def test_comments_of_a_deleted_post_are_still_dispatched(store: Documents) -> None:
+def test_comments_of_a_deleted_post_are_still_dispatched(store: DocumentStore) -> None:
     post = published(store)
     dispatched = dispatch_all(store)
     for _ in range(3):
@@ -219,13 +219,13 @@ def test_comments_of_a_deleted_post_are_still_dispatched(store: Documents) -> No
     assert len(dispatched) == 1
 
 
-def test_a_comment_leaves_the_version_of_its_post_alone(store: Documents) -> None:
+def test_a_comment_leaves_the_version_of_its_post_alone(store: DocumentStore) -> None:
     post = published(store)
     commented(store, post)
     assert edited(store, post).version == 2
 
 
-def test_loaded_comments_are_counted_once(store: Documents) -> None:
+def test_loaded_comments_are_counted_once(store: DocumentStore) -> None:
     post, other = published(store), published(store)
     kept = commented(store, post, "kept")
     comments = [a_comment(post.id, number) for number in (1, 2, 5)] + [a_comment(other.id, 3)]
@@ -240,7 +240,7 @@ def test_loaded_comments_are_counted_once(store: Documents) -> None:
     store.comments.load([])
 
 
-def test_loading_beside_writers_counts_right(store: Documents) -> None:
+def test_loading_beside_writers_counts_right(store: DocumentStore) -> None:
     post = published(store)
     batches = [[a_comment(post.id, number) for number in range(start, start + 50)] for start in (1, 26, 51)]
     loads = [partial(store.comments.load, batch) for batch in batches]
@@ -251,7 +251,7 @@ def test_loading_beside_writers_counts_right(store: Documents) -> None:
     assert {comment.number for comment in found} >= set(range(1, 101))
 
 
-def test_recount_finds_and_repairs_what_was_miscounted(store: Documents) -> None:
+def test_recount_finds_and_repairs_what_was_miscounted(store: DocumentStore) -> None:
     many, few, none, right, gone = (published(store) for _ in range(5))
     store.comments.load([a_comment(post.id, n) for post in (many, right, gone) for n in (1, 2, 3, 4)])
     commented(store, few)
@@ -270,7 +270,7 @@ def test_recount_finds_and_repairs_what_was_miscounted(store: Documents) -> None
     assert store.comments.counts([many.id]) == {many.id: 4}
 
 
-def test_more_posts_are_recounted_than_one_batch(store: Documents) -> None:
+def test_more_posts_are_recounted_than_one_batch(store: DocumentStore) -> None:
     posts = [a_post() for _ in range(250)]
     store.posts.load(posts)
     for post in posts[::50]:
@@ -278,7 +278,7 @@ def test_more_posts_are_recounted_than_one_batch(store: Documents) -> None:
     assert store.comments.recount([post.id for post in posts], repair=True) == {p.id: (1, 0) for p in posts[::50]}
 
 
-def test_recounting_beside_writers_finds_nothing_wrong(store: Documents) -> None:
+def test_recounting_beside_writers_finds_nothing_wrong(store: DocumentStore) -> None:
     posts = [published(store) for _ in range(3)]
     ids = [post.id for post in posts]
     recounts = [partial(store.comments.recount, ids, repair=repair) for repair in (False, True) * 4]
@@ -287,7 +287,7 @@ def test_recounting_beside_writers_finds_nothing_wrong(store: Documents) -> None
     assert store.comments.counts(ids) == dict.fromkeys(ids, 4)
 
 
-def test_more_comments_than_one_batch(store: Documents) -> None:
+def test_more_comments_than_one_batch(store: DocumentStore) -> None:
     post = published(store)
     store.comments.load([a_comment(post.id, number) for number in range(1, 2502)])
     assert store.comments.counts([post.id]) == {post.id: 2501}

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.documents.embedded.store import EmbeddedDocuments
 from tests.engines import Shared
 
@@ -27,7 +27,7 @@ FORMER_FIELDS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     if request.param == "embedded":
         url = f"sqlite:///{tmp_path / 'documents.db'}"
     else:
@@ -40,7 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]
     store.close()
 
 
-def make_former(store: Documents) -> None:
+def make_former(store: DocumentStore) -> None:
     if isinstance(store, EmbeddedDocuments):
         with store._file.write() as connection:
             for statement in FORMER_TABLE:
@@ -54,7 +54,7 @@ def make_former(store: Documents) -> None:
         database[name].create_index({"outbox.parked_since": 1}, name="parked")
 
 
-def test_events_keep_their_state(store: Documents) -> None:
+def test_events_keep_their_state(store: DocumentStore) -> None:
     """Of one post the first event is dead-lettered and the second waits; the other post's event waits."""
     edited(store, published(store), title="new")
     published(store)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound
 from repositories.outbox import Claim
 from repositories.records import Event, Post
@@ -33,11 +33,11 @@ from .documents import (
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     yield from opened(request.param, request, tmp_path)
 
 
-def claim(store: Documents, seconds: float = 0, *, limit: int = 99) -> list[Claim]:
+def claim(store: DocumentStore, seconds: float = 0, *, limit: int = 99) -> list[Claim]:
     return store.outbox.claim(now=at(seconds), lease_until=at(seconds + 60), limit=limit)
 
 
@@ -45,11 +45,11 @@ def ids(claims: list[Claim]) -> list[UUID]:
     return [one.event.id for one in claims]
 
 
-def flying(store: Documents, post: Post) -> bool:
+def flying(store: DocumentStore, post: Post) -> bool:
     return bool(store.posts.in_flight([post.author_id], limit=1))
 
 
-def with_events(store: Documents, count: int) -> tuple[Post, list[Event]]:
+def with_events(store: DocumentStore, count: int) -> tuple[Post, list[Event]]:
     """A post with that many unsent events, one second apart."""
     post = a_post()
     events = [an_event(post.id, happened_at=at(n)) for n in range(count)]
@@ -61,13 +61,13 @@ def with_events(store: Documents, count: int) -> tuple[Post, list[Event]]:
     return post, events
 
 
-def test_an_event_comes_out_as_it_was_written(store: Documents) -> None:
+def test_an_event_comes_out_as_it_was_written(store: DocumentStore) -> None:
     event = Event(uuid4(), "typ\0e 😀", "aggregate/é", at(0.000001), b'{"text": "\xc3\xa9\\u0000"}')
     store.posts.add(a_post(), event)
     assert [one.event for one in claim(store, 1)] == [event]
 
 
-def test_events_of_all_kinds_come_oldest_first(store: Documents) -> None:
+def test_events_of_all_kinds_come_oldest_first(store: DocumentStore) -> None:
     post = a_post()
     store.posts.add(post, an_event(happened_at=at(1)))
     product_event = an_event(happened_at=at(0))
@@ -80,7 +80,7 @@ def test_events_of_all_kinds_come_oldest_first(store: Documents) -> None:
     assert store.outbox.backlog().unsent == 0
 
 
-def test_events_of_one_document_come_in_order(store: Documents) -> None:
+def test_events_of_one_document_come_in_order(store: DocumentStore) -> None:
     _, events = with_events(store, 5)
     first = claim(store, 9, limit=2)
     assert ids(first) == [event.id for event in events[:2]]
@@ -91,7 +91,7 @@ def test_events_of_one_document_come_in_order(store: Documents) -> None:
     assert ids(claim(store, 9)) == [event.id for event in events[2:]]
 
 
-def test_the_limit_takes_the_oldest_of_all(store: Documents) -> None:
+def test_the_limit_takes_the_oldest_of_all(store: DocumentStore) -> None:
     _, first = with_events(store, 3)
     _, second = with_events(store, 3)
     both = [event.id for pair in zip(first, second, strict=True) for event in pair]
@@ -102,7 +102,7 @@ def test_the_limit_takes_the_oldest_of_all(store: Documents) -> None:
     assert ids(claim(store, 9)) == both[4:]
 
 
-def test_events_written_while_leased_wait_and_survive(store: Documents) -> None:
+def test_events_written_while_leased_wait_and_survive(store: DocumentStore) -> None:
     post = published(store)
     claims = claim(store)
     edited(store, post)
@@ -113,7 +113,7 @@ def test_events_written_while_leased_wait_and_survive(store: Documents) -> None:
     assert store.outbox.backlog().unsent == 1
 
 
-def test_postponed_events_hold_back_the_later_ones(store: Documents) -> None:
+def test_postponed_events_hold_back_the_later_ones(store: DocumentStore) -> None:
     _, events = with_events(store, 3)
     claims = claim(store, 5)
     store.outbox.postpone(claims[0], due=at(30), attempts=1)
@@ -124,7 +124,7 @@ def test_postponed_events_hold_back_the_later_ones(store: Documents) -> None:
     assert [one.attempts for one in again] == [1, 0, 0]
 
 
-def test_a_dead_lettered_event_holds_up_nobody(store: Documents) -> None:
+def test_a_dead_lettered_event_holds_up_nobody(store: DocumentStore) -> None:
     post, events = with_events(store, 2)
     (first,) = claim(store, 5, limit=1)
     store.outbox.dead_letter(first, reason="broken", attempts=9, now=at(6))
@@ -133,7 +133,7 @@ def test_a_dead_lettered_event_holds_up_nobody(store: Documents) -> None:
     assert flying(store, post)
 
 
-def test_a_replayed_event_goes_before_the_later_ones(store: Documents) -> None:
+def test_a_replayed_event_goes_before_the_later_ones(store: DocumentStore) -> None:
     post, events = with_events(store, 3)
     (first,) = claim(store, 5, limit=1)
     store.outbox.dead_letter(first, reason="broken", attempts=9, now=at(6))
@@ -144,7 +144,7 @@ def test_a_replayed_event_goes_before_the_later_ones(store: Documents) -> None:
     assert not flying(store, post)
 
 
-def test_a_lost_lease_settles_nothing(store: Documents) -> None:
+def test_a_lost_lease_settles_nothing(store: DocumentStore) -> None:
     published(store)
     (mine,) = claim(store, 0)
     assert claim(store, 59.999999) == []
@@ -158,7 +158,7 @@ def test_a_lost_lease_settles_nothing(store: Documents) -> None:
     assert [one.attempts for one in claim(store, 61)] == [0]
 
 
-def test_acknowledging_also_removes_what_was_dead_lettered_since(store: Documents) -> None:
+def test_acknowledging_also_removes_what_was_dead_lettered_since(store: DocumentStore) -> None:
     published(store)
     (mine,) = claim(store, 0)
     (theirs,) = claim(store, 60)
@@ -169,7 +169,7 @@ def test_acknowledging_also_removes_what_was_dead_lettered_since(store: Document
     assert store.outbox.replay(None, now=at(62)) == 0
 
 
-def test_claimers_never_share_an_event(store: Documents) -> None:
+def test_claimers_never_share_an_event(store: DocumentStore) -> None:
     for _ in range(20):
         edited(store, published(store))
     results: list[list[Claim]] = at_once([lambda: claim(store, limit=7)] * 6)
@@ -178,7 +178,7 @@ def test_claimers_never_share_an_event(store: Documents) -> None:
     assert claimed
 
 
-def test_relays_and_writers_together_lose_nothing(store: Documents) -> None:
+def test_relays_and_writers_together_lose_nothing(store: DocumentStore) -> None:
     posts = [published(store) for _ in range(4)]
     dispatched: list[list[Event]] = [[], []]
     finished = Signal()
@@ -209,7 +209,7 @@ def test_relays_and_writers_together_lose_nothing(store: Documents) -> None:
             assert of_post == sorted(of_post)
 
 
-def test_a_post_is_in_flight_until_its_first_event_is_acknowledged(store: Documents) -> None:
+def test_a_post_is_in_flight_until_its_first_event_is_acknowledged(store: DocumentStore) -> None:
     post = edited(store, published(store))
     assert flying(store, post)
     claims = claim(store)
@@ -222,7 +222,7 @@ def test_a_post_is_in_flight_until_its_first_event_is_acknowledged(store: Docume
     assert not flying(store, post)
 
 
-def test_a_tombstone_goes_with_its_last_event(store: Documents) -> None:
+def test_a_tombstone_goes_with_its_last_event(store: DocumentStore) -> None:
     post = published(store)
     store.posts.delete(post.id, an_event(), if_version=1)
     assert not flying(store, post)
@@ -235,7 +235,7 @@ def test_a_tombstone_goes_with_its_last_event(store: Documents) -> None:
     assert store.posts.get([post.id]) == {post.id: post}
 
 
-def test_a_dead_lettered_event_keeps_the_tombstone(store: Documents) -> None:
+def test_a_dead_lettered_event_keeps_the_tombstone(store: DocumentStore) -> None:
     post = published(store)
     store.posts.delete(post.id, an_event(), if_version=1)
     first, second = claim(store)
@@ -248,7 +248,7 @@ def test_a_dead_lettered_event_keeps_the_tombstone(store: Documents) -> None:
     store.posts.add(post, an_event())
 
 
-def test_a_comment_tells_of_its_birth_before_its_end(store: Documents) -> None:
+def test_a_comment_tells_of_its_birth_before_its_end(store: DocumentStore) -> None:
     post = published(store)
     dispatch_all(store)
     commented(store, post)
@@ -259,7 +259,7 @@ def test_a_comment_tells_of_its_birth_before_its_end(store: Documents) -> None:
         store.comments.delete(post.id, 1, an_event())
 
 
-def test_the_backlog_counts_events(store: Documents) -> None:
+def test_the_backlog_counts_events(store: DocumentStore) -> None:
     assert store.outbox.backlog().oldest is None
     post, events = with_events(store, 3)
     commented(store, post)

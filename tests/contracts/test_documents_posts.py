@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound, Stale, StoreError
 from repositories.records import Post, PostRef, TagCount
 
@@ -29,7 +29,7 @@ from .documents import (
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     yield from opened(request.param, request, tmp_path)
 
 
@@ -37,7 +37,7 @@ def ref(post: Post) -> PostRef:
     return PostRef(post.id, post.author_id)
 
 
-def test_get_leaves_out_what_is_not_there(store: Documents) -> None:
+def test_get_leaves_out_what_is_not_there(store: DocumentStore) -> None:
     posts = [published(store) for _ in range(3)]
     store.posts.delete(posts[1].id, an_event(), if_version=1)
     wanted = [uuid4(), *(post.id for post in posts), posts[0].id]
@@ -45,7 +45,7 @@ def test_get_leaves_out_what_is_not_there(store: Documents) -> None:
     assert store.posts.get([]) == {}
 
 
-def test_an_id_is_taken_once(store: Documents) -> None:
+def test_an_id_is_taken_once(store: DocumentStore) -> None:
     post = published(store, title="first")
     with pytest.raises(Conflict) as caught:
         store.posts.add(replace(post, title="second"), an_event())
@@ -54,14 +54,14 @@ def test_an_id_is_taken_once(store: Documents) -> None:
     assert len(dispatch_all(store)) == 1
 
 
-def test_the_id_of_a_tombstone_is_taken(store: Documents) -> None:
+def test_the_id_of_a_tombstone_is_taken(store: DocumentStore) -> None:
     post = published(store)
     store.posts.delete(post.id, an_event(), if_version=1)
     with pytest.raises(Conflict):
         store.posts.add(post, an_event())
 
 
-def test_replace_stores_all_but_what_belongs_to_others(store: Documents) -> None:
+def test_replace_stores_all_but_what_belongs_to_others(store: DocumentStore) -> None:
     post = published(store, tags=("old", "both"))
     commented(store, post)
     changed = edited(store, post, title="new", tags=("both", "new"), product_ids=(uuid4(),), updated_at=at(1))
@@ -71,7 +71,7 @@ def test_replace_stores_all_but_what_belongs_to_others(store: Documents) -> None
     assert store.posts.in_flight([post.author_id], limit=9) == [ref(post)]
 
 
-def test_an_old_version_is_stale(store: Documents) -> None:
+def test_an_old_version_is_stale(store: DocumentStore) -> None:
     post = published(store)
     changed = edited(store, post)
     with pytest.raises(Stale):
@@ -82,7 +82,7 @@ def test_an_old_version_is_stale(store: Documents) -> None:
     assert len(dispatch_all(store)) == 2
 
 
-def test_what_is_not_there_cannot_change(store: Documents) -> None:
+def test_what_is_not_there_cannot_change(store: DocumentStore) -> None:
     gone = published(store)
     store.posts.delete(gone.id, an_event(), if_version=1)
     for post in (gone, a_post()):
@@ -95,7 +95,7 @@ def test_what_is_not_there_cannot_change(store: Documents) -> None:
         edited(store, gone)
 
 
-def test_of_two_writers_one_wins(store: Documents) -> None:
+def test_of_two_writers_one_wins(store: DocumentStore) -> None:
     post = published(store)
     results = at_once([partial(edited, store, post, title=str(n)) for n in range(8)])
     won = [result for result in results if isinstance(result, Post)]
@@ -105,7 +105,7 @@ def test_of_two_writers_one_wins(store: Documents) -> None:
     assert len(dispatch_all(store)) == 2
 
 
-def test_replace_and_delete_race(store: Documents) -> None:
+def test_replace_and_delete_race(store: DocumentStore) -> None:
     for _ in range(5):
         post = published(store)
         delete = partial(store.posts.delete, post.id, an_event(), if_version=1)
@@ -115,7 +115,7 @@ def test_replace_and_delete_race(store: Documents) -> None:
         assert bool(store.posts.get([post.id])) == (results[1] in errors)
 
 
-def test_a_deleted_post_is_seen_by_nobody(store: Documents) -> None:
+def test_a_deleted_post_is_seen_by_nobody(store: DocumentStore) -> None:
     author, other = uuid4(), uuid4()
     post = published(store, author_id=author, tags=("a", "b"))
     kept = published(store, author_id=other, tags=("b",))
@@ -132,7 +132,7 @@ def test_a_deleted_post_is_seen_by_nobody(store: Documents) -> None:
     assert store.posts.tags(after=None, limit=9) == [TagCount("b", 1)]
 
 
-def test_a_deleted_post_is_buried_until_its_events_are_acknowledged(store: Documents) -> None:
+def test_a_deleted_post_is_buried_until_its_events_are_acknowledged(store: DocumentStore) -> None:
     deleted, kept = published(store), published(store)
     assert store.posts.buried([deleted.id, kept.id]) == set()
     store.posts.delete(deleted.id, an_event(), if_version=1)
@@ -142,7 +142,7 @@ def test_a_deleted_post_is_buried_until_its_events_are_acknowledged(store: Docum
     assert store.posts.buried([]) == set()
 
 
-def test_authors_are_those_of_the_posts_that_are_there(store: Documents) -> None:
+def test_authors_are_those_of_the_posts_that_are_there(store: DocumentStore) -> None:
     deleted, *kept = (published(store) for _ in range(3))
     store.posts.delete(deleted.id, an_event(), if_version=1)
     wanted = [post.id for post in (deleted, *kept)]
@@ -150,7 +150,7 @@ def test_authors_are_those_of_the_posts_that_are_there(store: Documents) -> None
     assert store.posts.authors([]) == {}
 
 
-def test_pages_are_newest_first(store: Documents) -> None:
+def test_pages_are_newest_first(store: DocumentStore) -> None:
     posts = [published(store, created_at=at(-n)) for n in range(5)][::-1]
     assert store.posts.page(before=None, limit=2) == posts[:2]
     assert store.posts.page(before=posts[1].id, limit=2) == posts[2:4]
@@ -159,14 +159,14 @@ def test_pages_are_newest_first(store: Documents) -> None:
     assert store.posts.page(before=None, limit=0) == []
 
 
-def test_ids_sort_by_their_bytes(store: Documents) -> None:
+def test_ids_sort_by_their_bytes(store: DocumentStore) -> None:
     ids = [UUID(int=0), UUID(int=2**127 - 1), UUID(int=2**127), UUID(int=2**128 - 1)]
     for post_id in reversed(ids):
         published(store, id=post_id)
     assert [post.id for post in store.posts.page(before=None, limit=9)] == ids[::-1]
 
 
-def test_pages_by_author_and_tag(store: Documents) -> None:
+def test_pages_by_author_and_tag(store: DocumentStore) -> None:
     ada, bob = uuid4(), uuid4()
     posts = [published(store, author_id=who, tags=tags) for who in (ada, bob) for tags in (("x",), ("X", "x"), ())]
     posts.reverse()
@@ -180,7 +180,7 @@ def test_pages_by_author_and_tag(store: Documents) -> None:
     assert store.posts.page(before=None, limit=9, author=uuid4()) == []
 
 
-def test_paging_sees_each_post_once_while_others_write(store: Documents) -> None:
+def test_paging_sees_each_post_once_while_others_write(store: DocumentStore) -> None:
     posts = [published(store) for _ in range(12)]
     seen: list[Post] = []
     while page := store.posts.page(before=seen[-1].id if seen else None, limit=3):
@@ -193,7 +193,7 @@ def test_paging_sees_each_post_once_while_others_write(store: Documents) -> None
     assert set(ids) >= {post.id for post in posts}
 
 
-def test_counts_have_an_entry_for_each_author(store: Documents) -> None:
+def test_counts_have_an_entry_for_each_author(store: DocumentStore) -> None:
     ada, nobody = uuid4(), uuid4()
     for _ in range(3):
         published(store, author_id=ada)
@@ -201,7 +201,7 @@ def test_counts_have_an_entry_for_each_author(store: Documents) -> None:
     assert store.posts.counts([]) == {}
 
 
-def test_tags_by_code_point_with_exact_counts(store: Documents) -> None:
+def test_tags_by_code_point_with_exact_counts(store: DocumentStore) -> None:
     tags = ["Z", "a", "b", "e\u0301", "é", "\u0131", "\u0130", "\uffff", "😀"]
     for tag in tags:
         published(store, tags=(tag, "a"))
@@ -213,14 +213,14 @@ def test_tags_by_code_point_with_exact_counts(store: Documents) -> None:
     assert store.posts.tags(after=None, limit=0) == []
 
 
-def test_many_bear_a_new_tag_at_once(store: Documents) -> None:
+def test_many_bear_a_new_tag_at_once(store: DocumentStore) -> None:
     tags = ("new", "newer", "newest")
     results = at_once([partial(published, store, tags=tags[n % 3 :] + tags[: n % 3]) for n in range(16)])
     assert {type(result) for result in results} == {Post}
     assert store.posts.tags(after=None, limit=9) == [TagCount(tag, 16) for tag in tags]
 
 
-def test_a_page_of_tags_is_full_past_unused_ones(store: Documents) -> None:
+def test_a_page_of_tags_is_full_past_unused_ones(store: DocumentStore) -> None:
     posts = [published(store, tags=(f"{n:03}",)) for n in range(60)]
     for post in posts[:50]:
         edited(store, post, tags=())
@@ -228,7 +228,7 @@ def test_a_page_of_tags_is_full_past_unused_ones(store: Documents) -> None:
     assert store.posts.tags(after=None, limit=3) == [TagCount(tag, 1) for tag in ("051", "052", "053")]
 
 
-def test_loaded_posts_have_nothing_to_tell(store: Documents) -> None:
+def test_loaded_posts_have_nothing_to_tell(store: DocumentStore) -> None:
     author = uuid4()
     there = published(store, author_id=author, title="there", tags=("kept",))
     dispatch_all(store)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import AttributeValue, Facets, FacetValue, Money, Product, ProductFilter
 
@@ -19,20 +19,20 @@ ANY = ProductFilter()
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     yield from opened(request.param, request, tmp_path)
 
 
-def found(store: Documents, **where: object) -> list[Product]:
+def found(store: DocumentStore, **where: object) -> list[Product]:
     return store.products.page(ProductFilter(**where), before=None, limit=99)  # type: ignore[arg-type]  # by name
 
 
-def bearing(store: Documents, *pairs: tuple[str, str]) -> list[Product]:
+def bearing(store: DocumentStore, *pairs: tuple[str, str]) -> list[Product]:
     return store.products.page(ProductFilter(attributes=pairs), before=None, limit=99)
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_text_comes_back_as_it_was(store: Documents, text: str) -> None:
+def test_text_comes_back_as_it_was(store: DocumentStore, text: str) -> None:
     attributes: dict[str, AttributeValue] = {text: text, "n": text * 2}
     product = offered(store, title=text, description=text, category=text, attributes=attributes)
     offered(store, category="other", attributes={"n": "x"})
@@ -53,14 +53,14 @@ VALUES: list[AttributeValue] = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_attributes_keep_value_and_type(store: Documents, value: AttributeValue) -> None:
+def test_attributes_keep_value_and_type(store: DocumentStore, value: AttributeValue) -> None:
     product = offered(store, attributes={"a": value})
     kept = store.products.get([product.id])[product.id].attributes["a"]
     assert kept == value
     assert type(kept) is type(value)
 
 
-def test_minus_zero_stays_below_zero(store: Documents) -> None:
+def test_minus_zero_stays_below_zero(store: DocumentStore) -> None:
     product = offered(store, attributes={"a": -0.0})
     kept = store.products.get([product.id])[product.id].attributes["a"]
     assert isinstance(kept, float)
@@ -68,7 +68,7 @@ def test_minus_zero_stays_below_zero(store: Documents) -> None:
     assert bearing(store, ("a", "0")) == [product]
 
 
-def test_attributes_are_compared_by_their_text(store: Documents) -> None:
+def test_attributes_are_compared_by_their_text(store: DocumentStore) -> None:
     values: list[AttributeValue] = ["4", 4, 4.0, "true", True, "True", 4.5]
     products = [offered(store, attributes={"a": value}) for value in values]
     assert bearing(store, ("a", "4")) == products[2::-1]
@@ -77,12 +77,12 @@ def test_attributes_are_compared_by_their_text(store: Documents) -> None:
     assert bearing(store, ("A", "4")) == []
 
 
-def test_attributes_keep_their_order(store: Documents) -> None:
+def test_attributes_keep_their_order(store: DocumentStore) -> None:
     product = offered(store, attributes={"z": 1, "a": 2, "m": 3})
     assert list(store.products.get([product.id])[product.id].attributes) == ["z", "a", "m"]
 
 
-def test_money_fits_64_bits(store: Documents) -> None:
+def test_money_fits_64_bits(store: DocumentStore) -> None:
     prices = [Money(amount, "EUR") for amount in (0, -1, 2**63 - 1, -(2**63))]
     products = [offered(store, price=price, created_at=at(1), updated_at=at(2)) for price in prices]
     assert store.products.get([p.id for p in products]) == {p.id: p for p in products}
@@ -90,7 +90,7 @@ def test_money_fits_64_bits(store: Documents) -> None:
     assert found(store, price_max=-1) == [products[3], products[1]]
 
 
-def test_versions_guard_changes(store: Documents) -> None:
+def test_versions_guard_changes(store: DocumentStore) -> None:
     product = offered(store, attributes={"old": 1}, category="old")
     with pytest.raises(Conflict):
         store.products.add(product, an_event())
@@ -106,7 +106,7 @@ def test_versions_guard_changes(store: Documents) -> None:
     assert len(dispatch_all(store)) == 2
 
 
-def test_of_two_writers_one_wins(store: Documents) -> None:
+def test_of_two_writers_one_wins(store: DocumentStore) -> None:
     product = offered(store)
     changed = [replace(product, version=2, title=str(n)) for n in range(8)]
     results = at_once([partial(store.products.replace, one, an_event(), if_version=1) for one in changed])
@@ -114,7 +114,7 @@ def test_of_two_writers_one_wins(store: Documents) -> None:
     assert store.products.get([product.id]) == {product.id: changed[results.index(None)]}
 
 
-def test_a_deleted_product_is_seen_by_nobody(store: Documents) -> None:
+def test_a_deleted_product_is_seen_by_nobody(store: DocumentStore) -> None:
     product = offered(store, attributes={"a": 1})
     store.products.delete(product.id, an_event(), if_version=1)
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_a_deleted_product_is_seen_by_nobody(store: Documents) -> None:
     assert store.products.get([uuid4()]) == store.products.get([]) == {}
 
 
-def test_pages_are_newest_first(store: Documents) -> None:
+def test_pages_are_newest_first(store: DocumentStore) -> None:
     products = [offered(store) for _ in range(5)][::-1]
     assert store.products.page(ANY, before=None, limit=2) == products[:2]
     assert store.products.page(ANY, before=products[1].id, limit=9) == products[2:]
@@ -138,7 +138,7 @@ def test_pages_are_newest_first(store: Documents) -> None:
     assert store.products.page(ANY, before=None, limit=0) == []
 
 
-def test_every_part_of_a_filter_must_hold(store: Documents) -> None:
+def test_every_part_of_a_filter_must_hold(store: DocumentStore) -> None:
     kinds = [(c, s, p) for c in ("shirt", "shoe") for s in ("S", "M") for p in (999, 1000, 2000)]
     products = {
         kind: offered(store, category=kind[0], attributes={"size": kind[1], "n": 1}, price=Money(kind[2], "EUR"))
@@ -163,7 +163,7 @@ def test_every_part_of_a_filter_must_hold(store: Documents) -> None:
     assert store.products.facets(everything, sample=9, values=9).counted == 2
 
 
-def test_facets_count_what_matches(store: Documents) -> None:
+def test_facets_count_what_matches(store: DocumentStore) -> None:
     rows: list[tuple[str, dict[str, AttributeValue]]] = [
         ("b", {"color": "red", "size": 4}),
         ("a", {"color": "red", "size": 4.0}),
@@ -182,7 +182,7 @@ def test_facets_count_what_matches(store: Documents) -> None:
     assert (filtered.counted, filtered.categories) == (2, (FacetValue("a", 2),))
 
 
-def test_facets_are_bounded(store: Documents) -> None:
+def test_facets_are_bounded(store: DocumentStore) -> None:
     for n in range(12):
         offered(store, category=f"{n % 4}", attributes={"n": n, "half": n // 2})
     facets = store.products.facets(ANY, sample=6, values=2)
@@ -195,13 +195,13 @@ def test_facets_are_bounded(store: Documents) -> None:
     assert store.products.facets(ANY, sample=0, values=2) == Facets(0, (), {})
 
 
-def test_facets_of_nothing(store: Documents) -> None:
+def test_facets_of_nothing(store: DocumentStore) -> None:
     assert store.products.facets(ANY, sample=9, values=9) == Facets(0, (), {})
     offered(store)
     assert store.products.facets(ProductFilter(category="x"), sample=9, values=9) == Facets(0, (), {})
 
 
-def test_loaded_products_have_nothing_to_tell(store: Documents) -> None:
+def test_loaded_products_have_nothing_to_tell(store: DocumentStore) -> None:
     there = offered(store, title="there", attributes={"a": "kept"})
     dispatch_all(store)
     products = [a_product(attributes={"a": "new"}) for _ in range(5)]

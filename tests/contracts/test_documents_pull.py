@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.records import Post, PostRef
 
 from .documents import ADAPTERS, a_post, an_event, dispatch_all, edited, opened, published
 
 
 @pytest.fixture(params=ADAPTERS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     yield from opened(request.param, request, tmp_path)
 
 
@@ -22,7 +22,7 @@ def ref(post: Post) -> PostRef:
     return PostRef(post.id, post.author_id)
 
 
-def test_by_authors_runs_in_the_direction_of_travel(store: Documents) -> None:
+def test_by_authors_runs_in_the_direction_of_travel(store: DocumentStore) -> None:
     ada, bob = uuid4(), uuid4()
     refs = [ref(published(store, author_id=who)) for who in (ada, bob, ada, uuid4(), bob)]
     wanted = [found for found in refs if found.author_id in {ada, bob}]
@@ -37,7 +37,7 @@ def test_by_authors_runs_in_the_direction_of_travel(store: Documents) -> None:
     assert store.posts.in_flight(both, before=wanted[2].post_id, limit=9) == [wanted[1], wanted[0]]
 
 
-def test_ten_thousand_authors(store: Documents) -> None:
+def test_ten_thousand_authors(store: DocumentStore) -> None:
     authors = [uuid4() for _ in range(10_000)]
     refs = [ref(published(store, author_id=author)) for author in authors[::2000]][::-1]
     assert store.posts.by_authors(authors, limit=3) == refs[:3]
@@ -46,7 +46,7 @@ def test_ten_thousand_authors(store: Documents) -> None:
 
 
 @pytest.mark.parametrize("in_flight", [False, True])
-def test_any_number_of_authors_gives_what_a_plain_search_gives(store: Documents, *, in_flight: bool) -> None:
+def test_any_number_of_authors_gives_what_a_plain_search_gives(store: DocumentStore, *, in_flight: bool) -> None:
     chance = random.Random(7)  # noqa: S311  data of a test
     authors = [UUID(int=chance.getrandbits(128)) for _ in range(300)]
     posts = [a_post(id=UUID(int=chance.getrandbits(128)), author_id=skewed(authors, chance)) for _ in range(900)]
@@ -74,7 +74,7 @@ def skewed(authors: Sequence[UUID], chance: random.Random) -> UUID:
     return authors[int(270 * chance.random() ** 2)]
 
 
-def test_in_flight_by_anybody(store: Documents) -> None:
+def test_in_flight_by_anybody(store: DocumentStore) -> None:
     dispatched = published(store)
     dispatch_all(store)
     posts = [published(store, author_id=dispatched.author_id if n == 1 else uuid4()) for n in range(5)]
@@ -92,7 +92,7 @@ def test_in_flight_by_anybody(store: Documents) -> None:
     assert store.posts.in_flight(None, limit=200) == []
 
 
-def test_ids_run_through_every_post(store: Documents) -> None:
+def test_ids_run_through_every_post(store: DocumentStore) -> None:
     ids = [UUID(int=n) for n in (0, 1, 2**64, 2**127, 2**128 - 2, 2**128 - 1)]
     posts = [published(store, id=post_id) for post_id in reversed(ids)][::-1]
     store.posts.load(loaded := [a_post()])

@@ -8,14 +8,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.records import Ending
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, new_database, opened
 
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relational]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RelationalStore]:
     embedded = request.param == "embedded"
     url = f"sqlite:///{tmp_path / 'q.db'}" if embedded else new_database(request.getfixturevalue("engines").postgres())
     with opened(url) as store:
@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Relational
         yield store
 
 
-def noted(store: Relational, second: int, *, only: bool = True, lasts: int = 60) -> Ending:
+def noted(store: RelationalStore, second: int, *, only: bool = True, lasts: int = 60) -> Ending:
     at = NOW + second * SECOND
     session, kept = (uuid4(), None) if only else (None, uuid4())
     made = Ending(uuid4(), uuid4(), session, kept, at - SECOND, at, at + lasts * SECOND)
@@ -32,18 +32,18 @@ def noted(store: Relational, second: int, *, only: bool = True, lasts: int = 60)
     return made
 
 
-def since(store: Relational, second: int, after: UUID | None = None, limit: int = 99) -> list[Ending]:
+def since(store: RelationalStore, second: int, after: UUID | None = None, limit: int = 99) -> list[Ending]:
     return list(store.endings.since(NOW + second * SECOND, after=after, limit=limit))
 
 
-def test_endings_are_read_in_the_order_of_their_noting(store: Relational) -> None:
+def test_endings_are_read_in_the_order_of_their_noting(store: RelationalStore) -> None:
     second, first, third = noted(store, 2, only=False), noted(store, 1), noted(store, 3)
     assert since(store, 0) == [first, second, third]
     assert since(store, 2) == [second, third]
     assert since(store, 4) == []
 
 
-def test_pages_neither_repeat_nor_miss_those_of_one_time(store: Relational) -> None:
+def test_pages_neither_repeat_nor_miss_those_of_one_time(store: RelationalStore) -> None:
     made = sorted((noted(store, 1) for _ in range(5)), key=lambda ending: ending.id)
     found: list[Ending] = []
     at, after = 0, None
@@ -53,7 +53,7 @@ def test_pages_neither_repeat_nor_miss_those_of_one_time(store: Relational) -> N
     assert found == made
 
 
-def test_what_would_have_expired_is_forgotten(store: Relational) -> None:
+def test_what_would_have_expired_is_forgotten(store: RelationalStore) -> None:
     kept, *_ = noted(store, 1), noted(store, 2, lasts=1), noted(store, 3, lasts=1)
     with store.transaction() as tx:
         assert tx.endings.sweep(before=NOW + 4 * SECOND, limit=1) == 1

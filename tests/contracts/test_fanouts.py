@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from repositories.errors import Invalid
 from repositories.feed_records import Fanout, FanoutState, PulledAuthor, PullReason, Situation, Stage
 from repositories.records import Follow
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, together
 from tests.contracts.relational_store import NOW, account, login, register
 
@@ -40,42 +40,42 @@ def fanout(**changes: object) -> Fanout:
     return replace(made, **changes) if changes else made
 
 
-def save(store: Relational, *fanouts: Fanout) -> None:
+def save(store: RelationalStore, *fanouts: Fanout) -> None:
     for one in fanouts:
         do(store, lambda unit, one=one: unit.fanouts.save(one))  # type: ignore[misc]  # default binds
 
 
-def pull(store: Relational, author: UUID, at: datetime = NOW, reason: PullReason = "shed") -> None:
+def pull(store: RelationalStore, author: UUID, at: datetime = NOW, reason: PullReason = "shed") -> None:
     do(store, lambda unit: unit.fanouts.pull(author, at=at, reason=reason))
 
 
-def postpone(store: Relational, one: Fanout) -> bool:
+def postpone(store: RelationalStore, one: Fanout) -> bool:
     return do(store, lambda unit: unit.fanouts.postpone(one))
 
 
-def begin_return(store: Relational, author: UUID, at: datetime = NOW) -> bool:
+def begin_return(store: RelationalStore, author: UUID, at: datetime = NOW) -> bool:
     return do(store, lambda unit: unit.fanouts.begin_return(author, at))
 
 
-def end_pull(store: Relational, author: UUID, changed_at: datetime = NOW) -> bool:
+def end_pull(store: RelationalStore, author: UUID, changed_at: datetime = NOW) -> bool:
     return do(store, lambda unit: unit.fanouts.end_pull(author, changed_at=changed_at))
 
 
-def pulled(store: Relational, author: UUID) -> PulledAuthor | None:
+def pulled(store: RelationalStore, author: UUID) -> PulledAuthor | None:
     return store.fanouts.situation(uuid4(), author).pulled
 
 
 class TestSave:
     @pytest.mark.parametrize("state", ["running", "done", "pulled", "retracting"])
     @pytest.mark.parametrize("stage", STAGES)
-    def test_comes_back_as_it_was(self, relational: Relational, state: FanoutState, stage: Stage) -> None:
+    def test_comes_back_as_it_was(self, relational: RelationalStore, state: FanoutState, stage: Stage) -> None:
         one = fanout(state=state, stage=stage, finished_at=LATER if state == "done" else None)
         save(relational, one, one)
         assert relational.fanouts.progress(one.post_id) == one
 
     @pytest.mark.parametrize("lag_histogram", [(), ((0, 1),), ((-1, 0), (LARGEST, LARGEST))])
     @pytest.mark.parametrize("cursor", [None, *ENDS])
-    def test_also_at_the_ends(self, relational: Relational, cursor: UUID | None, lag_histogram: object) -> None:
+    def test_also_at_the_ends(self, relational: RelationalStore, cursor: UUID | None, lag_histogram: object) -> None:
         one = fanout(cursor=cursor, lag_histogram=lag_histogram, audience=0, delivered=LARGEST, trace="\u00fc \\ ' %s")
         save(relational, one)
         assert relational.fanouts.progress(one.post_id) == one
@@ -92,16 +92,16 @@ class TestSave:
             {"state": "done"},
         ],
     )
-    def test_refuses_what_cannot_be(self, relational: Relational, wrong: dict[str, object]) -> None:
+    def test_refuses_what_cannot_be(self, relational: RelationalStore, wrong: dict[str, object]) -> None:
         one = fanout(**wrong)
         with pytest.raises(Invalid):
             save(relational, one)
         assert relational.fanouts.progress(one.post_id) is None
 
-    def test_unknown_is_none(self, relational: Relational) -> None:
+    def test_unknown_is_none(self, relational: RelationalStore) -> None:
         assert relational.fanouts.progress(uuid4()) is None
 
-    def test_is_undone_with_its_transaction(self, relational: Relational) -> None:
+    def test_is_undone_with_its_transaction(self, relational: RelationalStore) -> None:
         one = fanout()
 
         def fail(unit: Transaction) -> None:
@@ -113,7 +113,7 @@ class TestSave:
             do(relational, fail)
         assert relational.fanouts.situation(one.post_id, one.author_id) == Situation(None, None, 0)
 
-    def test_forget(self, relational: Relational) -> None:
+    def test_forget(self, relational: RelationalStore) -> None:
         one, other = fanout(state="retracting"), fanout()
         save(relational, one, other)
         for _ in range(2):
@@ -151,7 +151,7 @@ class TestNeverBack:
             (RETRACTING, RETRACTING | {"cursor": ENDS[3]}),
         ],
     )
-    def test_goes_on(self, relational: Relational, kept: dict[str, object], saved: dict[str, object]) -> None:
+    def test_goes_on(self, relational: RelationalStore, kept: dict[str, object], saved: dict[str, object]) -> None:
         old = fanout(**kept)
         new = replace(old, **({"state": "running", "finished_at": None} | saved))
         save(relational, old, new)
@@ -176,19 +176,19 @@ class TestNeverBack:
             (RETRACTING, RETRACTING | {"cursor": ENDS[1]}),
         ],
     )
-    def test_stays(self, relational: Relational, kept: dict[str, object], saved: dict[str, object]) -> None:
+    def test_stays(self, relational: RelationalStore, kept: dict[str, object], saved: dict[str, object]) -> None:
         old = fanout(**kept)
         save(relational, old, replace(old, **({"state": "running", "finished_at": None, "stage": "recent"} | saved)))
         assert relational.fanouts.progress(old.post_id) == old
 
-    def test_what_is_left_is_left_with_the_most_progress(self, relational: Relational) -> None:
+    def test_what_is_left_is_left_with_the_most_progress(self, relational: RelationalStore) -> None:
         """Or nobody would go on with it."""
         one = fanout()
         save(relational, one, replace(one, state="pulled", delivered=5, cursor=None))
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
         assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
 
-    def test_whoever_saves_at_once(self, relational: Relational) -> None:
+    def test_whoever_saves_at_once(self, relational: RelationalStore) -> None:
         one = fanout()
         steps = [replace(one, delivered=number, lag_histogram=((1, number),)) for number in range(32)]
         works = [partial(save, relational, *steps[start::4]) for start in range(4)]
@@ -197,7 +197,7 @@ class TestNeverBack:
 
 
 class TestAudience:
-    def test_are_the_followers_who_read_by_id(self, relational: Relational) -> None:
+    def test_are_the_followers_who_read_by_id(self, relational: RelationalStore) -> None:
         author, *readers = register(relational, 9)
         asleep = _asleep(relational)
         _follow(relational, author, [*reversed(readers), asleep])
@@ -214,19 +214,19 @@ class TestAudience:
         assert _audience(relational, author, limit=99) == sorted([*readers, asleep])
         assert relational.fanouts.audience_size(author) == 9
 
-    def test_of_nobody(self, relational: Relational) -> None:
+    def test_of_nobody(self, relational: RelationalStore) -> None:
         (author,) = register(relational)
         for one in (author, uuid4()):
             for stage in STAGES:
                 assert relational.fanouts.audience(one, stage=stage, recent=NOW, begun=NOW, after=None, limit=9) == []
             assert relational.fanouts.audience_size(one) == 0
 
-    def test_a_limit_below_0_is_invalid(self, relational: Relational) -> None:
+    def test_a_limit_below_0_is_invalid(self, relational: RelationalStore) -> None:
         for stage in STAGES:
             with pytest.raises(Invalid):
                 relational.fanouts.audience(uuid4(), stage=stage, recent=NOW, begun=NOW, after=None, limit=-1)
 
-    def test_ids_are_ordered_as_numbers(self, relational: Relational) -> None:
+    def test_ids_are_ordered_as_numbers(self, relational: RelationalStore) -> None:
         (author,) = register(relational)
         ids = [UUID(int=(uuid4().int >> 8) | (top << 120)) for top in (0x00, 0x7F, 0x80, 0xFF)]
         for one in ids:
@@ -235,7 +235,7 @@ class TestAudience:
         assert _audience(relational, author, limit=9) == ids
         assert _audience(relational, author, limit=9, after=ids[1]) == ids[2:]
 
-    def test_the_stages_are_disjoint_and_complete(self, relational: Relational) -> None:
+    def test_the_stages_are_disjoint_and_complete(self, relational: RelationalStore) -> None:
         recent, begun = NOW, NOW + SECOND
         moments = [recent - SECOND, recent - MICROSECOND, recent, begun - MICROSECOND, begun, begun + SECOND]
         (author,) = register(relational)
@@ -247,7 +247,7 @@ class TestAudience:
         assert rest == sorted(set(readers) - set(first))
         assert sorted(first + rest) == _audience(relational, author, limit=99)
 
-    def test_whoever_is_seen_between_the_stages_is_in_the_rest(self, relational: Relational) -> None:
+    def test_whoever_is_seen_between_the_stages_is_in_the_rest(self, relational: RelationalStore) -> None:
         recent, begun = NOW, NOW + SECOND
         (author,) = register(relational)
         idle, active = _add(relational, NOW - SECOND), _add(relational, NOW)
@@ -259,10 +259,10 @@ class TestAudience:
 
 
 class TestSituation:
-    def test_of_the_unknown_is_empty(self, relational: Relational) -> None:
+    def test_of_the_unknown_is_empty(self, relational: RelationalStore) -> None:
         assert relational.fanouts.situation(uuid4(), uuid4()) == Situation(None, None, 0)
 
-    def test_each_part_is_there_by_itself(self, relational: Relational) -> None:
+    def test_each_part_is_there_by_itself(self, relational: RelationalStore) -> None:
         author, one, other = register(relational, 3)
         _follow(relational, author, [one, other, _asleep(relational)])
         running = fanout(author_id=author)
@@ -278,13 +278,13 @@ class TestSituation:
 
 
 class TestPulled:
-    def test_one_that_is_pulled_stays_so(self, relational: Relational) -> None:
+    def test_one_that_is_pulled_stays_so(self, relational: RelationalStore) -> None:
         author = uuid4()
         pull(relational, author)
         pull(relational, author, LATER, "threshold")
         assert pulled(relational, author) == PulledAuthor(author, "pulled", "shed", NOW)
 
-    def test_one_that_returns_is_pulled_again(self, relational: Relational) -> None:
+    def test_one_that_returns_is_pulled_again(self, relational: RelationalStore) -> None:
         author = uuid4()
         assert begin_return(relational, author) is False
         pull(relational, author)
@@ -295,7 +295,7 @@ class TestPulled:
         assert end_pull(relational, author, LATER) is False
         assert end_pull(relational, author, LATER + SECOND) is False
 
-    def test_ends_for_the_turn_that_began_to_return(self, relational: Relational) -> None:
+    def test_ends_for_the_turn_that_began_to_return(self, relational: RelationalStore) -> None:
         author = uuid4()
         assert end_pull(relational, author) is False
         pull(relational, author)
@@ -307,7 +307,7 @@ class TestPulled:
         assert [end_pull(relational, author, LATER) for _ in range(2)] == [True, False]
         assert pulled(relational, author) is None
 
-    def test_does_not_end_while_a_fan_out_is_left(self, relational: Relational) -> None:
+    def test_does_not_end_while_a_fan_out_is_left(self, relational: RelationalStore) -> None:
         author = uuid4()
         one, other, stranger = fanout(author_id=author), fanout(author_id=author), fanout()
         pull(relational, author)
@@ -320,7 +320,7 @@ class TestPulled:
         save(relational, replace(one, state="done", finished_at=LATER))
         assert end_pull(relational, author) is True
 
-    def test_are_listed_by_id(self, new_relational: Callable[[], Relational]) -> None:
+    def test_are_listed_by_id(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         assert store.fanouts.pulled_authors(after=None, limit=9) == []
         for author in reversed(ENDS):
@@ -335,7 +335,7 @@ class TestPulled:
         with pytest.raises(Invalid):
             store.fanouts.pulled_authors(after=None, limit=-1)
 
-    def test_left_are_the_authors_own_newest_first(self, relational: Relational) -> None:
+    def test_left_are_the_authors_own_newest_first(self, relational: RelationalStore) -> None:
         author = uuid4()
         mine = [fanout(author_id=author, post_id=UUID(int=one.int ^ author.int >> 8), state="pulled") for one in ENDS]
         save(relational, *mine, fanout(author_id=author), fanout(state="pulled"))
@@ -349,7 +349,7 @@ class TestPulled:
 
 
 class TestSkip:
-    def test_is_for_the_pulled(self, relational: Relational) -> None:
+    def test_is_for_the_pulled(self, relational: RelationalStore) -> None:
         one = fanout()
         assert postpone(relational, one) is False
         pull(relational, one.author_id)
@@ -360,14 +360,14 @@ class TestSkip:
         assert [postpone(relational, one) for _ in range(2)] == [True, True]
         assert relational.fanouts.progress(one.post_id) == replace(one, state="pulled")
 
-    def test_loses_no_progress(self, relational: Relational) -> None:
+    def test_loses_no_progress(self, relational: RelationalStore) -> None:
         one = fanout()
         pull(relational, one.author_id)
         save(relational, one)
         assert postpone(relational, replace(one, delivered=1, cursor=None)) is True
         assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
 
-    def test_leaves_what_is_done(self, relational: Relational) -> None:
+    def test_leaves_what_is_done(self, relational: RelationalStore) -> None:
         one = fanout(state="done", finished_at=NOW)
         pull(relational, one.author_id)
         save(relational, one)
@@ -378,7 +378,7 @@ class TestSkip:
 class TestTurns:
     """Skipping a fan-out and ending the pulling never both succeed: the post would be lost."""
 
-    def test_returning_waits_for_a_skip(self, relational: Relational) -> None:
+    def test_returning_waits_for_a_skip(self, relational: RelationalStore) -> None:
         one = fanout()
         pull(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
@@ -390,7 +390,7 @@ class TestTurns:
         assert relational.fanouts.postponed(one.author_id, limit=9) == [replace(one, state="pulled")]
         assert end_pull(relational, one.author_id) is False
 
-    def test_a_skip_waits_for_returning(self, relational: Relational) -> None:
+    def test_a_skip_waits_for_returning(self, relational: RelationalStore) -> None:
         one = fanout()
         pull(relational, one.author_id)
         with ThreadPoolExecutor(1) as pool:
@@ -401,7 +401,7 @@ class TestTurns:
             assert overtaking.result() is False
         assert end_pull(relational, one.author_id) is True
 
-    def test_pushed_waits_for_who_pulls_again(self, relational: Relational) -> None:
+    def test_pushed_waits_for_who_pulls_again(self, relational: RelationalStore) -> None:
         """Even when the turn gets the very time of the former one."""
         one = fanout(state="pulled")
         pull(relational, one.author_id)
@@ -416,7 +416,7 @@ class TestTurns:
             assert overtaking.result() is False
         assert pulled(relational, one.author_id) == PulledAuthor(one.author_id, "returning", "threshold", NOW)
 
-    def test_who_pulls_again_waits_for_pushed(self, relational: Relational) -> None:
+    def test_who_pulls_again_waits_for_pushed(self, relational: RelationalStore) -> None:
         author = uuid4()
         pull(relational, author)
         begin_return(relational, author)
@@ -428,7 +428,7 @@ class TestTurns:
             overtaking.result()
         assert pulled(relational, author) == PulledAuthor(author, "pulled", "shed", LATER)
 
-    def test_however_they_meet(self, relational: Relational) -> None:
+    def test_however_they_meet(self, relational: RelationalStore) -> None:
         for _ in range(20):
             one = fanout()
             pull(relational, one.author_id)
@@ -442,7 +442,7 @@ class TestTurns:
             left = [replace(one, state="pulled")] if skipped else []
             assert relational.fanouts.postponed(one.author_id, limit=9) == left
 
-    def test_one_ends_it(self, relational: Relational) -> None:
+    def test_one_ends_it(self, relational: RelationalStore) -> None:
         author = uuid4()
         pull(relational, author)
         begin_return(relational, author)
@@ -450,7 +450,7 @@ class TestTurns:
 
 
 class TestLag:
-    def test_counts_those_that_run(self, new_relational: Callable[[], Relational]) -> None:
+    def test_counts_those_that_run(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         assert store.fanouts.lag() == (0, None)
         first, second = fanout(published_at=LATER), fanout(published_at=NOW)
@@ -462,7 +462,7 @@ class TestLag:
 
 
 class TestSweep:
-    def test_removes_the_oldest_that_are_done(self, new_relational: Callable[[], Relational]) -> None:
+    def test_removes_the_oldest_that_are_done(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         done = [fanout(state="done", finished_at=NOW + SECOND * number) for number in (0, 1, 1, 2, 3)]
         done[1:3] = sorted(done[1:3], key=lambda one: one.post_id)
@@ -482,7 +482,7 @@ class TestSweep:
         with pytest.raises(Invalid):
             sweep(-1)
 
-    def test_two_at_once_share(self, new_relational: Callable[[], Relational]) -> None:
+    def test_two_at_once_share(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         save(store, *(fanout(**DONE) for _ in range(12)))
         sweep: Callable[[Transaction], int] = lambda unit: unit.fanouts.sweep(  # noqa: E731  - run thrice
@@ -494,17 +494,17 @@ class TestSweep:
         assert sum(swept) == 12
 
 
-def _kept(store: Relational, fanouts: Sequence[Fanout]) -> list[Fanout]:
+def _kept(store: RelationalStore, fanouts: Sequence[Fanout]) -> list[Fanout]:
     return [found for one in fanouts if (found := store.fanouts.progress(one.post_id))]
 
 
-def _add(store: Relational, seen_at: datetime, **changes: object) -> UUID:
+def _add(store: RelationalStore, seen_at: datetime, **changes: object) -> UUID:
     one = account(created_at=seen_at, **changes)
     do(store, lambda unit: unit.accounts.add(one, login(one)))
     return one.id
 
 
-def _asleep(store: Relational) -> UUID:
+def _asleep(store: RelationalStore) -> UUID:
     """A new reader, the only one who was seen so long ago."""
     long_ago = NOW - SECOND * 1000
     reader = _add(store, long_ago)
@@ -512,17 +512,17 @@ def _asleep(store: Relational) -> UUID:
     return reader
 
 
-def _follow(store: Relational, author: UUID, readers: Sequence[UUID]) -> None:
+def _follow(store: RelationalStore, author: UUID, readers: Sequence[UUID]) -> None:
     with store.transaction() as unit:
         for reader in readers:
             unit.graph.follow(Follow(reader, author, NOW))
 
 
-def _audience(store: Relational, author: UUID, *, limit: int, after: UUID | None = None) -> list[UUID]:
+def _audience(store: RelationalStore, author: UUID, *, limit: int, after: UUID | None = None) -> list[UUID]:
     return store.fanouts.audience(author, after=after, limit=limit)
 
 
-def _pages(store: Relational, author: UUID, stage: Stage, recent: datetime, begun: datetime) -> list[UUID]:
+def _pages(store: RelationalStore, author: UUID, stage: Stage, recent: datetime, begun: datetime) -> list[UUID]:
     """The whole stage, a few at a time."""
     found: list[UUID] = []
     while page := store.fanouts.audience(

@@ -10,24 +10,24 @@ import pytest
 from repositories.errors import Conflict, Invalid
 from repositories.feed_records import ReaderState
 from repositories.records import Follow, Like
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import MICROSECOND, SECOND, do, together
 from tests.contracts.relational_store import NOW, account, login, register
 
 LOW, HIGH = UUID(int=1 << 100), UUID(int=0xFF << 120)
 
 
-def state(store: Relational, reader: UUID) -> str:
+def state(store: RelationalStore, reader: UUID) -> str:
     return store.feed_activity.reader_state(reader).state
 
 
-def pull(store: Relational, authors: Collection[UUID]) -> None:
+def pull(store: RelationalStore, authors: Collection[UUID]) -> None:
     with store.transaction() as unit:
         for author in authors:
             unit.fanouts.pull(author, at=NOW, reason="shed")
 
 
-def follow(store: Relational, follower: UUID, authors: Collection[UUID], *, filled: bool = True) -> None:
+def follow(store: RelationalStore, follower: UUID, authors: Collection[UUID], *, filled: bool = True) -> None:
     edges = [Follow(follower, author, NOW) for author in authors]
     with store.transaction() as unit:
         for edge in edges:
@@ -36,7 +36,7 @@ def follow(store: Relational, follower: UUID, authors: Collection[UUID], *, fill
                 unit.graph.filled(edge)
 
 
-def asleep(store: Relational, seen_at: datetime = NOW) -> UUID:
+def asleep(store: RelationalStore, seen_at: datetime = NOW) -> UUID:
     """A new reader who is dormant."""
     reader = awake(store, seen_at)
     while state(store, reader) != "dormant":
@@ -44,46 +44,46 @@ def asleep(store: Relational, seen_at: datetime = NOW) -> UUID:
     return reader
 
 
-def awake(store: Relational, seen_at: datetime = NOW) -> UUID:
+def awake(store: RelationalStore, seen_at: datetime = NOW) -> UUID:
     one = account(created_at=seen_at)
     do(store, lambda unit: unit.accounts.add(one, login(one)))
     return one.id
 
 
-def waking(store: Relational) -> UUID:
+def waking(store: RelationalStore) -> UUID:
     """A new reader who is waking, at generation 1."""
     reader = awake(store)
     assert do(store, lambda unit: unit.feed_activity.rebuild(reader, NOW)) is True
     return reader
 
 
-def finish(store: Relational, reader: UUID, generation: int, low_watermark: UUID | None) -> bool:
+def finish(store: RelationalStore, reader: UUID, generation: int, low_watermark: UUID | None) -> bool:
     with store.transaction() as unit:
         return unit.feed_activity.finish(reader, generation=generation, low_watermark=low_watermark)
 
 
-def raise_low_watermark(store: Relational, reader: UUID, low_watermark: UUID) -> None:
+def raise_low_watermark(store: RelationalStore, reader: UUID, low_watermark: UUID) -> None:
     with store.transaction() as unit:
         unit.feed_activity.raise_low_watermark(reader, low_watermark)
 
 
 class TestReaderState:
-    def test_a_new_account_is_awake_and_was_just_seen(self, relational: Relational) -> None:
+    def test_a_new_account_is_awake_and_was_just_seen(self, relational: RelationalStore) -> None:
         assert relational.feed_activity.reader_state(awake(relational)) == ReaderState("awake", 0, NOW, None, ())
 
-    def test_an_account_that_was_refused_has_no_reader(self, relational: Relational) -> None:
+    def test_an_account_that_was_refused_has_no_reader(self, relational: RelationalStore) -> None:
         (known,) = register(relational)
         one = account(handle=relational.accounts.get([known])[known].handle)
         with pytest.raises(Conflict):
             do(relational, lambda unit: unit.accounts.add(one, login(one)))
         assert state(relational, one.id) == "dormant"
 
-    def test_the_unknown_are_dormant(self, relational: Relational) -> None:
+    def test_the_unknown_are_dormant(self, relational: RelationalStore) -> None:
         found = relational.feed_activity.reader_state(uuid4())
         assert (found.state, found.generation, found.low_watermark, found.pulled) == ("dormant", 0, None, ())
         assert found.seen_at < NOW
 
-    def test_pulled_are_followees_that_are_pending_or_pulled(self, relational: Relational) -> None:
+    def test_pulled_are_followees_that_are_pending_or_pulled(self, relational: RelationalStore) -> None:
         reader, settled, pending, pulled, both, stranger, fan = register(relational, 7)
         follow(relational, reader, [settled, pulled])
         follow(relational, reader, [pending, both], filled=False)
@@ -95,14 +95,16 @@ class TestReaderState:
 
     @pytest.mark.parametrize("strangers", [0, 1, 2, 20])
     @pytest.mark.parametrize("settled", [0, 1, 2, 20])
-    def test_whichever_are_more(self, new_relational: Callable[[], Relational], strangers: int, settled: int) -> None:
+    def test_whichever_are_more(
+        self, new_relational: Callable[[], RelationalStore], strangers: int, settled: int
+    ) -> None:
         store = new_relational()
         reader, first, second, *others = register(store, 3 + strangers + settled)
         follow(store, reader, [first, second, *others[strangers:]])
         pull(store, [first, second, *others[:strangers]])
         assert store.feed_activity.reader_state(reader).pulled == (first, second)
 
-    def test_an_author_is_pulled_until_returned(self, relational: Relational) -> None:
+    def test_an_author_is_pulled_until_returned(self, relational: RelationalStore) -> None:
         reader, author = register(relational, 2)
         follow(relational, reader, [author])
         assert relational.feed_activity.reader_state(reader).pulled == ()
@@ -113,7 +115,7 @@ class TestReaderState:
         assert do(relational, lambda unit: unit.fanouts.end_pull(author, changed_at=NOW)) is True
         assert relational.feed_activity.reader_state(reader).pulled == ()
 
-    def test_a_follow_is_pulled_until_filled_or_ended(self, relational: Relational) -> None:
+    def test_a_follow_is_pulled_until_filled_or_ended(self, relational: RelationalStore) -> None:
         reader, first, second = register(relational, 3)
         follow(relational, reader, [first, second], filled=False)
         assert relational.feed_activity.reader_state(reader).pulled == (first, second)
@@ -124,13 +126,13 @@ class TestReaderState:
 
 
 class TestSeen:
-    def test_never_goes_backwards(self, relational: Relational) -> None:
+    def test_never_goes_backwards(self, relational: RelationalStore) -> None:
         reader = awake(relational)
         for at, kept in ((NOW, NOW), (NOW + SECOND, NOW + SECOND), (NOW, NOW + SECOND)):
             do(relational, lambda unit, at=at: unit.feed_activity.seen(reader, at))  # type: ignore[misc]  # default binds
             assert relational.feed_activity.reader_state(reader) == ReaderState("awake", 0, kept, None)
 
-    def test_whoever_comes_last_counts(self, relational: Relational) -> None:
+    def test_whoever_comes_last_counts(self, relational: RelationalStore) -> None:
         reader = awake(relational)
 
         def see(number: int) -> None:
@@ -140,12 +142,12 @@ class TestSeen:
         assert together(works) == [None] * 4
         assert relational.feed_activity.reader_state(reader).seen_at == NOW + SECOND * 7
 
-    def test_does_not_wake(self, relational: Relational) -> None:
+    def test_does_not_wake(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         do(relational, lambda unit: unit.feed_activity.seen(reader, NOW + SECOND))
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW + SECOND, None)
 
-    def test_the_unknown_stay_so(self, relational: Relational) -> None:
+    def test_the_unknown_stay_so(self, relational: RelationalStore) -> None:
         stranger = uuid4()
         do(relational, lambda unit: unit.feed_activity.seen(stranger, NOW))
         assert do(relational, lambda unit: unit.feed_activity.wake(stranger, NOW)) is False
@@ -156,7 +158,7 @@ class TestSeen:
 
 
 class TestSleep:
-    def test_takes_those_not_seen_since_oldest_first(self, new_relational: Callable[[], Relational]) -> None:
+    def test_takes_those_not_seen_since_oldest_first(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         readers = [awake(store, NOW + MICROSECOND * number) for number in range(6)]
         do(store, lambda unit: unit.feed_activity.seen(readers[0], NOW + SECOND))
@@ -173,14 +175,14 @@ class TestSleep:
         states = [state(store, reader) for reader in readers]
         assert states == ["awake", "waking", "dormant", "dormant", "dormant", "awake"]
 
-    def test_ties_are_by_id(self, new_relational: Callable[[], Relational]) -> None:
+    def test_ties_are_by_id(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         readers = register(store, 5)
         for some in (readers[:2], readers[2:4], readers[4:]):
             found = do(store, lambda unit: unit.feed_activity.sleep(seen_before=NOW + SECOND, limit=2))
             assert sorted(found) == some
 
-    def test_two_at_once_share(self, new_relational: Callable[[], Relational]) -> None:
+    def test_two_at_once_share(self, new_relational: Callable[[], RelationalStore]) -> None:
         store = new_relational()
         readers = register(store, 12)
         sleep: Callable[[Transaction], list[UUID]] = lambda unit: unit.feed_activity.sleep(  # noqa: E731  - run thrice
@@ -193,13 +195,13 @@ class TestSleep:
             taken += some
         assert sorted(taken) == readers
 
-    def test_a_limit_below_0_is_invalid(self, relational: Relational) -> None:
+    def test_a_limit_below_0_is_invalid(self, relational: RelationalStore) -> None:
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.feed_activity.sleep(seen_before=NOW, limit=-1))
 
 
 class TestWake:
-    def test_is_for_the_dormant(self, relational: Relational) -> None:
+    def test_is_for_the_dormant(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         wakes = [do(relational, lambda unit: unit.feed_activity.wake(reader, NOW + SECOND)) for _ in range(2)]
         assert wakes == [True, False]
@@ -207,19 +209,19 @@ class TestWake:
         assert finish(relational, reader, 1, None) is True
         assert do(relational, lambda unit: unit.feed_activity.wake(reader, NOW + SECOND)) is False
 
-    def test_never_sees_backwards(self, relational: Relational) -> None:
+    def test_never_sees_backwards(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         do(relational, lambda unit: unit.feed_activity.wake(reader, NOW - SECOND))
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW, None)
 
-    def test_of_many_at_once_one_wakes(self, relational: Relational) -> None:
+    def test_of_many_at_once_one_wakes(self, relational: RelationalStore) -> None:
         for _ in range(4):
             reader = asleep(relational)
             wakes = together([lambda: do(relational, lambda unit: unit.feed_activity.wake(reader, NOW))] * 4)  # noqa: B023  - at once
             assert sorted(map(bool, wakes)) == [False, False, False, True]
             assert relational.feed_activity.reader_state(reader).generation == 1
 
-    def test_rebuild_whatever_it_was(self, relational: Relational) -> None:
+    def test_rebuild_whatever_it_was(self, relational: RelationalStore) -> None:
         for reader, generation in ((awake(relational), 1), (waking(relational), 2), (asleep(relational), 1)):
             rebuild = do(relational, lambda unit, one=reader: unit.feed_activity.rebuild(one, NOW + SECOND))  # type: ignore[misc]  # default binds
             assert rebuild is True
@@ -227,13 +229,13 @@ class TestWake:
                 "waking", generation, NOW + SECOND, None
             )
 
-    def test_every_rebuild_is_a_generation(self, relational: Relational) -> None:
+    def test_every_rebuild_is_a_generation(self, relational: RelationalStore) -> None:
         reader = awake(relational)
         works = [lambda: do(relational, lambda unit: unit.feed_activity.rebuild(reader, NOW))] * 4
         assert together(works) == [True] * 4
         assert relational.feed_activity.reader_state(reader).generation == 4
 
-    def test_is_undone_with_its_transaction(self, relational: Relational) -> None:
+    def test_is_undone_with_its_transaction(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
 
         def fail(unit: Transaction) -> None:
@@ -247,13 +249,13 @@ class TestWake:
 
 class TestFinish:
     @pytest.mark.parametrize("low_watermark", [None, LOW, HIGH])
-    def test_sets_the_low_watermark_once(self, relational: Relational, low_watermark: UUID | None) -> None:
+    def test_sets_the_low_watermark_once(self, relational: RelationalStore, low_watermark: UUID | None) -> None:
         reader = waking(relational)
         ends = [finish(relational, reader, 1, low_watermark) for _ in range(2)]
         assert ends == [True, False]
         assert relational.feed_activity.reader_state(reader) == ReaderState("awake", 1, NOW, low_watermark)
 
-    def test_lowers_the_low_watermark_of_a_former_generation(self, relational: Relational) -> None:
+    def test_lowers_the_low_watermark_of_a_former_generation(self, relational: RelationalStore) -> None:
         reader = awake(relational)
         raise_low_watermark(relational, reader, HIGH)
         for generation, low_watermark in ((1, LOW), (2, None)):
@@ -262,12 +264,12 @@ class TestFinish:
             assert relational.feed_activity.reader_state(reader).low_watermark == low_watermark
 
     @pytest.mark.parametrize("generation", [0, 2])
-    def test_is_of_this_very_generation(self, relational: Relational, generation: int) -> None:
+    def test_is_of_this_very_generation(self, relational: RelationalStore, generation: int) -> None:
         reader = waking(relational)
         assert finish(relational, reader, generation, LOW) is False
         assert relational.feed_activity.reader_state(reader) == ReaderState("waking", 1, NOW, None)
 
-    def test_is_for_the_waking(self, relational: Relational) -> None:
+    def test_is_for_the_waking(self, relational: RelationalStore) -> None:
         for reader in (awake(relational), asleep(relational)):
             before = relational.feed_activity.reader_state(reader)
             assert finish(relational, reader, 0, LOW) is False
@@ -275,21 +277,21 @@ class TestFinish:
 
 
 class TestLowWatermark:
-    def test_only_rises(self, relational: Relational) -> None:
+    def test_only_rises(self, relational: RelationalStore) -> None:
         reader = awake(relational)
         ids = [UUID(int=top << 120 | 5) for top in (0x10, 0x00, 0x7F, 0x7F, 0x80, 0xFF, 0x80)]
         for number, low_watermark in enumerate(ids, 1):
             raise_low_watermark(relational, reader, low_watermark)
             assert relational.feed_activity.reader_state(reader) == ReaderState("awake", 0, NOW, max(ids[:number]))
 
-    def test_the_highest_of_many_at_once_stays(self, relational: Relational) -> None:
+    def test_the_highest_of_many_at_once_stays(self, relational: RelationalStore) -> None:
         reader, ids = awake(relational), [uuid4() for _ in range(4)]
         assert together([partial(raise_low_watermark, relational, reader, one) for one in ids]) == [None] * 4
         assert relational.feed_activity.reader_state(reader).low_watermark == max(ids)
 
     @pytest.mark.parametrize("low_watermark", [LOW, HIGH])
     def test_also_a_lower_one_gives_the_waking_a_new_generation(
-        self, relational: Relational, low_watermark: UUID
+        self, relational: RelationalStore, low_watermark: UUID
     ) -> None:
         """The old low watermark is of the former generation, and does not count when the new one is found."""
         reader, middle = awake(relational), UUID(int=0x80 << 120)
@@ -302,12 +304,12 @@ class TestLowWatermark:
         assert finish(relational, reader, 1, None) is False
         assert finish(relational, reader, 2, None) is True
 
-    def test_wakes_nobody(self, relational: Relational) -> None:
+    def test_wakes_nobody(self, relational: RelationalStore) -> None:
         reader = asleep(relational)
         raise_low_watermark(relational, reader, LOW)
         assert relational.feed_activity.reader_state(reader) == ReaderState("dormant", 0, NOW, LOW)
 
-    def test_none_is_lost_beside_a_finish(self, relational: Relational) -> None:
+    def test_none_is_lost_beside_a_finish(self, relational: RelationalStore) -> None:
         for _ in range(10):
             reader = waking(relational)
             works: list[Callable[[], bool | None]] = [
@@ -323,7 +325,7 @@ class TestLowWatermark:
 class TestCounts:
     """What cached pages of feeds are checked against."""
 
-    def test_the_revision_counts_what_the_reader_follows_and_likes(self, relational: Relational) -> None:
+    def test_the_revision_counts_what_the_reader_follows_and_likes(self, relational: RelationalStore) -> None:
         reader, author, other = awake(relational), awake(relational), awake(relational)
         changes: list[Callable[[Transaction], object]] = [
             lambda unit: unit.graph.follow(Follow(reader, author, NOW)),
@@ -340,7 +342,7 @@ class TestCounts:
             assert relational.feed_activity.reader_state(reader).revision > before
         assert [relational.feed_activity.reader_state(one).revision for one in (author, other)] == others
 
-    def test_what_changes_nothing_is_not_counted(self, relational: Relational) -> None:
+    def test_what_changes_nothing_is_not_counted(self, relational: RelationalStore) -> None:
         reader, author = awake(relational), awake(relational)
         follow(relational, reader, [author])
         do(relational, lambda unit: unit.likes.like(Like(reader, author, NOW)))
@@ -350,7 +352,7 @@ class TestCounts:
         do(relational, lambda unit: unit.graph.unfollow(author, reader))
         assert relational.feed_activity.reader_state(reader).revision == before
 
-    def test_every_reader_sees_what_was_published_and_lost(self, relational: Relational) -> None:
+    def test_every_reader_sees_what_was_published_and_lost(self, relational: RelationalStore) -> None:
         readers = [awake(relational), awake(relational)]
         before = [relational.feed_activity.reader_state(one) for one in readers]
         do(relational, lambda unit: unit.fanouts.count_published(readers[0]))
@@ -360,7 +362,7 @@ class TestCounts:
         assert all(b.published + 2 <= a.published for b, a in zip(before, after, strict=True))
         assert all(b.lost + 1 <= a.lost for b, a in zip(before, after, strict=True))
 
-    def test_it_says_of_authors_whether_they_are_followed(self, relational: Relational) -> None:
+    def test_it_says_of_authors_whether_they_are_followed(self, relational: RelationalStore) -> None:
         reader, author, stranger = awake(relational), awake(relational), awake(relational)
         follow(relational, reader, [author])
         found = relational.feed_activity.reader_state(reader, [author, stranger, reader])

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from repositories.errors import Invalid, Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
-from repositories.relational import Relational, Transaction, open_store
+from repositories.relational import RelationalStore, Transaction, open_store
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.idempotency_port import Claimed
 from repositories.relational.postgres.store import PostgresRelational
@@ -27,7 +27,7 @@ ANSWER = Answer(201, {"location": "/orders/1", "etag": '"\u00fc"'}, b'{"a": "\xf
 
 
 class TestClaim:
-    def test_is_granted_once_and_then_answered(self, relational: Relational) -> None:
+    def test_is_granted_once_and_then_answered(self, relational: RelationalStore) -> None:
         key = new_key()
 
         def work(unit: Transaction) -> Claimed:
@@ -42,7 +42,7 @@ class TestClaim:
             assert do(relational, lambda unit: claim(unit, key)) == ANSWER
         assert do(relational, lambda unit: claim(unit, key, body=b"other")) == Mismatch()
 
-    def test_an_error_leaves_nothing(self, relational: Relational) -> None:
+    def test_an_error_leaves_nothing(self, relational: RelationalStore) -> None:
         key = new_key()
 
         def fail(unit: Transaction) -> None:
@@ -53,7 +53,7 @@ class TestClaim:
             do(relational, fail)
         assert isinstance(do(relational, lambda unit: claim(unit, key, body=b"other")), Granted)
 
-    def test_scope_is_account_and_route(self, relational: Relational) -> None:
+    def test_scope_is_account_and_route(self, relational: RelationalStore) -> None:
         key = new_key()
         others = [
             RequestKey(uuid4(), key.route, key.key),
@@ -65,13 +65,13 @@ class TestClaim:
             assert isinstance(do(relational, lambda unit, one=one: claim(unit, one)), Granted)  # type: ignore[misc]  # default binds
 
     @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-    def test_refuses_what_is_no_text(self, relational: Relational, text: str) -> None:
+    def test_refuses_what_is_no_text(self, relational: RelationalStore, text: str) -> None:
         with pytest.raises(Invalid):
             do(relational, lambda unit: claim(unit, RequestKey(uuid4(), "POST /orders", text)))
 
 
 class TestLease:
-    def test_is_in_flight_until_it_passes(self, relational: Relational) -> None:
+    def test_is_in_flight_until_it_passes(self, relational: RelationalStore) -> None:
         key = new_key()
         first = do(relational, lambda unit: claim(unit, key))
         assert isinstance(first, Granted)
@@ -94,13 +94,13 @@ class TestLease:
         do(relational, lambda unit: unit.idempotency.abandon(key, second))
         assert do(relational, lambda unit: claim(unit, key)) == ANSWER
 
-    def is_in_flight(self, relational: Relational, key: RequestKey, most: timedelta) -> None:
+    def is_in_flight(self, relational: RelationalStore, key: RequestKey, most: timedelta) -> None:
         found = do(relational, lambda unit: claim(unit, key))
         assert isinstance(found, InFlight)
         assert found.left is not None
         assert most - 600 * SECOND < found.left <= most
 
-    def test_may_be_ended(self, relational: Relational) -> None:
+    def test_may_be_ended(self, relational: RelationalStore) -> None:
         key = new_key()
         first = do(relational, lambda unit: claim(unit, key))
         assert isinstance(first, Granted)
@@ -113,7 +113,7 @@ class TestLease:
         do(relational, lambda unit: unit.idempotency.end_lease(key, first))
         self.is_in_flight(relational, key, LEASE)
 
-    def test_may_be_abandoned(self, relational: Relational) -> None:
+    def test_may_be_abandoned(self, relational: RelationalStore) -> None:
         key = new_key()
         first = do(relational, lambda unit: claim(unit, key))
         assert isinstance(first, Granted)
@@ -123,7 +123,7 @@ class TestLease:
         assert isinstance(again, Granted)
         assert not again.taken_over
 
-    def test_is_taken_over_once(self, relational: Relational) -> None:
+    def test_is_taken_over_once(self, relational: RelationalStore) -> None:
         for _ in range(5):
             key = new_key()
             do(relational, lambda unit: claim(unit, key))  # noqa: B023  - called at once
@@ -138,7 +138,7 @@ class TestLease:
 
 
 class TestTwoAtOnce:
-    def test_one_effect_and_one_answer(self, relational: Relational) -> None:
+    def test_one_effect_and_one_answer(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 1000), uuid4()
         for turn in range(1, 11):
             key, answer = new_key(), Answer(200, {}, b"%d" % turn)
@@ -156,13 +156,13 @@ class TestTwoAtOnce:
             assert balances(relational, bob) == {"EUR": (turn, 0)}
             assert do(relational, work) == answer
 
-    def test_the_second_does_not_wait_where_others_may_write(self, relational: Relational) -> None:
+    def test_the_second_does_not_wait_where_others_may_write(self, relational: RelationalStore) -> None:
         if isinstance(relational, EmbeddedRelational):
             self.waits_for_the_answer(relational)
         else:
             self.is_published_at_once(relational)
 
-    def is_published_at_once(self, relational: Relational) -> None:
+    def is_published_at_once(self, relational: RelationalStore) -> None:
         key = new_key()
         with relational.transaction() as unit:
             granted = claim(unit, key)
@@ -172,7 +172,7 @@ class TestTwoAtOnce:
             assert do(relational, lambda other: claim(other, key)) == InFlight()
         assert do(relational, lambda other: claim(other, key)) == ANSWER
 
-    def waits_for_the_answer(self, relational: Relational) -> None:
+    def waits_for_the_answer(self, relational: RelationalStore) -> None:
         key, found = new_key(), []
         second = threading.Thread(target=lambda: found.append(do(relational, lambda unit: claim(unit, key))))
         with relational.transaction() as unit:
@@ -185,13 +185,13 @@ class TestTwoAtOnce:
 
 
 class TestDeath:
-    def test_before_the_commit_leaves_nothing(self, relational: Relational) -> None:
+    def test_before_the_commit_leaves_nothing(self, relational: RelationalStore) -> None:
         key, ada, bob = new_key(), wallet(relational, 10), uuid4()
         die_in_the_middle(relational, key, ada, bob, commit=False)
         assert isinstance(eventually(relational, key), Granted)
         assert balances(relational, ada) == {"EUR": (10, 0)}
 
-    def test_after_the_commit_leaves_all(self, relational: Relational) -> None:
+    def test_after_the_commit_leaves_all(self, relational: RelationalStore) -> None:
         key, ada, bob = new_key(), wallet(relational, 10), uuid4()
         die_in_the_middle(relational, key, ada, bob, commit=True)
         assert do(relational, lambda unit: claim(unit, key)) == ANSWER
@@ -199,7 +199,7 @@ class TestDeath:
 
 
 class TestSweep:
-    def test_forgets_the_old(self, relational: Relational) -> None:
+    def test_forgets_the_old(self, relational: RelationalStore) -> None:
         old = datetime(2020, 1, 1, tzinfo=UTC)
         keys = [new_key() for _ in range(4)]
         for turn, key in enumerate(keys):
@@ -223,14 +223,14 @@ def claim(unit: Transaction, key: RequestKey, *, body: bytes = BODY, lease: time
     return unit.idempotency.claim(key, body, lease)
 
 
-def let_pass(store: Relational, key: RequestKey, time: timedelta) -> None:
+def let_pass(store: RelationalStore, key: RequestKey, time: timedelta) -> None:
     """As if the key had been claimed so much earlier."""
     this = request_keys.c.key == key.key
     (row,) = sql(store, select(request_keys.c.created_at, request_keys.c.lease_until).where(this))
     sql(store, update(request_keys).where(this).values(created_at=row[0] - time, lease_until=row[1] - time))
 
 
-def eventually(store: Relational, key: RequestKey) -> Claimed:
+def eventually(store: RelationalStore, key: RequestKey) -> Claimed:
     """The server takes a moment to notice that a client is gone."""
     for _ in range(1000):
         found = surely(store, lambda unit: claim(unit, key))
@@ -240,7 +240,7 @@ def eventually(store: Relational, key: RequestKey) -> Claimed:
     raise AssertionError("in flight without end")
 
 
-def die_in_the_middle(store: Relational, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
+def die_in_the_middle(store: RelationalStore, key: RequestKey, debit: UUID, credit: UUID, *, commit: bool) -> None:
     """Another process does the work, and kills itself before or after the commit."""
     url = store._url if isinstance(store, PostgresRelational) else engine_of(store).url.render_as_string()
     child = multiprocessing.get_context("spawn").Process(target=work_and_die, args=(url, key, debit, credit, commit))

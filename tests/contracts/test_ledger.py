@@ -15,7 +15,7 @@ from repositories.errors import Conflict, Contention, Inconsistent, Insufficient
 from repositories.money_records import PROVIDER, Balance, Created, Differs, Exists, Posting, Transfer
 from repositories.payment_records import NEVER, PAYOUT
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.money import movements
 from repositories.relational.schema.columns import ID
 from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
@@ -37,7 +37,7 @@ from tests.contracts.relational_store import NOW
 
 
 class TestTransfer:
-    def test_moves_money_and_leaves_two_entries(self, relational: Relational) -> None:
+    def test_moves_money_and_leaves_two_entries(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         order_id = uuid4()
         wanted = transfer(ada, bob, 30, order_id=order_id)
@@ -52,14 +52,14 @@ class TestTransfer:
         assert (opening.sequence, opening.amount, opening.balance, opening.other) == (1, 100, 100, PROVIDER)
         assert relational.ledger.get([one.id, uuid4()]) == {one.id: one}
 
-    def test_nobody_has_anything_before(self, relational: Relational) -> None:
+    def test_nobody_has_anything_before(self, relational: RelationalStore) -> None:
         nobody = uuid4()
         assert relational.ledger.wallet(nobody) == []
         assert relational.ledger.entries(nobody, "EUR", limit=9) == []
         assert relational.ledger.balance_at(nobody, "EUR", NOW) == 0
         assert relational.ledger.get([]) == {}
 
-    def test_refuses_more_than_is_there(self, relational: Relational) -> None:
+    def test_refuses_more_than_is_there(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational, 1)
         for debit, credit in ((ada, bob), (bob, ada), (uuid4(), ada)):
             with pytest.raises(Insufficient):
@@ -67,7 +67,7 @@ class TestTransfer:
         assert balances(relational, ada) == {"EUR": (10, 0)}
         assert balances(relational, bob) == {"EUR": (1, 0)}
 
-    def test_a_refusal_ends_the_transaction(self, relational: Relational) -> None:
+    def test_a_refusal_ends_the_transaction(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
 
         def swallow(unit: Transaction) -> None:
@@ -81,13 +81,13 @@ class TestTransfer:
             do(relational, swallow)
         assert balances(relational, ada) == {"EUR": (10, 0)}
 
-    def test_too_much_by_far_has_one_answer_whatever_the_ids(self, relational: Relational) -> None:
+    def test_too_much_by_far_has_one_answer_whatever_the_ids(self, relational: RelationalStore) -> None:
         for _ in range(8):
             ada, bob = wallet(relational, 10), wallet(relational, 10)
             with pytest.raises(Insufficient):
                 do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, LARGEST)))  # noqa: B023 - called at once
 
-    def test_currencies_are_apart(self, relational: Relational) -> None:
+    def test_currencies_are_apart(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         with pytest.raises(Insufficient):
             do(relational, lambda unit: unit.ledger.transfer(transfer(ada, bob, 1, "USD")))
@@ -96,7 +96,7 @@ class TestTransfer:
         assert relational.ledger.wallet(ada) == do(relational, lambda unit: unit.ledger.wallet(ada)) == both
 
     @pytest.mark.parametrize("amount", [0, -1, LARGEST + 1, -LARGEST, 10**30, 1.5, True])
-    def test_refuses_what_is_no_amount(self, relational: Relational, amount: int) -> None:
+    def test_refuses_what_is_no_amount(self, relational: RelationalStore, amount: int) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         for work in (
             lambda unit: unit.ledger.transfer(transfer(ada, bob, amount)),
@@ -106,7 +106,7 @@ class TestTransfer:
                 do(relational, work)
         assert balances(relational, ada) == {"EUR": (10, 0)}
 
-    def test_holds_64_bits_and_not_more(self, relational: Relational) -> None:
+    def test_holds_64_bits_and_not_more(self, relational: RelationalStore) -> None:
         rich = wallet(relational, LARGEST, "XTS")
         assert balances(relational, rich) == {"XTS": (LARGEST, 0)}
         with pytest.raises(Invalid):
@@ -128,14 +128,14 @@ class TestTransfer:
             {"kind": "\ud800"},
         ],
     )
-    def test_refuses_what_is_no_transfer(self, relational: Relational, change: dict[str, object]) -> None:
+    def test_refuses_what_is_no_transfer(self, relational: RelationalStore, change: dict[str, object]) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.ledger.transfer(replace(transfer(ada, bob, 1), **change)))
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.ledger.transfer(transfer(ada, ada, 1)))
 
-    def test_the_same_again_changes_nothing(self, relational: Relational) -> None:
+    def test_the_same_again_changes_nothing(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         one = transfer(ada, bob, 10)
         do(relational, lambda unit: unit.ledger.transfer(one))
@@ -158,7 +158,7 @@ class TestTransfer:
         ],
     )
     def test_the_same_id_with_other_content_is_another_transfer(
-        self, relational: Relational, field: str, value: object
+        self, relational: RelationalStore, field: str, value: object
     ) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         one = transfer(ada, bob, 1)
@@ -167,7 +167,7 @@ class TestTransfer:
         assert other == Differs(written(relational, one), field)
         assert [entry.amount for entry in relational.ledger.entries(ada, "EUR", limit=9)] == [-1, 10]
 
-    def test_the_same_id_from_two_threads_is_one_transfer(self, relational: Relational) -> None:
+    def test_the_same_id_from_two_threads_is_one_transfer(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         for _ in range(10):
             one = transfer(ada, bob, 3)
@@ -178,7 +178,7 @@ class TestTransfer:
 
 
 class TestRaces:
-    def test_two_debits_that_fit_only_alone(self, relational: Relational) -> None:
+    def test_two_debits_that_fit_only_alone(self, relational: RelationalStore) -> None:
         for _ in range(10):
             ada, others = wallet(relational, 10), [uuid4() for _ in range(4)]
             ends = together([lambda to=to, ada=ada: pay(relational, ada, to, 6) for to in others])  # type: ignore[misc]  # default binds
@@ -186,7 +186,7 @@ class TestRaces:
             assert sum(isinstance(end, Insufficient) for end in ends) == 3
             assert balances(relational, ada) == {"EUR": (4, 0)}
 
-    def test_opposite_orders_keep_the_sum(self, relational: Relational) -> None:
+    def test_opposite_orders_keep_the_sum(self, relational: RelationalStore) -> None:
         people = [wallet(relational, 50) for _ in range(4)]
 
         def trade(seed: int) -> int:
@@ -206,7 +206,7 @@ class TestRaces:
         assert min(owned) >= 0
         assert [relational.ledger.entries(one, "EUR", limit=1)[0].balance for one in people] == owned
 
-    def test_crossed_transfers_never_deadlock(self, relational: Relational) -> None:
+    def test_crossed_transfers_never_deadlock(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 1000), wallet(relational, 1000)
 
         def cross(debit: UUID, credit: UUID) -> None:
@@ -215,7 +215,7 @@ class TestRaces:
 
         assert together([lambda: cross(ada, bob), lambda: cross(bob, ada)] * 2) == [None] * 4
 
-    def test_locking_first_orders_commands_over_many_accounts(self, relational: Relational) -> None:
+    def test_locking_first_orders_commands_over_many_accounts(self, relational: RelationalStore) -> None:
         people = [wallet(relational, 100) for _ in range(4)]
 
         def spread(debit: UUID) -> None:
@@ -229,7 +229,7 @@ class TestRaces:
         assert together([lambda one=one: spread(one) for one in people]) == [None] * 4  # type: ignore[misc]  # default binds
         assert [balances(relational, one)["EUR"] for one in people] == [(100, 0)] * 4
 
-    def test_lock_opens_accounts(self, relational: Relational) -> None:
+    def test_lock_opens_accounts(self, relational: RelationalStore) -> None:
         new = [uuid4() for _ in range(3)]
         ends = together([lambda: surely(relational, lambda unit: unit.ledger.lock(new, "EUR"))] * 4)
         assert all(isinstance(end, datetime) for end in ends)
@@ -237,7 +237,7 @@ class TestRaces:
 
 
 class TestHolds:
-    def test_sets_money_aside(self, relational: Relational) -> None:
+    def test_sets_money_aside(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         wanted = held(ada, bob, 60, order_id=uuid4())
         posted = do(relational, lambda unit: unit.ledger.hold(wanted))
@@ -259,7 +259,7 @@ class TestHolds:
         assert balances(relational, ada) == {"EUR": (60, 60)}
 
     @pytest.mark.parametrize("paid", [None, 60, 59, 1])
-    def test_posting_pays_and_frees_the_rest(self, relational: Relational, paid: int | None) -> None:
+    def test_posting_pays_and_frees_the_rest(self, relational: RelationalStore, paid: int | None) -> None:
         ada, bob, hold = self.with_hold(relational)
         end = uuid4()
         posted = made(do(relational, lambda unit: unit.ledger.post(end, hold.id, amount=paid, at=NOW)))
@@ -274,13 +274,13 @@ class TestHolds:
         assert other == Differs(posted, "amount")
 
     @pytest.mark.parametrize("paid", [0, -1, 61, LARGEST + 1])
-    def test_posting_more_than_is_held(self, relational: Relational, paid: int) -> None:
+    def test_posting_more_than_is_held(self, relational: RelationalStore, paid: int) -> None:
         ada, _, hold = self.with_hold(relational)
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.ledger.post(uuid4(), hold.id, amount=paid, at=NOW))
         assert balances(relational, ada) == {"EUR": (100, 60)}
 
-    def test_voiding_frees_all(self, relational: Relational) -> None:
+    def test_voiding_frees_all(self, relational: RelationalStore) -> None:
         ada, bob, hold = self.with_hold(relational)
         end = uuid4()
         voided = made(do(relational, lambda unit: unit.ledger.void(end, hold.id)))
@@ -291,7 +291,7 @@ class TestHolds:
         assert relational.ledger.wallet(bob) == []
 
     @pytest.mark.parametrize("how", ["post", "void", "expire"])
-    def test_ends_once(self, relational: Relational, how: str) -> None:
+    def test_ends_once(self, relational: RelationalStore, how: str) -> None:
         ada, _, hold = self.with_hold(relational)
         late = NOW + SECOND
         do(relational, ending(how, hold, NOW if how == "post" else late))
@@ -302,7 +302,7 @@ class TestHolds:
             assert caught.value.outcome == how
         assert balances(relational, ada) == before
 
-    def test_an_id_ends_one_hold(self, relational: Relational) -> None:
+    def test_an_id_ends_one_hold(self, relational: RelationalStore) -> None:
         _, _, hold = self.with_hold(relational)
         _, _, other = self.with_hold(relational)
         end = uuid4()
@@ -317,7 +317,7 @@ class TestHolds:
         assert made(do(relational, lambda unit: unit.ledger.post(uuid4(), other.id, at=NOW))).amount == other.amount
         assert do(relational, lambda unit: unit.ledger.void(end, other.id)) == Differs(voided, "hold_id")
 
-    def test_there_must_be_a_hold(self, relational: Relational) -> None:
+    def test_there_must_be_a_hold(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 1)
         for one in (uuid4(), paid.id):
@@ -325,7 +325,7 @@ class TestHolds:
                 with pytest.raises(NotFound):
                     do(relational, ending(how, held(ada, bob, 1, id=one), NOW))
 
-    def test_the_moment_of_expiry(self, relational: Relational) -> None:
+    def test_the_moment_of_expiry(self, relational: RelationalStore) -> None:
         ada, _, hold = self.with_hold(relational)
         due = NOW + SECOND
         assert hold not in relational.ledger.due_holds(now=due - MICROSECOND, limit=999)
@@ -342,7 +342,7 @@ class TestHolds:
         _, _, other = self.with_hold(relational)
         do(relational, ending("post", other, due - MICROSECOND))
 
-    def test_due_holds_come_longest_due_first(self, relational: Relational) -> None:
+    def test_due_holds_come_longest_due_first(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         early = [held(ada, bob, 1, expires_at=NOW - 100 * SECOND + turn * MICROSECOND) for turn in (2, 0, 1)]
         for one in early:
@@ -350,7 +350,7 @@ class TestHolds:
         due = relational.ledger.due_holds(now=NOW - 99 * SECOND, limit=2)
         assert due == [written(relational, one) for one in (early[1], early[2])]
 
-    def test_many_end_it_at_once(self, relational: Relational) -> None:
+    def test_many_end_it_at_once(self, relational: RelationalStore) -> None:
         for _ in range(8):
             ada, bob, hold = self.with_hold(relational)
             works = [ending(how, hold, at) for how, at in (("post", NOW), ("void", NOW), ("expire", NOW + SECOND))]
@@ -361,7 +361,7 @@ class TestHolds:
             assert aside == 0
             assert left + balances(relational, bob).get("EUR", (0, 0))[0] == 100
 
-    def with_hold(self, relational: Relational) -> tuple[UUID, UUID, Transfer]:
+    def with_hold(self, relational: RelationalStore) -> tuple[UUID, UUID, Transfer]:
         ada, bob = wallet(relational, 100), wallet(relational)
         hold = held(ada, bob, 60, order_id=uuid4())
         do(relational, lambda unit: unit.ledger.hold(hold))
@@ -369,7 +369,7 @@ class TestHolds:
 
 
 class TestReads:
-    def test_pages_of_entries(self, relational: Relational) -> None:
+    def test_pages_of_entries(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         for turn in range(1, 6):
             pay(relational, ada, bob, turn)
@@ -387,7 +387,7 @@ class TestReads:
         assert relational.ledger.entries(ada, "EUR", until=at, limit=99) == whole[2:]
         assert relational.ledger.entries(ada, "EUR", until=at, before=4, limit=1) == [whole[3]]
 
-    def test_a_statement_is_of_a_period(self, relational: Relational) -> None:
+    def test_a_statement_is_of_a_period(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         for turn in range(1, 5):
             pay(relational, ada, bob, turn)
@@ -398,7 +398,7 @@ class TestReads:
         assert relational.ledger.statement(bob, "USD", **period, after=0, limit=99) == []
         assert relational.ledger.statement(ada, "EUR", since=NOW, until=NOW + SECOND, after=0, limit=99) == []
 
-    def test_balance_at_a_moment(self, relational: Relational) -> None:
+    def test_balance_at_a_moment(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         pay(relational, ada, bob, 10)
         later, first = (entry.at for entry in relational.ledger.entries(ada, "EUR", limit=9))
@@ -406,7 +406,7 @@ class TestReads:
         assert [relational.ledger.balance_at(ada, "EUR", at) for at in moments] == [0, 100, 100, 90, 90]
         assert relational.ledger.balance_at(ada, "USD", NOW) == 0
 
-    def test_at_any_past_moment_people_own_the_same_in_all(self, relational: Relational) -> None:
+    def test_at_any_past_moment_people_own_the_same_in_all(self, relational: RelationalStore) -> None:
         people = [wallet(relational, 1000) for _ in range(6)]
         chance = random.Random(3)  # noqa: S311 - test data
 
@@ -424,7 +424,7 @@ class TestReads:
         assert list(relational.audit.ledger()) == []
 
     @pytest.mark.parametrize("said", [NOW, datetime(1999, 1, 1, tzinfo=UTC)])
-    def test_the_callers_clock_decides_nothing(self, relational: Relational, said: datetime) -> None:
+    def test_the_callers_clock_decides_nothing(self, relational: RelationalStore, said: datetime) -> None:
         ada, bob = wallet(relational, 100, "SEK"), wallet(relational, 1, "SEK")
         lock: Callable[[Transaction], datetime] = lambda unit: unit.ledger.lock([ada], "SEK")  # noqa: E731
         paid = transfer(ada, bob, 10, "SEK", created_at=said)
@@ -439,7 +439,7 @@ class TestReads:
         do(relational, lambda unit: unit.ledger.hold(hold))
         assert after < relational.ledger.get([hold.id])[hold.id].created_at < do(relational, lock)
 
-    def test_times_rise_also_after_a_moment_to_come(self, relational: Relational) -> None:
+    def test_times_rise_also_after_a_moment_to_come(self, relational: RelationalStore) -> None:
         """Such as a load from a machine that was ahead, or a database whose clock was put back."""
         ada, bob = wallet(relational), wallet(relational, 1, "NOK")
         do(relational, lambda unit: unit.bulk.transfers([transfer(PROVIDER, ada, 100, "NOK")]))
@@ -456,7 +456,7 @@ class TestReads:
         assert relational.ledger.balance_at(ada, "NOK", told) == 100
         assert list(relational.audit.ledger()) == []
 
-    def test_who_locks_an_account_has_seen_all_that_is_earlier(self, relational: Relational) -> None:
+    def test_who_locks_an_account_has_seen_all_that_is_earlier(self, relational: RelationalStore) -> None:
         """Or the balance of a past moment could change after it was told."""
         ada, bob = wallet(relational, 100), wallet(relational, 1)
         told: list[tuple[UUID, datetime, int]] = []
@@ -479,7 +479,7 @@ class TestTheDatabaseItself:
     """The rules hold for statements that do not come from here."""
 
     @pytest.mark.parametrize("table", [transfers, entries])
-    def test_rows_stay(self, relational: Relational, table: Table) -> None:
+    def test_rows_stay(self, relational: RelationalStore, table: Table) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 4)
         mine = (transfers.c.id if table is transfers else entries.c.transfer_id) == paid.id
@@ -493,7 +493,7 @@ class TestTheDatabaseItself:
             sql(relational, f"TRUNCATE {table.name}")
         assert sum(entry.amount for entry in relational.ledger.entries(bob, "EUR", limit=9)) == 4
 
-    def test_a_transfer_needs_both_entries(self, relational: Relational) -> None:
+    def test_a_transfer_needs_both_entries(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 4)
         new, copy = copied(paid)
@@ -504,7 +504,7 @@ class TestTheDatabaseItself:
         sql(relational, copy, *legs)
 
     @pytest.mark.parametrize("amount", [-5, 4, -8, -3])
-    def test_entries_must_be_legs(self, relational: Relational, amount: int) -> None:
+    def test_entries_must_be_legs(self, relational: RelationalStore, amount: int) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         paid = pay(relational, ada, bob, 4)
         new, copy = copied(paid)
@@ -517,14 +517,14 @@ class TestTheDatabaseItself:
         "change",
         [{"posted": 59}, {"held": 101}, {"held": -1}, {"posted": -1, "held": 0}, {"posted": -LARGEST - 1, "held": 0}],
     )
-    def test_balances_have_checks(self, relational: Relational, change: dict[str, int]) -> None:
+    def test_balances_have_checks(self, relational: RelationalStore, change: dict[str, int]) -> None:
         ada, bob = wallet(relational, 100), wallet(relational)
         do(relational, lambda unit: unit.ledger.hold(held(ada, bob, 60)))
         with pytest.raises(SQLAlchemyError):
             sql(relational, update(ledger_accounts).where(ledger_accounts.c.owner == ada).values(**change))
 
     def test_without_the_condition_the_check_holds(
-        self, relational: Relational, monkeypatch: pytest.MonkeyPatch
+        self, relational: RelationalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ada, bob = wallet(relational, 10), wallet(relational)
         loose = movements._MOVE.where()
@@ -537,7 +537,7 @@ class TestTheDatabaseItself:
 
 
 class TestBulk:
-    def test_posts_in_the_order_given(self, relational: Relational) -> None:
+    def test_posts_in_the_order_given(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational), wallet(relational)
         rows = [transfer(PROVIDER, ada, 50), transfer(ada, bob, 20), transfer(PROVIDER, bob, 3, "USD")]
         for _ in range(2):
@@ -549,7 +549,7 @@ class TestBulk:
         pay(relational, ada, bob, 30)
         assert [one.balance for one in relational.ledger.entries(ada, "EUR", limit=9)] == [0, 30, 50]
 
-    def test_refuses_what_cannot_be(self, relational: Relational) -> None:
+    def test_refuses_what_cannot_be(self, relational: RelationalStore) -> None:
         ada, bob = wallet(relational), wallet(relational)
         with pytest.raises(Insufficient):
             do(relational, lambda unit: unit.bulk.transfers([transfer(ada, bob, 1), transfer(PROVIDER, ada, 1)]))
@@ -559,7 +559,7 @@ class TestBulk:
         assert relational.ledger.wallet(ada) == []
 
 
-def pay(store: Relational, debit: UUID, credit: UUID, amount: int) -> Transfer:
+def pay(store: RelationalStore, debit: UUID, credit: UUID, amount: int) -> Transfer:
     one = transfer(debit, credit, amount)
     return made(surely(store, lambda unit: unit.ledger.transfer(one)))
 

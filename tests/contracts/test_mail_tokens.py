@@ -11,14 +11,14 @@ import pytest
 
 from repositories.errors import Stale
 from repositories.records import Login
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.mail_tokens_port import Purpose
 from tests.contracts.relational_store import NOW, register
 
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 
 
-def put(relational: Relational, account: UUID, purpose: Purpose = "reset") -> bytes:
+def put(relational: RelationalStore, account: UUID, purpose: Purpose = "reset") -> bytes:
     digest, login = uuid4().bytes, relational.accounts.login_of(account)
     assert login
     with relational.transaction() as tx:
@@ -26,12 +26,12 @@ def put(relational: Relational, account: UUID, purpose: Purpose = "reset") -> by
     return digest
 
 
-def take(relational: Relational, digest: bytes, purpose: Purpose = "reset") -> UUID | None:
+def take(relational: RelationalStore, digest: bytes, purpose: Purpose = "reset") -> UUID | None:
     with relational.transaction() as tx:
         return tx.mail_tokens.take(digest, purpose, now=NOW)
 
 
-def test_a_token_names_its_owner_until_it_is_taken(relational: Relational) -> None:
+def test_a_token_names_its_owner_until_it_is_taken(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     mine, theirs = put(relational, ada), put(relational, bob)
     assert [relational.mail_tokens.owner(digest, "reset", now=NOW) for digest in (mine, theirs)] == [ada, bob]
@@ -40,7 +40,7 @@ def test_a_token_names_its_owner_until_it_is_taken(relational: Relational) -> No
     assert relational.mail_tokens.owner(theirs, "reset", now=NOW) == bob
 
 
-def test_it_ends_at_the_very_moment(relational: Relational) -> None:
+def test_it_ends_at_the_very_moment(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     digest = put(relational, ada)
     for now, owner in ((NOW + HOUR - MICROSECOND, ada), (NOW + HOUR, None)):
@@ -49,7 +49,7 @@ def test_it_ends_at_the_very_moment(relational: Relational) -> None:
         assert tx.mail_tokens.take(digest, "reset", now=NOW + HOUR) is None
 
 
-def test_it_is_for_one_purpose(relational: Relational) -> None:
+def test_it_is_for_one_purpose(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     reset, verify = put(relational, ada, "reset"), put(relational, ada, "verify")
     assert relational.mail_tokens.owner(reset, "verify", now=NOW) is None
@@ -57,13 +57,13 @@ def test_it_is_for_one_purpose(relational: Relational) -> None:
     assert (take(relational, reset, "reset"), take(relational, verify, "verify")) == (ada, ada)
 
 
-def test_the_last_one_counts(relational: Relational) -> None:
+def test_the_last_one_counts(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     former, last = put(relational, ada), put(relational, ada)
     assert (take(relational, former), take(relational, last)) == (None, ada)
 
 
-def test_of_two_who_take_it_one_gets_it(relational: Relational) -> None:
+def test_of_two_who_take_it_one_gets_it(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     digest = put(relational, ada)
     with ThreadPoolExecutor(2) as pool:
@@ -78,7 +78,7 @@ CHANGES: dict[str, Callable[[Transaction, UUID], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_it_ends_with_the_password_and_with_the_address(relational: Relational, change: str) -> None:
+def test_it_ends_with_the_password_and_with_the_address(relational: RelationalStore, change: str) -> None:
     ada, bob = register(relational, 2)
     tokens = {purpose: put(relational, ada, purpose) for purpose in get_args(Purpose)}
     theirs, before = put(relational, bob), relational.accounts.login_of(ada)
@@ -94,7 +94,7 @@ def test_it_ends_with_the_password_and_with_the_address(relational: Relational, 
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_none_outlives_a_change_at_the_same_time(relational: Relational, change: str) -> None:
+def test_none_outlives_a_change_at_the_same_time(relational: RelationalStore, change: str) -> None:
     """A token made, or taken, while the login changes: whichever is first."""
     for _ in range(8):
         (ada,) = register(relational)
@@ -120,7 +120,7 @@ def test_none_outlives_a_change_at_the_same_time(relational: Relational, change:
         assert relational.mail_tokens.owner(made, "reset", now=NOW) is None
 
 
-def test_a_deleted_account_has_none(relational: Relational) -> None:
+def test_a_deleted_account_has_none(relational: RelationalStore) -> None:
     (ada,) = register(relational)
     digest = put(relational, ada)
     with relational.transaction() as tx:
@@ -128,7 +128,7 @@ def test_a_deleted_account_has_none(relational: Relational) -> None:
     assert take(relational, digest) is None
 
 
-def test_what_has_expired_is_swept(relational: Relational) -> None:
+def test_what_has_expired_is_swept(relational: RelationalStore) -> None:
     accounts = register(relational, 3)
     digests = [put(relational, account) for account in accounts]
     with relational.transaction() as tx:
@@ -145,7 +145,7 @@ def test_what_has_expired_is_swept(relational: Relational) -> None:
     assert [relational.mail_tokens.owner(digest, "reset", now=NOW) for digest in digests] == [None] * 3
 
 
-def test_an_address_is_verified(relational: Relational) -> None:
+def test_an_address_is_verified(relational: RelationalStore) -> None:
     ada, bob = register(relational, 2)
     for _ in range(2):
         with relational.transaction() as tx:

@@ -13,7 +13,7 @@ from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
 from repositories.money_records import Order, OrderMark, Shipment, Stock, SubOrderState
 from repositories.order_choice import OrderChoice
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.orders_port import Outcome
 from repositories.relational.schema.money_tables import orders
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, give_back, line, order, sql, surely, together
@@ -24,7 +24,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class TestAdd:
-    def test_keeps_all_of_it(self, relational: Relational) -> None:
+    def test_keeps_all_of_it(self, relational: RelationalStore) -> None:
         product = uuid4()
         lines = (line(product, 2), line(uuid4(), 1, 0, title="\u0130\u0131 \u0645"), line(product, 1), line(uuid4()))
         one = add(relational, order(*lines, due_at=NOW + SECOND))
@@ -32,11 +32,11 @@ class TestAdd:
         assert do(relational, lambda unit: unit.orders.lock(one.id)) == one
         assert relational.orders.get([]) == {}
 
-    def test_many_at_once(self, relational: Relational) -> None:
+    def test_many_at_once(self, relational: RelationalStore) -> None:
         made = [add(relational, order(*(line(uuid4()) for _ in range(3)))) for _ in range(4)]
         assert relational.orders.get([one.id for one in made]) == {one.id: one for one in made}
 
-    def test_once(self, relational: Relational) -> None:
+    def test_once(self, relational: RelationalStore) -> None:
         one = add(relational, order())
         with pytest.raises(Conflict) as caught:
             add(relational, one)
@@ -59,7 +59,7 @@ class TestAdd:
             {"refunded": 1},
         ],
     )
-    def test_refuses_what_is_no_new_order(self, relational: Relational, change: dict[str, Any]) -> None:
+    def test_refuses_what_is_no_new_order(self, relational: RelationalStore, change: dict[str, Any]) -> None:
         one = replace(order(), **change)
         with pytest.raises(Invalid):
             add(relational, one)
@@ -69,7 +69,7 @@ class TestAdd:
 class TestMove:
     @pytest.mark.parametrize("start", STATES)
     @pytest.mark.parametrize("to", OUTCOMES)
-    def test_every_pair(self, relational: Relational, start: SubOrderState, to: Outcome) -> None:
+    def test_every_pair(self, relational: RelationalStore, start: SubOrderState, to: Outcome) -> None:
         one = in_state(relational, start)
         if start == "placed":
             by, reason = (None, None) if to == "paid" else (uuid4(), "Broken.")
@@ -86,13 +86,13 @@ class TestMove:
             assert caught.value.state == one.state
             assert relational.orders.get([one.id]) == {one.id: one}
 
-    def test_of_what_is_not_there(self, relational: Relational) -> None:
+    def test_of_what_is_not_there(self, relational: RelationalStore) -> None:
         with pytest.raises(NotFound):
             do(relational, lambda unit: unit.orders.move(uuid4(), "paid", at=NOW))
         with pytest.raises(NotFound):
             do(relational, lambda unit: unit.orders.lock(uuid4()))
 
-    def test_of_one_seller(self, relational: Relational) -> None:
+    def test_of_one_seller(self, relational: RelationalStore) -> None:
         one = add(relational, order(line(uuid4()), line(uuid4()), due_at=NOW + SECOND))
         mine, theirs = one.sub_orders
         refused = do(relational, lambda unit: refuse(unit, one, mine.seller_id))
@@ -107,7 +107,7 @@ class TestMove:
         assert [part.state for part in paid.sub_orders] == ["refused", "paid"]
         assert (paid.state, paid.due_at, paid.version) == ("paid", None, 3)
 
-    def test_one_of_many_wins(self, relational: Relational) -> None:
+    def test_one_of_many_wins(self, relational: RelationalStore) -> None:
         for _ in range(5):
             one = add(relational, order())
             ends = together([lambda to=to, one=one: move(relational, one, to) for to in ("paid", "cancelled") * 4])  # type: ignore[misc]  # default binds
@@ -132,7 +132,7 @@ class TestMove:
         ],
     )
     def test_what_the_order_is_as_a_whole(
-        self, relational: Relational, states: tuple[SubOrderState, ...], whole: str
+        self, relational: RelationalStore, states: tuple[SubOrderState, ...], whole: str
     ) -> None:
         for pair in (states, states[::-1]):
             one = add(relational, order(*(line(uuid4(), 2) for _ in pair), due_at=NOW))
@@ -148,7 +148,7 @@ class TestMove:
 
 
 class TestLists:
-    def test_of_buyer_and_of_seller(self, relational: Relational) -> None:
+    def test_of_buyer_and_of_seller(self, relational: RelationalStore) -> None:
         buyer, seller = uuid4(), uuid4()
         times = [NOW, NOW + MICROSECOND, NOW, NOW - SECOND, NOW]
         made = [
@@ -171,7 +171,7 @@ class TestLists:
             made_now = relational.orders.of_buyer(buyer, before=None, limit=1)
             sql(relational, update(orders).where(orders.c.id == made_now[0].id).values(buyer_id=uuid4()))
 
-    def test_stuck(self, relational: Relational) -> None:
+    def test_stuck(self, relational: RelationalStore) -> None:
         due = NOW - 99 * SECOND
         late, soon = (add(relational, order(due_at=due + turn * MICROSECOND)) for turn in (1, 0))
         assert relational.orders.stuck(now=due - MICROSECOND, limit=9) == []
@@ -184,7 +184,7 @@ class TestLists:
         assert relational.orders.stuck(now=due + SECOND, limit=9) == []
 
     @pytest.mark.parametrize("state", STATES)
-    def test_unfinished(self, relational: Relational, state: SubOrderState) -> None:
+    def test_unfinished(self, relational: RelationalStore, state: SubOrderState) -> None:
         one = in_state(relational, state)
         (seller,) = {line.seller_id for line in one.lines}
         found = do(relational, lambda unit: unit.orders.unfinished_of(seller, limit=9))
@@ -194,7 +194,7 @@ class TestLists:
 
 
 class TestChoices:
-    def test_every_choice_alone_and_together(self, relational: Relational) -> None:
+    def test_every_choice_alone_and_together(self, relational: RelationalStore) -> None:
         """Against a filter in Python, as a buyer and as a seller, in pages."""
         buyer, ada, bob = uuid4(), uuid4(), uuid4()
         lamps, vases = uuid4(), uuid4()
@@ -240,14 +240,14 @@ def fits(one: Order, only: OrderChoice, seller: UUID | None) -> bool:
 
 class TestTheDatabaseItself:
     @pytest.mark.parametrize("change", [{"refunded": 6}, {"refunded": -1}, {"state": "lost"}, {"total": -1}])
-    def test_has_checks(self, relational: Relational, change: dict[str, Any]) -> None:
+    def test_has_checks(self, relational: RelationalStore, change: dict[str, Any]) -> None:
         one = add(relational, order())
         with pytest.raises(SQLAlchemyError):
             sql(relational, update(orders).where(orders.c.id == one.id).values(**change))
 
 
 class TestBulk:
-    def test_orders_of_the_past(self, relational: Relational) -> None:
+    def test_orders_of_the_past(self, relational: RelationalStore) -> None:
         product, other = uuid4(), uuid4()
         lines = (line(product, 2), line(product, 1), line(other, 4))
         paid, refunded, cancelled = (order(*lines, state=state) for state in ("paid", "refunded", "cancelled"))
@@ -270,12 +270,12 @@ class TestBulk:
             do(relational, lambda unit: unit.stock.reserve(uuid4(), {other: 5}, expires_at=NOW))
 
 
-def add(store: Relational, one: Order) -> Order:
+def add(store: RelationalStore, one: Order) -> Order:
     do(store, lambda unit: unit.orders.add(one))
     return one
 
 
-def move(store: Relational, one: Order, to: Outcome) -> Order:
+def move(store: RelationalStore, one: Order, to: Outcome) -> Order:
     return surely(store, lambda unit: unit.orders.move(one.id, to, at=NOW))
 
 
@@ -283,7 +283,7 @@ def refuse(unit: Transaction, one: Order, seller: UUID) -> Order:
     return unit.orders.move(one.id, "refused", seller_id=seller, at=NOW, by=uuid4(), reason="")
 
 
-def ship(store: Relational, one: Order, seller: UUID, units: int | None = None) -> Shipment:
+def ship(store: RelationalStore, one: Order, seller: UUID, units: int | None = None) -> Shipment:
     """So many units of each line of the seller, or all of them."""
     sent = tuple((each.number, units or each.quantity) for each in one.lines if each.seller_id == seller)
     made = Shipment(uuid4(), one.id, seller, "A1", NOW, sent)
@@ -296,7 +296,7 @@ def ship(store: Relational, one: Order, seller: UUID, units: int | None = None) 
     return surely(store, work)
 
 
-def bring(store: Relational, one: Order, seller: UUID, state: SubOrderState) -> None:
+def bring(store: RelationalStore, one: Order, seller: UUID, state: SubOrderState) -> None:
     """The seller's part of a placed order into the state; other parts that are placed are paid on the way."""
     if state == "refused":
         do(store, lambda unit: refuse(unit, one, seller))
@@ -315,7 +315,7 @@ def bring(store: Relational, one: Order, seller: UUID, state: SubOrderState) -> 
         ship(store, one, seller, 1 if state == "partly_fulfilled" else None)
 
 
-def in_state(store: Relational, state: SubOrderState) -> Order:
+def in_state(store: RelationalStore, state: SubOrderState) -> Order:
     """An order of one seller."""
     one = add(store, order(line(uuid4(), 2 if state == "partly_fulfilled" else 1)))
     bring(store, one, one.lines[0].seller_id, state)

@@ -8,14 +8,14 @@ import pytest
 from repositories.money_records import PROVIDER, OrderMark
 from repositories.payment_records import NEVER, PAYOUT, Payment
 from repositories.records import Money
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.money import MICROSECOND, do, held, transfer, wallet
 from tests.contracts.relational_store import NOW
 
 EUR7 = Money(7, "EUR")
 
 
-def payout(store: Relational, owner: UUID, end: str = "") -> UUID:
+def payout(store: RelationalStore, owner: UUID, end: str = "") -> UUID:
     """The reference of a payout of 7, which is over by `end`."""
     own = held(owner, PROVIDER, 7, kind=PAYOUT, expires_at=NEVER)
     assert do(store, lambda unit: unit.ledger.hold(own)).transfer.id == own.id
@@ -28,7 +28,7 @@ def payout(store: Relational, owner: UUID, end: str = "") -> UUID:
 
 class TestLedgersPayments:
     @pytest.mark.parametrize(("end", "state"), [("", "pending"), ("post", "approved"), ("void", "declined")])
-    def test_a_payout_is_what_became_of_its_hold(self, relational: Relational, end: str, state: str) -> None:
+    def test_a_payout_is_what_became_of_its_hold(self, relational: RelationalStore, end: str, state: str) -> None:
         ada = wallet(relational, 100)
         reference = payout(relational, ada, end)
         found = relational.payments.get([reference, uuid4()])
@@ -37,7 +37,7 @@ class TestLedgersPayments:
         assert (one.ended_at is None) == (end == "")
         assert one.ended_at is None or one.at < one.ended_at
 
-    def test_a_deposit_is_approved_and_nothing_else_is_a_payment(self, relational: Relational) -> None:
+    def test_a_deposit_is_approved_and_nothing_else_is_a_payment(self, relational: RelationalStore) -> None:
         ada = wallet(relational, 100)
         deposit, sent, hold = transfer(PROVIDER, ada, 7), transfer(ada, uuid4(), 1), held(ada, uuid4(), 1)
         for one in (deposit, sent):
@@ -52,7 +52,7 @@ class TestLedgersPayments:
         )
         assert relational.payments.get([]) == {}
 
-    def test_payouts_of_a_wallet_newest_first(self, relational: Relational) -> None:
+    def test_payouts_of_a_wallet_newest_first(self, relational: RelationalStore) -> None:
         ada = wallet(relational, 100)
         made = [payout(relational, ada, end) for end in ("post", "", "void")]
         payout(relational, wallet(relational, 100))
@@ -61,7 +61,7 @@ class TestLedgersPayments:
         mark = OrderMark(first[-1].at, first[-1].reference)
         assert [one.reference for one in relational.payments.payouts(ada, before=mark, limit=9)] == made[:1]
 
-    def test_payments_of_a_period_oldest_first(self, relational: Relational) -> None:
+    def test_payments_of_a_period_oldest_first(self, relational: RelationalStore) -> None:
         since = relational.now()
         ada = wallet(relational, 100)
         made = payout(relational, ada)
@@ -74,7 +74,7 @@ class TestLedgersPayments:
 
 
 class TestSandbox:
-    def test_a_reference_is_kept_once(self, relational: Relational) -> None:
+    def test_a_reference_is_kept_once(self, relational: RelationalStore) -> None:
         one = Payment(uuid4(), "payout", EUR7, "pending", NOW)
         other = Payment(one.reference, "deposit", Money(8, "EUR"), "approved", NOW)
         assert do(relational, lambda unit: unit.sandbox.add([one])) == 1
@@ -83,7 +83,7 @@ class TestSandbox:
         assert relational.sandbox.get(one.reference) == one
         assert relational.sandbox.get(uuid4()) is None
 
-    def test_those_of_a_period_by_pages(self, relational: Relational) -> None:
+    def test_those_of_a_period_by_pages(self, relational: RelationalStore) -> None:
         began = NOW + timedelta(days=uuid4().int % 10_000)
         made = [Payment(uuid4(), "deposit", EUR7, "approved", began + turn * MICROSECOND) for turn in range(4)]
         assert do(relational, lambda unit: unit.sandbox.add(made[::-1])) == 4

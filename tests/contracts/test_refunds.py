@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound, StoreError
 from repositories.money_records import PROVIDER, REFUND, Order, OrderMark, SubOrderState, Transfer
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import MICROSECOND, buy, do, give_back, line, order, refund, surely, together, transfer
 from tests.contracts.relational_store import NOW
 from tests.contracts.test_orders import add, in_state, move
 from tests.contracts.test_relational import downgrade
 
 
-def test_an_order_says_what_its_transfers_say(relational: Relational) -> None:
+def test_an_order_says_what_its_transfers_say(relational: RelationalStore) -> None:
     one = in_state(relational, "paid")
     part = give_back(relational, one, 2, restock=True)
     said = relational.orders.get([one.id])[one.id]
@@ -30,7 +30,7 @@ def test_an_order_says_what_its_transfers_say(relational: Relational) -> None:
     assert relational.refunds.of_order(one.id, before=None, limit=9) == [rest, part]
 
 
-def test_a_transfer_that_was_there_counts_once(relational: Relational) -> None:
+def test_a_transfer_that_was_there_counts_once(relational: RelationalStore) -> None:
     """Whatever a command believes: the row of a second refund has no transfer of its own, so it adds nothing."""
     one = in_state(relational, "paid")
     first = give_back(relational, one, 2)
@@ -41,7 +41,7 @@ def test_a_transfer_that_was_there_counts_once(relational: Relational) -> None:
     assert relational.orders.get([one.id])[one.id].refunded == 2
 
 
-def test_never_more_than_the_total(relational: Relational) -> None:
+def test_never_more_than_the_total(relational: RelationalStore) -> None:
     one = in_state(relational, "fulfilled")
     give_back(relational, one, 3)
     with pytest.raises(Capped) as caught:
@@ -50,7 +50,7 @@ def test_never_more_than_the_total(relational: Relational) -> None:
     assert relational.orders.get([one.id])[one.id].refunded == 3
 
 
-def test_a_refund_of_nothing_has_no_transfer(relational: Relational) -> None:
+def test_a_refund_of_nothing_has_no_transfer(relational: RelationalStore) -> None:
     free = add(relational, order(line(uuid4(), 1, 0)))
     move(relational, free, "paid")
     made = give_back(relational, free, restock=True)
@@ -60,7 +60,7 @@ def test_a_refund_of_nothing_has_no_transfer(relational: Relational) -> None:
 
 
 @pytest.mark.parametrize("state", ["placed", "cancelled", "refused", "refunded"])
-def test_only_of_what_was_paid(relational: Relational, state: SubOrderState) -> None:
+def test_only_of_what_was_paid(relational: RelationalStore, state: SubOrderState) -> None:
     one = in_state(relational, state)
     with pytest.raises(IllegalMove) as caught:
         do(relational, lambda unit: unit.refunds.add(refund(one)))
@@ -69,7 +69,7 @@ def test_only_of_what_was_paid(relational: Relational, state: SubOrderState) -> 
         do(relational, lambda unit: unit.refunds.add(refund(order())))
 
 
-def test_each_seller_gives_back_of_the_own_part(relational: Relational) -> None:
+def test_each_seller_gives_back_of_the_own_part(relational: RelationalStore) -> None:
     ada, bob = sorted((uuid4(), uuid4()))
     one = add(relational, order(line(uuid4(), 2, seller_id=ada), line(uuid4(), 1, seller_id=bob)))
     move(relational, one, "paid")
@@ -88,7 +88,7 @@ def test_each_seller_gives_back_of_the_own_part(relational: Relational) -> None:
 
 
 @pytest.mark.parametrize("state", ["paid", "partly_fulfilled"])
-def test_units_that_come_back_are_not_to_be_sent(relational: Relational, state: SubOrderState) -> None:
+def test_units_that_come_back_are_not_to_be_sent(relational: RelationalStore, state: SubOrderState) -> None:
     one = in_state(relational, state)
     (first,) = one.lines
     do(relational, lambda unit: unit.refunds.add(refund(one, 0, restock=True, units=1), {1: 1}))
@@ -99,7 +99,7 @@ def test_units_that_come_back_are_not_to_be_sent(relational: Relational, state: 
         do(relational, lambda unit: unit.refunds.add(refund(one, 0, restock=True, units=9), {1: 9}))
 
 
-def test_a_refusal_of_what_was_paid(relational: Relational) -> None:
+def test_a_refusal_of_what_was_paid(relational: RelationalStore) -> None:
     one = in_state(relational, "paid")
     why = {"reason": "Broken.", "restock": True, "units": 1}
     made = give_back(relational, one, 5, back={1: 1}, refuses=True, **why)
@@ -113,7 +113,7 @@ def test_a_refusal_of_what_was_paid(relational: Relational) -> None:
             do(relational, lambda unit, other=other: unit.refunds.add(refund(other, 0), refuses=True))  # type: ignore[misc]  # default binds
 
 
-def test_pages_are_newest_first(relational: Relational) -> None:
+def test_pages_are_newest_first(relational: RelationalStore) -> None:
     one = in_state(relational, "paid")
     made = [give_back(relational, one, 1, created_at=NOW + turn * MICROSECOND) for turn in (0, 2, 1, 1)]
     newest = sorted(made, key=lambda one: (one.created_at, one.id), reverse=True)
@@ -124,7 +124,7 @@ def test_pages_are_newest_first(relational: Relational) -> None:
     assert relational.refunds.of_order(uuid4(), before=None, limit=9) == []
 
 
-def test_many_at_once(relational: Relational) -> None:
+def test_many_at_once(relational: RelationalStore) -> None:
     """Each wants 2 of 5, and asks what is left under the order's lock."""
     one = in_state(relational, "paid")
     seller = one.lines[0].seller_id
@@ -144,7 +144,7 @@ def test_many_at_once(relational: Relational) -> None:
     assert relational.orders.get([one.id])[one.id].refunded == 4
 
 
-def test_past_refunds_are_loaded_with_their_transfers(relational: Relational) -> None:
+def test_past_refunds_are_loaded_with_their_transfers(relational: RelationalStore) -> None:
     past = order(state="refunded", refunded=5)
     seller = past.lines[0].seller_id
     back = Transfer(uuid4(), REFUND, seller, past.buyer_id, Money(5, "EUR"), NOW, past.id)
@@ -156,7 +156,7 @@ def test_past_refunds_are_loaded_with_their_transfers(relational: Relational) ->
     assert (made.id, made.seller_id, made.amount, made.restock) == (back.id, seller, back.amount, True)
 
 
-def test_refunds_of_earlier_versions_are_found_in_the_ledger(new_relational: Callable[[], Relational]) -> None:
+def test_refunds_of_earlier_versions_are_found_in_the_ledger(new_relational: Callable[[], RelationalStore]) -> None:
     """Units came back with the refund that completed a seller's share."""
     store = new_relational()
     one = buy(store, "paid")

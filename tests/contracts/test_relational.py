@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError, Unavailable
 from repositories.feed_records import Fanout, ReaderState
 from repositories.records import Account, Edge, Event, Follow, GraphCounts, Like, Relation
-from repositories.relational import Relational, Transaction, migrations
+from repositories.relational import RelationalStore, Transaction, migrations
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.migrations.own_tables import is_ours
 from repositories.relational.postgres.store import PostgresRelational
@@ -68,13 +68,13 @@ def url(fresh_url: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def store(url: str) -> Iterator[Relational]:
+def store(url: str) -> Iterator[RelationalStore]:
     with opened(url) as store:
         store.migrate()
         yield store
 
 
-def do(store: Relational, work: Callable[[Transaction], T]) -> T:
+def do(store: RelationalStore, work: Callable[[Transaction], T]) -> T:
     with store.transaction() as unit:
         return work(unit)
 
@@ -94,11 +94,11 @@ def together(*works: Callable[[], T]) -> list[T | StoreError]:
         return list(pool.map(run, works))
 
 
-def follow(store: Relational, follower: UUID, followee: UUID, since: datetime = NOW) -> bool:
+def follow(store: RelationalStore, follower: UUID, followee: UUID, since: datetime = NOW) -> bool:
     return do(store, lambda unit: unit.graph.follow(Follow(follower, followee, since)))
 
 
-def unfollow(store: Relational, follower: UUID, followee: UUID) -> datetime | None:
+def unfollow(store: RelationalStore, follower: UUID, followee: UUID) -> datetime | None:
     return do(store, lambda unit: unit.graph.unfollow(follower, followee))
 
 
@@ -137,7 +137,7 @@ class TestMigrate:
         assert planned == []
         assert sorted(bool(taken) for taken in steps if isinstance(taken, list)) == [False, True]
 
-    def test_reopening_keeps_everything(self, store: Relational, url: str) -> None:
+    def test_reopening_keeps_everything(self, store: RelationalStore, url: str) -> None:
         (ada,) = register(store)
         with opened(url) as again:
             assert again.accounts.get([ada]) == store.accounts.get([ada])
@@ -148,13 +148,13 @@ class TestMigrate:
             again.ping()
             again.close()
 
-    def test_the_migrations_make_the_tables_of_the_code(self, store: Relational) -> None:
+    def test_the_migrations_make_the_tables_of_the_code(self, store: RelationalStore) -> None:
         with _engine(store).connect() as connection:
             context = MigrationContext.configure(connection, opts={"include_name": is_ours})
             assert compare_metadata(context, metadata) == []
 
     def test_the_migrations_make_the_indexes_and_checks_of_the_code(
-        self, store: Relational, fresh_url: Callable[[], str]
+        self, store: RelationalStore, fresh_url: Callable[[], str]
     ) -> None:
         """Also their conditions, which the comparison of tables leaves out."""
         with opened(fresh_url()) as new:
@@ -223,12 +223,12 @@ class TestMigrate:
                 connection.exec_driver_sql("INSERT INTO documents_posts VALUES (x'00')")
 
 
-def _engine(store: Relational) -> Engine:
+def _engine(store: RelationalStore) -> Engine:
     assert isinstance(store, EmbeddedRelational | PostgresRelational)
     return store._writing if isinstance(store, EmbeddedRelational) else store._writing.engine
 
 
-def _definitions(store: Relational) -> list[str]:
+def _definitions(store: RelationalStore) -> list[str]:
     """Indexes in the engine's words, without regard to spacing; and PostgreSQL's checks."""
     with _engine(store).connect() as connection:
         if connection.dialect.name == "sqlite":
@@ -242,7 +242,7 @@ def _definitions(store: Relational) -> list[str]:
         return sorted(" ".join(sql.split()) for (sql,) in connection.exec_driver_sql(query))
 
 
-def downgrade(store: Relational, revision: str) -> None:
+def downgrade(store: RelationalStore, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with _engine(store).begin() as connection:
@@ -251,7 +251,7 @@ def downgrade(store: Relational, revision: str) -> None:
 
 
 class TestTransaction:
-    def test_rolls_back_when_the_block_raises(self, store: Relational) -> None:
+    def test_rolls_back_when_the_block_raises(self, store: RelationalStore) -> None:
         one = account()
         before = store.outbox.backlog()
 
@@ -265,14 +265,14 @@ class TestTransaction:
         assert store.accounts.get([one.id]) == {}
         assert store.outbox.backlog() == before
 
-    def test_is_seen_by_others_only_when_it_is_over(self, store: Relational) -> None:
+    def test_is_seen_by_others_only_when_it_is_over(self, store: RelationalStore) -> None:
         one = account()
         with store.transaction() as unit:
             unit.accounts.add(one, login(one))
             assert store.accounts.get([one.id]) == {}
         assert store.accounts.get([one.id]) == {one.id: one}
 
-    def test_an_error_that_is_swallowed_still_undoes_all(self, store: Relational) -> None:
+    def test_an_error_that_is_swallowed_still_undoes_all(self, store: RelationalStore) -> None:
         first, second = account(), account()
         do(store, lambda unit: unit.accounts.add(first, login(first)))
 
@@ -287,7 +287,7 @@ class TestTransaction:
             do(store, swallow)
         assert store.stock.available([second.id]) == {second.id: 0}
 
-    def test_goes_on_after_what_the_port_itself_refuses(self, store: Relational) -> None:
+    def test_goes_on_after_what_the_port_itself_refuses(self, store: RelationalStore) -> None:
         product = uuid4()
         with store.transaction() as unit:
             with pytest.raises(NotFound):
@@ -295,7 +295,7 @@ class TestTransaction:
             unit.stock.put(product, 3)
         assert store.stock.available([product]) == {product: 3}
 
-    def test_events_of_one_aggregate_are_dispatched_in_the_order_of_commit(self, store: Relational) -> None:
+    def test_events_of_one_aggregate_are_dispatched_in_the_order_of_commit(self, store: RelationalStore) -> None:
         first, second = (Event(uuid4(), "t", uuid4().hex, NOW, b"{}") for _ in range(2))
         second = replace(second, aggregate=first.aggregate)
         with ThreadPoolExecutor(1) as pool:
@@ -310,7 +310,7 @@ class TestTransaction:
             store.outbox.acknowledge(claims)
         assert dispatched == [first, second]
 
-    def test_an_event_is_dispatched_once(self, store: Relational) -> None:
+    def test_an_event_is_dispatched_once(self, store: RelationalStore) -> None:
         event = Event(uuid4(), "t", uuid4().hex, NOW, b"{}")
         do(store, lambda unit: unit.emit(event))
         with pytest.raises(Conflict) as caught:
@@ -320,7 +320,7 @@ class TestTransaction:
 
 class TestAccounts:
     @pytest.mark.parametrize("text", TEXTS)
-    def test_come_back_as_they_were(self, store: Relational, text: str) -> None:
+    def test_come_back_as_they_were(self, store: RelationalStore, text: str) -> None:
         one = account(display_name=text, bio=text * 20, image_url=text)
         its_login = login(one, password_hash=text)
         do(store, lambda unit: unit.accounts.add(one, its_login))
@@ -328,14 +328,14 @@ class TestAccounts:
         assert store.accounts.login_of(one.id) == its_login
 
     @pytest.mark.parametrize("at", TIMES)
-    def test_keep_the_microsecond(self, store: Relational, at: datetime) -> None:
+    def test_keep_the_microsecond(self, store: RelationalStore, at: datetime) -> None:
         one = account(created_at=at)
         do(store, lambda unit: unit.accounts.add(one, login(one)))
         kept = store.accounts.get([one.id])[one.id]
         assert kept == one
         assert kept.created_at.tzinfo is UTC
 
-    def test_no_image_is_not_an_empty_one(self, store: Relational) -> None:
+    def test_no_image_is_not_an_empty_one(self, store: RelationalStore) -> None:
         none, empty = account(image_url=None), account(image_url="")
         for one in (none, empty):
             do(store, lambda unit, one=one: unit.accounts.add(one, login(one)))  # type: ignore[misc]  # default binds
@@ -345,7 +345,7 @@ class TestAccounts:
 
     @pytest.mark.parametrize("text", BAD_TEXTS)
     @pytest.mark.parametrize("field", ["handle", "display_name", "bio", "image_url"])
-    def test_refuse_bad_text(self, store: Relational, field: str, text: str) -> None:
+    def test_refuse_bad_text(self, store: RelationalStore, field: str, text: str) -> None:
         one = account(**{field: text})
         with pytest.raises(Invalid):
             do(store, lambda unit: unit.accounts.add(one, login(one, email=f"{one.id}@x")))
@@ -355,7 +355,7 @@ class TestAccounts:
             do(store, lambda unit: unit.accounts.replace(replace(good, **{field: text}), if_version=1))
 
     @pytest.mark.parametrize("text", BAD_TEXTS)
-    def test_refuse_bad_text_in_logins_and_look_ups(self, store: Relational, text: str) -> None:
+    def test_refuse_bad_text_in_logins_and_look_ups(self, store: RelationalStore, text: str) -> None:
         one = account()
         for bad in (login(one, email=text), login(one, password_hash=text)):
             with pytest.raises(Invalid):
@@ -367,7 +367,7 @@ class TestAccounts:
             store.accounts.login(f"{text}@example.org")
 
     @pytest.mark.parametrize("version", [LARGEST + 1, -LARGEST - 2, 10**30])
-    def test_refuse_what_is_beyond_64_bits(self, store: Relational, version: int) -> None:
+    def test_refuse_what_is_beyond_64_bits(self, store: RelationalStore, version: int) -> None:
         one = account(version=version)
         with pytest.raises(Invalid):
             do(store, lambda unit: unit.accounts.add(one, login(one)))
@@ -375,19 +375,19 @@ class TestAccounts:
         do(store, lambda unit: unit.accounts.add(largest, login(largest)))
         assert store.accounts.get([largest.id])[largest.id].version == LARGEST
 
-    def test_get_leaves_out_the_unknown(self, store: Relational) -> None:
+    def test_get_leaves_out_the_unknown(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         assert set(store.accounts.get([bob, uuid4(), ada, bob])) == {ada, bob}
         assert store.accounts.get([]) == {}
         assert store.accounts.get({uuid4()}) == {}
 
-    def test_get_takes_ten_thousand_ids(self, store: Relational) -> None:
+    def test_get_takes_ten_thousand_ids(self, store: RelationalStore) -> None:
         ids = register(store, 3) + [uuid4() for _ in range(40_000)]
         assert len(store.accounts.get(ids)) == 3
         assert len(store.graph.relations(ids[0], ids)) == len(store.graph.counts(ids)) == len(ids)
         assert set(store.likes.counts(ids).values()) == set(store.stock.available(ids).values()) == {0}
 
-    def test_handles_and_emails_are_found_without_ascii_case(self, store: Relational) -> None:
+    def test_handles_and_emails_are_found_without_ascii_case(self, store: RelationalStore) -> None:
         one = account(handle=f"AdA_{uuid4().hex[:8]}")
         its_login = login(one, email=f"Ada.{one.handle}@Example.ORG")
         do(store, lambda unit: unit.accounts.add(one, its_login))
@@ -398,7 +398,7 @@ class TestAccounts:
             assert store.accounts.login(email) == its_login
             assert store.accounts.by_handle(email) is None
 
-    def test_only_ascii_case_is_ignored(self, store: Relational) -> None:
+    def test_only_ascii_case_is_ignored(self, store: RelationalStore) -> None:
         end = uuid4().hex
         spellings = [
             "\u0130x",
@@ -418,13 +418,13 @@ class TestAccounts:
                 unit.accounts.add(one, login(one))
         assert [store.accounts.by_handle(one.handle) for one in people] == people
 
-    def test_nobody_is_found_by_an_unknown_name(self, store: Relational) -> None:
+    def test_nobody_is_found_by_an_unknown_name(self, store: RelationalStore) -> None:
         assert store.accounts.by_handle(uuid4().hex) is None
         assert store.accounts.login(uuid4().hex) is None
         assert store.accounts.login(f"{uuid4()}@example.org") is None
         assert store.accounts.login_of(uuid4()) is None
 
-    def test_a_taken_value_is_named(self, store: Relational) -> None:
+    def test_a_taken_value_is_named(self, store: RelationalStore) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
         other = account()
@@ -440,14 +440,14 @@ class TestAccounts:
         assert store.accounts.get([other.id]) == {}
         assert store.accounts.by_handle(other.handle) is None
 
-    def test_of_two_with_one_handle_one_wins(self, store: Relational) -> None:
+    def test_of_two_with_one_handle_one_wins(self, store: RelationalStore) -> None:
         handle = uuid4().hex
         people = [account(handle=handle) for _ in range(4)]
         ends = together(*(lambda one=one: add(store, one) for one in people))
         assert sum(end is None for end in ends) == 1
         assert all(end is None or (isinstance(end, Conflict) and end.field == "handle") for end in ends)
 
-    def test_replace_stores_all_of_it(self, store: Relational) -> None:
+    def test_replace_stores_all_of_it(self, store: RelationalStore) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
         new = Account(one.id, one.handle.upper(), "New", "bio", "https://x", NOW + SECOND, 2)
@@ -455,13 +455,13 @@ class TestAccounts:
         assert store.accounts.get([one.id]) == {one.id: new}
         assert store.accounts.by_handle(one.handle) == new
 
-    def test_replace_frees_the_old_handle(self, store: Relational) -> None:
+    def test_replace_frees_the_old_handle(self, store: RelationalStore) -> None:
         one, other = account(), account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
         do(store, lambda unit: unit.accounts.replace(replace(one, handle=f"n{one.handle}"), if_version=1))
         do(store, lambda unit: unit.accounts.add(replace(other, handle=one.handle), login(other)))
 
-    def test_replace_refuses(self, store: Relational) -> None:
+    def test_replace_refuses(self, store: RelationalStore) -> None:
         one, other = account(), account()
         for who in (one, other):
             do(store, lambda unit, who=who: unit.accounts.add(who, login(who)))  # type: ignore[misc]  # default binds
@@ -474,7 +474,7 @@ class TestAccounts:
         assert caught.value.field == "handle"
         assert store.accounts.get([one.id]) == {one.id: one}
 
-    def test_of_two_replacements_one_is_stale(self, store: Relational) -> None:
+    def test_of_two_replacements_one_is_stale(self, store: RelationalStore) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
 
@@ -498,7 +498,7 @@ class TestAccounts:
             with pytest.raises(Invalid):
                 new.accounts.ids(after=None, limit=-1)
 
-    def test_set_password(self, store: Relational) -> None:
+    def test_set_password(self, store: RelationalStore) -> None:
         one = account()
         do(store, lambda unit: unit.accounts.add(one, login(one)))
         do(store, lambda unit: unit.accounts.set_password(one.id, "other", if_hash="hash"))
@@ -509,7 +509,7 @@ class TestAccounts:
             do(store, lambda unit: unit.accounts.set_password(uuid4(), "other", if_hash="hash"))
         assert store.accounts.login_of(one.id) == login(one, password_hash="other")
 
-    def test_set_email(self, store: Relational) -> None:
+    def test_set_email(self, store: RelationalStore) -> None:
         one, other = account(), account()
         for each in (one, other):
             add(store, each)
@@ -529,13 +529,13 @@ class TestAccounts:
         assert store.accounts.login_of(one.id) == login(one, email=fresh.lower())
 
 
-def add(store: Relational, one: Account) -> None:
+def add(store: RelationalStore, one: Account) -> None:
     with store.transaction() as unit:
         unit.accounts.add(one, login(one))
 
 
 class TestGraph:
-    def test_follow_and_unfollow_are_idempotent_and_counted(self, store: Relational) -> None:
+    def test_follow_and_unfollow_are_idempotent_and_counted(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         assert [follow(store, ada, bob), follow(store, ada, bob, NOW + SECOND)] == [True, False]
         assert store.graph.following(ada, before=None, limit=9) == [Edge(bob, NOW)]
@@ -546,13 +546,13 @@ class TestGraph:
         assert store.graph.counts([ada, bob]) == {ada: GraphCounts(), bob: GraphCounts()}
         assert store.graph.following(ada, before=None, limit=9) == []
 
-    def test_a_follow_is_not_mutual(self, store: Relational) -> None:
+    def test_a_follow_is_not_mutual(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         follow(store, bob, ada)
         assert store.graph.followers(bob, before=None, limit=9) == []
         assert do(store, lambda unit: unit.graph.unfollow(ada, bob)) is None
 
-    def test_a_rolled_back_follow_counts_nothing(self, store: Relational) -> None:
+    def test_a_rolled_back_follow_counts_nothing(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
 
         def fail(unit: Transaction) -> None:
@@ -563,7 +563,7 @@ class TestGraph:
             do(store, fail)
         assert store.graph.counts([bob]) == {bob: GraphCounts()}
 
-    def test_nobody_follows_the_unknown(self, store: Relational) -> None:
+    def test_nobody_follows_the_unknown(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         for pair in ((ada, uuid4()), (uuid4(), ada)):
             with pytest.raises(NotFound):
@@ -572,7 +572,7 @@ class TestGraph:
                 do(store, lambda unit, pair=pair: unit.graph.lock(*pair))  # type: ignore[misc]  # default binds
         assert store.graph.counts([ada]) == {ada: GraphCounts()}
 
-    def test_lists_are_newest_first_with_ties_by_id_descending(self, store: Relational) -> None:
+    def test_lists_are_newest_first_with_ties_by_id_descending(self, store: RelationalStore) -> None:
         ada, *others = register(store, 10)
         since = {other: NOW + MICROSECOND * (number // 3) for number, other in enumerate(others)}
         for other in shuffled(others):
@@ -586,7 +586,7 @@ class TestGraph:
                 assert listing(ada, before=edge, limit=3) == expected[number + 1 : number + 4]
             assert listing(ada, before=Edge(UUID(int=0), NOW), limit=3) == []
 
-    def test_paging_sees_each_edge_once_while_others_come_and_go(self, store: Relational) -> None:
+    def test_paging_sees_each_edge_once_while_others_come_and_go(self, store: RelationalStore) -> None:
         ada, *others = register(store, 12)
         for number, other in enumerate(others[:8]):
             follow(store, other, ada, NOW + SECOND * number)
@@ -600,7 +600,7 @@ class TestGraph:
             page = store.graph.followers(ada, before=page[-1], limit=2) if page else []
         assert seen == list(reversed(others[:8]))
 
-    def test_followees_tell_whether_they_are_filled(self, store: Relational) -> None:
+    def test_followees_tell_whether_they_are_filled(self, store: RelationalStore) -> None:
         ada, bob, eve = register(store, 3)
         follow(store, ada, bob)
         follow(store, ada, eve, NOW + SECOND)
@@ -609,7 +609,7 @@ class TestGraph:
         assert store.graph.followees(ada) == {bob: False, eve: True}
         assert store.graph.followees(bob) == {}
 
-    def test_filled_is_of_this_very_edge(self, store: Relational) -> None:
+    def test_filled_is_of_this_very_edge(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         assert do(store, lambda unit: unit.graph.filled(Follow(ada, bob, NOW))) is False
         follow(store, ada, bob, NOW)
@@ -618,7 +618,7 @@ class TestGraph:
         assert do(store, lambda unit: unit.graph.filled(Follow(ada, bob, NOW))) is False
         assert store.graph.followees(ada) == {bob: False}
 
-    def test_follower_ids_ascend(self, store: Relational) -> None:
+    def test_follower_ids_ascend(self, store: RelationalStore) -> None:
         ada, *others = register(store, 8)
         for number, other in enumerate(shuffled(others)):
             follow(store, other, ada, NOW + SECOND * number)
@@ -628,7 +628,7 @@ class TestGraph:
         assert store.graph.follower_ids(ada, after=others[-1], limit=3) == []
         assert store.graph.follower_ids(ada, after=UUID(int=0), limit=1) == others[:1]
 
-    def test_ids_are_ordered_as_numbers(self, store: Relational) -> None:
+    def test_ids_are_ordered_as_numbers(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         ids = [UUID(int=(uuid4().int >> 8) | (top << 120)) for top in (0x00, 0x7F, 0x80, 0xFF)]
         for one in ids:
@@ -637,7 +637,7 @@ class TestGraph:
         assert store.graph.follower_ids(ada, after=None, limit=9) == ids
         assert [edge.account_id for edge in store.graph.followers(ada, before=None, limit=9)] == ids[::-1]
 
-    def test_a_limit_of_0_is_nothing_and_below_is_invalid(self, store: Relational) -> None:
+    def test_a_limit_of_0_is_nothing_and_below_is_invalid(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         follow(store, ada, bob)
         assert store.graph.following(ada, before=None, limit=0) == []
@@ -651,7 +651,7 @@ class TestGraph:
             with pytest.raises(Invalid):
                 call()
 
-    def test_relations(self, store: Relational) -> None:
+    def test_relations(self, store: RelationalStore) -> None:
         ada, bob, eve, tom = register(store, 4)
         stranger = uuid4()
         with store.transaction() as unit:
@@ -669,14 +669,14 @@ class TestGraph:
         assert store.graph.relations(ada, []) == {}
         assert store.graph.relations(stranger, [ada]) == {ada: Relation()}
 
-    def test_blocks_are_idempotent(self, store: Relational) -> None:
+    def test_blocks_are_idempotent(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         assert [do(store, lambda unit: unit.graph.block(ada, bob, NOW)) for _ in range(2)] == [True, False]
         assert store.graph.relations(ada, [bob]) == {bob: Relation(blocking=True)}
         assert [do(store, lambda unit: unit.graph.unblock(ada, bob)) for _ in range(2)] == [True, False]
         assert store.graph.relations(ada, [bob]) == {bob: Relation()}
 
-    def test_blocks_are_listed_newest_first_with_ties_by_id_descending(self, store: Relational) -> None:
+    def test_blocks_are_listed_newest_first_with_ties_by_id_descending(self, store: RelationalStore) -> None:
         ada, *others = register(store, 8)
         at = {other: NOW + MICROSECOND * (number // 3) for number, other in enumerate(others)}
         with store.transaction() as unit:
@@ -691,13 +691,13 @@ class TestGraph:
         assert store.graph.blocked(ada, before=None, limit=2) == expected[1:3]
         assert store.graph.blocked(uuid4(), before=None, limit=2) == []
 
-    def test_counts_have_an_entry_for_everyone(self, store: Relational) -> None:
+    def test_counts_have_an_entry_for_everyone(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         stranger = uuid4()
         assert store.graph.counts([ada, stranger, ada]) == {ada: GraphCounts(), stranger: GraphCounts()}
         assert store.graph.counts([]) == {}
 
-    def test_lock_tells_how_they_stand(self, store: Relational) -> None:
+    def test_lock_tells_how_they_stand(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         with store.transaction() as unit:
             assert unit.graph.lock(ada, bob) == Relation()
@@ -707,7 +707,7 @@ class TestGraph:
             assert unit.graph.lock(bob, ada) == Relation(follows_you=True, blocking=True)
             assert unit.graph.lock(ada, ada) == Relation()
 
-    def test_nobody_follows_who_blocks_at_that_moment(self, store: Relational) -> None:
+    def test_nobody_follows_who_blocks_at_that_moment(self, store: RelationalStore) -> None:
         """Check and act under `lock`, both ways at once: never both a follow and a block."""
 
         def try_follow(ada: UUID, bob: UUID) -> None:
@@ -729,7 +729,7 @@ class TestGraph:
             assert store.graph.relations(ada, [bob]) == {bob: Relation(blocked_by=True)}
             assert store.graph.counts([bob]) == {bob: GraphCounts()}
 
-    def test_commands_over_one_pair_never_deadlock(self, store: Relational) -> None:
+    def test_commands_over_one_pair_never_deadlock(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
 
         def churn(one: UUID, other: UUID, *, locked: bool) -> None:
@@ -752,7 +752,7 @@ class TestGraph:
 
 
 class TestLikes:
-    def test_are_idempotent_and_counted(self, store: Relational) -> None:
+    def test_are_idempotent_and_counted(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         post, other = uuid4(), uuid4()
         likes = [Like(ada, post, NOW), Like(ada, post, NOW + SECOND), Like(bob, post, NOW)]
@@ -765,11 +765,11 @@ class TestLikes:
         assert store.likes.counts([]) == {}
         assert do(store, lambda unit: unit.likes.unlike(ada, uuid4())) is None
 
-    def test_are_of_somebody(self, store: Relational) -> None:
+    def test_are_of_somebody(self, store: RelationalStore) -> None:
         with pytest.raises(NotFound):
             do(store, lambda unit: unit.likes.like(Like(uuid4(), uuid4(), NOW)))
 
-    def test_are_read_together_with_follows(self, store: Relational) -> None:
+    def test_are_read_together_with_follows(self, store: RelationalStore) -> None:
         ada, bob, eve = register(store, 3)
         post, other = uuid4(), uuid4()
         with store.transaction() as unit:
@@ -783,7 +783,7 @@ class TestLikes:
         assert store.likes.beside_follows(ada, [], [bob]) == (set(), {bob})
         assert store.likes.beside_follows(ada, [], []) == (set(), set())
 
-    def test_forget_post(self, store: Relational) -> None:
+    def test_forget_post(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         post, other = uuid4(), uuid4()
         with store.transaction() as unit:
@@ -798,7 +798,7 @@ class TestLikes:
         assert do(store, lambda unit: unit.likes.like(Like(ada, post, NOW))) is True
         assert store.likes.counts([post]) == {post: 1}
 
-    def test_the_count_is_exact_whoever_comes_at_once(self, store: Relational) -> None:
+    def test_the_count_is_exact_whoever_comes_at_once(self, store: RelationalStore) -> None:
         people, post = register(store, 4), uuid4()
 
         def churn(who: UUID, end: bool) -> None:  # noqa: FBT001  - which way it ends
@@ -813,7 +813,7 @@ class TestLikes:
         likers = sum(post in store.likes.liked(who, [post]) for who in people)
         assert store.likes.counts([post]) == {post: likers}
 
-    def test_forgetting_while_others_like_leaves_a_true_count(self, store: Relational) -> None:
+    def test_forgetting_while_others_like_leaves_a_true_count(self, store: RelationalStore) -> None:
         people, post = register(store, 3), uuid4()
 
         def churn(who: UUID) -> None:
@@ -833,7 +833,7 @@ class TestLikes:
 
 
 class TestStock:
-    def test_put_sets(self, store: Relational) -> None:
+    def test_put_sets(self, store: RelationalStore) -> None:
         product, other = uuid4(), uuid4()
         for units in (5, 0, LARGEST, 7):
             do(store, lambda unit, units=units: unit.stock.put(product, units))  # type: ignore[misc]  # default binds
@@ -841,7 +841,7 @@ class TestStock:
         assert store.stock.available([]) == {}
 
     @pytest.mark.parametrize("units", [-1, LARGEST + 1, -LARGEST - 2, 10**30])
-    def test_refuses_what_cannot_be(self, store: Relational, units: int) -> None:
+    def test_refuses_what_cannot_be(self, store: RelationalStore, units: int) -> None:
         product = uuid4()
         with pytest.raises(Invalid):
             do(store, lambda unit: unit.stock.put(product, units))
@@ -852,7 +852,7 @@ class TestStock:
 
 
 class TestBulk:
-    def test_accounts(self, store: Relational) -> None:
+    def test_accounts(self, store: RelationalStore) -> None:
         known = account()
         add(store, known)
         new = [account(display_name=text, bio=text, image_url=text) for text in TEXTS] + [account()]
@@ -867,14 +867,14 @@ class TestBulk:
         assert store.feed_activity.reader_state(new[0].id) == ReaderState("awake", 0, LATER, None, (new[1].id,), 1)
         assert store.feed_activity.reader_state(known.id) == ReaderState("awake", 0, NOW, None)
 
-    def test_an_account_with_a_taken_handle_is_a_conflict(self, store: Relational) -> None:
+    def test_an_account_with_a_taken_handle_is_a_conflict(self, store: RelationalStore) -> None:
         known, new = account(), account()
         add(store, known)
         with pytest.raises(Conflict) as caught:
             do(store, lambda unit: unit.bulk.accounts([(replace(new, handle=known.handle), login(new))], seen_at=NOW))
         assert caught.value.field == "handle"
 
-    def test_follows_are_filled_and_counted_once(self, store: Relational) -> None:
+    def test_follows_are_filled_and_counted_once(self, store: RelationalStore) -> None:
         ada, bob, eve = register(store, 3)
         follow(store, ada, bob)
         rows = [
@@ -893,7 +893,7 @@ class TestBulk:
             eve: GraphCounts(2, 0),
         }
 
-    def test_likes_are_counted_once(self, store: Relational) -> None:
+    def test_likes_are_counted_once(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
         post, other = uuid4(), uuid4()
         do(store, lambda unit: unit.likes.like(Like(ada, post, NOW)))
@@ -902,13 +902,13 @@ class TestBulk:
             do(store, lambda unit: unit.bulk.likes(rows))
         assert store.likes.counts([post, other]) == {post: 2, other: 1}
 
-    def test_stock_that_is_there_stays(self, store: Relational) -> None:
+    def test_stock_that_is_there_stays(self, store: RelationalStore) -> None:
         product, other = uuid4(), uuid4()
         do(store, lambda unit: unit.stock.put(product, 1))
         do(store, lambda unit: unit.bulk.stock({product: 9, other: 4}))
         assert store.stock.available([product, other]) == {product: 1, other: 4}
 
-    def test_refuses(self, store: Relational) -> None:
+    def test_refuses(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         for text in BAD_TEXTS:
             one = account(bio=text)
@@ -923,14 +923,14 @@ class TestBulk:
             do(store, lambda unit: unit.bulk.likes([Like(uuid4(), uuid4(), NOW)]))
         assert store.graph.counts([ada]) == {ada: GraphCounts()}
 
-    def test_nothing_is_nothing(self, store: Relational) -> None:
+    def test_nothing_is_nothing(self, store: RelationalStore) -> None:
         with store.transaction() as unit:
             unit.bulk.accounts([], seen_at=NOW)
             unit.bulk.follows([])
             unit.bulk.likes([])
             unit.bulk.stock({})
 
-    def test_is_part_of_the_transaction(self, store: Relational) -> None:
+    def test_is_part_of_the_transaction(self, store: RelationalStore) -> None:
         ada, bob = register(store, 2)
 
         def fail(unit: Transaction) -> None:
@@ -944,13 +944,13 @@ class TestBulk:
             unit.bulk.follows([Follow(ada, bob, NOW), Follow(bob, ada, NOW)])
         assert store.graph.counts([ada, bob]) == {ada: GraphCounts(1, 1), bob: GraphCounts(1, 1)}
 
-    def test_more_rows_than_go_into_one_statement(self, store: Relational) -> None:
+    def test_more_rows_than_go_into_one_statement(self, store: RelationalStore) -> None:
         ids = register(store, 120)
         rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
         do(store, lambda unit: unit.bulk.follows(rows))
         assert set(store.graph.counts(ids).values()) == {GraphCounts(119, 119)}
 
-    def test_beside_single_follows_the_counts_stay_exact(self, store: Relational) -> None:
+    def test_beside_single_follows_the_counts_stay_exact(self, store: RelationalStore) -> None:
         ids = register(store, 8)
         rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
 

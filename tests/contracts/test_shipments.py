@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound
 from repositories.money_records import Order, OrderMark, Shipment, SubOrderState
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.money import MICROSECOND, SECOND, buy, do, give_back, line, order, surely, together
 from tests.contracts.relational_store import NOW
 from tests.contracts.test_orders import add, in_state, move, refuse, ship
 from tests.contracts.test_relational import downgrade
 
 
-def of_two(store: Relational, state: SubOrderState = "paid") -> Order:
+def of_two(store: RelationalStore, state: SubOrderState = "paid") -> Order:
     """Two lines of one seller and one of another."""
     ada, bob = sorted((uuid4(), uuid4()))
     one = add(
@@ -29,12 +29,12 @@ def shipment(one: Order, *units: tuple[int, int], **changes: object) -> Shipment
     return replace(made, **changes)
 
 
-def send(store: Relational, made: Shipment) -> Order:
+def send(store: RelationalStore, made: Shipment) -> Order:
     do(store, lambda unit: unit.shipments.add(made))
     return store.orders.get([made.order_id])[made.order_id]
 
 
-def test_part_by_part(relational: Relational) -> None:
+def test_part_by_part(relational: RelationalStore) -> None:
     one = of_two(relational)
     ada, bob = one.sub_orders
     first = shipment(one, (1, 2), (3, 1))
@@ -55,14 +55,14 @@ def test_part_by_part(relational: Relational) -> None:
 
 
 @pytest.mark.parametrize("units", [(), ((1, 0),), ((1, -1),), ((1, 4),), ((2, 1),), ((9, 1),), ((1, 1), (1, 1))])
-def test_what_cannot_be_sent(relational: Relational, units: tuple[tuple[int, int], ...]) -> None:
+def test_what_cannot_be_sent(relational: RelationalStore, units: tuple[tuple[int, int], ...]) -> None:
     one = of_two(relational)
     with pytest.raises(Invalid):
         send(relational, shipment(one, *units))
     assert relational.orders.get([one.id]) == {one.id: one}
 
 
-def test_of_what_is_not_there(relational: Relational) -> None:
+def test_of_what_is_not_there(relational: RelationalStore) -> None:
     one = of_two(relational)
     for strange in (shipment(one, (1, 1), seller_id=uuid4()), shipment(order(), (1, 1))):
         with pytest.raises(NotFound):
@@ -75,14 +75,14 @@ def test_of_what_is_not_there(relational: Relational) -> None:
 
 
 @pytest.mark.parametrize("state", ["placed", "cancelled", "refused", "fulfilled", "refunded"])
-def test_only_of_what_is_paid_and_not_sent(relational: Relational, state: SubOrderState) -> None:
+def test_only_of_what_is_paid_and_not_sent(relational: RelationalStore, state: SubOrderState) -> None:
     one = in_state(relational, state)
     with pytest.raises(IllegalMove) as caught:
         send(relational, shipment(one, (1, 1)))
     assert caught.value.state == state
 
 
-def test_two_at_once_send_no_unit_twice(relational: Relational) -> None:
+def test_two_at_once_send_no_unit_twice(relational: RelationalStore) -> None:
     one = of_two(relational)
     seller = one.lines[0].seller_id
     ends = together([lambda: ship(relational, one, seller, 1)] * 4)
@@ -90,7 +90,7 @@ def test_two_at_once_send_no_unit_twice(relational: Relational) -> None:
     assert [each.fulfilled for each in relational.orders.get([one.id])[one.id].lines] == [1, 0, 1]
 
 
-def test_pages_are_newest_first(relational: Relational) -> None:
+def test_pages_are_newest_first(relational: RelationalStore) -> None:
     one = of_two(relational)
     made = [shipment(one, (1, 1), created_at=NOW + turn * MICROSECOND) for turn in (0, 1, 1)]
     for each in made:
@@ -103,7 +103,7 @@ def test_pages_are_newest_first(relational: Relational) -> None:
     assert relational.shipments.of_order(uuid4(), before=None, limit=9) == []
 
 
-def test_the_history_is_what_happened(relational: Relational) -> None:
+def test_the_history_is_what_happened(relational: RelationalStore) -> None:
     one = of_two(relational, "placed")
     ada, bob = (part.seller_id for part in one.sub_orders)
     surely(relational, lambda unit: refuse(unit, one, bob))
@@ -130,7 +130,7 @@ def test_the_history_is_what_happened(relational: Relational) -> None:
     assert relational.shipments.history(uuid4(), after=None, limit=9) == []
 
 
-def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], Relational]) -> None:
+def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], RelationalStore]) -> None:
     """What the order was as a whole, each of its parts is; and one that was given back as a whole is refunded."""
     store = new_relational()
     placed, cancelled, paid, refunded = (buy(store, state) for state in ("placed", "cancelled", "paid", "paid"))
@@ -162,5 +162,5 @@ def test_orders_of_earlier_versions_are_split(new_relational: Callable[[], Relat
     assert kinds == [_kinds(store, one) for one in everything]
 
 
-def _kinds(store: Relational, one: UUID) -> list[str]:
+def _kinds(store: RelationalStore, one: UUID) -> list[str]:
     return sorted(step.kind for step in store.shipments.history(one, after=None, limit=99))

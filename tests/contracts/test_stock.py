@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, Inconsistent, Invalid, NotFound, Short, Stale
 from repositories.money_records import Stock
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.money import stock_writes
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
@@ -21,7 +21,7 @@ UNTIL = NOW + SECOND
 
 
 class TestPut:
-    def test_sets_and_counts_versions(self, relational: Relational) -> None:
+    def test_sets_and_counts_versions(self, relational: RelationalStore) -> None:
         product = uuid4()
         assert relational.stock.levels([product]) == {}
         assert do(relational, lambda unit: unit.stock.put(product, 5)) == Stock(product, 5, 0, 0, 1)
@@ -32,13 +32,13 @@ class TestPut:
                 do(relational, lambda unit, v=version: unit.stock.put(product, 1, if_version=v))  # type: ignore[misc]  # default binds
         assert relational.stock.levels([product, uuid4()]) == {product: Stock(product, 8, 0, 0, 3)}
 
-    def test_version_0_is_that_of_no_stock(self, relational: Relational) -> None:
+    def test_version_0_is_that_of_no_stock(self, relational: RelationalStore) -> None:
         product = uuid4()
         with pytest.raises(Stale):
             do(relational, lambda unit: unit.stock.put(product, 1, if_version=1))
         assert do(relational, lambda unit: unit.stock.put(product, 1, if_version=0)).version == 1
 
-    def test_keeps_what_is_reserved(self, relational: Relational) -> None:
+    def test_keeps_what_is_reserved(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         reserve(relational, {product: 3})
         with pytest.raises(Short) as caught:
@@ -48,7 +48,7 @@ class TestPut:
             do(relational, lambda unit: unit.stock.put(product, 2, if_version=1))
         assert do(relational, lambda unit: unit.stock.put(product, 3)).available == 0
 
-    def test_clear_leaves_the_reserved(self, relational: Relational) -> None:
+    def test_clear_leaves_the_reserved(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         reserve(relational, {product: 3})
         for _ in range(2):
@@ -56,7 +56,7 @@ class TestPut:
         assert level(relational, product) == Stock(product, 3, 3, 0, 2)
         do(relational, lambda unit: unit.stock.clear(uuid4()))
 
-    def test_a_sale_makes_a_version_stale(self, relational: Relational) -> None:
+    def test_a_sale_makes_a_version_stale(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         order = reserve(relational, {product: 1})
         assert level(relational, product).version == 1
@@ -64,7 +64,7 @@ class TestPut:
         with pytest.raises(Stale):
             do(relational, lambda unit: unit.stock.put(product, 9, if_version=1))
 
-    def test_64_bits(self, relational: Relational) -> None:
+    def test_64_bits(self, relational: RelationalStore) -> None:
         product = stocked(relational, LARGEST)
         order = reserve(relational, {product: LARGEST})
         do(relational, lambda unit: unit.stock.commit(order, at=NOW))
@@ -73,7 +73,7 @@ class TestPut:
         assert level(relational, product) == Stock(product, 0, 0, LARGEST, 2**40)
 
 
-def test_a_transaction_notes_whose_units_it_touched(relational: Relational) -> None:
+def test_a_transaction_notes_whose_units_it_touched(relational: RelationalStore) -> None:
     """Also when it fails: then its outcome may be unknown to whoever keeps units in a cache."""
     one, other, third = stocked(relational, 5), stocked(relational, 5), uuid4()
     order, cancelled = reserve(relational, {one: 2, other: 1}), reserve(relational, {other: 1})
@@ -96,7 +96,7 @@ def test_a_transaction_notes_whose_units_it_touched(relational: Relational) -> N
 
 
 class TestReservations:
-    def test_reserved_then_sold_then_back(self, relational: Relational) -> None:
+    def test_reserved_then_sold_then_back(self, relational: RelationalStore) -> None:
         one, other = stocked(relational, 5), stocked(relational, 5)
         order = reserve(relational, {one: 2, other: 5})
         assert relational.stock.available([one, other]) == {one: 3, other: 0}
@@ -112,7 +112,7 @@ class TestReservations:
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.stock.return_sold(order, {other: 1}))
 
-    def test_reserved_then_released(self, relational: Relational) -> None:
+    def test_reserved_then_released(self, relational: RelationalStore) -> None:
         one, other = stocked(relational, 5), stocked(relational, 5)
         order = reserve(relational, {one: 2, other: 5})
         assert do(relational, lambda unit: unit.stock.release(order)) == {one: 2, other: 5}
@@ -122,7 +122,7 @@ class TestReservations:
         with pytest.raises(Invalid):
             do(relational, lambda unit: unit.stock.return_sold(order, {one: 1}))
 
-    def test_all_or_nothing_and_names_what_is_short(self, relational: Relational) -> None:
+    def test_all_or_nothing_and_names_what_is_short(self, relational: RelationalStore) -> None:
         first, second, third = sorted(stocked(relational, 5) for _ in range(3))
         with pytest.raises(Short) as caught:
             reserve(relational, {third: 6, second: 6, first: 5})
@@ -134,13 +134,13 @@ class TestReservations:
         assert caught.value.product_id == unknown
 
     @pytest.mark.parametrize("units", [0, -1, LARGEST + 1])
-    def test_refuses_what_is_no_number_of_units(self, relational: Relational, units: int) -> None:
+    def test_refuses_what_is_no_number_of_units(self, relational: RelationalStore, units: int) -> None:
         product = stocked(relational, 5)
         with pytest.raises((Invalid, Short)):
             reserve(relational, {product: units})
         assert level(relational, product).reserved == 0
 
-    def test_once_for_an_order(self, relational: Relational) -> None:
+    def test_once_for_an_order(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         order = reserve(relational, {product: 1})
         with pytest.raises(Conflict) as caught:
@@ -148,7 +148,7 @@ class TestReservations:
         assert caught.value.field == "id"
         assert level(relational, product).reserved == 1
 
-    def test_the_moment_of_expiry(self, relational: Relational) -> None:
+    def test_the_moment_of_expiry(self, relational: RelationalStore) -> None:
         one, other = stocked(relational, 5), stocked(relational, 5)
         early = uuid4()
         due = NOW - 99 * SECOND
@@ -164,7 +164,7 @@ class TestReservations:
 
 
 class TestRaces:
-    def test_the_last_unit(self, relational: Relational) -> None:
+    def test_the_last_unit(self, relational: RelationalStore) -> None:
         for _ in range(5):
             product = stocked(relational, 1)
             ends = together([lambda product=product: reserve(relational, {product: 1})] * 20)  # type: ignore[misc]  # default binds
@@ -172,7 +172,7 @@ class TestRaces:
             assert sum(isinstance(end, Short) for end in ends) == 19
             assert level(relational, product) == Stock(product, 1, 1, 0, 1)
 
-    def test_crossed_orders_never_deadlock(self, relational: Relational) -> None:
+    def test_crossed_orders_never_deadlock(self, relational: RelationalStore) -> None:
         one, other = stocked(relational, 1000), stocked(relational, 1000)
 
         def buy(*products: UUID) -> None:
@@ -190,7 +190,7 @@ class TestRaces:
             found = level(relational, product)
             assert (found.on_hand, found.reserved, found.sold) == (960, 0, 40)
 
-    def test_sold_or_released(self, relational: Relational) -> None:
+    def test_sold_or_released(self, relational: RelationalStore) -> None:
         for _ in range(5):
             product = stocked(relational, 5)
             order = reserve(relational, {product: 2})
@@ -206,21 +206,21 @@ class TestTheDatabaseItself:
     @pytest.mark.parametrize(
         "change", [{"reserved": 6}, {"reserved": -1}, {"on_hand": 1}, {"on_hand": -1, "reserved": 0}, {"sold": -1}]
     )
-    def test_has_checks(self, relational: Relational, change: dict[str, int]) -> None:
+    def test_has_checks(self, relational: RelationalStore, change: dict[str, int]) -> None:
         product = stocked(relational, 5)
         reserve(relational, {product: 2})
         with pytest.raises(SQLAlchemyError):
             sql(relational, update(stock).where(stock.c.product_id == product).values(**change))
 
     @pytest.mark.parametrize("change", [{"quantity": 0}, {"returned": 3}, {"returned": -1}])
-    def test_has_checks_of_reservations(self, relational: Relational, change: dict[str, int]) -> None:
+    def test_has_checks_of_reservations(self, relational: RelationalStore, change: dict[str, int]) -> None:
         product = stocked(relational, 5)
         order = reserve(relational, {product: 2})
         with pytest.raises(SQLAlchemyError):
             sql(relational, update(reservations).where(reservations.c.order_id == order).values(**change))
 
     def test_without_the_condition_the_check_holds(
-        self, relational: Relational, monkeypatch: pytest.MonkeyPatch
+        self, relational: RelationalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         product = stocked(relational, 5)
         loose = stock_writes._this.values(reserved=stock.c.reserved + stock_writes._units)
@@ -229,24 +229,24 @@ class TestTheDatabaseItself:
             reserve(relational, {product: 6})
         assert level(relational, product) == Stock(product, 5, 0, 0, 1)
 
-    def test_reservations_are_of_stock(self, relational: Relational) -> None:
+    def test_reservations_are_of_stock(self, relational: RelationalStore) -> None:
         product = stocked(relational, 5)
         order = reserve(relational, {product: 2})
         with pytest.raises(SQLAlchemyError):
             sql(relational, update(reservations).where(reservations.c.order_id == order).values(product_id=uuid4()))
 
 
-def stocked(store: Relational, units: int) -> UUID:
+def stocked(store: RelationalStore, units: int) -> UUID:
     product = uuid4()
     do(store, lambda unit: unit.stock.put(product, units))
     return product
 
 
-def reserve(store: Relational, units: Mapping[UUID, int]) -> UUID:
+def reserve(store: RelationalStore, units: Mapping[UUID, int]) -> UUID:
     order = uuid4()
     surely(store, lambda unit: unit.stock.reserve(order, units, expires_at=UNTIL))
     return order
 
 
-def level(store: Relational, product: UUID) -> Stock:
+def level(store: RelationalStore, product: UUID) -> Stock:
     return store.stock.levels([product])[product]

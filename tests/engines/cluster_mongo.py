@@ -16,7 +16,7 @@ import pytest
 
 from config import Settings
 from repositories import seen
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.errors import Unavailable
 from repositories.records import Post
 from tests.apps import embedded, running
@@ -63,11 +63,11 @@ def whole(members: list[Server]) -> Iterator[list[Server]]:
     assert wait_until(lambda: mongo.complete(members), 60)
 
 
-def opened(servers: list[Server]) -> Documents:
+def opened(servers: list[Server]) -> DocumentStore:
     return open_store(servers[0].url, timeout=TIMEOUT, pool=POOL)
 
 
-def put(store: Documents) -> Post | None:
+def put(store: DocumentStore) -> Post | None:
     """A post, if it was acknowledged."""
     try:
         return published(store)
@@ -89,7 +89,7 @@ def test_another_member_takes_over_and_has_all_that_was_acknowledged(whole: list
 
 
 @pytest.fixture
-def reader(whole: list[Server]) -> Iterator[Documents]:
+def reader(whole: list[Server]) -> Iterator[DocumentStore]:
     url = f"{whole[0].url}&readPreference=secondaryPreferred"
     with closing(open_store(url, timeout=TIMEOUT, pool=POOL)) as store:
         store.ping()
@@ -97,7 +97,7 @@ def reader(whole: list[Server]) -> Iterator[Documents]:
         yield store
 
 
-def wrote(store: Documents, positions: seen.Positions, author: UUID) -> seen.Positions:
+def wrote(store: DocumentStore, positions: seen.Positions, author: UUID) -> seen.Positions:
     """Publish, as a client that has seen so much."""
     with seen.primary():
         mine = seen.begin(positions, reads=False)
@@ -105,7 +105,7 @@ def wrote(store: Documents, positions: seen.Positions, author: UUID) -> seen.Pos
         return mine.positions
 
 
-def posts(store: Documents, positions: seen.Positions, author: UUID) -> int:
+def posts(store: DocumentStore, positions: seen.Positions, author: UUID) -> int:
     """How many posts of the author the client sees."""
     with seen.primary():
         seen.begin(positions, reads=True)
@@ -113,7 +113,7 @@ def posts(store: Documents, positions: seen.Positions, author: UUID) -> int:
 
 
 def test_own_posts_are_never_missed_on_a_secondary_that_is_late(
-    whole: list[Server], reader: Documents, counted: Counted
+    whole: list[Server], reader: DocumentStore, counted: Counted
 ) -> None:
     random = Random(7)  # noqa: S311  no secret
     written = dict.fromkeys([uuid4() for _ in range(50)], 0)
@@ -133,7 +133,7 @@ def test_own_posts_are_never_missed_on_a_secondary_that_is_late(
     assert counted.reads["replica"] > OWN_READS * SHARE
 
 
-def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], reader: Documents) -> None:
+def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], reader: DocumentStore) -> None:
     author = uuid4()
     mongo.apply(whole, on=False)
     positions = wrote(reader, {}, author)
@@ -144,7 +144,7 @@ def test_others_may_miss_them_on_a_secondary_that_is_late(whole: list[Server], r
 
 
 def test_a_secondary_that_is_frozen_or_a_position_of_the_future_fails_no_read(
-    whole: list[Server], reader: Documents, counted: Counted
+    whole: list[Server], reader: DocumentStore, counted: Counted
 ) -> None:
     author = uuid4()
     positions = wrote(reader, {}, author)

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from pymongo import MongoClient
 
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.errors import Contention, Unavailable
 from repositories.records import Comment, Event, ProductFilter
 from tests.contracts.documents import (
@@ -38,7 +38,7 @@ TIMEOUT = timedelta(seconds=0.5)
 PATIENCE = SLACK
 RECOVERY = 60.0
 
-CALLS: dict[str, Callable[[Documents], Any]] = {
+CALLS: dict[str, Callable[[DocumentStore], Any]] = {
     "ping": lambda store: store.ping(),
     "migrate": lambda store: store.migrate(),
     "posts.add": lambda store: store.posts.add(a_post(tags=("a",)), an_event()),
@@ -78,7 +78,7 @@ def url(server: Server) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Documents]:
+def store(url: str) -> Iterator[DocumentStore]:
     store = open_store(url, timeout=TIMEOUT, pool=8)
     store.migrate()
     yield store
@@ -86,7 +86,7 @@ def store(url: str) -> Iterator[Documents]:
 
 
 @pytest.fixture
-def patient(url: str) -> Iterator[Documents]:
+def patient(url: str) -> Iterator[DocumentStore]:
     """The same database, with time to read all of it."""
     store = open_store(url, timeout=timedelta(seconds=10), pool=1)
     yield store
@@ -119,7 +119,7 @@ def test_refused(name: str) -> None:
     store.close()
 
 
-def test_frozen(server: Server, store: Documents) -> None:
+def test_frozen(server: Server, store: DocumentStore) -> None:
     kept = published(store)
     server.pause()
     for call in CALLS.values():
@@ -131,7 +131,7 @@ def test_frozen(server: Server, store: Documents) -> None:
     assert eventually(lambda: commented(store, kept)).post_id == kept.id
 
 
-def test_frozen_inside_a_transaction(server: Server, store: Documents) -> None:
+def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> None:
     """The transaction would lock the post for up to a minute: for its commenters, and for whoever claims its events."""
     post = published(store)
 
@@ -146,7 +146,7 @@ def test_frozen_inside_a_transaction(server: Server, store: Documents) -> None:
     assert [event.aggregate for event in dispatch_all(store, at(3600))] == [str(post.id), f"{post.id}/1"]
 
 
-def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url: str, store: Documents) -> None:
+def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url: str, store: DocumentStore) -> None:
     """Its transaction stays open on the server, and with it a lock on the post."""
     locked, *free = [published(store) for _ in range(5)]
     with MongoClient[dict[str, Any]](url, uuidRepresentation="standard") as dead, dead.start_session() as session:
@@ -160,7 +160,7 @@ def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url:
 
 
 def test_a_long_life_of_transactions_is_warned_of_once(
-    url: str, store: Documents, caplog: pytest.LogCaptureFixture
+    url: str, store: DocumentStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     parameter = "transactionLifetimeLimitSeconds"
     with MongoClient[dict[str, Any]](url) as admin:
@@ -176,7 +176,7 @@ def test_a_long_life_of_transactions_is_warned_of_once(
     assert [record.getMessage().count(f"60 s; set {parameter}=5") for record in caplog.records] == [1]
 
 
-def test_killed_between_calls(server: Server, store: Documents) -> None:
+def test_killed_between_calls(server: Server, store: DocumentStore) -> None:
     kept = published(store)
     server.kill()
     ends_in_time(lambda: store.posts.get([kept.id]))
@@ -185,7 +185,7 @@ def test_killed_between_calls(server: Server, store: Documents) -> None:
 
 
 @pytest.mark.proof
-def test_killed_during_writes(server: Server, store: Documents, patient: Documents) -> None:
+def test_killed_during_writes(server: Server, store: DocumentStore, patient: DocumentStore) -> None:
     target = published(store)
     acknowledged: dict[str, list[Any]] = {"posts": [], "products": [], "comments": []}
     stop = Signal()
@@ -228,7 +228,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def assert_all_there(store: Documents, target: UUID, acknowledged: dict[str, list[Any]]) -> None:
+def assert_all_there(store: DocumentStore, target: UUID, acknowledged: dict[str, list[Any]]) -> None:
     posts = {post.id: post for post in acknowledged["posts"]}
     assert store.posts.get(posts) == posts
     products = {product.id: product for product in acknowledged["products"]}

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from pymongo import MongoClient
 
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.records import Money, ProductFilter
 from tests.contracts.documents import (
     NOW,
@@ -36,7 +36,7 @@ PRODUCTS = [
 POST, MIDDLE = POSTS[0].id, POSTS[MANY // 2].id
 
 
-def settle(store: Documents) -> None:
+def settle(store: DocumentStore) -> None:
     """All that a relay does with what it claimed."""
     released, postponed, dead, *dispatched = store.outbox.claim(now=at(99), lease_until=at(100), limit=5)
     store.outbox.release([released])
@@ -46,7 +46,7 @@ def settle(store: Documents) -> None:
 
 
 # Each read, and how many documents it may look at.
-READS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
+READS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
     "get": (3, lambda s: s.posts.get([POST, MIDDLE, uuid4()])),
     "authors": (3, lambda s: s.posts.authors([POST, MIDDLE, uuid4()])),
     "page": (20, lambda s: s.posts.page(before=None, limit=5)),
@@ -110,7 +110,7 @@ def client(url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def store(url: str) -> Iterator[Documents]:
+def store(url: str) -> Iterator[DocumentStore]:
     store = open_store(url, timeout=timedelta(seconds=5), pool=2)
     store.migrate()
     store.posts.load(POSTS)
@@ -128,7 +128,7 @@ def store(url: str) -> Iterator[Documents]:
 
 
 @pytest.fixture
-def profiled(client: MongoClient[dict[str, Any]], store: Documents) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def profiled(client: MongoClient[dict[str, Any]], store: DocumentStore) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Let the server refuse every scan of a collection, and note what each operation looked at."""
     database = client.get_default_database()
     client.admin.command("setParameter", 1, notablescan=True)
@@ -147,7 +147,7 @@ def profiled(client: MongoClient[dict[str, Any]], store: Documents) -> Iterator[
 
 
 @pytest.mark.parametrize("name", READS)
-def test_reads_use_an_index(store: Documents, profiled: Callable[[], list[dict[str, Any]]], name: str) -> None:
+def test_reads_use_an_index(store: DocumentStore, profiled: Callable[[], list[dict[str, Any]]], name: str) -> None:
     most, read = READS[name]
     read(store)
     notes = [note for note in profiled() if "planSummary" in note]
@@ -157,7 +157,7 @@ def test_reads_use_an_index(store: Documents, profiled: Callable[[], list[dict[s
 
 
 # Each read, and how many keys it may look at: two per author, to find and to leave, and some per post of the page.
-PULLS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
+PULLS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
     "few": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, limit=5)),
     "few below": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, before=MIDDLE, limit=5)),
     "few above": (2 * 50 + 10, lambda s: s.posts.by_authors(AUTHORS, after=MIDDLE, limit=5)),
@@ -172,7 +172,7 @@ PULLS: dict[str, tuple[int, Callable[[Documents], Any]]] = {
 
 @pytest.mark.parametrize("name", PULLS)
 def test_pulling_does_not_read_all_that_was_posted(
-    store: Documents, profiled: Callable[[], list[dict[str, Any]]], name: str
+    store: DocumentStore, profiled: Callable[[], list[dict[str, Any]]], name: str
 ) -> None:
     most, pull = PULLS[name]
     pull(store)

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError, WriteError
 
-from repositories.documents import Documents, open_store
+from repositories.documents import DocumentStore, open_store
 from repositories.errors import Unavailable
 from tests.contracts.documents import commented, offered, published
 
@@ -34,14 +34,14 @@ def database(url: str) -> Iterator[Database[dict[str, Any]]]:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Documents]:
+def store(url: str) -> Iterator[DocumentStore]:
     store = open_store(url, timeout=TIMEOUT, pool=2)
     store.migrate()
     yield store
     store.close()
 
 
-def test_changes_are_brought_up_to_date(store: Documents, database: Database[dict[str, Any]]) -> None:
+def test_changes_are_brought_up_to_date(store: DocumentStore, database: Database[dict[str, Any]]) -> None:
     database.command("collMod", "posts", validator={})
     database["posts"].drop_index("author")
     database["posts"].create_index("title", name="author")
@@ -72,7 +72,7 @@ def test_changes_are_brought_up_to_date(store: Documents, database: Database[dic
     ],
 )
 def test_malformed_documents_are_refused(
-    store: Documents, database: Database[dict[str, Any]], collection: str, change: dict[str, Any]
+    store: DocumentStore, database: Database[dict[str, Any]], collection: str, change: dict[str, Any]
 ) -> None:
     commented(store, published(store, tags=("a",)))
     offered(store)

@@ -13,14 +13,14 @@ from uuid import uuid4
 import pytest
 
 from app.ids import Ids
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.documents import open_store as open_documents
 from repositories.feeds import FeedStore
 from repositories.feeds import open_store as open_feeds
 from repositories.hot import open_sessions
 from repositories.meter import tally
 from repositories.records import Follow, PostRef, Session
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.documents import a_post, an_event
 from tests.contracts.relational_store import new_database, opened, register
 from tests.engines import Engines, Shared
@@ -59,14 +59,14 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def relational(engines: Shared) -> Iterator[Relational]:
+def relational(engines: Shared) -> Iterator[RelationalStore]:
     with opened(new_database(engines.postgres()), timeout=TIMEOUT, pool=1) as store:
         store.migrate()
         yield store
 
 
 @pytest.fixture(scope="module")
-def documents(own_engines: Engines) -> Iterator[Documents]:
+def documents(own_engines: Engines) -> Iterator[DocumentStore]:
     url = real_urls(own_engines, "metering", ["documents"])["documents_url"]
     store = open_documents(url, timeout=TIMEOUT, pool=2)
     store.migrate()
@@ -83,7 +83,7 @@ def feeds(engines: Shared) -> Iterator[FeedStore]:
     store.close()
 
 
-def test_a_read_is_one_prepared_statement_and_nothing_else(relational: Relational, tmp_path: Path) -> None:
+def test_a_read_is_one_prepared_statement_and_nothing_else(relational: RelationalStore, tmp_path: Path) -> None:
     """No BEGIN, no test of the connection, no statement that is parsed again."""
     ids = register(relational, 2)
 
@@ -99,7 +99,7 @@ def test_a_read_is_one_prepared_statement_and_nothing_else(relational: Relationa
     assert mine.trips() == {"relational": 10}
 
 
-def test_a_transaction_is_counted_with_its_begin_and_its_end(relational: Relational, tmp_path: Path) -> None:
+def test_a_transaction_is_counted_with_its_begin_and_its_end(relational: RelationalStore, tmp_path: Path) -> None:
     follower, followee = register(relational, 2)
 
     def work() -> None:
@@ -116,7 +116,7 @@ def test_a_transaction_is_counted_with_its_begin_and_its_end(relational: Relatio
     assert mine.trips() == {"relational": len(seen)}
 
 
-def test_a_transaction_that_is_rolled_back_is_counted_too(relational: Relational) -> None:
+def test_a_transaction_that_is_rolled_back_is_counted_too(relational: RelationalStore) -> None:
     follower, followee = register(relational, 2)
     with noting() as notes, contextlib.suppress(KeyError), relational.transaction() as tx:
         tx.graph.unfollow(follower, followee)
@@ -126,7 +126,7 @@ def test_a_transaction_that_is_rolled_back_is_counted_too(relational: Relational
     assert calls[-1] == ("rollback", 1)
 
 
-def test_statements_are_prepared_once_per_connection(relational: Relational) -> None:
+def test_statements_are_prepared_once_per_connection(relational: RelationalStore) -> None:
     ids = register(relational, 1)
     lane = relational._reading  # type: ignore[attr-defined]  # the adapter's
     for _ in range(3):
@@ -141,7 +141,7 @@ def test_statements_are_prepared_once_per_connection(relational: Relational) -> 
     assert lane.engine.pool._pre_ping is False
 
 
-def test_every_command_to_mongo_is_counted(documents: Documents) -> None:
+def test_every_command_to_mongo_is_counted(documents: DocumentStore) -> None:
     documents.posts.load([a_post() for _ in range(250)])
     post = a_post()
     before = sent_to_mongo(documents)

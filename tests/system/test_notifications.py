@@ -161,6 +161,7 @@ def test_what_is_taken_back_or_comes_late_moves_no_other_item(town: Town) -> Non
         town.history(20)
 
 
+@pytest.mark.proof
 def test_the_same_on_cassandra(engines: Shared, tmp_path: Path) -> None:
     urls = embedded(tmp_path) | real_urls(engines, "noticed", ["feeds"])
     with running(Settings(**urls, feeds_timeout=10.0)) as system:

@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from app.server.pool_check import shortages
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable
 from repositories.hot import open_sessions
 from repositories.pool_registry import Pool, Room, pools
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import new_database, opened
 from tests.engines import Engines, Shared
 from tests.notes import Notes, noting
@@ -60,14 +60,14 @@ def test_servers_are_checked_one_by_one_and_silent_ones_not_at_all() -> None:
 
 
 @pytest.fixture(scope="module")
-def relational(engines: Shared) -> Iterator[Relational]:
+def relational(engines: Shared) -> Iterator[RelationalStore]:
     with opened(new_database(engines.postgres()), pool=2) as store:
         store.migrate()
         yield store
 
 
 @pytest.fixture(scope="module")
-def documents(engines: Shared) -> Iterator[Documents]:
+def documents(engines: Shared) -> Iterator[DocumentStore]:
     url = real_urls(engines, "pools", ["documents"])["documents_url"]
     store = open_documents(url, timeout=TIMEOUT, pool=2)
     store.migrate()
@@ -97,14 +97,14 @@ def test_a_server_without_room_is_an_error_at_boot(engines: Shared, tmp_path: Pa
         assert word in done.stderr, done.stderr
 
 
-def test_postgres_tells_its_limit_less_what_is_reserved_and_used_by_others(relational: Relational) -> None:
+def test_postgres_tells_its_limit_less_what_is_reserved_and_used_by_others(relational: RelationalStore) -> None:
     room = lane(relational, "read").room()
     assert room is not None
     assert 0 < room.connections <= 200 - 3
     assert "max_connections is 200" in room.because
 
 
-def test_mongo_tells_how_many_connections_it_has_left(documents: Documents) -> None:
+def test_mongo_tells_how_many_connections_it_has_left(documents: DocumentStore) -> None:
     (room,) = [pool.room() for pool in pools() if pool.store == "documents" and pool.size == 2]
     assert room is not None
     assert room.connections > 100
@@ -141,13 +141,13 @@ def test_waiting_for_a_connection_is_measured_and_bounded(engines: Shared, notes
     assert seconds <= waited <= took
 
 
-def test_calls_that_find_a_connection_free_wait_for_nobody(relational: Relational, notes: Notes) -> None:
+def test_calls_that_find_a_connection_free_wait_for_nobody(relational: RelationalStore, notes: Notes) -> None:
     for _ in range(20):
         relational.ping()
     assert [note for note in notes.kept if len(note) == 2] == []
 
 
-def test_pools_tell_how_much_is_in_use(relational: Relational) -> None:
+def test_pools_tell_how_much_is_in_use(relational: RelationalStore) -> None:
     writing = lane(relational, "write")
     with relational.transaction():
         assert writing.in_use() == 1

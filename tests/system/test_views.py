@@ -11,7 +11,7 @@ from redis import Redis
 
 from app.clock import utc_now
 from app.services.content.views import Views
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable
 from repositories.hot import ViewCounts, open_views
@@ -34,7 +34,7 @@ def urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def documents(urls: dict[str, str]) -> Iterator[Documents]:
+def documents(urls: dict[str, str]) -> Iterator[DocumentStore]:
     store = open_documents(urls["documents_url"], timeout=TIMEOUT, pool=4)
     store.migrate()
     yield store
@@ -51,7 +51,7 @@ def buffer(urls: dict[str, str]) -> Iterator[ViewCounts]:
     store.close()
 
 
-def made(buffer: ViewCounts, documents: Documents, gathered: timedelta = NEVER) -> Views:
+def made(buffer: ViewCounts, documents: DocumentStore, gathered: timedelta = NEVER) -> Views:
     return Views(buffer, documents, AT_ONCE, gathered)
 
 
@@ -65,7 +65,7 @@ def flushed(views: Views) -> None:
         pass
 
 
-def test_what_was_seen_arrives_once(buffer: ViewCounts, documents: Documents) -> None:
+def test_what_was_seen_arrives_once(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, one, two = made(buffer, documents), uuid4(), uuid4()
     viewed(views, one, 3)
     viewed(views, two)
@@ -79,7 +79,7 @@ def test_what_was_seen_arrives_once(buffer: ViewCounts, documents: Documents) ->
     views.close()
 
 
-def test_a_process_sends_by_itself(buffer: ViewCounts, documents: Documents) -> None:
+def test_a_process_sends_by_itself(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, post, sent = made(buffer, documents, AT_ONCE), uuid4(), threading.Event()
     add = buffer.add
 
@@ -95,7 +95,7 @@ def test_a_process_sends_by_itself(buffer: ViewCounts, documents: Documents) -> 
     assert views.of(post) == 1
 
 
-def test_a_process_that_ends_sends_what_is_left(buffer: ViewCounts, documents: Documents) -> None:
+def test_a_process_that_ends_sends_what_is_left(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, post = made(buffer, documents), uuid4()
     viewed(views, post, 5)
     views.close()
@@ -104,7 +104,7 @@ def test_a_process_that_ends_sends_what_is_left(buffer: ViewCounts, documents: D
     assert views.of(post) == 5
 
 
-def test_flushing_keeps_to_its_interval(buffer: ViewCounts, documents: Documents) -> None:
+def test_flushing_keeps_to_its_interval(buffer: ViewCounts, documents: DocumentStore) -> None:
     views, now, post = Views(buffer, documents, timedelta(seconds=5), NEVER), utc_now(), uuid4()
     viewed(views, post)
     assert views.flush(now) == 0
@@ -116,7 +116,7 @@ def test_flushing_keeps_to_its_interval(buffer: ViewCounts, documents: Documents
 
 @pytest.mark.parametrize("point", ["taken", "half applied", "applied", "done"])
 def test_a_relay_that_dies_half_way_counts_nothing_twice(
-    buffer: ViewCounts, documents: Documents, monkeypatch: pytest.MonkeyPatch, point: str
+    buffer: ViewCounts, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     views, posts = made(buffer, documents), [uuid4() for _ in range(20)]
     for post in posts:
@@ -133,7 +133,7 @@ def test_a_relay_that_dies_half_way_counts_nothing_twice(
     views.close()
 
 
-def _die(patch: pytest.MonkeyPatch, point: str, buffer: ViewCounts, documents: Documents) -> None:
+def _die(patch: pytest.MonkeyPatch, point: str, buffer: ViewCounts, documents: DocumentStore) -> None:
     apply, done = documents.views.apply, buffer.done
 
     def die_before(*_: object) -> None:
@@ -156,7 +156,7 @@ def _die(patch: pytest.MonkeyPatch, point: str, buffer: ViewCounts, documents: D
     patch.setattr(*where[point])
 
 
-def test_relays_beside_one_another_count_everything_once(buffer: ViewCounts, documents: Documents) -> None:
+def test_relays_beside_one_another_count_everything_once(buffer: ViewCounts, documents: DocumentStore) -> None:
     posts, stop = [uuid4() for _ in range(10)], threading.Event()
 
     def relay() -> None:
@@ -183,7 +183,7 @@ def test_relays_beside_one_another_count_everything_once(buffer: ViewCounts, doc
 
 
 def test_a_buffer_that_is_away_costs_its_views_and_no_more(
-    buffer: ViewCounts, documents: Documents, monkeypatch: pytest.MonkeyPatch
+    buffer: ViewCounts, documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     views, post = made(buffer, documents), uuid4()
 

@@ -11,9 +11,9 @@ from itsdangerous import TimestampSigner
 from app.http.edge import own_writes
 from repositories import seen
 from repositories.address import BadAddress
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.documents.mongo.target import reads_secondaries
-from repositories.relational import Relational, open_store
+from repositories.relational import RelationalStore, open_store
 from repositories.relational.postgres.positions import LogState, PrimaryLog, position_of
 from repositories.relational.postgres.target import replicas_of
 from tests.contracts.relational_store import TIMEOUT
@@ -115,7 +115,7 @@ def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:
 
 
 def test_every_method_that_may_be_late_is_a_read_of_its_port() -> None:
-    for store, port in (("relational", Relational), ("documents", Documents)):
+    for store, port in (("relational", RelationalStore), ("documents", DocumentStore)):
         parts = inspect.get_annotations(port, eval_str=True)
         for part, methods in seen.MAY_LAG[store].items():
             for method in methods:

@@ -8,10 +8,10 @@ from app.services.commands.idempotency import KEPT, ReservedId
 from app.services.commands.kit import Kit
 from app.services.content.posts import Posts
 from app.services.pages.invalidation import Invalidation
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 CHUNK = 1000
 
@@ -19,8 +19,8 @@ CHUNK = 1000
 class Comments:
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         posts: Posts,
         invalidation: Invalidation,
         kit: Kit,

@@ -9,10 +9,10 @@ from msgspec import Struct
 from app.errors import Forbidden
 from app.services.content.posts import Posts
 from app.services.feeds import lag_histogram
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feed_records import Fanout
 from repositories.records import Post
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 DeliveryState = Literal["in_flight", "running", "delivered", "pulled"]
 STATES: dict[str, DeliveryState] = {"running": "running", "done": "delivered", "pulled": "pulled"}
@@ -38,7 +38,7 @@ class Delivery(Struct, frozen=True):
 
 
 class Deliveries:
-    def __init__(self, relational: Relational, documents: Documents, posts: Posts) -> None:
+    def __init__(self, relational: RelationalStore, documents: DocumentStore, posts: Posts) -> None:
         self._relational = relational
         self._documents = documents
         self._posts = posts

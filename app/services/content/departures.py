@@ -10,17 +10,19 @@ from uuid import UUID
 from app.events import CommentDeleted, PostDeleted, PostUnliked, ProductWithdrawn, Unfollowed
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import StoreError
 from repositories.records import Comment, Event, Follow, Forgotten, Like, Post, Product
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
 SLICE = 200  # of each kind
 
 
 class Departures:
-    def __init__(self, relational: Relational, documents: Documents, invalidation: Invalidation, kit: Kit) -> None:
+    def __init__(
+        self, relational: RelationalStore, documents: DocumentStore, invalidation: Invalidation, kit: Kit
+    ) -> None:
         self._relational = relational
         self._documents = documents
         self._invalidation = invalidation

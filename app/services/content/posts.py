@@ -20,11 +20,11 @@ from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_blocked
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Conflict, Stale, Unavailable
 from repositories.feeds import FeedStore
 from repositories.records import Event, Like, Post, PostRef
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ class PostChanges(TypedDict, total=False):
 class Posts:
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         feeds: FeedStore,
         invalidation: Invalidation,
         kit: Kit,

@@ -12,7 +12,7 @@ from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
 from app.services.pages.invalidation import Invalidation
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Conflict, Contention, Short, Stale
 from repositories.money_records import Stock
 from repositories.records import AttributeValue, Money, Product
@@ -38,7 +38,7 @@ class ProductChanges(TypedDict, total=False):
 
 
 class Products:
-    def __init__(self, stock: StockReads, documents: Documents, invalidation: Invalidation, kit: Kit) -> None:
+    def __init__(self, stock: StockReads, documents: DocumentStore, invalidation: Invalidation, kit: Kit) -> None:
         self._stock = stock
         self._documents = documents
         self._invalidation = invalidation

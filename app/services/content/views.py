@@ -11,7 +11,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
 from repositories.hot import ViewCounts
 
@@ -26,7 +26,7 @@ class Views:
     """Thread-safe. The sending thread starts with the first view, so each forked process has its own."""
 
     def __init__(
-        self, buffer: ViewCounts, documents: Documents, every: timedelta, gathered: timedelta = GATHERED
+        self, buffer: ViewCounts, documents: DocumentStore, every: timedelta, gathered: timedelta = GATHERED
     ) -> None:
         self._buffer = buffer
         self._documents = documents

@@ -4,17 +4,22 @@ from datetime import datetime
 from uuid import UUID
 
 from app.services.feeds.feed_activity import FeedActivity
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.records import Follow
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 
 class BackFill:
     """`limit` is the most posts that are copied for a new follow."""
 
     def __init__(
-        self, relational: Relational, documents: Documents, feeds: FeedStore, feed_activity: FeedActivity, limit: int
+        self,
+        relational: RelationalStore,
+        documents: DocumentStore,
+        feeds: FeedStore,
+        feed_activity: FeedActivity,
+        limit: int,
     ) -> None:
         self._relational = relational
         self._documents = documents

@@ -28,11 +28,11 @@ from app.services.feeds.home_tops import HomeTops
 from app.services.live.announcer import Announcer
 from app.telemetry import trace
 from repositories import meter
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feed_records import Fanout, Situation, Stage
 from repositories.feeds import FeedStore
 from repositories.records import PostRef
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 log = structlog.get_logger("quartet.fanouts")
 DAY = timedelta(days=1)
@@ -73,8 +73,8 @@ class FanoutLimits(Struct, frozen=True):
 class Fanouts:
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         feeds: FeedStore,
         tops: HomeTops,
         budget: DeliveryBudget,

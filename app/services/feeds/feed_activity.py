@@ -11,11 +11,11 @@ from uuid import UUID
 
 from app.events import FeedRequested
 from app.services.commands.kit import Kit
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Contention, StoreError
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
 # Tolerated clock skew between servers: a trim spares entries that are younger.
@@ -28,8 +28,8 @@ SLEEP_BATCH = 100
 class FeedActivity:
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         feeds: FeedStore,
         kit: Kit,
         dormant_after: timedelta,

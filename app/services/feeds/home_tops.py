@@ -22,13 +22,13 @@ import msgspec
 from msgspec import Struct
 
 from app.services.feeds.page_windows import Segment, Window, segment_of
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.records import PostRef
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 # Entries that are pushed into a top before it is filled anew, at most.
 ADDED = 160
@@ -83,7 +83,7 @@ class HomeTops:
     """`entries` is how many a top is filled with, at most."""
 
     def __init__(
-        self, relational: Relational, documents: Documents, feeds: FeedStore, cache: Cache, entries: int
+        self, relational: RelationalStore, documents: DocumentStore, feeds: FeedStore, cache: Cache, entries: int
     ) -> None:
         self._relational = relational
         self._documents = documents

@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.services.feeds.page_windows import Segment, Window, segment_of
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 
 # Up to so many are read whoever their authors are; if there are more, only those of followees.
 MOST = 200
@@ -28,7 +28,7 @@ class Remembered(Struct, frozen=True):
 
 
 class InFlightPosts:
-    def __init__(self, documents: Documents, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, documents: DocumentStore, seconds: Callable[[], float] = time.monotonic) -> None:
         self._documents = documents
         self._seconds = seconds
         self._last: Remembered | None = None

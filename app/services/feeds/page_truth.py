@@ -6,13 +6,13 @@ from uuid import UUID
 from app.services.feeds.home_tops import Top
 from app.services.feeds.page_windows import Segment
 from repositories.feed_records import ReaderState
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 
 class Follows:
     """The reader and the accounts the reader follows, each looked up once; the whole list only if it is needed."""
 
-    def __init__(self, relational: Relational, reader: UUID) -> None:
+    def __init__(self, relational: RelationalStore, reader: UUID) -> None:
         self._graph = relational.graph
         self._reader = reader
         self._all: set[UUID] | None = None

@@ -13,7 +13,7 @@ from app.services.commands.kit import Kit
 from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.fanouts import Fanouts
 from repositories.feed_records import PulledAuthor
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 # Share of the threshold below which an author returns.
 RETURN_BELOW = 0.5
@@ -22,7 +22,7 @@ BATCH = 100
 
 class Pulling:
     def __init__(
-        self, relational: Relational, fanouts: Fanouts, budget: DeliveryBudget, kit: Kit, at_least: timedelta
+        self, relational: RelationalStore, fanouts: Fanouts, budget: DeliveryBudget, kit: Kit, at_least: timedelta
     ) -> None:
         self._relational = relational
         self._fanouts = fanouts

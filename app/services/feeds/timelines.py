@@ -25,12 +25,12 @@ from app.services.feeds.in_flight import InFlightPosts
 from app.services.feeds.page_truth import Follows, PageTruth
 from app.services.feeds.page_windows import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
 from repositories.records import PostRef
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 T = TypeVar("T")
 # Segments read from the timeline for one page, each four times as long as the one before; then from the documents.
@@ -55,8 +55,8 @@ class TimelinePage(Struct, Generic[T], frozen=True):
 class Timelines:
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         feeds: FeedStore,
         tops: HomeTops,
         feed_activity: FeedActivity,

@@ -20,7 +20,7 @@ from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.streams_port import LISTENING
 from repositories.records import PostRef
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.relational.deferred_port import Deferred
 
 LISTENERS_AT_ONCE = 1000
@@ -49,7 +49,7 @@ class Announcer:
     Whoever stores that a step is done announces it first, or a crash between the two loses the event.
     """
 
-    def __init__(self, streams: Streams, relational: Relational, clock: Clock) -> None:
+    def __init__(self, streams: Streams, relational: RelationalStore, clock: Clock) -> None:
         self._streams = streams
         self._relational = relational
         self._clock = clock

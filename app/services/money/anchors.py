@@ -21,7 +21,7 @@ from msgspec import Struct
 from app.events import LedgerAnchored
 from app.services.commands.kit import Kit
 from repositories.money_records import Finding, Head
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 SUFFIX = ".anchor"
 LAST_AUDIT = "last-audit.json"
@@ -85,7 +85,7 @@ class AnchorRules(Struct, frozen=True):
 
 
 class Anchors:
-    def __init__(self, relational: Relational, rules: AnchorRules, kit: Kit) -> None:
+    def __init__(self, relational: RelationalStore, rules: AnchorRules, kit: Kit) -> None:
         self._relational = relational
         self._every = rules.every
         self._signer = itsdangerous.Signer(

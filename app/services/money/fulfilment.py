@@ -28,7 +28,7 @@ from repositories.money_records import (
     Shipment,
 )
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 SHIPMENT = "shipment"
 
@@ -42,7 +42,7 @@ class WantedShipment(Struct, frozen=True):
 
 class Fulfilment:
     def __init__(
-        self, relational: Relational, idempotency: Idempotency, orders: Orders, refunds: Refunds, kit: Kit
+        self, relational: RelationalStore, idempotency: Idempotency, orders: Orders, refunds: Refunds, kit: Kit
     ) -> None:
         self._relational = relational
         self._idempotency = idempotency

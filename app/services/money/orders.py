@@ -29,10 +29,10 @@ from app.services.money.postings import created
 from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_any_blocked
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.money_records import UNWRITTEN, Answer, Order, OrderLine, Transfer, split
 from repositories.records import Money, Product
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 GRACE = timedelta(seconds=2)
 PATIENCE = timedelta(minutes=15)
@@ -49,8 +49,8 @@ class Orders:
 
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         idempotency: Idempotency,
         invalidation: Invalidation,
         kit: Kit,

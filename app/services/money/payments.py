@@ -28,7 +28,7 @@ from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, 
 from repositories.money_records import PROVIDER, UNWRITTEN, Answer, OrderMark, Transfer
 from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 DECLINED = "the payment provider has declined"
 UNKNOWN = "the payment provider has not answered; try again with the same Idempotency-Key"
@@ -108,7 +108,9 @@ class _Payouts(_Kind):
 
 
 class Payments:
-    def __init__(self, relational: Relational, idempotency: Idempotency, provider: PaymentProvider, kit: Kit) -> None:
+    def __init__(
+        self, relational: RelationalStore, idempotency: Idempotency, provider: PaymentProvider, kit: Kit
+    ) -> None:
         self._relational = relational
         self._idempotency = idempotency
         self._retry = kit.retry

@@ -12,7 +12,7 @@ from repositories.errors import StoreError
 from repositories.money_records import UNWRITTEN, OrderMark
 from repositories.payment_records import Payment
 from repositories.records import Money
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 Outcome = Literal["approved", "declined", "unknown"]
 
@@ -64,7 +64,7 @@ class SandboxProvider(PaymentProvider):
     It keeps what it was asked for in a table of its own, for all processes, with the database's time.
     """
 
-    def __init__(self, relational: Relational) -> None:
+    def __init__(self, relational: RelationalStore) -> None:
         self._relational = relational
 
     def charge(self, reference: UUID, money: Money) -> Outcome:

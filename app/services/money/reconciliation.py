@@ -18,7 +18,7 @@ from msgspec import Struct
 from app.services.money.provider import PaymentProvider
 from repositories.money_records import OrderMark
 from repositories.payment_records import Payment
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 PAGE = 1_000
 MOST = 10_000
@@ -38,7 +38,7 @@ class Reconciliation:
 
     def __init__(
         self,
-        relational: Relational,
+        relational: RelationalStore,
         provider: PaymentProvider,
         patience: float,
         *,

@@ -30,7 +30,7 @@ from repositories.money_records import (
     Transfer,
 )
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 
 class WantedRefund(Struct, frozen=True):
@@ -45,7 +45,7 @@ class WantedRefund(Struct, frozen=True):
 
 
 class Refunds:
-    def __init__(self, relational: Relational, idempotency: Idempotency, orders: Orders, kit: Kit) -> None:
+    def __init__(self, relational: RelationalStore, idempotency: Idempotency, orders: Orders, kit: Kit) -> None:
         self._relational = relational
         self._idempotency = idempotency
         self._orders = orders

@@ -18,7 +18,7 @@ from app.services.pages.fragments import moment
 from app.services.people.graph import refuse_blocked
 from repositories.money_records import Answer, Transfer
 from repositories.records import Money
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 
 class Sending(Struct, frozen=True):
@@ -35,7 +35,7 @@ class _Rollback(Exception):
 
 
 class Wallets:
-    def __init__(self, relational: Relational, idempotency: Idempotency, kit: Kit) -> None:
+    def __init__(self, relational: RelationalStore, idempotency: Idempotency, kit: Kit) -> None:
         self._relational = relational
         self._idempotency = idempotency
         self._retry = kit.retry

@@ -16,11 +16,11 @@ from app.services.notifications.grouping import Item, above, day_of, end_of, ite
 from app.services.notifications.scan import Scan, VisibilityFilter
 from app.services.pages.inbox_tops import InboxTop
 from app.services.pages.wing import PagesWing
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.feeds.activity import moment_id
 from repositories.records import Account
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 MOST_UNREAD = 100
 ACTORS = 3
@@ -66,7 +66,7 @@ class Inbox:
     """Pages begin with the cached top of what is stored; who is blocked and what is deleted is asked each time."""
 
     def __init__(
-        self, relational: Relational, documents: Documents, feeds: FeedStore, pages: PagesWing, clock: Clock
+        self, relational: RelationalStore, documents: DocumentStore, feeds: FeedStore, pages: PagesWing, clock: Clock
     ) -> None:
         self._relational = relational
         self._documents = documents

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from app.services.notifications.grouping import day_of
 from app.services.pages import inbox_tops
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feed_records import Activity
 from repositories.feeds.notifications_port import Notifications, StoredActivity
 from repositories.records import Relation
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 # Each chunk is twice as long as the one before, so that a scan is four chunks at most.
 MOST_ACTIVITIES = 3000
@@ -22,7 +22,7 @@ class VisibilityFilter:
     Each person and each post is looked up once: at most two round trips for a chunk of activities.
     """
 
-    def __init__(self, owner: UUID, relational: Relational, documents: Documents) -> None:
+    def __init__(self, owner: UUID, relational: RelationalStore, documents: DocumentStore) -> None:
         self._owner = owner
         self._relational = relational
         self._documents = documents

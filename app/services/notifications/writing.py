@@ -27,12 +27,12 @@ from app.events import (
 from app.services.live.announcer import Announcer
 from app.services.money.shares import sellers
 from app.services.pages.invalidation import Invalidation
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feed_records import Activity, Kind
 from repositories.feeds import FeedStore
 from repositories.feeds.activity import moment_id
 from repositories.money_records import Order
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 ActivityEvent = Followed | PostLiked | CommentAdded
 WithdrawalEvent = Unfollowed | PostUnliked | CommentDeleted
@@ -54,8 +54,8 @@ NEWS: dict[type, tuple[int, str]] = {
 class NotificationWriter:
     def __init__(
         self,
-        relational: Relational,
-        documents: Documents,
+        relational: RelationalStore,
+        documents: DocumentStore,
         feeds: FeedStore,
         invalidation: Invalidation,
         announcer: Announcer,

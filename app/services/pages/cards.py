@@ -33,7 +33,7 @@ from app.services.pages.read_through import ReadThrough
 from app.services.pages.viewers import PostViewer, Viewers
 from repositories.hot import Value
 from repositories.records import Account, Comment, Login, Post, PostRef, Product
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 
 class Card(Struct, frozen=True):
@@ -60,7 +60,7 @@ class _PostFragments(Struct, frozen=True):
 class Cards:
     def __init__(
         self,
-        relational: Relational,
+        relational: RelationalStore,
         viewers: Viewers,
         timelines: Timelines,
         through: ReadThrough,

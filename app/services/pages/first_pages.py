@@ -16,7 +16,7 @@ from app.services.feeds.timelines import Timelines
 from app.services.pages.fragments import encode
 from app.services.pages.kinds import Kind, Used, schema_of
 from app.services.pages.read_through import ReadThrough
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.hot import Value
 from repositories.records import PostRef, ProductFilter, TagCount
 
@@ -63,7 +63,7 @@ class ProductList(Struct, frozen=True):
 
 
 class FirstPages:
-    def __init__(self, documents: Documents, timelines: Timelines, through: ReadThrough, fresh: float) -> None:
+    def __init__(self, documents: DocumentStore, timelines: Timelines, through: ReadThrough, fresh: float) -> None:
         self._documents = documents
         self._timelines = timelines
         self._through = through

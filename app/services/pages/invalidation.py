@@ -17,7 +17,7 @@ from app.services.pages.kinds import Kinds
 from repositories.errors import Unavailable
 from repositories.hot import Cache
 from repositories.meter import cache_event
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 log = logging.getLogger(__name__)
 Keys = list[str]
@@ -28,7 +28,9 @@ DROP = b"drop:"
 
 
 class Invalidation:
-    def __init__(self, cache: Cache, relational: Relational, kinds: Kinds, lists: FirstPages, clock: Clock) -> None:
+    def __init__(
+        self, cache: Cache, relational: RelationalStore, kinds: Kinds, lists: FirstPages, clock: Clock
+    ) -> None:
         self._cache = cache
         self._relational = relational
         self._kinds = kinds

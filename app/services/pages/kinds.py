@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from app.services.pages.fragments import account_part, encode, post_part, product_part
 from app.services.pages.inbox_tops import InboxTop
-from repositories.documents import Documents
+from repositories.documents import DocumentStore
 from repositories.feeds.notifications_port import Notifications
 from repositories.hot import Value
 from repositories.records import Account, Post, Product
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 K = TypeVar("K")
 ABSENT_SECONDS = 5.0
@@ -68,7 +68,7 @@ class Kinds:
     """The note of a post, a product and a handle is the id of the account that it belongs to."""
 
     def __init__(
-        self, relational: Relational, documents: Documents, notifications: Notifications, fresh: float
+        self, relational: RelationalStore, documents: DocumentStore, notifications: Notifications, fresh: float
     ) -> None:
         """`fresh` seconds for each kind."""
         self._relational = relational

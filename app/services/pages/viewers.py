@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from app.services.pages.fragments import member
 from app.services.pages.whole_pages import Cut, WholePage, tag_of
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 
 class PostViewer(Struct, frozen=True):
@@ -24,7 +24,7 @@ class AccountViewer(Struct, frozen=True):
 class Viewers:
     """One round trip each, and none for nothing."""
 
-    def __init__(self, relational: Relational) -> None:
+    def __init__(self, relational: RelationalStore) -> None:
         self._relational = relational
 
     def of_posts(self, viewer: UUID | None, authors: Mapping[UUID, UUID]) -> dict[UUID, PostViewer]:

@@ -15,13 +15,13 @@ from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
 from repositories.errors import NotFound, Stale
 from repositories.records import Account, Session
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 
 class AccountDeletion:
     def __init__(
         self,
-        relational: Relational,
+        relational: RelationalStore,
         accounts: Accounts,
         sessions: Sessions,
         hasher: Hasher,

@@ -22,7 +22,7 @@ from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Account, Login
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 # How long a handle that was given up is kept for whoever had it: nobody else can pass for them at once.
 RESERVED = timedelta(days=30)
@@ -45,7 +45,7 @@ class ProfileChanges(TypedDict, total=False):
 class Accounts:
     def __init__(
         self,
-        relational: Relational,
+        relational: RelationalStore,
         invalidation: Invalidation,
         write_through: WriteThrough,
         hasher: Hasher,

@@ -12,7 +12,7 @@ from app.services.people.mail_delivery import MailDelivery
 from app.services.people.passwords import Hasher
 from repositories.errors import Conflict, Stale
 from repositories.records import Login
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 # A mail that cannot be sent for so long is not sent.
 WORTH_SENDING = timedelta(days=2)
@@ -27,7 +27,7 @@ If it was not you, somebody knows your password: tell the people who run this se
 
 class EmailChanges:
     def __init__(
-        self, relational: Relational, accounts: Accounts, hasher: Hasher, delivery: MailDelivery, kit: Kit
+        self, relational: RelationalStore, accounts: Accounts, hasher: Hasher, delivery: MailDelivery, kit: Kit
     ) -> None:
         self._relational = relational
         self._accounts = accounts

@@ -12,11 +12,11 @@ from app.events import Blocked, Followed, Unfollowed
 from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
 from repositories.records import Follow, Relation
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 
 
 class Graph:
-    def __init__(self, relational: Relational, invalidation: Invalidation, kit: Kit) -> None:
+    def __init__(self, relational: RelationalStore, invalidation: Invalidation, kit: Kit) -> None:
         self._relational = relational
         self._invalidation = invalidation
         self._clock = kit.clock

@@ -20,7 +20,7 @@ from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions, digest
 from repositories.errors import Stale
 from repositories.records import Account, Login
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.relational.mail_tokens_port import Purpose
 
 LIFETIME: dict[Purpose, timedelta] = {"reset": timedelta(hours=1), "verify": timedelta(days=2)}
@@ -48,7 +48,13 @@ If you have no account, there is nothing to do.
 
 class MailedTokens:
     def __init__(
-        self, relational: Relational, sessions: Sessions, hasher: Hasher, delivery: MailDelivery, kit: Kit, app_url: str
+        self,
+        relational: RelationalStore,
+        sessions: Sessions,
+        hasher: Hasher,
+        delivery: MailDelivery,
+        kit: Kit,
+        app_url: str,
     ) -> None:
         """Links lead below `app_url`, if there is one."""
         self._relational = relational

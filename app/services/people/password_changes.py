@@ -8,11 +8,11 @@ from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions
 from repositories.errors import Stale
 from repositories.records import Login, Session
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 
 class PasswordChanges:
-    def __init__(self, relational: Relational, sessions: Sessions, hasher: Hasher, kit: Kit) -> None:
+    def __init__(self, relational: RelationalStore, sessions: Sessions, hasher: Hasher, kit: Kit) -> None:
         self._relational = relational
         self._sessions = sessions
         self._hasher = hasher

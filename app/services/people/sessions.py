@@ -19,7 +19,7 @@ from app.services.people.passwords import Hasher
 from repositories.errors import Unavailable
 from repositories.hot import SessionStore
 from repositories.records import Ending, Login, Session
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
 # A use is noted when the last one noted is so old: one more round trip for one request in five minutes.
@@ -37,7 +37,7 @@ class SignedIn(Struct, frozen=True):
 
 class Sessions:
     def __init__(
-        self, relational: Relational, store: SessionStore, hasher: Hasher, kit: Kit, lifetime: timedelta
+        self, relational: RelationalStore, store: SessionStore, hasher: Hasher, kit: Kit, lifetime: timedelta
     ) -> None:
         self._relational = relational
         self._store = store

@@ -6,11 +6,11 @@ from repositories.documents.embedded.posts import EmbeddedPosts
 from repositories.documents.embedded.products import EmbeddedProducts
 from repositories.documents.embedded.schema import CHANGES, TABLES
 from repositories.documents.embedded.views import EmbeddedViews
-from repositories.documents.port import Documents
+from repositories.documents.port import DocumentStore
 from repositories.sqlite import SqliteBacked, SqliteFile, path_of
 
 
-class EmbeddedDocuments(SqliteBacked, Documents):
+class EmbeddedDocuments(SqliteBacked, DocumentStore):
     """Connects when first used; may be used again after `close`."""
 
     _tables = TABLES

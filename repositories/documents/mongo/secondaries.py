@@ -21,7 +21,7 @@ from pymongo.server_description import ServerDescription
 from repositories import seen
 from repositories.deadline import at_most, within
 from repositories.documents.mongo.client import ROLE, SHORTEST, Document, MongoConnection, translated
-from repositories.documents.port import Documents
+from repositories.documents.port import DocumentStore
 from repositories.errors import Contention, Unavailable
 from repositories.seen import MAY_LAG, REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 
@@ -130,7 +130,7 @@ class Secondaries:
         return list(self._primary.client.topology_description.server_descriptions().values())
 
 
-def read_elsewhere(store: Documents, primary: MongoConnection) -> Secondaries:
+def read_elsewhere(store: DocumentStore, primary: MongoConnection) -> Secondaries:
     """The methods of `MAY_LAG` read on secondaries."""
     secondaries, connection = Secondaries(primary), SecondaryConnection(primary)
     for name, methods in MAY_LAG[ROLE].items():

@@ -13,7 +13,7 @@ from repositories.documents.mongo.schema import steps
 from repositories.documents.mongo.secondaries import read_elsewhere
 from repositories.documents.mongo.target import reads_secondaries
 from repositories.documents.mongo.views import MongoViews
-from repositories.documents.port import Documents
+from repositories.documents.port import DocumentStore
 from repositories.errors import ReadOnly, Unavailable
 from repositories.seen import ReplicaState
 
@@ -23,7 +23,7 @@ LONGEST_LIFETIME = 10
 MIGRATION_SECONDS = 600.0  # an index over many documents takes its time
 
 
-class MongoDocuments(Documents):
+class MongoDocuments(DocumentStore):
     """Connects when first used; may be used again after `close`."""
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:

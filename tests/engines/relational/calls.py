@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW
 from tests.engines.slack import SLACK
 
@@ -18,20 +18,20 @@ POOL = 3
 ACTIVITY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'quartet'"
 
 
-def read(store: Relational) -> None:
+def read(store: RelationalStore) -> None:
     store.accounts.by_handle("ada")
 
 
-def write(store: Relational) -> None:
+def write(store: RelationalStore) -> None:
     with store.transaction() as unit:
         unit.stock.put(uuid4(), 1)
 
 
-def claim(store: Relational) -> None:
+def claim(store: RelationalStore) -> None:
     store.outbox.claim(now=NOW, lease_until=NOW, limit=1)
 
 
-CALLS: list[Callable[[Relational], None]] = [read, write, claim, lambda store: store.ping()]
+CALLS: list[Callable[[RelationalStore], None]] = [read, write, claim, lambda store: store.ping()]
 
 
 def fails_within(seconds: float, call: Callable[[], object]) -> None:

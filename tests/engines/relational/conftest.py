@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import new_database, opened
 from tests.engines import Engines, Server
 from tests.engines.relational.calls import POOL, TIMEOUT
@@ -25,6 +25,6 @@ def url(own_engines: Engines) -> str:
 
 
 @pytest.fixture
-def store(server: Server, url: str) -> Iterator[Relational]:
+def store(server: Server, url: str) -> Iterator[RelationalStore]:
     with opened(url, timeout=TIMEOUT, pool=POOL) as store:
         yield store

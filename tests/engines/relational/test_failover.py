@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from repositories.errors import ReadOnly, Unavailable
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import opened
 from tests.engines import Engines, Server, postgres
 from tests.engines.kernel import wait_until
@@ -34,7 +34,7 @@ def pair(own_engines: Engines, server: Server, url: str) -> Iterator[Pair]:
     standby.discard()
 
 
-def put(store: Relational) -> UUID:
+def put(store: RelationalStore) -> UUID:
     """Written, and acknowledged."""
     product = uuid4()
     with store.transaction() as unit:
@@ -42,7 +42,7 @@ def put(store: Relational) -> UUID:
     return product
 
 
-def works(store: Relational) -> bool:
+def works(store: RelationalStore) -> bool:
     try:
         put(store)
         read(store)
@@ -51,7 +51,7 @@ def works(store: Relational) -> bool:
     return True
 
 
-def has(store: Relational, product: UUID) -> bool:
+def has(store: RelationalStore, product: UUID) -> bool:
     return store.stock.available([product]) == {product: 1}
 
 
@@ -92,7 +92,7 @@ def test_a_standby_answers_and_is_not_the_writer(pair: Pair) -> None:
         assert store.notes() == ["1 of 2 hosts do not answer"]
 
 
-def test_a_server_that_becomes_read_only_is_left_and_found_again(store: Relational, url: str) -> None:
+def test_a_server_that_becomes_read_only_is_left_and_found_again(store: RelationalStore, url: str) -> None:
     database = urlsplit(url).path.lstrip("/")
     put(store)
     with psycopg.connect(url, autocommit=True) as server:
@@ -112,7 +112,9 @@ def test_a_server_that_becomes_read_only_is_left_and_found_again(store: Relation
     put(store)
 
 
-def test_commits_that_wait_for_a_standby_do_not_fill_the_server(store: Relational, server: Server, url: str) -> None:
+def test_commits_that_wait_for_a_standby_do_not_fill_the_server(
+    store: RelationalStore, server: Server, url: str
+) -> None:
     put(store)
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")

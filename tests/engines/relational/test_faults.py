@@ -11,7 +11,7 @@ import pytest
 
 from repositories.errors import Conflict, Contention, Unavailable
 from repositories.records import Event, Follow
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, opened, register
 from tests.engines import Server
 from tests.engines.kernel import free_port, wait_until
@@ -27,7 +27,7 @@ def works_again(call: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_refused(url: str, call: Callable[[Relational], None]) -> None:
+def test_refused(url: str, call: Callable[[RelationalStore], None]) -> None:
     nowhere = urlsplit(url)._replace(netloc=f"quartet@127.0.0.1:{free_port()}").geturl()
     with opened(nowhere, timeout=TIMEOUT, pool=1) as store:
         fails_within(LIMIT, lambda: call(store))
@@ -36,7 +36,7 @@ def test_refused(url: str, call: Callable[[Relational], None]) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("used", [True, False])
-def test_frozen(store: Relational, server: Server, call: Callable[[Relational], None], used: bool) -> None:  # noqa: FBT001  - whether connections are open
+def test_frozen(store: RelationalStore, server: Server, call: Callable[[RelationalStore], None], used: bool) -> None:  # noqa: FBT001  - whether connections are open
     if used:
         for each in CALLS:
             each(store)
@@ -47,7 +47,7 @@ def test_frozen(store: Relational, server: Server, call: Callable[[Relational], 
     call(store)
 
 
-def test_frozen_in_the_middle_of_a_transaction(store: Relational, server: Server) -> None:
+def test_frozen_in_the_middle_of_a_transaction(store: RelationalStore, server: Server) -> None:
     product = uuid4()
 
     def freeze() -> None:
@@ -61,7 +61,7 @@ def test_frozen_in_the_middle_of_a_transaction(store: Relational, server: Server
     assert store.stock.available([product]) == {product: 0}
 
 
-def test_more_callers_than_connections_at_a_frozen_server(store: Relational, server: Server) -> None:
+def test_more_callers_than_connections_at_a_frozen_server(store: RelationalStore, server: Server) -> None:
     for each in CALLS:
         each(store)
     server.pause()
@@ -75,7 +75,7 @@ def test_more_callers_than_connections_at_a_frozen_server(store: Relational, ser
         each(store)
 
 
-def test_a_restart_is_not_noticed_by_the_next_call(store: Relational, server: Server) -> None:
+def test_a_restart_is_not_noticed_by_the_next_call(store: RelationalStore, server: Server) -> None:
     def all_connections() -> None:
         with ThreadPoolExecutor(POOL) as pool:
             list(pool.map(lambda call: call(store), [read, write] * POOL))
@@ -91,7 +91,7 @@ def test_a_restart_is_not_noticed_by_the_next_call(store: Relational, server: Se
     read(store)
 
 
-def test_connections_ended_by_the_server_are_replaced(store: Relational, url: str) -> None:
+def test_connections_ended_by_the_server_are_replaced(store: RelationalStore, url: str) -> None:
     read(store)
     write(store)
     with psycopg.connect(url, autocommit=True) as other:
@@ -103,7 +103,7 @@ def test_connections_ended_by_the_server_are_replaced(store: Relational, url: st
 
 
 @pytest.mark.proof
-def test_what_was_acknowledged_survives_kills(store: Relational, server: Server) -> None:
+def test_what_was_acknowledged_survives_kills(store: RelationalStore, server: Server) -> None:
     ada, *others = register(store, 200)
     acknowledged: list[UUID] = []
     over = threading.Event()
@@ -141,7 +141,7 @@ def test_what_was_acknowledged_survives_kills(store: Relational, server: Server)
     assert dispatched == kept
 
 
-def test_bulk_does_not_outlive_a_freeze(store: Relational, server: Server) -> None:
+def test_bulk_does_not_outlive_a_freeze(store: RelationalStore, server: Server) -> None:
     ids = register(store, 40)
     rows = [Follow(one, other, NOW) for one in ids for other in ids if one != other]
     with store.transaction() as unit:
@@ -159,7 +159,7 @@ def test_bulk_does_not_outlive_a_freeze(store: Relational, server: Server) -> No
     assert store.graph.counts(ids[:1])[ids[0]].followers == len(ids) - 1
 
 
-def test_a_changed_column_is_not_noticed(store: Relational, server: Server, url: str) -> None:
+def test_a_changed_column_is_not_noticed(store: RelationalStore, server: Server, url: str) -> None:
     """What was prepared before the change fails for ever on its connection; so those go, and the call is made again."""
     [ada] = register(store)
 

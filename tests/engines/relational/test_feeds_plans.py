@@ -15,7 +15,7 @@ import pytest
 
 from repositories.feed_records import Fanout, FanoutState
 from repositories.records import Follow
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW, account, login, opened
 from tests.engines.relational.filled import fill
@@ -69,18 +69,18 @@ def data(url: str) -> Data:
 
 
 @pytest.fixture(scope="module")
-def store(url: str, data: Data) -> Iterator[Relational]:
+def store(url: str, data: Data) -> Iterator[RelationalStore]:
     with opened(url) as store:
         yield store
 
 
-def audience(store: Relational, author: UUID, after: UUID | None = None, **stage: Any) -> list[UUID]:
+def audience(store: RelationalStore, author: UUID, after: UUID | None = None, **stage: Any) -> list[UUID]:
     return store.fanouts.audience(author, after=after, limit=500, **stage)
 
 
 RECENT: dict[str, Any] = {"stage": "recent", "recent": NOW, "begun": NOW + SECOND}
 REST: dict[str, Any] = {"stage": "rest", "recent": NOW, "begun": NOW + SECOND}
-READS: dict[str, Callable[[Relational, Data], object]] = {
+READS: dict[str, Callable[[RelationalStore, Data], object]] = {
     "reader state": lambda store, d: store.feed_activity.reader_state(d.people[5]),
     "reader state of one who follows many": lambda store, d: store.feed_activity.reader_state(d.people[0]),
     "situation": lambda store, d: store.fanouts.situation(d.fanouts[0].post_id, d.people[1]),
@@ -120,7 +120,7 @@ WRITES: dict[str, Callable[[Transaction, Data], object]] = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_reads(store: Relational, url: str, data: Data, name: str) -> None:
+def test_reads(store: RelationalStore, url: str, data: Data, name: str) -> None:
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:
         READS[name](store, data)
@@ -129,7 +129,7 @@ def test_reads(store: Relational, url: str, data: Data, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_writes(store: Relational, url: str, data: Data, name: str) -> None:
+def test_writes(store: RelationalStore, url: str, data: Data, name: str) -> None:
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder, store.transaction() as unit:
         WRITES[name](unit, data)
@@ -139,7 +139,7 @@ def test_writes(store: Relational, url: str, data: Data, name: str) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 5])
-def test_reader_state_looks_at_whichever_are_fewer(store: Relational, url: str, data: Data, number: int) -> None:
+def test_reader_state_looks_at_whichever_are_fewer(store: RelationalStore, url: str, data: Data, number: int) -> None:
     """The pulled authors, or those whom the reader follows, also by the plan that is made for everybody."""
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:

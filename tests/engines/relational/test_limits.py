@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from repositories.errors import Contention, StoreError, Unavailable
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import new_database, opened, register
 from tests.engines import Server
@@ -20,7 +20,7 @@ from tests.engines.kernel import wait_until
 from tests.engines.relational.calls import ACTIVITY, LIMIT, POOL, TIMEOUT, claim, fails_within, read, write
 
 
-def test_open_connections_are_bounded(store: Relational, url: str) -> None:
+def test_open_connections_are_bounded(store: RelationalStore, url: str) -> None:
     with ThreadPoolExecutor(8 * POOL) as pool:
         list(pool.map(lambda call: call(store), [read, write, claim] * 40))
     with psycopg.connect(url) as other:
@@ -32,7 +32,7 @@ def test_open_connections_are_bounded(store: Relational, url: str) -> None:
     assert found[0] <= 2 * POOL
 
 
-def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: Relational) -> None:
+def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: RelationalStore) -> None:
     """Transactions that stay open hold their connections; reads have their own."""
     entered, leave = threading.Barrier(POOL + 1), threading.Event()
 
@@ -52,7 +52,7 @@ def test_busy_connections_are_waited_for_no_longer_than_the_timeout(store: Relat
     write(store)
 
 
-def test_a_slow_statement_is_ended_and_its_connection_kept(store: Relational) -> None:
+def test_a_slow_statement_is_ended_and_its_connection_kept(store: RelationalStore) -> None:
     assert isinstance(store, PostgresRelational)
     runner = store.accounts._runner  # the way every statement goes
     slow = text("SELECT pg_sleep(60)")
@@ -62,7 +62,7 @@ def test_a_slow_statement_is_ended_and_its_connection_kept(store: Relational) ->
     assert runner.rows(pid, {}) == before
 
 
-def test_waiting_for_a_lock_is_contention(store: Relational) -> None:
+def test_waiting_for_a_lock_is_contention(store: RelationalStore) -> None:
     ada, bob = register(store, 2)
 
     def wait_for_it() -> None:
@@ -81,7 +81,7 @@ def test_a_deadlock_is_contention(url: str) -> None:
     barrier = threading.Barrier(2)
     products = [uuid4(), uuid4()]
 
-    def cross(store: Relational, order: list[UUID]) -> StoreError | None:
+    def cross(store: RelationalStore, order: list[UUID]) -> StoreError | None:
         try:
             with store.transaction() as unit:
                 unit.stock.put(order[0], 1)
@@ -113,7 +113,7 @@ def test_a_store_without_its_tables_is_unavailable(server: Server) -> None:
 
 
 def test_a_transaction_left_idle_is_ended(server: Server, url: str) -> None:
-    def idle(store: Relational) -> None:
+    def idle(store: RelationalStore) -> None:
         with store.transaction() as unit:
             unit.stock.put(uuid4(), 1)
             with psycopg.connect(url, autocommit=True) as other:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from repositories.errors import Contention, Insufficient, Unavailable
 from repositories.money_records import Transfer
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.money import balances, transfer, wallet
 from tests.contracts.relational_store import NOW, new_database, opened
 from tests.engines import Server
@@ -22,13 +22,13 @@ PEOPLE, CLIENTS, KILLS, OPENING = 8, 6, 3, 200
 
 
 @pytest.fixture
-def bank(server: Server) -> Iterator[Relational]:
+def bank(server: Server) -> Iterator[RelationalStore]:
     with opened(new_database(server), timeout=timedelta(seconds=2), pool=CLIENTS + 1) as store:
         store.migrate()
         yield store
 
 
-def persist(store: Relational, one: Transfer) -> bool:
+def persist(store: RelationalStore, one: Transfer) -> bool:
     """As a client does it: the same id until the outcome is known."""
     while True:
         try:
@@ -43,7 +43,7 @@ def persist(store: Relational, one: Transfer) -> bool:
 
 
 @pytest.mark.proof
-def test_a_bank_through_kills(bank: Relational, server: Server) -> None:
+def test_a_bank_through_kills(bank: RelationalStore, server: Server) -> None:
     people = [wallet(bank, OPENING) for _ in range(PEOPLE)]
     over, acknowledged = threading.Event(), list[Transfer]()
 
@@ -69,7 +69,7 @@ def test_a_bank_through_kills(bank: Relational, server: Server) -> None:
     check(bank, people, acknowledged)
 
 
-def check(bank: Relational, people: list[UUID], acknowledged: list[Transfer]) -> None:
+def check(bank: RelationalStore, people: list[UUID], acknowledged: list[Transfer]) -> None:
     owned = [balances(bank, one)["EUR"][0] for one in people]
     assert sum(owned) == PEOPLE * OPENING
     assert min(owned) >= 0

@@ -9,7 +9,7 @@ import pytest
 
 from repositories.errors import StoreError
 from repositories.money_records import PROVIDER, Granted, Order, OrderMark, RequestKey, Transfer
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.money import SECOND, held, line, order, refund, transfer
 from tests.contracts.relational_store import NOW, opened
@@ -53,12 +53,12 @@ def data(url: str) -> Data:
 
 
 @pytest.fixture(scope="module")
-def store(url: str, data: Data) -> Iterator[Relational]:
+def store(url: str, data: Data) -> Iterator[RelationalStore]:
     with opened(url) as store:
         yield store
 
 
-READS: dict[str, Callable[[Relational, Data], object]] = {
+READS: dict[str, Callable[[RelationalStore, Data], object]] = {
     "wallet": lambda store, d: store.ledger.wallet(d.people[0]),
     "entries": lambda store, d: store.ledger.entries(d.people[0], "EUR", limit=20),
     "entries of the provider": lambda store, _: store.ledger.entries(PROVIDER, "EUR", before=2000, limit=20),
@@ -125,7 +125,7 @@ WRITES: dict[str, Callable[[Transaction, Data], Any]] = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_reads(store: Relational, url: str, data: Data, name: str) -> None:
+def test_reads(store: RelationalStore, url: str, data: Data, name: str) -> None:
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:
         assert READS[name](store, data) != []
@@ -134,7 +134,7 @@ def test_reads(store: Relational, url: str, data: Data, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_writes(store: Relational, url: str, data: Data, name: str) -> None:
+def test_writes(store: RelationalStore, url: str, data: Data, name: str) -> None:
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder, suppress(StoreError), store.transaction() as unit:
         WRITES[name](unit, data)

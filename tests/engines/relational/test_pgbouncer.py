@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from repositories.records import Follow
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from tests.contracts.relational_store import NOW, new_database, opened, register
 from tests.engines import Server, Shared
 from tests.engines.kernel import free_port
@@ -55,7 +55,7 @@ def pooler(engines: Shared) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(pooler: str) -> Iterator[Relational]:
+def store(pooler: str) -> Iterator[RelationalStore]:
     with opened(pooler, timeout=TIMEOUT, pool=POOL) as store:
         store.migrate()
         yield store
@@ -70,7 +70,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def test_what_two_clients_prepare_and_write_does_not_meet(store: Relational, pooler: str) -> None:
+def test_what_two_clients_prepare_and_write_does_not_meet(store: RelationalStore, pooler: str) -> None:
     with opened(pooler, timeout=TIMEOUT, pool=POOL) as other:
         for each in (store, other) * 8:
             ada, bob = register(each, 2)
@@ -79,7 +79,7 @@ def test_what_two_clients_prepare_and_write_does_not_meet(store: Relational, poo
             assert [list(one.graph.followees(ada)) for one in (store, other)] == [[bob], [bob]]
 
 
-def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: Relational, pooler: str) -> None:
+def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: RelationalStore, pooler: str) -> None:
     plain = pooler.partition("?")[0]
     asked = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
     with psycopg.connect(plain, autocommit=True) as connection:

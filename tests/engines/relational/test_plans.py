@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from repositories.records import Edge, Event, Follow, Like
-from repositories.relational import Relational, Transaction
+from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.relational_store import NOW, account, login, opened
 from tests.engines.relational.filled import fill
@@ -47,12 +47,12 @@ def ids(url: str) -> list[UUID]:
 
 
 @pytest.fixture(scope="module")
-def store(url: str, ids: list[UUID]) -> Iterator[Relational]:
+def store(url: str, ids: list[UUID]) -> Iterator[RelationalStore]:
     with opened(url) as store:
         yield store
 
 
-READS: dict[str, Callable[[Relational, list[UUID]], object]] = {
+READS: dict[str, Callable[[RelationalStore, list[UUID]], object]] = {
     "accounts.get": lambda store, ids: store.accounts.get(ids[:20]),
     "accounts.by_handle": lambda store, _ids: store.accounts.by_handle("ada"),
     "accounts.login by handle": lambda store, _ids: store.accounts.login("ada"),
@@ -99,7 +99,7 @@ WRITES: dict[str, Callable[[Transaction, list[UUID]], object]] = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_reads(store: Relational, url: str, ids: list[UUID], name: str) -> None:
+def test_reads(store: RelationalStore, url: str, ids: list[UUID], name: str) -> None:
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder:
         READS[name](store, ids)
@@ -108,7 +108,7 @@ def test_reads(store: Relational, url: str, ids: list[UUID], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_writes(store: Relational, url: str, ids: list[UUID], name: str) -> None:
+def test_writes(store: RelationalStore, url: str, ids: list[UUID], name: str) -> None:
     assert isinstance(store, PostgresRelational)
     with Recorder(store) as recorder, store.transaction() as unit:
         WRITES[name](unit, ids)
@@ -116,7 +116,7 @@ def test_writes(store: Relational, url: str, ids: list[UUID], name: str) -> None
     assert scans(url, recorder.statements) == []
 
 
-def test_settling_claims(store: Relational, url: str) -> None:
+def test_settling_claims(store: RelationalStore, url: str) -> None:
     assert isinstance(store, PostgresRelational)
     first, second, *rest = store.outbox.claim(now=NOW, lease_until=NOW + SECOND, limit=20)
     with Recorder(store) as recorder:

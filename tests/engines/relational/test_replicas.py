@@ -19,7 +19,7 @@ import pytest
 from config import Settings
 from repositories import seen
 from repositories.records import Follow
-from repositories.relational import Relational, open_store
+from repositories.relational import RelationalStore, open_store
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import NOW, new_database, opened, register
 from tests.engines import Engines, Server, postgres
@@ -46,7 +46,7 @@ def standby(own_engines: Engines) -> Iterator[Server]:
 class Reader(NamedTuple):
     """A store that reads on the standby, and a connection to that."""
 
-    store: Relational
+    store: RelationalStore
     admin: psycopg.Connection
 
     def pause(self) -> None:
@@ -71,7 +71,7 @@ def reader(server: Server, url: str, standby: Server) -> Iterator[Reader]:
     store.close()
 
 
-def follow(store: Relational, one: UUID, other: UUID) -> seen.Positions:
+def follow(store: RelationalStore, one: UUID, other: UUID) -> seen.Positions:
     """Write, as a client. Returns how far it has seen."""
     with seen.primary():
         mine = seen.begin({}, reads=False)
@@ -80,7 +80,7 @@ def follow(store: Relational, one: UUID, other: UUID) -> seen.Positions:
         return mine.positions
 
 
-def followed(store: Relational, account: UUID, positions: seen.Positions) -> list[UUID]:
+def followed(store: RelationalStore, account: UUID, positions: seen.Positions) -> list[UUID]:
     """Read, as a client that has seen so much."""
     with seen.primary():
         seen.begin(positions, reads=True)

@@ -193,6 +193,7 @@ def test_a_timeline_that_takes_no_more_removals_is_filled_anew(world: World) -> 
     assert served(container, reader) == defined(container, reader)
 
 
+@pytest.mark.proof(on="engines")
 def test_a_relay_that_does_not_run_makes_no_drift(world: World) -> None:
     container = world.container
     moves = Traffic(world)
@@ -205,6 +206,7 @@ def test_a_relay_that_does_not_run_makes_no_drift(world: World) -> None:
     container_is_right(world)
 
 
+@pytest.mark.proof(on="engines")
 def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -> None:
     vandal = Vandal(world, timelines, random.Random(6))  # noqa: S311 - test data
     vandal.rows(8)
@@ -217,6 +219,7 @@ def test_without_repair_nothing_is_changed(world: World, timelines: Timelines) -
     assert told == [f"{kind}: {many} found, {many} not repaired" for kind, many in sorted(first.found.items())]
 
 
+@pytest.mark.proof(on="engines")
 def test_a_timeline_that_is_lost_is_restored_in_stretches(
     world: World, timelines: Timelines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +235,7 @@ def test_a_timeline_that_is_lost_is_restored_in_stretches(
     assert world.unequal([owner]) == []
 
 
+@pytest.mark.proof(on="engines")
 def test_entries_by_whom_one_does_not_follow_are_no_drift(world: World, timelines: Timelines) -> None:
     container, owner = world.container, world.settled[0]
     followed = {owner, *container.stores.relational.graph.followees(owner)}
@@ -243,6 +247,7 @@ def test_entries_by_whom_one_does_not_follow_are_no_drift(world: World, timeline
     assert stranger.id not in {ref.post_id for ref in container.stores.feeds.entries(owner)}
 
 
+@pytest.mark.proof(on="engines")
 def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timelines) -> None:
     container = world.container
     for owner in world.settled[:2]:
@@ -254,6 +259,7 @@ def test_readers_who_are_not_awake_have_no_drift(world: World, timelines: Timeli
     assert all(str(world.settled[1]) in line for line in lines)
 
 
+@pytest.mark.proof(on="engines")
 def test_entries_whose_deletion_is_not_dispatched_are_not_judged(world: World) -> None:
     container = world.container
     post = next(p for p in world.posts if p.author_id in world.settled)
@@ -264,6 +270,7 @@ def test_entries_whose_deletion_is_not_dispatched_are_not_judged(world: World) -
     container_is_right(world)
 
 
+@pytest.mark.proof(on="engines")
 def test_an_entry_above_the_floor_counts_and_one_below_does_not(world: World, timelines: Timelines) -> None:
     container, owner = world.container, world.settled[0]
     entries = list(container.stores.feeds.entries(owner))
@@ -277,6 +284,7 @@ def test_an_entry_above_the_floor_counts_and_one_below_does_not(world: World, ti
     assert str(entries[middle].post_id) in lines[0]
 
 
+@pytest.mark.proof(on="engines")
 def test_the_future_of_an_alteration_does_not_save_it(world: World, timelines: Timelines) -> None:
     """An entry that says it was written tomorrow is overwritten by one that is later still."""
     container, owner = world.container, world.settled[0]

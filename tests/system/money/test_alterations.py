@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from app.doctor import ledger as doctor
 from app.services.money.orders import GRACE, PATIENCE
 from repositories.money_records import Finding
-from repositories.relational import Relational
+from repositories.relational import RelationalStore
 from repositories.relational.audit import increment
 from repositories.relational.audit import orders as audited
 from repositories.relational.audit.whole import SqlAudit
@@ -43,7 +43,7 @@ NO_BOOKS = {"request_keys": "answers that are kept for a day to be replayed; wha
 
 
 @pytest.fixture
-def books(shop: Shop) -> Relational:
+def books(shop: Shop) -> RelationalStore:
     fill(shop)
     assert shop.audit() == []
     store = shop.system.container.stores.relational
@@ -59,7 +59,7 @@ def test_the_times_of_orders_are_those_of_the_service() -> None:
     assert (audited.GRACE, audited.PATIENCE) == (GRACE, PATIENCE)
 
 
-def test_finds_every_alteration(books: Relational) -> None:
+def test_finds_every_alteration(books: RelationalStore) -> None:
     tried: Counter[str] = Counter()
     missed: dict[str, Any] = {}
     with altering(books) as connection:
@@ -77,7 +77,7 @@ def test_finds_every_alteration(books: Relational) -> None:
             assert {f"{table.name}.{column.name} altered" for column in table.columns} <= set(tried)
 
 
-def test_an_order_that_was_rewritten_with_its_chain_is_found(books: Relational) -> None:
+def test_an_order_that_was_rewritten_with_its_chain_is_found(books: RelationalStore) -> None:
     """Its transfers have in their digests what it was when they were made."""
     with engine_of(books).begin() as connection:
         part = connection.execute(
@@ -139,7 +139,7 @@ def _some(everything: Iterable[Alteration], every: int) -> Iterator[Alteration]:
 
 
 @contextmanager
-def altering(store: Relational) -> Iterator[Connection]:
+def altering(store: RelationalStore) -> Iterator[Connection]:
     """A connection that checks no foreign key; in SQLite, no condition either."""
     with engine_of(store).connect() as connection:
         if isinstance(store, EmbeddedRelational):

@@ -8,11 +8,11 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from repositories.documents import Documents
-from repositories.relational import Relational, Transaction
+from repositories.documents import DocumentStore
+from repositories.relational import RelationalStore, Transaction
 
 Methods = tuple[str, ...]
-PORTS: dict[str, type] = {"relational": Relational, "transaction": Transaction, "documents": Documents}
+PORTS: dict[str, type] = {"relational": RelationalStore, "transaction": Transaction, "documents": DocumentStore}
 # No queries of the application's data: they connect, or make schemas.
 NO_QUERIES = {
     *("relational.transaction", "relational.migrate", "relational.ping", "relational.close"),
@@ -46,7 +46,7 @@ class Asking:
         return found
 
     @contextmanager
-    def installed(self, relational: Relational, documents: Documents) -> Iterator[None]:
+    def installed(self, relational: RelationalStore, documents: DocumentStore) -> Iterator[None]:
         """For all stores of the kinds of these, which are no decorators."""
         with relational.transaction() as unit:
             stores = {"relational": relational, "transaction": unit, "documents": documents}

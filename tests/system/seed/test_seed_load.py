@@ -54,6 +54,7 @@ ON_ENGINES = {"accounts", "posts", "home timelines"}
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in ON_ENGINES else pytest.mark.proof(on="engines")) for kind in KINDS]
 )
+@pytest.mark.proof(on="engines")
 def test_an_interrupted_load_goes_on(container: Container, plan: Plan, kind: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         load(container, plan, Interrupted(kind, batches=2))
@@ -104,6 +105,7 @@ def test_an_interrupted_load_leaves_the_same_files_as_a_whole_one(tmp_path: Path
 
 
 @pytest.mark.proof(on="engines")
+@pytest.mark.proof(on="engines")
 def test_two_data_sets_stand_side_by_side(container: Container) -> None:
     plans = [Plan(replace(TINY, accounts=accounts), seed=seed) for accounts, seed in ((30, 1), (31, 1), (30, 2))]
     for plan in plans:
@@ -120,6 +122,7 @@ def test_counts_that_were_cached_on_the_way_are_dropped(container: Container, pl
     assert account_stats(container, [celebrity])[celebrity].followers == plan.follower_counts[CELEBRITY]
 
 
+@pytest.mark.proof(on="engines")
 def test_products_deleted_behind_a_warm_cache_are_made_again(container: Container, plan: Plan) -> None:
     load(container, plan)
     lost, cards = plan.product_ids[2:5], container.pages.cards
