@@ -1,16 +1,16 @@
 """Three Cassandra nodes, each with all of the data, of which one is frozen. Run by `make test-clusters`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from repositories.errors import Unavailable
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.retention import now
 from tests.engines import Server, cassandra
+from tests.engines.answering import works
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 from tests.engines.test_feeds_faults import post
@@ -47,14 +47,6 @@ def node(request: pytest.FixtureRequest, ring: list[Server]) -> Iterator[Server]
 def opened(url: str, timeout: timedelta = TIMEOUT, level: str = "LOCAL_QUORUM") -> CassandraFeeds:
     days = timedelta(days=90)
     return CassandraFeeds(url, timeout=timeout, retention=days, replication="3", write_consistency=level)
-
-
-def works(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except Unavailable:
-        return False
-    return True
 
 
 def whole(store: CassandraFeeds) -> bool:

@@ -13,11 +13,11 @@ from zlib import crc32
 import pytest
 from redis.crc import key_slot
 
-from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Value, open_cache
 from repositories.hot.redis.cluster import TAGS
 from tests.contracts.test_cache import body, read, store
 from tests.engines import Server, redis
+from tests.engines.answering import works
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 
@@ -54,14 +54,6 @@ def _tag(key: str) -> str:
 
 def key_of(master: int) -> str:
     return next(key for n in count() if owner_of(key := f"key:{uuid4()}:{n}") == master)
-
-
-def works(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except Unavailable:
-        return False
-    return True
 
 
 def page_of(cache: Cache, page: str, part: str) -> None:

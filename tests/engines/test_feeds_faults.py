@@ -19,6 +19,7 @@ from repositories.feeds.layout import Layout
 from repositories.feeds.retention import now
 from repositories.records import PostRef
 from tests.engines import Engines, Server
+from tests.engines.answering import works
 from tests.engines.kernel import free_port, wait_until
 from tests.engines.slack import SLACK
 
@@ -59,14 +60,6 @@ def post(age: timedelta = timedelta()) -> PostRef:
 
 def answers(feeds: CassandraFeeds) -> bool:
     return works(lambda: feeds.push(post(), [uuid4()], AT)) and works(lambda: feeds.home_page(uuid4(), limit=1))
-
-
-def works(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except Unavailable:
-        return False
-    return True
 
 
 def calls(feeds: CassandraFeeds) -> list[Callable[[], object]]:

@@ -1,6 +1,6 @@
 """Redis with a replica that takes over: at an address that moves, and by Sentinel."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from config import Settings
-from repositories.errors import ReadOnly, Unavailable
+from repositories.errors import ReadOnly
 from repositories.hot import SessionStore, open_cache, open_sessions
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.target import target_of
 from repositories.records import Ending, Session
 from tests.apps import embedded, running
 from tests.engines import Engines, Server, redis
+from tests.engines.answering import works
 from tests.engines.kernel import free_port, wait_until
 from tests.engines.test_hot_faults import NOW, TIMEOUT, client, session
 
@@ -63,14 +64,6 @@ def added(store: SessionStore, digest: bytes) -> Session:
     made = session()
     store.add(made, digest)
     return made
-
-
-def works(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except Unavailable:
-        return False
-    return True
 
 
 def has(server: Server, digest: bytes) -> bool:

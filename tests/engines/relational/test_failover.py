@@ -102,6 +102,9 @@ def test_a_server_that_becomes_read_only_is_left_and_found_again(store: Relation
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
             " AND datname = current_database()"
         )
+        # A process that is told to end answers the next statement by saying so.
+        gone = "SELECT FROM pg_stat_activity WHERE application_name = 'quartet' AND datname = current_database()"
+        assert wait_until(lambda: not server.execute(gone).fetchall(), 20)
         try:
             for call in (store.ping, lambda: put(store)):
                 with pytest.raises(ReadOnly):

@@ -97,7 +97,7 @@ def test_connections_ended_by_the_server_are_replaced(store: RelationalStore, ur
     with psycopg.connect(url, autocommit=True) as other:
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'quartet'"
         assert len(other.execute(ended).fetchall()) >= 2
-        assert wait_until(lambda: other.execute(ACTIVITY).fetchone() == (0,), 5)
+        assert wait_until(lambda: other.execute(ACTIVITY).fetchone() == (0,), 20)
     write(store)
     read(store)
 
