@@ -136,7 +136,7 @@ class Inbox:
                 item,
                 [known[a] for a in item.actors[:ACTORS] if a in known],
                 len(item.actors),
-                _is_read(top, item.noted),
+                top.covers(item.noted),
             )
             for item in found
         ]
@@ -155,14 +155,10 @@ def _fresh(scan: Scan, limit: int, place: InboxCursor | None) -> list[Item]:
             return found
 
 
-def _is_read(top: InboxTop, noted: UUID) -> bool:
-    return top.marker is not None and noted <= top.marker
-
-
 def _unread(scan: Scan, top: InboxTop) -> int:
     """Of somebody with very many activities, what one scan has found."""
     while True:
-        count = len(items(n for n in scan.activities if not _is_read(top, n.since)))
+        count = len(items(n for n in scan.activities if not top.covers(n.since)))
         if count >= MOST_UNREAD or (top.lowest and scan.reached(top.lowest)) or not scan.more():
             return min(count, MOST_UNREAD)
 

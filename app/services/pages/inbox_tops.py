@@ -23,6 +23,10 @@ class InboxTop(Struct, frozen=True, array_like=True):
     lowest: UUID | None
     activities: list[StoredActivity]
 
+    def covers(self, noted: UUID) -> bool:
+        """Whether what was noted then is read."""
+        return self.marker is not None and noted <= self.marker
+
     @classmethod
     def read(cls, stored: Notifications, owner: UUID) -> Self:
         marker = stored.marker(owner)
