@@ -61,9 +61,12 @@ def link_to(
     `greet` is called for each new connection: which keys its server has, the connection, the deadline.
     """
     target = target_of(url)
-    if target.nodes:
-        return ClusterLink(target, role=role, timeout=timeout, pool=pool, scripts=scripts, greet=greet)
-    return RedisLink(target, role=role, timeout=timeout, pool=pool, scripts=scripts, greet=_with(greet, lambda _: True))
+
+    def connect(to: RedisTarget, owns: Owns) -> RedisLink:
+        greeting = functools.partial(greet, owns) if greet else None
+        return RedisLink(to, role=role, timeout=timeout, pool=pool, scripts=scripts, greet=greeting)
+
+    return ClusterLink(target, connect, role, timeout) if target.nodes else connect(target, lambda _: True)
 
 
 def is_cluster(url: str) -> bool:
@@ -74,17 +77,9 @@ class ClusterLink(RedisWay):
     """Thread-safe. Up to `pool` connections to each master. Nodes are asked one after the other, by one deadline."""
 
     def __init__(
-        self,
-        target: RedisTarget,
-        *,
-        role: str,
-        timeout: timedelta,
-        pool: int,
-        scripts: Sequence[str] = (),
-        greet: Greet | None = None,
+        self, target: RedisTarget, connect: Callable[[RedisTarget, Owns], RedisLink], role: str, timeout: timedelta
     ) -> None:
-        self._target, self._role, self._timeout, self._pool = target, role, timeout, pool
-        self._scripts, self._greet = scripts, greet
+        self._target, self._connect, self._role, self._timeout = target, connect, role, timeout
         self._guard, self._asking = threading.Lock(), threading.Lock()
         self._links: dict[Place, RedisLink] = {}
         self._known = [Place(node["host"], node["port"]) for node in target.nodes]
@@ -155,14 +150,7 @@ class ClusterLink(RedisWay):
                     self._target.options | {"host": place.host, "port": place.port},
                     f"{place.host}:{place.port}",
                 )
-                self._links[place] = RedisLink(
-                    target,
-                    role=self._role,
-                    timeout=self._timeout,
-                    pool=self._pool,
-                    scripts=self._scripts,
-                    greet=_with(self._greet, functools.partial(self._has, place)),
-                )
+                self._links[place] = self._connect(target, functools.partial(self._has, place))
             return self._links[place]
 
     def _has(self, place: Place, key: bytes) -> bool:
@@ -209,10 +197,6 @@ class ClusterLink(RedisWay):
         if not found:
             raise ResponseError("no slot has a node")
         return Slots([first for first, _ in found], [master for _, master in found])
-
-
-def _with(greet: Greet | None, owns: Owns) -> Callable[[Wire, float], None] | None:
-    return None if greet is None else functools.partial(greet, owns)
 
 
 def _key(command: Command) -> bytes:
