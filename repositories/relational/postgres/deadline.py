@@ -7,7 +7,7 @@ answers. So the client waits until its deadline and then drops the connection.
 import select
 import time
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg import waiting
@@ -49,6 +49,15 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
                     self.unanswered(self.pgconn.backend_pid)
                 self.pgconn.finish()
             raise
+
+    def row_alone(self, statement: LiteralString) -> tuple[Any, ...] | None:
+        """The first row of a statement that is not prepared, outside of a transaction."""
+        before, self.autocommit = self.autocommit, True
+        try:
+            return self.execute(statement, prepare=False).fetchone()
+        finally:
+            if not self.closed:
+                self.autocommit = before
 
     def is_stale(self) -> bool:
         """Whether the server closed the idle connection, or sent a message on it. Costs no round trip."""

@@ -191,11 +191,9 @@ def _close(connection: BoundedConnection | None) -> None:
 
 
 def _role(connection: BoundedConnection) -> Role:
-    before, connection.autocommit = connection.autocommit, True
     try:
-        row = connection.execute(_ROLE, prepare=False).fetchone()
+        row = connection.row_alone(_ROLE)
     except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege):
-        row = connection.execute(_PLAIN_ROLE, prepare=False).fetchone()
-    connection.autocommit = before
+        row = connection.row_alone(_PLAIN_ROLE)
     read_only, file = row or (True, None)
     return Role(not read_only, int(file[:8], 16) if file else 0)

@@ -60,9 +60,7 @@ def position_of(timeline: int, location: int) -> str:
 
 def asked(connection: BoundedConnection) -> LogState:
     """Outside of a transaction. Raises `psycopg.Error`."""
-    before, connection.autocommit = connection.autocommit, True
-    row = connection.execute(_STATE, prepare=False).fetchone()
-    connection.autocommit = before
+    row = connection.row_alone(_STATE)
     if row is None:
         raise psycopg.OperationalError("the server does not say how far it is")
     started, timeline, location = row
