@@ -12,6 +12,7 @@ ENGINE_ONLY = {
         "target": "the options of a URL; SQLite's is a path, see `repositories.sqlite.path_of`",
         "deadline": "a file does not fall silent",
         "hosts": "which of several is the primary",
+        "watching": "a file is asked nothing beside its calls",
         "unanswered_commits": "a file answers every COMMIT",
         "positions": "how far a server's log is",
         "replicas": "which of several standbys answers a read",

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_attempts
 from repositories.deadline import remaining, within
 from repositories.relational.postgres.deadline import BoundedConnection
 from repositories.relational.postgres.target import Conninfo
+from repositories.relational.postgres.watching import watch
 
 log = logging.getLogger(__name__)
 _DEFAULT = 5.0
@@ -165,29 +166,18 @@ class Hosts(Connector):
                 looked.set()
 
     def _watch(self, host: int, closed: threading.Event) -> None:
-        connection = None
-        while not closed.is_set():
-            try:
-                with within(_WATCH_SECONDS):
-                    if connection is None:
-                        connection = BoundedConnection.connect(
-                            **{**self.target.keywords, **self.target.hosts[host]},
-                            application_name="quartet",
-                            prepare_threshold=None,
-                        )
-                    self._note(host, _role(connection))
-            except psycopg.Error:
-                self._note(host, None)
-                _close(connection)
-                connection = None
+        def connect() -> BoundedConnection:
+            return BoundedConnection.connect(
+                **{**self.target.keywords, **self.target.hosts[host]},
+                application_name="quartet",
+                prepare_threshold=None,
+            )
+
+        def note(role: Role | None) -> None:
+            self._note(host, role)
             self._looked[host].set()
-            closed.wait(_WATCH_SECONDS)
-        _close(connection)
 
-
-def _close(connection: BoundedConnection | None) -> None:
-    if connection is not None:
-        connection.close()
+        watch(connect, lambda connection: note(_role(connection)), lambda: note(None), closed, every=_WATCH_SECONDS)
 
 
 def _role(connection: BoundedConnection) -> Role:

@@ -27,12 +27,13 @@ from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.hosts import Connector, Hosts
 from repositories.relational.postgres.positions import LogState, PrimaryLog, asked, check_lost, commit
 from repositories.relational.postgres.target import Conninfo
+from repositories.relational.postgres.watching import LONGEST, watch
 from repositories.relational.statement_runner import AnyRow, AutocommitRunner, Runner
 from repositories.seen import REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 
 log = logging.getLogger(__name__)
 ON_REPLICA = f"{ROLE}-replica"
-_WATCH_SECONDS, _WATCH_TIMEOUT = 0.25, 1.0
+_WATCH_SECONDS = 0.25
 _STEP_SECONDS = 0.005
 
 
@@ -64,7 +65,7 @@ class Replica(Connector):
     def answers(self) -> LogState | None:
         """Its state, if it was asked of late and does not rest."""
         state, now = self.state, time.monotonic()
-        fresh = state is not None and now - state.at < _WATCH_SECONDS + _WATCH_TIMEOUT
+        fresh = state is not None and now - state.at < _WATCH_SECONDS + LONGEST
         return state if fresh and now >= self._rests_until and not self._several else None
 
     def hear(self, state: LogState) -> None:
@@ -184,7 +185,7 @@ class Replicas:
             threads, self._threads = self._threads, []
         # They open connections of the pools.
         for thread in threads:
-            thread.join(2 * _WATCH_TIMEOUT)
+            thread.join(2 * LONGEST)
         for node in self._nodes:
             node.close()
 
@@ -211,7 +212,7 @@ class Replicas:
             return
         with (
             contextlib.suppress(psycopg.Error),
-            within(_WATCH_TIMEOUT),
+            within(LONGEST),
             contextlib.closing(self._writer.connect(_keywords(self._writer.target))) as connection,
         ):
             self.log.note(asked(connection), connection)
@@ -221,7 +222,7 @@ class Replicas:
             node.hear(asked(connection))
             node.warm()
 
-        _repeat(lambda: node.connect(_keywords(node.target)), ask, node.leave, closed)
+        watch(lambda: node.connect(_keywords(node.target)), ask, node.leave, closed, every=_WATCH_SECONDS)
 
     def _follow_primary(self, closed: threading.Event) -> None:
         def ask(connection: BoundedConnection) -> None:
@@ -229,7 +230,13 @@ class Replicas:
                 raise psycopg.OperationalError("an old primary")
             self.log.note(asked(connection), connection)
 
-        _repeat(lambda: self._writer.connect(_keywords(self._writer.target)), ask, lambda: None, closed)
+        watch(
+            lambda: self._writer.connect(_keywords(self._writer.target)),
+            ask,
+            lambda: None,
+            closed,
+            every=_WATCH_SECONDS,
+        )
 
 
 class ReplicaRunner(Runner):
@@ -260,25 +267,3 @@ class ReplicaRunner(Runner):
 
 def _keywords(target: Conninfo) -> dict[str, Any]:
     return {**target.keywords, "application_name": "quartet", "prepare_threshold": None, "autocommit": True}
-
-
-def _repeat(
-    connect: Callable[[], BoundedConnection],
-    ask: Callable[[BoundedConnection], None],
-    away: Callable[[], None],
-    closed: threading.Event,
-) -> None:
-    """Ask four times a second, on a connection that is kept while it answers."""
-    with contextlib.ExitStack() as open_:
-        connection = None
-        while not closed.is_set():
-            try:
-                with within(_WATCH_TIMEOUT):
-                    if connection is None:
-                        connection = open_.enter_context(contextlib.closing(connect()))
-                    ask(connection)
-            except psycopg.Error:
-                away()
-                open_.close()
-                connection = None
-            closed.wait(_WATCH_SECONDS)

@@ -1,0 +1,37 @@
+"""Asks a server again and again what it is, in a thread of its own."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import psycopg
+
+from repositories.deadline import within
+from repositories.relational.postgres.deadline import BoundedConnection
+
+# Seconds that one look takes at most.
+LONGEST = 1.0
+
+
+def watch(
+    connect: Callable[[], BoundedConnection],
+    ask: Callable[[BoundedConnection], None],
+    away: Callable[[], None],
+    closed: threading.Event,
+    *,
+    every: float,
+) -> None:
+    """Until `closed`, on a connection that is kept while it answers. `every` is the seconds between two looks."""
+    with contextlib.ExitStack() as open_:
+        connection = None
+        while not closed.is_set():
+            try:
+                with within(LONGEST):
+                    if connection is None:
+                        connection = open_.enter_context(contextlib.closing(connect()))
+                    ask(connection)
+            except psycopg.Error:
+                away()
+                open_.close()
+                connection = None
+            closed.wait(every)
