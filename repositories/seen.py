@@ -49,7 +49,7 @@ class Seen:
 
     def note(self, store: str, position: str) -> None:
         """The client has written, or has been shown, what is at this position."""
-        if position > self.positions.get(store, ""):
+        if position >= self.positions.get(store, ""):
             self.positions[store] = position
             self.wrote = True
 

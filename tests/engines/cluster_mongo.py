@@ -10,10 +10,12 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from app.services.commands.idempotency import OpenClaim
 from config import Settings
 from repositories import seen
 from repositories.documents import DocumentStore, open_store
@@ -157,6 +159,33 @@ def test_a_secondary_that_is_frozen_or_a_position_of_the_future_fails_no_read(
     for _ in range(50):
         assert posts(reader, positions, author) == 1
     assert wait_until(lambda: [one.serves for one in reader.replicas()].count(True) == 1, 60)
+
+
+def test_over_http_what_is_found_by_a_second_try_is_seen_in_lists(
+    whole: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try was stored, and its process died before it noted how far that was."""
+    url = f"{whole[0].url.replace('/quartet?', '/again?')}&readPreference=secondaryPreferred"
+    with running(Settings(**embedded(tmp_path) | {"documents_url": url, "documents_timeout": 2.5})) as system:
+        ada = system.person()
+        keys, sessions = system.container.commands.idempotency, system.container.stores.sessions
+        path = f"/posts/{ada.publish()}/comments"
+
+        def die(claim: OpenClaim, *_: object) -> None:
+            keys.end_lease(claim)
+            raise Unavailable("relational", "gone")
+
+        assert wait_until(lambda: "documents-replica;" in ada.send("GET", path).headers["Server-Timing"], 20)
+        mongo.apply(whole, on=False)
+        for number in range(10):
+            sent: dict[str, Any] = {"json": {"body": f"{number}"}, "headers": {"Idempotency-Key": f"{number}"}}
+            with monkeypatch.context() as dying:
+                dying.setattr(sessions, "note_seen", lambda *_: None)
+                dying.setattr(type(keys), "finish", lambda _, claim, *more: die(claim, *more))
+                assert ada.send("POST", path, **sent).status_code == 503
+            assert ada.send("POST", path, **sent).status_code == 201
+            assert ada.get(path)["items"][-1]["comment"]["body"] == f"{number}"
+        mongo.apply(whole, on=True)
 
 
 def test_over_http_a_secondary_answers_what_nobody_keeps(whole: list[Server], tmp_path: Path) -> None:

@@ -36,8 +36,10 @@ class NoHistory:
 NOBODY: Any = NoHistory()
 
 
-def at(timeline: int, location: int, moment: float = 0.0) -> LogState:
-    return LogState(STARTED, timeline, location, moment)
+def at(
+    timeline: int, location: int, moment: float = 0.0, *, follows: bool = False, started: datetime = STARTED
+) -> LogState:
+    return LogState(started, timeline, location, moment, follows)
 
 
 def test_a_token_is_read_back_and_nothing_else_is() -> None:
@@ -51,10 +53,18 @@ def test_a_token_is_read_back_and_nothing_else_is() -> None:
 
 
 def test_a_token_is_of_no_use_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = int(time.time())
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now - seen.KEPT_SECONDS - 2)
     token = own_writes.issued(SECRETS[0], {"relational": position_of(1, 1)})
-    now = int(datetime.now(UTC).timestamp())
-    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now + seen.KEPT_SECONDS + 2)
     assert own_writes.read(SECRETS, token) == {}
+
+
+def test_a_token_of_a_server_whose_clock_is_ahead_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    positions, now = {"relational": position_of(1, 1)}, int(time.time())
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now + 5)
+    token = own_writes.issued(SECRETS[0], positions)
+    monkeypatch.undo()
+    assert own_writes.read(SECRETS, token) == positions
 
 
 @pytest.mark.parametrize("signed", [["relational"], "relational", 7, None, {"relational": 7}, {"relational": "xyz"}])
@@ -72,6 +82,8 @@ def test_the_greater_position_of_each_store_wins() -> None:
     mine = seen.Seen({"relational": high}, reads=False)
     mine.note("relational", low)
     assert (mine.wrote, mine.positions) == (False, {"relational": high})
+    mine.note("relational", high)
+    assert mine.wrote
     mine.note("documents", low)
     assert (mine.wrote, mine.positions) == (True, {"relational": high, "documents": low})
 
@@ -84,6 +96,17 @@ def test_a_replica_has_a_position_when_timeline_and_location_are_reached() -> No
     # On a newer timeline it may still be before the point where that began.
     assert not at(2, 99).has(position_of(1, 100))
     assert at(2, 100).has(position_of(1, 100))
+
+
+def test_a_server_of_another_history_than_the_primary_is_told_apart() -> None:
+    primary, other = at(2, 100), datetime(2031, 5, 18, tzinfo=UTC)
+    assert at(2, 90, follows=True, started=other).shares(primary)
+    assert primary.shares(primary)
+    assert not primary.shares(None)
+    # One that has not got there, one that was promoted beside it, one that got the same number for its own history.
+    assert not at(1, 90, follows=True, started=other).shares(primary)
+    assert not at(3, 200, started=other).shares(primary)
+    assert not at(2, 200, started=other).shares(primary)
 
 
 def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:

@@ -69,13 +69,13 @@ class Cors:
             own = [("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED)]
 
         def start(status: str, fields: Fields, *error: Any) -> Any:
-            return start_response(status, [*_varied(fields), *own], *error)
+            return start_response(status, [*with_vary(fields, "Origin"), *own], *error)
 
         return self._inner(environ, start)
 
 
-def _varied(fields: Fields) -> Fields:
+def with_vary(fields: Fields, name: str) -> Fields:
     """In one field: there are caches that look at the last one alone."""
     others = [field for field in fields if field[0].lower() != "vary"]
     names = [value for name, value in fields if name.lower() == "vary"]
-    return [*others, ("Vary", ", ".join([*names, "Origin"]))]
+    return [*others, ("Vary", ", ".join([*names, name]))]

@@ -16,6 +16,7 @@ import msgspec
 from flask import Flask, Response, current_app, g, request
 
 from app.errors import AppError, BadRequest
+from app.http.edge import own_writes
 from app.http.edge.blueprint import Blueprint
 from app.http.edge.deps import container, session_or_none
 from app.http.edge.request_framing import is_strange
@@ -29,7 +30,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 # Without a comma, by which a server joins the lines of a header that was sent twice (RFC 9110, section 5.3).
 SOUND = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}")
-KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+KEPT_HEADERS = ("Content-Type", "Location", "ETag", own_writes.HEADER)
 NOBODY = UUID(int=0)
 
 
@@ -69,6 +70,7 @@ def idempotent(*, required: bool = False, kept: bool = True) -> Callable[[View],
             try:
                 return _sent(view(*args, **kwargs)) if required else _framed(view, args, kwargs)
             except Replayed as known:
+                own_writes.resume(known.answer.headers.get(own_writes.HEADER, ""))
                 answer = _sent(known.answer)
                 answer.headers[REPLAYED] = "true"
                 return answer
@@ -100,6 +102,7 @@ def _framed(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     g.reserved = claim.reserved
     try:
         response = cast("Response", view(*args, **kwargs))
+        own_writes.mark(response)
     except AppError as error:
         (keys.abandon if error.status < 500 else keys.end_lease)(claim)
         raise

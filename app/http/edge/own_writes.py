@@ -7,6 +7,7 @@ back `Quartet-Seen`, which each answer to a write has.
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from flask import Flask, Response, request
 
 from app.container import Container
 from app.http.edge.caching import READS
+from app.http.edge.cors import Fields, with_vary
 from app.http.edge.deps import CONTAINER, container, session_or_none
 from repositories import seen
 from repositories.errors import Unavailable
@@ -37,14 +39,19 @@ def register(app: Flask) -> None:
 
 
 class Apart:
-    """No request knows what the one before it on its thread has written."""
+    """No request knows what the one before it on its thread has written, and no shared cache answers one client's
+    request with what it has for those who have seen less.
+    """
 
     def __init__(self, inner: Wsgi) -> None:
         self._inner = inner
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def start(status: str, fields: Fields, *error: Any) -> Any:
+            return start_response(status, with_vary(fields, HEADER), *error)
+
         with seen.primary():
-            return self._inner(environ, start_response)
+            return self._inner(environ, start)
 
 
 def begin(of: Container, environ: Mapping[str, Any], session: Session | None, *, reads: bool) -> None:
@@ -59,13 +66,16 @@ def issued(secret: str, positions: Positions) -> str:
 
 
 def read(secrets: Sequence[str], token: str) -> Positions:
-    """Nothing for what this server has not signed, or too long ago: it counts as not sent."""
+    """Nothing for what this server has not signed, or too long ago: it counts as not sent.
+
+    What is signed in the future counts: another server's clock is a moment ahead, and `max_age` would refuse it.
+    """
     for secret in secrets:
         try:
-            found = serializer(secret).loads(token, max_age=KEPT_SECONDS)
+            found, signed_at = serializer(secret).loads(token, return_timestamp=True)
         except itsdangerous.BadData:
             continue
-        if isinstance(found, dict):
+        if isinstance(found, dict) and time.time() - signed_at.timestamp() <= KEPT_SECONDS:
             return {store: at for store, at in found.items() if isinstance(at, str) and POSITION.fullmatch(at)}
     return {}
 
@@ -74,6 +84,21 @@ def serializer(secret: str) -> itsdangerous.URLSafeTimedSerializer:
     return itsdangerous.URLSafeTimedSerializer(
         secret, salt="seen", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
     )
+
+
+def mark(response: Response) -> None:
+    """With what the request has written so far."""
+    mine = seen.current()
+    if mine is not None and mine.wrote:
+        response.headers[HEADER] = issued(container().settings.secret_key, mine.positions)
+
+
+def resume(answered: str) -> None:
+    """Where an answer is given again: the process that wrote may have died before it noted how far that was."""
+    mine = seen.writing()
+    if mine is not None:
+        for store, position in read(container().settings.secrets, answered).items():
+            mine.note(store, position)
 
 
 def _begin() -> None:
@@ -85,7 +110,7 @@ def _end(response: Response) -> Response:
     mine = seen.current()
     if mine is None or not mine.wrote:
         return response
-    response.headers[HEADER] = issued(container().settings.secret_key, mine.positions)
+    mark(response)
     session = session_or_none()
     if session is not None:
         try:

@@ -26,14 +26,14 @@ from pymongo.monitoring import (
 from repositories import meter, seen
 
 STORE, ON_REPLICA = "documents", "documents-replica"
-WRITES = {"insert", "update", "delete", "findAndModify", "commitTransaction"}
 WAITED = 0.001  # seconds; a connection that is free is had in a hundredth of it
 
 
 class CommandWatch(CommandListener):
     """One round trip for each command, `getMore` and `commitTransaction` included.
 
-    Also says what a request has written: each answer has the time of the last operation, which orders all of the set's.
+    Also says how far a request that writes has got: each answer has the time of the last operation, which orders all of
+    the set's. Answers to reads count, since a command that was sent again may find what the first one has done.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class CommandWatch(CommandListener):
     def succeeded(self, event: CommandSucceededEvent) -> None:
         meter.called(self._store, self._asked(event.command_name), event.duration_micros / 1e6)
         mine = seen.writing()
-        if mine is not None and event.command_name in WRITES and (at := event.reply.get("operationTime")):
+        if mine is not None and (at := event.reply.get("operationTime")):
             mine.note(STORE, f"{at.time:012x}{at.inc:012x}")
 
     def failed(self, event: CommandFailedEvent) -> None:

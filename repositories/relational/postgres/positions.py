@@ -22,7 +22,7 @@ SAMPLES = 256
 # A standby says which timeline it gets to roles that may read all statistics. To others it says that of its last
 # restart point: late, and never too high. A promoted one's replay location stands still.
 _STATE = """
-SELECT pg_postmaster_start_time(),
+SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
   CASE WHEN pg_is_in_recovery() THEN coalesce(
       (SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()))
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
@@ -38,12 +38,15 @@ _HISTORY = "SELECT pg_read_file('pg_wal/' || lpad(to_hex(%s::int), 8, '0') || '.
 
 
 class LogState(Struct, frozen=True):
-    """`location` in bytes; `started` is when the server's process began, `at` when it was asked (monotonic)."""
+    """`location` in bytes; `started` is when the server's process began, `at` when it was asked (monotonic). `follows`:
+    it is a standby.
+    """
 
     started: datetime
     timeline: int
     location: int
     at: float
+    follows: bool = False
 
     @property
     def position(self) -> str:
@@ -52,6 +55,14 @@ class LogState(Struct, frozen=True):
     def has(self, position: str) -> bool:
         """Whether the write of this position is there; true of "". The timeline must be the position's or newer."""
         return position[:8] <= self.position[:8] and position[8:] <= self.position[8:]
+
+    def shares(self, primary: "LogState | None") -> bool:
+        """Whether its history is the primary's: it is the same server, or a standby that has got to its timeline. One
+        that was promoted beside it has a later timeline, or by now another history under the same number.
+        """
+        if primary is None or self.timeline != primary.timeline:
+            return False
+        return self.follows or self.started == primary.started
 
 
 def position_of(timeline: int, location: int) -> str:
@@ -63,8 +74,8 @@ def asked(connection: BoundedConnection) -> LogState:
     row = connection.row_alone(_STATE)
     if row is None:
         raise psycopg.OperationalError("the server does not say how far it is")
-    started, timeline, location = row
-    return LogState(started, timeline or 0, location or 0, time.monotonic())
+    started, follows, timeline, location = row
+    return LogState(started, timeline or 0, location or 0, time.monotonic(), follows)
 
 
 def commit(connection: Connection) -> str:

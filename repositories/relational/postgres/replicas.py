@@ -200,9 +200,9 @@ class Replicas:
         return next((one for one in turned if one[1].has(position)), turned[0])
 
     def _judged(self, node: Replica) -> ReplicaState:
-        """A server on a lower timeline than the writer's follows another history."""
+        """A server of another history than the writer's is not read: its locations are not comparable."""
         state = node.answers()
-        if state is None or state.timeline < self._writer.highest:
+        if state is None or state.timeline < self._writer.highest or not state.shares(self.log.state):
             return ReplicaState(serves=False)
         return self.log.lag(state)
 

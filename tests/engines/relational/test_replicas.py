@@ -242,6 +242,13 @@ def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, serv
                 assert wait_until(lambda: admin.execute(gone).fetchone() == (0,), 20)
             lost = follow(store, one, third)
         postgres.promote(standby)
+        with closing(open_store(url, timeout=TIMEOUT, pool=POOL, replicas=host)) as store:
+            # The first primary is still the one of the URL, and the other has gone on without it.
+            with psycopg.connect(standby.url, autocommit=True) as admin:
+                admin.execute("CREATE TABLE beside AS SELECT generate_series(1, 100000)")
+            position = follow(store, third, one)
+            assert wait_until(lambda: followed(store, third, position) == [one] and store.notes() != [], 20)
+            assert not any(replica.serves for replica in store.replicas())
         with closing(open_store(promoted, timeout=TIMEOUT, pool=POOL, replicas=host)) as store:
             assert wait_until(lambda: store.notes() == [], 20)
             assert followed(store, one, kept) == [other]

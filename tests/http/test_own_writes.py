@@ -1,0 +1,73 @@
+"""What a client has written is kept for it and handed to it, whichever store is read from replicas."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clock import utc_now
+from app.http.edge import own_writes
+from app.services.people.sessions import digest
+from config import Settings
+from repositories import seen
+from repositories.store import Store
+from tests.apps import System, embedded, running
+
+WRITTEN = {"documents": f"{7:012x}{1:012x}"}
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[System]:
+    monkeypatch.setattr(Store, "replicated", True)
+    with running(Settings(**embedded(tmp_path))) as system:
+        yield system
+
+
+def writes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedded stores have no positions: a post has this one."""
+    posts = system.container.stores.documents.posts
+    add = posts.add
+
+    def add_and_note(*args: Any) -> None:
+        add(*args)
+        if mine := seen.writing():
+            mine.note("documents", WRITTEN["documents"])
+
+    monkeypatch.setattr(posts, "add", add_and_note)
+
+
+def test_an_answer_that_is_given_again_says_what_was_written_when_it_was_made(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died before it noted that."""
+    ada, sessions = system.person(), system.container.stores.sessions
+    writes(system, monkeypatch)
+    draft: dict[str, Any] = {"json": {"title": "t", "body": "b"}, "headers": {"Idempotency-Key": "once"}}
+    with monkeypatch.context() as dying:
+        dying.setattr(sessions, "note_seen", lambda *_: None)
+        ada.send("POST", "/posts", **draft)
+    again = ada.send("POST", "/posts", **draft)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    secrets = system.container.settings.secrets
+    assert own_writes.read(secrets, again.headers["Quartet-Seen"]) == WRITTEN
+    kept = sessions.find(digest(ada.token or ""), now=utc_now())
+    assert kept
+    assert dict(kept.seen) == WRITTEN
+
+
+def test_each_answer_to_a_write_has_the_position_also_where_nothing_has_moved(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = system.person()
+    writes(system, monkeypatch)
+    for _ in range(2):
+        answer = ada.send("POST", "/posts", json={"title": "t", "body": "b"})
+        assert own_writes.read(system.container.settings.secrets, answer.headers["Quartet-Seen"]) == WRITTEN
+
+
+def test_shared_caches_keep_apart_who_has_seen_how_much(system: System) -> None:
+    ada = system.person()
+    post, nobody = ada.publish(), system.anybody()
+    for path in (f"/posts/{post}", f"/posts/{post}", f"/accounts/{ada.handle}/followers", "/posts/none"):
+        assert nobody.send("GET", path).headers.getlist("Vary")[-1].endswith("Quartet-Seen")
