@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -85,6 +86,26 @@ def test_a_lost_index_of_listeners_ends_the_epoch_at_the_next_prolonging(streams
     assert streams.listen(ada).epoch != start.epoch
     assert is_lost(streams, ada, start)
     assert streams.listeners(after=None, limit=10) == [ada]
+
+
+def test_numbers_that_a_promoted_replica_gives_again_are_a_loss_that_shows(
+    own_engines: Engines, streams: Streams, redis: Redis
+) -> None:
+    """It has missed the second event, and bears the name of its master."""
+    ada = uuid4()
+    streams.listen(ada)
+    streams.append([ada], event(1))
+    missed = [(key, redis.dump(key) or b"") for key in keys(ada)]
+    streams.append([ada], event(2))
+    end = streams.listen(ada)
+    for key, value in missed:
+        redis.restore(key, 60_000, value, replace=True)
+    redis.set("quartet:1:live:{listeners}:server", "another")
+    with closing(open_streams(own_engines.cache().url, timeout=TIMEOUT, pool=4)) as promoted:
+        promoted.append([ada], event(3))
+        assert is_lost(promoted, ada, end)
+        assert promoted.listen(ada).epoch != end.epoch
+    assert is_lost(streams, ada, end)
 
 
 def test_a_restart_is_a_loss_that_shows(own_engines: Engines, streams: Streams) -> None:

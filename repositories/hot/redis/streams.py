@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from redis.exceptions import ResponseError
+
 from repositories.hot.encoding import text_bytes
-from repositories.hot.redis.cluster import TAGS, is_cluster, link_to
+from repositories.hot.redis.cluster import TAGS, Owns, is_cluster, link_to
 from repositories.hot.redis.link import RedisBacked
-from repositories.hot.redis.wire import Command
+from repositories.hot.redis.wire import Command, Wire
 from repositories.hot.streams_port import (
     KEPT,
     LISTENING,
@@ -61,6 +63,15 @@ return 1
 _READ = """
 return {redis.call('GET', KEYS[1]), redis.call('XRANGE', KEYS[2], ARGV[1], '+', 'COUNT', ARGV[2])}
 """
+# KEYS: the server's name, and the two of the listeners. ARGV: what is before and behind a listener's id in the name of
+# its head. What another server process has written may lack its last events, and numbers would be given again.
+_GREET = """
+local own = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+if not own or redis.call('GET', KEYS[1]) == own then return end
+redis.call('SET', KEYS[1], own)
+for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do redis.call('DEL', ARGV[1] .. id .. ARGV[2]) end
+redis.call('DEL', KEYS[2], KEYS[3])
+"""
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in (_LISTEN, _APPEND, _READ)}  # noqa: S324  Redis names scripts so
 _PLACE = "quartet:1:live:"
 _MS = int(LISTENING.total_seconds() * 1000)
@@ -75,14 +86,15 @@ _FEW = 8
 class RedisStreams(RedisBacked, Streams):
     """The heads are the truth of who listens; a server may throw out any key at any time.
 
-    A head that is gone ends the epoch. A stream that is gone shows in its numbers. An account that is gone from the
-    index of listeners, so that events may have passed it by, gets a new epoch when it next prolongs. That is one
-    script: of two clients who prolong at once, the second must not end the epoch of the first. So in a cluster each
-    hash tag has such an index. `clock` gives seconds; it only decides when an entry of that index may be forgotten.
+    A head that is gone ends the epoch, and a server that was promoted or restarted ends all. A stream that is gone
+    shows in its numbers. An account that is gone from the index of listeners, so that events may have passed it by,
+    gets a new epoch when it next prolongs. That is one script: of two clients who prolong at once, the second must not
+    end the epoch of the first. So in a cluster each hash tag has such an index. `clock` gives seconds; it only decides
+    when an entry of that index may be forgotten.
     """
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, clock: Callable[[], float] = time.time) -> None:
-        self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=tuple(_SHA))
+        self._link = link_to(url, role="cache", timeout=timeout, pool=pool, scripts=tuple(_SHA), greet=self._greet)
         self._tags = TAGS if is_cluster(url) else ()
         self._clock = clock
 
@@ -134,6 +146,13 @@ class RedisStreams(RedisBacked, Streams):
             deltas[index] = _read(head, entries, positions[index][1])
         return [delta for delta in deltas if delta is not None]
 
+    def _greet(self, owns: Owns, wire: Wire, deadline: float) -> None:
+        tags = [tag for tag in self._tags or (_ALONE,) if owns(_index(tag)[0].encode())]
+        commands = [("EVAL", _GREET, 3, f"{_PLACE}{tag}:server", *_index(tag), *self._around(tag)) for tag in tags]
+        for reply in wire.talk(commands, deadline):
+            if isinstance(reply, ResponseError):
+                raise reply
+
     def _listening(self, account_ids: Sequence[UUID]) -> list[UUID]:
         return [one for one, head in zip(account_ids, self._heads(account_ids), strict=True) if head is not None]
 
@@ -150,8 +169,13 @@ class RedisStreams(RedisBacked, Streams):
         return self._tags[account_id.int % len(self._tags)] if self._tags else _ALONE
 
     def _keys(self, account_id: UUID) -> tuple[str, str, str]:
-        slot = f"{_PLACE}{self._tag(account_id)}:{account_id.hex}" if self._tags else f"{_PLACE}{{{account_id.hex}}}"
-        return f"{slot}:head", f"{slot}:events", f"{slot}:keys"
+        before, behind = self._around(self._tag(account_id))
+        slot = f"{before}{account_id.hex}{behind}".removesuffix("head")
+        return f"{slot}head", f"{slot}events", f"{slot}keys"
+
+    def _around(self, tag: str) -> tuple[str, str]:
+        """What surrounds an account's id in the name of its head. On one server each account has a tag of its own."""
+        return (f"{_PLACE}{tag}:", ":head") if self._tags else (f"{_PLACE}{{", "}:head")
 
 
 def _unread(head: bytes | None, at: Position) -> Delta | None:
