@@ -186,7 +186,8 @@ class Ending(Struct, frozen=True):
 class Event(Struct, frozen=True):
     """A domain event as an outbox stores it. `payload` is JSON.
 
-    Events of one `aggregate` are dispatched in the order in which they were written.
+    Events of one `aggregate` are dispatched in the order in which they were written. `traceparent` is that of W3C Trace
+    Context: what the event was written by; empty without one.
     """
 
     id: UUID
@@ -194,6 +195,7 @@ class Event(Struct, frozen=True):
     aggregate: str
     happened_at: datetime
     payload: bytes
+    traceparent: str = ""
 
 
 def attribute_text(value: AttributeValue) -> str:

@@ -17,6 +17,7 @@ FORMER_TABLE = (
     "DROP INDEX documents_events_dead_lettered",
     "ALTER TABLE documents_events RENAME COLUMN dead_lettered_at TO parked_at",
     "CREATE INDEX documents_events_parked ON documents_events (parked_at, id) WHERE parked_at IS NOT NULL",
+    "ALTER TABLE documents_events DROP COLUMN traceparent",
 )
 FORMER_EVENT = {"$mergeObjects": ["$$this", {"parked_at": "$$this.dead_lettered_at"}]}
 FORMER_FIELDS: list[dict[str, Any]] = [

@@ -62,7 +62,7 @@ def with_events(store: DocumentStore, count: int) -> tuple[Post, list[Event]]:
 
 
 def test_an_event_comes_out_as_it_was_written(store: DocumentStore) -> None:
-    event = Event(uuid4(), "typ\0e 😀", "aggregate/é", at(0.000001), b'{"text": "\xc3\xa9\\u0000"}')
+    event = Event(uuid4(), "typ\0e 😀", "aggregate/é", at(0.000001), b'{"text": "\xc3\xa9\\u0000"}', "00-ab-cd-01")
     store.posts.add(a_post(), event)
     assert [one.event for one in claim(store, 1)] == [event]
 

@@ -153,8 +153,9 @@ def test_an_empty_outbox(box: Box) -> None:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_an_event_comes_back_as_it_was(box: Box, payload: bytes) -> None:
-    put_in = Event(uuid4(), "Type.\u00e4\U0001f600", "post:\u00c4 'x'", NOW, payload)
+@pytest.mark.parametrize("traceparent", ["", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
+def test_an_event_comes_back_as_it_was(box: Box, payload: bytes, traceparent: str) -> None:
+    put_in = Event(uuid4(), "Type.\u00e4\U0001f600", "post:\u00c4 'x'", NOW, payload, traceparent)
     box.put(put_in)
     (claimed,) = claim(box)
     assert claimed.event == put_in

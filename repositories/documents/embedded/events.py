@@ -24,26 +24,26 @@ class EmbeddedCarrier(NamedTuple):
 def append(connection: sqlite3.Connection, carrier: EmbeddedCarrier, event: Event, *, publishes: bool = False) -> None:
     """Store an event. One that `publishes` keeps its document in flight."""
     happened_at = micros(event.happened_at)
-    row = (str(event.id), event.type, event.aggregate, happened_at, event.payload, publishes, happened_at)
+    kept = (str(event.id), event.type, event.aggregate, happened_at, event.payload, event.traceparent)
     connection.execute(
         """
         INSERT INTO documents_events (kind, document_id, number, id, type, aggregate, happened_at, payload,
-            publishes, due_at, attempts)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
+            traceparent, publishes, due_at, attempts)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
         """,
-        (*carrier, *row),
+        (*carrier, *kept, publishes, happened_at),
     )
 
 
 def waiting(row: Sequence[Any]) -> Waiting:
-    """From a row of these: kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at,
-    lease_until."""
-    return Waiting(EmbeddedCarrier(*row[:3]), _event(row), attempts=row[8], due=row[9], leased_until=row[10])
+    """From a row of these: kind, document_id, number, id, type, aggregate, happened_at, payload, traceparent,
+    attempts, due_at, lease_until."""
+    return Waiting(EmbeddedCarrier(*row[:3]), _event(row), attempts=row[9], due=row[10], leased_until=row[11])
 
 
 def dead_letter(row: Sequence[Any]) -> DeadLetter:
     """From such a row with dead_lettered_at and reason behind it."""
-    return DeadLetter(_event(row), attempts=row[8], dead_lettered_at=moment(row[11]), reason=row[12])
+    return DeadLetter(_event(row), attempts=row[9], dead_lettered_at=moment(row[12]), reason=row[13])
 
 
 def array(values: Iterable[object]) -> str:
@@ -52,4 +52,4 @@ def array(values: Iterable[object]) -> str:
 
 
 def _event(row: Sequence[Any]) -> Event:
-    return Event(UUID(row[3]), row[4], row[5], moment(row[6]), row[7])
+    return Event(UUID(row[3]), row[4], row[5], moment(row[6]), row[7], row[8])

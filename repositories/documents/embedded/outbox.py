@@ -82,8 +82,8 @@ DEAD_LETTER = """
     WHERE id = ? AND lease = ?
 """
 DEAD_LETTERS = """
-    SELECT kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at, lease_until,
-        dead_lettered_at, reason
+    SELECT kind, document_id, number, id, type, aggregate, happened_at, payload, traceparent, attempts, due_at,
+        lease_until, dead_lettered_at, reason
     FROM documents_events WHERE dead_lettered_at IS NOT NULL ORDER BY dead_lettered_at, id LIMIT ?
 """
 REPLAY = """
@@ -105,7 +105,8 @@ DUE = """
         )
         ORDER BY due_at, seq LIMIT :limit
     )
-    SELECT kind, document_id, number, id, type, aggregate, happened_at, payload, attempts, due_at, lease_until
+    SELECT kind, document_id, number, id, type, aggregate, happened_at, payload, traceparent, attempts, due_at,
+        lease_until
     FROM heads JOIN documents_events USING (kind, document_id, number)
     WHERE dead_lettered_at IS NULL ORDER BY kind, document_id, number, seq
 """

@@ -89,6 +89,7 @@ TABLES = (
         aggregate TEXT NOT NULL,
         happened_at INTEGER NOT NULL,
         payload BLOB NOT NULL,
+        traceparent TEXT NOT NULL DEFAULT '',
         publishes INTEGER NOT NULL,
         attempts INTEGER NOT NULL,
         due_at INTEGER NOT NULL,
@@ -120,5 +121,10 @@ CHANGES = (
             "DROP INDEX documents_events_parked",
             "ALTER TABLE documents_events RENAME COLUMN parked_at TO dead_lettered_at",
         ),
+    ),
+    SchemaChange(
+        "add documents_events.traceparent",
+        "SELECT 1 FROM pragma_table_info('documents_events') GROUP BY NULL HAVING NOT max(name = 'traceparent')",
+        ("ALTER TABLE documents_events ADD COLUMN traceparent TEXT NOT NULL DEFAULT ''",),
     ),
 )

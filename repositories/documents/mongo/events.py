@@ -19,12 +19,14 @@ Stages = list[dict[str, Any]]
 
 def kept(event: Event, *, publishes: bool = False) -> Document:
     """An event as it is stored. One that `publishes` keeps its document in flight."""
+    traced = {"traceparent": event.traceparent} if event.traceparent else {}
     return {
         "id": event.id,
         "type": event.type,
         "aggregate": event.aggregate,
         "happened_at": micros(event.happened_at),
         "payload": event.payload,
+        **traced,
         "publishes": publishes,
         "attempts": 0,
         "due_at": micros(event.happened_at),
@@ -149,4 +151,5 @@ def _event(kept: Document) -> Event:
         aggregate=kept["aggregate"],
         happened_at=moment(kept["happened_at"]),
         payload=kept["payload"],
+        traceparent=kept.get("traceparent", ""),
     )

@@ -37,6 +37,7 @@ EVENT = _object(
     dead_lettered_at=WHOLE_OR_NULL,
     reason={"bsonType": ["string", "null"]},
 )
+EVENT["properties"]["traceparent"] = TEXT
 
 
 def _validator(**fields: Document) -> Document:

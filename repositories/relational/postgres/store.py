@@ -37,7 +37,7 @@ _MIGRATION_LOCK = 7_186_054_901_226_338_561
 _turn = select(
     func.pg_advisory_xact_lock(func.hashtextextended(bindparam("aggregate", type_=TEXT), 0)).label("held")
 ).cte("turn")
-_EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "attempts")
+_EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "traceparent", "attempts")
 _EMIT = insert(outbox).from_select(
     (*_EMITTED, "due_at"),
     select(

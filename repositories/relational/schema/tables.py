@@ -158,6 +158,7 @@ outbox = Table(
     Column("aggregate", TEXT, nullable=False),
     Column("happened_at", TIME, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("traceparent", TEXT, nullable=False, server_default=""),
     Column("due_at", TIME, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("lease", ID),
