@@ -10,23 +10,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from repositories.address import BadAddress, address_of
 from repositories.errors import Conflict, Invalid, Unavailable
 from repositories.meter import asked
+from repositories.sql import Parameters, Row, SchemaChange
 from repositories.store import Store
 
 BUSY_SECONDS = 5.0
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
-
-
-class SchemaChange(NamedTuple):
-    """A change of a table that an earlier version made. It is due when `needed` finds a row."""
-
-    name: str
-    needed: str
-    statements: Sequence[str]
 
 
 def path_of(url: str) -> Path:
@@ -86,7 +78,7 @@ class SqliteFile:
         # The last that was used is used first: it has statements prepared, and pages in memory.
         self._idle: list[sqlite3.Connection] = []
 
-    def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         with asked(self._role, "read"), self._translated(), self._connection() as connection:
             return connection.execute(sql, parameters).fetchall()
 

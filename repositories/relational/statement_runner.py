@@ -10,33 +10,16 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, UpdateBase
 
-from repositories.errors import Contention, StoreError
+from repositories.direct import Direct, Values
+from repositories.errors import StoreError
 from repositories.meter import asked
-from repositories.relational.direct import Direct, Values
+from repositories.translation import Outdated
 
 E = TypeVar("E", bound=StoreError)
 R = TypeVar("R")
 Guard = Callable[[], AbstractContextManager[None]]
 AnyRow = Row[*tuple[Any, ...]]
 _STORE = "relational"
-
-
-class Translation:
-    """Surrounds calls of the driver: raises what `translate` makes of errors of these kinds.
-
-    Has no state, so one serves all. A generator would cost twice as much.
-    """
-
-    def __init__(self, kinds: tuple[type[Exception], ...], translate: Callable[[Exception], StoreError]) -> None:
-        self._kinds = kinds
-        self._translate = translate
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
-        if isinstance(error, self._kinds):
-            raise self._translate(error) from error
 
 
 class Runner(Protocol):
@@ -52,12 +35,6 @@ class RunnerBacked:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-
-
-class Outdated(Contention):
-    """The statement was prepared before the tables changed, or the server has become read-only. It was not run, and its
-    connection is gone.
-    """
 
 
 class AutocommitRunner(Runner):

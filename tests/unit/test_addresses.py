@@ -10,7 +10,7 @@ from repositories.address import BadAddress, Host, address_of
 from repositories.documents.mongo.target import target_of as mongo
 from repositories.feeds.cassandra.target import target_of as cassandra
 from repositories.hot.redis.target import target_of as redis
-from repositories.relational.postgres.target import conninfo_of as postgres
+from repositories.postgres.target import conninfo_of as postgres
 from repositories.sqlite import path_of
 
 SECRET = "s3cr3tpart"  # stands in each wrong URL and must be in no reason

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Engine, Executable, Integer, MetaData, Table, bindparam, create_engine, insert, select
 
-from repositories.relational import direct
-from repositories.relational.direct import Direct
+from repositories import direct
+from repositories.direct import Direct
 
 THINGS = Table(
     "things", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer), Column("made", Integer)

@@ -13,9 +13,9 @@ from repositories import seen
 from repositories.address import BadAddress
 from repositories.documents import DocumentStore
 from repositories.documents.mongo.target import reads_secondaries
+from repositories.postgres.target import replicas_of
 from repositories.relational import RelationalStore, open_store
 from repositories.relational.postgres.positions import LogState, PrimaryLog, position_of
-from repositories.relational.postgres.target import replicas_of
 from tests.contracts.relational_store import TIMEOUT
 
 SECRETS = ("new" * 20, "old" * 20)

@@ -4,7 +4,7 @@ Ids are text, times are microseconds since 1970. A row with `deleted_at` and wit
 """
 
 from repositories.documents.embedded.views import TABLE as VIEWS
-from repositories.sqlite import SchemaChange
+from repositories.sql import SchemaChange
 
 TABLES = (
     VIEWS,

@@ -5,7 +5,7 @@ Every row keeps the time of its newest write (`written`) and of its newest remov
 Rows past the retention are pruned by later writes, a bounded number each.
 """
 
-from repositories.sqlite import SchemaChange
+from repositories.sql import SchemaChange
 
 NEVER = -(1 << 63)
 

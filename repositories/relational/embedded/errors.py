@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
 from repositories.relational.schema.money_tables import SOLVENT
 from repositories.relational.schema.tables import RESERVED
-from repositories.relational.statement_runner import Translation
+from repositories.translation import Translation
 
 ROLE = "relational"
 

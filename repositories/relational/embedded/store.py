@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Table, insert
 
+from repositories.direct import Direct
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
-from repositories.relational.direct import Direct
 from repositories.relational.embedded.engine import Clock, reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction

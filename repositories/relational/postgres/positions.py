@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from repositories import meter, seen
-from repositories.relational.postgres.deadline import BoundedConnection
+from repositories.postgres.deadline import BoundedConnection
 from repositories.relational.postgres.errors import ROLE
 from repositories.seen import LATEST_SECONDS, ReplicaState
 

@@ -19,15 +19,16 @@ from sqlalchemy import Connection, Executable
 
 from repositories import seen
 from repositories.deadline import within
+from repositories.direct import Direct, Values
 from repositories.errors import Invalid, StoreError
-from repositories.relational.direct import Values
-from repositories.relational.postgres.deadline import BoundedConnection
-from repositories.relational.postgres.engine import Lane
+from repositories.postgres.deadline import BoundedConnection
+from repositories.postgres.errors import is_outdated
+from repositories.postgres.hosts import Connector, Hosts
+from repositories.postgres.lane import Lane
+from repositories.postgres.target import Conninfo
+from repositories.postgres.watching import LONGEST, watch
 from repositories.relational.postgres.errors import ROLE, translated
-from repositories.relational.postgres.hosts import Connector, Hosts
 from repositories.relational.postgres.positions import LogState, PrimaryLog, asked, check_lost, commit
-from repositories.relational.postgres.target import Conninfo
-from repositories.relational.postgres.watching import LONGEST, watch
 from repositories.relational.statement_runner import AnyRow, AutocommitRunner, Runner
 from repositories.seen import REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 
@@ -45,8 +46,8 @@ class Replica(Connector):
     def __init__(self, target: Conninfo, pool: int) -> None:
         self.target = target
         self.state: LogState | None = None
-        self._lane = Lane(self, "replica", seconds=WAIT_SECONDS, size=pool)
-        direct = self._lane.direct if self._lane.autocommits else None
+        self._lane = Lane(self, "replica", role=ROLE, translated=translated(), seconds=WAIT_SECONDS, size=pool)
+        direct = Direct(self._lane.engine, is_outdated) if self._lane.autocommits else None
         self.runner = AutocommitRunner(self._lane.open, self._guard, direct, ON_REPLICA)
         self._rests_until = self._waits_from = 0.0
         self._heard: datetime | None = None

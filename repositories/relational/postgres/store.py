@@ -11,16 +11,19 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
+from repositories.direct import Direct
 from repositories.errors import ReadOnly
 from repositories.meter import asked
+from repositories.postgres.database import READ_ONLY
+from repositories.postgres.errors import is_outdated
+from repositories.postgres.hosts import Hosts
+from repositories.postgres.lane import Lane, migrating_engine
+from repositories.postgres.target import conninfo_of, replicas_of
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
 from repositories.relational.port import Transaction
-from repositories.relational.postgres.engine import Lane, migrating_engine
 from repositories.relational.postgres.errors import ROLE, translated
-from repositories.relational.postgres.hosts import Hosts
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
-from repositories.relational.postgres.target import conninfo_of, replicas_of
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.schema.tables import outbox
@@ -29,7 +32,6 @@ from repositories.relational.transaction import SqlTransaction
 from repositories.seen import MAY_LAG, ReplicaState, notes_of
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
 # Serializes transactions that write events of one aggregate, from here to their commit. The lock is taken before the
@@ -52,9 +54,10 @@ class PostgresRelational(SqlRelational):
         self._url = url
         self._hosts = hosts = Hosts(conninfo_of(url))
         seconds = timeout.total_seconds()
-        self._reading = Lane(hosts, "read", seconds=seconds, size=pool)
-        self._writing = Lane(hosts, "write", seconds=seconds, size=pool)
-        direct = self._reading.direct if self._reading.autocommits else None
+        self._reading = Lane(hosts, "read", role=ROLE, translated=translated(), seconds=seconds, size=pool)
+        self._writing = Lane(hosts, "write", role=ROLE, translated=translated(), seconds=seconds, size=pool)
+        self._direct = Direct(self._writing.engine, is_outdated)
+        direct = Direct(self._reading.engine, is_outdated) if self._reading.autocommits else None
         runner = AutocommitRunner(self._reading.open, self._guard, direct)
         super().__init__(runner, self._snapshot)
         self._replicas = Replicas(replicas_of(replicas, url), hosts, pool) if replicas else None
@@ -75,7 +78,7 @@ class PostgresRelational(SqlRelational):
 
     def ping(self) -> None:
         with asked(ROLE, "ping"), self._guard(), self._reading.engine.connect() as connection:
-            if connection.exec_driver_sql(_READ_ONLY).scalar_one():
+            if connection.exec_driver_sql(READ_ONLY).scalar_one():
                 raise ReadOnly(ROLE, "the server takes no writes")
 
     def notes(self) -> list[str]:
@@ -98,13 +101,13 @@ class PostgresRelational(SqlRelational):
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[Runner]:
-        with self._writing.slot(), transaction(self._writing.engine, self._writing.direct, self._statement) as work:
+        with self._writing.slot(), transaction(self._writing.engine, self._direct, self._statement) as work:
             work.change(_SNAPSHOT, {})
             yield work
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        engine, direct = self._writing.engine, self._writing.direct
+        engine, direct = self._writing.engine, self._direct
         end = self._replicas.commit if self._replicas else Connection.commit
         with self._writing.slot(), transaction(engine, direct, self._statement, end) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_copy)

@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from app.doctor import ledger as doctor
 from app.services.money.orders import GRACE, PATIENCE
+from repositories.direct import Direct
 from repositories.money_records import Finding
 from repositories.relational import RelationalStore
 from repositories.relational.audit import increment
 from repositories.relational.audit import orders as audited
 from repositories.relational.audit.whole import SqlAudit
-from repositories.relational.direct import Direct
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.money.digests import chain
 from repositories.relational.money.order_chain import opening, stated

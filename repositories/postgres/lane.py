@@ -1,9 +1,10 @@
-"""SQLAlchemy engines over `BoundedConnection`."""
+"""Connection pools, by SQLAlchemy, over `BoundedConnection`."""
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sqlalchemy import Engine, create_engine, event
@@ -14,11 +15,11 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from repositories import meter, pool_registry
 from repositories.deadline import remaining, within
 from repositories.errors import Unavailable
-from repositories.relational.direct import Direct
-from repositories.relational.postgres.deadline import BoundedConnection
-from repositories.relational.postgres.errors import ROLE, is_outdated, translated
-from repositories.relational.postgres.hosts import Connector
-from repositories.relational.postgres.unanswered_commits import Unanswered
+from repositories.postgres.deadline import BoundedConnection
+from repositories.postgres.errors import is_outdated
+from repositories.postgres.hosts import Connector
+from repositories.postgres.unanswered_commits import Unanswered
+from repositories.translation import Translation
 
 _LEVEL = "read committed"
 _STATEMENTS: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
@@ -38,25 +39,37 @@ SELECT current_setting('max_connections')::int,
 
 
 class Lane:
-    """A connection pool and the semaphore before it. `lane` is its name in metrics: `read`, `write` or `replica`.
+    """A connection pool and the semaphore before it. `lane` is its name in metrics: `read`, `write` or `replica`, or
+    `all` where one pool does for reads and writes.
 
-    `seconds` is the deadline of one call, including the wait for a connection.
+    `seconds` is the deadline of one call, including the wait for a connection. `translated` makes errors those of the
+    port of `role`; `settings` are further ones of the server.
     """
 
     def __init__(
-        self, hosts: Connector, lane: Literal["read", "write", "replica"], *, seconds: float, size: int
+        self,
+        hosts: Connector,
+        lane: Literal["read", "write", "replica", "all"],
+        *,
+        role: str,
+        translated: Translation,
+        seconds: float,
+        size: int,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         target = hosts.target
         # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
         self.autocommits = lane != "write" and not target.pooled
-        settings = _settings(seconds, seconds * _LOCK_SHARE)
+        every = {**_settings(seconds, seconds * _LOCK_SHARE), **settings}
+        # What begins each transaction behind a pooler.
+        self.first = _set_local(every) if target.pooled else ""
         self._free = threading.BoundedSemaphore(size)
         # A pooler bounds the server's connections, and has numbers of its own for them.
         self._unanswered = Unanswered(size, self._beside, self._free.release)
         self.engine = _engine(
             hosts,
             limit=seconds,
-            settings=settings,
+            settings=every,
             # Nothing that is sent to a replica outlasts its time limit.
             unanswered=None if target.pooled or lane == "replica" else self._unanswered.add,
             pool_size=size,
@@ -70,14 +83,14 @@ class Lane:
         event.listen(self.engine, "handle_error", _drop_outdated)
         self._hosts = hosts
         self._seconds = seconds
+        self._translated = translated
         # One on which each host is watched, of whichever lane.
-        watched = lane == "replica" or (lane == "write" and len(target.hosts) > 1)
-        self.store, self.size, self.beside = ROLE, size, int(watched)
+        watched = lane == "replica" or (lane in ("write", "all") and len(target.hosts) > 1)
+        self.store, self.size, self.beside = role, size, int(watched)
         self.lane: str = lane
         self.server = target.server
         # For one statement.
         self.open = self.engine.connect if self.autocommits else self.engine.begin
-        self.direct = Direct(self.engine, is_outdated)
         pool_registry.opened(self)
 
     @contextlib.contextmanager
@@ -104,7 +117,7 @@ class Lane:
             raise
 
     def _room(self) -> pool_registry.Room:
-        with self.deadline(), self.slot(), translated(), self.engine.connect() as connection:
+        with self.deadline(), self.slot(), self._translated, self.engine.connect() as connection:
             limit, reserved, others = connection.exec_driver_sql(_ROOM).one()
         because = f"max_connections is {limit}, {reserved} of them reserved and {others} used by others"
         return pool_registry.Room(limit - reserved - others, because)
@@ -112,11 +125,11 @@ class Lane:
     def _wait(self) -> None:
         began = time.monotonic()
         if not self._unanswered.settle():
-            raise Unavailable(ROLE, "every connection waits for an answer of the server")
+            raise Unavailable(self.store, "every connection waits for an answer of the server")
         free = self._free.acquire(timeout=remaining(self._seconds))
-        meter.waited(ROLE, time.monotonic() - began)
+        meter.waited(self.store, time.monotonic() - began)
         if not free:
-            raise Unavailable(ROLE, "every connection is busy")
+            raise Unavailable(self.store, "every connection is busy")
 
     def deadline(self) -> within:
         return within(self._seconds)
@@ -162,11 +175,15 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
+def _set_local(settings: Mapping[str, str | float]) -> str:
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
+
+
 def _engine(
     hosts: Connector,
     *,
     limit: float,
-    settings: dict[str, str | float],
+    settings: Mapping[str, str | float],
     unanswered: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Engine:
@@ -181,7 +198,7 @@ def _engine(
         keywords["prepare_threshold"] = 0
     engine = create_engine("postgresql+psycopg://", connect_args=keywords, use_native_hstore=False, **options)
     if target.pooled:
-        first = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
+        first = _set_local(settings)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(first))
 
     def connect(_dialect: Dialect, _entry: object, _args: list[Any], kwargs: dict[str, Any]) -> BoundedConnection:

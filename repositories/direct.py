@@ -75,7 +75,7 @@ class Direct:
         try:
             return self._send(connection, plan, parameters, plan.rows)
         except Exception as error:
-            self._is_lost(connection, error)
+            drop_if_lost(self._engine, connection, error, self._is_outdated)
             raise
         finally:
             connection.close()
@@ -88,7 +88,7 @@ class Direct:
                 return self._send(raw, plan, _parameters(plan, values), read)
             return self._send(raw, plan, [_parameters(plan, one) for one in values], read, many=True)
         except Exception as error:
-            if self._is_lost(raw, error):
+            if drop_if_lost(self._engine, raw, error, self._is_outdated):
                 connection.invalidate(error)
             raise
 
@@ -104,18 +104,6 @@ class Direct:
             return read(cursor)
         finally:
             cursor.close()
-
-    def _is_lost(self, connection: Any, error: Exception) -> bool:
-        """Whether the connection failed. As SQLAlchemy does, drop it then, and all that were open by now."""
-        dialect: Any = self._engine.dialect
-        lost = isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
-            error, connection.driver_connection, None
-        )
-        if not lost and not self._is_outdated(error):
-            return False
-        pool: Any = self._engine.pool
-        pool._invalidate(connection, error)  # noqa: SLF001
-        return True
 
     def _compiled(self, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001  a part of the key
         if not isinstance(statement, Select | CompoundSelect | UpdateBase):
@@ -138,6 +126,19 @@ class Direct:
             tuple((at, process) for at, process in enumerate(found) if process),
             row._make,
         )
+
+
+def drop_if_lost(engine: Engine, connection: Any, error: Exception, is_outdated: IsOutdated) -> bool:
+    """Whether this pooled connection failed. As SQLAlchemy does, drop it then, and all that were open by now."""
+    dialect: Any = engine.dialect
+    lost = isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
+        error, connection.driver_connection, None
+    )
+    if not lost and not is_outdated(error):
+        return False
+    pool: Any = engine.pool
+    pool._invalidate(connection, error)  # noqa: SLF001
+    return True
 
 
 def _parameters(plan: Sendable, values: Mapping[str, Any]) -> Any:

@@ -13,9 +13,9 @@ from msgspec import Struct
 from psycopg.conninfo import conninfo_attempts
 
 from repositories.deadline import remaining, within
-from repositories.relational.postgres.deadline import BoundedConnection
-from repositories.relational.postgres.target import Conninfo
-from repositories.relational.postgres.watching import watch
+from repositories.postgres.deadline import BoundedConnection
+from repositories.postgres.target import Conninfo
+from repositories.postgres.watching import watch
 
 log = logging.getLogger(__name__)
 _DEFAULT = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from repositories.deadline import within
-from repositories.relational.postgres.deadline import BoundedConnection
+from repositories.postgres.deadline import BoundedConnection
 
 # Seconds that one look takes at most.
 LONGEST = 1.0

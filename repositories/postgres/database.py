@@ -1,0 +1,207 @@
+"""The server under the documents, feeds and hot stores (the relational one sends statements of SQLAlchemy).
+
+One pool for reads and writes. Statements are prepared and their values binary. The tables of each role have its
+prefix, so all roles may share one database.
+"""
+
+import contextlib
+import functools
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+from sqlalchemy import event
+from sqlalchemy.pool import PoolProxiedConnection
+
+from repositories.direct import drop_if_lost
+from repositories.errors import ReadOnly
+from repositories.meter import asked
+from repositories.postgres.errors import is_outdated, translation
+from repositories.postgres.hosts import Hosts
+from repositories.postgres.lane import Lane, migrating_engine
+from repositories.postgres.target import conninfo_of
+from repositories.sql import Parameters, Row, SchemaChange
+from repositories.store import Store
+from repositories.translation import Outdated
+
+READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+_THERE = "SELECT to_regclass(?) IS NOT NULL"
+_NAME = re.compile(r"\s*CREATE (?:UNIQUE |UNLOGGED )*(?:TABLE|INDEX|SEQUENCE) IF NOT EXISTS (\w+)")
+# A parameter, but neither a cast nor what is quoted.
+_PARAMETER = re.compile(r"'[^']*'|::|:(\w+)|(\?)|(%)")
+
+
+class PostgresWork:
+    """An open transaction on one connection."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor:
+        return self._connection.execute(native(sql), parameters, binary=True)
+
+    def executemany(self, sql: str, rows: Iterable[Parameters], /) -> None:
+        with self._connection.cursor(binary=True) as cursor:
+            cursor.executemany(native(sql), rows)
+
+
+class PostgresDatabase:
+    """Connects when first used; may be used again after `close`.
+
+    `role` is the name that its errors and metrics carry; `fields` are its unique values, constraint -> field of the
+    `Conflict`. `settings` are the server's, for each connection.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        role: str,
+        *,
+        timeout: timedelta,
+        pool: int,
+        fields: Mapping[str, str],
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._role = role
+        self._hosts = Hosts(conninfo_of(url))
+        self._translated = translation(role, fields=fields)
+        self._lane = Lane(
+            self._hosts,
+            "all",
+            role=role,
+            translated=self._translated,
+            seconds=timeout.total_seconds(),
+            size=pool,
+            settings=settings,
+        )
+        event.listen(self._lane.engine, "connect", _send_one_kind_of_integer)
+        # The transaction in whose block a thread is.
+        self._local = threading.local()
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        with asked(self._role, "read"):
+            mine: PostgresWork | None = getattr(self._local, "work", None)
+            if mine is not None:
+                return mine.execute(sql, parameters).fetchall()
+            try:
+                return self._rows_alone(sql, parameters)
+            except Outdated:
+                return self._rows_alone(sql, parameters)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[PostgresWork]:
+        with asked(self._role, "write"), self._connection() as connection, self._transaction(connection) as work:
+            self._local.work = work
+            try:
+                yield work
+            finally:
+                del self._local.work
+
+    def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
+        """Make the changes that are due, then run those `CREATE ... IF NOT EXISTS name` whose object is missing.
+
+        Returns what was done.
+        """
+        with self._translated, migrating_engine(self._hosts).begin() as connection:
+            work = PostgresWork(driver_of(connection.connection))
+            if not dry_run:
+                work.execute("SET LOCAL lock_timeout = '5s'")
+                work.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (f"migrate {self._role}",))
+            due = [change for change in changes if work.execute(change.needed).fetchone()]
+            missing = [sql for sql in statements if not work.execute(_THERE, (_name(sql),)).fetchall()[0][0]]
+            for sql in [] if dry_run else [*(sql for change in due for sql in change.statements), *missing]:
+                work.execute(sql)
+        done = [*(change.name for change in due), *(" ".join(sql.split("(")[0].split()) for sql in missing)]
+        return [f"{self._role}: {name}" for name in done]
+
+    def ping(self) -> None:
+        if self.rows(READ_ONLY)[0][0]:
+            raise ReadOnly(self._role, "the server takes no writes")
+
+    def notes(self) -> list[str]:
+        return self._hosts.notes()
+
+    def close(self) -> None:
+        self._hosts.close()
+        self._lane.engine.dispose()
+
+    def _rows_alone(self, sql: str, parameters: Parameters) -> list[Row]:
+        with self._connection() as connection:
+            if self._lane.autocommits:
+                return PostgresWork(connection).execute(sql, parameters).fetchall()
+            with self._transaction(connection) as work:
+                return work.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: psycopg.Connection) -> Iterator[PostgresWork]:
+        with connection.transaction():
+            if self._lane.first:
+                connection.execute(self._lane.first, prepare=False)
+            yield PostgresWork(connection)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection]:
+        with self._lane.deadline(), self._lane.slot(), self._translated:
+            pooled = self._lane.engine.raw_connection()
+            try:
+                yield driver_of(pooled)
+            except psycopg.Error as error:
+                drop_if_lost(self._lane.engine, pooled, error, is_outdated)
+                raise
+            finally:
+                pooled.close()
+
+
+class PostgresBacked(Store):
+    """The common base of the adapters. `_tables` and `_changes` define the schema."""
+
+    _database: PostgresDatabase
+    _tables: Sequence[str]
+    _changes: Sequence[SchemaChange] = ()
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return self._database.migrate(self._tables, self._changes, dry_run=dry_run)
+
+    def ping(self) -> None:
+        self._database.ping()
+
+    def notes(self) -> list[str]:
+        return self._database.notes()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def driver_of(pooled: PoolProxiedConnection) -> psycopg.Connection:
+    driver: Any = pooled.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101  it is in use
+    return driver
+
+
+@functools.cache
+def native(sql: str) -> bytes:
+    """The statement with psycopg's marks for its parameters. Statements are constants, so each is kept."""
+    return _PARAMETER.sub(_mark, sql).encode()
+
+
+def _mark(found: re.Match[str]) -> str:
+    if name := found[1]:
+        return f"%({name})s"
+    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
+
+
+def _name(sql: str) -> str:
+    found = _NAME.match(sql)
+    assert found  # noqa: S101  our own statements
+    return found[1]
+
+
+def _send_one_kind_of_integer(connection: psycopg.Connection, _entry: object) -> None:
+    """By itself psycopg sends the smallest type that holds a value, and each combination is a statement of its own."""
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.adapters.register_dumper(int, Int8BinaryDumper)

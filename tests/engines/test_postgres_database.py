@@ -1,0 +1,112 @@
+"""The PostgreSQL under the documents, feeds and hot stores."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from repositories.errors import Conflict, Invalid
+from repositories.postgres.database import PostgresDatabase, native
+from repositories.sql import SchemaChange
+from tests.contracts.relational_store import new_database
+from tests.engines import Shared
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS things (id bigint PRIMARY KEY, name text NOT NULL)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS things_name ON things (name)",
+)
+RENAME = SchemaChange(
+    "rename things.title",
+    "SELECT 1 FROM information_schema.columns WHERE table_name = 'things' AND column_name = 'title'",
+    ("ALTER TABLE things RENAME COLUMN title TO name",),
+)
+
+
+@pytest.fixture
+def url(engines: Shared) -> str:
+    return new_database(engines.postgres())
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[PostgresDatabase]:
+    made = PostgresDatabase(url, "documents", timeout=timedelta(seconds=5), pool=2, fields={"things_name": "name"})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def things(database: PostgresDatabase) -> PostgresDatabase:
+    database.migrate(TABLES, (RENAME,), dry_run=False)
+    return database
+
+
+def test_marks_of_parameters_are_psycopgs() -> None:
+    assert native("SELECT a::text, ':b ?%' FROM c WHERE d % 2 = :e AND f = ?") == (
+        b"SELECT a::text, ':b ?%%' FROM c WHERE d %% 2 = %(e)s AND f = %s"
+    )
+
+
+def test_a_migration_makes_what_is_missing_and_changes_what_is_due(url: str, database: PostgresDatabase) -> None:
+    with psycopg.connect(url, autocommit=True) as own:
+        own.execute("CREATE TABLE things (id bigint PRIMARY KEY, title text NOT NULL)")
+    due = ["documents: rename things.title", "documents: CREATE UNIQUE INDEX IF NOT EXISTS things_name ON things"]
+
+    assert database.migrate(TABLES, (RENAME,), dry_run=True) == due
+    assert database.migrate(TABLES, (RENAME,), dry_run=False) == due
+    assert database.migrate(TABLES, (RENAME,), dry_run=False) == []
+
+
+def test_a_transaction_is_whole_or_nothing_and_sees_itself(things: PostgresDatabase) -> None:
+    with things.write() as work:
+        work.executemany("INSERT INTO things VALUES (?, ?)", [(1, "one"), (2, "two")])
+        assert things.rows("SELECT count(*) FROM things") == [(2,)]
+    with contextlib.suppress(ZeroDivisionError), things.write() as work:
+        work.execute("DELETE FROM things")
+        1 / 0  # noqa: B018
+
+    assert things.rows("SELECT name FROM things WHERE id = :id", {"id": 2}) == [("two",)]
+    assert things.rows("SELECT count(*) FROM things") == [(2,)]
+
+
+def test_errors_are_those_of_the_ports(things: PostgresDatabase) -> None:
+    with things.write() as work:
+        work.execute("INSERT INTO things VALUES (1, 'one')")
+    with pytest.raises(Conflict) as taken, things.write() as work:
+        work.execute("INSERT INTO things VALUES (2, 'one')")
+
+    assert taken.value.field == "name"
+    for wrong in ("a\0b", "\ud800"):
+        with pytest.raises(Invalid):
+            things.rows("SELECT id FROM things WHERE name = ?", (wrong,))
+    with pytest.raises(Invalid):
+        things.rows("SELECT id FROM things WHERE id = ?", (2**63,))
+
+
+def test_a_lost_connection_is_not_used_again(url: str, things: PostgresDatabase) -> None:
+    [(mine,)] = things.rows("SELECT pg_backend_pid()")
+    with psycopg.connect(url, autocommit=True) as own:
+        own.execute("SELECT pg_terminate_backend(%s, 5000)", (mine,))
+
+    [(other,)] = things.rows("SELECT pg_backend_pid()")
+    assert other != mine
+
+
+def test_integers_of_all_sizes_are_one_statement(things: PostgresDatabase) -> None:
+    for number in (1, 40_000, 2**40):
+        things.rows("SELECT name FROM things WHERE id = ?", (number,))
+
+    [(prepared,)] = things.rows("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT name%'")
+    assert prepared == 1
+    assert things.rows("SELECT ? + ?", (30_000, 30_000)) == [(60_000,)]
+
+
+def test_a_statement_prepared_before_a_change_of_the_table_is_sent_again(url: str, things: PostgresDatabase) -> None:
+    with things.write() as work:
+        work.execute("INSERT INTO things VALUES (1, 'one')")
+    assert things.rows("SELECT * FROM things") == [(1, "one")]
+    with psycopg.connect(url, autocommit=True) as own:
+        own.execute("ALTER TABLE things ADD COLUMN size int")
+
+    assert things.rows("SELECT * FROM things") == [(1, "one", None)]
