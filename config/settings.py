@@ -21,7 +21,7 @@ SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
     "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
     "feeds_url": ("cassandra", "sqlite"),
-    "sessions_url": (*_REDIS, "sqlite"),
+    "sessions_url": (*_REDIS, "postgresql", "sqlite"),
     "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "sqlite"),
 }
 
@@ -62,7 +62,9 @@ class Settings:
     )
     documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
     feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace` or `sqlite:///`")
-    sessions_url: str = setting(EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction) or `sqlite:///`")
+    sessions_url: str = setting(
+        EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction), `postgresql://` or `sqlite:///`"
+    )
     cache_url: str = setting(EMBEDDED, "hot reads: `redis://` (no persistence, LFU) or `sqlite:///`")
     allow_embedded: bool = setting(False, "lets production run on embedded stores")
     host: str = setting("127.0.0.1", "address to serve on")

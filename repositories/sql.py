@@ -1,6 +1,7 @@
 """What the adapters of a role need of a database of SQL, so that SQLite's and PostgreSQL's share their statements.
 
 A statement is written once, with `?` or `:name` for its parameters, and runs on both where both understand it.
+`now_seconds()` in it is the database's own time, in seconds since 1970.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,9 @@ class SqlDatabase(Protocol):
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """What a single statement returns: of the transaction in whose block this is, else on its own."""
+
+    def change(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """As `rows`, of a statement that writes. It ends with `RETURNING`, since it has to return something."""
 
     def write(self) -> AbstractContextManager[SqlWork]:
         """A transaction. It is committed when the block ends, and rolled back when that raises."""

@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from repositories.address import BadAddress, address_of
@@ -67,11 +67,12 @@ def set_up(connection: sqlite3.Connection) -> None:
 
 
 class SqliteFile:
-    """Thread-safe access to one file. `role` is the name that its errors carry."""
+    """Thread-safe access to one file. `role` is the name that its errors carry; `clock` gives `now_seconds()`."""
 
-    def __init__(self, path: Path, role: str) -> None:
+    def __init__(self, path: Path, role: str, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._role = role
+        self._clock = clock
         # The connection of this thread's transaction.
         self._local = threading.local()
         self._open: set[sqlite3.Connection] = set()
@@ -79,7 +80,13 @@ class SqliteFile:
         self._idle: list[sqlite3.Connection] = []
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        with asked(self._role, "read"), self._translated(), self._connection() as connection:
+        return self._rows("read", sql, parameters)
+
+    def change(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        return self._rows("write", sql, parameters)
+
+    def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
+        with asked(self._role, operation), self._translated(), self._connection() as connection:
             return connection.execute(sql, parameters).fetchall()
 
     @contextlib.contextmanager
@@ -146,6 +153,7 @@ class SqliteFile:
     def _connect(self) -> sqlite3.Connection:
         make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.create_function("now_seconds", 0, self._clock)
         set_up(connection)
         self._open.add(connection)
         return connection

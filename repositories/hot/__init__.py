@@ -1,4 +1,4 @@
-"""Hot data: Redis, or SQLite as the embedded adapter. The URL's scheme decides."""
+"""Hot data: Redis, PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ PAY_EVERY = 0.5  # seconds
 def open_sessions(
     url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None, seen: bool = False
 ) -> SessionStore:
-    """`redis://...` (append-only file, noeviction) or `sqlite:///...`.
+    """`redis://...` (append-only file, noeviction), `postgresql://...` or `sqlite:///...`.
 
     With `endings`, what was ended stays so when Redis loses its last writes. With `seen`, sessions are found with
     what their accounts have written.
@@ -50,6 +50,10 @@ def open_sessions(
         from repositories.hot.embedded.sessions import EmbeddedSessions
 
         return EmbeddedSessions(url, seen=seen)
+    if url.startswith("postgresql:"):
+        from repositories.hot.postgres.sessions import PostgresSessions
+
+        return PostgresSessions(url, timeout=timeout, pool=pool, seen=seen)
     from repositories.hot.redis.sessions import RedisSessions
 
     return RedisSessions(url, timeout=timeout, pool=pool, endings=endings, seen=seen)

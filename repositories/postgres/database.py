@@ -32,6 +32,7 @@ from repositories.translation import Outdated
 READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _THERE = "SELECT to_regclass(?) IS NOT NULL"
 _NAME = re.compile(r"\s*CREATE (?:UNIQUE |UNLOGGED )*(?:TABLE|INDEX|SEQUENCE) IF NOT EXISTS (\w+)")
+_NOW = "extract(epoch FROM statement_timestamp())::float8"
 # A parameter, but neither a cast nor what is quoted.
 _PARAMETER = re.compile(r"'[^']*'|::|:(\w+)|(\?)|(%)")
 
@@ -84,7 +85,13 @@ class PostgresDatabase:
         self._local = threading.local()
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        with asked(self._role, "read"):
+        return self._rows("read", sql, parameters)
+
+    def change(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        return self._rows("write", sql, parameters)
+
+    def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
+        with asked(self._role, operation):
             mine: PostgresWork | None = getattr(self._local, "work", None)
             if mine is not None:
                 return mine.execute(sql, parameters).fetchall()
@@ -186,7 +193,7 @@ def driver_of(pooled: PoolProxiedConnection) -> psycopg.Connection:
 @functools.cache
 def native(sql: str) -> bytes:
     """The statement with psycopg's marks for its parameters. Statements are constants, so each is kept."""
-    return _PARAMETER.sub(_mark, sql).encode()
+    return _PARAMETER.sub(_mark, sql).replace("now_seconds()", _NOW).encode()
 
 
 def _mark(found: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from repositories.errors import Invalid
 from repositories.hot import SessionStore, open_sessions
 from repositories.records import Session
+from tests.contracts.relational_store import new_database
 
 NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=5)
@@ -24,8 +25,13 @@ DEVICES = [
 LAST = datetime.max.replace(tzinfo=UTC)
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("redis", marks=pytest.mark.engines)])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "postgres"))],
+)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "postgres":
+        return new_database(request.getfixturevalue("engines").postgres())
     if request.param == "redis":
         return str(request.getfixturevalue("engines").sessions().url)
     return f"sqlite:///{tmp_path_factory.mktemp('sessions') / 'hot.db'}"

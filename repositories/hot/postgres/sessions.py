@@ -1,0 +1,32 @@
+"""Sessions in PostgreSQL: a logged table, so that what was ended stays so through a crash."""
+
+from datetime import timedelta
+
+from repositories.hot.postgres.database import UNLOCKED, HotDatabase
+from repositories.hot.sql.sessions import SqlSessions
+from repositories.postgres.database import PostgresBacked
+
+# The page's other half is for the next version of each row, which then needs no entry in any index.
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS hot_sessions (
+        digest bytea PRIMARY KEY, account_id bytea NOT NULL, id bytea NOT NULL, record bytea NOT NULL,
+        forget_at float8 NOT NULL, UNIQUE (account_id, id)
+    ) WITH (fillfactor = 50)""",
+    "CREATE INDEX IF NOT EXISTS hot_sessions_forget_at ON hot_sessions (forget_at)",
+    """CREATE TABLE IF NOT EXISTS hot_seen (
+        account_id bytea NOT NULL, store text COLLATE "C" NOT NULL, position text COLLATE "C" NOT NULL,
+        forget_at float8 NOT NULL, PRIMARY KEY (account_id, store)
+    ) WITH (fillfactor = 50)""",
+    "CREATE INDEX IF NOT EXISTS hot_seen_forget_at ON hot_seen (forget_at)",
+)
+
+
+class PostgresSessions(PostgresBacked, SqlSessions):
+    _database: HotDatabase
+    _tables = _TABLES
+    _unlocked = UNLOCKED
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int, seen: bool = False) -> None:
+        settings = {"synchronous_commit": "on"}
+        self._database = HotDatabase(url, "sessions", timeout=timeout, pool=pool, fields={}, settings=settings)
+        self._seen = seen
