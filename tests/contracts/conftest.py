@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from repositories.relational import RelationalStore
-from tests.contracts.relational_store import new_database, opened
+from tests.contracts.relational_store import migrated_database, opened
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
@@ -18,7 +18,7 @@ def new_relational(
 
         def make() -> RelationalStore:
             if request.param == "postgres":
-                url = new_database(request.getfixturevalue("engines").postgres())
+                url = migrated_database(request.getfixturevalue("engines").postgres())
             else:
                 url = f"sqlite:///{tmp_path_factory.mktemp('relational') / 'quartet.db'}"
             made = stores.enter_context(opened(url, pool=24))

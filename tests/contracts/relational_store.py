@@ -1,13 +1,16 @@
 """Relational stores for tests: one per adapter, each with a database of its own."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import psycopg
 from msgspec.structs import replace
+from psycopg import sql
 
 from repositories.records import Account, Login
 from repositories.relational import RelationalStore, open_store
@@ -17,12 +20,43 @@ NOW = datetime(2031, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=5)
 
 
+TEMPLATE = "migrated"
+
+
 def new_database(server: Reachable) -> str:
     """The URL of an empty database on the server."""
+    return _created(server, "CREATE DATABASE {}")
+
+
+def migrated_database(server: Reachable) -> str:
+    """The URL of a database with all tables: a copy, which takes a fifth of the time of a migration."""
+    _make_template(server.url)
+    return _created(server, f"CREATE DATABASE {{}} TEMPLATE {TEMPLATE} STRATEGY wal_log")
+
+
+def _created(server: Reachable, statement: LiteralString) -> str:
     name = f"t{uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
-    return urlsplit(server.url)._replace(path=f"/{name}").geturl()
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    return _beside(server.url, name)
+
+
+@functools.cache
+def _make_template(url: str) -> None:
+    """Once on each server, whichever process comes first. One that is not marked as a template was not completed."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [TEMPLATE]).fetchone():
+            return
+        connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+        with opened(_beside(url, TEMPLATE)) as store:
+            store.migrate()
+        connection.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true")
+
+
+def _beside(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from msgspec import Struct
 from repositories import documents
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event, Post
-from tests.contracts.relational_store import NOW, TIMEOUT, new_database, opened
+from tests.contracts.relational_store import NOW, TIMEOUT, migrated_database, opened
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         if engine == "embedded":
             url = f"sqlite:///{tmp_path_factory.mktemp('outbox') / 'quartet.db'}"
         elif engine == "postgres":
-            url = new_database(request.getfixturevalue("engines").postgres())
+            url = migrated_database(request.getfixturevalue("engines").postgres())
         else:
             server = request.getfixturevalue("engines").mongo()
             url = urlsplit(server.url)._replace(path=f"/t{uuid4().hex}").geturl()

@@ -11,7 +11,7 @@ from app.services.live.hub import Hub, LiveLimits
 from config import Settings
 from repositories.hot import Streams
 from tests.apps import System, embedded, running
-from tests.contracts.relational_store import new_database
+from tests.contracts.relational_store import migrated_database
 from tests.http.mail_world import Post
 from tests.http.stream_reader import FAST, Make
 from tests.http.world import Shifted
@@ -25,7 +25,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     changes: dict[str, Any] = {}
     if getattr(request, "param", "embedded") == "postgres":
         server = request.getfixturevalue("engines").postgres()
-        changes = {"relational_url": new_database(server), "relational_timeout": 10.0}
+        changes = {"relational_url": migrated_database(server), "relational_timeout": 10.0}
     return Settings(**embedded(tmp_path) | changes)
 
 

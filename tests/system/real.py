@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.apps import ROLES
-from tests.contracts.relational_store import new_database
+from tests.contracts.relational_store import migrated_database
 from tests.engines import Fleet, Reachable
 
 # Tables take Cassandra seconds. Rows belong to accounts, so tests with accounts of their own may share a keyspace.
@@ -18,7 +18,7 @@ def real_urls(
     """Settings for these roles. Starts no engine but theirs; the names of database and keyspace begin with `name`."""
     name = f"{name}_{uuid4().hex[:12]}"
     makers = {
-        "relational": lambda: new_database(engines.postgres()),
+        "relational": lambda: migrated_database(engines.postgres()),
         "documents": lambda: engines.mongo().url.replace("/quartet?", f"/{name}?"),
         "feeds": lambda: engines.cassandra().url.replace("/quartet", f"/{keyspace or name}"),
         "sessions": lambda: engines.sessions().url,

@@ -8,7 +8,7 @@ import pytest
 
 from config import Settings
 from tests.apps import embedded, running
-from tests.contracts.relational_store import new_database
+from tests.contracts.relational_store import migrated_database
 from tests.engines import Shared
 from tests.shop import Clock, Shop
 from tests.system.live import Live
@@ -35,7 +35,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     changes: dict[str, Any] = {"anchor_folder": str(tmp_path / "anchors")}
     if request.param == "postgres":
         engines: Shared = request.getfixturevalue("engines")
-        changes |= {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
+        changes |= {"relational_url": migrated_database(engines.postgres()), "relational_timeout": 10.0}
     clock = Clock()
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
         yield Shop(system, clock)

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from app.services.commands.idempotency import LEASE
 from config import Settings
 from tests.apps import Person, embedded, running
-from tests.contracts.relational_store import new_database
+from tests.contracts.relational_store import migrated_database
 from tests.engines import Shared
 from tests.engines.kernel import wait_until
 from tests.shop import Clock, Shop
@@ -59,7 +59,7 @@ def settings(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Set
     changes: dict[str, Any] = {}
     if engine == "postgres":
         engines: Shared = request.getfixturevalue("engines")
-        changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
+        changes = {"relational_url": migrated_database(engines.postgres()), "relational_timeout": 10.0}
     return Settings(**embedded(tmp_path) | changes)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from config import Settings
 from tests.apps import RELATIONAL, Person, embedded, running
-from tests.contracts.relational_store import new_database
+from tests.contracts.relational_store import migrated_database
 from tests.engines import Shared
 from tests.shop import Clock, Shop
 
@@ -27,7 +27,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     changes: dict[str, Any] = {"threads": 16}
     if request.param == "postgres":
         engines: Shared = request.getfixturevalue("engines")
-        changes |= {"relational_url": new_database(engines.postgres()), "relational_timeout": 20.0}
+        changes |= {"relational_url": migrated_database(engines.postgres()), "relational_timeout": 20.0}
     clock = Clock()
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
         yield Shop(system, clock)

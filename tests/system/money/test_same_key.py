@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from config import Settings
 from tests.apps import BASE, RELATIONAL, Person, embedded, running
-from tests.contracts.relational_store import new_database
+from tests.contracts.relational_store import migrated_database
 from tests.engines import Shared
 from tests.shop import Clock, Shop
 from tests.system.live import HOST, Live, run
@@ -37,7 +37,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     changes: dict[str, Any] = {}
     if request.param == "postgres":
         engines: Shared = request.getfixturevalue("engines")
-        changes = {"relational_url": new_database(engines.postgres()), "relational_timeout": 10.0}
+        changes = {"relational_url": migrated_database(engines.postgres()), "relational_timeout": 10.0}
     clock = Clock()
     with running(Settings(**embedded(tmp_path) | changes), clock) as system:
         yield Shop(system, clock)
@@ -73,7 +73,7 @@ def server(request: pytest.FixtureRequest, start: Starter, tmp_path: Path) -> Li
     settings: dict[str, str] = {}
     if request.param == "postgres":
         engines: Shared = request.getfixturevalue("engines")
-        settings = {"RELATIONAL_URL": new_database(engines.postgres()), "RELAY": "inline"}
+        settings = {"RELATIONAL_URL": migrated_database(engines.postgres()), "RELAY": "inline"}
     assert run(tmp_path, "migrate", **settings).returncode == 0
     return start(**settings).answering()
 
