@@ -25,7 +25,7 @@ from tests.contracts.documents import a_post, an_event
 from tests.contracts.relational_store import new_database, opened, register
 from tests.engines import Engines, Shared
 from tests.notes import noting
-from tests.system.real import real_urls
+from tests.system.real import KEYSPACE, real_urls
 
 TIMEOUT = timedelta(seconds=10)
 MESSAGE = re.compile(r"^[^\t]*\t?([FB])\t\d+\t(\w+)", re.MULTILINE)
@@ -76,7 +76,7 @@ def documents(own_engines: Engines) -> Iterator[DocumentStore]:
 
 @pytest.fixture(scope="module")
 def feeds(engines: Shared) -> Iterator[FeedStore]:
-    url = real_urls(engines, "metering", ["feeds"])["feeds_url"]
+    url = real_urls(engines, "metering", ["feeds"], keyspace=KEYSPACE)["feeds_url"]
     store = open_feeds(url, timeout=TIMEOUT, retention=timedelta(days=90))
     store.migrate()
     yield store

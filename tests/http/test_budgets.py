@@ -19,7 +19,7 @@ from tests.apps import BASE, ROLES, embedded, running
 from tests.engines import Shared
 from tests.http.drives import DRIVES, FURTHER, Drive, Route
 from tests.http.world import Call, Shifted, World
-from tests.system.real import real_urls
+from tests.system.real import KEYSPACE, real_urls
 
 # Many are more than a page is by default. The long form takes more still.
 FEW, MANY = 1, int(os.environ.get("QUARTET_BUDGET_MANY", "25"))
@@ -46,7 +46,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     urls: dict[str, Any] = embedded(directory) | {"cache_url": f"sqlite:///{directory}/cache.db"}
     if request.param == "real":
         engines: Shared = request.getfixturevalue("engines")
-        urls = real_urls(engines, "budgets")
+        urls = real_urls(engines, "budgets", keyspace=KEYSPACE)
     # Patient, for engines that share a small machine.
     slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
     clock = Shifted()

@@ -29,7 +29,7 @@ from tests.system.proofs import relays, town
 from tests.system.proofs.screens import Screen, screens
 from tests.system.proofs.setfull import Outcome, SetFull
 from tests.system.proofs.town import Size, Town
-from tests.system.real import real_urls
+from tests.system.real import KEYSPACE, real_urls
 
 log = logging.getLogger(__name__)
 POSTS = int(os.environ.get("QUARTET_VISIBLE_POSTS", "112"))
@@ -127,7 +127,7 @@ def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path)
 )
 def test_on_the_engines(mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path) -> None:
     engines.start_all()
-    prove(mode, town.of(POSTS), real_urls(engines, "visible"), tmp_path, chance)
+    prove(mode, town.of(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
 
 
 def prove(mode: Mode, size: Size, urls: dict[str, Any], folder: Path, chance: random.Random) -> None:

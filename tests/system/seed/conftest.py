@@ -8,7 +8,7 @@ import pytest
 from app.container import Container
 from app.seed.plan import Plan
 from tests.apps import embedded, running
-from tests.system.real import real_urls
+from tests.system.real import KEYSPACE, real_urls
 from tests.system.seed.loads import TINY, settings
 
 _seeds = count(100)
@@ -18,7 +18,7 @@ _seeds = count(100)
 def container(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     urls = embedded(tmp_path_factory.mktemp("seed"))
     if request.param == "engines":
-        urls = real_urls(request.getfixturevalue("engines"), "seed")
+        urls = real_urls(request.getfixturevalue("engines"), "seed", keyspace=KEYSPACE)
     with running(settings(urls)) as system:
         yield system.container
 
