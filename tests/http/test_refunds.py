@@ -123,9 +123,15 @@ def test_a_key_of_long_ago_finds_its_refund_and_moves_nothing(shop: Shop) -> Non
         assert again.data == first.data
         assert (shop.buyer.get(f"/orders/{order}")["refunded"], shop.stock()) == (euros(100), 8)
         assert (shop.owned(), shop.owned(shop.seller)) == ((900, 0), (100, 0))
-    for other in ({"amount": euros(99)}, body | {"restock": True}, body | {"reason": "Why?"}):
+    others = [{"amount": euros(99)}, body | {"restock": True}, body | {"reason": "Why?"}, {}]
+    for other in others:
         assert shop.seller.pay(path, other, 409, "one")["code"] == "idempotency_key_spent"
-    assert shop.act(order, "refund")["state"] == "refunded"
+    rest = shop.seller.pay(path, {}, 201, "rest")
+    assert shop.buyer.get(f"/orders/{order}")["state"] == "refunded"
+    a_day_later(shop)
+    for other in others:
+        assert shop.seller.pay(path, other, 409, "one")["code"] == "idempotency_key_spent"
+    assert shop.seller.pay(path, {}, 201, "rest") == shop.seller.pay(path, {"amount": euros(100)}, 201, "rest") == rest
     assert shop.owned() == (1000, 0)
     a_day_later(shop)
     assert shop.seller.keyed(path, body, "one").data == first.data
@@ -144,6 +150,8 @@ def test_a_key_of_long_ago_finds_its_order_as_it_is_now(shop: Shop) -> None:
     shop.seller.delete(f"/products/{shop.lamp}", etag="*")
     assert shop.buyer.keyed("/orders", body, "one").get_json()["id"] == order
     other = {"lines": [{"product_id": shop.lamp, "quantity": 1}]}
-    assert shop.buyer.pay("/orders", other, 409, "one")["code"] == "idempotency_key_spent"
+    for spent in (other, body | {"expected_total": euros(201)}):
+        assert shop.buyer.pay("/orders", spent, 409, "one")["code"] == "idempotency_key_spent"
+    assert shop.buyer.pay("/orders", body | {"expected_total": euros(200)}, 201, "one")["id"] == order
     assert shop.owned() == (800, 0)
     assert len(shop.buyer.get("/orders")["items"]) == 1

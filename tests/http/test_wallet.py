@@ -225,13 +225,6 @@ def test_the_sandbox_declines_and_times_out(system: System) -> None:
     assert ada.available() == 40_503
 
 
-def test_a_declined_key_is_free_for_another_body(system: System) -> None:
-    ada = system.person()
-    ada.pay("/wallet/deposits", money(40_402), 402, "once")
-    ada.pay("/wallet/deposits", money(5), 201, "once")
-    assert ada.available() == 5
-
-
 def test_an_approved_payment_is_credited_though_nobody_retries(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = system.person()
     with monkeypatch.context() as dead:

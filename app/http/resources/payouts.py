@@ -50,7 +50,7 @@ def create_payout(wanted: dict[str, Any]) -> Answer:
 
     The money is held before the provider is asked. When it declines (402), the money is free again. After a 503 nobody
     knows whether it was paid out: the money stays held, and the same key finds out. The sandbox answers to amounts as
-    it does for deposits.
+    it does for deposits. The key is of this payment for ever, also of one that was declined.
     """
     return container().money.payments.pay_out(caller(), wanted["amount"], receipt(_created))
 

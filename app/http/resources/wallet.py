@@ -148,6 +148,7 @@ def create_deposit(wanted: dict[str, Any]) -> Answer:
     The provider is a sandbox that approves, but for these amounts in any currency: 40402, and any above
     1000000000000, is declined (402); 40503 times out (503) and is approved when tried again with the same key; 40504
     times out always. After a 503 nobody knows whether the money was taken: the same key finds out, and takes it once.
+    The key is of this payment for ever, also of one that was declined.
     """
     return container().money.payments.deposit(caller(), wanted["amount"], receipt(_deposited))
 

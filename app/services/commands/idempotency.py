@@ -23,7 +23,6 @@ from uuid import UUID, uuid5
 from msgspec import Struct
 
 from app.errors import AppError, InProgress, KeyReused, KeySpent
-from app.events import AnyEvent
 from app.services.commands.kit import Kit
 from repositories.errors import Conflict, Contention, Stale, StoreError, Unavailable
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
@@ -79,7 +78,7 @@ class OpenClaim(Struct, frozen=True):
     reserved: ReservedId
 
 
-def _nothing(_tx: Transaction) -> None: ...
+def _nothing(_tx: Transaction, *_: UUID) -> None: ...
 
 
 class Idempotency:
@@ -88,7 +87,6 @@ class Idempotency:
     def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]], kit: Kit) -> None:
         self._transaction = transaction
         self._retry = kit.retry
-        self._pack = kit.emitter
 
     def run(
         self,
@@ -108,14 +106,13 @@ class Idempotency:
         self,
         attempt: Attempt,
         fresh: UUID,
-        event: AnyEvent | None = None,
-        work: Callable[[Transaction], None] = _nothing,
+        work: Callable[[Transaction, UUID], None] = _nothing,
     ) -> OpenClaim:
         """Claim the key. `fresh` becomes the reserved id, unless an earlier attempt has stored one.
 
-        The event and what `work` does are written with the claim. Raises as `run`.
+        What `work` does, given this id, is written with the claim. Raises as `run`.
         """
-        return self._retry(lambda: self._begin(attempt, fresh, event, work))
+        return self._retry(lambda: self._begin(attempt, fresh, work))
 
     def finish(self, claim: OpenClaim, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
         """Run `work` and store the answer, in one transaction. Raises as `run`."""
@@ -128,13 +125,15 @@ class Idempotency:
             self.end_lease(claim)
             raise
 
-    def abandon(self, claim: OpenClaim, work: Callable[[Transaction], None] = _nothing) -> None:
-        """After a refusal: delete the claim, and do `work`, in one transaction."""
-        self._best_effort(lambda: self._abandon(claim, work))
+    def abandon(self, claim: OpenClaim) -> None:
+        """After a refusal: delete the claim."""
+        self._best_effort(lambda: self._abandon(claim))
 
-    def end_lease(self, claim: OpenClaim) -> None:
-        """After an unknown outcome: end the lease now, and keep the key for this body."""
-        self._best_effort(lambda: self._end_lease(claim))
+    def end_lease(self, claim: OpenClaim, work: Callable[[Transaction], None] = _nothing) -> None:
+        """After an unknown outcome, or one that this body alone may have: end the lease now, and keep the key for this
+        body. `work` is done in the same transaction.
+        """
+        self._best_effort(lambda: self._end_lease(claim, work))
 
     def _run(
         self,
@@ -166,15 +165,14 @@ class Idempotency:
             raise
         return answer
 
-    def _begin(
-        self, attempt: Attempt, fresh: UUID, event: AnyEvent | None, work: Callable[[Transaction], None]
-    ) -> OpenClaim:
+    def _begin(self, attempt: Attempt, fresh: UUID, work: Callable[[Transaction, UUID], None]) -> OpenClaim:
         with self._transaction() as tx:
             granted = self._claim(tx, attempt)
             reserved = self._reserved_id(tx, attempt, fresh)
-            if event is not None:
-                tx.emit(self._pack(event, at=tx.now()))
-            work(tx)
+            try:
+                work(tx, reserved)
+            except Conflict as other:
+                raise KeySpent from other
         return OpenClaim(attempt, granted, ReservedId(reserved, granted.taken_over))
 
     def _reserved_id(self, tx: Transaction, attempt: Attempt, fresh: UUID) -> UUID:
@@ -194,13 +192,13 @@ class Idempotency:
             tx.idempotency.complete(claim.attempt.key, claim.granted, answer)
         return answer
 
-    def _abandon(self, claim: OpenClaim, work: Callable[[Transaction], None]) -> None:
+    def _abandon(self, claim: OpenClaim) -> None:
         with self._transaction() as tx:
-            work(tx)
             tx.idempotency.abandon(claim.attempt.key, claim.granted)
 
-    def _end_lease(self, claim: OpenClaim) -> None:
+    def _end_lease(self, claim: OpenClaim, work: Callable[[Transaction], None]) -> None:
         with self._transaction() as tx:
+            work(tx)
             tx.idempotency.end_lease(claim.attempt.key, claim.granted)
 
     def _claim(self, tx: Transaction, attempt: Attempt) -> Granted:

@@ -85,7 +85,7 @@ class Orders:
                 receipt,
                 lambda: self._priced(order_id, buyer, wanted, expected),
                 self._place,
-                lambda: self._placed(order_id, wanted),
+                lambda: self._placed(order_id, wanted, expected),
             )
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
@@ -134,9 +134,11 @@ class Orders:
             self._invalidation.forget(self._invalidation.stock(product_ids()))
             raise
 
-    def _placed(self, order_id: UUID, wanted: Sequence[Wanted]) -> Order | None:
-        """The order that was placed with this key. Raises `KeySpent` for one of other lines."""
+    def _placed(self, order_id: UUID, wanted: Sequence[Wanted], expected: Money | None) -> Order | None:
+        """The order that was placed with this key. Raises `KeySpent` for one of other lines, or of another total."""
         order = self._relational.orders.get([order_id]).get(order_id)
+        if order and expected not in {None, order.total}:
+            raise KeySpent
         if order and [(line.product_id, line.quantity) for line in order.lines] != [
             (w.product_id, w.quantity) for w in wanted
         ]:

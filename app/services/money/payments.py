@@ -5,11 +5,13 @@ is held with the claim; an approved payout posts the hold, a declined one voids 
 neither free while the provider may pay it out, nor paid out without having been held.
 
 The reference given to the provider is the id of the deposit's transfer, or of the payout's hold. It is derived from the
-idempotency key and the body, so every retry concerns the same payment and moves the money once. The client may retry
-with the same key. If it does not, the handler of the event that was committed with the claim completes the payment.
-Either asks the provider for the payment by its reference before asking for it anew.
+idempotency key, so every retry concerns the same payment and moves the money once, and another body under the key is
+refused by whoever knows of the payment: the stored key, the ledger, or the provider. The client may retry with the same
+key. If it does not, the handler of the event that was committed with the claim completes the payment. Either asks the
+provider for the payment by its reference before asking for it anew.
 """
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,9 +21,9 @@ from uuid import UUID, uuid5
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import Missing, PaymentDeclined, PaymentUnknown
+from app.errors import KeySpent, Missing, PaymentDeclined, PaymentUnknown
 from app.events import DepositBegun, PayoutBegun
-from app.services.commands.idempotency import Idempotency, Receipt, Replayed
+from app.services.commands.idempotency import Attempt, Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
 from app.services.money.postings import credited
 from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
@@ -30,6 +32,7 @@ from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
 from repositories.records import Money
 from repositories.relational import RelationalStore, Transaction
 
+log = logging.getLogger(__name__)
 DECLINED = "the payment provider has declined"
 UNKNOWN = "the payment provider has not answered; try again with the same Idempotency-Key"
 
@@ -54,7 +57,7 @@ class _Kind(Protocol):
 
     @abstractmethod
     def prepare(self, tx: Transaction, wanted: WantedPayment) -> datetime:
-        """With the claim, before the provider is asked. Returns when that was."""
+        """With the claim, before the provider is asked. Returns when that was. Raises `Conflict` for another one."""
 
     @abstractmethod
     def approve(self, tx: Transaction, wanted: WantedPayment) -> Payment: ...
@@ -114,6 +117,7 @@ class Payments:
         self._relational = relational
         self._idempotency = idempotency
         self._retry = kit.retry
+        self._pack = kit.emitter
         self._deposits = _Deposits(provider)
         self._payouts = _Payouts(provider)
         self.provider = provider
@@ -148,24 +152,37 @@ class Payments:
     def _start(self, kind: _Kind, owner: UUID, money: Money, receipt: Receipt[Payment]) -> Answer:
         """The ledger is asked before the provider: what is there needs no second answer of the provider."""
         attempt = receipt.attempt
-        wanted = WantedPayment(attempt.id(f"{kind.name} {attempt.fingerprint.hex()}"), owner, money)
-        known = self._found(wanted.reference)
-        if known is not None and known.state == "approved":
-            raise Replayed(receipt.render(known))
-        if known is not None and known.state == "declined":
-            raise PaymentDeclined(DECLINED)
-        event = kind.event(wanted.reference, owner, money.amount, money.currency)
-        times: list[datetime] = []
-        claim = self._idempotency.begin(
-            attempt, wanted.reference, event, lambda tx: times.append(kind.prepare(tx, wanted))
-        )
-        wanted = replace(wanted, since=times[-1])
+        first = WantedPayment(attempt.id(kind.name), owner, money)
+        known = self._known(kind, attempt)
+        if known is not None and known.money == money:
+            first = replace(first, reference=known.reference)
+            if known.state == "approved":
+                raise Replayed(receipt.render(known))
+            if known.state == "declined":
+                raise PaymentDeclined(DECLINED)
+        begun: list[WantedPayment] = []
+
+        def prepare(tx: Transaction, reference: UUID) -> None:
+            """The stored key comes before the ledger: it refuses another body for as long as it is kept."""
+            if known is not None and known.money != money:
+                raise KeySpent
+            wanted = replace(first, reference=reference)
+            at = kind.prepare(tx, wanted)
+            tx.emit(self._pack(kind.event(reference, owner, money.amount, money.currency), at=at))
+            begun.append(replace(wanted, since=at))
+
+        claim = self._idempotency.begin(attempt, first.reference, prepare)
+        wanted = begun[-1]
         outcome = self._outcome(kind, wanted) if claim.reserved.resumed else kind.ask(wanted)
+        if outcome == "differs":
+            # The key stays with the body that it was first claimed for.
+            (self._idempotency.end_lease if claim.reserved.resumed else self._idempotency.abandon)(claim)
+            raise KeySpent
         if outcome == "unknown":
             self._idempotency.end_lease(claim)
             raise PaymentUnknown(UNKNOWN)
         if outcome == "declined":
-            self._idempotency.abandon(claim, lambda tx: kind.decline(tx, wanted))
+            self._idempotency.end_lease(claim, lambda tx: kind.decline(tx, wanted))
             raise PaymentDeclined(DECLINED)
         return self._idempotency.finish(claim, receipt, lambda tx: kind.approve(tx, wanted))
 
@@ -174,6 +191,10 @@ class Payments:
         if known is not None and known.state != "pending":
             return
         outcome = self._outcome(kind, wanted)
+        if outcome == "differs":
+            # Asking again changes nothing. What is held stays so, and `quartet doctor provider` says so.
+            log.warning("the provider has another payment under the reference %s", wanted.reference)
+            return
         if outcome == "unknown":
             raise PaymentUnknown(UNKNOWN)
         self._retry(lambda: self._write(kind, wanted, outcome))
@@ -191,7 +212,13 @@ class Payments:
             found = self.provider.find(wanted.reference)
         except ProviderAway:
             return "unknown"
-        return kind.ask(wanted) if found is None else outcome_of(found)
+        return kind.ask(wanted) if found is None else outcome_of(found, kind.name, wanted.money)
+
+    def _known(self, kind: _Kind, attempt: Attempt) -> Payment | None:
+        """The payment of this key in the ledger. Up to version 0.2.0 the body was in the reference too."""
+        now, former = attempt.id(kind.name), attempt.id(f"{kind.name} {attempt.fingerprint.hex()}")
+        found = self._relational.payments.get([now, former])
+        return found.get(now) or found.get(former)
 
     def _found(self, reference: UUID) -> Payment | None:
         return self._relational.payments.get([reference]).get(reference)

@@ -14,7 +14,8 @@ from repositories.payment_records import Payment
 from repositories.records import Money
 from repositories.relational import RelationalStore
 
-Outcome = Literal["approved", "declined", "unknown"]
+# `differs`: the reference is of another payment, and nothing was done.
+Outcome = Literal["approved", "declined", "unknown", "differs"]
 
 LIMIT = 10**12
 DECLINED = 40_402
@@ -31,7 +32,7 @@ class PaymentProvider(Protocol):
 
     @abstractmethod
     def charge(self, reference: UUID, money: Money) -> Outcome:
-        """Charge `money` once per reference. A repeated call returns the outcome of the first.
+        """Charge `money` once per reference. A repeated call returns the outcome of the first, or `differs`.
 
         `unknown`: no answer in time, or no connection. Never raises.
         """
@@ -94,12 +95,13 @@ class SandboxProvider(PaymentProvider):
             return "unknown"
         if known is None or (is_first and wanted.money.amount == SLOW):
             return "unknown"
-        if (known.kind, known.money) != (wanted.kind, wanted.money):
-            return "declined"
-        return outcome_of(known)
+        return outcome_of(known, wanted.kind, wanted.money)
 
 
-def outcome_of(payment: Payment) -> Outcome:
+def outcome_of(payment: Payment, kind: str, money: Money) -> Outcome:
+    """Of what the provider has under a reference, for who wants this payment of it."""
+    if (payment.kind, payment.money) != (kind, money):
+        return "differs"
     return "unknown" if payment.state == "pending" else payment.state
 
 

@@ -121,9 +121,18 @@ class Refunds:
         refund = self._relational.refunds.get(refund_id)
         if refund and (wanted.amount not in {None, refund.amount} or wanted.reason != refund.reason):
             raise KeySpent
+        if refund and wanted.amount is None and not self._was_all_that_was_left(refund):
+            raise KeySpent
         if refund and wanted.restock not in {None, refund.restock} and not self._had_nothing_to_restock(refund, wanted):
             raise KeySpent
         return refund
+
+    def _was_all_that_was_left(self, refund: Refund) -> bool:
+        """Whether it ended its seller's part, of which nothing is refunded after that."""
+        order_id, sold_by = refund.order_id, refund.seller_id
+        part = part_of(self._relational.orders.get([order_id])[order_id], sold_by)
+        (last,) = self._relational.refunds.of_order(order_id, seller_id=sold_by, before=None, limit=1)
+        return part.refunded == part.total and last.id == refund.id
 
     def _had_nothing_to_restock(self, refund: Refund, wanted: WantedRefund) -> bool:
         """Whether it would have restocked, but the units were back already."""

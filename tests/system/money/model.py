@@ -1,23 +1,14 @@
 """What money, stock and orders should be: a few dictionaries, and what each request does to them."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-DECLINED = 40_402
+from tests.system.money.payments_model import Expected, Payments, Wallet
+
 # What an order is as a whole, by the first of these that a part of it is.
 WHOLE = {"placed": "placed", "paid": "paid", "partly_fulfilled": "paid", "fulfilled": "fulfilled"}
-
-
-@dataclass
-class Wallet:
-    posted: int = 0
-    held: int = 0
-
-    @property
-    def available(self) -> int:
-        return self.posted - self.held
 
 
 @dataclass
@@ -70,29 +61,12 @@ class Placed:
         return "refunded" if any(part.paid for part in self.parts.values()) else "cancelled"
 
 
-@dataclass(frozen=True)
-class Expected:
-    """A status and the problem's code, and what the model becomes of a success; `apply` gets the answer's body."""
-
-    status: int
-    code: str = ""
-    apply: Callable[[Any], None] = lambda _: None
-
-
 class Model:
     def __init__(self) -> None:
         self.wallets: dict[str, Wallet] = {}
+        self.payments = Payments(self.wallets)
         self.shelves: dict[str, Shelf] = {}
         self.orders: dict[str, Placed] = {}
-
-    def deposit(self, owner: str, amount: int) -> Expected:
-        if amount == DECLINED:
-            return Expected(402, "payment_declined")
-
-        def credited(_body: Any) -> None:
-            self.wallets[owner].posted += amount
-
-        return Expected(201, "", credited)
 
     def transfer(self, sender: str, receiver: str, amount: int) -> Expected:
         if sender == receiver:

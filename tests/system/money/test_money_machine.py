@@ -3,9 +3,10 @@
 import itertools
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,34 +23,29 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from werkzeug.test import TestResponse
 
+from app.services.commands.idempotency import KEPT
 from app.services.money.orders import GRACE, PATIENCE
 from config import Settings
 from repositories.money_records import PROVIDER
 from tests.apps import Person, embedded, running
 from tests.shop import Clock
-from tests.system.money.model import DECLINED, Expected, Model, Shelf, Wallet
+from tests.system.money.asked import Asked
+from tests.system.money.model import Model, Shelf
+from tests.system.money.payments_model import DECLINED, SLOW, TIMED_OUT, Expected, Paid, Wallet
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
 EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "20"))
 STEPS = 25
 AMOUNTS = st.integers(1, 60)
+# Of a deposit or a payout, and what its provider does with it at first. Everybody has yen for one or two payouts.
+YEN = 100_000
+PAYMENTS = st.tuples(AMOUNTS, st.just("EUR"), st.just("approved")) | st.sampled_from(
+    [(DECLINED, "JPY", "declined"), (SLOW, "JPY", "pending"), (TIMED_OUT, "JPY", "pending"), (YEN, "JPY", "approved")]
+)
 # Which of an order's sellers, or anybody.
 SELLERS = st.none() | st.integers(0, 1)
-
-
-@dataclass
-class Asked:
-    """A request with its key, what the model says of it now, and its answer when it succeeded."""
-
-    person: Person
-    path: str
-    body: Any
-    key: str
-    expected: Callable[[], Expected]
-    answer: TestResponse | None = None
 
 
 class Machine(RuleBasedStateMachine):
@@ -63,7 +59,8 @@ class Machine(RuleBasedStateMachine):
         shutil.copytree(empty, folder)
         self._open = ExitStack()
         self.people_by_id: dict[str, Person] = {}
-        self.clock, self.model, self.keys = Clock(), Model(), itertools.count()
+        self.clock, self.model, self.keys = Clock(), Model(), (f"key-{n}" for n in itertools.count())
+        self.requests: list[Asked] = []
         self.system = self._open.enter_context(running(Settings(**embedded(folder)), self.clock))
 
     def teardown(self) -> None:
@@ -75,16 +72,20 @@ class Machine(RuleBasedStateMachine):
         for seller, price, on_hand in ((ada, 7, 5), (ada, 20, 3), (bob, 11, 4)):
             self._offer(seller, price, on_hand)
         for person in (ada, bob, cyd):
-            self.deposit(person, 300)
+            self.deposit(person, (300, "EUR", "approved"))
         return multiple(ada, bob, cyd)
 
     @rule(target=people)
     def register(self) -> Person:
         return self._person()
 
-    @rule(target=asked, person=people, amount=AMOUNTS | st.just(DECLINED))
-    def deposit(self, person: Person, amount: int) -> Asked:
-        return self._new(person, *_deposit(amount), lambda: self.model.deposit(_id(person), amount))
+    @rule(target=asked, person=people, wanted=PAYMENTS)
+    def deposit(self, person: Person, wanted: tuple[int, str, str]) -> Asked:
+        return self._payment(person, "deposit", wanted)
+
+    @rule(target=asked, person=people, wanted=PAYMENTS)
+    def pay_out(self, person: Person, wanted: tuple[int, str, str]) -> Asked:
+        return self._payment(person, "payout", wanted)
 
     @rule(target=asked, sender=people, receiver=people, amount=AMOUNTS)
     def transfer(self, sender: Person, receiver: Person, amount: int) -> Asked:
@@ -162,28 +163,44 @@ class Machine(RuleBasedStateMachine):
 
     @rule(asked=asked)
     def ask_for_more_with_the_key(self, asked: Asked) -> None:
-        if asked.answer is not None and asked.body and not asked.path.endswith("/shipments"):
+        if (asked.kept or asked.answer) and asked.body and not asked.path.endswith("/shipments"):
             more = asked.body | {"amount": _euros(asked.body.get("amount", {"amount": 0})["amount"] + 1)}
-            assert asked.person.pay(asked.path, more, 422, asked.key)["code"] == "idempotency_key_reused"
+            status, code = (409, "idempotency_key_spent") if asked.old else (422, "idempotency_key_reused")
+            assert asked.person.pay(asked.path, more, status, asked.key)["code"] == code
 
     @rule(late=st.booleans())
     def time_passes(self, *, late: bool) -> None:
         """The relay pays what was placed, or undoes it when it comes too late."""
-        self.clock.now += PATIENCE if late else GRACE
-        self.system.sweeper.sweep()
-        self.system.relay.drain()
-        for order in self.model.orders.values():
-            if order.state == "placed":
-                (self.model.undo if late else self.model.pay)(order)
+        self._pass(PATIENCE if late else GRACE, late=late)
+
+    @rule()
+    def a_day_passes(self) -> None:
+        """No answer is stored any more: a key finds what it has made as it is then."""
+        self._pass(KEPT + GRACE, late=True)
+        for asked in self.requests:
+            asked.old = True
 
     @invariant()
     def wallets_are_right(self) -> None:
         ledger = self.system.container.stores.relational.ledger
-        found = {own: [(b.posted, b.held) for b in ledger.wallet(UUID(own))] for own in self.model.wallets}
-        for own, wallet in self.model.wallets.items():
-            assert (found[own] or [(0, 0)]) == [(wallet.posted, wallet.held)]
-        total = sum(posted for balances in found.values() for posted, _ in balances)
-        assert total + sum(b.posted for b in ledger.wallet(PROVIDER)) == 0
+        totals = Counter({b.currency: b.posted for b in ledger.wallet(PROVIDER)})
+        for own in self.model.wallets:
+            found = {b.currency: (b.posted, b.held) for b in ledger.wallet(UUID(own))}
+            for currency, wallets in (("EUR", self.model.wallets), ("JPY", self.model.payments.yen)):
+                assert found.get(currency, (0, 0)) == (wallets[own].posted, wallets[own].held)
+                totals[currency] += wallets[own].posted
+        assert set(totals.values()) <= {0}
+
+    @invariant()
+    def payments_are_right(self) -> None:
+        """The provider was asked for each once, and has done what the wallets say."""
+        stores = self.system.container.stores.relational
+        far, model = self.clock.now + PATIENCE, self.model.payments
+        sandbox = stores.sandbox.between(far - timedelta(days=99), far, after=None, limit=999)
+        assert Counter((one.kind, one.money.amount, one.state) for one in sandbox) == model.at_the_provider()
+        for own in self.model.wallets:
+            listed = stores.payments.payouts(UUID(own), before=None, limit=999)
+            assert [(one.money.amount, one.state) for one in listed[::-1]] == model.payouts(own)
 
     @invariant()
     def stock_is_right(self) -> None:
@@ -217,7 +234,8 @@ class Machine(RuleBasedStateMachine):
     def _person(self) -> Person:
         person = self.system.person()
         self.people_by_id[_id(person)] = person
-        self.model.wallets[_id(person)] = Wallet()
+        self.model.wallets[_id(person)], self.model.payments.yen[_id(person)] = Wallet(), Wallet()
+        self.deposit(person, (YEN, "JPY", "approved"))
         return person
 
     def _offer(self, seller: Person, price: int, on_hand: int) -> None:
@@ -226,22 +244,27 @@ class Machine(RuleBasedStateMachine):
         seller.put(f"/products/{product}/stock", {"on_hand": on_hand}, 200, etag="*")
         self.model.shelves[product] = Shelf(_id(seller), price, on_hand)
 
+    def _payment(self, person: Person, kind: str, wanted: tuple[int, str, str]) -> Asked:
+        amount, currency, _ = wanted
+        key, body = next(self.keys), {"amount": {"amount": amount, "currency": currency}}
+        expected = lambda: self.model.payments.ask(key, Paid(kind, _id(person), *wanted))  # noqa: E731
+        return self._ask(Asked(person, f"/wallet/{kind}s", body, key, expected))
+
     def _new(self, person: Person, path: str, body: Any, expected: Callable[[], Expected]) -> Asked:
-        return self._ask(Asked(person, path, body, f"key-{next(self.keys)}", expected))
+        return self._ask(Asked(person, path, body, next(self.keys), expected))
+
+    def _pass(self, time: timedelta, *, late: bool) -> None:
+        self.clock.now += time
+        self.system.sweeper.sweep()
+        self.system.relay.drain()
+        self.model.payments.asked_by_the_relay()
+        for order in self.model.orders.values():
+            if order.state == "placed":
+                (self.model.undo if late else self.model.pay)(order)
 
     def _ask(self, asked: Asked) -> Asked:
-        found = asked.person.keyed(asked.path, asked.body, asked.key)
-        if asked.answer is not None:
-            assert found.headers.get("Idempotent-Replayed") == "true"
-            assert (found.status_code, found.data) == (asked.answer.status_code, asked.answer.data)
-            return asked
-        expected = asked.expected()
-        told = found.get_json(force=True)
-        assert (found.status_code, told.get("code", "")) == (expected.status, expected.code)
-        assert "Idempotent-Replayed" not in found.headers
-        if expected.status < 300:
-            asked.answer = found
-            expected.apply(told)
+        self.requests.append(asked)
+        asked.send()
         return asked
 
 
@@ -275,7 +298,3 @@ def _id(person: Person) -> str:
 
 def _euros(amount: int) -> dict[str, Any]:
     return {"amount": amount, "currency": "EUR"}
-
-
-def _deposit(amount: int) -> tuple[str, Any]:
-    return "/wallet/deposits", {"amount": _euros(amount)}

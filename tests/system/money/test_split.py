@@ -1,12 +1,18 @@
 """Orders of earlier versions are split by seller when the tables are migrated, and the audit finds nothing."""
 
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Engine, event
+
 from app.services.money.orders import GRACE
+from config import Settings
 from repositories.money_records import Order
+from tests.apps import embedded, running
 from tests.contracts.money import engine_of, without_triggers
 from tests.contracts.test_relational import downgrade
-from tests.shop import Shop, euros
+from tests.shop import Clock, Shop, euros
 from tests.system.money.forgery import recompute
 
 
@@ -43,6 +49,28 @@ def test_orders_of_earlier_versions(shop: Shop) -> None:
     assert shop.audit() == []
     after = store.orders.get([UUID(one) for one in kept])
     assert [_said(after[UUID(one)]) for one in kept] == [_said(before[UUID(one)]) for one in kept]
+
+
+def test_a_batch_is_found_by_indexes(tmp_path: Path) -> None:
+    """Or the migration of 100,000 orders takes hours: each batch would read whole tables."""
+    scans: set[str] = set()
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith(("INSERT", "UPDATE")) and "?" in statement:
+            found = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            scans.update(row[3] for row in found if row[3].startswith("SCAN "))
+
+    with running(Settings(**embedded(tmp_path)), clock := Clock()) as system:
+        Shop(system, clock).fulfilled()
+        store = system.container.stores.relational
+        downgrade(store, "0015")
+        event.listen(Engine, "before_cursor_execute", explain)
+        try:
+            store.migrate()
+        finally:
+            event.remove(Engine, "before_cursor_execute", explain)
+    # What a batch has been grouped to, and the one statement about every account.
+    assert scans == {"SCAN share", "SCAN ledger_accounts"}
 
 
 def _said(order: Order) -> list[object]:

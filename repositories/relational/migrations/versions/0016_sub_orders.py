@@ -145,6 +145,8 @@ def upgrade() -> None:
     op.execute(f"ALTER TABLE order_lines ADD COLUMN created_at {time} NOT NULL DEFAULT {epoch}")
     op.execute("ALTER TABLE refunds ADD COLUMN units BIGINT NOT NULL DEFAULT 0 CHECK (units >= 0)")
     _create()
+    # Before the batches, whose statements find shipments by it.
+    op.create_index("shipments_order", "shipments", ["order_id", "created_at", "id"])
     new_id = "randomblob(16)" if engine.name == "sqlite" else "gen_random_uuid()"
     for span in _spans():
         for statement in (
@@ -160,7 +162,6 @@ def upgrade() -> None:
     op.create_index("sub_orders_state", "sub_orders", ["seller_id", "state", "created_at", "order_id"])
     op.create_index("sub_orders_currency", "sub_orders", ["seller_id", "currency", "created_at", "order_id"])
     op.create_index("sub_orders_buyer", "sub_orders", ["buyer_id", "seller_id", "created_at", "order_id"])
-    op.create_index("shipments_order", "shipments", ["order_id", "created_at", "id"])
     # A server of an earlier version would write orders without sub-orders; now it fails.
     op.drop_table("order_sellers")
 
