@@ -142,6 +142,7 @@ def _feeds(settings: Settings) -> FeedStore:
         return feeds.open_store(
             settings.feeds_url,
             timeout=settings.seconds("feeds"),
+            pool=settings.threads,
             retention=timedelta(days=settings.feeds_retention_days),
             replication=settings.feeds_replication,
             read_consistency=settings.feeds_read_consistency,

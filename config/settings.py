@@ -20,7 +20,7 @@ _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
 SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
     "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
-    "feeds_url": ("cassandra", "sqlite"),
+    "feeds_url": ("cassandra", "postgresql", "sqlite"),
     "sessions_url": (*_REDIS, "postgresql", "sqlite"),
     "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "sqlite"),
 }
@@ -61,7 +61,7 @@ class Settings:
         "", "standbys that reads may go to: `host:port,host:port`, all else as in the URL, or URLs of their own"
     )
     documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
-    feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace` or `sqlite:///`")
+    feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace`, `postgresql://` or `sqlite:///`")
     sessions_url: str = setting(
         EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction), `postgresql://` or `sqlite:///`"
     )
@@ -111,7 +111,7 @@ class Settings:
     )
     feeds_author_bucket_days: int = setting(90, "days of an author's timeline in one Cassandra partition", at_least(1))
     feeds_home_bucket_days: int = setting(
-        10, "days of a home timeline, or of notifications, in one Cassandra partition", at_least(1)
+        10, "days of home timelines, or of notifications, in one partition", at_least(1)
     )
     feeds_peak_per_day: int = setting(
         20_000, "most entries a day in one timeline; with the widths it keeps partitions below 100 MB", at_least(1)

@@ -1,4 +1,4 @@
-"""Feeds: Cassandra, or SQLite as the embedded adapter. The URL's scheme decides."""
+"""Feeds: Cassandra or PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ def open_store(
     url: str,
     *,
     timeout: timedelta,
+    pool: int,
     retention: timedelta,
     replication: str = "1",
     read_consistency: str = "LOCAL_QUORUM",
@@ -22,7 +23,7 @@ def open_store(
     home_bucket_days: int = 10,
     peak_per_day: int = 20_000,
 ) -> FeedStore:
-    """`cassandra://host:port,host:port/keyspace` or `sqlite:///...`.
+    """`cassandra://host:port,host:port/keyspace`, `postgresql://...` or `sqlite:///...`.
 
     `replication` is a factor for the local data centre (`3`) or one per data centre (`dc1:3,dc2:3`). Raises
     `ValueError` if partitions of these widths get too large at `peak_per_day` entries in one timeline.
@@ -32,6 +33,10 @@ def open_store(
         from repositories.feeds.embedded.store import EmbeddedFeeds
 
         return EmbeddedFeeds(url, retention=retention, layout=layout)
+    if url.startswith("postgresql:"):
+        from repositories.feeds.postgres.store import PostgresFeeds
+
+        return PostgresFeeds(url, timeout=timeout, pool=pool, retention=retention, layout=layout)
     from repositories.feeds.cassandra.store import CassandraFeeds
 
     return CassandraFeeds(

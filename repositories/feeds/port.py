@@ -98,6 +98,13 @@ class FeedStore(Store, Protocol):
     def entries(self, owner: UUID) -> Iterator[PostRef]:
         """Every entry of a home timeline within the retention, newest first, fetched in batches."""
 
+    def sweep(self) -> int:
+        """Prepare the room of entries to come and free that of expired ones, where the engine does not do so itself.
+
+        For the relay, at any time. Returns the number of changes. Idempotent; may run in several processes at once.
+        """
+        return 0
+
     @abstractmethod
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
         """Add many entries, for seeding. Timestamps are those of the post ids. Idempotent."""

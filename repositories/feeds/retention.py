@@ -19,6 +19,7 @@ class Retention:
 
     def __init__(self, length: timedelta, clock: Clock) -> None:
         self._length = length // timedelta(milliseconds=1)
+        self.days = -(-length // timedelta(days=1))
         self._clock = clock
 
     def horizon(self) -> UUID:

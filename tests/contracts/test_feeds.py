@@ -1,5 +1,6 @@
 """What every adapter of feeds promises."""
 
+import functools
 import itertools
 import random
 import threading
@@ -19,6 +20,8 @@ from repositories.feeds.layout import DAY_MS
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import Clock, now
 from repositories.records import PostRef
+from tests.contracts.relational_store import new_database
+from tests.engines import Reachable, Shared
 
 RETENTION = timedelta(days=4 * 365)
 TIMEOUT = timedelta(seconds=10)
@@ -33,10 +36,13 @@ class Opener(Protocol):
     def __call__(self, *, retention: timedelta = ..., clock: Clock = ..., store: str = ...) -> FeedStore: ...
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("cassandra", marks=pytest.mark.engines)])
+ADAPTERS = ["embedded", *(pytest.param(engine, marks=pytest.mark.engines) for engine in ("postgres", "cassandra"))]
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
 def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
     run = uuid4().hex[:8]
-    make = _cassandra(request) if request.param == "cassandra" else _embedded(tmp_path_factory.mktemp("feeds"))
+    make = maker(request, tmp_path_factory)
     opened: list[FeedStore] = []
 
     def opener(*, retention: timedelta = RETENTION, clock: Clock = now, store: str = "feeds") -> FeedStore:
@@ -51,6 +57,14 @@ def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 Make = Callable[[str, timedelta, Clock], FeedStore]
 
 
+def maker(request: pytest.FixtureRequest, folders: pytest.TempPathFactory) -> Make:
+    """Opens a client of the store of a name."""
+    if request.param == "embedded":
+        return _embedded(folders.mktemp("feeds"))
+    engines: Shared = request.getfixturevalue("engines")
+    return _cassandra(engines.cassandra()) if request.param == "cassandra" else _postgres(engines.postgres())
+
+
 def _embedded(folder: Path) -> Make:
     from repositories.feeds.embedded.store import EmbeddedFeeds
 
@@ -59,12 +73,21 @@ def _embedded(folder: Path) -> Make:
     )
 
 
-def _cassandra(request: pytest.FixtureRequest) -> Make:
+def _postgres(server: Reachable) -> Make:
+    from repositories.feeds.postgres.store import PostgresFeeds
+
+    url = functools.cache(lambda _name: new_database(server))
+    return lambda name, retention, clock: PostgresFeeds(
+        url(name), timeout=TIMEOUT, pool=4, retention=retention, clock=clock
+    )
+
+
+def _cassandra(server: Reachable) -> Make:
     from repositories.feeds.cassandra.store import CassandraFeeds
 
-    server = request.getfixturevalue("engines").cassandra().url.rpartition("/")[0]
+    keyspaces = server.url.rpartition("/")[0]
     return lambda name, retention, clock: CassandraFeeds(
-        f"{server}/{name}", timeout=TIMEOUT, retention=retention, clock=clock
+        f"{keyspaces}/{name}", timeout=TIMEOUT, retention=retention, clock=clock
     )
 
 
@@ -686,10 +709,15 @@ def test_ping(feeds: FeedStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "kind"), [("sqlite:///unused.db", "EmbeddedFeeds"), ("cassandra://127.0.0.1:1/feeds", "CassandraFeeds")]
+    ("url", "kind"),
+    [
+        ("sqlite:///unused.db", "EmbeddedFeeds"),
+        ("postgresql://127.0.0.1:1/feeds", "PostgresFeeds"),
+        ("cassandra://127.0.0.1:1/feeds", "CassandraFeeds"),
+    ],
 )
 def test_the_scheme_decides_and_nothing_connects(url: str, kind: str) -> None:
-    feeds = open_store(url, timeout=TIMEOUT, retention=RETENTION, replication="dc1:3,dc2:2")
+    feeds = open_store(url, timeout=TIMEOUT, pool=1, retention=RETENTION, replication="dc1:3,dc2:2")
     assert type(feeds).__name__ == kind
     feeds.close()
 
@@ -707,13 +735,14 @@ def test_the_scheme_decides_and_nothing_connects(url: str, kind: str) -> None:
 @pytest.mark.parametrize("url", ["sqlite:///unused.db", "cassandra://127.0.0.1:1/feeds"])
 def test_buckets_that_could_become_too_large_are_refused(url: str, settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        open_store(url, timeout=TIMEOUT, retention=RETENTION, **settings)
+        open_store(url, timeout=TIMEOUT, pool=1, retention=RETENTION, **settings)
 
 
 def test_narrow_buckets_allow_a_higher_peak() -> None:
     open_store(
         "cassandra://127.0.0.1:1/feeds",
         timeout=TIMEOUT,
+        pool=1,
         retention=RETENTION,
         author_bucket_days=10,
         home_bucket_days=1,

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -22,8 +21,9 @@ from repositories.feeds.notifications_port import MAX_REPEATS, Notifications, St
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import Clock, now
 
+from .test_feeds import ADAPTERS, maker
+
 RETENTION = timedelta(days=400)
-TIMEOUT = timedelta(seconds=10)
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 T0 = now() - DAY
@@ -36,13 +36,13 @@ class Opener(Protocol):
     def __call__(self, *, retention: timedelta = ..., clock: Clock = ...) -> Notifications: ...
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("cassandra", marks=pytest.mark.engines)])
+@pytest.fixture(scope="module", params=ADAPTERS)
 def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
-    make = _cassandra(request) if request.param == "cassandra" else _embedded(tmp_path_factory.mktemp("notifications"))
+    make, store = maker(request, tmp_path_factory), f"notifications_{uuid4().hex[:8]}"
     opened: list[FeedStore] = []
 
     def opener(*, retention: timedelta = RETENTION, clock: Clock = now) -> Notifications:
-        opened.append(make(retention, clock))
+        opened.append(make(store, retention, clock))
         return opened[-1].notifications
 
     opener()
@@ -50,25 +50,6 @@ def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     yield opener
     for feeds in opened:
         feeds.close()
-
-
-Make = Callable[[timedelta, Clock], FeedStore]
-
-
-def _embedded(folder: Path) -> Make:
-    from repositories.feeds.embedded.store import EmbeddedFeeds
-
-    return lambda retention, clock: EmbeddedFeeds(f"sqlite:///{folder}/feeds.db", retention=retention, clock=clock)
-
-
-def _cassandra(request: pytest.FixtureRequest) -> Make:
-    from repositories.feeds.cassandra.store import CassandraFeeds
-
-    server = request.getfixturevalue("engines").cassandra().url.rpartition("/")[0]
-    keyspace = f"notifications_{uuid4().hex[:8]}"
-    return lambda retention, clock: CassandraFeeds(
-        f"{server}/{keyspace}", timeout=TIMEOUT, retention=retention, clock=clock
-    )
 
 
 @pytest.fixture(scope="module")

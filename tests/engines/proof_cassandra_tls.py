@@ -37,7 +37,7 @@ def server() -> Iterator[Server]:
 def opened(server: Server, options: str, user: str = USER, host: str = "127.0.0.1") -> FeedStore:
     port = urlsplit(server.url).port
     url = f"cassandra://{user}{host}:{port}/quartet?{options.format(ca=server.folder / 'ca.pem')}"
-    return open_store(url, timeout=timedelta(seconds=5), retention=timedelta(days=400))
+    return open_store(url, timeout=timedelta(seconds=5), pool=1, retention=timedelta(days=400))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def drives(engines: Shared) -> Iterator[Drives]:
     urls = real_urls(engines, "consistency", ("feeds", "sessions", "cache"), keyspace=KEYSPACE)
     options: dict[str, Any] = {"timeout": TIMEOUT, "pool": 2}
     with (
-        closing(open_store(urls["feeds_url"], timeout=TIMEOUT, retention=timedelta(days=90))) as feeds,
+        closing(open_store(urls["feeds_url"], timeout=TIMEOUT, pool=1, retention=timedelta(days=90))) as feeds,
         closing(open_sessions(urls["sessions_url"], **options)) as sessions,
         closing(open_cache(urls["cache_url"], **options)) as cache,
         closing(open_streams(urls["cache_url"], **options)) as streams,

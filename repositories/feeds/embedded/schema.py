@@ -1,13 +1,9 @@
-"""SQLite's tables and statements for feeds.
+"""SQLite's tables for feeds. What the columns mean: `repositories.feeds.sql.statements`.
 
-Every row keeps the time of its newest write (`written`) and of its newest removal (`removed`), in microseconds since
-1970, as Cassandra keeps a cell's timestamp: an entry shows while `written > removed`. `NEVER` stands for no such time.
 Rows past the retention are pruned by later writes, a bounded number each.
 """
 
 from repositories.sql import SchemaChange
-
-NEVER = -(1 << 63)
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS feeds_author (
@@ -50,46 +46,9 @@ CHANGES = (
     ),
 )
 
-AUTHOR_ADD = """INSERT INTO feeds_author (author, post, written, removed) VALUES (?, ?, ?, ?)
-ON CONFLICT (author, post) DO UPDATE SET
-written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
-AUTHOR_PAGE = """SELECT post, author FROM feeds_author
-WHERE author = :key AND post > :low AND post < :high AND written > removed ORDER BY post"""
-AUTHOR_SCAN = """SELECT post, author, written FROM feeds_author WHERE author = :key AND post > :low AND post < :high
-AND written > removed ORDER BY post DESC LIMIT :limit"""
-AUTHOR_RESTORE = """INSERT INTO feeds_author (author, post, written, removed) VALUES (?, ?, ?, ?)
-ON CONFLICT (author, post) DO UPDATE SET written = max(written, excluded.written)"""
-AUTHOR_REMOVE = "UPDATE feeds_author SET removed = max(removed, ?) WHERE author = ? AND post = ?"
-
-HOME_ADD = """INSERT INTO feeds_home (owner, post, author, written, removed) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (owner, post) DO UPDATE SET
-written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
-_HOME_SHOWN = """FROM feeds_home WHERE owner = :key AND post > :low AND post < :high AND written > removed
-AND written > coalesce((SELECT at FROM feeds_trimmed WHERE owner = :key), :never)"""
-HOME_PAGE = f"SELECT post, author {_HOME_SHOWN} ORDER BY post"
-HOME_BY_AUTHOR = f"SELECT post {_HOME_SHOWN} AND author = :author AND written <= :at ORDER BY post DESC"
-HOME_SCAN = f"SELECT post, author, written {_HOME_SHOWN} ORDER BY post DESC LIMIT :limit"
-HOME_RESTORE = """INSERT INTO feeds_home (owner, post, author, written, removed) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (owner, post) DO UPDATE SET author = excluded.author, written = max(written, excluded.written)"""
-HOME_REMOVE = "UPDATE feeds_home SET removed = max(removed, ?) WHERE owner = ? AND post = ?"
-HOME_PRUNE = """DELETE FROM feeds_home WHERE (owner, post) IN
-(SELECT owner, post FROM feeds_home WHERE post < ? LIMIT ?)"""
-HOME_TRIM = """INSERT INTO feeds_trimmed (owner, at) VALUES (:owner, :at)
-ON CONFLICT (owner) DO UPDATE SET at = max(at, excluded.at)"""
-HOME_DROP = "DELETE FROM feeds_home WHERE owner = :owner AND written <= :at AND removed <= :at"
-
-NOTIFICATION_ADD = """INSERT INTO feeds_notifications
-(owner, id, kind, subject, actor, at_us, number, detail, noted, written, removed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (owner, id) DO UPDATE SET noted = coalesce(noted, excluded.noted),
-at_us = iif(excluded.written > written, excluded.at_us, at_us),
-detail = iif(excluded.written > written, excluded.detail, detail),
-written = max(written, excluded.written), removed = max(removed, excluded.removed)"""
-NOTIFICATION_PRUNE = """DELETE FROM feeds_notifications WHERE (owner, id) IN
-(SELECT owner, id FROM feeds_notifications WHERE id < ? LIMIT ?)"""
-NOTIFICATION_LOWEST = "SELECT min(id) FROM feeds_notifications WHERE owner = ? AND noted > ?"
-NOTIFICATION_PAGE = """SELECT id, kind, subject, actor, at_us, number, detail, noted FROM feeds_notifications
-WHERE owner = ? AND id > ? AND id < ? AND written > removed ORDER BY id DESC LIMIT ?"""
-READ_MARKER = "SELECT id FROM feeds_read WHERE owner = ?"
-READ_MARK = """INSERT INTO feeds_read (owner, id) VALUES (?, ?)
-ON CONFLICT (owner) DO UPDATE SET id = excluded.id WHERE excluded.id > id"""
+# By table, with the most rows that one write deletes.
+_PRUNE = "DELETE FROM {0} WHERE (owner, {1}) IN (SELECT owner, {1} FROM {0} WHERE {1} < ? LIMIT ?)"
+PRUNE = {
+    "feeds_home": (_PRUNE.format("feeds_home", "post"), 1000),
+    "feeds_notifications": (_PRUNE.format("feeds_notifications", "id"), 100),
+}

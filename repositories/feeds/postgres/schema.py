@@ -1,0 +1,27 @@
+"""PostgreSQL's tables for feeds. What the columns mean: `repositories.feeds.sql.statements`.
+
+What has a retention is partitioned by the time in its ids, and ends with its partition: deleting the rows would cost a
+hundred times as much and leave the files as large. Author timelines, one row for each post, have none.
+"""
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS feeds_author (
+        author uuid, post uuid, written bigint NOT NULL, removed bigint NOT NULL, PRIMARY KEY (author, post)
+    )""",
+    """CREATE TABLE IF NOT EXISTS feeds_home (
+        owner uuid, post uuid, author uuid NOT NULL, written bigint NOT NULL, removed bigint NOT NULL,
+        PRIMARY KEY (owner, post)
+    ) PARTITION BY RANGE (post)""",
+    "CREATE TABLE IF NOT EXISTS feeds_trimmed (owner uuid PRIMARY KEY, at bigint NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS feeds_notifications (
+        owner uuid, id uuid, kind text NOT NULL, subject uuid NOT NULL, actor uuid NOT NULL, at_us bigint NOT NULL,
+        number integer NOT NULL, detail text NOT NULL, noted uuid, written bigint NOT NULL, removed bigint NOT NULL,
+        PRIMARY KEY (owner, id)
+    ) PARTITION BY RANGE (id)""",
+    "CREATE INDEX IF NOT EXISTS feeds_notifications_noted ON feeds_notifications (owner, noted)",
+    "CREATE TABLE IF NOT EXISTS feeds_read (owner uuid PRIMARY KEY, id uuid NOT NULL)",
+)
+PARTITIONED = "feeds_home", "feeds_notifications"
+
+# Of columns that are no ids, in statements that write many rows.
+TYPES = {"written": "bigint", "removed": "bigint"}

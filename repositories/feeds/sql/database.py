@@ -1,0 +1,32 @@
+"""What differs between the engines: how they take ids, and many rows at once."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from repositories.feeds.sql.statements import Upsert
+from repositories.sql import Parameters, Row
+
+
+class FeedDatabase(Protocol):
+    """Thread-safe. Every method that asks the server may raise `Unavailable`, after which it may be repeated."""
+
+    @abstractmethod
+    def key(self, of: UUID) -> Any:
+        """The id as a parameter of a statement."""
+
+    @abstractmethod
+    def uuid(self, key: Any) -> UUID:
+        """The id in a row."""
+
+    @abstractmethod
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]: ...
+
+    @abstractmethod
+    def run(self, *calls: tuple[str, Parameters]) -> None:
+        """Statements in one transaction."""
+
+    @abstractmethod
+    def upsert(self, statement: Upsert, rows: Sequence[Row]) -> None:
+        """All rows in one transaction. None is beyond the retention. Keys may come more than once."""
