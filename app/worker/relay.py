@@ -238,6 +238,7 @@ def relay_of(container: Container) -> Relay:
 def sweeper_of(container: Container) -> Sweeper:
     return Sweeper(
         container.stores.relational,
+        container.stores.feeds,
         container.people.sessions,
         container.money.settlement,
         container.feeds.feed_activity,

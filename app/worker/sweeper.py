@@ -1,6 +1,6 @@
 """Periodic jobs: placed orders that are due, expired holds and reservations, old keys, handles, mailed tokens,
 ended sessions and fan-out progress, readers who have been silent, pulled authors who post less again, view counts,
-deferred work.
+deferred work, partitions of feeds.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -21,6 +21,7 @@ from app.services.people.sessions import Sessions
 from app.telemetry import alarms
 from app.worker.deferred import DeferredWork
 from repositories.errors import Inconsistent, StoreError
+from repositories.feeds import FeedStore
 from repositories.money_records import Created
 from repositories.relational import RelationalStore
 
@@ -35,6 +36,7 @@ class Sweeper:
     def __init__(
         self,
         relational: RelationalStore,
+        feeds: FeedStore,
         sessions: Sessions,
         settlement: Settlement,
         feed_activity: FeedActivity,
@@ -45,6 +47,7 @@ class Sweeper:
         clock: Clock,
     ) -> None:
         self._relational = relational
+        self._feeds = feeds
         self._sessions = sessions
         self._settlement = settlement
         self._feed_activity = feed_activity
@@ -78,6 +81,7 @@ class Sweeper:
             self._pulling.return_batch,
             self._views.flush,
             self._deferred.perform,
+            self._partitions,
         )
         return sum(self._tried(job, self._clock()) for job in jobs)
 
@@ -116,6 +120,9 @@ class Sweeper:
     def _old_fanouts(self, now: datetime) -> int:
         with self._relational.transaction() as tx:
             return tx.fanouts.sweep(finished_before=now - PROGRESS_KEPT, limit=KEYS)
+
+    def _partitions(self, _now: datetime) -> int:
+        return self._feeds.sweep()
 
     def _settle(self, orders: list[UUID]) -> int:
         return sum(self._tried(self._due_settlement(order_id), self._clock()) for order_id in orders)

@@ -5,14 +5,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "repositories"
-ENGINES = {"relational": "postgres", "documents": "mongo", "feeds": "cassandra", "hot": "redis"}
+ENGINES = (
+    ("relational", "postgres"),
+    ("documents", "mongo"),
+    ("feeds", "cassandra"),
+    ("feeds", "postgres"),
+    ("hot", "redis"),
+)
 # What only the engine has, and why the embedded adapter has nothing to compare with it.
 ENGINE_ONLY = {
-    "relational": {
+    ("relational", "postgres"): {
         "positions": "how far a server's log is",
         "replicas": "which of several standbys answers a read",
     },
-    "documents": {
+    ("documents", "mongo"): {
         "client": "connections; SQLite's are in `repositories.sqlite`",
         "target": "the options of a URL",
         "monitoring": "round trips are counted by the driver's own events",
@@ -20,7 +26,10 @@ ENGINE_ONLY = {
         "secondaries": "reads on other members of the replica set",
         "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",
     },
-    "feeds": {
+    ("feeds", "postgres"): {
+        "partitions": "what is past the retention goes with its partition; SQLite deletes the rows",
+    },
+    ("feeds", "cassandra"): {
         "link": "connections and prepared statements; SQLite's are in `repositories.sqlite`",
         "target": "the options of a URL",
         "policies": "which of several nodes is asked",
@@ -29,7 +38,7 @@ ENGINE_ONLY = {
         "pages": "one page over several partitions",
         "migrate": "keyspace, replication and bucket widths",
     },
-    "hot": {
+    ("hot", "redis"): {
         "link": "connections",
         "target": "the options of a URL",
         "scripts": "what SQLite does in a transaction Redis does in a script",
@@ -41,16 +50,21 @@ ENGINE_ONLY = {
         "near": "the copy in the process's memory; an embedded cache is in the process already",
     },
 }
-# What is the same for all roles of the engine, and so not in the role's folder.
-NEUTRAL = {"relational": {"engine"}}  # `repositories.postgres.lane`
+# What only the embedded adapter has, or its folder for all databases of SQL.
+EMBEDDED_ONLY = {
+    ("relational", "postgres"): {"engine"},  # `repositories.postgres.lane`, which is the same for all roles
+    ("feeds", "cassandra"): {"database", "statements"},  # of SQL
+}
 
 
 def files(role: str, engine: str) -> set[str]:
-    return {path.stem for path in (ROOT / role / engine).glob("*.py")}
+    """With those of the role's folder for all databases of SQL, if this is one."""
+    folders = [engine, "sql"] if engine in ("embedded", "postgres") else [engine]
+    return {path.stem for folder in folders for path in (ROOT / role / folder).glob("*.py")}
 
 
-@pytest.mark.parametrize("role", ENGINES)
-def test_the_embedded_adapter_has_the_files_of_the_engine(role: str) -> None:
-    engine, embedded = files(role, ENGINES[role]), files(role, "embedded")
-    assert embedded - engine == NEUTRAL.get(role, set())
-    assert engine - embedded == set(ENGINE_ONLY[role])
+@pytest.mark.parametrize(("role", "engine"), ENGINES)
+def test_the_embedded_adapter_has_the_files_of_the_engine(role: str, engine: str) -> None:
+    found, embedded = files(role, engine), files(role, "embedded")
+    assert embedded - found == EMBEDDED_ONLY.get((role, engine), set())
+    assert found - embedded == set(ENGINE_ONLY[role, engine])
