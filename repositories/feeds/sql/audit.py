@@ -23,7 +23,7 @@ from repositories.records import PostRef
 CHUNK = 1000
 
 
-class SqlAudit(FeedAudit):
+class SqlFeedAudit(FeedAudit):
     def __init__(self, database: FeedDatabase, kinds: tuple[TimelineKind, TimelineKind], retention: Retention) -> None:
         """`kinds` are those of author and home timelines."""
         self._feeds = database

@@ -10,7 +10,7 @@ from repositories.feeds.id_time import HIGHEST, just_below, micros, millis, span
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import Retention
-from repositories.feeds.sql.audit import SqlAudit
+from repositories.feeds.sql.audit import SqlFeedAudit
 from repositories.feeds.sql.database import FeedDatabase
 from repositories.feeds.sql.notifications import SqlNotifications
 from repositories.feeds.sql.statements import (
@@ -37,7 +37,7 @@ class SqlFeeds(FeedStore):
         self._author, self._home = layout.author, layout.home
         self._author_budget, self._home_budget = TombstoneBudget(MAX_TOMBSTONES), TombstoneBudget(MAX_TOMBSTONES)
         self.notifications = SqlNotifications(database, layout.notifications, retention)
-        self.audit = SqlAudit(database, (self._author, self._home), retention)
+        self.audit = SqlFeedAudit(database, (self._author, self._home), retention)
 
     def add_to_author(self, post: PostRef, at: datetime) -> None:
         self._add_author_entries([(post, micros(at), NEVER)])
