@@ -76,13 +76,8 @@ def documents(own_engines: Engines) -> Iterator[DocumentStore]:
 
 @pytest.fixture(scope="module")
 def feeds(engines: Shared) -> Iterator[FeedStore]:
-<<<<<<< HEAD
     url = real_urls(engines, "metering", ["feeds"], keyspace=KEYSPACE)["feeds_url"]
-    store = open_feeds(url, timeout=TIMEOUT, retention=timedelta(days=90))
-=======
-    url = real_urls(engines, "metering", ["feeds"])["feeds_url"]
     store = open_feeds(url, timeout=TIMEOUT, pool=1, retention=timedelta(days=90))
->>>>>>> f9e8abb (Feeds on PostgreSQL: the statements are SQLite's, in partitions by time)
     store.migrate()
     yield store
     store.close()
