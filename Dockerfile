@@ -1,10 +1,12 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-COPY requirements/build.txt requirements/run.txt requirements/
+# `traces` has what QUARTET_TRACES_URL needs too.
+ARG REQUIREMENTS=run
+COPY requirements requirements
 RUN pip install --require-hashes -r requirements/build.txt \
  && python -m venv --without-pip /opt/quartet \
- && pip --python /opt/quartet/bin/python install --only-binary :all: --require-hashes -r requirements/run.txt
+ && pip --python /opt/quartet/bin/python install --only-binary :all: --require-hashes -r "requirements/$REQUIREMENTS.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY config config

@@ -105,7 +105,8 @@ consistency: .venv/.run ## write docs/consistency.md anew from docs/consistency.
 
 lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt
-	$(COMPILE) --group test --group engines -c requirements/run.txt pyproject.toml -o requirements/test.txt
+	$(COMPILE) --extra traces -c requirements/run.txt pyproject.toml -o requirements/traces.txt
+	$(COMPILE) --extra traces --group test --group engines -c requirements/traces.txt pyproject.toml -o requirements/test.txt
 	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
 	$(COMPILE) --group release -c requirements/test.txt -o requirements/release.txt
 

@@ -22,6 +22,7 @@ from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages
 from app.telemetry import multiprocess
+from app.telemetry.exporting import ExtraMissing, exported
 from app.worker.anchoring import anchoring_of
 from app.worker.relay import relay_of, run, start_inline, sweeper_of
 from config import Settings, SettingsError
@@ -46,6 +47,8 @@ class OneLineErrors(click.Group):
             raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
         except BadAddress as error:
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
+        except ExtraMissing as error:
+            raise click.ClickException(f"QUARTET_TRACES_URL: {error}") from error
         except (SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -63,15 +66,16 @@ def opened() -> Iterator[Container]:
     """A container whose engines all take writes. Raises `Unavailable` for the first that does not in time."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_form)
-    container = build(settings)
-    try:
-        until = time.monotonic() + settings.boot_seconds
-        for role, store in container.stores.by_role().items():
-            if role not in settings.embedded_roles:
-                _await(store, until)
-        yield container
-    finally:
-        container.close()
+    with exported(settings.traces_url, settings.traces_sampled, settings.engines):
+        container = build(settings)
+        try:
+            until = time.monotonic() + settings.boot_seconds
+            for role, store in container.stores.by_role().items():
+                if role not in settings.embedded_roles:
+                    _await(store, until)
+            yield container
+        finally:
+            container.close()
 
 
 def _await(store: Store, until: float) -> None:

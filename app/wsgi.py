@@ -12,6 +12,7 @@ from app.server.bodies import Arrivals, hide_environment, shut_silent
 from app.server.draining import DRAIN, Draining
 from app.server.orphan import end_with_parent
 from app.server.streams import ENDINGS, on_signals
+from app.telemetry.exporting import export
 from config import Settings
 from config.logs import configure
 
@@ -19,6 +20,8 @@ end_with_parent()
 settings = Settings.from_env()
 hide_environment()
 configure(settings.log_level, settings.log_form)
+if settings.traces_url:
+    atexit.register(export(settings.traces_url, settings.traces_sampled, settings.engines))
 container = build(settings)
 app = create_app(container)
 

@@ -1,4 +1,6 @@
-"""Structured logs, with the request id where there is a request: a JSON object a line, or lines for people."""
+"""Structured logs, with the ids of the request and of the trace where there are any: a JSON object a line, or lines for
+people.
+"""
 
 import logging
 import sys
@@ -9,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import structlog
+from opentelemetry import trace
 
 GATHERED_SECONDS = 0.05
 MOST_GATHERED = 10_000
@@ -76,6 +79,7 @@ def shared(form: str) -> list[structlog.typing.Processor]:
     """What each record passes, whoever wrote it."""
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
     ]
@@ -86,6 +90,14 @@ def shared(form: str) -> list[structlog.typing.Processor]:
             structlog.processors.format_exc_info,
         ]
     return [*processors, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)]
+
+
+def _with_trace(_logger: object, _name: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """OpenTelemetry's name for it in logs that are not its own."""
+    found = trace.get_current_span().get_span_context()
+    if found.is_valid:
+        fields["trace_id"] = trace.format_trace_id(found.trace_id)
+    return fields
 
 
 def formatter(form: str, *, colors: bool = False) -> logging.Formatter:

@@ -4,18 +4,20 @@ A bad value stops the process with the variable's name in the message. The table
 `docs/configuration.md` lists each of these; a test holds the two together.
 """
 
-from dataclasses import Field, dataclass, field, fields
+import re
+from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any
 
 import environs
 from environs import validate
 
 from config.origins import is_origin
+from config.reading import at_least, listed, platform_port, read, setting
 
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 32
+COLLECTOR = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[!-~]*)?")
 _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
 SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
@@ -28,14 +30,6 @@ SCHEMES = {
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The message names the variable."""
-
-
-def setting(default: Any, about: str, *checks: Any, kind: type | None = None) -> Any:
-    return field(default=default, metadata={"about": about, "checks": checks, "kind": kind or type(default)})
-
-
-def at_least(low: float) -> validate.Range:
-    return validate.Range(min=low)
 
 
 @dataclass(frozen=True)
@@ -173,6 +167,16 @@ class Settings:
     relay_metrics_port: int = setting(
         0, "port on which `quartet relay` serves its metrics; 0: none", validate.Range(min=0, max=65535)
     )
+    traces_url: str = setting(
+        "",
+        "where spans are sent by OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: nowhere. "
+        "It needs `quartet[traces]`",
+    )
+    traces_sampled: float = setting(
+        1.0,
+        "share of the traces that begin here which are recorded; of others their caller decides",
+        validate.Range(min=0, max=1),
+    )
     log_level: str = setting(
         "info",
         "`debug`, `info`, `warning`, `error`",
@@ -190,7 +194,7 @@ class Settings:
         env = environs.Env(prefix="QUARTET_")
         try:
             env.read_env(".env", recurse=False)
-            settings = cls(**{f.name: _read(env, f) for f in fields(cls)} | _platform_port())
+            settings = cls(**{f.name: read(env, f) for f in fields(cls)} | platform_port())
         except environs.EnvError as error:
             raise SettingsError(str(error)) from error
         settings.validate()
@@ -208,6 +212,8 @@ class Settings:
                 raise SettingsError(
                     f"QUARTET_CORS_ORIGINS: {origin!r} is no origin as browsers send it, such as https://app.example.com"
                 )
+        if self.traces_url and not COLLECTOR.fullmatch(self.traces_url):
+            raise SettingsError("QUARTET_TRACES_URL: no URL of a collector such as http://127.0.0.1:4318")
         if self.env == "production":
             self._validate_production()
 
@@ -223,21 +229,26 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The newest first: it signs, all verify."""
-        return (self.secret_key, *_listed(self.previous_secret_keys))
+        return (self.secret_key, *listed(self.previous_secret_keys))
 
     @property
     def anchor_secrets(self) -> tuple[str, ...]:
         """As `secrets`, of anchors."""
-        return _listed(self.anchor_key) or self.secrets
+        return listed(self.anchor_key) or self.secrets
 
     @property
     def origins(self) -> tuple[str, ...]:
         """Those that may use the API from a browser."""
-        return _listed(self.cors_origins)
+        return listed(self.cors_origins)
+
+    @property
+    def engines(self) -> dict[str, str]:
+        """The scheme of each role's URL."""
+        return {name.removesuffix("_url"): getattr(self, name).split(":", 1)[0] for name in SCHEMES}
 
     @property
     def embedded_roles(self) -> tuple[str, ...]:
-        return tuple(name.removesuffix("_url") for name in SCHEMES if getattr(self, name).startswith("sqlite:"))
+        return tuple(role for role, scheme in self.engines.items() if scheme == "sqlite")
 
     @property
     def log_form(self) -> str:
@@ -257,19 +268,3 @@ class Settings:
     def seconds(self, role: str) -> timedelta:
         """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`."""
         return timedelta(seconds=getattr(self, f"{role}_timeout"))
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, text.split(","))))
-
-
-def _read(env: environs.Env, setting_field: Field[Any]) -> Any:
-    about = setting_field.metadata
-    reader = getattr(env, about["kind"].__name__)
-    return reader(setting_field.name.upper(), setting_field.default, validate=list(about["checks"]))
-
-
-def _platform_port() -> dict[str, int]:
-    """`PORT` is what platforms and `make run` set."""
-    port = environs.Env().int("PORT", None, validate=[validate.Range(min=1, max=65535)])
-    return {} if port is None else {"port": port}

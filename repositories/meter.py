@@ -1,8 +1,8 @@
 """Counts the calls to the stores where they are sent: round trips, seconds, outcomes.
 
 Every adapter reports each call by `asked` or `called`. A `tally` collects the calls of one request. An exporter of
-metrics registers an `Observer`; without one only the tally is kept. This module imports no exporter and no web
-framework.
+metrics registers an `Observer`, one of traces a `Listener`; without them only the tally is kept. This module imports no
+exporter and no web framework.
 """
 
 import contextlib
@@ -37,6 +37,12 @@ class Observer(Protocol):
     def running(self, name: str, change: int) -> None: ...
 
 
+class Listener(Protocol):
+    """As `Observer.called`."""
+
+    def __call__(self, store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None: ...
+
+
 class Tally:
     """The calls of one request: store -> [round trips, seconds]."""
 
@@ -51,12 +57,19 @@ class Tally:
 
 _tally: ContextVar[Tally | None] = ContextVar("quartet-tally", default=None)
 _observer: Observer | None = None
+_listener: Listener | None = None
 
 
 def watch(observer: Observer | None) -> None:
     """Set the observer of this process; None removes it."""
     global _observer  # noqa: PLW0603  one process, one exporter; the adapters are made before it
     _observer = observer
+
+
+def trace(listener: Listener | None) -> None:
+    """Set what hears of each call as soon as it has ended; None removes it."""
+    global _listener  # noqa: PLW0603  as `watch`
+    _listener = listener
 
 
 def begin() -> Tally:
@@ -89,6 +102,8 @@ def called(store: str, operation: str, seconds: float, *, trips: int = 1, ok: bo
             kept[1] += seconds
     if _observer is not None:
         _observer.called(store, operation, trips, seconds, ok=ok)
+    if _listener is not None:
+        _listener(store, operation, trips, seconds, ok=ok)
 
 
 class asked:  # noqa: N801  used as a verb; a class costs half of what a generator does

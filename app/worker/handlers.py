@@ -17,7 +17,7 @@ from app.container import Container
 from app.errors import PaymentUnknown
 from app.services.feeds.fanouts import Unfinished
 from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
-from app.telemetry import trace
+from app.telemetry import spans, trace
 from repositories.records import Event, Follow, Money, PostRef
 
 log = logging.getLogger(__name__)
@@ -221,4 +221,5 @@ def handle(container: Container, event: Event) -> None:
     known = events.unpack(event)
     with trace.within(events.trace_of(event)):
         for function in HANDLERS[type(known)]:
-            function(container, known, event.happened_at)
+            with spans.step(function.__name__, expected=(Unfinished,)):
+                function(container, known, event.happened_at)

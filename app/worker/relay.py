@@ -20,6 +20,7 @@ from app.telemetry import alarms
 from app.worker.anchoring import anchored
 from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
+from app.worker.relay_spans import attempt, batch
 from app.worker.sweeper import Sweeper
 from repositories import meter
 from repositories.errors import Contention, Inconsistent, StoreError, Unavailable
@@ -125,17 +126,20 @@ class Relay:
         """
         began = self._clock()
         claims = self._claim(outbox, since)
+        if not claims:
+            return Served(0, 0)
         runs = _by_aggregate(claims)
         dispatched = tried = 0
-        try:
-            for run in runs:
-                tried += 1
-                dispatched += self._dispatch(outbox, run, since[outbox])
-                if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
-                    break
-        except StoreError as error:
-            log.warning("events stay leased, their outcome could not be written: %s", error)
-        self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
+        with batch(claims):
+            try:
+                for run in runs:
+                    tried += 1
+                    dispatched += self._dispatch(outbox, run, since[outbox])
+                    if (stop and stop.is_set()) or self._clock() - began > self._limits.lease / 2:
+                        break
+            except StoreError as error:
+                log.warning("events stay leased, their outcome could not be written: %s", error)
+            self._give_back(outbox, [claim for run in runs[tried:] for claim in run])
         return Served(len(claims), dispatched)
 
     def _now(self, outbox: Outbox) -> datetime:
@@ -176,7 +180,8 @@ class Relay:
 
     def _refusal(self, claim: Claim) -> Exception | None:
         try:
-            self._handle(claim.event)
+            with attempt(claim):
+                self._handle(claim.event)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the event's failed try
             return error
         return None

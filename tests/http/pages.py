@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.http import create_app
 from app.http.edge import caching
+from app.http.edge.tracing import Traced
 from app.http.whole_pages.fast_path import FastPath
 from app.services.pages.whole_pages import target
 from tests.apps import BASE, System
@@ -86,8 +88,8 @@ class Both:
         self.fast_app = system.app
         slow = replace(container, settings=replace(container.settings, fast_path=False))
         self.slow_app = create_app(slow)
-        assert isinstance(self.fast_app.wsgi_app, FastPath)
-        assert not isinstance(self.slow_app.wsgi_app, FastPath)
+        assert isinstance(inside(self.fast_app), FastPath)
+        assert not isinstance(inside(self.slow_app), FastPath)
         author = system.person()
         product = author.post("/products", {"title": "t", "category": "c", "price": {"amount": 1, "currency": "EUR"}})
         posts = [author.publish(f"Post {n}", tags=["lamps", f"tag{n}"]) for n in range(3)]
@@ -117,6 +119,12 @@ class Both:
                 self.slow(path)
 
 
+def inside(app: Flask) -> Any:
+    """What is within the span of a request."""
+    assert isinstance(app.wsgi_app, Traced)
+    return app.wsgi_app._inner
+
+
 @contextmanager
 def without_application(both: Both) -> Iterator[None]:
     """Whatever is answered inside comes from the fast path itself."""
@@ -124,7 +132,7 @@ def without_application(both: Both) -> Iterator[None]:
     def refuse(*_: object) -> Any:
         raise HandedOn
 
-    fast = both.fast_app.wsgi_app
+    fast = inside(both.fast_app)
     assert isinstance(fast, FastPath)
     with patch.object(fast, "_inner", refuse):
         yield

@@ -47,7 +47,7 @@ def test_the_trace_is_the_request_that_published_also_in_the_log(system: System)
     trace = answer.headers["X-Request-Id"]
     assert delivery(author, answer.get_json()["post"]["id"])["trace_id"] == trace
     told = [line for line in logs if line["event"] == "delivered"]
-    assert [(line["trace_id"], line["delivered"]) for line in told] == [(trace, 1)]
+    assert [(line["request_id"], line["delivered"]) for line in told] == [(trace, 1)]
     assert told[0]["p99_ms"] >= 1
 
 

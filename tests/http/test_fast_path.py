@@ -15,7 +15,7 @@ from config import Settings
 from config.logs import configure
 from repositories.errors import Unavailable
 from tests.apps import BASE, embedded, running
-from tests.http.pages import CODED, ETAG, HEADERS, Both, assert_alike, without_application
+from tests.http.pages import CODED, ETAG, HEADERS, Both, assert_alike, inside, without_application
 from tests.http.test_metrics import value
 
 
@@ -276,7 +276,7 @@ def test_a_silent_log_stays_silent(both: Both) -> None:
 
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
     with running(Settings(**embedded(tmp_path), fast_path=False)) as system:
-        assert not isinstance(system.app.wsgi_app, FastPath)
+        assert not isinstance(inside(system.app), FastPath)
 
 
 def logged(form: str, act: Any, level: str = "info", *, takes_json: bool = True) -> str:

@@ -1,6 +1,7 @@
 """What the command says of settings that cannot be meant."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,15 @@ def test_a_process_says_it_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("WORKERS", "many"), ("SECRET_KEY", "short"), ("FEEDS_URL", "redis://x"), ("RELAY", "maybe")]
+    ("name", "value"),
+    [
+        ("WORKERS", "many"),
+        ("SECRET_KEY", "short"),
+        ("FEEDS_URL", "redis://x"),
+        ("RELAY", "maybe"),
+        ("TRACES_URL", "collector:4318"),
+        ("TRACES_SAMPLED", "2"),
+    ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(command: Callable[..., Result], name: str, value: str) -> None:
     ended = command("serve", **{name: value})
@@ -80,3 +89,12 @@ def test_an_engine_that_is_not_there_is_named_by_its_variable(
     assert isinstance(ended.exception, SystemExit)
     assert f"QUARTET_{name}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_traces_without_their_extra_are_one_line_that_says_what_to_install(
+    command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    ended = command("migrate", TRACES_URL="http://127.0.0.1:9")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr == "Error: QUARTET_TRACES_URL: needs OpenTelemetry's SDK: install quartet[traces]\n"

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from app.http.edge import access_log
+from app.telemetry import spans
 from config.logs import configure
 
 
@@ -44,6 +45,17 @@ def test_json_is_an_object_a_line() -> None:
     assert [line["event"] for line in lines] == ["request", "careful", "failed"]
     assert (lines[0]["request_id"], lines[0]["status"], lines[2]["post"]) == ("abc", 200, 7)
     assert "ValueError: invalid literal" in lines[2]["exception"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_every_line_bears_the_trace_if_there_is_one(form: str) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with spans.request({"HTTP_TRACEPARENT": f"00-{trace}-b7ad6b7169203331-00"}):
+        lines = told(form)
+    if form == "json":
+        assert [json.loads(line)["trace_id"] for line in lines] == [trace] * 3
+    assert [f"trace_id={trace}" in line or f'"{trace}"' in line for line in lines[:3]] == [True] * 3
+    assert not any("trace_id" in line for line in told(form))
 
 
 def test_console_lines_are_for_people() -> None:

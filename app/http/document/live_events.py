@@ -8,9 +8,11 @@ from typing import Any
 from app.http.resources.notifications import KINDS
 
 ID = {"type": "string", "format": "uuid"}
+# Only there while the trace is recorded: the work that the event came of, for the requests that it leads to.
+TRACE = {"traceparent": {"type": "string", "description": "a parent of W3C Trace Context"}}
 # What `data` holds, and the events that hold it.
 PAYLOADS: dict[str, dict[str, Any]] = {
-    "FeedChange": {"post_id": ID, "author_id": ID},
+    "FeedChange": {"post_id": ID, "author_id": ID} | TRACE,
     "NotificationNews": {"kind": {"type": "string", "enum": list(KINDS)}},
     "Resync": {},
 }
@@ -39,6 +41,6 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
-        "required": sorted(properties),
+        "required": sorted(properties.keys() - TRACE.keys()),
         "additionalProperties": False,
     }

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
+
+from app.telemetry import spans
 
 NAME = "quartet.http"
 _log = structlog.get_logger(NAME)
@@ -26,7 +29,10 @@ def log_request(request_id: str, method: str, route: str, status: int, seconds: 
         _log.info("request", method=method, route=route, status=status, ms=ms)
         return
     now = datetime.now(UTC)
-    lines.write(_Line(method=method, route=route, status=status, ms=ms, request_id=request_id, timestamp=now))
+    traced = spans.logged() or UNSET
+    lines.write(
+        _Line(method=method, route=route, status=status, ms=ms, request_id=request_id, trace_id=traced, timestamp=now)
+    )
 
 
 class _Line(msgspec.Struct, kw_only=True):
@@ -38,6 +44,7 @@ class _Line(msgspec.Struct, kw_only=True):
     ms: float
     event: str = "request"
     request_id: str
+    trace_id: str | UnsetType
     logger: str = NAME
     level: str = "info"
     timestamp: datetime

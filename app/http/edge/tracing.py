@@ -1,8 +1,13 @@
-"""The request id: the client's if it is well-formed, else a new one. It is in the answer and in every log line."""
+"""The request id: the client's if it is well-formed, else a new one. It is in the answer and in every log line.
+
+And the request's span, around all that answers it. What the gate refuses has none: a refusal must be cheap.
+"""
 
 import random
 import re
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 from flask import Flask, Response, current_app, g, request
@@ -10,13 +15,14 @@ from flask import Flask, Response, current_app, g, request
 from app.http.edge import access_log, caching, limiting
 from app.http.edge.deps import container, request_id, start
 from app.http.edge.metrics import answered, server_timing
-from app.telemetry import trace
+from app.telemetry import spans, trace
 from repositories import meter
 
 HEADER = "X-Request-Id"
 SOUND = re.compile(r"[A-Za-z0-9._-]{8,64}")
 # Key in the WSGI environ: the `RequestStart` that the fast path has made.
 BEGUN = "quartet.begun"
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class RequestStart:
@@ -32,8 +38,21 @@ class RequestStart:
 
 
 def register(app: Flask) -> None:
+    """Register after the fast path."""
+    app.wsgi_app = Traced(app.wsgi_app)  # type: ignore[method-assign]  # Flask's documented way
     app.before_request(_begin)
     app.after_request(_end)
+
+
+class Traced:
+    """WSGI middleware. Bodies that are read while they are sent are not a part of the span."""
+
+    def __init__(self, inner: Wsgi) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with spans.request(environ):
+            return self._inner(environ, start_response)
 
 
 def _begin() -> None:

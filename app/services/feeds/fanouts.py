@@ -26,7 +26,7 @@ from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.live.announcer import Announcer
-from app.telemetry import trace
+from app.telemetry import spans, trace
 from repositories import meter
 from repositories.documents import DocumentStore
 from repositories.feed_records import Fanout, Situation, Stage
@@ -234,7 +234,7 @@ class Fanouts:
     def _push(self, post: PostRef, chunk: Sequence[UUID], at: datetime) -> None:
         """Also sets the size of the next step to what fits into a slice at this pace."""
         began = time.monotonic()
-        with meter.running("fanouts"):
+        with meter.running("fanouts"), spans.step("push chunk", {"quartet.deliveries": len(chunk)}):
             self._feeds.push(post, chunk, at)
             self._tops.add(post, chunk)
         pace = len(chunk) / max(time.monotonic() - began, 0.001)
@@ -285,4 +285,6 @@ class Fanouts:
 def _log(fanout: Fanout) -> None:
     p99 = lag_histogram.percentile(fanout.lag_histogram, 0.99)
     p99_ms = None if p99 is None else round(p99)
-    log.info("delivered", trace_id=fanout.trace, post_id=str(fanout.post_id), delivered=fanout.delivered, p99_ms=p99_ms)
+    log.info(
+        "delivered", request_id=fanout.trace, post_id=str(fanout.post_id), delivered=fanout.delivered, p99_ms=p99_ms
+    )

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from app.clock import Clock
+from app.telemetry import spans
 from repositories.errors import Unavailable
 from repositories.hot import LiveEvent, Streams
 from repositories.hot.streams_port import LISTENING
@@ -106,5 +107,6 @@ class Announcer:
 
 
 def _of_post(name: str, post: PostRef) -> Announcement:
-    data = msgspec.json.encode({"post_id": post.post_id, "author_id": post.author_id})
+    traced = {"traceparent": spans.traceparent()} if spans.trace_id() else {}
+    data = msgspec.json.encode({"post_id": post.post_id, "author_id": post.author_id, **traced})
     return Announcement(f"{name}:{post.post_id}", name, data, author=post.author_id)

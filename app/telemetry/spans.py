@@ -1,0 +1,174 @@
+"""Spans by OpenTelemetry's API: of a request, of its calls to the stores, of what the relay does afterwards.
+
+Without a provider (`use`) nothing is recorded and next to nothing spent; a caller's trace context goes on all the same,
+into events and log lines. No span bears what is of a person: no path, no parameter of a statement, no id of an account.
+Names are those of the semantic conventions 1.44. docs/decisions/0032-traces.md.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from repositories import meter
+
+PARENT, STATE = "HTTP_TRACEPARENT", "HTTP_TRACESTATE"
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Asked by machines every few seconds; traced when who asks does so.
+QUIET = ("/health/", "/metrics")
+_ROOT: Final = Context()
+_w3c = TraceContextTextMapPropagator()
+_tracer: Tracer | None = None
+_systems: Mapping[str, str] = {}
+Attributes = dict[str, str | int]
+CONSUMER = SpanKind.CONSUMER
+
+
+def use(provider: TracerProvider | None, systems: Mapping[str, str] | None = None) -> None:
+    """Record spans in this process from now on; None ends it. `systems`: the engine of each store, by its name."""
+    global _tracer, _systems  # noqa: PLW0603  one process, one provider; the adapters are made before it
+    _tracer = None if provider is None else provider.get_tracer("quartet")
+    _systems = systems or {}
+    meter.trace(_called if _tracer else None)
+
+
+def traceparent() -> str:
+    """That of the work at hand, as in W3C Trace Context; empty without a trace."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def trace_id() -> str | None:
+    """The id of a trace that is recorded here, which metrics may refer to."""
+    if _tracer is None:
+        return None
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.trace_flags.sampled else None
+
+
+def logged() -> str | None:
+    """The id of the trace, recorded or not, for a log line."""
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.is_valid else None
+
+
+class request:  # noqa: N801  used as a verb; a class costs half of what a generator does
+    """Surrounds a request, which is a part of the trace of whoever sends a well-formed `traceparent`."""
+
+    __slots__ = ("_environ", "_span", "_token")
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+
+    def __enter__(self) -> None:
+        self._token = self._span = None
+        if PARENT in self._environ:
+            sent = {"traceparent": self._environ[PARENT], "tracestate": self._environ.get(STATE, "")}
+            context = _w3c.extract(sent, _ROOT)
+        elif _tracer is None or self._environ.get("PATH_INFO", "").startswith(QUIET):
+            return
+        else:
+            context = _ROOT
+        if _tracer is not None:
+            attributes = {"url.scheme": self._environ.get("wsgi.url_scheme", "http")}
+            self._span = _tracer.start_span("HTTP", context, SpanKind.SERVER, attributes)
+            context = trace.set_span_in_context(self._span, context)
+        self._token = contexts.attach(context)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            contexts.detach(self._token)
+        if self._span is not None:
+            self._span.end()
+
+
+def answered(route: str | None, method: str, status: int) -> None:
+    """Name the request's span. `route` is the rule and not the path, in which there are handles of people."""
+    span = None if _tracer is None else trace.get_current_span()
+    if span is None or not span.is_recording():
+        return
+    known = method in METHODS
+    span.update_name(" ".join(filter(None, (method if known else "HTTP", route))))
+    span.set_attributes({"http.request.method": method if known else "_OTHER", "http.response.status_code": status})
+    if route:
+        span.set_attribute("http.route", route)
+    if status >= 500:
+        _fail(span, str(status))
+
+
+class step:  # noqa: N801  as above
+    """Surrounds a step of the work at hand, as a child of its span; or of `parent`, a `traceparent`.
+
+    `links` are the traceparents of what it is done for beside its parent. `expected` errors are no failure.
+    """
+
+    __slots__ = ("_attributes", "_expected", "_kind", "_links", "_name", "_parent", "_span", "_token")
+
+    def __init__(
+        self,
+        name: str,
+        attributes: Attributes | None = None,
+        *,
+        parent: str | None = None,
+        links: Sequence[str] = (),
+        kind: SpanKind = SpanKind.INTERNAL,
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._name = name
+        self._attributes = attributes
+        self._parent = parent
+        self._links = links
+        self._kind = kind
+        self._expected = expected
+
+    def __enter__(self) -> None:
+        self._token = self._span = None
+        context = None if self._parent is None else _w3c.extract({"traceparent": self._parent}, _ROOT)
+        if _tracer is not None:
+            links = [Link(found) for sent in self._links if (found := _sent(sent)).is_valid]
+            self._span = _tracer.start_span(self._name, context, self._kind, self._attributes, links)
+            context = trace.set_span_in_context(self._span, context)
+        if context is not None:
+            self._token = contexts.attach(context)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._token is not None:
+            contexts.detach(self._token)
+        if self._span is not None:
+            if kind is not None and not issubclass(kind, self._expected):
+                _fail(self._span, kind.__name__)
+            self._span.end()
+
+
+def _sent(traceparent: str) -> SpanContext:
+    return trace.get_current_span(_w3c.extract({"traceparent": traceparent}, _ROOT)).get_span_context()
+
+
+def _fail(span: Span, why: str) -> None:
+    """Never the error's text, which may quote what somebody has written."""
+    span.set_attribute("error.type", why)
+    span.set_status(StatusCode.ERROR)
+
+
+def _called(store: str, operation: str, trips: int, seconds: float, *, ok: bool) -> None:
+    """A call to a store that has just ended, in the thread that made it."""
+    if _tracer is None or not trace.get_current_span().is_recording():
+        return
+    end = time.time_ns()
+    attributes: dict[str, str | int] = {
+        "db.system.name": _systems.get(store, store),
+        "db.operation.name": operation.partition(" ")[0],
+        "db.query.summary": operation,
+        "quartet.store": store,
+        "quartet.round_trips": trips,
+    }
+    span = _tracer.start_span(operation, None, SpanKind.CLIENT, attributes, start_time=end - int(seconds * 1e9))
+    if not ok:
+        _fail(span, "_OTHER")
+    span.end(end)

@@ -1,0 +1,43 @@
+"""Spans of the relay, by the semantic conventions for messages.
+
+A round serves events of several traces, so its span is a trace of its own, linked to each of them.
+"""
+
+from collections.abc import Sequence
+
+from app.services.feeds.fanouts import Unfinished
+from app.telemetry import spans
+from repositories.outbox import Claim
+
+MESSAGING: spans.Attributes = {"messaging.system": "quartet", "messaging.destination.name": "outbox"}
+
+
+def batch(claims: Sequence[Claim]) -> spans.step:
+    """Around the claims of one round, which are of several traces."""
+    attributes: spans.Attributes = {
+        "messaging.operation.name": "receive",
+        "messaging.operation.type": "receive",
+        "messaging.batch.message_count": len(claims),
+    }
+    links = sorted({claim.event.traceparent for claim in claims})
+    return spans.step("receive outbox", MESSAGING | attributes, parent="", links=links, kind=spans.CONSUMER)
+
+
+def attempt(claim: Claim) -> spans.step:
+    """Around one try of an event: in the trace of what wrote it, and linked to the batch that it came with."""
+    event = claim.event
+    attributes: spans.Attributes = {
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.message.id": str(event.id),
+        "quartet.event.type": event.type,
+        "quartet.event.attempts": claim.attempts,
+    }
+    return spans.step(
+        f"process {event.type}",
+        MESSAGING | attributes,
+        parent=event.traceparent,
+        links=[spans.traceparent()],
+        kind=spans.CONSUMER,
+        expected=(Unfinished,),
+    )

@@ -1,0 +1,31 @@
+"""How a setting is declared, and read from the environment."""
+
+from dataclasses import Field, field
+from typing import Any
+
+import environs
+from environs import validate
+
+
+def setting(default: Any, about: str, *checks: Any, kind: type | None = None) -> Any:
+    return field(default=default, metadata={"about": about, "checks": checks, "kind": kind or type(default)})
+
+
+def at_least(low: float) -> validate.Range:
+    return validate.Range(min=low)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def read(env: environs.Env, setting_field: Field[Any]) -> Any:
+    about = setting_field.metadata
+    reader = getattr(env, about["kind"].__name__)
+    return reader(setting_field.name.upper(), setting_field.default, validate=list(about["checks"]))
+
+
+def platform_port() -> dict[str, int]:
+    """`PORT` is what platforms and `make run` set."""
+    port = environs.Env().int("PORT", None, validate=[validate.Range(min=1, max=65535)])
+    return {} if port is None else {"port": port}

@@ -1,0 +1,81 @@
+"""A real server sends the spans of its processes to a real receiver of OTLP."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.apps import BASE
+from tests.engines.kernel import free_port, wait_until
+from tests.recorded import Receiver, receiver
+from tests.system.live import HOST, Live, run
+
+pytestmark = pytest.mark.live
+PATIENCE = 20.0
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.fixture
+def collector() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assert run(tmp_path, "migrate").returncode == 0
+    return tmp_path
+
+
+def test_the_story_of_a_post_comes_from_several_processes(folder: Path, collector: Receiver) -> None:
+    """The author and the follower ask workers, the relay is the main process."""
+    live = Live(folder, WORKERS="2", TRACES_URL=f"http://127.0.0.1:{collector.port}").answering()
+    try:
+        ada, bob = live.person(), live.person()
+        bob.ask("PUT", f"/accounts/{ada.handle}/follow")
+        stream = Request(
+            f"http://{HOST}:{live.port}{BASE}/feed/stream", headers={"Authorization": f"Bearer {bob.token}"}
+        )
+        with urlopen(stream, timeout=PATIENCE) as events:  # noqa: S310
+            ada.send("POST", "/posts", {"title": "A", "body": "B"}, traceparent=f"00-{TRACE}-{SPAN}-01")
+            news = next(line for line in events if line.startswith(b"data: "))
+        parent = json.loads(news.removeprefix(b"data: "))["traceparent"]
+        page = bob.send("GET", "/feed", traceparent=parent)
+        assert re.search(f'traceparent;desc="00-{TRACE}-[0-9a-f]{{16}}-01"', page.headers["server-timing"])
+        live.terminate()
+        assert live.ended(PATIENCE) == 0, live.output
+    finally:
+        live.close()
+    story = collector.story
+    published, processed = story.one(f"POST {BASE}/posts"), story.one("process PostPublished")
+    read = [one for one in story.named(f"GET {BASE}/feed") if one.trace == TRACE]
+    assert (published.trace, published.parent) == (TRACE, SPAN)
+    assert (processed.trace, processed.parent) == (TRACE, published.id)
+    [(batch_trace, batch_id)] = processed.links
+    [batch] = [one for one in story if one.id == batch_id]
+    assert batch.trace == batch_trace != TRACE
+    assert (published.trace, published.id) in batch.links
+    assert read[0] in story.under(processed)
+    assert processed.resource["service.name"] == "quartet"
+    assert processed.resource["service.version"]
+    of_processes = {one.resource["service.instance.id"] for one in (published, processed)}
+    assert len(of_processes) == 2, "the relay is not where the request was"
+    lines = [json.loads(line) for line in live.output.splitlines() if line.startswith("{")]
+    traced = [line["event"] for line in lines if line.get("trace_id") == TRACE]
+    assert traced.count("request") == 2
+    assert "delivered" in traced
+
+
+def test_a_collector_that_is_away_holds_up_nobody(folder: Path) -> None:
+    live = Live(folder, WORKERS="1", TRACES_URL=f"http://127.0.0.1:{free_port()}").answering()
+    try:
+        ada = live.person()
+        ada.publish("A post")
+        assert wait_until(lambda: ada.titles("/feed") == ["A post"], PATIENCE)
+        live.terminate()
+        assert live.ended(PATIENCE) == 0, live.output
+    finally:
+        live.close()
