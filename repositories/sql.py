@@ -1,12 +1,15 @@
 """What the adapters of a role need of a database of SQL, so that SQLite's and PostgreSQL's share their statements.
 
 A statement is written once, with `?` or `:name` for its parameters, and runs on both where both understand it.
-`now_seconds()` in it is the database's own time, in seconds since 1970.
+`now_seconds()` in it is the database's own time, in seconds since 1970. It may also have `= ANY (?)`, for a list, and
+`FOR UPDATE`, with `OF` and `SKIP LOCKED`: SQLite's file writes the first in another way, and leaves out the second,
+since a write transaction has the whole file. Ids are given as `UUID`; SQLite returns them as text, so `id_of` reads them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -53,3 +56,7 @@ class SchemaChange(NamedTuple):
     name: str
     needed: str
     statements: Sequence[str]
+
+
+def id_of(value: UUID | str) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)

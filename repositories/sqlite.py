@@ -5,11 +5,17 @@ keeps to tables with its own prefix, and none holds a write transaction while an
 """
 
 import contextlib
+import functools
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
 
 from repositories.address import BadAddress, address_of
 from repositories.errors import Conflict, Invalid, Unavailable
@@ -18,7 +24,13 @@ from repositories.sql import Parameters, Row, SchemaChange
 from repositories.store import Store
 
 BUSY_SECONDS = 5.0
+_LIST = re.compile(r"= ANY \((\?|:\w+)\)")
+_ROW_LOCK = re.compile(r"\s+FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?")
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
+
+# What `repositories.sql` promises of parameters. A list is unfolded by `json_each`.
+sqlite3.register_adapter(UUID, str)
+sqlite3.register_adapter(list, lambda values: msgspec.json.encode(values).decode())
 
 
 def path_of(url: str) -> Path:
@@ -64,6 +76,20 @@ def set_up(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+@functools.lru_cache(512)
+def native(sql: str) -> str:
+    """The statement as SQLite takes it. Statements are constants, so each is kept."""
+    return _ROW_LOCK.sub("", _LIST.sub(r"IN (SELECT value FROM json_each(\1))", sql))
+
+
+class SqliteConnection(sqlite3.Connection):
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(native(sql), parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
+        return super().executemany(native(sql), rows)
 
 
 class SqliteFile:
@@ -152,7 +178,13 @@ class SqliteFile:
 
     def _connect(self) -> sqlite3.Connection:
         make_private(self._path)
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self._path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=SqliteConnection,
+        )
         connection.create_function("now_seconds", 0, self._clock)
         set_up(connection)
         self._open.add(connection)

@@ -1,4 +1,4 @@
-"""Outbox order: which waiting events of which documents may be claimed. Both adapters use it."""
+"""Outbox order: which waiting events of which documents may be claimed. All adapters use it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, takewhile

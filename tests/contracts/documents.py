@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.documents import DocumentStore, open_store
-from repositories.documents.embedded.posts import EmbeddedPosts
+from repositories.documents.sql.posts import SqlPosts
 from repositories.records import Comment, Event, Money, Post, Product
 from tests.engines import Shared
 
@@ -129,9 +129,9 @@ def dispatch_all(store: DocumentStore, now: datetime = NOW) -> list[Event]:
 def miscount(store: DocumentStore, post: Post, comments: int) -> None:
     """Damage the kept count of a post's comments, behind the port's back."""
     posts: Any = store.posts
-    if isinstance(posts, EmbeddedPosts):
-        with posts._file.write() as connection:
-            connection.execute("UPDATE documents_posts SET comments = ? WHERE id = ?", (comments, str(post.id)))
+    if isinstance(posts, SqlPosts):
+        with posts._database.write() as work:
+            work.execute("UPDATE documents_posts SET comments = ? WHERE id = ?", (comments, post.id))
     else:
         posts._posts.update_one({"_id": post.id}, {"$set": {"comments": comments}})
 

@@ -11,13 +11,22 @@ from repositories.documents import DocumentStore, open_store
 from repositories.documents.embedded.store import EmbeddedDocuments
 from tests.engines import Shared
 
-from .documents import ADAPTERS, TIMEOUT, at, edited, published
+from .documents import ADAPTERS, TIMEOUT, at, commented, edited, offered, published
 
 FORMER_TABLE = (
     "DROP INDEX documents_events_dead_lettered",
     "ALTER TABLE documents_events RENAME COLUMN dead_lettered_at TO parked_at",
     "CREATE INDEX documents_events_parked ON documents_events (parked_at, id) WHERE parked_at IS NOT NULL",
     "ALTER TABLE documents_events DROP COLUMN traceparent",
+    "DROP INDEX documents_comments_author",
+    "ALTER TABLE documents_comments DROP COLUMN author_id",
+    "UPDATE documents_comments SET document = CAST(document AS TEXT)",
+    "CREATE INDEX documents_comments_author ON documents_comments (json_extract(document, '$.author_id'), post_id)",
+    "DROP INDEX documents_products_seller",
+    "ALTER TABLE documents_products DROP COLUMN seller_id",
+    "UPDATE documents_products SET document = CAST(document AS TEXT)",
+    "CREATE INDEX documents_products_seller ON documents_products (json_extract(document, '$.seller_id'), id)",
+    "UPDATE documents_posts SET document = CAST(document AS TEXT)",
 )
 FORMER_EVENT = {"$mergeObjects": ["$$this", {"parked_at": "$$this.dead_lettered_at"}]}
 FORMER_FIELDS: list[dict[str, Any]] = [
@@ -53,6 +62,17 @@ def make_former(store: DocumentStore) -> None:
         database[name].update_many({"events.id": {"$exists": True}}, FORMER_FIELDS)
         database[name].drop_index("dead_lettered")
         database[name].create_index({"outbox.parked_since": 1}, name="parked")
+
+
+def test_documents_are_found_by_whom_they_are_of(store: DocumentStore) -> None:
+    post, product = published(store), offered(store)
+    comment = commented(store, post)
+    make_former(store)
+    store.migrate()
+
+    assert store.posts.get([post.id]) == {post.id: post}
+    assert store.comments.by_author(comment.author_id, after=None, limit=9) == [comment]
+    assert store.products.of_seller(product.seller_id, after=None, limit=9) == [product]
 
 
 def test_events_keep_their_state(store: DocumentStore) -> None:

@@ -1,4 +1,7 @@
-"""The adapters of a role have the same files, so that a diff of their folders shows how the engines differ."""
+"""The adapters of a role have the same files, so that a diff of their folders shows how the engines differ.
+
+What the databases of SQL have in common is in a folder `sql`, whose files count as those of each of them.
+"""
 
 from pathlib import Path
 

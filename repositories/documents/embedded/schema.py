@@ -1,13 +1,19 @@
-"""Tables of the embedded documents. A document is JSON; what is searched or changed by itself has a column beside it.
+"""Tables of the embedded documents. A document is JSON, as text where an earlier version wrote it; what is searched
+or changed by itself has a column beside it.
 
 Ids are text, times are microseconds since 1970. A row with `deleted_at` and without a document is a tombstone.
 """
 
-from repositories.documents.embedded.views import TABLE as VIEWS
 from repositories.sql import SchemaChange
 
+AUTHOR = "CREATE INDEX IF NOT EXISTS documents_comments_author ON documents_comments (author_id, post_id, number)"
+SELLER = "CREATE INDEX IF NOT EXISTS documents_products_seller ON documents_products (seller_id, id)"
 TABLES = (
-    VIEWS,
+    """
+    CREATE TABLE IF NOT EXISTS documents_views (
+        post_id TEXT PRIMARY KEY, n INTEGER NOT NULL, batch INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
     """
     CREATE TABLE IF NOT EXISTS documents_posts (
         id TEXT PRIMARY KEY,
@@ -17,7 +23,7 @@ TABLES = (
         comment_seq INTEGER NOT NULL DEFAULT 0,
         in_flight INTEGER,
         deleted_at INTEGER,
-        document TEXT
+        document BLOB
     )
     """,
     "CREATE INDEX IF NOT EXISTS documents_posts_author ON documents_posts (author_id, id)",
@@ -41,31 +47,27 @@ TABLES = (
     CREATE TABLE IF NOT EXISTS documents_comments (
         post_id TEXT NOT NULL,
         number INTEGER NOT NULL,
+        author_id TEXT,
         deleted_at INTEGER,
-        document TEXT,
+        document BLOB,
         PRIMARY KEY (post_id, number)
     ) WITHOUT ROWID
     """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_comments_author
-    ON documents_comments (json_extract(document, '$.author_id'), post_id, number)
-    """,
+    AUTHOR,
     """
     CREATE TABLE IF NOT EXISTS documents_products (
         id TEXT PRIMARY KEY,
+        seller_id TEXT,
         category TEXT,
         price INTEGER,
         version INTEGER NOT NULL,
         deleted_at INTEGER,
-        document TEXT
+        document BLOB
     )
     """,
     "CREATE INDEX IF NOT EXISTS documents_products_category ON documents_products (category, id)",
     "CREATE INDEX IF NOT EXISTS documents_products_price ON documents_products (price, id)",
-    """
-    CREATE INDEX IF NOT EXISTS documents_products_seller
-    ON documents_products (json_extract(document, '$.seller_id'), id)
-    """,
+    SELLER,
     """
     CREATE TABLE IF NOT EXISTS documents_attributes (
         name TEXT NOT NULL,
@@ -126,5 +128,25 @@ CHANGES = (
         "add documents_events.traceparent",
         "SELECT 1 FROM pragma_table_info('documents_events') GROUP BY NULL HAVING NOT max(name = 'traceparent')",
         ("ALTER TABLE documents_events ADD COLUMN traceparent TEXT NOT NULL DEFAULT ''",),
+    ),
+    SchemaChange(
+        "add documents_comments.author_id",
+        "SELECT 1 FROM pragma_table_info('documents_comments') GROUP BY NULL HAVING NOT max(name = 'author_id')",
+        (
+            "DROP INDEX documents_comments_author",
+            "ALTER TABLE documents_comments ADD COLUMN author_id TEXT",
+            "UPDATE documents_comments SET author_id = json_extract(document, '$.author_id')",
+            AUTHOR,
+        ),
+    ),
+    SchemaChange(
+        "add documents_products.seller_id",
+        "SELECT 1 FROM pragma_table_info('documents_products') GROUP BY NULL HAVING NOT max(name = 'seller_id')",
+        (
+            "DROP INDEX documents_products_seller",
+            "ALTER TABLE documents_products ADD COLUMN seller_id TEXT",
+            "UPDATE documents_products SET seller_id = json_extract(document, '$.seller_id')",
+            SELLER,
+        ),
     ),
 )

@@ -19,7 +19,7 @@ from app.container import build
 from app.http import create_app
 from app.services.money.provider import SandboxProvider
 from config import Settings
-from repositories.documents.embedded.products import EmbeddedProducts
+from repositories.documents.sql.products import SqlProducts
 from repositories.relational.statement_runner import AutocommitRunner, Work
 from tests.apps import Person, PlainHasher
 from tests.shop import Clock
@@ -31,7 +31,7 @@ POINTS: tuple[tuple[type, str, bool], ...] = (
     (Work, "rows", False),
     (Work, "change", False),
     (Work, "commit", True),
-    (EmbeddedProducts, "get", False),
+    (SqlProducts, "get", False),
     (SandboxProvider, "charge", True),
     (SandboxProvider, "pay_out", True),
 )

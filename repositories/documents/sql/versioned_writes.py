@@ -1,33 +1,31 @@
-"""What the embedded adapters have in common: versioned writes, and conditions that may be absent."""
+"""What the adapters in SQL have in common: versioned writes, and conditions that may be absent."""
 
-import sqlite3
 from collections.abc import Iterable, Mapping
+from uuid import UUID
 
 import msgspec
 
 from repositories.errors import NotFound, Stale
+from repositories.sql import Result, SqlWork
 
 LOADED_AT_ONCE = 1000  # documents, so that a load does not keep other writers out
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
-def encoded(record: msgspec.Struct) -> str:
-    return msgspec.json.encode(record).decode()
+def encoded(record: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(record)
 
 
 def integers_fit(values: Iterable[object]) -> None:
-    """JSON would hold more, but the other adapter would not."""
+    """JSON would hold more, but the other adapters would not."""
     if any(isinstance(value, int) and not SMALLEST <= value <= LARGEST for value in values):
         raise OverflowError("an integer beyond 64 bits")
 
 
-def check_version(connection: sqlite3.Connection, select: str, document_id: str, if_version: int) -> None:
-    """`select` finds the version of a live document by its id and compares it with `if_version`."""
-    found = connection.execute(select, (if_version, document_id)).fetchone()
-    if found is None:
-        raise NotFound
-    if not found[0]:
-        raise Stale
+def check_changed(work: SqlWork, update: Result, select: str, document_id: UUID) -> None:
+    """`update` was of a live document of one version. Where it found none, `select` (of a live one) tells why."""
+    if not update.rowcount:
+        raise Stale if work.execute(select, (document_id,)).fetchone() else NotFound
 
 
 def query(select: str, conditions: Mapping[str, object], order: str, limit: int) -> tuple[str, list[object]]:

@@ -1,0 +1,1 @@
+"""Documents in a database of SQL: what SQLite and PostgreSQL have in common."""
