@@ -80,7 +80,7 @@ _BACKLOG = select(
 )
 
 
-class SqlOutbox(RunnerBacked, Outbox):
+class RelationalOutbox(RunnerBacked, Outbox):
     def now(self) -> datetime:
         at: datetime = self._runner.rows(_NOW, {})[0].now
         return at

@@ -15,7 +15,7 @@ from repositories.relational.money.payments import SqlPaymentReads, SqlSandboxRe
 from repositories.relational.money.refunds import SqlRefundReads
 from repositories.relational.money.shipments import SqlShipmentReads
 from repositories.relational.money.stock import SqlStockReads
-from repositories.relational.outbox import SqlOutbox
+from repositories.relational.outbox import RelationalOutbox
 from repositories.relational.people.accounts import SqlAccountReads
 from repositories.relational.people.graph import SqlGraphReads
 from repositories.relational.people.likes import SqlLikeReads
@@ -49,7 +49,7 @@ class SqlRelational(RelationalStore):
         self.deferred = SqlDeferredReads(runner)
         self.mail_tokens = SqlMailTokenReads(runner)
         self.endings = SqlEndingReads(runner)
-        self.outbox = SqlOutbox(runner)
+        self.outbox = RelationalOutbox(runner)
         self._runner = runner
 
     def now(self) -> datetime:
