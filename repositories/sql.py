@@ -3,7 +3,7 @@
 A statement is written once, with `?` or `:name` for its parameters, and runs on both where both understand it.
 `now_seconds()` in it is the database's own time, in seconds since 1970. It may also have `= ANY (?)`, for a list, and
 `FOR UPDATE`, with `OF` and `SKIP LOCKED`: SQLite's file writes the first in another way, and leaves out the second,
-since a write transaction has the whole file. Ids are given as `UUID`; SQLite returns them as text, so `id_of` reads them.
+since a write transaction has the whole file. Ids are given as `UUID`, and read by `id_of`: SQLite returns text.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -35,8 +35,7 @@ class SqlPosts(PostStore):
         with self._database.write() as work:
             update = work.execute(UPDATE, {**post_row(post), "if_version": if_version})
             check_changed(work, update, LIVE, post.id)
-            work.execute(DELETE_TAGS, (post.id,))
-            work.executemany(INSERT_TAG, _tags(post))
+            _tag(work, post)
             append(work, SqlCarrier("post", post.id), event)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
@@ -103,7 +102,7 @@ class SqlPosts(PostStore):
                 for post in posts[start : start + LOADED_AT_ONCE]:
                     row = {**post_row(post), "in_flight": None}
                     if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", row).rowcount:
-                        work.executemany(INSERT_TAG, _tags(post))
+                        _tag(work, post)
 
     def _pulled(
         self, select: str, authors: Collection[UUID], before: UUID | None, after: UUID | None, limit: int
@@ -158,6 +157,12 @@ def post_row(post: Post) -> dict[str, Any]:
 def _forget(work: SqlWork, post_id: UUID, event: Event) -> None:
     work.execute(DELETE_TAGS, (post_id,))
     append(work, SqlCarrier("post", post_id), event)
+
+
+def _tag(work: SqlWork, post: Post) -> None:
+    """Let the post bear its tags and no others."""
+    work.execute(DELETE_TAGS, (post.id,))
+    work.executemany(INSERT_TAG, _tags(post))
 
 
 def _tags(post: Post) -> Iterable[tuple[str, UUID]]:

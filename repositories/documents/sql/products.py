@@ -41,8 +41,7 @@ class SqlProducts(ProductStore):
         with self._database.write() as work:
             update = work.execute(UPDATE, {**product_row(product), "if_version": if_version})
             check_changed(work, update, LIVE, product.id)
-            work.execute(DELETE_ATTRIBUTES, (product.id,))
-            work.executemany(INSERT_ATTRIBUTE, attribute_rows(product))
+            _describe(work, product)
             append(work, SqlCarrier("product", product.id), event)
 
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
@@ -88,7 +87,7 @@ class SqlProducts(ProductStore):
             with self._database.write() as work:
                 for product in products[start : start + LOADED_AT_ONCE]:
                     if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", product_row(product)).rowcount:
-                        work.executemany(INSERT_ATTRIBUTE, attribute_rows(product))
+                        _describe(work, product)
 
 
 INSERT = """
@@ -154,6 +153,12 @@ def product_row(product: Product) -> dict[str, object]:
 
 def attribute_rows(product: Product) -> list[tuple[str, str, UUID]]:
     return [(name, attribute_text(value), product.id) for name, value in product.attributes.items()]
+
+
+def _describe(work: SqlWork, product: Product) -> None:
+    """Let the product be found by its attributes and no others."""
+    work.execute(DELETE_ATTRIBUTES, (product.id,))
+    work.executemany(INSERT_ATTRIBUTE, attribute_rows(product))
 
 
 def _forget(work: SqlWork, product_id: UUID, event: Event) -> None:

@@ -54,6 +54,7 @@ def faults(path: Path, statements: list[str]) -> Iterator[str]:
     with closing(sqlite3.connect(path)) as connection:
         connection.create_function("chained", 2, chain, deterministic=True)
         connection.create_function("database_time", 0, lambda: 0)
+        connection.create_function("now_seconds", 0, lambda: 0)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for sql in (one for one in statements if one not in WHOLE):
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
