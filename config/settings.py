@@ -21,7 +21,7 @@ COLLECTOR = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[!-~]*)?")
 _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
 SCHEMES = {
     "relational_url": ("postgresql", "sqlite"),
-    "documents_url": ("mongodb", "mongodb+srv", "sqlite"),
+    "documents_url": ("mongodb", "mongodb+srv", "postgresql", "sqlite"),
     "feeds_url": ("cassandra", "postgresql", "sqlite"),
     "sessions_url": (*_REDIS, "postgresql", "sqlite"),
     "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "sqlite"),
@@ -54,7 +54,9 @@ class Settings:
     relational_replicas: str = setting(
         "", "standbys that reads may go to: `host:port,host:port`, all else as in the URL, or URLs of their own"
     )
-    documents_url: str = setting(EMBEDDED, "posts, comments, products: `mongodb://` (a replica set) or `sqlite:///`")
+    documents_url: str = setting(
+        EMBEDDED, "posts, comments, products: `mongodb://` (a replica set), `postgresql://` or `sqlite:///`"
+    )
     feeds_url: str = setting(EMBEDDED, "timelines: `cassandra://host:port/keyspace`, `postgresql://` or `sqlite:///`")
     sessions_url: str = setting(
         EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction), `postgresql://` or `sqlite:///`"

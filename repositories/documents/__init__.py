@@ -1,4 +1,4 @@
-"""Documents: MongoDB, or SQLite JSON as the embedded adapter. The URL's scheme decides."""
+"""Documents: MongoDB, PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
 
@@ -11,11 +11,15 @@ __all__ = ["CommentStore", "DocumentStore", "PostStore", "ProductStore", "ViewSt
 
 @addressed("documents")
 def open_store(url: str, *, timeout: timedelta, pool: int) -> DocumentStore:
-    """`mongodb://...` or `sqlite:///...`. Drivers are imported, and connected, only when used."""
+    """`mongodb://...`, `postgresql://...` or `sqlite:///...`. Drivers are imported, and connected, only when used."""
     if url.startswith("sqlite:"):
         from repositories.documents.embedded.store import EmbeddedDocuments
 
         return EmbeddedDocuments(url)
+    if url.startswith("postgresql:"):
+        from repositories.documents.postgres.store import PostgresDocuments
+
+        return PostgresDocuments(url, timeout=timeout, pool=pool)
     from repositories.documents.mongo.store import MongoDocuments
 
     return MongoDocuments(url, timeout=timeout, pool=pool)

@@ -14,13 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 import psycopg
-from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from sqlalchemy import event
 from sqlalchemy.pool import PoolProxiedConnection
 
 from repositories.direct import drop_if_lost
 from repositories.errors import ReadOnly
 from repositories.meter import asked
+from repositories.postgres.adapting import adapt
 from repositories.postgres.errors import is_outdated, translation
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.lane import Lane, migrating_engine
@@ -80,7 +80,7 @@ class PostgresDatabase:
             size=pool,
             settings=settings,
         )
-        event.listen(self._lane.engine, "connect", _send_one_kind_of_integer)
+        event.listen(self._lane.engine, "connect", adapt)
         # The transaction in whose block a thread is.
         self._local = threading.local()
 
@@ -206,9 +206,3 @@ def _name(sql: str) -> str:
     found = _NAME.match(sql)
     assert found  # noqa: S101  our own statements
     return found[1]
-
-
-def _send_one_kind_of_integer(connection: psycopg.Connection, _entry: object) -> None:
-    """By itself psycopg sends the smallest type that holds a value, and each combination is a statement of its own."""
-    connection.adapters.register_dumper(int, Int8Dumper)
-    connection.adapters.register_dumper(int, Int8BinaryDumper)

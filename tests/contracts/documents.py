@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -13,12 +14,16 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.documents import DocumentStore, open_store
+from repositories.documents.embedded.store import EmbeddedDocuments
+from repositories.documents.postgres.store import PostgresDocuments
 from repositories.documents.sql.posts import SqlPosts
 from repositories.records import Comment, Event, Money, Post, Product
+from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 
-ADAPTERS = ("embedded", pytest.param("mongo", marks=pytest.mark.engines))
+ADAPTERS = ("embedded", *(pytest.param(engine, marks=pytest.mark.engines) for engine in ("mongo", "postgres")))
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123457, tzinfo=UTC)
+TABLES = ("posts", "tags", "comments", "products", "attributes", "events", "views")
 COLLECTIONS = ("posts", "comments", "products", "tags")
 TIMEOUT = timedelta(seconds=5)
 # Text that stores like to change: composed and decomposed, right to left, joined emoji, Turkish i, NUL, controls.
@@ -41,6 +46,7 @@ SURROGATE = "\ud800"
 
 _ids = itertools.count(1)
 _mongo_databases: dict[str, str] = {}
+_postgres_databases: dict[str, str] = {}
 
 
 def fresh_id() -> UUID:
@@ -152,20 +158,40 @@ def at_once(work: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def url_of(adapter: str, request: pytest.FixtureRequest, folder: Path) -> str:
-    """A file of its own for each test; in MongoDB one database for all, emptied before each."""
+    """A file of its own for each test; in the engines one database for all, emptied before each."""
     if adapter == "embedded":
         return f"sqlite:///{folder / 'documents.db'}"
     engines: Shared = request.getfixturevalue("engines")
+    if adapter == "postgres":
+        server = engines.postgres()
+        if server.url not in _postgres_databases:
+            url = _postgres_databases[server.url] = new_database(server)
+            migrated(url)
+        return _postgres_databases[server.url]
     base, options = engines.mongo().url.split("?")
     name = _mongo_databases.setdefault(base, f"documents_{uuid4().hex[:8]}")
     return f"{base.rsplit('/', 1)[0]}/{name}?{options}"
 
 
+def migrated(url: str) -> None:
+    with closing(open_store(url, timeout=TIMEOUT, pool=1)) as store:
+        store.migrate()
+
+
 def opened(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[DocumentStore]:
     store = open_store(url_of(adapter, request, folder), timeout=TIMEOUT, pool=40)
-    store.migrate()
-    if adapter == "mongo":
-        for name in COLLECTIONS:
-            store._connection.collection(name).delete_many({})  # type: ignore[attr-defined]  # known to be MongoDB's
+    if adapter != "postgres":
+        store.migrate()
+    empty(store)
     yield store
     store.close()
+
+
+def empty(store: DocumentStore) -> None:
+    if isinstance(store, PostgresDocuments):
+        with store._database.write() as work:
+            for table in TABLES:
+                work.execute(f"DELETE FROM documents_{table}")  # noqa: S608  our own names
+    elif not isinstance(store, EmbeddedDocuments):
+        for name in COLLECTIONS:
+            store._connection.collection(name).delete_many({})  # type: ignore[attr-defined]  # known to be MongoDB's

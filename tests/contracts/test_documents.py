@@ -10,6 +10,7 @@ import pytest
 
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Invalid, Unavailable
+from tests.contracts.relational_store import new_database
 
 from .documents import (
     ADAPTERS,
@@ -72,6 +73,8 @@ def test_migrating_again_changes_nothing(store: DocumentStore) -> None:
 
 def test_a_dry_run_only_reports(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> None:
     new = url.replace("/documents", "/documents_new")
+    if url.startswith("postgresql:"):
+        new = new_database(request.getfixturevalue("engines").postgres())
     store = open_store(new, timeout=TIMEOUT, pool=2)
     steps = store.migrate(dry_run=True)
     assert steps
@@ -82,7 +85,7 @@ def test_a_dry_run_only_reports(request: pytest.FixtureRequest, url: str, tmp_pa
 
 
 def test_nothing_connects_before_use() -> None:
-    for url in ("mongodb://127.0.0.1:1/quartet", "sqlite:////nowhere/at/all.db"):
+    for url in ("mongodb://127.0.0.1:1/quartet", "postgresql://127.0.0.1:1/quartet", "sqlite:////nowhere/at/all.db"):
         store = open_store(url, timeout=timedelta(milliseconds=100), pool=1)
         with pytest.raises(Unavailable):
             store.ping()

@@ -11,7 +11,7 @@ from repositories.documents import DocumentStore, open_store
 from repositories.documents.embedded.store import EmbeddedDocuments
 from tests.engines import Shared
 
-from .documents import ADAPTERS, TIMEOUT, at, commented, edited, offered, published
+from .documents import TIMEOUT, at, commented, edited, offered, published
 
 FORMER_TABLE = (
     "DROP INDEX documents_events_dead_lettered",
@@ -36,7 +36,7 @@ FORMER_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=["embedded", pytest.param("mongo", marks=pytest.mark.engines)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentStore]:
     if request.param == "embedded":
         url = f"sqlite:///{tmp_path / 'documents.db'}"

@@ -29,6 +29,7 @@ ADAPTERS = [
     "documents-embedded",
     pytest.param("relational-postgres", marks=pytest.mark.engines),
     pytest.param("documents-mongo", marks=pytest.mark.engines),
+    pytest.param("documents-postgres", marks=pytest.mark.engines),
 ]
 PAYLOADS = [
     b"{}",

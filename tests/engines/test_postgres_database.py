@@ -1,6 +1,7 @@
 """The PostgreSQL under the documents, feeds and hot stores."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -77,11 +78,22 @@ def test_errors_are_those_of_the_ports(things: PostgresDatabase) -> None:
         work.execute("INSERT INTO things VALUES (2, 'one')")
 
     assert taken.value.field == "name"
-    for wrong in ("a\0b", "\ud800"):
-        with pytest.raises(Invalid):
-            things.rows("SELECT id FROM things WHERE name = ?", (wrong,))
+    with pytest.raises(Invalid):
+        things.rows("SELECT id FROM things WHERE name = ?", ("\ud800",))
     with pytest.raises(Invalid):
         things.rows("SELECT id FROM things WHERE id = ?", (2**63,))
+
+
+def test_text_may_have_every_character_and_is_sorted_by_code_points(things: PostgresDatabase) -> None:
+    texts = sorted("".join(some) for n in range(4) for some in itertools.product("\0\1\2a\uffff\U0001f600", repeat=n))
+    with things.write() as work:
+        work.executemany("INSERT INTO things VALUES (?, ?)", list(enumerate(reversed(texts))))
+
+    assert things.rows('SELECT name FROM things ORDER BY name COLLATE "C"') == [(text,) for text in texts]
+    assert things.rows("SELECT count(*) FROM things WHERE name = ANY (?)", (texts,)) == [(len(texts),)]
+    for mark in texts[::20]:
+        lower = sum(text < mark for text in texts)
+        assert things.rows('SELECT count(*) FROM things WHERE name < ? COLLATE "C"', (mark,)) == [(lower,)]
 
 
 def test_a_lost_connection_is_not_used_again(url: str, things: PostgresDatabase) -> None:

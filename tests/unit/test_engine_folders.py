@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2] / "repositories"
 ENGINES = (
     ("relational", "postgres"),
     ("documents", "mongo"),
+    ("documents", "postgres"),
     ("feeds", "cassandra"),
     ("feeds", "postgres"),
     ("hot", "redis"),
@@ -29,6 +30,7 @@ ENGINE_ONLY = {
         "secondaries": "reads on other members of the replica set",
         "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",
     },
+    ("documents", "postgres"): {},
     ("feeds", "postgres"): {
         "partitions": "what is past the retention goes with its partition; SQLite deletes the rows",
     },

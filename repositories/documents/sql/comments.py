@@ -12,11 +12,11 @@ import msgspec
 
 from repositories.documents.port import CommentStore
 from repositories.documents.sql.events import SqlCarrier, append
-from repositories.documents.sql.versioned_writes import LOADED_AT_ONCE, encoded, query
+from repositories.documents.sql.versioned_writes import at_once, encoded, query
 from repositories.documents.times import micros
 from repositories.errors import NotFound
 from repositories.records import Comment, Event
-from repositories.sql import SqlDatabase, id_of
+from repositories.sql import SqlDatabase, SqlWork, id_of
 
 
 class SqlComments(CommentStore):
@@ -84,13 +84,16 @@ class SqlComments(CommentStore):
         return _miscounts(wrong)
 
     def load(self, comments: Sequence[Comment]) -> None:
-        for start in range(0, len(comments), LOADED_AT_ONCE):
+        for some in at_once(comments, key=lambda comment: (comment.post_id, comment.number)):
             with self._database.write() as work:
-                for comment in comments[start : start + LOADED_AT_ONCE]:
-                    key = {"id": comment.post_id, "number": comment.number}
-                    row = {**key, "author_id": comment.author_id, "document": encoded(comment)}
-                    if work.execute(INSERT_MISSING, row).rowcount:
-                        work.execute(COUNT, key)
+                self._load(work, some)
+
+    def _load(self, work: SqlWork, comments: Sequence[Comment]) -> None:
+        for comment in comments:
+            key = {"id": comment.post_id, "number": comment.number}
+            row = {**key, "author_id": comment.author_id, "document": encoded(comment)}
+            if work.execute(INSERT_MISSING, row).rowcount:
+                work.execute(COUNT, key)
 
 
 # Whoever changes comments of a post has its row first.

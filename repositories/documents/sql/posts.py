@@ -8,7 +8,7 @@ import msgspec
 
 from repositories.documents.port import PostStore
 from repositories.documents.sql.events import SqlCarrier, append
-from repositories.documents.sql.versioned_writes import LOADED_AT_ONCE, check_changed, encoded, query
+from repositories.documents.sql.versioned_writes import at_once, check_changed, encoded, query
 from repositories.documents.times import micros
 from repositories.records import Event, Post, PostRef, TagCount
 from repositories.sql import SqlDatabase, SqlWork, id_of
@@ -21,7 +21,7 @@ class SqlPosts(PostStore):
     def add(self, post: Post, event: Event) -> None:
         with self._database.write() as work:
             work.execute(INSERT, {**post_row(post), "in_flight": True})
-            work.executemany(INSERT_TAG, _tags(post))
+            work.executemany(INSERT_TAG, tag_rows(post))
             append(work, SqlCarrier("post", post.id), event, publishes=True)
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
@@ -97,12 +97,14 @@ class SqlPosts(PostStore):
         return [TagCount(tag, posts) for tag, posts in self._database.rows(*counted)]
 
     def load(self, posts: Sequence[Post]) -> None:
-        for start in range(0, len(posts), LOADED_AT_ONCE):
+        for some in at_once(posts, key=lambda post: post.id):
             with self._database.write() as work:
-                for post in posts[start : start + LOADED_AT_ONCE]:
-                    row = {**post_row(post), "in_flight": None}
-                    if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", row).rowcount:
-                        _tag(work, post)
+                self._load(work, some)
+
+    def _load(self, work: SqlWork, posts: Sequence[Post]) -> None:
+        for post in posts:
+            if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", {**post_row(post), "in_flight": None}).rowcount:
+                _tag(work, post)
 
     def _pulled(
         self, select: str, authors: Collection[UUID], before: UUID | None, after: UUID | None, limit: int
@@ -162,10 +164,10 @@ def _forget(work: SqlWork, post_id: UUID, event: Event) -> None:
 def _tag(work: SqlWork, post: Post) -> None:
     """Let the post bear its tags and no others."""
     work.execute(DELETE_TAGS, (post.id,))
-    work.executemany(INSERT_TAG, _tags(post))
+    work.executemany(INSERT_TAG, tag_rows(post))
 
 
-def _tags(post: Post) -> Iterable[tuple[str, UUID]]:
+def tag_rows(post: Post) -> Iterable[tuple[str, UUID]]:
     return [(tag, post.id) for tag in sorted(set(post.tags))]
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from repositories.documents.port import ProductStore
 from repositories.documents.sql.events import SqlCarrier, append
-from repositories.documents.sql.versioned_writes import LOADED_AT_ONCE, check_changed, encoded, integers_fit, query
+from repositories.documents.sql.versioned_writes import at_once, check_changed, encoded, integers_fit, query
 from repositories.documents.times import micros
 from repositories.records import (
     Event,
@@ -83,11 +83,14 @@ class SqlProducts(ProductStore):
         return Facets(counted.count, categories, {name: tuple(one) for (_, name), one in facets.items()})
 
     def load(self, products: Sequence[Product]) -> None:
-        for start in range(0, len(products), LOADED_AT_ONCE):
+        for some in at_once(products, key=lambda product: product.id):
             with self._database.write() as work:
-                for product in products[start : start + LOADED_AT_ONCE]:
-                    if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", product_row(product)).rowcount:
-                        _describe(work, product)
+                self._load(work, some)
+
+    def _load(self, work: SqlWork, products: Sequence[Product]) -> None:
+        for product in products:
+            if work.execute(f"{INSERT} ON CONFLICT (id) DO NOTHING", product_row(product)).rowcount:
+                _describe(work, product)
 
 
 INSERT = """

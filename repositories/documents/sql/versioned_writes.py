@@ -1,6 +1,7 @@
 """What the adapters in SQL have in common: versioned writes, and conditions that may be absent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -8,12 +9,20 @@ import msgspec
 from repositories.errors import NotFound, Stale
 from repositories.sql import Result, SqlWork
 
+R = TypeVar("R")
 LOADED_AT_ONCE = 1000  # documents, so that a load does not keep other writers out
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
 def encoded(record: msgspec.Struct) -> bytes:
     return msgspec.json.encode(record)
+
+
+def at_once(records: Sequence[R], *, key: Callable[[R], Any]) -> Iterator[Sequence[R]]:
+    """Portions of a load, in the order of the keys: loads that lock rows in other orders could wait for each other."""
+    ordered = sorted(records, key=key)
+    for start in range(0, len(ordered), LOADED_AT_ONCE):
+        yield ordered[start : start + LOADED_AT_ONCE]
 
 
 def integers_fit(values: Iterable[object]) -> None:

@@ -1,0 +1,116 @@
+"""Tables of the documents. A document is JSON in bytes; what is searched or changed by itself has a column beside it.
+
+`jsonb` would refuse NUL, lose the order of names, and give the float 1e16 back as an integer. Times are microseconds
+since 1970. Text is compared by code points, whatever the database's collation. A row is either a live document or, with
+`deleted_at`, a tombstone.
+"""
+
+# Pages keep room for the next version of a row, which then needs no new entry in an index.
+TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS documents_posts (
+        id uuid PRIMARY KEY,
+        author_id uuid,
+        version bigint NOT NULL,
+        comments bigint NOT NULL DEFAULT 0,
+        comment_seq bigint NOT NULL DEFAULT 0,
+        in_flight boolean,
+        deleted_at bigint,
+        document bytea,
+        CHECK (deleted_at IS NOT NULL OR author_id IS NOT NULL AND document IS NOT NULL)
+    ) WITH (fillfactor = 90)
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_posts_author ON documents_posts (author_id, id)",
+    """
+    CREATE INDEX IF NOT EXISTS documents_posts_in_flight ON documents_posts (author_id, id)
+    WHERE in_flight IS NOT NULL
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS documents_posts_in_flight_ids ON documents_posts (id, author_id)
+    WHERE in_flight IS NOT NULL
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS documents_tags (
+        tag text COLLATE "C" NOT NULL,
+        post_id uuid NOT NULL,
+        PRIMARY KEY (tag, post_id)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_tags_post ON documents_tags (post_id)",
+    """
+    CREATE TABLE IF NOT EXISTS documents_views (post_id uuid PRIMARY KEY, n bigint NOT NULL, batch bigint NOT NULL)
+    WITH (fillfactor = 50)
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS documents_comments (
+        post_id uuid NOT NULL,
+        number bigint NOT NULL,
+        author_id uuid,
+        deleted_at bigint,
+        document bytea,
+        PRIMARY KEY (post_id, number),
+        CHECK (deleted_at IS NOT NULL OR author_id IS NOT NULL AND document IS NOT NULL)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_comments_author ON documents_comments (author_id, post_id, number)",
+    """
+    CREATE TABLE IF NOT EXISTS documents_products (
+        id uuid PRIMARY KEY,
+        seller_id uuid,
+        category text COLLATE "C",
+        price bigint,
+        version bigint NOT NULL,
+        deleted_at bigint,
+        document bytea,
+        CHECK (deleted_at IS NOT NULL OR
+            seller_id IS NOT NULL AND category IS NOT NULL AND price IS NOT NULL AND document IS NOT NULL)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_products_category ON documents_products (category, id)",
+    "CREATE INDEX IF NOT EXISTS documents_products_price ON documents_products (price, id)",
+    "CREATE INDEX IF NOT EXISTS documents_products_seller ON documents_products (seller_id, id)",
+    """
+    CREATE TABLE IF NOT EXISTS documents_attributes (
+        name text COLLATE "C" NOT NULL,
+        text text COLLATE "C" NOT NULL,
+        product_id uuid NOT NULL,
+        PRIMARY KEY (name, text, product_id)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_attributes_product ON documents_attributes (product_id, name, text)",
+    """
+    CREATE TABLE IF NOT EXISTS documents_events (
+        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        kind text COLLATE "C" NOT NULL,
+        document_id uuid NOT NULL,
+        number bigint NOT NULL,
+        id uuid NOT NULL,
+        type text COLLATE "C" NOT NULL,
+        aggregate text COLLATE "C" NOT NULL,
+        happened_at bigint NOT NULL,
+        payload bytea NOT NULL,
+        traceparent text COLLATE "C" NOT NULL DEFAULT '',
+        publishes boolean NOT NULL,
+        attempts bigint NOT NULL,
+        due_at bigint NOT NULL,
+        lease uuid,
+        lease_until bigint,
+        dead_lettered_at bigint,
+        reason text COLLATE "C"
+    ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)
+    """,
+    "CREATE INDEX IF NOT EXISTS documents_events_id ON documents_events (id)",
+    """
+    CREATE INDEX IF NOT EXISTS documents_events_document
+    ON documents_events (kind, document_id, number, seq, dead_lettered_at, publishes)
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS documents_events_due ON documents_events (due_at, seq, happened_at)
+    WHERE dead_lettered_at IS NULL
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS documents_events_dead_lettered ON documents_events (dead_lettered_at, id)
+    WHERE dead_lettered_at IS NOT NULL
+    """,
+)
+UNIQUE = {"documents_posts_pkey": "id", "documents_products_pkey": "id"}

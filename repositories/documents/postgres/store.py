@@ -1,0 +1,31 @@
+"""Documents in PostgreSQL: the same promises as MongoDB's, tested by the same suite."""
+
+from datetime import timedelta
+
+from repositories.documents.port import DocumentStore
+from repositories.documents.postgres.comments import PostgresComments
+from repositories.documents.postgres.posts import PostgresPosts
+from repositories.documents.postgres.products import PostgresProducts
+from repositories.documents.postgres.schema import TABLES, UNIQUE
+from repositories.documents.sql.outbox import SqlOutbox
+from repositories.documents.sql.views import SqlViews
+from repositories.postgres.database import PostgresBacked, PostgresDatabase
+
+# Every statement has an index. The planner takes it also before a table that has grown is analyzed.
+SETTINGS = {"enable_seqscan": "off", "synchronous_commit": "on"}
+
+
+class PostgresDocuments(PostgresBacked, DocumentStore):
+    """Connects when first used; may be used again after `close`."""
+
+    _tables = TABLES
+
+    def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
+        self._database = PostgresDatabase(
+            url, "documents", timeout=timeout, pool=pool, fields=UNIQUE, settings=SETTINGS
+        )
+        self.posts = PostgresPosts(self._database)
+        self.comments = PostgresComments(self._database)
+        self.products = PostgresProducts(self._database)
+        self.views = SqlViews(self._database)
+        self.outbox = SqlOutbox(self._database)
