@@ -74,6 +74,7 @@ def container(own_engines: Engines) -> Iterator[Container]:
     own_engines.heal()
 
 
+@pytest.mark.proof
 def test_a_relay_that_is_killed_again_and_again(container: Container, chance: random.Random) -> None:
     everybody = people(container, 3 + FOLLOWERS)
     authors, readers = everybody[:3], everybody[3:]
