@@ -165,6 +165,7 @@ def container_is_right(world: World) -> None:
     assert examined(world.container)[0].drift == 0
 
 
+@pytest.mark.proof(on="engines")
 def test_under_traffic_a_healthy_system_has_no_drift(world: World) -> None:
     with traffic(world, pause=0.03) as moves:
         reports = [examined(world.container) for _ in range(EXAMINATIONS)]

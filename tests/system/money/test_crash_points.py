@@ -75,6 +75,7 @@ def shop(settings: Settings) -> Iterator[Shop]:
         assert differences(found) == []
 
 
+@pytest.mark.proof(on="engines")
 @pytest.mark.parametrize("name", ROUTES)
 def test_the_process_ends_at_every_point(shop: Shop, settings: Settings, engine: str, name: str) -> None:
     whole = Death(shop, settings, ROUTES[name], NEVER)
