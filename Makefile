@@ -19,7 +19,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_CRASH_ROUNDS=2 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
-PROOFS := $(addprefix tests/system/,proofs money drift plans fuzzing outages test_feed_definition.py test_notifications.py \
+PROOFS := $(addprefix tests/system/,alerts proofs money drift plans fuzzing outages test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py proxies/test_rolling.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_money_faults.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py

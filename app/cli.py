@@ -268,6 +268,26 @@ def _serve(container: Container) -> None:
     )
     with multiprocess.shared(record=settings.metrics and settings.relay_inline):
         stop_relay = start_inline(container) if settings.relay_inline else None
-        served.serve()
+        with _scraped(container):
+            served.serve()
         if stop_relay:
             stop_relay()
+
+
+@contextmanager
+def _scraped(container: Container) -> Iterator[None]:
+    """Serve metrics where they have an address of their own: those of all processes, as the workers would."""
+    host, port = container.settings.metrics_at
+    if not port:
+        yield
+        return
+    # Imported here, inside `multiprocess.shared`.
+    from app.telemetry import exposition
+
+    stores, known = container.stores.by_role(), container.money.anchors.known
+    registry = exposition.everything(stores, _outboxes(container), known, container.kit.clock)
+    end = exposition.serve(host, port, registry)
+    try:
+        yield
+    finally:
+        end()

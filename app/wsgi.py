@@ -54,4 +54,6 @@ if settings.metrics:
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry.series import keep_sampling
 
-    keep_sampling(entrance.levels)
+    keep_sampling(
+        lambda: {**entrance.levels(), "bodies": arrivals.waiting, "most_streams": container.live.hub.limits.streams}
+    )

@@ -17,6 +17,7 @@ from config.reading import at_least, listed, platform_port, read, setting
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 32
+ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})")
 COLLECTOR = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[!-~]*)?")
 _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
 SCHEMES = {
@@ -166,6 +167,9 @@ class Settings:
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
     metrics: bool = setting(True, "serves metrics for Prometheus at `/metrics`")
+    metrics_address: str = setting(
+        "", "`host:port` that serves them in place of the server's port; empty: the server's port does"
+    )
     relay_metrics_port: int = setting(
         0, "port on which `quartet relay` serves its metrics; 0: none", validate.Range(min=0, max=65535)
     )
@@ -214,6 +218,8 @@ class Settings:
                 raise SettingsError(
                     f"QUARTET_CORS_ORIGINS: {origin!r} is no origin as browsers send it, such as https://app.example.com"
                 )
+        if self.metrics_address and not ADDRESS.fullmatch(self.metrics_address):
+            raise SettingsError("QUARTET_METRICS_ADDRESS: no host and port such as 127.0.0.1:9000")
         if self.traces_url and not COLLECTOR.fullmatch(self.traces_url):
             raise SettingsError("QUARTET_TRACES_URL: no URL of a collector such as http://127.0.0.1:4318")
         if self.env == "production":
@@ -242,6 +248,12 @@ class Settings:
     def origins(self) -> tuple[str, ...]:
         """Those that may use the API from a browser."""
         return listed(self.cors_origins)
+
+    @property
+    def metrics_at(self) -> tuple[str, int]:
+        """Host and port of metrics on an address of their own; port 0 where they have none."""
+        found = ADDRESS.fullmatch(self.metrics_address) if self.metrics else None
+        return (found[1].strip("[]"), int(found[2])) if found else ("", 0)
 
     @property
     def engines(self) -> dict[str, str]:

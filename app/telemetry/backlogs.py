@@ -1,40 +1,31 @@
-"""The relay's backlog as metrics, read when they are scraped, and cached for a while.
+"""The relay's backlog as metrics, read when they are scraped, and kept for a while.
 
-A store that does not answer in time delays some scrapes for a moment. Its series are missing until it answers.
+The series of a store that does not answer are missing until it does.
 """
 
-import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from functools import partial
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.clock import Clock
+from app.telemetry.background import Background
 from repositories.errors import StoreError
 from repositories.outbox import Backlog, Outbox
-
-FRESH_SECONDS = 5.0
-PATIENCE_SECONDS = 0.25
 
 
 class Backlogs(Collector):
     def __init__(self, outboxes: Mapping[str, Outbox], clock: Clock) -> None:
-        self._outboxes = dict(outboxes)
+        self._asking = Background({truth: partial(_read, outbox) for truth, outbox in outboxes.items()})
         self._clock = clock
-        self._guard = Lock()
-        self._readers: ThreadPoolExecutor | None = None
-        self._asked: dict[str, tuple[float, Future[Backlog | None]]] = {}
 
     def describe(self) -> list[GaugeMetricFamily]:
         return list(_families())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up, unsent, dead_lettered, oldest, deferred = _families()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        for truth, found in [(truth, self._future(truth)) for truth in self._outboxes]:
-            backlog = _result(found, deadline)
+        for truth, backlog in self._asking.answers().items():
             up.add_metric([truth], backlog is not None)
             if backlog is not None:
                 unsent.add_metric([truth], backlog.unsent)
@@ -43,30 +34,14 @@ class Backlogs(Collector):
                 deferred.add_metric([truth], backlog.deferred)
         yield from (up, unsent, dead_lettered, oldest, deferred)
 
-    def _future(self, truth: str) -> Future[Backlog | None]:
-        """The running read of this outbox, or a new one. At most one runs per outbox."""
-        with self._guard:
-            now = time.monotonic()
-            asked = self._asked.get(truth)
-            if asked is None or (asked[1].done() and now - asked[0] > FRESH_SECONDS):
-                self._readers = self._readers or ThreadPoolExecutor(len(self._outboxes), "backlogs")
-                asked = self._asked[truth] = now, self._readers.submit(self._read, truth)
-            return asked[1]
-
-    def _read(self, truth: str) -> Backlog | None:
-        try:
-            return self._outboxes[truth].backlog()
-        except StoreError:
-            return None
-
     def _age(self, backlog: Backlog) -> float:
         return 0.0 if backlog.oldest is None else max(0.0, (self._clock() - backlog.oldest).total_seconds())
 
 
-def _result(found: Future[Backlog | None], deadline: float) -> Backlog | None:
+def _read(outbox: Outbox) -> Backlog | None:
     try:
-        return found.result(max(0.0, deadline - time.monotonic()))
-    except TimeoutError:
+        return outbox.backlog()
+    except StoreError:
         return None
 
 

@@ -22,10 +22,10 @@ def served(host: str, port: int) -> Iterator[None]:
     if not port:
         yield
         return
-    from app.telemetry.series import serve
+    from app.telemetry import exposition, series
 
     _record()
-    end = serve(host, port)
+    end = exposition.serve(host, port, series.own)
     try:
         yield
     finally:

@@ -6,34 +6,24 @@ share their metrics through files. Names and labels are an interface; `docs/moni
 
 import functools
 import os
-import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-    start_http_server,
-)
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from app.telemetry import spans
+from app.telemetry.exemplars import Exemplars
 from repositories import meter, pool_registry
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 CALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 LAG = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 SAMPLE_SECONDS = 2.0
-GAUGE_FILE = re.compile(r"gauge_live\w*_(\d+)\.db")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotation
 own = CollectorRegistry()
+exemplars = Exemplars()
 
 
 def _counter(name: str, about: str, *labels: str) -> Counter:
@@ -81,6 +71,8 @@ LEVELS = {
 SAMPLED = {
     "in_flight": _gauge("requests_in_flight", "requests that are worked on or wait for a thread"),
     "limit": _gauge("requests_limit", "requests that may be worked on or wait for a thread, as it is now"),
+    "bodies": _gauge("bodies_awaited", "requests whose body is awaited"),
+    "most_streams": _gauge("streams_limit", "live streams that may be open"),
 }
 
 
@@ -98,6 +90,7 @@ class Recorder(meter.Observer):
             series = self._seconds[store, operation] = CALL_SECONDS.labels(store, operation)
             FURTHER.labels(store)
         series.observe(seconds)
+        _trace(CALL_SECONDS, {"store": store, "operation": operation}, CALL, seconds)
         # Most calls are one command; counting those twice would cost as much again as the rest of this.
         if trips > 1:
             FURTHER.labels(store).inc(trips - 1)
@@ -113,6 +106,7 @@ class Recorder(meter.Observer):
     def observed(self, name: str, seconds: float, n: int) -> None:
         for _ in range(n):
             DURATIONS[name].observe(seconds)
+        _trace(DURATIONS[name], {}, LAG, seconds)
 
     def counted(self, name: str, n: int, labels: tuple[str, ...]) -> None:
         series = COUNTS[name]
@@ -129,6 +123,20 @@ class Recorder(meter.Observer):
             self._answers[route, method, status] = series
         series[0].inc()
         series[1].observe(seconds)
+        _trace(REQUEST_SECONDS, {"route": route, "method": method}, CALL, seconds)
+
+
+def _trace(series: Histogram, labels: Mapping[str, str], bounds: Sequence[float], seconds: float) -> None:
+    """Note the trace at hand, if it is recorded."""
+    trace_id = spans.trace_id()
+    if trace_id is not None:
+        exemplars.note(next(iter(series.describe())).name, labels, bounds, seconds, trace_id)
+
+
+def directory() -> Path | None:
+    """Where the processes of this server share their metrics. None where there is one process only."""
+    found = os.environ.get(DIRECTORY)
+    return Path(found) if found else None
 
 
 @functools.cache
@@ -140,28 +148,22 @@ def install() -> Recorder:
 
 
 def keep_sampling(levels: Callable[[], Mapping[str, float]] = dict) -> None:
-    """Sample the pools, and `levels` of `SAMPLED`, every few seconds, for scrapes that another process answers."""
+    """Sample the pools, and `levels` of `SAMPLED`, every few seconds, for scrapes that another process answers.
+
+    Exemplars are written then.
+    """
     threading.Thread(target=_sample, args=(levels,), name="metrics", daemon=True).start()
 
 
 def _sample(levels: Callable[[], Mapping[str, float]]) -> None:
     pause = threading.Event()
+    shared = directory()
     while not pause.wait(SAMPLE_SECONDS):
         sample_pools()
+        if shared:
+            exemplars.write(shared)
         for name, value in levels().items():
             SAMPLED[name].set(value)
-
-
-def serve(host: str, port: int) -> Callable[[], None]:
-    """Serve the series of this process. Returns a function that stops it."""
-    server, thread = start_http_server(port, host, own)
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return end
 
 
 def sample_pools() -> None:
@@ -174,38 +176,3 @@ def sample_pools() -> None:
     for labels, (size, in_use) in sizes.items():
         POOL_SIZE.labels(*labels).set(size)
         POOL_IN_USE.labels(*labels).set(in_use)
-
-
-def rendered(*more: Collector) -> bytes:
-    """All series of all processes of this server as text, and those of `more`, collected now."""
-    sample_pools()
-    registry = CollectorRegistry()
-    for collector in (_shared(), *more):
-        registry.register(collector)
-    return generate_latest(registry)
-
-
-def _shared() -> Collector:
-    directory = os.environ.get(DIRECTORY)
-    if directory is None:
-        return own
-    _bury_the_dead(Path(directory))
-    return MultiProcessCollector(None, directory)  # type: ignore[no-untyped-call]  # it has no annotation
-
-
-def _bury_the_dead(directory: Path) -> None:
-    """Remove the gauges of killed workers; their counters stay."""
-    for file in directory.iterdir():
-        found = GAUGE_FILE.fullmatch(file.name)
-        if found and not _lives(int(found[1])):
-            mark_process_dead(found[1], str(directory))  # type: ignore[no-untyped-call]  # it has no annotation
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

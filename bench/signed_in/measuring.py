@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from msgspec import Struct
 
-from app.telemetry.backlogs import FRESH_SECONDS
+from app.telemetry.background import FRESH_SECONDS
 from bench.signed_in.asking import PATIENCE, Load, Request, each, full, publish, text
 from bench.signed_in.figures import Figure, Figures
 from bench.signed_in.processor import Seconds, since

@@ -3,19 +3,23 @@
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.telemetry import background
 from app.telemetry.backlogs import Backlogs
 from config import Settings
-from repositories.errors import Unavailable
+from repositories.errors import ReadOnly, Unavailable
 from repositories.outbox import Backlog
 from tests.apps import BASE, System, embedded, running
+from tests.recorded import Recorded
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
 # W3C Server-Timing: metric-name *( ";" param ), in a comma-separated list.
@@ -177,3 +181,68 @@ def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
         client = system.app.test_client()
         assert client.get("/metrics").status_code == 404
         assert "Server-Timing" in client.get("/health/live").headers
+
+
+read: Callable[[str], Iterator[Metric]] = openmetrics
+
+
+def test_whoever_asks_for_openmetrics_gets_exemplars_of_recorded_traces(system: System) -> None:
+    ada, recorded = system.person(), Recorded()
+    with recorded.recording():
+        ada.get("/accounts/me")
+        system.relay.drain()
+    [request] = recorded.story.named(f"GET {BASE}/accounts/me")
+    answer = system.app.test_client().get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.content_type.startswith("application/openmetrics-text; version=1.0.0")
+    families = {one.name: one for one in read(answer.get_data(as_text=True))}
+    labels = {"route": f"{BASE}/accounts/me", "method": "GET"}
+    found = [one for one in families["quartet_http_request_seconds"].samples if one.labels.items() >= labels.items()]
+    [marked] = [one for one in found if one.exemplar and one.exemplar.labels == {"trace_id": request.trace}]
+    assert marked.exemplar
+    assert 0 < marked.exemplar.value <= float(marked.labels["le"])
+    assert any(one.exemplar for one in families["quartet_store_call_seconds"].samples)
+    plain = system.app.test_client().get("/metrics").get_data(as_text=True)
+    assert request.trace not in plain
+
+
+def test_stores_are_up_and_writable_or_not(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "FRESH_SECONDS", 0.0)
+
+    def state() -> list[tuple[float, float]]:
+        found = scrape(system)
+        stores = [frozenset({("store", store)}) for store in ("documents", "feeds")]
+        return [(found["quartet_store_up", one], found["quartet_store_writable", one]) for one in stores]
+
+    def broken(error: Exception) -> Callable[[], None]:
+        def ping() -> None:
+            raise error
+
+        return ping
+
+    assert state() == [(1, 1), (1, 1)]
+    monkeypatch.setattr(system.container.stores.documents, "ping", broken(Unavailable("documents")))
+    monkeypatch.setattr(system.container.stores.feeds, "ping", broken(ReadOnly("feeds")))
+    assert state() == [(0, 0), (1, 0)]
+
+
+def test_a_slow_store_keeps_its_last_answer_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering, slow = threading.Event(), threading.Event()
+
+    def ask() -> str:
+        if slow.is_set():
+            answering.wait(60)
+        return "well"
+
+    monkeypatch.setattr(background, "FRESH_SECONDS", 0.0)
+    asking = background.Background({"store": ask})
+    assert asking.answers() == {"store": "well"}
+    slow.set()
+    assert asking.answers() == {"store": "well"}
+    monkeypatch.setattr(background, "LATEST_SECONDS", 0.0)
+    assert asking.answers() == {"store": None}
+    answering.set()
+
+
+def test_metrics_of_an_address_of_their_own_are_not_on_the_servers(tmp_path: Path) -> None:
+    with running(replace(Settings(**embedded(tmp_path)), metrics_address="127.0.0.1:9999")) as system:
+        assert system.app.test_client().get("/metrics").status_code == 404

@@ -1,6 +1,7 @@
 """One trace from a post to the follower's page, and what spans may say."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 
 from app.telemetry import spans
 from config import Settings
-from repositories.errors import Unavailable
 from repositories.outbox import Claim
+from repositories.sqlite import path_of
 from tests.apps import BASE, Person, System, embedded, running
 from tests.http.stream_reader import Make, Reader
 from tests.recorded import Found, Recorded, Story
@@ -204,21 +205,17 @@ def test_probes_and_scrapes_are_traced_when_they_ask_for_it(system: System, reco
     assert recorded.story.one("GET /health/live").trace == TRACE
 
 
-def test_a_store_that_is_away_fails_its_span_and_the_requests(
-    system: System, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken() -> None:
-        raise Unavailable("documents", "secret words")
-
+def test_a_store_that_is_away_fails_its_span_and_the_requests(system: System, recorded: Recorded) -> None:
     ada = system.person()
     recorded.forget()
-    monkeypatch.setattr(system.container.stores.documents.posts._file, "_connection", broken)  # type: ignore[attr-defined]  # the embedded adapter's
+    with closing(sqlite3.connect(path_of(system.container.settings.documents_url))) as file:
+        file.execute("ALTER TABLE documents_posts RENAME TO secret_words")
     ada.post("/posts", {"title": "A post", "body": "Words."}, 503)
     story = recorded.story
     request = story.one(f"POST {BASE}/posts")
     assert (request.failed, request.attributes["error.type"]) == (True, "503")
     assert [one.attributes["quartet.store"] for one in story.below(request) if one.failed] == ["documents"]
-    assert "secret words" not in text(story)
+    assert "no such table" not in text(story)
 
 
 def test_a_failed_try_is_a_failed_span(system: System, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,18 @@ from app.clock import utc_now
 from app.telemetry import series
 from app.telemetry.backlogs import Backlogs
 from app.telemetry.ledger_state import LedgerState
+from app.telemetry.replicas import ReplicaGauges
+from app.telemetry.store_states import StoreStates
 from repositories.meter import CACHE_KINDS
 
 ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "deploy" / "grafana" / "quartet.json"
-ALERTS = ROOT / "deploy" / "alerts" / "quartet.yml"
+ALERTS = ROOT / "deploy" / "prometheus" / "quartet.rules.yml"
 MONITORING = ROOT / "docs" / "monitoring.md"
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
-USED = re.compile(r"(quartet_\w+)(?:\{([^}]*)\})?")
+USED = re.compile(r"(quartet_\w+|\bup)(?:\{([^}]*)\})?")
+# Prometheus' own of each target.
+OWN = {"up": {"job", "instance"}}
 GROUPED = re.compile(r"by \(([^)]*)\)")
 # The few shapes of line that a rule file is made of, by their indentation.
 LINE = {
@@ -35,9 +39,14 @@ LINE = {
 def exported() -> dict[str, set[str]]:
     """Every series by name, with its labels."""
     declared = {series._name: set(series._labelnames) for series in series.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
-    backlogs, books = Backlogs({}, utc_now).describe(), LedgerState(lambda: (None, None), utc_now).describe()
-    families = [*series.own.collect(), *backlogs, *books]
-    labels = declared | {one.name: {"truth"} for one in backlogs} | {one.name: set() for one in books}
+    asked = {
+        "truth": Backlogs({}, utc_now).describe(),
+        "": LedgerState(lambda: (None, None), utc_now).describe(),
+        "store": StoreStates({}).describe(),
+        "store replica": ReplicaGauges({}).describe(),
+    }
+    families = [*series.own.collect(), *(family for found in asked.values() for family in found)]
+    labels = declared | {one.name: set(names.split()) for names, found in asked.items() for one in found}
     return {
         family.name + suffix: labels[family.name] | ({"le"} if suffix == "_bucket" else set())
         for family in families
@@ -73,7 +82,7 @@ def expressions() -> Iterator[str]:
 
 @pytest.mark.parametrize("expression", list(expressions()))
 def test_board_and_rules_use_what_is_exported(expression: str) -> None:
-    series = exported()
+    series = exported() | OWN
     used = USED.findall(expression)
     assert used
     for name, selectors in used:

@@ -3,6 +3,7 @@
 import http.client
 import re
 import signal
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.kernel import Process, free_port, wait_until
+from tests.recorded import receiver
 from tests.system.live import HOST, Live, run
 
 pytestmark = pytest.mark.live
@@ -121,3 +123,33 @@ def scraped_or_nothing(port: int) -> str:
         return scraped(port)
     except OSError:
         return ""
+
+
+def test_an_address_of_their_own_has_the_metrics_and_exemplars_of_all_processes(folder: Path) -> None:
+    port = free_port()
+    with receiver() as collector:
+        settings = {"METRICS_ADDRESS": f"{HOST}:{port}", "TRACES_URL": f"http://{HOST}:{collector.port}"}
+        server = Live(folder, WORKERS="2", **settings).answering()
+        try:
+            for _ in range(10):
+                server.client().send("GET", "/tags")
+            assert total(scraped(port), "http_requests_total", route="/api/v1/tags") == 10
+            assert total(scraped(port), "store_up") == 5
+            assert wait_until(lambda: bool(EXEMPLAR.search(opened(port))), PATIENCE)
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                scraped(server.port)
+            server.terminate()
+            assert server.ended(PATIENCE) == 0
+        finally:
+            server.close()
+    assert {span.name for span in collector.story} >= {"GET /api/v1/tags"}
+
+
+EXEMPLAR = re.compile(r'^quartet_http_request_seconds_bucket.* # \{trace_id="[0-9a-f]{32}"\}', re.MULTILINE)
+
+
+def opened(port: int) -> str:
+    """The format that has exemplars."""
+    asked = urllib.request.Request(f"http://{HOST}:{port}/metrics", headers={"Accept": "application/openmetrics-text"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310  our own server
+        return str(answer.read(), "utf-8")

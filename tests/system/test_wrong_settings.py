@@ -50,6 +50,7 @@ def test_a_process_says_it_and_ends(tmp_path: Path) -> None:
         ("RELAY", "maybe"),
         ("TRACES_URL", "collector:4318"),
         ("TRACES_SAMPLED", "2"),
+        ("METRICS_ADDRESS", "9000"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(command: Callable[..., Result], name: str, value: str) -> None:

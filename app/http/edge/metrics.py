@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from app.container import Container
 from app.http.edge.deps import CONTAINER
@@ -16,29 +16,26 @@ Recorder = Callable[[str, str, int, float], None]
 
 
 def register(app: Flask) -> None:
-    """Does nothing when metrics are switched off."""
+    """Does nothing when metrics are switched off. No route where they have an address of their own."""
     container = cast("Container", app.extensions[CONTAINER])
     app.extensions[RECORDER] = _nowhere
     if not container.settings.metrics:
         return
     # Imported here, after the server has set the directory in which its processes share metrics.
-    from app.telemetry import series
-    from app.telemetry.backlogs import Backlogs
-    from app.telemetry.ledger_state import LedgerState
-    from app.telemetry.replicas import ReplicaGauges
+    from app.telemetry import exposition, series
 
     app.extensions[RECORDER] = series.install().answered
+    if container.settings.metrics_address:
+        return
     stores = container.stores
     outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
-    collectors = (
-        Backlogs(outboxes, container.kit.clock),
-        LedgerState(container.money.anchors.known, container.kit.clock),
-        ReplicaGauges(stores.by_role()),
-    )
+    known, clock = container.money.anchors.known, container.kit.clock
+    registry = exposition.everything(stores.by_role(), outboxes, known, clock)
 
     def scrape() -> Response:
         """Give all series of this server. Never waits long for a store."""
-        return Response(series.rendered(*collectors), content_type=series.CONTENT_TYPE)
+        text, content_type = exposition.rendered(registry, request.headers.get("Accept", ""))
+        return Response(text, content_type=content_type)
 
     app.add_url_rule("/metrics", "metrics", scrape)
 

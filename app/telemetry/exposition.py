@@ -1,0 +1,91 @@
+"""What a scrape gets: all series of all processes of a server, with exemplars for who asks for OpenMetrics."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from app.clock import Clock
+from app.telemetry import series
+from app.telemetry.backlogs import Backlogs
+from app.telemetry.exemplars import marked
+from app.telemetry.ledger_state import Known, LedgerState
+from app.telemetry.replicas import ReplicaGauges
+from app.telemetry.store_states import StoreStates
+from repositories.outbox import Outbox
+from repositories.store import Store
+
+PROCESS_FILE = re.compile(r"(?:gauge_live\w*|exemplars)_(\d+)\.(?:db|json)")
+
+
+class Everything(Collector):
+    """The series of all processes, and what `more` finds out when it is asked."""
+
+    def __init__(self, *more: Collector) -> None:
+        self._more = more
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        series.sample_pools()
+        directory = series.directory()
+        if directory:
+            _bury_the_dead(directory)
+        shared = MultiProcessCollector(None, str(directory)) if directory else series.own  # type: ignore[no-untyped-call]  # it has no annotation
+        yield from marked(shared, series.exemplars.of_all(directory))
+        for collector in self._more:
+            yield from collector.collect()
+
+
+def everything(
+    stores: Mapping[str, Store], outboxes: Mapping[str, Outbox], known: Known, clock: Clock
+) -> CollectorRegistry:
+    """`known` is what is known of the ledger's anchors."""
+    registry = CollectorRegistry()
+    more = StoreStates(stores), Backlogs(outboxes, clock), LedgerState(known, clock), ReplicaGauges(stores)
+    registry.register(Everything(*more))
+    return registry
+
+
+def rendered(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """The text and its content type: the format that `accept` prefers of those that there are."""
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+def serve(host: str, port: int, registry: CollectorRegistry) -> Callable[[], None]:
+    """Serve `/metrics` on an address of its own. Returns a function that stops it."""
+    server, thread = start_http_server(port, host, registry)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
+
+
+def _bury_the_dead(directory: Path) -> None:
+    """Remove the gauges and exemplars of killed workers; their counters stay."""
+    for file in directory.iterdir():
+        found = PROCESS_FILE.fullmatch(file.name)
+        if found and not _lives(int(found[1])):
+            mark_process_dead(found[1], str(directory))  # type: ignore[no-untyped-call]  # it has no annotation
+            file.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,155 @@
+"""Alerts of a real Prometheus beside a system on the real engines: each fault of docs/outages.md, and healthy traffic.
+
+Prometheus has no clock but the machine's, so all lengths of time in the rules are shortened, and scrapes are close.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+
+from app.telemetry import background, exposition
+from tests.apps import ROLES
+from tests.engines import Shared
+from tests.engines.kernel import free_port, wait_until
+from tests.recorded import Recorded
+from tests.system.alerts import prometheus
+from tests.system.alerts.prometheus import Prometheus
+from tests.system.outages.matrix import TROUBLES, Town, Trouble, town
+from tests.system.real import KEYSPACE, real_urls
+
+pytestmark = pytest.mark.engines
+PROOFS = "QUARTET_PROOFS" in os.environ
+TIMES, HEALTHY_SCRAPES = 100, 180 if PROOFS else 30
+PATIENCE = 120.0
+READS = ("/feed", "/wallet", "/notifications", "/posts")
+SCRAPES = 'count_over_time(up{job="quartet"}[1h])'
+EVER = 'count_over_time(ALERTS{alertstate="firing"}[1h])'
+OF_SPEED = {"QuartetSlow", "QuartetStoreSlow", "QuartetPoolExhausted", "QuartetDown"}
+OF_STATES = {"QuartetStoreDown", "QuartetStoreReadOnly"}
+EXPECTED: dict[Trouble, set[str]] = {
+    "refused": {"QuartetStoreDown"},
+    "frozen": {"QuartetStoreDown"},
+    "slow": {"QuartetStoreDown", "QuartetStoreSlow"},
+    "reset": {"QuartetStoreDown"},
+    "read-only": {"QuartetStoreReadOnly"},
+}
+FEW: list[tuple[str, Trouble]] = [
+    ("relational", "read-only"),
+    ("feeds", "frozen"),
+    ("cache", "refused"),
+    ("sessions", "slow"),
+]
+ALL = [(role, trouble) for role in ROLES for trouble in TROUBLES if (role, trouble) != ("feeds", "read-only")]
+
+
+class Watched(NamedTuple):
+    town: Town
+    prometheus: Prometheus
+
+
+@pytest.fixture(scope="module")
+def watched(engines: Shared) -> Iterator[Watched]:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
+    urls = real_urls(engines, "alerts", keyspace=KEYSPACE)
+    with (
+        town(urls, own=False, request_timeout=1.0) as made,
+        scraped(made) as port,
+        prometheus.running(port, TIMES) as found,
+    ):
+        yield Watched(made, found)
+    patch.undo()
+
+
+@contextmanager
+def scraped(made: Town) -> Iterator[int]:
+    """Metrics of the system on a port of their own."""
+    container, port = made.world.system.container, free_port()
+    stores = container.stores
+    outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
+    known, clock = container.money.anchors.known, container.kit.clock
+    end = exposition.serve("127.0.0.1", port, exposition.everything(stores.by_role(), outboxes, known, clock))
+    try:
+        yield port
+    finally:
+        end()
+
+
+@contextmanager
+def traffic(watched: Watched) -> Iterator[None]:
+    """Of one reader, who writes now and then, until the end of the block."""
+    system, over = watched.town.world.system, threading.Event()
+    person = system.person()
+
+    def go() -> None:
+        while not over.is_set():
+            person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
+            system.relay.drain()
+            for path in READS * 5:
+                person.send("GET", path)
+                over.wait(0.01)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:
+    """In the short form it is ten minutes of the rules' time, and what measures speed may fire on a busy machine."""
+    found = watched.prometheus
+    with traffic(watched):
+        begun = found.value(SCRAPES)
+        assert wait_until(lambda: found.value(SCRAPES) >= begun + HEALTHY_SCRAPES, PATIENCE)
+    fired = {one["metric"]["alertname"] for one in found.asked("query", query=EVER)["result"]}
+    assert fired - (set() if PROOFS else OF_SPEED) == set()
+    assert found.value("sum(rate(quartet_http_requests_total[1m]))") > 0
+
+
+def test_a_histogram_leads_to_traces(watched: Watched) -> None:
+    found, recorded = watched.prometheus, Recorded()
+    person = watched.town.world.system.person()
+    with recorded.recording():
+        person.get("/feed")
+    traces = {span.trace for span in recorded.story}
+
+    def kept(name: str) -> set[str]:
+        series = found.asked("query_exemplars", query=f"{name}_bucket", start="0", end="9999999999")
+        return {one["labels"]["trace_id"] for of in series for one in of["exemplars"]}
+
+    for name in ("quartet_http_request_seconds", "quartet_store_call_seconds"):
+        assert wait_until(lambda name=name: bool(kept(name) & traces), PATIENCE), name  # type: ignore[misc]  # it is bound
+
+
+def faults(cells: list[tuple[str, Trouble]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("role", "trouble"), cells, ids=["-".join(cell) for cell in cells])
+
+
+@faults(FEW)
+def test_a_fault_fires_the_alert_of_its_store(watched: Watched, role: str, trouble: Trouble) -> None:
+    fires(watched, role, trouble)
+
+
+@pytest.mark.proof
+@faults([cell for cell in ALL if cell not in FEW])
+def test_so_does_every_other_fault(watched: Watched, role: str, trouble: Trouble) -> None:
+    fires(watched, role, trouble)
+
+
+def fires(watched: Watched, role: str, trouble: Trouble) -> None:
+    found = watched.prometheus
+
+    def about(alerts: set[str]) -> set[tuple[str, str]]:
+        return {one for one in found.firing() if one[0] in alerts}
+
+    with traffic(watched), watched.town.struck(role, trouble):
+        assert wait_until(lambda: role in {store for _, store in about(EXPECTED[trouble])}, PATIENCE), found.firing()
+        assert {store for _, store in about(OF_STATES)} <= {role}
+    assert wait_until(lambda: not about(OF_STATES), PATIENCE), found.firing()
