@@ -66,6 +66,7 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
         replicas=settings.relational_replicas,
         clock=database_clock,
     )
+    beside = hot.open_cache_stores(settings.cache_url, timeout=settings.seconds("cache"), pool=pool, viewers=VIEWERS)
     documented = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
     return Stores(
         truth,
@@ -78,10 +79,10 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
             endings=lambda at, after, limit: truth.endings.since(at, after=after, limit=limit),
             seen=truth.replicated or documented.replicated,
         ),
-        hot.guarded(hot.open_cache(settings.cache_url, timeout=settings.seconds("cache"), pool=pool)),
-        hot.open_streams(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
-        hot.open_limits(settings.cache_url, timeout=settings.seconds("cache"), pool=pool),
-        hot.open_views(settings.cache_url, timeout=settings.seconds("cache"), pool=VIEWERS),
+        hot.guarded(beside.cache),
+        beside.streams,
+        beside.limits,
+        beside.views,
     )
 
 

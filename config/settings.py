@@ -25,7 +25,7 @@ SCHEMES = {
     "documents_url": ("mongodb", "mongodb+srv", "postgresql", "sqlite"),
     "feeds_url": ("cassandra", "postgresql", "sqlite"),
     "sessions_url": (*_REDIS, "postgresql", "sqlite"),
-    "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "sqlite"),
+    "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "postgresql", "sqlite"),
 }
 
 
@@ -62,7 +62,7 @@ class Settings:
     sessions_url: str = setting(
         EMBEDDED, "signed-in devices: `redis://` (append-only, noeviction), `postgresql://` or `sqlite:///`"
     )
-    cache_url: str = setting(EMBEDDED, "hot reads: `redis://` (no persistence, LFU) or `sqlite:///`")
+    cache_url: str = setting(EMBEDDED, "hot reads: `redis://` (no persistence, LFU), `postgresql://` or `sqlite:///`")
     allow_embedded: bool = setting(False, "lets production run on embedded stores")
     host: str = setting("127.0.0.1", "address to serve on")
     port: int = setting(8000, "port to serve on; `PORT` overrides it", validate.Range(min=1, max=65535))

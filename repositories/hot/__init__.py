@@ -1,6 +1,7 @@
 """Hot data: Redis, PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from repositories.address import addressed
 from repositories.hot.breaker import Breaker
@@ -12,6 +13,7 @@ from repositories.hot.views_port import ViewBatch, ViewCounts
 
 __all__ = [
     "Cache",
+    "CacheStores",
     "Fill",
     "Held",
     "Limits",
@@ -26,6 +28,7 @@ __all__ = [
     "guarded",
     "lease_of",
     "open_cache",
+    "open_cache_stores",
     "open_limits",
     "open_sessions",
     "open_streams",
@@ -59,13 +62,50 @@ def open_sessions(
     return RedisSessions(url, timeout=timeout, pool=pool, endings=endings, seen=seen)
 
 
+class CacheStores(NamedTuple):
+    """The cache and what lives beside it, at one URL."""
+
+    cache: Cache
+    streams: Streams
+    limits: Limits
+    views: ViewCounts
+
+
+@addressed("cache")
+def open_cache_stores(url: str, *, timeout: timedelta, pool: int, viewers: int) -> CacheStores:
+    """`pool` connections for each, `viewers` for views; of PostgreSQL as many for all together."""
+    if not url.startswith("postgresql:"):
+        return CacheStores(
+            open_cache(url, timeout=timeout, pool=pool),
+            open_streams(url, timeout=timeout, pool=pool),
+            open_limits(url, timeout=timeout, pool=pool),
+            open_views(url, timeout=timeout, pool=viewers),
+        )
+    from repositories.hot.postgres.cache import PostgresCache
+    from repositories.hot.postgres.database import HotDatabase
+    from repositories.hot.postgres.limits import PostgresLimits
+    from repositories.hot.postgres.streams import PostgresStreams
+    from repositories.hot.postgres.views import PostgresViewCounts
+
+    # One more listens.
+    shared = HotDatabase.of_cache(url, timeout=timeout, pool=max(1, pool - 1))
+    return CacheStores(
+        PostgresCache(shared), PostgresStreams(shared), PostgresLimits(shared), PostgresViewCounts(shared)
+    )
+
+
 @addressed("cache")
 def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
-    """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction) or `sqlite:///...`."""
+    """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction), `postgresql://...` or `sqlite:///...`."""
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.cache import EmbeddedCache
 
         return EmbeddedCache(url)
+    if url.startswith("postgresql:"):
+        from repositories.hot.postgres.cache import PostgresCache
+        from repositories.hot.postgres.database import HotDatabase
+
+        return PostgresCache(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
     from repositories.hot.redis.cluster import is_cluster
 
     if is_cluster(url):
@@ -89,6 +129,11 @@ def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
         from repositories.hot.embedded.streams import EmbeddedStreams
 
         return EmbeddedStreams(url)
+    if url.startswith("postgresql:"):
+        from repositories.hot.postgres.database import HotDatabase
+        from repositories.hot.postgres.streams import PostgresStreams
+
+        return PostgresStreams(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
     from repositories.hot.redis.streams import RedisStreams
 
     return RedisStreams(url, timeout=timeout, pool=pool)
@@ -101,6 +146,11 @@ def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
         from repositories.hot.embedded.views import EmbeddedViewCounts
 
         return EmbeddedViewCounts(url)
+    if url.startswith("postgresql:"):
+        from repositories.hot.postgres.database import HotDatabase
+        from repositories.hot.postgres.views import PostgresViewCounts
+
+        return PostgresViewCounts(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
     from repositories.hot.redis.views import RedisViewCounts
 
     return RedisViewCounts(url, timeout=timeout, pool=pool)
@@ -113,6 +163,11 @@ def open_limits(url: str, *, timeout: timedelta, pool: int) -> Limits:
         from repositories.hot.embedded.limits import EmbeddedLimits
 
         return EmbeddedLimits(url)
+    if url.startswith("postgresql:"):
+        from repositories.hot.postgres.database import HotDatabase
+        from repositories.hot.postgres.limits import PostgresLimits
+
+        return PostgresLimits(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
     from repositories.hot.redis.limits import RedisLimits
 
     return RedisLimits(url, timeout=timeout, pool=pool)

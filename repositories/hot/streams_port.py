@@ -8,7 +8,7 @@ back with (epoch, number) either gets every event since, or learns that some are
 
 import secrets
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -80,3 +80,10 @@ class Streams(Store, Protocol):
 
         One round trip when nothing came, two otherwise.
         """
+
+    def watch(self, appended: Callable[[Collection[UUID]], None]) -> bool:  # noqa: ARG002  a store that cannot tell
+        """Call this, from a thread of the store's, soon after accounts may have got an event; with none, any may have.
+
+        False where the store cannot tell. Calls may be missing or too many, so it is looked at now and then as well.
+        """
+        return False

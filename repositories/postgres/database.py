@@ -21,6 +21,7 @@ from repositories.direct import drop_if_lost
 from repositories.errors import ReadOnly
 from repositories.meter import asked
 from repositories.postgres.adapting import adapt
+from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated, translation
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.lane import Lane, migrating_engine
@@ -136,6 +137,25 @@ class PostgresDatabase:
     def close(self) -> None:
         self._hosts.close()
         self._lane.engine.dispose()
+
+    @property
+    def pooled(self) -> bool:
+        """Whether consecutive transactions may run on other connections of the server."""
+        return self._hosts.target.pooled
+
+    def keep_beside(self) -> None:
+        """Count one connection more than those of the pool."""
+        self._lane.beside += 1
+
+    def connect_beside(self) -> BoundedConnection:
+        """A connection to the writer that is not one of the pool's, and that waits as long as it likes.
+
+        Raises `psycopg.Error`.
+        """
+        keywords = self._hosts.target.keywords
+        options = f"-c idle_session_timeout=0 {keywords.get('options', '')}".strip()
+        own = {"application_name": "quartet", "options": options, "autocommit": True, "prepare_threshold": None}
+        return self._hosts.connect({**keywords, **own})
 
     def _rows_alone(self, sql: str, parameters: Parameters) -> list[Row]:
         with self._connection() as connection:

@@ -11,6 +11,7 @@ import pytest
 
 from repositories.errors import Invalid
 from repositories.hot import Cache, Fill, Held, Value, open_cache
+from tests.contracts.relational_store import new_database
 
 TIMEOUT = timedelta(seconds=5)
 KEYS = [
@@ -55,9 +56,11 @@ VALUES = [b"", b"\x00", b"\xff\xfe\r\n$-1\r\n", bytes(range(256)), b"x" * 300_00
 
 @pytest.fixture(
     scope="module",
-    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster", "postgres"))],
 )
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "postgres":
+        return new_database(request.getfixturevalue("engines").postgres())
     if request.param == "redis":
         return str(request.getfixturevalue("engines").cache().url)
     if request.param == "cluster":

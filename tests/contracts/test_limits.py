@@ -9,6 +9,7 @@ import pytest
 
 from repositories.errors import Invalid
 from repositories.hot import Limits, Rate, open_limits
+from tests.contracts.relational_store import new_database
 from tests.engines.kernel import wait_until
 
 TIMEOUT = timedelta(seconds=5)
@@ -18,10 +19,12 @@ SLOW = Rate(0.001, 5)
 
 @pytest.fixture(
     scope="module",
-    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster", "postgres"))],
 )
 def limits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limits]:
-    if request.param == "redis":
+    if request.param == "postgres":
+        url = new_database(request.getfixturevalue("engines").postgres())
+    elif request.param == "redis":
         url = str(request.getfixturevalue("engines").cache().url)
     elif request.param == "cluster":
         url = str(request.getfixturevalue("redis_cluster"))

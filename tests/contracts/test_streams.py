@@ -7,16 +7,18 @@ from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from msgspec import Struct
 from redis import Redis, RedisCluster
 
 from repositories.errors import Invalid
-from repositories.hot import LiveEvent, Streams
+from repositories.hot import LiveEvent, Streams, open_streams
 from repositories.hot.embedded.streams import EmbeddedStreams
 from repositories.hot.redis.cluster import TAGS
 from repositories.hot.redis.streams import RedisStreams
 from repositories.hot.streams_port import KEPT, LISTENING, Delta, Position
+from tests.contracts.relational_store import new_database
 
 ALL = 10_000
 
@@ -40,7 +42,7 @@ class Setting(Struct, frozen=True):
 
 @pytest.fixture(
     scope="module",
-    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster"))],
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster", "postgres"))],
 )
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     clock = Clock()
@@ -56,6 +58,13 @@ def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield Setting(
                 streams, lambda ids: [cluster.pexpire(f"quartet:1:live:{_tag(i)}:{i.hex}:head", 0) for i in ids]
             )
+    elif request.param == "postgres":
+        url = new_database(request.getfixturevalue("engines").postgres())
+        streams = open_streams(url, timeout=timedelta(seconds=5), pool=8)
+        streams.migrate()
+        with psycopg.connect(url, autocommit=True) as own:
+            over = "UPDATE hot_streams SET expires_at = 0 WHERE account_id = ANY (%s)"
+            yield Setting(streams, lambda ids: own.execute(over, [[i.bytes for i in ids]]))
     else:
         streams = EmbeddedStreams(f"sqlite:///{tmp_path_factory.mktemp('streams') / 'hot.db'}", clock=clock)
 

@@ -1,4 +1,4 @@
-"""Every order of readers and writers over Redis itself; what time has to do with is in `tests/unit`."""
+"""Every order of readers and writers over Redis and over PostgreSQL; what time has to do with is in `tests/unit`."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from repositories.hot import Cache, open_cache
+from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 from tests.unit.scheduler import Scheduler
 from tests.unit.test_interleavings import (
@@ -24,7 +25,7 @@ from tests.unit.test_interleavings import (
 )
 
 SCENES = [two_writers, a_writer_dies, page_looked_for_by_another, page_written_through]
-# Theirs are the same scripts. All of them run in CI over the embedded adapter.
+# Theirs are the same scripts and statements. All of them run in CI over the embedded adapter.
 MORE = [
     renewed_early,
     written_through,
@@ -35,9 +36,11 @@ MORE = [
 ]
 
 
-@pytest.fixture
-def cache(engines: Shared) -> Iterator[Cache]:
-    store = open_cache(engines.cache().url, timeout=timedelta(seconds=5), pool=4)
+@pytest.fixture(scope="module", params=["redis", "postgres"])
+def cache(request: pytest.FixtureRequest, engines: Shared) -> Iterator[Cache]:
+    url = engines.cache().url if request.param == "redis" else new_database(engines.postgres())
+    store = open_cache(url, timeout=timedelta(seconds=5), pool=4)
+    store.migrate()
     yield store
     store.close()
 

@@ -7,7 +7,7 @@ connection that falls behind further than the store keeps gets one resync.
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from random import uniform
 from uuid import UUID
@@ -23,6 +23,8 @@ from repositories.hot.streams_port import Position
 from repositories.records import Session
 
 LONGEST_BACK_OFF = 2.0
+# So long it is waited for more, after the store has said that something came.
+GATHER_SECONDS = 0.01
 _ID = re.compile(r"([0-9a-f]{1,32})\.(0|[1-9][0-9]{0,14})")
 log = structlog.get_logger("quartet.live")
 
@@ -33,13 +35,15 @@ class LiveLimits(Struct, frozen=True):
     A stream beyond either bound takes the place of the account's oldest one, for its client has probably left: that
     is noticed only with the next heartbeat.
 
-    `life`, give or take a tenth, is how long one connection lasts. Sessions are looked at every `check`.
+    `life`, give or take a tenth, is how long one connection lasts. Sessions are looked at every `check`, and the store
+    every `poll`; where it says when something came, then, and otherwise every `quiet`.
     """
 
     streams: int
     each: int = 8
     batch: int = 100
     poll: timedelta = timedelta(seconds=0.2)
+    quiet: timedelta = timedelta(seconds=1)
     heartbeat: timedelta = timedelta(seconds=10)
     check: timedelta = timedelta(seconds=1)
     prolong: timedelta = timedelta(minutes=1)
@@ -105,6 +109,8 @@ class Hub:
         self._threads: list[threading.Thread] = []
         self._some = threading.Event()
         self._closed = threading.Event()
+        # Something may have come.
+        self._appended = threading.Event()
 
     @property
     def count(self) -> int:
@@ -143,6 +149,7 @@ class Hub:
             self._closed.set()
             ending, threads = list(self._open), self._threads
         self._some.set()
+        self._appended.set()
         for connection in ending:
             connection.end()
         for thread in threads:
@@ -162,17 +169,27 @@ class Hub:
 
     def _start(self) -> None:
         if not self._threads:
-            rounds = ((self._poll, self.limits.poll), (self._check, self.limits.check))
+            told = self._streams.watch(self._note_appended)
+            rounds = (
+                (self._poll, self._appended, self.limits.quiet if told else self.limits.poll),
+                (self._check, self._closed, self.limits.check),
+            )
             self._threads = [
                 threading.Thread(target=self._every, args=each, name="live", daemon=True) for each in rounds
             ]
             for thread in self._threads:
                 thread.start()
 
-    def _every(self, act: Callable[[Sequence[Connection]], None], pause: timedelta) -> None:
-        """Act on what is open, again and again; at longer intervals while a store is away."""
+    def _note_appended(self, account_ids: Collection[UUID]) -> None:
+        if not account_ids or any(one in self._prolonged for one in account_ids):
+            self._appended.set()
+
+    def _every(self, act: Callable[[Sequence[Connection]], None], due: threading.Event, pause: timedelta) -> None:
+        """Act on what is open when it is `due`, and after each pause; at longer intervals while a store is away."""
         back_off = shortest = pause.total_seconds()
-        while not self._closed.wait(back_off):
+        while not self._closed.is_set():
+            if (due if back_off == shortest else self._closed).wait(back_off):
+                self._closed.wait(GATHER_SECONDS)
             self._some.wait()
             with self._guard:
                 now_open = list(self._open)
@@ -184,6 +201,7 @@ class Hub:
                 log.warning("live streams wait", error=str(error), known=isinstance(error, Unavailable))
 
     def _poll(self, now_open: Sequence[Connection]) -> None:
+        self._appended.clear()
         wanting = [connection for connection in now_open if connection.wants()]
         deltas = self._streams.since([(c.account_id, c.at) for c in wanting], limit=self.limits.batch)
         for connection, delta in zip(wanting, deltas, strict=True):

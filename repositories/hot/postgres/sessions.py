@@ -27,6 +27,5 @@ class PostgresSessions(PostgresBacked, SqlSessions):
     _unlocked = UNLOCKED
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, seen: bool = False) -> None:
-        settings = {"synchronous_commit": "on"}
-        self._database = HotDatabase(url, "sessions", timeout=timeout, pool=pool, fields={}, settings=settings)
+        self._database = HotDatabase(url, "sessions", {"synchronous_commit": "on"}, timeout=timeout, pool=pool)
         self._seen = seen

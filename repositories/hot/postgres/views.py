@@ -1,0 +1,21 @@
+"""View counts in PostgreSQL."""
+
+from repositories.hot.postgres.database import HotDatabase
+from repositories.hot.sql.views import SqlViewCounts
+from repositories.postgres.database import PostgresBacked
+
+# The last number is in a logged table: it rises also when the counts are gone.
+_TABLES = (
+    """CREATE UNLOGGED TABLE IF NOT EXISTS hot_views (
+        post_id bytea NOT NULL, taken bigint NOT NULL, n bigint NOT NULL, PRIMARY KEY (taken, post_id)
+    ) WITH (fillfactor = 50)""",
+    "CREATE TABLE IF NOT EXISTS hot_view_batch (id bigint PRIMARY KEY CHECK (id = 1), number bigint NOT NULL)",
+)
+
+
+class PostgresViewCounts(PostgresBacked, SqlViewCounts):
+    _tables = _TABLES
+
+    def __init__(self, database: HotDatabase) -> None:
+        self._database = database
+        super().__init__(database)

@@ -1,0 +1,45 @@
+"""Rate limits in a database of SQL: a bucket is kept as the moment it is full."""
+
+import itertools
+
+from repositories.hot.encoding import text_bytes
+from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
+from repositories.sql import SqlDatabase
+
+# As `judged` does, in one step. A bucket that is full is filled anew.
+_TAKE = """INSERT INTO hot_limits ("key", "full") VALUES (:key, now_seconds() + :each)
+    ON CONFLICT ("key") DO UPDATE SET "full" = :each +
+        CASE WHEN hot_limits."full" > excluded."full" - :each THEN hot_limits."full" ELSE excluded."full" - :each END
+    WHERE hot_limits."full" <= excluded."full" - 2 * :each + :room
+    RETURNING "full" - now_seconds()"""
+_LATE = 'SELECT "full" - now_seconds() FROM hot_limits WHERE "key" = ?'
+# A grain of sand, for sums of fractions.
+_GRAIN = 1e-6
+# So many calls after the last time buckets that are full are forgotten, at most as many.
+_SWEEP_EVERY = 256
+_SWEEP = f"""DELETE FROM hot_limits WHERE "full" <= now_seconds() AND "key" IN
+    (SELECT "key" FROM hot_limits WHERE "full" <= now_seconds() LIMIT {_SWEEP_EVERY}%s) RETURNING 1"""  # noqa: S608  our own text
+
+
+class SqlLimits(Limits):
+    # Behind what chooses rows to be forgotten.
+    _unlocked = ""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._limits = database
+        self._calls = itertools.count(1)
+
+    def take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict:
+        name, each = text_bytes(key), 1 / rate.per_second
+        if next(self._calls) % _SWEEP_EVERY == 0:
+            self._forget()
+        room = each * rate.burst + _GRAIN
+        taken = self._limits.change(_TAKE, {"key": name, "each": each, "room": room}) if spend else []
+        if taken:
+            return verdict(max(taken[0][0], 0.0), rate, allowed=True)
+        found = self._limits.rows(_LATE, (name,))
+        late = max(found[0][0], 0.0) if found else 0.0
+        return verdict(late, rate, allowed=not spend and late + each <= room)
+
+    def _forget(self) -> None:
+        self._limits.change(_SWEEP % self._unlocked)
