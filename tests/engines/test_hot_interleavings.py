@@ -36,7 +36,13 @@ MORE = [
 ]
 
 
-@pytest.fixture(scope="module", params=["redis", "postgres"])
+PROOF = [
+    *(("redis", scene) for scene in MORE),
+    *(("postgres", scene) for scene in (*SCENES, *MORE) if scene is not a_writer_dies),
+]
+
+
+@pytest.fixture
 def cache(request: pytest.FixtureRequest, engines: Shared) -> Iterator[Cache]:
     url = engines.cache().url if request.param == "redis" else new_database(engines.postgres())
     store = open_cache(url, timeout=timedelta(seconds=5), pool=4)
@@ -46,9 +52,13 @@ def cache(request: pytest.FixtureRequest, engines: Shared) -> Iterator[Cache]:
 
 
 @pytest.mark.parametrize(
-    "scene",
-    [*SCENES, *(pytest.param(scene, marks=pytest.mark.proof) for scene in MORE)],
-    ids=lambda scene: scene.__name__,
+    ("cache", "scene"),
+    [
+        *(("redis", scene) for scene in SCENES),
+        ("postgres", a_writer_dies),
+        *(pytest.param(*one, marks=pytest.mark.proof) for one in PROOF),
+    ],
+    indirect=["cache"],
 )
 def test_no_order_leaves_or_serves_an_old_value(scene: Scene, cache: Cache) -> None:
     with Scheduler(4) as scheduler:

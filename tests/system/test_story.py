@@ -9,11 +9,12 @@ import pytest
 
 from config import Settings
 from tests.apps import PASSWORD, ROLES, System, embedded, running
-from tests.system.real import KEYSPACE, real_urls
+from tests.system.real import KEYSPACE, on_postgres, real_urls
 
 ONE_REAL = [frozenset({role}) for role in ROLES]
 ONE_EMBEDDED = [frozenset(ROLES) - {role} for role in ROLES]
-MIXES = [frozenset[str](), *ONE_REAL, frozenset({"relational", "feeds"}), frozenset(ROLES)]
+HOT_ON_POSTGRES = frozenset({"sessions on postgres", "cache on postgres"})
+MIXES = [frozenset[str](), *ONE_REAL, frozenset({"relational", "feeds"}), HOT_ON_POSTGRES, frozenset(ROLES)]
 
 
 def named(mix: frozenset[str]) -> str:
@@ -29,7 +30,9 @@ def named(mix: frozenset[str]) -> str:
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     mix: frozenset[str] = request.param
     urls = embedded(tmp_path)
-    if mix:
+    if mix == HOT_ON_POSTGRES:
+        urls |= on_postgres(request.getfixturevalue("engines"), ("sessions", "cache"))
+    elif mix:
         urls |= real_urls(request.getfixturevalue("engines"), "story", mix, keyspace=KEYSPACE)
     with running(Settings(**urls)) as found:
         yield found

@@ -15,6 +15,7 @@ ENGINES = (
     ("feeds", "cassandra"),
     ("feeds", "postgres"),
     ("hot", "redis"),
+    ("hot", "postgres"),
 )
 # What only the engine has, and why the embedded adapter has nothing to compare with it.
 ENGINE_ONLY = {
@@ -42,6 +43,11 @@ ENGINE_ONLY = {
         "bucket_markers": "which partitions are not empty; SQLite has no partitions",
         "pages": "one page over several partitions",
         "migrate": "keyspace, replication and bucket widths",
+    },
+    ("hot", "postgres"): {
+        "database": "connections; SQLite's are in `repositories.sqlite`",
+        "cache_statements": "what SQLite does key by key in a transaction is one statement here",
+        "wakes": "who waits for live events is woken; a file tells nobody",
     },
     ("hot", "redis"): {
         "link": "connections",

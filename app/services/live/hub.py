@@ -169,9 +169,9 @@ class Hub:
 
     def _start(self) -> None:
         if not self._threads:
-            told = self._streams.watch(self._note_appended)
+            tells = self._streams.watch(self._note_appended)
             rounds = (
-                (self._poll, self._appended, self.limits.quiet if told else self.limits.poll),
+                (self._poll, self._appended, self.limits.quiet if tells else self.limits.poll),
                 (self._check, self._closed, self.limits.check),
             )
             self._threads = [

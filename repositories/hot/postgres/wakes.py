@@ -27,7 +27,7 @@ _USAGE = "SELECT pg_notification_queue_usage()"
 _USAGE_SECONDS = 30.0
 # A connection is renewed, since it may be dead without a sign, or lead to what is the primary no more.
 _LIFE_SECONDS = 300.0
-_READ_SECONDS = 0.5
+_READ_SECONDS = 0.2
 _AWAY_SECONDS = 0.2
 Appended = Callable[[Collection[UUID]], None]
 
@@ -38,7 +38,8 @@ class Wakes:
     def __init__(self, database: HotDatabase) -> None:
         self._database = database
         self._guard = threading.Lock()
-        self._watching: threading.Event | None = None
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
         self._asked = 0.0
         if not database.pooled:
             database.keep_beside()
@@ -48,11 +49,12 @@ class Wakes:
         if self._database.pooled:
             return False
         with self._guard:
-            if self._watching is None:
-                self._watching = threading.Event()
-                threading.Thread(
-                    target=self._listen, args=(appended, self._watching), name="wakes", daemon=True
-                ).start()
+            if self._thread is None:
+                self._closed = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._listen, args=(appended, self._closed), name="wakes", daemon=True
+                )
+                self._thread.start()
         return True
 
     def notify(self, account_ids: Collection[UUID]) -> None:
@@ -66,9 +68,10 @@ class Wakes:
 
     def close(self) -> None:
         with self._guard:
-            if self._watching is not None:
-                self._watching.set()
-            self._watching = None
+            thread, self._thread = self._thread, None
+            self._closed.set()
+        if thread is not None:
+            thread.join(timeout=1)
 
     def _listen(self, appended: Appended, closed: threading.Event) -> None:
         while not closed.is_set():

@@ -1,0 +1,133 @@
+"""Hot data on PostgreSQL: who is woken when events come, what is logged, and how many connections there are."""
+
+from collections.abc import Collection
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from app.services.live.hub import Hub, LiveLimits
+from repositories.hot import open_cache_stores, open_streams
+from repositories.hot.postgres import wakes
+from repositories.pool_registry import pools
+from tests.contracts.relational_store import new_database
+from tests.engines import Shared
+from tests.engines.kernel import wait_until
+from tests.engines.test_hot_postgres_faults import NOW, event, opened, session
+
+PATIENT = timedelta(seconds=5)
+FOREVER = timedelta(hours=1)
+
+
+class Woken:
+    """Whom the store said to have got an event."""
+
+    def __init__(self) -> None:
+        self.ids: list[UUID] = []
+        self.any = 0
+
+    def __call__(self, account_ids: Collection[UUID]) -> None:
+        self.ids += account_ids
+        self.any += not account_ids
+
+
+@pytest.fixture
+def shared(engines: Shared) -> str:
+    return new_database(engines.postgres())
+
+
+def test_who_waits_is_woken_by_another_process_also_after_its_connection_was_lost(shared: str) -> None:
+    woken, ada, bob = Woken(), uuid4(), uuid4()
+    with ExitStack() as stack:
+        mine, theirs = (stack.enter_context(closing(open_streams(shared, timeout=PATIENT, pool=2))) for _ in range(2))
+        mine.migrate()
+        mine.listen(ada)
+        assert mine.watch(woken)
+        assert wait_until(lambda: woken.any == 1, 10)
+        theirs.append([ada, bob], event("one"))
+        assert wait_until(lambda: woken.ids == [ada], 10)
+        with psycopg.connect(shared, autocommit=True) as own:
+            own.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' "
+                "AND datname = current_database()"
+            )
+        # What came meanwhile is looked for; and then once more when it listens again.
+        assert wait_until(lambda: woken.any >= 3, 10)
+        theirs.append([ada], event("two"))
+        assert wait_until(lambda: woken.ids == [ada, ada], 10)
+
+
+def test_many_are_named_in_several_notifications(shared: str) -> None:
+    woken, people = Woken(), [uuid4() for _ in range(450)]
+    with closing(open_streams(shared, timeout=PATIENT, pool=2)) as streams:
+        streams.migrate()
+        for one in people:
+            streams.listen(one)
+        streams.watch(woken)
+        assert wait_until(lambda: woken.any == 1, 10)
+        streams.append(people, event())
+        assert wait_until(lambda: len(woken.ids) == len(people), 10)
+        assert set(woken.ids) == set(people)
+
+
+def test_an_event_is_kept_when_no_notification_can_be_sent(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server refuses names of channels beyond 63 bytes, as it refuses all when its queue is full."""
+    monkeypatch.setattr(wakes, "_CHANNEL", "x" * 64)
+    ada = uuid4()
+    with closing(open_streams(shared, timeout=PATIENT, pool=2)) as streams:
+        streams.migrate()
+        start = streams.listen(ada)
+        streams.append([ada], event())
+        [delta] = streams.since([(ada, start)], limit=9)
+        assert delta.events == (event(),)
+
+
+def test_behind_a_pooler_nobody_is_woken(shared: str) -> None:
+    with closing(open_streams(f"{shared}?pool_mode=transaction", timeout=PATIENT, pool=2)) as streams:
+        streams.migrate()
+        ada = uuid4()
+        assert not streams.watch(Woken())
+        start = streams.listen(ada)
+        streams.append([ada], event())
+        [delta] = streams.since([(ada, start)], limit=9)
+        assert delta.events == (event(),)
+
+
+def test_a_hub_gives_an_event_when_it_is_woken(shared: str) -> None:
+    """Between two looks of its own it would be an hour."""
+    limits = LiveLimits(2, poll=FOREVER, quiet=FOREVER, check=FOREVER)
+    with ExitStack() as stack:
+        sessions, stores = opened(shared, stack, PATIENT)
+        hub = Hub(stores.streams, sessions, lambda: NOW, limits)
+        stack.callback(hub.close)
+        made, digest = session(), uuid4().bytes
+        sessions.add(made, digest)
+        connection = hub.open(made, digest, None)
+        stores.streams.append([made.account_id], event("one"))
+        batch = connection.take(timedelta(seconds=20))
+        assert batch
+        assert [item.event for item in batch] == [event("one")]
+        hub.release(connection)
+
+
+def test_what_is_the_truth_is_logged_and_waited_for_and_nothing_else(shared: str) -> None:
+    with ExitStack() as stack:
+        sessions, stores = opened(shared, stack, PATIENT)
+        own: list[Any] = [sessions, stores.cache]
+        kept = [store._database.rows("SHOW synchronous_commit") for store in own]
+        assert kept == [[("on",)], [("off",)]]
+        with psycopg.connect(shared) as there:
+            query = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'hot%' AND relpersistence = 'p'"
+            assert {name for (name,) in there.execute(query)} == {"hot_sessions", "hot_seen", "hot_view_batch"}
+
+
+def test_the_stores_beside_the_cache_have_one_pool(shared: str) -> None:
+    with ExitStack() as stack:
+        stores = open_cache_stores(shared, timeout=PATIENT, pool=7, viewers=2)
+        for store in stores:
+            stack.callback(store.close)
+        [pool] = [pool for pool in pools() if pool.store == "cache" and pool.size == 6]
+        assert pool.beside == 1
