@@ -13,13 +13,14 @@ from tests.contracts.relational_store import new_database
 from tests.engines.kernel import wait_until
 
 TIMEOUT = timedelta(seconds=5)
+ENGINES = ("redis", "cluster", "postgres")
 # So slow that nothing comes back within a test.
 SLOW = Rate(0.001, 5)
 
 
 @pytest.fixture(
     scope="module",
-    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ("redis", "cluster", "postgres"))],
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.engines) for kind in ENGINES)],
 )
 def limits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limits]:
     if request.param == "postgres":
