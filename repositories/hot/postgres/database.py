@@ -10,8 +10,6 @@ from repositories.postgres.database import PostgresDatabase, PostgresWork
 from repositories.sql import Parameters, Row
 from repositories.translation import Translation
 
-# Behind what chooses rows to be deleted.
-UNLOCKED = " FOR UPDATE SKIP LOCKED"
 _FIELDS = {"hot_stream_events_account_id_key_key": "key"}
 _ALARMING = 0.25
 # A plan that was made while a table was empty, as after a crash, is kept when it is large.

@@ -3,7 +3,7 @@
 import contextlib
 
 from repositories.errors import Unavailable
-from repositories.hot.postgres.database import UNLOCKED, HotDatabase
+from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.limits import SqlLimits
 from repositories.postgres.database import PostgresBacked
 
@@ -16,7 +16,6 @@ _TABLES = (
 
 class PostgresLimits(PostgresBacked, SqlLimits):
     _tables = _TABLES
-    _unlocked = UNLOCKED
 
     def __init__(self, database: HotDatabase) -> None:
         self._database = database

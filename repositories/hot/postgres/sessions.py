@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from repositories.hot.postgres.database import UNLOCKED, HotDatabase
+from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.sessions import SqlSessions
 from repositories.postgres.database import PostgresBacked
 
@@ -24,7 +24,6 @@ _TABLES = (
 class PostgresSessions(PostgresBacked, SqlSessions):
     _database: HotDatabase
     _tables = _TABLES
-    _unlocked = UNLOCKED
 
     def __init__(self, url: str, *, timeout: timedelta, pool: int, seen: bool = False) -> None:
         self._database = HotDatabase(url, "sessions", {"synchronous_commit": "on"}, timeout=timeout, pool=pool)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from repositories.errors import Conflict
-from repositories.hot.postgres.database import UNLOCKED, HotDatabase
+from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.postgres.wakes import Wakes
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
@@ -52,7 +52,6 @@ class PostgresStreams(PostgresBacked, SqlStreams):
     """
 
     _tables = _TABLES
-    _unlocked = UNLOCKED
     _step = 120.0
 
     def __init__(self, database: HotDatabase) -> None:

@@ -18,13 +18,11 @@ _GRAIN = 1e-6
 # So many calls after the last time buckets that are full are forgotten, at most as many.
 _SWEEP_EVERY = 256
 _SWEEP = f"""DELETE FROM hot_limits WHERE "full" <= now_seconds() AND "key" IN
-    (SELECT "key" FROM hot_limits WHERE "full" <= now_seconds() LIMIT {_SWEEP_EVERY}%s) RETURNING 1"""  # noqa: S608  our own text
+    (SELECT "key" FROM hot_limits WHERE "full" <= now_seconds() LIMIT {_SWEEP_EVERY} FOR UPDATE SKIP LOCKED)
+    RETURNING 1"""  # noqa: S608  our own text
 
 
 class SqlLimits(Limits):
-    # Behind what chooses rows to be forgotten.
-    _unlocked = ""
-
     def __init__(self, database: SqlDatabase) -> None:
         self._limits = database
         self._calls = itertools.count(1)
@@ -42,4 +40,4 @@ class SqlLimits(Limits):
         return verdict(late, rate, allowed=not spend and late + each <= room)
 
     def _forget(self) -> None:
-        self._limits.change(_SWEEP % self._unlocked)
+        self._limits.change(_SWEEP)

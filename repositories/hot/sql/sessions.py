@@ -36,8 +36,6 @@ class SqlSessions(SessionStore):
 
     _database: SqlDatabase
     _seen: bool
-    # Behind what chooses rows to be forgotten: those that another deletes just now need not be waited for.
-    _unlocked = ""
 
     def add(self, session: Session, digest: bytes) -> None:
         account, own, record = session.account_id.bytes, session.id.bytes, session_bytes(session)
@@ -72,5 +70,5 @@ class SqlSessions(SessionStore):
         self._database.change(_END_ALL, (account_id.bytes, keep.bytes if keep else b""))
 
     def _forget(self, work: SqlWork, table: str, key: str) -> None:
-        due = f"SELECT {key} FROM {table} WHERE forget_at <= now_seconds() LIMIT {_SWEPT}{self._unlocked}"  # noqa: S608  our own names
+        due = f"SELECT {key} FROM {table} WHERE forget_at <= now_seconds() LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED"  # noqa: S608  our own names
         work.execute(f"DELETE FROM {table} WHERE forget_at <= now_seconds() AND {key} IN ({due})")  # noqa: S608  our own names

@@ -20,7 +20,8 @@ _LISTEN = """INSERT INTO hot_streams VALUES (:account, :epoch, 0, now_seconds() 
     RETURNING epoch, number"""
 _OVER = "DELETE FROM hot_streams WHERE account_id = ? AND expires_at <= now_seconds() RETURNING account_id"
 _SWEEP = f"""DELETE FROM hot_streams WHERE expires_at <= now_seconds() AND account_id IN
-    (SELECT account_id FROM hot_streams WHERE expires_at <= now_seconds() LIMIT {_SWEPT}%s) RETURNING account_id"""  # noqa: S608  our own text
+    (SELECT account_id FROM hot_streams WHERE expires_at <= now_seconds() LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)
+    RETURNING account_id"""  # noqa: S608  our own text
 _LISTENERS = """SELECT account_id FROM hot_streams WHERE account_id > ? AND expires_at > now_seconds()
     ORDER BY account_id LIMIT ?"""
 # The events of a reader who is behind, each with its number.
@@ -28,8 +29,6 @@ Numbered = Sequence[tuple[int, LiveEvent]]
 
 
 class SqlStreams(Streams):
-    # Behind what chooses rows to be forgotten.
-    _unlocked = ""
     # Seconds: listening is prolonged in such steps, and lasts as much longer.
     _step = 0.0
 
@@ -40,7 +39,7 @@ class SqlStreams(Streams):
         own, lasts = account_id.bytes, LISTENING.total_seconds() + self._step
         asked = {"account": own, "epoch": new_epoch(), "lasts": lasts, "step": self._step}
         with self._streams.write() as work:
-            over = [*work.execute(_OVER, (own,)), *work.execute(_SWEEP % self._unlocked)]
+            over = [*work.execute(_OVER, (own,)), *work.execute(_SWEEP)]
             work.executemany("DELETE FROM hot_stream_events WHERE account_id = ?", over)
             epoch, number = work.execute(_LISTEN, asked).fetchone()
         return Position(epoch, number)
