@@ -97,6 +97,19 @@ READS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
 }
 
 
+def fill(store: DocumentStore) -> None:
+    store.posts.load(POSTS)
+    store.products.load(PRODUCTS)
+    store.comments.load([a_comment(POST, number) for number in range(1, MANY + 1)])
+    for n in range(10):
+        post = published(store, author_id=AUTHORS[n])
+        commented(store, post)
+        product = offered(store)
+        store.products.delete(product.id, an_event(), if_version=1)
+    for claim in store.outbox.claim(now=at(0), lease_until=at(1), limit=3):
+        store.outbox.dead_letter(claim, reason="broken", attempts=1, now=NOW)
+
+
 @pytest.fixture(scope="module")
 def url(own_engines: Engines) -> str:
     base, options = own_engines.mongo().url.split("?")
@@ -113,16 +126,7 @@ def client(url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 def store(url: str) -> Iterator[DocumentStore]:
     store = open_store(url, timeout=timedelta(seconds=5), pool=2)
     store.migrate()
-    store.posts.load(POSTS)
-    store.products.load(PRODUCTS)
-    store.comments.load([a_comment(POST, number) for number in range(1, MANY + 1)])
-    for n in range(10):
-        post = published(store, author_id=AUTHORS[n])
-        commented(store, post)
-        product = offered(store)
-        store.products.delete(product.id, an_event(), if_version=1)
-    for claim in store.outbox.claim(now=at(0), lease_until=at(1), limit=3):
-        store.outbox.dead_letter(claim, reason="broken", attempts=1, now=NOW)
+    fill(store)
     yield store
     store.close()
 

@@ -1,0 +1,146 @@
+"""Every statement of the documents role is served by an index of PostgreSQL, and looks at little more than it returns.
+
+Each is explained where it is sent, with its values, by a run that is rolled back.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from repositories.documents import DocumentStore, open_store
+from repositories.postgres.database import PostgresWork, native
+from repositories.sql import Parameters
+from tests.contracts.documents import (
+    a_comment,
+    a_post,
+    a_product,
+    an_event,
+    commented,
+    edited,
+    offered,
+    published,
+)
+from tests.contracts.relational_store import new_database
+from tests.engines import Shared
+from tests.engines.test_documents_plans import MANY, MIDDLE, POST, PRODUCTS, PULLS, READS, fill
+
+Plan = dict[str, Any]
+# Sorted are the rows of a page or a batch, one for each author that is asked for, and what facets count.
+SORTED = 700
+# Rows that are locked first are looked at twice. The planner takes prices to be spread over all ages of products, and
+# reads the newest until the page is full; here they rise with the age.
+MORE = {"recount": MANY + 60, "settle": 60, "price": MANY}
+
+
+def change(store: DocumentStore) -> None:
+    post, product = published(store, tags=("a", "b")), offered(store, attributes={"a": 1})
+    edited(store, post, tags=("c",))
+    number = commented(store, post).number
+    store.comments.delete(post.id, number, an_event())
+    store.products.replace(replace(product, version=2), an_event(), if_version=1)
+    store.products.delete(product.id, an_event(), if_version=2)
+    store.posts.delete(post.id, an_event(), if_version=2)
+
+
+def load(store: DocumentStore) -> None:
+    post = a_post(tags=("a", "b"))
+    store.posts.load([post])
+    store.comments.load([a_comment(post.id, 1), a_comment(post.id, 2)])
+    store.products.load([a_product(attributes={"a": 1, "b": 2})])
+
+
+def count_views(store: DocumentStore) -> None:
+    store.views.apply(1, {POST: 2, MIDDLE: 1})
+    store.views.counts([POST, MIDDLE])
+    store.views.forget(POST)
+
+
+OTHERS: dict[str, tuple[int, Callable[[DocumentStore], Any]]] = {
+    "changes": (30, change),
+    "loads": (10, load),
+    "views": (3, count_views),
+    "buried": (3, lambda s: s.posts.buried([POST, MIDDLE, uuid4()])),
+    "products by id": (3, lambda s: s.products.get([PRODUCTS[0].id, uuid4()])),
+}
+
+
+@pytest.fixture(scope="module")
+def store(engines: Shared) -> Iterator[DocumentStore]:
+    url = new_database(engines.postgres())
+    with closing(open_store(url, timeout=timedelta(seconds=5), pool=2)) as store:
+        store.migrate()
+        fill(store)
+        with psycopg.connect(url, autocommit=True) as own:
+            own.execute("VACUUM ANALYZE")
+        yield store
+
+
+@pytest.fixture
+def plans(store: DocumentStore, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    found: list[Plan] = []
+    plain, plain_many = PostgresWork.execute, PostgresWork.executemany
+
+    def explain(work: PostgresWork, sql: str, parameters: Parameters) -> None:
+        with work._connection.transaction(force_rollback=True):
+            asked = b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + native(sql)
+            row = work._connection.execute(asked, parameters, prepare=False).fetchone()
+            assert row is not None
+            found.append(row[0][0]["Plan"])
+
+    def execute(work: PostgresWork, sql: str, parameters: Parameters = ()) -> psycopg.Cursor:
+        explain(work, sql, parameters)
+        return plain(work, sql, parameters)
+
+    def executemany(work: PostgresWork, sql: str, rows: Iterable[Parameters]) -> None:
+        every = list(rows)
+        for one in every[:1]:
+            explain(work, sql, one)
+        plain_many(work, sql, every)
+
+    monkeypatch.setattr(PostgresWork, "execute", execute)
+    monkeypatch.setattr(PostgresWork, "executemany", executemany)
+    return found
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+def rows(node: Plan) -> int:
+    removed = sum(node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck", "Join Filter"))
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def looked_at(plans: list[Plan], *kinds: str) -> int:
+    return sum(rows(node) for plan in plans for node in nodes(plan) if node["Node Type"] in kinds)
+
+
+@pytest.mark.parametrize("name", READS | OTHERS)
+def test_statements_use_an_index(store: DocumentStore, plans: list[Plan], name: str) -> None:
+    most, read = (READS | OTHERS)[name]
+    read(store)
+    every = [node for plan in plans for node in nodes(plan)]
+    assert every
+    assert [node for node in every if node["Node Type"] == "Seq Scan"] == []
+    assert [node for node in every if node["Node Type"] == "Sort" and rows(node) > SORTED] == []
+    assert looked_at(plans, "Index Scan", "Bitmap Heap Scan") <= MORE.get(name, most)
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_pulling_does_not_read_all_that_was_posted(store: DocumentStore, plans: list[Plan], name: str) -> None:
+    most, pull = PULLS[name]
+    pull(store)
+    assert looked_at(plans, "Index Scan", "Index Only Scan", "Bitmap Index Scan") <= most < MANY
+
+
+def test_a_statement_without_an_index_would_be_found(store: Any, plans: list[Plan]) -> None:
+    store._database.rows("SELECT id FROM documents_posts WHERE document = ?", (b"",))
+    assert [node["Node Type"] for node in nodes(plans[0])] == ["Seq Scan"]
