@@ -17,6 +17,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from bench import hot
 from bench.recording import Bare, Script, recorded, without_outbox
 from bench.shop import Command, Shop, World, answered, checkouts, transfers
 from repositories.relational.postgres.store import PostgresRelational
@@ -52,12 +53,16 @@ Figures = dict[str, list[Figure]]
 @click.option("--threads", default=4, show_default=True)
 @click.option("--commands", default=1000, show_default=True, help="Of one measurement.")
 @click.option("--catalogue", type=click.Choice(["embedded", "mongo"]), default="embedded", show_default=True)
-def main(rounds: int, threads: int, commands: int, catalogue: str) -> None:
+@click.option("--buyers", default=0, help="Instead: orders of one seller beside those of many, by so many at once.")
+def main(rounds: int, threads: int, commands: int, catalogue: str, buyers: int) -> None:
     plan, engines = Plan(rounds, threads, commands), Engines()
     try:
         with tempfile.TemporaryDirectory() as directory:
             urls = {"documents_url": engines.mongo().url} if catalogue == "mongo" else {}
-            shop = Shop(engines.postgres(), Path(directory), threads, **urls)
+            shop = Shop(engines.postgres(), Path(directory), max(threads, buyers + 1), **urls)
+            if buyers:
+                hot.run(shop, rounds, buyers, commands)
+                return
             click.echo(f"{threads} threads, {commands} commands, {rounds} rounds, catalogue: {catalogue}")
             _report("checkouts", _measured(shop, checkouts, plan, OUTBOX_VARIANTS))
             _report("transfers", _measured(shop, transfers, plan, VARIANTS))

@@ -32,7 +32,7 @@ from tests.engines import Server
 PEOPLE, SELLERS, PRODUCTS, LINES = 500, 50, 500, 3
 PLENTY = 10**12
 
-Command = Callable[[Container], object]
+Command = Callable[[Container], Answer]
 
 
 class World(Struct, frozen=True):
@@ -86,10 +86,11 @@ def answered(url: str) -> int:
         return int(number)
 
 
-def checkouts(world: World, number: int, seed: int) -> list[Command]:
-    """Orders of three products each, of one seller, by people who are no sellers."""
+def checkouts(world: World, number: int, seed: int, *, sellers: int = SELLERS, lines: int = LINES) -> list[Command]:
+    """Orders of some products of one of the first `sellers`, by people who are no sellers."""
     draw = _draw(seed)
-    return [_checkout(draw.choice(world.people[SELLERS:]).id, _basket(world, draw)) for _ in range(number)]
+    buyers = world.people[SELLERS:]
+    return [_checkout(draw.choice(buyers).id, _basket(world, draw, sellers, lines)) for _ in range(number)]
 
 
 def transfers(world: World, number: int, seed: int) -> list[Command]:
@@ -102,10 +103,10 @@ def _draw(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - the same in each run, on purpose
 
 
-def _basket(world: World, draw: random.Random) -> list[Wanted]:
-    first = draw.randrange(SELLERS) * PRODUCTS // SELLERS
+def _basket(world: World, draw: random.Random, sellers: int, lines: int) -> list[Wanted]:
+    first = draw.randrange(sellers) * PRODUCTS // SELLERS
     offered = world.products[first : first + PRODUCTS // SELLERS]
-    return [Wanted(product.id, draw.randint(1, 3)) for product in draw.sample(offered, LINES)]
+    return [Wanted(product.id, draw.randint(1, 3)) for product in draw.sample(offered, lines)]
 
 
 def _checkout(buyer: UUID, wanted: Sequence[Wanted]) -> Command:

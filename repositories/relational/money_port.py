@@ -5,7 +5,7 @@ owner exists. Transfers and entries are immutable. The database refuses a transf
 an UPDATE or DELETE of these rows, and a balance below the sum of the holds.
 
 A command that raises has aborted its transaction, which can only be rolled back. Lock order for commands that touch
-several accounts, or stock too: stock first, then `lock` for all accounts.
+several accounts, or stock too: `lock` for all accounts, then stock.
 
 Times are the database's. That of a transfer and its entries is taken when both accounts are locked, and is later than
 the last entry of either. So the entries of an account are in commit order, their times rise, and what is true at a past

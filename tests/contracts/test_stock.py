@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import BigInteger, bindparam, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.errors import Conflict, Inconsistent, Invalid, NotFound, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.money import stock_writes
+from repositories.relational.schema.columns import ID
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, sql, surely, together
@@ -190,6 +191,17 @@ class TestRaces:
             found = level(relational, product)
             assert (found.on_hand, found.reserved, found.sold) == (960, 0, 40)
 
+    def test_orders_of_many_products(self, relational: RelationalStore) -> None:
+        many = {stocked(relational, 5): 1 + turn % 5 for turn in range(19)}
+        reserve(relational, many)
+        assert {one: level(relational, one).reserved for one in many} == many
+        for short in sorted(many)[:9:4] + sorted(many)[-1:]:
+            wanted = dict.fromkeys(many, 0) | {one: 5 - number for one, number in many.items()} | {short: 5}
+            with pytest.raises(Short) as refused:
+                reserve(relational, {one: number for one, number in wanted.items() if number})
+            assert refused.value.product_id == short
+        assert {one: level(relational, one).reserved for one in many} == many
+
     def test_sold_or_released(self, relational: RelationalStore) -> None:
         for _ in range(5):
             product = stocked(relational, 5)
@@ -223,8 +235,9 @@ class TestTheDatabaseItself:
         self, relational: RelationalStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         product = stocked(relational, 5)
-        loose = stock_writes._this.values(reserved=stock.c.reserved + stock_writes._units)
-        monkeypatch.setattr(stock_writes, "_RESERVE", loose)
+        loose = update(stock).where(stock.c.product_id == bindparam("its_id_0", type_=ID))
+        loose = loose.values(reserved=stock.c.reserved + bindparam("units_0", type_=BigInteger()))
+        monkeypatch.setattr(stock_writes, "_reserve", lambda _: loose.returning(stock.c.product_id))
         with pytest.raises(Inconsistent):
             reserve(relational, {product: 6})
         assert level(relational, product) == Stock(product, 5, 0, 0, 1)

@@ -78,7 +78,7 @@ class OpenClaim(Struct, frozen=True):
     reserved: ReservedId
 
 
-def _nothing(_tx: Transaction, *_: UUID) -> None: ...
+def _nothing(_tx: Transaction, *_: object) -> None: ...
 
 
 class Idempotency:
@@ -94,13 +94,15 @@ class Idempotency:
         prepare: Callable[[], P],
         work: Callable[[Transaction, P], T],
         find: Callable[[], T | None] = lambda: None,
+        last: Callable[[Transaction, T], object] = _nothing,
     ) -> Answer:
         """`prepare` reads outside the transaction, `work` writes inside it. Both run again after `Contention`.
 
+        `last` gets what `work` has made and writes inside it too, right before the commit: it locks what many wait for.
         After a refusal, `find` reads what was made with the key long ago. Raises `Replayed`, `InProgress`, `KeyReused`,
         `KeySpent`, and what `prepare`, `work` and `find` raise.
         """
-        return self._retry(lambda: self._run(receipt, prepare, work, find))
+        return self._retry(lambda: self._run(receipt, prepare, work, find, last))
 
     def begin(
         self,
@@ -141,6 +143,7 @@ class Idempotency:
         prepare: Callable[[], P],
         work: Callable[[Transaction, P], T],
         find: Callable[[], T | None],
+        last: Callable[[Transaction, T], object],
     ) -> Answer:
         try:
             plan = prepare()
@@ -154,8 +157,10 @@ class Idempotency:
         try:
             with self._transaction() as tx:
                 granted = self._claim(tx, receipt.attempt)
-                answer = receipt.render(work(tx, plan))
+                made = work(tx, plan)
+                answer = receipt.render(made)
                 tx.idempotency.complete(receipt.attempt.key, granted, answer)
+                last(tx, made)
         except (Contention, Unavailable, InProgress, KeyReused):
             raise
         except (AppError, StoreError) as refused:

@@ -1,6 +1,6 @@
 """What a seller does with a sub-order: send units, a part of them or all, or refuse it.
 
-Atomic: each command is one relational transaction, with the order locked before stock and ledger accounts. The ids of
+Atomic: each command is one relational transaction, with the order locked before ledger accounts and stock. The ids of
 a shipment and of a refusal are derived from the idempotency key, so the key finds what it has made for ever.
 """
 
@@ -142,8 +142,8 @@ class Fulfilment:
         part = part_of(order, seller)
         if part.state == "placed":
             tx.orders.move(order.id, "refused", seller_id=seller, at=tx.now(), by=refusal, reason=reason)
-            tx.stock.release(order.id, units(planned))
             free_holds(tx, order.id, of=seller)
+            tx.stock.release(order.id, units(planned))
         elif part.state == "paid":
             left = Money(part.total - part.refunded, order.total.currency)
             back = returnable(order, seller)

@@ -13,6 +13,7 @@ has passed, or cancels it after `PATIENCE`. The same key gets the lost reply, an
 longer kept.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +31,7 @@ from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_any_blocked
 from repositories.documents import DocumentStore
+from repositories.errors import Insufficient, Short
 from repositories.money_records import UNWRITTEN, Answer, Order, OrderLine, Transfer, split
 from repositories.records import Money, Product
 from repositories.relational import RelationalStore, Transaction
@@ -80,12 +82,13 @@ class Orders:
         placed may still get it.
         """
         order_id = receipt.attempt.id("order")
-        with self.drop_stock_on_replay(lambda: {w.product_id for w in wanted}):
+        with self.drop_stock_on_replay(lambda: {w.product_id for w in wanted}), self._short_first(wanted):
             return self._idempotency.run(
                 receipt,
                 lambda: self._priced(order_id, buyer, wanted, expected),
                 self._place,
                 lambda: self._placed(order_id, wanted, expected),
+                _reserve,
             )
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
@@ -120,9 +123,9 @@ class Orders:
         tx.orders.lock(order.id)
         now = tx.now()
         cancelled = tx.orders.move(order.id, "cancelled", at=now, by=by)
-        tx.stock.release(order.id)
-        free_holds(tx, order.id)
         tx.emit(self._pack(OrderCancelled(order.id), at=now))
+        free_holds(tx, order.id)
+        tx.stock.release(order.id)
         return cancelled
 
     @contextmanager
@@ -132,6 +135,21 @@ class Orders:
             yield
         except Replayed:
             self._invalidation.forget(self._invalidation.stock(product_ids()))
+            raise
+
+    @contextmanager
+    def _short_first(self, wanted: Sequence[Wanted]) -> Iterator[None]:
+        """Of an order that lacks money and units, the answer is about the units, though they are reserved last."""
+        try:
+            yield
+        except Insufficient:
+            needed = Counter[UUID]()
+            for one in wanted:
+                needed[one.product_id] += one.quantity
+            levels = self._relational.stock.levels(needed)
+            for product_id, number in sorted(needed.items()):
+                if product_id not in levels or levels[product_id].available < number:
+                    raise Short(product_id) from None
             raise
 
     def _placed(self, order_id: UUID, wanted: Sequence[Wanted], expected: Money | None) -> Order | None:
@@ -171,13 +189,12 @@ class Orders:
         now = tx.now()
         ends, order = now + PATIENCE, replace(order, created_at=now, due_at=now + self._grace)
         tx.orders.add(order)
-        tx.stock.reserve(order.id, units(order), expires_at=ends)
+        tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id), at=now))
         for part in order.sub_orders:
             if part.total:
                 hold, money = uuid5(order.id, str(part.seller_id)), Money(part.total, order.total.currency)
                 own = Transfer(hold, "order", order.buyer_id, part.seller_id, money, order_id=order.id, phase="hold")
                 created(tx.ledger.hold(replace(own, expires_at=ends)))
-        tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id), at=now))
         return order
 
     def _bought(self, account_id: UUID, order_id: UUID) -> Order:
@@ -185,6 +202,11 @@ class Orders:
         if account_id != order.buyer_id:
             raise Forbidden("only the buyer may do this")
         return order
+
+
+def _reserve(tx: Transaction, order: Order) -> None:
+    """Whoever wants the same product waits from here to the commit."""
+    tx.stock.reserve(order.id, units(order), expires_at=order.created_at + PATIENCE)
 
 
 def free_holds(tx: Transaction, order_id: UUID, *, of: UUID | None = None) -> None:

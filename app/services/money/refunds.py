@@ -106,12 +106,12 @@ class Refunds:
     ) -> Refund:
         """Inside `tx`, of a locked order: the units that are `back` where it restocks, the money, and the refund."""
         back = back if refund.restock else {}
-        if back:
-            tx.stock.return_sold(order.id, by_product(order, back))
         now, amount = tx.now(), refund.amount
         if amount.amount:
             moved = Transfer(refund.id, REFUND, refund.seller_id, order.buyer_id, amount, order_id=order.id)
             now = created(tx.ledger.transfer(moved)).created_at
+        if back:
+            tx.stock.return_sold(order.id, by_product(order, back))
         refund = replace(refund, created_at=now, units=sum(back.values()))
         tx.refunds.add(refund, back, refuses=refuses)
         return refund

@@ -12,7 +12,6 @@ from app.events import OrderPaid
 from app.services.commands.kit import Kit
 from app.services.money.orders import PATIENCE, Orders
 from app.services.money.postings import created
-from app.services.money.shares import sellers
 from app.services.pages.invalidation import Invalidation
 from repositories.money_records import Order
 from repositories.relational import Transaction
@@ -40,9 +39,11 @@ class Settlement:
     def _pay(self, tx: Transaction, order: Order) -> Order:
         now = tx.now()
         paid = tx.orders.move(order.id, "paid", at=now)
-        tx.stock.commit(order.id, at=now)
-        tx.ledger.lock({order.buyer_id, *sellers(order)}, order.total.currency)
-        for hold in tx.ledger.open_holds(order.id):
-            created(tx.ledger.post(uuid5(hold.id, "post"), hold.id, at=now))
         tx.emit(self._pack(OrderPaid(order.id, order.buyer_id), at=now))
+        holds = tx.ledger.open_holds(order.id)
+        if len(holds) > 1:
+            tx.ledger.lock({order.buyer_id, *(hold.credit for hold in holds)}, order.total.currency)
+        for hold in holds:
+            created(tx.ledger.post(uuid5(hold.id, "post"), hold.id, at=now))
+        tx.stock.commit(order.id, at=now)
         return paid

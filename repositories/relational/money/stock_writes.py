@@ -1,10 +1,12 @@
 """Writes to stock. Lock order: the reservations of an order, then its products by id."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, literal_column, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Invalid, Short, Stale
@@ -12,7 +14,7 @@ from repositories.money_records import Stock
 from repositories.relational.money.receipts import ADD_RECEIPT, receipt, version_after
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.orders_port import StockWrites
-from repositories.relational.schema.columns import IDS, among
+from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import Work
@@ -39,7 +41,6 @@ _CLEAR = (
     .values(on_hand=stock.c.reserved, received=stock.c.reserved + stock.c.sold, version=_next)
     .returning(*STOCK_COLUMNS)
 )
-_RESERVE = _this.where(stock.c.on_hand - stock.c.reserved >= _units).values(reserved=stock.c.reserved + _units)
 _SELL = _this.values(
     on_hand=stock.c.on_hand - _units,
     reserved=stock.c.reserved - _units,
@@ -73,6 +74,36 @@ _RETURN = (
 )
 
 
+# Of one statement. Orders of more products need several.
+_MOST_PRODUCTS = 8
+# In a statement of its own: an UPDATE that has it as a CTE misses rows that changed while they were waited for.
+_LOCK = (
+    select(stock.c.product_id)
+    .where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
+    .order_by(stock.c.product_id)
+    .with_for_update()
+)
+
+
+@cache
+def _reserve(products: int) -> Executable:
+    """Units of so many products, which are locked where there are several."""
+    each = (
+        select(
+            bindparam(f"its_id_{turn}", type_=ID).label("its_id"),
+            bindparam(f"units_{turn}", type_=BigInteger()).label("units"),
+        )
+        for turn in range(products)
+    )
+    wanted = union_all(*each).subquery("wanted")
+    return (
+        update(stock)
+        .where(stock.c.product_id == wanted.c.its_id, stock.c.on_hand - stock.c.reserved >= wanted.c.units)
+        .values(reserved=stock.c.reserved + wanted.c.units)
+        .returning(stock.c.product_id)
+    )
+
+
 class SqlStockWrites(StockWrites):
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -104,9 +135,10 @@ class SqlStockWrites(StockWrites):
         if any(number < 1 for _, number in ordered):
             raise self._work.refused(Invalid("units below 1"))
         self.touched.update(units)
-        for product_id, number in ordered:
-            if not self._work.change(_RESERVE, {"its_id": product_id, "units": number}):
-                raise self._work.refused(Short(product_id))
+        if len(ordered) > 1:
+            self._work.rows(_LOCK, {"ids": list(units)})
+        for first in range(0, len(ordered), _MOST_PRODUCTS):
+            self._reserve(ordered[first : first + _MOST_PRODUCTS])
         own = {"order_id": order_id, "returned": 0, "expires_at": expires_at}
         rows = [own | {"product_id": product_id, "quantity": number} for product_id, number in ordered]
         if rows:
@@ -130,6 +162,15 @@ class SqlStockWrites(StockWrites):
         if rows:
             self._work.change(_RETURN, rows)
         return self._apply(_TAKE_BACK, wanted)
+
+    def _reserve(self, wanted: Sequence[tuple[UUID, int]]) -> None:
+        values: dict[str, Any] = {}
+        for turn, (product_id, number) in enumerate(wanted):
+            values |= {f"its_id_{turn}": product_id, f"units_{turn}": number}
+        reserved = {row.product_id for row in self._work.rows(_reserve(len(wanted)), values)}
+        for product_id, _ in wanted:
+            if product_id not in reserved:
+                raise self._work.refused(Short(product_id))
 
     def _received(self, now: Stock) -> Stock:
         self._work.change(ADD_RECEIPT, receipt(now))
