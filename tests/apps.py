@@ -77,9 +77,8 @@ Flask.url_rule_class = OnceCompiled
 @contextmanager
 def running(settings: Settings, clock: Clock = utc_now, database_clock: Clock | None = None) -> Iterator["System"]:
     """`database_clock` is that of the database, which is `clock` otherwise."""
-    fresh = {getattr(settings, f"{role}_url") for role in ROLES} == {settings.relational_url} and _prepare(
-        path_of(settings.relational_url)
-    )
+    url, *others = {getattr(settings, f"{role}_url") for role in ROLES}
+    fresh = not others and url.startswith("sqlite:") and _prepare(path_of(url))
     leading = database_clock or clock
     if settings.relational_url.startswith("postgresql") and isinstance(leading, SettableClock):
         leading.lead(settings.relational_url)

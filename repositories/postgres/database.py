@@ -43,11 +43,14 @@ class PostgresWork:
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
+        self.trips = 0
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor:
+        self.trips += 1
         return self._connection.execute(native(sql), parameters, binary=True)
 
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> None:
+        self.trips += 1
         with self._connection.cursor(binary=True) as cursor:
             cursor.executemany(native(sql), rows)
 
@@ -103,12 +106,19 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[PostgresWork]:
-        with asked(self._role, "write"), self._connection() as connection, self._transaction(connection) as work:
+        """BEGIN and COMMIT are round trips too."""
+        begin_and_commit = 2
+        with (
+            asked(self._role, "write", trips=begin_and_commit) as call,
+            self._connection() as connection,
+            self._transaction(connection) as work,
+        ):
             self._local.work = work
             try:
                 yield work
             finally:
                 del self._local.work
+                call.trips += work.trips
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
         """Make the changes that are due, then run those `CREATE ... IF NOT EXISTS name` whose object is missing.

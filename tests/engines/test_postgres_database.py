@@ -8,6 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from repositories import meter
 from repositories.errors import Conflict, Invalid
 from repositories.postgres.database import PostgresDatabase, native
 from repositories.sql import SchemaChange
@@ -69,6 +70,16 @@ def test_a_transaction_is_whole_or_nothing_and_sees_itself(things: PostgresDatab
 
     assert things.rows("SELECT name FROM things WHERE id = :id", {"id": 2}) == [("two",)]
     assert things.rows("SELECT count(*) FROM things") == [(2,)]
+
+
+def test_every_round_trip_is_counted(things: PostgresDatabase) -> None:
+    with meter.tally() as tally:
+        with things.write() as work:
+            work.execute("INSERT INTO things VALUES (1, 'one')")
+            work.executemany("INSERT INTO things VALUES (?, ?)", [(2, "two"), (3, "three")])
+        assert tally.trips() == {"documents": 4}
+        things.rows("SELECT count(*) FROM things")
+    assert tally.trips() == {"documents": 5}
 
 
 def test_errors_are_those_of_the_ports(things: PostgresDatabase) -> None:

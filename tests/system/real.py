@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.apps import ROLES
-from tests.contracts.relational_store import migrated_database, new_database
+from tests.contracts.relational_store import migrated_database
 from tests.engines import Fleet, Reachable
 
 # Tables take Cassandra seconds. Rows belong to accounts, so tests with accounts of their own may share a keyspace.
@@ -29,4 +29,4 @@ def real_urls(
 
 def on_postgres(engines: Fleet[Reachable], roles: Collection[str]) -> dict[str, Any]:
     """Settings for these roles in one database of PostgreSQL."""
-    return dict.fromkeys((f"{role}_url" for role in roles), new_database(engines.postgres()))
+    return dict.fromkeys((f"{role}_url" for role in roles), migrated_database(engines.postgres()))

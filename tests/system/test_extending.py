@@ -95,7 +95,7 @@ def test_the_new_resource_passes_the_tests_of_all_others(extended: Path, tests: 
 
 
 @pytest.mark.engines
-def test_the_new_resource_keeps_its_contract_on_mongodb(extended: Path) -> None:
+def test_the_new_resource_keeps_its_contract_on_the_engines(extended: Path) -> None:
     done = python(extended, "-m", "pytest", "-n", "0", "-m", "engines", CHECKED[0])
     assert done.returncode == 0, done.stdout + done.stderr
 

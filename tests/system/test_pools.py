@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from app.container import build
 from app.server.pool_check import shortages
+from config import Settings
 from repositories.documents import DocumentStore
 from repositories.documents import open_store as open_documents
 from repositories.errors import Unavailable
 from repositories.hot import open_sessions
 from repositories.pool_registry import Pool, Room, pools
 from repositories.relational import RelationalStore
+from tests.apps import ROLES
 from tests.contracts.relational_store import new_database, opened
 from tests.engines import Engines, Shared
 from tests.notes import Notes, noting
@@ -57,6 +61,16 @@ def test_a_server_that_is_too_small_is_named_with_the_numbers() -> None:
 def test_servers_are_checked_one_by_one_and_silent_ones_not_at_all() -> None:
     some = [FakePool("sessions", 4, 8, server="a"), FakePool("cache", 4, 7, server="b")]
     assert len(shortages([*some, FakePool("documents", 99, None, server="c")], processes=2)) == 1
+
+
+def test_every_role_on_one_postgres_fits_its_default_limit() -> None:
+    """Nothing is connected: pools are registered when a store is opened."""
+    urls: dict[str, Any] = {f"{role}_url": "postgresql://one.invalid/quartet" for role in ROLES}
+    settings = Settings(**urls)
+    with closing(build(settings)):
+        mine = [pool for pool in pools() if pool.server == "one.invalid"]
+        assert {pool.store for pool in mine} == set(ROLES)
+        assert (settings.workers + 2) * sum(pool.size + pool.beside for pool in mine) <= 100 - 3
 
 
 @pytest.fixture(scope="module")

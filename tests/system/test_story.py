@@ -1,4 +1,4 @@
-"""One story, told on the embedded default, on the four real engines, and on mixes of the two."""
+"""One story, told on the embedded default, on the four real engines, on mixes of the two, and on PostgreSQL alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,8 @@ from tests.system.real import KEYSPACE, on_postgres, real_urls
 
 ONE_REAL = [frozenset({role}) for role in ROLES]
 ONE_EMBEDDED = [frozenset(ROLES) - {role} for role in ROLES]
-HOT_ON_POSTGRES = frozenset({"sessions on postgres", "cache on postgres"})
-MIXES = [frozenset[str](), *ONE_REAL, frozenset({"relational", "feeds"}), HOT_ON_POSTGRES, frozenset(ROLES)]
+POSTGRES = frozenset({"postgres alone"})
+MIXES = [frozenset[str](), *ONE_REAL, frozenset({"relational", "feeds"}), POSTGRES, frozenset(ROLES)]
 
 
 def named(mix: frozenset[str]) -> str:
@@ -30,8 +30,8 @@ def named(mix: frozenset[str]) -> str:
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     mix: frozenset[str] = request.param
     urls = embedded(tmp_path)
-    if mix == HOT_ON_POSTGRES:
-        urls |= on_postgres(request.getfixturevalue("engines"), ("sessions", "cache"))
+    if mix == POSTGRES:
+        urls |= on_postgres(request.getfixturevalue("engines"), ROLES)
     elif mix:
         urls |= real_urls(request.getfixturevalue("engines"), "story", mix, keyspace=KEYSPACE)
     with running(Settings(**urls)) as found:
