@@ -35,7 +35,7 @@ _THERE = "SELECT to_regclass(?) IS NOT NULL"
 _NAME = re.compile(r"\s*CREATE (?:UNIQUE |UNLOGGED )*(?:TABLE|INDEX|SEQUENCE) IF NOT EXISTS (\w+)")
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
 # A parameter, but neither a cast nor what is quoted.
-_PARAMETER = re.compile(r"'[^']*'|::|:(\w+)|(\?)|(%)")
+_PARAMETER = re.compile(r"'[^']*'|::|(?::(?P<name>\w+)|(?P<mark>\?))(?=(?P<array>::\w+\[\])?)|%")
 
 
 class PostgresWork:
@@ -227,9 +227,11 @@ def native(sql: str) -> bytes:
 
 
 def _mark(found: re.Match[str]) -> str:
-    if name := found[1]:
-        return f"%({name})s"
-    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
+    """An array is sent in binary: as text each of its items would be quoted, in Python."""
+    kind = "b" if found["array"] else "s"
+    if found["name"]:
+        return f"%({found['name']}){kind}"
+    return f"%{kind}" if found["mark"] else found[0].replace("%", "%%")
 
 
 def _name(sql: str) -> str:

@@ -48,6 +48,10 @@ def test_marks_of_parameters_are_psycopgs() -> None:
     assert native("SELECT a::text, ':b ?%' FROM c WHERE d % 2 = :e AND f = ?") == (
         b"SELECT a::text, ':b ?%%' FROM c WHERE d %% 2 = %(e)s AND f = %s"
     )
+    assert (
+        native("SELECT ?::text, unnest(:a::bigint[]), ?::uuid[]")
+        == b"SELECT %s::text, unnest(%(a)b::bigint[]), %b::uuid[]"
+    )
 
 
 def test_a_migration_makes_what_is_missing_and_changes_what_is_due(url: str, database: PostgresDatabase) -> None:
