@@ -31,6 +31,7 @@ from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
 from repositories.outbox import Outbox
 from repositories.pool_registry import pools
+from repositories.slow_statements import log_after
 from repositories.store import Store
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def opened() -> Iterator[Container]:
     """A container whose engines all take writes. Raises `Unavailable` for the first that does not in time."""
     settings = Settings.from_env()
     configure(settings.log_level, settings.log_form)
+    log_after(settings.slow_seconds)
     with exported(settings.traces_url, settings.traces_sampled, settings.engines):
         container = build(settings)
         try:

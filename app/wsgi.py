@@ -15,11 +15,13 @@ from app.server.streams import ENDINGS, on_signals
 from app.telemetry.exporting import export
 from config import Settings
 from config.logs import configure
+from repositories.slow_statements import log_after
 
 end_with_parent()
 settings = Settings.from_env()
 hide_environment()
 configure(settings.log_level, settings.log_form)
+log_after(settings.slow_seconds)
 if settings.traces_url:
     atexit.register(export(settings.traces_url, settings.traces_sampled, settings.engines))
 container = build(settings)

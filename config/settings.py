@@ -183,6 +183,9 @@ class Settings:
         "share of the traces that begin here which are recorded; of others their caller decides",
         validate.Range(min=0, max=1),
     )
+    slow_seconds: float = setting(
+        0.0, "calls to a store that take so long are logged, with the statement and its plan; 0: none", at_least(0)
+    )
     log_level: str = setting(
         "info",
         "`debug`, `info`, `warning`, `error`",

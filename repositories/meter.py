@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Final, Literal, Protocol, Self, TypeVar, get_args
 
 from repositories.errors import StoreError, Unavailable
+from repositories.slow_statements import Statement, took
 
 T = TypeVar("T")
 CacheKind = Literal["hit", "miss", "stale", "load", "refresh", "negative", "refused", "drop", "error"]
@@ -110,15 +111,16 @@ class asked:  # noqa: N801  used as a verb; a class costs half of what a generat
     """Surrounds one call: `with asked("feeds", "home_descending"):`. `trips` may be increased inside.
 
     A refusal (`Conflict`, `Stale`, ...) counts as a success. `Unavailable`, and any error that is no `StoreError`,
-    counts as a failure.
+    counts as a failure. A `statement` that was slow is logged.
     """
 
-    __slots__ = ("_began", "operation", "store", "trips")
+    __slots__ = ("_began", "operation", "statement", "store", "trips")
 
-    def __init__(self, store: str, operation: str, trips: int = 1) -> None:
+    def __init__(self, store: str, operation: str, trips: int = 1, statement: Statement | None = None) -> None:
         self.store = store
         self.operation = operation
         self.trips = trips
+        self.statement = statement
 
     def __enter__(self) -> Self:
         self._began = perf_counter()
@@ -133,7 +135,10 @@ class asked:  # noqa: N801  used as a verb; a class costs half of what a generat
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         ok = kind is None or (issubclass(kind, StoreError) and not issubclass(kind, Unavailable))
-        called(self.store, self.operation, perf_counter() - self._began, trips=self.trips, ok=ok)
+        seconds = perf_counter() - self._began
+        called(self.store, self.operation, seconds, trips=self.trips, ok=ok)
+        if self.statement is not None:
+            took(self.store, self.operation, seconds, self.statement)
 
 
 def waited(store: str, seconds: float) -> None:

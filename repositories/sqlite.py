@@ -10,7 +10,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,9 @@ import msgspec
 
 from repositories.address import BadAddress, address_of
 from repositories.errors import Conflict, Invalid, Unavailable
+from repositories.explaining import explained_by_sqlite
 from repositories.meter import asked
+from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange
 from repositories.store import Store
 
@@ -112,8 +114,14 @@ class SqliteFile:
         return self._rows("write", sql, parameters)
 
     def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
-        with asked(self._role, operation), self._translated(), self._connection() as connection:
+        slow = of(sql, lambda: self._explained(sql, parameters))
+        with asked(self._role, operation, 1, slow), self._translated(), self._connection() as connection:
             return connection.execute(sql, parameters).fetchall()
+
+    def _explained(self, sql: str, parameters: Parameters) -> Explained:
+        nothing = dict.fromkeys(parameters) if isinstance(parameters, Mapping) else (None,) * len(parameters)
+        with self._connection() as connection:
+            return explained_by_sqlite(connection, sql, nothing)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

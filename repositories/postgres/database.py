@@ -23,9 +23,11 @@ from repositories.meter import asked
 from repositories.postgres.adapting import adapt
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated, translation
+from repositories.postgres.explaining import explained_by_postgres
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.lane import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of
+from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange
 from repositories.store import Store
 from repositories.translation import Outdated
@@ -95,7 +97,7 @@ class PostgresDatabase:
         return self._rows("write", sql, parameters)
 
     def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
-        with asked(self._role, operation):
+        with asked(self._role, operation, 1, of(sql, lambda: self._explained(sql))):
             mine: PostgresWork | None = getattr(self._local, "work", None)
             if mine is not None:
                 return mine.execute(sql, parameters).fetchall()
@@ -103,6 +105,10 @@ class PostgresDatabase:
                 return self._rows_alone(sql, parameters)
             except Outdated:
                 return self._rows_alone(sql, parameters)
+
+    def _explained(self, sql: str) -> Explained:
+        with self._connection() as connection:
+            return explained_by_postgres(connection, native(sql).decode())
 
     @contextlib.contextmanager
     def write(self) -> Iterator[PostgresWork]:

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select
 
 from repositories.direct import Direct, Values
 from repositories.errors import StoreError
+from repositories.explaining import explained
 from repositories.meter import asked
+from repositories.slow_statements import Explained, of
 from repositories.translation import Outdated
 
 E = TypeVar("E", bound=StoreError)
@@ -66,11 +68,15 @@ class AutocommitRunner(Runner):
         return self._run(statement, lambda: self._attempt(statement, values, _changed))
 
     def _run(self, statement: Executable, attempt: Callable[[], R]) -> R:
-        with asked(self._store, _operation(statement)):
+        with asked(self._store, _operation(statement), 1, of(statement, lambda: self._explained(statement))):
             try:
                 return attempt()
             except Outdated:
                 return attempt()
+
+    def _explained(self, statement: Executable) -> Explained:
+        with self._guard(), self._open() as connection:
+            return explained(connection, statement)
 
     def _guarded(self, send: Callable[[], R]) -> R:
         with self._guard():
@@ -105,14 +111,14 @@ class Work(Runner):
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         values = _alone(values)
-        with self.connection(_operation(statement)) as connection:
+        with self.connection(_operation(statement), statement) as connection:
             if plan := self._direct.plan(statement, values):
                 return self._direct.send(connection, plan, values, plan.rows)
             return connection.execute(statement, values).all()
 
     def change(self, statement: Executable, values: Values) -> int:
         values = _alone(values)
-        with self.connection(_operation(statement)) as connection:
+        with self.connection(_operation(statement), statement) as connection:
             if plan := self._direct.plan(statement, values):
                 return self._direct.send(connection, plan, values, _changed)
             return _changed(connection.execute(statement, values))
@@ -133,12 +139,20 @@ class Work(Runner):
         with report, self._guard():
             self._connection.close()
 
-    def connection(self, operation: str = "load") -> AbstractContextManager[Connection]:
+    def connection(
+        self, operation: str = "load", statement: Executable | None = None
+    ) -> AbstractContextManager[Connection]:
         if self._failure is not None:
             raise self._failure
         # The first statement follows a BEGIN, which is a round trip of its own.
         first, self._open = not self._open, True
-        return _Call(self, self._connection, asked(_STORE, operation, 1 + first), self._guard())
+        slow = None if statement is None else of(statement, lambda: self._explained(statement))
+        return _Call(self, self._connection, asked(_STORE, operation, 1 + first, slow), self._guard())
+
+    def _explained(self, statement: Executable) -> Explained:
+        """Outside of the transaction, which may have ended."""
+        with self._guard(), self._connection.engine.connect() as connection:
+            return explained(connection, statement)
 
 
 class _Call:

@@ -27,6 +27,7 @@ ENGINE_ONLY = {
         "client": "connections; SQLite's are in `repositories.sqlite`",
         "target": "the options of a URL",
         "monitoring": "round trips are counted by the driver's own events",
+        "explaining": "plans of slow commands; those of SQL are in `repositories.explaining`",
         "demotion": "which of several is the primary",
         "secondaries": "reads on other members of the replica set",
         "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",

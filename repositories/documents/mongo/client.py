@@ -72,7 +72,7 @@ class MongoConnection:
         self._client: MongoClient[Document] | None = None
         self._unended: list[Mapping[str, Any]] = []
         self._watch = PoolWatch()
-        self.commands = CommandWatch()
+        self.commands = CommandWatch(lambda: self.client)
         self.store, self.lane, self.size, self.beside = ROLE, "calls", pool, MONITORS
         self.server = target_of(url).server
         pool_registry.opened(self)

@@ -2,8 +2,10 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from pymongo import MongoClient
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
@@ -24,6 +26,8 @@ from pymongo.monitoring import (
 )
 
 from repositories import meter, seen
+from repositories.documents.mongo.explaining import EXPLAINED, explained
+from repositories.slow_statements import Statement, of, took
 
 STORE, ON_REPLICA = "documents", "documents-replica"
 WAITED = 0.001  # seconds; a connection that is free is had in a hundredth of it
@@ -36,21 +40,33 @@ class CommandWatch(CommandListener):
     the set's. Answers to reads count, since a command that was sent again may find what the first one has done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: Callable[[], MongoClient[Any]]) -> None:
+        """`client` is asked for the plans of slow commands."""
         self._thread = threading.local()
+        self._client = client
 
     def started(self, event: CommandStartedEvent) -> None:
         about = event.command.get(event.command_name)
         self._thread.asked = f"{event.command_name} {about}" if isinstance(about, str) else event.command_name
+        self._thread.slow = self._explaining(event) if event.command_name in EXPLAINED else None
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        meter.called(self._store, self._asked(event.command_name), event.duration_micros / 1e6)
+        seconds, operation = event.duration_micros / 1e6, self._asked(event.command_name)
+        meter.called(self._store, operation, seconds)
+        if (slow := getattr(self._thread, "slow", None)) is not None:
+            took(self._store, operation, seconds, slow)
         mine = seen.writing()
         if mine is not None and (at := event.reply.get("operationTime")):
             mine.note(STORE, f"{at.time:012x}{at.inc:012x}")
 
     def failed(self, event: CommandFailedEvent) -> None:
         meter.called(self._store, self._asked(event.command_name), event.duration_micros / 1e6, ok=False)
+
+    def _explaining(self, event: CommandStartedEvent) -> Statement | None:
+        return of(
+            self._thread.asked,
+            lambda: explained(self._client(), event.database_name, event.command_name, event.command),
+        )
 
     @contextlib.contextmanager
     def on_replica(self) -> Iterator[None]:

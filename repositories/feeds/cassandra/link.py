@@ -28,6 +28,7 @@ from repositories.feeds.cassandra.contact import answering
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
 from repositories.feeds.cassandra.target import CassandraTarget
 from repositories.meter import asked
+from repositories.slow_statements import Explained, Statement, of
 
 T = TypeVar("T")
 LOG = logging.getLogger("cassandra")
@@ -129,7 +130,7 @@ class Link:
         if not (calls := list(calls)):
             return []
         names = "+".join(dict.fromkeys(name for name, _ in calls))
-        with asked(STORE, names, trips=len(calls)), translated():
+        with asked(STORE, names, len(calls), self._slow(*dict.fromkeys(name for name, _ in calls))), translated():
             statements = self._statements.get(_left(deadline))
             session = self._session.get(_left(deadline))
             futures = [
@@ -143,11 +144,11 @@ class Link:
         with translated():
             statement = self._statements.get(_left(deadline))[name]
             session = self._session.get(_left(deadline))
-            with asked(STORE, name):
+            with asked(STORE, name, 1, self._slow(name)):
                 page = session.execute(statement, values, timeout=_left(deadline))
             yield from page.current_rows
             while page.has_more_pages:
-                with asked(STORE, name):
+                with asked(STORE, name, 1, self._slow(name)):
                     page.fetch_next_page()
                 yield from page.current_rows
 
@@ -156,7 +157,7 @@ class Link:
 
         When one fails, no more are sent; others may have been written.
         """
-        with asked(STORE, name) as call, translated():
+        with asked(STORE, name, 1, self._slow(name)) as call, translated():
             statement, session, profile = self._writing(name)
             sent = call.each(rows)
             execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile=profile)
@@ -169,7 +170,7 @@ class Link:
         partitions: dict[Any, list[Sequence[Any]]] = {}
         for row in rows:
             partitions.setdefault(tuple(row[:key]), []).append(row)
-        with asked(STORE, name) as call, translated():
+        with asked(STORE, name, 1, self._slow(name)) as call, translated():
             statement, session, profile = self._writing(name)
             calls = (
                 (_batch(statement, some[at : at + BATCH]), None)
@@ -177,6 +178,10 @@ class Link:
                 for at in range(0, len(some), BATCH)
             )
             execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile=profile)
+
+    def _slow(self, *names: str) -> Statement | None:
+        """Cassandra has no plans: a statement is of one partition."""
+        return of(names, lambda: Explained("\n".join(self._texts[name] for name in names)))
 
     def _writing(self, name: str) -> tuple[Any, Any, Any]:
         """Statement, session and the profile to write with, whose time limit is what a request has left."""

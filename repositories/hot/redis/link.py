@@ -21,6 +21,7 @@ from repositories.errors import ReadOnly, Unavailable
 from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
+from repositories.slow_statements import Explained, Statement, of
 from repositories.store import Store
 
 # Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
@@ -189,7 +190,7 @@ class RedisLink:
 
     def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         """Raises `NotServing` where the server says that it is no master, or was none for a while."""
-        with meter.asked(self._role, _text(commands[0][0])):
+        with meter.asked(self._role, _text(commands[0][0]), 1, _slow(commands)):
             now = time.monotonic()
             due = wire.is_connected and now - wire.asked >= _ROLE_SECONDS
             if due and self._sentinels:
@@ -282,3 +283,9 @@ def _history(role: Any) -> str:
 
 def _text(name: str | bytes | int) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _slow(commands: Sequence[Command]) -> Statement | None:
+    """Redis has no plans. Keys and values are nobody's to see."""
+    names = tuple(_text(command[0]) for command in commands)
+    return of(names, lambda: Explained(" ".join(names)))

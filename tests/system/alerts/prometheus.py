@@ -67,7 +67,7 @@ class Prometheus:
 
 
 @contextmanager
-def running(target: int, times: int, every: str = "200ms") -> Iterator[Prometheus]:
+def running(target: int, times: int, every: str = "500ms") -> Iterator[Prometheus]:
     """One that scrapes this port, with the rules so many times shortened."""
     binary, folder, port = command("prometheus"), Path(tempfile.mkdtemp(prefix="prometheus-")), free_port()
     (folder / "quartet.rules.yml").write_text(shortened(RULES.read_text(), times))
