@@ -13,7 +13,7 @@ from tests.engines.slack import SLACK
 from tests.http.drives import DRIVES, Route
 from tests.system.outages.matrix import TROUBLES, Cell, Town, Trouble, town
 from tests.system.outages.table import PAGE, documented, named, new_routes, outcome, rendered, written
-from tests.system.real import KEYSPACE, real_urls
+from tests.system.real import KEYSPACE, on_postgres, real_urls
 
 OPENAPI = PAGE.with_name("openapi.json")
 # Of the default settings, and what an answer may take beyond.
@@ -54,6 +54,23 @@ def some(engines: Shared) -> Iterator[Town]:
 def test_without_a_store_some_routes_answer_what_the_table_says(some: Town, role: str) -> None:
     cells = some.cells(role, "refused", SOME)
     assert_kept(cells, SOON)
+    rows = documented(PAGE.read_text(encoding="utf-8"))
+    said = {named(cell.route): outcome(cell) for cell in cells}
+    assert said == {route: rows[role, "refused", route] for route in said}
+
+
+@pytest.fixture(scope="module")
+def alone(engines: Shared) -> Iterator[Town]:
+    """Every role on one PostgreSQL, each behind a proxy of its own."""
+    with town(on_postgres(engines, ROLES), own=False) as made:
+        yield made
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("role", ROLES)
+def test_on_postgres_alone_the_table_holds_too(alone: Town, role: str) -> None:
+    cells = alone.cells(role, "refused", SOME)
+    assert_kept(cells, DEADLINE)
     rows = documented(PAGE.read_text(encoding="utf-8"))
     said = {named(cell.route): outcome(cell) for cell in cells}
     assert said == {route: rows[role, "refused", route] for route in said}
