@@ -48,21 +48,24 @@ def everything(
     stores: Mapping[str, Store], outboxes: Mapping[str, Outbox], known: Known, clock: Clock
 ) -> CollectorRegistry:
     """`known` is what is known of the ledger's anchors."""
-    registry = CollectorRegistry()
-    more = StoreStates(stores), Backlogs(outboxes, clock), LedgerState(known, clock), ReplicaGauges(stores)
-    registry.register(Everything(*more))
-    return registry
+    return registry(StoreStates(stores), Backlogs(outboxes, clock), LedgerState(known, clock), ReplicaGauges(stores))
 
 
-def rendered(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+def registry(*more: Collector) -> CollectorRegistry:
+    made = CollectorRegistry()
+    made.register(Everything(*more))
+    return made
+
+
+def rendered(whole: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """The text and its content type: the format that `accept` prefers of those that there are."""
     encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return encode(whole), content_type
 
 
-def serve(host: str, port: int, registry: CollectorRegistry) -> Callable[[], None]:
+def serve(host: str, port: int, whole: CollectorRegistry) -> Callable[[], None]:
     """Serve `/metrics` on an address of its own. Returns a function that stops it."""
-    server, thread = start_http_server(port, host, registry)
+    server, thread = start_http_server(port, host, whole)
 
     def end() -> None:
         server.shutdown()

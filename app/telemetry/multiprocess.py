@@ -22,10 +22,10 @@ def served(host: str, port: int) -> Iterator[None]:
     if not port:
         yield
         return
-    from app.telemetry import exposition, series
+    from app.telemetry import exposition
 
     _record()
-    end = exposition.serve(host, port, series.own)
+    end = exposition.serve(host, port, exposition.registry())
     try:
         yield
     finally:

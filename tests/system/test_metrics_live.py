@@ -8,9 +8,12 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from config import Settings
+from tests.apps import ROLES, running
 from tests.engines.kernel import Process, free_port, wait_until
 from tests.recorded import receiver
 from tests.system.live import HOST, Live, run
@@ -92,13 +95,20 @@ def test_the_shared_files_go_with_the_server(server: Live) -> None:
 
 def test_an_external_relay_serves_its_own_metrics_where_it_has_a_port(folder: Path) -> None:
     port = free_port()
-    relay = Live(folder, "relay", RELAY="external", RELAY_METRICS_PORT=str(port))
-    try:
-        assert wait_until(lambda: asked(scraped_or_nothing(port)) > 0, PATIENCE), relay.output
-        relay.terminate()
-        assert relay.ended(PATIENCE) == 0
-    finally:
-        relay.close()
+    with receiver() as collector:
+        traced = {"TRACES_URL": f"http://{HOST}:{collector.port}"}
+        relay = Live(folder, "relay", RELAY="external", RELAY_METRICS_PORT=str(port), **traced)
+        try:
+            assert wait_until(lambda: asked(scraped_or_nothing(port)) > 0, PATIENCE), relay.output
+            file = f"sqlite:///{folder}/var/quartet.db"
+            urls: dict[str, Any] = {f"{role}_url": file for role in ROLES}
+            with running(Settings(**urls)) as system:
+                system.person().publish()
+            assert wait_until(lambda: 'trace_id="' in opened(port), PATIENCE), relay.output
+            relay.terminate()
+            assert relay.ended(PATIENCE) == 0
+        finally:
+            relay.close()
 
 
 def asked(text: str) -> float:
