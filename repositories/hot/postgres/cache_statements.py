@@ -12,7 +12,7 @@ TABLES = (
         key bytea PRIMARY KEY, epoch bytea NOT NULL, stamp bytea NOT NULL, record bytea STORAGE EXTERNAL,
         more bytea NOT NULL DEFAULT '', parts bytea[] NOT NULL DEFAULT '{}', stamps bytea[] NOT NULL DEFAULT '{}',
         due_at float8, stored_at float8, gone_at float8, lease bytea, busy_until float8, lease_until float8,
-        sweep_at bigint NOT NULL
+        sweep_at float8 NOT NULL
     ) WITH (fillfactor = 50)""",
     "CREATE INDEX IF NOT EXISTS hot_cache_sweep_at ON hot_cache (sweep_at)",
     """CREATE UNLOGGED TABLE IF NOT EXISTS hot_epoch (id bigint PRIMARY KEY CHECK (id = 1), epoch bytea NOT NULL)
