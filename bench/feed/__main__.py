@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from bench.feed import deliveries, lag, pages
+from bench.feed import adapters, deliveries, lag, pages
 from bench.feed.chart import draw
 from config.logs import configure
 from tests.engines import Engines
 
-PARTS = "deliveries", "pages", "lag"
+PARTS = "deliveries", "pages", "lag", "adapters"
 
 
 @click.command(help=__doc__)
@@ -35,6 +35,8 @@ def main(*, quick: bool, only: tuple[str, ...], chart: Path | None) -> None:
 def _measure(part: str, engines: Engines, chart: Path | None, *, quick: bool) -> None:
     if part == "deliveries":
         deliveries.measure(engines, followers=2_000 if quick else 5_000, rounds=6 if quick else 15)
+    elif part == "adapters":
+        adapters.measure(engines, adapters.Scale(2_500, 100, 10) if quick else adapters.Scale(10_000, 200, 20))
     elif part == "lag":
         quickly, fully = lag.Plan(10_000, 1, 5, 30), lag.Plan(100_000, 2, 20, 180)
         lag.measure(engines, quickly if quick else fully)

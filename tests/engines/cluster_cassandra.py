@@ -11,9 +11,9 @@ from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.retention import now
 from tests.engines import Server, cassandra
 from tests.engines.answering import works
+from tests.engines.feeds_calls import post
 from tests.engines.home import Home
 from tests.engines.kernel import wait_until
-from tests.engines.test_feeds_faults import post
 
 TIMEOUT = timedelta(seconds=2)
 READERS = 60

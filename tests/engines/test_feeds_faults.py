@@ -2,32 +2,27 @@
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.feed_records import Activity
 from repositories.feeds.cassandra.link import Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
-from repositories.feeds.id_time import below, micros, millis
+from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
 from repositories.feeds.retention import now
 from repositories.records import PostRef
 from tests.engines import Engines, Server
 from tests.engines.answering import works
+from tests.engines.feeds_calls import AT, TIMEOUT, answers, assert_ends, calls, post
 from tests.engines.kernel import free_port, wait_until
-from tests.engines.slack import SLACK
 
-TIMEOUT = timedelta(seconds=0.5)
-LIMIT = TIMEOUT.total_seconds() + SLACK
 RETENTION = timedelta(days=400)
 DAY = timedelta(days=1)
-AT = datetime(2026, 1, 1, tzinfo=UTC)
 HOME = Layout().home
 KEYSPACE = f"faults_{uuid4().hex[:8]}"
 
@@ -52,45 +47,6 @@ def feeds(server: Server) -> Iterator[CassandraFeeds]:
 
 def open_feeds(url: str, *, timeout: timedelta = TIMEOUT, retention: timedelta = RETENTION) -> CassandraFeeds:
     return CassandraFeeds(f"{url.rpartition('/')[0]}/{KEYSPACE}", timeout=timeout, retention=retention)
-
-
-def post(age: timedelta = timedelta()) -> PostRef:
-    return PostRef(UUID(int=below(micros(now() - age) // 1000).int | 2 << 62 | uuid4().int >> 68), uuid4())
-
-
-def answers(feeds: CassandraFeeds) -> bool:
-    return works(lambda: feeds.push(post(), [uuid4()], AT)) and works(lambda: feeds.home_page(uuid4(), limit=1))
-
-
-def calls(feeds: CassandraFeeds) -> list[Callable[[], object]]:
-    somebody, owners = uuid4(), [uuid4() for _ in range(1000)]
-    activity = Activity("like", somebody, somebody, now())
-    return [
-        lambda: feeds.add_to_author(post(), AT),
-        lambda: feeds.remove_from_author(post(), AT),
-        lambda: feeds.author_page(somebody, limit=20),
-        lambda: feeds.push(post(), owners, AT),
-        lambda: feeds.fill(somebody, [post() for _ in range(300)], AT),
-        lambda: feeds.retract(post(), owners, AT),
-        lambda: feeds.purge(somebody, somebody, AT),
-        lambda: feeds.home_page(somebody, after=post().post_id, limit=20),
-        lambda: feeds.trim(somebody, AT),
-        lambda: list(feeds.entries(somebody)),
-        lambda: feeds.notifications.note(somebody, activity, AT),
-        lambda: feeds.notifications.withdraw(somebody, activity, AT),
-        lambda: feeds.notifications.page(somebody, limit=20),
-        lambda: feeds.notifications.marker(somebody),
-        lambda: feeds.notifications.mark(somebody, post().post_id),
-        lambda: feeds.load([post()], [(somebody, post())]),
-        feeds.ping,
-    ]
-
-
-def assert_ends(call: Callable[[], object]) -> None:
-    begin = time.monotonic()
-    with pytest.raises(Unavailable):
-        call()
-    assert time.monotonic() - begin < LIMIT
 
 
 def test_a_refusing_server(server: Server) -> None:
@@ -122,7 +78,7 @@ def test_a_server_that_freezes_and_goes_on(server: Server, feeds: CassandraFeeds
         assert_ends(call)
     server.resume()
     for call in calls(feeds):
-        assert wait_until(lambda: works(call), 20)  # noqa: B023 - called at once
+        assert wait_until(lambda: works(call), 60)  # noqa: B023 - called at once
 
 
 def test_a_server_that_is_frozen_at_the_first_call(server: Server) -> None:
@@ -141,7 +97,7 @@ def test_a_push_that_is_frozen_half_way_may_be_repeated(server: Server, feeds: C
     with pytest.raises(Unavailable):
         feeds.push(new, owners, AT)
     server.resume()
-    assert wait_until(lambda: answers(feeds), 5)
+    assert wait_until(lambda: answers(feeds), 30)
     patient = open_feeds(server.url, timeout=timedelta(seconds=20))
     patient.push(new, owners[:3000], AT)
     assert all(patient.home_page(owner, limit=9) == [new] for owner in owners[:3000:50])
@@ -278,6 +234,6 @@ def test_a_failed_removal_costs_no_budget(server: Server, feeds: CassandraFeeds)
             for ended in [pool.submit(assert_ends, lambda: feeds.retract(doomed, [owner] * 100, AT)) for _ in range(4)]:
                 ended.result()
     server.resume()
-    assert wait_until(lambda: answers(feeds), 5)
+    assert wait_until(lambda: answers(feeds), 30)
     feeds.retract(other, [owner], AT)
     assert other not in feeds.home_page(owner, limit=9)

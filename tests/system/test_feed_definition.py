@@ -11,7 +11,7 @@ from tests.apps import embedded, running
 from tests.engines import Shared
 from tests.system.crowd import Watch
 from tests.system.feed_machine import SMALL, World, run_machine
-from tests.system.real import KEYSPACE, real_urls
+from tests.system.real import KEYSPACE, on_postgres, real_urls
 
 EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 
@@ -29,9 +29,11 @@ def test_the_embedded_feed_is_the_defined_one(top: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.engines
-def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["cassandra", pytest.param("postgres", marks=pytest.mark.proof)])
+def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: Path, engine: str) -> None:
     clock = Watch()
-    urls = embedded(tmp_path) | real_urls(engines, "machine", ("relational", "documents", "feeds"), keyspace=KEYSPACE)
-    timeouts = {f"{role}_timeout": 10.0 for role in ("relational", "documents", "feeds")}
-    with running(Settings(**urls | timeouts | SMALL | {"home_top_entries": 3}), clock) as system:
+    roles = ("relational", "documents", "feeds")
+    real = on_postgres(engines, ("relational", "feeds")) if engine == "postgres" else real_urls(engines, "machine", roles, keyspace=KEYSPACE)
+    timeouts = {f"{role}_timeout": 10.0 for role in roles}
+    with running(Settings(**embedded(tmp_path) | real | timeouts | SMALL | {"home_top_entries": 3}), clock) as system:
         run_machine(World(system.container, clock), examples=max(4, EXAMPLES // 100), steps=30)

@@ -20,7 +20,7 @@ from repositories.postgres.database import PostgresDatabase
 from repositories.sql import SqlWork
 
 # Within the retention, at most: every statement opens all that it may need.
-MOST = 20
+MOST = 12
 _DROP_TRIES = 5
 # Whoever comes while a drop waits for its lock waits as long.
 _DROP_SECONDS = "100ms"

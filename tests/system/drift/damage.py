@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any, Protocol
 from uuid import UUID
 
+import psycopg
 from cassandra.cluster import Cluster
 from cassandra.query import tuple_factory
 from pymongo import MongoClient
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from app.container import Container
 from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.layout import Layout
+from repositories.postgres.database import native
 from repositories.records import PostRef
 from repositories.sqlite import path_of
 from tests.contracts.money import engine_of
@@ -88,6 +90,17 @@ class InSqlite(Timelines):
         with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as connection:
             connection.execute("PRAGMA busy_timeout = 10000")
             connection.execute(statement, [v.bytes if isinstance(v, UUID) else v for v in values])
+
+
+class InPostgres(InSqlite):
+    """The same statements."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def _run(self, statement: str, *values: Any) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(native(statement), values)
 
 
 class InCassandra(Timelines):
