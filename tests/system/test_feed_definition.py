@@ -33,7 +33,11 @@ def test_the_embedded_feed_is_the_defined_one(top: int) -> None:
 def test_the_feed_in_the_engines_is_the_defined_one(engines: Shared, tmp_path: Path, engine: str) -> None:
     clock = Watch()
     roles = ("relational", "documents", "feeds")
-    real = on_postgres(engines, ("relational", "feeds")) if engine == "postgres" else real_urls(engines, "machine", roles, keyspace=KEYSPACE)
+    real = (
+        on_postgres(engines, ("relational", "feeds"))
+        if engine == "postgres"
+        else real_urls(engines, "machine", roles, keyspace=KEYSPACE)
+    )
     timeouts = {f"{role}_timeout": 10.0 for role in roles}
     with running(Settings(**embedded(tmp_path) | real | timeouts | SMALL | {"home_top_entries": 3}), clock) as system:
         run_machine(World(system.container, clock), examples=max(4, EXAMPLES // 100), steps=30)
