@@ -52,9 +52,12 @@ class PostgresWork:
         return self._connection.execute(native(sql), parameters, binary=True)
 
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> None:
+        every = list(rows)
+        if not every:
+            return
         self.trips += 1
         with self._connection.cursor(binary=True) as cursor:
-            cursor.executemany(native(sql), rows)
+            cursor.executemany(native(sql), every)
 
 
 class PostgresDatabase:

@@ -144,3 +144,10 @@ def test_pulling_does_not_read_all_that_was_posted(store: DocumentStore, plans: 
 def test_a_statement_without_an_index_would_be_found(store: Any, plans: list[Plan]) -> None:
     store._database.rows("SELECT id FROM documents_posts WHERE document = ?", (b"",))
     assert [node["Node Type"] for node in nodes(plans[0])] == ["Seq Scan"]
+
+
+def test_what_is_asked_of_the_server_is_what_the_page_of_consistency_says(store: Any) -> None:
+    asked = "SELECT current_setting('transaction_isolation'), current_setting('synchronous_commit')"
+    with store._database.write() as work:
+        assert work.execute(asked).fetchall() == [("read committed", "on")]
+    assert store._database.rows(asked) == [("read committed", "on")]

@@ -4,14 +4,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from repositories.documents import open_store as open_documents
 from repositories.records import Follow
 from repositories.relational import RelationalStore
+from tests.contracts.documents import a_post, commented, dispatch_all, published
 from tests.contracts.relational_store import NOW, new_database, opened, register
 from tests.engines import Server, Shared
 from tests.engines.kernel import free_port
@@ -93,3 +96,19 @@ def test_every_transaction_has_its_deadlines_and_leaves_none_behind(store: Relat
         # The one server connection is the blocker's.
         fails_within(LIMIT, lambda: read(store))
     read(store)
+
+
+def test_documents_go_through_it(pooler: str) -> None:
+    with (
+        closing(open_documents(pooler, timeout=TIMEOUT, pool=POOL)) as one,
+        closing(open_documents(pooler, timeout=TIMEOUT, pool=POOL)) as other,
+    ):
+        assert one.migrate()
+        assert other.migrate() == []
+        for store in (one, other) * 4:
+            post = published(store, tags=("a",))
+            comment = commented(store, post)
+            assert [each.comments.page(post.id, after=None, limit=9) for each in (one, other)] == [[comment]] * 2
+            assert [event.aggregate for event in dispatch_all(store)] == [str(post.id), f"{post.id}/1"]
+        one.posts.load([a_post(tags=("a", "b"))])
+        assert [(found.tag, found.posts) for found in other.posts.tags(after=None, limit=9)] == [("a", 9), ("b", 1)]
