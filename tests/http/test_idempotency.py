@@ -218,6 +218,8 @@ def test_money_is_not_moved_again_by_a_key_of_long_ago(timed: System, clock: Clo
     clock.now += timedelta(hours=25)
     timed.sweeper.sweep()
     assert same(first, ada.keyed("/wallet/transfers", body, "one"))
+    for to in ("nobody", ada.handle):
+        assert ada.pay("/wallet/transfers", body | {"to": to}, 409, "one")["code"] == "idempotency_key_spent"
     bob.put(f"/accounts/{ada.handle}/block")
     bob.patch("/accounts/me", {"handle": "robert"}, etag="*")
     assert same(first, ada.keyed("/wallet/transfers", body, "one"))

@@ -135,7 +135,16 @@ class Fulfilment:
         made = self._relational.shipments.get(shipment_id)
         if made and (wanted.units not in (None, dict(made.units)) or wanted.reference != made.reference):
             raise KeySpent
+        if made and wanted.units is None and not self._was_all_that_was_left(made):
+            raise KeySpent
         return made
+
+    def _was_all_that_was_left(self, made: Shipment) -> bool:
+        """Whether nothing was sent after it, and nothing is left."""
+        order_id, sold_by = made.order_id, made.seller_id
+        left = unsent(self._relational.orders.get([order_id])[order_id], sold_by)
+        (last,) = self._relational.shipments.of_order(order_id, seller_id=sold_by, before=None, limit=1)
+        return not left and last.id == made.id
 
     def _refuse(self, tx: Transaction, planned: Order, refusal: UUID, seller: UUID, reason: str) -> Order:
         order = tx.orders.lock(planned.id)

@@ -70,17 +70,20 @@ class Wallets:
     def _sent(self, sending: Sending, receipt: Receipt[Transfer]) -> Transfer | None:
         """What was sent with this key. Raises `KeySpent` where it is something else."""
         sent_id = receipt.attempt.id("transfer")
-        sent, found = (
-            self._relational.ledger.get([sent_id]).get(sent_id),
-            self._relational.accounts.by_handle(sending.to),
-        )
-        # A handle may be nobody's by now.
+        sent = self._relational.ledger.get([sent_id]).get(sent_id)
         if sent and (
             (sent.amount, sent.memo, sent.reference) != (sending.amount, sending.memo, sending.reference)
-            or (found and found.id != sent.credit)
+            or not self._may_have_been(sent.credit, sending.to)
         ):
             raise KeySpent
         return sent
+
+    def _may_have_been(self, receiver: UUID, handle: str) -> bool:
+        """Whether it is the receiver's handle, or nobody's by now while the receiver's account was edited or deleted."""
+        if found := self._relational.accounts.by_handle(handle):
+            return found.id == receiver
+        account = self._relational.accounts.get([receiver]).get(receiver)
+        return account is None or account.version > 1
 
     def _seen(self, owner: UUID, currency: str) -> datetime:
         """Wait for whoever has the account locked. Nothing is kept: an account that was missing stays missing."""
