@@ -79,7 +79,7 @@ class Wallets:
         return sent
 
     def _may_have_been(self, receiver: UUID, handle: str) -> bool:
-        """Whether it is the receiver's handle, or nobody's by now while the receiver's account was edited or deleted."""
+        """Whether the handle is the receiver's, or nobody's by now and the receiver was edited or deleted."""
         if found := self._relational.accounts.by_handle(handle):
             return found.id == receiver
         account = self._relational.accounts.get([receiver]).get(receiver)
