@@ -51,6 +51,14 @@ def test_it_sweeps_now_and_then(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(sweeps) == 2
 
 
+def test_it_sweeps_the_feeds_and_their_absence_stops_nothing_else(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds = shop.system.container.stores.feeds
+    monkeypatch.setattr(feeds, "sweep", lambda: 41)
+    assert shop.system.sweeper.sweep() == 41
+    monkeypatch.setattr(feeds, "sweep", away)
+    assert shop.system.sweeper.sweep() == 0
+
+
 def test_the_relay_sweeps_between_its_rounds(shop: Shop) -> None:
     order, stop = shop.placed(), threading.Event()
     shop.clock.now += GRACE

@@ -93,8 +93,12 @@ class Partitions:
         return False
 
     def _make(self, buckets: Iterable[int]) -> list[str]:
-        if not self._gaps(buckets, self._there()):
-            return []
+        """Each in a transaction of its own, with the time limit of a call: what was made stays if the rest fails."""
+        there = self._there()
+        missing = [bucket for bucket in sorted(buckets) if self._gaps([bucket], there)]
+        return [name for bucket in missing for name in self._made(bucket)]
+
+    def _made(self, bucket: int) -> list[str]:
         with self._database.write() as work:
             work.execute(f"SET LOCAL lock_timeout = '{_MAKE_SECONDS}'")
             work.execute(_ALONE)
@@ -102,7 +106,7 @@ class Partitions:
                 if one.pending:
                     # Until this is done nothing may be written there; then it is attached again, with its rows.
                     work.execute(f"ALTER TABLE {self._table} DETACH PARTITION {one.name} FINALIZE")
-            made = list(self._gaps(buckets, self._there()))
+            made = self._gaps([bucket], self._there())
             for name, low, high in made:
                 self._attach(work, name, low, high)
         return [name for name, _, _ in made]
