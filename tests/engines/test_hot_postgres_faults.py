@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from app.services.live.hub import Hub, LiveLimits
 from repositories.errors import ReadOnly, Unavailable
 from repositories.hot import (
     CacheStores,
@@ -166,6 +167,8 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     assert cache.fill({"stored": Fill(stored, Value(b"old"), 60)}) == {"stored"}
     at = stores.streams.listen(ada)
     stores.streams.append([ada], event())
+    hub = Hub(stores.streams, sessions, lambda: NOW, LiveLimits(2))
+    reader = hub.open(kept, kept_digest, None)
     stores.views.add({post: 1})
     batch = stores.views.take(9)
     assert batch
@@ -185,6 +188,8 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     assert cache.read(["stored", "leased"]) == [None, None]
     assert isinstance(cache.lease({"leased": b""})[0], bytes)
     assert cache.fill({"leased": Fill(leased, Value(b"old"), 60)}) == set()
+    # Who reads live events is told to read anew, once.
+    assert [item.event for item in reader.take(timedelta(seconds=20)) or ()] == [None]
     [delta] = stores.streams.since([(ada, at)], limit=9)
     assert delta.lost
     assert stores.streams.listen(ada).epoch != at.epoch
@@ -193,4 +198,5 @@ def test_the_death_of_one_process_empties_the_cache_and_brings_no_session_back(
     after = stores.views.take(9)
     assert after
     assert after.number > batch.number
+    hub.close()
     cache.close()

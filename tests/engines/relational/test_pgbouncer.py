@@ -4,14 +4,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from repositories.documents import open_store as open_documents
+from repositories.hot import Fill, Rate, Value, lease_of, stored_under
 from repositories.records import Follow
 from repositories.relational import RelationalStore
 from tests.contracts.documents import a_post, commented, dispatch_all, published
@@ -20,6 +22,9 @@ from tests.engines import Server, Shared
 from tests.engines.kernel import free_port
 from tests.engines.postgres import unprivileged_user
 from tests.engines.relational.calls import LIMIT, POOL, TIMEOUT, fails_within, read, write
+from tests.engines.test_hot_postgres_faults import NOW as HOT_NOW
+from tests.engines.test_hot_postgres_faults import calls, event, session
+from tests.engines.test_hot_postgres_faults import opened as opened_hot
 
 # One connection to the server for all clients: each transaction meets what another one left behind.
 CONFIGURATION = """
@@ -112,3 +117,26 @@ def test_documents_go_through_it(pooler: str) -> None:
             assert [event.aggregate for event in dispatch_all(store)] == [str(post.id), f"{post.id}/1"]
         one.posts.load([a_post(tags=("a", "b"))])
         assert [(found.tag, found.posts) for found in other.posts.tags(after=None, limit=9)] == [("a", 9), ("b", 1)]
+
+
+def test_hot_data_is_kept_through_it_and_who_waits_for_events_looks_by_itself(pooler: str) -> None:
+    with ExitStack() as stack:
+        sessions, (cache, streams, limits, views) = hot = opened_hot(pooler, stack, TIMEOUT)
+        made, digest = session(), uuid4().bytes
+        sessions.add(made, digest)
+        assert sessions.find(digest, now=HOT_NOW) == made
+        lease = lease_of(cache, "key")
+        assert lease
+        assert stored_under(cache, "key", Fill(lease, Value(b"body"), 60))
+        assert cache.read(["key"])[0]
+        assert not streams.watch(lambda _: None)
+        start = streams.listen(made.account_id)
+        streams.append([made.account_id], event())
+        assert streams.since([(made.account_id, start)], limit=9)[0].events == (event(),)
+        assert [limits.take("key", Rate(0.001, 1)).allowed for _ in range(2)] == [True, False]
+        views.add({made.id: 2})
+        batch = views.take(9)
+        assert batch
+        assert batch.counts == {made.id: 2}
+        for call in calls(hot):
+            call()
