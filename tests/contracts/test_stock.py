@@ -173,6 +173,13 @@ class TestRaces:
             assert sum(isinstance(end, Short) for end in ends) == 19
             assert level(relational, product) == Stock(product, 1, 1, 0, 1)
 
+    @pytest.mark.parametrize("products", [1, 3])
+    def test_who_waits_misses_no_units(self, relational: RelationalStore, products: int) -> None:
+        wanted = dict.fromkeys((stocked(relational, 20) for _ in range(products)), 1)
+        ends = together([lambda: reserve(relational, wanted)] * 20)
+        assert [type(end) for end in ends] == [UUID] * 20
+        assert {one: level(relational, one).reserved for one in wanted} == dict.fromkeys(wanted, 20)
+
     def test_crossed_orders_never_deadlock(self, relational: RelationalStore) -> None:
         one, other = stocked(relational, 1000), stocked(relational, 1000)
 

@@ -34,6 +34,7 @@ _SET_ASIDE = (
     )
 )
 # Both accounts in one statement. What neither may do is a condition, so that no order of the two decides the answer.
+# They have to be locked before: an UPDATE from a UNION ALL misses rows that changed while it waited (see findings/).
 _numbers = dict.fromkeys(("step", "held_step", "need", "room"), BigInteger())
 _LEG: dict[str, TypeEngine[Any]] = {"owner": ID, "leg": LargeBinary(), **_numbers}
 _legs = union_all(

@@ -76,7 +76,7 @@ _RETURN = (
 
 # Of one statement. Orders of more products need several.
 _MOST_PRODUCTS = 8
-# In a statement of its own: an UPDATE that has it as a CTE misses rows that changed while they were waited for.
+# Before the UPDATE: one from a UNION ALL misses rows that changed while it waited for them (see findings/).
 _LOCK = (
     select(stock.c.product_id)
     .where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
