@@ -9,8 +9,8 @@ from repositories.slow_statements import Explained
 
 # The first version that plans a statement without values.
 GENERIC = 160_000
-# A mark of psycopg, by name or not; or a percent sign.
-_MARK = re.compile(r"%\((\w+)\)s|%s|%%")
+# A mark of psycopg, by name or not, for text or binary; or a percent sign.
+_MARK = re.compile(r"%\((\w+)\)[sbt]|%[sbt]|%%")
 
 
 def explained_by_postgres(connection: Any, marked: str) -> Explained:

@@ -3,13 +3,16 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.telemetry import spans
 from config import Settings
 from repositories import slow_statements
+from repositories.postgres.explaining import numbered
 from tests.apps import Person, System, embedded, running
+from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 from tests.engines.kernel import wait_until
 from tests.system.real import KEYSPACE, real_urls
@@ -119,3 +122,18 @@ def test_an_error_of_the_explanation_says_its_type_alone(caplog: pytest.LogCaptu
     assert wait_until(lambda: bool(caplog.records), PATIENCE)
     assert "not explained: ValueError" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_marks_of_every_kind_are_numbered() -> None:
+    assert numbered("a = %(one)s OR b = ANY (%(two)b) OR c = %(one)s") == "a = $1 OR b = ANY ($2) OR c = $1"
+    assert numbered("a = %s AND b = ANY (%b) AND c %% 5 = %t AND d LIKE 'x%%'") == (
+        "a = $1 AND b = ANY ($2) AND c % 5 = $3 AND d LIKE 'x%'"
+    )
+
+
+@pytest.mark.engines
+def test_those_of_postgresql_in_other_roles(engines: Shared, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    urls: dict[str, Any] = embedded(tmp_path)
+    url = new_database(engines.postgres())
+    with running(Settings(**urls | {"feeds_url": url, "sessions_url": url, "cache_url": url})) as system:
+        assert_logged(system, EMBEDDED | dict.fromkeys(("feeds", "sessions", "cache"), ("$1", "(cost=")), caplog)
