@@ -61,7 +61,7 @@ def test_who_waits_is_woken_by_another_process_also_after_its_connection_was_los
 
 
 def test_many_are_named_in_several_notifications(shared: str) -> None:
-    woken, people = Woken(), [uuid4() for _ in range(450)]
+    woken, people = Woken(), [uuid4() for _ in range(210)]
     with closing(open_streams(shared, timeout=PATIENT, pool=2)) as streams:
         streams.migrate()
         for one in people:
