@@ -37,12 +37,7 @@ EXPECTED: dict[Trouble, set[str]] = {
     "reset": {"QuartetStoreDown"},
     "read-only": {"QuartetStoreReadOnly"},
 }
-FEW: list[tuple[str, Trouble]] = [
-    ("relational", "read-only"),
-    ("feeds", "frozen"),
-    ("cache", "refused"),
-    ("sessions", "slow"),
-]
+FEW: list[tuple[str, Trouble]] = [("relational", "read-only"), ("cache", "refused")]
 ALL = [(role, trouble) for role in ROLES for trouble in TROUBLES if (role, trouble) != ("feeds", "read-only")]
 
 
