@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from app.backup import dump, restore
 from app.container import Container, build
 from app.doctor import Drift
 from app.doctor.ledger import audit_ledger, ledger
@@ -93,6 +94,8 @@ def _await(store: Store, until: float) -> None:
 
 
 main.add_command(seed)
+main.add_command(dump)
+main.add_command(restore)
 main.add_command(ledger)
 
 

@@ -46,6 +46,9 @@ class SqlDatabase(Protocol):
     def change(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """As `rows`, of a statement that writes. It ends with `RETURNING`, since it has to return something."""
 
+    def snapshot(self) -> AbstractContextManager[SqlWork]:
+        """A transaction that only reads: all as it is at its first statement. It may take long."""
+
     def write(self) -> AbstractContextManager[SqlWork]:
         """A transaction. It is committed when the block ends, and rolled back when that raises."""
 

@@ -124,6 +124,16 @@ class SqliteFile:
             return explained_by_sqlite(connection, sql, nothing)
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction, which is in nobody's way."""
+        with self._translated(), self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that takes the write lock at its start, so it cannot fail on upgrading its lock."""
         with asked(self._role, "write"), self._translated(), self._connection() as connection:

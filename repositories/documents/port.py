@@ -17,6 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from repositories.documents.views_port import ViewStore
+from repositories.dump_port import Dump
 from repositories.outbox import Outbox
 from repositories.records import Comment, Event, Facets, Post, PostRef, Product, ProductFilter, TagCount
 from repositories.store import Store
@@ -182,3 +183,4 @@ class DocumentStore(Store, Protocol):
     products: ProductStore
     views: ViewStore
     outbox: Outbox
+    dump: Dump

@@ -114,6 +114,13 @@ class PostgresDatabase:
             return explained_by_postgres(connection, native(sql).decode())
 
     @contextlib.contextmanager
+    def snapshot(self) -> Iterator[PostgresWork]:
+        with self._translated, migrating_engine(self._hosts).begin() as connection:
+            work = PostgresWork(driver_of(connection.connection))
+            work.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield work
+
+    @contextlib.contextmanager
     def write(self) -> Iterator[PostgresWork]:
         """BEGIN and COMMIT are round trips too."""
         begin_and_commit = 2

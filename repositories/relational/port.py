@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from repositories.dump_port import Dump
 from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, Forgotten, GraphCounts, Like, Login, Relation
 from repositories.relational.counters_port import CounterReads, CounterWrites
@@ -266,6 +267,7 @@ class RelationalStore(Store, Protocol):
     mail_tokens: MailTokenReads
     endings: EndingReads
     outbox: Outbox
+    dump: Dump
 
     @abstractmethod
     def now(self) -> datetime:

@@ -50,7 +50,7 @@ class MongoComments(CommentStore):
         def store(session: ClientSession) -> Comment:
             number = self._next_number(post_id, session)
             comment = Comment(post_id, number, author_id, body, at)
-            self._comments.insert_one(_document(comment) | born_with(announce(comment)), session=session)
+            self._comments.insert_one(document_of(comment) | born_with(announce(comment)), session=session)
             return comment
 
         return self._connection.transaction(store, of=post_id)
@@ -76,7 +76,7 @@ class MongoComments(CommentStore):
             {"$limit": limit},
         ]
         with self._connection.calling():
-            return [_comment(found) for found in self._comments.aggregate(stages)]
+            return [comment_of(found) for found in self._comments.aggregate(stages)]
 
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         with self._connection.calling():
@@ -97,7 +97,7 @@ class MongoComments(CommentStore):
     def delete_of(self, author_id: UUID, announce: Callable[[Comment], Event], *, limit: int) -> list[Comment]:
         def bury_all(session: ClientSession) -> list[Comment]:
             found = self._comments.find({"author_id": author_id, **LIVE}, session=session).sort("_id").limit(limit)
-            comments = [_comment(one) for one in found]
+            comments = [comment_of(one) for one in found]
             fewer = Counter(comment.post_id for comment in comments)
             updates = [UpdateOne({"_id": i, **LIVE}, {"$inc": {"comments": -n}}) for i, n in fewer.items()]
             if updates:
@@ -150,7 +150,7 @@ class MongoComments(CommentStore):
             {"$replaceWith": "$comment"},
         ]
         with self._connection.calling():
-            return [_comment(found) for found in self._posts.aggregate(stages)]
+            return [comment_of(found) for found in self._posts.aggregate(stages)]
 
     def _load(self, comments: Sequence[Comment], session: ClientSession) -> None:
         """Insert what is missing and count exactly that, in one transaction."""
@@ -160,7 +160,7 @@ class MongoComments(CommentStore):
         unique = {(comment.post_id, comment.number): comment for comment in comments}
         new = [c for key, c in unique.items() if c.post_id in posts and key not in there]
         if new:
-            self._comments.insert_many([_document(comment) for comment in new], session=session)
+            self._comments.insert_many([document_of(comment) for comment in new], session=session)
             self._posts.bulk_write(_counted(new), ordered=False, session=session)
 
     def _recount(self, post_ids: list[UUID], session: ClientSession, *, repair: bool) -> dict[UUID, tuple[int, int]]:
@@ -202,7 +202,7 @@ def _counted(comments: Sequence[Comment]) -> list[UpdateOne]:
     ]
 
 
-def _document(comment: Comment) -> Document:
+def document_of(comment: Comment) -> Document:
     return {
         "_id": _key(comment.post_id, comment.number),
         "author_id": comment.author_id,
@@ -211,7 +211,7 @@ def _document(comment: Comment) -> Document:
     }
 
 
-def _comment(found: Document) -> Comment:
+def comment_of(found: Document) -> Comment:
     return Comment(
         post_id=found["_id"]["post"],
         number=int(found["_id"]["number"]),

@@ -24,12 +24,12 @@ class MongoPosts(PostStore):
     def add(self, post: Post, event: Event) -> None:
         uncommented = {"comments": 0, "comment_seq": 0}
         with self._connection.calling():
-            self._know(post.tags)
-            self._posts.insert_one(_document(post) | uncommented | born_with(event, publishes=True))
+            self.know(post.tags)
+            self._posts.insert_one(document_of(post) | uncommented | born_with(event, publishes=True))
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Post]:
         with self._connection.calling():
-            found = [_post(one) for one in self._posts.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
+            found = [post_of(one) for one in self._posts.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
         return {post.id: post for post in found}
 
     def authors(self, ids: Collection[UUID]) -> dict[UUID, UUID]:
@@ -39,8 +39,8 @@ class MongoPosts(PostStore):
 
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            self._know(post.tags)
-            versioned_writes.replace(self._posts, _document(post), event, if_version=if_version)
+            self.know(post.tags)
+            versioned_writes.replace(self._posts, document_of(post), event, if_version=if_version)
 
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
@@ -49,7 +49,7 @@ class MongoPosts(PostStore):
     def delete_of(self, author_id: UUID, announce: Callable[[Post], Event], *, limit: int) -> list[Post]:
         with self._connection.calling():
             found = self._posts.find({"author_id": author_id, **LIVE}, FIELDS).sort("_id").limit(limit)
-            posts = [_post(one) for one in found]
+            posts = [post_of(one) for one in found]
             versioned_writes.bury(self._posts, [(post.id, announce(post)) for post in posts])
         return posts
 
@@ -63,7 +63,7 @@ class MongoPosts(PostStore):
         which |= {} if tag is None else {"tags": tag}
         which |= {} if before is None else {"_id": {"$lt": before}}
         with self._connection.calling():
-            return [_post(found) for found in self._posts.find(which, FIELDS).sort("_id", -1).limit(limit)]
+            return [post_of(found) for found in self._posts.find(which, FIELDS).sort("_id", -1).limit(limit)]
 
     def by_authors(
         self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
@@ -106,14 +106,14 @@ class MongoPosts(PostStore):
         for start in range(0, len(posts), LOADED_AT_ONCE):
             some = posts[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
-                self._know({tag for post in some for tag in post.tags})
-                versioned_writes.load(self._posts, [_document(p) | {"comments": 0, "comment_seq": 0} for p in some])
+                self.know({tag for post in some for tag in post.tags})
+                versioned_writes.load(self._posts, [document_of(p) | {"comments": 0, "comment_seq": 0} for p in some])
 
     @property
     def _posts(self) -> versioned_writes.Documents:
         return self._connection.collection("posts")
 
-    def _know(self, tags: Iterable[str]) -> None:
+    def know(self, tags: Iterable[str]) -> None:
         """Known before the first post bears them, so that `tags` misses none."""
         known = [UpdateOne({"_id": tag}, {"$setOnInsert": {}}, upsert=True) for tag in sorted(set(tags))]
         if known:
@@ -144,7 +144,7 @@ COUNTED: list[Document] = [
 ]
 
 
-def _document(post: Post) -> Document:
+def document_of(post: Post) -> Document:
     return {
         "_id": post.id,
         "author_id": post.author_id,
@@ -158,7 +158,7 @@ def _document(post: Post) -> Document:
     }
 
 
-def _post(found: Document) -> Post:
+def post_of(found: Document) -> Post:
     return Post(
         id=found["_id"],
         author_id=found["author_id"],

@@ -34,16 +34,16 @@ class MongoProducts(ProductStore):
 
     def add(self, product: Product, event: Event) -> None:
         with self._connection.calling():
-            self._products.insert_one(_document(product) | born_with(event))
+            self._products.insert_one(document_of(product) | born_with(event))
 
     def get(self, ids: Collection[UUID]) -> dict[UUID, Product]:
         with self._connection.calling():
-            found = [_product(one) for one in self._products.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
+            found = [product_of(one) for one in self._products.find({"_id": {"$in": list(ids)}, **LIVE}, FIELDS)]
         return {product.id: product for product in found}
 
     def replace(self, product: Product, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
-            versioned_writes.replace(self._products, _document(product), event, if_version=if_version)
+            versioned_writes.replace(self._products, document_of(product), event, if_version=if_version)
 
     def delete(self, product_id: UUID, event: Event, *, if_version: int) -> None:
         with self._connection.calling():
@@ -52,7 +52,7 @@ class MongoProducts(ProductStore):
     def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
         with self._connection.calling():
             found = self._products.find({"seller_id": seller_id, **LIVE}, FIELDS).sort("_id").limit(limit)
-            products = [_product(one) for one in found]
+            products = [product_of(one) for one in found]
             versioned_writes.bury(self._products, [(product.id, announce(product)) for product in products])
         return products
 
@@ -61,14 +61,14 @@ class MongoProducts(ProductStore):
             return []
         which = _matching(where) | ({} if before is None else {"_id": {"$lt": before}})
         with self._connection.calling():
-            return [_product(one) for one in self._products.find(which, FIELDS).sort("_id", -1).limit(limit)]
+            return [product_of(one) for one in self._products.find(which, FIELDS).sort("_id", -1).limit(limit)]
 
     def of_seller(self, seller_id: UUID, *, after: UUID | None, limit: int) -> list[Product]:
         if limit < 1:
             return []
         which = {"seller_id": seller_id, **LIVE} | ({} if after is None else {"_id": {"$gt": after}})
         with self._connection.calling():
-            return [_product(one) for one in self._products.find(which, FIELDS).sort("_id").limit(limit)]
+            return [product_of(one) for one in self._products.find(which, FIELDS).sort("_id").limit(limit)]
 
     def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:
         if sample < 1 or values < 1:
@@ -88,7 +88,7 @@ class MongoProducts(ProductStore):
         for start in range(0, len(products), LOADED_AT_ONCE):
             some = products[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
-                versioned_writes.load(self._products, [_document(product) for product in some])
+                versioned_writes.load(self._products, [document_of(product) for product in some])
 
     @property
     def _products(self) -> versioned_writes.Documents:
@@ -134,7 +134,7 @@ def _matching(where: ProductFilter) -> Document:
     return which | ({"price.amount": price} if price else {})
 
 
-def _document(product: Product) -> Document:
+def document_of(product: Product) -> Document:
     return {
         "_id": product.id,
         "seller_id": product.seller_id,
@@ -149,7 +149,7 @@ def _document(product: Product) -> Document:
     }
 
 
-def _product(found: Document) -> Product:
+def product_of(found: Document) -> Product:
     return Product(
         id=found["_id"],
         seller_id=found["seller_id"],

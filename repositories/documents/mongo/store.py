@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from repositories.documents.mongo.client import ROLE, MongoConnection
 from repositories.documents.mongo.comments import MongoComments
+from repositories.documents.mongo.dump import MongoDump
 from repositories.documents.mongo.outbox import MongoOutbox
 from repositories.documents.mongo.posts import MongoPosts
 from repositories.documents.mongo.products import MongoProducts
@@ -29,11 +30,12 @@ class MongoDocuments(DocumentStore):
     def __init__(self, url: str, *, timeout: timedelta, pool: int) -> None:
         self._connection = MongoConnection(url, timeout=timeout, pool=pool)
         self._checked = False
-        self.posts = MongoPosts(self._connection)
+        self.posts = posts = MongoPosts(self._connection)
         self.comments = MongoComments(self._connection)
         self.products = MongoProducts(self._connection)
         self.views = MongoViews(self._connection)
         self.outbox = MongoOutbox(self._connection)
+        self.dump = MongoDump(self._connection, posts.know)
         self.replicated = reads_secondaries(url)
         self._secondaries = read_elsewhere(self, self._connection) if self.replicated else None
 

@@ -11,6 +11,7 @@ from repositories.direct import Direct
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
+from repositories.relational.dump import SqlDump
 from repositories.relational.embedded.engine import Clock, reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction
@@ -36,7 +37,9 @@ class EmbeddedRelational(SqlRelational):
         self._reading = reading_engine(self._path, clock)
         self._writing = writing_engine(self._path, clock)
         self._read, self._write = Direct(self._reading), Direct(self._writing)
-        super().__init__(AutocommitRunner(self._reading.connect, translated, self._read), self._snapshot)
+        runner = AutocommitRunner(self._reading.connect, translated, self._read)
+        super().__init__(runner, self._snapshot)
+        self.dump = SqlDump(runner, self._snapshot, self._work, _load)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -66,9 +69,12 @@ class EmbeddedRelational(SqlRelational):
             finally:
                 connection.exec_driver_sql("ROLLBACK")
 
+    def _work(self) -> AbstractContextManager[Work]:
+        return transaction(self._writing, self._write, translated)
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        with transaction(self._writing, self._write, translated) as work:
+        with self._work() as work:
             yield SqlTransaction(work, emit=_EMIT, load=_load)
 
 

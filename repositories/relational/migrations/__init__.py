@@ -11,6 +11,13 @@ from repositories.errors import Unavailable
 _one_at_a_time = threading.Lock()
 
 
+def head() -> str:
+    """The revision that this version of Quartet migrates to."""
+    from alembic.script import ScriptDirectory  # as below
+
+    return str(ScriptDirectory(str(Path(__file__).parent)).get_current_head())
+
+
 def upgrade(connection: Connection | None, *, dry_run: bool) -> list[str]:
     """Bring the database behind the connection up to date; without a connection, say what a new one needs.
 

@@ -21,17 +21,23 @@ from repositories.postgres.lane import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of, replicas_of
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
+from repositories.relational.dump import COPIED, SqlDump
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.schema.tables import outbox
-from repositories.relational.statement_runner import AutocommitRunner, Runner, transaction
+from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
 from repositories.relational.transaction import SqlTransaction
 from repositories.seen import MAY_LAG, ReplicaState, notes_of
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+# Behind a load: the next position, and statistics, without which the planner guesses.
+_LOADED = (
+    text("SELECT setval(pg_get_serial_sequence('outbox', 'position'), max(position)) FROM outbox HAVING count(*) > 0"),
+    text(f"ANALYZE {', '.join(table.name for table in COPIED)}"),
+)
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
 # Serializes transactions that write events of one aggregate, from here to their commit. The lock is taken before the
@@ -60,6 +66,7 @@ class PostgresRelational(SqlRelational):
         direct = Direct(self._reading.engine, is_outdated) if self._reading.autocommits else None
         runner = AutocommitRunner(self._reading.open, self._guard, direct)
         super().__init__(runner, self._snapshot)
+        self.dump = SqlDump(runner, self._long_snapshot, self._long_work, _copy, _LOADED)
         self._replicas = Replicas(replicas_of(replicas, url), hosts, pool) if replicas else None
         self.replicated = self._replicas is not None
         if self._replicas:
@@ -102,6 +109,19 @@ class PostgresRelational(SqlRelational):
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[Runner]:
         with self._writing.slot(), transaction(self._writing.engine, self._direct, self._statement) as work:
+            work.change(_SNAPSHOT, {})
+            yield work
+
+    @contextlib.contextmanager
+    def _long_work(self) -> Iterator[Work]:
+        """A transaction with the time limits of a migration, on a connection of its own."""
+        engine = migrating_engine(self._hosts)
+        with transaction(engine, Direct(engine, is_outdated), translated) as work:
+            yield work
+
+    @contextlib.contextmanager
+    def _long_snapshot(self) -> Iterator[Runner]:
+        with self._long_work() as work:
             work.change(_SNAPSHOT, {})
             yield work
 

@@ -1,0 +1,89 @@
+"""`quartet dump` and `quartet restore`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import click
+
+from app.backup.dumping import write
+from app.backup.file import BadFile
+from app.backup.progress import Told
+from app.backup.restoring import NotEmpty, checked, differences, load, refuse_unless_empty
+from app.container import Container
+
+Opened = Callable[[], AbstractContextManager[Container]]
+INTERRUPTED = 130
+file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command()
+@file
+@click.pass_obj
+def dump(opened: Opened, path: Path) -> None:
+    """Write all truths of a running system into FILE, as they are at one moment.
+
+    Sign-ins, feeds and caches are not in it: after a restore people sign in again, and feeds are filled from the truth.
+    """
+    with opened() as container, _one_line(path):
+        _require_migrated(container)
+        told = Told(_engine(container))
+        header = write(container.stores, path, told)
+        told.all("written")
+        click.echo(f"{path}: {path.stat().st_size:,} bytes, as of {header.at.isoformat()} within {header.within:.3f} s")
+
+
+@click.command()
+@file
+@click.option("--verify-only", is_flag=True, help="Compare FILE with what the stores hold, and change nothing.")
+@click.option("--again", is_flag=True, help="Go on where a restore of FILE was cut off.")
+@click.pass_obj
+def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> None:
+    """Load FILE into empty stores, and compare them with it. Start servers and the relay afterwards.
+
+    Exit code 1 when FILE is not whole, the stores are not empty, or what they hold differs from it.
+    """
+    with opened() as container, _one_line(path):
+        stores, told = container.stores, Told(_engine(container))
+        _require_migrated(container)
+        if not verify_only:
+            refuse_unless_empty(stores, again=again)
+        header, ends = checked(path, stores)
+        click.echo(f"{path}: whole, {sum(end.records for end in ends):,} records as of {header.at.isoformat()}")
+        if not verify_only:
+            load(path, stores, ends, told)
+            told.all("restored")
+        wrong = list(differences(stores, ends))
+    for line in wrong:
+        click.echo(line, err=True)
+    if wrong:
+        raise click.ClickException(f"{len(wrong)} of {len(ends)} kinds are not as in {path}")
+    click.echo(f"all {len(ends)} kinds are as in the file, by count and digest")
+    if not verify_only:
+        click.echo("feeds are pulled until they are filled: `quartet rebuild feeds` writes the authors' timelines now")
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadFile as error:
+        raise click.ClickException(f"{path}: {error}") from error
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror or error}") from error
+    except NotEmpty as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _require_migrated(container: Container) -> None:
+    pending = container.stores.migrate(dry_run=True)
+    if pending:
+        raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
+
+
+def _engine(container: Container) -> Callable[[str], str]:
+    """The engine of a role, for reports."""
+    return lambda role: str(getattr(container.settings, f"{role}_url")).partition(":")[0]

@@ -1,0 +1,70 @@
+"""Writes the file: both stores are frozen one right after the other, and then read in batches."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from importlib.metadata import version
+from pathlib import Path
+
+from app.backup.file import FORMAT, BadFile, Header, Section, Writer, writing
+from app.backup.progress import Told
+from app.stores import Stores
+from repositories.dump_port import Dump, Frozen
+from repositories.relational.migrations import head
+
+# MongoDB keeps a snapshot for some minutes only, so documents are read first.
+ROLES = ("documents", "relational")
+
+
+def dumps(stores: Stores) -> dict[str, Dump]:
+    return {"documents": stores.documents.dump, "relational": stores.relational.dump}
+
+
+def sections(stores: Stores) -> tuple[Section, ...]:
+    return tuple(Section(role, kind.name, kind.members) for role, dump in dumps(stores).items() for kind in dump.kinds)
+
+
+def write(stores: Stores, path: Path, told: Told) -> Header:
+    """Returns the header. Raises `BadFile` when there is such a file, and `OSError`; then there is none."""
+    if path.exists():
+        raise BadFile("it exists already")
+    with _named_when_whole(path) as part, frozen(stores) as (header, stores_frozen), writing(part) as out:
+        writer = Writer(out, header)
+        for section in header.sections:
+            digest = writer.start(section.kind)
+            for batch in told.counted(section.kind, stores_frozen[section.role].records(section.kind)):
+                writer.records(digest, batch)
+            told.ended(section.role, writer.end(digest))
+        writer.whole()
+    return header
+
+
+@contextmanager
+def frozen(stores: Stores) -> Iterator[tuple[Header, dict[str, Frozen]]]:
+    """The relational store is frozen first: what it had published then and the documents have not yet been told of is
+    in its outbox.
+    """
+    began = time.monotonic()
+    with stores.relational.dump.snapshot() as relational, stores.documents.dump.snapshot() as documents:
+        within = round(time.monotonic() - began, 6)
+        at = (relational.at or stores.relational.now()).astimezone(UTC)
+        header = Header(FORMAT, version("quartet"), head(), at, within, sections(stores))
+        yield header, {"documents": documents, "relational": relational}
+
+
+@contextmanager
+def _named_when_whole(path: Path) -> Iterator[Path]:
+    """A file beside it for its owner alone (mode 0600), which gets the name when the block ends without an error."""
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        yield Path(name)
+        os.fsync(number)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
+    finally:
+        os.close(number)

@@ -1,0 +1,47 @@
+"""What a dump or a restore says: a line at the end of each kind, and some in between where it takes long."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import click
+
+from app.backup.file import End
+from app.seed.report import EVERY_SECONDS, rate
+
+R = TypeVar("R")
+SHOWN = 16  # digits of a digest
+
+
+class Told:
+    """`engine` says where a role is."""
+
+    def __init__(self, engine: Callable[[str], str]) -> None:
+        self._engine = engine
+        self._began = self._start = self._said = time.monotonic()
+        self._records = 0
+
+    def counted(self, kind: str, batches: Iterator[Sequence[R]]) -> Iterator[Sequence[R]]:
+        self._start = self._said = time.monotonic()
+        done = 0
+        for batch in batches:
+            yield batch
+            done += len(batch)
+            now = time.monotonic()
+            if now - self._said >= EVERY_SECONDS:
+                self._said = now
+                click.echo(f"  {kind}: {done:,} records, {rate(done, now - self._start)} records/s")
+
+    def ended(self, role: str, end: End) -> None:
+        seconds = time.monotonic() - self._start
+        self._records += end.records
+        speed = rate(end.records, seconds)
+        click.echo(
+            f"{end.kind}: {end.records:,} records, {seconds:.1f} s, {speed} records/s, {self._engine(role)},"
+            f" sha256 {end.digest[:SHOWN]}"
+        )
+
+    def all(self, done: str) -> None:
+        seconds = time.monotonic() - self._began
+        speed = rate(self._records, seconds)
+        click.echo(f"{self._records:,} records {done} in {seconds:.1f} s, {speed} records/s")

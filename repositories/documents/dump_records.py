@@ -1,0 +1,69 @@
+"""Documents as a backup has them: what is live, or a tombstone without it; and the unsent events of either.
+
+Times are microseconds since 1970. The order of the fields is that of the arrays in the file.
+"""
+
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from repositories.dump_port import Kind
+from repositories.records import Comment, Post, Product
+
+
+class KeptEvent(Struct, frozen=True, array_like=True):
+    id: UUID
+    type: str
+    aggregate: str
+    happened_at: int
+    payload: bytes
+    traceparent: str
+    publishes: bool
+    attempts: int
+    due_at: int
+    dead_lettered_at: int | None
+    reason: str | None
+
+
+class KeptPost(Struct, frozen=True, array_like=True):
+    """A tombstone's counts are 0."""
+
+    id: UUID
+    version: int
+    comments: int
+    comment_seq: int
+    deleted_at: int | None
+    post: Post | None
+    events: tuple[KeptEvent, ...]
+
+
+class KeptComment(Struct, frozen=True, array_like=True):
+    post_id: UUID
+    number: int
+    deleted_at: int | None
+    comment: Comment | None
+    events: tuple[KeptEvent, ...]
+
+
+class KeptProduct(Struct, frozen=True, array_like=True):
+    id: UUID
+    version: int
+    deleted_at: int | None
+    product: Product | None
+    events: tuple[KeptEvent, ...]
+
+
+class KeptViews(Struct, frozen=True, array_like=True):
+    post_id: UUID
+    views: int
+    batch: int
+
+
+_RECORDS: dict[str, type[Struct]] = {
+    "posts": KeptPost,
+    "comments": KeptComment,
+    "products": KeptProduct,
+    "views": KeptViews,
+}
+KINDS = [Kind(name, tuple(one.name for one in fields(record)), record) for name, record in _RECORDS.items()]

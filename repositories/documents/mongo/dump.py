@@ -1,0 +1,153 @@
+"""All documents of MongoDB, with their unsent events, out of one snapshot session and into empty collections.
+
+The server keeps a snapshot for `minSnapshotHistoryWindowInSeconds`, 300 where nobody has changed it.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from pymongo.client_session import ClientSession
+
+from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, KeptPost, KeptProduct, KeptViews
+from repositories.documents.mongo import comments, posts, products, versioned_writes
+from repositories.documents.mongo.client import Document, MongoConnection
+from repositories.documents.mongo.events import derived
+from repositories.dump_port import Dump, Frozen, Kind, Load
+
+BATCH = 1000
+LOAD_SECONDS = 60.0
+
+
+class MongoDump(Dump):
+    kinds: Sequence[Kind] = KINDS
+
+    def __init__(self, connection: MongoConnection, known: Callable[[set[str]], None]) -> None:
+        """`known` notes tags before the first post bears them."""
+        self._connection = connection
+        self._known = known
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Frozen]:
+        with self._connection.client.start_session(causal_consistency=False, snapshot=True) as session:
+            with self._connection.calling():
+                self._connection.collection("views").find_one({}, {"_id": 1}, session=session)
+            yield Frozen(None, lambda kind: self._records(kind, session))
+
+    def is_empty(self) -> bool:
+        with self._connection.calling():
+            return not any(self._connection.collection(kind).find_one({}, {"_id": 1}) for kind in MAKE)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Load]:
+        def load(kind: str, records: Sequence[Any]) -> None:
+            for start in range(0, len(records), BATCH):
+                self._load(kind, records[start : start + BATCH])
+
+        yield load
+
+    def _records(self, kind: str, session: ClientSession) -> Iterator[Sequence[Any]]:
+        which: Document = {}
+        while True:
+            with self._connection.calling(seconds=LOAD_SECONDS):
+                found = self._connection.collection(kind).find(which, session=session).sort("_id").limit(BATCH)
+                documents = list(found)
+            if documents:
+                yield [MAKE[kind](document) for document in documents]
+            if len(documents) < BATCH:
+                return
+            which = {"_id": {"$gt": documents[-1]["_id"]}}
+
+    def _load(self, kind: str, records: Sequence[Any]) -> None:
+        documents = [STORED[kind](record) for record in records]
+        with self._connection.calling(seconds=LOAD_SECONDS):
+            if kind == "posts":
+                self._known({tag for document in documents for tag in document.get("tags", ())})
+            versioned_writes.load(self._connection.collection(kind), documents)
+            carriers = [document["_id"] for document in documents if "events" in document]
+            if carriers:
+                # Also of those that a load that was cut off has left without.
+                which = {"_id": {"$in": carriers}, "events": {"$exists": True}}
+                self._connection.collection(kind).update_many(which, derived())
+
+
+def _post(found: Document) -> KeptPost:
+    live = found.get("deleted_at") is None
+    counts = (int(found["comments"]), int(found["comment_seq"])) if live else (0, 0)
+    post = posts.post_of(found) if live else None
+    return KeptPost(found["_id"], int(found["version"]), *counts, found.get("deleted_at"), post, _events(found))
+
+
+def _comment(found: Document) -> KeptComment:
+    comment = comments.comment_of(found) if found.get("deleted_at") is None else None
+    key = found["_id"]
+    return KeptComment(key["post"], int(key["number"]), found.get("deleted_at"), comment, _events(found))
+
+
+def _product(found: Document) -> KeptProduct:
+    product = products.product_of(found) if found.get("deleted_at") is None else None
+    return KeptProduct(found["_id"], int(found["version"]), found.get("deleted_at"), product, _events(found))
+
+
+def _views(found: Document) -> KeptViews:
+    return KeptViews(found["_id"], int(found["n"]), int(found["batch"]))
+
+
+def _events(found: Document) -> tuple[KeptEvent, ...]:
+    return tuple(
+        KeptEvent(
+            **{name: kept[name] for name in EVENT_FIELDS},
+            traceparent=kept.get("traceparent", ""),
+        )
+        for kept in found.get("events", ())
+    )
+
+
+EVENT_FIELDS = [name for name in KeptEvent.__struct_fields__ if name != "traceparent"]
+
+
+def _stored_post(kept: KeptPost) -> Document:
+    counts = {"comments": kept.comments, "comment_seq": kept.comment_seq}
+    live = posts.document_of(kept.post) | counts if kept.post else _grave(kept.id, kept)
+    return live | _carried(kept.events, deleted=kept.post is None)
+
+
+def _stored_comment(kept: KeptComment) -> Document:
+    key = {"post": kept.post_id, "number": kept.number}
+    live = comments.document_of(kept.comment) if kept.comment else {"_id": key, "deleted_at": kept.deleted_at}
+    return live | _carried(kept.events, deleted=kept.comment is None)
+
+
+def _stored_product(kept: KeptProduct) -> Document:
+    live = products.document_of(kept.product) if kept.product else _grave(kept.id, kept)
+    return live | _carried(kept.events, deleted=kept.product is None)
+
+
+def _stored_views(kept: KeptViews) -> Document:
+    return {"_id": kept.post_id, "n": kept.views, "batch": kept.batch}
+
+
+def _grave(own_id: UUID, kept: KeptPost | KeptProduct) -> Document:
+    return {"_id": own_id, "version": kept.version, "deleted_at": kept.deleted_at}
+
+
+def _carried(events: Sequence[KeptEvent], *, deleted: bool) -> Document:
+    """Of a tombstone also where it has none: then it is purged."""
+    unleased = {"lease": None, "lease_until": None}
+    stored = [{name: getattr(one, name) for name in one.__struct_fields__} | unleased for one in events]
+    return {"events": stored} if stored or deleted else {}
+
+
+MAKE: Mapping[str, Callable[[Document], Any]] = {
+    "posts": _post,
+    "comments": _comment,
+    "products": _product,
+    "views": _views,
+}
+STORED: Mapping[str, Callable[[Any], Document]] = {
+    "posts": _stored_post,
+    "comments": _stored_comment,
+    "products": _stored_product,
+    "views": _stored_views,
+}

@@ -1,0 +1,154 @@
+"""All rows of the tables that are truths, by the index of their primary keys, and back by the engine's bulk insert."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Executable,
+    Table,
+    Text,
+    column,
+    literal_column,
+    select,
+    table,
+)
+
+from repositories.dump_port import Dump, Frozen, Kind, Load
+from repositories.relational.audit.walking import BATCH, Walk, walk
+from repositories.relational.audit.whole import Snapshot
+from repositories.relational.bulk.money import Load as BulkInsert
+from repositories.relational.schema import feeds_tables, money_tables, tables
+from repositories.relational.schema.columns import TEXT, database_time
+from repositories.relational.statement_runner import AnyRow, Runner, Work
+
+# Not copied from a row, but what the rows of a store are that has no feeds yet: their readers' pages are pulled.
+_DORMANT = {"feed_activity": {"state": literal_column("'dormant'", TEXT).label("state")}}
+_NOT_COPIED = {"feed_activity": {"low_watermark"}, "outbox": {"lease", "lease_until"}}
+# A handle's order depends on the database's collation. That of time does not.
+_OTHER_ORDER = {"handle_reservations": ("until", "handle_key")}
+# A hold is before what ends it.
+_hold_id = money_tables.transfers.c.hold_id
+_IN_PASSES: dict[str, tuple[ColumnElement[bool], ...]] = {"transfers": (_hold_id.is_(None), _hold_id.is_not(None))}
+COPIED = (
+    *(tables.accounts, tables.handle_reservations, tables.logins, tables.mail_tokens, tables.endings),
+    *(tables.account_counters, tables.follows, tables.blocks, tables.likes, tables.post_counters),
+    feeds_tables.feed_activity,
+    *(tables.stock, money_tables.stock_receipts, money_tables.ledger_accounts, money_tables.transfers),
+    *(money_tables.entries, money_tables.open_holds, money_tables.reservations, money_tables.orders),
+    *(money_tables.order_lines, money_tables.sub_orders, money_tables.shipments, money_tables.shipment_lines),
+    *(money_tables.refunds, money_tables.request_keys, tables.sandbox_payments, tables.outbox),
+)
+LEFT_OUT = {
+    "deferred": "changes that a cache has not been told of; a restore empties the cache",
+    "fanouts": "how far timelines are filled, which a restore leaves empty",
+    "pulled_authors": "whose posts are not pushed; decided anew with the next post",
+    "feed_signals": "counters by which cached pages are checked",
+}
+_AT = select(database_time().label("at"))
+
+
+class _Copied(NamedTuple):
+    """`grouped` are the keys before the first text: within equal ones the order is made here, by code points."""
+
+    kind: Kind
+    walks: tuple[Walk, ...]
+    grouped: tuple[str, ...]
+    keys: tuple[str, ...]
+    target: Any
+    any_row: Executable
+
+
+def _copied(of: Table) -> _Copied:
+    made = _DORMANT.get(of.name, {})
+    copied = [one for one in of.c if one.name not in _NOT_COPIED.get(of.name, ())]
+    names = tuple(str(one.name) for one in copied)
+    keys = _OTHER_ORDER.get(of.name) or tuple(one.name for one in of.primary_key)
+    texts = (position for position, key in enumerate(keys) if isinstance(of.c[key].type, Text))
+    statement = select(*(made.get(one.name, one) for one in copied))
+    passes = [statement.where(where) for where in _IN_PASSES.get(of.name, ())] or [statement]
+    return _Copied(
+        Kind(str(of.name), names, tuple[tuple(_type(one) for one in copied)]),  # type: ignore[misc]
+        tuple(walk(one, *(of.c[key] for key in keys)) for one in passes),
+        keys[: next(texts, len(keys))],
+        keys,
+        table(of.name, *(column(one.name, one.type) for one in copied)),
+        select(literal_column("1")).select_from(of).limit(1),
+    )
+
+
+def _type(of: Column[Any]) -> Any:
+    kind = of.type.python_type
+    return kind | None if of.nullable else kind
+
+
+_ALL = {of.name: _copied(of) for of in COPIED}
+
+
+class SqlDump(Dump):
+    """`working` is a transaction that may take long, `insert` the engine's bulk insert, and `finish` what is to be run
+    behind it.
+    """
+
+    kinds: Sequence[Kind] = [one.kind for one in _ALL.values()]
+
+    def __init__(
+        self,
+        runner: Runner,
+        snapshot: Snapshot,
+        working: Callable[[], AbstractContextManager[Work]],
+        insert: BulkInsert,
+        finish: Sequence[Executable] = (),
+    ) -> None:
+        self._runner = runner
+        self._snapshot = snapshot
+        self._working = working
+        self._insert = insert
+        self._finish = finish
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Frozen]:
+        with self._snapshot() as runner:
+            at = runner.rows(_AT, {})[0].at
+            yield Frozen(at, lambda kind: _batches(runner, _ALL[kind]))
+
+    def is_empty(self) -> bool:
+        return not any(self._runner.rows(one.any_row, {}) for one in _ALL.values())
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Load]:
+        with self._working() as work:
+
+            def load(kind: str, records: Sequence[Any]) -> None:
+                copied = _ALL[kind]
+                rows = [dict(zip(copied.kind.members, record, strict=True)) for record in records]
+                with work.connection() as connection:
+                    self._insert(connection, copied.target, rows)
+
+            yield load
+            for statement in self._finish:
+                work.change(statement, {})
+
+
+def _batches(runner: Runner, copied: _Copied) -> Iterator[Sequence[AnyRow]]:
+    batch: list[AnyRow] = []
+    for row in (row for one in copied.walks for row in _in_order(one.rows(runner), copied)):
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _in_order(rows: Iterator[AnyRow], copied: _Copied) -> Iterator[AnyRow]:
+    if copied.grouped == copied.keys:
+        return rows
+    members = copied.kind.members
+    grouped, keys = [members.index(key) for key in copied.grouped], [members.index(key) for key in copied.keys]
+    groups = groupby(rows, key=lambda row: [row[at] for at in grouped])
+    return (row for _, some in groups for row in sorted(some, key=lambda row: [row[at] for at in keys]))
