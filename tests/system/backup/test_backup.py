@@ -1,0 +1,132 @@
+"""What was committed before the moment of a backup is in it, and comes back whole in any set of engines."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.backup.file import zstd
+from app.container import Container, build
+from app.doctor import Drift
+from app.doctor.rebuild import Rebuild
+from app.worker.relay import relay_of
+from config import Settings
+from repositories.documents.sql.dump import LOADS
+from repositories.relational.dump import COPIED, LEFT_OUT
+from repositories.relational.schema.tables import metadata
+from tests.apps import PlainHasher, embedded, running
+from tests.engines import Shared
+from tests.system.backup.conftest import Backup, quartet
+from tests.system.crowd import defined, served
+from tests.system.real import real_urls
+
+MIXES = ("embedded", *(pytest.param(one, marks=pytest.mark.engines) for one in ("servers", "postgres")))
+
+
+@pytest.fixture(params=MIXES)
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Other engines: files; PostgreSQL and MongoDB; PostgreSQL alone. Empty and migrated."""
+    urls = embedded(tmp_path)
+    if request.param != "embedded":
+        engines: Shared = request.getfixturevalue("engines")
+        roles = ("relational", "documents") if request.param == "servers" else ("relational",)
+        urls |= real_urls(engines, "backup", roles)
+        if request.param == "postgres":
+            urls["documents_url"] = urls["relational_url"]
+    with running(Settings(**urls)):
+        return urls
+
+
+def records(path: Path) -> list[bytes]:
+    """All lines but the first and the last, which have the moment."""
+    with zstd.open(path) as lines:
+        return list(lines)[1:-1]
+
+
+def test_every_kind_is_in_the_file(backup: Backup) -> None:
+    lines = records(backup.path)
+    starts = [at for at, line in enumerate(lines) if line.startswith(b'{"line":"start"')]
+    empty = [lines[at] for at in starts if lines[at + 1].startswith(b"{")]
+    assert (len(starts), empty) == (4 + len(COPIED), [])
+
+
+def test_every_table_is_copied_or_left_out_for_a_reason() -> None:
+    assert {one.name for one in COPIED} | LEFT_OUT.keys() == metadata.tables.keys()
+
+
+def test_the_file_is_its_owners_and_nothing_else_is_left(backup: Backup) -> None:
+    assert stat.S_IMODE(backup.path.stat().st_mode) == 0o600
+    assert [one for one in backup.path.parent.iterdir() if one.suffix == ".part"] == []
+    again = quartet(embedded(backup.path.parent), "dump", str(backup.path))
+    assert (again.exit_code, again.output) == (1, f"Error: {backup.path}: it exists already\n")
+
+
+def test_what_was_there_comes_back_and_is_dumped_the_same(
+    backup: Backup, elsewhere: dict[str, Any], tmp_path: Path
+) -> None:
+    done = quartet(elsewhere, "restore", str(backup.path))
+    assert done.exit_code == 0, done.output
+    assert "kinds are as in the file" in done.output
+    assert quartet(elsewhere, "restore", "--verify-only", str(backup.path)).exit_code == 0
+    second = tmp_path / "second.dump"
+    assert quartet(elsewhere, "dump", str(second)).exit_code == 0
+    assert records(second) == records(backup.path)
+
+    container = build(Settings(**elsewhere), hasher=PlainHasher())
+    try:
+        in_order(container)
+        assert backup.before <= set(container.stores.documents.posts.get(backup.before))
+        for reader in backup.readers:
+            assert set(served(container, reader)) >= backup.before
+            assert served(container, reader) == defined(container, reader)
+        while relay_of(container).drain():
+            pass
+        assert container.stores.documents.outbox.backlog().dead_lettered == 1
+        Rebuild(container, relay_of(container).round, wait=True).everybody()
+        for reader in backup.readers:
+            assert served(container, reader) == defined(container, reader)
+        drift: list[str] = []
+        Drift(container, drift.append, repair=True).everybody()
+        assert drift == []
+    finally:
+        container.close()
+    differs = quartet(elsewhere, "restore", "--verify-only", str(backup.path))
+    assert differs.exit_code == 1
+    assert "in the file" in differs.output
+
+
+def in_order(container: Container) -> None:
+    audit = container.stores.relational.audit
+    assert [*audit.ledger(), *audit.stock()] == []
+
+
+def test_what_is_not_empty_is_refused(backup: Backup) -> None:
+    refused = quartet(embedded(backup.path.parent), "restore", str(backup.path))
+    message = "Error: the relational store is not empty, and a backup goes into empty stores only\n"
+    assert (refused.exit_code, refused.output) == (1, message)
+
+
+def test_a_restore_that_was_cut_off_goes_on(backup: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls, loaded = embedded(tmp_path), [0]
+    with running(Settings(**urls)):
+        pass
+
+    def interrupted(*_: object) -> None:
+        loaded[0] += 1
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(LOADS, "products", interrupted)
+        done = quartet(urls, "restore", str(backup.path))
+    assert (done.exit_code, loaded) == (130, [1])
+    assert "run it again with --again" in done.output
+    with monkeypatch.context() as patch:
+        patch.setattr("repositories.relational.embedded.store._load", interrupted)
+        done = quartet(urls, "restore", str(backup.path), "--again")
+    assert (done.exit_code, loaded) == (130, [2])
+    refused = quartet(urls, "restore", str(backup.path))
+    assert refused.exit_code == 1
+    assert "run it again with --again" in refused.output
+    done = quartet(urls, "restore", str(backup.path), "--again")
+    assert done.exit_code == 0, done.output
