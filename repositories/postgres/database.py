@@ -116,7 +116,9 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresWork]:
         with self._translated, migrating_engine(self._hosts).begin() as connection:
-            work = PostgresWork(driver_of(connection.connection))
+            driver = driver_of(connection.connection)
+            adapt(driver, None)
+            work = PostgresWork(driver)
             work.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield work
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from bson.int64 import Int64
 from pymongo.client_session import ClientSession
 
 from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, KeptPost, KeptProduct, KeptViews
@@ -76,35 +77,36 @@ def _post(found: Document) -> KeptPost:
     live = found.get("deleted_at") is None
     counts = (int(found["comments"]), int(found["comment_seq"])) if live else (0, 0)
     post = posts.post_of(found) if live else None
-    return KeptPost(found["_id"], int(found["version"]), *counts, found.get("deleted_at"), post, _events(found))
+    return KeptPost(found["_id"], int(found["version"]), *counts, _deleted(found), post, _events(found))
 
 
 def _comment(found: Document) -> KeptComment:
     comment = comments.comment_of(found) if found.get("deleted_at") is None else None
     key = found["_id"]
-    return KeptComment(key["post"], int(key["number"]), found.get("deleted_at"), comment, _events(found))
+    return KeptComment(key["post"], int(key["number"]), _deleted(found), comment, _events(found))
 
 
 def _product(found: Document) -> KeptProduct:
     product = products.product_of(found) if found.get("deleted_at") is None else None
-    return KeptProduct(found["_id"], int(found["version"]), found.get("deleted_at"), product, _events(found))
+    return KeptProduct(found["_id"], int(found["version"]), _deleted(found), product, _events(found))
 
 
 def _views(found: Document) -> KeptViews:
     return KeptViews(found["_id"], int(found["n"]), int(found["batch"]))
 
 
+def _deleted(found: Document) -> int | None:
+    return None if found.get("deleted_at") is None else int(found["deleted_at"])
+
+
 def _events(found: Document) -> tuple[KeptEvent, ...]:
-    return tuple(
-        KeptEvent(
-            **{name: kept[name] for name in EVENT_FIELDS},
-            traceparent=kept.get("traceparent", ""),
-        )
-        for kept in found.get("events", ())
-    )
+    return tuple(_event({"traceparent": "", **kept}) for kept in found.get("events", ()))
 
 
-EVENT_FIELDS = [name for name in KeptEvent.__struct_fields__ if name != "traceparent"]
+def _event(kept: Document) -> KeptEvent:
+    """BSON's integers of 64 bits are of a class of their own."""
+    fields = ((name, kept[name]) for name in KeptEvent.__struct_fields__)
+    return KeptEvent(**{name: int(one) if isinstance(one, Int64) else one for name, one in fields})
 
 
 def _stored_post(kept: KeptPost) -> Document:
