@@ -24,7 +24,7 @@ from tests.engines import Shared
 ADAPTERS = ("embedded", *(pytest.param(engine, marks=pytest.mark.engines) for engine in ("mongo", "postgres")))
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123457, tzinfo=UTC)
 TABLES = ("posts", "tags", "comments", "products", "attributes", "events", "views")
-COLLECTIONS = ("posts", "comments", "products", "tags")
+COLLECTIONS = ("posts", "comments", "products", "tags", "views")
 TIMEOUT = timedelta(seconds=5)
 # Text that stores like to change: composed and decomposed, right to left, joined emoji, Turkish i, NUL, controls.
 TEXTS = (

@@ -33,12 +33,13 @@ class MongoDump(Dump):
     def snapshot(self) -> Iterator[Frozen]:
         with self._connection.client.start_session(causal_consistency=False, snapshot=True) as session:
             with self._connection.calling():
-                self._connection.collection("views").find_one({}, {"_id": 1}, session=session)
+                self._connection.collection("views").find_one({}, {"_id": 1}, sort={"_id": 1}, session=session)
             yield Frozen(None, lambda kind: self._records(kind, session))
 
     def is_empty(self) -> bool:
         with self._connection.calling():
-            return not any(self._connection.collection(kind).find_one({}, {"_id": 1}) for kind in MAKE)
+            every = [self._connection.collection(kind) for kind in MAKE]
+            return not any(one.find_one({}, {"_id": 1}, sort={"_id": 1}) for one in every)
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:

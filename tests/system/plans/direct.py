@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 from app.container import Container
 from app.seed.plan import Plan
+from repositories.dump_port import Dump
 from repositories.feed_records import Fanout
 from repositories.money_records import PROVIDER, Granted, RequestKey
 from repositories.outbox import Outbox
@@ -31,6 +32,7 @@ def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
 
 def relational_reads(container: Container, accounts: Sequence[UUID], products: Sequence[UUID]) -> None:
     store, now, middle = container.stores.relational, container.kit.clock(), accounts[len(accounts) // 2]
+    dumped(store.dump)
     for after in (None, middle):
         store.accounts.ids(after=after, limit=500)
         store.likes.of_account(middle, after=after, limit=100)
@@ -51,9 +53,16 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
     store.counters.miscounted_accounts(accounts[:100])
 
 
+def dumped(dump: Dump) -> None:
+    assert not dump.is_empty()
+    with dump.snapshot() as frozen:
+        assert all(batch for kind in dump.kinds for batch in frozen.records(kind.name))
+
+
 def document_reads(container: Container, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:
     """Also for more authors than MongoDB merges at once."""
     store, middle = container.stores.documents, posts[len(posts) // 2]
+    dumped(store.dump)
     store.posts.buried(posts)
     store.comments.recount(posts, repair=False)
     for authors in (accounts[:20], accounts[:1000]):

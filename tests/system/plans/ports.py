@@ -16,6 +16,7 @@ PORTS: dict[str, type] = {"relational": RelationalStore, "transaction": Transact
 # No queries of the application's data: they connect, or make schemas.
 NO_QUERIES = {
     *("relational.transaction", "relational.migrate", "relational.ping", "relational.close"),
+    *("relational.dump.snapshot", "relational.dump.loading", "documents.dump.snapshot", "documents.dump.loading"),
     *("documents.migrate", "documents.ping", "documents.close", "documents.outbox.now"),
 }
 
