@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import psycopg
+from psycopg import sql
 
 from app.backup.dumping import write
 from app.backup.progress import Told
@@ -87,7 +88,8 @@ def beside(settings: Settings, folder: Path) -> None:
         tables = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 2200"
         ).fetchall()
-        rows = sum(connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchall()[0][0] for (name,) in tables)
+        counts = [sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)) for (name,) in tables]
+        rows = sum(connection.execute(count).fetchall()[0][0] for count in counts)
     tools = {
         "pg_dump -Fc": (rows, ["pg_dump", "-Fc", "-f", str(folder / "pg"), settings.relational_url]),
         "mongodump --gzip": (0, ["mongodump", "--gzip", f"--archive={folder / 'mongo'}", settings.documents_url]),

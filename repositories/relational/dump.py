@@ -53,7 +53,9 @@ _AT = select(database_time().label("at"))
 
 
 class _Copied(NamedTuple):
-    """`grouped` are the keys before a text, whose order depends on the database's collation: within equal ones it is by code points. These are the keys of one account's requests, and the handles that are reserved."""
+    """`grouped` are the keys before a text, whose order depends on the database's collation: within equal ones it is
+    made here, by code points. That is among one account's keys of requests, and among all handles that are reserved.
+    """
 
     kind: Kind
     walks: tuple[Walk, ...]

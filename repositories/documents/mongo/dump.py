@@ -106,8 +106,9 @@ def _events(found: Document) -> tuple[KeptEvent, ...]:
 
 def _event(kept: Document) -> KeptEvent:
     """BSON's integers of 64 bits are of a class of their own."""
-    fields = ((name, kept[name]) for name in KeptEvent.__struct_fields__)
-    return KeptEvent(**{name: int(one) if isinstance(one, Int64) else one for name, one in fields})
+    fields = [kept[name] for name in KeptEvent.__struct_fields__]
+    values: list[Any] = [int(one) if isinstance(one, Int64) else one for one in fields]
+    return KeptEvent(*values)
 
 
 def _stored_post(kept: KeptPost) -> Document:

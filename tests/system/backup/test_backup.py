@@ -1,12 +1,12 @@
 """What was committed before the moment of a backup is in it, and comes back whole in any set of engines."""
 
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.backup.file import zstd
 from app.container import Container, build
 from app.doctor import Drift
 from app.doctor.rebuild import Rebuild
@@ -20,6 +20,11 @@ from tests.engines import Shared
 from tests.system.backup.conftest import Backup, quartet
 from tests.system.crowd import defined, served
 from tests.system.real import real_urls
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 MIXES = ("embedded", *(pytest.param(one, marks=pytest.mark.engines) for one in ("servers", "postgres")))
 

@@ -1,6 +1,7 @@
 """A file that was cut off, altered or made by another version is refused in one line, before anything is written."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import msgspec
 import pytest
 
 from app.backup.dumping import dumps
-from app.backup.file import zstd
 from app.container import Container
 from config import Settings
 from tests.apps import embedded, running
 from tests.system.backup.conftest import Backup, quartet
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 Fault = Callable[[bytes], bytes]
 
