@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from app.backup.dumping import write
-from app.backup.progress import Told
+from app.backup.progress import Rates
 from app.backup.restoring import checked, differences, load
 from app.container import Container, build
 from app.seed.load import Loader
@@ -70,11 +70,11 @@ def fill(mix: str, container: Container, plan: Plan) -> None:
 
 
 def measure(mix: str, source: Container, target: Container, folder: Path) -> None:
-    path, told = folder / "backup", Told(lambda role: role)
-    seconds = timed(lambda: write(source.stores, path, told))
+    path, rates = folder / "backup", Rates(lambda role: role)
+    seconds = timed(lambda: write(source.stores, path, rates))
     _, ends = checked(path, source.stores)
     count = sum(one.records for one in ends)
-    loaded = timed(lambda: load(path, target.stores, ends, told))
+    loaded = timed(lambda: load(path, target.stores, ends, rates))
     compared = timed(lambda: list(differences(target.stores, ends)))
     for what, one in (("dump", seconds), ("restore", loaded), ("comparison", compared)):
         click.echo(

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 
-class Kind(NamedTuple):
+class RecordKind(NamedTuple):
     """`members` are the names of what an array of this kind has, in order; `record` is the type to decode it as."""
 
     name: str
@@ -33,7 +33,7 @@ Load = Callable[[str, Sequence[Any]], None]
 
 class Dump(Protocol):
     # In the order in which they are loaded: each refers to what is before it.
-    kinds: Sequence[Kind]
+    kinds: Sequence[RecordKind]
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Frozen]:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from app.backup.file import FORMAT, BadFile, Header, Section, Writer, writing
-from app.backup.progress import Told
+from app.backup.progress import Rates
 from app.stores import Stores
 from repositories.dump_port import Dump, Frozen
 from repositories.relational.migrations import head
@@ -27,7 +27,7 @@ def sections(stores: Stores) -> tuple[Section, ...]:
     return tuple(Section(role, kind.name, kind.members) for role, dump in dumps(stores).items() for kind in dump.kinds)
 
 
-def write(stores: Stores, path: Path, told: Told) -> Header:
+def write(stores: Stores, path: Path, rates: Rates) -> Header:
     """Returns the header. Raises `BadFile` when there is such a file, and `OSError`; then there is none."""
     if path.exists():
         raise BadFile("it exists already")
@@ -35,17 +35,17 @@ def write(stores: Stores, path: Path, told: Told) -> Header:
         writer = Writer(out, header)
         for section in header.sections:
             digest = writer.start(section.kind)
-            for batch in told.counted(section.kind, stores_frozen[section.role].records(section.kind)):
+            for batch in rates.counted(section.kind, stores_frozen[section.role].records(section.kind)):
                 writer.records(digest, batch)
-            told.ended(section.role, writer.end(digest))
+            rates.ended(section.role, writer.end(digest))
         writer.whole()
     return header
 
 
 @contextmanager
 def frozen(stores: Stores) -> Iterator[tuple[Header, dict[str, Frozen]]]:
-    """The relational store is frozen first: what it had published then and the documents have not yet been told of is
-    in its outbox.
+    """The relational store is frozen first: what had not been dispatched to the documents by
+    then is in its outbox.
     """
     began = time.monotonic()
     with stores.relational.dump.snapshot() as relational, stores.documents.dump.snapshot() as documents:

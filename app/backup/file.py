@@ -60,7 +60,7 @@ class End(Struct, frozen=True, tag_field="line", tag="end"):
     digest: str
 
 
-class Whole(Struct, frozen=True, tag_field="line", tag="whole"):
+class Trailer(Struct, frozen=True, tag_field="line", tag="whole"):
     records: int
     digest: str
 
@@ -109,7 +109,7 @@ class Writer:
         return end
 
     def whole(self) -> None:
-        self._put(encoded(Whole(self._records, self._hash.hexdigest())))
+        self._put(encoded(Trailer(self._records, self._hash.hexdigest())))
 
     def _put(self, line: bytes) -> None:
         self._hash.update(line)
@@ -137,7 +137,7 @@ class Reader:
             digest = Digest(section.kind)
             yield section, self._records(digest)
             records += digest.records
-        self._expect(Whole(records, self._hash.hexdigest()))
+        self._expect(Trailer(records, self._hash.hexdigest()))
         for _ in self._lines:
             raise BadFile("there is something behind its end")
 
@@ -148,7 +148,7 @@ class Reader:
         if line != encoded(digest.end()):
             raise BadFile(f"the {digest.kind} are not those that were written: it was altered or cut off")
 
-    def _expect(self, line: Start | Whole) -> None:
+    def _expect(self, line: Start | Trailer) -> None:
         if self._next() != encoded(line):
             raise BadFile("it was altered or cut off")
 

@@ -9,7 +9,7 @@ import msgspec
 
 from app.backup.dumping import dumps, frozen, sections
 from app.backup.file import BadFile, Digest, End, Header, Reader, encoded
-from app.backup.progress import Told
+from app.backup.progress import Rates
 from app.stores import Stores
 from repositories.dump_port import Load
 from repositories.relational.migrations import head
@@ -49,7 +49,7 @@ def refuse_unless_empty(stores: Stores, *, again: bool) -> None:
         )
 
 
-def load(path: Path, stores: Stores, ends: Sequence[End], told: Told) -> None:
+def load(path: Path, stores: Stores, ends: Sequence[End], rates: Rates) -> None:
     """Load a file that was `checked`. Documents come first, so rows of the relational store say that all is there."""
     every, of_role = dumps(stores), {end.kind: end for end in ends}
     reader = Reader(path)
@@ -58,8 +58,8 @@ def load(path: Path, stores: Stores, ends: Sequence[End], told: Told) -> None:
         types = {kind.name: kind.record for kind in dump.kinds}
         with dump.loading() as put:
             for section, lines in islice(found, len(types)):
-                _put(put, section.kind, told.counted(section.kind, _batches(lines, types[section.kind])))
-                told.ended(role, of_role[section.kind])
+                _put(put, section.kind, rates.counted(section.kind, _batches(lines, types[section.kind])))
+                rates.ended(role, of_role[section.kind])
             if role == tuple(every)[-1]:
                 # To its end, before the commit.
                 for _ in found:

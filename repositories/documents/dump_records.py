@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import fields
 
-from repositories.dump_port import Kind
+from repositories.dump_port import RecordKind
 from repositories.records import Comment, Post, Product
 
 
@@ -66,4 +66,4 @@ _RECORDS: dict[str, type[Struct]] = {
     "products": KeptProduct,
     "views": KeptViews,
 }
-KINDS = [Kind(name, tuple(one.name for one in fields(record)), record) for name, record in _RECORDS.items()]
+KINDS = [RecordKind(name, tuple(one.name for one in fields(record)), record) for name, record in _RECORDS.items()]

@@ -18,7 +18,7 @@ from sqlalchemy import (
     table,
 )
 
-from repositories.dump_port import Dump, Frozen, Kind, Load
+from repositories.dump_port import Dump, Frozen, Load, RecordKind
 from repositories.relational.audit.walking import BATCH, Walk, walk
 from repositories.relational.audit.whole import Snapshot
 from repositories.relational.bulk.money import Load as BulkInsert
@@ -44,7 +44,7 @@ COPIED = (
     *(money_tables.refunds, money_tables.request_keys, tables.sandbox_payments, tables.outbox),
 )
 LEFT_OUT = {
-    "deferred": "changes that a cache has not been told of; a restore empties the cache",
+    "deferred": "what a cache has still to drop; a restore empties the cache",
     "fanouts": "how far timelines are filled, which a restore leaves empty",
     "pulled_authors": "whose posts are not pushed; decided anew with the next post",
     "feed_signals": "counters by which cached pages are checked",
@@ -57,7 +57,7 @@ class _Copied(NamedTuple):
     made here, by code points. That is among one account's keys of requests, and among all handles that are reserved.
     """
 
-    kind: Kind
+    kind: RecordKind
     walks: tuple[Walk, ...]
     grouped: tuple[str, ...]
     keys: tuple[str, ...]
@@ -73,7 +73,7 @@ def _copied(of: Table) -> _Copied:
     statement = select(*(made.get(one.name, one) for one in copied))
     passes = [statement.where(where) for where in _IN_PASSES.get(of.name, ())] or [statement]
     return _Copied(
-        Kind(str(of.name), names, tuple[tuple(_type(one) for one in copied)]),  # type: ignore[misc]
+        RecordKind(str(of.name), names, tuple[tuple(_type(one) for one in copied)]),  # type: ignore[misc]
         tuple(walk(one, *(of.c[key] for key in keys)) for one in passes),
         keys[: next(texts, len(keys))],
         keys,
@@ -89,12 +89,12 @@ def _type(of: Column[Any]) -> Any:
 _ALL = {of.name: _copied(of) for of in COPIED}
 
 
-class SqlDump(Dump):
+class RelationalDump(Dump):
     """`working` is a transaction that may take long, `insert` the engine's bulk insert, and `finish` what is to be run
     behind it.
     """
 
-    kinds: Sequence[Kind] = [one.kind for one in _ALL.values()]
+    kinds: Sequence[RecordKind] = [one.kind for one in _ALL.values()]
 
     def __init__(
         self,

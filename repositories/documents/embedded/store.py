@@ -3,7 +3,7 @@
 from repositories.documents.embedded.schema import CHANGES, TABLES
 from repositories.documents.port import DocumentStore
 from repositories.documents.sql.comments import SqlComments
-from repositories.documents.sql.dump import SqlDump
+from repositories.documents.sql.dump import DocumentsDump
 from repositories.documents.sql.outbox import SqlOutbox
 from repositories.documents.sql.posts import SqlPosts
 from repositories.documents.sql.products import SqlProducts
@@ -24,4 +24,4 @@ class EmbeddedDocuments(SqliteBacked, DocumentStore):
         self.products = SqlProducts(self._file)
         self.views = SqlViews(self._file)
         self.outbox = SqlOutbox(self._file)
-        self.dump = SqlDump(self._file)
+        self.dump = DocumentsDump(self._file)

@@ -15,14 +15,14 @@ from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, K
 from repositories.documents.mongo import comments, posts, products, versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import derived
-from repositories.dump_port import Dump, Frozen, Kind, Load
+from repositories.dump_port import Dump, Frozen, Load, RecordKind
 
 BATCH = 1000
 LOAD_SECONDS = 60.0
 
 
 class MongoDump(Dump):
-    kinds: Sequence[Kind] = KINDS
+    kinds: Sequence[RecordKind] = KINDS
 
     def __init__(self, connection: MongoConnection, known: Callable[[set[str]], None]) -> None:
         """`known` notes tags before the first post bears them."""

@@ -7,7 +7,7 @@ from repositories.documents.postgres.comments import PostgresComments
 from repositories.documents.postgres.posts import PostgresPosts
 from repositories.documents.postgres.products import PostgresProducts
 from repositories.documents.postgres.schema import TABLES, UNIQUE
-from repositories.documents.sql.dump import SqlDump
+from repositories.documents.sql.dump import DocumentsDump
 from repositories.documents.sql.outbox import SqlOutbox
 from repositories.documents.sql.views import SqlViews
 from repositories.postgres.database import PostgresBacked, PostgresDatabase
@@ -30,4 +30,4 @@ class PostgresDocuments(PostgresBacked, DocumentStore):
         self.products = PostgresProducts(self._database)
         self.views = SqlViews(self._database)
         self.outbox = SqlOutbox(self._database)
-        self.dump = SqlDump(self._database)
+        self.dump = DocumentsDump(self._database)

@@ -11,7 +11,7 @@ import msgspec
 from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, KeptPost, KeptProduct, KeptViews
 from repositories.documents.sql.products import attribute_rows, product_row
 from repositories.documents.sql.versioned_writes import encoded
-from repositories.dump_port import Dump, Frozen, Kind, Load
+from repositories.dump_port import Dump, Frozen, Load, RecordKind
 from repositories.records import Comment, Post, Product
 from repositories.sql import Row, SqlDatabase, SqlWork, id_of
 
@@ -19,8 +19,8 @@ BATCH = 500
 Events = dict[tuple[str, int], list[KeptEvent]]
 
 
-class SqlDump(Dump):
-    kinds: Sequence[Kind] = KINDS
+class DocumentsDump(Dump):
+    kinds: Sequence[RecordKind] = KINDS
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database

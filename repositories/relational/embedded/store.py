@@ -11,7 +11,7 @@ from repositories.direct import Direct
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
-from repositories.relational.dump import SqlDump
+from repositories.relational.dump import RelationalDump
 from repositories.relational.embedded.engine import Clock, reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.port import Transaction
@@ -39,7 +39,7 @@ class EmbeddedRelational(SqlRelational):
         self._read, self._write = Direct(self._reading), Direct(self._writing)
         runner = AutocommitRunner(self._reading.connect, translated, self._read)
         super().__init__(runner, self._snapshot)
-        self.dump = SqlDump(runner, self._snapshot, self._work, _load)
+        self.dump = RelationalDump(runner, self._snapshot, self._work, _load)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()

@@ -21,7 +21,7 @@ from repositories.postgres.lane import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of, replicas_of
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
-from repositories.relational.dump import COPIED, SqlDump
+from repositories.relational.dump import COPIED, RelationalDump
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
@@ -66,7 +66,7 @@ class PostgresRelational(SqlRelational):
         direct = Direct(self._reading.engine, is_outdated) if self._reading.autocommits else None
         runner = AutocommitRunner(self._reading.open, self._guard, direct)
         super().__init__(runner, self._snapshot)
-        self.dump = SqlDump(runner, self._long_snapshot, self._long_work, _copy, _LOADED)
+        self.dump = RelationalDump(runner, self._long_snapshot, self._long_work, _copy, _LOADED)
         self._replicas = Replicas(replicas_of(replicas, url), hosts, pool) if replicas else None
         self.replicated = self._replicas is not None
         if self._replicas:
