@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from app.backup.dumping import write
-from app.backup.progress import Rates
+from app.backup.progress import KindRates
 from app.backup.restoring import checked, differences, load
 from app.container import Container, build
 from app.seed.load import Loader
@@ -70,7 +70,7 @@ def fill(mix: str, container: Container, plan: Plan) -> None:
 
 
 def measure(mix: str, source: Container, target: Container, folder: Path) -> None:
-    path, rates = folder / "backup", Rates(lambda role: role)
+    path, rates = folder / "backup", KindRates(lambda role: role)
     seconds = timed(lambda: write(source.stores, path, rates))
     _, ends = checked(path, source.stores)
     count = sum(one.records for one in ends)

@@ -8,7 +8,7 @@ import click
 
 from app.backup.dumping import write
 from app.backup.file import BadFile
-from app.backup.progress import Rates
+from app.backup.progress import KindRates
 from app.backup.restoring import NotEmpty, checked, differences, load, refuse_unless_empty
 from app.container import Container
 
@@ -27,7 +27,7 @@ def dump(opened: Opened, path: Path) -> None:
     """
     with opened() as container, _one_line(path):
         _require_migrated(container)
-        rates = Rates(_engine(container))
+        rates = KindRates(_engine(container))
         header = write(container.stores, path, rates)
         rates.all("written")
         click.echo(f"{path}: {path.stat().st_size:,} bytes, as of {header.at.isoformat()} within {header.within:.3f} s")
@@ -44,7 +44,7 @@ def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> No
     Exit code 1 when FILE is not whole, the stores are not empty, or what they hold differs from it.
     """
     with opened() as container, _one_line(path):
-        stores, rates = container.stores, Rates(_engine(container))
+        stores, rates = container.stores, KindRates(_engine(container))
         _require_migrated(container)
         if not verify_only:
             refuse_unless_empty(stores, again=again)

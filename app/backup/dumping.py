@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from app.backup.file import FORMAT, BadFile, Header, Section, Writer, writing
-from app.backup.progress import Rates
+from app.backup.progress import KindRates
 from app.stores import Stores
 from repositories.dump_port import Dump, Frozen
 from repositories.relational.migrations import head
@@ -27,7 +27,7 @@ def sections(stores: Stores) -> tuple[Section, ...]:
     return tuple(Section(role, kind.name, kind.members) for role, dump in dumps(stores).items() for kind in dump.kinds)
 
 
-def write(stores: Stores, path: Path, rates: Rates) -> Header:
+def write(stores: Stores, path: Path, rates: KindRates) -> Header:
     """Returns the header. Raises `BadFile` when there is such a file, and `OSError`; then there is none."""
     if path.exists():
         raise BadFile("it exists already")

@@ -7,13 +7,13 @@ from typing import TypeVar
 import click
 
 from app.backup.file import End
-from app.seed.rates import EVERY_SECONDS, rate
+from app.seed.report import EVERY_SECONDS, rate
 
 R = TypeVar("R")
 SHOWN = 16  # digits of a digest
 
 
-class Rates:
+class KindRates:
     """`engine` says where a role is."""
 
     def __init__(self, engine: Callable[[str], str]) -> None:

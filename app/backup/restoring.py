@@ -9,7 +9,7 @@ import msgspec
 
 from app.backup.dumping import dumps, frozen, sections
 from app.backup.file import BadFile, Digest, End, Header, Reader, encoded
-from app.backup.progress import Rates
+from app.backup.progress import KindRates
 from app.stores import Stores
 from repositories.dump_port import Load
 from repositories.relational.migrations import head
@@ -49,7 +49,7 @@ def refuse_unless_empty(stores: Stores, *, again: bool) -> None:
         )
 
 
-def load(path: Path, stores: Stores, ends: Sequence[End], rates: Rates) -> None:
+def load(path: Path, stores: Stores, ends: Sequence[End], rates: KindRates) -> None:
     """Load a file that was `checked`. Documents come first, so rows of the relational store say that all is there."""
     every, of_role = dumps(stores), {end.kind: end for end in ends}
     reader = Reader(path)
