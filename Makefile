@@ -21,7 +21,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_TOMBSTONES=100000
 PROOFS := $(addprefix tests/system/,alerts proofs money drift plans fuzzing outages test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py proxies/test_rolling.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py \
-  tests/engines/proof_cassandra_tls.py tests/engines/test_feeds_faults.py tests/engines/test_feeds_postgres_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
+  tests/engines/proof_cassandra_tls.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_money_faults.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

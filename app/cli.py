@@ -26,6 +26,7 @@ from app.telemetry import multiprocess
 from app.telemetry.exporting import ExtraMissing, exported
 from app.worker.anchoring import anchoring_of
 from app.worker.relay import relay_of, run, start_inline, sweeper_of
+from app.worker.sinks.commands import asyncapi, drain, sinks
 from config import Settings, SettingsError
 from config.logs import configure, formatter
 from repositories.address import BadAddress
@@ -46,7 +47,8 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(ctx)
         except Unavailable as error:
-            raise click.ClickException(f"QUARTET_{error.store.upper()}_URL: {error}") from error
+            variable = error.store.upper() + ("" if error.store == "sinks" else "_URL")
+            raise click.ClickException(f"QUARTET_{variable}: {error}") from error
         except BadAddress as error:
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
         except ExtraMissing as error:
@@ -93,10 +95,8 @@ def _await(store: Store, until: float) -> None:
         time.sleep(BOOT_PAUSE)
 
 
-main.add_command(seed)
-main.add_command(dump)
-main.add_command(restore)
-main.add_command(ledger)
+for command in (seed, dump, restore, ledger, sinks, asyncapi):
+    main.add_command(command)
 
 
 @main.command()
@@ -105,6 +105,7 @@ def migrate(*, dry_run: bool) -> None:
     """Bring every store up to date. Running it again changes nothing."""
     with opened() as container:
         steps = container.stores.migrate(dry_run=dry_run)
+        steps += [step for sink in container.stores.sinks for step in sink.migrate(dry_run=dry_run)]
     for step in steps:
         click.echo(step)
     click.echo(f"{len(steps)} steps {'to take' if dry_run else 'taken'}")
@@ -159,6 +160,7 @@ def relay(*, once: bool) -> None:
             sweeper_of(container).sweep()
             anchoring_of(container).tick()
             click.echo(f"{relay_of(container).drain()} events dispatched")
+            drain(container)
         else:
             _require_room(container)
             settings = container.settings

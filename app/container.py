@@ -33,6 +33,7 @@ from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import FeedStore
 from repositories.hot import Rate
+from repositories.sinks import open_sinks
 
 VIEWERS = 2  # connections for views: the sending thread of each process, and the sweeper
 
@@ -83,6 +84,7 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
         beside.streams,
         beside.limits,
         beside.views,
+        tuple(open_sinks(settings.sinks, timeout=settings.seconds("sinks"))),
     )
 
 

@@ -6,12 +6,16 @@ from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
 from repositories.relational import RelationalStore
+from repositories.sinks import Sink
 from repositories.store import Store
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The hot role is several stores: sessions, and with the cache streams, limits and views."""
+    """The hot role is several stores: sessions, and with the cache streams, limits and views.
+
+    Sinks are no stores: nothing waits for them, and the thread of the relay that serves one is the only one to use it.
+    """
 
     relational: RelationalStore
     documents: DocumentStore
@@ -21,6 +25,7 @@ class Stores:
     streams: Streams
     limits: Limits
     views: ViewCounts
+    sinks: tuple[Sink, ...] = ()
 
     def by_role(self) -> dict[str, Store]:
         return {
@@ -43,6 +48,8 @@ class Stores:
     def close(self) -> None:
         for store in self._all():
             store.close()
+        for sink in self.sinks:
+            sink.close()
 
     def _all(self) -> list[Store]:
         return [*self.by_role().values(), self.streams, self.limits, self.views]

@@ -86,6 +86,11 @@ class Settings:
     relay_poll_seconds: float = setting(0.2, "how often an idle relay looks for events", at_least(0.01))
     relay_lease_seconds: float = setting(30.0, "how long a relay holds the events it claimed", at_least(1))
     relay_attempts: int = setting(8, "failed tries after which an event is dead-lettered", at_least(1))
+    sinks: str = setting("", "brokers that events go to: `amqp://`, `amqps://`, `kafka://`, separated by commas")
+    sinks_source: str = setting("/quartet", "the `source` of events, of this system alone", validate.Length(min=1))
+    sinks_timeout: float = setting(10.0, "seconds that a sink may take to acknowledge a batch", at_least(0.1))
+    sinks_lease_seconds: float = setting(60.0, "how long a relay that died keeps others from its sinks", at_least(1))
+    sinks_kept_days: float = setting(7.0, "how long events are kept that every sink has sent", at_least(0))
     fanout_chunk: int = setting(2500, "followers per step of a fan-out, at most", at_least(1))
     fanout_slice_seconds: float = setting(0.5, "after this long a fan-out is interrupted for other events", at_least(0))
     pull_threshold: int = setting(
@@ -283,5 +288,5 @@ class Settings:
         return self.mail_url or ("none://" if self.env == "production" else "print://")
 
     def seconds(self, role: str) -> timedelta:
-        """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`."""
+        """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`, `sinks`."""
         return timedelta(seconds=getattr(self, f"{role}_timeout"))

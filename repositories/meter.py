@@ -18,7 +18,7 @@ T = TypeVar("T")
 CacheKind = Literal["hit", "miss", "stale", "load", "refresh", "negative", "refused", "drop", "error"]
 CACHE_KINDS: Final = get_args(CacheKind)
 Duration = Literal["fanout_lag"]
-Count = Literal["deliveries", "events", "alarms", "replica_reads", "lost_tail", "refused"]
+Count = Literal["deliveries", "events", "sent", "alarms", "replica_reads", "lost_tail", "refused"]
 Level = Literal["fanouts", "streams"]
 
 

@@ -56,6 +56,7 @@ DURATIONS = {
 COUNTS = {
     "deliveries": _counter("deliveries", "entries pushed into timelines"),
     "events": _counter("events", "events tried by the relay", "type", "outcome"),
+    "sent": _counter("sink_events", "events for a sink, by what became of them", "sink", "outcome"),
     "replica_reads": _counter(
         "replica_reads", "reads that may go to a replica, by where they went or why not", "store", "outcome"
     ),

@@ -21,6 +21,7 @@ from app.worker.anchoring import anchored
 from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
 from app.worker.relay_spans import attempt, batch
+from app.worker.sinks.sending import log_of, sending
 from app.worker.sweeper import Sweeper
 from repositories import meter
 from repositories.errors import Contention, Inconsistent, StoreError, Unavailable
@@ -56,6 +57,8 @@ def _nothing() -> None: ...
 class Relay:
     """`handle` raises when an event cannot be acknowledged yet; `between` runs before each round.
 
+    `log_events` keeps events for the sinks, in their order, before any of them is handled.
+
     One relay serves several outboxes, and several relays may run at once. `run` uses `limits.threads` threads, since a
     handler mostly waits for stores. Each thread claims for itself, as a relay of its own would.
     """
@@ -67,12 +70,14 @@ class Relay:
         clock: Clock,
         limits: RelayLimits,
         between: Callable[[], None] = _nothing,
+        log_events: Callable[[Sequence[Event]], None] = lambda _events: None,
     ) -> None:
         self._outboxes = outboxes
         self._handle = handle
         self._clock = clock
         self._limits = limits
         self._between = between
+        self._log_events = log_events
         # Threads claim one after the other, or they would compete for the same events.
         self._claiming = {outbox: threading.Lock() for outbox in outboxes}
 
@@ -125,7 +130,7 @@ class Relay:
         Begins nothing in the second half of the lease, so that a slow store causes no double work.
         """
         began = self._clock()
-        claims = self._claim(outbox, since)
+        claims = self._logged(outbox, self._claim(outbox, since))
         if not claims:
             return Served(0, 0)
         runs = _by_aggregate(claims)
@@ -154,6 +159,17 @@ class Relay:
         except StoreError as error:
             log.warning("outbox not served: %s", error)
             return []
+
+    def _logged(self, outbox: Outbox, claims: list[Claim]) -> list[Claim]:
+        """Those claims, or none where they could not be logged, which gives them back."""
+        try:
+            if claims:
+                self._log_events([claim.event for claim in claims])
+        except StoreError as error:
+            log.warning("%d events wait, they could not be logged: %s", len(claims), error)
+            self._give_back(outbox, claims)
+            return []
+        return claims
 
     def _give_back(self, outbox: Outbox, untouched: Sequence[Claim]) -> None:
         try:
@@ -236,7 +252,12 @@ def relay_of(container: Container) -> Relay:
     )
     outboxes = (container.stores.relational.outbox, container.stores.documents.outbox)
     return Relay(
-        outboxes, functools.partial(handle, container), container.kit.clock, limits, sweeper_of(container).tick
+        outboxes,
+        functools.partial(handle, container),
+        container.kit.clock,
+        limits,
+        sweeper_of(container).tick,
+        log_of(container),
     )
 
 
@@ -252,12 +273,13 @@ def sweeper_of(container: Container) -> Sweeper:
         DeferredWork(container.stores.relational, container.pages.invalidation, container.live.announcer),
         container.kit.retry,
         container.kit.clock,
+        timedelta(days=container.settings.sinks_kept_days) if container.stores.sinks else None,
     )
 
 
 def run(container: Container, stop: threading.Event) -> None:
     """The relay, with what it does beside its rounds, until `stop` is set."""
-    with anchored(container, stop):
+    with anchored(container, stop), sending(container, stop):
         relay_of(container).run(stop)
 
 

@@ -45,6 +45,7 @@ class Sweeper:
         deferred: DeferredWork,
         retry: Retry,
         clock: Clock,
+        log_kept: timedelta | None = None,
     ) -> None:
         self._relational = relational
         self._feeds = feeds
@@ -56,6 +57,7 @@ class Sweeper:
         self._deferred = deferred
         self._retry = retry
         self._clock = clock
+        self._log_kept = log_kept
         self._next: datetime | None = None
 
     def tick(self) -> None:
@@ -77,6 +79,7 @@ class Sweeper:
             self._old_endings,
             self._sessions.end_again,
             self._old_fanouts,
+            self._old_log,
             self._feed_activity.put_to_sleep,
             self._pulling.return_batch,
             self._views.flush,
@@ -123,6 +126,13 @@ class Sweeper:
 
     def _partitions(self, _now: datetime) -> int:
         return self._feeds.sweep()
+
+    def _old_log(self, _now: datetime) -> int:
+        """What every sink has sent. Nothing without sinks, whose events nobody keeps."""
+        if self._log_kept is None:
+            return 0
+        with self._relational.transaction() as tx:
+            return tx.event_log.sweep(kept=self._log_kept, limit=KEYS)
 
     def _settle(self, orders: list[UUID]) -> int:
         return sum(self._tried(self._due_settlement(order_id), self._clock()) for order_id in orders)

@@ -44,6 +44,9 @@ COPIED = (
     *(money_tables.refunds, money_tables.request_keys, tables.sandbox_payments, tables.outbox),
 )
 LEFT_OUT = {
+    "event_log": "what sinks have to send or may send again; begins anew with the events of the outbox",
+    "sinks": "how far each is in that log",
+    "sink_dead_letters": "events of that log",
     "deferred": "what a cache has still to drop; a restore empties the cache",
     "fanouts": "how far timelines are filled, which a restore leaves empty",
     "pulled_authors": "whose posts are not pushed; decided anew with the next post",

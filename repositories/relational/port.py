@@ -19,6 +19,7 @@ from repositories.outbox import Outbox
 from repositories.records import Account, Edge, Event, Follow, Forgotten, GraphCounts, Like, Login, Relation
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
+from repositories.relational.event_log_port import EventLog, EventLogWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
@@ -232,6 +233,7 @@ class Transaction(Protocol):
     sandbox: SandboxWrites
     idempotency: IdempotencyWrites
     deferred: DeferredWrites
+    event_log: EventLogWrites
     mail_tokens: MailTokenWrites
     endings: EndingWrites
     bulk: BulkWrites
@@ -264,6 +266,7 @@ class RelationalStore(Store, Protocol):
     audit: Audit
     counters: CounterReads
     deferred: DeferredReads
+    event_log: EventLog
     mail_tokens: MailTokenReads
     endings: EndingReads
     outbox: Outbox

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from repositories.relational.audit.counters import SqlCounterReads
 from repositories.relational.audit.whole import Snapshot, SqlAudit
 from repositories.relational.deferred import SqlDeferredReads
+from repositories.relational.event_log import SqlEventLog
 from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.money.ledger import SqlLedgerReads
@@ -47,6 +48,7 @@ class SqlRelational(RelationalStore):
         self.audit = SqlAudit(snapshot)
         self.counters = SqlCounterReads(runner)
         self.deferred = SqlDeferredReads(runner)
+        self.event_log = SqlEventLog(runner)
         self.mail_tokens = SqlMailTokenReads(runner)
         self.endings = SqlEndingReads(runner)
         self.outbox = RelationalOutbox(runner)

@@ -9,6 +9,7 @@ from repositories.relational.audit.counters import SqlCounterWrites
 from repositories.relational.bulk.money import Load
 from repositories.relational.bulk.people import SqlBulk
 from repositories.relational.deferred import SqlDeferredWrites
+from repositories.relational.event_log import SqlEventLogWrites
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
 from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
@@ -46,6 +47,7 @@ class SqlTransaction(Transaction):
         self.sandbox = SqlSandboxWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)
+        self.event_log = SqlEventLogWrites(work)
         self.mail_tokens = SqlMailTokenWrites(work)
         self.endings = SqlEndingWrites(work)
         self.bulk = SqlBulk(work, load)

@@ -305,21 +305,3 @@ def test_who_begin_to_listen_at_the_same_moment_share_one_stream(streams: Stream
             begun = [job.result() for job in [pool.submit(begin) for _ in range(8)]]
             assert len(set(begun)) == 1
             assert not read(streams, ada, begun[0]).lost
-
-
-def test_what_several_append_at_the_same_moment_is_kept_once_and_leaves_no_gap(streams: Streams) -> None:
-    people = [uuid4() for _ in range(3)]
-    starts = [(one, streams.listen(one)) for one in people]
-    appended = events(10)
-    with ThreadPoolExecutor(4) as pool:
-        for one in appended:
-            together = threading.Barrier(4)
-
-            def append(one: LiveEvent = one, together: threading.Barrier = together) -> None:
-                together.wait(10)
-                streams.append(people, one)
-
-            for job in [pool.submit(append) for _ in range(4)]:
-                job.result()
-    for (_, start), delta in zip(starts, streams.since(starts, limit=ALL), strict=True):
-        assert delta == Delta(Position(start.epoch, start.number + 10), tuple(appended), lost=False)

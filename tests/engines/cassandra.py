@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .home import Home
-from .jars import jars, java
+from .jars import CASSANDRA, jars, java
 from .kernel import free_port
 from .process import Server
 
@@ -91,7 +91,7 @@ def _start(
     host: str = "127.0.0.1",
     port: int | None = None,
 ) -> Server:
-    class_path, port = ":".join(map(str, jars())), port or free_port()
+    class_path, port = ":".join(map(str, jars(CASSANDRA))), port or free_port()
     (folder / "cassandra.yaml").write_text(json.dumps(_settings(folder, port) | dict(more)), encoding="utf-8")
     (folder / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
     server = Server(

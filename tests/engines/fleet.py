@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from . import cassandra, mongo, postgres, redis
+from . import cassandra, kafka, mongo, postgres, rabbitmq, redis
 from .home import Home
 from .process import EngineFailed, EngineMissing, Server
 
@@ -26,7 +26,7 @@ ServerT_co = TypeVar("ServerT_co", bound=Reachable, covariant=True)
 
 
 class Fleet(ABC, Generic[ServerT_co]):
-    """The five servers, each started when it is first asked for."""
+    """The five servers, and two brokers, each started when it is first asked for."""
 
     def postgres(self) -> ServerT_co:
         """Return PostgreSQL; the role of its URL owns everything."""
@@ -48,8 +48,16 @@ class Fleet(ABC, Generic[ServerT_co]):
         """Return the Redis that forgets."""
         return self.server("QUARTET_CACHE_URL")
 
+    def rabbitmq(self) -> ServerT_co:
+        """Return RabbitMQ, in which nothing is declared."""
+        return self.server("RABBITMQ")
+
+    def kafka(self) -> ServerT_co:
+        """Return Kafka without topics."""
+        return self.server("KAFKA")
+
     def start_all(self) -> None:
-        """Start all of them at once."""
+        """Start the five at once."""
         with ThreadPoolExecutor(len(_LAUNCH)) as pool:
             list(pool.map(self.server, _LAUNCH))
 
@@ -67,11 +75,11 @@ class Engines(Fleet[Server]):
     """Servers of one's own, to kill and to freeze; `close` stops them all. `quick` ones are slow later."""
 
     def __init__(self, *, quick: bool = False) -> None:
-        self._launchers = _LAUNCH | (_QUICK if quick else {})
+        self._launchers = _LAUNCH | _BROKERS | (_QUICK if quick else {})
         self.home = Home()
         self._servers: dict[str, Server] = {}
         self._failures: dict[str, EngineFailed | EngineMissing] = {}
-        self._locks = {name: threading.Lock() for name in _LAUNCH}
+        self._locks = {name: threading.Lock() for name in self._launchers}
 
     def heal(self) -> None:
         """Bring back those that a test killed or froze, for the tests after it."""
@@ -111,4 +119,5 @@ _LAUNCH: dict[str, Callable[[Home], Server]] = {
     "QUARTET_SESSIONS_URL": redis.launch_sessions,
     "QUARTET_CACHE_URL": redis.launch_cache,
 }
+_BROKERS: dict[str, Callable[[Home], Server]] = {"RABBITMQ": rabbitmq.launch, "KAFKA": kafka.launch}
 _QUICK = {"QUARTET_FEEDS_URL": cassandra.launch_quick}

@@ -182,11 +182,11 @@ def test_a_recycled_process_id_is_not_killed() -> None:
 def test_jars_that_cannot_be_fetched_leave_no_half_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def broken(work: Path) -> list[str]:
+    def broken(_artifact: str, work: Path) -> list[str]:
         (work / "half.jar").touch()
         raise EngineMissing("Cassandra", "a network")
 
     monkeypatch.setattr(jars, "_download", broken)
     with pytest.raises(EngineMissing, match="Cassandra is missing"):
-        jars.jars()
+        jars.jars(jars.CASSANDRA)
     assert list((tmp_path / "quartet").iterdir()) == []

@@ -25,17 +25,9 @@ TABLES = ("feeds_home", "feeds_notifications")
 Open = Callable[..., PostgresFeeds]
 
 
-@pytest.fixture(scope="module")
-def database(engines: Shared) -> str:
-    return new_database(engines.postgres())
-
-
 @pytest.fixture
-def url(database: str) -> str:
-    """Without tables."""
-    with psycopg.connect(database) as own:
-        own.execute("DROP TABLE IF EXISTS feeds_author, feeds_home, feeds_trimmed, feeds_notifications, feeds_read")
-    return database
+def url(engines: Shared) -> str:
+    return new_database(engines.postgres())
 
 
 @pytest.fixture

@@ -63,7 +63,6 @@ def test_a_server_that_freezes_and_goes_on(server: Server, feeds: PostgresFeeds)
         assert wait_until(lambda: works(call), 20)  # noqa: B023 - called at once
 
 
-@pytest.mark.proof
 def test_a_push_that_is_killed_half_way_may_be_repeated(server: Server, feeds: PostgresFeeds) -> None:
     owners, new = [uuid4() for _ in range(20_000)], post()
     threading.Timer(0.05, server.kill).start()

@@ -181,8 +181,8 @@ def _plan(url: str, sql: str, parameters: Any) -> dict[str, Any]:
     names = list(parameters) if isinstance(parameters, dict) else []
     numbers = iter(range(1, 99))
     text = native(sql).decode().replace("%%", "%")
-    text = re.sub(r"%\((\w+)\)[sb]", lambda found: f"${names.index(found[1]) + 1}", text)
-    text = re.sub(r"%[sb]", lambda _found: f"${next(numbers)}", text)
+    text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", text)
+    text = re.sub(r"%s", lambda _found: f"${next(numbers)}", text)
     used = {int(number) for number in re.findall(r"\$(\d+)", text)}
     keep = sorted(used)
     for new, old in enumerate(keep, 1):

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from app.services.live.hub import Hub, LiveLimits
-from repositories.hot import Rate, lease_of, open_cache_stores, open_streams
+from repositories.hot import open_cache_stores, open_streams
 from repositories.hot.postgres import wakes
 from repositories.pool_registry import pools
 from tests.contracts.relational_store import new_database
@@ -83,50 +83,6 @@ def test_an_event_is_kept_when_no_notification_can_be_sent(shared: str, monkeypa
         streams.append([ada], event())
         [delta] = streams.since([(ada, start)], limit=9)
         assert delta.events == (event(),)
-
-
-def test_a_queue_of_notifications_that_fills_up_is_noted(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakes, "_USAGE", "SELECT 0.4::float8")
-    with ExitStack() as stack:
-        _, stores = opened(shared, stack, PATIENT)
-        assert stores.cache.notes() == []
-        stores.streams.watch(Woken())
-        assert wait_until(lambda: stores.cache.notes() != [], 10)
-        assert "40% full" in stores.cache.notes()[0]
-
-
-def test_what_has_ended_is_swept(shared: str) -> None:
-    with ExitStack() as stack:
-        sessions, stores = opened(shared, stack, PATIENT)
-        there = stack.enter_context(psycopg.connect(shared, autocommit=True))
-        gone, here = session(), session()
-        sessions.add(gone, b"gone")
-        sessions.note_seen(gone.account_id, {"relational": "1"})
-        stores.streams.listen(gone.account_id)
-        stores.streams.append([gone.account_id], event())
-        stores.limits.take("gone", Rate(1, 1))
-        lease_of(stores.cache, "gone")
-        ends = {"hot_sessions": "forget_at", "hot_seen": "forget_at", "hot_streams": "expires_at"}
-        for table, column in {**ends, "hot_limits": '"full"', "hot_cache": "sweep_at"}.items():
-            ended = f"UPDATE {table} SET {column} = 0"  # noqa: S608  the names above
-            assert there.execute(ended.encode()).rowcount == 1
-        sessions.add(here, b"here")
-        sessions.note_seen(here.account_id, {"relational": "1"})
-        stores.streams.listen(here.account_id)
-        sweeping: list[Any] = [stores.limits._forget, stores.cache._sweep]  # type: ignore[attr-defined]  # now, not later
-        for sweep in sweeping:
-            sweep()
-        kept = {
-            "hot_sessions": 1,
-            "hot_seen": 1,
-            "hot_streams": 1,
-            "hot_stream_events": 0,
-            "hot_limits": 0,
-            "hot_cache": 0,
-        }
-        for table, rows in kept.items():
-            count = f"SELECT count(*) FROM {table}"  # noqa: S608  the names above
-            assert there.execute(count.encode()).fetchone() == (rows,), table
 
 
 def test_behind_a_pooler_nobody_is_woken(shared: str) -> None:

@@ -16,14 +16,12 @@ class PostgresPosts(SqlPosts):
         one step into the index, and only these authors' posts are read further. By itself the server would read and
         sort all posts of all authors.
         """
-        bound, way = "true", " DESC"
-        if before is not None:
-            bound = "id < :bound"
-        elif after is not None:
-            bound, way = "id > :bound", ""
+        bound, way = ("id > :bound", "") if after else ("id < :bound", " DESC") if before else ("true", " DESC")
+        if after and before:
+            bound = "id > :bound AND id < :before"
         of_author = f"{select} AND author_id = a.id AND {bound} ORDER BY id{way}"
         sql = PULLED.format(of_author=of_author, way=way)
-        given = {"authors": list(set(authors)), "bound": before or after, "limit": limit}
+        given = {"authors": list(set(authors)), "bound": after or before, "before": before, "limit": limit}
         return [PostRef(id_of(post), id_of(author)) for post, author in self._database.rows(sql, given)]
 
     def _load(self, work: SqlWork, posts: Sequence[Post]) -> None:

@@ -174,6 +174,48 @@ partial_index("outbox_heads", outbox.c.aggregate, outbox.c.position, where=_wait
 partial_index("outbox_waiting", outbox.c.happened_at, where=_waiting)
 partial_index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, where=_dead)
 
+# Events for the sinks, in the order in which each sink sends them: a position is given under a lock that is held to the
+# commit, so a reader who has seen one has seen all that are before it.
+event_log = Table(
+    "event_log",
+    metadata,
+    Column("position", SERIAL, primary_key=True, autoincrement=True),
+    Column("id", ID, nullable=False),
+    Column("type", TEXT, nullable=False),
+    Column("aggregate", TEXT, nullable=False),
+    Column("happened_at", TIME, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("traceparent", TEXT, nullable=False),
+    Column("logged_at", TIME, nullable=False),
+    UniqueConstraint("id", name="event_log_id"),
+    Index("event_log_logged_at", "logged_at", "position"),
+    sqlite_autoincrement=True,
+)
+
+# How far each sink has come in it, and who serves it.
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("due_at", TIME, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", TEXT),
+    Column("lease", ID),
+    Column("lease_until", TIME),
+)
+
+# Events that a sink refuses.
+sink_dead_letters = Table(
+    "sink_dead_letters",
+    metadata,
+    Column("sink", TEXT, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("reason", TEXT, nullable=False),
+    Column("dead_lettered_at", TIME, nullable=False),
+    Index("sink_dead_letters_position", "position"),
+)
+
 deferred = Table(
     "deferred",
     metadata,

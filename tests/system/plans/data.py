@@ -32,6 +32,10 @@ INSERT INTO endings SELECT id, id, id, NULL, created_at, created_at, now() + int
 INSERT INTO outbox (id, type, aggregate, happened_at, payload, due_at, attempts, dead_lettered_at, reason)
   SELECT gen_random_uuid(), 't', 'a' || n, now(), '', now() + interval '1 year', 0,
   CASE WHEN n % 30 = 0 THEN now() END, CASE WHEN n % 30 = 0 THEN 'broken' END FROM generate_series(1, 6000) AS n;
+INSERT INTO event_log (id, type, aggregate, happened_at, payload, traceparent, logged_at)
+  SELECT gen_random_uuid(), 't', 'a' || n, now(), '', '', now() FROM generate_series(1, 6000) AS n;
+INSERT INTO sinks SELECT 'slow', min(position) + 3000, now(), 0 FROM event_log;
+INSERT INTO sink_dead_letters SELECT 'sink' || position % 50, position, 'refused', now() FROM event_log;
 INSERT INTO request_keys (account_id, route, key, fingerprint, created_at, lease, lease_until)
   SELECT id, 'r', 'k', '', now(), id, now() FROM accounts;
 INSERT INTO fanouts (post_id, author_id, published_at, begun_at, state, stage, audience, delivered, lag_histogram,
@@ -50,6 +54,7 @@ INSERT INTO open_holds SELECT id, kind, debit, credit, currency, amount, created
 SMALL = {
     "deferred": "drops and live events that wait while the cache is away, at most for as long as it is",
     "feed_signals": "as many counters as there are shards",
+    "sinks": "as many as there are brokers",
     "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
 }
 FEW = 1000

@@ -24,6 +24,7 @@ def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
     relational_reads(container, accounts, plan.product_ids[:20])
     document_reads(container, accounts, posts)
     outboxes(container)
+    sinks(container)
     with container.stores.relational.transaction() as tx:
         writes(container, tx, accounts, posts)
         tx.refunds.add(refund(container.stores.relational.orders.get([paid_order])[paid_order], 0))
@@ -100,6 +101,27 @@ def settle(container: Container, outbox: Outbox) -> None:
     outbox.backlog()
     outbox.replay([dead.event.id], now=now)
     outbox.replay(None, now=now)
+
+
+def sinks(container: Container) -> None:
+    store, log = container.stores.relational, container.stores.relational.event_log
+    with store.transaction() as tx:
+        tx.event_log.append([an_event(str(n)) for n in range(4)])
+    log.register("plans")
+    served = log.claim("plans", lease=HOUR)
+    assert served
+    position = log.after(served.position, limit=500)[-1].position
+    served = log.advance(served, position, lease=HOUR)
+    assert served
+    with store.transaction() as tx:
+        tx.event_log.dead_letter(served, position, "refused")
+        tx.event_log.settle("plans", [position])
+        tx.event_log.sweep(kept=9 * HOUR, limit=1000)
+    log.dead_letters("sink7", after=position - 10, limit=20)
+    log.states()
+    log.release(served, wait=HOUR)
+    log.rewind("plans", since=store.now())
+    log.forget("plans")
 
 
 def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:

@@ -1,0 +1,75 @@
+"""The commands `quartet sinks ...` and `quartet asyncapi`."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+import click
+
+from app.container import Container
+from app.worker.sinks.asyncapi import document
+from app.worker.sinks.sending import workers_of
+
+Opened = Callable[[], AbstractContextManager[Container]]
+SHOWN = 100
+
+
+def drain(container: Container) -> None:
+    """Send what is due now, in this thread."""
+    for one in workers_of(container):
+        while one.step():
+            continue
+        one.close()
+
+
+@click.command()
+def asyncapi() -> None:
+    """Print the AsyncAPI document of the events that leave. Needs no store."""
+    click.echo(json.dumps(document(), indent=2))
+
+
+@click.group()
+def sinks() -> None:
+    """Where events are sent to, and how far that is."""
+
+
+@sinks.command("list")
+@click.pass_obj
+def show(opened: Opened) -> None:
+    """Show how far each sink is, why it waits, and what it refuses."""
+    with opened() as container:
+        log = container.stores.relational.event_log
+        for state in log.states():
+            waiting = f"{state.waiting} waiting, oldest {state.oldest or '-'}, {state.dead_lettered} dead-lettered"
+            click.echo(f"{state.sink}: {waiting}{f': {state.reason}' if state.reason else ''}")
+            for dead in log.dead_letters(state.sink, after=0, limit=SHOWN):
+                click.echo(f"  {dead.logged.event.id} {dead.logged.event.type}: {dead.reason}")
+
+
+@sinks.command()
+@click.argument("name")
+@click.option("--since", type=click.DateTime(), required=True, help="When they were logged, in UTC.")
+@click.pass_obj
+def replay(opened: Opened, *, name: str, since: datetime) -> None:
+    """Send again, in order, all that was logged at a time or later and is still kept, with the same ids."""
+    with opened() as container:
+        log = container.stores.relational.event_log
+        position = log.rewind(name, since=since.replace(tzinfo=UTC))
+        if position is None:
+            raise click.ClickException(f"there is no sink {name!r}")
+        waiting = next(state.waiting for state in log.states() if state.sink == name)
+    click.echo(f"{waiting} events will be sent")
+
+
+@sinks.command()
+@click.argument("name")
+@click.pass_obj
+def forget(opened: Opened, *, name: str) -> None:
+    """Forget a sink that is no more: what it has not sent is kept for it until then."""
+    with opened() as container:
+        if name in {sink.name for sink in container.stores.sinks}:
+            raise click.ClickException(f"{name} is among QUARTET_SINKS")
+        if not container.stores.relational.event_log.forget(name):
+            raise click.ClickException(f"there is no sink {name!r}")
+    click.echo(f"{name} is forgotten")

@@ -1,0 +1,134 @@
+"""Which events leave the system, under which type, and why the others stay.
+
+A type ends with the version of its data. Data gets more fields within a version; whatever a consumer may rely on that
+is taken away, renamed or given another meaning is a new version, sent beside the former one for a while.
+"""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from app import events
+from repositories.records import Event
+
+PUBLISHED: dict[type, str] = {
+    events.PostPublished: "post.published.v1",
+    events.PostEdited: "post.edited.v1",
+    events.PostDeleted: "post.deleted.v1",
+    events.CommentAdded: "comment.added.v1",
+    events.CommentDeleted: "comment.deleted.v1",
+    events.PostLiked: "post.liked.v1",
+    events.PostUnliked: "post.unliked.v1",
+    events.ProductListed: "product.listed.v1",
+    events.ProductEdited: "product.edited.v1",
+    events.ProductWithdrawn: "product.withdrawn.v1",
+    events.StockPut: "stock.put.v1",
+    events.AccountEdited: "account.edited.v1",
+    events.AccountDeleted: "account.deleted.v1",
+    events.Followed: "account.followed.v1",
+    events.Unfollowed: "account.unfollowed.v1",
+    events.OrderPlaced: "order.placed.v1",
+    events.OrderPaid: "order.paid.v1",
+    events.OrderCancelled: "order.cancelled.v1",
+    events.OrderShipped: "order.shipped.v1",
+    events.OrderFulfilled: "order.fulfilled.v1",
+    events.OrderRefused: "order.refused.v1",
+    events.OrderRefunded: "order.refunded.v1",
+}
+KEPT_INSIDE: dict[type, str] = {
+    events.Blocked: "whom somebody has blocked is nobody else's business",
+    events.PasswordChanged: "of security, and of use to an attacker",
+    events.MailRequested: "a request to ourselves",
+    events.EmailChanged: "has an e-mail address in it",
+    events.FeedRequested: "a request to ourselves",
+    events.AuthorReturned: "of how feeds are kept",
+    events.DepositBegun: "a request to ourselves; nothing has been paid yet",
+    events.PayoutBegun: "a request to ourselves; nothing has been paid yet",
+    events.LedgerAnchored: "of how the ledger is guarded",
+}
+_BY_NAME = {kind.__name__: kind for kind in PUBLISHED}
+PREFIX = "quartet."
+SCHEMA = "urn:quartet:event:"
+# A position has at most 19 digits.
+_SEQUENCE = "{:019d}"
+
+
+class CloudEvent(msgspec.Struct, frozen=True):
+    """CloudEvents 1.0 in structured mode, with the extensions `partitionkey` and `sequence`.
+
+    `sequence` is the position in the log: of two events of a subject the later one has the greater. `traceparent` is of
+    the request that the event came from, where that was traced.
+    """
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str
+    dataschema: str
+    partitionkey: str
+    sequence: str
+    data: dict[str, Any]
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def leaves(event: Event) -> bool:
+    return event.type in _BY_NAME
+
+
+def type_of(kind: type) -> str:
+    return PREFIX + PUBLISHED[kind]
+
+
+def schema_of(kind: type) -> str:
+    return SCHEMA + PUBLISHED[kind]
+
+
+def enveloped(event: Event, position: int, source: str) -> CloudEvent:
+    """Raises `msgspec.DecodeError` for a payload that no version of this code wrote."""
+    known = events.unpack(event)
+    kind = type(known)
+    data = {name: getattr(known, name) for name in known.__struct_fields__}
+    return CloudEvent(
+        specversion="1.0",
+        id=str(event.id),
+        source=source,
+        type=type_of(kind),
+        subject=event.aggregate,
+        time=event.happened_at,
+        datacontenttype="application/json",
+        dataschema=schema_of(kind),
+        partitionkey=event.aggregate,
+        sequence=_SEQUENCE.format(position),
+        data=data,
+        traceparent=event.traceparent or msgspec.UNSET,
+    )
+
+
+def _without_tag(schema: dict[str, Any]) -> dict[str, Any]:
+    """The type is in the envelope."""
+    properties = {name: what for name, what in schema["properties"].items() if name != "type"}
+    required = [name for name in schema["required"] if name != "type"]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of the data of each type, by type. Every field is always sent, so each is required."""
+    _, components = msgspec.json.schema_components(tuple(PUBLISHED))
+    found = {}
+    for kind in PUBLISHED:
+        schema = _without_tag(components[kind.__name__])
+        schema["required"] = list(schema["properties"])
+        about = re.sub(r"\s+", " ", (kind.__doc__ or "").strip())
+        found[type_of(kind)] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": schema_of(kind),
+            "title": kind.__name__,
+            **({"description": about} if about else {}),
+            **schema,
+        }
+    return found

@@ -1,0 +1,195 @@
+"""The log of events as a table, and the cursors of its readers."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, literal, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.records import Event
+from repositories.relational.event_log_port import (
+    Cursor,
+    EventLog,
+    EventLogWrites,
+    Logged,
+    SinkDeadLetter,
+    SinkState,
+)
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, database_time, later, one_of, turn
+from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
+from repositories.relational.statement_runner import RunnerBacked, Work
+
+MOST_COUNTED = 100_000
+_MICROSECOND = timedelta(microseconds=1)
+
+_EVENT = tuple(event_log.c[name] for name in Event.__struct_fields__)
+_sink, _position = bindparam("its_sink", type_=TEXT), bindparam("its_position", type_=BigInteger())
+_until = later(database_time(), bindparam("micros", type_=BigInteger()))
+_named = sinks.c.name == _sink
+_REGISTER = (
+    insert(sinks)
+    .values(name=_sink, position=0, due_at=database_time(), attempts=0)
+    .on_conflict_do_nothing(index_elements=[sinks.c.name])
+)
+_CLAIM = (
+    update(sinks)
+    .where(
+        _named,
+        sinks.c.due_at <= database_time(),
+        or_(sinks.c.lease_until.is_(None), sinks.c.lease_until <= database_time()),
+    )
+    .values(lease=bindparam("new_lease", type_=ID), lease_until=_until)
+    .returning(sinks.c.position, sinks.c.attempts)
+)
+_held = sinks.c.lease == bindparam("its_lease", type_=ID)
+_ADVANCE = update(sinks).where(_named, _held).values(position=_position, attempts=0, reason=null(), lease_until=_until)
+_RELEASE = (
+    update(sinks)
+    .where(_named, _held)
+    .values(
+        lease=null(),
+        lease_until=null(),
+        due_at=_until,
+        attempts=bindparam("new_attempts"),
+        reason=bindparam("new_reason", type_=TEXT),
+    )
+)
+_AFTER = select(event_log.c.position, *_EVENT).where(event_log.c.position > _position)
+_AFTER = _AFTER.order_by(event_log.c.position).limit(LIMIT)
+_since = (
+    select(event_log.c.position - 1)
+    .where(event_log.c.logged_at >= bindparam("since", type_=TIME))
+    .order_by(event_log.c.logged_at, event_log.c.position)
+    .limit(1)
+    .scalar_subquery()
+)
+_REWIND = (
+    update(sinks)
+    .where(_named)
+    .values(
+        position=case((_since < sinks.c.position, _since), else_=sinks.c.position),
+        lease=null(),
+        lease_until=null(),
+        due_at=database_time(),
+        attempts=0,
+        reason=null(),
+    )
+    .returning(sinks.c.position)
+)
+_FORGET = delete(sinks).where(_named)
+_FORGET_DEAD = delete(sink_dead_letters).where(sink_dead_letters.c.sink == _sink)
+_behind = select(event_log.c.logged_at).where(event_log.c.position > sinks.c.position).order_by(event_log.c.position)
+_STATES = select(
+    sinks.c.name,
+    sinks.c.position,
+    select(func.count())
+    .select_from(_behind.limit(MOST_COUNTED).correlate(sinks).subquery("waiting"))
+    .scalar_subquery(),
+    _behind.limit(1).correlate(sinks).scalar_subquery(),
+    select(func.count())
+    .select_from(sink_dead_letters)
+    .where(sink_dead_letters.c.sink == sinks.c.name)
+    .correlate(sinks)
+    .scalar_subquery(),
+    sinks.c.reason,
+).order_by(sinks.c.name)
+_DEAD_LETTERS = (
+    select(event_log.c.position, sink_dead_letters.c.reason, sink_dead_letters.c.dead_lettered_at, *_EVENT)
+    .join_from(sink_dead_letters, event_log, event_log.c.position == sink_dead_letters.c.position)
+    .where(sink_dead_letters.c.sink == _sink, sink_dead_letters.c.position > _position)
+    .order_by(sink_dead_letters.c.position)
+    .limit(LIMIT)
+)
+
+_TURN = select(turn(bindparam("what", type_=TEXT)))
+_APPEND = (
+    insert(event_log).values(logged_at=database_time()).on_conflict_do_nothing(index_elements=[event_log.c.id]).inline()
+)
+_LOCK = select(sinks.c.position).where(_named, _held).with_for_update()
+_DEAD_LETTER = (
+    insert(sink_dead_letters)
+    .values(dead_lettered_at=database_time())
+    .on_conflict_do_nothing(index_elements=[sink_dead_letters.c.sink, sink_dead_letters.c.position])
+)
+_SETTLE = delete(sink_dead_letters).where(sink_dead_letters.c.sink == _sink, sink_dead_letters.c.position == _position)
+_all_sent = func.coalesce(select(func.min(sinks.c.position)).scalar_subquery(), literal(2**63 - 1, BigInteger()))
+_oldest = (
+    select(event_log.c.position, event_log.c.logged_at)
+    .where(
+        event_log.c.position <= _all_sent,
+        ~exists().where(sink_dead_letters.c.position == event_log.c.position),
+    )
+    .order_by(event_log.c.position)
+    .limit(LIMIT)
+    .subquery("oldest")
+)
+_old = select(_oldest.c.position).where(_oldest.c.logged_at < _until)
+_SWEEP = delete(event_log).where(one_of(event_log.c.position, _old.scalar_subquery()))
+
+
+class SqlEventLog(RunnerBacked, EventLog):
+    def register(self, sink: str) -> None:
+        self._runner.change(_REGISTER, {"its_sink": sink})
+
+    def claim(self, sink: str, *, lease: timedelta) -> Cursor | None:
+        new = uuid4()
+        rows = self._runner.rows(_CLAIM, {"its_sink": sink, "new_lease": new, "micros": lease // _MICROSECOND})
+        return Cursor(sink, rows[0].position, rows[0].attempts, new) if rows else None
+
+    def after(self, position: int, *, limit: int) -> list[Logged]:
+        rows = self._runner.rows(_AFTER, {"its_position": position, "limit": limit})
+        return [Logged(at, Event(*event)) for at, *event in rows]
+
+    def advance(self, cursor: Cursor, position: int, *, lease: timedelta) -> Cursor | None:
+        values = {"its_position": position, "micros": lease // _MICROSECOND}
+        moved = self._runner.change(_ADVANCE, _fence(cursor) | values)
+        return Cursor(cursor.sink, position, 0, cursor.lease) if moved else None
+
+    def release(self, cursor: Cursor, *, wait: timedelta, attempts: int = 0, reason: str | None = None) -> None:
+        values = {"micros": wait // _MICROSECOND, "new_attempts": attempts, "new_reason": reason}
+        self._runner.change(_RELEASE, _fence(cursor) | values)
+
+    def rewind(self, sink: str, *, since: datetime) -> int | None:
+        rows = self._runner.rows(_REWIND, {"its_sink": sink, "since": since})
+        return rows[0].position if rows else None
+
+    def forget(self, sink: str) -> bool:
+        self._runner.change(_FORGET_DEAD, {"its_sink": sink})
+        return bool(self._runner.change(_FORGET, {"its_sink": sink}))
+
+    def states(self) -> list[SinkState]:
+        return [SinkState(*row) for row in self._runner.rows(_STATES, {})]
+
+    def dead_letters(self, sink: str, *, after: int, limit: int) -> list[SinkDeadLetter]:
+        rows = self._runner.rows(_DEAD_LETTERS, {"its_sink": sink, "its_position": after, "limit": limit})
+        return [SinkDeadLetter(sink, Logged(at, Event(*event)), why, when) for at, why, when, *event in rows]
+
+
+class SqlEventLogWrites(EventLogWrites):
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def append(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        self._work.rows(_TURN, {"what": event_log.name})
+        rows = [{name: getattr(event, name) for name in Event.__struct_fields__} for event in events]
+        self._work.change(_APPEND, rows)
+
+    def dead_letter(self, cursor: Cursor, position: int, reason: str) -> bool:
+        if not self._work.rows(_LOCK, _fence(cursor)):
+            return False
+        self._work.change(_DEAD_LETTER, {"sink": cursor.sink, "position": position, "reason": reason})
+        return True
+
+    def settle(self, sink: str, positions: Collection[int]) -> None:
+        for position in positions:
+            self._work.change(_SETTLE, {"its_sink": sink, "its_position": position})
+
+    def sweep(self, *, kept: timedelta, limit: int) -> int:
+        return self._work.change(_SWEEP, {"micros": -(kept // _MICROSECOND), "limit": limit})
+
+
+def _fence(cursor: Cursor) -> dict[str, object]:
+    return {"its_sink": cursor.sink, "its_lease": cursor.lease}

@@ -1,0 +1,50 @@
+"""What is made: a topic, with the number of partitions that it keeps, since another number moves keys."""
+
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+
+from repositories.errors import Unavailable
+from repositories.sinks.kafka.target import KafkaTarget
+from repositories.sinks.port import ROLE
+
+# The broker's own limit where it does not tell the topic's.
+_DEFAULT_LIMIT = 1_048_588
+
+
+def limit(admin: AdminClient, target: KafkaTarget, seconds: float) -> int:
+    """The largest batch that the topic takes, in bytes. Raises `Unavailable` where there is no such topic."""
+    if not _is_there(admin, target, seconds):
+        raise Unavailable(ROLE, f"the topic {target.topic} is missing: quartet migrate makes it")
+    which = ConfigResource(ResourceType.TOPIC, target.topic)
+    try:
+        (answer,) = admin.describe_configs([which], request_timeout=seconds).values()
+        return int(answer.result()["max.message.bytes"].value)
+    except KafkaException as error:
+        # Whoever may write to a topic may not always read how it is configured.
+        if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return _DEFAULT_LIMIT
+        raise
+
+
+def migrate(admin: AdminClient, target: KafkaTarget, seconds: float, *, dry_run: bool) -> list[str]:
+    if _is_there(admin, target, seconds):
+        return []
+    if not dry_run:
+        new = NewTopic(target.topic, num_partitions=target.partitions, replication_factor=target.replication)
+        (made,) = admin.create_topics([new], request_timeout=seconds).values()
+        try:
+            made.result()
+        except KafkaException as error:
+            # Somebody else was faster.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+    return [f"sinks: topic {target.topic} with {target.partitions} partitions"]
+
+
+def _is_there(admin: AdminClient, target: KafkaTarget, seconds: float) -> bool:
+    found: Any = admin.list_topics(target.topic, timeout=seconds).topics[target.topic]
+    if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(found.error)
+    return found.error is None

@@ -1,0 +1,65 @@
+"""The sinks role: brokers that events leave to. A sink is no store: what it has taken is read by others, elsewhere."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from repositories.errors import StoreError, Unavailable
+
+ROLE = "sinks"
+CONTENT_TYPE = "application/cloudevents+json"
+
+
+class Message(Struct, frozen=True):
+    """One event in its envelope. `id` is that of the event, the same whenever it is sent.
+
+    `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope.
+    """
+
+    id: str
+    key: str
+    type: str
+    body: bytes
+
+
+class Refused(StoreError):
+    """The sink answers, and will never take this message as it is."""
+
+
+class Sent(Struct, frozen=True):
+    """The first `count` messages are kept by the sink. `failure` is why the next one is not, None where there is none.
+
+    It, and messages behind it, may be there all the same: what was not answered is not known.
+    """
+
+    count: int
+    failure: Unavailable | Refused | None = None
+
+
+class Sink(Protocol):
+    """For one thread at a time. Connects when it is first used, and anew after a failure."""
+
+    # By which its cursor is known. Two sinks of one system never have the same.
+    name: str
+
+    @abstractmethod
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Make what messages are sent to where it is missing; change nothing that is there. One line per step.
+
+        Raises `Unavailable`, also where what is there is of another kind.
+        """
+
+    @abstractmethod
+    def send(self, messages: Sequence[Message]) -> Sent:
+        """Send them in order, and wait until all are kept, one is not, or the deadline is over. Raises nothing.
+
+        No message is sent while an earlier one of its key is not known to be kept, or can still come behind it. So
+        whoever sends again from the first that was not kept repeats messages, and never changes the order in which
+        those of one key are first seen.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection. What was sent and not answered may be kept or not."""

@@ -1,0 +1,182 @@
+"""Publishes to RabbitMQ: persistent, mandatory, with confirms, a window at a time.
+
+Confirms that are awaited one by one cost twenty times as much as a stream of them. In a window there is one message of
+each key, since a queue that refuses one (`reject-publish`) may take the next.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import amqp
+from amqp.exceptions import AMQPError
+
+from repositories.errors import Unavailable
+from repositories.meter import asked
+from repositories.sinks.port import CONTENT_TYPE, ROLE, Message, Sent, Sink
+from repositories.sinks.rabbitmq import topology
+from repositories.sinks.rabbitmq.target import target_of
+
+WINDOW = 500
+_PERSISTENT = 2
+_DRIVER = (AMQPError, OSError)
+
+
+class _Publisher:
+    """A connection with one channel in confirm mode, and what became of the messages of one window."""
+
+    def __init__(self, connection: amqp.Connection, exchange: str) -> None:
+        self.connection = connection
+        self._exchange = exchange
+        self._channel: Any = connection.channel()
+        self._channel.confirm_select()
+        for event, answer in (("basic_ack", self._acked), ("basic_nack", self._nacked)):
+            self._channel.events[event].add(answer)
+        self._channel.events["basic_return"].add(self._returned)
+        self._tag = 0
+        self._open: dict[int, Message] = {}
+        self._returns: dict[str, str] = {}
+        self.refusal: str | None = None
+        self.kept: set[str] = set()
+
+    def publish(self, window: Sequence[Message], until: float) -> None:
+        """Until each message has an answer. Raises `OSError` (`TimeoutError` at `until`) and `AMQPError`."""
+        self.kept.clear()
+        for message in window:
+            self._tag += 1
+            self._open[self._tag] = message
+            properties = {
+                "delivery_mode": _PERSISTENT,
+                "content_type": CONTENT_TYPE,
+                "message_id": message.id,
+                "type": message.type,
+                "app_id": "quartet",
+            }
+            made = amqp.Message(message.body, application_headers={"partitionkey": message.key}, **properties)
+            self._channel.basic_publish(made, self._exchange, message.type, mandatory=True)
+        while self._open:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no confirm in time")
+            self.connection.drain_events(timeout=left)
+
+    def _acked(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - as py-amqp calls it
+        for message in self._answered(tag, multiple=multiple):
+            # A return comes before the ack of its message.
+            if message.id in self._returns:
+                self.refusal = f"no queue takes {message.type}: {self._returns.pop(message.id)}"
+            else:
+                self.kept.add(message.id)
+
+    def _nacked(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - as py-amqp calls it
+        if list(self._answered(tag, multiple=multiple)):
+            self.refusal = "a queue is full, or has failed"
+
+    def _returned(self, error: Exception, _exchange: str, _key: str, message: amqp.Message) -> None:
+        self._returns[message.message_id] = getattr(error, "reply_text", "")
+
+    def _answered(self, tag: int, *, multiple: bool) -> Iterable[Message]:
+        tags = [one for one in self._open if one <= tag] if multiple else [tag]
+        return [self._open.pop(one) for one in tags if one in self._open]
+
+
+class RabbitSink(Sink):
+    def __init__(self, url: str, *, timeout: timedelta) -> None:
+        self._target = target_of(url)
+        self._seconds = timeout.total_seconds()
+        self._publisher: _Publisher | None = None
+        self.name = self._target.name
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        try:
+            with asked(ROLE, "migrate"), self._connect() as connection:
+                return topology.migrate(connection, self._target, dry_run=dry_run)
+        except _DRIVER as error:
+            raise _unavailable(error) from error
+
+    def send(self, messages: Sequence[Message]) -> Sent:
+        until, kept = time.monotonic() + self._seconds, set[str]()
+        failure: Unavailable | None = None
+        try:
+            with asked(ROLE, f"send {self.name}"):
+                for window in _windows(messages):
+                    self._send(window, until, kept)
+        except Unavailable as error:
+            self._drop()
+            failure = error
+        count = next((n for n, message in enumerate(messages) if message.id not in kept), len(messages))
+        return Sent(count, failure)
+
+    def close(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher:
+            with suppress(*_DRIVER):
+                publisher.connection.close()
+
+    def _send(self, window: Sequence[Message], until: float, kept: set[str]) -> None:
+        publisher = self._publisher = self._publisher or self._open()
+        try:
+            publisher.publish(window, until)
+        except _DRIVER as error:
+            raise _unavailable(error) from error
+        finally:
+            kept |= publisher.kept
+        if publisher.refusal:
+            raise Unavailable(ROLE, publisher.refusal)
+
+    def _open(self) -> _Publisher:
+        try:
+            connection = self._connect()
+        except _DRIVER as error:
+            raise _unavailable(error) from error
+        try:
+            topology.check(connection, self._target)
+            return _Publisher(connection, self._target.exchange)
+        except _DRIVER as error:
+            connection.collect()
+            raise _unavailable(error) from error
+        except Unavailable:
+            connection.collect()
+            raise
+
+    def _connect(self) -> amqp.Connection:
+        """Deadlines are ours: nothing is left to heartbeats, which notice a frozen broker late."""
+        each = self._seconds / len(self._target.connections)
+        deadlines = {"connect_timeout": each, "read_timeout": each, "write_timeout": each, "heartbeat": 0}
+        failure: Exception = OSError("no host")
+        for options in self._target.connections:
+            connection = amqp.Connection(**options, **deadlines)
+            try:
+                connection.connect()
+            except _DRIVER as error:
+                failure = error
+                connection.collect()
+            else:
+                return connection
+        raise failure
+
+    def _drop(self) -> None:
+        """Without a word to a broker that may not answer."""
+        publisher, self._publisher = self._publisher, None
+        if publisher:
+            publisher.connection.collect()
+
+
+def _windows(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """First the first message of each key, then the second, and so on."""
+    waves: list[list[Message]] = []
+    seen = Counter[str]()
+    for message in messages:
+        if seen[message.key] == len(waves):
+            waves.append([])
+        waves[seen[message.key]].append(message)
+        seen[message.key] += 1
+    for wave in waves:
+        yield from (wave[at : at + WINDOW] for at in range(0, len(wave), WINDOW))
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(ROLE, f"RabbitMQ: {type(error).__name__}: {error}")

@@ -1,0 +1,49 @@
+"""What is declared: a durable topic exchange, and a quorum queue that gets every message of it.
+
+The queue is there so that nothing is lost before the first consumer comes. Others are bound as consumers need them.
+"""
+
+from typing import Any
+
+import amqp
+from amqp.exceptions import ChannelError, NotFound
+
+from repositories.errors import Unavailable
+from repositories.sinks.port import ROLE
+from repositories.sinks.rabbitmq.target import RabbitTarget
+
+_DURABLE = {"durable": True, "auto_delete": False}
+_KIND = {"x-queue-type": "quorum"}
+
+
+def check(connection: amqp.Connection, target: RabbitTarget) -> None:
+    """Raises `Unavailable` where the exchange is missing. A queue is missing where a message is returned."""
+    if not _is_there(connection, target.exchange):
+        raise Unavailable(ROLE, f"the exchange {target.exchange} is missing: quartet migrate makes it")
+
+
+def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool) -> list[str]:
+    """A queue is made together with its exchange only: where somebody has taken it away it stays so."""
+    if _is_there(connection, target.exchange):
+        return []
+    if not dry_run:
+        channel = connection.channel()
+        try:
+            channel.queue_declare(target.queue, arguments=_KIND, **_DURABLE)
+            channel.exchange_declare(target.exchange, type="topic", **_DURABLE)
+            channel.queue_bind(target.queue, target.exchange, "#")
+        except ChannelError as error:
+            raise Unavailable(ROLE, f"the queue {target.queue} is of another kind: {error.reply_text}") from error
+        channel.close()
+    return [f"sinks: exchange {target.exchange} with queue {target.queue}"]
+
+
+def _is_there(connection: amqp.Connection, name: str) -> bool:
+    """Ask on a channel of its own: where it is missing, the server closes the channel."""
+    channel: Any = connection.channel()
+    try:
+        channel.exchange_declare(name, type="topic", passive=True)
+    except NotFound:
+        return False
+    channel.close()
+    return True

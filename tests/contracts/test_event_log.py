@@ -1,0 +1,243 @@
+"""The log of events and the cursors of sinks, on both relational adapters."""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.records import Event
+from repositories.relational import RelationalStore
+from repositories.relational.event_log_port import Cursor, Logged, SinkState
+from tests.contracts.money import together
+from tests.contracts.relational_store import NOW
+
+LONG, NONE = timedelta(minutes=5), timedelta(0)
+
+
+@pytest.fixture
+def store(relational: RelationalStore) -> RelationalStore:
+    return relational
+
+
+@pytest.fixture
+def start(store: RelationalStore) -> int:
+    """The end of the log as it is."""
+    return end(store)
+
+
+def end(store: RelationalStore) -> int:
+    positions = [one.position for one in store.event_log.after(0, limit=100_000)]
+    return positions[-1] if positions else 0
+
+
+def event(aggregate: str = "a", event_id: UUID | None = None) -> Event:
+    return Event(event_id or uuid4(), "PostEdited", aggregate, NOW, b'{"type":"PostEdited"}\x00\xff')
+
+
+def append(store: RelationalStore, *events: Event) -> None:
+    with store.transaction() as tx:
+        tx.event_log.append(events)
+
+
+def events(logged: Sequence[Logged]) -> list[Event]:
+    return [one.event for one in logged]
+
+
+def registered(store: RelationalStore) -> str:
+    name = f"sink-{uuid4()}"
+    store.event_log.register(name)
+    return name
+
+
+def claimed(store: RelationalStore, sink: str) -> Cursor:
+    cursor = store.event_log.claim(sink, lease=LONG)
+    assert cursor
+    return cursor
+
+
+def moved(store: RelationalStore, cursor: Cursor, position: int) -> Cursor:
+    cursor_there = store.event_log.advance(cursor, position, lease=LONG)
+    assert cursor_there
+    return cursor_there
+
+
+def test_events_come_in_the_order_in_which_they_were_appended(store: RelationalStore, start: int) -> None:
+    wrote = [event(str(n)) for n in range(5)]
+    append(store, *wrote[:3])
+    append(store)
+    append(store, *wrote[3:])
+    logged = store.event_log.after(start, limit=9)
+    assert events(logged) == wrote
+    assert events(store.event_log.after(logged[1].position, limit=2)) == wrote[2:4]
+
+
+def test_an_event_is_logged_once_and_keeps_its_place(store: RelationalStore, start: int) -> None:
+    first, second = event(), event()
+    append(store, first)
+    append(store, first, second, first)
+    append(store, second, first)
+    assert events(store.event_log.after(start, limit=9)) == [first, second]
+
+
+def test_nothing_is_put_in_before_what_a_reader_has_seen(
+    new_relational: Callable[[], RelationalStore],
+) -> None:
+    store, writers, each = new_relational(), 4, 25
+    done = threading.Event()
+
+    def write(name: str) -> None:
+        for _ in range(each):
+            append(store, event(name), event(name))
+
+    def read() -> list[Logged]:
+        seen: list[Logged] = []
+        while True:
+            over = done.is_set()
+            found = store.event_log.after(seen[-1].position if seen else 0, limit=7)
+            seen += found
+            if over and not found:
+                return seen
+
+    seen: list[list[Logged]] = []
+    reader = threading.Thread(target=lambda: seen.append(read()))
+    reader.start()
+    try:
+        assert together([lambda n=n: write(str(n)) for n in range(writers)]) == [None] * writers  # type: ignore[misc]
+    finally:
+        done.set()
+        reader.join()
+    assert seen[0] == store.event_log.after(0, limit=1000)
+    assert len(seen[0]) == writers * each * 2
+
+
+def test_one_at_a_time_serves_a_sink(store: RelationalStore) -> None:
+    assert store.event_log.claim("unknown", lease=LONG) is None
+    sink = registered(store)
+    cursor = claimed(store, sink)
+    assert (cursor.sink, cursor.position, cursor.attempts) == (sink, 0, 0)
+    store.event_log.register(sink)
+    assert store.event_log.claim(sink, lease=LONG) is None
+    assert claimed(store, registered(store)).position == 0
+    store.event_log.release(moved(store, cursor, 17), wait=NONE)
+    assert claimed(store, sink).position == 17
+
+
+def test_a_lease_that_is_over_is_no_right(store: RelationalStore) -> None:
+    sink = registered(store)
+    former = store.event_log.claim(sink, lease=NONE)
+    assert former
+    cursor = claimed(store, sink)
+    assert store.event_log.advance(former, 99, lease=LONG) is None
+    store.event_log.release(former, wait=LONG, attempts=3, reason="late")
+    with store.transaction() as tx:
+        assert not tx.event_log.dead_letter(former, 1, "late")
+    assert moved(store, cursor, 5).position == 5
+    assert store.event_log.dead_letters(sink, after=0, limit=9) == []
+
+
+def test_a_sink_that_waits_is_not_claimed(store: RelationalStore) -> None:
+    sink = registered(store)
+    store.event_log.release(claimed(store, sink), wait=LONG, attempts=2, reason="away")
+    assert store.event_log.claim(sink, lease=LONG) is None
+    state = state_of(store, sink)
+    assert (state.reason, state.position) == ("away", 0)
+    assert store.event_log.rewind(sink, since=datetime.now(UTC) + LONG) == 0
+    assert claimed(store, sink).attempts == 0
+    other = registered(store)
+    store.event_log.release(claimed(store, other), wait=NONE, attempts=2, reason="away")
+    cursor = claimed(store, other)
+    assert cursor.attempts == 2
+    moved(store, cursor, 1)
+    assert state_of(store, other).reason is None
+
+
+def state_of(store: RelationalStore, sink: str) -> SinkState:
+    return next(one for one in store.event_log.states() if one.sink == sink)
+
+
+def test_what_waits_is_counted(store: RelationalStore, start: int) -> None:
+    sink = registered(store)
+    append(store, event(), event(), event())
+    first, second, third = (one.position for one in store.event_log.after(start, limit=9))
+    cursor = moved(store, claimed(store, sink), first)
+    with store.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, second, "too large")
+    state = state_of(store, sink)
+    assert (state.position, state.waiting, state.dead_lettered) == (first, 2, 1)
+    assert state.oldest is not None
+    moved(store, cursor, third)
+    state = state_of(store, sink)
+    assert (state.waiting, state.oldest) == (0, None)
+
+
+def test_a_sink_is_rewound(store: RelationalStore, start: int) -> None:
+    append(store, event("a"))
+    between = store.now()
+    late = event("b")
+    append(store, late)
+    sink = registered(store)
+    assert store.event_log.rewind("unknown", since=between) is None
+    served = moved(store, claimed(store, sink), end(store))
+    position = store.event_log.rewind(sink, since=between)
+    assert position is not None
+    assert events(store.event_log.after(position, limit=9)) == [late]
+    assert store.event_log.advance(served, end(store), lease=LONG) is None
+    assert store.event_log.rewind(sink, since=store.now() + LONG) == position
+    moved(store, claimed(store, sink), start)
+    assert store.event_log.rewind(sink, since=between) == start
+
+
+def test_what_a_sink_refuses_is_kept_until_it_is_settled(store: RelationalStore, start: int) -> None:
+    sink = registered(store)
+    refused = event()
+    append(store, refused, event())
+    first, last = (one.position for one in store.event_log.after(start, limit=9))
+    cursor = claimed(store, sink)
+    with store.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, first, "too large")
+        assert tx.event_log.dead_letter(cursor, first, "again")
+    (dead,) = store.event_log.dead_letters(sink, after=0, limit=9)
+    assert (dead.sink, dead.logged, dead.reason) == (sink, Logged(first, refused), "too large")
+    assert store.event_log.dead_letters(sink, after=first, limit=9) == []
+    pass_all(store, last)
+    swept(store)
+    assert events(store.event_log.after(start, limit=9)) == [refused]
+    with store.transaction() as tx:
+        tx.event_log.settle(sink, [first])
+        tx.event_log.settle(sink, [first])
+    assert store.event_log.dead_letters(sink, after=0, limit=9) == []
+
+
+def pass_all(store: RelationalStore, position: int) -> None:
+    """Every sink there is has sent all up to there."""
+    for state in store.event_log.states():
+        store.event_log.rewind(state.sink, since=NOW + timedelta(days=9999))
+        moved(store, claimed(store, state.sink), max(position, state.position))
+
+
+def swept(store: RelationalStore, kept: timedelta = NONE) -> int:
+    with store.transaction() as tx:
+        return tx.event_log.sweep(kept=kept, limit=1000)
+
+
+def test_old_events_go_when_every_sink_has_sent_them(new_relational: Callable[[], RelationalStore]) -> None:
+    store = new_relational()
+    slow, quick = registered(store), registered(store)
+    append(store, event(), event(), event())
+    _, second, third = (one.position for one in store.event_log.after(0, limit=9))
+    moved(store, claimed(store, quick), third)
+    cursor = moved(store, claimed(store, slow), second)
+    assert swept(store, kept=LONG) == 0
+    assert swept(store) == 2
+    assert [one.position for one in store.event_log.after(0, limit=9)] == [third]
+    with store.transaction() as tx:
+        tx.event_log.dead_letter(cursor, third, "refused")
+    moved(store, cursor, third)
+    assert swept(store) == 0
+    assert store.event_log.forget(slow)
+    assert not store.event_log.forget(slow)
+    assert swept(store) == 1
+    append(store, event())
+    assert store.event_log.after(0, limit=9)[0].position > third

@@ -1,0 +1,172 @@
+"""Brokers as a sink and as a consumer of another make sees them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pika
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from msgspec import Struct
+
+from repositories.sinks import Message, Sink, open_sinks
+
+from .kernel import wait_until
+from .process import Server
+
+SECONDS = 5.0
+_LATEST = 60
+
+
+class Received(Struct, frozen=True):
+    id: str
+    key: str
+    type: str
+    content_type: str
+    body: bytes
+
+
+class Broker(ABC):
+    """One of the two. A `place` is an exchange with its queue, or a topic, and nobody else's."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def place(self) -> str:
+        return f"events.{uuid4().hex}"
+
+    def sink(self, place: str, *, seconds: float = SECONDS, options: str = "") -> Sink:
+        (sink,) = open_sinks(self.url(place) + options, timeout=timedelta(seconds=seconds))
+        return sink
+
+    def prepared(self, place: str) -> Sink:
+        """A sink whose place has been made, by which the broker is known to be ready."""
+        sink = self.sink(place)
+        assert wait_until(lambda: _made(sink), _LATEST)
+        assert wait_until(lambda: self.is_safe(place), _LATEST)
+        return sink
+
+    def is_safe(self, _place: str) -> bool:
+        """Whether a crash leaves what was made."""
+        return True
+
+    def received(self, place: str, count: int) -> list[Received]:
+        """Everything that is there, which is so many messages at least."""
+        found: list[Received] = []
+
+        def enough() -> bool:
+            found.extend(self.take(place))
+            return len(found) >= count
+
+        wait_until(enough, _LATEST)
+        return found + self.take(place)
+
+    @abstractmethod
+    def url(self, place: str) -> str: ...
+
+    @abstractmethod
+    def take(self, place: str) -> list[Received]:
+        """What is there and was not taken yet."""
+
+
+class Rabbit(Broker):
+    def url(self, place: str) -> str:
+        return f"{self.server.url}/%2F?exchange={place}"
+
+    def take(self, place: str) -> list[Received]:
+        with self._connection() as connection:
+            channel, found = connection.channel(), []
+            while (got := channel.basic_get(place, auto_ack=True))[0]:
+                _, properties, body = got
+                key = properties.headers["partitionkey"]
+                found.append(
+                    Received(properties.message_id, key, properties.type, properties.content_type, body),
+                )
+            return found
+
+    def is_safe(self, place: str) -> bool:
+        """A quorum queue is lost with all that it has confirmed in the first second or two (RabbitMQ 3.10.8)."""
+        names = list(self.server.folder.glob("mnesia/*/quorum/*/names.dets"))
+        return any(place.encode() in file.read_bytes() for file in names)
+
+    def change(self, work: Callable[[pika.adapters.blocking_connection.BlockingChannel], object]) -> None:
+        with self._connection() as connection:
+            work(connection.channel())
+
+    def _connection(self) -> pika.BlockingConnection:
+        return pika.BlockingConnection(pika.URLParameters(f"{self.server.url}/%2F"))
+
+
+class Kafka(Broker):
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._offsets: dict[tuple[str, int], int] = {}
+
+    def url(self, place: str) -> str:
+        return f"{self.server.url}/{place}?partitions=3"
+
+    def take(self, place: str) -> list[Received]:
+        client = {"bootstrap.servers": self._address, "group.id": uuid4().hex, "enable.auto.commit": False}
+        consumer, found = Consumer(client), []
+        try:
+            for partition in consumer.list_topics(place, timeout=_LATEST).topics[place].partitions:
+                _, end = consumer.get_watermark_offsets(TopicPartition(place, partition), timeout=_LATEST)
+                at = self._offsets.get((place, partition), 0)
+                consumer.assign([TopicPartition(place, partition, at)])
+                while at < end:
+                    got: Any = consumer.poll(_LATEST)
+                    assert got is not None
+                    assert not got.error()
+                    at, headers = got.offset() + 1, {name: value.decode() for name, value in got.headers()}
+                    own = (headers["ce_id"], got.key().decode(), headers["ce_type"], headers["content-type"])
+                    found.append(Received(*own, got.value()))
+                self._offsets[place, partition] = at
+        finally:
+            consumer.close()
+        return found
+
+    def make(self, place: str, **options: str) -> None:
+        admin = AdminClient({"bootstrap.servers": self._address})
+        (made,) = admin.create_topics([NewTopic(place, 1, 1, config=options)]).values()
+        made.result()
+
+    @property
+    def _address(self) -> str:
+        return self.server.url.removeprefix("kafka://")
+
+
+def message(key: str, number: int, body: bytes = b"{}") -> Message:
+    return Message(f"{key}-{number}", key, "quartet.test", body)
+
+
+def in_order(received: list[Received]) -> dict[str, list[int]]:
+    """The numbers of each key as they were first seen."""
+    seen: dict[str, list[int]] = {}
+    for one in received:
+        number = int(one.id.removeprefix(f"{one.key}-"))
+        if number not in seen.setdefault(one.key, []):
+            seen[one.key].append(number)
+    return seen
+
+
+def send_all(sink: Sink, messages: list[Message]) -> None:
+    """As the relay does: again from the first that is not known to be kept."""
+    at, failure = 0, None
+
+    def done() -> bool:
+        nonlocal at, failure
+        sent = sink.send(messages[at : at + 500])
+        at, failure = at + sent.count, sent.failure
+        return at == len(messages)
+
+    assert wait_until(done, _LATEST), failure
+
+
+def _made(sink: Sink) -> bool:
+    try:
+        sink.migrate()
+    except Exception:  # noqa: BLE001 - a broker that has just been started says all sorts of things
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""Kafka 4.1, one node that is broker and controller, on the Java of Cassandra."""
+
+import socket
+import subprocess
+
+from .home import Home
+from .jars import KAFKA, jars, java
+from .kernel import free_port
+from .process import EngineFailed, Server
+
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    "controller.listener.names": "CONTROLLER",
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 1,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": 0,
+    # After a crash it is let in again when its former session is over.
+    "broker.session.timeout.ms": 1500,
+    "broker.heartbeat.interval.ms": 300,
+    # Its tests have little to wait for.
+    "num.network.threads": 2,
+    "num.io.threads": 2,
+    "log.cleaner.enable": "false",
+}
+_CLUSTER = "quartet-quartet-quarte"
+_JAVA = ("-Xms96m", "-Xmx192m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# ApiVersions, version 0, with the correlation id 7 and no client id.
+_ASK = bytes.fromhex("0000000a0012000000000007ffff")
+
+
+def launch(home: Home) -> Server:
+    """Start a broker without topics, which makes none by itself."""
+    folder, port, controller = home.folder("kafka"), free_port(), free_port()
+    places = {
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "log.dirs": folder / "logs",
+    }
+    file = folder / "server.properties"
+    file.write_text("".join(f"{name}={value}\n" for name, value in (_SETTINGS | places).items()), encoding="ascii")
+    run = [str(java()), *_JAVA, "-cp", _class_path()]
+    made = [*run, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(file)]
+    done = subprocess.run(made, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+    if done.returncode != 0:
+        raise EngineFailed(f"Kafka's folder cannot be made: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    server = Server(
+        f"kafka://127.0.0.1:{port}", [*run, "kafka.Kafka", str(file)], folder, lambda: _answers(port), patience=180
+    )
+    server.start()
+    return server
+
+
+def _class_path() -> str:
+    return ":".join(map(str, jars(KAFKA)))
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(_ASK)
+            return connection.recv(8)[4:] == b"\x00\x00\x00\x07"
+    except OSError:
+        return False

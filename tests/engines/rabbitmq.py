@@ -1,0 +1,81 @@
+"""RabbitMQ 3.10 from the distribution's package, without its service."""
+
+import shutil
+import socket
+from pathlib import Path
+
+from .home import Home
+from .kernel import free_port
+from .process import EngineMissing, Server
+
+_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+# What AMQP 0-9-1 begins with. The answer is the frame with Connection.Start: a method, on channel 0.
+_ASK = b"AMQP\x00\x00\x09\x01"
+_ANSWER = b"\x01\x00\x00"
+
+
+class RabbitServer(Server):
+    """With the names' server of Erlang beside it: RabbitMQ would start one as a daemon, which outlives it."""
+
+    names: Server
+
+    def discard(self, seconds: float = 5) -> None:
+        super().discard(seconds)
+        self.names.discard(seconds)
+
+
+def launch(home: Home) -> Server:
+    """Start a broker with the user `guest`, and nothing declared in it."""
+    if not _SCRIPT.exists():
+        raise EngineMissing("RabbitMQ", "the distribution's package rabbitmq-server")
+    folder, port = home.folder("rabbitmq"), free_port()
+    (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\n", encoding="ascii")
+    (folder / "enabled_plugins").write_text("[].\n", encoding="ascii")
+    names = _names(home)
+    server = RabbitServer(
+        f"amqp://guest:guest@127.0.0.1:{port}",
+        [str(_SCRIPT)],
+        folder,
+        lambda: _answers(port),
+        environment={
+            "RABBITMQ_NODENAME": "quartet@localhost",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder),
+            "RABBITMQ_LOGS": "-",
+            "ERL_EPMD_PORT": names.url,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +A 8",
+            # The script becomes the server, instead of waiting for it.
+            "RUNNING_UNDER_SYSTEMD": "1",
+        },
+        patience=180,
+    )
+    server.names = names
+    server.start()
+    return server
+
+
+def _names(home: Home) -> Server:
+    """Its URL is its port."""
+    port, binary = free_port(), shutil.which("epmd")
+    if binary is None:
+        raise EngineMissing("epmd", "the distribution's package erlang-base")
+    command = [binary, "-port", str(port), "-address", "127.0.0.1"]
+    server = Server(str(port), command, home.folder("epmd"), lambda: _listens(port))
+    server.start()
+    return server
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(_ASK)
+            return connection.recv(3) == _ANSWER
+    except OSError:
+        return False

@@ -1,0 +1,166 @@
+"""The contract of sinks, on RabbitMQ and Kafka, also while these are killed, frozen and full."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from repositories.errors import Unavailable
+from repositories.sinks import CONTENT_TYPE, Refused
+from tests.engines import Engines
+from tests.engines.brokers import Broker, Kafka, Rabbit, Received, in_order, message, send_all
+from tests.engines.kernel import wait_until
+
+KINDS = {"rabbitmq": Rabbit, "kafka": Kafka}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def broker(request: pytest.FixtureRequest, own_engines: Engines) -> Iterator[Broker]:
+    made = KINDS[request.param](getattr(own_engines, request.param)())
+    yield made
+    made.server.discard()
+
+
+@pytest.fixture(scope="module")
+def rabbit(broker: Broker) -> Rabbit:
+    return broker if isinstance(broker, Rabbit) else pytest.skip("of RabbitMQ alone")
+
+
+@pytest.fixture(scope="module")
+def kafka(broker: Broker) -> Kafka:
+    return broker if isinstance(broker, Kafka) else pytest.skip("of Kafka alone")
+
+
+def test_what_was_sent_is_received_as_it_was(broker: Broker) -> None:
+    place = broker.place()
+    sink, body = broker.prepared(place), "{\u00e9\u4e2d}\x00".encode()
+    assert sink.send([]).count == 0
+    sent = sink.send([message("a", 1, body), message("b", 1), message("a", 2)])
+    assert (sent.count, sent.failure) == (3, None)
+    received = {one.id: one for one in broker.received(place, 3)}
+    assert received["a-1"] == Received("a-1", "a", "quartet.test", CONTENT_TYPE, body)
+    assert set(received) == {"a-1", "b-1", "a-2"}
+    sink.close()
+    assert sink.send([message("a", 3)]).count == 1
+    assert [one.id for one in broker.received(place, 1)] == ["a-3"]
+    sink.close()
+
+
+def test_messages_of_a_key_stay_in_order(broker: Broker) -> None:
+    place = broker.place()
+    sink = broker.prepared(place)
+    keys = ["hot", *(f"k{n}" for n in range(20))]
+    messages = [message(key, n) for n in range(60) for key in (*keys, "hot")[: 21 if n % 2 else 2]]
+    messages = [message(one.key, n) for n, one in enumerate(messages)]
+    assert sink.send(messages).count == len(messages)
+    wanted = {key: [n for n, one in enumerate(messages) if one.key == key] for key in keys}
+    received = broker.received(place, len(messages))
+    assert in_order(received) == wanted
+    assert len(received) == len(messages)
+    sink.close()
+
+
+def test_where_they_go_is_made_once(broker: Broker) -> None:
+    place = broker.place()
+    sink = broker.sink(place)
+    failure = sink.send([message("a", 1)]).failure
+    assert isinstance(failure, Unavailable)
+    assert f"{place} is missing: quartet migrate makes it" in str(failure)
+    (step,) = sink.migrate(dry_run=True)
+    assert place in step
+    assert sink.migrate() == [step]
+    assert sink.migrate() == []
+    assert sink.migrate(dry_run=True) == []
+    assert wait_until(lambda: sink.send([message("a", 1)]).count == 1, 30)
+    sink.close()
+
+
+def test_one_that_is_killed_loses_nothing(broker: Broker) -> None:
+    place = broker.place()
+    sink, messages = broker.prepared(place), [message(f"k{n % 40}", n) for n in range(4000)]
+    killer = threading.Thread(target=broker.server.kill)
+    assert sink.send(messages[:500]).count == 500
+    killer.start()
+    while (sent := sink.send(messages[500:1000])).count == 500:
+        continue
+    killer.join()
+    assert isinstance(sent.failure, Unavailable)
+    assert sent.count < 500
+    again = sink.send(messages[500 + sent.count : 1000])
+    assert (again.count, type(again.failure)) == (0, Unavailable)
+    broker.server.start()
+    send_all(sink, messages[500 + sent.count :])
+    order = in_order(broker.received(place, len(messages)))
+    assert order == {f"k{n}": list(range(n, 4000, 40)) for n in range(40)}
+    sink.close()
+
+
+def test_one_that_is_frozen_is_given_up_in_time(broker: Broker) -> None:
+    place = broker.place()
+    broker.prepared(place).close()
+    sink = broker.sink(place, seconds=2)
+    assert sink.send([message("a", 0)]).count == 1
+    broker.server.pause()
+    for _ in range(2):
+        sent = sink.send([message("a", n) for n in range(1, 20)])
+        assert sent.count == 0
+        assert isinstance(sent.failure, Unavailable)
+    broker.server.resume()
+    send_all(sink, [message("a", n) for n in range(1, 20)])
+    assert in_order(broker.received(place, 20)) == {"a": list(range(20))}
+    sink.close()
+
+
+def test_rabbitmq_with_a_full_queue_takes_none_behind_the_refused(rabbit: Rabbit) -> None:
+    place = rabbit.place()
+    full = {"x-queue-type": "quorum", "x-max-length": 3, "x-overflow": "reject-publish"}
+    rabbit.change(lambda channel: channel.queue_declare(place, durable=True, arguments=full))
+    rabbit.change(lambda channel: channel.exchange_declare(place, "topic", durable=True))
+    rabbit.change(lambda channel: channel.queue_bind(place, place, "#"))
+    sink, messages = rabbit.sink(place), [message("a", n) for n in range(30)]
+    sent = sink.send(messages)
+    assert 3 <= sent.count < 30
+    assert "full" in str(sent.failure)
+    received = rabbit.received(place, sent.count)
+    at = sent.count
+    while at < 30:
+        at += sink.send(messages[at:]).count
+        received += rabbit.take(place)
+    assert in_order(received) == {"a": list(range(30))}
+    sink.close()
+
+
+def test_rabbitmq_without_a_queue_is_a_failure(rabbit: Rabbit) -> None:
+    place = rabbit.place()
+    sink = rabbit.prepared(place)
+    rabbit.change(lambda channel: channel.queue_unbind(place, place, "#"))
+    sent = sink.send([message("a", 1), message("a", 2)])
+    assert sent.count == 0
+    assert "no queue takes quartet.test" in str(sent.failure)
+    rabbit.change(lambda channel: channel.queue_bind(place, place, "quartet.#"))
+    assert sink.send([message("a", 1), message("a", 2)]).count == 2
+    assert in_order(rabbit.received(place, 2)) == {"a": [1, 2]}
+    sink.close()
+
+
+def test_rabbitmq_of_another_kind_is_left_as_it_is(rabbit: Rabbit) -> None:
+    place = rabbit.place()
+    rabbit.change(lambda channel: channel.queue_declare(place, durable=False))
+    sink = rabbit.sink(place)
+    with pytest.raises(Unavailable, match="of another kind"):
+        sink.migrate()
+
+
+def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) -> None:
+    place = kafka.place()
+    kafka.make(place, **{"max.message.bytes": "2000"})
+    sink = kafka.prepared(place)
+    many = [message("a", n, b"x" * 300) for n in range(40)]
+    assert sink.send(many).count == 40
+    large = [message("a", 40), message("a", 41, b"x" * 3000), message("a", 42)]
+    sent = sink.send(large)
+    assert (sent.count, type(sent.failure)) == (1, Refused)
+    assert "a-41" in str(sent.failure)
+    assert sink.send(large[2:]).count == 1
+    assert in_order(kafka.received(place, 42)) == {"a": [*range(41), 42]}
+    sink.close()

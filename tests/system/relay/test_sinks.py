@@ -1,0 +1,262 @@
+"""What the relay does for sinks: what is logged, and how a sink is served that is slow, away, full or refuses."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.container import Container
+from app.worker.relay import Relay, RelayLimits, relay_of, sweeper_of
+from app.worker.sinks.commands import sinks
+from app.worker.sinks.published import PREFIX
+from app.worker.sinks.sending import BATCH, SinkWorker
+from config import Settings
+from repositories.errors import Unavailable
+from repositories.records import Event
+from repositories.sinks import Message, Refused, Sent, Sink
+from tests.apps import embedded, running
+from tests.contracts.documents import an_event
+from tests.system.crowd import Watch, outboxes, people, publish, watched, with_stores
+from tests.system.relay.runs import Crash, a_history
+
+NOBODY = "kafka://127.0.0.1:1/events"
+LIKED = b"""{"type": "PostLiked", "post_id": "00000000-0000-7000-8000-00000000000a",
+    "account_id": "00000000-0000-7000-8000-00000000000b"}"""
+LEASE, POLL = timedelta(seconds=30), timedelta(seconds=0.01)
+LIMITS = RelayLimits(POLL, LEASE, attempts=3)
+
+
+class Shelf(Sink):
+    """Keeps what it is sent, as far as it is told to."""
+
+    def __init__(self, name: str = "kafka") -> None:
+        self.name = name
+        self.kept: list[Message] = []
+        self.room: int | None = None
+        self.refused: set[str] = set()
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        return []
+
+    def send(self, messages: Sequence[Message]) -> Sent:
+        for count, message in enumerate(messages):
+            if message.id in self.refused:
+                return Sent(count, Refused("too large"))
+            if self.room == 0:
+                return Sent(count, Unavailable("sinks", "full"))
+            self.room = None if self.room is None else self.room - 1
+            self.kept.append(message)
+        return Sent(len(messages))
+
+    def close(self) -> None: ...
+
+    def types(self) -> list[str]:
+        return [message.type.removeprefix(PREFIX) for message in self.kept]
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
+    with running(Settings(**embedded(tmp_path), sinks=NOBODY), clock) as system:
+        yield system.container
+
+
+def worker(container: Container, sink: Sink, lease: timedelta = LEASE) -> SinkWorker:
+    return SinkWorker(container.stores.relational, sink, "/quartet", lease, POLL)
+
+
+def serve(one: SinkWorker) -> int:
+    done = 0
+    while moved := one.step():
+        done += moved
+    return done
+
+
+def log(container: Container, count: int) -> list[str]:
+    events = [Event(one.id, "PostLiked", one.aggregate, one.happened_at, LIKED) for one in map(an_event, "a" * count)]
+    with container.stores.relational.transaction() as tx:
+        tx.event_log.append(events)
+    return [str(one.id) for one in events]
+
+
+def ids(shelf: Shelf) -> list[str]:
+    return [message.id for message in shelf.kept]
+
+
+def test_what_happens_leaves_in_order_and_once(container: Container, shelf: Shelf) -> None:
+    a_history(container)
+    relay_of(container).drain()
+    assert serve(worker(container, shelf)) == len(shelf.kept)
+    bodies = [json.loads(message.body) for message in shelf.kept]
+    assert [one["sequence"] for one in bodies] == sorted({one["sequence"] for one in bodies})
+    assert len({one["id"] for one in bodies}) == len(bodies)
+    assert {"post.published.v1", "post.edited.v1", "post.deleted.v1", "account.followed.v1"} < set(shelf.types())
+    assert not any("block" in one for one in shelf.types())
+    for post in {message.key for message in shelf.kept if message.type == PREFIX + "post.deleted.v1"}:
+        own = [message.type.split(".")[2] for message in shelf.kept if message.key == post]
+        assert [one for one in own if one != "liked"] == ["published", "edited", "deleted"]
+    assert serve(worker(container, shelf)) == 0
+
+
+def test_a_handler_that_fails_does_not_keep_an_event_from_leaving(container: Container, shelf: Shelf) -> None:
+    ada, *_ = people(container, 2)
+    publish(container, ada)
+    feeds = watched(container.stores.feeds, away)
+    relay_of(with_stores(container, feeds=feeds)).drain()
+    serve(worker(container, shelf))
+    assert "post.published.v1" in shelf.types()
+    relay_of(container).drain()
+    assert serve(worker(container, shelf)) == 0
+
+
+def away(_call: str) -> None:
+    raise Unavailable("feeds")
+
+
+def test_without_sinks_nothing_is_logged(clock: Watch, tmp_path: Path) -> None:
+    with running(Settings(**embedded(tmp_path)), clock) as system:
+        publish(system.container, people(system.container, 1)[0])
+        relay_of(system.container).drain()
+        assert system.container.stores.relational.event_log.after(0, limit=9) == []
+
+
+def test_events_that_cannot_be_logged_wait(container: Container, shelf: Shelf) -> None:
+    publish(container, people(container, 1)[0])
+    failing = Relay(
+        outboxes(container), lambda _event: None, container.kit.clock, LIMITS, log_events=lambda _events: away("append")
+    )
+    assert failing.drain() == 0
+    assert relay_of(container).drain() > 0
+    serve(worker(container, shelf))
+    assert shelf.types().count("post.published.v1") == 1
+
+
+def test_a_full_sink_goes_on_where_it_stopped(container: Container, shelf: Shelf) -> None:
+    wrote = log(container, 9)
+    shelf.room = 4
+    one = worker(container, shelf)
+    assert one.step() == 0
+    (state,) = container.stores.relational.event_log.states()
+    assert (state.waiting, state.reason) == (5, "sinks is unavailable: full")
+    assert one.step() == 0
+    assert ids(shelf) == wrote[:4]
+    shelf.room = None
+    container.stores.relational.event_log.rewind("kafka", since=container.stores.relational.now() + LEASE)
+    assert serve(one) == 5
+    assert ids(shelf) == wrote
+
+
+def test_what_a_sink_refuses_is_set_aside_and_the_next_goes_on(container: Container, shelf: Shelf) -> None:
+    wrote = log(container, 6)
+    shelf.refused = {wrote[0], wrote[3]}
+    assert serve(worker(container, shelf)) == 6
+    assert ids(shelf) == [wrote[1], wrote[2], wrote[4], wrote[5]]
+    dead = container.stores.relational.event_log.dead_letters("kafka", after=0, limit=9)
+    assert [str(one.logged.event.id) for one in dead] == [wrote[0], wrote[3]]
+    assert {one.reason for one in dead} == {"too large"}
+
+
+def test_what_cannot_be_read_is_set_aside(container: Container, shelf: Shelf) -> None:
+    first = log(container, 1)
+    with container.stores.relational.transaction() as tx:
+        tx.event_log.append([Event(an_event("x").id, "PostLiked", "a", container.kit.clock(), b"{}")])
+    last = log(container, 1)
+    assert serve(worker(container, shelf)) == 3
+    assert ids(shelf) == first + last
+    (dead,) = container.stores.relational.event_log.dead_letters("kafka", after=0, limit=9)
+    assert "cannot be read" in dead.reason
+
+
+def test_one_sink_does_not_wait_for_another(container: Container) -> None:
+    wrote = log(container, 3)
+    slow, quick = Shelf("slow"), Shelf("quick")
+    slow.room = 0
+    assert serve(worker(container, slow)) == 0
+    assert serve(worker(container, quick)) == 3
+    assert (ids(slow), ids(quick)) == ([], wrote)
+
+
+def test_two_processes_do_not_serve_one_sink_at_once(container: Container) -> None:
+    wrote = log(container, BATCH + 3)
+    first, second = Shelf(), Shelf()
+    one, other = worker(container, first), worker(container, second)
+    assert one.step() == BATCH
+    assert other.step() == 0
+    one.close()
+    assert serve(other) == 3
+    assert ids(first) + ids(second) == wrote
+
+
+def test_one_who_was_silent_for_too_long_stops(container: Container) -> None:
+    wrote = log(container, 4)
+    first, second = Shelf(), Shelf()
+    first.room = 2
+    one, other = worker(container, first, timedelta(0)), worker(container, second)
+
+    class Asleep(Shelf):
+        def send(self, messages: Sequence[Message]) -> Sent:
+            assert serve(other) == 4
+            return super().send(messages)
+
+    one._sink = asleep = Asleep()
+    assert one.step() == 4
+    assert serve(one) == 0
+    assert ids(second) == ids(asleep) == wrote
+
+
+def test_a_crash_between_sending_and_writing_it_down_repeats_with_the_same_ids(container: Container) -> None:
+    wrote = log(container, 3)
+    shelf = Shelf()
+    one = worker(container, shelf, timedelta(0))
+
+    class Dying(Shelf):
+        def send(self, messages: Sequence[Message]) -> Sent:
+            shelf.send(messages)
+            raise Crash
+
+    one._sink = Dying()
+    with pytest.raises(Crash):
+        one.step()
+    assert serve(worker(container, shelf)) == 3
+    assert ids(shelf) == wrote + wrote
+    assert len({message.body for message in shelf.kept}) == 3
+
+
+def test_what_every_sink_has_sent_is_swept_when_it_is_old(container: Container, shelf: Shelf) -> None:
+    log(container, 3)
+    serve(worker(container, shelf))
+    sweeper_of(container).sweep()
+    assert len(container.stores.relational.event_log.after(0, limit=9)) == 3
+    kept = Settings(**{**container.settings.__dict__, "sinks_kept_days": 0.0})
+    with running(kept, container.kit.clock) as system:
+        sweeper_of(system.container).sweep()
+        assert system.container.stores.relational.event_log.after(0, limit=9) == []
+
+
+def test_operators_see_sinks_and_send_again(container: Container, shelf: Shelf) -> None:
+    wrote = log(container, 3)
+    shelf.refused = {wrote[1]}
+    serve(worker(container, shelf))
+
+    def run(*words: str) -> str:
+        return CliRunner().invoke(sinks, words, obj=lambda: nullcontext(container)).output
+
+    assert "kafka: 0 waiting, oldest -, 1 dead-lettered" in run("list")
+    assert f"{wrote[1]} PostLiked: too large" in run("list")
+    assert "3 events will be sent" in run("replay", "kafka", "--since", "2020-01-01")
+    assert "there is no sink 'other'" in run("replay", "other", "--since", "2020-01-01")
+    assert "kafka is among QUARTET_SINKS" in run("forget", "kafka")
+    shelf.refused = set()
+    assert serve(worker(container, shelf)) == 3
+    assert ids(shelf) == [wrote[0], wrote[2], *wrote]
+    worker(container, Shelf("former")).step()
+    assert "former is forgotten" in run("forget", "former")
+    assert "there is no sink 'former'" in run("forget", "former")
