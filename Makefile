@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -62,6 +62,9 @@ bench-money: .venv/.test ## measure checkouts and transfers beside the same SQL 
 
 bench-overload: .venv/.test ## measure three times the load that a server takes, with its limit and without (see bench/README.md)
 	$(BIN)/python -m bench.overload
+
+bench-ladder: .venv/.test ## measure the same traffic on each rung, from one file to four engines (see docs/growing.md)
+	$(BIN)/python -m bench.ladder --chart docs/ladder-figures.svg
 
 bench-audit: .venv/.test ## measure the audit of a ledger of a million entries (see bench/README.md)
 	$(BIN)/python -m bench.audit

@@ -1,0 +1,70 @@
+"""A town of people and posts, and what they ask for: the same on each rung."""
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from msgspec import Struct
+
+from tests.apps import Person, System
+
+PEOPLE, POSTS_OF_EACH, FOLLOWED = 40, 15, 12
+REQUESTS = 4_000
+# Of a hundred requests.
+READS = {"feed": 50, "post": 20, "comments": 10, "profile": 10, "notifications": 10}
+WRITES = {"like": 40, "comment": 20, "publish": 20, "transfer": 20}
+
+
+class Town(Struct, frozen=True):
+    """Its people are signed in; `posts` are ids."""
+
+    people: list[Person]
+    posts: list[str]
+
+    def requests(self, mix: dict[str, int], seed: int) -> list[bytes]:
+        """So many that none comes twice in a measurement."""
+        chance = random.Random(seed)  # noqa: S311  no secret
+        kinds = chance.choices(list(mix), weights=list(mix.values()), k=REQUESTS)
+        return [self._request(kind, chance) for kind in kinds]
+
+    def _request(self, kind: str, chance: random.Random) -> bytes:
+        who, other = chance.sample(self.people, 2)
+        post = chance.choice(self.posts)
+        amount = {"amount": 1, "currency": "EUR"}
+        asked: dict[str, tuple[str, str, Any]] = {
+            "feed": ("GET", "/feed", None),
+            "post": ("GET", f"/posts/{post}", None),
+            "comments": ("GET", f"/posts/{post}/comments", None),
+            "profile": ("GET", f"/accounts/{other.handle}", None),
+            "notifications": ("GET", "/notifications", None),
+            "like": ("PUT", f"/posts/{post}/like", None),
+            "comment": ("POST", f"/posts/{post}/comments", {"body": "So it is."}),
+            "publish": ("POST", "/posts", {"title": "News", "body": "Some words."}),
+            "transfer": ("POST", "/wallet/transfers", {"to": other.handle, "amount": amount}),
+        }
+        return _http(who, *asked[kind])
+
+
+def settle(system: System) -> Town:
+    """Everybody follows a dozen, and has posted."""
+    people = [system.person().rich() for _ in range(PEOPLE)]
+    for number, person in enumerate(people):
+        for other in _following(people, number):
+            person.put(f"/accounts/{other.handle}/follow")
+    posts = [person.publish() for person in people for _ in range(POSTS_OF_EACH)]
+    system.relay.drain()
+    return Town(people, posts)
+
+
+def _following(people: Sequence[Person], number: int) -> list[Person]:
+    return [people[(number + 1 + step) % len(people)] for step in range(FOLLOWED)]
+
+
+def _http(who: Person, method: str, path: str, body: Any) -> bytes:
+    head = [f"{method} /api/v1{path} HTTP/1.1", "Host: x", f"Authorization: Bearer {who.token}"]
+    content = b"" if body is None else json.dumps(body).encode()
+    if method == "POST":
+        head += [f"Idempotency-Key: {uuid4()}", "Content-Type: application/json", f"Content-Length: {len(content)}"]
+    return "\r\n".join([*head, "", ""]).encode() + content
