@@ -1,19 +1,19 @@
 """A worker whose server was killed ends too, instead of holding the port without a relay beside it."""
 
+import multiprocessing
 import os
 import signal
 import threading
-
-SECONDS = 1.0
+from multiprocessing.process import BaseProcess
 
 
 def end_with_parent() -> None:
-    """From now on, send this process SIGTERM when its parent has gone."""
-    threading.Thread(target=_watch, args=(os.getppid(),), name="orphan", daemon=True).start()
+    """From now on, send this process SIGTERM when the process that spawned it is gone, or was gone before."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()
 
 
-def _watch(parent: int) -> None:
-    pause = threading.Event()
-    while os.getppid() == parent:
-        pause.wait(SECONDS)
+def _watch(parent: BaseProcess) -> None:
+    parent.join()
     os.kill(os.getpid(), signal.SIGTERM)

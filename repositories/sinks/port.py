@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from repositories.errors import StoreError, Unavailable
+from repositories.errors import Unavailable
 
 ROLE = "sinks"
 CONTENT_TYPE = "application/cloudevents+json"
@@ -24,8 +24,8 @@ class Message(Struct, frozen=True):
     body: bytes
 
 
-class Refused(StoreError):
-    """The sink answers, and will never take this message as it is."""
+class Refused(Exception):
+    """The sink answers, and will never take this message as it is. Never raised: it stands in what `send` returns."""
 
 
 class Sent(Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.kernel import wait_gone
+from tests.engines.kernel import wait_gone, wait_until
 from tests.system.live import Live, run
 
 pytestmark = pytest.mark.live
@@ -20,5 +20,17 @@ def test_workers_end_when_their_server_is_killed(tmp_path: Path) -> None:
         assert len(workers) == 2
         os.kill(live.pid, signal.SIGKILL)
         assert wait_gone(workers, 10)
+    finally:
+        live.close()
+
+
+def test_workers_that_are_not_up_yet_end_too(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    live = Live(tmp_path)
+    try:
+        assert wait_until(lambda: len(live.workers) == 2, 30)
+        workers = live.workers
+        os.kill(live.pid, signal.SIGKILL)
+        assert wait_gone(workers, 30)
     finally:
         live.close()
