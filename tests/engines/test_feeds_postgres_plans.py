@@ -18,6 +18,7 @@ from repositories.feeds.audit_port import StoredEntry
 from repositories.feeds.postgres.store import PostgresFeeds
 from repositories.feeds.retention import now
 from repositories.postgres.database import PostgresWork, native
+from repositories.postgres.explaining import numbered
 from repositories.records import PostRef
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
@@ -177,25 +178,15 @@ def test_the_same_statement_is_planned_once(feeds: PostgresFeeds, data: Data) ->
 
 def _plan(url: str, sql: str, parameters: Any) -> dict[str, Any]:
     """By values that are put in only when it is executed, and what came of it."""
-    values = list(parameters.values()) if isinstance(parameters, dict) else list(parameters)
-    names = list(parameters) if isinstance(parameters, dict) else []
-    numbers = iter(range(1, 99))
-    text = native(sql).decode().replace("%%", "%")
-    text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", text)
-    text = re.sub(r"%s", lambda _found: f"${next(numbers)}", text)
-    used = {int(number) for number in re.findall(r"\$(\d+)", text)}
-    keep = sorted(used)
-    for new, old in enumerate(keep, 1):
-        text = re.sub(rf"\${old}(?!\d)", f"@{new}", text)
-    text = text.replace("@", "$")
+    marked = native(sql).decode()
+    names = dict.fromkeys(re.findall(r"%\((\w+)\)", marked))
+    values = [parameters[name] for name in names] if names else list(parameters)
     with psycopg.connect(url, cursor_factory=psycopg.ClientCursor) as own:
         own.execute("SET plan_cache_mode = force_generic_plan")
         own.execute("SET random_page_cost = 1.1")
-        own.execute(f"PREPARE asked AS {text}".encode())
-        marks = ", ".join(["%s"] * len(keep))
-        row = own.execute(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked({marks})".encode(), [values[old - 1] for old in keep]
-        ).fetchone()
+        own.execute(f"PREPARE asked AS {numbered(marked)}".encode())
+        marks = ", ".join(["%s"] * len(values))
+        row = own.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked({marks})".encode(), values).fetchone()
         own.rollback()
     assert row
     return row[0][0]["Plan"]  # type: ignore[no-any-return]

@@ -12,8 +12,9 @@ _ADD = """INSERT INTO hot_views (post_id, taken, n) VALUES (?, 0, ?)
 # The last batch's number, which is locked: of two who take at once the second waits. The time is in microseconds.
 _LAST = """INSERT INTO hot_view_batch VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET number = hot_view_batch.number
     RETURNING number, CAST(now_seconds() * 1000000 AS BIGINT)"""
+# Locked in the order of `add` first, or the two would wait for each other.
 _MOVE = """UPDATE hot_views SET taken = ? WHERE taken = 0 AND post_id IN
-    (SELECT post_id FROM hot_views WHERE taken = 0 ORDER BY post_id LIMIT ?)"""
+    (SELECT post_id FROM hot_views WHERE taken = 0 ORDER BY post_id LIMIT ? FOR UPDATE)"""
 
 
 class SqlViewCounts(ViewCounts):
