@@ -11,6 +11,7 @@ from tests.engines import Engines
 from tests.engines.brokers import Broker, Kafka, Rabbit, Received, in_order, message, send_all
 from tests.engines.kernel import wait_until
 
+pytestmark = pytest.mark.long
 KINDS = {"rabbitmq": Rabbit, "kafka": Kafka}
 
 

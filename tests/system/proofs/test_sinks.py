@@ -46,8 +46,11 @@ def test_every_event_arrives_in_order_though_relay_and_brokers_are_killed(
         posts = 0
         for death in range(DEATHS):
             relay = Live(tmp_path, "relay", **variables)
+            before = positions(system)
             posts += written(system.person())
-            threading.Event().wait(chance.uniform(0.2, 3))
+            # In the midst of it: something of this round is sent, and something is not.
+            assert wait_until(lambda: positions(system) != before, SETTLED), relay.output  # noqa: B023
+            threading.Event().wait(chance.uniform(0, 0.3))
             os.kill(relay.pid, signal.SIGKILL)
             relay.ended(10)
             broker = list(brokers.values())[death % 2]
@@ -80,6 +83,10 @@ def written(author: Person) -> int:
             author.patch(f"/posts/{post}", {"title": title}, etag="*")
         author.put(f"/posts/{post}/like")
     return POSTS
+
+
+def positions(system: System) -> dict[str, int]:
+    return {state.sink: state.position for state in system.container.stores.relational.event_log.states()}
 
 
 def is_sent(system: System) -> bool:
