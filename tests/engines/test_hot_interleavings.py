@@ -24,9 +24,11 @@ from tests.unit.test_interleavings import (
     written_through_twice,
 )
 
-SCENES = [two_writers, a_writer_dies, page_looked_for_by_another, page_written_through]
+SCENES = [a_writer_dies, page_written_through]
 # Theirs are the same scripts and statements. All of them run in CI over the embedded adapter.
 MORE = [
+    two_writers,
+    page_looked_for_by_another,
     renewed_early,
     written_through,
     written_through_beside_a_loader,

@@ -114,17 +114,10 @@ def test_on_embedded_adapters(mode: Mode, chance: random.Random, tmp_path: Path)
     prove(mode, town.of(min(POSTS, 1000)), embedded(tmp_path), tmp_path, chance)
 
 
-@pytest.mark.long
+@pytest.mark.proof
 @pytest.mark.engines
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "mode",
-    [
-        relays.killed,
-        *(pytest.param(mode, marks=pytest.mark.proof) for mode in (relays.stopped, relays.crawling)),
-    ],
-    ids=lambda mode: mode.__name__,
-)
+@MODES
 def test_on_the_engines(mode: Mode, chance: random.Random, engines: Shared, tmp_path: Path) -> None:
     engines.start_all()
     prove(mode, town.of(POSTS), real_urls(engines, "visible", keyspace=KEYSPACE), tmp_path, chance)
