@@ -3,7 +3,7 @@
 Each is explained where it is sent, with its values, by a run that is rolled back.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -14,8 +14,6 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.documents import DocumentStore, open_store
-from repositories.postgres.database import PostgresWork, native
-from repositories.sql import Parameters
 from tests.contracts.documents import (
     a_comment,
     a_post,
@@ -28,9 +26,9 @@ from tests.contracts.documents import (
 )
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
+from tests.engines.explained import Explained, explained, nodes, rows
 from tests.engines.test_documents_plans import MANY, MIDDLE, POST, PRODUCTS, PULLS, READS, fill
 
-Plan = dict[str, Any]
 # Sorted are the rows of a page or a batch, one for each author that is asked for, and what facets count.
 SORTED = 700
 # Rows that are locked first are looked at twice. The planner takes prices to be spread over all ages of products, and
@@ -82,52 +80,19 @@ def store(engines: Shared) -> Iterator[DocumentStore]:
 
 
 @pytest.fixture
-def plans(store: DocumentStore, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
-    found: list[Plan] = []
-    plain, plain_many = PostgresWork.execute, PostgresWork.executemany
-
-    def explain(work: PostgresWork, sql: str, parameters: Parameters) -> None:
-        with work._connection.transaction(force_rollback=True):
-            asked = b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + native(sql)
-            row = work._connection.execute(asked, parameters, prepare=False).fetchone()
-            assert row is not None
-            found.append(row[0][0]["Plan"])
-
-    def execute(work: PostgresWork, sql: str, parameters: Parameters = ()) -> psycopg.Cursor:
-        explain(work, sql, parameters)
-        return plain(work, sql, parameters)
-
-    def executemany(work: PostgresWork, sql: str, rows: Iterable[Parameters]) -> None:
-        every = list(rows)
-        for one in every[:1]:
-            explain(work, sql, one)
-        plain_many(work, sql, every)
-
-    monkeypatch.setattr(PostgresWork, "execute", execute)
-    monkeypatch.setattr(PostgresWork, "executemany", executemany)
-    return found
+def plans(store: DocumentStore, monkeypatch: pytest.MonkeyPatch) -> list[Explained]:
+    return explained(monkeypatch)
 
 
-def nodes(plan: Plan) -> Iterator[Plan]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from nodes(part)
-
-
-def rows(node: Plan) -> int:
-    removed = sum(node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck", "Join Filter"))
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
-
-
-def looked_at(plans: list[Plan], *kinds: str) -> int:
-    return sum(rows(node) for plan in plans for node in nodes(plan) if node["Node Type"] in kinds)
+def looked_at(plans: list[Explained], *kinds: str) -> int:
+    return sum(rows(node) for _, plan in plans for node in nodes(plan) if node["Node Type"] in kinds)
 
 
 @pytest.mark.parametrize("name", READS | OTHERS)
-def test_statements_use_an_index(store: DocumentStore, plans: list[Plan], name: str) -> None:
+def test_statements_use_an_index(store: DocumentStore, plans: list[Explained], name: str) -> None:
     most, read = (READS | OTHERS)[name]
     read(store)
-    every = [node for plan in plans for node in nodes(plan)]
+    every = [node for _, plan in plans for node in nodes(plan)]
     assert every
     assert [node for node in every if node["Node Type"] == "Seq Scan"] == []
     assert [node for node in every if node["Node Type"] == "Sort" and rows(node) > SORTED] == []
@@ -135,15 +100,15 @@ def test_statements_use_an_index(store: DocumentStore, plans: list[Plan], name: 
 
 
 @pytest.mark.parametrize("name", PULLS)
-def test_pulling_does_not_read_all_that_was_posted(store: DocumentStore, plans: list[Plan], name: str) -> None:
+def test_pulling_does_not_read_all_that_was_posted(store: DocumentStore, plans: list[Explained], name: str) -> None:
     most, pull = PULLS[name]
     pull(store)
     assert looked_at(plans, "Index Scan", "Index Only Scan", "Bitmap Index Scan") <= most < MANY
 
 
-def test_a_statement_without_an_index_would_be_found(store: Any, plans: list[Plan]) -> None:
+def test_a_statement_without_an_index_would_be_found(store: Any, plans: list[Explained]) -> None:
     store._database.rows("SELECT id FROM documents_posts WHERE document = ?", (b"",))
-    assert [node["Node Type"] for node in nodes(plans[0])] == ["Seq Scan"]
+    assert [node["Node Type"] for node in nodes(plans[0][1])] == ["Seq Scan"]
 
 
 def test_what_is_asked_of_the_server_is_what_the_page_of_consistency_says(store: Any) -> None:

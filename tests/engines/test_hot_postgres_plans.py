@@ -3,7 +3,7 @@
 Each is explained where it is sent, with its values, by a run that is rolled back.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -14,13 +14,11 @@ import pytest
 
 from repositories.hot import CacheStores, Fill, LiveEvent, Rate, SessionStore, Value
 from repositories.hot.streams_port import Position
-from repositories.postgres.database import PostgresWork, native
-from repositories.sql import Parameters
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
+from tests.engines.explained import Explained, explained, nodes, rows
 from tests.engines.test_hot_postgres_faults import NOW, opened, session
 
-Plan = dict[str, Any]
 MANY = 5_000
 # Rows of the tables that one statement may look at.
 MOST = 60
@@ -108,50 +106,17 @@ def hot(engines: Shared) -> Iterator[Hot]:
 
 
 @pytest.fixture
-def plans(hot: Hot, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Plan]]:
-    found: list[tuple[str, Plan]] = []
-    plain, plain_many = PostgresWork.execute, PostgresWork.executemany
-
-    def explain(work: PostgresWork, sql: str, parameters: Parameters) -> None:
-        with work._connection.transaction(force_rollback=True):
-            asked = b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + native(sql)
-            row = work._connection.execute(asked, parameters, prepare=False).fetchone()
-            assert row is not None
-            found.append((sql, row[0][0]["Plan"]))
-
-    def execute(work: PostgresWork, sql: str, parameters: Parameters = ()) -> psycopg.Cursor:
-        explain(work, sql, parameters)
-        return plain(work, sql, parameters)
-
-    def executemany(work: PostgresWork, sql: str, rows: Iterable[Parameters]) -> None:
-        every = list(rows)
-        for one in every[:1]:
-            explain(work, sql, one)
-        plain_many(work, sql, every)
-
-    monkeypatch.setattr(PostgresWork, "execute", execute)
-    monkeypatch.setattr(PostgresWork, "executemany", executemany)
-    return found
-
-
-def nodes(plan: Plan) -> Iterator[Plan]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from nodes(part)
-
-
-def looked_at(node: Plan) -> int:
-    removed = sum(node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck", "Join Filter"))
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+def plans(hot: Hot, monkeypatch: pytest.MonkeyPatch) -> list[Explained]:
+    return explained(monkeypatch)
 
 
 @pytest.mark.parametrize(
     "drive", [of_sessions, of_cache, of_cache_sweeping, of_streams, of_limits, of_views], ids=lambda one: one.__name__
 )
-def test_nothing_is_read_whole(hot: Hot, plans: list[tuple[str, Plan]], drive: Callable[[Hot], None]) -> None:
+def test_nothing_is_read_whole(hot: Hot, plans: list[Explained], drive: Callable[[Hot], None]) -> None:
     drive(hot)
     assert plans
     for sql, plan in plans:
         scans = [node for node in nodes(plan) if "Relation Name" in node and "Scan" in node["Node Type"]]
         assert [node["Relation Name"] for node in scans if node["Node Type"] == "Seq Scan"] == [], sql
-        assert [looked_at(node) for node in scans if looked_at(node) > MOST] == [], sql
+        assert [rows(node) for node in scans if rows(node) > MOST] == [], sql
