@@ -41,7 +41,10 @@ def test_every_event_arrives_in_order_though_relay_and_brokers_are_killed(
     sinks = ",".join(broker.url(places[name]) for name, broker in brokers.items())
     chance = random.Random(7)  # noqa: S311  moments of death
     urls = embedded(tmp_path) | {"sinks": sinks}
-    variables = {f"{role}_URL".upper(): str(urls[f"{role}_url"]) for role in ROLES} | {"SINKS": sinks}
+    variables = {f"{role}_URL".upper(): str(urls[f"{role}_url"]) for role in ROLES} | {
+        "SINKS": sinks,
+        "SINKS_LEASE_SECONDS": "2",
+    }
     with running(Settings(**urls)) as system:
         posts = 0
         for death in range(DEATHS):
