@@ -1,9 +1,9 @@
 """A chart of the ladder as SVG: answers a second of each rung, reads above writes."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
+from bench import svg
 from bench.ladder.figures import Figures
 
 WIDTH, LEFT, TOP, BAR, GAP, RIGHT = 900, 130, 64, 24, 34, 330
@@ -12,20 +12,20 @@ COLOURS = {"reads": "#1b6ca8", "writes": "#e0a030"}
 
 def draw(found: Mapping[str, Figures], note: str, path: Path) -> None:
     height = TOP + sum(len(figures.rungs()) * BAR + GAP for figures in found.values())
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-        _text(10, 22, "The same traffic on each rung: one server process, 16 connections", size=16),
-        _text(10, 42, f"{note}; medians of alternated rounds; client and engines on the same machine"),
-    ]
+    parts = svg.page(
+        WIDTH,
+        height,
+        "The same traffic on each rung: one server process, 16 connections",
+        f"{note}; medians of alternated rounds; client and engines on the same machine",
+    )
     top = TOP
     for mix, figures in found.items():
-        parts.append(_text(10, top + 14, mix, size=14))
+        parts.append(svg.text(10, top + 14, mix, size=14))
         most = max(figures.of(rung).rate for rung in figures.rungs())
         for turn, rung in enumerate(figures.rungs()):
             parts += _bar(figures, rung, top + turn * BAR, most, COLOURS[mix])
         top += len(figures.rungs()) * BAR + GAP
-    path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
+    svg.write(parts, path)
 
 
 def _bar(figures: Figures, rung: str, top: float, most: float, colour: str) -> list[str]:
@@ -33,11 +33,7 @@ def _bar(figures: Figures, rung: str, top: float, most: float, colour: str) -> l
     wide = max(1.0, found.rate / most * (WIDTH - LEFT - RIGHT))
     says = f"{found.rate:,.0f}/s, p50 {found.p50:.0f} ms, p99 {found.p99:.0f} ms, {found.busy:.1f} ms CPU of the server"
     return [
-        _text(LEFT - 8, top + 15, rung, anchor="end"),
+        svg.text(LEFT - 8, top + 15, rung, anchor="end"),
         f'<rect x="{LEFT}" y="{top}" width="{wide:.1f}" height="{BAR - 4}" fill="{colour}"/>',
-        _text(LEFT + wide + 6, top + 14, says, size=11),
+        svg.text(LEFT + wide + 6, top + 14, says, size=11),
     ]
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(text)}</text>'

@@ -1,9 +1,9 @@
 """A chart of reads as SVG: answers a second of each way, one group for each page."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
+from bench import svg
 from bench.reads.figures import WAYS, Figures
 
 WIDTH, LEFT, TOP, BAR, GAP, RIGHT = 900, 200, 64, 22, 34, 190
@@ -14,29 +14,25 @@ def draw(found: Mapping[str, Figures], note: str, path: Path) -> None:
     tall = len(WAYS) * BAR + GAP
     height = TOP + len(found) * tall
     most = max(figures.rate("bare") for figures in found.values())
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-        _text(10, 22, "Reads a second on one server: 2 processes of 4 threads, 32 connections", size=16),
-        _text(10, 42, f"{note}; medians of alternated rounds; load client and stores on the same machine"),
-    ]
+    parts = svg.page(
+        WIDTH,
+        height,
+        "Reads a second on one server: 2 processes of 4 threads, 32 connections",
+        f"{note}; medians of alternated rounds; load client and stores on the same machine",
+    )
     for number, (page, figures) in enumerate(found.items()):
         top = TOP + number * tall
-        parts.append(_text(10, top + 14, page, size=14))
+        parts.append(svg.text(10, top + 14, page, size=14))
         for turn, way in enumerate(WAYS):
             parts += _bar(figures, way, top + turn * BAR, most)
-    path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
+    svg.write(parts, path)
 
 
 def _bar(figures: Figures, way: str, top: float, most: float) -> list[str]:
     wide = max(1.0, figures.rate(way) / most * (WIDTH - LEFT - RIGHT))
     says = f"{figures.rate(way):,.0f} ({figures.ratio(way, 'hello'):.2f} of hello, {figures.busy(way):,.0f} us CPU)"
     return [
-        _text(LEFT - 8, top + 15, WAYS[way], anchor="end"),
+        svg.text(LEFT - 8, top + 15, WAYS[way], anchor="end"),
         f'<rect x="{LEFT}" y="{top}" width="{wide:.1f}" height="{BAR - 4}" fill="{COLOURS[way]}"/>',
-        _text(LEFT + wide + 6, top + 14, says, size=11),
+        svg.text(LEFT + wide + 6, top + 14, says, size=11),
     ]
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(text)}</text>'
