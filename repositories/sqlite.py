@@ -22,8 +22,7 @@ from repositories.errors import Conflict, Invalid, Unavailable
 from repositories.explaining import explained_by_sqlite
 from repositories.meter import asked
 from repositories.slow_statements import Explained, of
-from repositories.sql import Parameters, Row, SchemaChange
-from repositories.store import Store
+from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 
 BUSY_SECONDS = 5.0
 _LIST = re.compile(r"= ANY \((\?|:\w+)\)")
@@ -149,14 +148,10 @@ class SqliteFile:
             connection.execute("COMMIT")
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
-        """Make the changes that are due, then run those `CREATE ... IF NOT EXISTS name` whose object is missing.
-
-        Returns what was done.
-        """
         make_folder(self._path)
         due = [change for change in changes if self.rows(change.needed)]
         there = {name for (name,) in self.rows("SELECT name FROM sqlite_master")}
-        missing = [s for s in statements if s.split("IF NOT EXISTS", 1)[1].split()[0].split("(")[0] not in there]
+        missing = [statement for statement in statements if name_of(statement) not in there]
         if (due or missing) and not dry_run:
             with self.write() as connection:
                 for change in due:
@@ -166,11 +161,13 @@ class SqliteFile:
                             connection.execute(statement)
                 for statement in missing:
                     connection.execute(statement)
-        done = [*(change.name for change in due), *(" ".join(s.split("(")[0].split()) for s in missing)]
-        return [f"{self._role}: {name}" for name in done]
+        return steps(self._role, due, missing)
 
     def ping(self) -> None:
         self.rows("SELECT 1")
+
+    def notes(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         self._idle.clear()
@@ -218,20 +215,3 @@ class SqliteFile:
             raise Unavailable(self._role, str(error)) from error
         except (sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:
             raise Invalid(str(error)) from error
-
-
-class SqliteBacked(Store):
-    """The common base of the embedded adapters. `_tables` and `_changes` define the schema."""
-
-    _file: SqliteFile
-    _tables: Sequence[str]
-    _changes: Sequence[SchemaChange] = ()
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._file.migrate(self._tables, self._changes, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._file.ping()
-
-    def close(self) -> None:
-        self._file.close()

@@ -28,13 +28,11 @@ from repositories.postgres.hosts import Hosts
 from repositories.postgres.lane import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of
 from repositories.slow_statements import Explained, of
-from repositories.sql import Parameters, Row, SchemaChange
-from repositories.store import Store
+from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 from repositories.translation import Outdated
 
 READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _THERE = "SELECT to_regclass(?) IS NOT NULL"
-_NAME = re.compile(r"\s*CREATE (?:UNIQUE |UNLOGGED )*(?:TABLE|INDEX|SEQUENCE) IF NOT EXISTS (\w+)")
 _NOW = "extract(epoch FROM statement_timestamp())::float8"
 # A parameter, but neither a cast nor what is quoted.
 _PARAMETER = re.compile(r"'[^']*'|::|(?::(?P<name>\w+)|(?P<mark>\?))(?=(?P<array>::\w+\[\])?)|%")
@@ -115,10 +113,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresWork]:
-        with self._translated, migrating_engine(self._hosts).begin() as connection:
-            driver = driver_of(connection.connection)
-            adapt(driver, None)
-            work = PostgresWork(driver)
+        with self._long() as work:
             work.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield work
 
@@ -139,21 +134,15 @@ class PostgresDatabase:
                 call.trips += work.trips
 
     def migrate(self, statements: Sequence[str], changes: Sequence[SchemaChange], *, dry_run: bool) -> list[str]:
-        """Make the changes that are due, then run those `CREATE ... IF NOT EXISTS name` whose object is missing.
-
-        Returns what was done.
-        """
-        with self._translated, migrating_engine(self._hosts).begin() as connection:
-            work = PostgresWork(driver_of(connection.connection))
+        with self._long() as work:
             if not dry_run:
                 work.execute("SET LOCAL lock_timeout = '5s'")
                 work.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (f"migrate {self._role}",))
             due = [change for change in changes if work.execute(change.needed).fetchone()]
-            missing = [sql for sql in statements if not work.execute(_THERE, (_name(sql),)).fetchall()[0][0]]
+            missing = [sql for sql in statements if not work.execute(_THERE, (name_of(sql),)).fetchall()[0][0]]
             for sql in [] if dry_run else [*(sql for change in due for sql in change.statements), *missing]:
                 work.execute(sql)
-        done = [*(change.name for change in due), *(" ".join(sql.split("(")[0].split()) for sql in missing)]
-        return [f"{self._role}: {name}" for name in done]
+        return steps(self._role, due, missing)
 
     def ping(self) -> None:
         if self.rows(READ_ONLY)[0][0]:
@@ -193,6 +182,14 @@ class PostgresDatabase:
                 return work.execute(sql, parameters).fetchall()
 
     @contextlib.contextmanager
+    def _long(self) -> Iterator[PostgresWork]:
+        """A transaction that may take as long as a migration, on a connection of its own."""
+        with self._translated, migrating_engine(self._hosts).begin() as connection:
+            driver = driver_of(connection.connection)
+            adapt(driver, None)
+            yield PostgresWork(driver)
+
+    @contextlib.contextmanager
     def _transaction(self, connection: psycopg.Connection) -> Iterator[PostgresWork]:
         with connection.transaction():
             if self._lane.first:
@@ -210,26 +207,6 @@ class PostgresDatabase:
                 raise
             finally:
                 pooled.close()
-
-
-class PostgresBacked(Store):
-    """The common base of the adapters. `_tables` and `_changes` define the schema."""
-
-    _database: PostgresDatabase
-    _tables: Sequence[str]
-    _changes: Sequence[SchemaChange] = ()
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return self._database.migrate(self._tables, self._changes, dry_run=dry_run)
-
-    def ping(self) -> None:
-        self._database.ping()
-
-    def notes(self) -> list[str]:
-        return self._database.notes()
-
-    def close(self) -> None:
-        self._database.close()
 
 
 def driver_of(pooled: PoolProxiedConnection) -> psycopg.Connection:
@@ -250,9 +227,3 @@ def _mark(found: re.Match[str]) -> str:
     if found["name"]:
         return f"%({found['name']}){kind}"
     return f"%{kind}" if found["mark"] else found[0].replace("%", "%%")
-
-
-def _name(sql: str) -> str:
-    found = _NAME.match(sql)
-    assert found  # noqa: S101  our own statements
-    return found[1]

@@ -52,7 +52,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentSt
 
 def make_former(store: DocumentStore) -> None:
     if isinstance(store, EmbeddedDocuments):
-        with store._file.write() as connection:
+        with store._database.write() as connection:
             for statement in FORMER_TABLE:
                 connection.execute(statement)
         return

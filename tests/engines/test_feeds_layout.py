@@ -211,7 +211,7 @@ def test_every_statement_is_prepared_and_may_be_repeated(open_feeds: Open) -> No
 def test_the_embedded_adapter_drops_the_former_table_too(tmp_path: Path) -> None:
     feeds = EmbeddedFeeds(f"sqlite:///{tmp_path}/x.db", retention=RETENTION)
     feeds.migrate()
-    with feeds._file.write() as connection:
+    with feeds._database.write() as connection:
         connection.execute("CREATE TABLE feeds_floor (owner BLOB)")
     assert feeds.migrate(dry_run=True) == feeds.migrate() == ["feeds: DROP TABLE feeds_floor"]
     assert feeds.migrate() == []
@@ -223,7 +223,7 @@ def test_the_embedded_adapter_adds_the_time_of_noting(tmp_path: Path) -> None:
     feeds.migrate()
     feeds.notifications.note(owner, Activity("like", uuid4(), uuid4(), at), at)
     page = feeds.notifications.page(owner, limit=9)
-    with feeds._file.write() as connection:
+    with feeds._database.write() as connection:
         connection.execute("DROP INDEX feeds_notifications_noted")
         connection.execute("ALTER TABLE feeds_notifications DROP COLUMN noted")
     assert "feeds: add feeds_notifications.noted" in feeds.migrate()

@@ -101,7 +101,7 @@ def test_a_store_that_is_away_counts_as_an_error(system: System, monkeypatch: py
     labels = {"store": "sessions", "operation": "read"}
     before = value(system, "store_errors_total", **labels)
     ada = system.person()
-    monkeypatch.setattr(system.container.stores.sessions._file, "_connection", broken)  # type: ignore[attr-defined]  # the embedded adapter's
+    monkeypatch.setattr(system.container.stores.sessions._database, "_connection", broken)  # type: ignore[attr-defined]  # the embedded adapter's
     ada.get("/accounts/me", 503)
     assert value(system, "store_errors_total", **labels) == before + 1
 

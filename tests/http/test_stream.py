@@ -215,7 +215,7 @@ def test_a_stream_that_the_store_has_lost_is_one_resync(system: System) -> None:
 
 def forget(system: System, person: Person) -> None:
     streams: Any = system.container.stores.streams
-    with streams._file.write() as connection:
+    with streams._database.write() as connection:
         connection.execute("DELETE FROM hot_streams WHERE account_id = ?", (UUID(person.account["id"]).bytes,))
 
 
@@ -229,7 +229,7 @@ def test_who_reads_stays_a_listener(make: Make) -> None:
 
 
 def expiry(streams: Any, place: bytes) -> float:
-    [(moment,)] = streams._file.rows("SELECT expires_at FROM hot_streams WHERE account_id = ?", (place,))
+    [(moment,)] = streams._database.rows("SELECT expires_at FROM hot_streams WHERE account_id = ?", (place,))
     return float(moment)
 
 

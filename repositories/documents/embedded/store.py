@@ -8,20 +8,21 @@ from repositories.documents.sql.outbox import SqlOutbox
 from repositories.documents.sql.posts import SqlPosts
 from repositories.documents.sql.products import SqlProducts
 from repositories.documents.sql.views import SqlViews
-from repositories.sqlite import SqliteBacked, SqliteFile, path_of
+from repositories.sql import SqlBacked
+from repositories.sqlite import SqliteFile, path_of
 
 
-class EmbeddedDocuments(SqliteBacked, DocumentStore):
+class EmbeddedDocuments(SqlBacked, DocumentStore):
     """Connects when first used; may be used again after `close`."""
 
     _tables = TABLES
     _changes = CHANGES
 
     def __init__(self, url: str) -> None:
-        self._file = SqliteFile(path_of(url), "documents")
-        self.posts = SqlPosts(self._file)
-        self.comments = SqlComments(self._file)
-        self.products = SqlProducts(self._file)
-        self.views = SqlViews(self._file)
-        self.outbox = SqlOutbox(self._file)
-        self.dump = DocumentsDump(self._file)
+        self._database = SqliteFile(path_of(url), "documents")
+        self.posts = SqlPosts(self._database)
+        self.comments = SqlComments(self._database)
+        self.products = SqlProducts(self._database)
+        self.views = SqlViews(self._database)
+        self.outbox = SqlOutbox(self._database)
+        self.dump = DocumentsDump(self._database)

@@ -10,13 +10,14 @@ from repositories.documents.postgres.schema import TABLES, UNIQUE
 from repositories.documents.sql.dump import DocumentsDump
 from repositories.documents.sql.outbox import SqlOutbox
 from repositories.documents.sql.views import SqlViews
-from repositories.postgres.database import PostgresBacked, PostgresDatabase
+from repositories.postgres.database import PostgresDatabase
+from repositories.sql import SqlBacked
 
 # Every statement has an index. The planner takes it also before a table that has grown is analyzed.
 SETTINGS = {"enable_seqscan": "off", "synchronous_commit": "on"}
 
 
-class PostgresDocuments(PostgresBacked, DocumentStore):
+class PostgresDocuments(SqlBacked, DocumentStore):
     """Connects when first used; may be used again after `close`."""
 
     _tables = TABLES

@@ -7,10 +7,11 @@ from repositories.feeds.embedded.schema import CHANGES, TABLES
 from repositories.feeds.layout import Layout
 from repositories.feeds.retention import Clock, Retention, now
 from repositories.feeds.sql.store import SqlFeeds
-from repositories.sqlite import SqliteBacked, path_of
+from repositories.sql import SqlBacked
+from repositories.sqlite import path_of
 
 
-class EmbeddedFeeds(SqliteBacked, SqlFeeds):
+class EmbeddedFeeds(SqlBacked, SqlFeeds):
     _tables = TABLES
     _changes = CHANGES
 
@@ -24,5 +25,5 @@ class EmbeddedFeeds(SqliteBacked, SqlFeeds):
     ) -> None:
         kept = Retention(retention, clock)
         database = SqliteFeedDatabase(path_of(url), kept)
-        self._file = database.file
+        self._database = database.file
         super().__init__(database, layout, kept)

@@ -7,12 +7,12 @@ from repositories.feeds.postgres.database import PostgresFeedDatabase
 from repositories.feeds.postgres.schema import TABLES
 from repositories.feeds.retention import Clock, Retention, now
 from repositories.feeds.sql.store import SqlFeeds
-from repositories.postgres.database import PostgresBacked
+from repositories.sql import SqlBacked
 
 SWEEP_EVERY = timedelta(hours=1)
 
 
-class PostgresFeeds(PostgresBacked, SqlFeeds):
+class PostgresFeeds(SqlBacked, SqlFeeds):
     _tables = TABLES
 
     def __init__(

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from sqlite3 import Connection
 from typing import Any
 
 from repositories.hot.encoding import (
@@ -15,7 +14,8 @@ from repositories.hot.encoding import (
     value_of,
 )
 from repositories.hot.port import Cache, Fill, Held
-from repositories.sqlite import SqliteBacked, SqliteFile, path_of
+from repositories.sql import SqlBacked, SqlWork
+from repositories.sqlite import SqliteFile, path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_values (
@@ -49,7 +49,7 @@ _WHOLE = f"""SELECT EXISTS (
 _PART = "SELECT 1 FROM hot_values WHERE key = ? AND stamp = ? AND expires_at > ?"
 
 
-class EmbeddedCache(SqliteBacked, Cache):
+class EmbeddedCache(SqlBacked, Cache):
     """Holds at most `entries` values and as many leases; those that expire soonest make room."""
 
     _tables = _TABLES
@@ -62,7 +62,7 @@ class EmbeddedCache(SqliteBacked, Cache):
         lease: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._file = SqliteFile(path_of(url), "cache")
+        self._database = SqliteFile(path_of(url), "cache")
         self._entries = entries
         self._lease = lease
         self._clock = clock
@@ -74,18 +74,18 @@ class EmbeddedCache(SqliteBacked, Cache):
             part = keys[start : start + _CHUNK]
             marks = ",".join("?" * len(part))
             sql = f"SELECT key, {_HELD} FROM hot_values WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks only
-            found.update({key: _held(row, now) for key, *row in self._file.rows(sql, (*part, now))})
+            found.update({key: _held(row, now) for key, *row in self._database.rows(sql, (*part, now))})
         return [found.get(key) for key in keys]
 
     def whole(self, key: str, *, exact: bool = False) -> Held | None:  # noqa: ARG002  nothing is answered from memory
         now = self._clock()
-        rows = self._file.rows(_WHOLE, {"key": key, "now": now})
+        rows = self._database.rows(_WHOLE, {"key": key, "now": now})
         if not rows:
             return None
         changed, *row = rows[0]
         if not changed:
             return _held(row, now)
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             connection.execute("DELETE FROM hot_values WHERE key = ? AND stamp = ?", (key, row[0]))
         return None
 
@@ -93,7 +93,7 @@ class EmbeddedCache(SqliteBacked, Cache):
         if not seen:
             return []
         now = self._clock()
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             answers = [self._lease_one(connection, key, stamp, now) for key, stamp in seen.items()]
             self._make_room(connection, now)
         return answers
@@ -103,7 +103,7 @@ class EmbeddedCache(SqliteBacked, Cache):
             return set()
         now = self._clock()
         records = {key: value_bytes(fill.value) for key, fill in fills.items()}
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             ended = {key for key, fill in fills.items() if _end(connection, key, fill.lease, now)}
             stored = {key for key in ended if len(records[key]) <= LARGEST}
             stored = {key for key in stored if _unchanged(connection, fills[key].parts, now)}
@@ -120,19 +120,19 @@ class EmbeddedCache(SqliteBacked, Cache):
     def release(self, leases: Mapping[str, bytes]) -> None:
         if leases:
             now = self._clock()
-            with self._file.write() as connection:
+            with self._database.write() as connection:
                 for key, lease in leases.items():
                     _end(connection, key, lease, now)
 
     def drop(self, keys: Collection[str]) -> None:
         if keys:
             names = [(key,) for key in keys]
-            with self._file.write() as connection:
+            with self._database.write() as connection:
                 connection.executemany("DELETE FROM hot_values WHERE key = ?", names)
                 connection.executemany("DELETE FROM hot_leases WHERE key = ?", names)
 
     def extend(self, keys: Collection[str], more: bytes, *, most: int) -> None:
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             for key in keys:
                 connection.execute("DELETE FROM hot_leases WHERE key = ?", (key,))
                 for (length,) in connection.execute(_ADD, {"key": key, "more": more}).fetchall():
@@ -141,14 +141,14 @@ class EmbeddedCache(SqliteBacked, Cache):
                 connection.execute("UPDATE hot_values SET stamp = ? WHERE key = ?", (new_token(), key))
 
     def void(self, *, unless_done: bool = False) -> None:  # noqa: ARG002  nothing is lost by doing it again
-        with self._file.write() as connection:
+        with self._database.write() as connection:
             connection.execute("DELETE FROM hot_values")
             connection.execute("DELETE FROM hot_leases")
 
     def outwait(self) -> None:
         """Nothing is answered from memory here."""
 
-    def _lease_one(self, connection: Connection, key: str, seen: bytes, now: float) -> Held | bytes | None:
+    def _lease_one(self, connection: SqlWork, key: str, seen: bytes, now: float) -> Held | bytes | None:
         sql = f"SELECT {_HELD} FROM hot_values WHERE key = ? AND expires_at > ?"  # noqa: S608  our columns
         row = connection.execute(sql, (key, now)).fetchone()
         held = _held(row, now) if row else None
@@ -162,7 +162,7 @@ class EmbeddedCache(SqliteBacked, Cache):
         taken: list[tuple[bytes]] = connection.execute(take, mine).fetchall()
         return taken[0][0] if taken else None
 
-    def _make_room(self, connection: Connection, now: float) -> None:
+    def _make_room(self, connection: SqlWork, now: float) -> None:
         for table in _ROWS:
             connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))  # noqa: S608  our two names
             [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")  # noqa: S608  our two names
@@ -177,10 +177,10 @@ def _held(row: Sequence[Any], now: float) -> Held | None:
     return None if value is None else Held(value, due - now, stamp, max(now - stored, 0.0), more or b"")
 
 
-def _unchanged(connection: Connection, parts: Mapping[str, bytes], now: float) -> bool:
+def _unchanged(connection: SqlWork, parts: Mapping[str, bytes], now: float) -> bool:
     return all(connection.execute(_PART, (part, stamp, now)).fetchone() for part, stamp in parts.items())
 
 
-def _end(connection: Connection, key: str, lease: bytes, now: float) -> bool:
+def _end(connection: SqlWork, key: str, lease: bytes, now: float) -> bool:
     sql = "DELETE FROM hot_leases WHERE key = ? AND lease = ? AND expires_at > ?"
     return connection.execute(sql, (key, lease, now)).rowcount > 0

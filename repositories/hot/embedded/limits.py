@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from repositories.hot.sql.limits import SqlLimits
-from repositories.sqlite import SqliteBacked, SqliteFile, path_of
+from repositories.sql import SqlBacked
+from repositories.sqlite import SqliteFile, path_of
 
 _TABLES = ('CREATE TABLE IF NOT EXISTS hot_limits ("key" BLOB PRIMARY KEY, "full" REAL NOT NULL) WITHOUT ROWID',)
 
@@ -14,15 +15,15 @@ _BOUND = f"""DELETE FROM hot_limits WHERE "key" IN (SELECT "key" FROM hot_limits
     LIMIT max(0, (SELECT count(*) FROM hot_limits) - {_ROWS})) RETURNING 1"""  # noqa: S608  our own text
 
 
-class EmbeddedLimits(SqliteBacked, SqlLimits):
+class EmbeddedLimits(SqlBacked, SqlLimits):
     """Beyond so many rows those go that are nearest to being full."""
 
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path_of(url), "cache", clock=clock)
-        super().__init__(self._file)
+        self._database = SqliteFile(path_of(url), "cache", clock=clock)
+        super().__init__(self._database)
 
     def _forget(self) -> None:
         super()._forget()
-        self._file.change(_BOUND)
+        self._database.change(_BOUND)

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from repositories.hot.sql.sessions import SqlSessions
-from repositories.sqlite import SqliteBacked, SqliteFile, path_of
+from repositories.sql import SqlBacked
+from repositories.sqlite import SqliteFile, path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_sessions (
@@ -19,9 +20,9 @@ _TABLES = (
 )
 
 
-class EmbeddedSessions(SqliteBacked, SqlSessions):
+class EmbeddedSessions(SqlBacked, SqlSessions):
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time, seen: bool = False) -> None:
-        self._file = self._database = SqliteFile(path_of(url), "sessions", clock=clock)
+        self._database = SqliteFile(path_of(url), "sessions", clock=clock)
         self._seen = seen

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
-from repositories.sqlite import SqliteBacked, SqliteFile, path_of
+from repositories.sql import SqlBacked
+from repositories.sqlite import SqliteFile, path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_streams (
@@ -25,12 +26,12 @@ _EVENTS = """SELECT number, key, name, data FROM hot_stream_events NATURAL JOIN
     WHERE number > ? ORDER BY number LIMIT ?"""
 
 
-class EmbeddedStreams(SqliteBacked, SqlStreams):
+class EmbeddedStreams(SqlBacked, SqlStreams):
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path_of(url), "cache", clock=clock)
-        super().__init__(self._file)
+        self._database = SqliteFile(path_of(url), "cache", clock=clock)
+        super().__init__(self._database)
 
     def _heads(self, account_ids: Collection[UUID]) -> dict[UUID, Position]:
         ids = [one.bytes for one in account_ids]
@@ -40,14 +41,14 @@ class EmbeddedStreams(SqliteBacked, SqlStreams):
             marks = ",".join("?" * len(chunk))
             sql = f"""SELECT account_id, epoch, number FROM hot_streams
                 WHERE account_id IN ({marks}) AND expires_at > now_seconds()"""  # noqa: S608  marks only
-            for raw, epoch, number in self._file.rows(sql, chunk):
+            for raw, epoch, number in self._database.rows(sql, chunk):
                 found[UUID(bytes=raw)] = Position(epoch, number)
         return found
 
     def _append(self, account_ids: Sequence[UUID], event: LiveEvent) -> None:
         if not self._heads(account_ids):
             return
-        with self._file.write() as work:
+        with self._database.write() as work:
             for account_id, end in self._heads(account_ids).items():
                 own, number = account_id.bytes, end.number + 1
                 row = (own, number, event.key, event.name, event.data)
@@ -57,5 +58,5 @@ class EmbeddedStreams(SqliteBacked, SqlStreams):
                     work.execute(trim, (own, number - KEPT))
 
     def _events(self, behind: Sequence[tuple[UUID, Position]], limit: int) -> list[Numbered]:
-        found = (self._file.rows(_EVENTS, (who.bytes, at.epoch, at.number, limit)) for who, at in behind)
+        found = (self._database.rows(_EVENTS, (who.bytes, at.epoch, at.number, limit)) for who, at in behind)
         return [[(number, LiveEvent(key, name, data)) for number, key, name, data in rows] for rows in found]

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from repositories.hot.sql.views import SqlViewCounts
-from repositories.sqlite import SqliteBacked, SqliteFile, path_of
+from repositories.sql import SqlBacked
+from repositories.sqlite import SqliteFile, path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_views (
@@ -14,11 +15,11 @@ _TABLES = (
 )
 
 
-class EmbeddedViewCounts(SqliteBacked, SqlViewCounts):
+class EmbeddedViewCounts(SqlBacked, SqlViewCounts):
     """Unlike Redis, the file loses nothing."""
 
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = SqliteFile(path_of(url), "cache", clock=clock)
-        super().__init__(self._file)
+        self._database = SqliteFile(path_of(url), "cache", clock=clock)
+        super().__init__(self._database)

@@ -21,13 +21,12 @@ from repositories.hot.encoding import (
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.postgres import cache_statements as sql
 from repositories.hot.postgres.database import HotDatabase
-from repositories.postgres.database import PostgresBacked
-from repositories.sql import Row
+from repositories.sql import Row, SqlBacked
 
 _SWEEP_EVERY = 16
 
 
-class PostgresCache(PostgresBacked, Cache):
+class PostgresCache(SqlBacked, Cache):
     """A lease and what it fences are in one row, whose lock decides who comes first: a fill that waits for a drop
     finds no lease, and a drop that waits for a fill removes what was filled.
 

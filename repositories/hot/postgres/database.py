@@ -24,6 +24,7 @@ class HotDatabase(PostgresDatabase):
 
     def __init__(self, url: str, role: str, settings: dict[str, str], *, timeout: timedelta, pool: int) -> None:
         super().__init__(url, role, timeout=timeout, pool=pool, fields=_FIELDS, settings=_SETTINGS | settings)
+        self._patience = Translation((Contention,), lambda error: Unavailable(role, str(error)))
         # Of the server's notifications, as far as is known.
         self.queue_usage = 0.0
 
@@ -35,13 +36,10 @@ class HotDatabase(PostgresDatabase):
         return found
 
     def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
-        with self._patience():
+        with self._patience:
             return super()._rows(operation, sql, parameters)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[PostgresWork]:
-        with self._patience(), super().write() as work:
+        with self._patience, super().write() as work:
             yield work
-
-    def _patience(self) -> Translation:
-        return Translation((Contention,), lambda error: Unavailable(self._role, str(error)))

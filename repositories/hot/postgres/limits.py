@@ -5,7 +5,7 @@ import contextlib
 from repositories.errors import Unavailable
 from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.limits import SqlLimits
-from repositories.postgres.database import PostgresBacked
+from repositories.sql import SqlBacked
 
 # No index on what each call changes, or each would cost an entry in all of them.
 _TABLES = (
@@ -14,7 +14,7 @@ _TABLES = (
 )
 
 
-class PostgresLimits(PostgresBacked, SqlLimits):
+class PostgresLimits(SqlBacked, SqlLimits):
     _tables = _TABLES
 
     def __init__(self, database: HotDatabase) -> None:

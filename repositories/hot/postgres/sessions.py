@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.sessions import SqlSessions
-from repositories.postgres.database import PostgresBacked
+from repositories.sql import SqlBacked
 
 # The page's other half is for the next version of each row, which then needs no entry in any index.
 _TABLES = (
@@ -21,7 +21,7 @@ _TABLES = (
 )
 
 
-class PostgresSessions(PostgresBacked, SqlSessions):
+class PostgresSessions(SqlBacked, SqlSessions):
     _database: HotDatabase
     _tables = _TABLES
 

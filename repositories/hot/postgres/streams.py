@@ -8,7 +8,7 @@ from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.postgres.wakes import Wakes
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
-from repositories.postgres.database import PostgresBacked
+from repositories.sql import SqlBacked
 
 # Keys and names are any text, also with NUL. The events of a stream that has ended are deleted by whoever deletes it.
 _TABLES = (
@@ -46,7 +46,7 @@ _EVENTS = """SELECT b.place, e.number, e.key, e.name, e.data
     ORDER BY b.place, e.number"""
 
 
-class PostgresStreams(PostgresBacked, SqlStreams):
+class PostgresStreams(SqlBacked, SqlStreams):
     """Whoever waits for events is woken by a notification, which says only who got one; what it was is read from the
     tables. So one that is lost costs the time until the next look.
     """

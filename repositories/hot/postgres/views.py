@@ -2,7 +2,7 @@
 
 from repositories.hot.postgres.database import HotDatabase
 from repositories.hot.sql.views import SqlViewCounts
-from repositories.postgres.database import PostgresBacked
+from repositories.sql import SqlBacked
 
 # The last number is in a logged table: it rises also when the counts are gone.
 _TABLES = (
@@ -13,7 +13,7 @@ _TABLES = (
 )
 
 
-class PostgresViewCounts(PostgresBacked, SqlViewCounts):
+class PostgresViewCounts(SqlBacked, SqlViewCounts):
     _tables = _TABLES
 
     def __init__(self, database: HotDatabase) -> None:
