@@ -99,7 +99,7 @@ def beside(settings: Settings, folder: Path) -> None:
         if found is None:
             click.echo(f"{name}: not installed")
             continue
-        seconds = timed(lambda run=[found, *command[1:]]: subprocess.run(run, check=True))  # type: ignore[misc]
+        seconds = timed(lambda run=[found, *command[1:]]: subprocess.run(run, check=True))  # type: ignore[misc]  # bound by its default
         click.echo(f"{name}: {count:,} rows, {seconds:.1f} s, {count / seconds:,.0f}/s")
 
 

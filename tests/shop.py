@@ -14,6 +14,11 @@ def euros(amount: int) -> dict[str, Any]:
     return {"amount": amount, "currency": "EUR"}
 
 
+def money(amount: Any, currency: Any = "EUR") -> dict[str, Any]:
+    """The body of a deposit or a payout, and part of that of a transfer."""
+    return {"amount": {"amount": amount, "currency": currency}}
+
+
 class Shop:
     """A seller, a rich buyer, and what happens to one order."""
 

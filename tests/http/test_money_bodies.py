@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.apps import System
-from tests.shop import Shop, euros
+from tests.shop import Shop, euros, money
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1.5, 2**63, "1", True, None])
@@ -49,9 +49,9 @@ def test_a_moment_that_is_none(system: System, at: str) -> None:
 def test_an_amount_that_is_none(system: System, amount: object) -> None:
     ada = system.person().rich()
     system.person("bob")
-    problem = ada.pay("/wallet/transfers", {"to": "bob", "amount": {"amount": amount, "currency": "EUR"}}, 422)
+    problem = ada.pay("/wallet/transfers", {"to": "bob"} | money(amount), 422)
     assert [e["pointer"] for e in problem["errors"]] == ["/amount/amount"]
-    problem = ada.pay("/wallet/deposits", {"amount": {"amount": amount, "currency": "EUR"}}, 422)
+    problem = ada.pay("/wallet/deposits", money(amount), 422)
     assert [e["pointer"] for e in problem["errors"]] == ["/amount/amount"]
     assert ada.available() == 1_000_000
 
@@ -60,5 +60,5 @@ def test_an_amount_that_is_none(system: System, amount: object) -> None:
 def test_a_currency_that_is_none(system: System, currency: object) -> None:
     ada, bob = system.person(), system.person()
     for path, body in (("/wallet/deposits", {}), ("/wallet/transfers", {"to": bob.handle})):
-        problem = ada.pay(path, body | {"amount": {"amount": 1, "currency": currency}}, 422)
+        problem = ada.pay(path, body | money(1, currency), 422)
         assert [e["pointer"] for e in problem["errors"]] == ["/amount/currency"]

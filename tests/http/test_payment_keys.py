@@ -17,6 +17,7 @@ from repositories.payment_records import DEPOSIT, Payment
 from repositories.records import Money
 from tests.apps import RELATIONAL, Person, System, running
 from tests.settable_clock import Clock
+from tests.shop import money
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
@@ -41,10 +42,6 @@ def system(settings: Settings, clock: Clock) -> Iterator[System]:
 @pytest.fixture
 def ada(system: System) -> Person:
     return system.person("ada").rich(RICH)
-
-
-def money(amount: int, currency: str = "EUR") -> dict[str, Any]:
-    return {"amount": {"amount": amount, "currency": currency}}
 
 
 def forget_keys(system: System, clock: Clock) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,6 +13,7 @@ from repositories.errors import Unavailable
 from repositories.records import Money
 from tests.apps import RELATIONAL, Person, System, running
 from tests.settable_clock import Clock
+from tests.shop import money
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
@@ -36,10 +36,6 @@ def system(settings: Settings, clock: Clock) -> Iterator[System]:
 @pytest.fixture
 def ada(system: System) -> Person:
     return system.person("ada").rich(100_000)
-
-
-def money(amount: int, currency: str = "EUR") -> dict[str, Any]:
-    return {"amount": {"amount": amount, "currency": currency}}
 
 
 def owned(person: Person) -> tuple[int, int]:

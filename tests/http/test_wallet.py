@@ -17,13 +17,9 @@ from repositories.errors import Unavailable
 from repositories.money_records import PROVIDER, Transfer
 from repositories.records import Money
 from tests.apps import RELATIONAL, Person, System, running
-from tests.shop import Clock, Shop
+from tests.shop import Clock, Shop, money
 
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
-
-
-def money(amount: Any, currency: Any = "EUR") -> dict[str, Any]:
-    return {"amount": {"amount": amount, "currency": currency}}
 
 
 def sent(sender: Person, to: str, amount: Any, status: int = 201, **more: Any) -> Any:

@@ -39,7 +39,7 @@ def document() -> dict[str, Any]:
         "components": {"messages": messages, "schemas": payloads},
     }
     # As JSON has it.
-    return msgspec.json.decode(msgspec.json.encode(made))  # type: ignore[no-any-return]
+    return msgspec.json.decode(msgspec.json.encode(made))  # type: ignore[no-any-return]  # of JSON
 
 
 def _message(kind: type) -> dict[str, Any]:
