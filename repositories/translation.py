@@ -1,4 +1,4 @@
-"""From the errors of a driver of SQL to those of the ports."""
+"""From the errors of a driver to those of the ports."""
 
 from collections.abc import Callable
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from repositories import meter
 from repositories.errors import Unavailable
 from repositories.sinks import CONTENT_TYPE, Refused
 from tests.engines import Engines
@@ -159,7 +160,11 @@ def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) 
     many = [message("a", n, b"x" * 300) for n in range(40)]
     assert sink.send(many).count == 40
     large = [message("a", 40), message("a", 41, b"x" * 3000), message("a", 42)]
+    calls: list[tuple[str, bool]] = []
+    meter.trace(lambda store, _operation, _trips, _seconds, *, ok: calls.append((store, ok)))
     sent = sink.send(large)
+    meter.trace(None)
+    assert calls == [("sinks", True)], "a refusal is an answer"
     assert (sent.count, type(sent.failure)) == (1, Refused)
     assert "a-41" in str(sent.failure)
     assert sink.send(large[2:]).count == 1

@@ -6,7 +6,7 @@ sends only what failed, changes the order.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,12 +18,15 @@ from repositories.meter import asked
 from repositories.sinks.kafka import topology
 from repositories.sinks.kafka.target import target_of
 from repositories.sinks.port import CONTENT_TYPE, ROLE, Message, Refused, Sent, Sink
+from repositories.translation import Translation
 
 log = logging.getLogger(__name__)
 # What a record and its batch have beside key, value and headers, at most.
 _OVERHEAD = 256
 # A fatal error comes out of `flush` as a SystemError when a callback has looked at it, a full queue as a BufferError.
-_DRIVER = (KafkaException, SystemError, BufferError)
+_TRANSLATED = Translation(
+    (KafkaException, SystemError, BufferError), lambda error: Unavailable(ROLE, f"Kafka: {error}")
+)
 _COMMON = {"allow.auto.create.topics": False, "log_level": 3, "client.id": "quartet"}
 _PRODUCER = {
     "enable.idempotence": True,
@@ -46,7 +49,7 @@ class KafkaSink(Sink):
         self.name = self._target.name
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        with asked(ROLE, "migrate"), _Translated():
+        with asked(ROLE, "migrate"), _TRANSLATED:
             return topology.migrate(self._admin(), self._target, self._seconds, dry_run=dry_run)
 
     def send(self, messages: Sequence[Message]) -> Sent:
@@ -55,30 +58,41 @@ class KafkaSink(Sink):
         failure: Unavailable | Refused | None = None
         try:
             with asked(ROLE, f"send {self.name}"):
-                self._send(messages, kept, until)
-        except (Unavailable, Refused) as error:
+                fitting = self._send(messages, kept, until)
+        except Unavailable as error:
             failure = error
+        else:
+            if fitting < len(messages):
+                large = f"takes {self._limit} bytes: {messages[fitting].id} has more"
+                failure = Refused(f"the topic {self._target.topic} {large}")
         return Sent(kept.index(False) if False in kept else len(messages), failure)
 
     def close(self) -> None:
         self._drop()
 
-    def _send(self, messages: Sequence[Message], kept: list[bool], until: float) -> None:
-        with _Translated(self._drop):
-            producer = self._producer = self._producer or self._open()
-            fitting = _fitting(messages, self._limit)
-            errors: list[KafkaError] = []
-            for number, message in enumerate(messages[:fitting]):
-                headers: list[Any] = [("content-type", CONTENT_TYPE), ("ce_id", message.id), ("ce_type", message.type)]
-                note = _Note(kept, number, errors)
-                producer.produce(self._target.topic, message.body, message.key, headers=headers, on_delivery=note)
-            producer.flush(max(0.0, until - time.monotonic()))
-            if errors:
-                raise KafkaException(errors[0])
-            if not all(kept[:fitting]):
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
-        if fitting < len(messages):
-            raise Refused(f"the topic {self._target.topic} takes {self._limit} bytes: {messages[fitting].id} has more")
+    def _send(self, messages: Sequence[Message], kept: list[bool], until: float) -> int:
+        """Returns how many of the first are small enough, all of which are kept then."""
+        try:
+            with _TRANSLATED:
+                return self._produce(messages, kept, until)
+        except BaseException:
+            self._drop()
+            raise
+
+    def _produce(self, messages: Sequence[Message], kept: list[bool], until: float) -> int:
+        producer = self._producer = self._producer or self._open()
+        fitting = _fitting(messages, self._limit)
+        errors: list[KafkaError] = []
+        for number, message in enumerate(messages[:fitting]):
+            headers: list[Any] = [("content-type", CONTENT_TYPE), ("ce_id", message.id), ("ce_type", message.type)]
+            note = _Note(kept, number, errors)
+            producer.produce(self._target.topic, message.body, message.key, headers=headers, on_delivery=note)
+        producer.flush(max(0.0, until - time.monotonic()))
+        if errors:
+            raise KafkaException(errors[0])
+        if not all(kept[:fitting]):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
+        return fitting
 
     def _open(self) -> Producer:
         self._limit = topology.limit(self._admin(), self._target, self._seconds)
@@ -108,22 +122,6 @@ class _Note:
             self._kept[self._number] = True
         else:
             self._errors.append(error)
-
-
-class _Translated:
-    """Raises `Unavailable` for errors of the driver; `dropping` is called for each error."""
-
-    def __init__(self, dropping: Callable[[], None] | None = None) -> None:
-        self._dropping = dropping
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
-        if error is not None and self._dropping:
-            self._dropping()
-        if isinstance(error, _DRIVER):
-            raise Unavailable(ROLE, f"Kafka: {error}") from error
 
 
 def _fitting(messages: Sequence[Message], limit: int) -> int:

@@ -19,10 +19,12 @@ from repositories.meter import asked
 from repositories.sinks.port import CONTENT_TYPE, ROLE, Message, Sent, Sink
 from repositories.sinks.rabbitmq import topology
 from repositories.sinks.rabbitmq.target import target_of
+from repositories.translation import Translation
 
 WINDOW = 500
 _PERSISTENT = 2
 _DRIVER = (AMQPError, OSError)
+_TRANSLATED = Translation(_DRIVER, lambda error: Unavailable(ROLE, f"RabbitMQ: {type(error).__name__}: {error}"))
 
 
 class _Publisher:
@@ -91,11 +93,8 @@ class RabbitSink(Sink):
         self.name = self._target.name
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        try:
-            with asked(ROLE, "migrate"), self._connect() as connection:
-                return topology.migrate(connection, self._target, dry_run=dry_run)
-        except _DRIVER as error:
-            raise _unavailable(error) from error
+        with asked(ROLE, "migrate"), _TRANSLATED, self._connect() as connection:
+            return topology.migrate(connection, self._target, dry_run=dry_run)
 
     def send(self, messages: Sequence[Message]) -> Sent:
         until, kept = time.monotonic() + self._seconds, set[str]()
@@ -119,28 +118,22 @@ class RabbitSink(Sink):
     def _send(self, window: Sequence[Message], until: float, kept: set[str]) -> None:
         publisher = self._publisher = self._publisher or self._open()
         try:
-            publisher.publish(window, until)
-        except _DRIVER as error:
-            raise _unavailable(error) from error
+            with _TRANSLATED:
+                publisher.publish(window, until)
         finally:
             kept |= publisher.kept
         if publisher.refusal:
             raise Unavailable(ROLE, publisher.refusal)
 
     def _open(self) -> _Publisher:
-        try:
+        with _TRANSLATED:
             connection = self._connect()
-        except _DRIVER as error:
-            raise _unavailable(error) from error
-        try:
-            topology.check(connection, self._target)
-            return _Publisher(connection, self._target.exchange)
-        except _DRIVER as error:
-            connection.collect()
-            raise _unavailable(error) from error
-        except Unavailable:
-            connection.collect()
-            raise
+            try:
+                topology.check(connection, self._target)
+                return _Publisher(connection, self._target.exchange)
+            except BaseException:
+                connection.collect()
+                raise
 
     def _connect(self) -> amqp.Connection:
         """Deadlines are ours: nothing is left to heartbeats, which notice a frozen broker late."""
@@ -176,7 +169,3 @@ def _windows(messages: Sequence[Message]) -> Iterator[list[Message]]:
         seen[message.key] += 1
     for wave in waves:
         yield from (wave[at : at + WINDOW] for at in range(0, len(wave), WINDOW))
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(ROLE, f"RabbitMQ: {type(error).__name__}: {error}")
