@@ -148,7 +148,7 @@ def _load_posts(work: SqlWork, records: Sequence[KeptPost]) -> None:
             for one in records
         ],
     )
-    _many(work, LOAD_TAG, [(tag, one.id) for one, post in live for tag in sorted(set(post.tags))])
+    work.executemany(LOAD_TAG, [(tag, one.id) for one, post in live for tag in sorted(set(post.tags))])
     _load_events(work, "post", [(one.id, 0, one.events) for one in records])
 
 
@@ -179,7 +179,7 @@ def _load_products(work: SqlWork, records: Sequence[KeptProduct]) -> None:
             for one in records
         ],
     )
-    _many(work, LOAD_ATTRIBUTE, [row for one in records if one.product for row in attribute_rows(one.product)])
+    work.executemany(LOAD_ATTRIBUTE, [row for one in records if one.product for row in attribute_rows(one.product)])
     _load_events(work, "product", [(one.id, 0, one.events) for one in records])
 
 
@@ -204,8 +204,3 @@ def _load_events(work: SqlWork, kind: str, of: Sequence[tuple[UUID, int, Sequenc
     if rows:
         work.execute(FORGET_EVENTS, ([row[3] for row in rows],))
         work.executemany(LOAD_EVENT, rows)
-
-
-def _many(work: SqlWork, sql: str, rows: Sequence[Row]) -> None:
-    if rows:
-        work.executemany(sql, rows)
