@@ -16,12 +16,12 @@ WITHOUT := "not engines and not live and not long"
 FAST := tests/unit tests/contracts $(addprefix tests/system/test_,guards.py words.py documentation.py)
 LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE_EXAMPLES=400 \
   QUARTET_FEED_EXAMPLES=1000 QUARTET_FUZZING_EXAMPLES=100 QUARTET_VISIBLE_POSTS=10000 QUARTET_QUEUE_DEATHS=5 \
-  QUARTET_CRASH_ROUNDS=2 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
+  QUARTET_CRASH_ROUNDS=2 QUARTET_RELAY_DEATH_EVERY=1 QUARTET_POINT_EVERY=1 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
-PROOFS := $(addprefix tests/system/,alerts proofs money drift plans fuzzing outages test_feed_definition.py test_notifications.py \
+PROOFS := $(addprefix tests/system/,alerts proofs money drift plans fuzzing outages relay test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py proxies/test_rolling.py) tests/http/test_budgets.py tests/engines/test_feeds_tombstones.py \
-  tests/engines/proof_cassandra_tls.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
+  tests/engines/proof_cassandra_tls.py tests/engines/test_engines.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_money_faults.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

@@ -94,7 +94,7 @@ def _cql(port: int, *statements: str) -> list[Any]:
         (Engines.postgres, _write_row),
         (Engines.mongo, _write_document),
         (Engines.sessions, _write_key),
-        (Engines.cassandra, _write_partition),
+        pytest.param(Engines.cassandra, _write_partition, marks=pytest.mark.proof),
     ],
     ids=["postgres", "mongo", "sessions", "cassandra"],
 )

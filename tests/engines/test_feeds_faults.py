@@ -104,6 +104,7 @@ def test_a_push_that_is_frozen_half_way_may_be_repeated(server: Server, feeds: C
     patient.close()
 
 
+@pytest.mark.proof
 def test_a_server_that_comes_up_later(server: Server) -> None:
     server.kill()
     feeds = open_feeds(server.url)

@@ -24,9 +24,10 @@ from tests.unit.test_interleavings import (
     written_through_twice,
 )
 
-SCENES = [a_writer_dies, page_written_through]
+SCENES = [a_writer_dies]
 # Theirs are the same scripts and statements. All of them run in CI over the embedded adapter.
 MORE = [
+    page_written_through,
     two_writers,
     page_looked_for_by_another,
     renewed_early,

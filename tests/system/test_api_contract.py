@@ -18,7 +18,7 @@ from config import Settings
 from tests.apps import PASSWORD, Person, System, embedded, running
 from tests.system.document import DOCUMENT, OPERATIONS, Operation, first, from_query, kind_of, misfits, resolved
 
-EXAMPLES = int(os.environ.get("QUARTET_BODY_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("QUARTET_BODY_EXAMPLES", "2"))
 NULLABLE_TEXT: list[Any] = ["", " ", "x" * 50_000, "a\x00b", "a\x1b[31m\r\n", "é\u0301🎉\u202eאب", "İ", "\ufffe\uffff"]
 HOSTILE: list[Any] = [
     *NULLABLE_TEXT, None, True, 0, -1, 5, 1.5, -0.0, 2**31, 2**63, -(2**63) - 1, 10**90, 1e308,

@@ -16,7 +16,7 @@ TRUTHS = ("relational", "documents", "feeds")
 @pytest.fixture(
     params=[
         "embedded",
-        pytest.param("engines", marks=pytest.mark.engines),
+        pytest.param("engines", marks=[pytest.mark.engines, pytest.mark.proof]),
         pytest.param("postgres", marks=[pytest.mark.engines, pytest.mark.proof]),
     ]
 )

@@ -18,7 +18,7 @@ from tests.shop import Clock, Shop
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
-ROUNDS = int(os.environ.get("QUARTET_LAST_UNIT_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("QUARTET_LAST_UNIT_ROUNDS", "1"))
 BUYERS = 100
 
 

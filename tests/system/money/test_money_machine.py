@@ -36,7 +36,7 @@ from tests.system.money.payments_model import DECLINED, SLOW, TIMED_OUT, Expecte
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
-EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("QUARTET_MACHINE_EXAMPLES", "10"))
 STEPS = 25
 AMOUNTS = st.integers(1, 60)
 # Of a deposit or a payout, and what its provider does with it at first. Everybody has yen for one or two payouts.

@@ -18,7 +18,7 @@ from app.seed.work import Progress, Run
 from tests.contracts.money import together
 
 ROLES = ("relational", "documents")
-_SHORT = {"accounts": 8_000, "follows": 96_000, "posts": 16_000}
+_SHORT = {"accounts": 8_000, "follows": 96_000, "posts": 16_000, "orders": 2_500}
 _NAMED = os.environ.get("QUARTET_PLANS_SIZE")
 SIZES = sizes(_NAMED) if _NAMED else sizes(MEDIUM, **_SHORT)
 BATCH = 5000
@@ -48,7 +48,9 @@ INSERT INTO transfers (id, kind, debit, credit, currency, amount, created_at, ph
   SELECT id, 'hold', id, '00000000-0000-0000-0000-000000000001', 'USD', 1, now(), 'hold', now() + interval '1 year', ''
   FROM accounts;
 INSERT INTO open_holds SELECT id, kind, debit, credit, currency, amount, created_at, order_id, expires_at
-  FROM transfers WHERE phase = 'hold' AND currency = 'USD'
+  FROM transfers WHERE phase = 'hold' AND currency = 'USD';
+INSERT INTO refunds SELECT gen_random_uuid(), order_id, seller_id, reason, restock, created_at, 0, version
+  FROM refunds, generate_series(1, 4)
 """
 # A table may be read whole if it stays small however much there is.
 SMALL = {

@@ -1,5 +1,6 @@
 """Relays over an embedded system, and what their tests do to it."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -21,6 +22,8 @@ from tests.system.crowd import (
 
 ANY = Precondition(given=True, any=True)
 LEASE = 30
+# A relay dies at every call to a store of which the number can be divided by this.
+DEATH_EVERY = int(os.environ.get("QUARTET_RELAY_DEATH_EVERY", "3"))
 TRIES = 3
 OF_DOCUMENTS = {"PostPublished", "PostEdited", "PostDeleted"}
 HOSTILE_REASONS = ["a\0b", "half of \ud83d", "x" * 10_000_000, "", "\n\x1b[31m"]

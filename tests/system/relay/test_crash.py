@@ -30,6 +30,7 @@ from tests.system.crowd import (
 )
 from tests.system.relay.runs import (
     ANY,
+    DEATH_EVERY,
     LEASE,
     TRIES,
     Crash,
@@ -73,7 +74,7 @@ def test_what_a_dead_relay_claimed_is_taken_over_after_the_lease(container: Cont
 
 @pytest.mark.long
 def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: Container, clock: Watch) -> None:
-    """Each round writes a history, and a relay that dies one call further on than in the round before."""
+    """Each round writes a history, and a relay that dies some calls further on than in the round before."""
     left = 0
 
     def notice(_call: str) -> None:
@@ -100,7 +101,7 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_nothing(container: C
             mortal.drain()
             survived = True
         except Crash:
-            crashes += 1
+            crashes += DEATH_EVERY
         for reader in readers:
             assert served(container, reader) == posts[::-1]
         clock.forward(LEASE + 1)

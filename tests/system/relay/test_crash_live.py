@@ -14,7 +14,7 @@ from config import Settings
 from repositories.hot.streams_port import Position
 from tests.apps import embedded, running
 from tests.system.crowd import Watch, befriend, people, publish, watched, with_stores
-from tests.system.relay.runs import ANY, LEASE, Crash, persist
+from tests.system.relay.runs import ANY, DEATH_EVERY, LEASE, Crash, persist
 
 WAYS: dict[str, dict[str, Any]] = {
     "pushed": {},
@@ -43,7 +43,7 @@ def test_a_crash_at_any_call_to_any_store_loses_and_doubles_no_live_event(contai
 
     stores = {role: watched(getattr(container.stores, role), notice) for role in ROLES}
     mortal, healthy = relay_of(with_stores(container, **stores)), relay_of(container)
-    for crashes in itertools.count():
+    for crashes in itertools.count(step=DEATH_EVERY):
         author, *followers = readers = people(container, 6)
         befriend(container, followers, [author])
         old = publish(container, author)
