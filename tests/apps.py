@@ -35,6 +35,8 @@ from tests.settable_clock import Clock as SettableClock
 BASE = "/api/v1"
 PASSWORD = "correct horse battery staple"
 RELATIONAL = ["embedded", pytest.param("postgres", marks=pytest.mark.engines)]
+# Where every route and every statement of it is driven on PostgreSQL elsewhere.
+PROVED_ON_POSTGRES = ["embedded", pytest.param("postgres", marks=[pytest.mark.engines, pytest.mark.proof])]
 ROLES = ("relational", "documents", "feeds", "sessions", "cache")
 _names = itertools.count(1)
 

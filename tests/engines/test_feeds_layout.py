@@ -155,6 +155,7 @@ def test_compaction_windows_follow_the_width(open_feeds: Open, days: int, retent
         assert ttl == retention // timedelta(seconds=1)
 
 
+@pytest.mark.proof
 def test_an_entry_takes_no_more_room_than_the_layout_reckons(open_feeds: Open, server: Reachable) -> None:
     """On disk, uncompressed: that is what counts for a partition."""
     feeds, owner, count = open_feeds(), uuid4(), 20_000

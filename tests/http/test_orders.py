@@ -12,10 +12,10 @@ import pytest
 
 from app.services.money.orders import GRACE, PATIENCE
 from app.worker.relay import Relay, RelayLimits
-from tests.apps import RELATIONAL
+from tests.apps import PROVED_ON_POSTGRES
 from tests.shop import Shop, euros
 
-pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+pytestmark = pytest.mark.parametrize("settings", PROVED_ON_POSTGRES, indirect=True)
 
 
 def test_an_order_holds_its_prices_units_and_money(shop: Shop) -> None:

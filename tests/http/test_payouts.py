@@ -11,11 +11,11 @@ from app.services.money.provider import SandboxProvider
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.records import Money
-from tests.apps import RELATIONAL, Person, System, running
+from tests.apps import PROVED_ON_POSTGRES, Person, System, running
 from tests.settable_clock import Clock
 from tests.shop import money
 
-pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+pytestmark = pytest.mark.parametrize("settings", PROVED_ON_POSTGRES, indirect=True)
 
 HELD, GONE = (100_000, 40_504), (100_000, 0)
 

@@ -7,10 +7,10 @@ import pytest
 
 from app.services.commands.idempotency import KEPT
 from app.services.money.orders import GRACE
-from tests.apps import RELATIONAL
+from tests.apps import PROVED_ON_POSTGRES
 from tests.shop import Shop, euros
 
-pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+pytestmark = pytest.mark.parametrize("settings", PROVED_ON_POSTGRES, indirect=True)
 
 
 def a_day_later(shop: Shop) -> None:

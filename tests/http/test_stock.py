@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.apps import RELATIONAL, Person
+from tests.apps import PROVED_ON_POSTGRES, Person
 from tests.http.world import LAMP
 from tests.shop import Shop
 
-pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+pytestmark = pytest.mark.parametrize("settings", PROVED_ON_POSTGRES, indirect=True)
 
 
 def path(shop: Shop) -> str:

@@ -16,10 +16,10 @@ from config import Settings
 from repositories.errors import Unavailable
 from repositories.money_records import PROVIDER, Transfer
 from repositories.records import Money
-from tests.apps import RELATIONAL, Person, System, running
+from tests.apps import PROVED_ON_POSTGRES, Person, System, running
 from tests.shop import Clock, Shop, money
 
-pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
+pytestmark = pytest.mark.parametrize("settings", PROVED_ON_POSTGRES, indirect=True)
 
 
 def sent(sender: Person, to: str, amount: Any, status: int = 201, **more: Any) -> Any:

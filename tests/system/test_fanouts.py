@@ -201,7 +201,7 @@ def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:
     keeper = people(container, 1)[0]
     befriend(container, [fans[0]], [keeper])
     kept = publish(container, keeper)
-    posts = [publish(container, author) for _ in range(1300)]
+    posts = [publish(container, author) for _ in range(1100)]
     relay_of(container).drain()
     clock.forward(3600)
     container.people.graph.unfollow(fans[0], author)

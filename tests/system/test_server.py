@@ -230,6 +230,7 @@ def test_the_command_line_tells_what_it_can(tmp_path: Path) -> None:
         assert f"{name}: 0 unsent, 0 dead-lettered" in outbox.stdout
 
 
+@pytest.mark.proof
 def test_feeds_are_complete_on_the_engines_before_and_after_the_relay(
     engines: Shared, start: Starter, tmp_path: Path
 ) -> None:

@@ -21,6 +21,8 @@ from tests.contracts.relational_store import NOW, account, login, opened
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, Statement
 
+# Every method of the port is asked over other rows in `tests/system/plans`, in CI.
+pytestmark = pytest.mark.proof
 PEOPLE = 10_000
 FOLLOWS = 10
 PULLED = 300

@@ -16,6 +16,8 @@ from tests.contracts.relational_store import NOW, opened
 from tests.engines.relational.filled import fill
 from tests.engines.relational.test_plans import Recorder, scans
 
+# Every method of the port is asked over other rows in `tests/system/plans`, in CI.
+pytestmark = pytest.mark.proof
 ROWS = 3_000
 KEY = RequestKey(PROVIDER, "POST /orders", "k")
 
