@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,9 @@ from app.doctor import Drift
 from app.doctor.ledger import audit_ledger, ledger
 from app.doctor.provider import compare_with_provider
 from app.doctor.rebuild import Rebuild
+from app.forwarding import Circular, follow, forwarded
+from app.moving.command import move
+from app.scraping import scraped
 from app.seed import seed, seed_small_once
 from app.server.granian import server
 from app.server.pool_check import shortages
@@ -53,7 +56,7 @@ class OneLineErrors(click.Group):
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
         except ExtraMissing as error:
             raise click.ClickException(f"QUARTET_TRACES_URL: {error}") from error
-        except (SettingsError, StoreError) as error:
+        except (SettingsError, StoreError, Circular) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -72,15 +75,22 @@ def opened() -> Iterator[Container]:
     configure(settings.log_level, settings.log_form)
     log_after(settings.slow_seconds)
     with exported(settings.traces_url, settings.traces_sampled, settings.engines):
-        container = build(settings)
-        try:
-            until = time.monotonic() + settings.boot_seconds
-            for role, store in container.stores.by_role().items():
-                if role not in settings.embedded_roles:
-                    _await(store, until)
+        until = time.monotonic() + settings.boot_seconds
+        with closing(build(settings)) as container:
+            _await_all(container, until)
+            there = forwarded(settings, container.stores)
+            if there == settings:
+                yield container
+                return
+        with closing(build(there)) as container:
+            _await_all(container, until)
             yield container
-        finally:
-            container.close()
+
+
+def _await_all(container: Container, until: float) -> None:
+    for role, store in container.stores.by_role().items():
+        if role not in container.settings.embedded_roles:
+            _await(store, until)
 
 
 def _await(store: Store, until: float) -> None:
@@ -95,7 +105,7 @@ def _await(store: Store, until: float) -> None:
         time.sleep(BOOT_PAUSE)
 
 
-for command in (seed, dump, restore, ledger, sinks, asyncapi):
+for command in (seed, dump, restore, move, ledger, sinks, asyncapi):
     main.add_command(command)
 
 
@@ -165,7 +175,7 @@ def relay(*, once: bool) -> None:
             _require_room(container)
             settings = container.settings
             with multiprocess.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
-                run(container, stop)
+                follow(container, stop, run)
 
 
 @main.group()
@@ -275,26 +285,7 @@ def _serve(container: Container) -> None:
     )
     with multiprocess.shared(record=settings.metrics and settings.relay_inline):
         stop_relay = start_inline(container) if settings.relay_inline else None
-        with _scraped(container):
+        with scraped(container, _outboxes):
             served.serve()
         if stop_relay:
             stop_relay()
-
-
-@contextmanager
-def _scraped(container: Container) -> Iterator[None]:
-    """Serve metrics where they have an address of their own: those of all processes, as the workers would."""
-    host, port = container.settings.metrics_at
-    if not port:
-        yield
-        return
-    # Imported here, inside `multiprocess.shared`.
-    from app.telemetry import exposition
-
-    stores, known = container.stores.by_role(), container.money.anchors.known
-    registry = exposition.everything(stores, _outboxes(container), known, container.kit.clock)
-    end = exposition.serve(host, port, registry)
-    try:
-        yield
-    finally:
-        end()

@@ -2,9 +2,13 @@
 
 import atexit
 import signal
+import threading
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
-from app.container import build
+from app.container import Container, build
+from app.forwarding import Following
 from app.http import BODY_LIMIT, create_app
 from app.http.edge import limiting, overload
 from app.server import bodies, gate
@@ -24,18 +28,45 @@ configure(settings.log_level, settings.log_form)
 log_after(settings.slow_seconds)
 if settings.traces_url:
     atexit.register(export(settings.traces_url, settings.traces_sampled, settings.engines))
+
+
+class Current:
+    """The application of the container that is used now."""
+
+    def __init__(self, container: Container) -> None:
+        self.use(container)
+
+    def use(self, container: Container) -> None:
+        """From the next request on."""
+        self.app = create_app(container)
+        self.inner = self.app.wsgi_app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return self.inner(environ, start_response)
+
+
+def close() -> None:
+    following.container.close()
+
+
+def end_streams() -> None:
+    following.container.live.hub.close()
+
+
 container = build(settings)
-app = create_app(container)
+current = Current(container)
+app = current.app
+following = Following(container, current.use)
 
 
 def room() -> int:
     """Threads that requests may hold while they wait: all that neither streams nor bodies have."""
-    spare = gate.MOST + bodies.MOST - arrivals.waiting + settings.streams - container.live.hub.count
+    spare = gate.MOST + bodies.MOST - arrivals.waiting + settings.streams - following.container.live.hub.count
     return spare - gate.LOOKING
 
 
 entrance = gate.Gate(
-    app.wsgi_app,
+    current,
     settings.threads,
     seconds=settings.queue_seconds,
     refuse=overload.Refusal(app),
@@ -48,14 +79,13 @@ give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
 arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up)
 draining = Draining(arrivals)
 app.wsgi_app = draining  # type: ignore[method-assign]  # Flask's documented way
-atexit.register(container.close)
+atexit.register(close)
 # Handled on another thread, see `on_signals`.
 signal.signal(DRAIN, lambda *_: None)
-on_signals({DRAIN: draining.begin, **dict.fromkeys(ENDINGS, container.live.hub.close)})
+on_signals({DRAIN: draining.begin, **dict.fromkeys(ENDINGS, end_streams)})
+threading.Thread(target=following.run, args=(threading.Event(),), name="following", daemon=True).start()
 if settings.metrics:
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry.series import keep_sampling
 
-    keep_sampling(
-        lambda: {**entrance.levels(), "bodies": arrivals.waiting, "most_streams": container.live.hub.limits.streams}
-    )
+    keep_sampling(lambda: {**entrance.levels(), "bodies": arrivals.waiting, "most_streams": settings.streams})

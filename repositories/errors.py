@@ -47,6 +47,10 @@ class ReadOnly(Unavailable):
     """The store answers and takes no writes: a replica, or a primary that was demoted. Nothing was changed."""
 
 
+class MovedAway(Unavailable):
+    """The truth of this role is elsewhere, as the mark of this place says. Nothing was changed."""
+
+
 class Insufficient(StoreError):
     """The ledger account has too little available."""
 

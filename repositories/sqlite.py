@@ -18,9 +18,10 @@ from uuid import UUID
 import msgspec
 
 from repositories.address import BadAddress, address_of
-from repositories.errors import Conflict, Invalid, Unavailable
+from repositories.errors import Conflict, Invalid, MovedAway, Unavailable
 from repositories.explaining import explained_by_sqlite
 from repositories.meter import asked
+from repositories.moving.gate import REFUSAL
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 
@@ -210,7 +211,7 @@ class SqliteFile:
         try:
             yield
         except sqlite3.IntegrityError as error:
-            raise Conflict("id") from error
+            raise (MovedAway(self._role, REFUSAL) if str(error) == REFUSAL else Conflict("id")) from error
         except sqlite3.OperationalError as error:
             raise Unavailable(self._role, str(error)) from error
         except (sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:

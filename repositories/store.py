@@ -3,12 +3,15 @@
 from abc import abstractmethod
 from typing import Protocol
 
+from repositories.moving.places import StorePlace
 from repositories.seen import ReplicaState
 
 
 class Store(Protocol):
     # Whether some reads go to replicas.
     replicated: bool = False
+    # None where the role cannot be moved while it serves.
+    place: StorePlace | None = None
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:

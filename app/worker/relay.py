@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from app.clock import Clock
 from app.container import Container
+from app.forwarding import follow
 from app.services.feeds.fanouts import Unfinished
 from app.telemetry import alarms
 from app.worker.anchoring import anchored
@@ -286,7 +287,7 @@ def run(container: Container, stop: threading.Event) -> None:
 def start_inline(container: Container) -> Callable[[], None]:
     """Run the relay in a thread of this process. Returns what stops it and waits for the round under way."""
     stop = threading.Event()
-    thread = threading.Thread(target=run, args=(container, stop), name="relay", daemon=True)
+    thread = threading.Thread(target=follow, args=(container, stop, run), name="relay", daemon=True)
     thread.start()
 
     def stop_and_wait() -> None:

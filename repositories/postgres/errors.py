@@ -5,7 +5,18 @@ from collections.abc import Collection, Mapping
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, ReadOnly, StoreError, Unavailable
+from repositories.errors import (
+    Conflict,
+    Contention,
+    Inconsistent,
+    Invalid,
+    MovedAway,
+    NotFound,
+    ReadOnly,
+    StoreError,
+    Unavailable,
+)
+from repositories.moving.postgres import MOVED
 from repositories.postgres.hosts import NotWritable
 from repositories.translation import Outdated, Translation
 
@@ -62,7 +73,7 @@ class _Translator:
             return self._kind(cause, NotFound)
         if state in (_CHECK, _NOT_NULL) or state.startswith(_DATA):
             return self._kind(cause, Invalid)
-        return Unavailable(self._role, str(cause))
+        return (MovedAway if state == MOVED else Unavailable)(self._role, str(cause))
 
     def _kind(self, cause: psycopg.Error, usual: type[StoreError]) -> StoreError:
         return (Inconsistent if cause.diag.constraint_name in self._invariants else usual)(str(cause))

@@ -1,7 +1,7 @@
 """All rows of the tables that are truths, by the index of their primary keys, and back by the engine's bulk insert."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ LEFT_OUT = {
 _AT = select(database_time().label("at"))
 
 
-class _Copied(NamedTuple):
+class Copied(NamedTuple):
     """`grouped` are the keys before a text, whose order depends on the database's collation: within equal ones it is
     made here, by code points. That is among one account's keys of requests, and among all handles that are reserved.
     """
@@ -67,15 +67,19 @@ class _Copied(NamedTuple):
     target: Any
 
 
-def _copied(of: Table) -> _Copied:
-    made = _DORMANT.get(of.name, {})
-    copied = [one for one in of.c if one.name not in _NOT_COPIED.get(of.name, ())]
+def copied_whole(of: Table) -> Copied:
+    """With every column as it is."""
+    return _copied(of, {}, set())
+
+
+def _copied(of: Table, made: Mapping[str, ColumnElement[Any]], without: Collection[str]) -> Copied:
+    copied = [one for one in of.c if one.name not in without]
     names = tuple(str(one.name) for one in copied)
     keys = tuple(str(one.name) for one in of.primary_key)
     texts = (at for at, key in enumerate(keys) if isinstance(of.c[key].type, Text) and key not in _PLAIN)
     statement = select(*(made.get(one.name, one) for one in copied))
     passes = [statement.where(where) for where in _IN_PASSES.get(of.name, ())] or [statement]
-    return _Copied(
+    return Copied(
         RecordKind(str(of.name), names, tuple[tuple(_type(one) for one in copied)]),  # type: ignore[misc]
         tuple(walk(one, *(of.c[key] for key in keys)) for one in passes),
         keys[: next(texts, len(keys))],
@@ -89,7 +93,7 @@ def _type(of: Column[Any]) -> Any:
     return kind | None if of.nullable else kind
 
 
-_ALL = {of.name: _copied(of) for of in COPIED}
+_ALL = {of.name: _copied(of, _DORMANT.get(of.name, {}), _NOT_COPIED.get(of.name, ())) for of in COPIED}
 
 
 class RelationalDump(Dump):
@@ -117,7 +121,7 @@ class RelationalDump(Dump):
     def snapshot(self) -> Iterator[Frozen]:
         with self._snapshot() as runner:
             at = runner.rows(_AT, {})[0].at
-            yield Frozen(at, lambda kind: _batches(runner, _ALL[kind]))
+            yield Frozen(at, lambda kind: batches(runner, _ALL[kind]))
 
     def is_empty(self) -> bool:
         return not any(self._runner.rows(one.first, {"limit": 1}) for kind in _ALL.values() for one in kind.walks)
@@ -137,7 +141,7 @@ class RelationalDump(Dump):
                 work.change(statement, {})
 
 
-def _batches(runner: Runner, copied: _Copied) -> Iterator[Sequence[AnyRow]]:
+def batches(runner: Runner, copied: Copied) -> Iterator[Sequence[AnyRow]]:
     batch: list[AnyRow] = []
     for row in (row for one in copied.walks for row in _in_order(one.rows(runner), copied)):
         batch.append(row)
@@ -148,7 +152,7 @@ def _batches(runner: Runner, copied: _Copied) -> Iterator[Sequence[AnyRow]]:
         yield batch
 
 
-def _in_order(rows: Iterator[AnyRow], copied: _Copied) -> Iterator[AnyRow]:
+def _in_order(rows: Iterator[AnyRow], copied: Copied) -> Iterator[AnyRow]:
     if copied.grouped == copied.keys:
         return rows
     members = copied.kind.members

@@ -4,7 +4,17 @@ import sqlite3
 
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from repositories.errors import Conflict, Contention, Inconsistent, Invalid, NotFound, StoreError, Unavailable
+from repositories.errors import (
+    Conflict,
+    Contention,
+    Inconsistent,
+    Invalid,
+    MovedAway,
+    NotFound,
+    StoreError,
+    Unavailable,
+)
+from repositories.moving.gate import REFUSAL
 from repositories.relational.schema.money_tables import SOLVENT
 from repositories.relational.schema.tables import RESERVED
 from repositories.translation import Translation
@@ -49,6 +59,8 @@ def _translate(error: Exception) -> StoreError:
 
 def _broken_rule(cause: BaseException) -> StoreError:
     code = getattr(cause, "sqlite_errorcode", 0)
+    if str(cause) == REFUSAL:
+        return MovedAway(ROLE, REFUSAL)
     if str(cause).partition(": ")[2] in _INVARIANTS:
         return Inconsistent(str(cause))
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:

@@ -14,6 +14,7 @@ from repositories.relational.bulk.money import Rows
 from repositories.relational.dump import RelationalDump
 from repositories.relational.embedded.engine import Clock, reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated
+from repositories.relational.embedded.moving import place
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import database_time
@@ -40,6 +41,7 @@ class EmbeddedRelational(SqlRelational):
         runner = AutocommitRunner(self._reading.connect, translated, self._read)
         super().__init__(runner, self._snapshot)
         self.dump = RelationalDump(runner, self._snapshot, self._work, _load)
+        self.place = place(self._path, clock, runner, self._snapshot, self._work, _load)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()

@@ -1,6 +1,6 @@
-"""Which tables belong to the relational role: the embedded adapters of all roles may share one file."""
+"""Which tables belong to the relational role: all roles may share one database, and moves have tables of their own."""
 
-_OTHERS = ("documents_", "feeds_", "hot_")
+_OTHERS = ("documents_", "feeds_", "hot_", "moving_")
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -24,6 +24,7 @@ from repositories.relational.bulk.money import Rows
 from repositories.relational.dump import COPIED, RelationalDump
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.errors import ROLE, translated
+from repositories.relational.postgres.moving import place
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT, database_time
@@ -67,6 +68,7 @@ class PostgresRelational(SqlRelational):
         runner = AutocommitRunner(self._reading.open, self._guard, direct)
         super().__init__(runner, self._snapshot)
         self.dump = RelationalDump(runner, self._long_snapshot, self._long_work, _copy, _LOADED)
+        self.place = place(runner, self._long_snapshot, self._long_work, _copy)
         self._replicas = Replicas(replicas_of(replicas, url), hosts, pool) if replicas else None
         self.replicated = self._replicas is not None
         if self._replicas:

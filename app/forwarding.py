@@ -1,0 +1,153 @@
+"""Forwarding addresses: a process that has the URL of a place that was left goes on at the new one.
+
+Commands look once, at their start (`forwarded`). Servers and relays look at the marks of all roles all the time
+(`Following`), build what they are made of anew when one has moved, and drop the old when its last calls have ended.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from app.container import Container, build, open_stores
+from app.stores import Stores
+from repositories.errors import StoreError
+from repositories.moving.places import CLOSED
+from repositories.store import Store
+
+if TYPE_CHECKING:
+    from config import Settings
+
+log = logging.getLogger(__name__)
+MOST_HOPS = 16
+# Between two looks; and while a move is under way, which is when writers wait for the outcome.
+IDLE_SECONDS, MOVING_SECONDS = 0.5, 0.05
+# Of the old container, for what is still under way.
+GRACE_SECONDS = 30.0
+
+
+class Circular(Exception):
+    """Forwarding addresses that lead nowhere."""
+
+
+def forwarded(settings: "Settings", stores: Stores) -> "Settings":
+    """The settings with the URLs of the places where the truths are; `stores` are open at what settings say.
+
+    Raises `StoreError`, `Circular`.
+    """
+    for role, store in stores.by_role().items():
+        settings = _role_forwarded(settings, role, store)
+    return settings
+
+
+def _role_forwarded(settings: "Settings", role: str, store: Store) -> "Settings":
+    name, arrived = f"{role}_url", -1
+    for hop in range(MOST_HOPS):
+        with nullcontext(store) if hop == 0 else _opened(settings, role) as here:
+            place = here.place
+            mark = place.mark() if place else None
+            if place is None or mark is None or mark.state not in CLOSED:
+                return settings
+            if mark.epoch <= arrived:
+                # The place that was left says so. Whoever comes first tells the new one.
+                place.open(arrived)
+                return settings
+        if mark.state == "moved":
+            arrived = mark.epoch
+        log.warning("the %s role has moved: set QUARTET_%s to where it is now", role, name.upper())
+        settings = at(settings, role, mark.url)
+    raise Circular(f"QUARTET_{name.upper()}: its forwarding addresses go in a circle")
+
+
+@contextmanager
+def _opened(settings: "Settings", role: str) -> Iterator[Store]:
+    stores = open_stores(settings)
+    try:
+        yield stores.by_role()[role]
+    finally:
+        stores.close()
+
+
+def at(settings: "Settings", role: str, url: str) -> "Settings":
+    """With this URL of the role. Standbys belong to the former one."""
+    changed: dict[str, Any] = {f"{role}_url": url} | ({"relational_replicas": ""} if role == "relational" else {})
+    return replace(settings, **changed)
+
+
+def follow(container: Container, stop: threading.Event, work: Callable[[Container, threading.Event], None]) -> None:
+    """Do the work until `stop` is set. It is ended and begun again with another container when a role has moved."""
+    ended = threading.Event()
+    following = Following(container, lambda _: ended.set())
+
+    def watch() -> None:
+        following.run(stop)
+        ended.set()
+
+    thread = threading.Thread(target=watch, name="following", daemon=True)
+    thread.start()
+    while True:
+        ended.clear()
+        if stop.is_set():
+            break
+        work(following.container, ended)
+    thread.join()
+    if following.container is not container:
+        following.container.close()
+
+
+class Following:
+    """`act` gets the container that is used from now on. `rebuild` makes one of settings."""
+
+    def __init__(
+        self,
+        container: Container,
+        act: Callable[[Container], None],
+        rebuild: Callable[["Settings"], Container] = build,
+    ) -> None:
+        self.container = container
+        self._act = act
+        self._rebuild = rebuild
+        self._retired: list[Container] = []
+
+    def look(self) -> float:
+        """Go where the truths are. Returns for how many seconds nobody needs to look again."""
+        states = {self._state(role) for role in self.container.stores.by_role()}
+        if states & {*CLOSED}:
+            try:
+                self._go(forwarded(self.container.settings, self.container.stores))
+            except (StoreError, Circular) as error:
+                log.warning("a role has moved, and its new place cannot be used yet: %s", error)
+            return MOVING_SECONDS
+        return MOVING_SECONDS if "leaving" in states else IDLE_SECONDS
+
+    def run(self, stop: threading.Event) -> None:
+        pause = 0.0
+        while not stop.wait(pause):
+            pause = self.look()
+        for container in self._retired:
+            container.close()
+
+    def _state(self, role: str) -> str:
+        place = self.container.stores.by_role()[role].place
+        try:
+            mark = place.mark() if place else None
+        except StoreError:
+            return ""
+        return mark.state if mark else ""
+
+    def _go(self, settings: "Settings") -> None:
+        old, new = self.container, self._rebuild(settings)
+        self.container = new
+        self._act(new)
+        old.live.hub.close()
+        self._retired.append(old)
+        later = threading.Timer(GRACE_SECONDS, self._close, (old,))
+        later.daemon = True
+        later.start()
+
+    def _close(self, old: Container) -> None:
+        if old in self._retired:
+            self._retired.remove(old)
+            old.close()

@@ -1,0 +1,122 @@
+"""`quartet move`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.backup.progress import KindRates
+from app.container import Container, open_stores
+from app.forwarding import at
+from app.moving.mover import Move, NotQuiet, NotTheSame, compare
+from app.stores import Stores
+from repositories.address import BadAddress
+from repositories.errors import StoreError
+from repositories.moving.places import CLOSED, Overtaken, StorePlace
+from repositories.store import Store
+
+Opened = Callable[[], AbstractContextManager[Container]]
+ROLES = ("relational", "documents", "feeds", "sessions", "cache")
+FILE = "sqlite:///"
+# A call of the move may take longer than one of a request.
+CALL_SECONDS = 60.0
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("role", type=click.Choice(ROLES))
+@click.option("--to", "url", required=True, metavar="URL", help="The new place, as in QUARTET_<ROLE>_URL.")
+@click.option("--dry-run", is_flag=True, help="Check everything, count what is there, and change nothing.")
+@click.option("--verify-only", is_flag=True, help="Compare both places, by count and digest, and change nothing.")
+@click.pass_obj
+def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: bool) -> None:
+    """Move a role to another place while the system serves. Killed at any point, run it again.
+
+    The new place gets its tables, and must be empty otherwise. Exit code 1 when the role was not moved.
+    """
+    url = _absolute(url)
+    with opened() as container, _one_line(), _both(container, role, url) as (old, new):
+        old_url = _absolute(getattr(container.settings, f"{role}_url"))
+        if old_url == url and not verify_only:
+            _place(old).tidy()
+            click.echo(f"{role} is there already: set QUARTET_{role.upper()}_URL in every process")
+            return
+        if not (dry_run or verify_only):
+            new.migrate()
+        _require_receivable(new, verify_only=verify_only)
+        rates = KindRates(lambda _role: url.partition(":")[0])
+        moving = Move(
+            _place(old), _place(new), say=click.echo, counted=rates.counted, ended=lambda end: rates.ended(role, end)
+        )
+        if verify_only:
+            compare(_place(old), _place(new), lambda end: rates.ended(role, end))
+            click.echo("both places are the same, by count and digest")
+        elif dry_run:
+            moving.count()
+            click.echo("nothing was changed")
+        else:
+            paused = moving.run(old_url, url)
+            click.echo(f"switched; writers waited for {paused:.3f} s")
+            with suppress(StoreError):
+                _place(new).tidy()
+            click.echo(f"set QUARTET_{role.upper()}_URL in every process; until then they follow by themselves")
+
+
+@contextmanager
+def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store]]:
+    """Both with the patience of the move."""
+    patience: dict[str, Any] = {f"{role}_timeout": CALL_SECONDS}
+    patient = replace(container.settings, **patience)
+    there = at(patient, role, url)
+    try:
+        there.validate()
+        stores: list[Stores] = [open_stores(patient), open_stores(there)]
+    except Exception as error:
+        raise click.ClickException(f"--to: {error}") from error
+    try:
+        old, new = (one.by_role()[role] for one in stores)
+        try:
+            new.ping()
+        except StoreError as error:
+            raise click.ClickException(f"--to: {error}") from error
+        yield old, new
+    finally:
+        for one in stores:
+            one.close()
+
+
+def _require_receivable(new: Store, *, verify_only: bool) -> None:
+    place = _place(new)
+    if new.migrate(dry_run=True):
+        # There is no place yet, of which something could be asked.
+        if verify_only:
+            raise click.ClickException("--to: there are no tables, or those of another version")
+        return
+    mark = place.mark()
+    if not verify_only and (mark is None or mark.state not in CLOSED) and not place.is_empty():
+        raise click.ClickException("--to: there is something already, and no move of this system has left it there")
+
+
+def _place(store: Store) -> StorePlace:
+    if store.place is None:
+        raise click.ClickException("this role cannot be moved between these engines")
+    return store.place
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except (NotTheSame, NotQuiet, Overtaken, BadAddress) as error:
+        raise click.ClickException(f"not moved: {error}") from error
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted: not moved; run it again to start over", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _absolute(url: str) -> str:
+    """Processes in other working directories follow it too."""
+    return f"{FILE}{Path(url.removeprefix(FILE)).absolute()}" if url.startswith(FILE) else url

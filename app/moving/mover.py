@@ -1,0 +1,164 @@
+"""One move: copy, catch up, verify, switch. Until the switch is written the old place is the truth, come what may."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+from app.backup.file import Digest, End, encoded
+from repositories.errors import Contention
+from repositories.moving.places import FrozenPlace, Mark, StorePlace
+
+# Catching up ends when a round is as short as this. A switch that would take longer is put off.
+QUICK_SECONDS, PAUSE_SECONDS = 0.15, 0.7
+ROUNDS, TRIES, AGAIN_SECONDS = 200, 60, 0.1
+
+
+class NotTheSame(Exception):
+    """What was copied is not what is there."""
+
+
+class NotQuiet(Exception):
+    """Changes come faster than they can be carried over."""
+
+
+Say = Callable[[str], None]
+Counted = Callable[[str, Iterator[Sequence[Any]]], Iterator[Sequence[Any]]]
+
+
+class Move:
+    """`say` gets a line for each step. `counted` watches batches of a kind go by, and `ended` hears of each kind."""
+
+    def __init__(
+        self,
+        old: StorePlace,
+        new: StorePlace,
+        *,
+        say: Say,
+        counted: Counted,
+        ended: Callable[[End], None],
+        tries: int = TRIES,
+    ) -> None:
+        self._old = old
+        self._new = new
+        self._say = say
+        self._counted = counted
+        self._ended = ended
+        self._tries = tries
+        self._caught_up = 0
+
+    def run(self, old_url: str, new_url: str) -> float:
+        """Returns for how many seconds writers had to wait."""
+        epoch, move = self.next_epoch(), uuid4().hex
+        self._old.capture(Mark("leaving", epoch - 1, new_url, move))
+        self._new.receive(Mark("incoming", epoch, old_url, move))
+        self.copy()
+        self.catch_up(verify=True)
+        paused = self._switch(Mark("moved", epoch, new_url, move))
+        self._new.open(epoch)
+        return paused
+
+    def next_epoch(self) -> int:
+        return 1 + max(mark.epoch for mark in (self._old.mark(), self._new.mark(), Mark("open")) if mark)
+
+    def count(self) -> None:
+        """Read all that would be copied."""
+        with self._old.moment() as moment:
+            for kind in self._old.kinds:
+                self._ended(_digest(kind.name, self._counted(kind.name, moment.records(kind.name))))
+
+    def copy(self) -> None:
+        with self._old.moment() as moment, self._new.loading() as load:
+            for kind in self._old.kinds:
+                digest = Digest(kind.name)
+                for batch in self._counted(kind.name, moment.records(kind.name)):
+                    load(kind.name, batch)
+                    for record in batch:
+                        digest.add(encoded(record))
+                self._ended(digest.end())
+
+    def catch_up(self, *, verify: bool = False) -> None:
+        """Until a round is short. Then all is compared, while changes go on to be noted; and what they were."""
+        for _ in range(ROUNDS):
+            began = time.monotonic()
+            with self._old.moment() as moment:
+                self._carry(moment)
+                if time.monotonic() - began < QUICK_SECONDS:
+                    if not verify:
+                        return
+                    # The new place is what the old one was at this moment, and stays so.
+                    verify = False
+                    self._compare(moment)
+        raise NotQuiet("changes come faster than they are carried over")
+
+    def _compare(self, moment: FrozenPlace) -> None:
+        with self._new.moment() as copied:
+            for kind in self._old.kinds:
+                self._ended(_same(kind.name, moment, copied))
+
+    def _carry(self, moment: FrozenPlace) -> int:
+        """What was noted by this moment, and read it back."""
+        if not moment.changed:
+            return 0
+        self._new.apply(moment.changed, moment.of_keys)
+        with self._new.moment() as copied:
+            for kind, keys in moment.changed.items():
+                mine, theirs = (self._by_key(kind, one.of_keys(kind, list(keys))) for one in (moment, copied))
+                if mine != theirs:
+                    raise NotTheSame(f"{kind}: what was changed is not the same in the new place")
+        self._old.forget(moment)
+        count = sum(map(len, moment.changed.values()))
+        self._caught_up += count
+        return count
+
+    def _by_key(self, kind: str, records: Sequence[Any]) -> dict[Any, bytes]:
+        return {self._old.key(kind, record): encoded(record) for record in records}
+
+    def _switch(self, mark: Mark) -> float:
+        for left in reversed(range(self._tries)):
+            self.catch_up()
+            began = time.monotonic()
+            try:
+                with self._old.switching(mark):
+                    stopped = time.monotonic()
+                    with self._old.moment() as moment:
+                        count = self._carry(moment)
+                    _require_quick(time.monotonic() - stopped)
+            except Contention:
+                if not left:
+                    raise
+                time.sleep(AGAIN_SECONDS)
+            else:
+                paused = time.monotonic() - began
+                self._say(
+                    f"{self._caught_up:,} changes carried over while copying, {count:,} of them while writers waited"
+                )
+                return paused
+        raise AssertionError
+
+
+def _require_quick(seconds: float) -> None:
+    if seconds > PAUSE_SECONDS:
+        raise Contention("carrying over the last changes takes too long")
+
+
+def compare(old: StorePlace, new: StorePlace, ended: Callable[[End], None]) -> None:
+    """Of two places to which nobody writes. Raises `NotTheSame`."""
+    with old.moment() as one, new.moment() as other:
+        for kind in old.kinds:
+            ended(_same(kind.name, one, other))
+
+
+def _same(kind: str, one: FrozenPlace, other: FrozenPlace) -> End:
+    mine, theirs = (_digest(kind, moment.records(kind)) for moment in (one, other))
+    if mine != theirs:
+        raise NotTheSame(f"{kind}: {mine.records:,} records, {theirs.records:,} in the new place")
+    return mine
+
+
+def _digest(kind: str, batches: Iterator[Sequence[Any]]) -> End:
+    digest = Digest(kind)
+    for batch in batches:
+        for record in batch:
+            digest.add(encoded(record))
+    return digest.end()

@@ -1,0 +1,39 @@
+"""Metrics on an address of their own: those of all processes, as the workers would serve them."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from app.container import Container
+from app.forwarding import Following
+from repositories.outbox import Outbox
+
+
+@contextmanager
+def scraped(container: Container, outboxes: Callable[[Container], Mapping[str, Outbox]]) -> Iterator[None]:
+    """Serve them where they have an address."""
+    host, port = container.settings.metrics_at
+    if not port:
+        yield
+        return
+    # Imported here, inside `multiprocess.shared`.
+    from app.telemetry import exposition
+
+    def served(now: Container) -> Callable[[], None]:
+        stores, known = now.stores.by_role(), now.money.anchors.known
+        return exposition.serve(host, port, exposition.everything(stores, outboxes(now), known, now.kit.clock))
+
+    ends, stop = [served(container)], threading.Event()
+
+    def again(now: Container) -> None:
+        ends.pop()()
+        ends.append(served(now))
+
+    watching = threading.Thread(target=Following(container, again).run, args=(stop,), name="following", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watching.join()
+        ends.pop()()

@@ -1,0 +1,63 @@
+"""The relational role in a file as a place of a move."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import event
+
+from repositories.direct import Direct
+from repositories.moving.sqlite import SqliteEngine
+from repositories.relational.audit.whole import Snapshot
+from repositories.relational.bulk.money import Load
+from repositories.relational.embedded.engine import Clock, writing_engine
+from repositories.relational.embedded.errors import translated
+from repositories.relational.migrations import money_triggers
+from repositories.relational.moved_rows import APPEND_ONLY, TABLES, noted
+from repositories.relational.moving import RelationalPlace, Working
+from repositories.relational.statement_runner import Runner, Work, transaction
+
+_KEEPERS = [one for one in money_triggers.sqlite() if " BEFORE delete ON " in one]
+_EMPTYING = (
+    *(f"DROP TRIGGER {table}_no_delete" for table in APPEND_ONLY),
+    *(f"DELETE FROM {table.name}" for table in reversed(TABLES)),  # noqa: S608  names of ours
+    *_KEEPERS,
+)
+# The file numbers rows behind the highest that was ever there; a sink may be further than the log reaches.
+_NUMBERING = (
+    """INSERT INTO sqlite_sequence (name, seq) SELECT 'event_log', 0
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'event_log')""",
+    """UPDATE sqlite_sequence SET seq = max(seq, coalesce((SELECT max(position) FROM sinks), 0))
+    WHERE name = 'event_log'""",
+)
+
+
+def place(
+    path: Path, clock: Clock, runner: Runner, snapshot: Snapshot, working: Working, load: Load
+) -> RelationalPlace:
+    return RelationalPlace(
+        SqliteEngine(path.exists),
+        noted("hex({})"),
+        runner,
+        snapshot,
+        working,
+        load,
+        emptying=_EMPTYING,
+        numbering=_NUMBERING,
+        filling=lambda: _filling(path, clock),
+        apart=True,
+    )
+
+
+@contextlib.contextmanager
+def _filling(path: Path, clock: Clock) -> Iterator[Work]:
+    """Batches come in transactions of their own, which foreign keys would refuse: they are the source's, and what has
+    come is compared with it.
+    """
+    engine = writing_engine(path, clock)
+    event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF"))
+    try:
+        with transaction(engine, Direct(engine), translated) as work:
+            yield work
+    finally:
+        engine.dispose()

@@ -1,0 +1,107 @@
+"""The statements of a move on the rows of every table, also of those that a backup leaves out, and their keys."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Column, Delete, Executable, LargeBinary, Select, Table, bindparam, delete, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from repositories.moving.gate import Noted
+from repositories.moving.places import Key
+from repositories.relational.dump import COPIED, Copied, copied_whole
+from repositories.relational.schema import feeds_tables, tables
+from repositories.relational.statement_runner import Runner
+
+# Those of a backup, and what a backup leaves out.
+TABLES = (
+    *COPIED,
+    *(tables.event_log, tables.sinks, tables.sink_dead_letters, tables.deferred),
+    *(feeds_tables.fanouts, feeds_tables.pulled_authors, feeds_tables.feed_signals),
+)
+# Their rows are never changed, and a trigger sees to that.
+APPEND_ONLY = ("transfers", "entries")
+PARENTS = {foreign.column.table.name for one in TABLES for foreign in one.foreign_keys}
+SOME = 500
+
+
+class MovedTable(NamedTuple):
+    """Statements on rows with some keys. `free` lets go of the unique values of a row that stays."""
+
+    copied: Copied
+    of_keys: Select[Any]
+    remove: Delete
+    put: Executable | None
+    free: Executable | None
+    any: Select[Any]
+
+
+def _moved(of: Table) -> MovedTable:
+    keys = list(of.primary_key)
+    among = (keys[0] if len(keys) == 1 else tuple_(*keys)).in_(bindparam("keys", expanding=True))
+    put: Any = None
+    if of.name in APPEND_ONLY:
+        put = insert(of).on_conflict_do_nothing()
+    elif of.name in PARENTS:
+        new = insert(of)
+        others = {one.name: new.excluded[one.name] for one in of.c if not one.primary_key}
+        put = new.on_conflict_do_update(index_elements=keys, set_=others)
+    free: Any = None
+    if of is tables.accounts:
+        free = update(of).where(of.c.id == bindparam("its_id")).values(handle_key=bindparam("free"))
+    return MovedTable(
+        copied_whole(of), select(*of.c).where(among), delete(of).where(among), put, free, select(*keys).limit(1)
+    )
+
+
+ALL = {of.name: _moved(of) for of in TABLES}
+
+
+def noted(binary: str) -> list[Noted]:
+    """`binary` is how an engine writes binary values and ids, for JSON."""
+    return [Noted(of.name, f"'{of.name}'", [_part(one, binary) for one in of.primary_key]) for of in TABLES]
+
+
+def _part(of: Column[Any], binary: str) -> str:
+    part = f"{{row}}.{of.name}"
+    return binary.format(part) if of.type.python_type in (UUID, bytes) else part
+
+
+def of_keys(runner: Runner, kind: str, keys: Sequence[Key]) -> list[Any]:
+    found = [row for some in parts(keys) for row in runner.rows(ALL[kind].of_keys, {"keys": plain(some)})]
+    # A hold is before what ends it.
+    hold = ALL[kind].copied.kind.members.index("hold_id") if kind == "transfers" else None
+    return found if hold is None else sorted(found, key=lambda row: row[hold] is not None)
+
+
+def plain(keys: Sequence[Key]) -> list[Any]:
+    return [key[0] if len(key) == 1 else key for key in keys]
+
+
+def parts(every: Iterable[Any]) -> Iterator[list[Any]]:
+    whole = list(every)
+    for start in range(0, len(whole), SOME):
+        yield whole[start : start + SOME]
+
+
+def changed(notes: Sequence[Any]) -> dict[str, set[Key]]:
+    found: dict[str, set[Key]] = defaultdict(set)
+    for _, kind, key in notes:
+        found[kind].add(key)
+    return {kind: {_key(kind, key) for key in keys} for kind, keys in found.items()}
+
+
+def _key(kind: str, noted_: Any) -> Key:
+    types = (one.type for one in _TABLES[kind].primary_key)
+    return tuple(_value(of, value) for of, value in zip(types, msgspec.json.decode(noted_), strict=True))
+
+
+_TABLES = {of.name: of for of in TABLES}
+
+
+def _value(of: Any, value: Any) -> Any:
+    if isinstance(of, LargeBinary):
+        return bytes.fromhex(value.removeprefix("\\x"))
+    return UUID(value) if of.python_type is UUID else value

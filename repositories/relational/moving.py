@@ -1,0 +1,207 @@
+"""The relational role as a place: all rows of every table, as they are."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import TextClause, text
+
+from repositories.dump_port import Load, RecordKind
+from repositories.moving.gate import Engine, Noted, SqlGate
+from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys, StorePlace
+from repositories.relational.audit.whole import Snapshot
+from repositories.relational.bulk.money import Load as BulkInsert
+from repositories.relational.dump import COPIED, batches
+from repositories.relational.moved_rows import ALL, PARENTS, changed, of_keys, parts, plain
+from repositories.relational.statement_runner import Runner, Work
+
+ROLE = "relational"
+Working = Callable[[], AbstractContextManager[Work]]
+
+
+class RelationalPlace(StorePlace):
+    """`working` is a transaction that may take long, `filling` one at the new place; `insert` the engine's bulk insert.
+
+    `emptying` removes all rows. `numbering` is what new rows need for their numbers, and `finish` follows a load.
+    """
+
+    kinds: Sequence[RecordKind] = [one.copied.kind for one in ALL.values()]
+
+    def __init__(
+        self,
+        engine: Engine,
+        noted_: Sequence[Noted],
+        runner: Runner,
+        snapshot: Snapshot,
+        working: Working,
+        insert_: BulkInsert,
+        *,
+        emptying: Sequence[str],
+        numbering: Sequence[str],
+        finish: Sequence[str] = (),
+        filling: Working | None = None,
+        apart: bool = False,
+    ) -> None:
+        """`apart`: each batch is a transaction of its own, where the engine keeps all other writers waiting."""
+        self._gate = SqlGate(_Texts(runner, working), engine, ROLE, noted_)
+        self._runner = runner
+        self._snapshot = snapshot
+        self._filling = filling or working
+        self._insert = insert_
+        self._emptying = emptying
+        self._numbering = numbering
+        self._finish = finish
+        self._apart = apart
+
+    def key(self, kind: str, record: Any) -> Key:
+        members = self._members(kind)
+        return tuple(record[members.index(key)] for key in ALL[kind].copied.keys)
+
+    def mark(self) -> Mark | None:
+        return self._gate.mark()
+
+    def open(self, epoch: int) -> None:
+        self._gate.open(epoch)
+
+    def tidy(self) -> None:
+        self._gate.tidy()
+
+    def capture(self, mark: Mark) -> None:
+        self._gate.capture(mark)
+
+    def switching(self, mark: Mark) -> AbstractContextManager[None]:
+        return self._gate.switching(mark)
+
+    def release(self) -> None:
+        self._gate.release()
+
+    def is_empty(self) -> bool:
+        return not any(self._runner.rows(ALL[of.name].any, {}) for of in COPIED)
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[FrozenPlace]:
+        found = self._gate.mark()
+        with self._snapshot() as runner:
+            notes = runner.rows(_text(self._gate.notes()), {}) if found and found.state == "leaving" else ()
+            if notes:
+                self._gate.check()
+            yield FrozenPlace(
+                lambda kind: batches(runner, ALL[kind].copied),
+                lambda kind, keys: of_keys(runner, kind, keys),
+                changed(notes),
+                [seq for seq, *_ in notes],
+            )
+
+    def forget(self, moment: FrozenPlace) -> None:
+        self._gate.forget(moment.notes)
+
+    def receive(self, mark: Mark) -> None:
+        self._gate.close(mark)
+        with self._filling() as work, self._gate.own(_TextWork(work)):
+            _run(work, self._emptying)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Load]:
+        with self._transactions() as transaction:
+
+            def load(kind: str, records: Sequence[Any]) -> None:
+                with transaction() as work:
+                    self._put(work, kind, records)
+
+            yield load
+            with transaction() as work:
+                _run(work, [*self._numbering, *self._finish])
+
+    def apply(self, changed: Changed, of_keys: OfKeys) -> None:
+        """Children are removed before their parents, and come after them."""
+        with self._transactions() as transaction:
+            found = {kind: of_keys(kind, list(keys)) for kind, keys in changed.items()}
+            for kind in reversed(ALL):
+                keys = set(changed.get(kind, ()))
+                if kind in PARENTS:
+                    keys -= {self.key(kind, record) for record in found.get(kind, ())}
+                for some in parts(sorted(keys, key=str)):
+                    with transaction() as work:
+                        work.change(ALL[kind].remove, {"keys": plain(some)})
+            for kind in ALL:
+                for records in parts(found.get(kind, ())):
+                    with transaction() as work:
+                        self._replace(work, kind, records)
+            with transaction() as work:
+                _run(work, self._numbering)
+
+    @contextlib.contextmanager
+    def _transactions(self) -> Iterator[Callable[[], AbstractContextManager[Work]]]:
+        """All in one transaction, or each in one of its own."""
+
+        @contextlib.contextmanager
+        def one() -> Iterator[Work]:
+            with self._filling() as work, self._gate.own(_TextWork(work)):
+                yield work
+
+        if self._apart:
+            yield one
+        else:
+            with one() as work:
+                yield lambda: contextlib.nullcontext(work)
+
+    def _replace(self, work: Work, kind: str, records: Sequence[Any]) -> None:
+        moved = ALL[kind]
+        if moved.put is None:
+            self._put(work, kind, records)
+            return
+        members = self._members(kind)
+        if moved.free is not None:
+            work.change(moved.free, [{"its_id": record[0], "free": f"#{record[0]}"} for record in records])
+        work.change(moved.put, [dict(zip(members, record, strict=True)) for record in records])
+
+    def _put(self, work: Work, kind: str, records: Sequence[Any]) -> None:
+        members = self._members(kind)
+        with work.connection() as connection:
+            self._insert(
+                connection, ALL[kind].copied.target, [dict(zip(members, record, strict=True)) for record in records]
+            )
+
+    @staticmethod
+    def _members(kind: str) -> tuple[str, ...]:
+        return ALL[kind].copied.kind.members
+
+
+class _TextWork:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def execute(self, sql: str, parameters: dict[str, Any], /) -> Any:
+        return _Changed(self._work.change(_text(sql), parameters))
+
+
+class _Changed(NamedTuple):
+    rowcount: int
+
+
+class _Texts:
+    """The role's database as the gate wants it."""
+
+    def __init__(self, runner: Runner, working: Working) -> None:
+        self._runner = runner
+        self._working = working
+
+    def rows(self, sql: str, parameters: dict[str, Any], /) -> Sequence[Sequence[Any]]:
+        return self._runner.rows(_text(sql), parameters)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[_TextWork]:
+        with self._working() as work:
+            yield _TextWork(work)
+
+
+def _run(work: Work, statements: Sequence[str]) -> None:
+    for statement in statements:
+        work.change(_text(statement), {})
+
+
+@lru_cache(maxsize=128)
+def _text(sql: str) -> TextClause:
+    return text(sql)
