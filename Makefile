@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency advice engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +19,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_CRASH_ROUNDS=2 QUARTET_RELAY_DEATH_EVERY=1 QUARTET_POINT_EVERY=1 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
-PROOFS := $(addprefix tests/system/,alerts proofs money drift plans fuzzing outages relay test_feed_definition.py test_notifications.py \
+PROOFS := $(addprefix tests/system/,advice alerts proofs money drift plans fuzzing outages relay test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py test_degraded.py test_server.py proxies/test_rolling.py) \
   $(addprefix tests/http/test_,budgets.py orders.py payouts.py refunds.py stock.py wallet.py) tests/engines/test_feeds_layout.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/test_engines.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
@@ -106,6 +106,9 @@ picture: .venv/.run ## draw docs/architecture.svg anew from docs/architecture.to
 
 consistency: .venv/.run ## write docs/consistency.md anew from docs/consistency.toml
 	$(BIN)/python docs/consistency.py
+
+advice: .venv/.run ## write the tables of docs/advice.md anew from the rules
+	PYTHONPATH=. $(BIN)/python docs/advice.py
 
 lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt

@@ -20,12 +20,14 @@ import msgspec
 from repositories.address import BadAddress, address_of
 from repositories.errors import Conflict, Invalid, MovedAway, Unavailable
 from repositories.explaining import explained_by_sqlite
-from repositories.meter import asked
+from repositories.meter import asked, waited
 from repositories.moving.gate import REFUSAL
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 
 BUSY_SECONDS = 5.0
+# A transaction that took so long to begin has waited for another writer; else it takes microseconds.
+WAITED_SECONDS = 0.025
 _LIST = re.compile(r"= ANY \((\?|:\w+)\)")
 _ROW_LOCK = re.compile(r"\s+FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?")
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
@@ -78,6 +80,18 @@ def set_up(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+@contextlib.contextmanager
+def awaiting_the_writer(role: str) -> Iterator[None]:
+    """Around the beginning of a write transaction: reports that it waited, as for a connection of a pool."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = time.perf_counter() - began
+        if seconds >= WAITED_SECONDS:
+            waited(role, seconds)
 
 
 @functools.lru_cache(512)
@@ -137,7 +151,8 @@ class SqliteFile:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that takes the write lock at its start, so it cannot fail on upgrading its lock."""
         with asked(self._role, "write"), self._translated(), self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            with awaiting_the_writer(self._role):
+                connection.execute("BEGIN IMMEDIATE")
             self._local.connection = connection
             try:
                 yield connection

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from repositories.meter import called
+from repositories.relational.embedded.errors import ROLE
 from repositories.relational.money.digests import chain
 from repositories.relational.schema.columns import micros
-from repositories.sqlite import BUSY_SECONDS, make_private, set_up
+from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
 
 Clock = Callable[[], datetime]
 
@@ -52,4 +55,9 @@ def _set_up(connection: sqlite3.Connection, clock: Clock) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     """Take the write lock at the start, so that no transaction fails on upgrading its lock."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        with awaiting_the_writer(ROLE):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except DBAPIError:
+        called(ROLE, "begin", BUSY_SECONDS, ok=False)
+        raise

@@ -1,0 +1,64 @@
+"""The command `quartet doctor advice`."""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import click
+import msgspec
+
+from app.container import Container
+from app.doctor.advice.looking import EnginesOf, Looked, look, metrics_of
+from app.doctor.advice.rule import Advice, judged, rules
+from app.doctor.advice.scrape import scraped
+
+Opened = Callable[[], AbstractContextManager[Container]]
+# Of one rule: a system with a thousand large tables is not told of each.
+SHOWN = 5
+
+
+@click.command()
+@click.option("--metrics", "addresses", multiple=True, metavar="URL", help="Of /metrics; by default as configured.")
+@click.option("--over", type=click.FloatRange(min=0), default=0.0, help="Seconds to watch them; 0: since they started.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_obj
+def advice(opened: Opened, *, addresses: tuple[str, ...], over: float, as_json: bool) -> None:
+    """Say which index, setting, pool or rung comes next, from what the engines and our series measured.
+
+    Changes nothing. Exit code 1 when there is advice.
+    """
+    with opened() as container, contextlib.closing(EnginesOf(container)) as engines:
+        series, notes = scraped(addresses or metrics_of(container), over)
+        looked = list(look(container, engines, series, notes))
+    found = [one for observed, roles in looked for one in judged(observed, roles, rules())]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(_record(looked, found)), indent=2))
+    else:
+        _print(looked, found)
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+def _record(looked: list[Looked], found: list[Advice]) -> dict[str, object]:
+    seen = [{"engine": one.engine, "place": one.place, "roles": roles, "notes": one.notes} for one, roles in looked]
+    return {"advice": found, "looked_at": seen}
+
+
+def _print(looked: list[Looked], found: list[Advice]) -> None:
+    for observed, roles in looked:
+        mine = [one for one in found if (one.engine, one.place) == (observed.engine, observed.place)]
+        about = f" ({', '.join(roles)})" if observed.engine != "Quartet" else ""
+        click.echo(
+            f"{observed.engine}, {observed.place}{about}: {f'{len(mine)} found' if mine else 'nothing to advise'}"
+        )
+        for rule in dict.fromkeys(one.rule for one in mine):
+            same = [one for one in mine if one.rule == rule]
+            for one in same[:SHOWN]:
+                click.echo(f"  {one.rule}: {one.words}")
+                click.echo(f"    run: {one.command}")
+            if len(same) > SHOWN:
+                click.echo(f"    and {len(same) - SHOWN} more")
+            click.echo(f"    why: {same[0].because} (docs/{same[0].page})")
+        for note in observed.notes:
+            click.echo(f"  not looked at: {note}")
+    click.echo(f"{len(found)} pieces of advice" if found else "nothing to advise")

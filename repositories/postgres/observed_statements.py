@@ -1,0 +1,119 @@
+"""What `observing` asks PostgreSQL, from version 14 on. Each row is a name, figures, and words."""
+
+# Of the whole server. Without `pg_monitor` it does not show the sessions of others, but their number.
+SERVER = """
+SELECT 'server', json_build_object(
+  'connections', used, 'connections_limit', allowed, 'connections_share', used / allowed,
+  'cached_share', blks_hit::float8 / greatest(blks_hit + blks_read, 1), 'blocks_read', blks_read,
+  'database_bytes', pg_database_size(current_database()),
+  'temporary_bytes_a_day', temp_bytes / days, 'deadlocks_a_day', deadlocks / days,
+  'oldest_id_age', (SELECT max(age(datfrozenxid)) FROM pg_database)
+), json_build_object(
+  'autovacuum', current_setting('autovacuum'), 'fsync', current_setting('fsync'),
+  'full_page_writes', current_setting('full_page_writes'), 'shared_buffers', current_setting('shared_buffers')
+) FROM pg_stat_database, LATERAL (
+  SELECT greatest(extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))::float8 / 86400, 1)
+    AS days,
+  (SELECT sum(numbackends) FROM pg_stat_database)::float8 AS used,
+  (current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true), '0')::int)::float8 AS allowed
+) AS more WHERE datname = current_database()
+"""
+LEVELS = """
+SELECT 'connections', json_build_object('value', (SELECT sum(numbackends) FROM pg_stat_database), 'limit',
+  current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true), '0')::int), json_build_object()
+UNION ALL
+SELECT 'bytes', json_build_object('value', pg_database_size(current_database())), json_build_object()
+"""
+# A backup reads each table once: what counts is how often that is on a day.
+TABLES = """
+SELECT relid::regclass::text, json_build_object(
+  'rows', greatest(n_live_tup, c.reltuples), 'dead_rows', n_dead_tup,
+  'dead_share', n_dead_tup::float8 / greatest(n_live_tup + n_dead_tup, 1),
+  'unvacuumed_seconds', extract(epoch FROM now() - greatest(last_vacuum, last_autovacuum, pg_postmaster_start_time())),
+  'unanalyzed_rows', n_mod_since_analyze,
+  'unanalyzed_share', n_mod_since_analyze::float8 / greatest(n_live_tup, 1),
+  'scans_a_day', seq_scan / days, 'rows_of_a_scan', seq_tup_read::float8 / greatest(seq_scan, 1),
+  'autovacuum', (vacuums AND current_setting('autovacuum')::bool)::int, 'excepted', (NOT vacuums)::int
+), json_build_object()
+FROM pg_stat_user_tables JOIN pg_class c ON c.oid = relid, LATERAL (
+  SELECT greatest(extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))::float8 / 86400, 1)
+    AS days FROM pg_stat_database WHERE datname = current_database()
+) AS since, LATERAL (
+  SELECT coalesce((SELECT option_value::bool FROM pg_options_to_table(c.reloptions)
+    WHERE option_name = 'autovacuum_enabled'), true) AS vacuums
+) AS options WHERE relkind = 'r'
+"""
+# Those that are needed for what they promise are not asked how often they are read.
+INDEXES = """
+SELECT indexrelid::regclass::text, json_build_object(
+  'reads', idx_scan, 'bytes', pg_relation_size(indexrelid), 'valid', indisvalid::int,
+  'promises', (indisunique OR indisexclusion OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = indexrelid)
+    OR EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid))::int,
+  'repeats', (SELECT count(*) FROM pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid
+    AND o.indkey::text = i.indkey::text AND o.indclass::text = i.indclass::text
+    AND o.indoption::text = i.indoption::text AND o.indcollation::text = i.indcollation::text
+    AND coalesce(pg_get_expr(o.indexprs, o.indrelid), '') = coalesce(pg_get_expr(i.indexprs, i.indrelid), '')
+    AND coalesce(pg_get_expr(o.indpred, o.indrelid), '') = coalesce(pg_get_expr(i.indpred, i.indrelid), ''))
+), json_build_object('table', relid::regclass::text, 'definition', pg_get_indexdef(indexrelid), 'plain', indexrelname)
+FROM pg_stat_user_indexes JOIN pg_index i USING (indexrelid)
+"""
+# No text of a statement: it may have values.
+SESSIONS = """
+WITH waiting AS (
+  SELECT pid, unnest(pg_blocking_pids(pid)) AS blocker, clock_timestamp() - query_start AS since
+  FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+)
+SELECT pid::text, json_build_object(
+  'transaction_seconds', extract(epoch FROM clock_timestamp() - xact_start),
+  'idle_seconds', CASE WHEN state LIKE 'idle in transaction%'
+    THEN extract(epoch FROM clock_timestamp() - state_change) END,
+  'statement_seconds', CASE WHEN state = 'active' THEN extract(epoch FROM clock_timestamp() - query_start) END,
+  'blocked', (SELECT count(DISTINCT w.pid) FROM waiting w WHERE w.blocker = a.pid),
+  'blocked_seconds', (SELECT extract(epoch FROM max(since)) FROM waiting w WHERE w.blocker = a.pid)
+), json_build_object('user', usename, 'application', application_name, 'state', state)
+FROM pg_stat_activity a
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+"""
+REPLICAS = """
+SELECT coalesce(nullif(application_name, ''), 'standby') || ' ' || coalesce(host(client_addr), 'local'),
+  json_build_object('behind_bytes', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn),
+    'behind_seconds', extract(epoch FROM replay_lag)), json_build_object('state', state)
+FROM pg_stat_replication
+"""
+SLOTS = """
+SELECT slot_name, json_build_object('active', active::int,
+  'kept_bytes', pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), json_build_object()
+FROM pg_replication_slots
+"""
+# What each role does of all reads of blocks, and what its tables take, as they were last vacuumed.
+SHARES = """
+SELECT role, json_build_object('read_share', (sum(blocks) / greatest(sum(sum(blocks)) OVER (), 1))::float8,
+  'blocks', sum(blocks), 'bytes', sum(bytes)), json_build_object()
+FROM (
+  SELECT CASE WHEN c.relname ~ '^(documents|feeds|hot)_' THEN split_part(c.relname, '_', 1) ELSE 'relational' END
+    AS role,
+    coalesce(heap_blks_read, 0) + coalesce(heap_blks_hit, 0) + coalesce(idx_blks_read, 0)
+      + coalesce(idx_blks_hit, 0) AS blocks,
+    relpages::bigint * current_setting('block_size')::int AS bytes
+  FROM pg_statio_user_tables JOIN pg_class c ON c.oid = relid
+) AS tables GROUP BY role
+"""
+EXTENSION = """
+SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE extname = 'pg_stat_statements'
+"""
+# Only of statements whose values it replaces by marks.
+STATEMENTS = """
+SELECT queryid::text, json_build_object('calls', calls, 'mean_seconds', mean_exec_time / 1000,
+  'total_seconds', total_exec_time / 1000,
+  'share', total_exec_time / greatest((SELECT sum(total_exec_time) FROM {schema}.pg_stat_statements), 1e-9)
+), json_build_object('text', left(regexp_replace(query, '\\s+', ' ', 'g'), 300))
+FROM {schema}.pg_stat_statements
+WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND query ~* '^\\s*(select|insert|update|delete|with|merge)\\M'
+ORDER BY total_exec_time DESC LIMIT 50
+"""
+IS_MONITOR = "SELECT pg_has_role(current_user, 'pg_monitor', 'member'), current_user"
+EXISTING = "SELECT indexname FROM pg_indexes"

@@ -1,0 +1,49 @@
+"""What the doctor advises in a test, and people who leave something of every kind in a system."""
+
+import contextlib
+from collections.abc import Iterable
+
+from app.container import Container
+from app.doctor.advice.looking import EnginesOf, look
+from app.doctor.advice.rule import Advice, Rule, judged, rules
+from app.doctor.advice.scrape import Series
+from repositories.observations import Observed
+from tests.apps import System
+
+
+def looked(container: Container, series: Series | None = None) -> list[tuple[Observed, tuple[str, ...]]]:
+    """`series` are none where the test has none of its own: those of this process are of all its tests."""
+    with contextlib.closing(EnginesOf(container)) as engines:
+        return list(look(container, engines, series or Series(), []))
+
+
+def advised(container: Container, series: Series | None = None, by: Iterable[Rule] | None = None) -> list[Advice]:
+    chosen = list(rules() if by is None else by)
+    return [one for seen, roles in looked(container, series) for one in judged(seen, roles, chosen)]
+
+
+def named(found: Iterable[Advice]) -> set[tuple[str, str]]:
+    """Rules, each with what it is about."""
+    return {(one.rule, one.about) for one in found}
+
+
+def scraped(system: System) -> Series:
+    series = Series()
+    series.add(system.app.test_client().get("/metrics").get_data(as_text=True))
+    return series
+
+
+def live_in(system: System) -> None:
+    ada, bob = system.person().rich(), system.person()
+    bob.put(f"/accounts/{ada.handle}/follow")
+    post = ada.publish(tags=["one"])
+    bob.put(f"/posts/{post}/like")
+    bob.post(f"/posts/{post}/comments", {"body": "Well."})
+    body = {"title": "Lamp", "category": "home", "price": {"amount": 100, "currency": "EUR"}}
+    lamp = bob.post("/products", body)["product"]["id"]
+    bob.put(f"/products/{lamp}/stock", {"on_hand": 10}, 200, etag="*")
+    ada.pay("/orders", {"lines": [{"product_id": lamp, "quantity": 1}]})
+    system.relay.drain()
+    assert bob.feed() == [post]
+    assert ada.get("/notifications")["unread_count"]
+    system.sweeper.sweep()

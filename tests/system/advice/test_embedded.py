@@ -1,0 +1,160 @@
+"""Sicknesses of a system on one file, and of what runs on it."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import main
+from app.clock import utc_now
+from app.doctor.advice.scrape import Series
+from app.telemetry import exposition
+from config import Settings
+from repositories.records import Event
+from repositories.sqlite import path_of
+from tests.apps import ROLES, System, embedded, running
+from tests.engines.kernel import free_port
+from tests.system.advice.asking import advised, live_in, looked, named, scraped
+
+WAITING = 8
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path), relay="external")) as found:
+        yield found
+
+
+def quartet(system: System, *arguments: str) -> Result:
+    env = {f"QUARTET_{role.upper()}_URL": system.container.settings.relational_url for role in ROLES}
+    return CliRunner().invoke(main, ["doctor", "advice", *arguments], env=env | {"QUARTET_LOG_LEVEL": "error"})
+
+
+def file(system: System) -> Path:
+    return path_of(system.container.settings.relational_url)
+
+
+def test_a_system_that_is_well_gets_none(system: System) -> None:
+    before = scraped(system)
+    live_in(system)
+    found = looked(system.container, scraped(system).since(before))
+    assert [seen.notes for seen, _ in found] == [(), ()]
+    assert advised(system.container, scraped(system).since(before)) == []
+
+
+def test_an_index_that_was_dropped_is_found_and_the_command_makes_it(system: System) -> None:
+    with sqlite3.connect(file(system)) as connection:
+        connection.execute("DROP INDEX follows_followers")
+        connection.execute("DROP INDEX documents_posts_author")
+    found = advised(system.container)
+    assert named(found) == {("index-missing", "follows_followers"), ("index-missing", "documents_posts_author")}
+    with sqlite3.connect(file(system)) as connection:
+        for one in found:
+            connection.execute(one.command.split("'")[1])
+    assert advised(system.container) == []
+
+
+def test_writes_that_wait_for_the_file_say_that_postgresql_is_next(system: System) -> None:
+    before = scraped(system)
+    ready = threading.Barrier(WAITING + 1)
+
+    def hold() -> None:
+        with sqlite3.connect(file(system), isolation_level=None) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            ready.wait()
+            threading.Event().wait(1.0)
+            connection.execute("ROLLBACK")
+
+    def write() -> None:
+        with system.container.stores.relational.transaction() as tx:
+            tx.emit(Event(uuid4(), "AccountFollowed", f"account:{uuid4()}", utc_now(), b"{}"))
+
+    def wait_and_write() -> None:
+        ready.wait()
+        write()
+
+    threads = [threading.Thread(target=hold), *(threading.Thread(target=wait_and_write) for _ in range(WAITING))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(100):
+        write()
+    [found] = [
+        one for one in advised(system.container, scraped(system).since(before)) if one.rule == "file-writes-wait"
+    ]
+    assert found.about == "relational"
+    assert found.figures["writes"] >= 100
+    assert "PostgreSQL comes next" in found.words
+    assert found.page.startswith("growing.md#")
+
+
+def test_events_that_wait_and_those_dead_lettered(system: System) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    with system.container.stores.relational.transaction() as tx:
+        tx.emit(Event(uuid4(), "AccountFollowed", "account:1", long_ago, b"{}"))
+        tx.event_log.append([Event(uuid4(), "AccountFollowed", "account:2", long_ago, b"{}")])
+    system.container.stores.relational.event_log.register("kafka:far")
+    [claim] = system.container.stores.relational.outbox.claim(
+        now=utc_now(), lease_until=utc_now() + timedelta(seconds=60), limit=10
+    )
+    assert named(advised(system.container)) == {("relay-behind", "relational")}
+    system.container.stores.relational.outbox.dead_letter(claim, reason="no", attempts=8, now=utc_now())
+    assert named(advised(system.container)) == {("events-dead-lettered", "relational")}
+    with sqlite3.connect(file(system)) as connection:
+        connection.execute("UPDATE event_log SET logged_at = logged_at - 600000000")
+    found = advised(system.container)
+    assert named(found) == {("events-dead-lettered", "relational"), ("sink-behind", "kafka:far")}
+
+
+def test_the_command_says_the_same_in_words_and_as_json(system: System) -> None:
+    container = system.container
+    outboxes = {"relational": container.stores.relational.outbox}
+    whole = exposition.everything(container.stores.by_role(), outboxes, container.money.anchors.known, utc_now)
+    end = exposition.serve("127.0.0.1", port := free_port(), whole)
+    try:
+        well = quartet(system, "--metrics", f"http://127.0.0.1:{port}/metrics", "--over", "0.01")
+    finally:
+        end()
+    assert (well.exit_code, well.output.splitlines()[-1]) == (0, "nothing to advise")
+    assert "not looked at" not in well.output
+    with sqlite3.connect(file(system)) as connection:
+        connection.execute("DROP INDEX likes_post")
+    sick = quartet(system, "--metrics", f"http://127.0.0.1:{port}/metrics")
+    assert sick.exit_code == 1
+    assert "index-missing: the index likes_post" in sick.output
+    assert "not looked at: no metrics at http://127.0.0.1" in sick.output
+    said = quartet(system, "--json")
+    assert said.exit_code == 1
+    record = json.loads(said.output)
+    assert [one["rule"] for one in record["advice"]] == ["index-missing"]
+    assert record["advice"][0]["command"].startswith("sqlite3 ")
+    assert {one["engine"] for one in record["looked_at"]} == {"SQLite", "Quartet"}
+
+
+def test_what_is_no_metrics_is_a_line_and_no_error(system: System) -> None:
+    answer = quartet(system, "--metrics", "http://127.0.0.1:1/metrics", "--metrics", "file:///etc/hostname")
+    assert answer.exit_code == 0
+    assert answer.output.count("not looked at: no metrics") == 2
+
+
+def test_counts_of_several_processes_are_added_and_levels_of_one_are_not() -> None:
+    both = Series()
+    for number in (1, 2):
+        both.add(
+            f'quartet_http_requests_total{{status="200",route="/"}} {number}0\n'
+            f'quartet_outbox_unsent{{truth="documents"}} {number}\n'
+        )
+    assert both.total("quartet_http_requests_total") == 30
+    assert both.total("quartet_outbox_unsent") == 2
+    later = Series()
+    later.add('quartet_http_requests_total{status="200",route="/"} 5\nquartet_outbox_unsent{truth="documents"} 2\n')
+    # A server that was started anew counts from its beginning.
+    assert later.since(both).total("quartet_http_requests_total") == 5
+    assert later.since(both).total("quartet_outbox_unsent") == 2

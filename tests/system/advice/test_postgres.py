@@ -1,0 +1,135 @@
+"""Sicknesses of PostgreSQL: of one database, and of a server of one's own."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.doctor.advice.rule import Rule, rules
+from config import Settings
+from repositories.observations import observe
+from repositories.observing import open_observer
+from tests.apps import ROLES, System, embedded, running
+from tests.contracts.relational_store import migrated_database
+from tests.engines import Engines, Shared
+from tests.engines.kernel import wait_until
+from tests.system.advice.asking import advised, live_in, looked, named
+from tests.system.real import on_postgres
+
+# Of a database, not of the server that all tests share.
+KINDS = {"missing index", "index", "table"}
+
+
+def of_the_database() -> list[Rule]:
+    return [rule for rule in rules() if rule.engine == "PostgreSQL" and rule.kind in KINDS]
+
+
+@pytest.fixture(scope="module")
+def system(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("advice")) | on_postgres(engines, ROLES))) as found:
+        yield found
+
+
+def connect(url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(url, autocommit=True)
+
+
+def test_a_database_that_is_well_gets_none(system: System) -> None:
+    live_in(system)
+    assert named(advised(system.container, by=of_the_database())) == set()
+    seen, _ = looked(system.container)
+    assert [note.partition(" ")[0] for note in seen[0].notes] == ["pg_stat_statements"]
+    kinds = {subject.kind for subject in seen[0].subjects}
+    assert kinds >= {"server", "table", "index", "role", "level"}
+    for rule in (rule for rule in rules() if rule.engine == "PostgreSQL"):
+        for subject in (one for one in seen[0].subjects if one.kind == rule.kind):
+            known = {*subject.figures, *subject.words, "name"}
+            assert {bound.figure for bound in rule.bounds} <= known, rule.name
+
+
+def test_what_a_user_may_not_see_is_a_line(system: System) -> None:
+    url = system.container.settings.relational_url
+    with connect(url) as connection:
+        connection.execute("DROP ROLE IF EXISTS plain_doctor")
+        connection.execute("CREATE ROLE plain_doctor LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain_doctor")
+    with closing(open_observer(url.replace("quartet@", "plain_doctor@"), ["relational"])) as observer:
+        notes = observe(observer).notes
+    assert any("GRANT pg_monitor TO plain_doctor" in note for note in notes)
+    with connect(url) as connection:
+        connection.execute("DROP OWNED BY plain_doctor")
+        connection.execute("DROP ROLE plain_doctor")
+
+
+def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: System) -> None:
+    url = system.container.settings.relational_url
+    with connect(url) as connection:
+        connection.execute("CREATE TABLE imported AS SELECT n, md5(n::text) AS t FROM generate_series(1, 12000) AS n")
+        connection.execute("ALTER TABLE imported SET (autovacuum_enabled = false)")
+        connection.execute("CREATE INDEX imported_n ON imported (n)")
+        connection.execute("CREATE INDEX imported_n_again ON imported (n)")
+        connection.execute("DROP INDEX follows_followers")
+        for _ in range(12):
+            connection.execute("SELECT count(*) FROM imported WHERE t = 'x'")
+        connection.execute("DELETE FROM imported WHERE t < '5'")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        found = advised(system.container, by=of_the_database())
+        assert named(found) == {
+            ("index-missing", "follows_followers"),
+            ("table-read-whole", "imported"),
+            ("index-unused", "imported_n"),
+            ("index-unused", "imported_n_again"),
+            ("index-repeated", "imported_n"),
+            ("index-repeated", "imported_n_again"),
+            ("rows-dead-for-good", "imported"),
+            ("autovacuum-off-for-table", "imported"),
+            ("statistics-old", "imported"),
+        }
+        commands = {(one.rule, one.about): one.command for one in found}
+        for command in (
+            commands["index-missing", "follows_followers"],
+            commands["index-unused", "imported_n"],
+            *commands["autovacuum-off-for-table", "imported"].split("; "),
+            commands["rows-dead-for-good", "imported"],
+        ):
+            connection.execute(command.encode())
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    assert named(advised(system.container, by=of_the_database())) == {
+        ("table-read-whole", "imported"),
+        ("index-unused", "imported_n_again"),
+    }
+
+
+@pytest.mark.proof
+def test_a_server_without_autovacuum_and_with_few_connections_left(own_engines: Engines, tmp_path: Path) -> None:
+    server = own_engines.postgres()
+    urls = embedded(tmp_path) | {"relational_url": migrated_database(server)}
+    with running(Settings(**urls)) as system, connect(server.url) as connection:
+        connection.execute("ALTER SYSTEM SET autovacuum = off")
+        connection.execute("SELECT pg_reload_conf()")
+        assert wait_until(lambda: connection.execute("SHOW autovacuum").fetchone() == ("off",), 30)
+        many = [connect(server.url) for _ in range(165)]
+        holder, waiter = psycopg.connect(server.url), connect(server.url)
+        holder.execute("CREATE TABLE held (n int)")
+        holder.commit()
+        holder.execute("LOCK TABLE held")
+        thread = threading.Thread(target=lambda: waiter.execute("SELECT * FROM held"))
+        thread.start()
+        try:
+            expected = {("autovacuum-off", "server"), ("connections-used-up", "server")}
+            pid = str(holder.info.backend_pid)
+            expected |= {("session-blocks", pid)}
+            assert wait_until(lambda: expected <= named(advised(system.container)), 30)
+            blocks = next(one for one in advised(system.container) if one.rule == "session-blocks")
+            connection.execute(blocks.command.split("; ")[1].replace("cancel", "terminate").encode())
+        finally:
+            thread.join(30)
+            for one in (*many, waiter, holder):
+                one.close()
+            connection.execute("ALTER SYSTEM RESET autovacuum")
+            connection.execute("SELECT pg_reload_conf()")
+        assert wait_until(lambda: not advised(system.container), 30)
