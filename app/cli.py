@@ -15,8 +15,7 @@ import click
 
 from app.backup import dump, restore
 from app.container import Container, build
-from app.doctor import Drift
-from app.doctor.advice import advice
+from app.doctor import Drift, advice
 from app.doctor.ledger import audit_ledger, ledger
 from app.doctor.provider import compare_with_provider
 from app.doctor.rebuild import Rebuild
@@ -206,9 +205,8 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
     click.echo(f"{count} events will be tried again")
 
 
-doctor.add_command(advice)
-doctor.add_command(audit_ledger)
-doctor.add_command(compare_with_provider)
+for command in (advice, audit_ledger, compare_with_provider):
+    doctor.add_command(command)
 
 
 @doctor.command()

@@ -13,7 +13,7 @@ from app.doctor.advice.rule import Advice, judged, rules
 from app.doctor.advice.scrape import scraped
 
 Opened = Callable[[], AbstractContextManager[Container]]
-# Of one rule: a system with a thousand large tables is not told of each.
+# Of one rule: of a thousand large tables a few are enough.
 SHOWN = 5
 
 
