@@ -24,6 +24,6 @@ ENV PATH=/opt/quartet/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 PYTHONDONTWR
 USER 10001
 WORKDIR /srv/quartet
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-c", \
-    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['QUARTET_PORT'] + '/health/live', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=20s --retries=3 CMD ["python", "-c", \
+    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['QUARTET_PORT'] + '/health/live', timeout=5)"]
 CMD ["quartet", "serve"]

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency advice engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters images test-images check-kubernetes outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency advice engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +20,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
 PROOFS := $(addprefix tests/system/,advice alerts proofs money drift plans fuzzing outages relay test_feed_definition.py test_notifications.py \
-  test_api_contract.py test_crashes.py test_degraded.py test_server.py proxies/test_rolling.py) \
+  test_api_contract.py test_crashes.py test_degraded.py test_images.py test_kubernetes.py test_server.py proxies/test_rolling.py) \
   $(addprefix tests/http/test_,budgets.py orders.py payouts.py refunds.py stock.py wallet.py) tests/engines/test_feeds_layout.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/test_engines.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_feeds_plans.py test_money_faults.py test_money_plans.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py
@@ -54,6 +54,21 @@ test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, t
 	QUARTET_OWN_READS=10000 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest --log-cli-level=INFO \
 	  tests/engines/relational/test_failover.py tests/engines/relational/test_replicas.py tests/engines/test_hot_failover.py \
 	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py) tests/system/outages/cluster_mongo.py
+
+images: ## make the images that Dockerfile and compose file name, where no registry can be reached (needs Docker, debootstrap)
+	deploy/images/make.sh
+
+test-images: .venv/.test ## build the image, start the compose file, and kill and restart all of it (needs Docker)
+	QUARTET_PROOFS=1 $(BIN)/python -m pytest -o timeout=900 tests/system/test_images.py
+
+check-kubernetes: .venv/.test build/kubernetes ## hold what kustomize makes of deploy/kubernetes to the schemas of Kubernetes (needs Go)
+	QUARTET_PROOFS=1 $(BIN)/python -m pytest tests/system/test_kubernetes.py
+
+build/kubernetes:
+	GOBIN=$(CURDIR)/$@.new go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+	GOBIN=$(CURDIR)/$@.new go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+	$(PIP) install --no-deps --target $@.new kubernetes-validate==1.37.0
+	mv $@.new $@
 
 outages: .venv/.test ## write the table of docs/outages.md anew: every route without each store, on the engines
 	QUARTET_PROOFS=1 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest tests/system/outages

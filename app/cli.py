@@ -27,6 +27,7 @@ from app.server.granian import server
 from app.server.pool_check import shortages
 from app.telemetry import multiprocess
 from app.telemetry.exporting import ExtraMissing, exported
+from app.versions import version
 from app.worker.anchoring import anchoring_of
 from app.worker.relay import relay_of, run, start_inline, sweeper_of
 from app.worker.sinks.commands import asyncapi, drain, sinks
@@ -105,7 +106,7 @@ def _await(store: Store, until: float) -> None:
         time.sleep(BOOT_PAUSE)
 
 
-for command in (seed, dump, restore, move, ledger, sinks, asyncapi):
+for command in (seed, dump, restore, move, ledger, sinks, asyncapi, version):
     main.add_command(command)
 
 

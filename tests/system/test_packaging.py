@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
+from app.versions import DRIVERS
+from repositories.relational.migrations import head
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +82,19 @@ def test_a_release_runs_by_itself_and_lists_what_is_in_it(tmp_path: Path) -> Non
 def test_the_command_tells_its_version() -> None:
     told = CliRunner().invoke(main, ["--version"])
     assert (told.exit_code, told.output) == (0, f"quartet {version('quartet')}\n")
+
+
+def test_the_command_says_what_is_installed() -> None:
+    found = CliRunner().invoke(main, ["version", "--json"])
+    parts = json.loads(found.output)
+    locked = dict(
+        re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE)
+    )
+    assert (parts["quartet"], parts["schema"]) == (version("quartet"), head())
+    assert parts["drivers"] == {name: locked[name] for name in DRIVERS}
+    plain = CliRunner().invoke(main, ["version"]).output.splitlines()
+    assert plain[:2] == [f"quartet {version('quartet')}", f"schema {head()}"]
+    assert [f"{name} {number}" for name, number in parts["drivers"].items()] == plain[-len(DRIVERS) :]
 
 
 def test_the_changelog_has_this_version() -> None:

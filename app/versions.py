@@ -1,0 +1,27 @@
+"""`quartet version`: what is installed, for a report of a fault or the log of an update."""
+
+import json
+import platform
+from importlib.metadata import version as installed
+
+import click
+
+from repositories.relational.migrations import head
+
+DRIVERS = ("psycopg", "cassandra-driver", "pymongo", "redis", "amqp", "confluent-kafka")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def version(*, as_json: bool) -> None:
+    """Print the version, the schema it migrates to, Python and the engines' drivers. Asks no store."""
+    own = {
+        "quartet": installed("quartet"),
+        "schema": head(),
+        "python": platform.python_version(),
+    }
+    drivers = {name: installed(name) for name in DRIVERS}
+    if as_json:
+        click.echo(json.dumps({**own, "drivers": drivers}))
+    else:
+        click.echo("\n".join(f"{name} {number}" for name, number in (own | drivers).items()))

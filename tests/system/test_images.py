@@ -1,0 +1,164 @@
+"""`docker compose up` for real: the image and the five servers, a story, deaths and restarts (`make test-images`)."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.apps import PASSWORD
+from tests.engines.kernel import free_port, wait_until
+from tests.system.live import Client
+
+pytestmark = pytest.mark.proof
+ROOT = Path(__file__).parents[2]
+PATIENCE = 180.0
+STORES = ("postgres", "mongo", "cassandra", "sessions", "cache")
+
+
+class Compose:
+    """The services of the compose file as a project of their own, on a port of their own."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._command = ["docker", "compose", "--project-name", f"quartet-{uuid4().hex[:8]}"]
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        own = os.environ | {"QUARTET_PORT": f"{self.port}"}
+        command = [*self._command, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or not check, done.stderr[-2000:]
+        return done
+
+    def state(self, service: str) -> dict[str, object]:
+        """`Status`, `ExitCode`, and `Health` where it is checked."""
+        found = self.run("ps", "--all", "--quiet", service).stdout.split()
+        made = subprocess.run(["docker", "inspect", *found], check=True, capture_output=True, text=True)
+        [container] = json.loads(made.stdout)
+        state: dict[str, object] = container["State"]
+        return state
+
+    def is_healthy(self, service: str) -> bool:
+        health = self.state(service)["Health"]
+        return isinstance(health, dict) and health["Status"] == "healthy"
+
+    def client(self, token: str | None = None) -> Client:
+        return Client(self.port, token)
+
+    def person(self, name: str) -> Client:
+        client = self.client()
+        client.handle = f"{name}_{uuid4().hex[:12]}"
+        login = {"handle": client.handle, "password": PASSWORD}
+        client.ask("POST", "/accounts", login | {"email": f"{client.handle}@example.com", "display_name": name})
+        client.token = client.ask("POST", "/sessions", {"login": client.handle, "password": PASSWORD})["token"]
+        return client
+
+    def is_ready(self) -> bool:
+        with closing(self.client()) as client:
+            try:
+                return client.send("GET", "/health/ready").status == 200
+            except OSError:
+                return False
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    if shutil.which("docker") is None or subprocess.run(["docker", "compose", "version"], check=False).returncode:
+        pytest.skip("docker compose is missing")
+    found = Compose()
+    try:
+        found.run("up", "--detach", "--build")
+        assert wait_until(partial(found.is_healthy, "app"), PATIENCE), found.run("logs", "app").stdout
+        yield found
+    finally:
+        found.run("down", "--volumes", "--timeout", "30")
+
+
+@pytest.fixture(scope="module")
+def story(compose: Compose) -> tuple[Client, Client]:
+    """Somebody with a post, and a follower."""
+    ada, bob = compose.person("ada"), compose.person("bob")
+    bob.ask("PUT", f"/accounts/{ada.handle}/follow")
+    ada.publish("First")
+    return ada, bob
+
+
+def shows(client: Client, *titles: str) -> bool:
+    return client.titles("/feed") == list(titles)
+
+
+def delivered(compose: Compose) -> bool:
+    found = compose.run("exec", "-T", "app", "quartet", "doctor", "outbox").stdout
+    return found.count(" 0 unsent, 0 dead-lettered") == 2
+
+
+def test_every_service_is_up(compose: Compose) -> None:
+    for service in ("app", *STORES):
+        assert wait_until(partial(compose.is_healthy, service), PATIENCE), service
+    assert compose.state("relay")["Status"] == "running"
+    assert (compose.state("migrate")["Status"], compose.state("migrate")["ExitCode"]) == ("exited", 0)
+
+
+def test_what_is_published_is_read_and_delivered(compose: Compose, story: tuple[Client, Client]) -> None:
+    _, bob = story
+    assert shows(bob, "First")
+    assert wait_until(partial(delivered, compose), 60)
+    assert shows(bob, "First")
+
+
+@pytest.mark.parametrize("service", ["app", "relay"])
+def test_it_is_nobody_and_writes_nowhere(compose: Compose, service: str) -> None:
+    def inside(script: str) -> subprocess.CompletedProcess[str]:
+        return compose.run("exec", "-T", service, "sh", "-c", script, check=False)
+
+    assert inside("id -u").stdout.strip() == "10001"
+    assert "CapEff:\t0000000000000000" in inside("cat /proc/self/status").stdout
+    assert "NoNewPrivs:\t1" in inside("cat /proc/self/status").stdout
+    for folder in ("/", "/srv/quartet", "/opt/quartet", "/var/tmp"):  # noqa: S108  # the container's own
+        assert "Read-only file system" in inside(f"touch {folder}/x").stderr, folder
+    assert inside("touch /tmp/x && rm /tmp/x").returncode == 0
+    assert inside("python -m pip --version").returncode != 0
+
+
+def test_the_stores_are_reached_by_the_application_alone(compose: Compose) -> None:
+    for service in STORES:
+        assert compose.run("port", service, "1", check=False).stdout.strip() in ("", ":0")
+
+
+def test_a_server_that_is_asked_to_ends_at_once_and_well(compose: Compose, story: tuple[Client, Client]) -> None:
+    for service in ("app", "relay"):
+        compose.run("stop", "--timeout", "30", service)
+        assert compose.state(service)["ExitCode"] == 0, service
+    compose.run("start", "app", "relay")
+    assert wait_until(compose.is_ready, PATIENCE)
+    assert shows(story[1], "First")
+
+
+def test_what_is_killed_comes_back_with_all_that_was_acknowledged(
+    compose: Compose, story: tuple[Client, Client]
+) -> None:
+    ada, bob = story
+    ada.publish("Second")
+    # From outside: what `docker kill` ends is not started again.
+    for service in (*STORES, "app", "relay"):
+        pid = compose.state(service)["Pid"]
+        subprocess.run(["kill", "-KILL", f"{pid}"], check=True)
+    assert wait_until(compose.is_ready, PATIENCE)
+    assert shows(bob, "Second", "First")
+    ada.publish("Third")
+    assert wait_until(partial(delivered, compose), PATIENCE)
+    assert shows(bob, "Third", "Second", "First")
+
+
+def test_all_of_it_starts_anew_on_what_is_kept(compose: Compose, story: tuple[Client, Client]) -> None:
+    compose.run("down", "--timeout", "30")
+    compose.run("up", "--detach")
+    assert wait_until(compose.is_ready, PATIENCE)
+    assert shows(story[1], "Third", "Second", "First")
+    assert "0 steps" in compose.run("logs", "migrate").stdout
