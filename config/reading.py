@@ -1,5 +1,6 @@
 """How a setting is declared, and read from the environment."""
 
+from collections.abc import Callable
 from dataclasses import Field, field
 from typing import Any
 
@@ -13,6 +14,16 @@ def setting(default: Any, about: str, *checks: Any, kind: type | None = None) ->
 
 def at_least(low: float) -> validate.Range:
     return validate.Range(min=low)
+
+
+def nothing_or(check: validate.Validator) -> Callable[[str], None]:
+    """For a setting that may be left empty."""
+
+    def checked(text: str) -> None:
+        if text:
+            check(text)
+
+    return checked
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import environs
 from environs import validate
 
 from config.origins import is_origin
-from config.reading import at_least, listed, platform_port, read, setting
+from config.reading import at_least, listed, nothing_or, platform_port, read, setting
 
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
@@ -171,6 +171,12 @@ class Settings:
     )
     session_days: float = setting(30.0, "days until a session ends by itself", at_least(0.001))
     hash_concurrency: int = setting(2, "password hashes computed at the same time in one process", at_least(1))
+    console_token: str = setting(
+        "",
+        "signs operators in at `/console`, at least 32 characters. Empty: in development the console is open to this "
+        "machine, in production it is off",
+        nothing_or(validate.Length(min=SHORTEST_SECRET)),
+    )
     metrics: bool = setting(True, "serves metrics for Prometheus at `/metrics`")
     metrics_address: str = setting(
         "", "`host:port` that serves them in place of the server's port; empty: the server's port does"

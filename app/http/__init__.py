@@ -3,7 +3,7 @@
 from flask import Flask
 
 from app.container import Container
-from app.http import routes
+from app.http import console, routes
 from app.http.document import docs, index, openapi, problems
 from app.http.edge import (
     auth,
@@ -47,4 +47,5 @@ def create_app(container: Container) -> Flask:
     routes.convert(app)
     for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp, problems.blp):
         app.register_blueprint(blueprint)
+    console.register(app)
     return app

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from app.services.live.hub import Hub, LiveLimits
 from config import Settings
@@ -33,6 +34,12 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def system(settings: Settings) -> Iterator[System]:
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture
+def console(system: System) -> FlaskClient:
+    """Of somebody on this machine, in development."""
+    return system.app.test_client()
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ FREE = {
     "/problems",
     "/problems/<code>",
 }
+# Pages for people, who are few: the stores panel asks all stores, a feed costs what its reader's does and more.
+CONSOLE = "/console"
 # A line of an order is a product whose units are counted by a statement of its own, in a fixed order.
 BY_LINE = {("POST", f"/orders{rest}") for rest in ("", "/<uuid:order_id>/cancel", "/<uuid:order_id>/refunds")}
 
@@ -64,7 +66,7 @@ def endpoints(world: World) -> dict[Route, str]:
         (method, rule.rule.removeprefix(BASE)): rule.endpoint
         for rule in world.system.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.rule not in FREE
+        if rule.rule not in FREE and not rule.rule.startswith(CONSOLE)
     }
 
 

@@ -8,9 +8,11 @@ from flask import Flask, Response, request
 from app.container import Container
 from app.http.edge.deps import CONTAINER
 from app.telemetry import spans
+from app.telemetry.history import History
 from repositories.meter import Tally
 
 RECORDER = "quartet-recorder"
+HISTORY = "quartet-history"
 UNKNOWN = "unknown"
 Recorder = Callable[[str, str, int, float], None]
 
@@ -25,6 +27,7 @@ def register(app: Flask) -> None:
     from app.telemetry import exposition, series
 
     app.extensions[RECORDER] = series.install().answered
+    app.extensions[HISTORY] = History(exposition.registry().collect, series.directory())
     if container.settings.metrics_address:
         return
     stores = container.stores

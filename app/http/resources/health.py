@@ -1,8 +1,5 @@
 """`/health`: liveness of the process, and whether every store answers."""
 
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any
 
 import marshmallow as ma
@@ -15,8 +12,7 @@ from app.http.edge.blueprint import budget
 from app.http.edge.deps import container
 from app.server.bodies import LOST, MOST
 from app.server.draining import ENDING
-from repositories.errors import ReadOnly, StoreError
-from repositories.store import Store
+from app.telemetry.readiness import StoreAnswer, ask_all
 
 blp = PlainBlueprint("health", __name__, url_prefix="/health", description="Liveness and readiness")
 
@@ -70,31 +66,17 @@ def get_readiness() -> Response:
     200 while all of them do, also where one is degraded. 503 once the server was asked to end, whatever they say.
     """
     lost, ending = request.environ.get(LOST, 0), ENDING in request.environ
-    stores = container().stores.by_role()
-    with ThreadPoolExecutor(len(stores)) as pool:
-        # Side by side: one that is away leaves the others their time. What they cost is counted with the request.
-        calls = {role: pool.submit(copy_context().run, _asked, store) for role, store in stores.items()}
-    found = {role: call.result() for role, call in calls.items()}
+    found = {role: _item(answer) for role, answer in ask_all(container().stores.by_role()).items()}
     statuses = {store["status"] for store in found.values()}
     serves = lost < MOST and statuses <= {"ok", "degraded"} and not ending
     status = "stopping" if ending else "ok" if serves and statuses == {"ok"} else "degraded"
     return answers.plain({"status": status, "lost_threads": lost, "stores": found}, 200 if serves else 503)
 
 
-def _asked(store: Store) -> dict[str, Any]:
-    began = time.perf_counter()
-    notes: list[str] = []
-    try:
-        store.ping()
-        notes = store.notes()
-        status = "degraded" if notes else "ok"
-    except ReadOnly:
-        status = "read_only"
-    except StoreError:
-        status = "unavailable"
-    found = {"status": status, "ms": round((time.perf_counter() - began) * 1000, 2)}
-    if notes:
-        found["notes"] = notes
-    if store.replicated:
-        found["replicas"] = [structs.asdict(replica) for replica in store.replicas()]
+def _item(answer: StoreAnswer) -> dict[str, Any]:
+    found: dict[str, Any] = {"status": answer.status, "ms": answer.ms}
+    if answer.notes:
+        found["notes"] = answer.notes
+    if answer.replicas is not None:
+        found["replicas"] = [structs.asdict(replica) for replica in answer.replicas]
     return found

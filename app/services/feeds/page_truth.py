@@ -1,12 +1,18 @@
 """What a page of a home feed reads of the truth, once, before it reads anything that is cached."""
 
+from collections import defaultdict
 from collections.abc import Collection
+from typing import Literal
 from uuid import UUID
 
 from app.services.feeds.home_tops import Top
 from app.services.feeds.page_windows import Segment
 from repositories.feed_records import ReaderState
 from repositories.relational import RelationalStore
+
+# How a post comes into a page: pushed, and found in the cached top or in the feed store; not pushed yet; pulled,
+# because the author is, or because the pushed timeline is not complete there.
+Way = Literal["top", "timeline", "in_flight", "author_pulled", "all_pulled"]
 
 
 class Follows:
@@ -37,16 +43,32 @@ class Follows:
         return {author for author in authors if self._known[author]}
 
 
+class Ways:
+    """For people who ask why a post is in a feed. Whoever looks so does not count as the reader."""
+
+    def __init__(self) -> None:
+        self.of: defaultdict[UUID, list[Way]] = defaultdict(list)
+
+    def note(self, segment: Segment, way: Way) -> None:
+        for ref in segment.refs:
+            if way not in self.of[ref.post_id]:
+                self.of[ref.post_id].append(way)
+
+
 class PageTruth:
     """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends.
 
-    `top` is the cached top that was read, if any; `was_beyond`, whether the page was made of anything else, too.
+    `top` is the cached top that was read, if any; `was_beyond`, whether the page was made of anything else, too. `ways`
+    are noted where somebody asks for them.
     """
 
-    __slots__ = ("follows", "in_flight", "low_watermark", "state", "top", "was_beyond")
+    __slots__ = ("follows", "in_flight", "low_watermark", "state", "top", "was_beyond", "ways")
 
-    def __init__(self, follows: Follows, in_flight: Segment, state: ReaderState, low_watermark: UUID) -> None:
+    def __init__(
+        self, follows: Follows, in_flight: Segment, state: ReaderState, low_watermark: UUID, ways: Ways | None = None
+    ) -> None:
         self.follows = follows
+        self.ways = ways
         self.in_flight = in_flight
         self.state = state
         self.low_watermark = low_watermark
@@ -57,6 +79,12 @@ class PageTruth:
     def only_top(self) -> Top | None:
         """The cached top, where the page was made of nothing else."""
         return None if self.was_beyond else self.top
+
+    def via(self, way: Way, segment: Segment) -> Segment:
+        """The segment, as a part of the page."""
+        if self.ways is not None:
+            self.ways.note(segment, way)
+        return segment
 
     def is_quiet(self) -> bool:
         """Whether the pushed timeline is all there is: nothing of it is in flight or to be pulled."""

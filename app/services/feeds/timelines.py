@@ -22,7 +22,7 @@ from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.in_flight import InFlightPosts
-from app.services.feeds.page_truth import Follows, PageTruth
+from app.services.feeds.page_truth import Follows, PageTruth, Ways
 from app.services.feeds.page_windows import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
 from repositories.documents import DocumentStore
@@ -72,9 +72,12 @@ class Timelines:
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
-    def look(self, reader: UUID, window: Window) -> PageTruth:
-        """The truth that a page of the home feed depends on. Records that the reader reads."""
-        return self._look(Follows(self._relational, reader), reader, window.first_part())
+    def look(self, reader: UUID, window: Window, ways: Ways | None = None) -> PageTruth:
+        """The truth that a page of the home feed depends on. Records that the reader reads.
+
+        Not so where `ways` are asked for, which are complete once the page is made.
+        """
+        return self._look(Follows(self._relational, reader), reader, window.first_part(), ways)
 
     def home(self, reader: UUID, window: Window, show: Show[T], look: PageTruth | None = None) -> TimelinePage[T]:
         """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
@@ -83,7 +86,7 @@ class Timelines:
         """
         look = look or self.look(reader, window)
         page, rounds = _filled(window, self._home_segments(reader, look, window), look.follows.among, show)
-        if rounds > ROUNDS:
+        if rounds > ROUNDS and look.ways is None:
             self._feed_activity.rebuild_stale(reader)
         return page
 
@@ -102,17 +105,18 @@ class Timelines:
         for _ in range(ROUNDS):
             if look.in_flight.is_passed(part):
                 look.was_beyond = True
-                look = self._look(follows, reader, part)
+                look = self._look(follows, reader, part, look.ways)
             segment = self._pushed(reader, look, part)
             if segment is None:
                 look.was_beyond = True
-                segment = self._pulled(follows.everybody(), part)
+                segment = look.via("all_pulled", self._pulled(follows.everybody(), part))
             yield segment
             if segment.end is None:
                 return
             part = part.next_part(segment.end)
         look.was_beyond = True
-        yield from self._pulled_segments(follows.everybody(), part)
+        for segment in self._pulled_segments(follows.everybody(), part):
+            yield look.via("all_pulled", segment)
 
     def _author_segments(self, author: UUID, window: Window) -> Iterator[Segment]:
         part = window.first_part()
@@ -140,7 +144,7 @@ class Timelines:
                 return
             part = part.next_part(segment.end)
 
-    def _look(self, follows: Follows, reader: UUID, part: Window) -> PageTruth:
+    def _look(self, follows: Follows, reader: UUID, part: Window, ways: Ways | None) -> PageTruth:
         last = self._in_flight.remembered()
         in_flight = last.posts if last else NOTHING
         state = self._state(reader, follows, in_flight)
@@ -150,9 +154,10 @@ class Timelines:
                 in_flight = self._in_flight.by(follows.everybody(), part)
             # In flight comes before the state, also where the count was asked for first.
             state = self._state(reader, follows, in_flight)
-        self._feed_activity.record_read(reader, state)
+        if ways is None:
+            self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
-        return PageTruth(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest))
+        return PageTruth(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest), ways)
 
     def _state(self, reader: UUID, follows: Follows, in_flight: Segment) -> ReaderState:
         authors = {ref.author_id for ref in in_flight.refs}
@@ -165,18 +170,18 @@ class Timelines:
         state, low = look.state, look.low_watermark
         if state.state != "awake":
             return None
-        pulled = [self._pulled(state.pulled, part)] if state.pulled else []
-        rest = [*pulled, look.in_flight.rest(part)]
+        pulled = [look.via("author_pulled", self._pulled(state.pulled, part))] if state.pulled else []
+        rest = [*pulled, look.via("in_flight", look.in_flight.rest(part))]
         try:
             if found := self._of_top(reader, look, part):
-                return merged([found, *rest], part)
+                return merged([look.via("top", found), *rest], part)
             look.was_beyond = True
             if part.starts_below(low):
                 return None
             refs = self._feeds.home_page(reader, **part.bounds, low_watermark=low)
         except Unavailable:
             return None
-        return merged([segment_of(refs, part.limit), *rest], part, low)
+        return merged([look.via("timeline", segment_of(refs, part.limit)), *rest], part, low)
 
     def _of_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
         look.top = look.top or self._tops.of(reader, look.state, look.low_watermark)

@@ -1,0 +1,207 @@
+"""What the console's panels show. Each is read by a request of its own, so that one whose store is away waits alone."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from flask import current_app
+from msgspec import Struct
+
+from app.http.console import ladder
+from app.http.edge.deps import container
+from app.http.edge.metrics import HISTORY
+from app.telemetry.history import History, Labels, Recent, quantile
+from app.telemetry.readiness import ask_all
+from repositories.errors import StoreError
+from repositories.outbox import Outbox
+from repositories.seen import ReplicaState
+
+T = TypeVar("T")
+Context = dict[str, Any]
+
+
+class Away(Struct, frozen=True):
+    """In place of what a store was asked for."""
+
+    why: str
+
+
+def asked(question: Callable[[], T]) -> T | Away:
+    """The answer, or why there is none: the rest of a panel is shown all the same."""
+    try:
+        return question()
+    except StoreError as error:
+        return Away(str(error))
+
+
+def recent() -> Recent | None:
+    """None where metrics are switched off."""
+    history = cast("History | None", current_app.extensions.get(HISTORY))
+    return history.look() if history else None
+
+
+def outboxes() -> dict[str, Outbox]:
+    stores = container().stores
+    return {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
+
+
+def stores() -> Context:
+    found, series, engines = ask_all(container().stores.by_role()), recent(), container().settings.engines
+    rows = []
+    for role, answer in found.items():
+        buckets = series.buckets("call_seconds", of_labels=(role,)) if series else {}
+        size, used = (_of(series, name, role) for name in ("pool_size", "pool_in_use"))
+        rows.append(
+            {
+                "role": role,
+                "engine": ladder.engine(engines[role]),
+                "answer": answer,
+                "rate": _rate_of(series, buckets),
+                "p50": quantile(0.5, buckets),
+                "p99": quantile(0.99, buckets),
+                "errors": series.rates("call_errors").get((role,), 0.0) if series and series.seconds else None,
+                "pool": None if size is None else (int(used or 0), int(size)),
+            }
+        )
+    amiss = {role: answer.status for role, answer in found.items() if answer.status != "ok"}
+    say = "; ".join(f"{role}: {status.replace('_', ' ')}" for role, status in amiss.items()) or "all stores are well"
+    return {"rows": rows, "say": say, "series": series}
+
+
+def rung() -> Context:
+    settings = container().settings
+    engines = settings.engines
+    rows = [(role, ladder.engine(engines[role])) for role in ladder.ROLES]
+    return {"rung": ladder.rung(engines), "rungs": list(ladder.RUNGS), "rows": rows, "settings": settings, "say": ""}
+
+
+def routes() -> Context:
+    series = recent()
+    if series is None:
+        return {"series": None, "say": ""}
+    counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    grown = series.grown("requests") if series.seconds else {}
+    for (route, method, status), total in series.now("requests").items():
+        counts[route, method] += Counter({"total": int(total), f"{status[0]}xx": int(total)})
+        counts[route, method]["grown"] += grown.get((route, method, status), 0.0)
+    rows = []
+    for (route, method), counted in sorted(
+        counts.items(), key=lambda one: (-one[1]["grown"], -one[1]["total"], one[0])
+    ):
+        buckets = series.buckets("request_seconds", of_labels=(route, method))
+        rows.append(
+            {
+                "method": method,
+                "route": _VARIABLE.sub(r"{\1}", route),
+                "rate": counted["grown"] / series.seconds if series.seconds else None,
+                "p50": quantile(0.5, buckets),
+                "p99": quantile(0.99, buckets),
+                "counted": counted,
+            }
+        )
+    return {
+        "series": series,
+        "rows": rows,
+        "requests": series.trend("requests"),
+        "errors": series.trend("requests", _failed),
+        "refused": sum(series.now("refused").values()),
+        "say": "",
+    }
+
+
+def lags() -> Context:
+    relational, series = container().stores.relational, recent()
+    lag = series.buckets("fanout_lag") if series else {}
+    replicated = {role: store for role, store in container().stores.by_role().items() if store.replicated}
+    replicas: dict[str, list[ReplicaState]] = {role: store.replicas() for role, store in replicated.items()}
+    return {
+        "backlogs": {truth: asked(outbox.backlog) for truth, outbox in outboxes().items()},
+        "fanouts": asked(relational.fanouts.lag),
+        "sinks": asked(relational.event_log.states),
+        "replicas": replicas,
+        "p50": quantile(0.5, lag),
+        "p99": quantile(0.99, lag),
+        "series": series,
+        "inline": container().settings.relay_inline,
+        "deliveries": series.trend("deliveries") if series else [],
+        "say": "",
+    }
+
+
+def cache() -> Context:
+    series = recent()
+    if series is None:
+        return {"series": None, "say": ""}
+    rates, now = series.rates("cache"), series.now("cache")
+    recently = series.grown("cache") if series.seconds else now
+    answered = [sum(found.get((kind,), 0.0) for kind in kinds) for kinds in (HITS, MISSES) for found in (recently,)]
+    return {
+        "series": series,
+        "rows": [(kind, about, now.get((kind,), 0.0), rates.get((kind,))) for kind, about in KINDS.items()],
+        "ratio": answered[0] / sum(answered) if sum(answered) else None,
+        "hits": series.trend("cache", lambda labels: labels[0] in HITS),
+        "misses": series.trend("cache", lambda labels: labels[0] in MISSES),
+        "engine": ladder.engine(container().settings.engines["cache"]),
+        "say": "",
+    }
+
+
+def live() -> Context:
+    series = recent()
+    if series is None:
+        return {"series": None, "say": ""}
+    rates = series.rates("events")
+    rows = [(*labels, total, rates.get(labels)) for labels, total in sorted(series.now("events").items())]
+    return {
+        "series": series,
+        "rows": rows,
+        "open": series.level("streams"),
+        "most": series.level("most_streams"),
+        "inline": container().settings.relay_inline,
+        "say": "",
+    }
+
+
+_VARIABLE = re.compile(r"<(?:[^<>]*:)?([^<>]*)>")
+HITS, MISSES = ("hit", "stale", "negative"), ("miss", "error")
+KINDS = {
+    "hit": "a fresh value",
+    "stale": "an old value was served",
+    "negative": "a remembered absence",
+    "miss": "no value",
+    "load": "the source was asked: a fill",
+    "refresh": "a load ahead of the end",
+    "refused": "the fence kept a late fill out",
+    "drop": "invalidated",
+    "error": "the cache gave no answer",
+}
+PANELS: dict[str, tuple[str, Callable[[], Context]]] = {
+    "stores": ("Stores", stores),
+    "ladder": ("Ladder", rung),
+    "routes": ("Routes", routes),
+    "lags": ("Lags", lags),
+    "cache": ("Cache", cache),
+    "live": ("Live events", live),
+}
+# As the page of all panels has them.
+COLUMNS = [
+    [(name, PANELS[name][0]) for name in names] for names in (("stores", "routes"), ("ladder", "lags", "cache", "live"))
+]
+
+
+def now() -> datetime:
+    return container().kit.clock()
+
+
+def _failed(labels: Labels) -> bool:
+    return labels[2].startswith("5")
+
+
+def _of(series: Recent | None, name: str, store: str) -> float | None:
+    return series.now(name).get((store,)) if series else None
+
+
+def _rate_of(series: Recent | None, buckets: dict[float, float]) -> float | None:
+    return max(buckets.values(), default=0.0) / series.seconds if series and series.seconds else None

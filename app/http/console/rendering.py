@@ -1,0 +1,90 @@
+"""How the console writes numbers and times, and the header fields of all its pages."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response
+
+from app.http.console import charts
+from app.http.console.panels import Away, now
+from app.http.edge.caching import PRIVATE
+
+# No script and no style but our own files, no frame, no form to elsewhere.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+FIELDS = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": PRIVATE,
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+NONE = "\N{EN DASH}"
+UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (0.001, "ms"), (1e-6, "µs"))
+
+
+def register(blp: Blueprint) -> None:
+    """Teach a blueprint's templates."""
+    for form in (seconds, rate, count, size, share, age):
+        blp.add_app_template_filter(form)
+    blp.add_app_template_test(lambda found: isinstance(found, Away), "away")
+    blp.add_app_template_global(charts.line, "chart")
+
+
+def protect(answer: Response) -> Response:
+    answer.headers.update(FIELDS)
+    return answer
+
+
+def seconds(value: float | None) -> str:
+    """With its unit, in three digits at most."""
+    if value is None:
+        return NONE
+    bound, unit = next(((bound, unit) for bound, unit in UNITS if value >= bound), UNITS[-1])
+    scaled = value / bound
+    return f"{scaled:.3g} {unit}" if scaled < 100 else f"{scaled:.0f} {unit}"
+
+
+def rate(value: float | None) -> str:
+    """A second."""
+    if value is None:
+        return NONE
+    return "0" if value == 0 else f"{value:.2g}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def count(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes."""
+    if value is None:
+        return NONE
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1%}"
+
+
+def age(at: datetime | None) -> str:
+    """How long ago, in whole units."""
+    if at is None:
+        return NONE
+    past = (now() - at).total_seconds()
+    if past < 1:
+        return "under 1 s"
+    bound, unit = next((bound, unit) for bound, unit in UNITS if past >= bound)
+    return f"{past // bound:.0f} {unit}"
+
+
+def moment() -> dict[str, Any]:
+    at = now().astimezone(UTC)
+    return {"at": at.isoformat(timespec="seconds"), "clock": f"{at:%H:%M:%S}"}

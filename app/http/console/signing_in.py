@@ -1,0 +1,97 @@
+"""Who may look: operators who have the console's token; in development without one, whoever is on this machine.
+
+A signed cookie says who has signed in, and no store is asked: the console has to work while stores are away. So a copy
+of a cookie counts until `SECONDS` are over, also when its browser has signed out; another token ends all of them.
+"""
+
+import hashlib
+import hmac
+import secrets as random
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import itsdangerous
+from flask import Request, Response
+
+from app.errors import Unauthenticated
+
+COOKIE = "quartet_console"
+SECONDS = 8 * 3600
+PATH = "/console"
+SIGNED = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+# A page of another site that has the name of its server resolved to this machine would send its own name.
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Operators:
+    """`secrets` are newest first: the first one signs, all verify. `secure`: the cookie goes over TLS only."""
+
+    def __init__(self, token: str, secrets: Sequence[str], *, secure: bool) -> None:
+        self.needs_token = bool(token)
+        self._token = token.encode()
+        self._secure = secure
+        keys = list(reversed(secrets))
+        of_token = hashlib.sha256(self._token).hexdigest()
+        self._cookies = itsdangerous.URLSafeTimedSerializer(keys, salt=f"console:{of_token}", signer_kwargs=SIGNED)
+        self._forms = itsdangerous.URLSafeSerializer(keys, salt=f"console form:{of_token}", signer_kwargs=SIGNED)
+
+    def check(self, sent: str) -> None:
+        """Raises `Unauthenticated` for any other token."""
+        if not (self.needs_token and hmac.compare_digest(sent.encode(), self._token)):
+            raise Unauthenticated("this is not the console's token", code="wrong_console_token")
+
+    def admits(self, request: Request, address: str) -> bool:
+        """Whether this may be answered at all. Without a token the caller and the name it has used are this machine."""
+        return self.needs_token or (_is_local(address) and _name_of(request.host) in LOCAL_NAMES)
+
+    def session(self, request: Request) -> str | None:
+        """The id of the session whose cookie was sent."""
+        try:
+            return str(self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=SECONDS))
+        except itsdangerous.BadData:
+            return None
+
+    def begin(self) -> str:
+        return random.token_urlsafe(16)
+
+    def keep(self, response: Response, session: str) -> None:
+        response.set_cookie(
+            COOKIE,
+            self._cookies.dumps(session),
+            max_age=SECONDS,
+            path=PATH,
+            secure=self._secure,
+            httponly=True,
+            samesite="Strict",
+        )
+
+    def forget(self, response: Response) -> None:
+        response.delete_cookie(COOKIE, path=PATH, secure=self._secure, httponly=True, samesite="Strict")
+
+    def form_token(self, session: str) -> str:
+        """What a form of this session bears, so that no page of another site can send one."""
+        return str(self._forms.dumps(session))
+
+    def is_own_form(self, request: Request, session: str) -> bool:
+        """Also by what browsers say of where a request is from (W3C Fetch Metadata)."""
+        if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            return False
+        try:
+            return bool(self._forms.loads(request.form.get("form_token", "")) == session)
+        except itsdangerous.BadData:
+            return False
+
+
+def _name_of(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,176 @@
+"""`/console`: the pages for operators, rendered here; htmx asks for their panels again every few seconds."""
+
+import functools
+from pathlib import Path
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, g, redirect, render_template, request
+from werkzeug.exceptions import HTTPException, NotFound
+
+from app.errors import AppError, Unauthenticated
+from app.http.console import rendering
+from app.http.console.panels import COLUMNS, PANELS
+from app.http.console.signing_in import PATH, Operators
+from app.http.edge import answers
+from app.http.edge.deps import container
+from app.http.edge.limiting import caller_address
+from app.services.pages.whole_pages import WholePage, unversioned
+from repositories.errors import StoreError
+
+blp = Blueprint("console", __name__, url_prefix=PATH, template_folder="templates")
+rendering.register(blp)
+OPERATORS = "quartet-operators"
+ASSETS = Path(__file__).parent / "assets"
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+# Rows of a panel on the page of all panels.
+FEW = 6
+# For whoever is not signed in yet.
+OPEN = {"console.sign_in", "console.signed_in", "console.asset"}
+NAME = "operator of the console"
+
+
+def operators() -> Operators:
+    return cast("Operators", current_app.extensions[OPERATORS])
+
+
+def is_partial() -> bool:
+    """Whether htmx asks for a panel to be put into a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+@blp.before_request
+def admit() -> Response | None:
+    """Nothing is shown, and nothing done, for anybody else."""
+    who = operators()
+    if not who.admits(request, caller_address()):
+        return refused(
+            403, "The console is open to this machine only", "Set QUARTET_CONSOLE_TOKEN to sign in from others."
+        )
+    g.operator = who.session(request)
+    if g.operator is None and not who.needs_token:
+        g.operator = g.new_operator = who.begin()
+    if request.endpoint in OPEN:
+        return None
+    if g.operator is None:
+        return _to_sign_in()
+    if request.method == "POST" and not who.is_own_form(request, g.operator):
+        return refused(403, "This form is too old", "Go back, load the page anew and try again. Nothing was done.")
+    return None
+
+
+@blp.after_request
+def finish(answer: Response) -> Response:
+    if g.get("new_operator"):
+        operators().keep(answer, g.new_operator)
+    if request.endpoint == "console.asset":
+        return answer
+    return rendering.protect(answer)
+
+
+@blp.errorhandler(StoreError)
+def store_away(error: StoreError) -> Response:
+    return refused(503, "A store does not answer", str(error))
+
+
+@blp.errorhandler(AppError)
+def from_app(error: AppError) -> Response:
+    return refused(error.status, "This cannot be done", error.detail)
+
+
+@blp.errorhandler(HTTPException)
+def from_http(error: HTTPException) -> Response:
+    return refused(error.code or 500, error.name, error.description or "")
+
+
+def page(template: str, title: str, status: int = 200, **context: Any) -> Response:
+    """A whole page."""
+    session = g.get("operator")
+    context |= {
+        "title": title,
+        "here": request.path,
+        "moment": rendering.moment(),
+        "form_token": operators().form_token(session) if session else None,
+        "signs_out": operators().needs_token and session is not None,
+    }
+    return Response(render_template(template, **context), status, content_type="text/html; charset=utf-8")
+
+
+def refused(status: int, title: str, why: str) -> Response:
+    if is_partial():
+        text = render_template("away.html", title=title, why=why)
+        return Response(text, status, content_type="text/html; charset=utf-8")
+    return page("refused.html", title, status, why=why)
+
+
+@blp.get("")
+def overview() -> Response:
+    return page("overview.html", "Overview", columns=COLUMNS)
+
+
+@blp.get("/<any('stores', 'ladder', 'routes', 'lags', 'cache', 'live'):name>")
+def panel(name: str) -> Response:
+    title, read = PANELS[name]
+    found = read() | {"few": FEW if "few" in request.args else None}
+    if is_partial():
+        text = render_template(f"panels/{name}.html", moment=rendering.moment(), **found)
+        return Response(text, content_type="text/html; charset=utf-8")
+    return page("panel.html", title, name=name, **found)
+
+
+@blp.get("/sign-in")
+def sign_in() -> Response:
+    return page("sign_in.html", "Sign in") if operators().needs_token else to(PATH)
+
+
+@blp.post("/sign-in")
+def signed_in() -> Response:
+    """By the token, which is in the body alone. Failures count as those of any sign-in do."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        return refused(403, "This form is of another site", "Nothing was done.")
+    try:
+        with container().people.throttle.guess(NAME, caller_address()):
+            operators().check(request.form.get("token", ""))
+    except Unauthenticated as error:
+        return page("sign_in.html", "Sign in", 401, error=error.detail)
+    answer = to(PATH)
+    operators().keep(answer, operators().begin())
+    return answer
+
+
+@blp.post("/sign-out")
+def sign_out() -> Response:
+    answer = to(f"{PATH}/sign-in")
+    g.pop("new_operator", None)
+    operators().forget(answer)
+    return answer
+
+
+@blp.get("/assets/<name>")
+def asset(name: str) -> Response:
+    return answers.checked(_asset(name), content_type=TYPES[Path(name).suffix])
+
+
+@functools.cache
+def _asset(name: str) -> WholePage:
+    """Read once, and compressed once in each coding that somebody asks for."""
+    if name not in {path.name for path in ASSETS.iterdir()}:
+        raise NotFound
+    return unversioned((ASSETS / name).read_bytes())
+
+
+def to(place: str) -> Response:
+    """To read what is there now."""
+    return cast("Response", redirect(place, 303))
+
+
+def _to_sign_in() -> Response:
+    if is_partial():
+        answer = refused(401, "You are signed out", "Sign in again.")
+        answer.headers["HX-Redirect"] = f"{PATH}/sign-in"
+        return answer
+    return to(f"{PATH}/sign-in")
