@@ -13,6 +13,7 @@ from config import Settings
 from repositories.hot import Streams
 from tests.apps import System, embedded, running
 from tests.contracts.relational_store import migrated_database
+from tests.http.console_pages import TOKEN
 from tests.http.mail_world import Post
 from tests.http.stream_reader import FAST, Make
 from tests.http.world import Shifted
@@ -33,6 +34,12 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 @pytest.fixture
 def system(settings: Settings) -> Iterator[System]:
     with running(settings) as found:
+        yield found
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[System]:
+    with running(Settings(**embedded(tmp_path), console_token=TOKEN)) as found:
         yield found
 
 

@@ -1,6 +1,5 @@
 """The console: who may look, and who may change anything."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,6 @@ from tests.apps import System, embedded, running
 from tests.http.console_pages import HTMX, PAGES, TOKEN, form_token, shown, signed_in
 
 FORM = "application/x-www-form-urlencoded"
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[System]:
-    with running(Settings(**embedded(tmp_path), console_token=TOKEN)) as found:
-        yield found
 
 
 def production(tmp_path: Path, **changes: Any) -> Settings:

@@ -85,11 +85,10 @@ def routes() -> Context:
     grown = series.grown("requests") if series.seconds else {}
     for (route, method, status), total in series.now("requests").items():
         counts[route, method] += Counter({"total": int(total), f"{status[0]}xx": int(total)})
-        counts[route, method]["grown"] += grown.get((route, method, status), 0.0)
+        counts[route, method]["grown"] += int(grown.get((route, method, status), 0))
     rows = []
-    for (route, method), counted in sorted(
-        counts.items(), key=lambda one: (-one[1]["grown"], -one[1]["total"], one[0])
-    ):
+    for route, method in sorted(counts, key=lambda one: (-counts[one]["grown"], -counts[one]["total"], one)):
+        counted = counts[route, method]
         buckets = series.buckets("request_seconds", of_labels=(route, method))
         rows.append(
             {
