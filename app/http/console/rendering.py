@@ -23,7 +23,7 @@ FIELDS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 NONE = "\N{EN DASH}"
-UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (0.001, "ms"), (1e-6, "µs"))
+UNITS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6}
 
 
 def register(blp: Blueprint) -> None:
@@ -43,8 +43,8 @@ def seconds(value: float | None) -> str:
     """With its unit, in three digits at most."""
     if value is None:
         return NONE
-    bound, unit = next(((bound, unit) for bound, unit in UNITS if value >= bound), UNITS[-1])
-    scaled = value / bound
+    unit = next((unit for unit, bound in UNITS.items() if value >= bound), "µs")
+    scaled = value / UNITS[unit]
     return f"{scaled:.3g} {unit}" if scaled < 100 else f"{scaled:.0f} {unit}"
 
 
@@ -81,8 +81,8 @@ def age(at: datetime | None) -> str:
     past = (now() - at).total_seconds()
     if past < 1:
         return "under 1 s"
-    bound, unit = next((bound, unit) for bound, unit in UNITS if past >= bound)
-    return f"{past // bound:.0f} {unit}"
+    unit = next(unit for unit, bound in UNITS.items() if past >= bound)
+    return f"{past // UNITS[unit]:.0f} {unit}"
 
 
 def moment() -> dict[str, Any]:

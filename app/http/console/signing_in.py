@@ -39,7 +39,7 @@ class Operators:
     def check(self, sent: str) -> None:
         """Raises `Unauthenticated` for any other token."""
         if not (self.needs_token and hmac.compare_digest(sent.encode(), self._token)):
-            raise Unauthenticated("this is not the console's token", code="wrong_console_token")
+            raise Unauthenticated("this is not the console's token")
 
     def admits(self, request: Request, address: str) -> bool:
         """Whether this may be answered at all. Without a token the caller and the name it has used are this machine."""
