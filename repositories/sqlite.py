@@ -139,7 +139,11 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """A read transaction, which is in nobody's way."""
+        """A read transaction, which is in nobody's way. Within a transaction of this thread it is that one."""
+        mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if mine is not None:
+            yield mine
+            return
         with self._translated(), self._connection() as connection:
             connection.execute("BEGIN")
             try:
@@ -150,6 +154,10 @@ class SqliteFile:
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that takes the write lock at its start, so it cannot fail on upgrading its lock."""
+        mine: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if mine is not None:
+            yield mine
+            return
         with asked(self._role, "write"), self._translated(), self._connection() as connection:
             with awaiting_the_writer(self._role):
                 connection.execute("BEGIN IMMEDIATE")

@@ -1,13 +1,14 @@
 """One move: copy, catch up, verify, switch. Until the switch is written the old place is the truth, come what may."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
-from app.backup.file import Digest, End, encoded
+from app.backup.file import End, encoded
 from repositories.errors import Contention
-from repositories.moving.places import FrozenPlace, Mark, StorePlace
+from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
 # Catching up ends when a round is as short as this. A switch that would take longer is put off.
 QUICK_SECONDS, PAUSE_SECONDS = 0.15, 0.7
@@ -65,16 +66,18 @@ class Move:
         """Read all that would be copied."""
         with self._old.moment() as moment:
             for kind in self._old.kinds:
-                self._ended(_digest(kind.name, self._counted(kind.name, moment.records(kind.name))))
+                digest = SumOfDigests(self._old, kind.name)
+                for batch in self._counted(kind.name, moment.records(kind.name)):
+                    digest.add(batch)
+                self._ended(digest.end())
 
     def copy(self) -> None:
         with self._old.moment() as moment, self._new.loading() as load:
             for kind in self._old.kinds:
-                digest = Digest(kind.name)
+                digest = SumOfDigests(self._old, kind.name)
                 for batch in self._counted(kind.name, moment.records(kind.name)):
                     load(kind.name, batch)
-                    for record in batch:
-                        digest.add(encoded(record))
+                    digest.add(batch)
                 self._ended(digest.end())
 
     def catch_up(self, *, verify: bool = False) -> None:
@@ -94,7 +97,7 @@ class Move:
     def _compare(self, moment: FrozenPlace) -> None:
         with self._new.moment() as copied:
             for kind in self._old.kinds:
-                self._ended(_same(kind.name, moment, copied))
+                self._ended(_same(kind.name, (self._old, moment), (self._new, copied)))
 
     def _carry(self, moment: FrozenPlace) -> int:
         """What was noted by this moment, and read it back."""
@@ -103,16 +106,16 @@ class Move:
         self._new.apply(moment.changed, moment.of_keys)
         with self._new.moment() as copied:
             for kind, keys in moment.changed.items():
-                mine, theirs = (self._by_key(kind, one.of_keys(kind, list(keys))) for one in (moment, copied))
+                mine, theirs = (
+                    _by_key(place, kind, one.of_keys(kind, list(keys)))
+                    for place, one in ((self._old, moment), (self._new, copied))
+                )
                 if mine != theirs:
                     raise NotTheSame(f"{kind}: what was changed is not the same in the new place")
         self._old.forget(moment)
         count = sum(map(len, moment.changed.values()))
         self._caught_up += count
         return count
-
-    def _by_key(self, kind: str, records: Sequence[Any]) -> dict[Any, bytes]:
-        return {self._old.key(kind, record): encoded(record) for record in records}
 
     def _switch(self, mark: Mark) -> float:
         for left in reversed(range(self._tries)):
@@ -146,19 +149,45 @@ def compare(old: StorePlace, new: StorePlace, ended: Callable[[End], None]) -> N
     """Of two places to which nobody writes. Raises `NotTheSame`."""
     with old.moment() as one, new.moment() as other:
         for kind in old.kinds:
-            ended(_same(kind.name, one, other))
+            ended(_same(kind.name, (old, one), (new, other)))
 
 
-def _same(kind: str, one: FrozenPlace, other: FrozenPlace) -> End:
-    mine, theirs = (_digest(kind, moment.records(kind)) for moment in (one, other))
-    if mine != theirs:
-        raise NotTheSame(f"{kind}: {mine.records:,} records, {theirs.records:,} in the new place")
-    return mine
+class SumOfDigests:
+    """Of the records of one kind, in any order: the sum of their SHA-256."""
+
+    def __init__(self, place: StorePlace, kind: str, skipped: Collection[Key] = ()) -> None:
+        self._place = place
+        self._kind = kind
+        self._skipped = skipped
+        self._records = self._sum = 0
+
+    def add(self, records: Sequence[Any]) -> None:
+        place, kind = self._place, self._kind
+        for record in records:
+            seen = place.compared(kind, record)
+            if seen is not None and not (self._skipped and place.key(kind, record) in self._skipped):
+                self._records += 1
+                self._sum += int.from_bytes(hashlib.sha256(encoded(seen)).digest())
+
+    def end(self) -> End:
+        return End(self._kind, self._records, f"{self._sum % (1 << 256):064x}")
 
 
-def _digest(kind: str, batches: Iterator[Sequence[Any]]) -> End:
-    digest = Digest(kind)
-    for batch in batches:
-        for record in batch:
-            digest.add(encoded(record))
-    return digest.end()
+def _same(kind: str, one: tuple[StorePlace, FrozenPlace], other: tuple[StorePlace, FrozenPlace]) -> End:
+    """The first is read first: then it is known what was changed meanwhile."""
+    (place, moment), (new_place, copied) = one, other
+    mine = SumOfDigests(place, kind)
+    for batch in moment.records(kind):
+        mine.add(batch)
+    theirs = SumOfDigests(new_place, kind, moment.unsure.get(kind, ()))
+    for batch in copied.records(kind):
+        theirs.add(batch)
+    found, copy = mine.end(), theirs.end()
+    if found != copy:
+        raise NotTheSame(f"{kind}: {found.records:,} records, {copy.records:,} in the new place")
+    return found
+
+
+def _by_key(place: StorePlace, kind: str, records: Sequence[Any]) -> dict[Any, bytes]:
+    seen = ((place.key(kind, record), place.compared(kind, record)) for record in records)
+    return {key: encoded(one) for key, one in seen if one is not None}

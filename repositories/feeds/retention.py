@@ -26,8 +26,8 @@ class Retention:
         """The bound between ids that are kept (above) and expired ones (below)."""
         return below(self._now() - self._length)
 
-    def keeps(self, post_id: UUID) -> bool:
-        return millis(post_id) >= self._now() - self._length
+    def keeps(self, post_id: UUID, *, longer_ms: int = 0) -> bool:
+        return millis(post_id) >= self._now() - self._length + longer_ms
 
     def buckets(self, kind: TimelineKind) -> range:
         """The buckets within the retention, and the next one, for clocks that run ahead."""

@@ -11,6 +11,7 @@ which the role comes back knows that its own mark is the older one.
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -41,12 +42,15 @@ class Mark(Struct, frozen=True):
 class FrozenPlace(NamedTuple):
     """A place as it is at one moment. `records` gives those of a kind in their order, in batches; `of_keys` those with
     these keys that are there. `changed` are the keys that had been noted by then, by the notes with these numbers.
+
+    A store that keeps no moment leaves out of `records` what was changed meanwhile, and `unsure` names it afterwards.
     """
 
     records: Callable[[str], Iterator[Sequence[Any]]]
     of_keys: OfKeys
     changed: Changed
     notes: Sequence[int] = ()
+    unsure: Changed = MappingProxyType({})
 
 
 class StorePlace(Protocol):
@@ -57,6 +61,10 @@ class StorePlace(Protocol):
 
     @abstractmethod
     def key(self, kind: str, record: Any) -> Key: ...
+
+    def compared(self, kind: str, record: Any) -> Any:  # noqa: ARG002  for those that leave something out
+        """What is counted and compared of a record. None for one that may end in one place before the other."""
+        return record
 
     @abstractmethod
     def mark(self) -> Mark | None:

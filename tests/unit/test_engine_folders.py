@@ -54,6 +54,7 @@ ENGINE_ONLY = {
         "link": "connections",
         "target": "the options of a URL",
         "scripts": "what SQLite does in a transaction Redis does in a script",
+        "moving_scripts": "what triggers do in a database of SQL",
         "wire": "the protocol",
         "sentinel": "which of several is the master",
         "cluster": "which of several masters has a key",
@@ -65,7 +66,7 @@ ENGINE_ONLY = {
 # What only the embedded adapter has, or its folder for all databases of SQL.
 EMBEDDED_ONLY = {
     ("relational", "postgres"): {"engine"},  # `repositories.postgres.lane`, which is the same for all roles
-    ("feeds", "cassandra"): {"database", "statements"},  # of SQL
+    ("feeds", "cassandra"): {"database", "statements", "moving"},  # of SQL
 }
 
 

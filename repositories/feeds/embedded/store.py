@@ -6,7 +6,9 @@ from repositories.feeds.embedded.database import SqliteFeedDatabase
 from repositories.feeds.embedded.schema import CHANGES, TABLES
 from repositories.feeds.layout import Layout
 from repositories.feeds.retention import Clock, Retention, now
+from repositories.feeds.sql.moving import SqlFeedsPlace, noted
 from repositories.feeds.sql.store import SqlFeeds
+from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
 from repositories.sqlite import path_of
 
@@ -26,4 +28,8 @@ class EmbeddedFeeds(SqlBacked, SqlFeeds):
         kept = Retention(retention, clock)
         database = SqliteFeedDatabase(path_of(url), kept)
         self._database = database.file
+        path = path_of(url)
+        self.place = SqlFeedsPlace(
+            database.file, database, kept, SqliteEngine(path.exists), noted("hex({})"), "DELETE FROM {}"
+        )
         super().__init__(database, layout, kept)

@@ -24,4 +24,8 @@ TABLES = (
 PARTITIONED = "feeds_home", "feeds_notifications"
 
 # Of columns that are no ids, in statements that write many rows.
-TYPES = {"written": "bigint", "removed": "bigint"}
+TYPES = {
+    **dict.fromkeys(("written", "removed", "at_us"), "bigint"),
+    **dict.fromkeys(("kind", "detail"), "text"),
+    "number": "integer",
+}

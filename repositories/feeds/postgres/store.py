@@ -6,7 +6,9 @@ from repositories.feeds.layout import Layout
 from repositories.feeds.postgres.database import PostgresFeedDatabase
 from repositories.feeds.postgres.schema import TABLES
 from repositories.feeds.retention import Clock, Retention, now
+from repositories.feeds.sql.moving import SqlFeedsPlace, noted
 from repositories.feeds.sql.store import SqlFeeds
+from repositories.moving.postgres import PostgresEngine
 from repositories.sql import SqlBacked
 
 SWEEP_EVERY = timedelta(hours=1)
@@ -28,6 +30,7 @@ class PostgresFeeds(SqlBacked, SqlFeeds):
         kept = Retention(retention, clock)
         database = PostgresFeedDatabase(url, timeout=timeout, pool=pool, days=layout.home_days, retention=kept)
         self._database = database.database
+        self.place = SqlFeedsPlace(database.database, database, kept, PostgresEngine(), noted("{}"), "TRUNCATE {}")
         self._partitions = list(database.partitions.values())
         self._clock = clock
         self._next_sweep: datetime | None = None

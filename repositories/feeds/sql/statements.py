@@ -69,6 +69,16 @@ NOTIFICATION_ADD = Upsert(
     + ", "
     + _later("feeds_notifications", "written", "removed"),
 )
+# Of another place, which has decided which `noted` is the first.
+MOVED_NOTIFICATION = Upsert(
+    NOTIFICATION_ADD.table,
+    NOTIFICATION_ADD.keys,
+    NOTIFICATION_ADD.columns,
+    _of_the_later_write("feeds_notifications", "at_us", "detail", "noted")
+    + ", "
+    + _later("feeds_notifications", "written", "removed"),
+)
+NOTIFICATION_REMOVE = "UPDATE feeds_notifications SET removed = :at WHERE owner = :key AND id = :post AND removed < :at"
 # What was noted later is found by its index first: in the order of ids there may be much before the first of it.
 NOTIFICATION_LOWEST = """WITH later AS MATERIALIZED
 (SELECT id FROM feeds_notifications WHERE owner = ? AND noted > ?) SELECT id FROM later ORDER BY id LIMIT 1"""

@@ -2,12 +2,17 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
+from repositories.hot.sql.moving import SqlSessionsPlace, noted
 from repositories.hot.sql.sessions import SqlSessions
+from repositories.moving.gate import MAKE_MARKS
+from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
 from repositories.sqlite import SqliteFile, path_of
 
 _TABLES = (
+    MAKE_MARKS,
     """CREATE TABLE IF NOT EXISTS hot_sessions (
         digest BLOB PRIMARY KEY, account_id BLOB NOT NULL, id BLOB NOT NULL, record BLOB NOT NULL,
         forget_at REAL NOT NULL, UNIQUE (account_id, id)
@@ -24,5 +29,8 @@ class EmbeddedSessions(SqlBacked, SqlSessions):
     _tables = _TABLES
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time, seen: bool = False) -> None:
-        self._database = SqliteFile(path_of(url), "sessions", clock=clock)
+        path = path_of(url)
+        self._database = SqliteFile(path, "sessions", clock=clock)
         self._seen = seen
+        keys = noted("hex({})")
+        self.place = SqlSessionsPlace(self._database, SqliteEngine(path.exists), keys, lambda: datetime.now(UTC))

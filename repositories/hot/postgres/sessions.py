@@ -1,13 +1,17 @@
 """Sessions in PostgreSQL: a logged table, so that what was ended stays so through a crash."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from repositories.hot.postgres.database import HotDatabase
+from repositories.hot.sql.moving import SqlSessionsPlace, noted
 from repositories.hot.sql.sessions import SqlSessions
+from repositories.moving.gate import MAKE_MARKS
+from repositories.moving.postgres import PostgresEngine
 from repositories.sql import SqlBacked
 
 # The page's other half is for the next version of each row, which then needs no entry in any index.
 _TABLES = (
+    MAKE_MARKS,
     """CREATE TABLE IF NOT EXISTS hot_sessions (
         digest bytea PRIMARY KEY, account_id bytea NOT NULL, id bytea NOT NULL, record bytea NOT NULL,
         forget_at float8 NOT NULL, UNIQUE (account_id, id)
@@ -28,3 +32,5 @@ class PostgresSessions(SqlBacked, SqlSessions):
     def __init__(self, url: str, *, timeout: timedelta, pool: int, seen: bool = False) -> None:
         self._database = HotDatabase(url, "sessions", {"synchronous_commit": "on"}, timeout=timeout, pool=pool)
         self._seen = seen
+        keys = noted("encode({}, 'hex')")
+        self.place = SqlSessionsPlace(self._database, PostgresEngine(), keys, lambda: datetime.now(UTC))

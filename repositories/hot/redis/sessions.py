@@ -11,29 +11,31 @@ from uuid import UUID
 from redis.exceptions import ResponseError
 
 from repositories.address import BadAddress
-from repositories.errors import Unavailable
+from repositories.errors import MovedAway, Unavailable
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import NotedEndings, SessionStore
-from repositories.hot.redis.link import RedisBacked, RedisLink
+from repositories.hot.redis.link import RedisBacked, RedisLink, deadline_of
+from repositories.hot.redis.moving import RedisSessionsPlace, refusal
+from repositories.hot.redis.moving_scripts import ACCOUNT, CLOSED, GATE, LOOK, MARK, SEEN, SESSION, WAIT
+from repositories.hot.redis.moving_scripts import SCRIPTS as MOVING
 from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.records import Ending, Session
 from repositories.seen import KEPT_SECONDS, Positions
 
-_SESSION = "quartet:session:"
-_ACCOUNT = "quartet:account:"
 _ENDED = "quartet:ended"
-_SEEN = "quartet:seen:"
 # A history's last writes may be lost, and processes may have gone on with the old master for a while.
 _MARGIN = timedelta(hours=1)
 _PAGE = 500
+# While a move switches.
+_WAIT_SECONDS = 0.005
 
 # Every script: KEYS[1] is the account's index (session id -> digest), ARGV[1] the account's id.
 # An index entry counts only while the record under its digest is of that very session.
 _PRELUDE = f"""
 local index, account = KEYS[1], ARGV[1]
 local function held(id, digest)
-  local record = redis.call('GET', '{_SESSION}' .. digest)
+  local record = redis.call('GET', '{SESSION}' .. digest)
   if not record then return nil end
   local readable, session = pcall(cjson.decode, record)
   if not readable or type(session) ~= 'table' then return nil end
@@ -41,7 +43,10 @@ local function held(id, digest)
 end
 local function remove(id, digest)
   local there = held(id, digest)
-  if there then redis.call('DEL', '{_SESSION}' .. digest) end
+  if there then
+    redis.call('DEL', '{SESSION}' .. digest)
+    changed('sessions', digest)
+  end
   redis.call('HDEL', index, id)
   return there
 end
@@ -50,16 +55,17 @@ local function each(act)
   for i = 1, #entries, 2 do act(entries[i], entries[i + 1]) end
 end
 """
-_ADD = f"""{_PRELUDE}
+_ADD = f"""{GATE}{_PRELUDE}
 local id, digest, record, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local before = redis.call('HGET', index, id)
 if before and before ~= digest then remove(id, before) end
 redis.call('HSET', index, id, digest)
-redis.call('SET', '{_SESSION}' .. digest, record, 'PX', ttl)
+redis.call('SET', '{SESSION}' .. digest, record, 'PX', ttl)
+changed('sessions', digest)
 each(function(other, its) if not held(other, its) then redis.call('HDEL', index, other) end end)
 if redis.call('PTTL', index) < ttl then redis.call('PEXPIRE', index, ttl) end
 """
-_OF_ACCOUNT = f"""{_PRELUDE}
+_OF_ACCOUNT = f"""{LOOK}{_PRELUDE}
 local records = {{}}
 each(function(id, digest)
   local record = held(id, digest)
@@ -69,28 +75,35 @@ return records
 """
 # Says how far a replica had followed, when it is one no more.
 _NOTED = f"redis.call('SET', '{_ENDED}', redis.call('TIME')[1], 'EX', {40 * 24 * 3600})"
-_END = f"""{_PRELUDE}
+_END = f"""{GATE}{_PRELUDE}
 {_NOTED}
 local digest = redis.call('HGET', index, ARGV[2])
 return digest and remove(ARGV[2], digest) and 1 or 0
 """
-_END_ALL = f"""{_PRELUDE}
+_END_ALL = f"""{GATE}{_PRELUDE}
 {_NOTED}
 each(function(id, digest) if id ~= ARGV[2] then remove(id, digest) end end)
 """
 # KEYS: a session. Its record, then what its account has written: a store's name and a position in turn.
-_FIND = f"""
+_FIND = f"""{LOOK}
 local record = redis.call('GET', KEYS[1])
 if not record then return {{}} end
 local readable, session = pcall(cjson.decode, record)
 if not readable or type(session) ~= 'table' then return {{record}} end
-return {{record, unpack(redis.call('HGETALL', '{_SEEN}' .. tostring(session.account_id)))}}
+return {{record, unpack(redis.call('HGETALL', '{SEEN}' .. tostring(session.account_id)))}}
+"""
+# KEYS: a session. ARGV: its digest, its record.
+_NOTE_USE = f"""{GATE}
+if redis.call('SET', KEYS[1], ARGV[2], 'XX', 'KEEPTTL') then changed('sessions', ARGV[1]) end
 """
 # KEYS: an account's positions. ARGV: a store's name and a position in turn.
-_NOTE_SEEN = f"""
+_NOTE_SEEN = f"""{GATE}
 for i = 1, #ARGV, 2 do
   local before = redis.call('HGET', KEYS[1], ARGV[i])
-  if not before or before < ARGV[i + 1] then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+  if not before or before < ARGV[i + 1] then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    changed('seen', string.sub(KEYS[1], {len(SEEN) + 1}) .. ' ' .. ARGV[i])
+  end
 end
 redis.call('EXPIRE', KEYS[1], {KEPT_SECONDS})
 """
@@ -105,6 +118,8 @@ class RedisSessions(RedisBacked, SessionStore):
     session and its account's index are in different hash slots.
     """
 
+    _link: RedisLink
+
     def __init__(
         self, url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None, seen: bool = False
     ) -> None:
@@ -113,28 +128,33 @@ class RedisSessions(RedisBacked, SessionStore):
         target = target_of(url)
         if target.nodes:
             raise BadAddress("a session and its account's list are in several slots; use redis+sentinel://")
-        self._link = RedisLink(target, role="sessions", timeout=timeout, pool=pool, scripts=_SCRIPTS, greet=greet)
+        scripts = (*_SCRIPTS, *MOVING)
+        self._link = RedisLink(target, role="sessions", timeout=timeout, pool=pool, scripts=scripts, greet=greet)
+        self._timeout = timeout.total_seconds()
+        self.place = RedisSessionsPlace(self._link, lambda: datetime.now(UTC))
 
     def add(self, session: Session, digest: bytes) -> None:
         record, life = session_bytes(session), int(session_seconds(session) * 1000)
         self._run(_ADD, session.account_id, str(session.id), digest.hex(), record, life, again=False)
 
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
-        key = _SESSION + digest.hex()
+        key = SESSION + digest.hex()
         if not self._seen:
-            [record] = self._link.exchange(("GET", key), again=True)
+            [(mark, record)] = self._link.exchange(("MGET", MARK, key), again=True)
+            if mark and mark.startswith(CLOSED):
+                raise MovedAway("sessions")
             return live_session(record, now)
-        [found] = self._link.exchange(("EVALSHA", _SHA[_FIND], 1, key), again=True)
+        [found] = self._exchange(("EVALSHA", _SHA[_FIND], 1, key), again=True)
         texts = [text.decode() for text in found[1:]]
         return live_session(found[0], now, zip(texts[::2], texts[1::2], strict=True)) if found else None
 
     def note_seen(self, account_id: UUID, positions: Positions) -> None:
         arguments = [text for one in positions.items() for text in one]
-        self._link.exchange(("EVALSHA", _SHA[_NOTE_SEEN], 1, f"{_SEEN}{account_id}", *arguments), again=True)
+        self._exchange(("EVALSHA", _SHA[_NOTE_SEEN], 1, f"{SEEN}{account_id}", *arguments), again=True)
 
     def note_use(self, session: Session, digest: bytes) -> None:
-        command = ("SET", _SESSION + digest.hex(), session_bytes(session), "XX", "KEEPTTL")
-        self._link.exchange(command, again=True)
+        name = digest.hex()
+        self._exchange(("EVALSHA", _SHA[_NOTE_USE], 1, SESSION + name, name, session_bytes(session)), again=True)
 
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
         [records] = self._run(_OF_ACCOUNT, account_id, again=True)
@@ -148,7 +168,18 @@ class RedisSessions(RedisBacked, SessionStore):
         self._run(_END_ALL, account_id, str(keep), again=False)
 
     def _run(self, script: str, account_id: UUID, *arguments: str | bytes | int, again: bool) -> list[Any]:
-        return self._link.exchange(_command(script, account_id, *arguments), again=again)
+        return self._exchange(_command(script, account_id, *arguments), again=again)
+
+    def _exchange(self, command: Command, *, again: bool) -> list[Any]:
+        """Raises `MovedAway`. While a move switches, writers wait."""
+        deadline = deadline_of(self._timeout)
+        while True:
+            try:
+                return self._link.exchange_until(deadline, (command,), again=again)
+            except Unavailable as error:
+                if WAIT not in str(error.__cause__) or time.monotonic() > deadline:
+                    raise refusal(error) from error
+            time.sleep(_WAIT_SECONDS)
 
 
 class CatchUp:
@@ -168,6 +199,10 @@ class CatchUp:
     def __call__(self, wire: Wire, deadline: float) -> None:
         """Raises `Unavailable` while it is not done."""
         if wire.history and wire.history == self._trusted:
+            return
+        [mark] = _replies(wire, [("GET", MARK)], deadline)
+        if mark and mark.startswith(CLOSED):
+            # Nothing is believed of it.
             return
         if not self._guard.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise Unavailable("sessions", "what was ended is not known yet")
@@ -210,8 +245,8 @@ def _replies(wire: Wire, commands: list[Command], deadline: float) -> list[Any]:
 
 
 def _command(script: str, account_id: UUID, *arguments: str | bytes | int) -> Command:
-    return ("EVALSHA", _SHA[script], 1, f"{_ACCOUNT}{account_id}", str(account_id), *arguments)
+    return ("EVALSHA", _SHA[script], 1, f"{ACCOUNT}{account_id}", str(account_id), *arguments)
 
 
-_SCRIPTS = (_ADD, _OF_ACCOUNT, _END, _END_ALL, _FIND, _NOTE_SEEN)
+_SCRIPTS = (_ADD, _OF_ACCOUNT, _END, _END_ALL, _FIND, _NOTE_USE, _NOTE_SEEN)
 _SHA = {script: hashlib.sha1(script.encode()).hexdigest() for script in _SCRIPTS}  # noqa: S324  Redis names scripts so

@@ -3,27 +3,31 @@
 from datetime import datetime
 from uuid import UUID
 
+from repositories.errors import MovedAway
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import SessionStore
+from repositories.moving.gate import REFUSAL
+from repositories.moving.places import CLOSED
 from repositories.records import Session
 from repositories.seen import KEPT_SECONDS, Positions
-from repositories.sql import SqlDatabase, SqlWork
+from repositories.sql import Row, SqlDatabase, SqlWork
 
 _SWEPT = 100
 # An account's positions are prolonged in steps of so many seconds: where an index has the time, each costs its update.
 _STEP = 600.0
 _REPLACED = "DELETE FROM hot_sessions WHERE digest = ? OR (account_id = ? AND id = ?)"
 _ADD = "INSERT INTO hot_sessions VALUES (?, ?, ?, ?, now_seconds() + ?)"
-_FIND = "SELECT record FROM hot_sessions WHERE digest = ? AND forget_at > now_seconds()"
-_FIND_SEEN = """SELECT s.record, p.store, p.position FROM hot_sessions AS s LEFT JOIN hot_seen AS p
+_STATE = "(SELECT state FROM moving_marks WHERE role = 'sessions')"
+_FIND = f"SELECT record, {_STATE} FROM hot_sessions WHERE digest = ? AND forget_at > now_seconds()"  # noqa: S608  our own text
+_FIND_SEEN = f"""SELECT s.record, {_STATE}, p.store, p.position FROM hot_sessions AS s LEFT JOIN hot_seen AS p
     ON p.account_id = s.account_id AND p.forget_at > now_seconds()
-    WHERE s.digest = ? AND s.forget_at > now_seconds()"""
+    WHERE s.digest = ? AND s.forget_at > now_seconds()"""  # noqa: S608  our own text
 _NOTE_SEEN = """INSERT INTO hot_seen VALUES (:account, :store, :position, now_seconds() + :kept)
     ON CONFLICT (account_id, store) DO UPDATE SET
     position = CASE WHEN hot_seen.position > excluded.position THEN hot_seen.position ELSE excluded.position END,
     forget_at = CASE WHEN hot_seen.forget_at > excluded.forget_at - :step THEN hot_seen.forget_at
         ELSE excluded.forget_at END"""
-_OF_ACCOUNT = "SELECT record FROM hot_sessions WHERE account_id = ? AND forget_at > now_seconds()"
+_OF_ACCOUNT = f"SELECT record, {_STATE} FROM hot_sessions WHERE account_id = ? AND forget_at > now_seconds()"  # noqa: S608  our own text
 _NOTE_USE = "UPDATE hot_sessions SET record = ? WHERE digest = ? RETURNING 1"
 _END = "DELETE FROM hot_sessions WHERE account_id = ? AND id = ? AND forget_at > now_seconds() RETURNING 1"
 _END_ALL = "DELETE FROM hot_sessions WHERE account_id = ? AND id <> ? RETURNING 1"
@@ -45,8 +49,8 @@ class SqlSessions(SessionStore):
             work.execute(_ADD, (digest, account, own, record, session_seconds(session)))
 
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
-        rows = self._database.rows(_FIND_SEEN if self._seen else _FIND, (digest,))
-        seen = [(store, position) for _, store, position in rows if store] if self._seen else ()
+        rows = self._true(self._database.rows(_FIND_SEEN if self._seen else _FIND, (digest,)))
+        seen = [(store, position) for _, _, store, position in rows if store] if self._seen else ()
         return live_session(rows[0][0], now, seen) if rows else None
 
     def note_seen(self, account_id: UUID, positions: Positions) -> None:
@@ -61,13 +65,20 @@ class SqlSessions(SessionStore):
         self._database.change(_NOTE_USE, (session_bytes(session), digest))
 
     def of_account(self, account_id: UUID, *, now: datetime) -> list[Session]:
-        return live_sessions([record for (record,) in self._database.rows(_OF_ACCOUNT, (account_id.bytes,))], now)
+        rows = self._true(self._database.rows(_OF_ACCOUNT, (account_id.bytes,)))
+        return live_sessions([record for record, _ in rows], now)
 
     def end(self, account_id: UUID, session_id: UUID) -> bool:
         return bool(self._database.change(_END, (account_id.bytes, session_id.bytes)))
 
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
         self._database.change(_END_ALL, (account_id.bytes, keep.bytes if keep else b""))
+
+    def _true(self, rows: list[Row]) -> list[Row]:
+        """Rows whose second column is `_STATE`. Raises `MovedAway`: sessions may have been made or ended elsewhere."""
+        if (rows[0][1] if rows else self._database.rows(f"SELECT {_STATE}")[0][0]) in CLOSED:
+            raise MovedAway("sessions", REFUSAL)
+        return rows
 
     def _forget(self, work: SqlWork, table: str, key: str) -> None:
         due = f"SELECT {key} FROM {table} WHERE forget_at <= now_seconds() LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED"  # noqa: S608  our own names
