@@ -7,7 +7,7 @@ commit order. The relay leases unsent events, and only the holder of the lease m
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -16,11 +16,15 @@ from repositories.records import Event
 
 
 class Claim(Struct, frozen=True):
-    """One leased event. `attempts` counts the failed tries before this one; `lease` fences what follows."""
+    """One leased event. `attempts` counts the failed tries before this one; `lease` fences what follows.
+
+    `place` is where the adapter finds it again.
+    """
 
     event: Event
     attempts: int
     lease: UUID
+    place: Any = None
 
 
 class DeadLetter(Struct, frozen=True):

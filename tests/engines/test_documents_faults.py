@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Contention, Unavailable
@@ -144,6 +145,21 @@ def test_frozen_inside_a_transaction(server: Server, store: DocumentStore) -> No
     assert eventually(store.ping) is None
     assert commented(store, post).post_id == post.id
     assert [event.aggregate for event in dispatch_all(store, at(3600))] == [str(post.id), f"{post.id}/1"]
+
+
+def test_a_transaction_is_tried_again_when_a_router_says_so(store: DocumentStore) -> None:
+    """As it does where documents moved to another shard: by a label, under many codes."""
+    post = published(store)
+    moved = {"errorLabels": ["TransientTransactionError"]}
+    said = [OperationFailure("the epoch has changed", 13388, moved), OperationFailure("it was aborted", 251, moved)]
+
+    def announce(comment: Comment) -> Event:
+        if said:
+            raise said.pop()
+        return announced(comment)
+
+    assert store.comments.add(post.id, uuid4(), "Body", NOW, announce).number == 1
+    assert said == []
 
 
 def test_a_process_killed_inside_a_transaction_holds_up_nobody_elses_events(url: str, store: DocumentStore) -> None:

@@ -72,10 +72,11 @@ class World:
         seller.put(f"/products/{lamp}/stock", {"on_hand": on_hand}, 200, etag="*")
         return lamp
 
-    def order(self, lines: int = 1, *, paid: bool = False) -> tuple[Person, Person, str]:
-        """The buyer, the seller and the id of an order."""
+    def order(self, lines: int = 1, *, paid: bool = False, others: int = 0) -> tuple[Person, Person, str]:
+        """The buyer, the seller and the id of an order. As many `others` sell a line each."""
         seller, buyer = self.person(), self.person().rich()
-        wanted = [{"product_id": self.lamp(seller), "quantity": 1} for _ in range(lines)]
+        sellers = [seller] * lines + [self.person() for _ in range(others)]
+        wanted = [{"product_id": self.lamp(one), "quantity": 1} for one in sellers]
         order = str(buyer.pay("/orders", {"lines": wanted})["id"])
         if paid:
             self.clock.ahead += GRACE

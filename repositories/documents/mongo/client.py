@@ -46,6 +46,8 @@ DOCUMENT_TOO_LARGE = 10334
 LOST_RACES = {24, 112, 246}  # LockTimeout, WriteConflict, SnapshotUnavailable
 NO_PRIMARY = {10107, 13435}  # NotWritablePrimary, NotPrimaryNoSecondaryOk
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+# Also what a router has where documents moved to another shard meanwhile.
+AGAIN = "TransientTransactionError"
 LONGEST_PAUSE = 0.05
 LINES = 64
 HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
@@ -175,7 +177,7 @@ class MongoConnection:
                 return self._attempt(work)
             except OperationFailure as error:
                 pause = min(pause * 2, LONGEST_PAUSE)
-                if error.code not in LOST_RACES or time.monotonic() + pause > ends:
+                if not _lost_race(error) or time.monotonic() + pause > ends:
                     raise
             time.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
 
@@ -243,6 +245,10 @@ def _abort(session: ClientSession, seconds: float) -> None:
         session.end_session()
 
 
+def _lost_race(error: Exception) -> bool:
+    return isinstance(error, OperationFailure) and (error.code in LOST_RACES or error.has_error_label(AGAIN))
+
+
 def is_locked(error: PyMongoError) -> bool:
     """Whether a write outside of transactions waited in vain for a document that a transaction has locked."""
     return error.timeout or getattr(error, "code", None) in LOST_RACES
@@ -259,7 +265,7 @@ def translated(error: Exception) -> StoreError:
     code = getattr(error, "code", None)
     if isinstance(error, DuplicateKeyError):
         return Conflict("id")
-    if code in LOST_RACES:
+    if _lost_race(error):
         return Contention(str(error))
     if code in {DOCUMENT_REFUSED, DOCUMENT_TOO_LARGE} or isinstance(error, DocumentTooLarge):
         return Invalid(str(error))

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from bson.max_key import MaxKey
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import born_with, buried, derived
+from repositories.documents.mongo.sharding import among, comments_above
 from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE, Documents, bury
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
@@ -24,19 +24,7 @@ from repositories.errors import NotFound
 from repositories.records import Comment, Event
 
 RECOUNTED_AT_ONCE = 100  # posts, each such chunk with a deadline of its own
-OF_POST: Document = {"$and": [{"$gt": ["$_id", "$$low"]}, {"$lt": ["$_id", "$$high"]}]}
-COUNTED: list[Document] = [
-    {
-        "$lookup": {
-            "from": "comments",
-            "let": {"low": {"post": "$_id", "number": None}, "high": {"post": "$_id", "number": MaxKey()}},
-            "pipeline": [{"$match": {"$expr": OF_POST, **LIVE}}, {"$count": "comments"}],
-            "as": "counted",
-        }
-    },
-    {"$project": {"comments": 1, "true": {"$ifNull": [{"$first": "$counted.comments"}, 0]}}},
-    {"$match": {"$expr": {"$ne": ["$comments", "$true"]}}},
-]
+COUNTED: Document = {"$group": {"_id": "$_id.post", "comments": {"$sum": 1}}}
 
 
 @follows_primary
@@ -60,7 +48,7 @@ class MongoComments(CommentStore):
         return found[0] if found else None
 
     def page(self, post_id: UUID, *, after: int | None, limit: int) -> list[Comment]:
-        return self._of_post(post_id, {"_id": _above(post_id, after)}, limit=limit) if limit > 0 else []
+        return self._of_post(post_id, comments_above(post_id, after), limit=limit) if limit > 0 else []
 
     def by_author(self, author_id: UUID, *, after: tuple[UUID, int] | None, limit: int) -> list[Comment]:
         if limit < 1:
@@ -156,7 +144,7 @@ class MongoComments(CommentStore):
         """Insert what is missing and count exactly that, in one transaction."""
         posts = self._ids(self._posts, {"_id": {"$in": list({c.post_id for c in comments})}, **LIVE}, session)
         keys = [_key(comment.post_id, comment.number) for comment in comments]
-        there = {tuple(key.values()) for key in self._ids(self._comments, {"_id": {"$in": keys}}, session)}
+        there = {tuple(key.values()) for key in self._ids(self._comments, among("comments", keys), session)}
         unique = {(comment.post_id, comment.number): comment for comment in comments}
         new = [c for key, c in unique.items() if c.post_id in posts and key not in there]
         if new:
@@ -164,12 +152,24 @@ class MongoComments(CommentStore):
             self._posts.bulk_write(_counted(new), ordered=False, session=session)
 
     def _recount(self, post_ids: list[UUID], session: ClientSession, *, repair: bool) -> dict[UUID, tuple[int, int]]:
-        counted = self._posts.aggregate([{"$match": {"_id": {"$in": post_ids}, **LIVE}}, *COUNTED], session=session)
-        wrong = {one["_id"]: (int(one["comments"]), int(one["true"])) for one in counted}
+        found = self._posts.find({"_id": {"$in": post_ids}, **LIVE}, {"comments": 1}, session=session)
+        noted = {one["_id"]: int(one["comments"]) for one in found}
+        true = self._counted(list(noted), session)
+        wrong = {
+            post: (comments, true.get(post, 0)) for post, comments in noted.items() if true.get(post, 0) != comments
+        }
         if repair and wrong:
-            right = [UpdateOne({"_id": i}, {"$set": {"comments": true}}) for i, (_, true) in wrong.items()]
+            right = [UpdateOne({"_id": i}, {"$set": {"comments": n}}) for i, (_, n) in wrong.items()]
             self._posts.bulk_write(right, ordered=False, session=session)
         return wrong
+
+    def _counted(self, post_ids: list[UUID], session: ClientSession) -> dict[UUID, int]:
+        """Without `$lookup`, which sharded collections refuse inside a transaction before MongoDB 8."""
+        if not post_ids:
+            return {}
+        which = {"$or": [comments_above(post, None) for post in post_ids], **LIVE}
+        found = self._comments.aggregate([{"$match": which}, COUNTED], session=session)
+        return {one["_id"]: int(one["comments"]) for one in found}
 
     def _ids(self, collection: Documents, which: Document, session: ClientSession) -> list[Any]:
         return [found["_id"] for found in collection.find(which, {"_id": 1}, session=session)]
@@ -179,17 +179,13 @@ def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: in
     """Remove the comments of a deleted post. Those with unacknowledged events become tombstones."""
     comments = connection.collection("comments")
     grave = {"_id": "$_id", "deleted_at": {"$literal": deleted_at}, "events": "$events"}
-    of_post = {"_id": _above(post_id, None)}
+    of_post = comments_above(post_id, None)
     comments.update_many({**of_post, "events": {"$exists": True}}, [{"$replaceWith": grave}, *derived()])
     comments.delete_many({**of_post, "events": {"$exists": False}})
 
 
 def _key(post_id: UUID, number: int) -> Document:
     return {"post": post_id, "number": number}
-
-
-def _above(post_id: UUID, number: int | None) -> Document:
-    return {"$gt": {"post": post_id, "number": number}, "$lt": {"post": post_id, "number": MaxKey()}}
 
 
 def _counted(comments: Sequence[Comment]) -> list[UpdateOne]:

@@ -15,6 +15,7 @@ from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, K
 from repositories.documents.mongo import comments, posts, products, versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.events import derived
+from repositories.documents.mongo.sharding import among
 from repositories.dump_port import Dump, Frozen, Load, RecordKind
 
 BATCH = 1000
@@ -70,7 +71,7 @@ class MongoDump(Dump):
             carriers = [document["_id"] for document in documents if "events" in document]
             if carriers:
                 # Also of those that a load that was cut off has left without.
-                which = {"_id": {"$in": carriers}, "events": {"$exists": True}}
+                which = {**among(kind, carriers), "events": {"$exists": True}}
                 self._connection.collection(kind).update_many(which, derived())
 
 

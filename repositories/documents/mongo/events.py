@@ -101,15 +101,15 @@ def derived() -> Stages:
 
 
 class MongoCarrier(NamedTuple):
-    """A document as a claimer saw it: where it is, one of its events, and its stamp then."""
+    """A document as a claimer saw it: where it is, its id, and its stamp then."""
 
     collection: str
-    event_id: UUID
+    key: Any
     stamp: UUID
 
 
 def waiting_in(collection: str, found: Document) -> list[Waiting]:
-    carrier = MongoCarrier(collection, found["events"][0]["id"], found["outbox"]["stamp"])
+    carrier = MongoCarrier(collection, found["_id"], found["outbox"]["stamp"])
     return [
         Waiting(carrier, _event(kept), kept["attempts"], kept["due_at"], kept["lease_until"])
         for kept in found["events"]

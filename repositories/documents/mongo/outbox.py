@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +14,7 @@ from repositories.documents.mongo.client import Document, MongoConnection, is_lo
 from repositories.documents.mongo.comments import clear_comments
 from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import MongoCarrier, acknowledged, changed, dead_letters_in, waiting_in
+from repositories.documents.mongo.sharding import among
 from repositories.documents.outbox_order import Waiting, in_outbox_order
 from repositories.documents.times import micros, moment
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
@@ -46,23 +46,24 @@ class MongoOutbox(Outbox):
         with self._connection.calling():
             claimable = in_outbox_order(self._due(micros(now), limit), now=micros(now), limit=limit)
             won = self._lease(claimable, {"lease": lease, "lease_until": micros(lease_until)})
-        return [Claim(one.event, one.attempts, lease) for one in claimable if one.event.id in won]
+        return [Claim(one.event, one.attempts, lease, one.document) for one in claimable if one.event.id in won]
 
     def acknowledge(self, claims: Sequence[Claim]) -> None:
-        ids = [claim.event.id for claim in claims]
         with self._connection.calling():
-            for carrier in self._carriers():
-                if carrier.update_many({"events.id": {"$in": ids}}, acknowledged(ids)).matched_count:
+            for carrier, some in self._by_carrier(claims):
+                ids, which = _these(carrier, some)
+                if carrier.update_many(which, acknowledged(ids)).matched_count:
                     self._purge(carrier)
 
     def release(self, claims: Sequence[Claim]) -> None:
-        by_lease: dict[UUID, list[UUID]] = {}
+        by_lease: dict[UUID, list[Claim]] = {}
         for claim in claims:
-            by_lease.setdefault(claim.lease, []).append(claim.event.id)
+            by_lease.setdefault(claim.lease, []).append(claim)
         with self._connection.calling():
-            for lease, ids in by_lease.items():
-                for carrier in self._carriers():
-                    carrier.update_many({"events.id": {"$in": ids}}, changed(ids, UNLEASED, lease=lease))
+            for lease, leased in by_lease.items():
+                for carrier, some in self._by_carrier(leased):
+                    ids, which = _these(carrier, some)
+                    carrier.update_many(which, changed(ids, UNLEASED, lease=lease))
 
     def postpone(self, claim: Claim, *, due: datetime, attempts: int) -> None:
         self._give_back(claim, {"due_at": micros(due), "attempts": attempts})
@@ -106,6 +107,11 @@ class MongoOutbox(Outbox):
     def _carriers(self) -> list[Collection[Document]]:
         return [self._connection.collection(name) for name in CARRIERS]
 
+    def _by_carrier(self, claims: Sequence[Claim]) -> Iterator[tuple[Collection[Document], list[Claim]]]:
+        for name in CARRIERS:
+            if some := [claim for claim in claims if claim.place.collection == name]:
+                yield self._connection.collection(name), some
+
     def _due(self, now: int, limit: int) -> Iterator[list[Waiting]]:
         free = {"outbox.due_at": {"$lte": now}, "outbox.lease_until": {"$not": {"$gt": now}}}
         for carrier in self._carriers():
@@ -115,20 +121,22 @@ class MongoOutbox(Outbox):
 
     def _lease(self, claimable: Sequence[Waiting], lease: Document) -> set[UUID]:
         """Lease them where nothing changed since they were read. Returns the ids of those we got."""
-        of_document: dict[MongoCarrier, list[UUID]] = {}
+        # Each state of each document has a stamp of its own.
+        events: dict[UUID, list[UUID]] = {}
         for one in claimable:
-            of_document.setdefault(one.document, []).append(one.event.id)
+            events.setdefault(one.document.stamp, []).append(one.event.id)
         won: set[UUID] = set()
-        for name, group in groupby(sorted(of_document), key=lambda carrier: carrier.collection):
-            seen = list(group)
+        for carrier in self._carriers():
+            seen = {one.document.stamp: one.document for one in claimable if one.document.collection == carrier.name}
             updates = [
-                UpdateOne({"events.id": at.event_id, "outbox.stamp": at.stamp}, changed(of_document[at], lease))
-                for at in seen
+                UpdateOne({"_id": at.key, "outbox.stamp": stamp}, changed(events[stamp], lease))
+                for stamp, at in seen.items()
             ]
-            carrier = self._connection.collection(name)
+            if not updates:
+                continue
+            sent = {event_id for stamp in seen for event_id in events[stamp]}
             all_of_them = self._write(carrier, updates) == len(seen)
-            got = seen if all_of_them else _held(carrier, seen, lease["lease"])
-            won.update(event_id for at in got for event_id in of_document[at])
+            won |= sent if all_of_them else sent & _held(carrier, list(seen.values()), lease["lease"])
         return won
 
     def _write(self, carrier: Collection[Document], updates: Sequence[UpdateOne]) -> int:
@@ -155,10 +163,10 @@ class MongoOutbox(Outbox):
 
     def _give_back(self, claim: Claim, changes: Document) -> None:
         stages = changed([claim.event.id], changes | UNLEASED, lease=claim.lease)
+        carrier, key, _stamp = claim.place
+        which = {"_id": key, **_event(claim.event.id, lease=claim.lease)}
         with self._connection.calling():
-            for carrier in self._carriers():
-                if carrier.update_one(_event(claim.event.id, lease=claim.lease), stages).matched_count:
-                    return
+            self._connection.collection(carrier).update_one(which, stages)
 
     def _purge(self, carrier: Collection[Document]) -> None:
         """Remove tombstones whose events are all acknowledged, and with a post its comments, which go first."""
@@ -170,21 +178,32 @@ class MongoOutbox(Outbox):
             carrier.delete_many({"purge": True})
 
 
-def _held(carrier: Collection[Document], seen: Sequence[MongoCarrier], lease: UUID) -> list[MongoCarrier]:
-    which = {"events.id": {"$in": [at.event_id for at in seen]}, "events.lease": lease}
-    held = {kept["id"] for found in carrier.find(which, {"events.id": 1}) for kept in found["events"]}
-    return [at for at in seen if at.event_id in held]
+def _these(carrier: Collection[Document], claims: Sequence[Claim]) -> tuple[list[UUID], Document]:
+    """The ids of the claimed events, and the documents that carry them."""
+    ids = [claim.event.id for claim in claims]
+    return ids, {**among(carrier.name, [claim.place.key for claim in claims]), "events.id": {"$in": ids}}
+
+
+def _held(carrier: Collection[Document], seen: Sequence[MongoCarrier], lease: UUID) -> set[UUID]:
+    which = {**among(carrier.name, [at.key for at in seen]), "events.lease": lease}
+    return {kept["id"] for found in carrier.find(which, {"events.id": 1}) for kept in found["events"]}
 
 
 def _event(event_id: UUID, **fields: Any) -> Document:
-    """The document with this event. The id is there twice since `$elemMatch` alone cannot use the index."""
-    return {"events.id": event_id, "events": {"$elemMatch": {"id": event_id, **fields}}}
+    """A document in which this event is so."""
+    return {"events": {"$elemMatch": {"id": event_id, **fields}}}
 
 
 def _replay(carrier: Collection[Document], event_ids: Sequence[UUID] | None, now: int) -> int:
     which = DEAD_LETTERED if event_ids is None else {"events.id": {"$in": list(event_ids)}}
-    found = {event.event.id for document in carrier.find(which, {"events": 1}) for event in dead_letters_in(document)}
-    wanted = found if event_ids is None else found.intersection(event_ids)
     fresh = {"dead_lettered_at": None, "reason": None, "attempts": 0, "due_at": now}
-    updates = [UpdateOne(_event(one, dead_lettered_at={"$ne": None}), changed([one], fresh)) for one in wanted]
+    updates = [
+        UpdateOne(
+            {"_id": document["_id"], **_event(dead.event.id, dead_lettered_at={"$ne": None})},
+            changed([dead.event.id], fresh),
+        )
+        for document in carrier.find(which, {"events": 1})
+        for dead in dead_letters_in(document)
+        if event_ids is None or dead.event.id in event_ids
+    ]
     return carrier.bulk_write(updates).modified_count if updates else 0

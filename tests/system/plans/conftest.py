@@ -20,6 +20,7 @@ from tests.http.world import Shifted, World
 from tests.system.plans import data, exercise, mongo_plans, sql_plans
 from tests.system.plans.ports import Asking
 from tests.system.plans.recording import Command, Commands, Statement, Statements
+from tests.system.plans.spread import Spread, Transactions
 from tests.system.real import real_urls
 
 
@@ -31,6 +32,7 @@ class Asked:
     commands: list[Command]
     sql: sql_plans.Planner
     mongo: mongo_plans.Planner
+    spread: Spread
 
 
 @contextmanager
@@ -68,10 +70,11 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         container = system.container
         data.fill(container, plan, container.people.hasher.hash(PASSWORD))
         data.settle(settings.relational_url)
-        with statements.listening(), commands.listening():
+        transactions = Transactions(settings.relational_url)
+        with statements.listening(), commands.listening(), transactions.listening():
             exercise.everything(World(system, clock, real=True), plan)
         with (
             closing(sql_plans.Planner(settings.relational_url)) as sql,
             closing(mongo_plans.Planner(settings.documents_url)) as mongo,
         ):
-            yield Asked(statements.kept, commands.kept, sql, mongo)
+            yield Asked(statements.kept, commands.kept, sql, mongo, transactions.spread())

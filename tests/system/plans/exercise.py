@@ -100,6 +100,7 @@ def background(world: World) -> None:
     world.drained()
     world.order()
     world.order(paid=True)
+    world.order(paid=True, others=2)
     container.content.views.send()
     for ahead in (timedelta(), timedelta(hours=1), timedelta(days=60)):
         world.clock.ahead += ahead

@@ -5,11 +5,15 @@ from uuid import UUID
 
 import pytest
 
+from repositories.documents.mongo.schema import VALIDATORS
+from repositories.relational.schema.tables import metadata
 from tests.system.consistency import ASKS
 from tests.system.plans.conftest import Asked
 from tests.system.plans.data import FEW, SMALL
 from tests.system.plans.ports import METHODS, NO_QUERIES
 from tests.system.plans.recording import Command, Statement
+from tests.system.plans.shards import DECLARED, KEYS, asks_all, is_refused
+from tests.system.plans.spread import TABLES, widest
 
 # The data set is loaded first: in about a minute where nothing else runs.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
@@ -47,6 +51,36 @@ def test_no_method_is_both_asked_for_and_left_out(asked: Asked) -> None:
     assert set(METHODS) >= NO_QUERIES
     asking = [*(one.methods for one in asked.statements), *(one.methods for one in asked.commands)]
     assert NO_QUERIES.isdisjoint(method for methods in asking for method in methods)
+
+
+def test_every_command_names_the_shard_key_but_for_those_that_are_listed(asked: Asked) -> None:
+    """The dump, which is asked outside of the methods, reads all there is."""
+    everywhere = {method for one in asked.commands if any(map(asks_all, one.seen)) for method in one.methods}
+    assert everywhere == DECLARED["scatter"].keys()
+
+
+def test_a_router_refuses_no_command(asked: Asked) -> None:
+    refused = [one for one in asked.commands if any(map(is_refused, one.seen))]
+    assert not refused, [(one.methods, one.shape) for one in refused]
+
+
+def test_every_collection_and_every_table_has_its_key() -> None:
+    assert VALIDATORS.keys() == KEYS.keys()
+    assert {name: one["key"] in metadata.tables[name].c for name, one in TABLES.items()} == dict.fromkeys(
+        metadata.tables, True
+    )
+
+
+def test_a_transaction_writes_rows_of_two_accounts_at_most_but_for_those_that_are_listed(asked: Asked) -> None:
+    """Beside these of one post and of one order at most. Others of the kinds are as many as what is bought."""
+    most = {who: widest(transactions) for who, transactions in asked.spread.items()}
+    assert most["Graph.follow"] == {"account": 2, "aggregate": 1}
+    wide = {
+        who
+        for who, one in most.items()
+        if one.get("account", 0) > 2 or max(one.get(kind, 0) for kind in ("post", "order")) > 1
+    }
+    assert wide == DECLARED["wide"].keys(), {who: most[who] for who in wide}
 
 
 SCANS = ("SELECT * FROM accounts WHERE bio = %(bio)s", "UPDATE stock SET sold = 0 WHERE on_hand = %(bio)s")

@@ -1,0 +1,99 @@
+"""Whose rows each transaction of the application writes, by the distribution columns of docs/distribution.toml.
+
+The database notes each row that is written. Who began the transaction is found on the stack: the outermost function of
+a service, or of what else of the application has none above it.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, event
+
+from tests.system.plans.shards import DECLARED
+
+TABLES: dict[str, Mapping[str, str]] = DECLARED["tables"]
+# Beside the application's tables, so that no plan meets them.
+_NOTES = """
+CREATE SCHEMA spread;
+CREATE UNLOGGED TABLE spread.notes (transaction xid8, kind text, value text);
+CREATE FUNCTION spread.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO spread.notes
+    SELECT pg_current_xact_id(), TG_ARGV[1], to_jsonb(coalesce(NEW, OLD)) ->> TG_ARGV[0];
+    RETURN NULL;
+END $$
+"""
+_TRIGGER = """CREATE TRIGGER spread AFTER INSERT OR UPDATE OR DELETE ON {table}
+    FOR EACH ROW EXECUTE FUNCTION spread.note({key}, {kind})"""
+_ROOTS = ("app/services/", "app/doctor/", "app/worker/", "app/seed/", "app/")
+_MACHINERY = "app/services/commands/"
+Spread = dict[str, list[dict[str, set[str]]]]
+
+
+class Transactions:
+    """Which function began each."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._begun_by: dict[str, str] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(_NOTES)
+            for table, one in TABLES.items():
+                names = {"table": psycopg.sql.Identifier(table), "key": one["key"], "kind": one["of"]}
+                connection.execute(psycopg.sql.SQL(_TRIGGER).format(**names))
+        event.listen(Engine, "before_cursor_execute", self._record)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "before_cursor_execute", self._record)
+
+    def spread(self) -> Spread:
+        """Of each function, for each of its transactions: kind of what the rows are of -> whose."""
+        found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        with psycopg.connect(self._url) as connection:
+            for transaction, kind, value in connection.execute(
+                "SELECT transaction::text, kind, value FROM spread.notes"
+            ):
+                found[transaction][kind].add(value)
+        by: Spread = defaultdict(list)
+        for transaction, written in found.items():
+            if transaction in self._begun_by:
+                by[self._begun_by[transaction]].append(dict(written))
+        return by
+
+    def _record(self, _connection: object, cursor: Any, sql: str, *_: object) -> None:
+        if cursor.connection.autocommit or sql.startswith("SET"):
+            return
+        with cursor.connection.cursor() as own:
+            (transaction,) = own.execute("SELECT pg_current_xact_id()::text").fetchone()
+        self._begun_by.setdefault(transaction, _who(sys._getframe(1)))
+
+
+def _who(frame: FrameType | None) -> str:
+    stack = []
+    while frame is not None:
+        name = frame.f_code.co_filename
+        stack.append((name[name.rfind("/app/") + 1 :], frame.f_code.co_qualname))
+        frame = frame.f_back
+    return next(
+        (
+            who
+            for root in _ROOTS
+            for name, who in reversed(stack)
+            if name.startswith(root) and not name.startswith(_MACHINERY)
+        ),
+        "",
+    )
+
+
+def widest(transactions: list[dict[str, set[str]]]) -> dict[str, int]:
+    """Of each kind, of how many one transaction wrote rows."""
+    return {kind: max(len(one.get(kind, ())) for one in transactions) for one in transactions for kind in one}
