@@ -30,6 +30,7 @@ ENGINE_ONLY = {
         "explaining": "plans of slow commands; those of SQL are in `repositories.explaining`",
         "demotion": "which of several is the primary",
         "secondaries": "reads on other members of the replica set",
+        "sharding": "the shard keys that every command names",
         "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",
     },
     ("documents", "postgres"): {},
