@@ -28,6 +28,7 @@ from app.services.people.mailers import open_mailer
 from app.services.people.passwords import Argon2Hasher, Hasher
 from app.services.people.throttle import Rates
 from app.services.people.wing import PeopleLimits, PeopleWing
+from app.services.webhooks.webhooks import WebhookRules, Webhooks
 from app.stores import Stores
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
@@ -51,6 +52,7 @@ class Container:
     pages: PagesWing
     live: LiveWing
     commands: CommandsWing
+    webhooks: Webhooks
 
     def close(self) -> None:
         self.live.hub.close()
@@ -124,7 +126,15 @@ def assemble(
     money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider, _anchor_rules(settings))
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, kit, pages, live.announcer)
-    return Container(settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands)
+    webhooks = Webhooks(stores.relational, kit, _webhook_rules(settings))
+    return Container(
+        settings, stores, kit, people, content, feeds, money, notifications, pages, live, commands, webhooks
+    )
+
+
+def _webhook_rules(settings: Settings) -> WebhookRules:
+    overlap = timedelta(hours=settings.webhooks_overlap_hours)
+    return WebhookRules(bool(settings.webhooks_token), settings.webhooks_inside, overlap)
 
 
 def _page_limits(settings: Settings) -> PageLimits:

@@ -153,6 +153,15 @@ class NoMail(AppError):
         super().__init__("this server sends no mail")
 
 
+class WebhooksOff(AppError):
+    """This system sends no webhooks: `QUARTET_WEBHOOKS_TOKEN` is not set."""
+
+    status, code = 501, "webhooks_off"
+
+    def __init__(self) -> None:
+        super().__init__("this system sends no webhooks")
+
+
 class Overloaded(AppError):
     """Too much of one kind of work at once; the same request may succeed later."""
 

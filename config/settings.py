@@ -6,27 +6,18 @@ A bad value stops the process with the variable's name in the message. The table
 
 import re
 from dataclasses import dataclass, fields
-from datetime import timedelta
 
 import environs
 from environs import validate
 
+from config.derived import ADDRESS, SCHEMES, Derived
 from config.origins import is_origin
-from config.reading import at_least, listed, nothing_or, platform_port, read, setting
+from config.reading import at_least, nothing_or, platform_port, read, setting
 
 EMBEDDED = "sqlite:///var/quartet.db"
 DEVELOPMENT_SECRET = "for-development-only-never-in-production"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 32
-ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9a-f:.]+\]):([1-9][0-9]{0,4})")
 COLLECTOR = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(/[!-~]*)?")
-_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
-SCHEMES = {
-    "relational_url": ("postgresql", "sqlite"),
-    "documents_url": ("mongodb", "mongodb+srv", "postgresql", "sqlite"),
-    "feeds_url": ("cassandra", "postgresql", "sqlite"),
-    "sessions_url": (*_REDIS, "postgresql", "sqlite"),
-    "cache_url": (*_REDIS, "redis+cluster", "rediss+cluster", "postgresql", "sqlite"),
-}
 
 
 class SettingsError(Exception):
@@ -34,7 +25,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Derived):
     env: str = setting("development", "`development` or `production`", validate.OneOf(["development", "production"]))
     secret_key: str = setting(
         DEVELOPMENT_SECRET,
@@ -91,6 +82,23 @@ class Settings:
     sinks_timeout: float = setting(10.0, "seconds that a sink may take to acknowledge a batch", at_least(0.1))
     sinks_lease_seconds: float = setting(60.0, "how long a relay that died keeps others from its sinks", at_least(1))
     sinks_kept_days: float = setting(7.0, "how long events are kept that every sink has sent", at_least(0))
+    webhooks_token: str = setting(
+        "", "bearer token of `/operator/webhooks`, at least 32 characters; empty: no webhooks"
+    )
+    webhooks_networks: str = setting(
+        "",
+        "networks such as `10.0.0.0/8` that webhooks may go to beside public addresses, also without TLS, separated "
+        "by commas",
+    )
+    webhooks_timeout: float = setting(10.0, "seconds that a receiver may take to answer", at_least(0.1))
+    webhooks_wait_seconds: float = setting(900.0, "a receiver that fails is tried at least so often", at_least(0.01))
+    webhooks_event_hours: float = setting(
+        3.0, "how long a receiver is tried with one event, before that is dead-lettered", at_least(0)
+    )
+    webhooks_receiver_hours: float = setting(
+        120.0, "how long a receiver is tried that takes nothing, before it is disabled", at_least(0)
+    )
+    webhooks_overlap_hours: float = setting(24.0, "how long a secret that was replaced signs as well", at_least(0))
     fanout_chunk: int = setting(2500, "followers per step of a fan-out, at most", at_least(1))
     fanout_slice_seconds: float = setting(0.5, "after this long a fan-out is interrupted for other events", at_least(0))
     pull_threshold: int = setting(
@@ -224,20 +232,31 @@ class Settings:
         for name, schemes in SCHEMES.items():
             if getattr(self, name).split(":", 1)[0] not in schemes:
                 raise SettingsError(f"QUARTET_{name.upper()}: the scheme must be one of {', '.join(schemes)}")
-        for name, secrets in (("PREVIOUS_SECRET_KEYS", self.secrets), ("ANCHOR_KEY", self.anchor_secrets)):
+        for name, secrets in (
+            ("PREVIOUS_SECRET_KEYS", self.secrets),
+            ("ANCHOR_KEY", self.anchor_secrets),
+            ("WEBHOOKS_TOKEN", self.webhooks_tokens),
+        ):
             if any(len(secret) < SHORTEST_SECRET for secret in secrets):
                 raise SettingsError(f"QUARTET_{name}: each has at least {SHORTEST_SECRET} characters")
+        self._validate_places()
+        if self.env == "production":
+            self._validate_production()
+
+    def _validate_places(self) -> None:
         for origin in self.origins:
             if not is_origin(origin):
                 raise SettingsError(
                     f"QUARTET_CORS_ORIGINS: {origin!r} is no origin as browsers send it, such as https://app.example.com"
                 )
+        try:
+            _ = self.webhooks_inside
+        except ValueError:
+            raise SettingsError("QUARTET_WEBHOOKS_NETWORKS: no networks such as 10.0.0.0/8,fd00::/8") from None
         if self.metrics_address and not ADDRESS.fullmatch(self.metrics_address):
             raise SettingsError("QUARTET_METRICS_ADDRESS: no host and port such as 127.0.0.1:9000")
         if self.traces_url and not COLLECTOR.fullmatch(self.traces_url):
             raise SettingsError("QUARTET_TRACES_URL: no URL of a collector such as http://127.0.0.1:4318")
-        if self.env == "production":
-            self._validate_production()
 
     def _validate_production(self) -> None:
         if DEVELOPMENT_SECRET in self.secrets:
@@ -247,52 +266,3 @@ class Settings:
                 raise SettingsError(
                     f"QUARTET_{name.upper()}: production refuses an embedded store, unless QUARTET_ALLOW_EMBEDDED=true"
                 )
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The newest first: it signs, all verify."""
-        return (self.secret_key, *listed(self.previous_secret_keys))
-
-    @property
-    def anchor_secrets(self) -> tuple[str, ...]:
-        """As `secrets`, of anchors."""
-        return listed(self.anchor_key) or self.secrets
-
-    @property
-    def origins(self) -> tuple[str, ...]:
-        """Those that may use the API from a browser."""
-        return listed(self.cors_origins)
-
-    @property
-    def metrics_at(self) -> tuple[str, int]:
-        """Host and port of metrics on an address of their own; port 0 where they have none."""
-        found = ADDRESS.fullmatch(self.metrics_address) if self.metrics else None
-        return (found[1].strip("[]"), int(found[2])) if found else ("", 0)
-
-    @property
-    def engines(self) -> dict[str, str]:
-        """The scheme of each role's URL."""
-        return {name.removesuffix("_url"): getattr(self, name).split(":", 1)[0] for name in SCHEMES}
-
-    @property
-    def embedded_roles(self) -> tuple[str, ...]:
-        return tuple(role for role, scheme in self.engines.items() if scheme == "sqlite")
-
-    @property
-    def log_form(self) -> str:
-        """`json` or `console`."""
-        by_environment = "json" if self.env == "production" else "console"
-        return by_environment if self.log_format == "auto" else self.log_format
-
-    @property
-    def relay_inline(self) -> bool:
-        return self.relay == "inline" or (self.relay == "auto" and len(self.embedded_roles) == len(SCHEMES))
-
-    @property
-    def mailer_url(self) -> str:
-        """Tokens are printed nowhere in production unless that is asked for."""
-        return self.mail_url or ("none://" if self.env == "production" else "print://")
-
-    def seconds(self, role: str) -> timedelta:
-        """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`, `sinks`."""
-        return timedelta(seconds=getattr(self, f"{role}_timeout"))

@@ -20,6 +20,7 @@ from app.http.edge import (
 )
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
+from app.http.resources import webhooks
 from app.http.whole_pages import fast_path
 
 BODY_LIMIT = 256 * 1024
@@ -45,7 +46,7 @@ def create_app(container: Container) -> Flask:
     request_framing.register(app)
     errors.register(app)
     routes.convert(app)
-    for blueprint in (*routes.BLUEPRINTS, openapi.blp, docs.blp, index.blp, problems.blp):
+    for blueprint in (*routes.BLUEPRINTS, webhooks.blp, openapi.blp, docs.blp, index.blp, problems.blp):
         app.register_blueprint(blueprint)
     console.register(app)
     return app

@@ -22,7 +22,7 @@ from app.worker.anchoring import anchored
 from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
 from app.worker.relay_spans import attempt, batch
-from app.worker.sinks.sending import log_of, sending
+from app.worker.sinks.running import log_of, sending
 from app.worker.sweeper import Sweeper
 from repositories import meter
 from repositories.errors import Contention, Inconsistent, StoreError, Unavailable
@@ -274,7 +274,7 @@ def sweeper_of(container: Container) -> Sweeper:
         DeferredWork(container.stores.relational, container.pages.invalidation, container.live.announcer),
         container.kit.retry,
         container.kit.clock,
-        timedelta(days=container.settings.sinks_kept_days) if container.stores.sinks else None,
+        timedelta(days=container.settings.sinks_kept_days) if container.settings.logs_events else None,
     )
 
 

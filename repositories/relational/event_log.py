@@ -4,7 +4,23 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import BigInteger, bindparam, case, delete, exists, func, literal, null, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Event
@@ -26,6 +42,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _EVENT = tuple(event_log.c[name] for name in Event.__struct_fields__)
 _sink, _position = bindparam("its_sink", type_=TEXT), bindparam("its_position", type_=BigInteger())
 _until = later(database_time(), bindparam("micros", type_=BigInteger()))
+_flag = bindparam("flag", type_=Boolean())
 _named = sinks.c.name == _sink
 _REGISTER = (
     insert(sinks)
@@ -37,13 +54,26 @@ _CLAIM = (
     .where(
         _named,
         sinks.c.due_at <= database_time(),
+        sinks.c.disabled_at.is_(None),
         or_(sinks.c.lease_until.is_(None), sinks.c.lease_until <= database_time()),
     )
     .values(lease=bindparam("new_lease", type_=ID), lease_until=_until)
-    .returning(sinks.c.position, sinks.c.attempts)
+    .returning(sinks.c.position, sinks.c.attempts, sinks.c.tried_since, sinks.c.failing_since)
 )
 _held = sinks.c.lease == bindparam("its_lease", type_=ID)
-_ADVANCE = update(sinks).where(_named, _held).values(position=_position, attempts=0, reason=null(), lease_until=_until)
+_ADVANCE = (
+    update(sinks)
+    .where(_named, _held)
+    .values(
+        position=_position,
+        attempts=0,
+        tried_since=null(),
+        failing_since=case((_flag, null()), else_=sinks.c.failing_since),
+        reason=case((_flag, null()), else_=sinks.c.reason),
+        lease_until=_until,
+    )
+)
+_attempts = bindparam("new_attempts", type_=Integer())
 _RELEASE = (
     update(sinks)
     .where(_named, _held)
@@ -51,9 +81,26 @@ _RELEASE = (
         lease=null(),
         lease_until=null(),
         due_at=_until,
-        attempts=bindparam("new_attempts"),
+        attempts=_attempts,
+        tried_since=case((_attempts > 0, func.coalesce(sinks.c.tried_since, database_time())), else_=null()),
+        failing_since=case(
+            (_attempts > 0, func.coalesce(sinks.c.failing_since, database_time())), else_=sinks.c.failing_since
+        ),
+        disabled_at=case((_flag, database_time()), else_=null()),
         reason=bindparam("new_reason", type_=TEXT),
     )
+)
+_NOTHING_FAILED = {
+    "lease": null(),
+    "lease_until": null(),
+    "due_at": database_time(),
+    "attempts": 0,
+    "tried_since": null(),
+    "failing_since": null(),
+    "reason": null(),
+}
+_SWITCH = (
+    update(sinks).where(_named).values(_NOTHING_FAILED | {"disabled_at": case((_flag, null()), else_=database_time())})
 )
 _AFTER = select(event_log.c.position, *_EVENT).where(event_log.c.position > _position)
 _AFTER = _AFTER.order_by(event_log.c.position).limit(LIMIT)
@@ -67,18 +114,16 @@ _since = (
 _REWIND = (
     update(sinks)
     .where(_named)
-    .values(
-        position=case((_since < sinks.c.position, _since), else_=sinks.c.position),
-        lease=null(),
-        lease_until=null(),
-        due_at=database_time(),
-        attempts=0,
-        reason=null(),
-    )
-    .returning(sinks.c.position)
+    .values(_NOTHING_FAILED | {"position": case((_since < sinks.c.position, _since), else_=sinks.c.position)})
+    .returning(sinks.c.position, sinks.c.due_at)
 )
-_FORGET = delete(sinks).where(_named)
-_FORGET_DEAD = delete(sink_dead_letters).where(sink_dead_letters.c.sink == _sink)
+_dead = sink_dead_letters.c
+_UNSET = delete(sink_dead_letters).where(
+    _dead.sink == _sink, _dead.position > _position, _dead.dead_lettered_at <= bindparam("at", type_=TIME)
+)
+_RETRY = update(sink_dead_letters).where(_dead.sink == _sink).values(again=true())
+FORGET = delete(sinks).where(_named)
+FORGET_DEAD = delete(sink_dead_letters).where(sink_dead_letters.c.sink == _sink)
 _behind = select(event_log.c.logged_at).where(event_log.c.position > sinks.c.position).order_by(event_log.c.position)
 _STATES = select(
     sinks.c.name,
@@ -93,9 +138,11 @@ _STATES = select(
     .correlate(sinks)
     .scalar_subquery(),
     sinks.c.reason,
+    sinks.c.failing_since,
+    sinks.c.disabled_at,
 ).order_by(sinks.c.name)
 _DEAD_LETTERS = (
-    select(event_log.c.position, sink_dead_letters.c.reason, sink_dead_letters.c.dead_lettered_at, *_EVENT)
+    select(event_log.c.position, _dead.reason, _dead.dead_lettered_at, _dead.again, *_EVENT)
     .join_from(sink_dead_letters, event_log, event_log.c.position == sink_dead_letters.c.position)
     .where(sink_dead_letters.c.sink == _sink, sink_dead_letters.c.position > _position)
     .order_by(sink_dead_letters.c.position)
@@ -107,13 +154,13 @@ _APPEND = (
     insert(event_log).values(logged_at=database_time()).on_conflict_do_nothing(index_elements=[event_log.c.id]).inline()
 )
 _LOCK = select(sinks.c.position).where(_named, _held).with_for_update()
-_DEAD_LETTER = (
-    insert(sink_dead_letters)
-    .values(dead_lettered_at=database_time())
-    .on_conflict_do_nothing(index_elements=[sink_dead_letters.c.sink, sink_dead_letters.c.position])
+_set_aside = insert(sink_dead_letters).values(dead_lettered_at=database_time())
+_DEAD_LETTER = _set_aside.on_conflict_do_update(
+    index_elements=[_dead.sink, _dead.position], set_={"reason": _set_aside.excluded.reason, "again": false()}
 )
 _SETTLE = delete(sink_dead_letters).where(sink_dead_letters.c.sink == _sink, sink_dead_letters.c.position == _position)
-_all_sent = func.coalesce(select(func.min(sinks.c.position)).scalar_subquery(), literal(2**63 - 1, BigInteger()))
+_slowest = select(func.min(sinks.c.position)).where(sinks.c.disabled_at.is_(None))
+_all_sent = func.coalesce(_slowest.scalar_subquery(), literal(2**63 - 1, BigInteger()))
 _oldest = (
     select(event_log.c.position, event_log.c.logged_at)
     .where(
@@ -135,35 +182,56 @@ class SqlEventLog(RunnerBacked, EventLog):
     def claim(self, sink: str, *, lease: timedelta) -> Cursor | None:
         new = uuid4()
         rows = self._runner.rows(_CLAIM, {"its_sink": sink, "new_lease": new, "micros": lease // _MICROSECOND})
-        return Cursor(sink, rows[0].position, rows[0].attempts, new) if rows else None
+        return Cursor(sink, rows[0][0], rows[0][1], new, *rows[0][2:]) if rows else None
 
     def after(self, position: int, *, limit: int) -> list[Logged]:
         rows = self._runner.rows(_AFTER, {"its_position": position, "limit": limit})
         return [Logged(at, Event(*event)) for at, *event in rows]
 
-    def advance(self, cursor: Cursor, position: int, *, lease: timedelta) -> Cursor | None:
-        values = {"its_position": position, "micros": lease // _MICROSECOND}
+    def advance(self, cursor: Cursor, position: int, *, lease: timedelta, delivered: bool = True) -> Cursor | None:
+        values = {"its_position": position, "micros": lease // _MICROSECOND, "flag": delivered}
         moved = self._runner.change(_ADVANCE, _fence(cursor) | values)
-        return Cursor(cursor.sink, position, 0, cursor.lease) if moved else None
+        failing = None if delivered else cursor.failing_since
+        return Cursor(cursor.sink, position, 0, cursor.lease, None, failing) if moved else None
 
-    def release(self, cursor: Cursor, *, wait: timedelta, attempts: int = 0, reason: str | None = None) -> None:
-        values = {"micros": wait // _MICROSECOND, "new_attempts": attempts, "new_reason": reason}
+    def release(
+        self,
+        cursor: Cursor,
+        *,
+        wait: timedelta,
+        attempts: int = 0,
+        reason: str | None = None,
+        disabled: bool = False,
+    ) -> None:
+        values = {"micros": wait // _MICROSECOND, "new_attempts": attempts, "new_reason": reason, "flag": disabled}
         self._runner.change(_RELEASE, _fence(cursor) | values)
+
+    def switch(self, sink: str, *, on: bool) -> bool:
+        return bool(self._runner.change(_SWITCH, {"its_sink": sink, "flag": on}))
 
     def rewind(self, sink: str, *, since: datetime) -> int | None:
         rows = self._runner.rows(_REWIND, {"its_sink": sink, "since": since})
-        return rows[0].position if rows else None
+        if not rows:
+            return None
+        position, at = rows[0]
+        self._runner.change(_UNSET, {"its_sink": sink, "its_position": position, "at": at})
+        return int(position)
+
+    def retry(self, sink: str) -> int:
+        return self._runner.change(_RETRY, {"its_sink": sink})
 
     def forget(self, sink: str) -> bool:
-        self._runner.change(_FORGET_DEAD, {"its_sink": sink})
-        return bool(self._runner.change(_FORGET, {"its_sink": sink}))
+        self._runner.change(FORGET_DEAD, {"its_sink": sink})
+        return bool(self._runner.change(FORGET, {"its_sink": sink}))
 
     def states(self) -> list[SinkState]:
         return [SinkState(*row) for row in self._runner.rows(_STATES, {})]
 
     def dead_letters(self, sink: str, *, after: int, limit: int) -> list[SinkDeadLetter]:
         rows = self._runner.rows(_DEAD_LETTERS, {"its_sink": sink, "its_position": after, "limit": limit})
-        return [SinkDeadLetter(sink, Logged(at, Event(*event)), why, when) for at, why, when, *event in rows]
+        return [
+            SinkDeadLetter(sink, Logged(at, Event(*event)), why, when, again) for at, why, when, again, *event in rows
+        ]
 
 
 class SqlEventLogWrites(EventLogWrites):

@@ -23,17 +23,23 @@ class Logged(Struct, frozen=True):
 class Cursor(Struct, frozen=True):
     """The right to serve a sink, for as long as the lease lasts. It has sent, or set aside, all up to `position`.
 
-    `attempts` counts the failed tries of the event behind it.
+    `attempts` counts the failed tries of the event behind it, the first of which was at `tried_since`. Nothing was sent
+    since `failing_since`. Both are None where nothing has failed.
     """
 
     sink: str
     position: int
     attempts: int
     lease: UUID
+    tried_since: datetime | None = None
+    failing_since: datetime | None = None
 
 
 class SinkState(Struct, frozen=True):
-    """`waiting` events are behind the cursor, the oldest logged at `oldest`; `reason` is why it does not move."""
+    """`waiting` events are behind the cursor, the oldest logged at `oldest`; `reason` is why it does not move.
+
+    One that is disabled is not served, and events are not kept for it.
+    """
 
     sink: str
     position: int
@@ -41,15 +47,18 @@ class SinkState(Struct, frozen=True):
     oldest: datetime | None
     dead_lettered: int
     reason: str | None
+    failing_since: datetime | None = None
+    disabled_at: datetime | None = None
 
 
 class SinkDeadLetter(Struct, frozen=True):
-    """An event that the sink refuses. It stays in the log as long as this stays."""
+    """An event that the sink refuses. The log keeps it as long as this stays. With `again` it is to be sent anew."""
 
     sink: str
     logged: Logged
     reason: str
     dead_lettered_at: datetime
+    again: bool = False
 
 
 class EventLog(Protocol):
@@ -61,29 +70,47 @@ class EventLog(Protocol):
 
     @abstractmethod
     def claim(self, sink: str, *, lease: timedelta) -> Cursor | None:
-        """None while somebody else serves the sink, or it is to wait, or is not registered."""
+        """None while somebody else serves the sink, or it is to wait, or is disabled, or is not registered."""
 
     @abstractmethod
     def after(self, position: int, *, limit: int) -> list[Logged]:
         """By ascending position, strictly above this one. Nothing is ever put in before what was returned."""
 
     @abstractmethod
-    def advance(self, cursor: Cursor, position: int, *, lease: timedelta) -> Cursor | None:
-        """All up to `position` are sent: no failed tries any more, and the lease is renewed.
+    def advance(self, cursor: Cursor, position: int, *, lease: timedelta, delivered: bool = True) -> Cursor | None:
+        """All up to `position` are sent: no failed tries any more, and the lease is renewed. Where nothing was
+        `delivered`, they are set aside or of no interest, and the sink fails as it did.
 
         None, and nothing done, when the cursor is not ours any more: others serve the sink, or it was rewound.
         """
 
     @abstractmethod
-    def release(self, cursor: Cursor, *, wait: timedelta, attempts: int = 0, reason: str | None = None) -> None:
-        """Give the sink back, not to be claimed before `wait` is over. Fenced as `advance` is."""
+    def release(
+        self,
+        cursor: Cursor,
+        *,
+        wait: timedelta,
+        attempts: int = 0,
+        reason: str | None = None,
+        disabled: bool = False,
+    ) -> None:
+        """Give the sink back, not to be claimed before `wait` is over, or not at all. Fenced as `advance` is."""
+
+    @abstractmethod
+    def switch(self, sink: str, *, on: bool) -> bool:
+        """Enable it, to be served at once from where it stopped, or disable it. False for an unknown sink."""
 
     @abstractmethod
     def rewind(self, sink: str, *, since: datetime) -> int | None:
         """Send again all that was logged at `since` or later, in order: whoever serves the sink loses it.
 
-        A sink that has not come as far yet stays where it is. Returns its position; None for an unknown sink.
+        What of it was set aside is so no more. A sink that has not come as far yet stays where it is. Returns its
+        position; None for an unknown sink.
         """
+
+    @abstractmethod
+    def retry(self, sink: str) -> int:
+        """Mark all dead letters of a sink to be sent once more. Returns how many there are."""
 
     @abstractmethod
     def forget(self, sink: str) -> bool:
@@ -108,7 +135,10 @@ class EventLogWrites(Protocol):
 
     @abstractmethod
     def dead_letter(self, cursor: Cursor, position: int, reason: str) -> bool:
-        """Set an event aside that the sink refuses. False, and nothing done, when the cursor is not ours any more."""
+        """Set an event aside that the sink refuses, for the reason of its last try.
+
+        False, and nothing done, when the cursor is not ours any more.
+        """
 
     @abstractmethod
     def settle(self, sink: str, positions: Collection[int]) -> None:

@@ -29,6 +29,7 @@ from repositories.relational.payments_port import PaymentReads, SandboxReads, Sa
 from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.relational.session_endings_port import EndingReads, EndingWrites
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
+from repositories.relational.webhooks_port import WebhookReads, WebhookWrites
 from repositories.store import Store
 
 
@@ -236,6 +237,7 @@ class Transaction(Protocol):
     event_log: EventLogWrites
     mail_tokens: MailTokenWrites
     endings: EndingWrites
+    webhooks: WebhookWrites
     bulk: BulkWrites
 
     @abstractmethod
@@ -269,6 +271,7 @@ class RelationalStore(Store, Protocol):
     event_log: EventLog
     mail_tokens: MailTokenReads
     endings: EndingReads
+    webhooks: WebhookReads
     outbox: Outbox
     dump: Dump
 

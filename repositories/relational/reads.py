@@ -25,6 +25,7 @@ from repositories.relational.people.session_endings import SqlEndingReads
 from repositories.relational.port import RelationalStore
 from repositories.relational.schema.columns import database_time
 from repositories.relational.statement_runner import Runner
+from repositories.relational.webhooks import SqlWebhookReads
 
 NOW = select(database_time().label("now"))
 
@@ -51,6 +52,7 @@ class SqlRelational(RelationalStore):
         self.event_log = SqlEventLog(runner)
         self.mail_tokens = SqlMailTokenReads(runner)
         self.endings = SqlEndingReads(runner)
+        self.webhooks = SqlWebhookReads(runner)
         self.outbox = RelationalOutbox(runner)
         self._runner = runner
 

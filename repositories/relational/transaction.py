@@ -28,6 +28,7 @@ from repositories.relational.people.session_endings import SqlEndingWrites
 from repositories.relational.port import Transaction
 from repositories.relational.reads import NOW
 from repositories.relational.statement_runner import Work
+from repositories.relational.webhooks import SqlWebhookWrites
 
 
 class SqlTransaction(Transaction):
@@ -50,6 +51,7 @@ class SqlTransaction(Transaction):
         self.event_log = SqlEventLogWrites(work)
         self.mail_tokens = SqlMailTokenWrites(work)
         self.endings = SqlEndingWrites(work)
+        self.webhooks = SqlWebhookWrites(work)
         self.bulk = SqlBulk(work, load)
         self._work = work
         self._emit = emit

@@ -1,12 +1,28 @@
-"""Sinks: RabbitMQ and Kafka. The URL's scheme decides."""
+"""Sinks: RabbitMQ and Kafka, whose URL's scheme decides, and receivers of webhooks."""
 
 import re
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from repositories.address import BadAddress
-from repositories.sinks.port import CONTENT_TYPE, Message, Refused, Sent, Sink
+from repositories.sinks.port import CONTENT_TYPE, AskedToWait, Gone, Message, Refused, Sent, Sink
+from repositories.sinks.webhooks.target import Inside
+from repositories.sinks.webhooks.target import target_of as webhook_target
 
-__all__ = ["CONTENT_TYPE", "SCHEMES", "Message", "Refused", "Sent", "Sink", "open_sinks"]
+__all__ = [
+    "CONTENT_TYPE",
+    "SCHEMES",
+    "AskedToWait",
+    "Gone",
+    "Inside",
+    "Message",
+    "Refused",
+    "Sent",
+    "Sink",
+    "open_sinks",
+    "open_webhook",
+    "webhook_target",
+]
 
 SCHEMES = ("amqp", "amqps", "kafka")
 # A comma within a URL separates hosts.
@@ -28,6 +44,15 @@ def open_sinks(urls: str, *, timeout: timedelta) -> list[Sink]:
         if names.count(name) > 1:
             raise BadAddress(f"two sinks are called {name}; the option name gives one of them another", setting="sinks")
     return sinks
+
+
+def open_webhook(
+    name: str, url: str, secrets: Sequence[str], *, timeout: timedelta, inside: Inside, clock: Callable[[], datetime]
+) -> Sink:
+    """A receiver of webhooks. Each of `secrets` signs; `timeout` is that of one delivery. Raises `BadAddress`."""
+    from repositories.sinks.webhooks.sink import WebhookSink
+
+    return WebhookSink(name, url, secrets, timeout=timeout, inside=inside, clock=clock)
 
 
 def _open(url: str, timeout: timedelta) -> Sink:

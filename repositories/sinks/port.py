@@ -1,7 +1,11 @@
-"""The sinks role: brokers that events leave to. A sink is no store: what it has taken is read by others, elsewhere."""
+"""The sinks role: brokers, and receivers of webhooks, to which events leave.
+
+A sink is no store: what it has taken is read by others, elsewhere.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,27 +19,42 @@ CONTENT_TYPE = "application/cloudevents+json"
 class Message(Struct, frozen=True):
     """One event in its envelope. `id` is that of the event, the same whenever it is sent.
 
-    `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope.
+    `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope. `traceparent` is
+    of the request that the event came from, empty where that was not traced.
     """
 
     id: str
     key: str
     type: str
     body: bytes
+    traceparent: str = ""
 
 
 class Refused(Exception):
     """The sink answers, and will never take this message as it is. Never raised: it stands in what `send` returns."""
 
 
+class Gone(Exception):
+    """The sink wants nothing any more. As `Refused`."""
+
+
+class AskedToWait(Unavailable):
+    """The sink says how long it will take nothing."""
+
+    def __init__(self, store: str, reason: str, wait: timedelta) -> None:
+        super().__init__(store, reason)
+        self.wait = wait
+
+
 class Sent(Struct, frozen=True):
-    """The first `count` messages are kept by the sink. `failure` is why the next one is not, None where there is none.
+    """The first `count` messages are kept by the sink. `failure` is why the next one is not, None where there was no
+    time for it, or where there is none.
 
     It, and messages behind it, may be there all the same: what was not answered is not known.
     """
 
     count: int
-    failure: Unavailable | Refused | None = None
+    failure: Unavailable | Refused | Gone | None = None
 
 
 class Sink(Protocol):

@@ -199,8 +199,9 @@ def test_what_a_sink_refuses_is_kept_until_it_is_settled(store: RelationalStore,
         assert tx.event_log.dead_letter(cursor, first, "too large")
         assert tx.event_log.dead_letter(cursor, first, "again")
     (dead,) = store.event_log.dead_letters(sink, after=0, limit=9)
-    assert (dead.sink, dead.logged, dead.reason) == (sink, Logged(first, refused), "too large")
+    assert (dead.sink, dead.logged, dead.reason) == (sink, Logged(first, refused), "again")
     assert store.event_log.dead_letters(sink, after=first, limit=9) == []
+    moved(store, cursor, first)
     pass_all(store, last)
     swept(store)
     assert events(store.event_log.after(start, limit=9)) == [refused]
@@ -241,3 +242,80 @@ def test_old_events_go_when_every_sink_has_sent_them(new_relational: Callable[[]
     assert swept(store) == 1
     append(store, event())
     assert store.event_log.after(0, limit=9)[0].position > third
+
+
+def test_since_when_a_sink_fails(store: RelationalStore) -> None:
+    sink = registered(store)
+    cursor = claimed(store, sink)
+    assert (cursor.tried_since, cursor.failing_since) == (None, None)
+    before = store.now()
+    store.event_log.release(cursor, wait=NONE, attempts=1, reason="away")
+    first = claimed(store, sink)
+    assert first.tried_since
+    assert first.failing_since
+    assert before <= first.tried_since <= first.failing_since <= store.now()
+    store.event_log.release(first, wait=NONE, attempts=2, reason="away")
+    again = claimed(store, sink)
+    assert (again.attempts, again.tried_since, again.failing_since) == (2, first.tried_since, first.failing_since)
+    aside = store.event_log.advance(again, 7, lease=LONG, delivered=False)
+    assert aside
+    assert (aside.attempts, aside.tried_since, aside.failing_since) == (0, None, first.failing_since)
+    assert state_of(store, sink).failing_since == first.failing_since
+    sent = store.event_log.advance(aside, 8, lease=LONG)
+    assert sent
+    store.event_log.release(sent, wait=NONE)
+    assert claimed(store, sink).failing_since is None
+    assert state_of(store, sink).failing_since is None
+
+
+def test_a_sink_that_is_disabled_is_not_served(new_relational: Callable[[], RelationalStore]) -> None:
+    store = new_relational()
+    sink, other = registered(store), registered(store)
+    append(store, event(), event())
+    _, last = (one.position for one in store.event_log.after(0, limit=9))
+    store.event_log.release(claimed(store, sink), wait=NONE, attempts=1, reason="gone", disabled=True)
+    assert store.event_log.claim(sink, lease=LONG) is None
+    state = state_of(store, sink)
+    assert state.disabled_at
+    assert state.reason == "gone"
+    moved(store, claimed(store, other), last)
+    assert swept(store) == 2, "nothing is kept for it"
+    assert store.event_log.switch(sink, on=True)
+    cursor = claimed(store, sink)
+    assert (cursor.position, cursor.attempts, cursor.failing_since) == (0, 0, None)
+    assert store.event_log.switch(sink, on=False)
+    assert store.event_log.advance(cursor, last, lease=LONG) is None
+    assert store.event_log.claim(sink, lease=LONG) is None
+    assert not store.event_log.switch("unknown", on=True)
+
+
+def test_dead_letters_are_marked_to_be_sent_again(store: RelationalStore, start: int) -> None:
+    sink, other = registered(store), registered(store)
+    append(store, event(), event())
+    first, second = (one.position for one in store.event_log.after(start, limit=9))
+    cursor, others = claimed(store, sink), claimed(store, other)
+    with store.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, first, "away")
+        assert tx.event_log.dead_letter(cursor, second, "away")
+        assert tx.event_log.dead_letter(others, first, "away")
+    assert store.event_log.retry(sink) == 2
+    assert [one.again for one in store.event_log.dead_letters(sink, after=0, limit=9)] == [True, True]
+    assert [one.again for one in store.event_log.dead_letters(other, after=0, limit=9)] == [False]
+    with store.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, first, "still away")
+    dead = store.event_log.dead_letters(sink, after=0, limit=9)
+    assert [(one.reason, one.again) for one in dead] == [("still away", False), ("away", True)]
+
+
+def test_what_is_sent_again_is_set_aside_no_more(store: RelationalStore, start: int) -> None:
+    sink = registered(store)
+    append(store, event())
+    between = store.now()
+    append(store, event())
+    first, second = (one.position for one in store.event_log.after(start, limit=9))
+    cursor = moved(store, claimed(store, sink), second)
+    with store.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, first, "away")
+        assert tx.event_log.dead_letter(cursor, second, "away")
+    assert store.event_log.rewind(sink, since=between) == first
+    assert [one.logged.position for one in store.event_log.dead_letters(sink, after=0, limit=9)] == [first]

@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from app.http.edge.operator import OPERATOR
 from config import Settings
 from repositories.sqlite import path_of
 from tests.apps import BASE, ROLES, embedded, running
@@ -66,7 +67,7 @@ def endpoints(world: World) -> dict[Route, str]:
         (method, rule.rule.removeprefix(BASE)): rule.endpoint
         for rule in world.system.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.rule not in FREE and not rule.rule.startswith(CONSOLE)
+        if rule.rule not in FREE and not rule.rule.startswith((CONSOLE, OPERATOR))
     }
 
 

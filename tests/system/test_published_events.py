@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from app import events
+from app.published import KEPT_INSIDE, PUBLISHED, enveloped, leaves, schemas, type_of
 from app.worker.sinks.asyncapi import document
-from app.worker.sinks.published import KEPT_INSIDE, PUBLISHED, enveloped, leaves, schemas, type_of
 from repositories.records import Event
 
 ROOT = Path(__file__).parents[2]

@@ -57,6 +57,8 @@ PROBLEMS: dict[str, str] = {
     "unsupported_media_type": "The body must be `application/json`.",
     "uri_too_long": "The URL is too long.",
     "validation_failed": "The body is well-formed and does not fit. `errors` names each place by a JSON pointer.",
+    "webhooks_full": "There are as many webhooks as there can be. Remove one first.",
+    "webhooks_off": "This system sends no webhooks.",
     "wrong_credentials": "The name or the password is wrong.",
     "wrong_mail_token": "The token is unknown, was used, was replaced by a later one, or has expired.",
     "wrong_password": "The current password is wrong. It counts as a failed sign-in.",

@@ -17,8 +17,8 @@ BASE = "/api/v1"
 class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = StrictParser()
 
-    def __init__(self, name: str, about: str) -> None:
-        super().__init__(name, __name__, url_prefix=BASE, description=about)
+    def __init__(self, name: str, about: str, prefix: str = BASE) -> None:
+        super().__init__(name, __name__, url_prefix=prefix, description=about)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
         """A query's schema is made once. webargs would make one for each request, which costs more than reading it."""

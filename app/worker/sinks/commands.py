@@ -9,7 +9,7 @@ import click
 
 from app.container import Container
 from app.worker.sinks.asyncapi import document
-from app.worker.sinks.sending import workers_of
+from app.worker.sinks.running import workers_of
 
 Opened = Callable[[], AbstractContextManager[Container]]
 SHOWN = 100
@@ -42,7 +42,8 @@ def show(opened: Opened) -> None:
         log = container.stores.relational.event_log
         for state in log.states():
             waiting = f"{state.waiting} waiting, oldest {state.oldest or '-'}, {state.dead_lettered} dead-lettered"
-            click.echo(f"{state.sink}: {waiting}{f': {state.reason}' if state.reason else ''}")
+            disabled = ", disabled" if state.disabled_at else ""
+            click.echo(f"{state.sink}: {waiting}{disabled}{f': {state.reason}' if state.reason else ''}")
             for dead in log.dead_letters(state.sink, after=0, limit=SHOWN):
                 click.echo(f"  {dead.logged.event.id} {dead.logged.event.type}: {dead.reason}")
 
@@ -70,6 +71,8 @@ def forget(opened: Opened, *, name: str) -> None:
     with opened() as container:
         if name in {sink.name for sink in container.stores.sinks}:
             raise click.ClickException(f"{name} is among QUARTET_SINKS")
+        if name in {webhook.sink for webhook in container.stores.relational.webhooks.all()}:
+            raise click.ClickException(f"{name} is a webhook: DELETE /operator/webhooks/{name.partition('-')[2]}")
         if not container.stores.relational.event_log.forget(name):
             raise click.ClickException(f"there is no sink {name!r}")
     click.echo(f"{name} is forgotten")

@@ -1,37 +1,65 @@
 """Sends the log of events to a sink: a batch at a time, in order, from where its cursor stands.
 
-Each sink has a thread, a cursor and a lease of its own, so one that is slow, away or full holds up nobody else. A sink
-that is away is tried again for as long as it takes. What it refuses for good is set aside, and the next goes on.
+Each sink has a thread, a cursor and a lease of its own, so one that is slow, away or full holds up nobody else. What
+it refuses for good is set aside, and the next goes on. How long a sink that is away is tried again is its `Policy`.
 """
 
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from app.container import Container
-from app.worker.sinks.published import enveloped, leaves
+from app.published import enveloped
 from repositories import meter
 from repositories.errors import StoreError
 from repositories.records import Event
 from repositories.relational import RelationalStore
 from repositories.relational.event_log_port import Cursor, Logged
-from repositories.sinks import Message, Refused, Sent, Sink
+from repositories.sinks import AskedToWait, Gone, Message, Refused, Sent, Sink
 
 log = logging.getLogger(__name__)
 BATCH = 500
 LONGEST_REASON = 300
-# After a sink was found away: at first, and at most.
+# After a broker was found away: at first, and at most.
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
+
+
+def doubling(attempts: int) -> timedelta:
+    """How long to wait after so many failed tries."""
+    return min(LATEST, SOONEST * float(2 ** min(attempts - 1, 8)))
+
+
+class Policy(Struct, frozen=True):
+    """How a sink is served. A broker gets everything, and is tried again for ever.
+
+    An event is set aside when it was tried for `event_tried`, and the sink disabled when it took nothing for
+    `sink_tried`, where these are given.
+    """
+
+    wants: Callable[[Event], bool] = lambda _: True
+    wait: Callable[[int], timedelta] = doubling
+    event_tried: timedelta | None = None
+    sink_tried: timedelta | None = None
 
 
 class SinkWorker:
     """Serves one sink. `lease` is how long another process waits for one that died; it is renewed while idle."""
 
-    def __init__(self, relational: RelationalStore, sink: Sink, source: str, lease: timedelta, poll: timedelta) -> None:
+    def __init__(
+        self,
+        relational: RelationalStore,
+        sink: Sink,
+        source: str,
+        lease: timedelta,
+        poll: timedelta,
+        policy: Policy | None = None,
+    ) -> None:
+        """With a `policy` for a sink that has its cursor already; without one for a broker."""
         self._relational = relational
         self._sink = sink
         self._source = source
@@ -39,7 +67,9 @@ class SinkWorker:
         self._poll = poll
         self._cursor: Cursor | None = None
         self._idle = timedelta(0)
-        self._known = False
+        self._known = policy is not None
+        self._policy = policy or Policy()
+        self._repeats: list[Logged] = []
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. What was sent by then is written down."""
@@ -61,34 +91,54 @@ class SinkWorker:
         return 0
 
     def step(self) -> int:
-        """One batch. Returns how many events were sent or set aside: none while others serve the sink, or it waits."""
+        """One batch. Returns how many events it is over with: none while others serve the sink, or it waits."""
         cursor = self._cursor = self._cursor or self._claim()
         if cursor is None:
             return 0
-        logged = self._relational.event_log.after(cursor.position, limit=BATCH)
-        messages, bad = self._messages(logged)
+        if self._repeats:
+            return self._repeat(cursor, self._repeats.pop(0))
+        # Of a sink that fails one is tried, so that no others come again with it.
+        logged = self._relational.event_log.after(cursor.position, limit=1 if cursor.attempts else BATCH)
+        wanted = [one for one in logged if self._policy.wants(one.event)]
+        messages, bad = self._messages(wanted)
         sent = self._sink.send(messages) if messages else Sent(0)
-        failure = sent.failure or bad
-        if sent.count or self._idle >= self._lease / 3:
-            cursor = self._advance(cursor, logged[sent.count - 1].position if sent.count else cursor.position)
+        failure = bad if sent.failure is None and sent.count == len(messages) else sent.failure
+        over = _up_to(logged, wanted[sent.count :])
+        if over or self._idle >= self._lease / 3:
+            cursor = self._advance(cursor, over[-1].position if over else cursor.position, delivered=sent.count > 0)
         meter.counted("sent", sent.count, self._sink.name, "sent")
         if cursor is None or failure is None:
-            return sent.count
+            return len(over)
         if isinstance(failure, Refused):
-            return sent.count + self._set_aside(cursor, logged[sent.count], failure)
-        self._wait(cursor, failure)
-        return 0
+            return len(over) + self._set_aside(cursor, wanted[sent.count], failure)
+        return self._failed(cursor, wanted[sent.count], failure)
+
+    def _repeat(self, cursor: Cursor, dead: Logged) -> int:
+        """Send a dead letter once more. One that fails is a dead letter as before."""
+        messages, failure = self._messages([dead])
+        sent = self._sink.send(messages) if messages else Sent(0)
+        with self._relational.transaction() as tx:
+            if sent.count:
+                tx.event_log.settle(cursor.sink, [dead.position])
+            else:
+                tx.event_log.dead_letter(cursor, dead.position, _reason(sent.failure or failure))
+        return 1
 
     def _claim(self) -> Cursor | None:
         if not self._known:
             self._relational.event_log.register(self._sink.name)
             self._known = True
         self._idle = timedelta(0)
-        return self._relational.event_log.claim(self._sink.name, lease=self._lease)
+        cursor = self._relational.event_log.claim(self._sink.name, lease=self._lease)
+        if cursor and not cursor.attempts:
+            dead = self._relational.event_log.dead_letters(self._sink.name, after=0, limit=BATCH)
+            self._repeats = [one.logged for one in dead if one.again]
+        return cursor
 
-    def _advance(self, cursor: Cursor, position: int) -> Cursor | None:
+    def _advance(self, cursor: Cursor, position: int, *, delivered: bool) -> Cursor | None:
         self._idle = timedelta(0)
-        self._cursor = self._relational.event_log.advance(cursor, position, lease=self._lease)
+        log = self._relational.event_log
+        self._cursor = log.advance(cursor, position, lease=self._lease, delivered=delivered)
         return self._cursor
 
     def close(self) -> None:
@@ -107,63 +157,56 @@ class SinkWorker:
                 made = enveloped(one.event, one.position, self._source)
             except msgspec.DecodeError as error:
                 return messages, Refused(f"{one.event.type} cannot be read: {error}")
-            messages.append(Message(made.id, made.partitionkey, made.type, msgspec.json.encode(made)))
+            body = msgspec.json.encode(made)
+            messages.append(Message(made.id, made.partitionkey, made.type, body, one.event.traceparent))
         return messages, None
 
-    def _set_aside(self, cursor: Cursor, refused: Logged, failure: Refused) -> int:
+    def _set_aside(self, cursor: Cursor, refused: Logged, failure: Exception) -> int:
         log.error("the sink %s refuses %s: %s", cursor.sink, refused.event.id, failure)
         meter.counted("sent", 1, cursor.sink, "dead_lettered")
         with self._relational.transaction() as tx:
-            held = tx.event_log.dead_letter(cursor, refused.position, str(failure)[:LONGEST_REASON])
-        self._cursor = self._advance(cursor, refused.position) if held else None
+            held = tx.event_log.dead_letter(cursor, refused.position, _reason(failure))
+        self._cursor = self._advance(cursor, refused.position, delivered=False) if held else None
         return int(held)
 
-    def _wait(self, cursor: Cursor, failure: Exception) -> None:
-        """Give the sink back: whoever tries next may be another process, to whom it answers."""
+    def _failed(self, cursor: Cursor, tried: Logged, failure: Exception) -> int:
+        policy = self._policy
+        if isinstance(failure, Gone) or self._is_over(cursor.failing_since, policy.sink_tried):
+            self._give_back(cursor, failure, disabled=True)
+        elif self._is_over(cursor.tried_since, policy.event_tried):
+            return self._set_aside(cursor, tried, failure)
+        else:
+            self._give_back(cursor, failure, disabled=False)
+        return 0
+
+    def _is_over(self, since: datetime | None, longest: timedelta | None) -> bool:
+        return since is not None and longest is not None and self._relational.now() - since >= longest
+
+    def _give_back(self, cursor: Cursor, failure: Exception, *, disabled: bool) -> None:
+        """Whoever tries next may be another process, to whom the sink answers."""
         attempts = cursor.attempts + 1
-        wait = min(LATEST, SOONEST * 2 ** min(attempts - 1, 8))
-        log.warning("the sink %s is tried again in %s: %s", cursor.sink, wait, failure)
+        wait = self._policy.wait(attempts)
+        if isinstance(failure, AskedToWait):
+            wait = max(wait, failure.wait)
+        log.warning("the sink %s is %s: %s", cursor.sink, "disabled" if disabled else f"tried again in {wait}", failure)
         meter.counted("sent", 1, cursor.sink, "postponed")
         self._cursor = None
         self._relational.event_log.release(
-            cursor, wait=wait, attempts=attempts, reason=str(failure)[:LONGEST_REASON].replace("\0", "\ufffd")
+            cursor, wait=wait, attempts=attempts, reason=_reason(failure), disabled=disabled
         )
 
 
-def workers_of(container: Container) -> list[SinkWorker]:
+def _up_to(logged: Sequence[Logged], left: Sequence[Logged]) -> Sequence[Logged]:
+    """Those before the first that is left to send."""
+    return [one for one in logged if not left or one.position < left[0].position]
+
+
+def _reason(failure: Exception | None) -> str:
+    """Text that every database can keep."""
+    return str(failure)[:LONGEST_REASON].replace("\0", "\ufffd")
+
+
+def worker_of(container: Container, sink: Sink, policy: Policy | None = None) -> SinkWorker:
     settings = container.settings
     poll, lease = timedelta(seconds=settings.relay_poll_seconds), timedelta(seconds=settings.sinks_lease_seconds)
-    return [
-        SinkWorker(container.stores.relational, sink, settings.sinks_source, lease, poll)
-        for sink in container.stores.sinks
-    ]
-
-
-@contextlib.contextmanager
-def sending(container: Container, stop: threading.Event) -> Iterator[None]:
-    """While the block runs, until `stop` is set: a thread for each sink."""
-    threads = [
-        threading.Thread(target=one.run, args=(stop,), name="sink", daemon=True) for one in workers_of(container)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            # A batch under way has its own deadline.
-            thread.join(timeout=container.settings.sinks_timeout + 5)
-
-
-def log_of(container: Container) -> Callable[[Sequence[Event]], None]:
-    """What a relay does with events before their handlers run. Where there is no sink, nothing is kept for one."""
-    relational = container.stores.relational
-
-    def append(events: Sequence[Event]) -> None:
-        leaving = [event for event in events if leaves(event)]
-        if leaving:
-            with relational.transaction() as tx:
-                tx.event_log.append(leaving)
-
-    return append if container.stores.sinks else lambda _events: None
+    return SinkWorker(container.stores.relational, sink, settings.sinks_source, lease, poll, policy)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    false,
 )
 
 from repositories.relational.schema.columns import ID, SERIAL, TEXT, TIME, partial_index
@@ -203,6 +204,23 @@ sinks = Table(
     Column("reason", TEXT),
     Column("lease", ID),
     Column("lease_until", TIME),
+    Column("tried_since", TIME),
+    Column("failing_since", TIME),
+    Column("disabled_at", TIME),
+)
+
+# Who is sent webhooks. Each is a sink, too.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("url", TEXT, nullable=False),
+    Column("types", TEXT, nullable=False),
+    Column("secret", TEXT, nullable=False),
+    Column("former_secret", TEXT),
+    Column("former_until", TIME),
+    Column("created_at", TIME, nullable=False),
+    Column("revision", Integer, nullable=False),
 )
 
 # Events that a sink refuses.
@@ -213,6 +231,7 @@ sink_dead_letters = Table(
     Column("position", BigInteger, primary_key=True),
     Column("reason", TEXT, nullable=False),
     Column("dead_lettered_at", TIME, nullable=False),
+    Column("again", Boolean, nullable=False, server_default=false()),
     Index("sink_dead_letters_position", "position"),
 )
 

@@ -36,6 +36,8 @@ INSERT INTO event_log (id, type, aggregate, happened_at, payload, traceparent, l
   SELECT gen_random_uuid(), 't', 'a' || n, now(), '', '', now() FROM generate_series(1, 6000) AS n;
 INSERT INTO sinks SELECT 'slow', min(position) + 3000, now(), 0 FROM event_log;
 INSERT INTO sink_dead_letters SELECT 'sink' || position % 50, position, 'refused', now() FROM event_log;
+INSERT INTO webhooks SELECT gen_random_uuid(), 'https://example.com', '', 'whsec_', NULL, NULL, now(), 0
+  FROM generate_series(1, 50);
 INSERT INTO request_keys (account_id, route, key, fingerprint, created_at, lease, lease_until)
   SELECT id, 'r', 'k', '', now(), id, now() FROM accounts;
 INSERT INTO fanouts (post_id, author_id, published_at, begun_at, state, stage, audience, delivered, lag_histogram,
@@ -56,7 +58,8 @@ INSERT INTO refunds SELECT gen_random_uuid(), order_id, seller_id, reason, resto
 SMALL = {
     "deferred": "drops and live events that wait while the cache is away, at most for as long as it is",
     "feed_signals": "as many counters as there are shards",
-    "sinks": "as many as there are brokers",
+    "sinks": "as many as there are brokers and webhooks",
+    "webhooks": "50 at most",
     "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
 }
 FEW = 1000

@@ -12,6 +12,7 @@ from repositories.money_records import PROVIDER, Granted, RequestKey
 from repositories.outbox import Outbox
 from repositories.records import Event
 from repositories.relational import Transaction
+from repositories.relational.webhooks_port import Webhook
 from tests.contracts.documents import a_post, an_event
 from tests.contracts.money import held, refund
 from tests.contracts.money import wallet as wallet_with
@@ -121,7 +122,16 @@ def sinks(container: Container) -> None:
     log.states()
     log.release(served, wait=HOUR)
     log.rewind("plans", since=store.now())
+    log.retry("sink7")
+    log.switch("plans", on=False)
     log.forget("plans")
+    made = Webhook(uuid4(), "https://example.com", (), "whsec_", store.now())
+    with store.transaction() as tx:
+        tx.webhooks.add(made)
+        tx.webhooks.rotate(made.id, "whsec_1", former_until=store.now())
+        tx.webhooks.touch(made.id)
+        tx.webhooks.remove(made.id)
+    store.webhooks.all()
 
 
 def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:

@@ -9,9 +9,12 @@ import pytest
 from app.container import Container
 from config import Settings
 from tests.apps import embedded, running
+from tests.receiver import Receiver, receiving
 from tests.system.crowd import (
     Watch,
 )
+from tests.system.relay.operator import Operator
+from tests.system.relay.operator import settings as webhook_settings
 from tests.system.relay.runs import LEASE, TRIES
 
 
@@ -26,3 +29,21 @@ def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
     settings = Settings(**stores, relay_lease_seconds=LEASE, relay_attempts=TRIES, fanout_chunk=2, backfill_posts=3)
     with running(settings, clock) as system:
         yield system.container
+
+
+@pytest.fixture
+def operator(tmp_path: Path, clock: Watch) -> Iterator[Operator]:
+    with running(webhook_settings(tmp_path), clock) as system:
+        yield Operator(system, clock)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def other() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.container import Container
+from app.published import PREFIX
 from app.worker.relay import Relay, RelayLimits, relay_of, sweeper_of
 from app.worker.sinks.commands import sinks
-from app.worker.sinks.published import PREFIX
 from app.worker.sinks.sending import BATCH, SinkWorker
 from config import Settings
 from repositories.errors import Unavailable

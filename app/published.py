@@ -48,6 +48,7 @@ KEPT_INSIDE: dict[type, str] = {
     events.PayoutBegun: "a request to ourselves; nothing has been paid yet",
     events.LedgerAnchored: "of how the ledger is guarded",
 }
+TYPES = frozenset(f"quartet.{name}" for name in PUBLISHED.values())
 _BY_NAME = {kind.__name__: kind for kind in PUBLISHED}
 PREFIX = "quartet."
 SCHEMA = "urn:quartet:event:"
@@ -78,6 +79,11 @@ class CloudEvent(msgspec.Struct, frozen=True):
 
 def leaves(event: Event) -> bool:
     return event.type in _BY_NAME
+
+
+def name_of(event_type: str) -> str:
+    """The envelope's type of an event that leaves."""
+    return type_of(_BY_NAME[event_type])
 
 
 def type_of(kind: type) -> str:

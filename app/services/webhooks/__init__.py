@@ -1,0 +1,1 @@
+"""Receivers of webhooks, as operators manage them."""

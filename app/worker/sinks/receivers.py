@@ -1,0 +1,112 @@
+"""Serves the receivers of webhooks, as they are added, changed and removed: each as a sink of its own."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from msgspec import Struct
+
+from app.container import Container
+from app.published import name_of
+from app.worker.sinks.sending import Policy, SinkWorker, worker_of
+from repositories.address import BadAddress
+from repositories.errors import StoreError
+from repositories.records import Event
+from repositories.relational.webhooks_port import Webhook
+from repositories.sinks import open_webhook
+
+log = logging.getLogger(__name__)
+# How often a change of them is looked for.
+EVERY = 1.0
+SOONEST = timedelta(seconds=1)
+
+
+class Jitter:
+    """Waits anything up to a bound that doubles (full jitter), so that receivers are not tried all at once."""
+
+    def __init__(self, longest: timedelta, chance: random.Random) -> None:
+        self._longest = longest
+        self._chance = chance
+
+    def __call__(self, attempts: int) -> timedelta:
+        return min(self._longest, SOONEST * float(2 ** min(attempts - 1, 20))) * self._chance.random()
+
+
+class _Served(Struct):
+    webhook: Webhook
+    secrets: tuple[str, ...]
+    stop: threading.Event
+    thread: threading.Thread
+
+
+class Receivers:
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._served: list[_Served] = []
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set. One that was changed is served anew."""
+        while not stop.is_set():
+            try:
+                self._follow()
+            except StoreError as error:
+                log.warning("changes of webhooks are not seen: %s", error)
+            stop.wait(EVERY)
+        self._end(self._served)
+        for one in self._served:
+            one.thread.join(timeout=2 * self._container.settings.webhooks_timeout)
+
+    def workers(self) -> list[SinkWorker]:
+        return [found for one in self._all() if (found := self._worker(one))]
+
+    def _all(self) -> list[Webhook]:
+        return self._container.stores.relational.webhooks.all() if self._container.settings.webhooks_token else []
+
+    def _follow(self) -> None:
+        now = self._container.kit.clock()
+        current = {one: one.secrets(now) for one in self._all()}
+        over = [one for one in self._served if current.get(one.webhook) != one.secrets]
+        self._end(over)
+        self._served = [one for one in self._served if one not in over]
+        known = {one.webhook for one in self._served}
+        for webhook, secrets in current.items():
+            worker = None if webhook in known else self._worker(webhook)
+            if worker:
+                stop = threading.Event()
+                thread = threading.Thread(target=worker.run, args=(stop,), name=webhook.sink, daemon=True)
+                thread.start()
+                self._served.append(_Served(webhook, secrets, stop, thread))
+
+    def _end(self, served: list[_Served]) -> None:
+        """What is being sent is sent and written down; nobody waits for it here."""
+        for one in served:
+            one.stop.set()
+
+    def _worker(self, webhook: Webhook) -> SinkWorker | None:
+        settings, clock = self._container.settings, self._container.kit.clock
+        try:
+            sink = open_webhook(
+                webhook.sink,
+                webhook.url,
+                webhook.secrets(clock()),
+                timeout=settings.seconds("webhooks"),
+                inside=settings.webhooks_inside,
+                clock=clock,
+            )
+        except BadAddress as error:
+            log.warning("the webhook %s is not served: %s", webhook.id, error)
+            return None
+        policy = Policy(
+            _wanting(webhook.types),
+            Jitter(timedelta(seconds=settings.webhooks_wait_seconds), random.Random()),  # noqa: S311  no secret
+            timedelta(hours=settings.webhooks_event_hours),
+            timedelta(hours=settings.webhooks_receiver_hours),
+        )
+        return worker_of(self._container, sink, policy)
+
+
+def _wanting(types: tuple[str, ...]) -> Callable[[Event], bool]:
+    """Without types all events are wanted."""
+    return lambda event: not types or name_of(event.type) in types

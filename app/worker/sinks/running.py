@@ -1,0 +1,47 @@
+"""The threads in which a relay serves sinks, and what it keeps for them."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from app.container import Container
+from app.published import leaves
+from app.worker.sinks.receivers import Receivers
+from app.worker.sinks.sending import SinkWorker, worker_of
+from repositories.records import Event
+
+
+def workers_of(container: Container) -> list[SinkWorker]:
+    """Of the sinks as they are now."""
+    return [*(worker_of(container, sink) for sink in container.stores.sinks), *Receivers(container).workers()]
+
+
+@contextlib.contextmanager
+def sending(container: Container, stop: threading.Event) -> Iterator[None]:
+    """While the block runs, until `stop` is set: a thread for each sink."""
+    runs = [worker_of(container, sink).run for sink in container.stores.sinks]
+    if container.settings.webhooks_token:
+        runs.append(Receivers(container).run)
+    threads = [threading.Thread(target=run, args=(stop,), name="sink", daemon=True) for run in runs]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            # A batch under way has its own deadline.
+            thread.join(timeout=container.settings.sinks_timeout + 5)
+
+
+def log_of(container: Container) -> Callable[[Sequence[Event]], None]:
+    """What a relay does with events before their handlers run. Where there is no sink, nothing is kept for one."""
+    relational = container.stores.relational
+
+    def append(events: Sequence[Event]) -> None:
+        leaving = [event for event in events if leaves(event)]
+        if leaving:
+            with relational.transaction() as tx:
+                tx.event_log.append(leaving)
+
+    return append if container.settings.logs_events else lambda _events: None

@@ -1,0 +1,141 @@
+"""Posts each event to a receiver, signed as Standard Webhooks has it. A status of 2xx is the only acknowledgement.
+
+A few events of different keys are under way at once, each on a connection of its own; the next few wait for all of
+them. So one that fails is behind nothing of its key, and only those few come again.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from standardwebhooks import Webhook
+
+from repositories.errors import Unavailable
+from repositories.http_exchange import HttpAnswer, HttpConnection
+from repositories.meter import asked
+from repositories.sinks.port import CONTENT_TYPE, ROLE, AskedToWait, Gone, Message, Sent, Sink
+from repositories.sinks.webhooks.target import Inside, is_permitted, target_of
+
+# Events under way to one receiver, and connections to it.
+LANES = 4
+# Of an answer, which nobody reads.
+_MOST_BODY = 16 * 1024
+_GONE = 410
+Failure = Unavailable | Gone | None
+
+
+class WebhookSink(Sink):
+    """`send` stops after `timeout` with what it has sent by then, so it lasts two of these at most."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        secrets: Sequence[str],
+        *,
+        timeout: timedelta,
+        inside: Inside,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.name = name
+        target = target_of(url, inside)
+        plain = target.origin.scheme == "http"
+        self._target = target.target
+        self._signers = [Webhook(secret) for secret in secrets]
+        self._seconds = timeout.total_seconds()
+        self._clock = clock
+        self._lanes = [
+            HttpConnection(
+                target.origin,
+                most_body=_MOST_BODY,
+                permits=lambda address: is_permitted(address, inside, plain=plain),
+            )
+            for _ in range(LANES)
+        ]
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002 - a receiver is made by others
+        return []
+
+    def send(self, messages: Sequence[Message]) -> Sent:
+        over, count = time.monotonic() + self._seconds, 0
+        while count < len(messages) and (count == 0 or time.monotonic() < over):
+            for failure in self._deliver(_together(messages, count)):
+                if failure:
+                    return Sent(count, failure)
+                count += 1
+        return Sent(count)
+
+    def close(self) -> None:
+        for lane in self._lanes:
+            lane.close()
+
+    def _deliver(self, messages: Sequence[Message]) -> list[Failure]:
+        """What became of each, up to the first that could not be sent."""
+        until = time.monotonic() + self._seconds
+        begun: list[HttpConnection] = []
+        failures: list[Failure] = []
+        try:
+            with asked(ROLE, f"send {self.name}", len(messages)):
+                for lane, message in zip(self._lanes, messages, strict=False):
+                    lane.send("POST", self._target, self._headers(message), message.body, until)
+                    begun.append(lane)
+        except OSError as error:
+            failures = [_away(error)]
+        return [self._answered(lane, until) for lane in begun] + failures
+
+    def _answered(self, lane: HttpConnection, until: float) -> Failure:
+        try:
+            answer = lane.receive(until)
+        except OSError as error:
+            return _away(error)
+        return _failure(answer, self._clock())
+
+    def _headers(self, message: Message) -> list[tuple[str, str]]:
+        now = self._clock().astimezone(UTC)
+        signatures = (one.sign(message.id, now, message.body.decode()) for one in self._signers)
+        traced = [("traceparent", message.traceparent)] if message.traceparent else []
+        return [
+            ("Content-Type", CONTENT_TYPE),
+            ("User-Agent", "Quartet"),
+            ("webhook-id", message.id),
+            ("webhook-timestamp", str(int(now.timestamp()))),
+            ("webhook-signature", " ".join(signatures)),
+            *traced,
+        ]
+
+
+def _together(messages: Sequence[Message], start: int) -> Sequence[Message]:
+    """From there on, as many as there are lanes, up to a second one of a key."""
+    keys: set[str] = set()
+    for message in messages[start : start + LANES]:
+        if message.key in keys:
+            break
+        keys.add(message.key)
+    return messages[start : start + len(keys)]
+
+
+def _away(error: OSError) -> Unavailable:
+    return Unavailable(ROLE, f"{type(error).__name__}: {error}")
+
+
+def _failure(answer: HttpAnswer, now: datetime) -> Failure:
+    if 200 <= answer.status < 300:
+        return None
+    if answer.status == _GONE:
+        return Gone("the receiver answers 410")
+    reason, wait = f"the receiver answers {answer.status}", _wait(answer.headers.get("retry-after", ""), now)
+    return AskedToWait(ROLE, reason, wait) if wait else Unavailable(ROLE, reason)
+
+
+def _wait(sent: str, now: datetime) -> timedelta | None:
+    """Of `Retry-After`, in seconds or as a date; up to a day. None for what is neither, or over."""
+    day = timedelta(days=1)
+    if sent.isascii() and sent.isdigit():
+        return min(day, timedelta(seconds=int(sent[:9])))
+    try:
+        until = parsedate_to_datetime(sent)
+    except ValueError:
+        return None
+    left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
+    return min(day, left) if left > timedelta(0) else None

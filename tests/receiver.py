@@ -1,0 +1,156 @@
+"""A receiver of webhooks that does as it is told: it answers, lies, stalls, drips and breaks off."""
+
+import base64
+import hashlib
+import hmac
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import h11
+import msgspec
+from msgspec import Struct
+
+HOST = "127.0.0.1"
+
+
+class Posted(Struct, frozen=True):
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def event(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def signed_with(self, secret: str) -> bool:
+        """As the specification of Standard Webhooks has it, without its library."""
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        text = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
+        wanted = "v1," + base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
+        return wanted in self.headers["webhook-signature"].split()
+
+
+# What is sent for what a receiver is told, byte for byte; then the connection is closed.
+LIES: dict[str, bytes] = {
+    "cut": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "garbage": b"\x00\xff\x16 no HTTP at all\r\n\r\n",
+    "redirect": b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+    "empty": b"",
+    "large head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    "cut body": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+}
+# What is repeated until the other side goes away.
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "stall": (b"", b""),
+    "drip": (b"", b"H"),
+    "processing": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "endless body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 10_000),
+}
+
+
+class Receiver:
+    """`answers` are used up one by one, then `usual`: a status, `429 7` with a Retry-After, or a kind of lie."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.posted: list[Posted] = []
+        self.answers: deque[str] = deque()
+        self.usual = "204"
+        self.connections = 0
+        self.url = f"http://{HOST}:{listening.getsockname()[1]}/hook?a=1"
+        self._listening = listening
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def ids(self) -> list[str]:
+        return [one.id for one in self.posted]
+
+    def run(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                self.connections += 1
+                thread = threading.Thread(target=self._serve, args=(connection,))
+                thread.start()
+                self._threads.append(thread)
+
+    def close(self) -> None:
+        self._over.set()
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError, h11.RemoteProtocolError):
+            connection.settimeout(0.05)
+            state = h11.Connection(h11.SERVER)
+            while (posted := self._read(connection, state)) is not None:
+                self.posted.append(posted)
+                answer = self.answers.popleft() if self.answers else self.usual
+                if not answer[0].isdigit():
+                    self._lie(connection, answer)
+                    return
+                status, _, wait = answer.partition(" ")
+                body = b"" if status == "204" else b"ok"
+                headers = [("Content-Length", str(len(body))), *([("Retry-After", wait)] if wait else [])]
+                head = h11.Response(status_code=int(status), headers=headers)
+                for part in (head, h11.Data(data=body), h11.EndOfMessage()):
+                    connection.sendall(state.send(part) or b"")
+                state.start_next_cycle()
+
+    def _lie(self, connection: socket.socket, answer: str) -> None:
+        if answer in LIES:
+            connection.sendall(LIES[answer])
+            return
+        once, again = ENDLESS[answer]
+        connection.sendall(once)
+        while not self._over.wait(0.01):
+            connection.sendall(again)
+            with suppress(TimeoutError):
+                if not connection.recv(1):
+                    return
+
+    def _read(self, connection: socket.socket, state: h11.Connection) -> Posted | None:
+        """The next request; None at the end."""
+        head, body = None, b""
+        while not self._over.is_set():
+            event = state.next_event()
+            if event is h11.NEED_DATA:
+                with suppress(TimeoutError):
+                    state.receive_data(connection.recv(65536))
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage) and head:
+                headers = {name.decode(): value.decode() for name, value in head.headers}
+                return Posted(head.target.decode(), headers, body)
+            else:
+                return None
+        return None
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    with socket.create_server((HOST, 0)) as listening:
+        receiver = Receiver(listening)
+        thread = threading.Thread(target=receiver.run)
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            receiver.close()
+            thread.join()
+            receiver.join()

@@ -1,0 +1,129 @@
+"""Receivers of webhooks that do not answer, lie, ask to wait, or are gone for good."""
+
+import random
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from app.worker.sinks.receivers import Jitter
+from tests.receiver import ENDLESS, LIES, Receiver
+from tests.system.relay.operator import Operator
+
+
+@pytest.mark.parametrize("answer", ["500", "404", "302", *LIES, *ENDLESS])
+def test_only_2xx_counts_whatever_comes(operator: Operator, receiver: Receiver, answer: str) -> None:
+    webhook = operator.add(receiver)
+    first, second = operator.log("a", "a")
+    receiver.answers.append(answer)
+    operator.relay()
+    taken = answer in {"cut body", "endless body"}
+    assert receiver.ids == ([first, second] if taken else [first])
+    assert operator.state(webhook)["waiting"] == (0 if taken else 2)
+    operator.relay(rounds=2)
+    assert receiver.ids == ([first, second] if taken else [first, first, second])
+    assert len({one.body for one in receiver.posted}) == 2
+    assert operator.state(webhook)["reason"] is None
+
+
+def test_one_that_fails_holds_up_itself_alone(operator: Operator, receiver: Receiver, other: Receiver) -> None:
+    operator.add(receiver)
+    operator.add(other)
+    wrote = operator.log(*"abcdefgh")
+    receiver.usual = "503"
+    operator.relay()
+    assert sorted(other.ids) == sorted(wrote)
+    assert set(receiver.ids) < set(wrote)
+
+
+def test_those_of_an_aggregate_stay_in_order_while_answers_fail(operator: Operator, receiver: Receiver) -> None:
+    operator.add(receiver)
+    chance = random.Random(3)  # noqa: S311  which ones fail
+    keys = [chance.choice("abcd") for _ in range(60)]
+    wrote = operator.log(*keys)
+    receiver.answers.extend(chance.choice(["200", "200", "200", "500", "cut", "empty"]) for _ in range(60))
+    operator.relay(rounds=60)
+    firsts = list(dict.fromkeys(receiver.ids))
+    assert sorted(firsts) == sorted(wrote)
+    for key in "abcd":
+        own = [one for one, its in zip(wrote, keys, strict=True) if its == key]
+        assert [one for one in firsts if one in own] == own
+
+
+def test_waits_are_bounded_and_at_random() -> None:
+    jitter = Jitter(timedelta(seconds=100), random.Random(1))  # noqa: S311  no secret
+    for attempts, most in ((1, 1), (2, 2), (4, 8), (8, 100), (99, 100), (10_000, 100)):
+        waits = [jitter(attempts).total_seconds() for _ in range(200)]
+        assert 0 <= min(waits) < most / 5
+        assert most * 4 / 5 < max(waits) <= most
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_a_receiver_says_when_to_come_again(operator: Operator, receiver: Receiver, as_date: bool) -> None:  # noqa: FBT001
+    operator.add(receiver)
+    operator.log("a")
+    until = operator.clock.now + timedelta(seconds=7200)
+    receiver.answers.append(f"429 {format_datetime(until, usegmt=True) if as_date else 7200}")
+    operator.relay()
+    operator.clock.forward(7000)
+    operator.relay()
+    assert len(receiver.posted) == 1
+    operator.clock.forward(300)
+    operator.relay()
+    assert len(receiver.posted) == 2
+
+
+def test_an_event_that_is_not_taken_is_dead_lettered_and_sent_again(operator: Operator, receiver: Receiver) -> None:
+    webhook = operator.add(receiver)
+    bad, *others = operator.log(*"abc")
+    receiver.answers.extend(["500", "200", "200", *["500"] * 4])
+    operator.relay(rounds=5)
+    assert operator.dead(webhook) == [bad]
+    assert set(receiver.ids) == {bad, *others}
+    state = operator.state(webhook)
+    assert (state["waiting"], state["dead_lettered"], state["enabled"]) == (0, 1, True)
+    (listed,) = operator.ask("GET", f"/{webhook['id']}/dead-letters")["items"]
+    assert (listed["type"], listed["subject"]) == ("quartet.post.liked.v1", "a")
+    assert "500" in listed["reason"]
+    receiver.answers.append("500")
+    assert operator.ask("POST", f"/{webhook['id']}/replay") == {"events": 1}
+    operator.relay()
+    assert operator.dead(webhook) == [bad]
+    operator.relay()
+    sent = len(receiver.posted)
+    assert operator.ask("POST", f"/{webhook['id']}/replay", {}) == {"events": 1}
+    operator.relay()
+    assert operator.dead(webhook) == []
+    assert receiver.ids[sent:] == [bad]
+
+
+def test_one_that_takes_nothing_for_long_is_disabled_and_enabled_again(operator: Operator, receiver: Receiver) -> None:
+    webhook = operator.add(receiver)
+    wrote = operator.log(*"a" * 9)
+    receiver.usual = "500"
+    operator.relay(rounds=15)
+    state = operator.state(webhook)
+    assert (state["enabled"], state["failing_since"] is not None) == (False, True)
+    dead = operator.dead(webhook)
+    assert 2 <= len(dead) <= 4, "each was tried for three of twelve hours"
+    assert dead == wrote[: len(dead)]
+    sent = len(receiver.posted)
+    receiver.usual = "200"
+    operator.relay(rounds=3)
+    assert len(receiver.posted) == sent
+    assert operator.ask("PUT", f"/{webhook['id']}/state", {"enabled": True})["enabled"]
+    operator.relay()
+    assert receiver.ids[sent:] == wrote[len(dead) :]
+    operator.ask("POST", f"/{webhook['id']}/replay", {})
+    operator.relay()
+    assert receiver.ids[-len(dead) :] == dead
+
+
+def test_410_disables_at_once(operator: Operator, receiver: Receiver) -> None:
+    webhook = operator.add(receiver)
+    operator.log("a")
+    receiver.answers.append("410")
+    operator.relay(rounds=3)
+    assert len(receiver.posted) == 1
+    state = operator.state(webhook)
+    assert (state["enabled"], state["reason"]) == (False, "the receiver answers 410")

@@ -1,0 +1,121 @@
+"""One deadline for an exchange, whatever the other side does."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from repositories.http_exchange import BrokenExchange, HttpAnswer, HttpConnection, Origin
+from tests.receiver import HOST, LIES, Receiver, receiving
+
+LONG, SHORT = 30.0, 0.2
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def connection(receiver: Receiver) -> Iterator[HttpConnection]:
+    made = HttpConnection(origin(receiver), most_body=1000)
+    yield made
+    made.close()
+
+
+def origin(receiver: Receiver, host: str = HOST) -> Origin:
+    return Origin("http", host, int(receiver.url.split(":")[2].partition("/")[0]))
+
+
+def exchange(connection: HttpConnection, seconds: float = LONG, body: bytes = b"{}") -> HttpAnswer:
+    until = time.monotonic() + seconds
+    connection.send("POST", "/hook", [("X-Own", "1")], body, until)
+    return connection.receive(until)
+
+
+def test_a_connection_is_kept(receiver: Receiver, connection: HttpConnection) -> None:
+    receiver.answers.extend(["200", "500", "204"])
+    assert [exchange(connection, body=b"x" * size).status for size in (0, 500_000, 1)] == [200, 500, 204]
+    assert receiver.connections == 1
+    assert [len(one.body) for one in receiver.posted] == [0, 500_000, 1]
+    assert receiver.posted[0].headers["x-own"] == "1"
+    assert receiver.posted[0].headers["host"].startswith(f"{HOST}:")
+
+
+def test_one_that_was_closed_meanwhile_is_made_anew(receiver: Receiver, connection: HttpConnection) -> None:
+    receiver.answers.extend(["200", "cut body", "200"])
+    assert [exchange(connection).status for _ in range(3)] == [200, 200, 200]
+    assert receiver.connections == 2
+
+
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in {"redirect", "cut body"}])
+def test_what_is_no_answer(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
+    receiver.usual = lie
+    with pytest.raises(BrokenExchange):
+        exchange(connection)
+    receiver.usual = "200"
+    assert exchange(connection).status == 200
+
+
+@pytest.mark.parametrize("lie", ["stall", "drip", "processing"])
+def test_the_deadline_is_of_all_of_it(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
+    receiver.usual = lie
+    with pytest.raises(OSError, match=r"in time|timed out|no HTTP"):
+        exchange(connection, SHORT)
+
+
+def test_of_a_body_the_limit_is_read(receiver: Receiver, connection: HttpConnection) -> None:
+    receiver.usual = "endless body"
+    answer = exchange(connection)
+    assert (answer.status, answer.body) == (200, b"x" * 1000)
+    receiver.usual = "redirect"
+    assert exchange(connection).status == 307
+    assert [one.target for one in receiver.posted] == ["/hook", "/hook"]
+
+
+def test_one_that_reads_nothing(receiver: Receiver) -> None:
+    with socket.create_server((HOST, 0)) as silent:
+        connection = HttpConnection(Origin("http", HOST, silent.getsockname()[1]), most_body=1)
+        with pytest.raises(TimeoutError):
+            exchange(connection, SHORT, b"x" * 50_000_000)
+
+
+def test_the_address_that_is_dialled_is_the_one_that_was_asked_about(receiver: Receiver) -> None:
+    asked: list[str] = []
+
+    def permits(address: str) -> bool:
+        asked.append(address)
+        return address == HOST
+
+    named = HttpConnection(origin(receiver, "localhost"), most_body=1, permits=permits)
+    assert exchange(named).status == 204
+    named.close()
+    assert HOST in asked
+    with pytest.raises(BrokenExchange, match="no address"):
+        exchange(HttpConnection(origin(receiver, "localhost"), most_body=1, permits=lambda _: False))
+    assert receiver.connections == 1
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64, "a..b"])
+def test_names_that_lead_nowhere(host: str) -> None:
+    with pytest.raises(OSError):  # noqa: PT011  of the resolver, whose words differ
+        exchange(HttpConnection(Origin("https", host, 443), most_body=1), 5)
+
+
+def test_a_name_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(60))
+    try:
+        with pytest.raises(TimeoutError):
+            exchange(HttpConnection(Origin("https", "example.invalid", 443), most_body=1), SHORT)
+    finally:
+        done.set()
+
+
+def test_tls_is_verified(receiver: Receiver) -> None:
+    port = origin(receiver).port
+    with pytest.raises(OSError, match=r"SSL|timed out|in time|closed"):
+        exchange(HttpConnection(Origin("https", HOST, port), most_body=1), 2)
