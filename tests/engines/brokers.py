@@ -1,8 +1,15 @@
 """Brokers as a sink and as a consumer of another make sees them."""
 
+import base64
+import json
+import socket
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +18,10 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from msgspec import Struct
 
-from repositories.sinks import Message, Sink, open_sinks
+from repositories.sinks import Message, Sink, open_sinks, open_webhook
 
-from .kernel import wait_until
+from . import webhook_receiver
+from .kernel import free_port, wait_until
 from .process import Server
 
 SECONDS = 5.0
@@ -23,13 +31,17 @@ _LATEST = 60
 class Received(Struct, frozen=True):
     id: str
     key: str
+    # Empty where it is in the body alone.
     type: str
     content_type: str
     body: bytes
 
 
 class Broker(ABC):
-    """One of the two. A `place` is an exchange with its queue, or a topic, and nobody else's."""
+    """One of the three. A `place` is an exchange with its queue, a topic, or a path, and nobody else's."""
+
+    # Messages that are sent at once.
+    burst = 500
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -135,6 +147,44 @@ class Kafka(Broker):
     @property
     def _address(self) -> str:
         return self.server.url.removeprefix("kafka://")
+
+
+class Webhooks(Broker):
+    """A receiver in a process of its own, in a folder that is there."""
+
+    burst = 50
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        command = [sys.executable, webhook_receiver.__file__, str(self._port), str(folder)]
+        super().__init__(Server(f"http://127.0.0.1:{self._port}", command, folder, self._answers))
+        self._taken: dict[str, int] = {}
+        self.server.start()
+
+    def url(self, place: str) -> str:
+        return f"{self.server.url}/{place}"
+
+    def sink(self, place: str, *, seconds: float = _LATEST, options: str = "") -> Sink:
+        return open_webhook(
+            "webhook",
+            self.url(place) + options,
+            [webhook_receiver.SECRET],
+            timeout=timedelta(seconds=seconds),
+            inside=(ip_network("127.0.0.0/8"),),
+            clock=lambda: datetime.now(UTC),
+        )
+
+    def take(self, place: str) -> list[Received]:
+        file = self.server.folder / place
+        lines = file.read_text().splitlines()[self._taken.get(place, 0) :] if file.exists() else []
+        self._taken[place] = self._taken.get(place, 0) + len(lines)
+        found = map(json.loads, lines)
+        return [Received(id_, id_.rpartition("-")[0], "", kind, base64.b64decode(body)) for id_, kind, body in found]
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
+            return True
+        return False
 
 
 def message(key: str, number: int, body: bytes = b"{}") -> Message:

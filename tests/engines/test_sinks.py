@@ -1,4 +1,4 @@
-"""The contract of sinks, on RabbitMQ and Kafka, also while these are killed, frozen and full."""
+"""The contract of sinks, on RabbitMQ, Kafka and a receiver of webhooks: also when they are killed, frozen and full."""
 
 import threading
 from collections.abc import Iterator
@@ -9,16 +9,21 @@ from repositories import meter
 from repositories.errors import Unavailable
 from repositories.sinks import CONTENT_TYPE, Refused
 from tests.engines import Engines
-from tests.engines.brokers import Broker, Kafka, Rabbit, Received, in_order, message, send_all
+from tests.engines.brokers import Broker, Kafka, Rabbit, Received, Webhooks, in_order, message, send_all
 from tests.engines.kernel import wait_until
 
 pytestmark = pytest.mark.long
 KINDS = {"rabbitmq": Rabbit, "kafka": Kafka}
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def broker(request: pytest.FixtureRequest, own_engines: Engines) -> Iterator[Broker]:
-    made = KINDS[request.param](getattr(own_engines, request.param)())
+@pytest.fixture(scope="module", params=[*KINDS, "webhooks"])
+def broker(
+    request: pytest.FixtureRequest, own_engines: Engines, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Broker]:
+    kind = KINDS.get(request.param)
+    made: Broker = (
+        kind(getattr(own_engines, request.param)()) if kind else Webhooks(tmp_path_factory.mktemp("receiver"))
+    )
     yield made
     made.server.discard()
 
@@ -40,7 +45,8 @@ def test_what_was_sent_is_received_as_it_was(broker: Broker) -> None:
     sent = sink.send([message("a", 1, body), message("b", 1), message("a", 2)])
     assert (sent.count, sent.failure) == (3, None)
     received = {one.id: one for one in broker.received(place, 3)}
-    assert received["a-1"] == Received("a-1", "a", "quartet.test", CONTENT_TYPE, body)
+    type_ = "" if isinstance(broker, Webhooks) else "quartet.test"
+    assert received["a-1"] == Received("a-1", "a", type_, CONTENT_TYPE, body)
     assert set(received) == {"a-1", "b-1", "a-2"}
     sink.close()
     assert sink.send([message("a", 3)]).count == 1
@@ -52,7 +58,7 @@ def test_messages_of_a_key_stay_in_order(broker: Broker) -> None:
     place = broker.place()
     sink = broker.prepared(place)
     keys = ["hot", *(f"k{n}" for n in range(20))]
-    messages = [message(key, n) for n in range(60) for key in (*keys, "hot")[: 21 if n % 2 else 2]]
+    messages = [message(key, n) for n in range(broker.burst // 8) for key in (*keys, "hot")[: 21 if n % 2 else 2]]
     messages = [message(one.key, n) for n, one in enumerate(messages)]
     assert sink.send(messages).count == len(messages)
     wanted = {key: [n for n, one in enumerate(messages) if one.key == key] for key in keys}
@@ -63,6 +69,9 @@ def test_messages_of_a_key_stay_in_order(broker: Broker) -> None:
 
 
 def test_where_they_go_is_made_once(broker: Broker) -> None:
+    if isinstance(broker, Webhooks):
+        assert broker.sink(broker.place()).migrate() == []
+        return
     place = broker.place()
     sink = broker.sink(place)
     failure = sink.send([message("a", 1)]).failure
@@ -78,22 +87,22 @@ def test_where_they_go_is_made_once(broker: Broker) -> None:
 
 
 def test_one_that_is_killed_loses_nothing(broker: Broker) -> None:
-    place = broker.place()
-    sink, messages = broker.prepared(place), [message(f"k{n % 40}", n) for n in range(4000)]
+    place, burst = broker.place(), broker.burst
+    sink, messages = broker.prepared(place), [message(f"k{n % 40}", n) for n in range(8 * burst)]
     killer = threading.Thread(target=broker.server.kill)
-    assert sink.send(messages[:500]).count == 500
+    assert sink.send(messages[:burst]).count == burst
     killer.start()
-    while (sent := sink.send(messages[500:1000])).count == 500:
+    while (sent := sink.send(messages[burst : 2 * burst])).count == burst:
         continue
     killer.join()
     assert isinstance(sent.failure, Unavailable)
-    assert sent.count < 500
-    again = sink.send(messages[500 + sent.count : 1000])
+    assert sent.count < burst
+    again = sink.send(messages[burst + sent.count : 2 * burst])
     assert (again.count, type(again.failure)) == (0, Unavailable)
     broker.server.start()
-    send_all(sink, messages[500 + sent.count :])
+    send_all(sink, messages[burst + sent.count :])
     order = in_order(broker.received(place, len(messages)))
-    assert order == {f"k{n}": list(range(n, 4000, 40)) for n in range(40)}
+    assert order == {f"k{n}": list(range(n, 8 * burst, 40)) for n in range(40)}
     sink.close()
 
 

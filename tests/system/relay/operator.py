@@ -24,9 +24,9 @@ HOUR = timedelta(hours=1)
 class Operator:
     """With a system whose time stands until it is moved."""
 
-    def __init__(self, system: System, clock: Watch) -> None:
+    def __init__(self, system: System, clock: Watch | None) -> None:
         self.system = system
-        self.clock = clock
+        self.clock = clock or Watch()
         self._client = system.app.test_client()
 
     def send(self, method: str, path: str = "", body: Any = None, token: str = TOKEN) -> TestResponse:
