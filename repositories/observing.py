@@ -13,6 +13,18 @@ def open_observer(url: str, roles: Collection[str]) -> EngineObserver:
         from repositories.sqlite_observing import SqliteObserver
 
         return SqliteObserver(url, role, made_on_sqlite(roles))
+    if scheme.startswith("mongodb"):
+        from repositories.documents.mongo.observing import MongoObserver
+
+        return MongoObserver(url)
+    if scheme == "cassandra":
+        from repositories.feeds.cassandra.observing import CassandraObserver
+
+        return CassandraObserver(url)
+    if scheme != "postgresql":
+        from repositories.hot.redis.observing import RedisObserver
+
+        return RedisObserver(url, role)
     from repositories.postgres.observing import PostgresObserver
 
     return PostgresObserver(url, role, made_on_postgres(roles))

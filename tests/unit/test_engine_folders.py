@@ -31,6 +31,7 @@ ENGINE_ONLY = {
         "demotion": "which of several is the primary",
         "secondaries": "reads on other members of the replica set",
         "sharding": "the shard keys that every command names",
+        "observing": "statistics of the server; those of SQL's are in `repositories.postgres` and `sqlite_observing`",
         "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",
     },
     ("documents", "postgres"): {},
@@ -44,6 +45,7 @@ ENGINE_ONLY = {
         "contact": "which of several nodes answers",
         "bucket_markers": "which partitions are not empty; SQLite has no partitions",
         "pages": "one page over several partitions",
+        "observing": "statistics of the nodes, as above",
         "migrate": "keyspace, replication and bucket widths",
     },
     ("hot", "postgres"): {
@@ -54,6 +56,7 @@ ENGINE_ONLY = {
     ("hot", "redis"): {
         "link": "connections",
         "target": "the options of a URL",
+        "observing": "statistics of the server, as above",
         "scripts": "what SQLite does in a transaction Redis does in a script",
         "moving_scripts": "what triggers do in a database of SQL",
         "wire": "the protocol",

@@ -198,6 +198,20 @@ class Link:
             session = self._session.get(SCHEMA_SECONDS)
             return list(session.execute(text, values, execution_profile=profile))
 
+    def nodes(self) -> list[tuple[str, bool]]:
+        """All that are known, and which of them are up. None before the first call."""
+        with self._guard:
+            found = self._cluster.metadata.all_hosts() if self._cluster is not None else []
+        return [(str(node.endpoint), node.is_up is not False) for node in found]
+
+    def on_each(self, text: str) -> Iterator[tuple[str, list[Row]]]:
+        """The rows of a statement at each node that is up, by its name: virtual tables are each node's own."""
+        with translated():
+            session = self._session.get(self._timeout)
+            for node in (one for one in session.cluster.metadata.all_hosts() if one.is_up is not False):
+                found = session.execute(text, execution_profile="schema", host=node, timeout=self._timeout)
+                yield str(node.endpoint), list(found)
+
     def datacenter(self) -> str:
         """The data centre in the URL, or that of the node we are connected to."""
         if self._where.datacenter:
@@ -213,9 +227,8 @@ class Link:
                 session.execute(_ALIVE, timeout=_left(deadline))
 
     def notes(self) -> list[str]:
-        with self._guard:
-            nodes = self._cluster.metadata.all_hosts() if self._cluster is not None else []
-        down = sum(node.is_up is False for node in nodes)
+        nodes = self.nodes()
+        down = sum(not up for _, up in nodes)
         return [f"{down} of {len(nodes)} nodes are down"] if down else []
 
     def close(self) -> None:

@@ -100,6 +100,9 @@ class ClusterLink(RedisWay):
         """By a write to the master of each tag."""
         self.exchange(*(("SET", f"quartet:ping:{tag}", 1, "PX", 1000) for tag in TAGS), again=True)
 
+    def masters(self) -> list[Place]:
+        return list(dict.fromkeys(self._learnt(None, deadline_of(self._timeout.total_seconds())).places))
+
     def close(self) -> None:
         with self._guard:
             for link in self._links.values():
@@ -197,6 +200,15 @@ class ClusterLink(RedisWay):
         if not found:
             raise ResponseError("no slot has a node")
         return Slots([first for first, _ in found], [master for _, master in found])
+
+
+def masters_of(target: RedisTarget, role: str, timeout: timedelta) -> list[RedisTarget]:
+    """Of a cluster. Raises `Unavailable`."""
+    asked = ClusterLink(target, lambda to, _: RedisLink(to, role=role, timeout=timeout, pool=1), role, timeout)
+    return [
+        RedisTarget(target.scheme, target.options | place._asdict(), f"{place.host}:{place.port}")
+        for place in asked.masters()
+    ]
 
 
 def _key(command: Command) -> bytes:

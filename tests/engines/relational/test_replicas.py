@@ -16,8 +16,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from app.doctor.advice.rule import judged, rules
 from config import Settings
 from repositories import seen
+from repositories.observations import EngineObserver, observe
+from repositories.observing import open_observer
 from repositories.records import Follow
 from repositories.relational import RelationalStore, open_store
 from tests.apps import System, embedded, running
@@ -268,3 +271,20 @@ def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, serv
             assert counted.reads["lost_tail"] == 2
     finally:
         standby.discard()
+
+
+def test_the_doctor_finds_a_standby_that_lags(reader: Reader, server: Server, url: str) -> None:
+    with (
+        closing(open_observer(url, ["relational"])) as observer,
+        psycopg.connect(server.url, autocommit=True) as writer,
+    ):
+        reader.pause()
+        for _ in range(17):
+            writer.execute("SELECT pg_logical_emit_message(false, 'advice', repeat('x', 1 << 20), true)")
+        assert wait_until(lambda: "standby-behind" in rules_of(observer), 30)
+        reader.admin.execute("SELECT pg_wal_replay_resume()")
+        assert wait_until(lambda: "standby-behind" not in rules_of(observer), 30)
+
+
+def rules_of(observer: EngineObserver) -> set[str]:
+    return {one.rule for one in judged(observe(observer), ["relational"], rules())}
