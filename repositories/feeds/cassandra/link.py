@@ -9,9 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from cassandra import ConsistencyLevel, DriverException
 from cassandra.auth import PlainTextAuthProvider
@@ -25,12 +24,12 @@ from cassandra.query import BatchStatement, BatchType, SimpleStatement, tuple_fa
 from repositories.deadline import at_most, remaining
 from repositories.errors import Unavailable
 from repositories.feeds.cassandra.contact import answering
+from repositories.feeds.cassandra.lazy_value import LazyValue
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
 from repositories.feeds.cassandra.target import CassandraTarget
 from repositories.meter import asked
 from repositories.slow_statements import Explained, Statement, of
 
-T = TypeVar("T")
 LOG = logging.getLogger("cassandra")
 Call = tuple[str, Sequence[Any]]
 Row = tuple[Any, ...]
@@ -65,32 +64,6 @@ def translated() -> Iterator[None]:
         OSError,
     ) as error:
         raise Unavailable("feeds", f"{type(error).__name__}: {error}") from error
-
-
-class LazyValue(Generic[T]):
-    """A value made by the first `get`, in a thread. Callers have deadlines of their own; a failure is not kept."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = threading.Lock()
-        self._future: Future[T] | None = None
-
-    def get(self, seconds: float) -> T:
-        with self._lock:
-            future = self._future
-            if future is None or (future.done() and future.exception() is not None):
-                future = self._future = Future()
-                threading.Thread(target=self._run, args=(future,), name="feeds", daemon=True).start()
-        try:
-            return future.result(seconds)
-        except TimeoutError:
-            raise TimeoutError("no connection yet") from None
-
-    def _run(self, future: Future[T]) -> None:
-        try:
-            future.set_result(self._make())
-        except BaseException as error:  # noqa: BLE001 - it is raised again in whoever waits
-            future.set_exception(error)
 
 
 class Link:

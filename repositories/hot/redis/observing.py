@@ -87,6 +87,7 @@ def _server(name: str, found: Mapping[str, str]) -> Subject:
     worked = (_number(found, "used_cpu_user") or 0) + (_number(found, "used_cpu_sys") or 0)
     figures = {
         "bytes": used,
+        "limited": float(limit > 0),
         "bytes_limit": limit,
         "bytes_share": used / limit if limit else None,
         "evicted": evicted,
