@@ -79,21 +79,21 @@ class Client:
         self._connection.close()
 
 
-def environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
-    """What a command may see: no variable of the machine but the path, and the code of this very checkout."""
-    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": ROOT}
+def environment(folder: Path, settings: dict[str, str], tree: str = ROOT) -> dict[str, str]:
+    """What a command may see: no variable of the machine but the path, and the code of this checkout or of `tree`."""
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "PYTHONPATH": tree}
     own["QUARTET_LOG_FORMAT"] = "json"  # tests read it
     own["QUARTET_DRAIN_SECONDS"] = "0"  # no proxy needs the time
     own["QUARTET_QUEUE_SECONDS"] = "10"  # a busy machine is no overload
     return own | {f"QUARTET_{name}": value for name, value in settings.items()}
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, tree: str = ROOT, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [QUARTET, *arguments],
         cwd=folder,
-        env=environment(folder, settings),
+        env=environment(folder, settings, tree),
         capture_output=True,
         text=True,
         timeout=PATIENCE * 2,
@@ -104,7 +104,7 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
 class Live:
     """A command that runs until it is told to end, in a folder that outlives it."""
 
-    def __init__(self, folder: Path, command: str = "serve", **settings: str) -> None:
+    def __init__(self, folder: Path, command: str = "serve", *, tree: str = ROOT, **settings: str) -> None:
         self.port = int(settings.get("PORT", 0)) or free_port()
         self._clients: list[Client] = []
         self._log = folder / f"{command}-{uuid4().hex}.log"
@@ -112,7 +112,7 @@ class Live:
             self._popen = subprocess.Popen(
                 guarded([QUARTET, command], death=signal.SIGTERM),
                 cwd=folder,
-                env=environment(folder, {"PORT": str(self.port), "REGISTRATIONS": "0", **settings}),
+                env=environment(folder, {"PORT": str(self.port), "REGISTRATIONS": "0", **settings}, tree),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -33,7 +33,8 @@ class Compose:
         own = os.environ | {"QUARTET_PORT": f"{self.port}"}
         command = [*self._command, *arguments]
         done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
-        assert done.returncode == 0 or not check, done.stderr[-2000:]
+        if check and done.returncode:
+            pytest.fail(done.stderr[-1000:] + self.run("logs", "--tail", "5", "migrate", "app", check=False).stdout)
         return done
 
     def state(self, service: str) -> dict[str, object]:

@@ -48,10 +48,10 @@ class EmbeddedRelational(SqlRelational):
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         if dry_run and not self._path.exists():
-            return migrations.upgrade(None, dry_run=True)
+            return migrations.upgrade(contextlib.nullcontext, dry_run=True)
         make_folder(self._path)
-        with translated(), self._writing.begin() as connection:
-            return migrations.upgrade(connection, dry_run=dry_run)
+        with translated():
+            return migrations.upgrade(self._writing.begin, dry_run=dry_run)
 
     def ping(self) -> None:
         with asked(ROLE, "ping"), translated(), self._reading.connect() as connection:

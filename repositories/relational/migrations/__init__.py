@@ -1,12 +1,23 @@
-"""Alembic's migrations of the relational schema, run from code without an ini file."""
+"""Alembic's migrations of the relational schema, run from code without an ini file.
+
+A migration may have a function `fill(connection)`, which fills some rows and says how many. Before its `upgrade` it is
+called until there are none left, each time in a transaction of its own, so that nobody who writes to these rows waits
+for long. What comes before such a migration is committed by then: a column that it fills is there, and so are the
+triggers that fill it from then on.
+"""
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
 from repositories.errors import Unavailable
 
+FOLDER = Path(__file__).parent
 # Alembic keeps the running migration in a global variable.
 _one_at_a_time = threading.Lock()
 
@@ -15,32 +26,51 @@ def head() -> str:
     """The revision that this version of Quartet migrates to."""
     from alembic.script import ScriptDirectory  # as below
 
-    return str(ScriptDirectory(str(Path(__file__).parent)).get_current_head())
+    return str(ScriptDirectory(str(FOLDER)).get_current_head())
 
 
-def upgrade(connection: Connection | None, *, dry_run: bool) -> list[str]:
-    """Bring the database behind the connection up to date; without a connection, say what a new one needs.
+def upgrade(begin: Callable[[], AbstractContextManager[Connection | None]], *, dry_run: bool) -> list[str]:
+    """Bring the database up to date, in transactions of `begin`. Without a connection, say what a new one needs.
 
     Raises `Unavailable` where a newer version of Quartet has migrated it.
     """
     # Imported here: a worker that only serves needs none of it, and it takes a sixth of the time of its start.
     from alembic import command
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
-    from alembic.script.revision import RevisionError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
+    done: list[str] = []
+    while True:
+        with begin() as connection:
+            pending = _pending(script, connection)
+            if dry_run or not pending:
+                return done + [_named(revision) for revision in pending]
+            first, *others = pending
+            fill = getattr(first.module, "fill", None)
+            if fill is not None and fill(connection):
+                continue
+            together = [first, *takewhile(lambda revision: not hasattr(revision.module, "fill"), others)]
+            config.attributes["connection"] = connection
+            with _one_at_a_time:
+                command.upgrade(config, together[-1].revision)
+        done += [_named(revision) for revision in together]
+
+
+def _pending(script: Any, connection: Connection | None) -> list[Any]:
+    """The migrations that the database has not seen, oldest first."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script.revision import RevisionError
+
     current = MigrationContext.configure(connection).get_current_heads() if connection is not None else ()
     try:
-        pending = list(script.iterate_revisions("heads", current or "base"))
+        return list(script.iterate_revisions("heads", current or "base"))[::-1]
     except RevisionError as error:
         reason = f"migrated by a version of Quartet that this one does not know: {error}"
         raise Unavailable("relational", reason) from error
-    if pending and not dry_run:
-        config.attributes["connection"] = connection
-        with _one_at_a_time:
-            command.upgrade(config, "head")
-    return [f"relational: {revision.revision} {revision.doc}" for revision in reversed(pending)]
+
+
+def _named(revision: Any) -> str:
+    return f"relational: {revision.revision} {revision.doc}"

@@ -79,11 +79,18 @@ class PostgresRelational(SqlRelational):
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         engine = migrating_engine(self._hosts)
-        with translated(), engine.begin() as connection:
-            if not dry_run:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-                connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-            return migrations.upgrade(connection, dry_run=dry_run)
+
+        @contextlib.contextmanager
+        def begin() -> Iterator[Connection]:
+            with engine.begin() as connection:
+                if not dry_run:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                    # Whoever comes later waits behind it, and requests have two seconds.
+                    connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+                yield connection
+
+        with translated():
+            return migrations.upgrade(begin, dry_run=dry_run)
 
     def ping(self) -> None:
         with asked(ROLE, "ping"), self._guard(), self._reading.engine.connect() as connection:

@@ -1,0 +1,114 @@
+"""A migration that fills rows does so a batch in each transaction, and goes on where it was interrupted."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+
+from repositories.errors import Unavailable
+from repositories.relational import RelationalStore, migrations
+from tests.contracts.relational_store import new_database, opened
+
+ROWS, BATCH = 25, 10
+MIGRATIONS = {
+    "table": """
+def upgrade():
+    op.execute("CREATE TABLE filled (id INTEGER PRIMARY KEY, before INTEGER, after BIGINT)")
+    for number in range(25):
+        op.execute(f"INSERT INTO filled (id, before) VALUES ({number}, {number})")
+""",
+    "filled": """
+def fill(connection):
+    test_filling_migrations.watch()
+    wanted = "SELECT id FROM filled WHERE after IS NULL LIMIT 10"
+    return connection.execute(text(f"UPDATE filled SET after = before WHERE id IN ({wanted})")).rowcount
+
+
+def upgrade():
+    op.execute("CREATE INDEX filled_after ON filled (after)")
+""",
+    "dropped": """
+def upgrade():
+    op.execute("CREATE TABLE contracted (id INTEGER)")
+""",
+}
+HEAD = '''"""{name}"""
+from alembic import op
+from sqlalchemy import text
+from tests.contracts import test_filling_migrations
+revision = "{name}"
+down_revision = {before!r}
+'''
+
+
+def watch() -> None:
+    """Called at the beginning of each batch; tests put something else in its place."""
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    shutil.copy(migrations.FOLDER / "env.py", folder)
+    before = None
+    for name, body in MIGRATIONS.items():
+        (folder / "versions" / f"{name}.py").write_text(HEAD.format(name=name, before=before) + body)
+        before = name
+    monkeypatch.setattr(migrations, "FOLDER", folder)
+    if request.param == "postgres":
+        return new_database(request.getfixturevalue("engines").postgres())
+    return f"sqlite:///{tmp_path / 'quartet.db'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[RelationalStore]:
+    with opened(url) as store:
+        yield store
+
+
+@pytest.fixture
+def other(url: str) -> Iterator[Connection]:
+    """Somebody else, who waits for no lock."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0" if url.startswith("sqlite") else "SET lock_timeout = 1")
+        yield connection
+    engine.dispose()
+
+
+def test_each_batch_is_committed(store: RelationalStore, other: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    # What it reads is committed; that it can read at all shows that no transaction holds the table.
+    count = text("SELECT count(after) FROM filled")
+    monkeypatch.setattr(f"{__name__}.watch", lambda: seen.append(other.execute(count).scalar_one()))
+    planned = store.migrate(dry_run=True)
+    assert [one.split()[1] for one in planned] == ["table", "filled", "dropped"]
+    assert seen == []
+    assert store.migrate() == planned
+    assert seen == [0, 10, 20, 25]
+    assert store.migrate() == store.migrate(dry_run=True) == []
+    assert other.execute(text("SELECT count(*) FROM filled WHERE after = before")).scalar_one() == ROWS
+
+
+def test_it_goes_on_where_it_was_interrupted(
+    store: RelationalStore, other: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def interrupt() -> None:
+        begun.append(1)
+        if len(begun) == 3:
+            raise Unavailable("relational", "cut off")
+
+    monkeypatch.setattr(f"{__name__}.watch", interrupt)
+    with pytest.raises(Unavailable, match="cut off"):
+        store.migrate()
+    assert other.execute(text("SELECT count(after) FROM filled")).scalar_one() == 2 * BATCH
+    assert [one.split()[1] for one in store.migrate(dry_run=True)] == ["filled", "dropped"]
+    # Who writes meanwhile writes both.
+    other.execute(text("INSERT INTO filled VALUES (1000, 7, 7)"))
+    assert [one.split()[1] for one in store.migrate()] == ["filled", "dropped"]
+    assert len(begun) == 5
+    assert other.execute(text("SELECT count(*) FROM filled WHERE after = before")).scalar_one() == ROWS + 1
