@@ -18,6 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from repositories import meter, pool_registry
 from repositories.deadline import at_most
 from repositories.errors import ReadOnly, Unavailable
+from repositories.hot.redis.moving_scripts import MARK
 from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
@@ -27,6 +28,8 @@ from repositories.store import Store
 # Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
 _ROLE: Command = ("INFO", "replication")
 _PING: Command = ("SET", "quartet:ping", 1, "PX", 1000)
+# What a process asks before there are tables to greet with.
+_FIRST: tuple[Command, ...] = (_PING, ("GET", MARK))
 _ROLE_SECONDS = 1.0
 # Also when the time of a request is over: what it has written makes something old in the cache.
 _SHORTEST = 0.1
@@ -200,8 +203,7 @@ class RedisLink:
             if not wire.is_connected:
                 self._connect(wire, deadline)
                 due = False
-            # A ping comes before there are tables to ask.
-            if self._greet is not None and not wire.greeted and commands[0] is not _PING:
+            if self._greet is not None and not wire.greeted and commands[0] not in _FIRST:
                 self._greet(wire, deadline)
                 wire.greeted = True
             if not due:

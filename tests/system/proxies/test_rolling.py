@@ -1,25 +1,31 @@
-"""Two servers behind nginx and HAProxy are restarted one after the other, under load: no request fails."""
+"""Two servers behind nginx and HAProxy are restarted, and updated, one after the other under load: no request fails."""
 
 import http.client
 import json
+import shutil
 import socket
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.apps import BASE
+from tests.apps import BASE, ROLES
+from tests.contracts.relational_store import new_database
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, Client, Live, answer_of, run
+from tests.system.live import HOST, ROOT, Client, Live, answer_of, run
 from tests.system.proxies.proxy import running
+from tests.system.real import real_urls
 from tests.system.test_live_stream import Reader
 
 pytestmark = [pytest.mark.engines, pytest.mark.live]
 SETTINGS = {"WORKERS": "1", "THREADS": "2", "PROXIES": "1", "DRAIN_SECONDS": "1"}
+# With migrations up to 0020.
+EARLIER = "f1600b17f7eca72f1c82ba4d5f0829d53e8218a0"
 # What a client of the stream is told to wait for.
 RETRY = 2.0
 # Longer than most connections of a proxy are idle under load, so that some of these use one that was.
@@ -102,32 +108,103 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.proof
-def test_a_rolling_restart_under_load_fails_no_request(folder: Path) -> None:
+@contextmanager
+def under_load(start: Callable[..., Live]) -> Iterator[tuple[Load, list[Live]]]:
+    """Two servers behind both proxies, with load through these until the block ends. No request has failed then."""
     with ExitStack() as stack:
         load = Load()
         stack.callback(load.close)
-
-        def started(**port: str) -> Live:
-            live = Live(folder, **SETTINGS, **port)
-            stack.callback(live.close)
-            return live
-
-        first = [started(), started()]
+        first = [start(), start()]
         ports = [live.answering().port for live in first]
         token = first[0].person("ada").token or ""
         for name in ("nginx", "haproxy"):
             load.begin(stack.enter_context(running(name, *ports)).port, token)
         stack.callback(load.stop)
-        for live in first:
-            assert load.goes_on()
-            live.terminate()
-            assert wait_until(partial(is_draining, live), 20)
-            assert live.ended(20) == 0
-            started(PORT=f"{live.port}").answering()
+        yield load, first
         assert load.goes_on()
         assert load.failed == []
-        assert load.counts["followed"] > 0, "each stream ended with its server, and came back"
+
+
+def replace(live: Live, start: Callable[..., Live]) -> None:
+    """By one on the same port."""
+    live.terminate()
+    assert wait_until(partial(is_draining, live), 20)
+    assert live.ended(20) == 0
+    start(PORT=f"{live.port}").answering()
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Live]]:
+    with ExitStack() as stack:
+
+        def start(folder: Path, **settings: str) -> Live:
+            live = Live(folder, **SETTINGS, **settings)
+            stack.callback(live.close)
+            return live
+
+        yield start
+
+
+@pytest.mark.proof
+def test_a_rolling_restart_under_load_fails_no_request(folder: Path, started: Callable[..., Live]) -> None:
+    start = partial(started, folder)
+    with under_load(start) as (load, first):
+        for live in first:
+            assert load.goes_on()
+            replace(live, start)
+    assert load.counts["followed"] > 0, "each stream ended with its server, and came back"
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The code of `EARLIER`."""
+    tree, packed = tmp_path_factory.mktemp("earlier"), tmp_path_factory.mktemp("packed") / "earlier.tar"
+    command = ["git", "archive", "--output", str(packed), EARLIER, "app", "config", "repositories"]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        pytest.skip(f"the history of this checkout has no {EARLIER[:9]}")
+    shutil.unpack_archive(packed, tree, filter="data")
+    return str(tree)
+
+
+@pytest.fixture(params=["embedded", "engines"])
+def urls(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Nothing has been migrated there."""
+    if request.param == "embedded":
+        return {}
+    engines = request.getfixturevalue("engines")
+    found = real_urls(engines, "update", set(ROLES) - {"relational"})
+    found["relational_url"] = new_database(engines.postgres())
+    return {name.upper(): value for name, value in found.items()}
+
+
+@pytest.mark.proof
+def test_an_update_under_load_fails_no_request(
+    tmp_path: Path, earlier: str, urls: dict[str, str], started: Callable[..., Live]
+) -> None:
+    """From an earlier version with data: migrate, then one server after the other. Both versions serve meanwhile."""
+
+    def done(*arguments: str, **more: str) -> str:
+        found = run(tmp_path, *arguments, **urls, **more)
+        assert found.returncode == 0, found.stdout + found.stderr
+        return found.stdout
+
+    done("migrate", tree=earlier)
+    if not urls:
+        # On the engines it takes a minute: there the data is what the load has made.
+        done("seed", "--size", "small", tree=earlier)
+    relay = {"RELAY": "inline"} if urls else {}
+    start = partial(started, tmp_path, **urls, **relay)
+    with under_load(partial(start, tree=earlier)) as (load, first):
+        assert load.goes_on()
+        assert "relational: 0021 " in done("migrate")
+        for live in first:
+            assert load.goes_on()
+            replace(live, start)
+    assert "0 steps" in done("migrate")
+    done("doctor", "ledger")
+    done("doctor", "drift", "--no-repair")
+    if not urls:
+        done("seed", "--size", "small", "--verify")
 
 
 def is_draining(live: Live) -> bool:
