@@ -23,7 +23,7 @@ from tests.http.world import Call, Shifted, World
 from tests.system.real import KEYSPACE, real_urls
 
 # Many are more than a page is by default. The long form takes more still.
-FEW, MANY = 1, int(os.environ.get("QUARTET_BUDGET_MANY", "25"))
+FEW, MANY = 1, int(os.environ.get("QUARTET_BUDGET_MANY", "21"))
 # A budget may be so much above what this needs: a page may take one more look at a store than here.
 SPARE = 1
 STORE = re.compile(r'(\w+);dur=\d+\.\d\d;desc="(\d+) round trips?"')
