@@ -1,13 +1,17 @@
 """A real server as a child process, and a plain HTTP client for it."""
 
+import atexit
+import functools
 import gzip
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -99,6 +103,20 @@ def run(folder: Path, *arguments: str, tree: str = ROOT, **settings: str) -> sub
         timeout=PATIENCE * 2,
         check=False,
     )
+
+
+def migrated(folder: Path) -> None:
+    """Make what `quartet migrate` makes there; it runs once, and the others get a copy."""
+    shutil.copytree(_migrated() / "var", folder / "var")
+
+
+@functools.cache
+def _migrated() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    done = run(folder, "migrate")
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 class Live:

@@ -14,7 +14,7 @@ import pytest
 from app.server.bodies import EACH
 from tests.apps import BASE, PASSWORD
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, Answer, Client, Live, answer_of, run
+from tests.system.live import HOST, Answer, Client, Live, answer_of, migrated
 
 pytestmark = pytest.mark.live
 SECONDS = 2.0
@@ -23,7 +23,7 @@ SECONDS = 2.0
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("broken")
-    assert run(folder, "migrate").returncode == 0
+    migrated(folder)
     (folder / ".env").write_text("HTTP_AUTHORIZATION=Bearer x\nHTTP_TRANSFER_ENCODING=x\nquartet.without=x\n")
     live = Live(folder, BODY_SECONDS=str(SECONDS), PROXIES="1", LOGIN_FAILURES="0")
     try:

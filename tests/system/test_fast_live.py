@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps import BASE
-from tests.system.live import HOST, Client, Live, run
+from tests.system.live import HOST, Client, Live, migrated
 from tests.system.test_metrics_live import scraped, total
 
 pytestmark = pytest.mark.live
@@ -16,7 +16,7 @@ FREE = (b"x-request-id:", b"server-timing:", b"age:", b"cache-status:", b"date:"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     return tmp_path
 
 

@@ -17,7 +17,7 @@ from repositories.hot import LiveEvent, Streams, open_streams
 from tests.apps import BASE
 from tests.engines import Engines
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, Client, Live, run
+from tests.system.live import HOST, Client, Live, migrated
 from tests.system.real import real_urls
 
 pytestmark = pytest.mark.live
@@ -101,7 +101,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return started[-1].answering()
 
     if not (tmp_path / "var").exists():
-        assert run(tmp_path, "migrate").returncode == 0
+        migrated(tmp_path)
     yield starter
     for live in started:
         live.close()

@@ -16,7 +16,7 @@ from config import Settings
 from tests.apps import ROLES, running
 from tests.engines.kernel import Process, free_port, wait_until
 from tests.recorded import receiver
-from tests.system.live import HOST, Live, run
+from tests.system.live import HOST, Live, migrated
 
 pytestmark = pytest.mark.live
 PATIENCE = 20.0
@@ -25,7 +25,7 @@ LIVE = "/health/live"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     return tmp_path
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.engines.kernel import wait_gone, wait_until
-from tests.system.live import Live, run
+from tests.system.live import Live, migrated
 
 pytestmark = pytest.mark.live
 
 
 def test_workers_end_when_their_server_is_killed(tmp_path: Path) -> None:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     live = Live(tmp_path)
     try:
         workers = live.answering().workers
@@ -25,7 +25,7 @@ def test_workers_end_when_their_server_is_killed(tmp_path: Path) -> None:
 
 
 def test_workers_that_are_not_up_yet_end_too(tmp_path: Path) -> None:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     live = Live(tmp_path)
     try:
         assert wait_until(lambda: len(live.workers) == 2, 30)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps import PASSWORD
-from tests.system.live import Answer, Client, Live, run
+from tests.system.live import Answer, Client, Live, migrated
 from tests.system.test_metrics_live import scraped, total
 
 pytestmark = pytest.mark.live
@@ -15,7 +15,7 @@ CLIENTS = 24
 
 
 def test_requests_that_would_wait_too_long_get_a_503_and_others_are_answered(tmp_path: Path) -> None:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     # One place, and less time to wait than a password takes.
     live = Live(tmp_path, WORKERS="1", THREADS="1", QUEUE_SECONDS="0.0001")
 

@@ -4,7 +4,6 @@ import http.client
 import itertools
 import json
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -19,7 +18,7 @@ import pytest
 from tests.apps import BASE, PASSWORD
 from tests.engines import Shared
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, Answer, Client, Live, answer_of, as_under_way, run, sent_in_chunks
+from tests.system.live import HOST, Answer, Client, Live, answer_of, as_under_way, migrated, run, sent_in_chunks
 
 pytestmark = pytest.mark.live
 Starter = Callable[..., Live]
@@ -42,18 +41,10 @@ def start(tmp_path: Path) -> Iterator[Starter]:
         live.close()
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a migrated system that nobody has used."""
-    folder = tmp_path_factory.mktemp("empty")
-    assert run(folder, "migrate").returncode == 0
-    return folder / "var"
-
-
 @pytest.fixture
-def server(start: Starter, empty: Path, tmp_path: Path) -> Live:
+def server(start: Starter, tmp_path: Path) -> Live:
     """An empty system on embedded stores, with one worker."""
-    shutil.copytree(empty, tmp_path / "var")
+    migrated(tmp_path)
     return start(WORKERS="1").answering()
 
 
@@ -134,8 +125,8 @@ def test_acknowledged_posts_survive_sigkill(server: Live, start: Starter) -> Non
     assert reader.titles("/feed")[0] == "after"
 
 
-def test_a_worker_that_dies_is_replaced(start: Starter, empty: Path, tmp_path: Path) -> None:
-    shutil.copytree(empty, tmp_path / "var")
+def test_a_worker_that_dies_is_replaced(start: Starter, tmp_path: Path) -> None:
+    migrated(tmp_path)
     server = start(WORKERS="2").answering()
     assert wait_until(lambda: len(server.workers) == 2, 10)
     first, _ = server.workers
@@ -148,8 +139,8 @@ def test_a_worker_that_dies_is_replaced(start: Starter, empty: Path, tmp_path: P
     assert "_granian" in [json.loads(line)["logger"] for line in server.output.splitlines()]
 
 
-def test_several_workers_share_one_file(start: Starter, empty: Path, tmp_path: Path) -> None:
-    shutil.copytree(empty, tmp_path / "var")
+def test_several_workers_share_one_file(start: Starter, tmp_path: Path) -> None:
+    migrated(tmp_path)
     live = start(WORKERS="4", THREADS="2").answering()
     star = live.person("star")
     over = time.monotonic() + 3

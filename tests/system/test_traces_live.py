@@ -11,7 +11,7 @@ import pytest
 from tests.apps import BASE
 from tests.engines.kernel import free_port, wait_until
 from tests.recorded import Receiver, receiver
-from tests.system.live import HOST, Live, run
+from tests.system.live import HOST, Live, migrated
 
 pytestmark = pytest.mark.live
 PATIENCE = 20.0
@@ -26,7 +26,7 @@ def collector() -> Iterator[Receiver]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     return tmp_path
 
 

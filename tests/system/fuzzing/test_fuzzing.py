@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps import BASE, PASSWORD
-from tests.system.live import HOST, Client, Live, environment, run
+from tests.system.live import HOST, Client, Live, environment, migrated
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
@@ -23,7 +23,7 @@ EXAMPLES, SEED = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2"), "20260"
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Live]:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", MAILS="0", LOG_LEVEL="warning")
     yield live.answering()
     live.close()

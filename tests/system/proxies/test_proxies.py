@@ -13,7 +13,7 @@ import pytest
 from repositories.hot import Streams, open_streams
 from tests.apps import BASE
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, PATIENCE, Answer, Client, Live, run
+from tests.system.live import HOST, PATIENCE, Answer, Client, Live, migrated
 from tests.system.proxies.proxy import KINDS, Proxy, running
 from tests.system.test_live_stream import Reader, account_of, event
 
@@ -53,7 +53,7 @@ class Place(NamedTuple):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("behind")
-    assert run(folder, "migrate").returncode == 0
+    migrated(folder)
     limits = {"STREAMS": "1", "ADDRESS_LOGIN_FAILURES": f"{FAILURES}"}
     live = Live(folder, WORKERS="1", PROXIES="1", SHARED_SECONDS="600", **limits)
     try:

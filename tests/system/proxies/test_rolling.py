@@ -17,7 +17,7 @@ import pytest
 from tests.apps import BASE, ROLES
 from tests.contracts.relational_store import new_database
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, ROOT, Client, Live, answer_of, run
+from tests.system.live import HOST, ROOT, Client, Live, answer_of, migrated, run
 from tests.system.proxies.proxy import running
 from tests.system.real import real_urls
 from tests.system.test_live_stream import Reader
@@ -104,7 +104,7 @@ class Load:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    assert run(tmp_path, "migrate").returncode == 0
+    migrated(tmp_path)
     return tmp_path
 
 
