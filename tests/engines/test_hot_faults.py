@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,9 @@ from redis.exceptions import ResponseError
 
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
-from repositories.records import Ending, Session
+from repositories.records import Session
 from tests.engines import Engines, Server
 from tests.engines.kernel import free_port, wait_until
-from tests.engines.shared import Shared
 from tests.engines.slack import SLACK
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
@@ -300,17 +298,3 @@ def test_a_server_that_became_a_replica_is_left_at_once(role: Role) -> None:
         finally:
             redis.replicaof("NO", "ONE")
     role.write()
-
-
-def test_what_a_process_asks_first_needs_no_table_of_another_store(engines: Shared) -> None:
-    """`quartet migrate` pings the sessions, and asks whether they have moved, before it makes the tables."""
-
-    def endings(*_: object) -> list[Ending]:
-        raise Unavailable("relational", "no such table")
-
-    with closing(open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=1, endings=endings)) as store:
-        store.ping()
-        assert store.place is not None
-        assert store.place.mark() is None
-        with pytest.raises(Unavailable, match="no such table"):
-            store.find(b"any", now=NOW)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -12,8 +13,9 @@ from redis import Redis
 
 from app.services.pages.kinds import Kind
 from app.services.pages.read_through import ReadThrough
+from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, SessionStore, Value, open_cache, open_sessions
-from repositories.records import Session
+from repositories.records import Ending, Session
 from tests.engines import Reachable, Shared
 
 NOW = datetime(2031, 5, 17, tzinfo=UTC)
@@ -197,3 +199,17 @@ def test_what_another_server_process_has_stored_is_not_read(engines: Shared, cac
         assert redis.get("quartet:5:server") == own
     later.close()
     again.close()
+
+
+def test_what_a_process_asks_first_needs_no_table_of_another_store(engines: Shared) -> None:
+    """`quartet migrate` pings the sessions, and asks whether they have moved, before it makes the tables."""
+
+    def endings(*_: object) -> list[Ending]:
+        raise Unavailable("relational", "no such table")
+
+    with closing(open_sessions(engines.sessions().url, timeout=TIMEOUT, pool=1, endings=endings)) as store:
+        store.ping()
+        assert store.place is not None
+        assert store.place.mark() is None
+        with pytest.raises(Unavailable, match="no such table"):
+            store.find(b"any", now=NOW)
