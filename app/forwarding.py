@@ -141,6 +141,7 @@ class Following:
         old, new = self.container, self._rebuild(settings)
         self.container = new
         self._act(new)
+        old.commands.idempotency.follow(new.commands.idempotency)
         old.live.hub.close()
         self._retired.append(old)
         later = threading.Timer(GRACE_SECONDS, self._close, (old,))

@@ -3,13 +3,12 @@
 import atexit
 import signal
 import threading
-from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
-from app.container import Container, build
+from app.container import build
 from app.forwarding import Following
 from app.http import BODY_LIMIT, create_app
+from app.http.current import Current
 from app.http.edge import limiting, overload
 from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment, shut_silent
@@ -30,21 +29,6 @@ if settings.traces_url:
     atexit.register(export(settings.traces_url, settings.traces_sampled, settings.engines))
 
 
-class Current:
-    """The application of the container that is used now."""
-
-    def __init__(self, container: Container) -> None:
-        self.use(container)
-
-    def use(self, container: Container) -> None:
-        """From the next request on."""
-        self.app = create_app(container)
-        self.inner = self.app.wsgi_app
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return self.inner(environ, start_response)
-
-
 def close() -> None:
     following.container.close()
 
@@ -54,7 +38,7 @@ def end_streams() -> None:
 
 
 container = build(settings)
-current = Current(container)
+current = Current(container, create_app)
 app = current.app
 following = Following(container, current.use)
 

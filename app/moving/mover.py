@@ -10,8 +10,9 @@ from app.backup.file import End, encoded
 from repositories.errors import Contention
 from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
-# Catching up ends when a round is as short as this. A switch that would take longer is put off.
-QUICK_SECONDS, PAUSE_SECONDS = 0.15, 0.7
+# Catching up ends with a round of so few changes, or of so few seconds. A switch that takes longer than is meant is
+# put off.
+FEW, QUICK_SECONDS, PAUSE_SECONDS = 100, 0.2, 0.7
 ROUNDS, TRIES, AGAIN_SECONDS = 200, 60, 0.1
 
 
@@ -85,8 +86,10 @@ class Move:
         for _ in range(ROUNDS):
             began = time.monotonic()
             with self._old.moment() as moment:
-                self._carry(moment)
-                if time.monotonic() - began < QUICK_SECONDS:
+                count = self._carry(moment)
+                if count:
+                    self._old.forget(moment)
+                if count <= FEW or time.monotonic() - began < QUICK_SECONDS:
                     if not verify:
                         return
                     # The new place is what the old one was at this moment, and stays so.
@@ -112,7 +115,6 @@ class Move:
                 )
                 if mine != theirs:
                     raise NotTheSame(f"{kind}: what was changed is not the same in the new place")
-        self._old.forget(moment)
         count = sum(map(len, moment.changed.values()))
         self._caught_up += count
         return count

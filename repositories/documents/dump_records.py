@@ -3,6 +3,7 @@
 Times are microseconds since 1970. The order of the fields is that of the arrays in the file.
 """
 
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -67,3 +68,10 @@ _RECORDS: dict[str, type[Struct]] = {
     "views": KeptViews,
 }
 KINDS = [RecordKind(name, tuple(one.name for one in fields(record)), record) for name, record in _RECORDS.items()]
+
+
+def key_of(kind: str, record: Any) -> tuple[UUID, int]:
+    """The id of the document, and the number of a comment, which is 0 of all others."""
+    if kind == "comments":
+        return record.post_id, record.number
+    return (record.post_id if kind == "views" else record.id), 0

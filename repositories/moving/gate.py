@@ -5,8 +5,9 @@ The tables have the prefix `moving_`. That of the marks is shared by the roles o
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -40,7 +41,11 @@ class Statements(Protocol):
 
 
 class Engine(Protocol):
-    """What differs between the engines. `role` is part of the names, `noted` says which tables there are."""
+    """What differs between the engines. `role` is part of the names. `at_once`: all tables are changed in one
+    transaction, where it is the only one that writes anyway; else each in its own, so that nobody waits for many.
+    """
+
+    at_once: bool
 
     def has_marks(self, database: Statements) -> bool: ...
 
@@ -101,9 +106,8 @@ class SqlGate:
     def capture(self, mark: Mark) -> None:
         """Where the last trigger has been made, no transaction is under way that was not noted."""
         self._move = mark.move
-        self._make(self._engine.make_notes(self._role))
-        for noted in self._noted:
-            self._make(*self._engine.refuse(self._role, noted), *self._engine.note(self._role, noted))
+        self._make([self._engine.make_notes(self._role)])
+        self._change_tables(self._engine.refuse, self._engine.note)
         with self._database.write() as work:
             self._engine.stop_writers(self._role, work)
             work.execute(f"DELETE FROM moving_{self._role}", {})  # noqa: S608  a name of ours
@@ -112,9 +116,7 @@ class SqlGate:
     def close(self, mark: Mark) -> None:
         """The place is `incoming`: it refuses writes but those inside `own`."""
         self._move = mark.move
-        self._make()
-        for noted in self._noted:
-            self._make(*self._engine.remove(self._role, noted), *self._engine.refuse(self._role, noted))
+        self._change_tables(self._engine.remove, self._engine.refuse)
         with self._database.write() as work:
             self._set(work, mark)
 
@@ -145,9 +147,8 @@ class SqlGate:
             self._change(work, "leaving", "open")
 
     def tidy(self) -> None:
-        for noted in self._noted:
-            self._make(*self._engine.remove(self._role, noted))
-        self._make(f"DROP TABLE IF EXISTS moving_{self._role}")
+        self._change_tables(self._engine.remove)
+        self._make([f"DROP TABLE IF EXISTS moving_{self._role}"])
 
     def notes(self) -> str:
         """The statement that reads all notes: `seq`, `kind`, and `key` as JSON."""
@@ -169,7 +170,12 @@ class SqlGate:
         if work.execute(CHANGE, values).rowcount != 1:
             raise Overtaken(f"another move of {self._role} has begun or ended meanwhile")
 
-    def _make(self, *statements: str) -> None:
+    def _change_tables(self, *changes: Callable[[str, Noted], Iterable[str]]) -> None:
+        each = [[sql for change in changes for sql in change(self._role, noted)] for noted in self._noted]
+        for statements in [list(chain(*each))] if self._engine.at_once else each:
+            self._make(statements)
+
+    def _make(self, statements: Sequence[str]) -> None:
         """In one transaction, again where it does not get the lock of a table soon: others wait behind it."""
         for left in reversed(range(TRIES)):
             try:

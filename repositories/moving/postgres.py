@@ -11,6 +11,8 @@ _LOCK_MILLISECONDS = 400
 
 
 class PostgresEngine(Engine):
+    at_once = False
+
     def has_marks(self, database: Statements) -> bool:
         return bool(database.rows("SELECT to_regclass('moving_marks') IS NOT NULL", {})[0][0])
 

@@ -10,6 +10,8 @@ _CHANGES = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}
 class SqliteEngine(Engine):
     """`is_there` is whether the file is."""
 
+    at_once = True
+
     def __init__(self, is_there: Callable[[], bool]) -> None:
         self._is_there = is_there
 

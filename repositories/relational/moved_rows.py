@@ -11,16 +11,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from repositories.moving.gate import Noted
 from repositories.moving.places import Key
-from repositories.relational.dump import COPIED, Copied, copied_whole
-from repositories.relational.schema import feeds_tables, tables
+from repositories.relational.dump import COPIED, LEFT_OUT, Copied, copied_whole
+from repositories.relational.schema import tables
 from repositories.relational.statement_runner import Runner
 
 # Those of a backup, and what a backup leaves out.
-TABLES = (
-    *COPIED,
-    *(tables.event_log, tables.sinks, tables.sink_dead_letters, tables.deferred),
-    *(feeds_tables.fanouts, feeds_tables.pulled_authors, feeds_tables.feed_signals),
-)
+TABLES = (*COPIED, *(tables.metadata.tables[name] for name in LEFT_OUT))
 # Their rows are never changed, and a trigger sees to that.
 APPEND_ONLY = ("transfers", "entries")
 PARENTS = {foreign.column.table.name for one in TABLES for foreign in one.foreign_keys}
@@ -70,7 +66,7 @@ def _part(of: Column[Any], binary: str) -> str:
 
 
 def of_keys(runner: Runner, kind: str, keys: Sequence[Key]) -> list[Any]:
-    found = [row for some in parts(keys) for row in runner.rows(ALL[kind].of_keys, {"keys": plain(some)})]
+    found = [tuple(row) for some in parts(keys) for row in runner.rows(ALL[kind].of_keys, {"keys": plain(some)})]
     # A hold is before what ends it.
     hold = ALL[kind].copied.kind.members.index("hold_id") if kind == "transfers" else None
     return found if hold is None else sorted(found, key=lambda row: row[hold] is not None)

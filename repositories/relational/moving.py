@@ -10,7 +10,8 @@ from sqlalchemy import TextClause, text
 
 from repositories.dump_port import Load, RecordKind
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys, StorePlace
+from repositories.moving.gated import GatedPlace
+from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
 from repositories.relational.audit.whole import Snapshot
 from repositories.relational.bulk.money import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
@@ -18,10 +19,12 @@ from repositories.relational.moved_rows import ALL, PARENTS, changed, of_keys, p
 from repositories.relational.statement_runner import Runner, Work
 
 ROLE = "relational"
+# Changes that one transaction is short for.
+FEW = 500
 Working = Callable[[], AbstractContextManager[Work]]
 
 
-class RelationalPlace(StorePlace):
+class RelationalPlace(GatedPlace):
     """`working` is a transaction that may take long, `filling` one at the new place; `insert` the engine's bulk insert.
 
     `emptying` removes all rows. `numbering` is what new rows need for their numbers, and `finish` follows a load.
@@ -59,24 +62,6 @@ class RelationalPlace(StorePlace):
         members = self._members(kind)
         return tuple(record[members.index(key)] for key in ALL[kind].copied.keys)
 
-    def mark(self) -> Mark | None:
-        return self._gate.mark()
-
-    def open(self, epoch: int) -> None:
-        self._gate.open(epoch)
-
-    def tidy(self) -> None:
-        self._gate.tidy()
-
-    def capture(self, mark: Mark) -> None:
-        self._gate.capture(mark)
-
-    def switching(self, mark: Mark) -> AbstractContextManager[None]:
-        return self._gate.switching(mark)
-
-    def release(self) -> None:
-        self._gate.release()
-
     def is_empty(self) -> bool:
         return not any(self._runner.rows(ALL[of.name].any, {}) for of in COPIED)
 
@@ -93,9 +78,6 @@ class RelationalPlace(StorePlace):
                 changed(notes),
                 [seq for seq, *_ in notes],
             )
-
-    def forget(self, moment: FrozenPlace) -> None:
-        self._gate.forget(moment.notes)
 
     def receive(self, mark: Mark) -> None:
         self._gate.close(mark)
@@ -116,7 +98,7 @@ class RelationalPlace(StorePlace):
 
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
         """Children are removed before their parents, and come after them."""
-        with self._transactions() as transaction:
+        with self._transactions(few=sum(map(len, changed.values())) <= FEW) as transaction:
             found = {kind: of_keys(kind, list(keys)) for kind, keys in changed.items()}
             for kind in reversed(ALL):
                 keys = set(changed.get(kind, ()))
@@ -133,7 +115,7 @@ class RelationalPlace(StorePlace):
                 _run(work, self._numbering)
 
     @contextlib.contextmanager
-    def _transactions(self) -> Iterator[Callable[[], AbstractContextManager[Work]]]:
+    def _transactions(self, *, few: bool = False) -> Iterator[Callable[[], AbstractContextManager[Work]]]:
         """All in one transaction, or each in one of its own."""
 
         @contextlib.contextmanager
@@ -141,7 +123,7 @@ class RelationalPlace(StorePlace):
             with self._filling() as work, self._gate.own(_TextWork(work)):
                 yield work
 
-        if self._apart:
+        if self._apart and not few:
             yield one
         else:
             with one() as work:

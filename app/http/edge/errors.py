@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.errors import AppError, CodedBody, InProgress, PriceChanged, TooMany, Unauthenticated, Unprocessable
@@ -19,6 +19,7 @@ from repositories.errors import (
     Inconsistent,
     Insufficient,
     Invalid,
+    MovedAway,
     NotFound,
     Resolved,
     Short,
@@ -28,6 +29,8 @@ from repositories.errors import (
 )
 
 PROBLEM = "application/problem+json"
+# In the environ: a store has refused a write because its role has moved, and nothing was done.
+REFUSED = "quartet.moved"
 RETRY_SECONDS = "1"
 log = logging.getLogger(__name__)
 
@@ -81,6 +84,8 @@ def from_store(error: StoreError) -> Response:
     status, code, detail = next(STORE_ERRORS[kind] for kind in type(error).__mro__ if kind in STORE_ERRORS)
     if isinstance(error, Inconsistent):
         alarms.raised("request", error)
+    if isinstance(error, MovedAway):
+        request.environ[REFUSED] = True
     if status == 503:
         log.warning("request refused: %s", error)
     return problem(status, code, detail)

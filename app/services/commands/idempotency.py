@@ -14,6 +14,7 @@ same body only.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -24,13 +25,15 @@ from msgspec import Struct
 
 from app.errors import AppError, InProgress, KeyReused, KeySpent
 from app.services.commands.kit import Kit
-from repositories.errors import Conflict, Contention, Stale, StoreError, Unavailable
+from repositories.errors import Conflict, Contention, MovedAway, Stale, StoreError, Unavailable
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational import Transaction
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=10)
 KEPT = timedelta(hours=24)
+# How long the end of a claim waits for the place to which the role has moved.
+MOVE_SECONDS = 2.0
 T = TypeVar("T")
 P = TypeVar("P")
 
@@ -85,8 +88,14 @@ class Idempotency:
     """`transaction` begins a relational transaction."""
 
     def __init__(self, transaction: Callable[[], AbstractContextManager[Transaction]], kit: Kit) -> None:
-        self._transaction = transaction
+        self.transaction = transaction
         self._retry = kit.retry
+        self._moved = threading.Event()
+
+    def follow(self, other: "Idempotency") -> None:
+        """The role has moved, and `other` is at the new place: claims that are open here end there."""
+        self.transaction = other.transaction
+        self._moved.set()
 
     def run(
         self,
@@ -155,7 +164,7 @@ class Idempotency:
             _raise_made(receipt, find)
             raise
         try:
-            with self._transaction() as tx:
+            with self.transaction() as tx:
                 granted = self._claim(tx, receipt.attempt)
                 made = work(tx, plan)
                 answer = receipt.render(made)
@@ -171,7 +180,7 @@ class Idempotency:
         return answer
 
     def _begin(self, attempt: Attempt, fresh: UUID, work: Callable[[Transaction, UUID], None]) -> OpenClaim:
-        with self._transaction() as tx:
+        with self.transaction() as tx:
             granted = self._claim(tx, attempt)
             reserved = self._reserved_id(tx, attempt, fresh)
             try:
@@ -192,17 +201,17 @@ class Idempotency:
         return fresh
 
     def _finish(self, claim: OpenClaim, receipt: Receipt[T], work: Callable[[Transaction], T]) -> Answer:
-        with self._transaction() as tx:
+        with self.transaction() as tx:
             answer = receipt.render(work(tx))
             tx.idempotency.complete(claim.attempt.key, claim.granted, answer)
         return answer
 
     def _abandon(self, claim: OpenClaim) -> None:
-        with self._transaction() as tx:
+        with self.transaction() as tx:
             tx.idempotency.abandon(claim.attempt.key, claim.granted)
 
     def _end_lease(self, claim: OpenClaim, work: Callable[[Transaction], None]) -> None:
-        with self._transaction() as tx:
+        with self.transaction() as tx:
             work(tx)
             tx.idempotency.end_lease(claim.attempt.key, claim.granted)
 
@@ -219,7 +228,7 @@ class Idempotency:
     def _raise_stored(self, attempt: Attempt) -> None:
         """Raise what is stored for the key: `Replayed`, `InProgress` or `KeyReused`. An unused key stays unused."""
         try:
-            with self._transaction() as tx:
+            with self.transaction() as tx:
                 granted = self._claim(tx, attempt)
                 tx.idempotency.abandon(attempt.key, granted)
         except StoreError as error:
@@ -228,7 +237,11 @@ class Idempotency:
     def _best_effort(self, step: Callable[[], None]) -> None:
         """Clean up. When it fails, the lease ends by its time."""
         try:
-            self._retry(step)
+            try:
+                self._retry(step)
+            except MovedAway:
+                self._moved.wait(MOVE_SECONDS)
+                self._retry(step)
         except StoreError as error:
             log.warning("a key stays claimed until its lease ends: %s", error)
 

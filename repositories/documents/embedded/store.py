@@ -1,5 +1,6 @@
 """Documents in one SQLite file: nothing to install. The same promises as MongoDB's, tested by the same suite."""
 
+from repositories.documents.embedded.moving import place
 from repositories.documents.embedded.schema import CHANGES, TABLES
 from repositories.documents.port import DocumentStore
 from repositories.documents.sql.comments import SqlComments
@@ -19,10 +20,12 @@ class EmbeddedDocuments(SqlBacked, DocumentStore):
     _changes = CHANGES
 
     def __init__(self, url: str) -> None:
-        self._database = SqliteFile(path_of(url), "documents")
+        path = path_of(url)
+        self._database = SqliteFile(path, "documents")
         self.posts = SqlPosts(self._database)
         self.comments = SqlComments(self._database)
         self.products = SqlProducts(self._database)
         self.views = SqlViews(self._database)
         self.outbox = SqlOutbox(self._database)
         self.dump = DocumentsDump(self._database)
+        self.place = place(path, self._database, self.dump)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from repositories.documents.port import DocumentStore
 from repositories.documents.postgres.comments import PostgresComments
+from repositories.documents.postgres.moving import place
 from repositories.documents.postgres.posts import PostgresPosts
 from repositories.documents.postgres.products import PostgresProducts
 from repositories.documents.postgres.schema import TABLES, UNIQUE
@@ -32,3 +33,4 @@ class PostgresDocuments(SqlBacked, DocumentStore):
         self.views = SqlViews(self._database)
         self.outbox = SqlOutbox(self._database)
         self.dump = DocumentsDump(self._database)
+        self.place = place(self._database, self.dump)

@@ -29,7 +29,7 @@ class DocumentsDump(Dump):
     def snapshot(self) -> Iterator[Frozen]:
         with self._database.snapshot() as work:
             work.execute(PAGES["views"], (UUID(int=0), 1)).fetchall()
-            yield Frozen(None, lambda kind: _records(work, kind))
+            yield Frozen(None, lambda kind: records(work, kind))
 
     def is_empty(self) -> bool:
         return not any(self._database.rows(page, (*_before_all(kind), 1)) for kind, page in PAGES.items())
@@ -92,15 +92,19 @@ def _before_all(kind: str) -> tuple[Any, ...]:
     return (UUID(int=0), 0) if kind == "comments" else (UUID(int=0),)
 
 
-def _records(work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
+def records(work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
     after = _before_all(kind)
     while rows := work.execute(PAGES[kind], (*after, BATCH)).fetchall():
-        if kind == "views":
-            yield [KeptViews(id_of(post_id), n, batch) for post_id, n, batch in rows]
-        else:
-            events = _events(work, kind.removesuffix("s"), list({id_of(row[0]) for row in rows}))
-            yield [MAKE[kind](row, events) for row in rows]
+        yield made(work, kind, rows)
         after = (id_of(rows[-1][0]), rows[-1][1]) if kind == "comments" else (id_of(rows[-1][0]),)
+
+
+def made(work: SqlWork, kind: str, rows: Sequence[Row]) -> list[Any]:
+    """The records of these rows, with their events."""
+    if kind == "views":
+        return [KeptViews(id_of(post_id), n, batch) for post_id, n, batch in rows]
+    events = _events(work, kind.removesuffix("s"), list({id_of(row[0]) for row in rows}))
+    return [MAKE[kind](row, events) for row in rows]
 
 
 def _events(work: SqlWork, kind: str, ids: list[UUID]) -> Events:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from repositories.meter import called
 from repositories.relational.embedded.errors import ROLE
@@ -17,15 +17,25 @@ from repositories.relational.schema.columns import micros
 from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
 
 Clock = Callable[[], datetime]
+# No limit: each thread that is at work has its own connection.
+_POOL: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 0}
 
 
 def reading_engine(path: Path, clock: Clock) -> Engine:
     """Single statements, outside of transactions."""
-    return _engine(path, clock, isolation_level="AUTOCOMMIT")
+    return _engine(path, clock, isolation_level="AUTOCOMMIT", **_POOL)
 
 
 def writing_engine(path: Path, clock: Clock) -> Engine:
-    engine = _engine(path, clock)
+    engine = _engine(path, clock, **_POOL)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def filling_engine(path: Path, clock: Clock) -> Engine:
+    """Transactions that foreign keys do not check. Keeps no connection."""
+    engine = _engine(path, clock, poolclass=NullPool)
+    event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF"))
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -33,8 +43,6 @@ def writing_engine(path: Path, clock: Clock) -> Engine:
 def _engine(path: Path, clock: Clock, **options: Any) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        poolclass=QueuePool,
-        pool_size=0,  # no limit: each thread that is at work has its own connection
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         **options,
     )

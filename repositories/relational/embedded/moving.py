@@ -1,21 +1,17 @@
 """The relational role in a file as a place of a move."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-
-from sqlalchemy import event
 
 from repositories.direct import Direct
 from repositories.moving.sqlite import SqliteEngine
 from repositories.relational.audit.whole import Snapshot
 from repositories.relational.bulk.money import Load
-from repositories.relational.embedded.engine import Clock, writing_engine
+from repositories.relational.embedded.engine import Clock, filling_engine
 from repositories.relational.embedded.errors import translated
 from repositories.relational.migrations import money_triggers
 from repositories.relational.moved_rows import APPEND_ONLY, TABLES, noted
 from repositories.relational.moving import RelationalPlace, Working
-from repositories.relational.statement_runner import Runner, Work, transaction
+from repositories.relational.statement_runner import Runner, transaction
 
 _KEEPERS = [one for one in money_triggers.sqlite() if " BEFORE delete ON " in one]
 _EMPTYING = (
@@ -35,6 +31,11 @@ _NUMBERING = (
 def place(
     path: Path, clock: Clock, runner: Runner, snapshot: Snapshot, working: Working, load: Load
 ) -> RelationalPlace:
+    """Batches come in transactions of their own, which foreign keys would refuse: they are the source's, and what has
+    come is compared with it.
+    """
+    engine = filling_engine(path, clock)
+    direct = Direct(engine)
     return RelationalPlace(
         SqliteEngine(path.exists),
         noted("hex({})"),
@@ -44,20 +45,6 @@ def place(
         load,
         emptying=_EMPTYING,
         numbering=_NUMBERING,
-        filling=lambda: _filling(path, clock),
+        filling=lambda: transaction(engine, direct, translated),
         apart=True,
     )
-
-
-@contextlib.contextmanager
-def _filling(path: Path, clock: Clock) -> Iterator[Work]:
-    """Batches come in transactions of their own, which foreign keys would refuse: they are the source's, and what has
-    come is compared with it.
-    """
-    engine = writing_engine(path, clock)
-    event.listen(engine, "connect", lambda connection, _record: connection.execute("PRAGMA foreign_keys=OFF"))
-    try:
-        with transaction(engine, Direct(engine), translated) as work:
-            yield work
-    finally:
-        engine.dispose()

@@ -1,0 +1,54 @@
+"""The application of a process whose roles may move: requests that a move has refused are answered at the new place."""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask
+
+from app.container import Container
+from app.http.edge.errors import REFUSED
+
+Environ = dict[str, Any]
+Wsgi = Callable[[Environ, Any], Iterable[bytes]]
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# How long such a request waits for the new place. Then it gets its 503.
+WAIT_SECONDS = 1.0
+
+
+class Current:
+    """WSGI application. `make` makes one of a container."""
+
+    def __init__(self, container: Container, make: Callable[[Container], Flask]) -> None:
+        self._make = make
+        self._changed = threading.Condition()
+        self.app = make(container)
+        self._inner: Wsgi = self.app.wsgi_app
+
+    def use(self, container: Container) -> None:
+        """From the next request on."""
+        made = self._make(container)
+        with self._changed:
+            self.app, self._inner = made, made.wsgi_app
+            self._changed.notify_all()
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        inner = self._inner
+        if environ["REQUEST_METHOD"] in READS:
+            return inner(environ, start_response)
+        # The body was received whole, see `app.server.bodies`.
+        came, started = dict(environ), list[tuple[Any, ...]]()
+        # Nothing is sent before the whole answer is there: Flask starts an answer when it has it.
+        body = inner(environ, lambda *status: started.append(status))
+        if REFUSED in environ and hasattr(came["wsgi.input"], "seek") and self._has_changed(inner):
+            close = getattr(body, "close", None)
+            if close:
+                close()
+            came["wsgi.input"].seek(0)
+            return self._inner(came, start_response)
+        start_response(*started[-1])
+        return body
+
+    def _has_changed(self, inner: Wsgi) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._inner is not inner, WAIT_SECONDS)

@@ -1,0 +1,1 @@
+"""Roles that move while people write, stopped at every step."""

@@ -1,0 +1,124 @@
+"""Moves between files while people write, stopped at every step: whatever was acknowledged is there once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.backup.file import End
+from app.container import Container, open_stores
+from app.forwarding import at
+from app.moving.mover import Move
+from config import Settings
+from repositories.errors import MovedAway
+from repositories.moving.places import StorePlace
+from tests.apps import embedded, running
+from tests.system.moving.traffic import Traffic, place_in
+
+# What a move does at either place, and where it is stopped: before the n-th time.
+STOPS = (
+    *(("new receive", 1), ("new loading", 1), ("old moment", 2), ("old switching", 1), ("old moment", -1)),
+    ("new open", 1),
+)
+
+
+class Stopped(BaseException):
+    """As `kill -9` would."""
+
+
+class Noticed:
+    """A place whose calls are noticed before they are made."""
+
+    def __init__(self, inner: StorePlace, notice: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._notice = notice
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any) -> Any:
+            self._notice(name)
+            return found(*args)
+
+        return call
+
+
+class Both:
+    """The old place and the new one, and a move between them that may be stopped."""
+
+    def __init__(self, old: StorePlace, new: StorePlace) -> None:
+        self.old, self.new = old, new
+
+    def run(self, urls: tuple[str, str], stop: str = "", nth: int = 0) -> None:
+        """Stopped before this is done for the n-th time, or, where `nth` is -1, while writers wait."""
+        seen: list[str] = []
+
+        def notice(what: str) -> None:
+            seen.append(what)
+            reached = "old switching" in seen if nth < 0 else seen.count(stop) == nth
+            if what == stop and reached:
+                raise Stopped
+
+        old: Any = Noticed(self.old, lambda name: notice(f"old {name}"))
+        new: Any = Noticed(self.new, lambda name: notice(f"new {name}"))
+        Move(old, new, say=lambda _: None, counted=lambda _, batches: batches, ended=ignore).run(*urls)
+
+
+def ignore(_: End) -> None: ...
+
+
+@contextmanager
+def places(settings: Settings, role: str, url: str) -> Iterator[Both]:
+    patient = replace(settings, relational_timeout=60.0, documents_timeout=60.0)
+    stores = [open_stores(patient), open_stores(at(patient, role, url))]
+    old, new = (one.by_role()[role] for one in stores)
+    new.migrate()
+    assert old.place
+    assert new.place
+    try:
+        yield Both(old.place, new.place)
+    finally:
+        for one in stores:
+            one.close()
+
+
+def write_to(container: Container, role: str) -> None:
+    """As a process would that knows of no move."""
+    if role == "documents":
+        container.stores.documents.views.apply(1, {uuid4(): 1})
+        return
+    with container.stores.relational.transaction() as tx:
+        tx.stock.put(uuid4(), on_hand=1)
+
+
+@pytest.mark.parametrize("role", ["relational", "documents"])
+def test_a_role_moves_while_people_write_and_comes_back(role: str, tmp_path: Path) -> None:
+    home, away = embedded(tmp_path)[f"{role}_url"], place_in(tmp_path, "away")
+    with running(Settings(**embedded(tmp_path), threads=8)) as system:
+        traffic = Traffic(system.container, people=2)
+        with traffic.going_on():
+            with places(system.container.settings, role, away) as both:
+                for stop, nth in STOPS:
+                    with pytest.raises(Stopped):
+                        both.run((home, away), stop, nth)
+                    if stop != "new open":
+                        assert getattr(traffic.container.settings, f"{role}_url") == home
+                    traffic.until(4)
+                # The last was stopped behind the switch, and whoever looks finishes it.
+                traffic.until(4)
+                assert getattr(traffic.container.settings, f"{role}_url") == away
+                with pytest.raises(MovedAway):
+                    write_to(system.container, role)
+            with places(traffic.container.settings, role, home) as both:
+                both.run((away, home))
+                both.new.tidy()
+            traffic.until(8)
+            assert getattr(traffic.container.settings, f"{role}_url") == home
+        traffic.check()
+        assert not traffic.refused

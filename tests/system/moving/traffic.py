@@ -1,0 +1,146 @@
+"""People who pay, publish, comment and follow while roles move, and what was acknowledged to them."""
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from werkzeug.test import Client, TestResponse
+
+from app.container import Container, build
+from app.forwarding import Following
+from app.http import create_app
+from app.http.current import Current
+from app.worker.relay import relay_of
+from config import Settings
+from tests.apps import BASE, PlainHasher, System
+
+RICH = 1_000_000
+# A refusal that says that the same request may be sent again.
+AGAIN = (409, 429, 503)
+
+
+class Traffic:
+    """`posts` and `comments` are what each person has, `spent` and `gained` what they paid and got, as acknowledged."""
+
+    def __init__(self, container: Container, people: int = 4) -> None:
+        self._current = Current(container, create_app)
+        self.following = Following(container, self._current.use, rebuild)
+        self._client = Client(self._current)
+        system = System(container)
+        self.people = [system.person().rich(RICH) for _ in range(people)]
+        self.posts: Counter[int] = Counter()
+        self.balance = Counter(dict.fromkeys(range(people), RICH))
+        self.first = self.people[0].publish("The first")
+        self.posts[0] += 1
+        self.comments = 0
+        self.refused: Counter[int] = Counter()
+        self.strange: list[BaseException] = []
+        self.done: Counter[str] = Counter()
+        self._guard = threading.Lock()
+
+    @property
+    def container(self) -> Container:
+        return self.following.container
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Each person writes in a thread of their own; one more follows the moves, and one dispatches events."""
+        stop = threading.Event()
+        works: list[Callable[[threading.Event], None]] = [self.following.run, self._relay]
+        works += [partial(self._write, one) for one in range(len(self.people))]
+        threads = [threading.Thread(target=self._judged, args=(work, stop)) for work in works]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not self.strange, self.strange
+
+    def until(self, more: int) -> None:
+        """Wait until so many more writes were acknowledged."""
+        goal, pause = sum(self.done.values()) + more, threading.Event()
+        while sum(self.done.values()) < goal and not self.strange:
+            pause.wait(0.01)
+
+    def check(self) -> None:
+        """Nothing is lost, nothing is there twice, and the books are in order."""
+        wallets = [self._answer(one, "GET", "/wallet").get_json()["items"][0] for one in range(len(self.people))]
+        assert [one["available"]["amount"] for one in wallets] == [self.balance[one] for one in range(len(wallets))]
+        documents = self.container.stores.documents
+        counted = documents.posts.counts([self._id(one) for one in range(len(self.people))])
+        assert [counted[self._id(one)] for one in range(len(self.people))] == [
+            self.posts[one] for one in range(len(self.people))
+        ]
+        first = self._answer(0, "GET", f"/posts/{self.first}").get_json()
+        assert first["stats"]["comments"] == self.comments
+        assert list(self.container.stores.relational.audit.ledger()) == []
+        assert list(self.container.stores.relational.audit.stock()) == []
+
+    def _id(self, one: int) -> UUID:
+        return UUID(self.people[one].account["id"])
+
+    def _relay(self, stop: threading.Event) -> None:
+        while not stop.wait(0.02):
+            relay_of(self.container).round(stop)
+
+    def _write(self, one: int, stop: threading.Event) -> None:
+        others = itertools.cycle([other for other in range(len(self.people)) if other != one])
+        for number in itertools.count(1):
+            if stop.is_set():
+                return
+            other = next(others)
+            handle = self.people[other].handle
+            amount = number % 7 + 1
+            money = {"amount": amount, "currency": "EUR"}
+            self._acknowledged(one, "POST", "/wallet/transfers", {"to": handle, "amount": money})
+            with self._guard:
+                self.balance[one] -= amount
+                self.balance[other] += amount
+                self.done["transfers"] += 1
+            self._acknowledged(one, "POST", "/posts", {"title": f"{number}", "body": "words", "tags": ["moving"]})
+            self._acknowledged(one, "POST", f"/posts/{self.first}/comments", {"body": f"{number}"})
+            self._acknowledged(one, "DELETE" if number % 2 else "PUT", f"/accounts/{handle}/follow")
+            with self._guard:
+                self.posts[one] += 1
+                self.comments += 1
+                self.done["others"] += 3
+
+    def _acknowledged(self, one: int, method: str, path: str, body: Any = None) -> None:
+        """Sent again with the same key until it is done, also after the end: so its outcome is known."""
+        key, pause = str(uuid4()), threading.Event()
+        while True:
+            answer = self._answer(one, method, path, body, {"Idempotency-Key": key} if body else {})
+            if answer.status_code < 300:
+                return
+            assert answer.status_code in AGAIN, answer.get_data(as_text=True)
+            self.refused[answer.status_code] += 1
+            pause.wait(0.02)
+
+    def _answer(
+        self, one: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> TestResponse:
+        signed = {"Authorization": f"Bearer {self.people[one].token}", **(headers or {})}
+        return self._client.open(BASE + path, method=method, json=body, headers=signed)
+
+    def _judged(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        try:
+            work(stop)
+        except BaseException as error:  # noqa: BLE001  every kind is a finding
+            self.strange.append(error)
+
+
+def rebuild(settings: Settings) -> Container:
+    return build(settings, hasher=PlainHasher())
+
+
+def place_in(folder: Path, name: str) -> str:
+    return f"sqlite:///{folder}/{name}.db"
