@@ -34,7 +34,7 @@ from repositories import pool_registry
 from repositories.deadline import at_most
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
-from repositories.errors import Conflict, Contention, Invalid, ReadOnly, StoreError, Unavailable
+from repositories.errors import Conflict, Contention, Invalid, MovedAway, ReadOnly, StoreError, Unavailable
 
 Document = dict[str, Any]
 Result = TypeVar("Result")
@@ -43,6 +43,8 @@ ROLE = "documents"
 DEFAULT_DATABASE = "quartet"
 DOCUMENT_REFUSED = 121
 DOCUMENT_TOO_LARGE = 10334
+# The field in the validator of a place that takes no writes. The server says which condition was not met.
+REFUSES_ALL = "quartet_moved"
 LOST_RACES = {24, 112, 246}  # LockTimeout, WriteConflict, SnapshotUnavailable
 NO_PRIMARY = {10107, 13435}  # NotWritablePrimary, NotPrimaryNoSecondaryOk
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
@@ -260,11 +262,13 @@ def _did_nothing(error: NotPrimaryError) -> bool:
     return details.get("code") in NO_PRIMARY and not error.has_error_label(UNKNOWN_COMMIT)
 
 
-def translated(error: Exception) -> StoreError:
+def translated(error: Exception) -> StoreError:  # noqa: PLR0911  one line for each kind
     """The port's word for what the driver raised."""
     code = getattr(error, "code", None)
     if isinstance(error, DuplicateKeyError):
         return Conflict("id")
+    if _refuses_all(error):
+        return MovedAway(ROLE, "this role has moved to another place")
     if _lost_race(error):
         return Contention(str(error))
     if code in {DOCUMENT_REFUSED, DOCUMENT_TOO_LARGE} or isinstance(error, DocumentTooLarge):
@@ -274,3 +278,8 @@ def translated(error: Exception) -> StoreError:
     if isinstance(error, PyMongoError):
         return Unavailable(ROLE, f"{type(error).__name__}: {error}")
     return Invalid(str(error))
+
+
+def _refuses_all(error: Exception) -> bool:
+    """Whether the place takes no writes. A write of many says so of each of them."""
+    return isinstance(error, OperationFailure) and REFUSES_ALL in str(error.details)

@@ -35,7 +35,7 @@ class MongoDump(Dump):
         with self._connection.client.start_session(causal_consistency=False, snapshot=True) as session:
             with self._connection.calling():
                 self._connection.collection("views").find_one({}, {"_id": 1}, sort={"_id": 1}, session=session)
-            yield Frozen(None, lambda kind: self._records(kind, session))
+            yield Frozen(None, lambda kind: self.records(kind, session))
 
     def is_empty(self) -> bool:
         with self._connection.calling():
@@ -50,7 +50,7 @@ class MongoDump(Dump):
 
         yield load
 
-    def _records(self, kind: str, session: ClientSession) -> Iterator[Sequence[Any]]:
+    def records(self, kind: str, session: ClientSession) -> Iterator[Sequence[Any]]:
         which: Document = {}
         while True:
             with self._connection.calling(seconds=LOAD_SECONDS):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from repositories.documents.mongo.client import Document
+from repositories.documents.mongo.client import REFUSES_ALL, Document
 from repositories.documents.mongo.events import renamed
 
 BINARY = {"bsonType": "binData"}
@@ -74,6 +74,8 @@ PRODUCT = _validator(
 )
 TAG = {"$jsonSchema": _object(_id=TEXT)}
 VIEWS = {"$jsonSchema": _object(_id=BINARY, n=WHOLE, batch=WHOLE)}
+# Refuses every document: of a place that was left, or that is being filled.
+MOVED: Document = {REFUSES_ALL: True}
 VALIDATORS = {"posts": POST, "comments": COMMENT, "products": PRODUCT, "tags": TAG, "views": VIEWS}
 
 
@@ -129,7 +131,7 @@ def steps(database: Database[Document]) -> Iterator[Step]:
     for name, validator in VALIDATORS.items():
         if name not in there:
             yield f"make collection {name}", partial(database.create_collection, name, validator=validator)
-        elif there[name].get("validator") != validator:
+        elif there[name].get("validator") not in (validator, MOVED):
             yield f"change validator of {name}", partial(database.command, "collMod", name, validator=validator)
         yield from _index_steps(database, name)
     for name in CARRIERS:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from repositories.documents.mongo.client import ROLE, MongoConnection
 from repositories.documents.mongo.comments import MongoComments
 from repositories.documents.mongo.dump import MongoDump
+from repositories.documents.mongo.moving import MongoPlace
 from repositories.documents.mongo.outbox import MongoOutbox
 from repositories.documents.mongo.posts import MongoPosts
 from repositories.documents.mongo.products import MongoProducts
@@ -36,6 +37,7 @@ class MongoDocuments(DocumentStore):
         self.views = MongoViews(self._connection)
         self.outbox = MongoOutbox(self._connection)
         self.dump = MongoDump(self._connection, posts.know)
+        self.place = MongoPlace(self._connection, self.dump)
         self.replicated = reads_secondaries(url)
         self._secondaries = read_elsewhere(self, self._connection) if self.replicated else None
 

@@ -104,7 +104,7 @@ def test_a_role_moves_while_people_write_and_comes_back(role: str, tmp_path: Pat
         traffic = Traffic(system.container, people=2)
         with traffic.going_on():
             with places(system.container.settings, role, away) as both:
-                for stop, nth in STOPS:
+                for stop, nth in STOPS if role == "documents" else STOPS[::-2][::-1]:
                     with pytest.raises(Stopped):
                         both.run((home, away), stop, nth)
                     if stop != "new open":
