@@ -35,14 +35,15 @@ INTERRUPTED = 130
 def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: bool) -> None:
     """Move a role to another place while the system serves. Killed at any point, run it again.
 
-    The new place gets its tables, and must be empty otherwise. Exit code 1 when the role was not moved.
+    The new place gets its tables, and must be empty otherwise. Exit code 1 when the role was not moved. With the URL
+    where the role is, a move that was killed is given up.
     """
     url = _absolute(url)
     with opened() as container, _one_line(), _both(container, role, url) as (old, new):
         old_url = _absolute(getattr(container.settings, f"{role}_url"))
         if old_url == url and not verify_only:
             _place(old).tidy()
-            click.echo(f"{role} is there already: set QUARTET_{role.upper()}_URL in every process")
+            click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
         if not (dry_run or verify_only):
             new.migrate()
@@ -58,11 +59,27 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             moving.count()
             click.echo("nothing was changed")
         else:
-            paused = moving.run(old_url, url)
+            with _given_up(_place(old)):
+                paused = moving.run(old_url, url)
             click.echo(f"switched; writers waited for {paused:.3f} s")
             with suppress(StoreError):
                 _place(new).tidy()
             click.echo(f"set QUARTET_{role.upper()}_URL in every process; until then they follow by themselves")
+
+
+@contextmanager
+def _given_up(old: StorePlace) -> Iterator[None]:
+    """Where the move fails or is interrupted, nothing is noted any more."""
+    try:
+        yield
+    except Overtaken:
+        raise
+    except BaseException:
+        with suppress(StoreError, Overtaken):
+            mark = old.mark()
+            if mark and mark.state == "leaving":
+                old.tidy()
+        raise
 
 
 @contextmanager

@@ -53,6 +53,9 @@ class Move:
         """Returns for how many seconds writers had to wait."""
         epoch, move = self.next_epoch(), uuid4().hex
         self._old.capture(Mark("leaving", epoch - 1, new_url, move))
+        found = self._new.mark()
+        if found and found.move == move:
+            raise NotTheSame("both URLs lead to the same place")
         self._new.receive(Mark("incoming", epoch, old_url, move))
         self.copy()
         self.catch_up(verify=True)

@@ -77,6 +77,7 @@ SET_MARK = """INSERT INTO moving_marks (role, state, epoch, url, move) VALUES (:
     move = excluded.move"""
 OPEN = """UPDATE moving_marks SET state = 'open', epoch = :epoch, url = ''
     WHERE role = :role AND epoch <= :epoch AND state IN ('incoming', 'moved')"""
+GIVE_UP = "UPDATE moving_marks SET state = 'open', url = '' WHERE role = :role AND state = 'leaving'"
 CHANGE = "UPDATE moving_marks SET state = :state WHERE role = :role AND state = :before AND move = :move"
 
 
@@ -147,6 +148,9 @@ class SqlGate:
             self._change(work, "leaving", "open")
 
     def tidy(self) -> None:
+        with self._database.write() as work:
+            work.execute(MAKE_MARKS, {})
+            work.execute(GIVE_UP, {"role": self._role})
         self._change_tables(self._engine.remove)
         self._make([f"DROP TABLE IF EXISTS moving_{self._role}"])
 

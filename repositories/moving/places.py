@@ -80,7 +80,7 @@ class StorePlace(Protocol):
 
     @abstractmethod
     def tidy(self) -> None:
-        """Take away what a move has left in a place that is the truth; its mark stays."""
+        """Take away what a move has left in a place that is the truth, also one that was given up."""
 
     # Of the old place.
 

@@ -21,6 +21,8 @@ from config import Settings
 from tests.apps import BASE, PlainHasher, System
 
 RICH = 1_000_000
+# Between one person's rounds: the move and they share a processor.
+PAUSE = 0.05
 # A refusal that says that the same request may be sent again.
 AGAIN = (409, 429, 503)
 
@@ -89,13 +91,16 @@ class Traffic:
         return UUID(self.people[one].account["id"])
 
     def _relay(self, stop: threading.Event) -> None:
-        while not stop.wait(0.02):
-            relay_of(self.container).round(stop)
+        container, relay = self.container, relay_of(self.container)
+        while not stop.wait(0.1):
+            if container is not self.container:
+                container, relay = self.container, relay_of(self.container)
+            relay.round(stop)
 
     def _write(self, one: int, stop: threading.Event) -> None:
         others = itertools.cycle([other for other in range(len(self.people)) if other != one])
         for number in itertools.count(1):
-            if stop.is_set():
+            if stop.wait(PAUSE):
                 return
             other = next(others)
             handle = self.people[other].handle
