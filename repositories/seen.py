@@ -8,7 +8,7 @@ go to a replica that is as far, or to the primary.
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -35,6 +35,17 @@ class ReplicaState(Struct, frozen=True):
     serves: bool
     lag_seconds: float | None = None
     lag_bytes: int | None = None
+
+
+# A `member` is one of equals; a `stale primary` takes writes that would be lost.
+ServerState = Literal["primary", "replica", "member", "stale primary", "away", "not seen yet"]
+
+
+class HostState(Struct, frozen=True):
+    """A server of a store, as this process has seen it last, for operators: `name` is what it is connected to by."""
+
+    name: str
+    state: ServerState
 
 
 class Seen:

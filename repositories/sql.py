@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from repositories.seen import HostState
 from repositories.store import Store
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -75,6 +76,9 @@ class SqlDatabase(Protocol):
     def notes(self) -> list[str]:
         """As `Store.notes`."""
 
+    def hosts(self) -> list[HostState]:
+        """As `Store.hosts`."""
+
     def close(self) -> None: ...
 
 
@@ -97,6 +101,9 @@ class SqlBacked(Store):
 
     def notes(self) -> list[str]:
         return self._database.notes()
+
+    def hosts(self) -> list[HostState]:
+        return self._database.hosts()
 
     def close(self) -> None:
         self._database.close()

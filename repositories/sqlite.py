@@ -22,6 +22,7 @@ from repositories.errors import Conflict, Invalid, MovedAway, Unavailable
 from repositories.explaining import explained_by_sqlite
 from repositories.meter import asked, waited
 from repositories.moving.gate import REFUSAL
+from repositories.seen import HostState
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 
@@ -191,6 +192,9 @@ class SqliteFile:
         self.rows("SELECT 1")
 
     def notes(self) -> list[str]:
+        return []
+
+    def hosts(self) -> list[HostState]:
         return []
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 from repositories.moving.places import StorePlace
-from repositories.seen import ReplicaState
+from repositories.seen import HostState, ReplicaState
 
 
 class Store(Protocol):
@@ -27,6 +27,10 @@ class Store(Protocol):
 
     def replicas(self) -> list[ReplicaState]:
         """The servers that reads go to beside the primary, in the order of the configuration. Asks nobody."""
+        return []
+
+    def hosts(self) -> list[HostState]:
+        """The servers behind the URL, none for a file. Asks nobody."""
         return []
 
     @abstractmethod

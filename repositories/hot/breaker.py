@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from repositories.errors import Unavailable
 from repositories.hot.port import Cache, Fill, Held
+from repositories.seen import HostState
 
 T = TypeVar("T")
 REMEMBERED = 10_000
@@ -98,6 +99,9 @@ class Breaker(Cache):
 
     def notes(self) -> list[str]:
         return self._inner.notes()
+
+    def hosts(self) -> list[HostState]:
+        return self._inner.hosts()
 
     def close(self) -> None:
         self._closed.set()

@@ -27,6 +27,7 @@ from repositories.postgres.explaining import explained_by_postgres
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.lane import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of
+from repositories.seen import HostState
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 from repositories.translation import Outdated
@@ -154,6 +155,9 @@ class PostgresDatabase:
 
     def notes(self) -> list[str]:
         return self._hosts.notes()
+
+    def hosts(self) -> list[HostState]:
+        return self._hosts.states()
 
     def close(self) -> None:
         self._hosts.close()

@@ -16,6 +16,7 @@ from repositories.deadline import remaining, within
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.target import Conninfo
 from repositories.postgres.watching import watch
+from repositories.seen import HostState, ServerState
 
 log = logging.getLogger(__name__)
 _DEFAULT = 5.0
@@ -87,6 +88,23 @@ class Hosts(Connector):
         return [f"{away} of {len(roles)} hosts do not answer"] * bool(away) + [
             f"a second primary is up, on timeline {timeline} where {self.highest} has been seen" for timeline in stale
         ]
+
+    def states(self) -> list[HostState]:
+        with self._guard:
+            roles, watched = list(self._roles), self._closed is not None
+        return [
+            HostState(self._name_of(host), self._state_of(role, watched=watched))
+            for host, role in zip(self.target.hosts, roles, strict=True)
+        ]
+
+    def _name_of(self, host: dict[str, Any]) -> str:
+        named = host.get("host") or host.get("hostaddr")
+        return ":".join(filter(None, (named, host.get("port")))) if named else self.target.server
+
+    def _state_of(self, role: Role | None, *, watched: bool) -> ServerState:
+        if role is None:
+            return "away" if watched else "not seen yet"
+        return "stale primary" if self._is_stale(role) else "primary" if role.writable else "replica"
 
     def close(self) -> None:
         with self._guard:

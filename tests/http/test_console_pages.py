@@ -16,6 +16,7 @@ from app.http.console.panels import PANELS
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.outbox import Outbox
+from repositories.seen import HostState
 from tests.apps import PlainHasher, System, embedded, running
 from tests.http.console_pages import HTMX, PAGES, form_token, shown, why
 
@@ -90,6 +91,9 @@ class Dead:
     def __call__(self, *_: object, **__: object) -> Any:
         raise Unavailable(self._role, "<b>no route</b> to db-1.internal")
 
+    def hosts(self) -> list[HostState]:
+        return [HostState("db-1.internal:5432", "away")]
+
     def close(self) -> None: ...
 
 
@@ -104,7 +108,7 @@ def test_a_store_that_is_away_takes_nothing_else_with_it(tmp_path: Path, role: s
         app = create_app(assemble(settings, stores, utc_now, PlainHasher()))
     client = app.test_client()
     text = shown(client.get("/console/stores"))
-    assert f"{role} SQLite away {role} is unavailable: <b>no route</b> to db-1.internal" in text
+    assert f"{role} SQLite away {role} is unavailable: <b>no route</b> to db-1.internal db-1.internal:5432 away" in text
     assert text.count("SQLite ok") == 4
     for path in [*(f"/{name}" for name in PANELS), "/dead-letters"]:
         text = shown(client.get(f"/console{path}"))

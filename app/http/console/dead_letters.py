@@ -8,7 +8,8 @@ from flask import Response, request
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest
 
-from app.http.console.panels import asked, outboxes
+from app.http.console.asking import asked
+from app.http.console.panels import outboxes
 from app.http.console.signing_in import PATH
 from app.http.console.views import blp, page, to
 from app.http.edge.deps import container

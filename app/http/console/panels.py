@@ -4,36 +4,20 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from flask import current_app
-from msgspec import Struct
 
-from app.http.console import ladder
+from app.http.console import engines, ladder
+from app.http.console.asking import asked
 from app.http.edge.deps import container
 from app.http.edge.metrics import HISTORY
 from app.telemetry.history import History, Labels, Recent, quantile
 from app.telemetry.readiness import ask_all
-from repositories.errors import StoreError
 from repositories.outbox import Outbox
 from repositories.seen import ReplicaState
 
-T = TypeVar("T")
 Context = dict[str, Any]
-
-
-class Away(Struct, frozen=True):
-    """In place of what a store was asked for."""
-
-    why: str
-
-
-def asked(question: Callable[[], T]) -> T | Away:
-    """The answer, or why there is none: the rest of a panel is shown all the same."""
-    try:
-        return question()
-    except StoreError as error:
-        return Away(str(error))
 
 
 def recent() -> Recent | None:
@@ -48,7 +32,8 @@ def outboxes() -> dict[str, Outbox]:
 
 
 def stores() -> Context:
-    found, series, engines = ask_all(container().stores.by_role()), recent(), container().settings.engines
+    by_role, series, schemes = container().stores.by_role(), recent(), container().settings.engines
+    found = ask_all(by_role)
     rows = []
     for role, answer in found.items():
         buckets = series.buckets("call_seconds", of_labels=(role,)) if series else {}
@@ -56,7 +41,8 @@ def stores() -> Context:
         rows.append(
             {
                 "role": role,
-                "engine": ladder.engine(engines[role]),
+                "engine": ladder.engine(schemes[role]),
+                "hosts": by_role[role].hosts(),
                 "answer": answer,
                 "rate": _rate_of(series, buckets),
                 "p50": quantile(0.5, buckets),
@@ -71,10 +57,9 @@ def stores() -> Context:
 
 
 def rung() -> Context:
-    settings = container().settings
-    engines = settings.engines
-    rows = [(role, ladder.engine(engines[role])) for role in ladder.ROLES]
-    return {"rung": ladder.rung(engines), "rungs": list(ladder.RUNGS), "rows": rows, "settings": settings, "say": ""}
+    schemes = container().settings.engines
+    rows = [(role, ladder.engine(schemes[role])) for role in ladder.ROLES]
+    return {"rung": ladder.rung(schemes), "rungs": list(ladder.RUNGS), "rows": rows, "say": ""}
 
 
 def routes() -> Context:
@@ -130,9 +115,9 @@ def lags() -> Context:
 
 
 def cache() -> Context:
-    series = recent()
+    series, levels = recent(), engines.levels("cache")
     if series is None:
-        return {"series": None, "say": ""}
+        return {"series": None, "levels": levels, "say": ""}
     rates, now = series.rates("cache"), series.now("cache")
     recently = series.grown("cache") if series.seconds else now
     answered = [sum(found.get((kind,), 0.0) for kind in kinds) for kinds in (HITS, MISSES) for found in (recently,)]
@@ -143,6 +128,7 @@ def cache() -> Context:
         "hits": series.trend("cache", lambda labels: labels[0] in HITS),
         "misses": series.trend("cache", lambda labels: labels[0] in MISSES),
         "engine": ladder.engine(container().settings.engines["cache"]),
+        "levels": levels,
         "say": "",
     }
 
@@ -183,6 +169,7 @@ PANELS: dict[str, tuple[str, Callable[[], Context]]] = {
     "lags": ("Lags", lags),
     "cache": ("Cache", cache),
     "live": ("Live events", live),
+    "advice": ("Advice", engines.advice),
 }
 # As the page of all panels has them.
 COLUMNS = [

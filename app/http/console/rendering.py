@@ -6,7 +6,8 @@ from typing import Any
 from flask import Blueprint, Response
 
 from app.http.console import charts
-from app.http.console.panels import Away, now
+from app.http.console.asking import Away
+from app.http.console.panels import now
 from app.http.edge.caching import PRIVATE
 
 # No script and no style but our own files, no frame, no form to elsewhere.
@@ -28,7 +29,7 @@ UNITS = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1
 
 def register(blp: Blueprint) -> None:
     """Teach a blueprint's templates."""
-    for form in (seconds, rate, count, size, share, age):
+    for form in (seconds, rate, count, size, figure, share, age):
         blp.add_app_template_filter(form)
     blp.add_app_template_test(lambda found: isinstance(found, Away), "away")
     blp.add_app_template_global(charts.line, "chart")
@@ -68,6 +69,11 @@ def size(value: float | None) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
+
+
+def figure(value: float | None, name: str) -> str:
+    """Of a level of an engine: connections are counted, all else is in bytes."""
+    return count(value) if "connections" in name else size(value)
 
 
 def share(value: float | None) -> str:

@@ -112,7 +112,7 @@ def overview() -> Response:
     return page("overview.html", "Overview", columns=COLUMNS)
 
 
-@blp.get("/<any('stores', 'ladder', 'routes', 'lags', 'cache', 'live'):name>")
+@blp.get("/<any('stores', 'ladder', 'routes', 'lags', 'cache', 'live', 'advice'):name>")
 def panel(name: str) -> Response:
     title, read = PANELS[name]
     found = read() | {"few": FEW if "few" in request.args else None}

@@ -35,10 +35,17 @@ from repositories.deadline import at_most
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
 from repositories.errors import Conflict, Contention, Invalid, MovedAway, ReadOnly, StoreError, Unavailable
+from repositories.seen import HostState, ServerState
 
 Document = dict[str, Any]
 Result = TypeVar("Result")
 
+_STATES: dict[str, ServerState] = {
+    "RSPrimary": "primary",
+    "RSSecondary": "replica",
+    "Mongos": "member",
+    "Standalone": "primary",
+}
 ROLE = "documents"
 DEFAULT_DATABASE = "quartet"
 DOCUMENT_REFUSED = 121
@@ -161,6 +168,13 @@ class MongoConnection:
             known = self._client.topology_description.server_descriptions() if self._client is not None else {}
         away = sum(server.server_type_name == "Unknown" for server in known.values())
         return [f"{away} of {len(known)} members do not answer"] if away else []
+
+    def hosts(self) -> list[HostState]:
+        with self._guard:
+            known = self._client.topology_description.server_descriptions() if self._client is not None else {}
+        return [
+            HostState(f"{host}:{port}", _STATES.get(s.server_type_name, "away")) for (host, port), s in known.items()
+        ]
 
     def _what_servers_say(self) -> str:
         """Why each server is not the primary: what it refused with, or that its replica set has another name."""

@@ -17,7 +17,7 @@ from repositories.documents.mongo.target import reads_secondaries
 from repositories.documents.mongo.views import MongoViews
 from repositories.documents.port import DocumentStore
 from repositories.errors import ReadOnly, Unavailable
-from repositories.seen import ReplicaState
+from repositories.seen import HostState, ReplicaState
 
 log = logging.getLogger(__name__)
 LIFETIME = "transactionLifetimeLimitSeconds"
@@ -64,6 +64,9 @@ class MongoDocuments(DocumentStore):
 
     def notes(self) -> list[str]:
         return self._connection.notes()
+
+    def hosts(self) -> list[HostState]:
+        return self._connection.hosts()
 
     def replicas(self) -> list[ReplicaState]:
         return self._secondaries.states() if self._secondaries else []

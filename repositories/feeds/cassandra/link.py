@@ -28,6 +28,7 @@ from repositories.feeds.cassandra.lazy_value import LazyValue
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
 from repositories.feeds.cassandra.target import CassandraTarget
 from repositories.meter import asked
+from repositories.seen import HostState
 from repositories.slow_statements import Explained, Statement, of
 
 LOG = logging.getLogger("cassandra")
@@ -203,6 +204,11 @@ class Link:
         nodes = self.nodes()
         down = sum(not up for _, up in nodes)
         return [f"{down} of {len(nodes)} nodes are down"] if down else []
+
+    def hosts(self) -> list[HostState]:
+        with self._guard:
+            nodes = self._cluster.metadata.all_hosts() if self._cluster is not None else []
+        return [HostState(str(node.endpoint), "away" if node.is_up is False else "member") for node in nodes]
 
     def close(self) -> None:
         with self._guard:

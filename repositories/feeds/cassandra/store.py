@@ -25,6 +25,7 @@ from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import Clock, Retention, now
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
+from repositories.seen import HostState
 
 T = TypeVar("T")
 # Bucket, post, author, timestamp and seconds to live.
@@ -150,6 +151,9 @@ class CassandraFeeds(FeedStore):
 
     def notes(self) -> list[str]:
         return self._link.notes()
+
+    def hosts(self) -> list[HostState]:
+        return self._link.hosts()
 
     def close(self) -> None:
         self._link.close()

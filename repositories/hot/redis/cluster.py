@@ -20,6 +20,7 @@ from repositories.errors import Unavailable
 from repositories.hot.redis.link import RedisLink, RedisWay, deadline_of
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
+from repositories.seen import HostState
 
 # Also how many masters may share the work.
 TAGS = tuple(f"{{{number}}}" for number in range(16))
@@ -102,6 +103,11 @@ class ClusterLink(RedisWay):
 
     def masters(self) -> list[Place]:
         return list(dict.fromkeys(self._learnt(None, deadline_of(self._timeout.total_seconds())).places))
+
+    def hosts(self) -> list[HostState]:
+        slots = self._slots
+        masters = set(slots.places) if slots else set()
+        return [HostState(f"{host}:{port}", "primary") for host, port in sorted(masters)]
 
     def close(self) -> None:
         with self._guard:

@@ -22,6 +22,7 @@ from repositories.hot.redis.moving_scripts import MARK
 from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
+from repositories.seen import HostState
 from repositories.slow_statements import Explained, Statement, of
 from repositories.store import Store
 
@@ -101,6 +102,10 @@ class RedisLink:
     def ping(self) -> None:
         """By a write: a replica, a full store and one that lacks replicas or its disk answer reads."""
         self.exchange(_PING, again=True)
+
+    def hosts(self) -> list[HostState]:
+        name = f"{self._place[0]}:{self._place[1]}" if self._place else self.server
+        return [HostState(name, "primary" if any(wire.is_connected for wire in self._all) else "not seen yet")]
 
     def in_use(self) -> int:
         return self.size - len(self._idle)
@@ -247,6 +252,9 @@ class RedisWay(Protocol):
 
     def ping(self) -> None: ...
 
+    def hosts(self) -> list[HostState]:
+        """As `Store.hosts`. Of Sentinels and clusters, the masters that are known."""
+
     def close(self) -> None: ...
 
 
@@ -260,6 +268,9 @@ class RedisBacked(Store):
 
     def ping(self) -> None:
         self._link.ping()
+
+    def hosts(self) -> list[HostState]:
+        return self._link.hosts()
 
     def close(self) -> None:
         self._link.close()

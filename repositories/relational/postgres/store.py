@@ -31,7 +31,7 @@ from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
 from repositories.relational.transaction import SqlTransaction
-from repositories.seen import MAY_LAG, ReplicaState, notes_of
+from repositories.seen import MAY_LAG, HostState, ReplicaState, notes_of
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 # Behind a load: the next position, and statistics, without which the planner guesses.
@@ -99,6 +99,9 @@ class PostgresRelational(SqlRelational):
 
     def notes(self) -> list[str]:
         return self._hosts.notes() + notes_of(self.replicas())
+
+    def hosts(self) -> list[HostState]:
+        return self._hosts.states()
 
     def replicas(self) -> list[ReplicaState]:
         return self._replicas.states() if self._replicas else []

@@ -1,0 +1,24 @@
+"""Asking a store for a part of a panel: where it is away, the rest is shown all the same."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from repositories.errors import StoreError
+
+T = TypeVar("T")
+
+
+class Away(Struct, frozen=True):
+    """In place of what a store was asked for."""
+
+    why: str
+
+
+def asked(question: Callable[[], T]) -> T | Away:
+    """The answer, or why there is none."""
+    try:
+        return question()
+    except StoreError as error:
+        return Away(str(error))
