@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters images test-images check-kubernetes outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in release lint format openapi picture consistency advice engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters images test-images check-kubernetes outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in screenshots release lint format openapi picture consistency advice engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +19,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_CRASH_ROUNDS=2 QUARTET_RELAY_DEATH_EVERY=1 QUARTET_POINT_EVERY=1 QUARTET_DRIFT_ACCOUNTS=90 QUARTET_ALTERATIONS_ROWS=2 \
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000
-PROOFS := $(addprefix tests/system/,advice alerts proofs money drift plans fuzzing outages relay test_feed_definition.py test_notifications.py \
+PROOFS := $(addprefix tests/system/,console advice alerts proofs money drift plans fuzzing outages relay test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py test_degraded.py test_images.py test_kubernetes.py test_schema_change.py test_server.py proxies/test_rolling.py) \
   $(addprefix tests/http/test_,budgets.py orders.py payouts.py refunds.py stock.py wallet.py) tests/engines/test_feeds_layout.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/test_engines.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
@@ -47,7 +47,7 @@ test-fast: .venv/.test ## run unit tests, contracts on embedded adapters and gua
 test-embedded: .venv/.test ## run all tests that need no engine, no server process and little time
 	$(BIN)/python -m pytest $(PARALLEL) -m $(WITHOUT)
 
-proofs: .venv/.test ## run the proofs in their long form, which takes about an hour and a half
+proofs: .venv/.browser ## run the proofs in their long form, which takes about an hour and a half
 	$(LONG_FORM) $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=7200 $(PROOFS)
 
 test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, four minutes)
@@ -94,6 +94,9 @@ bench-reads: .venv/.test ## measure reads beside a Flask hello and bare WSGI on 
 bench-signed-in: .venv/.test ## measure signed-in reads beside Flask with one SQL join (see bench/README.md)
 	$(BIN)/python -m bench.signed_in
 
+screenshots: .venv/.browser ## take the pictures of docs/console.md anew, in Chromium
+	QUARTET_PROOFS=1 QUARTET_SCREENSHOTS=docs $(BIN)/python -m pytest tests/system/console -k pictures
+
 lint: .venv/.test ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -129,6 +132,7 @@ lock: ## lock the dependencies again (needs uv)
 	$(COMPILE) pyproject.toml -o requirements/run.txt
 	$(COMPILE) --extra traces -c requirements/run.txt pyproject.toml -o requirements/traces.txt
 	$(COMPILE) --extra traces --group test --group engines -c requirements/traces.txt pyproject.toml -o requirements/test.txt
+	$(COMPILE) --group browser -c requirements/test.txt -o requirements/browser.txt
 	$(COMPILE) --group build -c requirements/test.txt -o requirements/build.txt
 	$(COMPILE) --group release -c requirements/test.txt -o requirements/release.txt
 
@@ -158,6 +162,11 @@ clean: ## remove the environment and all caches, not the data in var/
 .venv/.test: .venv/.run requirements/test.txt
 	@echo "Installing requirements/test.txt"
 	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+.venv/.browser: .venv/.test requirements/browser.txt
+	@echo "Installing requirements/browser.txt"
+	@$(PIP) install --require-hashes -r requirements/browser.txt
 	@touch $@
 
 .venv/.release: .venv/.run requirements/release.txt

@@ -2,16 +2,39 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.http.console.panels import PANELS
+from repositories.errors import Unavailable
+from repositories.seen import HostState
 from tests.apps import System
 
 TOKEN = "a token that only operators of this system have"
 PAGES = ["", *(f"/{name}" for name in PANELS), "/dead-letters", "/feed", "/live/follow"]
 HTMX = {"HX-Request": "true"}
+
+
+class Dead:
+    """A store none of whose calls is answered."""
+
+    replicated = False
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    def __getattr__(self, name: str) -> "Dead":
+        return self
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        raise Unavailable(self._role, "<b>no route</b> to db-1.internal")
+
+    def hosts(self) -> list[HostState]:
+        return [HostState("db-1.internal:5432", "away")]
+
+    def close(self) -> None: ...
 
 
 class Strict(HTMLParser):

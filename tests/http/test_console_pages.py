@@ -14,11 +14,9 @@ from app.container import assemble, open_stores
 from app.http import create_app
 from app.http.console.panels import PANELS
 from config import Settings
-from repositories.errors import Unavailable
 from repositories.outbox import Outbox
-from repositories.seen import HostState
 from tests.apps import PlainHasher, System, embedded, running
-from tests.http.console_pages import HTMX, PAGES, form_token, shown, why
+from tests.http.console_pages import HTMX, PAGES, Dead, form_token, shown, why
 
 
 def test_every_page_is_shown(system: System, console: FlaskClient) -> None:
@@ -75,26 +73,6 @@ def test_metrics_may_be_off(tmp_path: Path) -> None:
 
 
 # While a store is away
-
-
-class Dead:
-    """A store none of whose calls is answered."""
-
-    replicated = False
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-
-    def __getattr__(self, name: str) -> "Dead":
-        return self
-
-    def __call__(self, *_: object, **__: object) -> Any:
-        raise Unavailable(self._role, "<b>no route</b> to db-1.internal")
-
-    def hosts(self) -> list[HostState]:
-        return [HostState("db-1.internal:5432", "away")]
-
-    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize("role", ["relational", "documents", "feeds", "sessions", "cache"])

@@ -34,7 +34,9 @@
   // Screen readers hear of what has changed, and not of every update.
   document.addEventListener("htmx:after:swap", () => {
     for (const panel of document.querySelectorAll("[data-panel]")) {
-      const text = panel.querySelector("[data-say]")?.dataset.say ?? "";
+      const part = panel.querySelector("[data-read]");
+      if (!part) continue;
+      const text = part.dataset.say ?? "";
       const before = said.get(panel.id);
       said.set(panel.id, text);
       if (before !== undefined && before !== text && text) announcer.textContent = text;

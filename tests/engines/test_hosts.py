@@ -1,0 +1,45 @@
+"""Each store names the servers that it has seen, without asking any of them."""
+
+import pytest
+
+from app.container import build
+from config import Settings
+from repositories.seen import HostState
+from tests.engines import Shared
+from tests.system.real import KEYSPACE, real_urls
+
+pytestmark = pytest.mark.engines
+STATES = {
+    "relational": "primary",
+    "documents": "primary",
+    "feeds": "member",
+    "sessions": "primary",
+    "cache": "primary",
+}
+
+
+def test_every_store_names_its_servers(engines: Shared) -> None:
+    container = build(Settings(**real_urls(engines, "hosts", keyspace=KEYSPACE)))
+    try:
+        for role, store in container.stores.by_role().items():
+            assert {host.state for host in store.hosts()} <= {"not seen yet"}
+            store.ping()
+            [host] = store.hosts()
+            name, _, port = host.name.rpartition(":")
+            assert (host.state, name, port.isdecimal()) == (STATES[role], "127.0.0.1", True), host
+            assert "@" not in host.name
+    finally:
+        container.close()
+
+
+def test_those_of_postgresql_that_are_away_are_named_too(engines: Shared) -> None:
+    """With several hosts, each is asked. One that nobody listens at is away."""
+    url = engines.postgres().url.replace("127.0.0.1:", "127.0.0.1:1,127.0.0.1:", 1)
+    container = build(Settings(relational_url=url, relational_timeout=10.0))
+    try:
+        container.stores.relational.ping()
+        away, found = container.stores.relational.hosts()
+        assert away == HostState("127.0.0.1:1", "away")
+        assert found.state == "primary"
+    finally:
+        container.close()

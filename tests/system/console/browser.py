@@ -1,0 +1,98 @@
+"""Chromium without a window, worked by its keyboard alone."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+PATIENCE = 60.0
+MOST_STOPS = 150
+SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-lcd-text")
+VISIBLE = """
+const it = document.activeElement, box = it.getBoundingClientRect(), style = getComputedStyle(it);
+return box.width > 0 && box.height > 0 && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+"""
+
+
+class Browser:
+    """`address` is where the server is. Nothing is clicked."""
+
+    def __init__(self, driver: Any, address: str) -> None:
+        self.driver = driver
+        self.address = address
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.address + path)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def text(self, selector: str) -> str:
+        """Of what is there once it is there."""
+        return str(self.once(lambda: self.run("return document.querySelector(arguments[0])?.innerText", selector)))
+
+    def once(self, holds: Callable[[], T]) -> T:
+        """What this gives as soon as it is true."""
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        found: T = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: holds())
+        return found
+
+    def await_update(self, panel: str) -> None:
+        """Until the panel's time is another one."""
+        before = self.text(f"{panel} time")
+        self.once(lambda: self.text(f"{panel} time") != before)
+
+    def focused(self) -> str:
+        """What has the focus, in the words that a screen reader says."""
+        script = "const it = document.activeElement; return it.innerText || it.labels?.[0]?.innerText || it.id || ''"
+        return " ".join(str(self.run(script)).split())
+
+    def tab_to(self, words: str) -> None:
+        """Go on to what begins with these words. Whatever the focus comes to on the way shows it."""
+        for _ in range(MOST_STOPS):
+            self.press("\ue004")
+            assert self.run(VISIBLE), f"the focus is not to be seen on {self.focused()!r}"
+            if self.focused().startswith(words):
+                return
+        raise AssertionError(f"the keyboard does not come to {words!r}")
+
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        """As on a screen of this size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def complaints(self) -> list[str]:
+        """What it has refused or not found, such as a script that the policy forbids."""
+        return [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
+
+
+@contextmanager
+def chromium(address: str) -> Iterator[Browser]:
+    """The distribution's. Skips by name where it, its driver or selenium is missing."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing: run `make .venv/.browser`")
+    from selenium.webdriver.chrome.service import Service
+
+    places = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in places:
+        pytest.skip("Chromium is missing: install the packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = places[0]
+    for switch in SWITCHES:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(places[1]))
+    try:
+        yield Browser(driver, address)
+    finally:
+        driver.quit()
