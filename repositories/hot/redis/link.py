@@ -104,8 +104,8 @@ class RedisLink:
         self.exchange(_PING, again=True)
 
     def hosts(self) -> list[HostState]:
-        name = f"{self._place[0]}:{self._place[1]}" if self._place else self.server
-        return [HostState(name, "primary" if any(wire.is_connected for wire in self._all) else "not seen yet")]
+        seen = any(wire.is_connected for wire in self._all)
+        return [HostState(":".join(map(str, self._place or [self.server])), "primary" if seen else "not seen yet")]
 
     def in_use(self) -> int:
         return self.size - len(self._idle)
@@ -148,7 +148,8 @@ class RedisLink:
             self._idle.append(wire)
             # Whoever waits has said so before looking for the last time, so nobody is missed.
             if self._waiting:
-                self._tell_who_waits()
+                with self._returned:
+                    self._returned.notify()
 
     def _awaited(self, deadline: float) -> Wire:
         """One that is given back goes to whoever takes it first, who may not have waited."""
@@ -163,10 +164,6 @@ class RedisLink:
                 self._waiting -= 1
                 meter.waited(self._role, time.monotonic() - began)
         raise Unavailable(self._role, "every connection is busy")
-
-    def _tell_who_waits(self) -> None:
-        with self._returned:
-            self._returned.notify()
 
     def _converse(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         if wire.era != self._era:
@@ -252,8 +249,7 @@ class RedisWay(Protocol):
 
     def ping(self) -> None: ...
 
-    def hosts(self) -> list[HostState]:
-        """As `Store.hosts`. Of Sentinels and clusters, the masters that are known."""
+    def hosts(self) -> list[HostState]: ...
 
     def close(self) -> None: ...
 
