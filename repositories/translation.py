@@ -23,7 +23,11 @@ class Translation:
             raise self._translate(error) from error
 
 
-class Outdated(Contention):
+class Undone(Contention):
+    """The statement has changed nothing, and the transaction that it is in is over: all may be sent again at once."""
+
+
+class Outdated(Undone):
     """The statement was prepared before the tables changed, or the server has become read-only. It was not run, and its
     connection is gone.
     """

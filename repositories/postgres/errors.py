@@ -18,9 +18,10 @@ from repositories.errors import (
 )
 from repositories.moving.postgres import MOVED
 from repositories.postgres.hosts import NotWritable
-from repositories.translation import Outdated, Translation
+from repositories.translation import Outdated, Translation, Undone
 
-_SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT = "40001", "40P01", "55P03"
+# A serialization failure, a deadlock, a lock that came too late.
+_LOST = {"40001": Undone, "40P01": Undone, "55P03": Contention}
 _UNIQUE, _FOREIGN_KEY, _CHECK, _NOT_NULL = "23505", "23503", "23514", "23502"
 _DATA = "22"
 _READ_ONLY = "25006"
@@ -64,8 +65,8 @@ class _Translator:
     def _by_state(self, cause: psycopg.Error, state: str) -> StoreError:
         if is_outdated(cause):
             return Outdated(str(cause))
-        if state in (_SERIALIZATION, _DEADLOCK, _LOCK_TIMEOUT):
-            return Contention(str(cause))
+        if state in _LOST:
+            return _LOST[state](str(cause))
         if state == _UNIQUE:
             field = self._fields.get(cause.diag.constraint_name or "")
             return Conflict(field) if field else self._kind(cause, Contention)

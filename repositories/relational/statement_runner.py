@@ -15,13 +15,14 @@ from repositories.errors import StoreError
 from repositories.explaining import explained
 from repositories.meter import asked
 from repositories.slow_statements import Explained, of
-from repositories.translation import Outdated
+from repositories.translation import Undone
 
 E = TypeVar("E", bound=StoreError)
 R = TypeVar("R")
 Guard = Callable[[], AbstractContextManager[None]]
 AnyRow = Row[*tuple[Any, ...]]
 _STORE = "relational"
+ATTEMPTS = 4
 
 
 class Runner(Protocol):
@@ -43,7 +44,7 @@ class AutocommitRunner(Runner):
     """Runs each statement on its own. `guard` surrounds the check-out of a connection and the statement.
 
     `open` is the engine's `connect`, or its `begin` where a statement has to be a transaction; `direct` sends what it
-    can instead. A statement that was not run because it was `Outdated` is sent once more. `store` is for monitoring.
+    can instead. What is `Undone` is sent again, up to `ATTEMPTS` times in all. `store` is for monitoring.
     """
 
     def __init__(
@@ -69,10 +70,10 @@ class AutocommitRunner(Runner):
 
     def _run(self, statement: Executable, attempt: Callable[[], R]) -> R:
         with asked(self._store, _operation(statement), 1, of(statement, lambda: self._explained(statement))):
-            try:
-                return attempt()
-            except Outdated:
-                return attempt()
+            for _ in range(ATTEMPTS - 1):
+                with contextlib.suppress(Undone):
+                    return attempt()
+            return attempt()
 
     def _explained(self, statement: Executable) -> Explained:
         with self._guard(), self._open() as connection:

@@ -45,6 +45,7 @@ class Products:
         self._clock = kit.clock
         self._ids = kit.ids
         self._pack = kit.emitter
+        self._retry = kit.retry
 
     def clear_stock(self, product_id: UUID) -> None:
         """Of a withdrawn product nothing can be ordered. Idempotent."""
@@ -113,14 +114,11 @@ class Products:
         if on_hand < 0:
             raise RuleBroken("there are not so many units to take away", code="stock_reserved")
         try:
-            with self._invalidation.transaction() as tx:
-                changed = tx.stock.put(before.product_id, on_hand, if_version=if_version)
-                tx.emit(self._pack(StockPut(before.product_id)))
+            return self._retry(lambda: self._put_stock(before.product_id, on_hand, if_version))
         except Short as short:
             raise RuleBroken("more than that is reserved for orders", code="stock_reserved") from short
         except Stale as stale:
             raise PreconditionFailed("the stock has changed meanwhile") from stale
-        return changed
 
     def add_stock(self, before: Stock, delta: int, *, anyhow: bool) -> Stock:
         """So many units more, or fewer, than `before`; with `anyhow` than there are, whatever else changed meanwhile.
@@ -135,6 +133,12 @@ class Products:
                     raise
             before = self._level(before.product_id)
         raise Contention(str(before.product_id))
+
+    def _put_stock(self, product_id: UUID, on_hand: int, if_version: int | None) -> Stock:
+        with self._invalidation.transaction() as tx:
+            changed = tx.stock.put(product_id, on_hand, if_version=if_version)
+            tx.emit(self._pack(StockPut(product_id)))
+        return changed
 
     def _level(self, product_id: UUID) -> Stock:
         return self._stock.levels([product_id]).get(product_id) or Stock(product_id, 0, 0, 0, 0)

@@ -58,6 +58,7 @@ class Accounts:
         self._clock = kit.clock
         self._ids = kit.ids
         self._pack = kit.emitter
+        self._retry = kit.retry
 
     def register(self, wanted: Registration, reserved: ReservedId | None = None) -> Account:
         """Raises `RuleBroken` (`handle_taken`, `email_taken`), and `Unprocessable` for a password easy to guess.
@@ -71,7 +72,7 @@ class Accounts:
         login = Login(account.id, wanted.email, self._hasher.hash(wanted.password))
         try:
             with self._invalidation.after(self._invalidation.account(account.id, [account.handle])):
-                self._add(account, login)
+                self._retry(lambda: self._add(account, login))
         except Conflict as conflict:
             if reserved and (known := self._relational.accounts.get([reserved.id]).get(reserved.id)):
                 return known
@@ -87,7 +88,9 @@ class Accounts:
         changed = replace(current, **changes, version=current.version + 1)
         renamed = {current.handle, changed.handle} if changed.handle != current.handle else ()
         try:
-            self._write_through.account(account_id, lambda: self._replace(current, changed), renamed)
+            self._write_through.account(
+                account_id, lambda: self._retry(lambda: self._replace(current, changed)), renamed
+            )
         except Stale as stale:
             raise PreconditionFailed("the account has changed meanwhile") from stale
         except Conflict as conflict:

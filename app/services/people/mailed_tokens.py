@@ -19,7 +19,7 @@ from app.services.people.password_rules import check, words
 from app.services.people.passwords import Hasher
 from app.services.people.sessions import Sessions, digest
 from repositories.errors import Stale
-from repositories.records import Account, Login
+from repositories.records import Account, Event, Login
 from repositories.relational import RelationalStore
 from repositories.relational.mail_tokens_port import Purpose
 
@@ -104,6 +104,9 @@ class MailedTokens:
 
     def verify(self, token: str) -> None:
         """Raises `WrongToken`."""
+        self._retry(lambda: self._verify(token))
+
+    def _verify(self, token: str) -> None:
         with self._relational.transaction() as tx:
             account_id = tx.mail_tokens.take(digest(token), "verify", now=self._clock())
             if account_id is None:
@@ -112,8 +115,11 @@ class MailedTokens:
 
     def _request(self, account_id: UUID, purpose: Purpose) -> None:
         self._delivery.require()
+        self._retry(lambda: self._emit(self._pack(MailRequested(self._ids(), account_id, purpose))))
+
+    def _emit(self, event: Event) -> None:
         with self._relational.transaction() as tx:
-            tx.emit(self._pack(MailRequested(self._ids(), account_id, purpose)))
+            tx.emit(event)
 
     def _mail(self, account: Account, login: Login, purpose: Purpose, token: str) -> Mail:
         shown = f"{self._app_url.rstrip('/')}/{PATHS[purpose]}#token={token}" if self._app_url else token

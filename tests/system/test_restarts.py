@@ -1,0 +1,144 @@
+"""Whoever lost against others is tried again, at whatever statement it lost, and at COMMIT.
+
+One PostgreSQL says so seldom, by 40001; a cluster of its dialect does at any time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from random import Random
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from config import Settings
+from tests.apps import ROLES, embedded, running
+from tests.engines import Shared
+from tests.http.drives import DRIVES, Route
+from tests.http.test_budgets import send
+from tests.http.world import Shifted, World
+from tests.system.real import real_urls
+
+LOST = "DO $$ BEGIN RAISE EXCEPTION 'restart transaction' USING ERRCODE = 'serialization_failure'; END $$"
+# What makes a COMMIT fail that comes after a row.
+LATE = """
+CREATE TABLE late (number integer);
+CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'restart transaction' USING ERRCODE = 'serialization_failure'; END $$;
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION lose()
+"""
+# Of what the relay and the sweeper send.
+SHARE = 0.1
+# Whether the store answers, which loses against nobody.
+ROUTES = [route for route in DRIVES if route != ("GET", "/health/ready")]
+
+
+class Losing:
+    """Lets PostgreSQL refuse some of what it is sent: what `loses` says of the number of a statement or COMMIT."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.refused = 0
+        self._loses: Any = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        event.listen(Engine, "before_cursor_execute", self._statement)
+        event.listen(Engine, "commit", self._commit)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "before_cursor_execute", self._statement)
+            event.remove(Engine, "commit", self._commit)
+
+    @contextmanager
+    def when(self, loses: Any) -> Iterator[None]:
+        self.sent, self.refused, self._loses = [], 0, loses
+        yield
+        self._loses = None
+
+    def _statement(self, _connection: object, cursor: Any, sql: str, *_: object) -> None:
+        if isinstance(cursor, psycopg.Cursor):
+            self._pass(cursor, sql)
+
+    def _commit(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        if isinstance(driver, psycopg.Connection):
+            with driver.cursor() as cursor:
+                self._pass(cursor, "COMMIT", "INSERT INTO late VALUES (1)")
+
+    def _pass(self, cursor: psycopg.Cursor[Any], sql: str, lose: LiteralString = LOST) -> None:
+        if self._loses is None:
+            return
+        self.sent.append(sql)
+        if self._loses(len(self.sent)):
+            self.refused += 1
+            cursor.execute(lose)
+
+
+@pytest.fixture(scope="module")
+def losing() -> Iterator[Losing]:
+    losing = Losing()
+    with losing.listening():
+        yield losing
+
+
+@pytest.fixture(scope="module")
+def world(engines: Shared, losing: Losing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    urls = embedded(tmp_path_factory.mktemp("restarts")) | real_urls(engines, "restarts", ("relational",))
+    with psycopg.connect(urls["relational_url"], autocommit=True) as connection:
+        connection.execute(LATE)
+    slow: dict[str, Any] = {f"{role}_timeout": 10.0 for role in ROLES}
+    clock = Shifted()
+    with running(Settings(**urls, **slow), clock) as system:
+        world = World(system, clock, real=True)
+        for person in world.people(1):
+            person.rich()
+        yield world
+
+
+def answered(world: World, losing: Losing, route: Route, at: int) -> int:
+    """The status of the answer, where so many things before the loser are done. None loses where `at` is 0."""
+    call = DRIVES[route](world, 1)
+    with losing.when(lambda number: number == at):
+        return send(route[0], call).status_code
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_a_request_is_answered_though_it_lost_once(world: World, losing: Losing, route: Route) -> None:
+    status = answered(world, losing, route, 0)
+    commits = [number for number, sql in enumerate(losing.sent, 1) if sql == "COMMIT"]
+    # Of each route another one; the long form takes all.
+    others = [len(" ".join(route)) % len(losing.sent) + 1] if losing.sent else []
+    for at in {*commits[-1:], *others}:
+        assert answered(world, losing, route, at) == status
+        assert losing.refused == 1, "it sent less than before"
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_a_request_is_answered_wherever_it_lost(world: World, losing: Losing, route: Route) -> None:
+    status = answered(world, losing, route, 0)
+    for at in range(1, len(losing.sent) + 1):
+        assert answered(world, losing, route, at) == status
+
+
+def test_the_relay_and_the_sweeper_give_nothing_up_that_lost(world: World, losing: Losing) -> None:
+    random = Random(7)  # noqa: S311  no secret
+    store = world.system.container.stores.relational
+    world.order(paid=True)
+    world.order(others=1)
+    rounds = 0
+    with losing.when(lambda _: random.random() < SHARE):
+        while store.outbox.backlog().unsent and rounds < 100:
+            rounds += 1
+            world.clock.ahead += timedelta(minutes=1)
+            world.system.sweeper.sweep()
+            world.drained()
+    assert losing.refused > 0
+    assert store.outbox.backlog().unsent == 0
+    assert store.outbox.dead_letters(limit=9) == []
+    assert list(store.audit.ledger()) == []
