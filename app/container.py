@@ -122,7 +122,7 @@ def assemble(
     commands = CommandsWing.build(pages.invalidation.transaction, kit)
     mailer = open_mailer(settings.mailer_url, sender=settings.mail_from, timeout=settings.seconds("mail"))
     people = PeopleWing.build(stores, kit, pages, hasher, mailer, _people_limits(settings))
-    provider = provider or SandboxProvider(stores.relational)
+    provider = provider or SandboxProvider(stores.relational, kit.retry)
     money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider, _anchor_rules(settings))
     content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, kit, pages, live.announcer)

@@ -67,9 +67,12 @@ class Posts:
         Feeds find a post in flight once it is counted, so that comes after the post and before the answer.
         """
         post = self._stored(author, draft, reserved)
+        self._retry(lambda: self._count(author))
+        return post
+
+    def _count(self, author: UUID) -> None:
         with self._relational.transaction() as tx:
             tx.fanouts.count_published(author)
-        return post
 
     def read(self, post_id: UUID) -> Post:
         """From the store, for business rules. Raises `Missing`. Views read `Cards`."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from app.services.commands.retrying import Retry
 from repositories.errors import StoreError
 from repositories.money_records import UNWRITTEN, OrderMark
 from repositories.payment_records import Payment
@@ -65,8 +66,9 @@ class SandboxProvider(PaymentProvider):
     It keeps what it was asked for in a table of its own, for all processes, with the database's time.
     """
 
-    def __init__(self, relational: RelationalStore) -> None:
+    def __init__(self, relational: RelationalStore, retry: Retry) -> None:
         self._relational = relational
+        self._retry = retry
 
     def charge(self, reference: UUID, money: Money) -> Outcome:
         return self._ask(Payment(reference, "deposit", money, _state(money.amount), UNWRITTEN))
@@ -86,10 +88,13 @@ class SandboxProvider(PaymentProvider):
         except StoreError as error:
             raise ProviderAway(str(error)) from error
 
+    def _add(self, wanted: Payment) -> bool:
+        with self._relational.transaction() as tx:
+            return tx.sandbox.add([replace(wanted, at=tx.now())]) > 0
+
     def _ask(self, wanted: Payment) -> Outcome:
         try:
-            with self._relational.transaction() as tx:
-                is_first = tx.sandbox.add([replace(wanted, at=tx.now())]) > 0
+            is_first = self._retry(lambda: self._add(wanted))
             known = wanted if is_first else self._relational.sandbox.get(wanted.reference)
         except StoreError:
             return "unknown"
