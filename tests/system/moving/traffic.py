@@ -22,7 +22,7 @@ from tests.apps import BASE, PlainHasher, System
 
 RICH = 1_000_000
 # Between one person's rounds: the move and they share a processor.
-PAUSE = 0.05
+PAUSE = 0.2
 # A refusal that says that the same request may be sent again.
 AGAIN = (409, 429, 503)
 
@@ -71,6 +71,12 @@ class Traffic:
         """Wait until so many more writes were acknowledged."""
         goal, pause = sum(self.done.values()) + more, threading.Event()
         while sum(self.done.values()) < goal and not self.strange:
+            pause.wait(0.01)
+
+    def until_at(self, role: str, url: str) -> None:
+        """Wait until this process uses this place."""
+        pause = threading.Event()
+        while getattr(self.container.settings, f"{role}_url") != url and not self.strange:
             pause.wait(0.01)
 
     def check(self) -> None:
