@@ -39,14 +39,15 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
     where the role is, a move that was killed is given up.
     """
     url = _absolute(url)
-    with opened() as container, _one_line(), _both(container, role, url) as (old, new):
+    with opened() as container, _one_line(), _both(container, role, url) as (old, new, there):
         old_url = _absolute(getattr(container.settings, f"{role}_url"))
         if old_url == url and not verify_only:
             _place(old).tidy()
             click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
         if not (dry_run or verify_only):
-            new.migrate()
+            # All of it: streams and limits live at the URL of the cache.
+            there.migrate()
         _require_receivable(new, verify_only=verify_only)
         rates = KindRates(lambda _role: url.partition(":")[0])
         moving = Move(
@@ -83,8 +84,8 @@ def _given_up(old: StorePlace) -> Iterator[None]:
 
 
 @contextmanager
-def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store]]:
-    """Both with the patience of the move."""
+def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, Store, Stores]]:
+    """Both with the patience of the move, and all stores with the new place among them."""
     patience: dict[str, Any] = {f"{role}_timeout": CALL_SECONDS}
     patient = replace(container.settings, **patience)
     there = at(patient, role, url)
@@ -99,7 +100,7 @@ def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, St
             new.ping()
         except StoreError as error:
             raise click.ClickException(f"--to: {error}") from error
-        yield old, new
+        yield old, new, stores[1]
     finally:
         for one in stores:
             one.close()

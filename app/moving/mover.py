@@ -170,7 +170,7 @@ class SumOfDigests:
         place, kind = self._place, self._kind
         for record in records:
             seen = place.compared(kind, record)
-            if seen is not None and not (self._skipped and place.key(kind, record) in self._skipped):
+            if seen is not None and place.key(kind, record) not in self._skipped:
                 self._records += 1
                 self._sum += int.from_bytes(hashlib.sha256(encoded(seen)).digest())
 

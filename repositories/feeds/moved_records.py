@@ -89,6 +89,16 @@ _RECORDS: dict[str, type[Struct]] = {
 KINDS = [RecordKind(name, tuple(one.name for one in fields(record)), record) for name, record in _RECORDS.items()]
 
 
+def removal(kind: str, key: Key, stamp: int) -> Any:
+    """Of what is not there any more."""
+    owner, own = key
+    if kind == "author timelines":
+        return KeptAuthorEntry(owner, own, stamp, live=False)
+    if kind == "home timelines":
+        return KeptHomeEntry(owner, own, None, stamp, live=False)
+    return KeptNotification(owner, own, None, None, stamp, live=False)
+
+
 def compared(record: Any, retention: Retention) -> Any:
     """What a reader sees of it. No store tells of all removals, nor Cassandra when an author's entry was written."""
     match record:

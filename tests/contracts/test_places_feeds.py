@@ -21,6 +21,7 @@ from repositories.records import PostRef
 from tests.contracts.relational_store import new_database
 
 RETENTION = timedelta(days=90)
+ENGINES = "postgres", "cassandra"
 Change = Callable[[FeedStore], object]
 Open = Callable[[str], FeedStore]
 
@@ -38,7 +39,7 @@ def opened() -> Iterator[Open]:
         yield open_
 
 
-@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+@pytest.fixture(params=["embedded", *(pytest.param(engine, marks=pytest.mark.engines) for engine in ENGINES)])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "postgres":
         return new_database(request.getfixturevalue("engines").postgres())

@@ -47,6 +47,8 @@ ENGINE_ONLY = {
         "bucket_markers": "which partitions are not empty; SQLite has no partitions",
         "pages": "one page over several partitions",
         "observing": "statistics of the nodes, as above",
+        "gate": "what triggers do in a database of SQL",
+        "moved_rows": "rows by ranges of the ring",
         "migrate": "keyspace, replication and bucket widths",
     },
     ("hot", "postgres"): {
@@ -71,7 +73,7 @@ ENGINE_ONLY = {
 # What only the embedded adapter has, or its folder for all databases of SQL.
 EMBEDDED_ONLY = {
     ("relational", "postgres"): {"engine"},  # `repositories.postgres.lane`, which is the same for all roles
-    ("feeds", "cassandra"): {"database", "statements", "moving"},  # of SQL
+    ("feeds", "cassandra"): {"database", "statements"},  # of SQL
 }
 
 

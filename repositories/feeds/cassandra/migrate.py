@@ -9,7 +9,15 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT
 
 from repositories.errors import Unavailable
 from repositories.feeds.cassandra.link import Link, Row
-from repositories.feeds.cassandra.schema import LONGEST_TTL, SPECULATIVE_RETRY, TABLES, WIDTHS_ADD, WIDTHS_READ
+from repositories.feeds.cassandra.schema import (
+    GATE_COLUMN,
+    GATED,
+    LONGEST_TTL,
+    SPECULATIVE_RETRY,
+    TABLES,
+    WIDTHS_ADD,
+    WIDTHS_READ,
+)
 from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
 
@@ -69,9 +77,9 @@ class Migration:
             steps[f"feeds: CREATE KEYSPACE {self._keyspace}"] = self._create_keyspace(link.datacenter())
         waits: dict[str, str] = dict(link.schema(_TABLES_THERE, (self._keyspace,)))
         there = set(waits)
-        for name in FORMER_TABLES:
-            if name in there:
-                steps[f"feeds: DROP TABLE {self._keyspace}.{name}"] = f"DROP TABLE IF EXISTS {self._keyspace}.{name}"
+        for name in there.intersection(FORMER_TABLES):
+            steps[f"feeds: DROP TABLE {self._keyspace}.{name}"] = f"DROP TABLE IF EXISTS {self._keyspace}.{name}"
+        steps |= self._open_gates(link, there)
         for name in TABLES:
             if name not in there:
                 steps[f"feeds: CREATE TABLE {self._keyspace}.{name}"] = self._create_table(name)
@@ -90,6 +98,15 @@ class Migration:
             table = f"{self._keyspace}.{FORMER_MARKERS}"
             steps[f"feeds: COPY AND DROP TABLE {table}"] = f"DROP TABLE IF EXISTS {table}"
         return steps
+
+    def _open_gates(self, link: Link, there: set[str]) -> dict[str, str]:
+        """Of tables that were made without. Once there are marks, a gate that is missing is one that was closed."""
+        former = [name for name in GATED if name in there and "moving_marks" not in there]
+        names = [name for name in former if not link.schema(GATE_COLUMN, (self._keyspace, name))]
+        return {
+            f"feeds: ADD COLUMN {self._keyspace}.{name}.gate": f"ALTER TABLE {self._keyspace}.{name} ADD gate tinyint"
+            for name in names
+        }
 
     def _speculate(self, waits: dict[str, str]) -> dict[str, str]:
         """For tables that were made without it. What somebody has set stays."""

@@ -6,7 +6,9 @@ that a page over a sparse timeline does not query empty partitions; such a marke
 its bucket and expires after the last one. Tombstones are kept for `gc_grace_seconds`, ten days unless altered.
 """
 
+import re
 from datetime import timedelta
+from uuid import UUID
 
 # The default storage format of Cassandra 5.0 cannot hold expiry dates beyond 2038.
 LONGEST_TTL = timedelta(days=10 * 365) // timedelta(seconds=1)
@@ -21,7 +23,7 @@ TABLES = {
         line ascii PRIMARY KEY, days int
     )""",
     "author_timeline": """CREATE TABLE IF NOT EXISTS {keyspace}.author_timeline (
-        author_id uuid, bucket int, post_id uuid,
+        author_id uuid, bucket int, post_id uuid, gate tinyint,
         PRIMARY KEY ((author_id, bucket), post_id)
     ) WITH CLUSTERING ORDER BY (post_id DESC)""",
     "author_buckets": """CREATE TABLE IF NOT EXISTS {keyspace}.author_buckets (
@@ -29,7 +31,7 @@ TABLES = {
         PRIMARY KEY (author_id, bucket)
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
     "home_timeline": """CREATE TABLE IF NOT EXISTS {keyspace}.home_timeline (
-        owner_id uuid, bucket int, post_id uuid, author_id uuid,
+        owner_id uuid, bucket int, post_id uuid, author_id uuid, gate tinyint,
         PRIMARY KEY ((owner_id, bucket), post_id)
     ) WITH CLUSTERING ORDER BY (post_id DESC) AND default_time_to_live = {ttl} AND compaction = {{
         'class': 'TimeWindowCompactionStrategy',
@@ -41,7 +43,7 @@ TABLES = {
     ) WITH CLUSTERING ORDER BY (bucket DESC)""",
     "notifications": """CREATE TABLE IF NOT EXISTS {keyspace}.notifications (
         owner_id uuid, bucket int, activity_id uuid,
-        kind ascii, subject uuid, actor uuid, at_us bigint, number int, detail text, noted uuid,
+        kind ascii, subject uuid, actor uuid, at_us bigint, number int, detail text, noted uuid, gate tinyint,
         PRIMARY KEY ((owner_id, bucket), activity_id)
     ) WITH CLUSTERING ORDER BY (activity_id DESC) AND default_time_to_live = {ttl} AND compaction = {{
         'class': 'TimeWindowCompactionStrategy',
@@ -56,9 +58,17 @@ TABLES = {
         PRIMARY KEY (owner_id, noted, activity_id)
     ) WITH CLUSTERING ORDER BY (noted DESC, activity_id DESC) AND default_time_to_live = {ttl}""",
     "read_markers": """CREATE TABLE IF NOT EXISTS {keyspace}.read_markers (
-        owner_id uuid PRIMARY KEY, activity_id uuid
+        owner_id uuid PRIMARY KEY, activity_id uuid, gate tinyint
+    )""",
+    # The last one: who finds it knows that the tables had their gates.
+    "moving_marks": """CREATE TABLE IF NOT EXISTS {keyspace}.moving_marks (
+        role ascii PRIMARY KEY, state ascii, epoch int, url text, move ascii, closing ascii
     )""",
 }
+# The tables whose writes mention the column `gate`, which is never set; see `gate`.
+GATE_COLUMN = """SELECT column_name FROM system_schema.columns
+WHERE keyspace_name = %s AND table_name = %s AND column_name = 'gate'"""
+GATED = "author_timeline", "home_timeline", "notifications", "read_markers"
 
 _ENTRIES = "FROM {keyspace}.%s_timeline WHERE %s_id = ? AND bucket = ? AND post_id > ?"
 _AUTHOR = _ENTRIES % ("author", "author")
@@ -116,10 +126,31 @@ STATEMENTS = {
         WHERE owner_id = ? AND bucket >= ? AND bucket <= ?""",
     "notification_descending": f"""SELECT activity_id, kind, subject, actor, at_us, number, detail, noted
         {_NOTIFICATIONS} AND activity_id < ? ORDER BY activity_id DESC LIMIT ?""",
+    # Two in place of `notification_note`, in a batch with what is noted of a move.
+    "notification_noted": """INSERT INTO {keyspace}.notifications (owner_id, bucket, activity_id, noted)
+        VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?""",
+    "author_one": """SELECT author_id, post_id FROM {keyspace}.author_timeline
+        WHERE author_id = ? AND bucket = ? AND post_id = ?""",
+    "home_one": """SELECT owner_id, post_id, author_id, WRITETIME(author_id) FROM {keyspace}.home_timeline
+        WHERE owner_id = ? AND bucket = ? AND post_id = ?""",
+    "notification_one": """SELECT owner_id, activity_id, kind, subject, actor, at_us, number, detail, noted,
+        WRITETIME(kind) FROM {keyspace}.notifications WHERE owner_id = ? AND bucket = ? AND activity_id = ?""",
+    "read_marker_one": "SELECT owner_id, activity_id FROM {keyspace}.read_markers WHERE owner_id = ?",
+    "moving_mark": "SELECT state, epoch, url, move, closing FROM {keyspace}.moving_marks WHERE role = ?",
     "read_marker": "SELECT activity_id FROM {keyspace}.read_markers WHERE owner_id = ?",
     "read_mark": """INSERT INTO {keyspace}.read_markers (owner_id, activity_id)
         VALUES (?, ?) USING TIMESTAMP ?""",
 }
+
+# What a write changes while a move is under way: its ids, and the time of a removal. The first move makes the table.
+CHANGES = """CREATE TABLE IF NOT EXISTS {keyspace}.moving_changes (
+    slot int, seq timeuuid, kind ascii, ids frozen<list<uuid>>, bucket int, stamp bigint, gate tinyint,
+    PRIMARY KEY (slot, seq)
+)"""
+CHANGE_ADD = """INSERT INTO {keyspace}.moving_changes (gate, slot, seq, kind, ids, bucket, stamp)
+    VALUES (?, ?, now(), ?, ?, ?, ?)"""
+CHANGES_READ = """SELECT slot, seq, kind, ids, bucket, stamp FROM {keyspace}.moving_changes
+    WHERE slot = ? AND seq > ?"""
 
 # One timestamp for all writers: of two different widths the greater stays, and the other writer reads it and fails.
 WIDTHS_ADD = "INSERT INTO {keyspace}.bucket_widths (line, days) VALUES ('{line}', {days}) USING TIMESTAMP 1"
@@ -128,3 +159,18 @@ WIDTHS_READ = "SELECT line, days FROM {keyspace}.bucket_widths WHERE line IN ('a
 
 def statements(keyspace: str) -> dict[str, str]:
     return {name: text.format(keyspace=keyspace) for name, text in STATEMENTS.items()}
+
+
+_NOBODY = UUID(int=0)
+
+
+def gated(text: str) -> str:
+    """The statement with a mention of the gate. An addition takes its value first, which stays unset. A removal takes
+    its values twice: it removes the gate of the row too, by the same time.
+    """
+    if text.startswith("DELETE"):
+        also = text.replace("DELETE FROM", "DELETE gate FROM")
+        if "bucket" in also and "post_id" not in also and "activity_id" not in also:
+            also += f" AND post_id = {_NOBODY}"
+        return f"BEGIN UNLOGGED BATCH {also}; {text}; APPLY BATCH"
+    return re.sub(r"\((.*?VALUES )\(", r"(gate, \1(?, ", text, count=1, flags=re.DOTALL)

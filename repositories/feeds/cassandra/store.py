@@ -13,8 +13,9 @@ from uuid import UUID
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
 from repositories.feeds.cassandra.bucket_markers import Markers
-from repositories.feeds.cassandra.link import Link
+from repositories.feeds.cassandra.gate import GatedLink
 from repositories.feeds.cassandra.migrate import Migration
+from repositories.feeds.cassandra.moving import CassandraFeedsPlace
 from repositories.feeds.cassandra.notifications import CassandraNotifications
 from repositories.feeds.cassandra.pages import Pages
 from repositories.feeds.cassandra.schema import LONGEST_TTL
@@ -49,7 +50,7 @@ class CassandraFeeds(FeedStore):
         where = target_of(url)
         texts = schema.statements(where.keyspace)
         self._plan = Migration(where.keyspace, retention, replication, layout)
-        self._link = Link(
+        self._link = GatedLink(
             where, texts, self._plan.confirm, timeout=timeout, read=read_consistency, write=write_consistency
         )
         self._retention = Retention(retention, clock)
@@ -60,6 +61,7 @@ class CassandraFeeds(FeedStore):
         self._home_markers = Markers(self._link, self._home, self._retention)
         self._author_budget, self._home_budget = TombstoneBudget(MAX_TOMBSTONES), TombstoneBudget(MAX_TOMBSTONES)
         self.notifications = CassandraNotifications(self._link, layout.notifications, self._retention, clock)
+        self.place = CassandraFeedsPlace(self._link, where.keyspace, layout, self._retention)
         kinds = self._author, self._home
         self.audit = CassandraAudit(self._link, self._author_pages, self._home_pages, kinds, self._retention)
 

@@ -1,0 +1,233 @@
+"""Writes that a move can note and refuse. Cassandra has neither triggers nor locks that would do it; but every node
+checks a statement against the schema.
+
+Each write mentions the column `gate` of its table, which is never set and which no read mentions. A move begins by
+dropping it: from then on whoever writes, however long ago it was started, is refused, looks at the mark, and writes in
+a batch with a note of what it changes. That mentions the gate of `moving_changes`, which is dropped for the switch.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cassandra import InvalidRequest
+from cassandra.concurrent import execute_concurrent
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
+
+from repositories.errors import MovedAway, Unavailable
+from repositories.feeds.cassandra.link import BATCH, CONCURRENCY, SCHEMA_SECONDS, STORE, Link, Row, translated
+from repositories.feeds.cassandra.schema import CHANGE_ADD, CHANGES_READ, STATEMENTS, gated
+from repositories.meter import asked
+from repositories.moving.places import CLOSED
+
+SLOTS = 8
+ROLE = "feeds"
+WAIT_SECONDS = 0.02
+# Between two looks whether the tables have their gates again.
+NOTING_SECONDS = 5.0
+# A switch that has not ended by then is one whose mover has died.
+SWITCH_SECONDS = 3.0
+# Rows of a batch with their notes.
+TOGETHER = 20
+_GATE = re.compile(r"\bgate\b")
+Values = Sequence[Any]
+
+
+class Change(NamedTuple):
+    """What a statement changes: a kind of records, the ids of one, and the time of its removal."""
+
+    kind: str
+    ids: list[UUID]
+    bucket: int | None
+    stamp: int | None
+
+
+def _entry(kind: str) -> Callable[[Values], Change]:
+    return lambda row: Change(kind, [row[0], row[2]], row[1], None)
+
+
+def _removal(kind: str) -> Callable[[Values], Change]:
+    return lambda row: Change(kind, [row[1], row[3]], row[2], row[0])
+
+
+CHANGES: dict[str, Callable[[Values], Change]] = {
+    "author_add": _entry("author timelines"),
+    "author_remove": _removal("author timelines"),
+    "home_add": _entry("home timelines"),
+    "home_remove": _removal("home timelines"),
+    "home_drop": lambda row: Change("trims", [row[1]], row[2], row[0]),
+    "notification_add": _entry("notifications"),
+    "notification_note": _entry("notifications"),
+    "notification_remove": _removal("notifications"),
+    "read_mark": lambda row: Change("read markers", [row[0]], None, None),
+}
+_ADDED = 11  # values of `notification_add` in those of `notification_note`
+
+
+class GatedLink(Link):
+    """A link whose writes a move can note and refuse. `reopen` is called when a mover has died in the switch."""
+
+    reopen: Callable[[str], None]
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._prepared: dict[str, Any] = {}
+        # Until when writes are noted, by the monotonic clock; then the gates of the tables are tried again.
+        self._noting_until = 0.0
+        self._closing: tuple[str, float] = ("", 0.0)
+
+    def write(self, name: str, rows: Iterable[Values]) -> None:
+        if name not in CHANGES:
+            super().write(name, rows)
+            return
+        every = list(rows)
+        self._through(
+            lambda: self._each(name, ((self._open(name), values(name, row)) for row in every)),
+            lambda: self._each(name, ((batch, None) for batch in self._noted(name, every, 1))),
+        )
+
+    def write_together(self, name: str, rows: Iterable[Values], *, key: int) -> None:
+        if name not in CHANGES:
+            super().write_together(name, rows, key=key)
+            return
+        together = _together(list(rows), key)
+        self._through(
+            lambda: self._each(name, ((self._batch(name, some), None) for some in together)),
+            lambda: self._each(
+                name, ((batch, None) for some in together for batch in self._noted(name, some, TOGETHER))
+            ),
+        )
+
+    def write_behind(self, name: str, rows: Iterable[Values], *, key: int = 0) -> None:
+        """Past all gates: of a mover, in the new place."""
+        if key:
+            super().write_together(name, rows, key=key)
+        else:
+            super().write(name, rows)
+
+    def mark(self) -> Row | None:
+        """State, epoch, URL, move, and which switch is under way."""
+        [rows] = self.read([("moving_mark", (ROLE,))], self.deadline())
+        return rows[0] if rows else None
+
+    def changes(self, since: UUID) -> list[Row]:
+        """Slot, number, kind, ids, bucket and stamp of what was noted after this number."""
+        with asked(STORE, "moving_changes", SLOTS), translated():
+            session, deadline = self._session.get(SCHEMA_SECONDS), self.deadline()
+            statement = self._late(CHANGES_READ.format(keyspace=self._where.keyspace))
+            futures = [
+                session.execute_async(statement, (slot, since), timeout=max(deadline - time.monotonic(), 0.001))
+                for slot in range(SLOTS)
+            ]
+            return [row for future in futures for row in future.result()]
+
+    def alter(self, text: str) -> None:
+        """Returns when every node that is up has the change. Raises `Unavailable`."""
+        with translated():
+            done = self._session.get(SCHEMA_SECONDS).execute(text, execution_profile="schema")
+        if not done.response_future.is_schema_agreed:
+            raise Unavailable(STORE, "the nodes do not agree on the schema")
+
+    def _through(self, directly: Callable[[], None], noted: Callable[[], None]) -> None:
+        """Raises `MovedAway`. What was written already is written again, which changes nothing."""
+        deadline, noting = self.deadline(), time.monotonic() < self._noting_until
+        while True:
+            try:
+                (noted if noting else directly)()
+            except Unavailable as error:
+                if not _is_refusal(error):
+                    raise
+                noting = self._look(noting=noting)
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def _look(self, *, noting: bool) -> bool:
+        """After a refusal: whether to note what is written. Waits a little where neither is possible yet."""
+        mark = self.mark()
+        state = mark[0] if mark else "open"
+        if state in CLOSED:
+            raise MovedAway(STORE, "this role has moved to another place")
+        if noting:
+            if mark and mark[4] and state == "leaving":
+                self._watch(mark[4])
+            time.sleep(WAIT_SECONDS)
+            self._noting_until = 0.0
+            return state == "leaving"
+        self._noting_until = time.monotonic() + NOTING_SECONDS
+        return True
+
+    def _watch(self, closing: str) -> None:
+        """The switch of this name is under way: it ends by itself, or by whoever has seen it for too long."""
+        now = time.monotonic()
+        if self._closing[0] != closing:
+            self._closing = closing, now
+        elif now - self._closing[1] > SWITCH_SECONDS:
+            self.reopen(closing)
+
+    def _open(self, name: str) -> Any:
+        """The statement that mentions the gate."""
+        return self._late(gated(self._texts[name]))
+
+    def _late(self, text: str) -> Any:
+        """Prepared when it is first used: while what it mentions is not there it cannot be."""
+        if text not in self._prepared:
+            with translated():
+                session = self._session.get(max(self.deadline() - time.monotonic(), 0.001))
+                prepared = session.prepare(text)
+            prepared.is_idempotent = True
+            self._prepared[text] = prepared
+        return self._prepared[text]
+
+    def _batch(self, name: str, rows: Sequence[Values]) -> BatchStatement:
+        batch = BatchStatement(BatchType.UNLOGGED)
+        batch.is_idempotent = True
+        for row in rows:
+            batch.add(self._open(name), values(name, row))
+        return batch
+
+    def _noted(self, name: str, rows: Sequence[Values], together: int) -> Iterator[BatchStatement]:
+        """A batch is written as a whole: what is noted, and what is changed."""
+        with translated():
+            statements = self._statements.get(max(self.deadline() - time.monotonic(), 0.001))
+        rest = iter(rows)
+        while some := list(islice(rest, together)):
+            batch, slot = BatchStatement(BatchType.LOGGED), random.randrange(SLOTS)  # noqa: S311  no secret
+            batch.is_idempotent = True
+            for row in some:
+                if name == "notification_note":
+                    batch.add(statements["notification_add"], row[:_ADDED])
+                    batch.add(statements["notification_noted"], row[_ADDED:])
+                else:
+                    batch.add(statements[name], row)
+                batch.add(
+                    self._late(CHANGE_ADD.format(keyspace=self._where.keyspace)),
+                    (UNSET_VALUE, slot, *CHANGES[name](row)),
+                )
+            yield batch
+
+    def _each(self, name: str, calls: Iterable[tuple[Any, Values | None]]) -> None:
+        with asked(STORE, name, 1, self._slow(name)) as call, translated():
+            _, session, profile = self._writing(name)
+            execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile=profile)
+
+
+def values(name: str, row: Values) -> Values:
+    """Those of the statement that mentions the gate, see `schema.gated`."""
+    return (*row, *row) if STATEMENTS[name].startswith("DELETE") else (UNSET_VALUE, *row)
+
+
+def _together(rows: Sequence[Values], key: int) -> list[list[Values]]:
+    partitions: dict[Any, list[Values]] = {}
+    for row in rows:
+        partitions.setdefault(tuple(row[:key]), []).append(row)
+    return [some[at : at + BATCH] for some in partitions.values() for at in range(0, len(some), BATCH)]
+
+
+def _is_refusal(error: Unavailable) -> bool:
+    return isinstance(error.__cause__, InvalidRequest) and bool(_GATE.search(str(error.__cause__)))

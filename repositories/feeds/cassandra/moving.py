@@ -1,0 +1,284 @@
+"""Feeds in Cassandra as a place. How its writes are noted and refused: `gate`.
+
+Cassandra keeps no moment of the past. Timelines are read by ranges of the ring; what was changed while its range was
+read is left out, and named.
+"""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from cassandra.cluster import EXEC_PROFILE_DEFAULT
+from cassandra.util import max_uuid_from_time, min_uuid_from_time, unix_time_from_uuid1
+
+from repositories.dump_port import Load, RecordKind
+from repositories.errors import Contention
+from repositories.feeds.cassandra.bucket_markers import Markers
+from repositories.feeds.cassandra.gate import ROLE, SLOTS, GatedLink
+from repositories.feeds.cassandra.moved_rows import MAKE, ONE, RANGES, TABLES, MovedRows, Unsure, token
+from repositories.feeds.cassandra.schema import CHANGES, GATE_COLUMN, GATED
+from repositories.feeds.layout import Layout
+from repositories.feeds.moved_records import KINDS, KeptHomeEntry, KeptNotification, KeptTrim, compared, removal
+from repositories.feeds.retention import Retention
+from repositories.moving.places import CLOSED, Changed, FrozenPlace, Key, Mark, OfKeys, Overtaken, StorePlace
+
+LOWEST_TOKEN, HIGHEST_TOKEN = -(1 << 63), (1 << 63) - 1
+# Rows of a range that is read at once.
+FEW, MANY = 2_000, 20_000
+BATCH = 500
+# Notes come by the clocks of several nodes, and may be seen later than younger ones.
+LATE_SECONDS = 30.0
+# A write that passed the gate before it was dropped has come by then.
+IN_FLIGHT_SECONDS = 0.15
+
+
+class _Note(NamedTuple):
+    kind: str
+    key: Key
+    bucket: int | None
+    stamp: int | None
+
+
+class CassandraFeedsPlace(StorePlace):
+    kinds: Sequence[RecordKind] = KINDS
+
+    def __init__(self, link: GatedLink, keyspace: str, layout: Layout, retention: Retention) -> None:
+        self._link = link
+        self._keyspace = keyspace
+        self._retention = retention
+        self._rows = MovedRows(layout, retention)
+        self._markers = {
+            "author timelines": Markers(link, layout.author),
+            "home timelines": Markers(link, layout.home, retention),
+            "notifications": Markers(link, layout.notifications, retention),
+        }
+        self._move = ""
+        self._notes: list[_Note] = []
+        self._known: set[UUID] = set()
+        self._newest = 0.0
+        link.reopen = self._reopen
+
+    def key(self, kind: str, record: Any) -> Key:  # noqa: ARG002  each knows its own
+        key: Key = record.key
+        return key
+
+    def compared(self, kind: str, record: Any) -> Any:  # noqa: ARG002  each knows its own
+        return compared(record, self._retention)
+
+    def mark(self) -> Mark | None:
+        row = self._link.mark()
+        return Mark(row[0], row[1], row[2] or "", row[3]) if row else None
+
+    def open(self, epoch: int) -> None:
+        """Writers find the tables without their gates, and note what they write, until `tidy`."""
+        mark = self.mark()
+        if mark and mark.state in CLOSED and mark.epoch <= epoch:
+            self._have_gates("moving_changes")
+            self._set(Mark("open", epoch, "", mark.move))
+
+    def is_empty(self) -> bool:
+        return not any(self._read(f"SELECT * FROM {{}}.{table} LIMIT 1") for table in GATED)  # noqa: S608  our names
+
+    def tidy(self) -> None:
+        mark = self.mark()
+        if mark and mark.state == "open":
+            self._have_gates(*GATED, "moving_changes")
+            self._forget_all()
+
+    def capture(self, mark: Mark) -> None:
+        self._link.alter(CHANGES.format(keyspace=self._keyspace))
+        self._have_gates("moving_changes")
+        self._forget_all()
+        self._set(mark)
+        self._drop_gates(*GATED)
+        self._move = mark.move
+        self._notes, self._known, self._newest = [], set(), 0.0
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[FrozenPlace]:
+        mark = self.mark()
+        leaving = mark is not None and mark.state == "leaving"
+        if mark and leaving and mark.move != self._move:
+            raise Overtaken("another move of feeds has begun meanwhile")
+        if leaving:
+            self._look()
+        count = len(self._notes)
+        changed: dict[str, set[Key]] = defaultdict(set)
+        stamps: dict[tuple[str, Key], int] = {}
+        for note in self._notes[:count]:
+            changed[note.kind].add(note.key)
+            if note.stamp is not None:
+                stamps[note.kind, note.key] = max(note.stamp, stamps.get((note.kind, note.key), note.stamp))
+        unsure = {kind: Unsure(self._rows.partition) for kind in RANGES}
+        found: dict[tuple[str, Key], Any] = {}
+
+        def of_keys(kind: str, keys: Sequence[Key]) -> list[Any]:
+            """Each is read once: what is changed later is of the next moment."""
+            missing = [key for key in keys if (kind, key) not in found]
+            found.update(((kind, key), None) for key in missing)
+            found.update(((kind, one.key), one) for one in self._of_keys(kind, missing, stamps))
+            return [found[kind, key] for key in keys if found[kind, key] is not None]
+
+        def records(kind: str) -> Iterator[Sequence[Any]]:
+            return self._records(kind, unsure[kind], count, leaving=leaving) if kind in RANGES else iter(())
+
+        yield FrozenPlace(records, of_keys, changed, range(count), unsure)
+
+    def forget(self, moment: FrozenPlace) -> None:
+        del self._notes[: len(moment.notes)]
+
+    @contextlib.contextmanager
+    def switching(self, mark: Mark) -> Iterator[None]:
+        name = uuid4().hex
+        own = (ROLE, self._move)
+        if not self._applied("SET closing = %s WHERE role = %s IF move = %s AND state = 'leaving'", (name, *own)):
+            raise Overtaken("another move of feeds has begun or ended meanwhile")
+        try:
+            self._drop_gates("moving_changes")
+            time.sleep(IN_FLIGHT_SECONDS)
+            yield
+        except BaseException:
+            self._reopen(name)
+            raise
+        done = (mark.state, mark.epoch, mark.url, *own, name)
+        if not self._applied(
+            "SET state = %s, epoch = %s, url = %s, closing = '' WHERE role = %s IF move = %s AND closing = %s", done
+        ):
+            raise Contention("the switch took too long")
+
+    def release(self) -> None:
+        if self._applied("SET state = 'open' WHERE role = %s IF move = %s AND state = 'leaving'", (ROLE, self._move)):
+            self.tidy()
+
+    def receive(self, mark: Mark) -> None:
+        self._set(mark)
+        self._link.alter(CHANGES.format(keyspace=self._keyspace))
+        self._drop_gates(*GATED, "moving_changes")
+        self._move = mark.move
+        if not self.is_empty():
+            for table in TABLES:
+                self._link.alter(f"TRUNCATE {self._keyspace}.{table}")
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Load]:
+        yield self._merge
+
+    def apply(self, changed: Changed, of_keys: OfKeys) -> None:
+        for kind, keys in changed.items():
+            self._merge(kind, of_keys(kind, list(keys)))
+
+    def _merge(self, kind: str, records: Sequence[Any]) -> None:
+        self._require_own()
+        if kind in self._markers:
+            self._markers[kind].ensure(self._rows.buckets(kind, records))
+        for name, rows in self._rows.writes(kind, records):
+            self._link.write_behind(name, rows)
+
+    def _require_own(self) -> None:
+        mark = self.mark()
+        if mark is None or (mark.state, mark.move) != ("incoming", self._move):
+            raise Overtaken("another move of feeds has begun or ended meanwhile")
+
+    def _records(self, kind: str, unsure: Unsure, count: int, *, leaving: bool) -> Iterator[Sequence[Any]]:
+        """By ranges of the ring. What was noted since the moment began, and before its range was read, is `unsure`."""
+        batch: list[Any] = []
+        low, width = LOWEST_TOKEN, (HIGHEST_TOKEN - LOWEST_TOKEN) >> 8
+        while low < HIGHEST_TOKEN:
+            high = min(low + width, HIGHEST_TOKEN)
+            every = [MAKE[kind](*row) for row in self._read(RANGES[kind], (low, high))]
+            if leaving:
+                self._look()
+            for note in self._notes[count:]:
+                if note.kind == kind and low < self._rows.token(kind, note.key) <= high:
+                    unsure.add(note.key)
+                elif (note.kind, kind) == ("trims", "home timelines"):
+                    partition = (note.key[0], note.bucket)
+                    if low < token(*partition) <= high:
+                        unsure.partitions.add(partition)
+            batch += [one for one in every if one and self._keeps(one) and one.key not in unsure]
+            low, width = high, width * 2 if len(every) < FEW else width // 2 if len(every) > MANY else width
+            while len(batch) >= BATCH:
+                yield batch[:BATCH]
+                del batch[:BATCH]
+        if batch:
+            yield batch
+
+    def _of_keys(self, kind: str, keys: Sequence[Key], stamps: dict[tuple[str, Key], int]) -> list[Any]:
+        """What is gone is a removal, where its time was noted."""
+        if kind == "trims":
+            return [KeptTrim(key[0], stamps[kind, key]) for key in keys if (kind, key) in stamps]
+        made: list[Any] = []
+        for start in range(0, len(keys), BATCH):
+            some = keys[start : start + BATCH]
+            calls = [(ONE[kind], self._rows.place(kind, key)) for key in some]
+            for key, rows in zip(some, self._link.read(calls, self._link.deadline()), strict=True):
+                one = MAKE[kind](*rows[0]) if rows else None
+                stamp = stamps.get((kind, key))
+                made += [one] if one else [] if stamp is None else [removal(kind, key, stamp)]
+        return [one for one in made if self._keeps(one)]
+
+    def _keeps(self, record: Any) -> bool:
+        match record:
+            case KeptHomeEntry(post_id=own) | KeptNotification(id=own):
+                return self._retention.keeps(own)
+            case _:
+                return True
+
+    def _look(self) -> None:
+        """Read what was noted since the last look."""
+        since = min_uuid_from_time(max(self._newest - LATE_SECONDS, 0.0))
+        for _, number, kind, ids, bucket, stamp in self._link.changes(since):
+            if number not in self._known:
+                self._known.add(number)
+                self._newest = max(self._newest, unix_time_from_uuid1(number))
+                self._notes.append(_Note(kind, tuple(ids), bucket, stamp))
+
+    def _forget_all(self) -> None:
+        for slot in range(SLOTS):
+            until = max_uuid_from_time(time.time() + LATE_SECONDS)
+            self._read("DELETE FROM {}.moving_changes WHERE slot = %s AND seq < %s", (slot, until), profile="write")
+
+    def _reopen(self, closing: str) -> None:
+        """End a switch that failed: writers go on."""
+        if self._applied("SET closing = '' WHERE role = %s IF closing = %s AND state = 'leaving'", (ROLE, closing)):
+            self._have_gates("moving_changes")
+
+    def _set(self, mark: Mark) -> None:
+        """Raises `Overtaken` where somebody else has set it meanwhile."""
+        before = self.mark()
+        row = (mark.state, mark.epoch, mark.url, mark.move)
+        if before:
+            done = self._applied(
+                """SET state = %s, epoch = %s, url = %s, move = %s, closing = '' WHERE role = %s
+                IF state = %s AND move = %s""",
+                (*row, ROLE, before.state, before.move),
+            )
+        else:
+            [[done, *_]] = self._read(
+                """INSERT INTO {}.moving_marks (state, epoch, url, move, role, closing) VALUES (%s, %s, %s, %s, %s, '')
+                IF NOT EXISTS""",
+                (*row, ROLE),
+                profile="write",
+            )
+        if not done:
+            raise Overtaken("another move of feeds has begun or ended meanwhile")
+
+    def _applied(self, change: str, values: Sequence[Any]) -> bool:
+        [[done, *_]] = self._read(f"UPDATE {{}}.moving_marks {change}", values, profile="write")
+        return bool(done)
+
+    def _read(self, text: str, values: Sequence[Any] = (), *, profile: Any = EXEC_PROFILE_DEFAULT) -> list[Any]:
+        return self._link.schema(text.format(self._keyspace), values, profile=profile)
+
+    def _have_gates(self, *tables: str) -> None:
+        for table in tables:
+            if not self._link.schema(GATE_COLUMN, (self._keyspace, table)):
+                self._link.alter(f"ALTER TABLE {self._keyspace}.{table} ADD gate tinyint")
+
+    def _drop_gates(self, *tables: str) -> None:
+        for table in tables:
+            if self._link.schema(GATE_COLUMN, (self._keyspace, table)):
+                self._link.alter(f"ALTER TABLE {self._keyspace}.{table} DROP gate")
