@@ -38,6 +38,7 @@ class Breaker(Cache):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
+        self.place = inner.place
         self._failures = failures
         self._interval = interval
         self._blip = blip

@@ -14,6 +14,8 @@ from repositories.hot.encoding import (
     value_of,
 )
 from repositories.hot.port import Cache, Fill, Held
+from repositories.hot.sql.moving_cache import SqlCachePlace
+from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked, SqlWork
 from repositories.sqlite import SqliteFile, path_of
 
@@ -37,6 +39,8 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS hot_leases_expires_at ON hot_leases (expires_at)",
 )
 _ROWS = ("hot_values", "hot_leases")
+# Those of all that lives at the URL of the cache.
+_ALL = *_ROWS, "hot_streams", "hot_stream_events", "hot_limits", "hot_views"
 _HELD = "stamp, record, due_at, stored_at, (SELECT more FROM hot_additions AS a WHERE a.key = hot_values.key)"
 _ADD = """INSERT INTO hot_additions SELECT key, :more FROM hot_values WHERE key = :key
     ON CONFLICT (key) DO UPDATE SET more = CAST(more || excluded.more AS BLOB) RETURNING length(more)"""
@@ -62,7 +66,9 @@ class EmbeddedCache(SqlBacked, Cache):
         lease: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = SqliteFile(path_of(url), "cache")
+        path = path_of(url)
+        self._database = SqliteFile(path, "cache")
+        self.place = SqlCachePlace(self._database, SqliteEngine(path.exists), _ALL, self.void)
         self._entries = entries
         self._lease = lease
         self._clock = clock

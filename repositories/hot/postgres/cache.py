@@ -21,9 +21,13 @@ from repositories.hot.encoding import (
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.postgres import cache_statements as sql
 from repositories.hot.postgres.database import HotDatabase
+from repositories.hot.sql.moving_cache import SqlCachePlace
+from repositories.moving.postgres import PostgresEngine
 from repositories.sql import Row, SqlBacked
 
 _SWEEP_EVERY = 16
+# Those of all that lives at the URL of the cache.
+_ALL = "hot_cache", "hot_epoch", "hot_streams", "hot_stream_events", "hot_limits", "hot_views"
 
 
 class PostgresCache(SqlBacked, Cache):
@@ -39,6 +43,7 @@ class PostgresCache(SqlBacked, Cache):
     def __init__(self, database: HotDatabase, *, lease: float = LEASE_SECONDS) -> None:
         self._database = database
         self._lease = lease
+        self.place = SqlCachePlace(database, PostgresEngine(), _ALL, self.void)
         # The epoch of what was read last.
         self._epoch = b""
         self._fills = itertools.count(1)

@@ -14,6 +14,7 @@ from repositories.hot.redis import scripts
 from repositories.hot.redis.cluster import Owns, link_to
 from repositories.hot.redis.hash_tags import Argument, ServerClock, Shard, command_of
 from repositories.hot.redis.link import RedisBacked
+from repositories.hot.redis.moving_cache import RedisCachePlace
 from repositories.hot.redis.near import Near
 from repositories.hot.redis.wire import Command, Wire
 
@@ -50,6 +51,7 @@ class RedisCache(RedisBacked, Cache):
         self._lease = lease
         self._shards = [Shard(tag) for tag in self._tags]
         self._near = near or Near()
+        self.place = RedisCachePlace(self._link, self._shards, self.outwait)
 
     def read(self, keys: Sequence[str]) -> list[Held | None]:
         found: dict[str, Held | None] = {}

@@ -17,6 +17,9 @@ import hashlib
 from repositories.hot.encoding import GENERATION_SECONDS
 
 _EPOCH_SECONDS = 7 * 24 * 3600
+# The epoch of a cache that has moved, or is not the one in use yet. Nothing is stored under it.
+CLOSED = "MOVEDOFF"
+_OPEN = f"if redis.call('GET', KEYS[1]) == '{CLOSED}' then return redis.error_reply('the cache has moved') end\n"
 SLOTS = 1 << 14
 # Seconds for which a noted lease is waited for: more than it lasts, since the server's clock may be set.
 _LEASED_SECONDS = 2
@@ -81,7 +84,7 @@ return 0
 """
 
 # ARGV: the caller's token, the lease in seconds, an epoch for when there is none, then what was seen.
-LEASE = f"""
+LEASE = f"""{_OPEN}
 local epoch, time, answers = redis.call('GET', KEYS[1]), redis.call('TIME'), {{}}
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 if epoch then redis.call('EXPIRE', KEYS[1], {_EPOCH_SECONDS})
@@ -155,7 +158,7 @@ end
 """
 
 # ARGV: the epoch to end, or nothing for whichever there is; the next one.
-VOID = f"""
+VOID = f"""{_OPEN}
 if ARGV[1] == '' or redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', {_EPOCH_SECONDS})
 end
@@ -167,7 +170,7 @@ GREET = f"""
 local own, stored = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), redis.call('GET', KEYS[2])
 if own and stored ~= own then
   redis.call('SET', KEYS[2], own)
-  if stored then
+  if stored and redis.call('GET', KEYS[1]) ~= '{CLOSED}' then
     local time = redis.call('TIME')
     local hex = string.sub(redis.sha1hex(own .. time[1] .. '.' .. time[2]), 1, 16)
     local epoch = string.gsub(hex, '..', function(pair) return string.char(tonumber(pair, 16)) end)

@@ -1,0 +1,77 @@
+"""The cache in Redis as a place of a move. What makes it give and take nothing is its epoch: no value is of that of a
+cache that has moved, and scripts give no lease under it. Where Redis evicts the mark, it evicts no more than a hint.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from repositories.hot.encoding import new_token
+from repositories.hot.moved_cache import CachePlace
+from repositories.hot.redis import scripts
+from repositories.hot.redis.hash_tags import Shard
+from repositories.hot.redis.link import RedisWay
+from repositories.moving.places import CLOSED, Mark, Overtaken
+
+
+class RedisCachePlace(CachePlace):
+    """`outwait` is the cache's own."""
+
+    def __init__(self, link: RedisWay, shards: Sequence[Shard], outwait: Callable[[], None]) -> None:
+        self._link = link
+        self._shards = shards
+        self._outwait = outwait
+        self._name = shards[0].server_name + b":moving"
+        self._move = ""
+
+    def mark(self) -> Mark | None:
+        [raw] = self._link.exchange(("GET", self._name), again=True)
+        if raw is None:
+            return None
+        state, epoch, move, url = raw.decode().split(" ", 3)
+        return Mark(state, int(epoch), url, move)
+
+    def open(self, epoch: int) -> None:
+        mark = self.mark()
+        if mark and mark.state in CLOSED and mark.epoch <= epoch:
+            self._set(Mark("open", epoch, "", mark.move))
+            self._have_epochs(None)
+
+    def capture(self, mark: Mark) -> None:
+        self._set(mark)
+
+    @contextlib.contextmanager
+    def switching(self, mark: Mark) -> Iterator[None]:
+        """Writers need not wait: what is dropped here is not there any more."""
+        found = self.mark()
+        if found is None or (found.state, found.move) != ("leaving", self._move):
+            raise Overtaken("another move of cache has begun or ended meanwhile")
+        self._have_epochs(scripts.CLOSED)
+        try:
+            self._outwait()
+            yield
+            self._set(mark)
+        except BaseException:
+            self._have_epochs(None)
+            raise
+
+    def release(self) -> None:
+        mark = self.mark()
+        if mark and (mark.state, mark.move) == ("leaving", self._move):
+            self._set(Mark("open", mark.epoch, "", mark.move))
+            self._have_epochs(None)
+
+    def receive(self, mark: Mark) -> None:
+        self._set(mark)
+        self._have_epochs(scripts.CLOSED)
+
+    def _void(self) -> None:
+        self._have_epochs(None)
+        self._outwait()
+
+    def _set(self, mark: Mark) -> None:
+        self._move = mark.move
+        self._link.exchange(("SET", self._name, f"{mark.state} {mark.epoch} {mark.move} {mark.url}"), again=True)
+
+    def _have_epochs(self, epoch: str | None) -> None:
+        """Nothing of before is of this one, or of a new one."""
+        self._link.exchange(*(("SET", one.epoch_name, epoch or new_token()) for one in self._shards), again=True)

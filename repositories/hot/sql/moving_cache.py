@@ -1,0 +1,41 @@
+"""The cache in a database of SQL, with what lives beside it, as a place of a move."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from repositories.hot.moved_cache import CachePlace
+from repositories.moving.gate import Engine, Noted, SqlGate
+from repositories.moving.gated import GatedPlace
+from repositories.moving.places import Mark
+from repositories.sql import SqlDatabase
+
+
+class SqlCachePlace(CachePlace, GatedPlace):
+    """`tables` take no writes in a place that was left; `void` is the cache's own."""
+
+    def __init__(self, database: SqlDatabase, engine: Engine, tables: Sequence[str], void: Callable[[], None]) -> None:
+        self._database = database
+        self._gate = SqlGate(database, engine, "cache", [Noted(table, "", ()) for table in tables])
+        self._empty = void
+
+    def capture(self, mark: Mark) -> None:
+        """Nothing is noted, since nothing is copied."""
+        self._gate.close(mark)
+
+    @contextlib.contextmanager
+    def switching(self, mark: Mark) -> Iterator[None]:
+        with self._gate.switching(mark):
+            self._empty()
+            yield
+
+    def receive(self, mark: Mark) -> None:
+        self._gate.close(mark)
+        with self._database.write() as work, self._gate.own(work):
+            self._empty()
+
+    def tidy(self) -> None:
+        super().tidy()
+        self._gate.tidy()
+
+    def _void(self) -> None:
+        self._empty()
