@@ -6,6 +6,7 @@ dropping it: from then on whoever writes, however long ago it was started, is re
 a batch with a note of what it changes. That mentions the gate of `moving_changes`, which is dropped for the switch.
 """
 
+import contextlib
 import random
 import re
 import time
@@ -169,6 +170,14 @@ class GatedLink(Link):
             self._closing = closing, now
         elif now - self._closing[1] > SWITCH_SECONDS:
             self.reopen(closing)
+
+    def _prepare(self) -> dict[str, Any]:
+        """With those that mention the gates. Where a move has dropped these, they are prepared when they are used."""
+        found = super()._prepare()
+        with contextlib.suppress(Unavailable):
+            for name in CHANGES:
+                self._open(name)
+        return found
 
     def _open(self, name: str) -> Any:
         """The statement that mentions the gate."""

@@ -87,6 +87,8 @@ class Link:
         self._levels = {
             EXEC_PROFILE_DEFAULT: ConsistencyLevel.name_to_value[read],
             "write": ConsistencyLevel.name_to_value[write],
+            # Without asking another node beside: on a busy machine a page was seen to come twice.
+            "scan": ConsistencyLevel.name_to_value[read],
             "schema": ConsistencyLevel.LOCAL_ONE,
         }
         self._guard = threading.Lock()
@@ -119,7 +121,7 @@ class Link:
             statement = self._statements.get(_left(deadline))[name]
             session = self._session.get(_left(deadline))
             with asked(STORE, name, 1, self._slow(name)):
-                page = session.execute(statement, values, timeout=_left(deadline))
+                page = session.execute(statement, values, _left(deadline), execution_profile="scan")
             yield from page.current_rows
             while page.has_more_pages:
                 with asked(STORE, name, 1, self._slow(name)):
@@ -266,7 +268,7 @@ class Link:
                 consistency_level=level,
                 request_timeout=SCHEMA_SECONDS if name == "schema" else self._timeout,
                 row_factory=tuple_factory,
-                speculative_execution_policy=None if name == "schema" else impatient(),
+                speculative_execution_policy=None if name in ("schema", "scan") else impatient(),
             )
             for name, level in self._levels.items()
         }
