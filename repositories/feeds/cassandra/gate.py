@@ -21,7 +21,7 @@ from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
 from repositories.errors import MovedAway, Unavailable
 from repositories.feeds.cassandra.link import BATCH, CONCURRENCY, SCHEMA_SECONDS, STORE, Link, Row, translated
-from repositories.feeds.cassandra.schema import CHANGE_ADD, CHANGES_READ, STATEMENTS, gated
+from repositories.feeds.cassandra.schema import CHANGE_ADD, CHANGES_READ, MARK_READ, MARKS_THERE, STATEMENTS, gated
 from repositories.meter import asked
 from repositories.moving.places import CLOSED
 
@@ -77,6 +77,7 @@ class GatedLink(Link):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._prepared: dict[str, Any] = {}
+        self._has_marks = False
         # Until when writes are noted, by the monotonic clock; then the gates of the tables are tried again.
         self._noting_until = 0.0
         self._closing: tuple[str, float] = ("", 0.0)
@@ -111,9 +112,18 @@ class GatedLink(Link):
             super().write(name, rows)
 
     def mark(self) -> Row | None:
-        """State, epoch, URL, move, and which switch is under way."""
-        [rows] = self.read([("moving_mark", (ROLE,))], self.deadline())
-        return rows[0] if rows else None
+        """State, epoch, URL, move, and which switch is under way. It is asked for before there are tables too."""
+        if not self._has_marks:
+            self._has_marks = bool(self.schema(MARKS_THERE, (self._where.keyspace,)))
+        if not self._has_marks:
+            return None
+        deadline = self.deadline()
+        with asked(STORE, "moving_mark"), translated():
+            statement = self._late(MARK_READ.format(keyspace=self._where.keyspace))
+            session = self._session.get(max(deadline - time.monotonic(), 0.001))
+            found = session.execute(statement, (ROLE,), timeout=max(deadline - time.monotonic(), 0.001))
+            row: Row | None = found.one()
+        return row
 
     def changes(self, since: UUID) -> list[Row]:
         """Slot, number, kind, ids, bucket and stamp of what was noted after this number."""

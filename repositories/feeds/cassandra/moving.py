@@ -35,7 +35,7 @@ LATE_SECONDS = 30.0
 IN_FLIGHT_SECONDS = 0.15
 
 
-class _Note(NamedTuple):
+class _NotedChange(NamedTuple):
     kind: str
     key: Key
     bucket: int | None
@@ -56,7 +56,7 @@ class CassandraFeedsPlace(StorePlace):
             "notifications": Markers(link, layout.notifications, retention),
         }
         self._move = ""
-        self._notes: list[_Note] = []
+        self._notes: list[_NotedChange] = []
         self._known: set[UUID] = set()
         self._newest = 0.0
         link.reopen = self._reopen
@@ -234,7 +234,7 @@ class CassandraFeedsPlace(StorePlace):
             if number not in self._known:
                 self._known.add(number)
                 self._newest = max(self._newest, unix_time_from_uuid1(number))
-                self._notes.append(_Note(kind, tuple(ids), bucket, stamp))
+                self._notes.append(_NotedChange(kind, tuple(ids), bucket, stamp))
 
     def _forget_all(self) -> None:
         for slot in range(SLOTS):

@@ -136,7 +136,6 @@ STATEMENTS = {
     "notification_one": """SELECT owner_id, activity_id, kind, subject, actor, at_us, number, detail, noted,
         WRITETIME(kind) FROM {keyspace}.notifications WHERE owner_id = ? AND bucket = ? AND activity_id = ?""",
     "read_marker_one": "SELECT owner_id, activity_id FROM {keyspace}.read_markers WHERE owner_id = ?",
-    "moving_mark": "SELECT state, epoch, url, move, closing FROM {keyspace}.moving_marks WHERE role = ?",
     "read_marker": "SELECT activity_id FROM {keyspace}.read_markers WHERE owner_id = ?",
     "read_mark": """INSERT INTO {keyspace}.read_markers (owner_id, activity_id)
         VALUES (?, ?) USING TIMESTAMP ?""",
@@ -147,6 +146,9 @@ CHANGES = """CREATE TABLE IF NOT EXISTS {keyspace}.moving_changes (
     slot int, seq timeuuid, kind ascii, ids frozen<list<uuid>>, bucket int, stamp bigint, gate tinyint,
     PRIMARY KEY (slot, seq)
 )"""
+MARK_READ = "SELECT state, epoch, url, move, closing FROM {keyspace}.moving_marks WHERE role = ?"
+MARKS_THERE = """SELECT table_name FROM system_schema.tables
+WHERE keyspace_name = %s AND table_name = 'moving_marks'"""
 CHANGE_ADD = """INSERT INTO {keyspace}.moving_changes (gate, slot, seq, kind, ids, bucket, stamp)
     VALUES (?, ?, now(), ?, ?, ?, ?)"""
 CHANGES_READ = """SELECT slot, seq, kind, ids, bucket, stamp FROM {keyspace}.moving_changes
