@@ -162,7 +162,7 @@ def test_a_switch_that_fails_leaves_all_as_it_was(opened: Callable[[str], Sessio
     [(_, digest)] = signed_in(old)
     assert found(old, digest)
     assert source.mark() == leaving
-    source.release()
+    source.tidy()
     other = marks("other")[0]
     source.capture(other)
     with source.moment() as moment:

@@ -84,9 +84,13 @@ class CassandraFeedsPlace(StorePlace):
 
     def tidy(self) -> None:
         mark = self.mark()
-        if mark and mark.state == "open":
-            self._have_gates(*GATED, "moving_changes")
-            self._forget_all()
+        if mark is None or mark.state in CLOSED:
+            return
+        if mark.state == "leaving":
+            self._set(Mark("open", mark.epoch, "", mark.move))
+        self._link.alter(CHANGES.format(keyspace=self._keyspace))
+        self._have_gates(*GATED, "moving_changes")
+        self._forget_all()
 
     def capture(self, mark: Mark) -> None:
         self._link.alter(CHANGES.format(keyspace=self._keyspace))

@@ -64,6 +64,12 @@ class RedisCachePlace(CachePlace):
         self._set(mark)
         self._have_epochs(scripts.CLOSED)
 
+    def tidy(self) -> None:
+        mark = self.mark()
+        if mark and mark.state == "leaving":
+            self._set(Mark("open", mark.epoch, "", mark.move))
+        super().tidy()
+
     def _void(self) -> None:
         self._have_epochs(None)
         self._outwait()

@@ -33,7 +33,14 @@ _NOTES = ", ".join(f"'{name}{kind}'" for name in (CHANGED, TAKEN) for kind in KI
 _FORGET_NOTES = f"redis.call('DEL', {_NOTES})\n"
 # ARGV: the new mark.
 CAPTURE = f"{LOOK}{_FORGET_NOTES}redis.call('DEL', '{PAUSED}') redis.call('SET', '{MARK}', ARGV[1])"
-TIDY = f"{LOOK}if state == 'open' then {_FORGET_NOTES} end"
+TIDY = f"""{LOOK}
+if state == 'leaving' then
+  local epoch, move = string.match(mark, '^%l+ (%d+) (%S*)')
+  redis.call('SET', '{MARK}', 'open ' .. epoch .. ' ' .. move .. ' ')
+end
+redis.call('DEL', '{PAUSED}')
+{_FORGET_NOTES}
+"""
 # ARGV: the mark, then the kind. What is changed from now on is noted apart.
 TAKE = f"""{_OWN}
 local taken, changed = '{TAKEN}' .. ARGV[2], '{CHANGED}' .. ARGV[2]
