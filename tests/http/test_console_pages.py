@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from flask.testing import FlaskClient
@@ -15,6 +16,7 @@ from app.http import create_app
 from app.http.console.panels import PANELS
 from config import Settings
 from repositories.outbox import Outbox
+from repositories.records import Event
 from tests.apps import PlainHasher, System, embedded, running
 from tests.http.console_pages import HTMX, PAGES, Dead, form_token, shown, why
 
@@ -32,6 +34,7 @@ def test_every_page_is_shown(system: System, console: FlaskClient) -> None:
 
 
 def test_what_is_not_there_is_a_page_too(console: FlaskClient) -> None:
+    assert console.get("/console/").headers["Location"] == "/console"
     for path in ("/assets/../views.py", "/assets/nothing.js", "/dead-letters/feeds/all"):
         assert console.get(f"/console{path}").status_code == 404
     assert "no id" in shown(console.get("/console/dead-letters/relational/0"), 400)
@@ -147,6 +150,24 @@ def test_many_dead_letters_come_by_pages(system: System, console: FlaskClient) -
     assert [len(ids) for ids in found] == [25, 5, 0]
     assert set().union(*found) == every
     assert ["Next page" in text for text in pages] == [True, False, False]
+
+
+def test_what_a_sink_refuses_is_listed(system: System, console: FlaskClient) -> None:
+    relational, name = system.container.stores.relational, "kafka://broker/<topic>"
+    event = Event(uuid4(), "PostPublished", "post:1", utc_now(), b"{}")
+    relational.event_log.register(name)
+    cursor = relational.event_log.claim(name, lease=timedelta(minutes=1))
+    assert cursor
+    with relational.transaction() as tx:
+        tx.event_log.append([event])
+    [logged] = relational.event_log.after(0, limit=9)
+    with relational.transaction() as tx:
+        assert tx.event_log.dead_letter(cursor, logged.position, "the broker says <no>")
+    assert f"{name} 1" in shown(console.get("/console/lags"))
+    assert f"sink {name} : 1" in shown(console.get("/console/dead-letters"))
+    text = shown(console.get("/console/dead-letters", query_string={"source": name}))
+    assert f"PostPublished {event.id}" in text
+    assert "the broker says <no>" in text
 
 
 # A feed, and why

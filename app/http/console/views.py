@@ -112,6 +112,11 @@ def overview() -> Response:
     return page("overview.html", "Overview", columns=COLUMNS)
 
 
+@blp.get("/")
+def with_a_slash() -> Response:
+    return to(PATH)
+
+
 @blp.get("/<any('stores', 'ladder', 'routes', 'lags', 'cache', 'live', 'advice'):name>")
 def panel(name: str) -> Response:
     title, read = PANELS[name]

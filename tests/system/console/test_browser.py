@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 from app.clock import utc_now
 from app.container import Container, assemble, open_stores
 from app.http import create_app
+from app.http.edge.overload import Refusal
 from app.seed import seed_small_once
 from config import Settings
 from repositories.store import Store
@@ -187,6 +188,21 @@ def test_a_store_that_goes_away_is_said_aloud_and_the_other_panels_go_on(operato
     assert operator.once(
         lambda: operator.run("return document.getElementById('announcer').innerText") == "all stores are well"
     )
+
+
+def test_a_server_that_is_busy_leaves_what_is_shown(operator: Browser, world: World) -> None:
+    operator.open("/console/stores")
+    app: Any = world.app
+    usual, refusal = app.wsgi_app, Refusal(app)
+    app.wsgi_app = lambda environ, start: refusal(environ, start, "crowded")
+    try:
+        operator.once(lambda: operator.text("#announcer") == "The server is busy")
+        assert "relational" in operator.text("#scroll-stores")
+        assert operator.run("return document.getElementById('stores').dataset.old") == "yes"
+    finally:
+        app.wsgi_app = usual
+    operator.once(lambda: operator.run("return document.getElementById('stores').dataset.old") is None)
+    assert all("503" in complaint for complaint in operator.complaints())
 
 
 def test_signing_out_ends_it(operator: Browser) -> None:

@@ -43,14 +43,20 @@
     }
   });
 
-  // The server itself is away: what is shown is old.
-  document.addEventListener("htmx:error", (event) => {
-    const panel = event.target;
-    if (!panel.matches?.("[data-panel]")) return;
-    panel.dataset.old = "yes";
-    announcer.textContent = "The server does not answer";
-  });
+  // The server is away, or has more to do than it can: what is shown is old, and stays.
+  const age = (event, why) => {
+    if (!event.target.matches?.("[data-panel]")) return;
+    event.target.dataset.old = "yes";
+    announcer.textContent = why;
+  };
+  document.addEventListener("htmx:error", (event) => age(event, "The server does not answer"));
   document.addEventListener("htmx:after:request", (event) => {
-    if (event.target.matches?.("[data-panel]")) delete event.target.dataset.old;
+    const type = event.detail.ctx.response.headers.get("Content-Type") ?? "";
+    if (type.startsWith("text/html")) {
+      delete event.target.dataset.old;
+    } else {
+      event.preventDefault();
+      age(event, "The server is busy");
+    }
   });
 })();
