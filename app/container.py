@@ -34,6 +34,7 @@ from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import FeedStore
 from repositories.hot import Rate
+from repositories.search import open_search
 from repositories.sinks import open_sinks
 
 VIEWERS = 2  # connections for views: the sending thread of each process, and the sweeper
@@ -87,6 +88,7 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
         beside.limits,
         beside.views,
         tuple(open_sinks(settings.sinks, timeout=settings.seconds("sinks"))),
+        open_search(settings.search_url, timeout=settings.seconds("search")),
     )
 
 

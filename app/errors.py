@@ -153,6 +153,15 @@ class NoMail(AppError):
         super().__init__("this server sends no mail")
 
 
+class SearchOff(AppError):
+    """This system has no search: `QUARTET_SEARCH_URL` is not set."""
+
+    status, code = 501, "search_off"
+
+    def __init__(self) -> None:
+        super().__init__("this system has no search")
+
+
 class WebhooksOff(AppError):
     """This system sends no webhooks: `QUARTET_WEBHOOKS_TOKEN` is not set."""
 

@@ -6,6 +6,7 @@ from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
 from repositories.relational import RelationalStore
+from repositories.search import SearchIndex
 from repositories.sinks import Sink
 from repositories.store import Store
 
@@ -26,6 +27,7 @@ class Stores:
     limits: Limits
     views: ViewCounts
     sinks: tuple[Sink, ...] = ()
+    search: SearchIndex | None = None
 
     def by_role(self) -> dict[str, Store]:
         return {
@@ -50,6 +52,8 @@ class Stores:
             store.close()
         for sink in self.sinks:
             sink.close()
+        if self.search:
+            self.search.close()
 
     def _all(self) -> list[Store]:
         return [*self.by_role().values(), self.streams, self.limits, self.views]

@@ -94,5 +94,5 @@ class Derived:
         return self.mail_url or ("none://" if self.env == "production" else "print://")
 
     def seconds(self, role: str) -> timedelta:
-        """The deadline of one call to a role: `relational`, `documents`, `feeds`, `sessions`, `cache`, `sinks`."""
+        """The deadline of one call to a role, such as `relational` or `sinks`."""
         return timedelta(seconds=getattr(self, f"{role}_timeout"))

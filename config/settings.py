@@ -99,6 +99,10 @@ class Settings(Derived):
         120.0, "how long a receiver is tried that takes nothing, before it is disabled", at_least(0)
     )
     webhooks_overlap_hours: float = setting(24.0, "how long a secret that was replaced signs as well", at_least(0))
+    search_url: str = setting(
+        "", "service that finds posts and products by their words, `http://` or `https://`; empty: no search"
+    )
+    search_timeout: float = setting(1.0, "seconds that the search service may take", at_least(0.05))
     fanout_chunk: int = setting(2500, "followers per step of a fan-out, at most", at_least(1))
     fanout_slice_seconds: float = setting(0.5, "after this long a fan-out is interrupted for other events", at_least(0))
     pull_threshold: int = setting(

@@ -6,7 +6,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -30,6 +30,7 @@ from app.worker.relay import relay_of, sweeper_of
 from config import Settings
 from repositories.relational.mail_tokens_port import Purpose
 from repositories.sqlite import path_of
+from tests import search_service
 from tests.settable_clock import Clock as SettableClock
 
 BASE = "/api/v1"
@@ -84,6 +85,7 @@ def running(settings: Settings, clock: Clock = utc_now, database_clock: Clock | 
     leading = database_clock or clock
     if settings.relational_url.startswith("postgresql") and isinstance(leading, SettableClock):
         leading.lead(settings.relational_url)
+    settings = settings if settings.search_url else replace(settings, search_url=search_service.url())
     container = build(settings, clock=clock, hasher=PlainHasher(), database_clock=database_clock)
     try:
         if not fresh:

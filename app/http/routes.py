@@ -21,6 +21,7 @@ from app.http.resources import (
     posts,
     products,
     refunds,
+    search,
     sessions,
     statements,
     stream,
@@ -48,6 +49,7 @@ BLUEPRINTS = tuple(
         orders,
         fulfilment,
         refunds,
+        search,
         health,
     )
 )

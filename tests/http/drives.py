@@ -7,6 +7,7 @@ from tests.apps import PASSWORD, Person
 from tests.http import money_drives, product_drives
 from tests.http.driving import DRIVES, FURTHER, Drive, Route, drive, simple
 from tests.http.world import LAMP, Call, World
+from tests.search_service import indexed
 
 __all__ = ["DRIVES", "FURTHER", "Drive", "Route", "money_drives", "product_drives"]
 
@@ -14,6 +15,15 @@ __all__ = ["DRIVES", "FURTHER", "Drive", "Route", "money_drives", "product_drive
 def _published(world: World, n: int) -> tuple[Person, list[str]]:
     author = world.person()
     return author, [author.publish(f"Post {i}", tags=["lamps"]) for i in range(n)]
+
+
+@drive("GET", "/search")
+def _search(world: World, n: int) -> Call:
+    word, author = f"w{uuid4().hex}", world.person()
+    for _ in range(n):
+        indexed("post", author.post("/posts", {"title": word, "body": "."}))
+        indexed("product", author.post("/products", LAMP | {"title": word}))
+    return Call(world.person(), "/search", query={"q": word, "limit": 100})
 
 
 simple("GET", "/health/live", lambda w, _: Call(w.system.anybody(), "/health/live"))

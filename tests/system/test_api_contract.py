@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from config import Settings
+from tests import search_service
 from tests.apps import PASSWORD, Person, System, embedded, running
 from tests.system.document import DOCUMENT, OPERATIONS, Operation, first, from_query, kind_of, misfits, resolved
 
@@ -73,6 +74,7 @@ class World(NamedTuple):
         values = self.values | {"order_id": placed} | more.pop("values", {})
         known = {"If-Match": "*", "Idempotency-Key": uuid4().hex, "Last-Event-ID": "unknown.1"}
         headers = {p["name"]: known[p["name"]] for p in operation.named("header")} | more.pop("headers", {})
+        query = query or "&".join(f"{p['name']}=words" for p in operation.named("query") if p.get("required"))
         path = operation.path.format(**values).removeprefix("/api/v1")
         options = {"data": body, "content_type": "application/json"} if isinstance(body, bytes) else {"json": body}
         sent = options if operation.body else {}
@@ -101,6 +103,7 @@ def calm(system: System) -> World:
 def made(system: System) -> World:
     person, other = system.person().rich(1000), system.person().rich(1000)
     post = person.publish()
+    search_service.index()
     person.post(f"/posts/{post}/comments", {"body": "b"})
     product, other_product = offered(person), offered(other)
     values = {

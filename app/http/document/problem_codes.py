@@ -47,6 +47,7 @@ PROBLEMS: dict[str, str] = {
     "price_changed": "The order costs something else than `expected_total`. `total` is what it costs now.",
     "refund_capped": "This is more than is left to refund, or nothing is left.",
     "request_timeout": "The body did not arrive in time.",
+    "search_off": "This system has no search.",
     "stock_reserved": "More units are promised to orders than would be left on hand.",
     "stopping": "The server is about to end. Another one takes the request.",
     "store_unavailable": "A store does not answer at the moment. Ask again after `Retry-After` seconds.",

@@ -9,6 +9,7 @@ from app.services.content.comments import Comments
 from app.services.content.departures import Departures
 from app.services.content.posts import Posts
 from app.services.content.products import Products
+from app.services.content.search import Search
 from app.services.content.views import Views
 from app.services.pages.wing import PagesWing
 from app.stores import Stores
@@ -21,6 +22,7 @@ class ContentWing:
     products: Products
     views: Views
     departures: Departures
+    search: Search
 
     @classmethod
     def build(cls, stores: Stores, kit: Kit, pages: PagesWing, views_every: timedelta) -> Self:
@@ -32,4 +34,5 @@ class ContentWing:
             Products(relational.stock, documents, pages.invalidation, kit),
             Views(stores.views, documents, views_every),
             Departures(relational, documents, pages.invalidation, kit),
+            Search(stores.search, pages.cards, pages.viewers),
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import search_service
 from tests.apps import BASE, PASSWORD
 from tests.system.live import HOST, Client, Live, environment, migrated
 
@@ -24,7 +25,9 @@ EXAMPLES, SEED = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2"), "20260"
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Live]:
     migrated(tmp_path)
-    live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", MAILS="0", LOG_LEVEL="warning")
+    search_service.index()
+    own = {"SEARCH_URL": search_service.url(), "LOG_LEVEL": "warning"}
+    live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", MAILS="0", **own)
     yield live.answering()
     live.close()
 

@@ -1,0 +1,57 @@
+"""`/search`: posts and products by their words."""
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response
+
+from app.http.edge import answers
+from app.http.edge.blueprint import Blueprint, budget, public
+from app.http.edge.deps import container, cursors, viewer
+from app.http.edge.fields import Line
+from app.http.edge.paging import PageQuery, page_of
+from app.http.resources.posts import PostCardSchema
+from app.http.resources.products import ProductCardSchema
+from app.services.pages.fragments import encode
+
+blp = Blueprint("search", "Full-text search")
+
+
+class SearchQuery(PageQuery):
+    q = Line(
+        required=True,
+        validate=ma.validate.Length(1, 200),
+        metadata={"description": "words, all of which are in the title or the text; the last may be a beginning"},
+    )
+    kind = Line(load_default=None, validate=ma.validate.OneOf(["post", "product"]))
+
+
+class SearchItemSchema(ma.Schema):
+    """One of the two."""
+
+    post = ma.fields.Nested(PostCardSchema)
+    product = ma.fields.Nested(ProductCardSchema)
+
+
+SearchPage = page_of(SearchItemSchema, "SearchPage")
+
+
+@blp.get("/search")
+@public
+@budget(relational=9, documents=4, sessions=1, cache=18, search=1)
+@blp.arguments(SearchQuery, location="query")
+@blp.response(200, SearchPage)
+@blp.raises(501, 503)
+def search(query: dict[str, Any]) -> Response:
+    """Find posts and products by their words, newest first.
+
+    What was written a moment ago may be missing. A page has fewer items than `limit` where some are gone meanwhile.
+    """
+    words, kind, limit = query["q"], query["kind"], query["limit"]
+    scope = f"search:{kind}:{words}"
+    before = cursors().id(scope, query["cursor"])
+    found = container().content.search.find(words, kind, before=before, limit=limit + 1)
+    onward = [str(found[limit - 1].id)] if len(found) > limit else None
+    shown = container().content.search.cards(found[:limit], viewer())
+    items = (b"{" + encode(kind) + b":" + body + b"}" for kind, body in shown)
+    return answers.page(items, cursors().issue(scope, onward))

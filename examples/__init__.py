@@ -1,0 +1,1 @@
+"""Systems of others, which know Quartet by its API and its events alone."""

@@ -1,0 +1,70 @@
+"""Takes events in. They have ids and no content, so what changed is read from Quartet's API: as it is now, which makes
+an event that comes late, or again, do no harm.
+"""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from examples.search.index import Document, Index
+
+PUT = {
+    "quartet.post.published.v1": "post",
+    "quartet.post.edited.v1": "post",
+    "quartet.product.listed.v1": "product",
+    "quartet.product.edited.v1": "product",
+}
+REMOVED = {"quartet.post.deleted.v1": "post", "quartet.product.withdrawn.v1": "product"}
+ACCOUNT_DELETED = "quartet.account.deleted.v1"
+TYPES = [*PUT, *REMOVED, ACCOUNT_DELETED]
+SECONDS = 5
+
+
+class Away(Exception):
+    """Quartet's API does not answer. The same event has to come again."""
+
+
+class Consumer:
+    """`api` is Quartet's URL, such as `http://127.0.0.1:8000`."""
+
+    def __init__(self, index: Index, api: str) -> None:
+        self._index = index
+        self._api = urlsplit(api)
+
+    def take(self, event: dict[str, Any]) -> None:
+        """One CloudEvent. Those of a subject come in order; one that was taken in already is left. Raises `Away`."""
+        id_, type_, data = event["id"], event["type"], event["data"]
+        if type_ not in TYPES or self._index.has_taken(id_):
+            return
+        if type_ == ACCOUNT_DELETED:
+            self._index.remove_all_of(id_, data["account_id"])
+            return
+        kind = PUT.get(type_) or REMOVED[type_]
+        document_id = data[f"{kind}_id"]
+        found = self._read(kind, document_id) if type_ in PUT else None
+        if found is None:
+            self._index.remove(id_, document_id)
+        else:
+            self._index.put(id_, found)
+
+    def _read(self, kind: str, document_id: str) -> Document | None:
+        """As everybody may see it. None for what is gone, or whose owner is."""
+        connect = http.client.HTTPSConnection if self._api.scheme == "https" else http.client.HTTPConnection
+        connection = connect(self._api.netloc, timeout=SECONDS)
+        try:
+            connection.request("GET", f"{self._api.path}/api/v1/{kind}s/{document_id}")
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Away(str(error)) from error
+        finally:
+            connection.close()
+        if answer.status == http.HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status != http.HTTPStatus.OK:
+            raise Away(f"the API answers {answer.status}")
+        thing = json.loads(body)[kind]
+        if kind == "post":
+            return Document(thing["id"], kind, thing["author_id"], thing["title"], thing["body"])
+        return Document(thing["id"], kind, thing["seller_id"], thing["title"], thing["description"])

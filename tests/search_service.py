@@ -1,0 +1,63 @@
+"""The search of `examples/search` in the process of the tests, as an index that tests fill."""
+
+import functools
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from typing import Any
+from uuid import uuid4
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from examples.search.index import Document, Index
+from examples.search.service import Service
+
+HOST = "127.0.0.1"
+SECRET = "whsec_c2VhcmNoIGluIHRlc3Rz"
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@functools.cache
+def _listening() -> socket.socket:
+    return socket.create_server((HOST, 0))
+
+
+def url() -> str:
+    """Nobody answers there before `index` was asked for."""
+    return f"http://{HOST}:{_listening().getsockname()[1]}"
+
+
+@functools.cache
+def index() -> Index:
+    made = Index(":memory:")
+    server = make_server(HOST, 0, Service(made, "http://nobody.invalid", SECRET), _Server, _Handler)
+    server.socket.close()
+    server.socket = _listening()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return made
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[WSGIServer]:
+    """An application on a port of its own; `set_app` gives another one."""
+    with make_server(HOST, 0, app, _Server, _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def indexed(kind: str, card: dict[str, Any]) -> None:
+    """As if its event had come."""
+    thing = card[kind]
+    owner, text = ("author_id", "body") if kind == "post" else ("seller_id", "description")
+    index().put(str(uuid4()), Document(thing["id"], kind, thing[owner], thing["title"], thing[text]))
