@@ -1,7 +1,9 @@
-"""`GET /search`: from events by webhook into the example's index, and back to the truth; without it, and in its absence."""
+"""`GET /search`: from events by webhook into the example's index, and back to the truth; and without it."""
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,8 @@ def test_pages_follow_one_another(system: System) -> None:
     ada = system.person()
     for number in range(5):
         indexed("post", ada.post("/posts", {"title": f"ladder {number}", "body": "."}))
-    seen, cursor = [], {}
+    seen: list[str] = []
+    cursor: dict[str, Any] = {}
     while True:
         page = ada.get("/search", q="ladder", limit=2, **cursor)
         seen += [one["post"]["post"]["title"] for one in page["items"]]
@@ -156,8 +159,6 @@ def test_a_service_that_is_away(tmp_path: Path) -> None:
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
-    from datetime import UTC, datetime
-
     now = datetime.now(UTC)
     signature = Webhook(secret).sign("1", now, body.decode())
     return {
@@ -177,13 +178,12 @@ def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
     ],
 )
 def test_what_the_service_takes(body: bytes, secret: str, status: str) -> None:
-    from io import BytesIO
-
     with closing(Index(":memory:")) as index:
-        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/events", "CONTENT_LENGTH": str(len(body))}
+        environ: dict[str, Any] = {"REQUEST_METHOD": "POST", "PATH_INFO": "/events", "CONTENT_LENGTH": str(len(body))}
         answers: list[str] = []
-        start: Callable[..., None] = lambda said, _headers: answers.append(said)
-        Service(index, ABSENT, SECRET)({**environ, **signed(body, secret), "wsgi.input": BytesIO(body)}, start)
+        service = Service(index, ABSENT, SECRET)
+        sent = environ | signed(body, secret) | {"wsgi.input": BytesIO(body)}
+        service(sent, lambda said, _headers: answers.append(said))
         assert answers[0].startswith(status)
 
 
