@@ -21,7 +21,7 @@ _PORTS = {"http": 80, "https": 443}
 _MOST_BODY = 256 * 1024
 
 
-class _Page(Struct):
+class _Items(Struct):
     items: list[Found]
 
 
@@ -54,4 +54,4 @@ class RemoteSearch(SearchIndex):
         self._idle.append(connection)
         if answer.status != 200:
             raise Unavailable(ROLE, f"the service answers {answer.status}")
-        return msgspec.json.decode(answer.body, type=_Page).items
+        return msgspec.json.decode(answer.body, type=_Items).items

@@ -36,8 +36,8 @@ def test_the_picture_shows_the_folders_that_there_are(picture: dict[str, Any]) -
         folders = {path.parent.name for path in (ROOT / layer["path"]).glob("*/__init__.py")}
         assert set(layer["parts"]) == folders, layer["path"]
     roles = {path.parent.name for path in (ROOT / picture["ports"]["path"]).glob("*/port.py")}
-    # Sinks are no stores; the worker's part has them.
-    assert {store["role"] for store in picture["store"]} == roles - {"sinks"}
+    # Sinks are no stores, the worker's part has them; nor is the search, which is a service of others.
+    assert {store["role"] for store in picture["store"]} == roles - {"sinks", "search"}
     worker = picture["worker"]
     assert all(any((ROOT / worker["path"]).glob(f"{part}*")) for part in worker["parts"])
 
