@@ -45,8 +45,8 @@ every_body = pytest.mark.parametrize(
 
 
 class World(NamedTuple):
-    """Somebody with one of each thing, and what to put into a path. The order was sold by that person and is paid, partly
-    sent and refunded; `placed` are orders that may still be cancelled or refused.
+    """Somebody with one of each thing, and what to put into a path. The order was sold by that person and is paid,
+    partly sent and refunded; `placed` are orders that may still be cancelled or refused.
     """
 
     person: Person
