@@ -38,11 +38,11 @@ SearchPage = page_of(SearchItemSchema, "SearchPage")
 
 @blp.get("/search")
 @public
-@budget(relational=9, documents=4, sessions=1, cache=18, search=1)
+@budget(relational=5, documents=4, sessions=1, cache=11, search=1)
 @blp.arguments(SearchQuery, location="query")
 @blp.response(200, SearchPage)
 @blp.raises(501, 503)
-def search(query: dict[str, Any]) -> Response:
+def search_content(query: dict[str, Any]) -> Response:
     """Find posts and products by their words, newest first.
 
     What was written a moment ago may be missing. A page has fewer items than `limit` where some are gone meanwhile.
