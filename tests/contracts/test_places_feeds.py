@@ -150,11 +150,10 @@ def moved(old: FeedStore, new: FeedStore, meanwhile: Callable[[], None]) -> list
     return said
 
 
-@pytest.mark.parametrize("goes_to_file", [True, False])
-def test_feeds_are_carried_over_while_they_are_written(
-    opened: Open, url: str, file_url: str, tmp_path_factory: pytest.TempPathFactory, *, goes_to_file: bool
+def test_feeds_are_carried_over_while_they_are_written_and_back(
+    opened: Open, url: str, file_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    old, new = (opened(one) for one in ((url, file_url) if goes_to_file else (file_url, url)))
+    old, new = opened(url), opened(file_url)
     truth = opened(f"sqlite:///{tmp_path_factory.mktemp('feeds') / 'truth.db'}")
     traffic = Traffic(seed=7)
 
