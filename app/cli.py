@@ -1,50 +1,47 @@
 """The command `quartet`. Run `quartet --help`."""
 
 import json
-import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from app.backup import dump, restore
-from app.container import Container, build
-from app.doctor import Drift, advice
-from app.doctor.ledger import audit_ledger, ledger
-from app.doctor.provider import compare_with_provider
-from app.doctor.rebuild import Rebuild
-from app.forwarding import Circular, follow, forwarded
-from app.moving.command import move
-from app.scraping import scraped
-from app.seed import seed, seed_small_once
-from app.server.granian import server
-from app.server.pool_check import shortages
-from app.telemetry import multiprocess
-from app.telemetry.exporting import ExtraMissing, exported
-from app.versions import version
-from app.worker.anchoring import anchoring_of
-from app.worker.relay import relay_of, run, start_inline, sweeper_of
-from app.worker.sinks.commands import asyncapi, drain, sinks
-from config import Settings, SettingsError
-from config.logs import configure, formatter
+from app.opening import opened
+from app.telemetry.exporting import ExtraMissing
+from config import SettingsError
 from repositories.address import BadAddress
 from repositories.errors import StoreError, Unavailable
-from repositories.outbox import Outbox
-from repositories.pool_registry import pools
-from repositories.slow_statements import log_after
-from repositories.store import Store
 
-log = logging.getLogger(__name__)
-BOOT_PAUSE = 0.2  # seconds
+# All else is imported by the commands that need it: a server's first answer waits for every import.
+if TYPE_CHECKING:
+    from app.container import Container
 
 
-class OneLineErrors(click.Group):
+class LazyGroup(click.Group):
+    """Some of its commands are imported when they are asked for. `lazy`: `module:attribute` by name."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self._lazy[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(module), name)
+        return found
+
+
+class OneLineErrors(LazyGroup):
     """Expected failures are one line on stderr and exit code 1, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -57,57 +54,28 @@ class OneLineErrors(click.Group):
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
         except ExtraMissing as error:
             raise click.ClickException(f"QUARTET_TRACES_URL: {error}") from error
-        except (SettingsError, StoreError, Circular) as error:
+        except (SettingsError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=OneLineErrors)
+@click.group(
+    cls=OneLineErrors,
+    lazy={
+        "asyncapi": "app.worker.sinks.commands:asyncapi",
+        "dump": "app.backup.command:dump",
+        "ledger": "app.doctor.ledger:ledger",
+        "move": "app.moving.command:move",
+        "restore": "app.backup.command:restore",
+        "seed": "app.seed.command:seed",
+        "sinks": "app.worker.sinks.commands:sinks",
+        "version": "app.versions:version",
+    },
+)
 @click.version_option(package_name="quartet", message="%(package)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Quartet: a REST backend on four stores."""
     ctx.obj = opened
-
-
-@contextmanager
-def opened() -> Iterator[Container]:
-    """A container whose engines all take writes. Raises `Unavailable` for the first that does not in time."""
-    settings = Settings.from_env()
-    configure(settings.log_level, settings.log_form)
-    log_after(settings.slow_seconds)
-    with exported(settings.traces_url, settings.traces_sampled, settings.engines):
-        until = time.monotonic() + settings.boot_seconds
-        with closing(build(settings)) as container:
-            _await_all(container, until)
-            there = forwarded(settings, container.stores)
-            if there == settings:
-                yield container
-                return
-        with closing(build(there)) as container:
-            _await_all(container, until)
-            yield container
-
-
-def _await_all(container: Container, until: float) -> None:
-    for role, store in container.stores.by_role().items():
-        if role not in container.settings.embedded_roles:
-            _await(store, until)
-
-
-def _await(store: Store, until: float) -> None:
-    """A store that is being started, or has no writer yet, may have one soon. Raises `Unavailable` at `until`."""
-    while True:
-        try:
-            return store.ping()
-        except Unavailable as error:
-            if time.monotonic() > until:
-                raise
-            log.warning("waiting for a store: %s", error)
-        time.sleep(BOOT_PAUSE)
-
-
-for command in (seed, dump, restore, move, ledger, sinks, asyncapi, version):
-    main.add_command(command)
 
 
 @main.command()
@@ -125,33 +93,27 @@ def migrate(*, dry_run: bool) -> None:
 @main.command()
 def serve() -> None:
     """Serve the API, until SIGTERM or SIGINT. The relay runs inside where QUARTET_RELAY says so."""
-    with opened() as container:
-        _require_migrated(container)
-        _require_room(container)
-        _serve(container)
+    from app.serving import require_migrated, serve_with
+
+    serve_with(require_migrated)
 
 
 @main.command()
 def start() -> None:
     """Migrate, seed a small data set on the first start, and serve with the relay inside: what `make run` calls."""
     os.environ.setdefault("QUARTET_RELAY", "inline")
-    with opened() as container:
-        container.stores.migrate()
-        _require_room(container)
-        login = seed_small_once(container)
-        settings = container.settings
-        address = f"http://{settings.host}:{settings.port}"
-        click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
-        if login is not None:
-            click.echo(f"sign in with:    {login.handle} / {login.password}")
-        click.echo("")
-        _serve(container)
+    from app.serving import prepare, serve_with
+
+    serve_with(prepare)
 
 
 @main.command()
 def openapi() -> None:
     """Print the OpenAPI document. Needs no store."""
-    from app.http import create_app  # only this command of the main process needs it
+    from app.container import build
+    from app.http import create_app
+    from config import Settings
+    from config.logs import configure
 
     configure("warning", "console")
     app = create_app(build(Settings()))
@@ -162,24 +124,38 @@ def openapi() -> None:
 @click.option("--once", is_flag=True, help="Dispatch what is due now, then stop.")
 def relay(*, once: bool) -> None:
     """Dispatch the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
+    from app.forwarding import follow
+    from app.serving import require_migrated, require_room
+    from app.telemetry import multiprocess
+    from app.worker.anchoring import anchoring_of
+    from app.worker.relay import relay_of, run, sweeper_of
+    from app.worker.sinks.commands import drain
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with opened() as container:
-        _require_migrated(container)
+        require_migrated(container)
         if once:
             sweeper_of(container).sweep()
             anchoring_of(container).tick()
             click.echo(f"{relay_of(container).drain()} events dispatched")
             drain(container)
         else:
-            _require_room(container)
+            require_room(container)
             settings = container.settings
             with multiprocess.served(settings.host, settings.relay_metrics_port if settings.metrics else 0):
                 follow(container, stop, run)
 
 
-@main.group()
+@main.group(
+    cls=LazyGroup,
+    lazy={
+        "advice": "app.doctor.advice.command:advice",
+        "ledger": "app.doctor.ledger:audit_ledger",
+        "provider": "app.doctor.provider:compare_with_provider",
+    },
+)
 def doctor() -> None:
     """Check a system, and repair it."""
 
@@ -188,7 +164,7 @@ def doctor() -> None:
 def outbox() -> None:
     """Show what waits and what is dead-lettered."""
     with opened() as container:
-        for name, store in _outboxes(container).items():
+        for name, store in container.stores.outboxes().items():
             waiting = store.backlog()
             oldest = waiting.oldest or "-"
             click.echo(f"{name}: {waiting.unsent} unsent, {waiting.dead_lettered} dead-lettered, oldest {oldest}")
@@ -202,12 +178,8 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
     """Dispatch dead-lettered events again: those named, or all."""
     with opened() as container:
         local = container.kit.clock()
-        count = sum(o.replay(event_ids or None, now=o.now() or local) for o in _outboxes(container).values())
+        count = sum(o.replay(event_ids or None, now=o.now() or local) for o in container.stores.outboxes().values())
     click.echo(f"{count} events will be tried again")
-
-
-for command in (advice, audit_ledger, compare_with_provider):
-    doctor.add_command(command)
 
 
 @doctor.command()
@@ -215,6 +187,8 @@ for command in (advice, audit_ledger, compare_with_provider):
 @click.option("--repair/--no-repair", default=True, help="Mend what is found.", show_default=True)
 def drift(*, account: str | None, repair: bool) -> None:
     """Compare feeds and counters with the truth, while serving. Exit code 1 when something is wrong, mended or not."""
+    from app.doctor.drift import Drift
+
     began = time.monotonic()
     with opened() as container:
         found = Drift(container, click.echo, repair=repair)
@@ -235,6 +209,9 @@ def rebuild() -> None:
 @click.option("--wait/--no-wait", default=True, help="Help the relay, and wait until it is done.", show_default=True)
 def rebuild_feeds(*, account: str | None, wait: bool) -> None:
     """Fill home timelines, and write author timelines, anew from the truth, while serving."""
+    from app.doctor.rebuild import Rebuild
+    from app.worker.relay import relay_of
+
     with opened() as container:
         work = Rebuild(container, relay_of(container).round, wait=wait)
         made = work.one(_account(container, account)) if account is not None else work.everybody()
@@ -244,49 +221,8 @@ def rebuild_feeds(*, account: str | None, wait: bool) -> None:
         raise click.ClickException(f"{made.late} of the feeds are not filled yet")
 
 
-def _account(container: Container, handle: str) -> UUID:
+def _account(container: "Container", handle: str) -> UUID:
     found = container.stores.relational.accounts.by_handle(handle)
     if found is None:
         raise click.ClickException(f"there is no account {handle!r}")
     return found.id
-
-
-def _require_migrated(container: Container) -> None:
-    pending = container.stores.migrate(dry_run=True)
-    if pending:
-        raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
-
-
-def _require_room(container: Container) -> None:
-    """Check the pools of the workers, the server and a separate relay against the engines' limits."""
-    settings = container.settings
-    processes = settings.workers + 1 + (not settings.relay_inline)
-    found = shortages(pools(), processes=processes)
-    if found:
-        advice = f"lower QUARTET_WORKERS ({settings.workers}) or QUARTET_THREADS ({settings.threads})"
-        raise click.ClickException("\n".join([*found, f"{advice}, or let the server take more connections"]))
-
-
-def _outboxes(container: Container) -> dict[str, Outbox]:
-    return {"relational": container.stores.relational.outbox, "documents": container.stores.documents.outbox}
-
-
-def _serve(container: Container) -> None:
-    """Serve until SIGTERM. An inline relay is a thread of this process."""
-    settings = container.settings
-    served = server(
-        "app.wsgi:app",
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        threads=settings.threads,
-        streams=settings.streams,
-        drain_seconds=settings.drain_seconds,
-        formatter={"()": formatter, "form": settings.log_form},
-    )
-    with multiprocess.shared(record=settings.metrics and settings.relay_inline):
-        stop_relay = start_inline(container) if settings.relay_inline else None
-        with scraped(container, _outboxes):
-            served.serve()
-        if stop_relay:
-            stop_relay()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.container import Container, build, open_stores
 from app.stores import Stores
+from repositories.address import BadAddress
 from repositories.errors import StoreError
 from repositories.moving.places import CLOSED
 from repositories.store import Store
@@ -28,14 +29,10 @@ IDLE_SECONDS, MOVING_SECONDS = 0.5, 0.05
 GRACE_SECONDS = 30.0
 
 
-class Circular(Exception):
-    """Forwarding addresses that lead nowhere."""
-
-
 def forwarded(settings: "Settings", stores: Stores) -> "Settings":
     """The settings with the URLs of the places where the truths are; `stores` are open at what settings say.
 
-    Raises `StoreError`, `Circular`.
+    Raises `StoreError`, `BadAddress`.
     """
     for role, store in stores.by_role().items():
         settings = _role_forwarded(settings, role, store)
@@ -58,7 +55,7 @@ def _role_forwarded(settings: "Settings", role: str, store: Store) -> "Settings"
             arrived = mark.epoch
         log.warning("the %s role has moved: set QUARTET_%s to where it is now", role, name.upper())
         settings = at(settings, role, mark.url)
-    raise Circular(f"QUARTET_{name.upper()}: its forwarding addresses go in a circle")
+    raise BadAddress("its forwarding addresses go in a circle", setting=name)
 
 
 @contextmanager
@@ -117,7 +114,7 @@ class Following:
         if states & {*CLOSED}:
             try:
                 self._go(forwarded(self.container.settings, self.container.stores))
-            except (StoreError, Circular) as error:
+            except (StoreError, BadAddress) as error:
                 log.warning("a role has moved, and its new place cannot be used yet: %s", error)
             return MOVING_SECONDS
         return MOVING_SECONDS if "leaving" in states else IDLE_SECONDS

@@ -1,16 +1,15 @@
 """Metrics on an address of their own: those of all processes, as the workers would serve them."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.container import Container
 from app.forwarding import Following
-from repositories.outbox import Outbox
 
 
 @contextmanager
-def scraped(container: Container, outboxes: Callable[[Container], Mapping[str, Outbox]]) -> Iterator[None]:
+def scraped(container: Container) -> Iterator[None]:
     """Serve them where they have an address."""
     host, port = container.settings.metrics_at
     if not port:
@@ -21,7 +20,7 @@ def scraped(container: Container, outboxes: Callable[[Container], Mapping[str, O
 
     def served(now: Container) -> Callable[[], None]:
         stores, known = now.stores.by_role(), now.money.anchors.known
-        return exposition.serve(host, port, exposition.everything(stores, outboxes(now), known, now.kit.clock))
+        return exposition.serve(host, port, exposition.everything(stores, now.stores.outboxes(), known, now.kit.clock))
 
     ends, stop = [served(container)], threading.Event()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.hot import Cache, Limits, SessionStore, Streams, ViewCounts
+from repositories.outbox import Outbox
 from repositories.relational import RelationalStore
 from repositories.search import SearchIndex
 from repositories.sinks import Sink
@@ -37,6 +38,9 @@ class Stores:
             "sessions": self.sessions,
             "cache": self.cache,
         }
+
+    def outboxes(self) -> dict[str, Outbox]:
+        return {"relational": self.relational.outbox, "documents": self.documents.outbox}
 
     @property
     def replicated(self) -> bool:

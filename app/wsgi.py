@@ -1,9 +1,11 @@
 """The WSGI application, imported by each worker of the server: settings, container and Flask, one per worker."""
 
-import atexit
+import logging
 import signal
 import threading
+from contextlib import ExitStack
 from functools import partial
+from multiprocessing.util import Finalize
 
 from app.container import build
 from app.forwarding import Following
@@ -13,20 +15,22 @@ from app.http.edge import limiting, overload
 from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment, shut_silent
 from app.server.draining import DRAIN, Draining
-from app.server.orphan import end_with_parent
 from app.server.streams import ENDINGS, on_signals
 from app.telemetry.exporting import export
 from config import Settings
 from config.logs import configure
 from repositories.slow_statements import log_after
 
-end_with_parent()
+closing = ExitStack()
+# A forked process does not run what `atexit` knows, and a spawned one runs this too.
+Finalize(None, closing.close, exitpriority=0)
+closing.callback(logging.shutdown)
 settings = Settings.from_env()
 hide_environment()
 configure(settings.log_level, settings.log_form)
 log_after(settings.slow_seconds)
 if settings.traces_url:
-    atexit.register(export(settings.traces_url, settings.traces_sampled, settings.engines))
+    closing.callback(export(settings.traces_url, settings.traces_sampled, settings.engines))
 
 
 def close() -> None:
@@ -63,7 +67,7 @@ give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
 arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up)
 draining = Draining(arrivals)
 app.wsgi_app = draining  # type: ignore[method-assign]  # Flask's documented way
-atexit.register(close)
+closing.callback(close)
 # Handled on another thread, see `on_signals`.
 signal.signal(DRAIN, lambda *_: None)
 on_signals({DRAIN: draining.begin, **dict.fromkeys(ENDINGS, end_streams)})

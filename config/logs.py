@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-import structlog
 from opentelemetry import trace
+
+from config.structured import structlog
 
 GATHERED_SECONDS = 0.05
 MOST_GATHERED = 10_000
@@ -105,7 +106,9 @@ def formatter(form: str, *, colors: bool = False) -> logging.Formatter:
     last: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=8, sort_keys=False)
+        else structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=8, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        )
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared(form), processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]

@@ -12,7 +12,6 @@ from msgspec import Struct
 from app.container import Container
 from app.seed.load import BATCH, Loader
 from app.seed.plan import UNTIL, Plan
-from app.seed.report import Bars, Lines, table
 from app.seed.sizes import NAMES, SMALL, Sizes, sizes
 from app.seed.verify import Verifier
 from app.seed.work import Outcome, Progress
@@ -87,7 +86,7 @@ def seed_small_once(container: Container) -> SeededLogin | None:
         return None
     plan = Plan(sizes())
     if not _loaded(container, plan):
-        progress = Bars(_engine(container)) if sys.stdout.isatty() else Progress()
+        progress = _bars(container) if sys.stdout.isatty() else Progress()
         _run(container, plan, PASSWORD, batch=BATCH, threads=container.settings.threads, progress=progress)
     k = _ordinary(plan)
     accounts = container.stores.relational.accounts
@@ -112,8 +111,10 @@ def _check(container: Container, until: datetime, password: str) -> None:
 
 
 def _load(container: Container, plan: Plan, password: str, *, batch: int, threads: int) -> None:
+    from app.seed.report import Lines, table
+
     engine = _engine(container)
-    progress = Bars(engine) if sys.stdout.isatty() else Lines(engine)
+    progress = _bars(container) if sys.stdout.isatty() else Lines(engine)
     table(_run(container, plan, password, batch=batch, threads=threads, progress=progress), engine)
     click.echo(f"sign in as {plan.handle(_ordinary(plan))} with the password: {password}")
 
@@ -134,6 +135,12 @@ def _verify(container: Container, plan: Plan, threads: int) -> None:
     if wrong:
         raise click.ClickException(f"{wrong} things are not as planned")
     click.echo("everything is as planned")
+
+
+def _bars(container: Container) -> Progress:
+    from app.seed.report import Bars  # with it rich, which most starts do without
+
+    return Bars(_engine(container))
 
 
 def _engine(container: Container) -> Callable[[str], str]:

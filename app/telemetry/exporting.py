@@ -5,16 +5,21 @@ The SDK's own variables (`OTEL_SERVICE_NAME`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTE
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from typing import Any
 
 from app.telemetry import spans
 
-PATH = "/v1/traces"
-# Of one attempt to send. What ends waits so long for a collector that is away.
-SECONDS = 2.0
-
 
 class ExtraMissing(Exception): ...
+
+
+def load() -> Callable[[str, float], Any]:
+    """Import the SDK: what makes a provider of tracers, for an address and a share. Raises `ExtraMissing`."""
+    try:
+        from app.telemetry.otlp import provider_to
+    except ImportError as error:
+        raise ExtraMissing("needs OpenTelemetry's SDK: install quartet[traces]") from error
+    return provider_to
 
 
 def export(url: str, sampled: float, engines: Mapping[str, str]) -> Callable[[], None]:
@@ -23,18 +28,7 @@ def export(url: str, sampled: float, engines: Mapping[str, str]) -> Callable[[],
     `sampled` is the share of the traces that begin here; for others the caller has decided. `engines`: by store, the
     scheme of its URL.
     """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
-    except ImportError as error:
-        raise ExtraMissing("needs OpenTelemetry's SDK: install quartet[traces]") from error
-    resource = Resource.create({"service.name": "quartet", "service.version": version("quartet")})
-    provider = TracerProvider(ParentBasedTraceIdRatio(sampled), resource, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(url.rstrip("/").removesuffix(PATH) + PATH, timeout=SECONDS)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider = load()(url, sampled)
     spans.use(provider, systems(engines))
 
     def end() -> None:

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def shared(*, record: bool) -> Iterator[None]:
-    """A new directory for all processes started inside the block. `record`: this process takes part too."""
+def shared() -> Iterator[None]:
+    """A new directory for all processes started inside the block."""
     with tempfile.TemporaryDirectory(prefix="quartet-metrics-", ignore_cleanup_errors=True) as directory:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-        if record:
-            _record()
         yield
 
 
@@ -24,7 +22,7 @@ def served(host: str, port: int) -> Iterator[None]:
         return
     from app.telemetry import exposition
 
-    _record()
+    record()
     end = exposition.serve(host, port, exposition.registry())
     try:
         yield
@@ -32,7 +30,8 @@ def served(host: str, port: int) -> Iterator[None]:
         end()
 
 
-def _record() -> None:
+def record() -> None:
+    """Have this process take part."""
     from app.telemetry.series import install, keep_sampling
 
     install()

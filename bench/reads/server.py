@@ -91,7 +91,7 @@ def main() -> None:
         threads=settings.threads,
         streams=settings.streams,
     )
-    with multiprocess.shared(record=False):
+    with multiprocess.shared():
         served.serve()
 
 

@@ -180,8 +180,8 @@ class Live:
     @property
     def workers(self) -> list[Process]:
         """The processes that answer; the one that only waits for their resources is not among them."""
-        spawned = ((Path(f"/proc/{child.pid}/cmdline"), child) for child in descendants(self._popen.pid))
-        return [child for path, child in spawned if b"spawn_main" in path.read_bytes()]
+        family = ((Path(f"/proc/{child.pid}/cmdline"), child) for child in descendants(self._popen.pid))
+        return [child for path, child in family if b"resource_tracker" not in path.read_bytes()]
 
     def kill(self) -> None:
         """SIGKILL to the command and all its children at once."""

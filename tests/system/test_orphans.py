@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.kernel import wait_gone, wait_until
-from tests.system.live import Live, migrated
+from tests.engines.kernel import free_port, wait_gone, wait_until
+from tests.system.live import HOST, Live, migrated
 
 pytestmark = pytest.mark.live
 
@@ -32,5 +32,18 @@ def test_workers_that_are_not_up_yet_end_too(tmp_path: Path) -> None:
         workers = live.workers
         os.kill(live.pid, signal.SIGKILL)
         assert wait_gone(workers, 30)
+    finally:
+        live.close()
+
+
+def test_a_server_that_waits_for_a_store_ends_at_once_and_with_it_its_workers(tmp_path: Path) -> None:
+    live = Live(tmp_path, SESSIONS_URL=f"redis://{HOST}:{free_port()}", BOOT_SECONDS="600")
+    try:
+        assert wait_until(lambda: "waiting for a store" in live.output, 30), live.output
+        workers = live.workers
+        assert len(workers) == 2
+        live.terminate()
+        assert live.ended(10) == -signal.SIGTERM
+        assert wait_gone(workers, 10)
     finally:
         live.close()

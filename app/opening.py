@@ -1,0 +1,86 @@
+"""Opening the stores for a command of the main process."""
+
+import gc
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from app.telemetry.exporting import exported, load
+from config import Settings
+from config.logs import configure
+from repositories.errors import Unavailable
+from repositories.slow_statements import log_after
+
+if TYPE_CHECKING:
+    from app.container import Container
+    from repositories.store import Store
+
+log = logging.getLogger(__name__)
+BOOT_PAUSE = 0.2  # seconds
+
+
+@contextmanager
+def opened() -> Iterator["Container"]:
+    """A container whose engines all take writes. Raises `Unavailable` for the first that does not in time."""
+    with ready(loaded()) as container:
+        yield container
+
+
+def loaded(*modules: str) -> "Container":
+    """A container that has opened nothing yet, with `modules` imported."""
+    settings = Settings.from_env()
+    configure(settings.log_level, settings.log_form)
+    # What is loaded now stays: looking for garbage in it takes a tenth of the time, and as much when the process ends.
+    gc.disable()
+    from app.container import build
+
+    for module in modules:
+        import_module(module)
+    if settings.traces_url:
+        load()
+    container = build(settings)
+    gc.freeze()
+    gc.enable()
+    return container
+
+
+@contextmanager
+def ready(container: "Container") -> Iterator["Container"]:
+    """Open it, or one of the places to which roles have moved, and close it. Exports traces meanwhile."""
+    from app.container import build
+    from app.forwarding import forwarded
+
+    settings = container.settings
+    log_after(settings.slow_seconds)
+    until = time.monotonic() + settings.boot_seconds
+    with exported(settings.traces_url, settings.traces_sampled, settings.engines):
+        with closing(container):
+            _await_all(container, until)
+            there = forwarded(settings, container.stores)
+            if there == settings:
+                yield container
+                return
+        with closing(build(there)) as elsewhere:
+            _await_all(elsewhere, until)
+            yield elsewhere
+
+
+def _await_all(container: "Container", until: float) -> None:
+    for role, store in container.stores.by_role().items():
+        if role not in container.settings.embedded_roles:
+            _await(store, until)
+
+
+def _await(store: "Store", until: float) -> None:
+    """A store that is being started, or has no writer yet, may have one soon. Raises `Unavailable` at `until`."""
+    while True:
+        try:
+            return store.ping()
+        except Unavailable as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("waiting for a store: %s", error)
+        time.sleep(BOOT_PAUSE)

@@ -1,0 +1,31 @@
+"""What is not imported: a server's first answer waits for every import of its main process."""
+
+import subprocess
+import sys
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from repositories.relational import migrations
+
+LISTED = "import sys; print(*sys.modules)"
+
+
+def modules(statement: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", f"{statement}; {LISTED}"], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "needless"),
+    [
+        ("import app.cli", {"app.container", "sqlalchemy", "flask", "granian", "rich"}),
+        ("import app.cli, app.http, app.seed.command", {"alembic", "rich", "pymongo", "cassandra", "psycopg", "redis"}),
+    ],
+)
+def test_what_a_start_does_not_need_is_not_imported(statement: str, needless: set[str]) -> None:
+    assert modules(statement) & needless == set()
+
+
+def test_the_names_of_the_migrations_say_which_is_the_last() -> None:
+    assert migrations.head() == ScriptDirectory(str(migrations.FOLDER)).get_current_head()
