@@ -1,7 +1,7 @@
 """flask-smorest's blueprint with the strict parser, access marks and one line for a view's errors."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import flask_smorest
@@ -27,12 +27,7 @@ class Blueprint(flask_smorest.Blueprint):
     def raises(self, *statuses: int) -> Callable[[View], View]:
         """Document the errors of a view, in addition to those of every view."""
 
-        def decorate(view: View) -> View:
-            for status in statuses:
-                view = self.alt_response(status, response=component(status))(view)
-            return view
-
-        return decorate
+        return functools.partial(documented_errors, statuses=statuses)
 
     def conditional(self, view: View) -> View:
         """Document a change that needs If-Match."""
@@ -54,6 +49,17 @@ class Blueprint(flask_smorest.Blueprint):
             statuses = (400,) if in_query else (400, 413, 415, 422)
             found["responses"] = {status: component(status) for status in statuses}
         return super()._prepare_arguments_doc(doc, doc_info, **context)
+
+
+def documented_errors(view: View, statuses: Iterable[int]) -> View:
+    """flask-smorest's `alt_response` for what is documented once for all views.
+
+    That wraps the view in a call of its own, and copies what is documented so far, once for each status.
+    """
+    responses = vars(view).setdefault("_apidoc", {}).setdefault("response", {}).setdefault("responses", {})
+    for status in statuses:
+        responses.setdefault(status, []).append(component(status))
+    return view
 
 
 def budget(**stores: int) -> Callable[[View], View]:
@@ -79,9 +85,8 @@ def private(view: View) -> View:
         return view(*args, **kwargs)
 
     documented: Any = flask_smorest.Blueprint.doc(security=[{"bearer": []}])(guarded)
-    documented = flask_smorest.Blueprint.alt_response(Blueprint, 401, response=component(401))(documented)
     documented.access = "private"
-    return documented  # type: ignore[no-any-return] # same signature as the view
+    return documented_errors(documented, [401])  # type: ignore[no-any-return] # same signature as the view
 
 
 def anonymous(view: View) -> View:

@@ -17,10 +17,9 @@ from flask import Flask, Response, current_app, g, request
 
 from app.errors import AppError, BadRequest
 from app.http.edge import own_writes
-from app.http.edge.blueprint import Blueprint
+from app.http.edge.blueprint import documented_errors
 from app.http.edge.deps import container, session_or_none
 from app.http.edge.request_framing import is_strange
-from app.http.edge.status_names import component
 from app.services.commands.idempotency import Attempt, Receipt, Replayed, ReservedId
 from repositories.money_records import Answer, RequestKey
 
@@ -153,7 +152,5 @@ def _documented(view: Callable[..., Any], *, required: bool) -> Any:
         f"hours has one effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
     }
     documented: Any = flask_smorest.Blueprint.doc(parameters=[header])(view)
-    for status in (400, 409, 422):
-        documented = flask_smorest.Blueprint.alt_response(Blueprint, status, response=component(status))(documented)
     documented.idempotency = "required" if required else "optional"
-    return documented
+    return documented_errors(documented, (400, 409, 422))
