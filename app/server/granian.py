@@ -1,4 +1,4 @@
-"""The WSGI server. Decided in docs/decisions/0035-forked-workers.md."""
+"""The WSGI server. Decided in docs/decisions/0039-forked-workers.md."""
 
 import logging
 import multiprocessing

@@ -24,7 +24,7 @@ _one_at_a_time = threading.Lock()
 
 def head() -> str:
     """The revision that this version of Quartet migrates to: the last one, by the names of the files."""
-    return max(path.name for path in FOLDER.glob("versions/[0-9]*.py")).partition("_")[0]
+    return max(path.stem for path in FOLDER.glob("versions/*.py")).partition("_")[0]
 
 
 def upgrade(begin: Callable[[], AbstractContextManager[Connection | None]], *, dry_run: bool) -> list[str]:

@@ -1,0 +1,69 @@
+"""From the start of `quartet start` to its first answer, in a folder where it has been started before.
+
+`python -m bench.start [--times 10] [--workers 2]`; settings come from `QUARTET_*` as always.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from bench.reads.server import Server
+from tests.engines.guard import guarded
+from tests.engines.kernel import free_port
+
+LIVE = "/health/live"
+PAUSE = 0.002
+
+
+class Start(NamedTuple):
+    wall: float  # seconds
+    busy: float  # processor seconds of all processes until then
+
+
+def started(folder: Path, settings: Mapping[str, str]) -> Start:
+    port = free_port()
+    own = {**settings, "PATH": os.environ["PATH"], "HOME": str(folder), "QUARTET_PORT": str(port)}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        guarded([str(Path(sys.executable).parent / "quartet"), "start"], death=signal.SIGTERM),
+        cwd=folder,
+        env=own,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        server = Server(process, port, LIVE)
+        while not server.serves():
+            time.sleep(PAUSE)
+        return Start(time.monotonic() - began, server.busy())
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--times", type=int, default=10)
+    options.add_argument("--workers", type=int, default=2)
+    chosen = options.parse_args()
+    settings = {name: value for name, value in os.environ.items() if name.startswith("QUARTET_")}
+    settings |= {"QUARTET_WORKERS": str(chosen.workers), "QUARTET_DRAIN_SECONDS": "0"}
+    with tempfile.TemporaryDirectory() as folder:
+        first, *others = [started(Path(folder), settings) for _ in range(chosen.times + 1)]
+    print(f"first start, which migrates and seeds: {first.wall:.2f} s, {first.busy:.2f} of the processors")
+    walls, busy = sorted(one.wall for one in others), sorted(one.busy for one in others)
+    print(f"later starts: {walls[0]:.2f} to {walls[-1]:.2f} s, median {median(walls):.2f}")
+    print(f"  of the processors {busy[0]:.2f} to {busy[-1]:.2f} s, median {median(busy):.2f}")
+    print(f"  load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+
+
+if __name__ == "__main__":
+    main()
