@@ -12,14 +12,15 @@ from repositories.relational import RelationalStore, migrations
 from tests.contracts.relational_store import new_database, opened
 
 ROWS, BATCH = 25, 10
+# Their names are in their order, as those of the application are.
 MIGRATIONS = {
-    "table": """
+    "1table": """
 def upgrade():
     op.execute("CREATE TABLE filled (id INTEGER PRIMARY KEY, before INTEGER, after BIGINT)")
     for number in range(25):
         op.execute(f"INSERT INTO filled (id, before) VALUES ({number}, {number})")
 """,
-    "filled": """
+    "2filled": """
 def fill(connection):
     test_filling_migrations.watch()
     wanted = "SELECT id FROM filled WHERE after IS NULL LIMIT 10"
@@ -29,7 +30,7 @@ def fill(connection):
 def upgrade():
     op.execute("CREATE INDEX filled_after ON filled (after)")
 """,
-    "dropped": """
+    "3dropped": """
 def upgrade():
     op.execute("CREATE TABLE contracted (id INTEGER)")
 """,
@@ -84,7 +85,7 @@ def test_each_batch_is_committed(store: RelationalStore, other: Connection, monk
     count = text("SELECT count(after) FROM filled")
     monkeypatch.setattr(f"{__name__}.watch", lambda: seen.append(other.execute(count).scalar_one()))
     planned = store.migrate(dry_run=True)
-    assert [one.split()[1] for one in planned] == ["table", "filled", "dropped"]
+    assert [one.split()[1] for one in planned] == ["1table", "2filled", "3dropped"]
     assert seen == []
     assert store.migrate() == planned
     assert seen == [0, 10, 20, 25]
@@ -106,9 +107,9 @@ def test_it_goes_on_where_it_was_interrupted(
     with pytest.raises(Unavailable, match="cut off"):
         store.migrate()
     assert other.execute(text("SELECT count(after) FROM filled")).scalar_one() == 2 * BATCH
-    assert [one.split()[1] for one in store.migrate(dry_run=True)] == ["filled", "dropped"]
+    assert [one.split()[1] for one in store.migrate(dry_run=True)] == ["2filled", "3dropped"]
     # Who writes meanwhile writes both.
     other.execute(text("INSERT INTO filled VALUES (1000, 7, 7)"))
-    assert [one.split()[1] for one in store.migrate()] == ["filled", "dropped"]
+    assert [one.split()[1] for one in store.migrate()] == ["2filled", "3dropped"]
     assert len(begun) == 5
     assert other.execute(text("SELECT count(*) FROM filled WHERE after = before")).scalar_one() == ROWS + 1
