@@ -180,8 +180,7 @@ class Live:
     @property
     def workers(self) -> list[Process]:
         """The processes that answer; the one that only waits for their resources is not among them."""
-        family = ((Path(f"/proc/{child.pid}/cmdline"), child) for child in descendants(self._popen.pid))
-        return [child for path, child in family if b"resource_tracker" not in path.read_bytes()]
+        return [child for child in descendants(self._popen.pid) if _answers(child)]
 
     def kill(self) -> None:
         """SIGKILL to the command and all its children at once."""
@@ -206,6 +205,15 @@ class Live:
             return False
         finally:
             client.close()
+
+
+def _answers(child: Process) -> bool:
+    """One that has ended has no command, whether or not it is still there."""
+    try:
+        command = Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return bool(command) and b"resource_tracker" not in command
 
 
 def as_under_way(live: Live, client: Client, body: bytes) -> socket.socket:
