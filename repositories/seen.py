@@ -37,8 +37,8 @@ class ReplicaState(Struct, frozen=True):
     lag_bytes: int | None = None
 
 
-# A `member` is one of equals; a `stale primary` takes writes that would be lost.
-ServerState = Literal["primary", "replica", "member", "stale primary", "away", "not seen yet"]
+# A `member` is one of equals; a `stale primary` takes writes that would be lost. `not connected`: nothing is known yet.
+ServerState = Literal["primary", "replica", "member", "stale primary", "away", "not connected"]
 
 
 class HostState(Struct, frozen=True):

@@ -103,7 +103,7 @@ class Hosts(Connector):
 
     def _state_of(self, role: Role | None, *, watched: bool) -> ServerState:
         if role is None:
-            return "away" if watched else "not seen yet"
+            return "away" if watched else "not connected"
         return "stale primary" if self._is_stale(role) else "primary" if role.writable else "replica"
 
     def close(self) -> None:

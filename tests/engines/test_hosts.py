@@ -22,7 +22,7 @@ def test_every_store_names_its_servers(engines: Shared) -> None:
     container = build(Settings(**real_urls(engines, "hosts", keyspace=KEYSPACE)))
     try:
         for role, store in container.stores.by_role().items():
-            assert {host.state for host in store.hosts()} <= {"not seen yet"}
+            assert {host.state for host in store.hosts()} <= {"not connected"}
             store.ping()
             [host] = store.hosts()
             name, _, port = host.name.rpartition(":")

@@ -105,7 +105,7 @@ class RedisLink:
 
     def hosts(self) -> list[HostState]:
         seen = any(wire.is_connected for wire in self._all)
-        return [HostState(":".join(map(str, self._place or [self.server])), "primary" if seen else "not seen yet")]
+        return [HostState(":".join(map(str, self._place or [self.server])), "primary" if seen else "not connected")]
 
     def in_use(self) -> int:
         return self.size - len(self._idle)
