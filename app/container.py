@@ -55,6 +55,11 @@ class Container:
     commands: CommandsWing
     webhooks: Webhooks
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where the roles are."""
+        return {role: getattr(self.settings, f"{role}_url") for role in self.stores.by_role()}
+
     def close(self) -> None:
         self.live.hub.close()
         self.content.views.close()

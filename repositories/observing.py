@@ -1,9 +1,34 @@
 """Opens an observer of what a URL leads to. The scheme decides."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+
+from msgspec.structs import replace
 
 from repositories.made_indexes import made_on_postgres, made_on_sqlite
-from repositories.observations import EngineObserver
+from repositories.observations import EngineObserver, Observed, Subject
+
+
+class Observers:
+    """Those of a system, one for each server or file, each with the roles that are on it."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        by_url: dict[str, list[str]] = {}
+        for role, url in urls.items():
+            by_url.setdefault(url, []).append(role)
+        self._all = [(open_observer(url, roles), tuple(roles)) for url, roles in by_url.items()]
+
+    def __iter__(self) -> Iterator[tuple[EngineObserver, tuple[str, ...]]]:
+        return iter(self._all)
+
+    def close(self) -> None:
+        for observer, _ in self._all:
+            observer.close()
+
+
+def levels_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
+    """What has a limit there, named by its first role too."""
+    role = next(iter(roles))
+    return [replace(one, name=f"{role} {one.name}") for one in observed.subjects if one.kind == "level"]
 
 
 def open_observer(url: str, roles: Collection[str]) -> EngineObserver:

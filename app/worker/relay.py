@@ -22,6 +22,7 @@ from app.worker.anchoring import anchored
 from app.worker.deferred import DeferredWork
 from app.worker.handlers import handle
 from app.worker.relay_spans import attempt, batch
+from app.worker.sampling import sampled
 from app.worker.sinks.running import log_of, sending
 from app.worker.sweeper import Sweeper
 from repositories import meter
@@ -280,7 +281,7 @@ def sweeper_of(container: Container) -> Sweeper:
 
 def run(container: Container, stop: threading.Event) -> None:
     """The relay, with what it does beside its rounds, until `stop` is set."""
-    with anchored(container, stop), sending(container, stop):
+    with anchored(container, stop), sending(container, stop), sampled(container, stop):
         relay_of(container).run(stop)
 
 

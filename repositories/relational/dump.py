@@ -48,6 +48,7 @@ LEFT_OUT = {
     "sinks": "how far each is in that log",
     "webhooks": "receivers of that log, whose secrets do not belong into a backup; they are made anew",
     "sink_dead_letters": "events of that log",
+    "levels": "how full the former places were",
     "deferred": "what a cache has still to drop; a restore empties the cache",
     "fanouts": "how far timelines are filled, which a restore leaves empty",
     "pulled_authors": "whose posts are not pushed; decided anew with the next post",

@@ -22,6 +22,7 @@ from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.event_log_port import EventLog, EventLogWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
+from repositories.relational.levels_port import LevelReads, LevelWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
@@ -237,6 +238,7 @@ class Transaction(Protocol):
     event_log: EventLogWrites
     mail_tokens: MailTokenWrites
     endings: EndingWrites
+    levels: LevelWrites
     webhooks: WebhookWrites
     bulk: BulkWrites
 
@@ -271,6 +273,7 @@ class RelationalStore(Store, Protocol):
     event_log: EventLog
     mail_tokens: MailTokenReads
     endings: EndingReads
+    levels: LevelReads
     webhooks: WebhookReads
     outbox: Outbox
     dump: Dump

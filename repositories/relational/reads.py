@@ -10,6 +10,7 @@ from repositories.relational.deferred import SqlDeferredReads
 from repositories.relational.event_log import SqlEventLog
 from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
+from repositories.relational.levels import SqlLevelReads
 from repositories.relational.money.ledger import SqlLedgerReads
 from repositories.relational.money.orders import SqlOrderReads
 from repositories.relational.money.payments import SqlPaymentReads, SqlSandboxReads
@@ -50,6 +51,7 @@ class SqlRelational(RelationalStore):
         self.counters = SqlCounterReads(runner)
         self.deferred = SqlDeferredReads(runner)
         self.event_log = SqlEventLog(runner)
+        self.levels = SqlLevelReads(runner)
         self.mail_tokens = SqlMailTokenReads(runner)
         self.endings = SqlEndingReads(runner)
         self.webhooks = SqlWebhookReads(runner)

@@ -12,6 +12,7 @@ from repositories.relational.deferred import SqlDeferredWrites
 from repositories.relational.event_log import SqlEventLogWrites
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
 from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
+from repositories.relational.levels import SqlLevelWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.order_chain import Heads
@@ -49,6 +50,7 @@ class SqlTransaction(Transaction):
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)
         self.event_log = SqlEventLogWrites(work)
+        self.levels = SqlLevelWrites(work)
         self.mail_tokens = SqlMailTokenWrites(work)
         self.endings = SqlEndingWrites(work)
         self.webhooks = SqlWebhookWrites(work)

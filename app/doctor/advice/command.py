@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from app.container import Container
-from app.doctor.advice.looking import EnginesOf, Looked, look, metrics_of
+from app.doctor.advice.looking import Looked, look, metrics_of
 from app.doctor.advice.rule import Advice, judged, rules
 from app.doctor.advice.scrape import scraped
+from repositories.observing import Observers
 
 Opened = Callable[[], AbstractContextManager[Container]]
 # Of one rule: of a thousand large tables a few are enough.
@@ -20,16 +21,21 @@ SHOWN = 5
 @click.command()
 @click.option("--metrics", "addresses", multiple=True, metavar="URL", help="Of /metrics; by default as configured.")
 @click.option("--over", type=click.FloatRange(min=0), default=0.0, help="Seconds to watch them; 0: since they started.")
+@click.option(
+    "--limit", "limits", multiple=True, type=(str, float), metavar="LEVEL NUMBER", help="Of what an engine cannot know."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
-def advice(opened: Opened, *, addresses: tuple[str, ...], over: float, as_json: bool) -> None:
+def advice(
+    opened: Opened, *, addresses: tuple[str, ...], over: float, limits: tuple[tuple[str, float], ...], as_json: bool
+) -> None:
     """Say which index, setting, pool or rung comes next, from what the engines and our series measured.
 
     Changes nothing. Exit code 1 when there is advice.
     """
-    with opened() as container, contextlib.closing(EnginesOf(container)) as engines:
+    with opened() as container, contextlib.closing(Observers(container.urls)) as observers:
         series, notes = scraped(addresses or metrics_of(container), over)
-        looked = list(look(container, engines, series, notes))
+        looked = list(look(container, observers, series, notes, dict(limits)))
     found = [one for observed, roles in looked for one in judged(observed, roles, rules())]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_record(looked, found)), indent=2))

@@ -1,40 +1,57 @@
-"""Looks at everything that a system has: its engines, its own series, and what waits in its stores."""
+"""Looks at everything that a system has: its engines, its own series, what waits in its stores, and where it grows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import groupby
 
 from app.container import Container
-from app.doctor.advice.own_observations import of_backlogs, of_series
+from app.doctor.advice.forecast import Forecast, forecast
+from app.doctor.advice.own_observations import of_backlogs, of_forecast, of_series
 from app.doctor.advice.scrape import Series
 from repositories.errors import StoreError
-from repositories.observations import EngineObserver, Observed, observe
-from repositories.observing import open_observer
+from repositories.observations import Observed, Subject, observe
+from repositories.observing import Observers, levels_of
+from repositories.relational.levels_port import LevelSample
 
 Looked = tuple[Observed, tuple[str, ...]]
+PAST = timedelta(days=90)
 
 
-class EnginesOf:
-    """The observers of a system, one for each server or file, with the roles that are on it."""
+def look(
+    container: Container,
+    observers: Observers,
+    series: Series,
+    notes: Sequence[str],
+    limits: Mapping[str, float] | None = None,
+) -> Iterator[Looked]:
+    """`series` are those of all servers and relays, and `notes` says which of them could not be read.
 
-    def __init__(self, container: Container) -> None:
-        settings = container.settings
-        by_url: dict[str, list[str]] = {}
-        for role in container.stores.by_role():
-            by_url.setdefault(getattr(settings, f"{role}_url"), []).append(role)
-        self._observers = [(open_observer(url, roles), tuple(roles)) for url, roles in by_url.items()]
+    `limits` are of levels, for what the engine does not know.
+    """
+    levels: list[Subject] = []
+    for observer, roles in observers:
+        observed = observe(observer)
+        levels += levels_of(observed, roles)
+        yield observed, roles
+    subjects, further = _own(observers, series), list(notes)
+    try:
+        subjects += of_backlogs(container.stores, container.stores.relational.now())
+        subjects += map(of_forecast, forecasts(container, levels, limits or {}))
+    except StoreError as error:
+        further.append(f"what waits in the stores, and how they grew: {error}")
+    yield Observed("Quartet", "its own series", tuple(subjects), tuple(further)), tuple(container.stores.by_role())
 
-    def __iter__(self) -> Iterator[tuple[EngineObserver, tuple[str, ...]]]:
-        return iter(self._observers)
 
-    def close(self) -> None:
-        for observer, _ in self._observers:
-            observer.close()
-
-
-def look(container: Container, engines: EnginesOf, series: Series, notes: Sequence[str]) -> Iterator[Looked]:
-    """`series` are those of all servers and relays, and `notes` says which of them could not be read."""
-    for observer, roles in engines:
-        yield observe(observer), roles
-    yield _own(container, engines, series, notes), tuple(container.stores.by_role())
+def forecasts(container: Container, levels: Sequence[Subject], limits: Mapping[str, float]) -> Iterator[Forecast]:
+    """Of the levels as they are now, and as they were."""
+    now = container.stores.relational.now()
+    past = container.stores.relational.levels.since(now - PAST)
+    by_level = {name: list(some) for name, some in groupby(past, key=lambda sample: sample.level)}
+    for level in levels:
+        newest = LevelSample(level.name, now, level.figures["value"], level.figures.get("limit"))
+        found = forecast([*by_level.get(level.name, []), newest], limits.get(level.name))
+        if found:
+            yield found
 
 
 def metrics_of(container: Container) -> list[str]:
@@ -53,12 +70,7 @@ def _reached(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _own(container: Container, engines: EnginesOf, series: Series, notes: Sequence[str]) -> Observed:
-    served = {role: observer.engine for observer, roles in engines for role in roles}
-    places = {role: number for number, (_, roles) in enumerate(engines) for role in roles}
-    subjects = list(of_series(series, served, places)) if series else []
-    try:
-        subjects += of_backlogs(container.stores, container.stores.relational.now())
-    except StoreError as error:
-        notes = [*notes, f"what waits in the stores: {error}"]
-    return Observed("Quartet", "its own series", tuple(subjects), tuple(notes))
+def _own(observers: Observers, series: Series) -> list[Subject]:
+    served = {role: observer.engine for observer, roles in observers for role in roles}
+    places = {role: number for number, (_, roles) in enumerate(observers) for role in roles}
+    return list(of_series(series, served, places)) if series else []

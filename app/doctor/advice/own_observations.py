@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
+from app.doctor.advice.forecast import Forecast
+from app.doctor.advice.rule import size
 from app.doctor.advice.scrape import Series
 from app.stores import Stores
 from repositories.observations import Subject
@@ -84,9 +86,9 @@ def _sum(seconds: Mapping[str, float], roles: Collection[str]) -> float:
 
 
 def _pools(series: Series) -> Iterator[Subject]:
-    for labels, size in series.values("quartet_pool_connections"):
+    for labels, most in series.values("quartet_pool_connections"):
         in_use = series.total("quartet_pool_in_use", **labels)
-        share = {"in_use": in_use, "size": size, "in_use_share": in_use / max(size, 1)}
+        share = {"in_use": in_use, "size": most, "in_use_share": in_use / max(most, 1)}
         yield Subject("pool", f"{labels['store']} {labels['lane']}", share)
 
 
@@ -122,6 +124,32 @@ def of_backlogs(stores: Stores, now: datetime) -> Iterator[Subject]:
             "dead_lettered": float(state.dead_lettered),
         }
         yield Subject("sink", state.sink, figures, {"reason": state.reason or "it is not served"})
+
+
+def of_forecast(found: Forecast) -> Subject:
+    """Numbers are of bytes, but for connections."""
+    written = "{:,.1f}".format if "connections" in found.level else size
+    figures = {
+        "days": found.days,
+        "earliest_days": found.earliest,
+        "value": found.value,
+        "limit": found.limit,
+        "growth_a_day": found.growth_a_day,
+        "standard_error": found.error,
+        "points": float(found.points),
+        "span_days": found.span_days,
+    }
+    figures |= {} if found.latest is None else {"latest_days": found.latest}
+    words = {
+        "date": found.date(found.days),
+        "earliest": found.date(found.earliest),
+        "latest": "never" if found.latest is None else found.date(found.latest),
+        "now": written(found.value),
+        "most": written(found.limit),
+        "growth": written(found.growth_a_day),
+        "error": written(found.error),
+    }
+    return Subject("forecast", found.level, figures, words)
 
 
 def _age(since: datetime | None, now: datetime) -> float:

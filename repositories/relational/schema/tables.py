@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -244,6 +245,16 @@ deferred = Table(
     Column("at", TIME, nullable=False),
     Index("deferred_at", "at"),
     Index("deferred_token", "token"),
+)
+
+# What has a limit, as it was each hour.
+levels = Table(
+    "levels",
+    metadata,
+    Column("at", TIME, primary_key=True),
+    Column("level", TEXT, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("most", Double),
 )
 
 # What the sandbox payment provider was asked for, as a provider outside would keep it. No book of ours.

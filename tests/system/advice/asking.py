@@ -4,22 +4,30 @@ import contextlib
 from collections.abc import Iterable
 
 from app.container import Container
-from app.doctor.advice.looking import EnginesOf, look
+from app.doctor.advice.looking import look
 from app.doctor.advice.rule import Advice, Rule, judged, rules
 from app.doctor.advice.scrape import Series
 from repositories.observations import Observed
+from repositories.observing import Observers
 from tests.apps import System
 
 
-def looked(container: Container, series: Series | None = None) -> list[tuple[Observed, tuple[str, ...]]]:
+def looked(
+    container: Container, series: Series | None = None, limits: dict[str, float] | None = None
+) -> list[tuple[Observed, tuple[str, ...]]]:
     """`series` are none where the test has none of its own: those of this process are of all its tests."""
-    with contextlib.closing(EnginesOf(container)) as engines:
-        return list(look(container, engines, series or Series(), []))
+    with contextlib.closing(Observers(container.urls)) as observers:
+        return list(look(container, observers, series or Series(), [], limits))
 
 
-def advised(container: Container, series: Series | None = None, by: Iterable[Rule] | None = None) -> list[Advice]:
+def advised(
+    container: Container,
+    series: Series | None = None,
+    by: Iterable[Rule] | None = None,
+    limits: dict[str, float] | None = None,
+) -> list[Advice]:
     chosen = list(rules() if by is None else by)
-    return [one for seen, roles in looked(container, series) for one in judged(seen, roles, chosen)]
+    return [one for seen, roles in looked(container, series, limits) for one in judged(seen, roles, chosen)]
 
 
 def named(found: Iterable[Advice]) -> set[tuple[str, str]]:

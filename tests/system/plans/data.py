@@ -38,6 +38,7 @@ INSERT INTO sinks SELECT 'slow', min(position) + 3000, now(), 0 FROM event_log;
 INSERT INTO sink_dead_letters SELECT 'sink' || position % 50, position, 'refused', now() FROM event_log;
 INSERT INTO webhooks SELECT gen_random_uuid(), 'https://example.com', '', 'whsec_', NULL, NULL, now(), 0
   FROM generate_series(1, 50);
+INSERT INTO levels SELECT now() - n * interval '1 hour', 'level ' || n % 10, n, NULL FROM generate_series(1, 900) AS n;
 INSERT INTO request_keys (account_id, route, key, fingerprint, created_at, lease, lease_until)
   SELECT id, 'r', 'k', '', now(), id, now() FROM accounts;
 INSERT INTO fanouts (post_id, author_id, published_at, begun_at, state, stage, audience, delivered, lag_histogram,
@@ -60,6 +61,7 @@ SMALL = {
     "feed_signals": "as many counters as there are shards",
     "sinks": "as many as there are brokers and webhooks",
     "webhooks": "50 at most",
+    "levels": "a number an hour of some ten levels, for 90 days; read by the doctor",
     "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
 }
 FEW = 1000

@@ -12,6 +12,7 @@ from repositories.money_records import PROVIDER, Granted, RequestKey
 from repositories.outbox import Outbox
 from repositories.records import Event
 from repositories.relational import Transaction
+from repositories.relational.levels_port import LevelSample
 from repositories.relational.webhooks_port import Webhook
 from tests.contracts.documents import a_post, an_event
 from tests.contracts.money import held, refund
@@ -132,6 +133,9 @@ def sinks(container: Container) -> None:
         tx.webhooks.touch(made.id)
         tx.webhooks.remove(made.id)
     store.webhooks.all()
+    with store.transaction() as tx:
+        tx.levels.note([LevelSample("plans", store.now(), 1.0)], forget=store.now() - 1000 * HOUR)
+    store.levels.since(store.now() - HOUR)
 
 
 def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], posts: Sequence[UUID]) -> None:

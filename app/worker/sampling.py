@@ -1,0 +1,76 @@
+"""Notes once an hour how full everything is that has a limit, in a thread of the relay. The doctor's forecast reads it.
+
+A sample asks each engine some questions, with a deadline each. Any number of relays may do it: the first counts.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+
+from app.clock import Clock
+from app.container import Container
+from repositories.errors import StoreError
+from repositories.observations import observe
+from repositories.observing import Observers, levels_of
+from repositories.relational import RelationalStore
+from repositories.relational.levels_port import LevelSample
+
+log = logging.getLogger(__name__)
+POLL_SECONDS = 60.0
+KEPT = timedelta(days=90)
+
+
+class Sampling:
+    def __init__(self, relational: RelationalStore, urls: Mapping[str, str], clock: Clock) -> None:
+        """`urls` are those of the roles."""
+        self._relational = relational
+        self._urls = urls
+        self._clock = clock
+        self._done: datetime | None = None
+
+    def tick(self) -> int:
+        """Samples if this hour has none of this process yet. Returns how many levels were noted."""
+        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+        if hour == self._done:
+            return 0
+        try:
+            samples = self._samples(hour)
+            with self._relational.transaction() as tx:
+                tx.levels.note(samples, forget=hour - KEPT)
+        except StoreError as error:
+            log.warning("how full the stores are was not noted: %s: %s", type(error).__name__, error)
+            return 0
+        self._done = hour
+        return len(samples)
+
+    def _samples(self, hour: datetime) -> list[LevelSample]:
+        with closing(Observers(self._urls)) as observers:
+            return [
+                LevelSample(level.name, hour, level.figures["value"], level.figures.get("limit"))
+                for observer, roles in observers
+                for level in levels_of(observe(observer), roles)
+            ]
+
+
+def sampling_of(container: Container) -> Sampling:
+    return Sampling(container.stores.relational, container.urls, container.kit.clock)
+
+
+@contextmanager
+def sampled(container: Container, stop: threading.Event) -> Iterator[None]:
+    """While the block runs, until `stop` is set. Not in the first minute, which many a process does not see."""
+    sampling = sampling_of(container)
+
+    def work() -> None:
+        while not stop.wait(POLL_SECONDS):
+            sampling.tick()
+
+    thread = threading.Thread(target=work, name="levels", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

@@ -1,0 +1,46 @@
+"""How full everything was that has a limit, on both relational adapters."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from repositories.relational import RelationalStore
+from repositories.relational.levels_port import LevelSample
+from tests.contracts.relational_store import NOW, migrated_database, opened
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RelationalStore]:
+    if request.param == "embedded":
+        url = f"sqlite:///{tmp_path / 'q.db'}"
+    else:
+        url = migrated_database(request.getfixturevalue("engines").postgres())
+    with opened(url) as store:
+        store.migrate()
+        yield store
+
+
+def note(store: RelationalStore, *samples: LevelSample) -> None:
+    with store.transaction() as tx:
+        tx.levels.note(samples, forget=NOW)
+
+
+def test_samples_are_kept_by_level_and_time_the_first_of_each(store: RelationalStore) -> None:
+    early, late = LevelSample("b", NOW, 1.5), LevelSample("b", NOW + HOUR, 2.0, 10.25)
+    other = LevelSample("a", NOW + HOUR, 1e15, None)
+    note(store, late, other)
+    note(store, early, LevelSample("b", NOW + HOUR, 7.0))
+    assert store.levels.since(NOW) == [other, early, late]
+    assert store.levels.since(NOW + HOUR) == [other, late]
+    assert store.levels.since(NOW + 2 * HOUR) == []
+
+
+def test_those_of_before_are_forgotten(store: RelationalStore) -> None:
+    note(store, LevelSample("a", NOW, 1.0), LevelSample("a", NOW + HOUR, 2.0))
+    with store.transaction() as tx:
+        tx.levels.note([], forget=NOW + HOUR)
+    assert store.levels.since(NOW) == [LevelSample("a", NOW + HOUR, 2.0)]
