@@ -31,6 +31,12 @@ def levels_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
     return [replace(one, name=f"{role} {one.name}") for one in observed.subjects if one.kind == "level"]
 
 
+def bounded(level: Subject) -> tuple[int, int | None]:
+    """Its value, and its limit."""
+    limit = level.figures.get("limit")
+    return round(level.figures["value"]), None if limit is None else round(limit)
+
+
 def open_observer(url: str, roles: Collection[str]) -> EngineObserver:
     """`roles` are those that are at this URL, one at least. Connects when it is first asked. Raises `BadAddress`."""
     scheme, role = url.partition(":")[0], next(iter(roles))

@@ -13,7 +13,7 @@ from app.clock import Clock
 from app.container import Container
 from repositories.errors import StoreError
 from repositories.observations import observe
-from repositories.observing import Observers, levels_of
+from repositories.observing import Observers, bounded, levels_of
 from repositories.relational import RelationalStore
 from repositories.relational.levels_port import LevelSample
 
@@ -48,7 +48,7 @@ class Sampling:
     def _samples(self, hour: datetime) -> list[LevelSample]:
         with closing(Observers(self._urls)) as observers:
             return [
-                LevelSample(level.name, hour, level.figures["value"], level.figures.get("limit"))
+                LevelSample(level.name, hour, *bounded(level))
                 for observer, roles in observers
                 for level in levels_of(observe(observer), roles)
             ]

@@ -9,12 +9,12 @@ from msgspec import Struct
 
 
 class LevelSample(Struct, frozen=True):
-    """`level` names it, and the roles that are there. `most` is its limit at that time, where there is one."""
+    """`level` names it, and the first role that is there. `most` is its limit at that time, where there is one."""
 
     level: str
     at: datetime
-    value: float
-    most: float | None = None
+    value: int
+    most: int | None = None
 
 
 class LevelReads(Protocol):

@@ -30,17 +30,17 @@ def note(store: RelationalStore, *samples: LevelSample) -> None:
 
 
 def test_samples_are_kept_by_level_and_time_the_first_of_each(store: RelationalStore) -> None:
-    early, late = LevelSample("b", NOW, 1.5), LevelSample("b", NOW + HOUR, 2.0, 10.25)
-    other = LevelSample("a", NOW + HOUR, 1e15, None)
+    early, late = LevelSample("b", NOW, 1), LevelSample("b", NOW + HOUR, 2, 10)
+    other = LevelSample("a", NOW + HOUR, 10**15)
     note(store, late, other)
-    note(store, early, LevelSample("b", NOW + HOUR, 7.0))
+    note(store, early, LevelSample("b", NOW + HOUR, 7))
     assert store.levels.since(NOW) == [other, early, late]
     assert store.levels.since(NOW + HOUR) == [other, late]
     assert store.levels.since(NOW + 2 * HOUR) == []
 
 
 def test_those_of_before_are_forgotten(store: RelationalStore) -> None:
-    note(store, LevelSample("a", NOW, 1.0), LevelSample("a", NOW + HOUR, 2.0))
+    note(store, LevelSample("a", NOW, 1), LevelSample("a", NOW + HOUR, 2))
     with store.transaction() as tx:
         tx.levels.note([], forget=NOW + HOUR)
-    assert store.levels.since(NOW) == [LevelSample("a", NOW + HOUR, 2.0)]
+    assert store.levels.since(NOW) == [LevelSample("a", NOW + HOUR, 2)]

@@ -10,7 +10,7 @@ from app.doctor.advice.own_observations import of_backlogs, of_forecast, of_seri
 from app.doctor.advice.scrape import Series
 from repositories.errors import StoreError
 from repositories.observations import Observed, Subject, observe
-from repositories.observing import Observers, levels_of
+from repositories.observing import Observers, bounded, levels_of
 from repositories.relational.levels_port import LevelSample
 
 Looked = tuple[Observed, tuple[str, ...]]
@@ -48,7 +48,7 @@ def forecasts(container: Container, levels: Sequence[Subject], limits: Mapping[s
     past = container.stores.relational.levels.since(now - PAST)
     by_level = {name: list(some) for name, some in groupby(past, key=lambda sample: sample.level)}
     for level in levels:
-        newest = LevelSample(level.name, now, level.figures["value"], level.figures.get("limit"))
+        newest = LevelSample(level.name, now, *bounded(level))
         found = forecast([*by_level.get(level.name, []), newest], limits.get(level.name))
         if found:
             yield found

@@ -5,7 +5,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Double,
     ForeignKey,
     Index,
     Integer,
@@ -253,8 +252,8 @@ levels = Table(
     metadata,
     Column("at", TIME, primary_key=True),
     Column("level", TEXT, primary_key=True),
-    Column("value", Double, nullable=False),
-    Column("most", Double),
+    Column("value", BigInteger, nullable=False),
+    Column("most", BigInteger),
 )
 
 # What the sandbox payment provider was asked for, as a provider outside would keep it. No book of ours.

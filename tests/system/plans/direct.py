@@ -134,7 +134,7 @@ def sinks(container: Container) -> None:
         tx.webhooks.remove(made.id)
     store.webhooks.all()
     with store.transaction() as tx:
-        tx.levels.note([LevelSample("plans", store.now(), 1.0)], forget=store.now() - 1000 * HOUR)
+        tx.levels.note([LevelSample("plans", store.now(), 1)], forget=store.now() - 1000 * HOUR)
     store.levels.since(store.now() - HOUR)
 
 

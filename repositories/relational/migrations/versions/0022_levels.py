@@ -14,8 +14,8 @@ def upgrade() -> None:
         "levels",
         sa.Column("at", TIME, primary_key=True),
         sa.Column("level", TEXT, primary_key=True),
-        sa.Column("value", sa.Double, nullable=False),
-        sa.Column("most", sa.Double),
+        sa.Column("value", sa.BigInteger, nullable=False),
+        sa.Column("most", sa.BigInteger),
     )
 
 
