@@ -6,8 +6,6 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client.parser import text_string_to_metric_families
-
 Labels = frozenset[tuple[str, str]]
 SECONDS = 5.0
 LARGEST = 16 << 20
@@ -28,6 +26,9 @@ class Series:
         self._samples: dict[str, dict[Labels, float]] = defaultdict(dict)
 
     def add(self, text: str) -> None:
+        # Imported here: prometheus-client decides on import whether the processes of a server share their series.
+        from prometheus_client.parser import text_string_to_metric_families
+
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels, known = frozenset(sample.labels.items()), self._samples[sample.name]

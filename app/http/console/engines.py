@@ -11,7 +11,7 @@ from app.http.edge.deps import container
 from repositories.address import BadAddress
 from repositories.errors import StoreError
 from repositories.observations import Subject, Unread
-from repositories.observing import open_observer
+from repositories.observing import Observers, open_observer
 
 
 def levels(role: str) -> Sequence[Subject] | Away:
@@ -37,7 +37,7 @@ class Judged(Struct, frozen=True):
 def advice() -> dict[str, Any]:
     """As the command, with the series of this server. Asks each engine all there is, so it is not asked often."""
     # Imported here, after the server has set the directory in which its processes share metrics.
-    from app.doctor.advice.looking import EnginesOf, look
+    from app.doctor.advice.looking import look
     from app.doctor.advice.rule import judged, rules
     from app.doctor.advice.scrape import Series
     from app.telemetry import exposition
@@ -47,7 +47,7 @@ def advice() -> dict[str, Any]:
         series.add(exposition.rendered(exposition.registry(), "text/plain")[0].decode())
     else:
         notes.append("metrics are off")
-    with contextlib.closing(EnginesOf(container())) as engines:
-        looked = list(look(container(), engines, series, notes))
+    with contextlib.closing(Observers(container().urls)) as observers:
+        looked = list(look(container(), observers, series, notes))
     found = [Judged(one.engine, one.place, list(judged(one, roles, rules())), one.notes) for one, roles in looked]
     return {"judged": found, "say": ""}

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from string import Formatter
@@ -70,6 +72,12 @@ def test_each_rung_of_the_ladder_names_its_rules_and_their_thresholds() -> None:
         text = " ".join(by_anchor[rule.page.partition("#")[2]].split())
         assert f"`{rule.name}`" in text, rule.name
         assert [bound for bound in rule.when if f"`{bound}`" not in text] == [], rule.name
+
+
+def test_the_command_line_leaves_it_to_the_server_how_series_are_shared() -> None:
+    """Whoever imports prometheus-client before a server has set the folder for its processes' series decides it."""
+    code = "import app.cli, sys; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_pages_that_rules_name_are_there() -> None:
