@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -81,17 +82,28 @@ def compose() -> Iterator[Compose]:
         found.run("down", "--volumes", "--timeout", "30")
 
 
+class Story(NamedTuple):
+    """The tokens of somebody with a post and of a follower. Each request has a connection of its own: servers end."""
+
+    compose: Compose
+    ada: str
+    bob: str
+
+    def publish(self, title: str) -> None:
+        with closing(self.compose.client(self.ada)) as client:
+            client.publish(title)
+
+    def shows(self, *titles: str) -> bool:
+        with closing(self.compose.client(self.bob)) as client:
+            return client.titles("/feed") == list(titles)
+
+
 @pytest.fixture(scope="module")
-def story(compose: Compose) -> tuple[Client, Client]:
-    """Somebody with a post, and a follower."""
+def story(compose: Compose) -> Story:
     ada, bob = compose.person("ada"), compose.person("bob")
     bob.ask("PUT", f"/accounts/{ada.handle}/follow")
     ada.publish("First")
-    return ada, bob
-
-
-def shows(client: Client, *titles: str) -> bool:
-    return client.titles("/feed") == list(titles)
+    return Story(compose, ada.token or "", bob.token or "")
 
 
 def delivered(compose: Compose) -> bool:
@@ -106,11 +118,10 @@ def test_every_service_is_up(compose: Compose) -> None:
     assert (compose.state("migrate")["Status"], compose.state("migrate")["ExitCode"]) == ("exited", 0)
 
 
-def test_what_is_published_is_read_and_delivered(compose: Compose, story: tuple[Client, Client]) -> None:
-    _, bob = story
-    assert shows(bob, "First")
+def test_what_is_published_is_read_and_delivered(compose: Compose, story: Story) -> None:
+    assert story.shows("First")
     assert wait_until(partial(delivered, compose), 60)
-    assert shows(bob, "First")
+    assert story.shows("First")
 
 
 @pytest.mark.parametrize("service", ["app", "relay"])
@@ -132,34 +143,31 @@ def test_the_stores_are_reached_by_the_application_alone(compose: Compose) -> No
         assert compose.run("port", service, "1", check=False).stdout.strip() in ("", ":0")
 
 
-def test_a_server_that_is_asked_to_ends_at_once_and_well(compose: Compose, story: tuple[Client, Client]) -> None:
+def test_a_server_that_is_asked_to_ends_at_once_and_well(compose: Compose, story: Story) -> None:
     for service in ("app", "relay"):
         compose.run("stop", "--timeout", "30", service)
         assert compose.state(service)["ExitCode"] == 0, service
     compose.run("start", "app", "relay")
     assert wait_until(compose.is_ready, PATIENCE)
-    assert shows(story[1], "First")
+    assert story.shows("First")
 
 
-def test_what_is_killed_comes_back_with_all_that_was_acknowledged(
-    compose: Compose, story: tuple[Client, Client]
-) -> None:
-    ada, bob = story
-    ada.publish("Second")
+def test_what_is_killed_comes_back_with_all_that_was_acknowledged(compose: Compose, story: Story) -> None:
+    story.publish("Second")
     # From outside: what `docker kill` ends is not started again.
     for service in (*STORES, "app", "relay"):
         pid = compose.state(service)["Pid"]
         subprocess.run(["kill", "-KILL", f"{pid}"], check=True)
     assert wait_until(compose.is_ready, PATIENCE)
-    assert shows(bob, "Second", "First")
-    ada.publish("Third")
+    assert story.shows("Second", "First")
+    story.publish("Third")
     assert wait_until(partial(delivered, compose), PATIENCE)
-    assert shows(bob, "Third", "Second", "First")
+    assert story.shows("Third", "Second", "First")
 
 
-def test_all_of_it_starts_anew_on_what_is_kept(compose: Compose, story: tuple[Client, Client]) -> None:
+def test_all_of_it_starts_anew_on_what_is_kept(compose: Compose, story: Story) -> None:
     compose.run("down", "--timeout", "30")
     compose.run("up", "--detach")
     assert wait_until(compose.is_ready, PATIENCE)
-    assert shows(story[1], "Third", "Second", "First")
+    assert story.shows("Third", "Second", "First")
     assert "0 steps" in compose.run("logs", "migrate").stdout
