@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast test-embedded proofs test-clusters images test-images check-kubernetes outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in screenshots release lint format openapi picture consistency advice engines run-engines lock clean
+.PHONY: help run test test-fast test-embedded proofs test-clusters images test-images check-kubernetes outages bench-money bench-overload bench-ladder bench-audit bench-feed bench-reads bench-signed-in bench-sinks screenshots release lint format openapi picture consistency advice engines run-engines lock clean
 
 # A test run starts hundreds of processes; what one has compiled, the others need not compile again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -93,6 +93,9 @@ bench-reads: .venv/.test ## measure reads beside a Flask hello and bare WSGI on 
 
 bench-signed-in: .venv/.test ## measure signed-in reads beside Flask with one SQL join (see bench/README.md)
 	$(BIN)/python -m bench.signed_in
+
+bench-sinks: .venv/.test ## measure events through each sink beside its client library's own loop (see bench/README.md)
+	$(BIN)/python -m bench.sinks
 
 screenshots: .venv/.browser ## take the pictures of docs/console.md anew, in Chromium
 	QUARTET_PROOFS=1 QUARTET_SCREENSHOTS=docs $(BIN)/python -m pytest tests/system/console -k pictures

@@ -1,0 +1,225 @@
+"""Events a second through each sink beside the confirmed publish loop of a client library, in alternated rounds.
+
+Then the relay's other work while its broker is away, beside the same work while it is there.
+
+A sink's part is all of it: the log is read, events are put into envelopes, sent, and the cursor moves. The loop has the
+same bytes ready, and does nothing but publish them, as many at once as its library lets it, and wait for the answers.
+"""
+
+import http.client
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import amqp
+import msgspec
+from confluent_kafka import Producer
+from standardwebhooks import Webhook
+
+from app.container import Container
+from app.published import enveloped
+from app.worker.relay import relay_of
+from app.worker.sinks.sending import worker_of
+from config import Settings
+from config.logs import configure
+from repositories.records import Event
+from repositories.sinks import CONTENT_TYPE, Message, Sink
+from tests.apps import Person, System, embedded, running
+from tests.engines import Engines
+from tests.engines.brokers import Broker, Kafka, Rabbit, Webhooks
+from tests.engines.webhook_receiver import SECRET
+
+ROUNDS, EVENTS, SUBJECTS, POSTS = 5, 2000, 500, 40
+Loop = Callable[[Sequence[Message]], None]
+
+
+def main() -> None:
+    configure("error", "console")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        engines = Engines()
+        stack.callback(engines.close)
+        (folder / "receiver").mkdir()
+        kinds: dict[str, Broker] = {
+            "rabbitmq": Rabbit(engines.rabbitmq()),
+            "kafka": Kafka(engines.kafka()),
+            "webhooks": Webhooks(folder / "receiver"),
+        }
+        for name, broker in kinds.items():
+            stack.callback(broker.server.discard)
+            place = broker.place()
+            with running(Settings(**embedded(folder / name))) as system:
+                compare(name, system.container, broker.prepared(place), LOOPS[name](broker, place))
+        other_work(kinds["kafka"], folder)
+
+
+def compare(name: str, container: Container, sink: Sink, loop: Loop) -> None:
+    sent, looped = [], []
+    for number in range(ROUNDS + 1):
+        messages = logged(container)
+        sent.append(rate(partial(served, container, sink)))
+        looped.append(rate(partial(loop, messages)))
+        if number == 0:
+            sent.clear()
+            looped.clear()
+    ratios = [ours / theirs for ours, theirs in zip(sent, looped, strict=True)]
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    rates_ = f"{statistics.median(sent):.0f}/s beside {statistics.median(looped):.0f}/s"
+    print(f"{name}: {rates_}, {statistics.median(ratios):.2f} of it ({spread})")
+    sink.close()
+
+
+def rate(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return EVENTS / (time.perf_counter() - begun)
+
+
+def logged(container: Container) -> list[Message]:
+    """New events in the log, and the same as they are sent."""
+    kinds = [str(uuid4()) for _ in range(SUBJECTS)]
+    payload = b'{"type":"PostEdited","post_id":"%s","author_id":"%s","tags":["tea"]}'
+    events = [
+        Event(uuid4(), "PostEdited", one, datetime.now(UTC), payload % (one.encode(), one.encode()))
+        for one in (kinds[number % SUBJECTS] for number in range(EVENTS))
+    ]
+    with container.stores.relational.transaction() as tx:
+        tx.event_log.append(events)
+    made = [enveloped(event, 1, "/quartet") for event in events]
+    return [Message(one.id, one.subject, one.type, msgspec.json.encode(one)) for one in made]
+
+
+def served(container: Container, sink: Sink) -> None:
+    worker = worker_of(container, sink)
+    count = 0
+    while count < EVENTS:
+        count += worker.step()
+    worker._cursor = None  # noqa: SLF001  the connection stays, as a relay's does
+    container.stores.relational.event_log.rewind(sink.name, since=datetime.now(UTC).replace(year=9999))
+
+
+def rabbit_loop(broker: Broker, place: str) -> Loop:
+    """A channel in confirm mode: everything is published, then all acks are awaited."""
+    connection = amqp.Connection(broker.server.url.removeprefix("amqp://").rpartition("@")[2])
+    connection.connect()
+    channel: Any = connection.channel()
+    channel.confirm_select()
+    answered = 0
+    published = 0
+
+    def acked(tag: int, multiple: bool) -> None:  # noqa: FBT001, ARG001 - as py-amqp calls it
+        nonlocal answered
+        answered = max(answered, tag)
+
+    channel.events["basic_ack"].add(acked)
+
+    def loop(messages: Sequence[Message]) -> None:
+        nonlocal published
+        for one in messages:
+            body = amqp.Message(one.body, delivery_mode=2, content_type=CONTENT_TYPE, message_id=one.id)
+            channel.basic_publish(body, place, one.type, mandatory=True)
+            published += 1
+        while answered < published:
+            connection.drain_events(timeout=30)
+
+    return loop
+
+
+def kafka_loop(broker: Broker, place: str) -> Loop:
+    servers = broker.server.url.removeprefix("kafka://")
+    producer = Producer(
+        {"bootstrap.servers": servers, "enable.idempotence": True, "compression.type": "lz4", "linger.ms": 5}
+    )
+
+    def loop(messages: Sequence[Message]) -> None:
+        failures: list[object] = []
+
+        def answered(error: object, _message: object) -> None:
+            if error:
+                failures.append(error)
+
+        for one in messages:
+            producer.produce(place, one.body, one.key, on_delivery=answered)
+        assert producer.flush(30) == 0
+        assert not failures
+
+    return loop
+
+
+def webhook_loop(broker: Broker, place: str) -> Loop:
+    """One connection of the standard library, and the signature by the library of those who specified it."""
+    connection = http.client.HTTPConnection(broker.server.url.removeprefix("http://"))
+    signer = Webhook(SECRET)
+
+    def loop(messages: Sequence[Message]) -> None:
+        for one in messages:
+            now = datetime.now(UTC)
+            headers = {"Content-Type": CONTENT_TYPE, "webhook-id": one.id}
+            headers["webhook-timestamp"] = str(int(now.timestamp()))
+            headers["webhook-signature"] = signer.sign(one.id, now, one.body.decode())
+            connection.request("POST", f"/{place}", one.body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 204
+
+    return loop
+
+
+LOOPS: dict[str, Callable[[Broker, str], Loop]] = {
+    "rabbitmq": rabbit_loop,
+    "kafka": kafka_loop,
+    "webhooks": webhook_loop,
+}
+
+
+def other_work(broker: Broker, folder: Path) -> None:
+    """Events that the relay handles a second, its sink in a thread beside it: with the broker there, and away."""
+    ratios = []
+    place = broker.place()
+    broker.prepared(place).close()
+    systems = {"there": broker.url(place), "away": "kafka://127.0.0.1:9/away"}
+    with ExitStack() as stack:
+        opened = {
+            name: stack.enter_context(running(Settings(**embedded(folder / name), sinks=url)))
+            for name, url in systems.items()
+        }
+        authors = {name: system.person() for name, system in opened.items()}
+        for number in range(2 * ROUNDS + 1):
+            rates = {name: handled(system, authors[name]) for name, system in opened.items()}
+            if number:
+                ratios.append(rates["away"] / rates["there"])
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(f"relay: {middle:.2f} of its other work while the broker is away ({low:.2f} to {high:.2f})")
+
+
+def handled(system: System, author: Person) -> float:
+    """While the sink's thread sends what is logged, or tries to."""
+    for number in range(POSTS):
+        author.publish(f"{number}")
+    stop, thread = beside(system.container)
+    begun = time.perf_counter()
+    count = relay_of(system.container).drain()
+    seconds = time.perf_counter() - begun
+    stop()
+    thread.join()
+    return count / seconds
+
+
+def beside(container: Container) -> tuple[Callable[[], None], Any]:
+    over = threading.Event()
+    (sink,) = container.stores.sinks
+    thread = threading.Thread(target=worker_of(container, sink).run, args=(over,))
+    thread.start()
+    return over.set, thread
+
+
+if __name__ == "__main__":
+    main()
