@@ -103,7 +103,7 @@ class Move:
     def _compare(self, moment: FrozenPlace) -> None:
         with self._new.moment() as copied:
             for kind in self._old.kinds:
-                self._ended(_same(kind.name, (self._old, moment), (self._new, copied)))
+                self._ended(_same(kind.name, (self._old, moment), (self._new, copied), self._counted))
 
     def _carry(self, moment: FrozenPlace) -> int:
         """What was noted by this moment, and read it back."""
@@ -178,11 +178,20 @@ class SumOfDigests:
         return End(self._kind, self._records, f"{self._sum % (1 << 256):064x}")
 
 
-def _same(kind: str, one: tuple[StorePlace, FrozenPlace], other: tuple[StorePlace, FrozenPlace]) -> End:
+def _uncounted(_kind: str, batches: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    return batches
+
+
+def _same(
+    kind: str,
+    one: tuple[StorePlace, FrozenPlace],
+    other: tuple[StorePlace, FrozenPlace],
+    counted: Counted = _uncounted,
+) -> End:
     """The first is read first: then it is known what was changed meanwhile."""
     (place, moment), (new_place, copied) = one, other
     mine = SumOfDigests(place, kind)
-    for batch in moment.records(kind):
+    for batch in counted(kind, moment.records(kind)):
         mine.add(batch)
     theirs = SumOfDigests(new_place, kind, moment.unsure.get(kind, ()))
     for batch in copied.records(kind):
