@@ -6,14 +6,15 @@ a service, or of what else of the application has none above it.
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, PrimaryKeyConstraint, Table, UniqueConstraint, event
 
+from repositories.relational.schema.tables import metadata
 from tests.system.plans.shards import DECLARED
 
 TABLES: dict[str, Mapping[str, str]] = DECLARED["tables"]
@@ -97,3 +98,36 @@ def _who(frame: FrameType | None) -> str:
 def widest(transactions: list[dict[str, set[str]]]) -> dict[str, int]:
     """Of each kind, of how many one transaction wrote rows."""
     return {kind: max(len(one.get(kind, ())) for one in transactions) for one in transactions for kind in one}
+
+
+def global_uniques() -> set[str]:
+    """What is unique without its distribution column."""
+    return {
+        _named(table, columns)
+        for table in metadata.tables.values()
+        for columns in _uniques(table)
+        if TABLES[table.name]["key"] not in columns
+    }
+
+
+def _uniques(table: Table) -> Iterator[Any]:
+    kinds = UniqueConstraint | PrimaryKeyConstraint
+    yield from (constraint.columns for constraint in table.constraints if isinstance(constraint, kinds))
+    yield from (index.columns for index in table.indexes if index.unique)
+
+
+def global_references() -> set[str]:
+    """Foreign keys from one distribution column to something else than the other's."""
+    return {
+        _named(table, foreign.columns)
+        for table in metadata.tables.values()
+        for foreign in table.foreign_key_constraints
+        if not any(
+            part.parent.name == TABLES[table.name]["key"] and part.column.name == TABLES[part.column.table.name]["key"]
+            for part in foreign.elements
+        )
+    }
+
+
+def _named(table: Table, columns: Iterable[Any]) -> str:
+    return f"{table.name}({','.join(column.name for column in columns)})"

@@ -13,7 +13,7 @@ from tests.system.plans.data import FEW, SMALL
 from tests.system.plans.ports import METHODS, NO_QUERIES
 from tests.system.plans.recording import Command, Statement
 from tests.system.plans.shards import DECLARED, KEYS, asks_all, is_refused
-from tests.system.plans.spread import TABLES, widest
+from tests.system.plans.spread import TABLES, global_references, global_uniques, widest
 
 # The data set is loaded first: in about a minute where nothing else runs.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
@@ -81,6 +81,16 @@ def test_a_transaction_writes_rows_of_two_accounts_at_most_but_for_those_that_ar
         if one.get("account", 0) > 2 or max(one.get(kind, 0) for kind in ("post", "order")) > 1
     }
     assert wide == DECLARED["wide"].keys(), {who: most[who] for who in wide}
+
+
+def test_what_a_cluster_would_have_to_do_without_is_listed(asked: Asked) -> None:
+    numbered = {name for name, table in metadata.tables.items() if table.autoincrement_column is not None}
+    locking = {method for one in asked.statements if "advisory" in one.sql for method in one.methods}
+    numbering = [one.sql for one in asked.statements if "nextval" in one.sql or "setval" in one.sql]
+    assert (numbered, locking) == (DECLARED["sequences"].keys(), DECLARED["advisory_locks"].keys())
+    assert not numbering
+    assert global_uniques() == set(DECLARED["global"]["uniques"])
+    assert global_references() == set(DECLARED["global"]["foreign_keys"])
 
 
 SCANS = ("SELECT * FROM accounts WHERE bio = %(bio)s", "UPDATE stock SET sold = 0 WHERE on_hand = %(bio)s")
