@@ -101,8 +101,9 @@ class Story(NamedTuple):
 @pytest.fixture(scope="module")
 def story(compose: Compose) -> Story:
     ada, bob = compose.person("ada"), compose.person("bob")
-    bob.ask("PUT", f"/accounts/{ada.handle}/follow")
-    ada.publish("First")
+    with closing(ada), closing(bob):
+        bob.ask("PUT", f"/accounts/{ada.handle}/follow")
+        ada.publish("First")
     return Story(compose, ada.token or "", bob.token or "")
 
 

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import BASE, ROLES
-from tests.contracts.relational_store import new_database
+from tests.apps import BASE
 from tests.engines.kernel import wait_until
 from tests.system.live import HOST, ROOT, Client, Live, answer_of, migrated, run
 from tests.system.proxies.proxy import running
-from tests.system.real import real_urls
 from tests.system.test_live_stream import Reader
 
 pytestmark = [pytest.mark.engines, pytest.mark.live]
@@ -166,34 +164,18 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tree)
 
 
-@pytest.fixture(params=["embedded", "engines"])
-def urls(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Nothing has been migrated there."""
-    if request.param == "embedded":
-        return {}
-    engines = request.getfixturevalue("engines")
-    found = real_urls(engines, "update", set(ROLES) - {"relational"})
-    found["relational_url"] = new_database(engines.postgres())
-    return {name.upper(): value for name, value in found.items()}
-
-
 @pytest.mark.proof
-def test_an_update_under_load_fails_no_request(
-    tmp_path: Path, earlier: str, urls: dict[str, str], started: Callable[..., Live]
-) -> None:
+def test_an_update_under_load_fails_no_request(tmp_path: Path, earlier: str, started: Callable[..., Live]) -> None:
     """From an earlier version with data: migrate, then one server after the other. Both versions serve meanwhile."""
 
     def done(*arguments: str, **more: str) -> str:
-        found = run(tmp_path, *arguments, **urls, **more)
+        found = run(tmp_path, *arguments, **more)
         assert found.returncode == 0, found.stdout + found.stderr
         return found.stdout
 
     done("migrate", tree=earlier)
-    if not urls:
-        # On the engines it takes a minute: there the data is what the load has made.
-        done("seed", "--size", "small", tree=earlier)
-    relay = {"RELAY": "inline"} if urls else {}
-    start = partial(started, tmp_path, **urls, **relay)
+    done("seed", "--size", "small", tree=earlier)
+    start = partial(started, tmp_path)
     with under_load(partial(start, tree=earlier)) as (load, first):
         assert load.goes_on()
         assert "relational: 0021 " in done("migrate")
@@ -203,8 +185,7 @@ def test_an_update_under_load_fails_no_request(
     assert "0 steps" in done("migrate")
     done("doctor", "ledger")
     done("doctor", "drift", "--no-repair")
-    if not urls:
-        done("seed", "--size", "small", "--verify")
+    done("seed", "--size", "small", "--verify")
 
 
 def is_draining(live: Live) -> bool:
