@@ -13,7 +13,7 @@ pytestmark = pytest.mark.live
 ROOT = Path(__file__).parents[2]
 PLACE = r"(?:, (at the end|(after|before|instead of): ([^\n]*)))?"
 BLOCK = re.compile(rf"^```python\n# ([\w/.]+){PLACE}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COPIED = ("app", "repositories", "config", "tests", "docs", "deploy", "requirements")
+COPIED = ("app", "repositories", "config", "tests", "docs", "deploy", "examples", "requirements")
 FILES = ("pyproject.toml", "README.md", "LICENSE", "Makefile")
 CHECKED = (
     "tests/contracts/test_documents_reports.py",
