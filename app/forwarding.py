@@ -1,7 +1,8 @@
 """Forwarding addresses: a process that has the URL of a place that was left goes on at the new one.
 
 Commands look once, at their start (`forwarded`). Servers and relays look at the marks of all roles all the time
-(`Following`), build what they are made of anew when one has moved, and drop the old when its last calls have ended.
+(`Following`), build what they are made of anew while one is being moved, use it once it has, and drop the old when its
+last calls have ended.
 """
 
 import logging
@@ -15,7 +16,7 @@ from app.container import Container, build, open_stores
 from app.stores import Stores
 from repositories.address import BadAddress
 from repositories.errors import StoreError
-from repositories.moving.places import CLOSED
+from repositories.moving.places import CLOSED, Mark
 from repositories.store import Store
 
 if TYPE_CHECKING:
@@ -95,47 +96,77 @@ def follow(container: Container, stop: threading.Event, work: Callable[[Containe
 
 
 class Following:
-    """`act` gets the container that is used from now on. `rebuild` makes one of settings."""
+    """`act` gets the container that is used from now on, and `ahead` the same one before, if it was built by then.
+    `rebuild` makes one of settings.
+    """
 
     def __init__(
         self,
         container: Container,
         act: Callable[[Container], None],
         rebuild: Callable[["Settings"], Container] = build,
+        ahead: Callable[[Container], None] = lambda _: None,
     ) -> None:
         self.container = container
         self._act = act
         self._rebuild = rebuild
+        self._prepare = ahead
+        # Built while a role is being moved, since writers wait from the switch until there is one.
+        self._next: Container | None = None
         self._retired: list[Container] = []
 
     def look(self) -> float:
         """Go where the truths are. Returns for how many seconds nobody needs to look again."""
-        states = {self._state(role) for role in self.container.stores.by_role()}
+        marks = {role: self._mark(role) for role in self.container.stores.by_role()}
+        states = {mark.state for mark in marks.values() if mark}
         if states & {*CLOSED}:
             try:
                 self._go(forwarded(self.container.settings, self.container.stores))
             except (StoreError, BadAddress) as error:
                 log.warning("a role has moved, and its new place cannot be used yet: %s", error)
             return MOVING_SECONDS
-        return MOVING_SECONDS if "leaving" in states else IDLE_SECONDS
+        for role, mark in marks.items():
+            if mark and mark.state == "leaving":
+                self._build_ahead(role, mark.url)
+                return MOVING_SECONDS
+        self._forget_next()
+        return IDLE_SECONDS
 
     def run(self, stop: threading.Event) -> None:
         pause = 0.0
         while not stop.wait(pause):
             pause = self.look()
+        self._forget_next()
         for container in self._retired:
             container.close()
 
-    def _state(self, role: str) -> str:
+    def _mark(self, role: str) -> Mark | None:
         place = self.container.stores.by_role()[role].place
         try:
-            mark = place.mark() if place else None
+            return place.mark() if place else None
         except StoreError:
-            return ""
-        return mark.state if mark else ""
+            return None
+
+    def _build_ahead(self, role: str, url: str) -> None:
+        if self._next is not None:
+            return
+        try:
+            self._next = self._rebuild(at(self.container.settings, role, url))
+            self._next.stores.by_role()[role].ping()
+            self._prepare(self._next)
+        except (StoreError, BadAddress) as error:
+            log.warning("the new place of the %s role does not answer yet: %s", role, error)
+
+    def _forget_next(self) -> None:
+        if self._next is not None:
+            self._next.close()
+            self._next = None
 
     def _go(self, settings: "Settings") -> None:
-        old, new = self.container, self._rebuild(settings)
+        if self._next is not None and self._next.settings != settings:
+            self._forget_next()
+        old, new = self.container, self._next or self._rebuild(settings)
+        self._next = None
         self.container = new
         self._act(new)
         old.commands.idempotency.follow(new.commands.idempotency)

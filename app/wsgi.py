@@ -44,7 +44,7 @@ def end_streams() -> None:
 container = build(settings)
 current = Current(container, create_app)
 app = current.app
-following = Following(container, current.use)
+following = Following(container, current.use, ahead=current.prepare)
 
 
 def room() -> int:

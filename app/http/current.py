@@ -24,10 +24,16 @@ class Current:
         self._changed = threading.Condition()
         self.app = make(container)
         self._inner: Wsgi = self.app.wsgi_app
+        self._ready: tuple[Container, Flask] | None = None
+
+    def prepare(self, container: Container) -> None:
+        """It may be used soon."""
+        self._ready = container, self._make(container)
 
     def use(self, container: Container) -> None:
         """From the next request on."""
-        made = self._make(container)
+        ready, self._ready = self._ready, None
+        made = ready[1] if ready and ready[0] is container else self._make(container)
         with self._changed:
             self.app, self._inner = made, made.wsgi_app
             self._changed.notify_all()

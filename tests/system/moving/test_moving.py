@@ -11,13 +11,13 @@ import pytest
 
 from app.backup.file import End
 from app.container import Container, open_stores
-from app.forwarding import at
+from app.forwarding import Following, at
 from app.moving.mover import Move
 from config import Settings
 from repositories.errors import MovedAway
-from repositories.moving.places import StorePlace
+from repositories.moving.places import Mark, StorePlace
 from tests.apps import embedded, running
-from tests.system.moving.traffic import Traffic, place_in
+from tests.system.moving.traffic import Traffic, place_in, rebuild
 
 # What a move does at either place, and where it is stopped: before the n-th time.
 STOPS = (
@@ -120,3 +120,32 @@ def test_a_role_moves_while_people_write_and_comes_back(role: str, tmp_path: Pat
             traffic.until_at(role, home)
             traffic.until(4)
         traffic.check()
+
+
+def test_what_a_process_needs_at_the_new_place_is_built_before_the_switch(tmp_path: Path) -> None:
+    away = place_in(tmp_path, "away")
+    built: list[Container] = []
+    used: list[Container] = []
+
+    def counted(settings: Settings) -> Container:
+        built.append(rebuild(settings))
+        return built[-1]
+
+    settings = Settings(**embedded(tmp_path))
+    with running(settings) as system, places(settings, "relational", away) as both:
+        following = Following(system.container, used.append, counted)
+        leaving = Mark("leaving", 0, away, "a move")
+        for number in (1, 2):
+            both.old.capture(leaving)
+            for _ in range(2):
+                following.look()
+            assert len(built) == number
+            if number == 1:
+                both.old.release()
+                following.look()
+        assert used == []
+        with both.old.switching(Mark("moved", 1, away, "a move")):
+            following.look()
+        following.look()
+        assert used == built[1:] == [following.container]
+        following.container.close()
