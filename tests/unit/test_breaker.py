@@ -37,9 +37,9 @@ class Process:
         return self.wire.down
 
     def sent(self) -> list[str]:
-        """What was asked since. `outwait` asks nobody."""
+        """What was asked since. `outwait` and `place` ask nobody."""
         calls, self.wire.calls = self.wire.calls, []
-        return [call for call in calls if call != "outwait"]
+        return [call for call in calls if call not in {"outwait", "place"}]
 
     def fails(self, call: Callable[[Cache], object]) -> list[str]:
         self.sent()
