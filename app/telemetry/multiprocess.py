@@ -11,7 +11,10 @@ def shared() -> Iterator[None]:
     """A new directory for all processes started inside the block."""
     with tempfile.TemporaryDirectory(prefix="quartet-metrics-", ignore_cleanup_errors=True) as directory:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-        yield
+        try:
+            yield
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
 @contextmanager

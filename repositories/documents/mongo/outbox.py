@@ -121,22 +121,21 @@ class MongoOutbox(Outbox):
 
     def _lease(self, claimable: Sequence[Waiting], lease: Document) -> set[UUID]:
         """Lease them where nothing changed since they were read. Returns the ids of those we got."""
-        # Each state of each document has a stamp of its own.
-        events: dict[UUID, list[UUID]] = {}
-        for one in claimable:
-            events.setdefault(one.document.stamp, []).append(one.event.id)
         won: set[UUID] = set()
         for carrier in self._carriers():
-            seen = {one.document.stamp: one.document for one in claimable if one.document.collection == carrier.name}
-            updates = [
-                UpdateOne({"_id": at.key, "outbox.stamp": stamp}, changed(events[stamp], lease))
-                for stamp, at in seen.items()
-            ]
-            if not updates:
+            # Not by their stamps: documents that one statement has changed have the same.
+            seen: dict[str, tuple[MongoCarrier, list[UUID]]] = {}
+            for at, event_id in ((one.document, one.event.id) for one in claimable):
+                if at.collection == carrier.name:
+                    seen.setdefault(str(at.key), (at, []))[1].append(event_id)
+            if not seen:
                 continue
-            sent = {event_id for stamp in seen for event_id in events[stamp]}
+            updates = [
+                UpdateOne({"_id": at.key, "outbox.stamp": at.stamp}, changed(ids, lease)) for at, ids in seen.values()
+            ]
+            sent = {event_id for _, ids in seen.values() for event_id in ids}
             all_of_them = self._write(carrier, updates) == len(seen)
-            won |= sent if all_of_them else sent & _held(carrier, list(seen.values()), lease["lease"])
+            won |= sent if all_of_them else sent & _held(carrier, [at for at, _ in seen.values()], lease["lease"])
         return won
 
     def _write(self, carrier: Collection[Document], updates: Sequence[UpdateOne]) -> int:
