@@ -98,8 +98,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_proof(item: pytest.Item) -> bool:
     """`proof(on="engines")` is one on the engines only; it comes after `_group`, which marks these."""
-    mark = item.get_closest_marker("proof")
-    return bool(mark and (mark.kwargs.get("on") != "engines" or item.get_closest_marker("engines")))
+    on_engines = item.get_closest_marker("engines") is not None
+    return any(on_engines or mark.kwargs.get("on") != "engines" for mark in item.iter_markers("proof"))
 
 
 def _group(item: pytest.Item) -> tuple[int, Path]:

@@ -91,6 +91,7 @@ def test_a_server_that_is_frozen_at_the_first_call(server: Server) -> None:
     feeds.close()
 
 
+@pytest.mark.proof
 def test_a_push_that_is_frozen_half_way_may_be_repeated(server: Server, feeds: CassandraFeeds) -> None:
     owners, new = [uuid4() for _ in range(20_000)], post()
     threading.Timer(0.2, server.pause).start()

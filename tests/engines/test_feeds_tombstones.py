@@ -22,7 +22,7 @@ from repositories.feeds.retention import now
 from repositories.records import PostRef
 from tests.engines import Shared
 
-ENTRIES = int(os.environ.get("QUARTET_TOMBSTONES", "10000"))
+ENTRIES = int(os.environ.get("QUARTET_TOMBSTONES", "5000"))
 PAGE = 20
 TICK = timedelta(microseconds=1)
 AT = now() - timedelta(minutes=1)

@@ -86,6 +86,12 @@ def test_where_they_go_is_made_once(broker: Broker) -> None:
     sink.close()
 
 
+@pytest.mark.parametrize(
+    "broker",
+    ["rabbitmq", pytest.param("kafka", marks=pytest.mark.proof), "webhooks"],
+    indirect=True,
+    scope="module",
+)
 def test_one_that_is_killed_loses_nothing(broker: Broker) -> None:
     place, burst = broker.place(), broker.burst
     sink, messages = broker.prepared(place), [message(f"k{n % 40}", n) for n in range(8 * burst)]

@@ -20,10 +20,10 @@ from repositories.hot import open_sessions
 from repositories.pool_registry import Pool, Room, pools
 from repositories.relational import RelationalStore
 from tests.apps import ROLES
-from tests.contracts.relational_store import new_database, opened
+from tests.contracts.relational_store import migrated_database, new_database, opened
 from tests.engines import Engines, Shared
 from tests.notes import Notes, noting
-from tests.system.live import run
+from tests.system.live import migrated, run
 from tests.system.real import real_urls
 
 TIMEOUT = timedelta(seconds=5)
@@ -97,9 +97,8 @@ def lane(store: Any, name: str) -> Pool:
 @pytest.mark.live
 @pytest.mark.parametrize("command", ["serve", "start", "relay"])
 def test_a_server_without_room_is_an_error_at_boot(engines: Shared, tmp_path: Path, command: str) -> None:
-    url = new_database(engines.postgres())
-    settings = {"RELATIONAL_URL": url, "RELATIONAL_TIMEOUT": "10"}
-    assert run(tmp_path, "migrate", **settings).returncode == 0
+    settings = {"RELATIONAL_URL": migrated_database(engines.postgres()), "RELATIONAL_TIMEOUT": "10"}
+    migrated(tmp_path)
     done = run(tmp_path, command, **settings, WORKERS="3", THREADS="50", RELAY="external")
     assert done.returncode == 1
     for word in (

@@ -34,7 +34,7 @@ from tests.system.money.full_shop import fill
 EACH = int(os.environ.get("QUARTET_ALTERATIONS_ROWS", "0"))
 ROUNDS = 200 if EACH else 10
 # How often a kind is tried.
-MOST = 1000 if EACH else 2
+MOST = 1000 if EACH else 1
 # Of the kinds, how many are tried on PostgreSQL.
 EVERY = 1 if EACH else 20
 

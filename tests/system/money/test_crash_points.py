@@ -25,7 +25,7 @@ pytestmark = pytest.mark.live
 
 log = logging.getLogger(__name__)
 NEVER = 10**6
-POINT_EVERY = int(os.environ.get("QUARTET_POINT_EVERY", "3"))
+POINT_EVERY = int(os.environ.get("QUARTET_POINT_EVERY", "5"))
 PAID_OUT = 7
 VARYING = {"id", "order_id", "created_at", "updated_at", "ended_at"}
 Route = Callable[[Shop], tuple[Person, str, Any]]
