@@ -91,6 +91,7 @@ def follow(container: Container, stop: threading.Event, work: Callable[[Containe
             break
         work(following.container, ended)
     thread.join()
+    following.close()
     if following.container is not container:
         following.container.close()
 
@@ -136,9 +137,12 @@ class Following:
         pause = 0.0
         while not stop.wait(pause):
             pause = self.look()
+
+    def close(self) -> None:
+        """All but the container that is used. Nobody may work with the others any more."""
         self._forget_next()
-        for container in self._retired:
-            container.close()
+        while self._retired:
+            self._retired.pop().close()
 
     def _mark(self, role: str) -> Mark | None:
         place = self.container.stores.by_role()[role].place

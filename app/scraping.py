@@ -28,7 +28,8 @@ def scraped(container: Container) -> Iterator[None]:
         ends.pop()()
         ends.append(served(now))
 
-    watching = threading.Thread(target=Following(container, again).run, args=(stop,), name="following", daemon=True)
+    following = Following(container, again)
+    watching = threading.Thread(target=following.run, args=(stop,), name="following", daemon=True)
     watching.start()
     try:
         yield
@@ -36,3 +37,4 @@ def scraped(container: Container) -> Iterator[None]:
         stop.set()
         watching.join()
         ends.pop()()
+        following.close()

@@ -65,6 +65,7 @@ class Traffic:
             stop.set()
             for thread in threads:
                 thread.join()
+            self.following.close()
         assert not self.strange, self.strange
 
     def until(self, more: int) -> None:
