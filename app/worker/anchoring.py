@@ -10,6 +10,7 @@ from app.clock import Clock
 from app.container import Container
 from app.services.money.anchors import Altered, Anchors, BadAnchor
 from app.telemetry import alarms
+from app.worker.threads import beside, every
 from repositories.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -52,16 +53,5 @@ def anchored(container: Container, stop: threading.Event) -> Iterator[None]:
     if container.money.anchors.folder is None:
         yield
         return
-    anchoring = anchoring_of(container)
-
-    def work() -> None:
-        while not stop.wait(POLL_SECONDS):
-            anchoring.tick()
-
-    thread = threading.Thread(target=work, name="anchors", daemon=True)
-    thread.start()
-    try:
+    with beside("anchors", [every(POLL_SECONDS, anchoring_of(container).tick)], stop):
         yield
-    finally:
-        stop.set()
-        thread.join(timeout=5)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.container import Container
+from app.worker.threads import beside, every
 from repositories.errors import StoreError
 from repositories.observations import observe
 from repositories.observing import Observers, bounded, levels_of
@@ -61,16 +62,5 @@ def sampling_of(container: Container) -> Sampling:
 @contextmanager
 def sampled(container: Container, stop: threading.Event) -> Iterator[None]:
     """While the block runs, until `stop` is set. Not in the first minute, which many a process does not see."""
-    sampling = sampling_of(container)
-
-    def work() -> None:
-        while not stop.wait(POLL_SECONDS):
-            sampling.tick()
-
-    thread = threading.Thread(target=work, name="levels", daemon=True)
-    thread.start()
-    try:
+    with beside("levels", [every(POLL_SECONDS, sampling_of(container).tick)], stop):
         yield
-    finally:
-        stop.set()
-        thread.join(timeout=5)

@@ -2,16 +2,16 @@
 # Make the images that the Dockerfile and the compose file name, where no registry of images can be reached: out of
 # Debian's packages, PyPI, npm and Maven Central. Needs Docker, and for the first of them debootstrap as root.
 #
+# DEBIAN_MIRROR=URL: in place of debootstrap's own.
 # CA_BUNDLE=/path: certificate authorities to trust while building, where a proxy stands between.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 debian=debian:trixie-slim python=python:3.13-slim
 
 if ! docker image inspect "$debian" >/dev/null 2>&1; then
   root=$(mktemp -d)
   trap 'rm -rf "$root"' EXIT
-  debootstrap --variant=minbase --include=ca-certificates trixie "$root" "$mirror" >&2
+  debootstrap --variant=minbase --include=ca-certificates trixie "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >&2
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   changes=()
   if [ -n "${CA_BUNDLE:-}" ]; then

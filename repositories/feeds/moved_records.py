@@ -99,6 +99,15 @@ def removal(kind: str, key: Key, stamp: int) -> Any:
     return KeptNotification(owner, own, None, None, stamp, live=False)
 
 
+def is_kept(record: Any, retention: Retention) -> bool:
+    """Whether a store still has to have it."""
+    match record:
+        case KeptHomeEntry(post_id=own) | KeptNotification(id=own):
+            return retention.keeps(own)
+        case _:
+            return True
+
+
 def compared(record: Any, retention: Retention) -> Any:
     """What a reader sees of it. No store tells of all removals, nor Cassandra when an author's entry was written."""
     match record:

@@ -154,9 +154,11 @@ class SqlGate:
         self._change_tables(self._engine.remove)
         self._make([f"DROP TABLE IF EXISTS moving_{self._role}"])
 
-    def notes(self) -> str:
-        """The statement that reads all notes: `seq`, `kind`, and `key` as JSON."""
-        return f"SELECT seq, kind, key FROM moving_{self._role}"  # noqa: S608  a name of ours
+    def notes(self) -> str | None:
+        """The statement that reads all notes: `seq`, `kind`, and `key` as JSON. None unless the place is left."""
+        found = self.mark()
+        leaving = found is not None and found.state == "leaving"
+        return f"SELECT seq, kind, key FROM moving_{self._role}" if leaving else None  # noqa: S608  a name of ours
 
     def forget(self, sequences: Iterable[int]) -> None:
         """In any order: a transaction with a lower number may end later."""

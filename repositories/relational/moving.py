@@ -67,9 +67,9 @@ class RelationalPlace(GatedPlace):
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
-        found = self._gate.mark()
+        asking = self._gate.notes()
         with self._snapshot() as runner:
-            notes = runner.rows(_text(self._gate.notes()), {}) if found and found.state == "leaving" else ()
+            notes = runner.rows(_text(asking), {}) if asking else ()
             if notes:
                 self._gate.check()
             yield FrozenPlace(

@@ -8,6 +8,7 @@ from app.container import Container
 from app.published import leaves
 from app.worker.sinks.receivers import Receivers
 from app.worker.sinks.sending import SinkWorker, worker_of
+from app.worker.threads import beside
 from repositories.records import Event
 
 
@@ -22,16 +23,9 @@ def sending(container: Container, stop: threading.Event) -> Iterator[None]:
     runs = [worker_of(container, sink).run for sink in container.stores.sinks]
     if container.settings.webhooks_token:
         runs.append(Receivers(container).run)
-    threads = [threading.Thread(target=run, args=(stop,), name="sink", daemon=True) for run in runs]
-    for thread in threads:
-        thread.start()
-    try:
+    # A batch under way has its own deadline.
+    with beside("sink", runs, stop, patience=container.settings.sinks_timeout + 5):
         yield
-    finally:
-        stop.set()
-        for thread in threads:
-            # A batch under way has its own deadline.
-            thread.join(timeout=container.settings.sinks_timeout + 5)
 
 
 def log_of(container: Container) -> Callable[[Sequence[Event]], None]:

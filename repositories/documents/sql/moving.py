@@ -79,9 +79,9 @@ class DocumentsPlace(GatedPlace):
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
-        found = self._gate.mark()
+        asking = self._gate.notes()
         with self._database.snapshot() as work:
-            notes = work.execute(self._gate.notes()).fetchall() if found and found.state == "leaving" else []
+            notes = work.execute(asking).fetchall() if asking else []
             if notes:
                 self._gate.check()
             changed: dict[str, set[Key]] = defaultdict(set)

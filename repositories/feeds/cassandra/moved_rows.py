@@ -16,6 +16,7 @@ from repositories.feeds.moved_records import (
     KeptHomeEntry,
     KeptNotification,
     KeptReadMarker,
+    is_kept,
 )
 from repositories.feeds.retention import Retention
 from repositories.moving.places import Key
@@ -93,7 +94,11 @@ class MovedRows:
 
     def buckets(self, kind: str, records: Sequence[Any]) -> Iterable[tuple[UUID, int]]:
         """Of those that are there."""
-        return {(one.key[0], self._kinds[kind].bucket(one.key[1])) for one in records if one.live and self._keeps(one)}
+        return {
+            (one.key[0], self._kinds[kind].bucket(one.key[1]))
+            for one in records
+            if one.live and is_kept(one, self._retention)
+        }
 
     def token(self, kind: str, key: Key) -> int:
         """Where on the ring a record is."""
@@ -105,7 +110,7 @@ class MovedRows:
         return key[0], self._kinds["home timelines"].bucket(key[1])
 
     def writes(self, kind: str, records: Sequence[Any]) -> Writes:
-        kept = [one for one in records if self._keeps(one)]
+        kept = [one for one in records if is_kept(one, self._retention)]
         if kind == "trims":
             buckets = self._retention.buckets(self._kinds["home timelines"])
             yield "home_drop", [(one.stamp, one.owner_id, bucket) for one in kept for bucket in buckets]
@@ -139,13 +144,6 @@ class MovedRows:
 
     def _ttl(self, own: UUID) -> int:
         return min(LONGEST_TTL, self._retention.seconds_left(millis(own)))
-
-    def _keeps(self, record: Any) -> bool:
-        match record:
-            case KeptHomeEntry(post_id=own) | KeptNotification(id=own):
-                return self._retention.keeps(own)
-            case _:
-                return True
 
 
 _REMOVES = {

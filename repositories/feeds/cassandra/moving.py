@@ -21,7 +21,7 @@ from repositories.feeds.cassandra.gate import ROLE, SLOTS, GatedLink
 from repositories.feeds.cassandra.moved_rows import MAKE, ONE, RANGES, TABLES, MovedRows, Unsure, token
 from repositories.feeds.cassandra.schema import CHANGES, GATE_COLUMN, GATED
 from repositories.feeds.layout import Layout
-from repositories.feeds.moved_records import KINDS, KeptHomeEntry, KeptNotification, KeptTrim, compared, removal
+from repositories.feeds.moved_records import KINDS, KeptTrim, compared, is_kept, removal
 from repositories.feeds.retention import Retention
 from repositories.moving.places import CLOSED, Changed, FrozenPlace, Key, Mark, OfKeys, Overtaken, StorePlace
 
@@ -202,7 +202,7 @@ class CassandraFeedsPlace(StorePlace):
                     partition = (note.key[0], note.bucket)
                     if low < token(*partition) <= high:
                         unsure.partitions.add(partition)
-            batch += [one for one in every if one and self._keeps(one) and one.key not in unsure]
+            batch += [one for one in every if one and is_kept(one, self._retention) and one.key not in unsure]
             low, width = high, width * 2 if len(every) < FEW else width // 2 if len(every) > MANY else width
             while len(batch) >= BATCH:
                 yield batch[:BATCH]
@@ -222,14 +222,7 @@ class CassandraFeedsPlace(StorePlace):
                 one = MAKE[kind](*rows[0]) if rows else None
                 stamp = stamps.get((kind, key))
                 made += [one] if one else [] if stamp is None else [removal(kind, key, stamp)]
-        return [one for one in made if self._keeps(one)]
-
-    def _keeps(self, record: Any) -> bool:
-        match record:
-            case KeptHomeEntry(post_id=own) | KeptNotification(id=own):
-                return self._retention.keeps(own)
-            case _:
-                return True
+        return [one for one in made if is_kept(one, self._retention)]
 
     def _look(self) -> None:
         """Read what was noted since the last look."""

@@ -17,6 +17,7 @@ from repositories.feeds.moved_records import (
     KeptReadMarker,
     KeptTrim,
     compared,
+    is_kept,
 )
 from repositories.feeds.retention import Retention
 from repositories.feeds.sql.database import FeedDatabase
@@ -112,9 +113,9 @@ class SqlFeedsPlace(GatedPlace):
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
-        found = self._gate.mark()
+        asking = self._gate.notes()
         with self._database.snapshot() as work:
-            notes: list[Row] = work.execute(self._gate.notes()).fetchall() if found and found.state == "leaving" else []
+            notes: list[Row] = work.execute(asking).fetchall() if asking else []
             changed: dict[str, set[Key]] = defaultdict(set)
             for _, kind, key in notes:
                 changed[kind].add(tuple(map(UUID, msgspec.json.decode(key))))
@@ -166,14 +167,7 @@ class SqlFeedsPlace(GatedPlace):
 
     def _made(self, kind: str, rows: Sequence[Row]) -> list[Any]:
         made = (_MAKE[kind](self._feeds.uuid, *row) for row in rows)
-        return [one for one in made if self._keeps(one)]
-
-    def _keeps(self, record: Any) -> bool:
-        match record:
-            case KeptHomeEntry(post_id=own) | KeptNotification(id=own):
-                return self._retention.keeps(own)
-            case _:
-                return True
+        return [one for one in made if is_kept(one, self._retention)]
 
     def _merge_trims(self, work: SqlWork, records: Sequence[KeptTrim]) -> None:
         work.executemany(HOME_TRIM, [(self._feeds.key(one.owner_id), one.stamp) for one in records])

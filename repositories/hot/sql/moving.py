@@ -72,9 +72,9 @@ class SqlSessionsPlace(GatedPlace):
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
-        found = self._gate.mark()
+        asking = self._gate.notes()
         with self._database.snapshot() as work:
-            notes: list[Row] = work.execute(self._gate.notes()).fetchall() if found and found.state == "leaving" else []
+            notes: list[Row] = work.execute(asking).fetchall() if asking else []
             changed: dict[str, set[Key]] = defaultdict(set)
             for _, kind, key in notes:
                 changed[kind].add(_key(kind, key))
