@@ -57,11 +57,15 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
 
 
 class Receiver:
-    """`answers` are used up one by one, then `usual`: a status, `429 7` with a Retry-After, or a kind of lie."""
+    """`answers` are used up one by one, then `usual`: a status, `429 7` with a Retry-After, or a kind of lie.
+
+    Events whose ids are `refused` get a 500 before either is looked at.
+    """
 
     def __init__(self, listening: socket.socket) -> None:
         self.posted: list[Posted] = []
         self.answers: deque[str] = deque()
+        self.refused: set[str] = set()
         self.usual = "204"
         self.connections = 0
         self.url = f"http://{HOST}:{listening.getsockname()[1]}/hook?a=1"
@@ -98,7 +102,7 @@ class Receiver:
             state = h11.Connection(h11.SERVER)
             while (posted := self._read(connection, state)) is not None:
                 self.posted.append(posted)
-                answer = self.answers.popleft() if self.answers else self.usual
+                answer = "500" if posted.id in self.refused else self._next()
                 if not answer[0].isdigit():
                     self._lie(connection, answer)
                     return
@@ -109,6 +113,9 @@ class Receiver:
                 for part in (head, h11.Data(data=body), h11.EndOfMessage()):
                     connection.sendall(state.send(part) or b"")
                 state.start_next_cycle()
+
+    def _next(self) -> str:
+        return self.answers.popleft() if self.answers else self.usual
 
     def _lie(self, connection: socket.socket, answer: str) -> None:
         if answer in LIES:

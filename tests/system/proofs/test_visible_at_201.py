@@ -73,12 +73,12 @@ class Run:
                 done.result()
 
     def climb(self, stop: threading.Event) -> None:
-        """Now this one pages upward, now that one. Some begin when half is written."""
-        while not stop.is_set():
+        """Now this one pages upward, now that one, until all have begun. Some begin when half is written."""
+        while not stop.is_set() or any(screen.started is None for screen in self.climbers):
             screen = self.chance.choice(self.climbers)
             if screen.started is not None:
                 self._climb(screen)
-            elif screen not in self.late or self.set.count > self.town.size.posts // 2:
+            elif screen not in self.late or self.set.count > self.town.size.posts // 2 or stop.is_set():
                 screen.open()
 
     def finish(self, size: int) -> Outcome:
