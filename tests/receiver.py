@@ -102,7 +102,7 @@ class Receiver:
             state = h11.Connection(h11.SERVER)
             while (posted := self._read(connection, state)) is not None:
                 self.posted.append(posted)
-                answer = "500" if posted.id in self.refused else self._next()
+                answer = "500" if posted.headers.get("webhook-id") in self.refused else self._next()
                 if not answer[0].isdigit():
                     self._lie(connection, answer)
                     return

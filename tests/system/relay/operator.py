@@ -68,5 +68,5 @@ class Operator:
 
 
 def settings(tmp_path: Path, **more: Any) -> Settings:
-    own: dict[str, Any] = {"webhooks_token": TOKEN, "webhooks_networks": "127.0.0.0/8", "webhooks_timeout": 0.3}
+    own: dict[str, Any] = {"webhooks_token": TOKEN, "webhooks_networks": "127.0.0.0/8", "webhooks_timeout": 1.0}
     return Settings(**embedded(tmp_path), **own | {"webhooks_receiver_hours": 12.0} | more)
