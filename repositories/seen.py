@@ -49,14 +49,17 @@ class HostState(Struct, frozen=True):
 
 
 class Seen:
-    """Of one request. `positions` are those of the client's last writes, by store; `reads`: replicas may be read."""
+    """Of one request. `positions` are those of the client's last writes, by store; `reads`: replicas may be read.
 
-    __slots__ = ("positions", "reads", "wrote")
+    `late`: one has answered, so what is made of it is for this client only.
+    """
+
+    __slots__ = ("late", "positions", "reads", "wrote")
 
     def __init__(self, positions: Positions, *, reads: bool) -> None:
         self.positions = dict(positions)
         self.reads = reads
-        self.wrote = False
+        self.wrote = self.late = False
 
     def note(self, store: str, position: str) -> None:
         """The client has written, or has been shown, what is at this position."""
@@ -103,6 +106,12 @@ def current() -> Seen | None:
     return _seen.get()
 
 
+def is_late() -> bool:
+    """Whether a replica has answered this request, which may lack what others have been shown by now."""
+    seen = _seen.get()
+    return seen is not None and seen.late
+
+
 def reading() -> Seen | None:
     """That of a request whose reads may go to replicas."""
     seen = _seen.get()
@@ -116,6 +125,9 @@ def merged(one: Positions, other: Positions) -> dict[str, str]:
 
 def read(store: str, *, elsewhere: str | None = None) -> None:
     """Report a read that may go to a replica; `elsewhere` is why it did not."""
+    seen = _seen.get()
+    if seen is not None and elsewhere is None:
+        seen.late = True
     meter.counted("replica_reads", 1, store, elsewhere or "replica")
 
 

@@ -77,7 +77,7 @@ class PostgresDatabase:
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._role = role
-        self._hosts = Hosts(conninfo_of(url))
+        self._hosts = Hosts(conninfo_of(url), role)
         self._translated = translation(role, fields=fields)
         self._lane = Lane(
             self._hosts,

@@ -4,6 +4,7 @@ PostgreSQL counts timelines up with each promotion, so an old primary that comes
 is written there: it would be lost.
 """
 
+import contextlib
 import logging
 import threading
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from psycopg.conninfo import conninfo_attempts
 from repositories.deadline import remaining, within
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.target import Conninfo
-from repositories.postgres.watching import watch
+from repositories.postgres.timelines import Acknowledged
+from repositories.postgres.watching import LONGEST, watch
 from repositories.seen import HostState, ServerState
 
 log = logging.getLogger(__name__)
@@ -26,10 +28,11 @@ _LOOK_SHARE = 0.5
 # The control file's timeline is late after a promotion.
 _ROLE = """
 SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
-  CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END
+  CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END,
+  CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END
 """
 # For servers without these functions, such as Aurora.
-_PLAIN_ROLE = "SELECT current_setting('transaction_read_only')::bool, NULL"
+_PLAIN_ROLE = "SELECT current_setting('transaction_read_only')::bool, NULL, NULL"
 
 
 class NotWritable(psycopg.OperationalError):
@@ -55,8 +58,10 @@ class Connector(Protocol):
 class Hosts(Connector):
     """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it once a second."""
 
-    def __init__(self, target: Conninfo) -> None:
+    def __init__(self, target: Conninfo, role: str) -> None:
+        """`role` is what the server is for, in the words of the log."""
         self.target = target
+        self.acknowledged = Acknowledged(role)
         self._guard = threading.Lock()
         self._roles: list[Role | None] = [None] * len(target.hosts)
         self._looked = [threading.Event() for _ in target.hosts]
@@ -78,6 +83,11 @@ class Hosts(Connector):
             except psycopg.OperationalError as error:
                 failures.append(error)
         raise next((error for error in failures if isinstance(error, NotWritable)), failures[-1])
+
+    def look_again(self) -> None:
+        """Hear from the writer which timeline it is on."""
+        with contextlib.suppress(psycopg.Error), within(LONGEST):
+            self.connect({**self.target.keywords, "application_name": "quartet", "prepare_threshold": None}).close()
 
     def notes(self) -> list[str]:
         """What is amiss, one line each, without names."""
@@ -124,9 +134,10 @@ class Hosts(Connector):
     def _writer(self, host: int, keywords: dict[str, Any]) -> BoundedConnection:
         connection = BoundedConnection.connect(**keywords)
         try:
-            role = _role(connection)
+            role, _ = _asked(connection)
             self._note(host, role)
             self._require_writer(role)
+            self.acknowledged.connected(role.timeline, connection)
         except BaseException:
             connection.close()
             raise
@@ -195,13 +206,20 @@ class Hosts(Connector):
             self._note(host, role)
             self._looked[host].set()
 
-        watch(connect, lambda connection: note(_role(connection)), lambda: note(None), closed, every=_WATCH_SECONDS)
+        def ask(connection: BoundedConnection) -> None:
+            role, location = _asked(connection)
+            note(role)
+            if role.writable:
+                self.acknowledged.looked(role.timeline, location)
+
+        watch(connect, ask, lambda: note(None), closed, every=_WATCH_SECONDS)
 
 
-def _role(connection: BoundedConnection) -> Role:
+def _asked(connection: BoundedConnection) -> tuple[Role, int]:
+    """And how far the server's log is flushed; 0 where it does not say."""
     try:
         row = connection.row_alone(_ROLE)
     except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFunction, psycopg.errors.InsufficientPrivilege):
         row = connection.row_alone(_PLAIN_ROLE)
-    read_only, file = row or (True, None)
-    return Role(not read_only, int(file[:8], 16) if file else 0)
+    read_only, file, location = row or (True, None, None)
+    return Role(not read_only, int(file[:8], 16) if file else 0), location or 0

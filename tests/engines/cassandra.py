@@ -74,7 +74,7 @@ def launch_ring(home: Home, nodes: int) -> list[Server]:
         token = {"initial_token": str(-(2**63) + number * (2**64 // nodes)), "auto_bootstrap": False}
         # On a busy machine 100 ms are too short to find each other.
         options = ("-XX:TieredStopAtLevel=1", "-Dcassandra.ring_delay_ms=4000", "-Xmx512m")
-        ring.append(_start(home.folder(f"cassandra-{host}"), own | token, *options, url=url, host=host, port=port))
+        ring.append(_start(home.folder(f"cassandra-{number}"), own | token, *options, url=url, host=host, port=port))
     return ring
 
 

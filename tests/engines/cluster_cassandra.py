@@ -22,17 +22,19 @@ STARTS = 6
 
 @pytest.fixture(scope="module")
 def ring() -> Iterator[list[Server]]:
-    home = Home()
-    nodes = cassandra.launch_ring(home, 3)
-    with closing(opened(nodes[0].url, timeout=timedelta(seconds=60))) as store:
-        assert wait_until(lambda: works(store.migrate), 120)
-    with closing(opened(nodes[0].url, level="ALL")) as store:
-        # Each of them knows that the others are there.
-        assert wait_until(lambda: all(works(lambda: store.push(post(), [uuid4()], now())) for _ in range(20)), 120)
-    yield nodes
-    for node in nodes:
-        node.discard()
-    home.close()
+    home, nodes = Home(), list[Server]()
+    try:
+        nodes += cassandra.launch_ring(home, 3)
+        with closing(opened(nodes[0].url, timeout=timedelta(seconds=60))) as store:
+            assert wait_until(lambda: works(store.migrate), 300)
+        with closing(opened(nodes[0].url, level="ALL")) as store:
+            # Each of them knows that the others are there.
+            assert wait_until(lambda: all(works(lambda: store.push(post(), [uuid4()], now())) for _ in range(20)), 300)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.discard()
+        home.close()
 
 
 @pytest.fixture(params=[0, 1, 2])

@@ -98,7 +98,8 @@ def _cluster_ports(count: int) -> list[int]:
     """Each of them, and the one that is 10,000 above it, is free."""
     found: list[int] = []
     while len(found) < count:
-        port = free_port()
+        if (port := free_port()) in found:
+            continue
         with socket.socket() as beside:
             try:
                 beside.bind(("127.0.0.1", port + 10_000))

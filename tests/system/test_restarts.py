@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from random import Random
 from typing import Any, LiteralString
+from unittest.mock import patch
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
 
 from config import Settings
+from repositories.relational.postgres.positions import commit
 from repositories.relational.statement_runner import ATTEMPTS
 from tests.apps import ROLES, embedded, running
 from tests.engines import Shared
@@ -50,7 +53,8 @@ class Losing:
         event.listen(Engine, "before_cursor_execute", self._statement)
         event.listen(Engine, "commit", self._commit)
         try:
-            yield
+            with patch("repositories.relational.postgres.store.commit", self._commit_and_tell):
+                yield
         finally:
             event.remove(Engine, "before_cursor_execute", self._statement)
             event.remove(Engine, "commit", self._commit)
@@ -65,9 +69,14 @@ class Losing:
         if isinstance(cursor, psycopg.Cursor):
             self._pass(cursor, sql)
 
+    def _commit_and_tell(self, connection: Connection) -> str | None:
+        self._commit(connection)
+        return commit(connection)
+
     def _commit(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
-        if isinstance(driver, psycopg.Connection):
+        # SQLAlchemy commits too where the driver has.
+        if isinstance(driver, psycopg.Connection) and driver.info.transaction_status != TransactionStatus.IDLE:
             with driver.cursor() as cursor:
                 self._pass(cursor, "COMMIT", "INSERT INTO late VALUES (1)")
 

@@ -110,9 +110,9 @@ def test_a_server_of_another_history_than_the_primary_is_told_apart() -> None:
 
 
 def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:
-    log = PrimaryLog()
+    moment = 1000.0
+    log = PrimaryLog(lambda: moment)
     assert not log.lag(at(1, 100)).serves
-    moment = time.monotonic()
     for age, location in ((40, 100), (10, 200), (1, 300)):
         log.note(at(1, location, moment - age), NOBODY)
     assert log.lag(at(1, 300)) == seen.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
@@ -124,6 +124,18 @@ def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:
     assert behind.lag_seconds >= 10
     assert not log.lag(at(1, 150)).serves
     assert log.lag(at(1, 50)) == seen.ReplicaState(serves=False, lag_seconds=None, lag_bytes=250)
+
+
+def test_the_bound_of_the_lag_holds_while_the_primary_does_not_answer() -> None:
+    now = [100.0]
+    log = PrimaryLog(lambda: now[0])
+    log.note(at(1, 300, 100.0), NOBODY)
+    assert log.lag(at(1, 300)) == seen.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
+    for seconds, serves in ((20, True), (31, False)):
+        now[0] = 100.0 + seconds
+        # As far as the primary was when it answered last, and beyond.
+        for location in (300, 400):
+            assert log.lag(at(1, location)) == seen.ReplicaState(serves, seconds, 0)
 
 
 def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:

@@ -60,14 +60,23 @@ class SecondaryConnection(MongoConnection):
             raise translated(error) from error
 
 
+class Tries:
+    """What happened to earlier reads of one kind: a slow one says nothing of the others."""
+
+    def __init__(self) -> None:
+        # A position that a read has found there; and until when reads with later ones are not tried, or none.
+        self.reached = ""
+        self.waits_from = self.rests_until = 0.0
+
+
 class Secondaries:
     """Which reads are worth a try there. Of what happened to earlier ones nothing is shared between processes."""
 
-    def __init__(self, primary: MongoConnection) -> None:
+    def __init__(self, primary: MongoConnection, clock: Callable[[], float] = time.monotonic) -> None:
         self._primary = primary
-        # A position that a read has found there; and until when reads with later ones are not tried.
-        self._reached = ""
-        self._waits_from = self._rests_until = 0.0
+        self._clock = clock
+        self._rests_until = 0.0
+        self._primary_seen = -LATEST * 1.0
 
     def states(self) -> list[ReplicaState]:
         """Of all members but the primary."""
@@ -80,6 +89,7 @@ class Secondaries:
 
     def read(self, late: Callable[P, T], primary: Callable[P, T]) -> Callable[P, T]:
         """A method that reads there where this request may, and from the primary else; within one deadline."""
+        tries = Tries()
 
         @functools.wraps(primary)
         def read(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -88,7 +98,7 @@ class Secondaries:
                 return primary(*args, **kwargs)
             with within(self._primary.seconds):
                 try:
-                    found = self._try(mine.positions.get(ROLE, ""), lambda: late(*args, **kwargs))
+                    found = self._try(tries, mine.positions.get(ROLE, ""), lambda: late(*args, **kwargs))
                 except Elsewhere as why:
                     seen.read(ROLE, elsewhere=why.reason)
                     return primary(*args, **kwargs)
@@ -97,34 +107,37 @@ class Secondaries:
 
         return read
 
-    def _try(self, position: str, read: Callable[[], T]) -> T:
-        secondaries = [server for server in self._servers() if _serves(server)]
-        if not secondaries or time.monotonic() < self._rests_until:
+    def _try(self, tries: Tries, position: str, read: Callable[[], T]) -> T:
+        servers, now = self._servers(), self._clock()
+        secondaries = [server for server in servers if _serves(server)]
+        if any(server.server_type_name == "RSPrimary" for server in servers):
+            self._primary_seen = now
+        # Without a primary the driver compares secondaries with one another, and all of them may be late.
+        alone = now - self._primary_seen >= LATEST
+        if not secondaries or alone or now < max(self._rests_until, tries.rests_until):
             raise Elsewhere("away")
-        if time.monotonic() < self._waits_from and not self._is_there(position, secondaries):
+        if now < tries.waits_from and not _is_there(tries, position, secondaries):
             raise Elsewhere("behind")
         try:
             found = read()
         except (Unavailable, Contention) as error:
-            raise self._failed(position, error) from error
-        self._reached = max(self._reached, position)
+            raise self._failed(tries, position, error) from error
+        tries.reached = max(tries.reached, position)
         return found
 
-    def _failed(self, position: str, error: Exception) -> Elsewhere:
-        """A read that waited for a position in vain was sent to one that is behind."""
+    def _failed(self, tries: Tries, position: str, error: Exception) -> Elsewhere:
+        """A read that waited for a position in vain was sent to one that is behind, or took too long by itself."""
         cause = error.__cause__
-        now = time.monotonic()
-        if position and isinstance(cause, PyMongoError) and cause.timeout:
-            self._reached, self._waits_from = "", now + REST_SECONDS
-            return Elsewhere("behind")
+        until = self._clock() + REST_SECONDS
+        if isinstance(cause, PyMongoError) and cause.timeout:
+            if position:
+                tries.reached, tries.waits_from = "", until
+                return Elsewhere("behind")
+            tries.rests_until = until
         # A position of the future is none of this replica set, or of a time that it has lost.
-        if not (position and getattr(cause, "code", None) == INVALID_OPTIONS):
-            self._rests_until = now + REST_SECONDS
+        elif not (position and getattr(cause, "code", None) == INVALID_OPTIONS):
+            self._rests_until = until
         return Elsewhere("failed")
-
-    def _is_there(self, position: str, secondaries: list[ServerDescription]) -> bool:
-        seconds = int(position[:PART] or "0", 16)
-        return position <= self._reached or all(seconds < (one.last_write_date or 0.0) - 1 for one in secondaries)
 
     def _servers(self) -> list[ServerDescription]:
         return list(self._primary.client.topology_description.server_descriptions().values())
@@ -139,6 +152,11 @@ def read_elsewhere(store: DocumentStore, primary: MongoConnection) -> Secondarie
         for method in methods:
             setattr(part, method, secondaries.read(getattr(late, method), getattr(part, method)))
     return secondaries
+
+
+def _is_there(tries: Tries, position: str, secondaries: list[ServerDescription]) -> bool:
+    seconds = int(position[:PART] or "0", 16)
+    return position <= tries.reached or all(seconds < (one.last_write_date or 0.0) - 1 for one in secondaries)
 
 
 def _serves(server: ServerDescription) -> bool:

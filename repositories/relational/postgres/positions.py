@@ -3,10 +3,10 @@
 Locations (LSNs) of different timelines are not comparable beyond the point where one left the other.
 """
 
-import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 import psycopg
@@ -15,10 +15,13 @@ from sqlalchemy import Connection
 
 from repositories import meter, seen
 from repositories.postgres.deadline import BoundedConnection
+from repositories.postgres.timelines import ends
 from repositories.relational.postgres.errors import ROLE
 from repositories.seen import LATEST_SECONDS, ReplicaState
 
 SAMPLES = 256
+# It is asked four times a second, and may take a second to answer. Longer than that it is away.
+SILENT_SECONDS = 2.0
 # A standby says which timeline it gets to roles that may read all statistics. To others it says that of its last
 # restart point: late, and never too high. A promoted one's replay location stands still.
 _STATE = """
@@ -34,7 +37,6 @@ _COMMIT = """COMMIT;
 SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int,
   (CASE current_setting('synchronous_commit') WHEN 'off' THEN pg_current_wal_insert_lsn()
     ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint"""
-_HISTORY = "SELECT pg_read_file('pg_wal/' || lpad(to_hex(%s::int), 8, '0') || '.history', true)"
 
 
 class LogState(Struct, frozen=True):
@@ -78,28 +80,39 @@ def asked(connection: BoundedConnection) -> LogState:
     return LogState(started, timeline or 0, location or 0, time.monotonic(), follows)
 
 
-def commit(connection: Connection) -> str:
-    """Commit, and return the position after it. One round trip."""
+def parts_of(position: str) -> tuple[int, int]:
+    """Timeline and location."""
+    return int(position[:8], 16), int(position[8:], 16)
+
+
+def commit(connection: Connection) -> str | None:
+    """Commit, and return the position after it; None of a server that has none. One round trip."""
     driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101  - it is in use
+    assert isinstance(driver, BoundedConnection)  # noqa: S101  - it is in use
+    if not driver.timeline:
+        connection.commit()
+        return None
     try:
         with driver.cursor() as cursor:
             cursor.execute(_COMMIT, prepare=False)
             cursor.nextset()
-            timeline, location = cursor.fetchone()
+            found = cursor.fetchone()
+        assert found is not None  # noqa: S101  - a SELECT without FROM
     except psycopg.Error as error:
         if driver.closed:
             connection.invalidate(error)
         raise
     # Sends nothing: SQLAlchemy has to know.
     connection.commit()
+    timeline, location = found
     return position_of(timeline, location)
 
 
 class PrimaryLog:
     """Where the primary was in the last half minute, and where its former timelines ended. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
         self._ends: dict[int, int] = {}
         self._guard = threading.Lock()
@@ -115,44 +128,42 @@ class PrimaryLog:
             self.state = state
 
     def lag(self, replica: LogState) -> ReplicaState:
-        """`lag_seconds` is since the primary was where the replica is, and None for more than is remembered."""
+        """`lag_seconds` is since the primary was where the replica is, and None for more than is remembered.
+
+        Of a primary that does not answer it is not known where it is by now: others may reach it, and write.
+        """
         samples = list(self._samples)
         if not samples:
             return ReplicaState(serves=False)
         behind = max(0, samples[-1][1] - replica.location)
         passed = next((at for at, location in reversed(samples) if location <= replica.location), None)
-        seconds = None if passed is None else time.monotonic() - passed if behind else 0.0
+        seconds = None if passed is None else self._clock() - passed
+        if seconds is not None and not behind and seconds <= SILENT_SECONDS:
+            seconds = 0.0
         return ReplicaState(seconds is not None and seconds <= LATEST_SECONDS, seconds, behind)
 
     def lost(self, position: str) -> bool:
         """Whether the write of this position was on a timeline that ended before it."""
-        timeline, location = int(position[:8], 16), int(position[8:], 16)
+        timeline, location = parts_of(position)
         return (
             self.state is not None and timeline < self.state.timeline and location > self._ends.get(timeline, location)
         )
 
 
-def check_lost(log: PrimaryLog, mine: seen.Seen) -> None:
-    """Count a write of this client that a failover has lost, once: its position becomes the present one."""
+def check_lost(log: PrimaryLog, mine: seen.Seen, known: Callable[[int, int], bool]) -> None:
+    """Count a write of this client that a failover has lost, once: its position becomes the present one. `known` says
+    whether this process has written it, and counted it.
+    """
     position = mine.positions.get(ROLE)
     if position and log.state and log.lost(position):
-        meter.counted("lost_tail", 1)
+        if not known(*parts_of(position)):
+            meter.counted("lost_tail", 1)
         mine.note(ROLE, log.state.position)
 
 
 def _ends(state: LogState, before: LogState | None, connection: BoundedConnection) -> dict[int, int]:
-    """Where each former timeline ended. To read that the role needs EXECUTE on `pg_read_file(text, boolean)`; without
-    it, a bound of the last one is where the next one was first seen.
+    """Where each former timeline ended. Where that cannot be read, a bound of the last one is where the next one was
+    first seen.
     """
-    with contextlib.suppress(psycopg.Error):
-        row = connection.execute(_HISTORY, (state.timeline,), prepare=False).fetchone()
-        text: str = (row and row[0]) or ""
-        lines = [line.split("\t") for line in text.splitlines() if line and line[0] != "#"]
-        if lines:
-            return {int(timeline): _location(end) for timeline, end, *_ in lines}
-    return {before.timeline: state.location} if before else {}
-
-
-def _location(text: str) -> int:
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
+    found = ends(state.timeline, connection)
+    return found if found is not None else {before.timeline: state.location} if before else {}

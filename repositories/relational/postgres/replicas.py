@@ -15,12 +15,12 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Executable
 
 from repositories import seen
-from repositories.deadline import within
+from repositories.deadline import remaining, within
 from repositories.direct import Direct, Values
-from repositories.errors import Invalid, StoreError
+from repositories.errors import Contention, Invalid, StoreError
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated
 from repositories.postgres.hosts import Connector, Hosts
@@ -28,7 +28,7 @@ from repositories.postgres.lane import Lane
 from repositories.postgres.target import Conninfo
 from repositories.postgres.watching import LONGEST, watch
 from repositories.relational.postgres.errors import ROLE, translated
-from repositories.relational.postgres.positions import LogState, PrimaryLog, asked, check_lost, commit
+from repositories.relational.postgres.positions import LogState, PrimaryLog, asked, check_lost
 from repositories.relational.statement_runner import AnyRow, AutocommitRunner, Runner
 from repositories.seen import REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 
@@ -49,7 +49,9 @@ class Replica(Connector):
         self._lane = Lane(self, "replica", role=ROLE, translated=translated(), seconds=WAIT_SECONDS, size=pool)
         direct = Direct(self._lane.engine, is_outdated) if self._lane.autocommits else None
         self.runner = AutocommitRunner(self._lane.open, self._guard, direct, ON_REPLICA)
-        self._rests_until = self._waits_from = 0.0
+        self._waits_from = 0.0
+        # By kind of read; "" is for all.
+        self._rests_until: dict[str, float] = {}
         self._heard: datetime | None = None
         self._several = False
 
@@ -63,11 +65,12 @@ class Replica(Connector):
             raise
         return connection
 
-    def answers(self) -> LogState | None:
-        """Its state, if it was asked of late and does not rest."""
+    def answers(self, kind: str = "") -> LogState | None:
+        """Its state, if it was asked of late and does not rest from this kind of read."""
         state, now = self.state, time.monotonic()
         fresh = state is not None and now - state.at < _WATCH_SECONDS + LONGEST
-        return state if fresh and now >= self._rests_until and not self._several else None
+        rests = any(now < self._rests_until.get(one, 0.0) for one in {"", kind})
+        return state if fresh and not rests and not self._several else None
 
     def hear(self, state: LogState) -> None:
         """From a connection that stays open: another process beside it is another server."""
@@ -80,8 +83,9 @@ class Replica(Connector):
     def leave(self) -> None:
         self.state = None
 
-    def rest(self) -> None:
-        self._rests_until = time.monotonic() + REST_SECONDS
+    def rest(self, kind: str = "") -> None:
+        """From this kind of read, or from all."""
+        self._rests_until[kind] = time.monotonic() + REST_SECONDS
 
     def reach(self, position: str) -> None:
         """Ask until it is there; once only, where waiting was in vain of late. Raises `Elsewhere`."""
@@ -128,19 +132,26 @@ class Replicas:
         self._threads: list[threading.Thread] = []
         self.log = PrimaryLog()
 
-    def rows(self, statement: Executable, values: Values, mine: seen.Seen) -> Sequence[AnyRow]:
-        """Raises `Elsewhere` where the primary has to answer."""
-        check_lost(self.log, mine)
+    def rows(self, kind: str, statement: Executable, values: Values, mine: seen.Seen) -> Sequence[AnyRow]:
+        """Raises `Elsewhere` where the primary has to answer.
+
+        What takes too long, or is in the way of the replay, keeps its own kind of read from that replica for a while. A
+        replica that is frozen is noticed by the thread that asks it.
+        """
+        self._check_lost(mine)
         position = mine.positions.get(ROLE, "")
-        node, state = self._choice(position)
+        node, state = self._choice(position, kind)
+        slow = False
         try:
             if not state.has(position):
                 node.reach(position)
+            slow = True
             found = node.runner.rows(statement, values)
         except Invalid:
             raise
         except StoreError as error:
-            node.rest()
+            slow = slow and (isinstance(error, Contention) or not remaining(WAIT_SECONDS))
+            node.rest(kind if slow else "")
             raise Elsewhere("failed") from error
         after = node.state
         if after is None or after.started != state.started:
@@ -148,16 +159,15 @@ class Replicas:
             raise Elsewhere("failed")
         return found
 
-    def commit(self, connection: Connection) -> None:
+    def committed(self, position: str) -> None:
+        """A write of this thread's request is at this position."""
         mine = seen.writing()
         if mine is None:
-            connection.commit()
             return
         self.begin()
-        position = commit(connection)
         if position[:8] > mine.positions.get(ROLE, position)[:8]:
             self._learn(position)
-            check_lost(self.log, mine)
+            self._check_lost(mine)
         mine.note(ROLE, position)
 
     def states(self) -> list[ReplicaState]:
@@ -190,10 +200,10 @@ class Replicas:
         for node in self._nodes:
             node.close()
 
-    def _choice(self, position: str) -> tuple[Replica, LogState]:
+    def _choice(self, position: str, kind: str) -> tuple[Replica, LogState]:
         """One that is at the position, or else any; each in turn."""
         self.begin()
-        serving = [(node, state) for node in self._nodes if (state := node.answers()) and self._judged(node).serves]
+        serving = [(node, state) for node in self._nodes if (state := node.answers(kind)) and self._judged(node).serves]
         if not serving:
             raise Elsewhere("away")
         first = next(self._turns) % len(serving)
@@ -206,6 +216,9 @@ class Replicas:
         if state is None or state.timeline < self._writer.highest or not state.shares(self.log.state):
             return ReplicaState(serves=False)
         return self.log.lag(state)
+
+    def _check_lost(self, mine: seen.Seen) -> None:
+        check_lost(self.log, mine, known=self._writer.acknowledged.counted)
 
     def _learn(self, position: str) -> None:
         """Be the first to hear of this position's timeline."""
@@ -241,9 +254,10 @@ class Replicas:
 
 
 class ReplicaRunner(Runner):
-    """Rows come from a replica where this request may read one, within `seconds` in all."""
+    """Rows come from a replica where this request may read one, within `seconds` in all. `kind` names the read."""
 
-    def __init__(self, primary: Runner, replicas: Replicas, seconds: float) -> None:
+    def __init__(self, kind: str, primary: Runner, replicas: Replicas, seconds: float) -> None:
+        self._kind = kind
         self._primary = primary
         self._replicas = replicas
         self._seconds = seconds
@@ -255,7 +269,7 @@ class ReplicaRunner(Runner):
         with within(self._seconds):
             try:
                 with within(WAIT_SECONDS):
-                    found = self._replicas.rows(statement, values, mine)
+                    found = self._replicas.rows(self._kind, statement, values, mine)
             except Elsewhere as why:
                 seen.read(ROLE, elsewhere=why.reason)
                 return self._primary.rows(statement, values)

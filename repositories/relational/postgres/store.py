@@ -5,7 +5,7 @@ connections. Statements are prepared. Where there are standbys, some reads go to
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
@@ -25,6 +25,7 @@ from repositories.relational.dump import COPIED, RelationalDump
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.moving import place
+from repositories.relational.postgres.positions import commit, parts_of
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT, database_time
@@ -59,7 +60,7 @@ _EMIT = insert(outbox).from_select(
 class PostgresRelational(SqlRelational):
     def __init__(self, url: str, *, timeout: timedelta, pool: int, replicas: str = "") -> None:
         self._url = url
-        self._hosts = hosts = Hosts(conninfo_of(url))
+        self._hosts = hosts = Hosts(conninfo_of(url), ROLE)
         seconds = timeout.total_seconds()
         self._reading = Lane(hosts, "read", role=ROLE, translated=translated(), seconds=seconds, size=pool)
         self._writing = Lane(hosts, "write", role=ROLE, translated=translated(), seconds=seconds, size=pool)
@@ -71,8 +72,8 @@ class PostgresRelational(SqlRelational):
         self.place = place(runner, self._long_snapshot, self._long_work, _copy)
         self._replicas = Replicas(replicas_of(replicas, url), hosts, pool) if replicas else None
         self.replicated = self._replicas is not None
-        if self._replicas:
-            read_elsewhere(self, ReplicaRunner(runner, self._replicas, seconds))
+        if (found := self._replicas) is not None:
+            read_elsewhere(self, lambda kind: ReplicaRunner(kind, runner, found, seconds))
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         return self._transaction()
@@ -140,9 +141,18 @@ class PostgresRelational(SqlRelational):
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Transaction]:
         engine, direct = self._writing.engine, self._direct
-        end = self._replicas.commit if self._replicas else Connection.commit
-        with self._writing.slot(), transaction(engine, direct, self._statement, end) as work:
+        with self._writing.slot(), transaction(engine, direct, self._statement, self._commit) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_copy)
+
+    def _commit(self, connection: Connection) -> None:
+        """Of a server that says how far its log is, note how far it was then."""
+        position = commit(connection)
+        if position is not None:
+            if not self._hosts.acknowledged.committed(*parts_of(position)):
+                # Behind a pooler the server changes, and the connection does not.
+                self._hosts.look_again()
+            if self._replicas:
+                self._replicas.committed(position)
 
     def _statement(self) -> AbstractContextManager[None]:
         return _Statement(self._writing)
@@ -164,13 +174,12 @@ class _Statement:
         translated().__exit__(kind, error, at)
 
 
-def read_elsewhere(store: SqlRelational, runner: Runner) -> None:
-    """The methods of `MAY_LAG` get their rows from this runner."""
+def read_elsewhere(store: SqlRelational, runner: Callable[[str], Runner]) -> None:
+    """The methods of `MAY_LAG` get their rows from the runner of their name."""
     for name, methods in MAY_LAG[ROLE].items():
         part = getattr(store, name)
-        other = type(part)(runner)
         for method in methods:
-            setattr(part, method, getattr(other, method))
+            setattr(part, method, getattr(type(part)(runner(f"{name}.{method}")), method))
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:

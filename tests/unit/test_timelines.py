@@ -1,0 +1,83 @@
+"""Which writes of a process a failover of PostgreSQL has lost, by their locations."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from repositories.postgres.timelines import Acknowledged
+from tests.engines.counted import Counted, counted
+
+__all__ = ["counted"]
+HISTORY = "1\t0/78\tno recovery target specified\n"
+END = 0x78
+
+
+class Promoted:
+    """The new primary: its history, None where the role may not read it, and how far its log is by now."""
+
+    closed = autocommit = False
+
+    def __init__(self, history: str | None, location: int = 0) -> None:
+        self._history = history
+        self._location = location
+        self._rows: Iterator[Any] = iter(())
+
+    def execute(self, statement: str, *_: object, **__: object) -> "Promoted":
+        if "history" in statement:
+            if self._history is None:
+                raise psycopg.errors.InsufficientPrivilege
+            self._rows = iter([(self._history,)])
+        else:
+            self._rows = iter([(self._location,)])
+        return self
+
+    def fetchone(self) -> Any:
+        return next(self._rows)
+
+
+def on_the_first(*commits: int, looked: int = 0) -> Acknowledged:
+    """A process that has made these writes on timeline 1."""
+    known: Any = Acknowledged("relational")
+    known.connected(1, Promoted(None))
+    assert all(known.committed(1, location) for location in commits)
+    known.looked(1, looked)
+    found: Acknowledged = known
+    return found
+
+
+def connected(known: Any, server: Promoted, timeline: int = 2) -> None:
+    known.connected(timeline, server)
+
+
+def test_what_was_acknowledged_beyond_the_end_of_its_timeline_is_counted_once(counted: Counted) -> None:
+    known = on_the_first(END - 1, END, END + 1, END + 9)
+    # Behind a pooler the first that tells is a commit on the new timeline.
+    assert not known.committed(2, 1)
+    for _ in range(2):
+        connected(known, Promoted(HISTORY))
+    assert counted.reads == {"lost_tail": 2}
+    assert [known.counted(1, location) for location in (END, END + 1, END + 9)] == [False, True, True]
+    assert known.committed(2, 1)
+
+
+@pytest.mark.parametrize("known", [on_the_first(), on_the_first(1, END, looked=END)], ids=["idle", "writing"])
+def test_a_failover_that_has_lost_nothing_is_not_counted(known: Acknowledged, counted: Counted) -> None:
+    connected(known, Promoted(HISTORY))
+    assert counted.reads == {}
+
+
+def test_log_that_was_seen_and_is_gone_is_counted_where_single_writes_are_not_noted(counted: Counted) -> None:
+    connected(on_the_first(looked=END + 1), Promoted(HISTORY))
+    assert counted.reads == {"lost_tail": 1}
+
+
+def test_what_cannot_be_known_is_said(counted: Counted, caplog: pytest.LogCaptureFixture) -> None:
+    """The end of the timeline is no later than where the next one is by now, which is all that this role may see."""
+    connected(on_the_first(END + 9), Promoted(None, location=END))
+    assert counted.reads == {"lost_tail": 1}
+    assert "GRANT EXECUTE" not in caplog.text
+    connected(on_the_first(END + 9), Promoted(None, location=END + 99))
+    assert counted.reads == {"lost_tail": 1}
+    assert "GRANT EXECUTE" in caplog.text
