@@ -13,7 +13,8 @@ from app.http import BODY_LIMIT, create_app
 from app.http.current import Current
 from app.http.edge import limiting, overload
 from app.server import bodies, gate
-from app.server.bodies import Arrivals, hide_environment, shut_silent
+from app.server.bodies import Arrivals, hide_environment
+from app.server.connections import Floods, shut_silent
 from app.server.draining import DRAIN, Draining
 from app.server.streams import ENDINGS, on_signals
 from app.telemetry.exporting import export
@@ -64,7 +65,7 @@ entrance = gate.Gate(
 peer = partial(limiting.address, proxies=settings.proxies)
 # A little later, so that whoever waited for the body knows that it was late.
 give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
-arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up)
+arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up, Floods(settings.port))
 draining = Draining(arrivals)
 app.wsgi_app = draining  # type: ignore[method-assign]  # Flask's documented way
 closing.callback(close)

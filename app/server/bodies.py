@@ -2,20 +2,20 @@
 
 A WSGI server gives a body to whoever reads it, and lets them wait for a silent client without end. Nothing but the end
 of the connection ends such a read, and its thread is the one that answers. So connections whose client owes something
-for too long are shut for reading (`shut_silent`); the answer still leaves.
+for too long are shut for reading (`connections.shut_silent`); the answer still leaves.
+
+granian ends a body in chunks that breaks off like one that is whole, but for a read of all of it, which gives nothing
+then. That read has no limit, so connections that bring too much meanwhile are ended (`connections.Floods`).
 """
 
-import contextlib
 import io
 import os
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.server.own_sockets import of_port
+from app.server.connections import Floods
 
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
@@ -26,10 +26,10 @@ WITHOUT, LOST = "quartet.without", "quartet.lost"
 LATE, CROWDED, FULL = "late", "crowded", "full"
 # A read waits until it has so many bytes, so a client that sends one at a time is looked at after each of these.
 PIECE = 16
+# Bytes of all bodies in chunks that are awaited, and seconds between two looks at how many have come.
+IN_CHUNKS, LOOK = 64 * 1024 * 1024, 0.05
 # Names that a request has too. The server begins each request's environ with that of its process.
 FOREIGN = ("HTTP_", "CONTENT_", "REMOTE_", "quartet.", "wsgi.", "werkzeug.")
-# Linux, `struct tcp_info`: milliseconds since something was sent, and since something was received.
-LAST_SENT, LAST_RECEIVED, INFO_SIZE = 44, 52, 60
 
 
 def hide_environment() -> None:
@@ -42,14 +42,23 @@ class Arrivals:
     """WSGI middleware. What it hands on has its body, or the reason why not; `inner` answers either."""
 
     def __init__(
-        self, inner: Wsgi, address: Callable[[Environ], str], limit: int, seconds: float, give_up: Callable[[], None]
+        self,
+        inner: Wsgi,
+        address: Callable[[Environ], str],
+        limit: int,
+        seconds: float,
+        give_up: Callable[[], None],
+        floods: Floods,
     ) -> None:
-        """`limit` in bytes. `give_up` ends the reads of clients that are silent for so long."""
+        """`limit` in bytes. `give_up` ends the reads of clients that owe something for so long."""
         self._inner = inner
         self._address = address
         self._limit = limit
         self._seconds = seconds
         self._give_up = give_up
+        self._floods = floods
+        self._in_chunks = 0
+        self._in_chunks_began = threading.Event()
         self._guard = threading.Condition()
         self._waiting: dict[int, tuple[str, float]] = {}
         self._watched = False
@@ -77,8 +86,9 @@ class Arrivals:
         if refused:
             environ[WITHOUT] = refused
             return
+        read = self._read_chunks if "HTTP_TRANSFER_ENCODING" in environ else self._read
         try:
-            found = self._read(environ["wsgi.input"], began + self._seconds)
+            found = read(environ["wsgi.input"], began + self._seconds)
         finally:
             with self._guard:
                 del self._waiting[threading.get_ident()]
@@ -96,6 +106,18 @@ class Arrivals:
             if time.monotonic() > until:
                 return None
         return None if time.monotonic() > until else b"".join(parts)
+
+    def _read_chunks(self, body: Any, until: float) -> bytes | None:
+        """The same of a body whose length is known at its end. Nothing, where it broke off."""
+        with self._guard:
+            self._in_chunks += 1
+        self._in_chunks_began.set()
+        try:
+            found = bytes(body.read())
+        finally:
+            with self._guard:
+                self._in_chunks -= 1
+        return None if time.monotonic() > until else found[: self._limit + 1]
 
     def _take(self, who: str, now: float) -> str | None:
         """Why there is no place; None where one was taken."""
@@ -116,7 +138,13 @@ class Arrivals:
         while True:
             with self._guard:
                 self._guard.wait_for(lambda: self._waiting)
-            pause.wait(self._seconds / 4)
+            if in_chunks := self._in_chunks:
+                self._floods.end(IN_CHUNKS // in_chunks)
+                pause.wait(LOOK)
+            else:
+                self._floods.forget()
+                self._in_chunks_began.wait(self._seconds / 4)
+                self._in_chunks_began.clear()
             if self._overdue(self._seconds):
                 self._give_up()
 
@@ -124,19 +152,3 @@ class Arrivals:
         before = time.monotonic() - seconds
         with self._guard:
             return sum(began < before for _, began in self._waiting.values())
-
-
-def shut_silent(port: int, seconds: float) -> None:
-    """Shut for reading the connections of `port` whose client spoke last, and so long ago.
-
-    Those where both sides have been silent for three times as long are ended too: a client that was asked to go on
-    with its body, or one that keeps a connection for its next request.
-    """
-    limit = seconds * 1000
-    for connection in of_port(port):
-        with contextlib.suppress(OSError):
-            connection.getpeername()
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
-            (sent,), (received,) = (struct.unpack_from("=I", info, at) for at in (LAST_SENT, LAST_RECEIVED))
-            if (received >= limit and sent >= received) or min(sent, received) >= 3 * limit:
-                connection.shutdown(socket.SHUT_RD)

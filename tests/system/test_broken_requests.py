@@ -7,11 +7,13 @@ import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 
-from app.server.bodies import EACH
+from app.http import BODY_LIMIT
+from app.server.bodies import EACH, IN_CHUNKS
 from tests.apps import BASE, PASSWORD
 from tests.engines.kernel import wait_until
 from tests.system.live import HOST, Answer, Client, Live, answer_of, migrated
@@ -88,12 +90,18 @@ def test_a_request_that_breaks_off_marks_nothing_as_read(
     assert answered[-1].status != 422 or answered[-1].body["code"] != "idempotency_key_reused"
 
 
-def test_complete_json_in_an_incomplete_body_makes_nothing(server: Live, ada: Client) -> None:
+@pytest.mark.parametrize("announced", ["Content-Length: 500", CHUNKED])
+@pytest.mark.parametrize("ending", [b"", b"zz\r\n", b"5\r\nab"])
+def test_complete_json_in_an_incomplete_body_makes_nothing(
+    server: Live, ada: Client, announced: str, ending: bytes
+) -> None:
     before = ada.titles(f"/accounts/{ada.handle}/posts")
-    with opened(server, "POST", "/posts", "Content-Length: 500", token=ada.token) as connection:
-        connection.sendall(b'{"title":"a","body":"b"}')
+    body = b'{"title":"a","body":"b"}'
+    with opened(server, "POST", "/posts", announced, token=ada.token) as connection:
+        connection.sendall((b"%x\r\n%s\r\n" % (len(body), body) if announced == CHUNKED else body) + ending)
         connection.shutdown(socket.SHUT_WR)
-        assert answer_of(connection).status == 400
+        answer = answer_of(connection)
+        assert (answer.status, answer.body["code"]) == (400, "incomplete_body")
     assert ada.titles(f"/accounts/{ada.handle}/posts") == before
 
 
@@ -105,6 +113,23 @@ def test_other_transfer_codings_are_not_implemented(server: Live, ada: Client) -
             assert answer_of(connection).status == 501
 
 
+def test_a_body_in_chunks_that_is_too_long_is_refused(server: Live, ada: Client) -> None:
+    with opened(server, "POST", "/posts", CHUNKED, token=ada.token) as connection:
+        connection.sendall(b"%x\r\n%s\r\n0\r\n\r\n" % (BODY_LIMIT + 1, b" " * (BODY_LIMIT + 1)))
+        assert answer_of(connection).status == 413
+
+
+def test_a_body_in_chunks_without_end_is_not_kept(server: Live, ada: Client) -> None:
+    """Its connection is ended, long before memory is short or the deadline is over."""
+    piece, sent = b"%x\r\n%s\r\n" % (2**20, b" " * 2**20), 0
+    with opened(server, "POST", "/posts", CHUNKED, token=ada.token) as connection, suppress(ConnectionError):
+        while sent < 100 * IN_CHUNKS:
+            connection.sendall(piece)
+            sent += len(piece)
+    assert sent < 100 * IN_CHUNKS
+    assert ada.send("POST", "/posts", {"title": "a", "body": "b"}).status == 201
+
+
 def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Client) -> None:
     """More of them than places: the server has 4 in each of 2 processes."""
     slow = [
@@ -114,6 +139,7 @@ def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Clien
     for connection in slow:
         connection.sendall(b"{")
     drips = opened(server, "POST", "/posts", "Content-Length: 100", "X-Forwarded-For: 203.0.113.8", token=ada.token)
+    in_chunks = opened(server, "POST", "/posts", CHUNKED, "X-Forwarded-For: 203.0.113.10", token=ada.token)
     told_to_go_on = opened(server, "POST", "/posts", "Content-Length: 9", "Expect: 100-continue", token=ada.token)
     assert told_to_go_on.recv(1000).startswith(b"HTTP/1.1 100 ")
     for n in range(20):
@@ -123,18 +149,19 @@ def test_slow_bodies_of_one_address_stop_nobody_and_end(server: Live, ada: Clien
     def drip() -> None:
         while not stop.wait(0.1):
             drips.sendall(b" ")
+            in_chunks.sendall(b"1\r\n \r\n")
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(drip)
-        slowest = answer_of(drips)
+        slowest, too = answer_of(drips), answer_of(in_chunks)
         stop.set()
-    assert (slowest.status, answer_of(told_to_go_on).status) == (408, 408)
+    assert (slowest.status, too.status, answer_of(told_to_go_on).status) == (408, 408, 408)
     answers = [answer_of(connection) for connection in slow]
     codes = {(a.status, a.body["code"]) for a in answers}
     assert codes <= {(408, "request_timeout"), (429, "too_many_requests")}
     assert (408, "request_timeout") in codes
     assert sum(a.status == 408 for a in answers) <= 2 * EACH
-    for connection in (*slow, drips, told_to_go_on):
+    for connection in (*slow, drips, in_chunks, told_to_go_on):
         connection.close()
     ready = server.client()
     assert wait_until(lambda: ready.send("GET", "/health/ready").body["lost_threads"] == 0, 10)
