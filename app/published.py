@@ -94,20 +94,25 @@ def schema_of(kind: type) -> str:
     return SCHEMA + PUBLISHED[kind]
 
 
+# Made once, for all events.
+_TYPES = {kind: type_of(kind) for kind in PUBLISHED}
+_SCHEMAS = {kind: schema_of(kind) for kind in PUBLISHED}
+
+
 def enveloped(event: Event, position: int, source: str) -> CloudEvent:
     """Raises `msgspec.DecodeError` for a payload that no version of this code wrote."""
     known = events.unpack(event)
     kind = type(known)
-    data = {name: getattr(known, name) for name in known.__struct_fields__}
+    data = msgspec.structs.asdict(known)
     return CloudEvent(
         specversion="1.0",
         id=str(event.id),
         source=source,
-        type=type_of(kind),
+        type=_TYPES[kind],
         subject=event.aggregate,
         time=event.happened_at,
         datacontenttype="application/json",
-        dataschema=schema_of(kind),
+        dataschema=_SCHEMAS[kind],
         partitionkey=event.aggregate,
         sequence=_SEQUENCE.format(position),
         data=data,

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import amqp
@@ -61,26 +61,38 @@ def main() -> None:
         other_work(kinds["kafka"], folder)
 
 
+class Cost(NamedTuple):
+    """Seconds of a round, and processor time of this process in it, by all of its threads."""
+
+    seconds: float
+    processor: float
+
+
 def compare(name: str, container: Container, sink: Sink, loop: Loop) -> None:
     sent, looped = [], []
     for number in range(ROUNDS + 1):
         messages = logged(container)
-        sent.append(rate(partial(served, container, sink)))
-        looped.append(rate(partial(loop, messages)))
+        sent.append(cost(partial(served, container, sink)))
+        looped.append(cost(partial(loop, messages)))
         if number == 0:
             sent.clear()
             looped.clear()
-    ratios = [ours / theirs for ours, theirs in zip(sent, looped, strict=True)]
+    ratios = [theirs.seconds / ours.seconds for ours, theirs in zip(sent, looped, strict=True)]
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    rates_ = f"{statistics.median(sent):.0f}/s beside {statistics.median(looped):.0f}/s"
-    print(f"{name}: {rates_}, {statistics.median(ratios):.2f} of it ({spread})")
+    rates, each = ([EVENTS / middle(of, 0) for of in (sent, looped)], [middle(of, 1) / EVENTS for of in (sent, looped)])
+    print(f"{name}: {rates[0]:.0f}/s beside {rates[1]:.0f}/s, {statistics.median(ratios):.2f} of it ({spread})")
+    print(f"  processor time of an event: {1e6 * each[0]:.1f} us beside {1e6 * each[1]:.1f} us")
     sink.close()
 
 
-def rate(work: Callable[[], None]) -> float:
-    begun = time.perf_counter()
+def middle(costs: Sequence[Cost], which: int) -> float:
+    return statistics.median(one[which] for one in costs)
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    begun, processor = time.perf_counter(), time.process_time()
     work()
-    return EVENTS / (time.perf_counter() - begun)
+    return Cost(time.perf_counter() - begun, time.process_time() - processor)
 
 
 def logged(container: Container) -> list[Message]:

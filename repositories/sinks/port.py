@@ -4,8 +4,9 @@ A sink is no store: what it has taken is read by others, elsewhere.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -62,6 +63,8 @@ class Sink(Protocol):
 
     # By which its cursor is known. Two sinks of one system never have the same.
     name: str
+    # How many batches may be begun before the first of them is waited for.
+    ahead: int = 1
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -78,6 +81,14 @@ class Sink(Protocol):
         whoever sends again from the first that was not kept repeats messages, and never changes the order in which
         those of one key are first seen.
         """
+
+    def begin(self, messages: Sequence[Message]) -> Callable[[], Sent]:
+        """`send` in two halves: what is returned waits for the answer. In between, up to `ahead` batches may be begun.
+
+        They are waited for in the order in which they were begun. When one of them is not kept as a whole, those behind
+        it are given up: whoever sends again from there may begin anew at once, and asks for none of their answers.
+        """
+        return partial(self.send, messages)
 
     @abstractmethod
     def close(self) -> None:

@@ -2,11 +2,13 @@
 
 Each sink has a thread, a cursor and a lease of its own, so one that is slow, away or full holds up nobody else. What
 it refuses for good is set aside, and the next goes on. How long a sink that is away is tried again is its `Policy`.
+Where a sink takes batches ahead, the next one is read while the former is on its way; the cursor waits for answers.
 """
 
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -47,6 +49,16 @@ class Policy(Struct, frozen=True):
     sink_tried: timedelta | None = None
 
 
+class _Begun(Struct, frozen=True):
+    """A batch that was handed to the sink: what was read, what of it is wanted, and why `answer` cannot be for all."""
+
+    logged: Sequence[Logged] = ()
+    wanted: Sequence[Logged] = ()
+    messages: int = 0
+    bad: Refused | None = None
+    answer: Callable[[], Sent] = lambda: Sent(0)
+
+
 class SinkWorker:
     """Serves one sink. `lease` is how long another process waits for one that died; it is renewed while idle."""
 
@@ -70,6 +82,7 @@ class SinkWorker:
         self._known = policy is not None
         self._policy = policy or Policy()
         self._repeats: list[Logged] = []
+        self._begun: deque[_Begun] = deque()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. What was sent by then is written down."""
@@ -88,6 +101,7 @@ class SinkWorker:
         except Exception:
             log.exception("the sink %s is not served", self._sink.name)
         self._cursor = None
+        self._give_up()
         return 0
 
     def step(self) -> int:
@@ -97,21 +111,45 @@ class SinkWorker:
             return 0
         if self._repeats:
             return self._repeat(cursor, self._repeats.pop(0))
+        self._begin(cursor)
+        return self._settle(cursor, self._begun.popleft() if self._begun else _Begun())
+
+    def _begin(self, cursor: Cursor) -> None:
+        """As many batches as the sink takes ahead, while there are whole ones in the log."""
         # Of a sink that fails one is tried, so that no others come again with it.
-        logged = self._relational.event_log.after(cursor.position, limit=1 if cursor.attempts else BATCH)
-        wanted = [one for one in logged if self._policy.wants(one.event)]
-        messages, bad = self._messages(wanted)
-        sent = self._sink.send(messages) if messages else Sent(0)
-        failure = bad if sent.failure is None and sent.count == len(messages) else sent.failure
+        most, ahead = (1, 1) if cursor.attempts else (BATCH, self._sink.ahead)
+        position, last = cursor.position, None
+        if self._begun:
+            last = self._begun[-1]
+            position = last.logged[-1].position
+        while len(self._begun) < ahead and (last is None or (len(last.logged) == most and not last.bad)):
+            logged = self._relational.event_log.after(position, limit=most)
+            if not logged:
+                return
+            wanted = [one for one in logged if self._policy.wants(one.event)]
+            messages, bad = self._messages(wanted)
+            last = _Begun(logged, wanted, len(messages), bad)
+            if messages:
+                last = msgspec.structs.replace(last, answer=self._sink.begin(messages))
+            self._begun.append(last)
+            position = logged[-1].position
+
+    def _settle(self, cursor: Cursor, batch: _Begun) -> int:
+        """Wait for what became of a batch, and write it down."""
+        logged, wanted, sent = batch.logged, batch.wanted, batch.answer()
+        failure = batch.bad if sent.failure is None and sent.count == batch.messages else sent.failure
         over = _up_to(logged, wanted[sent.count :])
+        if len(over) < len(logged):
+            self._begun.clear()
+        moved: Cursor | None = cursor
         if over or self._idle >= self._lease / 3:
-            cursor = self._advance(cursor, over[-1].position if over else cursor.position, delivered=sent.count > 0)
+            moved = self._advance(cursor, over[-1].position if over else cursor.position, delivered=sent.count > 0)
         meter.counted("sent", sent.count, self._sink.name, "sent")
-        if cursor is None or failure is None:
+        if moved is None or failure is None:
             return len(over)
         if isinstance(failure, Refused):
-            return len(over) + self._set_aside(cursor, wanted[sent.count], failure)
-        return self._failed(cursor, wanted[sent.count], failure)
+            return len(over) + self._set_aside(moved, wanted[sent.count], failure)
+        return self._failed(moved, wanted[sent.count], failure)
 
     def _repeat(self, cursor: Cursor, dead: Logged) -> int:
         """Send a dead letter once more. One that fails is a dead letter as before."""
@@ -139,14 +177,25 @@ class SinkWorker:
         self._idle = timedelta(0)
         log = self._relational.event_log
         self._cursor = log.advance(cursor, position, lease=self._lease, delivered=delivered)
+        if self._cursor is None:
+            self._give_up()
         return self._cursor
 
+    def _give_up(self) -> None:
+        """What was begun and will not be written down, whatever becomes of it."""
+        if self._begun:
+            self._begun.clear()
+            self._sink.close()
+
     def close(self) -> None:
-        """Let others serve the sink at once."""
+        """Write down what was sent, and let others serve the sink at once."""
         with contextlib.suppress(StoreError):
+            while self._begun and self._cursor:
+                self._settle(self._cursor, self._begun.popleft())
             if self._cursor:
                 self._relational.event_log.release(self._cursor, wait=timedelta(0))
         self._cursor = None
+        self._begun.clear()
         self._sink.close()
 
     def _messages(self, logged: Sequence[Logged]) -> tuple[list[Message], Refused | None]:

@@ -6,8 +6,10 @@ sends only what failed, changes the order.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -30,6 +32,8 @@ _TRANSLATED = Translation(
 _COMMON = {"allow.auto.create.topics": False, "log_level": 3, "client.id": "quartet"}
 _PRODUCER = {
     "enable.idempotence": True,
+    # A batch that the broker refuses for good ends the producer, or what is behind it would come before it.
+    "enable.gapless.guarantee": True,
     "acks": "all",
     "compression.type": "lz4",
     # As Java's clients do it.
@@ -40,12 +44,40 @@ _PRODUCER = {
 }
 
 
+class _Batch:
+    """Messages that were handed to a producer, and what became of them."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.kept = [False] * len(messages)
+        self.answered = 0
+        self.errors: list[KafkaError] = []
+        self.producer: Producer | None = None
+        # The first of them that is too large; none from there on was handed over.
+        self.too_large: Message | None = None
+        self.handed = 0
+        self.failure: Unavailable | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.answered < self.handed and not self.errors
+
+    @property
+    def count(self) -> int:
+        return self.kept.index(False) if False in self.kept else len(self.kept)
+
+
 class KafkaSink(Sink):
+    # The next batch is read and put into envelopes while the former is on its way.
+    ahead = 2
+
     def __init__(self, url: str, *, timeout: timedelta) -> None:
         self._target = target_of(url)
         self._seconds = timeout.total_seconds()
         self._producer: Producer | None = None
         self._limit = 0
+        # The batch that was begun last, and one that cannot be kept as a whole, behind which nothing is handed over.
+        self._last: _Batch | None = None
+        self._blocked: _Batch | None = None
         self.name = self._target.name
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -53,46 +85,76 @@ class KafkaSink(Sink):
             return topology.migrate(self._admin(), self._target, self._seconds, dry_run=dry_run)
 
     def send(self, messages: Sequence[Message]) -> Sent:
-        until = time.monotonic() + self._seconds
-        kept = [False] * len(messages)
-        failure: Unavailable | Refused | None = None
+        return self.begin(messages)()
+
+    def begin(self, messages: Sequence[Message]) -> Callable[[], Sent]:
+        batch = self._last = _Batch(messages)
         try:
-            with asked(ROLE, f"send {self.name}"):
-                fitting = self._send(messages, kept, until)
+            with self._dropping():
+                if not self._blocked:
+                    self._hand_over(messages, batch)
         except Unavailable as error:
-            failure = error
-        else:
-            if fitting < len(messages):
-                large = f"takes {self._limit} bytes: {messages[fitting].id} has more"
-                failure = Refused(f"the topic {self._target.topic} {large}")
-        return Sent(kept.index(False) if False in kept else len(messages), failure)
+            self._blocked, batch.failure = batch, error
+        return partial(self._answer, batch)
 
     def close(self) -> None:
         self._drop()
 
-    def _send(self, messages: Sequence[Message], kept: list[bool], until: float) -> int:
-        """Returns how many of the first are small enough, all of which are kept then."""
+    def _answer(self, batch: _Batch) -> Sent:
+        if self._blocked is batch:
+            self._blocked = None
+        failure: Unavailable | Refused | None = None
+        try:
+            with asked(ROLE, f"send {self.name}"):
+                if batch.failure:
+                    raise batch.failure
+                with self._dropping():
+                    self._wait(batch)
+        except Unavailable as error:
+            failure = error
+        else:
+            if batch.too_large:
+                large = f"takes {self._limit} bytes: {batch.too_large.id} has more"
+                failure = Refused(f"the topic {self._target.topic} {large}")
+        return Sent(batch.count, failure)
+
+    def _hand_over(self, messages: Sequence[Message], batch: _Batch) -> None:
+        producer = batch.producer = self._producer = self._producer or self._open()
+        fitting = _fitting(messages, self._limit)
+        if fitting < len(messages):
+            self._blocked, batch.too_large = batch, messages[fitting]
+        for number, message in enumerate(messages[:fitting]):
+            headers: list[Any] = [("content-type", CONTENT_TYPE), ("ce_id", message.id), ("ce_type", message.type)]
+            producer.produce(
+                self._target.topic, message.body, message.key, headers=headers, on_delivery=_Note(batch, number)
+            )
+            batch.handed += 1
+
+    def _wait(self, batch: _Batch) -> None:
+        until = time.monotonic() + self._seconds
+        while batch.is_open and (producer := self._producer) is batch.producer:
+            left = until - time.monotonic()
+            if producer is None or left <= 0:
+                break
+            if batch is self._last:
+                # Without waiting for others to fill a request.
+                producer.flush(left)
+            else:
+                producer.poll(left)
+        if batch.errors:
+            raise KafkaException(batch.errors[0])
+        if batch.answered < batch.handed:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """After any failure the producer is dropped."""
         try:
             with _TRANSLATED:
-                return self._produce(messages, kept, until)
+                yield
         except BaseException:
             self._drop()
             raise
-
-    def _produce(self, messages: Sequence[Message], kept: list[bool], until: float) -> int:
-        producer = self._producer = self._producer or self._open()
-        fitting = _fitting(messages, self._limit)
-        errors: list[KafkaError] = []
-        for number, message in enumerate(messages[:fitting]):
-            headers: list[Any] = [("content-type", CONTENT_TYPE), ("ce_id", message.id), ("ce_type", message.type)]
-            note = _Note(kept, number, errors)
-            producer.produce(self._target.topic, message.body, message.key, headers=headers, on_delivery=note)
-        producer.flush(max(0.0, until - time.monotonic()))
-        if errors:
-            raise KafkaException(errors[0])
-        if not all(kept[:fitting]):
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
-        return fitting
 
     def _open(self) -> Producer:
         self._limit = topology.limit(self._admin(), self._target, self._seconds)
@@ -106,6 +168,7 @@ class KafkaSink(Sink):
     def _drop(self) -> None:
         """Nothing that is in it shall be sent any more, or another producer's messages would come before it."""
         producer, self._producer = self._producer, None
+        self._last = self._blocked = None
         if producer:
             producer.purge()
             producer.flush(0)
@@ -114,14 +177,18 @@ class KafkaSink(Sink):
 class _Note:
     """Called by the driver with what became of one message. It looks at nothing of the error."""
 
-    def __init__(self, kept: list[bool], number: int, errors: list[KafkaError]) -> None:
-        self._kept, self._number, self._errors = kept, number, errors
+    __slots__ = ("_batch", "_number")
+
+    def __init__(self, batch: _Batch, number: int) -> None:
+        self._batch, self._number = batch, number
 
     def __call__(self, error: KafkaError | None, _message: object) -> None:
+        batch = self._batch
+        batch.answered += 1
         if error is None:
-            self._kept[self._number] = True
+            batch.kept[self._number] = True
         else:
-            self._errors.append(error)
+            batch.errors.append(error)
 
 
 def _fitting(messages: Sequence[Message], limit: int) -> int:

@@ -13,49 +13,19 @@ from app.container import Container
 from app.published import PREFIX
 from app.worker.relay import Relay, RelayLimits, relay_of, sweeper_of
 from app.worker.sinks.commands import sinks
-from app.worker.sinks.sending import BATCH, SinkWorker
+from app.worker.sinks.sending import BATCH
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.records import Event
-from repositories.sinks import Message, Refused, Sent, Sink
+from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
 from tests.contracts.documents import an_event
 from tests.system.crowd import Watch, outboxes, people, publish, watched, with_stores
 from tests.system.relay.runs import Crash, a_history
+from tests.system.relay.shelves import LEASE, POLL, Shelf, ids, log, serve, worker
 
 NOBODY = "kafka://127.0.0.1:1/events"
-LIKED = b"""{"type": "PostLiked", "post_id": "00000000-0000-7000-8000-00000000000a",
-    "account_id": "00000000-0000-7000-8000-00000000000b"}"""
-LEASE, POLL = timedelta(seconds=30), timedelta(seconds=0.01)
 LIMITS = RelayLimits(POLL, LEASE, attempts=3)
-
-
-class Shelf(Sink):
-    """Keeps what it is sent, as far as it is told to."""
-
-    def __init__(self, name: str = "kafka") -> None:
-        self.name = name
-        self.kept: list[Message] = []
-        self.room: int | None = None
-        self.refused: set[str] = set()
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:
-        return []
-
-    def send(self, messages: Sequence[Message]) -> Sent:
-        for count, message in enumerate(messages):
-            if message.id in self.refused:
-                return Sent(count, Refused("too large"))
-            if self.room == 0:
-                return Sent(count, Unavailable("sinks", "full"))
-            self.room = None if self.room is None else self.room - 1
-            self.kept.append(message)
-        return Sent(len(messages))
-
-    def close(self) -> None: ...
-
-    def types(self) -> list[str]:
-        return [message.type.removeprefix(PREFIX) for message in self.kept]
 
 
 @pytest.fixture
@@ -67,28 +37,6 @@ def shelf() -> Shelf:
 def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
     with running(Settings(**embedded(tmp_path), sinks=NOBODY), clock) as system:
         yield system.container
-
-
-def worker(container: Container, sink: Sink, lease: timedelta = LEASE) -> SinkWorker:
-    return SinkWorker(container.stores.relational, sink, "/quartet", lease, POLL)
-
-
-def serve(one: SinkWorker) -> int:
-    done = 0
-    while moved := one.step():
-        done += moved
-    return done
-
-
-def log(container: Container, count: int) -> list[str]:
-    events = [Event(one.id, "PostLiked", one.aggregate, one.happened_at, LIKED) for one in map(an_event, "a" * count)]
-    with container.stores.relational.transaction() as tx:
-        tx.event_log.append(events)
-    return [str(one.id) for one in events]
-
-
-def ids(shelf: Shelf) -> list[str]:
-    return [message.id for message in shelf.kept]
 
 
 def test_what_happens_leaves_in_order_and_once(container: Container, shelf: Shelf) -> None:
