@@ -20,7 +20,8 @@ def scraped(container: Container) -> Iterator[None]:
 
     def served(now: Container) -> Callable[[], None]:
         stores, known = now.stores.by_role(), now.money.anchors.known
-        return exposition.serve(host, port, exposition.everything(stores, now.stores.outboxes(), known, now.kit.clock))
+        outboxes, clock, log = now.stores.outboxes(), now.kit.clock, now.stores.relational.event_log
+        return exposition.serve(host, port, exposition.everything(stores, outboxes, known, clock, log))
 
     ends, stop = [served(container)], threading.Event()
 

@@ -17,8 +17,10 @@ from app.telemetry.backlogs import Backlogs
 from app.telemetry.exemplars import marked
 from app.telemetry.ledger_state import Known, LedgerState
 from app.telemetry.replicas import ReplicaGauges
+from app.telemetry.sink_lags import SinkLags
 from app.telemetry.store_states import StoreStates
 from repositories.outbox import Outbox
+from repositories.relational.event_log_port import EventLog
 from repositories.store import Store
 
 PROCESS_FILE = re.compile(r"(?:gauge_live\w*|exemplars)_(\d+)\.(?:db|json)")
@@ -45,10 +47,15 @@ class Everything(Collector):
 
 
 def everything(
-    stores: Mapping[str, Store], outboxes: Mapping[str, Outbox], known: Known, clock: Clock
+    stores: Mapping[str, Store],
+    outboxes: Mapping[str, Outbox],
+    known: Known,
+    clock: Clock,
+    log: EventLog,
 ) -> CollectorRegistry:
-    """`known` is what is known of the ledger's anchors."""
-    return registry(StoreStates(stores), Backlogs(outboxes, clock), LedgerState(known, clock), ReplicaGauges(stores))
+    """`known` is what is known of the ledger's anchors, `log` that of events for sinks."""
+    more = Backlogs(outboxes, clock), SinkLags(log, clock), LedgerState(known, clock)
+    return registry(StoreStates(stores), *more, ReplicaGauges(stores))
 
 
 def registry(*more: Collector) -> CollectorRegistry:

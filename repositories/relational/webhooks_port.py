@@ -7,9 +7,16 @@ from uuid import UUID
 
 from msgspec import Struct
 
+_PREFIX = "webhook-"
+
 
 def sink_of(webhook_id: UUID) -> str:
-    return f"webhook-{webhook_id}"
+    return f"{_PREFIX}{webhook_id}"
+
+
+def series_of(sink: str) -> str:
+    """How metrics call a sink. There may be any number of receivers of webhooks, which are one together."""
+    return "webhooks" if sink.startswith(_PREFIX) else sink
 
 
 class Webhook(Struct, frozen=True):

@@ -13,6 +13,7 @@ from app.telemetry import series
 from app.telemetry.backlogs import Backlogs
 from app.telemetry.ledger_state import LedgerState
 from app.telemetry.replicas import ReplicaGauges
+from app.telemetry.sink_lags import SinkLags
 from app.telemetry.store_states import StoreStates
 from repositories.meter import CACHE_KINDS
 
@@ -41,6 +42,7 @@ def exported() -> dict[str, set[str]]:
     declared = {series._name: set(series._labelnames) for series in series.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
     asked = {
         "truth": Backlogs({}, utc_now).describe(),
+        "sink": SinkLags(None, utc_now).describe(),
         "": LedgerState(lambda: (None, None), utc_now).describe(),
         "store": StoreStates({}).describe(),
         "store replica": ReplicaGauges({}).describe(),

@@ -33,7 +33,7 @@ def register(app: Flask) -> None:
     stores = container.stores
     outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
     known, clock = container.money.anchors.known, container.kit.clock
-    registry = exposition.everything(stores.by_role(), outboxes, known, clock)
+    registry = exposition.everything(stores.by_role(), outboxes, known, clock, stores.relational.event_log)
 
     def scrape() -> Response:
         """Give all series of this server. Never waits long for a store."""

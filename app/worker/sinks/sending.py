@@ -22,6 +22,7 @@ from repositories.errors import StoreError
 from repositories.records import Event
 from repositories.relational import RelationalStore
 from repositories.relational.event_log_port import Cursor, Logged
+from repositories.relational.webhooks_port import series_of
 from repositories.sinks import AskedToWait, Gone, Message, Refused, Sent, Sink
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class SinkWorker:
         moved: Cursor | None = cursor
         if over or self._idle >= self._lease / 3:
             moved = self._advance(cursor, over[-1].position if over else cursor.position, delivered=sent.count > 0)
-        meter.counted("sent", sent.count, self._sink.name, "sent")
+        self._counted(sent.count, "sent")
         if moved is None or failure is None:
             return len(over)
         if isinstance(failure, Refused):
@@ -212,7 +213,7 @@ class SinkWorker:
 
     def _set_aside(self, cursor: Cursor, refused: Logged, failure: Exception) -> int:
         log.error("the sink %s refuses %s: %s", cursor.sink, refused.event.id, failure)
-        meter.counted("sent", 1, cursor.sink, "dead_lettered")
+        self._counted(1, "dead_lettered")
         with self._relational.transaction() as tx:
             held = tx.event_log.dead_letter(cursor, refused.position, _reason(failure))
         self._cursor = self._advance(cursor, refused.position, delivered=False) if held else None
@@ -228,6 +229,9 @@ class SinkWorker:
             self._give_back(cursor, failure, disabled=False)
         return 0
 
+    def _counted(self, count: int, outcome: str) -> None:
+        meter.counted("sent", count, series_of(self._sink.name), outcome)
+
     def _is_over(self, since: datetime | None, longest: timedelta | None) -> bool:
         return since is not None and longest is not None and self._relational.now() - since >= longest
 
@@ -238,7 +242,7 @@ class SinkWorker:
         if isinstance(failure, AskedToWait):
             wait = max(wait, failure.wait)
         log.warning("the sink %s is %s: %s", cursor.sink, "disabled" if disabled else f"tried again in {wait}", failure)
-        meter.counted("sent", 1, cursor.sink, "postponed")
+        self._counted(1, "postponed")
         self._cursor = None
         self._relational.event_log.release(
             cursor, wait=wait, attempts=attempts, reason=_reason(failure), disabled=disabled

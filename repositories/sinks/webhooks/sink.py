@@ -76,7 +76,7 @@ class WebhookSink(Sink):
         begun: list[HttpConnection] = []
         failures: list[Failure] = []
         try:
-            with asked(ROLE, f"send {self.name}", len(messages)):
+            with asked(ROLE, "send webhooks", len(messages)):
                 for lane, message in zip(self._lanes, messages, strict=False):
                     lane.send("POST", self._target, self._headers(message), message.body, until)
                     begun.append(lane)

@@ -116,7 +116,13 @@ def test_events_that_wait_and_those_dead_lettered(system: System) -> None:
 def test_the_command_says_the_same_in_words_and_as_json(system: System) -> None:
     container = system.container
     outboxes = {"relational": container.stores.relational.outbox}
-    whole = exposition.everything(container.stores.by_role(), outboxes, container.money.anchors.known, utc_now)
+    whole = exposition.everything(
+        container.stores.by_role(),
+        outboxes,
+        container.money.anchors.known,
+        utc_now,
+        container.stores.relational.event_log,
+    )
     end = exposition.serve("127.0.0.1", port := free_port(), whole)
     try:
         well = quartet(system, "--metrics", f"http://127.0.0.1:{port}/metrics", "--over", "0.01")

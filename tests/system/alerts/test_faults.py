@@ -71,7 +71,9 @@ def scraped(made: Town) -> Iterator[int]:
     stores = container.stores
     outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
     known, clock = container.money.anchors.known, container.kit.clock
-    end = exposition.serve("127.0.0.1", port, exposition.everything(stores.by_role(), outboxes, known, clock))
+    end = exposition.serve(
+        "127.0.0.1", port, exposition.everything(stores.by_role(), outboxes, known, clock, stores.relational.event_log)
+    )
     try:
         yield port
     finally:
