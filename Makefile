@@ -53,7 +53,8 @@ proofs: .venv/.browser ## run the proofs in their long form, which takes about a
 test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, four minutes)
 	QUARTET_OWN_READS=10000 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=1800 \
 	  $(addprefix tests/engines/relational/test_,failover.py lost_tail.py replicas.py) tests/engines/test_hot_failover.py \
-	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py) tests/system/outages/cluster_mongo.py
+	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py) \
+	  $(addprefix tests/system/outages/cluster_,cassandra.py mongo.py postgres.py redis.py)
 
 images: ## make the images that Dockerfile and compose file name, where no registry can be reached (needs Docker, debootstrap)
 	deploy/images/make.sh

@@ -26,10 +26,13 @@ class within:  # noqa: N801  used as a verb; a class costs half of what a genera
         _until.set(self._outer)
 
 
-def remaining(default: float) -> float:
-    """Seconds left inside a `within` block; `default` outside of one."""
+def remaining(default: float, beyond: float = 0.0) -> float:
+    """Seconds left inside a `within` block, and `beyond` its deadline; `default` outside of one.
+
+    What is beyond is shared as well: whoever begins after the deadline has what the others left of it.
+    """
     until = _until.get()
-    return default if until is None else max(0.0, until - time.monotonic())
+    return default + beyond if until is None else max(0.0, until + beyond - time.monotonic())
 
 
 def at_most(seconds: float) -> float:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 # Leaves the server time to report that its own statement_timeout has cancelled the statement.
 _GRACE = 0.05
+# Something has to be waited for, or the driver would wait without end.
+_SHORTEST = 0.001
 _DEFAULT = 5.0
 
 
@@ -39,7 +41,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         return waiting.wait_conn(super()._connect_gen(conninfo), timeout=remaining(_DEFAULT))
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        left = remaining(self.limit) + _GRACE
+        left = max(remaining(self.limit, _GRACE), _SHORTEST)
         until = time.monotonic() + left
         try:
             return super().wait(gen, interval, left if timeout is None else min(left, timeout))

@@ -42,11 +42,11 @@ def launch_replica(home: Home, master: Server) -> Server:
     )
 
 
-def launch_sentinel(home: Home, master: Server) -> Server:
-    """Start a Sentinel that decides by itself, and calls the master `main`. Its URL is that of a client."""
+def launch_sentinel(home: Home, master: Server, quorum: int = 1) -> Server:
+    """Start a Sentinel that calls the master `main`; with 1 it decides by itself. Its URL is that of a client."""
     port = free_port()
     folder = home.folder(f"sentinel-{port}")
-    watched = f"monitor main 127.0.0.1 {urlsplit(master.url).port} 1"
+    watched = f"monitor main 127.0.0.1 {urlsplit(master.url).port} {quorum}"
     quick = [
         f"sentinel {option}" for option in (watched, "down-after-milliseconds main 500", "failover-timeout main 2000")
     ]

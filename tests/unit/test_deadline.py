@@ -3,7 +3,11 @@
 from contextvars import copy_context
 from threading import Thread
 
+import psycopg
+import pytest
+
 from repositories.deadline import at_most, remaining, within
+from repositories.postgres.deadline import BoundedConnection
 
 FAR = 1e6
 
@@ -25,6 +29,28 @@ def test_a_deadline_that_is_over_leaves_nothing() -> None:
         assert remaining(FAR) == at_most(FAR) == 0
         with within(5):
             assert remaining(FAR) == 0
+
+
+def test_what_is_beyond_a_deadline_is_there_once_for_all() -> None:
+    assert remaining(FAR, 0.5) == FAR + 0.5
+    with within(10):
+        assert 10 < remaining(FAR, 0.5) <= 10.5
+    with within(-0.4):
+        assert 0 < remaining(FAR, 0.5) <= 0.1
+    with within(-1):
+        assert remaining(FAR, 0.5) == 0
+
+
+def test_calls_of_postgresql_share_what_is_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that is over is rolled back, and its key is given back: neither has a grace of its own."""
+    waited: list[float] = []
+    monkeypatch.setattr(psycopg.Connection, "wait", lambda _self, _gen, _interval, timeout: waited.append(timeout))
+    connection = BoundedConnection.__new__(BoundedConnection)
+    for over in (0.0, -1.0, -2.0):
+        with within(over):
+            connection.wait(iter(()))  # type: ignore[arg-type]  # nothing is waited for
+    assert 0 < waited[0] <= 0.05
+    assert waited[1:] == [0.001, 0.001]
 
 
 def test_another_thread_has_it_with_the_context() -> None:

@@ -1,0 +1,173 @@
+"""Three Cassandra nodes, each with all of the data, below the whole application: people publish and read feeds.
+
+Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from config import Settings
+from repositories.errors import StoreError
+from tests.apps import Person, System, embedded, running
+from tests.engines import Server
+from tests.engines.answering import works
+from tests.engines.cluster_cassandra import opened, ring
+from tests.engines.kernel import wait_until
+from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of, titles
+
+__all__ = ["ring"]
+Nodes = list[Server]
+
+
+class Feeds(Kind):
+    """Posts, each of which is in its author's own feed at once, and there once in the end. Before each, a write that
+    Cassandra itself has to acknowledge: posts go on without it.
+    """
+
+    again = True
+
+    def send(self, write: Write) -> Any:
+        marked = write.person.send("POST", "/notifications/read", headers={"Idempotency-Key": f"read-{write.key}"})
+        if marked.status_code != 200:
+            return marked
+        body = {"title": write.name, "body": "Words."}
+        return write.person.send("POST", "/posts", json=body, headers={"Idempotency-Key": write.key})
+
+    def is_stale(self, write: Write, answer: Any) -> bool:
+        page = write.person.send("GET", "/feed", query_string={"limit": 50})
+        found = [item["post"]["title"] for item in page.get_json().get("items", [])]
+        return answer.status_code == 201 and page.status_code == 200 and write.name not in found
+
+    def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
+        known = {write.name for write in writes}
+        return (title for title in titles(person, "/feed") if title in known)
+
+
+def killed(nodes: Nodes, traffic: Traffic) -> float:
+    nodes[0].kill()
+    struck = monotonic()
+    traffic.goes_on(struck, AFTER)
+    nodes[0].restart()
+    return struck
+
+
+def frozen(nodes: Nodes, traffic: Traffic) -> float:
+    """Each once, and so the one that is asked first for most."""
+    struck = monotonic()
+    for node in nodes:
+        node.pause()
+        traffic.goes_on(monotonic(), AFTER)
+        node.resume()
+    return struck
+
+
+def two_frozen(nodes: Nodes, traffic: Traffic) -> float:
+    """The time is that from when there is a quorum again."""
+    for node in nodes[:2]:
+        node.pause()
+    traffic.is_refused()
+    nodes[0].resume()
+    struck = monotonic()
+    traffic.goes_on(struck, AFTER)
+    nodes[1].resume()
+    return struck
+
+
+def two_killed(nodes: Nodes, traffic: Traffic) -> float:
+    for node in nodes[:2]:
+        node.kill()
+    traffic.is_refused()
+    nodes[0].restart()
+    struck = monotonic()
+    traffic.goes_on(struck, AFTER)
+    nodes[1].restart()
+    return struck
+
+
+FAULTS: dict[str, Callable[[Nodes, Traffic], float]] = {
+    "one node killed": killed,
+    "each node frozen in turn": frozen,
+    "two of three nodes frozen, then one let go": two_frozen,
+    "two of three nodes killed, then one back": two_killed,
+}
+STARTED = "process started while a node is frozen"
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[dict[str, Row]]:
+    with rows_of("cassandra", [*FAULTS, STARTED]) as found:
+        yield found
+
+
+@pytest.fixture
+def nodes(ring: Nodes) -> Iterator[Nodes]:
+    """All of them are there, and are again afterwards."""
+    yield ring
+    for node in ring:
+        if not node.running:
+            node.restart()
+        node.resume()
+    with closing(opened(ring[0].url)) as store:
+        assert wait_until(lambda: works(store.ping) and store.notes() == [], PATIENCE)
+
+
+@contextmanager
+def relaying(system: System) -> Iterator[None]:
+    """Deliver until the block ends, and then all that is left."""
+    stop, outbox = threading.Event(), system.container.stores.documents.outbox
+
+    def drained() -> bool:
+        with suppress(StoreError):
+            system.relay.drain()
+        return outbox.backlog().unsent == 0
+
+    def relay() -> None:
+        while not stop.wait(0.02):
+            drained()
+
+    thread = threading.Thread(target=relay)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert wait_until(drained, PATIENCE)
+
+
+@pytest.fixture
+def settings(nodes: Nodes, tmp_path: Path) -> Settings:
+    """With tables in the keyspace that all tests of the ring share."""
+    made = Settings(
+        **embedded(tmp_path) | {"feeds_url": nodes[0].url, "feeds_replication": "3", "threads": 2 * WRITERS}
+    )
+    with running(made):
+        return made
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_feeds_have_each_post_once_whatever_node_fails(
+    nodes: Nodes, settings: Settings, rows: dict[str, Row], fault: str
+) -> None:
+    with running(settings) as system:
+        with relaying(system), Traffic(system, Feeds()) as traffic:
+            struck = FAULTS[fault](nodes, traffic)
+            traffic.goes_on(monotonic(), AFTER)
+        rows[fault] = traffic.row(struck)
+
+
+def test_a_process_that_is_started_while_a_node_is_frozen_serves(
+    nodes: Nodes, settings: Settings, rows: dict[str, Row]
+) -> None:
+    nodes[0].pause()
+    struck = monotonic()
+    with running(settings) as system:
+        with relaying(system), Traffic(system, Feeds()) as traffic:
+            pass
+        rows[STARTED] = traffic.row(struck)

@@ -1,0 +1,203 @@
+"""A primary of PostgreSQL and its standby below the whole application, with people who pay in and look.
+
+Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from config import Settings
+from tests.apps import Person, System, embedded, running
+from tests.engines import Server, postgres
+from tests.engines.counted import Counted, counted
+from tests.engines.home import Home
+from tests.engines.kernel import wait_until
+from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of
+
+__all__ = ["counted"]
+PARTS = 1 << 30
+
+
+class Deposits(Kind):
+    """Each is told by its amount."""
+
+    again = True
+
+    def send(self, write: Write) -> Any:
+        body = {"amount": {"amount": amount_of(write), "currency": "EUR"}}
+        return write.person.keyed("/wallet/deposits", body, write.key)
+
+    def is_stale(self, write: Write, answer: Any) -> bool:
+        page = write.person.send("GET", "/wallet/entries", query_string={"limit": 5})
+        amounts = [item["amount"]["amount"] for item in page.get_json().get("items", [])]
+        return answer.status_code == 201 and page.status_code == 200 and amount_of(write) not in amounts
+
+    def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
+        names = {amount_of(write): write.name for write in writes}
+        cursor: dict[str, Any] = {}
+        while True:
+            page = person.get("/wallet/entries", limit=100, **cursor)
+            yield from (names[item["amount"]["amount"]] for item in page["items"])
+            if page["next"] is None:
+                return
+            cursor = {"cursor": page["next"]}
+
+
+def amount_of(write: Write) -> int:
+    return int(write.name[:7], 16) % PARTS + 1
+
+
+class Pair(NamedTuple):
+    """Two servers, and the URL that names both of them, the primary first."""
+
+    primary: Server
+    standby: Server
+    url: str
+
+    def settings(self, folder: Path) -> Settings:
+        return Settings(**embedded(folder) | {"relational_url": self.url, "threads": 2 * WRITERS})
+
+    def on(self, server: Server, statement: str) -> Any:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            found = connection.execute(statement)
+            return found.fetchone() if found.description else None
+
+    def synchronize(self) -> None:
+        """From now on what is acknowledged is on the standby too."""
+        self.on(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.on(self.primary, "SELECT pg_reload_conf()")
+        state = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        assert wait_until(lambda: self.on(self.primary, state) == (1,), PATIENCE)
+
+    def cut(self) -> None:
+        """The standby hears nothing more of the primary."""
+        self.on(self.standby, "ALTER SYSTEM SET primary_conninfo = ''")
+        self.on(self.standby, "SELECT pg_reload_conf()")
+        gone = "SELECT count(*) FROM pg_stat_wal_receiver"
+        assert wait_until(lambda: self.on(self.standby, gone) == (0,), PATIENCE)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    home = Home()
+    with ExitStack() as stack:
+        stack.callback(home.close)
+        primary = postgres.launch(home)
+        stack.callback(primary.discard)
+        standby = postgres.launch_standby(home, primary)
+        stack.callback(standby.discard)
+        port = urlsplit(standby.url).port
+        yield Pair(primary, standby, f"{primary.url.removesuffix('/quartet')},127.0.0.1:{port}/quartet")
+
+
+def killed(pair: Pair, traffic: Traffic, system: System) -> float:
+    pair.primary.kill()
+    return promoted(pair, traffic, system)
+
+
+def frozen(pair: Pair, traffic: Traffic, system: System) -> float:
+    """And let go later, when it takes writes again, which would be lost."""
+    pair.primary.pause()
+    struck = promoted(pair, traffic, system)
+    pair.primary.resume()
+    stores = system.container.stores
+    assert wait_until(lambda: "second primary" in "".join(stores.relational.notes()), PATIENCE)
+    return struck
+
+
+def cut_off(pair: Pair, traffic: Traffic, system: System) -> float:
+    """What is acknowledged from now on is lost."""
+    pair.cut()
+    traffic.goes_on(monotonic(), AFTER)
+    return killed(pair, traffic, system)
+
+
+def both(pair: Pair, traffic: Traffic, system: System) -> float:
+    """The standby dies first, then the primary freezes, and the standby comes back to be promoted."""
+    pair.standby.kill()
+    traffic.goes_on(monotonic())
+    pair.standby.restart()
+    caught_up = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_flush_lsn()"
+    assert wait_until(lambda: pair.on(pair.primary, caught_up) == (1,), PATIENCE)
+    return frozen(pair, traffic, system)
+
+
+def alone(pair: Pair, traffic: Traffic, _system: System) -> float:
+    """The only synchronous standby is away, so that no COMMIT is answered, and comes back."""
+    pair.standby.kill()
+    traffic.is_refused()
+    used = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'quartet'"
+    assert pair.on(pair.primary, used)[0] <= 4 * WRITERS + 2
+    pair.standby.restart()
+    return monotonic()
+
+
+def promoted(pair: Pair, traffic: Traffic, _system: System) -> float:
+    """When the standby was."""
+    traffic.is_refused()
+    postgres.promote(pair.standby)
+    writable = "SELECT pg_is_in_recovery()"
+    assert wait_until(lambda: pair.on(pair.standby, writable) == (False,), PATIENCE)
+    return monotonic()
+
+
+SYNCHRONOUS: dict[str, Callable[[Pair, Traffic, System], float]] = {
+    "primary killed, standby promoted": killed,
+    "primary frozen, standby promoted, primary let go": frozen,
+    "the only synchronous standby killed, then back": alone,
+}
+# Where the primary waits for nobody, the end of what it has acknowledged may be lost, and is counted.
+ASYNCHRONOUS: dict[str, Callable[[Pair, Traffic, System], float]] = {
+    "asynchronous: primary killed, standby promoted": killed,
+    "asynchronous: standby killed and back, primary frozen, standby promoted": both,
+    "asynchronous: replication cut, primary killed, standby promoted": cut_off,
+}
+FAULTS = SYNCHRONOUS | ASYNCHRONOUS
+AGAIN = "standby promoted, old primary back, process started anew"
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[dict[str, Row]]:
+    with rows_of("postgresql", [*FAULTS, AGAIN]) as found:
+        yield found
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_was_acknowledged_is_there_or_its_loss_is_counted(
+    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: Counted, fault: str
+) -> None:
+    with running(pair.settings(tmp_path)) as system:
+        if fault in SYNCHRONOUS:
+            pair.synchronize()
+        with Traffic(system, Deposits()) as traffic:
+            counted.reads.clear()
+            struck = FAULTS[fault](pair, traffic, system)
+            traffic.goes_on(struck, AFTER)
+        row = rows[fault] = traffic.row(struck, lost=0 if fault in SYNCHRONOUS else len(traffic.writes))
+        # What nobody has acknowledged may be among it.
+        assert counted.reads.get("lost_tail", 0) >= row.lost, (counted.reads, row)
+        assert row.lost > 0 or FAULTS[fault] is not cut_off
+
+
+def test_a_process_that_is_started_anew_does_not_meet_the_old_primary(
+    pair: Pair, rows: dict[str, Row], tmp_path: Path
+) -> None:
+    pair.synchronize()
+    with running(pair.settings(tmp_path)) as system, Traffic(system, Deposits()) as before:
+        killed(pair, before, system)
+    pair.primary.restart()
+    with running(pair.settings(tmp_path)) as system:
+        struck = monotonic()
+        with Traffic(system, Deposits()) as traffic:
+            assert wait_until(lambda: system.container.stores.relational.notes() != [], PATIENCE)
+            traffic.goes_on(monotonic(), AFTER)
+        rows[AGAIN] = traffic.row(struck)
+    timelines = [pair.on(server, "SELECT pg_walfile_name(pg_current_wal_lsn())")[0][:8] for server in pair[:2]]
+    assert timelines == ["00000001", "00000002"]

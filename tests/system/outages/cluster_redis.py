@@ -1,0 +1,258 @@
+"""Redis with a replica below the whole application, for sessions; and a Redis Cluster of six, for the cache.
+
+Run by `make test-clusters`, which writes the rows to `docs/outages.md`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import pytest
+
+from config import Settings
+from tests.apps import PASSWORD, Person, System, embedded, running
+from tests.engines import Server, redis
+from tests.engines.home import Home
+from tests.engines.kernel import free_port, wait_until
+from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of
+
+
+class SignIns(Kind):
+    """Each second one is signed out at once, and is never to work again."""
+
+    again = False
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
+
+    def send(self, write: Write) -> Any:
+        login = {"login": write.person.handle, "password": PASSWORD}
+        return Person(write.person.client, None, {}).send("POST", "/sessions", json=login)
+
+    def is_stale(self, write: Write, answer: Any) -> bool:
+        token = answer.get_json()["token"]
+        status = self._status(write, token)
+        if int(write.name[0], 16) % 2 == 0:
+            self._tokens[write.name] = token
+        elif self._as(write, token).send("DELETE", "/sessions/current").status_code == 204:
+            self._ended[write.name] = token
+            write.revived = self._status(write, token) == 200
+        return status == 401
+
+    def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
+        for write in writes:
+            if write.name in self._ended:
+                write.revived |= self._status(write, self._ended[write.name]) != 401
+                yield write.name
+            elif write.name not in self._tokens or self._status(write, self._tokens[write.name]) == 200:
+                # Or of which a 503 left open whether it is signed out.
+                yield write.name
+
+    def _status(self, write: Write, token: str) -> int:
+        return self._as(write, token).send("GET", "/sessions").status_code
+
+    def _as(self, write: Write, token: str) -> Person:
+        return Person(write.person.client, token, {})
+
+
+class Profiles(Kind):
+    """Each changes the profile that everybody reads out of the cache."""
+
+    again = False
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def send(self, write: Write) -> Any:
+        person = write.person
+        profile = person.send("GET", "/accounts/me")
+        if profile.status_code != 200:
+            return profile
+        etag = {"If-Match": profile.headers["ETag"]}
+        return person.send("PATCH", "/accounts/me", json={"bio": write.name}, headers=etag)
+
+    def is_stale(self, write: Write, answer: Any) -> bool:
+        self._last[write.person.handle] = write.name
+        return self._read(write.person) not in (write.name, None)
+
+    def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
+        """Each but the last was written over."""
+        assert self._read(person) == self._last[person.handle]
+        return [write.name for write in writes]
+
+    def _read(self, person: Person) -> str | None:
+        page = Person(person.client, None, {}).send("GET", f"/accounts/{person.handle}")
+        return str(page.get_json()["account"]["bio"]) if page.status_code == 200 else None
+
+
+class Pair(NamedTuple):
+    """`address` leads to the master, as a name does that is moved to whichever is one."""
+
+    home: Home
+    master: Server
+    replica: Server
+    address: Path
+
+    def move(self) -> None:
+        self.address.unlink()
+        self.address.symlink_to(redis.socket_of(self.replica))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    home = Home()
+    with ExitStack() as stack:
+        stack.callback(home.close)
+        master = redis.launch_sessions(home)
+        stack.callback(master.discard)
+        replica = redis.launch_replica(home, master)
+        stack.callback(replica.discard)
+        with redis.client(replica) as there:
+            assert wait_until(lambda: there.info("replication")["master_link_status"] == "up", PATIENCE)
+        address = tmp_path / "moved.sock"
+        address.symlink_to(redis.socket_of(master))
+        yield Pair(home, master, replica, address)
+
+
+def switched(pair: Pair, _traffic: Traffic) -> float:
+    """As planned: nothing is written for a moment, and the old master lives on with its connections open."""
+    with redis.client(pair.master) as old, redis.client(pair.replica) as new:
+        old.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        written = old.info("replication")["master_repl_offset"]
+        assert wait_until(lambda: new.info("replication")["slave_repl_offset"] >= written, PATIENCE)
+        new.execute_command("REPLICAOF", "NO", "ONE")
+        old.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        old.execute_command("CLIENT", "UNPAUSE")
+    pair.move()
+    return monotonic()
+
+
+def cut_off(pair: Pair, traffic: Traffic) -> float:
+    """What is acknowledged from now on is not on the replica, which takes over."""
+    with redis.client(pair.replica) as there:
+        there.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        traffic.goes_on(monotonic(), AFTER)
+        pair.master.kill()
+        traffic.is_refused()
+        there.execute_command("REPLICAOF", "NO", "ONE")
+    pair.move()
+    return monotonic()
+
+
+SWITCHES: dict[str, Callable[[Pair, Traffic], float]] = {
+    "planned switch, address moved": switched,
+    "replication cut, master killed, address moved": cut_off,
+}
+LOSES = "replication cut, master killed, address moved"
+ENDS: dict[str, Callable[[Server], None]] = {
+    "master killed, Sentinels promote": Server.kill,
+    "master frozen, Sentinels promote, master let go": Server.pause,
+}
+MAJORITY = "two of three Sentinels away, master killed, Sentinels back"
+NODES: dict[str, Callable[[Server], None]] = {
+    "Redis Cluster: a master killed": Server.kill,
+    "Redis Cluster: a master frozen, then let go": Server.pause,
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[dict[str, Row]]:
+    with rows_of("redis", [*SWITCHES, *ENDS, MAJORITY, *NODES]) as found:
+        yield found
+
+
+def settings(folder: Path, **urls: str) -> Settings:
+    return Settings(**embedded(folder) | urls | {"threads": 2 * WRITERS, "login_failures": 0})
+
+
+@pytest.mark.parametrize("fault", SWITCHES)
+def test_what_was_ended_stays_so_when_an_address_moves(
+    pair: Pair, rows: dict[str, Row], tmp_path: Path, fault: str
+) -> None:
+    with running(settings(tmp_path, sessions_url=f"unix://{pair.address}")) as system:
+        with Traffic(system, SignIns()) as traffic:
+            struck = SWITCHES[fault](pair, traffic)
+            traffic.goes_on(struck, AFTER)
+        rows[fault] = traffic.row(struck, lost=len(traffic.writes) if fault == LOSES else 0)
+
+
+@pytest.fixture
+def sentinels(pair: Pair) -> Iterator[list[Server]]:
+    found = [redis.launch_sentinel(pair.home, pair.master, quorum=2) for _ in range(3)]
+    with redis.client(found[0]) as there:
+        known = ("num-other-sentinels", "num-slaves")
+        assert wait_until(lambda: [there.sentinel_master("main")[name] for name in known] == [2, 1], PATIENCE)
+    yield found
+    for sentinel in found:
+        sentinel.discard()
+
+
+def url_of(sentinels: list[Server]) -> str:
+    hosts = ",".join(sentinel.url.split("/")[2] for sentinel in sentinels)
+    return f"redis+sentinel://{hosts}/main/0"
+
+
+def lost_by(system: System, traffic: Traffic, struck: float) -> Row:
+    """Redis acknowledges before its replica has heard: the last sign-ins before the fault may be gone."""
+    last = [write for write in traffic.acknowledged() if struck - 1 < write.ended <= struck]
+    assert system.container.stores.sessions
+    return traffic.row(struck, lost=len(last))
+
+
+@pytest.mark.parametrize("fault", ENDS)
+def test_what_was_ended_stays_so_when_sentinels_promote(
+    pair: Pair, sentinels: list[Server], rows: dict[str, Row], tmp_path: Path, fault: str
+) -> None:
+    with running(settings(tmp_path, sessions_url=url_of(sentinels))) as system:
+        with Traffic(system, SignIns()) as traffic:
+            ENDS[fault](pair.master)
+            struck = monotonic()
+            traffic.goes_on(struck)
+            pair.master.resume()
+            traffic.goes_on(monotonic(), AFTER)
+        rows[fault] = lost_by(system, traffic, struck)
+
+
+def test_a_majority_of_sentinels_that_comes_back_is_followed(
+    pair: Pair, sentinels: list[Server], rows: dict[str, Row], tmp_path: Path
+) -> None:
+    with running(settings(tmp_path, sessions_url=url_of(sentinels))) as system:
+        with Traffic(system, SignIns()) as traffic:
+            for sentinel in sentinels[:2]:
+                sentinel.pause()
+            traffic.goes_on(monotonic(), AFTER)
+            pair.master.kill()
+            down = monotonic()
+            traffic.is_refused()
+            for sentinel in sentinels[:2]:
+                sentinel.resume()
+            struck = monotonic()
+            traffic.goes_on(struck, AFTER)
+        assert [write for write in traffic.acknowledged(down) if write.ended < struck] == []
+        rows[MAJORITY] = lost_by(system, traffic, down)
+
+
+@pytest.mark.parametrize("fault", NODES)
+def test_nothing_old_is_served_when_a_master_of_the_cluster_is_gone(
+    rows: dict[str, Row], tmp_path: Path, fault: str
+) -> None:
+    home, nodes = Home(), list[Server]()
+    try:
+        nodes += redis.launch_cluster(home, masters=3, replicas=1)
+        with running(settings(tmp_path, cache_url=nodes[0].url)) as system:
+            with Traffic(system, Profiles()) as traffic:
+                NODES[fault](nodes[0])
+                struck = monotonic()
+                with redis.client(nodes[3]) as replica:
+                    assert wait_until(lambda: replica.info("replication")["role"] == "master", PATIENCE)
+                traffic.goes_on(monotonic(), AFTER)
+                nodes[0].resume()
+                traffic.goes_on(monotonic(), AFTER)
+            rows[fault] = traffic.row(struck)
+    finally:
+        for node in nodes:
+            node.discard()
+        home.close()

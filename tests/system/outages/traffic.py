@@ -1,0 +1,189 @@
+"""Writers and readers of a whole system while servers of one store die, and what became of all that was answered.
+
+Each engine has a file `cluster_*.py` with its faults. `make test-clusters` runs them, and writes their rows to
+`docs/outages.md`.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol, Self
+from uuid import uuid4
+
+from msgspec import Struct
+
+from tests.apps import Person, System
+from tests.engines.kernel import wait_until
+from tests.engines.slack import SLACK
+from tests.system.outages.table import written
+
+WRITERS = 4
+# Writes that are acknowledged before the fault, and after all servers are back.
+BEFORE, AFTER = 40, 40
+DEADLINE = 5.1
+PATIENCE = 90
+HEAD = "| fault | writes again after, s | acknowledged | lost | doubled | stale | revoked | 503 | slowest answer, s |"
+
+
+class Write(Struct):
+    """What one person asked for: `began` and `ended` by the monotonic clock. `status` is 0 while there is no answer."""
+
+    person: Person
+    name: str
+    key: str
+    began: float
+    ended: float = 0.0
+    status: int = 0
+    # Its author could not read at once what was acknowledged; what was ended works again.
+    stale: bool = False
+    revived: bool = False
+
+
+class Kind(Protocol):
+    """What is written. `again`: what was not acknowledged is sent once more by its key, and is there once then."""
+
+    again: bool
+
+    def send(self, write: Write) -> Any:
+        """The answer; success is 2xx."""
+
+    def is_stale(self, write: Write, answer: Any) -> bool:
+        """Read it back. A 503 says nothing."""
+
+    def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
+        """The names that are there, each as often as it is."""
+
+
+class Traffic:
+    """Writers who write one thing after the other and read each."""
+
+    def __init__(self, system: System, kind: Kind) -> None:
+        self._people = [system.person() for _ in range(WRITERS)]
+        self._kind = kind
+        self._stop = threading.Event()
+        self.writes: list[Write] = []
+        self.amiss: list[str] = []
+        self._threads = [threading.Thread(target=self._write_on, args=(person,)) for person in self._people]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.goes_on(0.0, BEFORE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def acknowledged(self, since: float = 0.0) -> list[Write]:
+        return [write for write in list(self.writes) if 200 <= write.status < 300 and write.began > since]
+
+    def goes_on(self, since: float, number: int = 1) -> None:
+        """Wait until so many that began since are acknowledged."""
+        assert wait_until(lambda: len(self.acknowledged(since)) >= number, PATIENCE)
+
+    def is_refused(self) -> None:
+        """Wait until one is."""
+        before = len(self.writes)
+        assert wait_until(lambda: any(write.status == 503 for write in list(self.writes)[before:]), PATIENCE)
+
+    def row(self, struck: float, *, lost: int = 0) -> "Row":
+        """What became of all, once the writers have ended. At most `lost` acknowledged writes may be gone."""
+        refused = [write for write in self.writes if write.status == 503]
+        if self._kind.again:
+            for write in refused:
+                assert wait_until(lambda write=write: self._kind.send(write).status_code < 300, PATIENCE)  # type: ignore[misc]
+        found: Counter[str] = Counter()
+        for person in self._people:
+            found.update(self._kind.found(person, [write for write in self.writes if write.person is person]))
+        row = Row(
+            again=min(write.ended for write in self.acknowledged(struck)) - struck,
+            acknowledged=len(self.acknowledged()),
+            lost=sum(not found[write.name] for write in self.acknowledged()),
+            doubled=sum(count > 1 for count in found.values()),
+            stale=sum(write.stale for write in self.writes),
+            revoked=sum(write.revived for write in self.writes),
+            refused=len(refused),
+            slowest=max(write.ended - write.began for write in self.writes),
+        )
+        assert self.amiss == [], self.amiss[:3]
+        assert (row.doubled, row.stale, row.revoked) == (0, 0, 0), row
+        assert row.lost <= lost, row
+        assert row.slowest < DEADLINE + SLACK, row
+        if self._kind.again and not lost:
+            assert found.keys() >= {write.name for write in self.writes}
+        return row
+
+    def _write_on(self, person: Person) -> None:
+        while not self._stop.is_set():
+            write = Write(person, str(uuid4()), str(uuid4()), monotonic())
+            answer = self._kind.send(write)
+            write.ended, write.status = monotonic(), answer.status_code
+            if answer.status_code < 300:
+                write.stale = self._kind.is_stale(write, answer)
+            elif answer.status_code != 503 or "Retry-After" not in answer.headers:
+                self.amiss.append(answer.get_data(as_text=True))
+            self.writes.append(write)
+
+
+class Row(Struct):
+    again: float
+    acknowledged: int
+    lost: int
+    doubled: int
+    stale: int
+    revoked: int
+    refused: int
+    slowest: float
+
+    def cells(self) -> list[str]:
+        counts = (self.acknowledged, self.lost, self.doubled, self.stale, self.revoked, self.refused)
+        return [f"{self.again:.1f}", *map(str, counts), f"{self.slowest:.2f}"]
+
+
+class Posts(Kind):
+    """Posts, each of which is read by its id, and in the lists of its author in the end."""
+
+    again = True
+
+    def send(self, write: Write) -> Any:
+        body = {"title": write.name, "body": "Words."}
+        return write.person.send("POST", "/posts", json=body, headers={"Idempotency-Key": write.key})
+
+    def is_stale(self, write: Write, answer: Any) -> bool:
+        return write.person.send("GET", f"/posts/{answer.get_json()['post']['id']}").status_code == 404
+
+    def found(self, person: Person, writes: Collection[Write]) -> Iterable[str]:
+        return titles(person, f"/accounts/{person.handle}/posts")
+
+
+def titles(person: Person, path: str) -> Iterator[str]:
+    """All of a list of cards, page by page."""
+    cursor: dict[str, Any] = {}
+    while True:
+        page = person.get(path, limit=100, **cursor)
+        yield from (item["post"]["title"] for item in page["items"])
+        if page["next"] is None:
+            return
+        cursor = {"cursor": page["next"]}
+
+
+@contextmanager
+def rows_of(engine: str, faults: Collection[str]) -> Iterator[dict[str, Row]]:
+    """Is filled by the tests of an engine, and written down where the environment says so and none is missing."""
+    found: dict[str, Row] = {}
+    yield found
+    wanted = os.environ.get("QUARTET_OUTAGES")
+    if wanted and set(faults) == found.keys():
+        page = Path(wanted)
+        page.write_text(written(page.read_text(encoding="utf-8"), engine, rendered(found)), encoding="utf-8")
+
+
+def rendered(rows: Mapping[str, Row]) -> str:
+    lines = [HEAD, "|---" * HEAD.count(" | ") + "|---|"]
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(row.cells())} |" for name, row in rows.items())])
