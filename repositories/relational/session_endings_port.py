@@ -17,6 +17,9 @@ class EndingReads(Protocol):
         `after` is the id of the last one of before, which was noted at `at`.
         """
 
+    @abstractmethod
+    def get(self, account_id: UUID, id_: UUID) -> Ending | None: ...
+
 
 class EndingWrites(Protocol):
     @abstractmethod

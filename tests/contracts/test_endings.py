@@ -47,6 +47,13 @@ def test_endings_are_read_in_the_order_of_their_noting(store: RelationalStore) -
     assert since(store, 4) == []
 
 
+def test_one_is_found_by_its_account_and_its_id(store: RelationalStore) -> None:
+    made = noted(store, 1)
+    assert store.endings.get(made.account_id, made.id) == made
+    assert store.endings.get(made.account_id, uuid4()) is None
+    assert store.endings.get(uuid4(), made.id) is None
+
+
 def test_pages_neither_repeat_nor_miss_those_of_one_time(store: RelationalStore) -> None:
     made = sorted((noted(store, 1) for _ in range(5)), key=lambda ending: ending.id)
     found: list[Ending] = []

@@ -1,15 +1,16 @@
 """Who may look: operators who have the console's token; in development without one, whoever is on this machine.
 
-A signed cookie says who has signed in, and no store is asked: the console has to work while stores are away. So a copy
-of a cookie counts until `SECONDS` are over, also when its browser has signed out; another token ends all of them.
+A signed cookie says who has signed in, and no store has to be asked: the console has to work while stores are away.
+What was ended since is asked apart (`ConsoleSessions`); another token ends all of them.
 """
 
 import hashlib
 import hmac
-import secrets as random
 from collections.abc import Sequence
+from datetime import timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import itsdangerous
 from flask import Request, Response
@@ -17,7 +18,7 @@ from flask import Request, Response
 from app.errors import Unauthenticated
 
 COOKIE = "quartet_console"
-SECONDS = 8 * 3600
+LIFETIME = timedelta(hours=8)
 PATH = "/console"
 SIGNED = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 # A page of another site that has the name of its server resolved to this machine would send its own name.
@@ -45,21 +46,21 @@ class Operators:
         """Whether this may be answered at all. Without a token the caller and the name it has used are this machine."""
         return self.needs_token or (_is_local(address) and _name_of(request.host) in LOCAL_NAMES)
 
-    def session(self, request: Request) -> str | None:
-        """The id of the session whose cookie was sent."""
+    def session(self, request: Request) -> UUID | None:
+        """The id of the session whose cookie was sent. It may have been ended since."""
         try:
-            return str(self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=SECONDS))
-        except itsdangerous.BadData:
+            return UUID(self._cookies.loads(request.cookies.get(COOKIE, ""), max_age=int(LIFETIME.total_seconds())))
+        except (itsdangerous.BadData, ValueError):
             return None
 
-    def begin(self) -> str:
-        return random.token_urlsafe(16)
+    def begin(self) -> UUID:
+        return uuid4()
 
-    def keep(self, response: Response, session: str) -> None:
+    def keep(self, response: Response, session: UUID) -> None:
         response.set_cookie(
             COOKIE,
-            self._cookies.dumps(session),
-            max_age=SECONDS,
+            self._cookies.dumps(str(session)),
+            max_age=LIFETIME,
             path=PATH,
             secure=self._secure,
             httponly=True,
@@ -69,16 +70,16 @@ class Operators:
     def forget(self, response: Response) -> None:
         response.delete_cookie(COOKIE, path=PATH, secure=self._secure, httponly=True, samesite="Strict")
 
-    def form_token(self, session: str) -> str:
+    def form_token(self, session: UUID) -> str:
         """What a form of this session bears, so that no page of another site can send one."""
-        return str(self._forms.dumps(session))
+        return str(self._forms.dumps(str(session)))
 
-    def is_own_form(self, request: Request, session: str) -> bool:
+    def is_own_form(self, request: Request, session: UUID) -> bool:
         """Also by what browsers say of where a request is from (W3C Fetch Metadata)."""
         if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             return False
         try:
-            return bool(self._forms.loads(request.form.get("form_token", "")) == session)
+            return bool(self._forms.loads(request.form.get("form_token", "")) == str(session))
         except itsdangerous.BadData:
             return False
 

@@ -3,6 +3,7 @@
 import functools
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException, NotFound
@@ -10,7 +11,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from app.errors import AppError, Unauthenticated
 from app.http.console import rendering
 from app.http.console.panels import COLUMNS, PANELS
-from app.http.console.signing_in import PATH, Operators
+from app.http.console.signing_in import LIFETIME, PATH, Operators
 from app.http.edge import answers
 from app.http.edge.deps import container
 from app.http.edge.limiting import caller_address
@@ -30,7 +31,8 @@ TYPES = {
 # Rows of a panel on the page of all panels.
 FEW = 6
 # For whoever is not signed in yet.
-OPEN = {"console.sign_in", "console.signed_in", "console.asset"}
+OPEN = {"console.sign_in", "console.signed_in"}
+ELSEWHERE = "Other processes do not know: until your eight hours are over a copy of the cookie counts there."
 NAME = "operator of the console"
 
 
@@ -51,16 +53,20 @@ def admit() -> Response | None:
         return refused(
             403, "The console is open to this machine only", "Set QUARTET_CONSOLE_TOKEN to sign in from others."
         )
+    if request.endpoint == "console.asset":
+        return None
     g.operator = who.session(request)
     if g.operator is None and not who.needs_token:
         g.operator = g.new_operator = who.begin()
+    # Without a token there is nothing to sign out of.
+    is_over = container().people.console_sessions.is_over(g.operator) if g.operator and who.needs_token else False
+    if is_over:
+        g.operator = None
     if request.endpoint in OPEN:
         return None
     if g.operator is None:
         return _to_sign_in()
-    if request.method == "POST" and not who.is_own_form(request, g.operator):
-        return refused(403, "This form is too old", "Go back, load the page anew and try again. Nothing was done.")
-    return None
+    return _act(g.operator, is_known=is_over is not None) if request.method == "POST" else None
 
 
 @blp.after_request
@@ -149,8 +155,16 @@ def signed_in() -> Response:
 
 @blp.post("/sign-out")
 def sign_out() -> Response:
-    answer = to(f"{PATH}/sign-in")
+    """On the server, so that a copy of the cookie is worth nothing any more, and in the browser in any case."""
+    session, g.operator = g.operator, None
     g.pop("new_operator", None)
+    answer = to(f"{PATH}/sign-in")
+    if operators().needs_token:
+        try:
+            container().people.console_sessions.end(session, LIFETIME)
+        except StoreError as error:
+            why = f"You are signed out in this browser and on this process. {ELSEWHERE} ({error})"
+            answer = refused(503, "A store does not answer", why)
     operators().forget(answer)
     return answer
 
@@ -171,6 +185,15 @@ def _asset(name: str) -> WholePage:
 def to(place: str) -> Response:
     """To read what is there now."""
     return cast("Response", redirect(place, 303))
+
+
+def _act(session: UUID, *, is_known: bool) -> Response | None:
+    """Why nothing may be changed, or None."""
+    if not operators().is_own_form(request, session):
+        return refused(403, "This form is too old", "Go back, load the page anew and try again. Nothing was done.")
+    if not is_known and request.endpoint != "console.sign_out":
+        return refused(503, "A store does not answer", "It knows whether you have signed out. Nothing was done.")
+    return None
 
 
 def _to_sign_in() -> Response:

@@ -10,6 +10,7 @@ from app.services.commands.kit import Kit
 from app.services.pages.wing import PagesWing
 from app.services.people.account_deletion import AccountDeletion
 from app.services.people.accounts import Accounts
+from app.services.people.console_sessions import ConsoleSessions
 from app.services.people.email_changes import EmailChanges
 from app.services.people.graph import Graph
 from app.services.people.mail import Mailer
@@ -41,6 +42,7 @@ class PeopleWing:
     mailed_tokens: MailedTokens
     graph: Graph
     throttle: Throttle
+    console_sessions: ConsoleSessions
 
     @classmethod
     def build(
@@ -59,4 +61,5 @@ class PeopleWing:
             MailedTokens(stores.relational, sessions, hasher, delivery, kit, limits.app_url),
             Graph(stores.relational, pages.invalidation, kit),
             Throttle(stores.limits, limits.rates),
+            ConsoleSessions(stores.relational, kit),
         )

@@ -21,6 +21,9 @@ _SINCE = (
     .order_by(*_place)
     .limit(LIMIT)
 )
+_GET = select(*(endings.c[name] for name in Ending.__struct_fields__)).where(
+    endings.c.account_id == bindparam("account_id", type_=ID), endings.c.id == bindparam("id", type_=ID)
+)
 _ADD = insert(endings).inline()
 _over = select(endings.c.id).where(endings.c.over_at <= bindparam("before", type_=TIME))
 _SWEEP = delete(endings).where(one_of(endings.c.id, _over.order_by(endings.c.over_at).limit(LIMIT).scalar_subquery()))
@@ -30,6 +33,10 @@ class SqlEndingReads(RunnerBacked, EndingReads):
     def since(self, at: datetime, *, after: UUID | None = None, limit: int) -> Sequence[Ending]:
         rows = self._runner.rows(_SINCE, {"at": at, "after": after or _LOWEST, "limit": limit})
         return [Ending(*row) for row in rows]
+
+    def get(self, account_id: UUID, id_: UUID) -> Ending | None:
+        rows = self._runner.rows(_GET, {"account_id": account_id, "id": id_})
+        return Ending(*rows[0]) if rows else None
 
 
 class SqlEndingWrites(RunnerBacked, EndingWrites):

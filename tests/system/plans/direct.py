@@ -47,6 +47,7 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
     store.fanouts.audience_size(middle)
     store.deferred.first(limit=20)
     store.endings.since(now, after=middle, limit=500)
+    store.endings.get(middle, middle)
     store.fanouts.lag()
     store.fanouts.postponed(accounts[0], limit=20)
     store.stock.available(products)

@@ -1,0 +1,67 @@
+"""Signing out of the console, with copies of the cookie at other processes of the system."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from app.clock import utc_now
+from app.container import assemble, open_stores
+from app.http import create_app
+from tests.apps import PlainHasher, System
+from tests.http.console_pages import HTMX, Dead, form_token, shown, signed_in
+
+COOKIE = "quartet_console"
+ALL = "/console/dead-letters/documents/all"
+
+
+@contextmanager
+def copied(client: FlaskClient, system: System, **stores: Any) -> Iterator[FlaskClient]:
+    """Somebody with the same cookie, at another process of the system that has these stores in place of its own."""
+    cookie = client.get_cookie(COOKIE, path="/console")
+    assert cookie
+    settings = system.container.settings
+    with closing(open_stores(settings)) as opened:
+        container = assemble(settings, replace(opened, **stores), utc_now, PlainHasher())
+        found = create_app(container).test_client()
+        found.set_cookie(COOKIE, cookie.value, path="/console")
+        yield found
+
+
+def test_who_has_signed_out_is_signed_out_everywhere(guarded: System) -> None:
+    client, another = signed_in(guarded), signed_in(guarded)
+    token = form_token(client)
+    with copied(client, guarded) as here, copied(client, guarded) as there, copied(another, guarded) as stays:
+        shown(there.get("/console"))
+        assert here.post("/console/sign-out", data={"form_token": token}).status_code == 303
+        for copy in (client, there):
+            assert copy.get("/console").headers["Location"] == "/console/sign-in"
+            assert copy.get("/console/stores", headers=HTMX).status_code == 401
+            assert copy.post(ALL, data={"form_token": token}).headers["Location"] == "/console/sign-in"
+            assert "Token" in shown(copy.get("/console/sign-in"))
+        shown(stays.get("/console"))
+
+
+def test_while_nobody_can_say_who_has_signed_out_one_may_look_but_not_act(guarded: System) -> None:
+    client = signed_in(guarded)
+    token = form_token(client)
+    with copied(client, guarded, relational=Dead("relational")) as there:
+        assert "relational" in shown(there.get("/console/stores"))
+        assert "Nothing was done" in shown(there.post(ALL, data={"form_token": token}), 503)
+        answer = there.post("/console/sign-out", data={"form_token": token})
+        assert "Other processes do not know" in shown(answer, 503)
+        assert answer.headers["Set-Cookie"].startswith(f"{COOKIE}=;")
+        with copied(client, guarded) as elsewhere:
+            shown(elsewhere.get("/console"))
+        # This process knows by itself, for somebody who has kept the cookie.
+        there.set_cookie(COOKIE, str(getattr(client.get_cookie(COOKIE, path="/console"), "value", "")), path="/console")
+        assert there.get("/console").status_code == 303
+
+
+def test_a_cookie_of_before_sessions_had_ids_signs_nobody_in(guarded: System) -> None:
+    operators: Any = guarded.app.extensions["quartet-operators"]
+    client = guarded.app.test_client()
+    client.set_cookie(COOKIE, operators._cookies.dumps("S0meThing"), path="/console")
+    assert client.get("/console").status_code == 303
