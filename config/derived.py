@@ -34,6 +34,7 @@ class Derived:
     sinks: str
     webhooks_token: str
     webhooks_networks: str
+    console_relays: str
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -48,6 +49,11 @@ class Derived:
     @property
     def webhooks_inside(self) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(ip_network(one) for one in listed(self.webhooks_networks))
+
+    @property
+    def relays(self) -> tuple[str, ...]:
+        """Where relays serve their metrics, for the console."""
+        return listed(self.console_relays)
 
     @property
     def webhooks_tokens(self) -> tuple[str, ...]:

@@ -189,6 +189,9 @@ class Settings(Derived):
         "machine, in production it is off",
         nothing_or(validate.Length(min=SHORTEST_SECRET)),
     )
+    console_relays: str = setting(
+        "", "where the console reads the figures of relays that are processes of their own: `host:port,host:port`"
+    )
     metrics: bool = setting(True, "serves metrics for Prometheus at `/metrics`")
     metrics_address: str = setting(
         "", "`host:port` that serves them in place of the server's port; empty: the server's port does"
@@ -259,6 +262,8 @@ class Settings(Derived):
             raise SettingsError("QUARTET_WEBHOOKS_NETWORKS: no networks such as 10.0.0.0/8,fd00::/8") from None
         if self.metrics_address and not ADDRESS.fullmatch(self.metrics_address):
             raise SettingsError("QUARTET_METRICS_ADDRESS: no host and port such as 127.0.0.1:9000")
+        if not all(ADDRESS.fullmatch(one) for one in self.relays):
+            raise SettingsError("QUARTET_CONSOLE_RELAYS: no hosts and ports such as 127.0.0.1:9100,relay:9000")
         if self.traces_url and not COLLECTOR.fullmatch(self.traces_url):
             raise SettingsError("QUARTET_TRACES_URL: no URL of a collector such as http://127.0.0.1:4318")
 

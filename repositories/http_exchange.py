@@ -134,7 +134,7 @@ class HttpConnection:
         return self._socket
 
     def _connected(self, until: float) -> socket.socket:
-        found = [one for one in _addresses(self._origin, until) if self._permits(one[4][0])]
+        found = [one for one in addresses_of(self._origin, until) if self._permits(one[4][0])]
         if not found:
             raise BrokenExchange(f"{self._origin.host} has no address that may be spoken to")
         failure: OSError = BrokenExchange("not tried")
@@ -165,8 +165,8 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _addresses(origin: Origin, until: float) -> list[Any]:
-    """As `getaddrinfo` has them, which knows no deadline."""
+def addresses_of(origin: Origin, until: float) -> list[Any]:
+    """As `getaddrinfo` has them, which knows no deadline. Raises `OSError`."""
     with contextlib.suppress(ValueError):
         ip_address(origin.host)
         return socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)

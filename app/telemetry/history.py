@@ -36,6 +36,8 @@ SERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "quartet_streams_open": ("streams", ()),
     "quartet_streams_limit": ("most_streams", ()),
     "quartet_fanouts_running": ("fanouts", ()),
+    # Of relays that are processes of their own (see `relays`).
+    "up": ("relays", ("instance",)),
 }
 Labels = tuple[str, ...]
 # Of each series, by its labels.

@@ -1,5 +1,6 @@
 """`docker compose up` for real: the image and the five servers, a story, deaths and restarts (`make test-images`)."""
 
+import http.client
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -20,6 +22,7 @@ from tests.system.live import Client
 pytestmark = pytest.mark.proof
 ROOT = Path(__file__).parents[2]
 PATIENCE = 180.0
+TOKEN = "a token that operators of this project have"
 STORES = ("postgres", "mongo", "cassandra", "sessions", "cache")
 
 
@@ -31,7 +34,7 @@ class Compose:
         self._command = ["docker", "compose", "--project-name", f"quartet-{uuid4().hex[:8]}"]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        own = os.environ | {"QUARTET_PORT": f"{self.port}"}
+        own = os.environ | {"QUARTET_PORT": f"{self.port}", "QUARTET_CONSOLE_TOKEN": TOKEN}
         command = [*self._command, *arguments]
         done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
         if check and done.returncode:
@@ -123,6 +126,18 @@ def test_what_is_published_is_read_and_delivered(compose: Compose, story: Story)
     assert story.shows("First")
     assert wait_until(partial(delivered, compose), 60)
     assert story.shows("First")
+
+
+def test_the_console_has_the_figures_of_the_relay(compose: Compose, story: Story) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", compose.port, timeout=30)) as connection:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/console/sign-in", urlencode({"token": TOKEN}), form)
+        with connection.getresponse() as signed_in:
+            cookie = str(signed_in.headers["Set-Cookie"]).partition(";")[0]
+        connection.request("GET", "/console/live", headers={"Cookie": cookie})
+        page = connection.getresponse().read().decode()
+    assert "Relays that answer: 1." in page
+    assert "PostPublished" in page
 
 
 @pytest.mark.parametrize("service", ["app", "relay"])

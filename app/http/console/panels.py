@@ -108,7 +108,7 @@ def lags() -> Context:
         "p50": quantile(0.5, lag),
         "p99": quantile(0.99, lag),
         "series": series,
-        "inline": container().settings.relay_inline,
+        "beside": _beside(series),
         "deliveries": series.trend("deliveries") if series else [],
         "say": "",
     }
@@ -144,7 +144,7 @@ def live() -> Context:
         "rows": rows,
         "open": series.level("streams"),
         "most": series.level("most_streams"),
-        "inline": container().settings.relay_inline,
+        "beside": _beside(series),
         "say": "",
     }
 
@@ -179,6 +179,18 @@ COLUMNS = [
 
 def now() -> datetime:
     return container().kit.clock()
+
+
+def _beside(series: Recent | None) -> str:
+    """What to say of relays that are processes of their own, whose figures are on their own metrics."""
+    if container().settings.relay_inline:
+        return ""
+    if not container().settings.relays:
+        return "The relay is a process of its own: name its metrics in QUARTET_CONSOLE_RELAYS to see them here."
+    found = series.now("relays") if series else {}
+    silent = sorted(name for (name,), up in found.items() if not up)
+    without = f" No answer from {', '.join(silent)}: the last figures count." if silent else ""
+    return f"Relays that answer: {len(found) - len(silent)}.{without}"
 
 
 def _failed(labels: Labels) -> bool:

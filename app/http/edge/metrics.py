@@ -1,6 +1,7 @@
 """`/metrics` for Prometheus, and the metrics of each answer."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from flask import Flask, Response, request
@@ -25,9 +26,11 @@ def register(app: Flask) -> None:
         return
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry import exposition, series
+    from app.telemetry.relays import Relays
 
     app.extensions[RECORDER] = series.install().answered
-    app.extensions[HISTORY] = History(exposition.registry().collect, series.directory())
+    own = exposition.registry().collect
+    app.extensions[HISTORY] = History(partial(Relays(container.settings.relays).beside, own), series.directory())
     if container.settings.metrics_address:
         return
     stores = container.stores
