@@ -24,6 +24,8 @@ QUARTET = str(Path(sys.executable).parent / "quartet")
 ROOT = str(Path(__file__).parents[2])
 HOST = "127.0.0.1"
 PATIENCE = 30.0
+# The small data set takes seconds where nothing else runs, and minutes beside other tests on busy engines.
+LONG = 900.0
 
 
 class Answer(NamedTuple):
@@ -100,7 +102,7 @@ def run(folder: Path, *arguments: str, tree: str = ROOT, **settings: str) -> sub
         env=environment(folder, settings, tree),
         capture_output=True,
         text=True,
-        timeout=PATIENCE * 2,
+        timeout=LONG,
         check=False,
     )
 
@@ -147,7 +149,7 @@ class Live:
 
     def answering(self) -> "Live":
         """Wait until it serves."""
-        assert wait_until(lambda: self._popen.poll() is not None or self._serves(), PATIENCE), self.output
+        assert wait_until(lambda: self._popen.poll() is not None or self._serves(), PATIENCE * 4), self.output
         assert self._popen.poll() is None, self.output
         return self
 
