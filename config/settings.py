@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 import environs
 from environs import validate
 
+from config.cors_origins import is_origin
 from config.derived import ADDRESS, SCHEMES, Derived
-from config.origins import is_origin
 from config.reading import at_least, nothing_or, platform_port, read, setting
 
 EMBEDDED = "sqlite:///var/quartet.db"

@@ -155,7 +155,7 @@ class Facets(Struct, frozen=True):
 class Session(Struct, frozen=True, omit_defaults=True):
     """`used_at` and `address` are of the last use that was noted; None in what an earlier version stored.
 
-    `seen` is how far a replica has to be that the account reads, by store (see `repositories/seen.py`).
+    `seen` is how far a replica has to be that the account reads, by store (see `repositories/read_your_writes.py`).
     """
 
     id: UUID

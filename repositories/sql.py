@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 from repositories.store import Store
 
 Parameters = Sequence[Any] | Mapping[str, Any]

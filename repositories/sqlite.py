@@ -22,7 +22,7 @@ from repositories.errors import Conflict, Invalid, MovedAway, Unavailable
 from repositories.explaining import explained_by_sqlite
 from repositories.meter import asked, waited
 from repositories.moving.gate import REFUSAL
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 from repositories.moving.places import StorePlace
-from repositories.seen import HostState, ReplicaState
+from repositories.read_your_writes import HostState, ReplicaState
 
 
 class Store(Protocol):

@@ -9,11 +9,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from app.container import Container
-from app.doctor.authors import Authors
+from app.doctor.author_timelines import Authors
 from app.doctor.comparing import MOST, Look
 from app.doctor.counts import Counts
 from app.doctor.findings import LEFTOVER, Report
-from app.doctor.homes import Homes
+from app.doctor.home_timelines import Homes
 from app.doctor.timeline_kind import Side
 
 BATCH = 100

@@ -14,9 +14,9 @@ from app.http.edge import (
     limiting,
     metrics,
     own_writes,
-    query,
     request_framing,
     tracing,
+    unexpected_query,
 )
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
@@ -41,7 +41,7 @@ def create_app(container: Container) -> Flask:
     auth.register(app)
     own_writes.register(app)
     limiting.register(app)
-    query.register(app)
+    unexpected_query.register(app)
     idempotency.register(app)
     request_framing.register(app)
     errors.register(app)

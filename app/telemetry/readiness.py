@@ -8,7 +8,7 @@ from contextvars import copy_context
 from msgspec import Struct
 
 from repositories.errors import ReadOnly, StoreError
-from repositories.seen import ReplicaState
+from repositories.read_your_writes import ReplicaState
 from repositories.store import Store
 
 

@@ -18,7 +18,7 @@ from repositories import meter
 from repositories.errors import Unavailable
 from repositories.hot import Held
 from repositories.hot.redis.link import RedisLink
-from repositories.hot.redis.near import Near
+from repositories.hot.redis.read_leases import Near
 from repositories.hot.redis.wire import Command
 
 Log = Callable[[str, str, str, int, float], None]

@@ -2,9 +2,9 @@
 
 A change and its event are one atomic write of one document. A deleted document stays as a tombstone, which no read
 returns, until its events are acknowledged. Writes are durable when they return, and every later read sees them; where
-secondaries are read, those of `MAY_LAG` (`repositories/seen.py`) see those of their own client at least. Text may hold
-any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond). Every method may raise
-`Unavailable`.
+secondaries are read, those of `MAY_LAG` (`repositories/read_your_writes.py`) see those of their own client at least.
+Text may hold any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond). Every method may
+raise `Unavailable`.
 
 Lists run in the direction of travel: newest first below `before` (or from the top), oldest first above `after`.
 At most one of the two is given.

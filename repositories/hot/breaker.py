@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from repositories.errors import Unavailable
 from repositories.hot.port import Cache, Fill, Held
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 
 T = TypeVar("T")
 REMEMBERED = 10_000

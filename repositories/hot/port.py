@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from repositories.read_your_writes import Positions
 from repositories.records import Ending, Session
-from repositories.seen import Positions
 from repositories.store import Store
 
 # The sessions that were ended, noted at a time or later: at most so many after the one of this id.

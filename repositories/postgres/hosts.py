@@ -18,7 +18,7 @@ from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.target import Conninfo
 from repositories.postgres.timelines import Acknowledged
 from repositories.postgres.watching import LONGEST, watch
-from repositories.seen import HostState, ServerState
+from repositories.read_your_writes import HostState, ServerState
 
 log = logging.getLogger(__name__)
 _DEFAULT = 5.0

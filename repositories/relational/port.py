@@ -2,9 +2,9 @@
 have ports in modules of their own.
 
 Reads are methods of the store and see every committed write; where there are replicas, those of `MAY_LAG`
-(`repositories/seen.py`) see those of their own client at least. Writes are methods of a `Transaction`. It commits when
-its block ends and rolls back when the block raises; there is no commit call. Text with a NUL or a lone surrogate and
-integers beyond 64 bits raise `Invalid`. Every method may raise `Unavailable` or `Contention`.
+(`repositories/read_your_writes.py`) see those of their own client at least. Writes are methods of a `Transaction`. It
+commits when its block ends and rolls back when the block raises; there is no commit call. Text with a NUL or a lone
+surrogate and integers beyond 64 bits raise `Invalid`. Every method may raise `Unavailable` or `Contention`.
 """
 
 from abc import abstractmethod

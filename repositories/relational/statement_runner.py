@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, UpdateBase
 
-from repositories.direct import Direct, Values
+from repositories.driver_statements import Direct, Values
 from repositories.errors import StoreError
 from repositories.explaining import explained
 from repositories.meter import asked

@@ -17,7 +17,7 @@ import pytest
 
 from app.services.commands.idempotency import OpenClaim
 from config import Settings
-from repositories import seen
+from repositories import read_your_writes
 from repositories.documents import DocumentStore, open_store
 from repositories.errors import Unavailable
 from repositories.records import Post
@@ -99,18 +99,18 @@ def reader(whole: list[Server]) -> Iterator[DocumentStore]:
         yield store
 
 
-def wrote(store: DocumentStore, positions: seen.Positions, author: UUID) -> seen.Positions:
+def wrote(store: DocumentStore, positions: read_your_writes.Positions, author: UUID) -> read_your_writes.Positions:
     """Publish, as a client that has seen so much."""
-    with seen.primary():
-        mine = seen.begin(positions, reads=False)
+    with read_your_writes.primary():
+        mine = read_your_writes.begin(positions, reads=False)
         published(store, author_id=author)
         return mine.positions
 
 
-def posts(store: DocumentStore, positions: seen.Positions, author: UUID) -> int:
+def posts(store: DocumentStore, positions: read_your_writes.Positions, author: UUID) -> int:
     """How many posts of the author the client sees."""
-    with seen.primary():
-        seen.begin(positions, reads=True)
+    with read_your_writes.primary():
+        read_your_writes.begin(positions, reads=True)
         return len(store.posts.page(before=None, limit=100, author=author))
 
 
@@ -119,7 +119,7 @@ def test_own_posts_are_never_missed_on_a_secondary_that_is_late(
 ) -> None:
     random = Random(7)  # noqa: S311  no secret
     written = dict.fromkeys([uuid4() for _ in range(50)], 0)
-    positions: dict[UUID, seen.Positions] = {author: {} for author in written}
+    positions: dict[UUID, read_your_writes.Positions] = {author: {} for author in written}
     stale = 0
     for number in range(OWN_READS):
         if number % OFTEN in {0, OFTEN // 2}:

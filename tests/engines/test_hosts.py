@@ -4,7 +4,7 @@ import pytest
 
 from app.container import build
 from config import Settings
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 from tests.engines import Shared
 from tests.system.real import KEYSPACE, real_urls
 

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 
 from app.http.console.panels import PANELS
 from repositories.errors import Unavailable
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 from tests.apps import System
 
 TOKEN = "a token that only operators of this system have"

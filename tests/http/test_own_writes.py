@@ -10,7 +10,7 @@ from app.clock import utc_now
 from app.http.edge import own_writes
 from app.services.people.sessions import digest
 from config import Settings
-from repositories import seen
+from repositories import read_your_writes
 from repositories.store import Store
 from tests.apps import System, embedded, running
 
@@ -31,7 +31,7 @@ def writes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def add_and_note(*args: Any) -> None:
         add(*args)
-        if mine := seen.writing():
+        if mine := read_your_writes.writing():
             mine.note("documents", WRITTEN["documents"])
 
     monkeypatch.setattr(posts, "add", add_and_note)

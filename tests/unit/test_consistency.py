@@ -2,7 +2,7 @@
 
 import runpy
 
-from repositories.seen import MAY_LAG
+from repositories.read_your_writes import MAY_LAG
 from tests.system.consistency import OTHER_METHODS, ROWS, SOURCE, TABLE
 from tests.system.plans.ports import METHODS
 

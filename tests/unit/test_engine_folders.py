@@ -67,12 +67,12 @@ ENGINE_ONLY = {
         "cluster": "which of several masters has a key",
         "cluster_cache": "the cache without scripts that span several masters",
         "hash_tags": "names by hash tag",
-        "near": "the copy in the process's memory; an embedded cache is in the process already",
+        "read_leases": "the copy in the process's memory; an embedded cache is in the process already",
     },
 }
 # What only the embedded adapter has, or its folder for all databases of SQL.
 EMBEDDED_ONLY = {
-    ("relational", "postgres"): {"engine"},  # `repositories.postgres.lane`, which is the same for all roles
+    ("relational", "postgres"): {"engine"},  # `repositories.postgres.pools`, which is the same for all roles
     ("feeds", "cassandra"): {"database", "statements"},  # of SQL
 }
 

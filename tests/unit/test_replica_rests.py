@@ -10,17 +10,17 @@ import pytest
 from pymongo.errors import AutoReconnect, NetworkTimeout
 from sqlalchemy import text
 
-from repositories import seen
+from repositories import read_your_writes
 from repositories.deadline import within
 from repositories.documents.mongo.client import ROLE as DOCUMENTS
 from repositories.documents.mongo.secondaries import LATEST, Secondaries
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.postgres.hosts import Hosts
 from repositories.postgres.target import conninfo_of
+from repositories.read_your_writes import Elsewhere
 from repositories.relational.postgres.positions import LogState
 from repositories.relational.postgres.replicas import Replicas
-from repositories.seen import Elsewhere
-from tests.unit.test_seen import NOBODY, STARTED
+from tests.unit.test_read_your_writes import NOBODY, STARTED
 
 TARGET = conninfo_of("postgresql://nobody@127.0.0.1:1/none")
 
@@ -50,7 +50,7 @@ def test_a_slow_read_keeps_no_other_kind_from_a_standby(
     node.state = LogState(STARTED, 1, 100, time.monotonic() + 3600, follows=True)
     replicas.log.note(LogState(STARTED, 1, 100, time.monotonic()), NOBODY)
     with within(seconds), pytest.raises(Elsewhere, match="failed"):
-        replicas.rows("slow", text("SELECT 1"), {}, seen.Seen({}, reads=True))
+        replicas.rows("slow", text("SELECT 1"), {}, read_your_writes.Seen({}, reads=True))
     assert node.answers("slow") is None
     assert [node.answers("other") is not None] == serves
     assert [one.serves for one in replicas.states()] == serves
@@ -71,8 +71,8 @@ class Set:
 
 def where(secondaries: Secondaries, late: Any) -> str:
     """Which of both answers a read that may be late."""
-    with seen.primary():
-        seen.begin({}, reads=True)
+    with read_your_writes.primary():
+        read_your_writes.begin({}, reads=True)
         return str(secondaries.read(late, lambda: "primary")())
 
 
@@ -84,8 +84,8 @@ def test_a_slow_read_keeps_no_other_from_secondaries(cause: Exception, others: s
     failure = Unavailable(DOCUMENTS, "")
     failure.__cause__ = cause
     late: Any = Mock(side_effect=[failure, "late", "late"])
-    with seen.primary():
-        seen.begin({}, reads=True)
+    with read_your_writes.primary():
+        read_your_writes.begin({}, reads=True)
         slow = secondaries.read(late, lambda: "primary")
         assert slow() == "primary"
         assert where(secondaries, lambda: "late") == others
@@ -106,11 +106,11 @@ def test_secondaries_that_have_been_alone_for_long_are_not_read() -> None:
 
 
 def test_what_a_replica_has_answered_is_known_to_be_late() -> None:
-    assert not seen.is_late()
-    with seen.primary():
-        seen.begin({}, reads=True)
-        seen.read("relational", elsewhere="behind")
-        assert not seen.is_late()
-        seen.read("relational")
-        assert seen.is_late()
-    assert not seen.is_late()
+    assert not read_your_writes.is_late()
+    with read_your_writes.primary():
+        read_your_writes.begin({}, reads=True)
+        read_your_writes.read("relational", elsewhere="behind")
+        assert not read_your_writes.is_late()
+        read_your_writes.read("relational")
+        assert read_your_writes.is_late()
+    assert not read_your_writes.is_late()

@@ -15,7 +15,7 @@ from app.http.edge.metrics import HISTORY
 from app.telemetry.history import History, Labels, Recent, quantile
 from app.telemetry.readiness import ask_all
 from repositories.outbox import Outbox
-from repositories.seen import ReplicaState
+from repositories.read_your_writes import ReplicaState
 
 Context = dict[str, Any]
 

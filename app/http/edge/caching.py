@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.http.edge.deps import container
 from app.services.pages.whole_pages import WholePage
-from repositories import seen
+from repositories import read_your_writes
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
@@ -73,7 +73,7 @@ def add_headers(response: Response) -> None:
 def _control(status: int, policy: Shared | None, *, anonymous: bool) -> str:
     readable = request.method in READS or request.method == "OPTIONS"
     # What a replica has answered may be half a minute late. A shared cache would add its own time to that, for all.
-    kept = readable and anonymous and not seen.is_late()
+    kept = readable and anonymous and not read_your_writes.is_late()
     if not kept or (status >= 400 and not (status == 404 and policy and _by_id())):
         return PRIVATE
     return policy.control(container().settings.shared_seconds) if policy else CHECKED

@@ -18,10 +18,10 @@ from app.container import Container
 from app.http.edge.caching import READS
 from app.http.edge.cors import Fields, with_vary
 from app.http.edge.deps import CONTAINER, container, session_or_none
-from repositories import seen
+from repositories import read_your_writes
 from repositories.errors import Unavailable
+from repositories.read_your_writes import KEPT_SECONDS, Positions
 from repositories.records import Session
-from repositories.seen import KEPT_SECONDS, Positions
 
 log = logging.getLogger(__name__)
 HEADER = "Quartet-Seen"
@@ -50,7 +50,7 @@ class Apart:
         def start(status: str, fields: Fields, *error: Any) -> Any:
             return start_response(status, with_vary(fields, HEADER), *error)
 
-        with seen.primary():
+        with read_your_writes.primary():
             return self._inner(environ, start)
 
 
@@ -58,7 +58,9 @@ def begin(of: Container, environ: Mapping[str, Any], session: Session | None, *,
     """`reads`: the request changes nothing."""
     sent = environ.get(SENT)
     positions = read(of.settings.secrets, sent) if sent else {}
-    seen.begin(seen.merged(positions, dict(session.seen)) if session else positions, reads=reads)
+    read_your_writes.begin(
+        read_your_writes.merged(positions, dict(session.seen)) if session else positions, reads=reads
+    )
 
 
 def issued(secret: str, positions: Positions) -> str:
@@ -88,14 +90,14 @@ def serializer(secret: str) -> itsdangerous.URLSafeTimedSerializer:
 
 def mark(response: Response) -> None:
     """With what the request has written so far."""
-    mine = seen.current()
+    mine = read_your_writes.current()
     if mine is not None and mine.wrote:
         response.headers[HEADER] = issued(container().settings.secret_key, mine.positions)
 
 
 def resume(answered: str) -> None:
     """Where an answer is given again: the process that wrote may have died before it noted how far that was."""
-    mine = seen.writing()
+    mine = read_your_writes.writing()
     if mine is not None:
         for store, position in read(container().settings.secrets, answered).items():
             mine.note(store, position)
@@ -107,7 +109,7 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     """What the request has written is kept before it is answered."""
-    mine = seen.current()
+    mine = read_your_writes.current()
     if mine is None or not mine.wrote:
         return response
     mark(response)

@@ -25,7 +25,7 @@ from app.services.pages.whole_pages import LEAST_SECONDS, WholePage
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value, lease_of, stored_under
 from repositories.meter import cache_event
-from repositories.seen import primary
+from repositories.read_your_writes import primary
 
 # A page ends with its first part, so parts have to live much longer than a reader takes to come again.
 FRESH_SECONDS = 900.0

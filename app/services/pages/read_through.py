@@ -21,7 +21,7 @@ from repositories.deadline import at_most
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import CacheKind, cache_event
-from repositories.seen import primary
+from repositories.read_your_writes import primary
 
 log = logging.getLogger(__name__)
 K = TypeVar("K")

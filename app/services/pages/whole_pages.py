@@ -24,7 +24,7 @@ from app.services.pages.loading import is_due
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value, lease_of
 from repositories.meter import cache_event
-from repositories.seen import primary
+from repositories.read_your_writes import primary
 
 FRESH_SECONDS = 60.0
 LEAST_SECONDS = 1.0

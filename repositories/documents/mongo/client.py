@@ -35,7 +35,7 @@ from repositories.deadline import at_most
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
 from repositories.errors import Conflict, Contention, Invalid, MovedAway, ReadOnly, StoreError, Unavailable
-from repositories.seen import HostState, ServerState
+from repositories.read_your_writes import HostState, ServerState
 
 Document = dict[str, Any]
 Result = TypeVar("Result")

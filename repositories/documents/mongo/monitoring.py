@@ -25,7 +25,7 @@ from pymongo.monitoring import (
     PoolReadyEvent,
 )
 
-from repositories import meter, seen
+from repositories import meter, read_your_writes
 from repositories.documents.mongo.explaining import EXPLAINED, explained
 from repositories.slow_statements import Statement, of, took
 
@@ -55,7 +55,7 @@ class CommandWatch(CommandListener):
         meter.called(self._store, operation, seconds)
         if (slow := getattr(self._thread, "slow", None)) is not None:
             took(self._store, operation, seconds, slow)
-        mine = seen.writing()
+        mine = read_your_writes.writing()
         if mine is not None and (at := event.reply.get("operationTime")):
             mine.note(STORE, f"{at.time:012x}{at.inc:012x}")
 

@@ -18,12 +18,12 @@ from pymongo.errors import PyMongoError
 from pymongo.read_preferences import Secondary
 from pymongo.server_description import ServerDescription
 
-from repositories import seen
+from repositories import read_your_writes
 from repositories.deadline import at_most, within
 from repositories.documents.mongo.client import ROLE, SHORTEST, Document, MongoConnection, translated
 from repositories.documents.port import DocumentStore
 from repositories.errors import Contention, Unavailable
-from repositories.seen import MAY_LAG, REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
+from repositories.read_your_writes import MAY_LAG, REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class SecondaryConnection(MongoConnection):
 
     @contextlib.contextmanager
     def calling(self, *, seconds: float | None = None) -> Iterator[None]:
-        mine = seen.reading()
+        mine = read_your_writes.reading()
         position = mine.positions.get(ROLE) if mine else None
         try:
             with (
@@ -93,16 +93,16 @@ class Secondaries:
 
         @functools.wraps(primary)
         def read(*args: P.args, **kwargs: P.kwargs) -> T:
-            mine = seen.reading()
+            mine = read_your_writes.reading()
             if mine is None:
                 return primary(*args, **kwargs)
             with within(self._primary.seconds):
                 try:
                     found = self._try(tries, mine.positions.get(ROLE, ""), lambda: late(*args, **kwargs))
                 except Elsewhere as why:
-                    seen.read(ROLE, elsewhere=why.reason)
+                    read_your_writes.read(ROLE, elsewhere=why.reason)
                     return primary(*args, **kwargs)
-            seen.read(ROLE)
+            read_your_writes.read(ROLE)
             return found
 
         return read

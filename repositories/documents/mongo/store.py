@@ -17,7 +17,7 @@ from repositories.documents.mongo.target import reads_secondaries
 from repositories.documents.mongo.views import MongoViews
 from repositories.documents.port import DocumentStore
 from repositories.errors import ReadOnly, Unavailable
-from repositories.seen import HostState, ReplicaState
+from repositories.read_your_writes import HostState, ReplicaState
 
 log = logging.getLogger(__name__)
 LIFETIME = "transactionLifetimeLimitSeconds"

@@ -28,7 +28,7 @@ from repositories.feeds.cassandra.lazy_value import LazyValue
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
 from repositories.feeds.cassandra.target import CassandraTarget
 from repositories.meter import asked
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, Statement, of
 
 LOG = logging.getLogger("cassandra")

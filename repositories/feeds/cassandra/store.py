@@ -25,8 +25,8 @@ from repositories.feeds.layout import Layout, TimelineKind
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
 from repositories.feeds.retention import Clock, Retention, now
 from repositories.feeds.tombstone_budget import TombstoneBudget
+from repositories.read_your_writes import HostState
 from repositories.records import PostRef
-from repositories.seen import HostState
 
 T = TypeVar("T")
 # Bucket, post, author, timestamp and seconds to live.

@@ -15,7 +15,7 @@ from repositories.hot.redis.cluster import Owns, link_to
 from repositories.hot.redis.hash_tags import Argument, ServerClock, Shard, command_of
 from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.moving_cache import RedisCachePlace
-from repositories.hot.redis.near import Near
+from repositories.hot.redis.read_leases import Near
 from repositories.hot.redis.wire import Command, Wire
 
 _READ_LEASES = b"quartet:5:read-leases"
@@ -27,7 +27,7 @@ _STAMP_BYTES = 16
 
 
 class RedisCache(RedisBacked, Cache):
-    """Pattern: cache-aside with leases, and a near cache of whole pages (`near.py`).
+    """Pattern: cache-aside with leases, and a near cache of whole pages (`read_leases.py`).
 
     One node: scripts take keys of several hash slots (`cluster_cache.py` has the other form). What another process of
     the server has stored counts as not there, since a replica that is promoted may have missed a drop. What is due is

@@ -20,7 +20,7 @@ from repositories.errors import Unavailable
 from repositories.hot.redis.link import RedisLink, RedisWay, deadline_of
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 
 # Also how many masters may share the work.
 TAGS = tuple(f"{{{number}}}" for number in range(16))

@@ -22,7 +22,7 @@ from repositories.hot.redis.moving_scripts import MARK
 from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
-from repositories.seen import HostState
+from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, Statement, of
 from repositories.store import Store
 

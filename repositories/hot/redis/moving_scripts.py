@@ -3,7 +3,7 @@
 import hashlib
 from typing import Final
 
-from repositories.seen import KEPT_SECONDS
+from repositories.read_your_writes import KEPT_SECONDS
 
 SESSION, ACCOUNT, SEEN = "quartet:session:", "quartet:account:", "quartet:seen:"
 # The mark is `state epoch move url`. While `PAUSED` is there writers wait: it ends by itself, with a mover that died.

@@ -20,8 +20,8 @@ from repositories.hot.redis.moving_scripts import ACCOUNT, CLOSED, GATE, LOOK, M
 from repositories.hot.redis.moving_scripts import SCRIPTS as MOVING
 from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command, Wire
+from repositories.read_your_writes import KEPT_SECONDS, Positions
 from repositories.records import Ending, Session
-from repositories.seen import KEPT_SECONDS, Positions
 
 _ENDED = "quartet:ended"
 # A history's last writes may be lost, and processes may have gone on with the old master for a while.

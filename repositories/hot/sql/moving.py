@@ -14,7 +14,7 @@ from repositories.hot.session_records import KINDS, KeptSeen, KeptSession, compa
 from repositories.moving.gate import Engine, Noted, SqlGate
 from repositories.moving.gated import GatedPlace
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
-from repositories.seen import KEPT_SECONDS
+from repositories.read_your_writes import KEPT_SECONDS
 from repositories.sql import Row, SqlDatabase, SqlWork
 
 ROLE = "sessions"

@@ -8,8 +8,8 @@ from repositories.hot.encoding import live_session, live_sessions, session_bytes
 from repositories.hot.port import SessionStore
 from repositories.moving.gate import REFUSAL
 from repositories.moving.places import CLOSED
+from repositories.read_your_writes import KEPT_SECONDS, Positions
 from repositories.records import Session
-from repositories.seen import KEPT_SECONDS, Positions
 from repositories.sql import Row, SqlDatabase, SqlWork
 
 _SWEPT = 100

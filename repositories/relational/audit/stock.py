@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, cast, func, literal_column, se
 from repositories.money_records import Finding
 from repositories.relational.audit.walking import walk
 from repositories.relational.money.digests import START, chain
-from repositories.relational.money.receipts import MOST_VERSIONS, leg_of_receipt
+from repositories.relational.money.stock_receipts import MOST_VERSIONS, leg_of_receipt
 from repositories.relational.schema.money_tables import reservations, stock_receipts
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import AnyRow, Runner

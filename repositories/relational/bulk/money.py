@@ -17,8 +17,8 @@ from repositories.relational.money.movements import LOCK, OPEN, lock_order, open
 from repositories.relational.money.order_chain import refunded, shipped
 from repositories.relational.money.orders import line_rows, order_row, sub_order_rows
 from repositories.relational.money.orders import valid as valid_order
-from repositories.relational.money.receipts import ADD_RECEIPT, MOST_VERSIONS, receipt, version_after
 from repositories.relational.money.stock import LEVELS
+from repositories.relational.money.stock_receipts import ADD_RECEIPT, MOST_VERSIONS, receipt, version_after
 from repositories.relational.money.sub_orders import THIS
 from repositories.relational.schema.columns import IDS, TIME, among, chained
 from repositories.relational.schema.money_tables import (

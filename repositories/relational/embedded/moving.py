@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from repositories.direct import Direct
+from repositories.driver_statements import Direct
 from repositories.moving.sqlite import SqliteEngine
 from repositories.relational.audit.whole import Snapshot
 from repositories.relational.bulk.money import Load

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Table, insert
 
-from repositories.direct import Direct
+from repositories.driver_statements import Direct
 from repositories.meter import asked
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows

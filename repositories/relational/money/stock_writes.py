@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
-from repositories.relational.money.receipts import ADD_RECEIPT, receipt, version_after
 from repositories.relational.money.stock import STOCK_COLUMNS
+from repositories.relational.money.stock_receipts import ADD_RECEIPT, receipt, version_after
 from repositories.relational.orders_port import StockWrites
 from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.money_tables import reservations

@@ -13,11 +13,11 @@ import psycopg
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from repositories import meter, seen
+from repositories import meter, read_your_writes
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.timelines import ends
+from repositories.read_your_writes import LATEST_SECONDS, ReplicaState
 from repositories.relational.postgres.errors import ROLE
-from repositories.seen import LATEST_SECONDS, ReplicaState
 
 SAMPLES = 256
 # It is asked four times a second, and may take a second to answer. Longer than that it is away.
@@ -150,7 +150,7 @@ class PrimaryLog:
         )
 
 
-def check_lost(log: PrimaryLog, mine: seen.Seen, known: Callable[[int, int], bool]) -> None:
+def check_lost(log: PrimaryLog, mine: read_your_writes.Seen, known: Callable[[int, int], bool]) -> None:
     """Count a write of this client that a failover has lost, once: its position becomes the present one. `known` says
     whether this process has written it, and counted it.
     """

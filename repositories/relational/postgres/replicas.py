@@ -17,20 +17,20 @@ from typing import Any
 import psycopg
 from sqlalchemy import Executable
 
-from repositories import seen
+from repositories import read_your_writes
 from repositories.deadline import remaining, within
-from repositories.direct import Direct, Values
+from repositories.driver_statements import Direct, Values
 from repositories.errors import Contention, Invalid, StoreError
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated
 from repositories.postgres.hosts import Connector, Hosts
-from repositories.postgres.lane import Lane
+from repositories.postgres.pools import Lane
 from repositories.postgres.target import Conninfo
 from repositories.postgres.watching import LONGEST, watch
+from repositories.read_your_writes import REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 from repositories.relational.postgres.errors import ROLE, translated
 from repositories.relational.postgres.positions import LogState, PrimaryLog, asked, check_lost
 from repositories.relational.statement_runner import AnyRow, AutocommitRunner, Runner
-from repositories.seen import REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState
 
 log = logging.getLogger(__name__)
 ON_REPLICA = f"{ROLE}-replica"
@@ -132,7 +132,7 @@ class Replicas:
         self._threads: list[threading.Thread] = []
         self.log = PrimaryLog()
 
-    def rows(self, kind: str, statement: Executable, values: Values, mine: seen.Seen) -> Sequence[AnyRow]:
+    def rows(self, kind: str, statement: Executable, values: Values, mine: read_your_writes.Seen) -> Sequence[AnyRow]:
         """Raises `Elsewhere` where the primary has to answer.
 
         What takes too long, or is in the way of the replay, keeps its own kind of read from that replica for a while. A
@@ -161,7 +161,7 @@ class Replicas:
 
     def committed(self, position: str) -> None:
         """A write of this thread's request is at this position."""
-        mine = seen.writing()
+        mine = read_your_writes.writing()
         if mine is None:
             return
         self.begin()
@@ -217,7 +217,7 @@ class Replicas:
             return ReplicaState(serves=False)
         return self.log.lag(state)
 
-    def _check_lost(self, mine: seen.Seen) -> None:
+    def _check_lost(self, mine: read_your_writes.Seen) -> None:
         check_lost(self.log, mine, known=self._writer.acknowledged.counted)
 
     def _learn(self, position: str) -> None:
@@ -263,7 +263,7 @@ class ReplicaRunner(Runner):
         self._seconds = seconds
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        mine = seen.reading()
+        mine = read_your_writes.reading()
         if mine is None:
             return self._primary.rows(statement, values)
         with within(self._seconds):
@@ -271,9 +271,9 @@ class ReplicaRunner(Runner):
                 with within(WAIT_SECONDS):
                     found = self._replicas.rows(self._kind, statement, values, mine)
             except Elsewhere as why:
-                seen.read(ROLE, elsewhere=why.reason)
+                read_your_writes.read(ROLE, elsewhere=why.reason)
                 return self._primary.rows(statement, values)
-        seen.read(ROLE)
+        read_your_writes.read(ROLE)
         return found
 
     def change(self, statement: Executable, values: Values) -> int:

@@ -11,14 +11,15 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
-from repositories.direct import Direct
+from repositories.driver_statements import Direct
 from repositories.errors import ReadOnly
 from repositories.meter import asked
 from repositories.postgres.database import READ_ONLY
 from repositories.postgres.errors import is_outdated
 from repositories.postgres.hosts import Hosts
-from repositories.postgres.lane import Lane, migrating_engine
+from repositories.postgres.pools import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of, replicas_of
+from repositories.read_your_writes import MAY_LAG, HostState, ReplicaState, notes_of
 from repositories.relational import migrations
 from repositories.relational.bulk.money import Rows
 from repositories.relational.dump import COPIED, RelationalDump
@@ -32,7 +33,6 @@ from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
 from repositories.relational.transaction import SqlTransaction
-from repositories.seen import MAY_LAG, HostState, ReplicaState, notes_of
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 # Behind a load: the next position, and statistics, without which the planner guesses.

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from repositories import seen
+from repositories import read_your_writes
 from repositories.errors import Unavailable
 from repositories.records import Follow
 from repositories.relational import RelationalStore, open_store
@@ -64,16 +64,16 @@ def test_a_write_that_a_failover_lost_is_counted_once(own_engines: Engines, serv
             assert wait_until(lambda: store.notes() == [], 20)
             assert followed(store, one, kept) == [other]
             assert "lost_tail" not in counted.reads
-            with seen.primary():
-                mine = seen.begin(lost, reads=True)
+            with read_your_writes.primary():
+                mine = read_your_writes.begin(lost, reads=True)
                 assert store.likes.beside_follows(one, [], [other, third])[1] == {other}
             assert counted.reads["lost_tail"] == 1
             assert mine.wrote
             assert followed(store, one, mine.positions) == [other]
             assert counted.reads["lost_tail"] == 1
             # One that writes first hears of it too.
-            with seen.primary():
-                seen.begin(lost, reads=False)
+            with read_your_writes.primary():
+                read_your_writes.begin(lost, reads=False)
                 with store.transaction() as unit:
                     unit.graph.follow(Follow(one, third, NOW))
             assert counted.reads["lost_tail"] == 2

@@ -18,7 +18,7 @@ import pytest
 
 from app.doctor.advice.rule import judged, rules
 from config import Settings
-from repositories import seen
+from repositories import read_your_writes
 from repositories.observations import EngineObserver, observe
 from repositories.observing import open_observer
 from repositories.records import Follow
@@ -74,19 +74,19 @@ def reader(server: Server, url: str, standby: Server) -> Iterator[Reader]:
     store.close()
 
 
-def follow(store: RelationalStore, one: UUID, other: UUID) -> seen.Positions:
+def follow(store: RelationalStore, one: UUID, other: UUID) -> read_your_writes.Positions:
     """Write, as a client. Returns how far it has seen."""
-    with seen.primary():
-        mine = seen.begin({}, reads=False)
+    with read_your_writes.primary():
+        mine = read_your_writes.begin({}, reads=False)
         with store.transaction() as unit:
             unit.graph.follow(Follow(one, other, NOW))
         return mine.positions
 
 
-def followed(store: RelationalStore, account: UUID, positions: seen.Positions) -> list[UUID]:
+def followed(store: RelationalStore, account: UUID, positions: read_your_writes.Positions) -> list[UUID]:
     """Read, as a client that has seen so much."""
-    with seen.primary():
-        seen.begin(positions, reads=True)
+    with read_your_writes.primary():
+        read_your_writes.begin(positions, reads=True)
         return [edge.account_id for edge in store.graph.following(account, before=None, limit=60)]
 
 
@@ -110,14 +110,14 @@ def test_what_is_read_to_be_kept_or_to_decide_comes_from_the_primary(reader: Rea
     one, other = register(store, 2)
     reader.pause()
     follow(store, one, other)
-    with seen.primary():
-        seen.begin({}, reads=True)
-        with seen.primary():
+    with read_your_writes.primary():
+        read_your_writes.begin({}, reads=True)
+        with read_your_writes.primary():
             assert len(store.graph.following(one, before=None, limit=5)) == 1
         assert store.graph.relations(one, [other])[other].following
         assert store.accounts.get([one])
-    with seen.primary():
-        seen.begin({}, reads=False)
+    with read_your_writes.primary():
+        read_your_writes.begin({}, reads=False)
         assert len(store.graph.following(one, before=None, limit=5)) == 1
     # Nobody's request, as of the relay.
     assert len(store.graph.following(one, before=None, limit=5)) == 1
@@ -130,7 +130,7 @@ def test_own_reads_are_never_stale_and_most_others_go_to_a_standby_that_is_late(
     reader.admin.execute("ALTER SYSTEM SET recovery_min_apply_delay = '200ms'")
     reader.admin.execute("SELECT pg_reload_conf()")
     people, random = register(store, 50), Random(7)  # noqa: S311  no secret
-    positions: dict[UUID, seen.Positions] = {one: {} for one in people}
+    positions: dict[UUID, read_your_writes.Positions] = {one: {} for one in people}
     written: dict[UUID, set[UUID]] = {one: set() for one in people}
     counted.reads.clear()
     stale = 0

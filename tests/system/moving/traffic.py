@@ -15,7 +15,7 @@ from werkzeug.test import Client, TestResponse
 from app.container import Container, build
 from app.forwarding import Following
 from app.http import create_app
-from app.http.current import Current
+from app.http.following_moves import Current
 from app.worker.relay import relay_of
 from config import Settings
 from tests.apps import BASE, PlainHasher, System

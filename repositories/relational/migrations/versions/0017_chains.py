@@ -15,7 +15,7 @@ from alembic import op
 from repositories.relational.migrations import money_triggers
 from repositories.relational.money.digests import START, chain
 from repositories.relational.money.order_chain import opening, refunded, shipped, stated
-from repositories.relational.money.receipts import MOST_VERSIONS, leg_of_receipt
+from repositories.relational.money.stock_receipts import MOST_VERSIONS, leg_of_receipt
 from repositories.relational.schema.columns import ID, TIME
 
 revision = "0017"

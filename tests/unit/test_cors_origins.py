@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.origins import is_origin
+from config.cors_origins import is_origin
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from redis import Redis
 
 from repositories.hot import Fill, Value
 from repositories.hot.redis.cache import RedisCache
-from repositories.hot.redis.near import WAIT, Near
+from repositories.hot.redis.read_leases import WAIT, Near
 from tests.contracts.test_cache import soon
 from tests.engines import Shared
 

@@ -9,7 +9,7 @@ import pytest
 from itsdangerous import TimestampSigner
 
 from app.http.edge import own_writes
-from repositories import seen
+from repositories import read_your_writes
 from repositories.address import BadAddress
 from repositories.documents import DocumentStore
 from repositories.documents.mongo.target import reads_secondaries
@@ -54,7 +54,7 @@ def test_a_token_is_read_back_and_nothing_else_is() -> None:
 
 def test_a_token_is_of_no_use_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     now = int(time.time())
-    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now - seen.KEPT_SECONDS - 2)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now - read_your_writes.KEPT_SECONDS - 2)
     token = own_writes.issued(SECRETS[0], {"relational": position_of(1, 1)})
     assert own_writes.read(SECRETS, token) == {}
 
@@ -75,11 +75,11 @@ def test_what_is_signed_and_has_another_form_counts_as_nothing(signed: Any) -> N
 
 def test_the_greater_position_of_each_store_wins() -> None:
     low, high = position_of(1, 2**40), position_of(2, 5)
-    assert seen.merged({"relational": low}, {"relational": high, "documents": low}) == {
+    assert read_your_writes.merged({"relational": low}, {"relational": high, "documents": low}) == {
         "relational": high,
         "documents": low,
     }
-    mine = seen.Seen({"relational": high}, reads=False)
+    mine = read_your_writes.Seen({"relational": high}, reads=False)
     mine.note("relational", low)
     assert (mine.wrote, mine.positions) == (False, {"relational": high})
     mine.note("relational", high)
@@ -115,7 +115,7 @@ def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:
     assert not log.lag(at(1, 100)).serves
     for age, location in ((40, 100), (10, 200), (1, 300)):
         log.note(at(1, location, moment - age), NOBODY)
-    assert log.lag(at(1, 300)) == seen.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
+    assert log.lag(at(1, 300)) == read_your_writes.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
     assert log.lag(at(1, 400)).lag_bytes == 0
     behind = log.lag(at(1, 250))
     assert behind.serves
@@ -123,19 +123,19 @@ def test_the_lag_is_since_the_primary_was_where_the_replica_is() -> None:
     assert behind.lag_seconds is not None
     assert behind.lag_seconds >= 10
     assert not log.lag(at(1, 150)).serves
-    assert log.lag(at(1, 50)) == seen.ReplicaState(serves=False, lag_seconds=None, lag_bytes=250)
+    assert log.lag(at(1, 50)) == read_your_writes.ReplicaState(serves=False, lag_seconds=None, lag_bytes=250)
 
 
 def test_the_bound_of_the_lag_holds_while_the_primary_does_not_answer() -> None:
     now = [100.0]
     log = PrimaryLog(lambda: now[0])
     log.note(at(1, 300, 100.0), NOBODY)
-    assert log.lag(at(1, 300)) == seen.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
+    assert log.lag(at(1, 300)) == read_your_writes.ReplicaState(serves=True, lag_seconds=0.0, lag_bytes=0)
     for seconds, serves in ((20, True), (31, False)):
         now[0] = 100.0 + seconds
         # As far as the primary was when it answered last, and beyond.
         for location in (300, 400):
-            assert log.lag(at(1, location)) == seen.ReplicaState(serves, seconds, 0)
+            assert log.lag(at(1, location)) == read_your_writes.ReplicaState(serves, seconds, 0)
 
 
 def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:
@@ -152,7 +152,7 @@ def test_what_was_written_behind_the_end_of_a_timeline_is_lost() -> None:
 def test_every_method_that_may_be_late_is_a_read_of_its_port() -> None:
     for store, port in (("relational", RelationalStore), ("documents", DocumentStore)):
         parts = inspect.get_annotations(port, eval_str=True)
-        for part, methods in seen.MAY_LAG[store].items():
+        for part, methods in read_your_writes.MAY_LAG[store].items():
             for method in methods:
                 assert method in vars(parts[part]), f"{store}.{part}.{method}"
 

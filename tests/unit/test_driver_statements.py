@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Engine, Executable, Integer, MetaData, Table, bindparam, create_engine, insert, select
 
-from repositories import direct
-from repositories.direct import Direct
+from repositories import driver_statements
+from repositories.driver_statements import Direct
 
 THINGS = Table(
     "things", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer), Column("made", Integer)
@@ -57,7 +57,7 @@ def test_the_text_of_an_insert_names_the_columns_that_are_given(engine: Engine) 
 def test_statements_that_are_made_anew_for_each_call_fill_no_memory(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "MOST_PLANS", 3)
+    monkeypatch.setattr(driver_statements, "MOST_PLANS", 3)
     sender = Direct(engine)
     constant = select(THINGS.c.id)
     assert sender.plan(constant, {})

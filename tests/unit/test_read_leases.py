@@ -7,7 +7,7 @@ import pytest
 
 from repositories.hot import Fill, Held, Value
 from repositories.hot.embedded.cache import EmbeddedCache
-from repositories.hot.redis.near import BYTES, EACH, HOT_SECONDS, TERM, WAIT, Near
+from repositories.hot.redis.read_leases import BYTES, EACH, HOT_SECONDS, TERM, WAIT, Near
 from tests.unit.scheduler import Actor, Scheduler
 
 PAGE, PART = "page", "part"
