@@ -54,7 +54,8 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
     What the workers import is imported here, before they are forked. Until then nothing is opened, and no thread begun.
     """
     with multiprocess.shared():
-        container = loaded("app.http", "app.server.granian")
+        # Of the last it is only the library: our own series open the files in which processes share them.
+        container = loaded("app.http", "app.server.granian", "prometheus_client.multiprocess")
         from app.server.granian import server
 
         settings = container.settings

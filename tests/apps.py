@@ -4,11 +4,11 @@ import functools
 import hashlib
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import marshmallow as ma
@@ -16,7 +16,6 @@ import pytest
 from apispec.ext.marshmallow.common import resolve_schema_instance
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app.clock import Clock, utc_now
@@ -58,23 +57,6 @@ class PlainHasher:
 def embedded(directory: Path) -> dict[str, Any]:
     """Everybody in a test comes from one address, so registrations have no limit."""
     return {f"{role}_url": f"sqlite:///{directory}/quartet.db" for role in ROLES} | {"registrations": 0}
-
-
-class OnceCompiled(Rule):
-    """A URL rule whose code is made once in a process: a quarter of the time of a test over HTTP went there."""
-
-    _made: ClassVar[dict[tuple[str, bool], Callable[..., tuple[str, str]]]] = {}
-
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:  # noqa: FBT001, FBT002
-        if self.defaults or self.subdomain:
-            return super()._compile_builder(append_unknown)
-        key = (self.rule, append_unknown)
-        if key not in self._made:
-            self._made[key] = super()._compile_builder(append_unknown)
-        return self._made[key]
-
-
-Flask.url_rule_class = OnceCompiled
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from app.http.edge import (
 )
 from app.http.edge.deps import CONTAINER, CURSORS
 from app.http.edge.paging import Cursors
+from app.http.edge.routing import MatchingRule
 from app.http.resources import webhooks
 from app.http.whole_pages import fast_path
 
@@ -29,6 +30,7 @@ BODY_LIMIT = 256 * 1024
 def create_app(container: Container) -> Flask:
     """A Flask application over a container. Pure: several may live in one process."""
     app = Flask("quartet", static_folder=None)
+    app.url_rule_class = MatchingRule
     app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
     app.extensions[CONTAINER] = container
     app.extensions[CURSORS] = Cursors(container.settings.secrets)
