@@ -24,10 +24,14 @@ class Retention:
 
     def horizon(self) -> UUID:
         """The bound between ids that are kept (above) and expired ones (below)."""
-        return below(self._now() - self._length)
+        return below(self.oldest())
+
+    def oldest(self) -> int:
+        """The first millisecond of what is kept."""
+        return self._now() - self._length
 
     def keeps(self, post_id: UUID, *, longer_ms: int = 0) -> bool:
-        return millis(post_id) >= self._now() - self._length + longer_ms
+        return millis(post_id) >= self.oldest() + longer_ms
 
     def buckets(self, kind: TimelineKind) -> range:
         """The buckets within the retention, and the next one, for clocks that run ahead."""
@@ -36,7 +40,12 @@ class Retention:
 
     def seconds_left(self, milliseconds: int) -> int:
         """Seconds until an entry of this time expires: a TTL, rounded up. Reads filter by `horizon` exactly."""
-        return max(1, (milliseconds + self._length - self._now()) // 1000 + 2)
+        return seconds_until(milliseconds - self.oldest())
 
     def _now(self) -> int:
         return micros(self._clock()) // 1000
+
+
+def seconds_until(left: int) -> int:
+    """The TTL of what has these milliseconds left."""
+    return max(1, left // 1000 + 2)

@@ -12,12 +12,13 @@ from uuid import UUID
 
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError
 
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import born_with, buried, derived
 from repositories.documents.mongo.sharding import among, comments_above
-from repositories.documents.mongo.versioned_writes import LIVE, LOADED_AT_ONCE, Documents, bury
+from repositories.documents.mongo.versioned_writes import DUPLICATE_KEY, LIVE, LOADED_AT_ONCE, Documents, bury
 from repositories.documents.port import CommentStore
 from repositories.documents.times import micros, moment
 from repositories.errors import NotFound
@@ -107,7 +108,10 @@ class MongoComments(CommentStore):
     def load(self, comments: Sequence[Comment]) -> None:
         for start in range(0, len(comments), LOADED_AT_ONCE):
             some = comments[start : start + LOADED_AT_ONCE]
-            self._connection.transaction(partial(self._load, some), of=some[0].post_id)
+            try:
+                self._connection.transaction(partial(self._load_new, some), of=some[0].post_id)
+            except _Known:
+                self._connection.transaction(partial(self._load, some), of=some[0].post_id)
 
     @property
     def _posts(self) -> Documents:
@@ -139,6 +143,18 @@ class MongoComments(CommentStore):
         ]
         with self._connection.calling():
             return [comment_of(found) for found in self._posts.aggregate(stages)]
+
+    def _load_new(self, comments: Sequence[Comment], session: ClientSession) -> None:
+        """As if nothing of it were there, and every post: so it nearly always is."""
+        try:
+            self._comments.insert_many([document_of(comment) for comment in comments], session=session)
+        except BulkWriteError as error:
+            if error.details["writeErrors"] and error.details["writeErrors"][0]["code"] == DUPLICATE_KEY:
+                raise _Known from error
+            raise
+        counted = _counted(comments)
+        if self._posts.bulk_write(counted, ordered=False, session=session).matched_count < len(counted):
+            raise _Known
 
     def _load(self, comments: Sequence[Comment], session: ClientSession) -> None:
         """Insert what is missing and count exactly that, in one transaction."""
@@ -184,6 +200,10 @@ def clear_comments(connection: MongoConnection, post_id: UUID, *, deleted_at: in
     comments.delete_many({**of_post, "events": {"$exists": False}})
 
 
+class _Known(Exception):
+    """A comment is there already, or a post is not."""
+
+
 def _key(post_id: UUID, number: int) -> Document:
     return {"post": post_id, "number": number}
 
@@ -193,7 +213,7 @@ def _counted(comments: Sequence[Comment]) -> list[UpdateOne]:
     for comment in comments:
         numbers.setdefault(comment.post_id, []).append(comment.number)
     return [
-        UpdateOne({"_id": post_id}, {"$inc": {"comments": len(of_post)}, "$max": {"comment_seq": max(of_post)}})
+        UpdateOne({"_id": post_id, **LIVE}, {"$inc": {"comments": len(of_post)}, "$max": {"comment_seq": max(of_post)}})
         for post_id, of_post in numbers.items()
     ]
 

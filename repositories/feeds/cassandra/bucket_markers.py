@@ -21,11 +21,18 @@ class Markers:
         self._retention = retention
         self._known = MarkerMemo(REMEMBERED)
 
-    def ensure(self, buckets: Iterable[tuple[UUID, int]]) -> None:
-        """Write the markers that this process has not written yet. Entries may be written when it returns."""
+    def ensure(self, buckets: Iterable[tuple[UUID, int]], *, together: bool = False) -> None:
+        """Write the markers that this process has not written yet. Entries may be written when it returns.
+
+        `together`: one batch per timeline, for several buckets of each.
+        """
         missing = self._known.missing(buckets)
         if missing:
-            self._link.write(f"{self._kind.name}_mark", [self._row(*bucket) for bucket in missing.values()])
+            name, rows = f"{self._kind.name}_mark", [self._row(*bucket) for bucket in missing.values()]
+            if together:
+                self._link.write_together(name, rows, key=1, loading=True)
+            else:
+                self._link.write(name, rows)
             self._known.add(missing)
 
     def _row(self, key: UUID, bucket: int) -> tuple[object, ...]:

@@ -20,7 +20,8 @@ from cassandra.concurrent import execute_concurrent
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
 from repositories.errors import MovedAway, Unavailable
-from repositories.feeds.cassandra.link import BATCH, CONCURRENCY, SCHEMA_SECONDS, STORE, Link, Row, translated
+from repositories.feeds.cassandra.batches import batch_of, together
+from repositories.feeds.cassandra.link import CONCURRENCY, LOADING, SCHEMA_SECONDS, STORE, Link, Row, translated
 from repositories.feeds.cassandra.schema import CHANGE_ADD, CHANGES_READ, MARK_READ, MARKS_THERE, STATEMENTS, gated
 from repositories.meter import asked
 from repositories.moving.places import CLOSED
@@ -92,15 +93,15 @@ class GatedLink(Link):
             lambda: self._each(name, ((batch, None) for batch in self._noted(name, every, 1))),
         )
 
-    def write_together(self, name: str, rows: Iterable[Values], *, key: int) -> None:
+    def write_together(self, name: str, rows: Iterable[Values], *, key: int, loading: bool = False) -> None:
         if name not in CHANGES:
-            super().write_together(name, rows, key=key)
+            super().write_together(name, rows, key=key, loading=loading)
             return
-        together = _together(list(rows), key)
+        partitions = list(together(rows, key))
         self._through(
-            lambda: self._each(name, ((self._batch(name, some), None) for some in together)),
+            lambda: self._each(name, ((self._batch(name, some), None) for some in partitions), loading=loading),
             lambda: self._each(
-                name, ((batch, None) for some in together for batch in self._noted(name, some, TOGETHER))
+                name, ((batch, None) for some in partitions for batch in self._noted(name, some, TOGETHER))
             ),
         )
 
@@ -204,18 +205,14 @@ class GatedLink(Link):
         return self._prepared[text]
 
     def _batch(self, name: str, rows: Sequence[Values]) -> BatchStatement:
-        batch = BatchStatement(BatchType.UNLOGGED)
-        batch.is_idempotent = True
-        for row in rows:
-            batch.add(self._open(name), values(name, row))
-        return batch
+        return batch_of(self._open(name), (values(name, row) for row in rows))
 
-    def _noted(self, name: str, rows: Sequence[Values], together: int) -> Iterator[BatchStatement]:
+    def _noted(self, name: str, rows: Sequence[Values], most: int) -> Iterator[BatchStatement]:
         """A batch is written as a whole: what is noted, and what is changed."""
         with translated():
             statements = self._statements.get(max(self.deadline() - time.monotonic(), 0.001))
         rest = iter(rows)
-        while some := list(islice(rest, together)):
+        while some := list(islice(rest, most)):
             batch, slot = BatchStatement(BatchType.LOGGED), random.randrange(SLOTS)  # noqa: S311  no secret
             batch.is_idempotent = True
             for row in some:
@@ -230,22 +227,16 @@ class GatedLink(Link):
                 )
             yield batch
 
-    def _each(self, name: str, calls: Iterable[tuple[Any, Values | None]]) -> None:
+    def _each(self, name: str, calls: Iterable[tuple[Any, Values | None]], *, loading: bool = False) -> None:
         with asked(STORE, name, 1, self._slow(name)) as call, translated():
-            _, session, profile = self._writing(name)
-            execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile=profile)
+            _, session, profile = self._writing(name, loading=loading)
+            at_once = LOADING if loading else CONCURRENCY
+            execute_concurrent(session, call.each(calls), concurrency=at_once, execution_profile=profile)
 
 
 def values(name: str, row: Values) -> Values:
     """Those of the statement that mentions the gate, see `schema.gated`."""
     return (*row, *row) if STATEMENTS[name].startswith("DELETE") else (UNSET_VALUE, *row)
-
-
-def _together(rows: Sequence[Values], key: int) -> list[list[Values]]:
-    partitions: dict[Any, list[Values]] = {}
-    for row in rows:
-        partitions.setdefault(tuple(row[:key]), []).append(row)
-    return [some[at : at + BATCH] for some in partitions.values() for at in range(0, len(some), BATCH)]
 
 
 def _is_refusal(error: Unavailable) -> bool:

@@ -19,10 +19,11 @@ from cassandra.concurrent import execute_concurrent, execute_concurrent_with_arg
 from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy, FallthroughRetryPolicy
 from cassandra.protocol import ErrorMessage
-from cassandra.query import BatchStatement, BatchType, SimpleStatement, tuple_factory
+from cassandra.query import SimpleStatement, tuple_factory
 
 from repositories.deadline import at_most, remaining
 from repositories.errors import Unavailable
+from repositories.feeds.cassandra.batches import PROTOCOL, batch_of, together
 from repositories.feeds.cassandra.contact import answering
 from repositories.feeds.cassandra.lazy_value import LazyValue
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
@@ -38,8 +39,8 @@ Check = Callable[[Session], None]
 
 STORE = "feeds"
 CONCURRENCY = 100
-# About 4 kB of entries; servers warn above 5 kB.
-BATCH = 50
+# Batches at a time of a load: with more, each waits for the others in the server's queue, and misses its deadline.
+LOADING = 16
 SCHEMA_SECONDS = 20.0
 RECONNECT_SECONDS = 0.5
 # Longer than a caller waits, so that a slow handshake succeeds for a later caller.
@@ -48,8 +49,6 @@ FIRST_HANDSHAKE_SECONDS = 1.0
 # A node that is silent for so long is left, though its connections are open. The driver's own interval is 30.
 HEARTBEAT_SECONDS = 1
 _ALIVE = SimpleStatement("SELECT key FROM system.local WHERE key = 'local'", is_idempotent=True)
-# Spoken by Cassandra 4.0 and later. Negotiating the version would cost a connection.
-PROTOCOL = 5
 
 
 @contextlib.contextmanager
@@ -87,6 +86,8 @@ class Link:
         self._levels = {
             EXEC_PROFILE_DEFAULT: ConsistencyLevel.name_to_value[read],
             "write": ConsistencyLevel.name_to_value[write],
+            # Without asking another node beside: a load keeps a node busy, and would write most of it twice.
+            "load": ConsistencyLevel.name_to_value[write],
             # Without asking another node beside: on a busy machine a page was seen to come twice.
             "scan": ConsistencyLevel.name_to_value[read],
             "schema": ConsistencyLevel.LOCAL_ONE,
@@ -138,36 +139,32 @@ class Link:
             sent = call.each(rows)
             execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile=profile)
 
-    def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int) -> None:
+    def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int, loading: bool = False) -> None:
         """As `write`, with one unlogged batch for rows that share their first `key` columns, the partition key.
 
-        A batch within one partition is one mutation, so it needs no coordination between nodes.
+        A batch within one partition is one mutation, so it needs no coordination between nodes. `loading`: many batches
+        that nobody waits for.
         """
-        partitions: dict[Any, list[Sequence[Any]]] = {}
-        for row in rows:
-            partitions.setdefault(tuple(row[:key]), []).append(row)
         with asked(STORE, name, 1, self._slow(name)) as call, translated():
-            statement, session, profile = self._writing(name)
-            calls = (
-                (_batch(statement, some[at : at + BATCH]), None)
-                for some in partitions.values()
-                for at in range(0, len(some), BATCH)
-            )
-            execute_concurrent(session, call.each(calls), concurrency=CONCURRENCY, execution_profile=profile)
+            statement, session, profile = self._writing(name, loading=loading)
+            calls = ((batch_of(statement, some), None) for some in together(rows, key))
+            at_once = LOADING if loading else CONCURRENCY
+            execute_concurrent(session, call.each(calls), concurrency=at_once, execution_profile=profile)
 
     def _slow(self, *names: str) -> Statement | None:
         """Cassandra has no plans: a statement is of one partition."""
         return of(names, lambda: Explained("\n".join(self._texts[name] for name in names)))
 
-    def _writing(self, name: str) -> tuple[Any, Any, Any]:
+    def _writing(self, name: str, *, loading: bool = False) -> tuple[Any, Any, Any]:
         """Statement, session and the profile to write with, whose time limit is what a request has left."""
         deadline = self.deadline()
         statement = self._statements.get(_left(deadline))[name]
         session = self._session.get(_left(deadline))
         left = _left(deadline)
+        profile = "load" if loading else "write"
         if remaining(self._timeout) >= self._timeout:
-            return statement, session, "write"
-        return statement, session, session.execution_profile_clone_update("write", request_timeout=left)
+            return statement, session, profile
+        return statement, session, session.execution_profile_clone_update(profile, request_timeout=left)
 
     def schema(self, text: str, values: Sequence[Any] | None = None, *, profile: str = "schema") -> list[Row]:
         with translated():
@@ -268,7 +265,7 @@ class Link:
                 consistency_level=level,
                 request_timeout=SCHEMA_SECONDS if name == "schema" else self._timeout,
                 row_factory=tuple_factory,
-                speculative_execution_policy=None if name in ("schema", "scan") else impatient(),
+                speculative_execution_policy=None if name in ("schema", "scan", "load") else impatient(),
             )
             for name, level in self._levels.items()
         }
@@ -280,14 +277,6 @@ class Link:
             statement.is_idempotent = True
         self._confirm(session)
         return prepared
-
-
-def _batch(statement: Any, rows: Iterable[Sequence[Any]]) -> BatchStatement:
-    batch = BatchStatement(BatchType.UNLOGGED)
-    batch.is_idempotent = True
-    for row in rows:
-        batch.add(statement, row)
-    return batch
 
 
 def _left(deadline: float) -> float:

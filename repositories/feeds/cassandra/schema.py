@@ -6,6 +6,7 @@ that a page over a sparse timeline does not query empty partitions; such a marke
 its bucket and expires after the last one. Tombstones are kept for `gc_grace_seconds`, ten days unless altered.
 """
 
+import functools
 import re
 from datetime import timedelta
 from uuid import UUID
@@ -166,6 +167,7 @@ def statements(keyspace: str) -> dict[str, str]:
 _NOBODY = UUID(int=0)
 
 
+@functools.cache
 def gated(text: str) -> str:
     """The statement with a mention of the gate. An addition takes its value first, which stays unset. A removal takes
     its values twice: it removes the gate of the row too, by the same time.

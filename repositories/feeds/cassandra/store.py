@@ -23,7 +23,7 @@ from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.id_time import HIGHEST, LOWEST, just_below, micros, millis, span
 from repositories.feeds.layout import Layout, TimelineKind
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
-from repositories.feeds.retention import Clock, Retention, now
+from repositories.feeds.retention import Clock, Retention, now, seconds_until
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.read_your_writes import HostState
 from repositories.records import PostRef
@@ -140,10 +140,18 @@ class CassandraFeeds(FeedStore):
 
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
         for posts in _chunks(author_posts):
-            self._add_author_entries([(post, millis(post.post_id) * 1000) for post in posts])
+            self._add_author_entries([(post, millis(post.post_id) * 1000) for post in posts], loading=True)
         for chunk in _chunks(home_posts):
-            entries = ((owner, self._entry(post, millis(post.post_id) * 1000)) for owner, post in chunk)
-            self._add_home_entries([(owner, *entry) for owner, entry in entries if entry], together=True)
+            self._add_home_entries(list(self._loaded(chunk)), together=True, loading=True)
+
+    def _loaded(self, home_posts: Iterable[tuple[UUID, PostRef]]) -> Iterator[tuple[UUID, *Entry]]:
+        """As `_entry`, with one look at the clock."""
+        oldest, width = self._retention.oldest(), self._home.width_ms
+        for owner, post in home_posts:
+            at = millis(post.post_id)
+            if at >= oldest:
+                ttl = min(LONGEST_TTL, seconds_until(at - oldest))
+                yield owner, at // width, post.post_id, post.author_id, at * 1000, ttl
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return self._plan.migrate(self._link, dry_run=dry_run)
@@ -160,10 +168,10 @@ class CassandraFeeds(FeedStore):
     def close(self) -> None:
         self._link.close()
 
-    def _add_author_entries(self, entries: Sequence[tuple[PostRef, int]]) -> None:
+    def _add_author_entries(self, entries: Sequence[tuple[PostRef, int]], *, loading: bool = False) -> None:
         rows = [(post.author_id, _bucket(self._author, post), post.post_id, written) for post, written in entries]
-        self._author_markers.ensure((author, bucket) for author, bucket, *_ in rows)
-        self._link.write_together("author_add", rows, key=2)
+        self._author_markers.ensure({row[:2] for row in rows}, together=loading)
+        self._link.write_together("author_add", rows, key=2, loading=loading)
 
     def _entry(self, post: PostRef, written: int) -> Entry | None:
         """None for a post older than the retention."""
@@ -172,11 +180,14 @@ class CassandraFeeds(FeedStore):
         ttl = min(LONGEST_TTL, self._retention.seconds_left(millis(post.post_id)))
         return self._home.bucket(post.post_id), post.post_id, post.author_id, written, ttl
 
-    def _add_home_entries(self, rows: Sequence[tuple[UUID, *Entry]], *, together: bool = False) -> None:
+    def _add_home_entries(
+        self, rows: Sequence[tuple[UUID, *Entry]], *, together: bool = False, loading: bool = False
+    ) -> None:
         """`together`: one batch per partition, for timelines that get several entries each."""
-        self._home_markers.ensure([row[:2] for row in rows])
+        places = [row[:2] for row in rows]
+        self._home_markers.ensure(set(places) if together else places, together=loading)
         if together:
-            self._link.write_together("home_add", rows, key=2)
+            self._link.write_together("home_add", rows, key=2, loading=loading)
         else:
             self._link.write("home_add", rows)
 
