@@ -15,13 +15,23 @@ REQUESTS = 4_000
 # Of a hundred requests.
 READS = {"feed": 50, "post": 20, "comments": 10, "profile": 10, "notifications": 10}
 WRITES = {"like": 40, "comment": 20, "publish": 20, "transfer": 20}
+SHOPPING = {"products": 20, "order": 80}
+SHOPS = 5
+LAMP = {
+    "title": "Lamp",
+    "description": "Of brass.",
+    "category": "home",
+    "price": {"amount": 1999, "currency": "EUR"},
+    "attributes": {"colour": "red"},
+}
 
 
 class Town(Struct, frozen=True):
-    """Its people are signed in; `posts` are ids."""
+    """Its people are signed in; `posts` and `products` are ids."""
 
     people: list[Person]
     posts: list[str]
+    products: list[str] = []
 
     def requests(self, mix: dict[str, int], seed: int) -> list[bytes]:
         """So many that none comes twice in a measurement."""
@@ -32,7 +42,9 @@ class Town(Struct, frozen=True):
     def _request(self, kind: str, chance: random.Random) -> bytes:
         who, other = chance.sample(self.people, 2)
         post = chance.choice(self.posts)
-        amount = {"amount": 1, "currency": "EUR"}
+        amount, product = {"amount": 1, "currency": "EUR"}, chance.choice(self.products or [""])
+        # Of the last people, who sell nothing.
+        who = self.people[chance.randrange(SHOPS, len(self.people))] if kind == "order" else who
         asked: dict[str, tuple[str, str, Any]] = {
             "feed": ("GET", "/feed", None),
             "post": ("GET", f"/posts/{post}", None),
@@ -43,6 +55,8 @@ class Town(Struct, frozen=True):
             "comment": ("POST", f"/posts/{post}/comments", {"body": "So it is."}),
             "publish": ("POST", "/posts", {"title": "News", "body": "Some words."}),
             "transfer": ("POST", "/wallet/transfers", {"to": other.handle, "amount": amount}),
+            "products": ("GET", "/products", None),
+            "order": ("POST", "/orders", {"lines": [{"product_id": product, "quantity": 1}]}),
         }
         return _http(who, *asked[kind])
 
@@ -56,6 +70,17 @@ def settle(system: System) -> Town:
     posts = [person.publish() for person in people for _ in range(POSTS_OF_EACH)]
     system.relay.drain()
     return Town(people, posts)
+
+
+def stocked(town: Town) -> Town:
+    """The first few people sell something, too."""
+    return Town(town.people, town.posts, [_lamp(seller) for seller in town.people[:SHOPS]])
+
+
+def _lamp(seller: Person) -> str:
+    lamp = str(seller.post("/products", LAMP)["product"]["id"])
+    seller.put(f"/products/{lamp}/stock", {"on_hand": 10**6}, 200, etag="*")
+    return lamp
 
 
 def _following(people: Sequence[Person], number: int) -> list[Person]:

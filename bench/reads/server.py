@@ -23,6 +23,10 @@ class Server:
         self.address = f"http://127.0.0.1:{port}"
         self.port = port
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def get(self, path: str) -> tuple[bytes, Mapping[str, str]]:
         with urllib.request.urlopen(f"{self.address}{path}", timeout=PATIENCE) as answer:  # noqa: S310  our own address
             return answer.read(), {name.lower(): value for name, value in answer.headers.items()}
