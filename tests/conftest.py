@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import settings
 
-from tests.engines import EngineMissing, Engines, redis
+from tests.engines import EngineMissing, Engines, Server, cassandra, redis
 from tests.engines.home import Home
 from tests.engines.shared import Host, Shared
 
@@ -74,6 +74,19 @@ def redis_cluster() -> Iterator[str]:
     for node in nodes:
         node.discard()
     home.close()
+
+
+@pytest.fixture(scope="session")
+def cassandra_ring() -> Iterator[list[Server]]:
+    """Three nodes of Cassandra, for the tests of `make test-clusters`."""
+    home, nodes = Home(), list[Server]()
+    try:
+        nodes += cassandra.launch_ring(home, 3)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.discard()
+        home.close()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,10 +9,9 @@ import pytest
 
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.retention import now
-from tests.engines import Server, cassandra
+from tests.engines import Server
 from tests.engines.answering import works
 from tests.engines.feeds_calls import post
-from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 
 TIMEOUT = timedelta(seconds=2)
@@ -21,20 +20,13 @@ STARTS = 6
 
 
 @pytest.fixture(scope="module")
-def ring() -> Iterator[list[Server]]:
-    home, nodes = Home(), list[Server]()
-    try:
-        nodes += cassandra.launch_ring(home, 3)
-        with closing(opened(nodes[0].url, timeout=timedelta(seconds=60))) as store:
-            assert wait_until(lambda: works(store.migrate), 300)
-        with closing(opened(nodes[0].url, level="ALL")) as store:
-            # Each of them knows that the others are there.
-            assert wait_until(lambda: all(works(lambda: store.push(post(), [uuid4()], now())) for _ in range(20)), 300)
-        yield nodes
-    finally:
-        for node in nodes:
-            node.discard()
-        home.close()
+def ring(cassandra_ring: list[Server]) -> list[Server]:
+    with closing(opened(cassandra_ring[0].url, timeout=timedelta(seconds=60))) as store:
+        assert wait_until(lambda: works(store.migrate), 300)
+    with closing(opened(cassandra_ring[0].url, level="ALL")) as store:
+        # Each of them knows that the others are there.
+        assert wait_until(lambda: all(works(lambda: store.push(post(), [uuid4()], now())) for _ in range(20)), 300)
+    return cassandra_ring
 
 
 @pytest.fixture(params=[0, 1, 2])

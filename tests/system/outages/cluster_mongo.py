@@ -60,9 +60,9 @@ def without_majority(members: Members, traffic: Traffic) -> float:
     for member in others:
         member.kill()
     traffic.is_refused()
-    struck = monotonic()
     for member in others:
         member.restart()
+    struck = monotonic()
     traffic.goes_on(struck)
     return struck
 
