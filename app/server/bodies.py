@@ -28,6 +28,8 @@ LATE, CROWDED, FULL = "late", "crowded", "full"
 PIECE = 16
 # Bytes of all bodies in chunks that are awaited, and seconds between two looks at how many have come.
 IN_CHUNKS, LOOK = 64 * 1024 * 1024, 0.05
+# A look asks the kernel about each connection. Where there are thousands, so many times as long passes before the next.
+REST = 4
 # Names that a request has too. The server begins each request's environ with that of its process.
 FOREIGN = ("HTTP_", "CONTENT_", "REMOTE_", "quartet.", "wsgi.", "werkzeug.")
 
@@ -139,8 +141,9 @@ class Arrivals:
             with self._guard:
                 self._guard.wait_for(lambda: self._waiting)
             if in_chunks := self._in_chunks:
+                began = time.thread_time()
                 self._floods.end(IN_CHUNKS // in_chunks)
-                pause.wait(LOOK)
+                pause.wait(max(LOOK, REST * (time.thread_time() - began)))
             else:
                 self._floods.forget()
                 self._in_chunks_began.wait(self._seconds / 4)

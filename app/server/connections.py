@@ -49,20 +49,28 @@ class Floods:
     def forget(self) -> None:
         self._before.clear()
 
+    @property
+    def known(self) -> int:
+        """Connections whose bytes are remembered."""
+        return len(self._before)
+
     def end(self, most: int) -> None:
         """Those that have brought more than `most` bytes since they were first seen, or were last sent something.
 
         Both ways are shut: what arrives after that is answered by a reset. A connection that is only shut for reading
         goes on to be read while there is something in it.
         """
+        before, self._before = self._before, {}
         for connection in of_port(self._port):
             with contextlib.suppress(OSError):
                 now, name = _traffic(connection), os.fstat(connection.fileno()).st_ino
-                before = self._before.setdefault(name, now)
-                if before.bytes_acknowledged != now.bytes_acknowledged:
-                    self._before[name] = now
-                elif now.bytes_received - before.bytes_received > most:
+                first = before.get(name, now)
+                if first.bytes_acknowledged != now.bytes_acknowledged:
+                    first = now
+                elif now.bytes_received - first.bytes_received > most:
                     connection.shutdown(socket.SHUT_RDWR)
+                # Not those that are gone, or a body that always comes would keep every connection there ever was.
+                self._before[name] = first
 
 
 def _traffic(connection: socket.socket) -> Traffic:
