@@ -167,7 +167,8 @@ def test_no_route_ignores_a_query(system: System) -> None:
 
 
 @pytest.mark.parametrize(
-    "blank", [" ", "\t", "\u00a0", "\u200b\u2060", "\u3164", "\u2800 ", "\u202e", "\ufeff", "\u00ad"]
+    "blank",
+    [" ", "\t", "\u00a0", "\u200b\u2060", "\u3164", "\u2800 ", "\u202e", "\ufeff", "\u00ad", "\U000e0041 \U000e0100"],
 )
 def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: str) -> None:
     lamp = {"title": "Lamp", "category": "home", "price": {"amount": 1, "currency": "EUR"}}

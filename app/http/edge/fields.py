@@ -14,6 +14,9 @@ VISIBLE = re.compile(
     r"[^\s\u0000-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]"
 )
+# Notation that is not drawn, tags, selectors of variants. The document's pattern lets these through: beyond 16 bits,
+# not everybody who reads a pattern takes a character for one.
+DRAWN_AS_NOTHING = re.compile("[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
 
 
 class Text(ma.fields.String):
@@ -42,7 +45,7 @@ class Line(Text):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
-        if text and not VISIBLE.search(text):
+        if text and not VISIBLE.search(DRAWN_AS_NOTHING.sub("", text)):
             raise self.make_error("invisible")
         return text
 
