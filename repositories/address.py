@@ -103,6 +103,8 @@ def _split(url: str) -> SplitResult:
         raise BadAddress("there is white space or an unprintable character in it")
     if _BROKEN_ESCAPE.search(url):
         raise BadAddress("a % must be followed by two hexadecimal digits; write a % itself as %25")
+    if "%00" in url:
+        raise BadAddress("there is a NUL in it, as %00")
     if "://" not in url:
         raise BadAddress("a URL begins with scheme://")
     try:

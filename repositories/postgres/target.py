@@ -25,7 +25,10 @@ _CHOICES = {
     "load_balance_hosts": {"disable", "random"},
     _POOL_MODE: {"session", "transaction"},
     "channel_binding": {"disable", "prefer", "require"},
+    "gssencmode": {"disable", "prefer", "require"},
 }
+# libpq looks at these when it connects, and what it says then looks like a server that is away.
+_INTEGERS = {"connect_timeout", "tcp_user_timeout"} | {f"keepalives{of}" for of in ("", "_idle", "_interval", "_count")}
 # Not for libpq: which host is used is decided here.
 _OURS = {_POOL_MODE, "target_session_attrs", "load_balance_hosts"}
 
@@ -90,6 +93,9 @@ def _conninfo(address: Address) -> Conninfo:
     for name, choices in _CHOICES.items():
         if address.options.get(name, next(iter(choices))) not in choices:
             raise BadAddress(f"the option {name} is one of {', '.join(sorted(choices))}")
+    for name in _INTEGERS & address.options.keys():
+        if not re.fullmatch(r"-?[0-9]{1,9}", address.options[name]):
+            raise BadAddress(f"the option {name} is an integer")
     if not (address.hosts or "host" in address.options or "service" in address.options):
         raise BadAddress("a host is missing; for a socket give its folder as the option host")
     options = {name: value for name, value in address.options.items() if name not in _OURS}
