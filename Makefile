@@ -22,7 +22,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
 PROOFS := $(addprefix tests/system/,console advice alerts proofs money drift moving plans fuzzing outages relay test_feed_definition.py test_notifications.py \
   test_api_contract.py test_crashes.py test_degraded.py test_images.py test_kubernetes.py test_schema_change.py test_restarts.py test_server.py proxies) \
   $(addprefix tests/http/test_,budgets.py orders.py payouts.py refunds.py stock.py wallet.py) tests/engines/test_feeds_layout.py tests/engines/test_feeds_tombstones.py \
-  tests/engines/proof_cassandra_tls.py tests/engines/test_engines.py tests/engines/test_sinks.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
+  tests/engines/proof_cassandra_tls.py tests/engines/proof_brokers_tls.py tests/engines/test_engines.py tests/engines/test_sinks.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_feeds_plans.py test_money_faults.py test_money_plans.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

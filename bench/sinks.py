@@ -37,7 +37,8 @@ from tests.engines import Engines
 from tests.engines.brokers import Broker, Kafka, Rabbit, Webhooks
 from tests.engines.webhook_receiver import SECRET
 
-ROUNDS, EVENTS, SUBJECTS, POSTS = 5, 2000, 500, 40
+ROUNDS, EVENTS, SUBJECTS = 5, 2000, 500
+WORK_ROUNDS, POSTS = 10, 100
 Loop = Callable[[Sequence[Message]], None]
 
 
@@ -58,7 +59,8 @@ def main() -> None:
             place = broker.place()
             with running(Settings(**embedded(folder / name))) as system:
                 compare(name, system.container, broker.prepared(place), LOOPS[name](broker, place))
-        other_work(kinds["kafka"], folder)
+        for name in ("rabbitmq", "kafka"):
+            other_work(name, kinds[name], folder)
 
 
 class Cost(NamedTuple):
@@ -192,37 +194,53 @@ LOOPS: dict[str, Callable[[Broker, str], Loop]] = {
 }
 
 
-def other_work(broker: Broker, folder: Path) -> None:
-    """Events that the relay handles a second, its sink in a thread beside it: with the broker there, and away."""
-    ratios = []
+def other_work(name: str, broker: Broker, folder: Path) -> None:
+    """Events that the relay handles, its sink in a thread beside it: with the broker there, killed, and frozen.
+
+    Each has a system of its own, in alternated rounds, so that no round sends what another has left.
+    """
+    costs: dict[str, list[Cost]] = {"there": [], "killed": [], "frozen": []}
     place = broker.place()
     broker.prepared(place).close()
-    systems = {"there": broker.url(place), "away": "kafka://127.0.0.1:9/away"}
+    nobody = f"{broker.url(place).partition('://')[0]}://127.0.0.1:9/nowhere"
     with ExitStack() as stack:
         opened = {
-            name: stack.enter_context(running(Settings(**embedded(folder / name), sinks=url)))
-            for name, url in systems.items()
+            state: stack.enter_context(
+                running(
+                    Settings(
+                        **embedded(folder / f"{name}-{state}"), sinks=nobody if state == "killed" else broker.url(place)
+                    )
+                )
+            )
+            for state in costs
         }
-        authors = {name: system.person() for name, system in opened.items()}
-        for number in range(2 * ROUNDS + 1):
-            rates = {name: handled(system, authors[name]) for name, system in opened.items()}
-            if number:
-                ratios.append(rates["away"] / rates["there"])
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    print(f"relay: {middle:.2f} of its other work while the broker is away ({low:.2f} to {high:.2f})")
+        authors = {state: system.person() for state, system in opened.items()}
+        for number in range(WORK_ROUNDS + 1):
+            for state, system in opened.items():
+                if state == "frozen":
+                    broker.server.pause()
+                found = handled(system, authors[state])
+                if state == "frozen":
+                    broker.server.resume()
+                if number:
+                    costs[state].append(found)
+    for state in ("killed", "frozen"):
+        pairs = list(zip(costs[state], costs["there"], strict=True))
+        for which, about in enumerate(("time", "processor time")):
+            ratios = [away[which] / there[which] for away, there in pairs]
+            low, middle_, high = statistics.quantiles(ratios, n=4)
+            print(f"relay, {name} {state}: {about} of other work {middle_:.3f} ({low:.3f} to {high:.3f})")
 
 
-def handled(system: System, author: Person) -> float:
+def handled(system: System, author: Person) -> Cost:
     """While the sink's thread sends what is logged, or tries to."""
     for number in range(POSTS):
         author.publish(f"{number}")
     stop, thread = beside(system.container)
-    begun = time.perf_counter()
-    count = relay_of(system.container).drain()
-    seconds = time.perf_counter() - begun
+    found = cost(relay_of(system.container).drain)
     stop()
     thread.join()
-    return count / seconds
+    return found
 
 
 def beside(container: Container) -> tuple[Callable[[], None], Any]:

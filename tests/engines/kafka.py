@@ -1,7 +1,10 @@
 """Kafka 4.1, one node that is broker and controller, on the Java of Cassandra."""
 
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 
+from .certificates import certificate
 from .home import Home
 from .jars import KAFKA, jars, java
 from .kernel import free_port
@@ -33,12 +36,40 @@ _ASK = bytes.fromhex("0000000a0012000000000007ffff")
 
 def launch(home: Home) -> Server:
     """Start a broker without topics, which makes none by itself."""
-    folder, port, controller = home.folder("kafka"), free_port(), free_port()
+    return _launch(home.folder("kafka"), {}, {})
+
+
+def launch_secured(home: Home, tls: int, signed_in: int) -> Server:
+    """Start one that speaks TLS on two more ports, to whoever comes and to those who have signed in.
+
+    By PLAIN that is `quartet`, with the password `secret`; for SCRAM users are to be made. `ca.pem` in its folder is
+    what its certificate is verified by.
+    """
+    folder = home.folder("kafka")
+    certificate(folder)
+    plain = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_quartet="secret";'
+    scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    mechanisms = {"plain": plain, "scram-sha-256": scram, "scram-sha-512": scram}
+    settings = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": folder / "both.pem",
+        "sasl.enabled.mechanisms": ",".join(mechanisms).upper(),
+        **{f"listener.name.sasl_ssl.{one}.sasl.jaas.config": module for one, module in mechanisms.items()},
+    }
+    return _launch(folder, {"SSL": tls, "SASL_SSL": signed_in}, settings)
+
+
+def _launch(folder: Path, more: Mapping[str, int], settings: Mapping[str, object]) -> Server:
+    port, controller = free_port(), free_port()
+    listeners = ",".join(f"{name}://127.0.0.1:{at}" for name, at in {"PLAINTEXT": port, **more}.items())
+    protocols = ["PLAINTEXT", *more]
     places = {
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": listeners,
+        "listener.security.protocol.map": ",".join(["CONTROLLER:PLAINTEXT", *(f"{one}:{one}" for one in protocols)]),
         "log.dirs": folder / "logs",
+        **settings,
     }
     file = folder / "server.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in (_SETTINGS | places).items()), encoding="ascii")

@@ -4,6 +4,7 @@ import shutil
 import socket
 from pathlib import Path
 
+from .certificates import certificate
 from .home import Home
 from .kernel import free_port
 from .process import EngineMissing, Server
@@ -26,10 +27,24 @@ class RabbitServer(Server):
 
 def launch(home: Home) -> Server:
     """Start a broker with the user `guest`, and nothing declared in it."""
+    return _launch(home, home.folder("rabbitmq"), "")
+
+
+def launch_secured(home: Home, port: int) -> Server:
+    """Start one that speaks TLS on this port beside. `ca.pem` in its folder is what its certificate is verified by."""
+    folder = home.folder("rabbitmq")
+    certificate(folder)
+    files = {"cacertfile": "ca.pem", "certfile": "ca.pem", "keyfile": "key.pem"}
+    options = "".join(f"ssl_options.{name} = {folder / file}\n" for name, file in files.items())
+    return _launch(home, folder, f"listeners.ssl.1 = 127.0.0.1:{port}\n{options}")
+
+
+def _launch(home: Home, folder: Path, more: str) -> Server:
     if not _SCRIPT.exists():
         raise EngineMissing("RabbitMQ", "the distribution's package rabbitmq-server")
-    folder, port = home.folder("rabbitmq"), free_port()
-    (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\n", encoding="ascii")
+    port = free_port()
+    own = f"listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\n"
+    (folder / "rabbitmq.conf").write_text(own + more, encoding="ascii")
     (folder / "enabled_plugins").write_text("[].\n", encoding="ascii")
     names = _names(home)
     server = RabbitServer(
@@ -45,6 +60,8 @@ def launch(home: Home) -> Server:
             "RABBITMQ_LOG_BASE": str(folder),
             "RABBITMQ_LOGS": "-",
             "ERL_EPMD_PORT": names.url,
+            # Nodes talk to one another there. It is one and the same by default, and a second server ends at once.
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +A 8",
             # The script becomes the server, instead of waiting for it.
             "RUNNING_UNDER_SYSTEMD": "1",

@@ -56,9 +56,10 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def firing(self) -> Firing:
-        """The alerts that fire, each with the store or outbox that it is about."""
+        """The alerts that fire, each with the store, outbox or sink that it is about."""
         found = (one["labels"] for one in self.asked("alerts")["alerts"] if one["state"] == "firing")
-        return {(labels["alertname"], labels.get("store", labels.get("truth", ""))) for labels in found}
+        about = ("store", "truth", "sink")
+        return {(labels["alertname"], next((labels[one] for one in about if one in labels), "")) for labels in found}
 
     def value(self, expression: str) -> float:
         """Of one sample; 0 where there is none."""

@@ -6,18 +6,19 @@ Prometheus has no clock but the machine's, so all lengths of time in the rules a
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 import pytest
 
-from app.telemetry import background, exposition
+from app.telemetry import background
 from tests.apps import ROLES
 from tests.engines import Shared
-from tests.engines.kernel import free_port, wait_until
+from tests.engines.kernel import wait_until
 from tests.recorded import Recorded
 from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
+from tests.system.alerts.scraping import Scraping
 from tests.system.outages.matrix import TROUBLES, Town, Trouble, town
 from tests.system.real import KEYSPACE, real_urls
 
@@ -57,27 +58,11 @@ def watched(engines: Shared) -> Iterator[Watched]:
     urls = real_urls(engines, "alerts", keyspace=KEYSPACE)
     with (
         town(urls, own=False, **patient) as made,
-        scraped(made) as port,
-        prometheus.running(port, TIMES) as found,
+        closing(Scraping(made.world.system.container)) as scraping,
+        prometheus.running(scraping.port, TIMES) as found,
     ):
         yield Watched(made, found)
     patch.undo()
-
-
-@contextmanager
-def scraped(made: Town) -> Iterator[int]:
-    """Metrics of the system on a port of their own."""
-    container, port = made.world.system.container, free_port()
-    stores = container.stores
-    outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
-    known, clock = container.money.anchors.known, container.kit.clock
-    end = exposition.serve(
-        "127.0.0.1", port, exposition.everything(stores.by_role(), outboxes, known, clock, stores.relational.event_log)
-    )
-    try:
-        yield port
-    finally:
-        end()
 
 
 @contextmanager
@@ -142,6 +127,19 @@ def test_a_fault_fires_the_alert_of_its_store(watched: Watched, role: str, troub
 @faults([cell for cell in ALL if cell not in FEW])
 def test_so_does_every_other_fault(watched: Watched, role: str, trouble: Trouble) -> None:
     fires(watched, role, trouble)
+
+
+@pytest.mark.proof
+def test_what_follows_from_it_fires_too(watched: Watched) -> None:
+    wanted = {("QuartetErrors", ""), ("QuartetStoreFailing", "relational"), ("QuartetOutboxUnreadable", "relational")}
+    fired: set[tuple[str, str]] = set()
+
+    def all_have() -> bool:
+        fired.update(watched.prometheus.firing())
+        return fired >= wanted
+
+    with traffic(watched), watched.town.struck("relational", "refused"):
+        assert wait_until(all_have, PATIENCE), fired
 
 
 def fires(watched: Watched, role: str, trouble: Trouble) -> None:

@@ -1,0 +1,264 @@
+"""Alerts of sinks, the relay and money in a real Prometheus, each by its fault, made for real.
+
+Where a rule asks for an age the system's clock is put forward, so that nobody waits for it. All other lengths of time
+in the rules are shortened, as in `test_faults`.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete
+
+from app.telemetry import background
+from app.worker import relay
+from repositories.records import Event
+from repositories.relational.schema.money_tables import ledger_accounts
+from repositories.relational.schema.tables import outbox
+from tests.apps import System, running
+from tests.contracts.money import engine_of
+from tests.engines import Engines
+from tests.engines.brokers import Kafka, Rabbit
+from tests.engines.kernel import wait_until
+from tests.http.world import Shifted
+from tests.receiver import Receiver, receiving
+from tests.system.alerts import prometheus
+from tests.system.alerts.prometheus import Prometheus
+from tests.system.alerts.scraping import Scraping
+from tests.system.money.test_alterations import altering
+from tests.system.relay.operator import Operator, settings
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
+# A scrape of a busy machine may take a second.
+TIMES, EVERY, HEALTHY_SCRAPES = 20, "1500ms", 120
+PATIENCE = 300.0
+SCRAPES = 'count_over_time(up{job="quartet"}[1h])'
+EVER = 'count_over_time(ALERTS{alertstate="firing"}[1h])'
+OF_SPEED = {"QuartetSlow", "QuartetStoreSlow", "QuartetPoolExhausted"}
+
+
+class Relay:
+    """A relay with all that it does, in threads of this process."""
+
+    def __init__(self, system: System) -> None:
+        self._container = system.container
+        self.start()
+
+    def start(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=relay.run, args=(self._container, self._stop))
+        self._thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class Works:
+    """A system at work with three sinks, what is around it, and a Prometheus that watches."""
+
+    def __init__(self, folder: Path, engines: Engines, receiver: Receiver, stack: ExitStack) -> None:
+        self.kafka, self.rabbit, self.receiver = Kafka(engines.kafka()), Rabbit(engines.rabbitmq()), receiver
+        for broker in (self.kafka, self.rabbit):
+            stack.callback(broker.server.discard)
+        places = {broker: broker.place() for broker in (self.kafka, self.rabbit)}
+        self.kafka.make(places[self.kafka], **{"max.message.bytes": "20000"})
+        for broker, place in places.items():
+            broker.prepared(place).close()
+        self.clock = Shifted()
+        sinks = ",".join(broker.url(place) for broker, place in places.items())
+        own = {"sinks": sinks, "sinks_timeout": 2.0, "relay_attempts": 1, "webhooks_wait_seconds": 0.2}
+        anchors = {"anchor_folder": str(folder / "anchors"), "anchor_seconds": 1.0}
+        made = settings(folder, **own, **anchors)
+        self.system = stack.enter_context(running(made, self.clock))
+        # An empty ledger is not anchored.
+        self.system.person().rich(5)
+        Operator(self.system, None).add(receiver)
+        self.scraping = Scraping(self.system.container)
+        stack.callback(self.scraping.close)
+        self.relay = Relay(self.system)
+        stack.callback(self.relay.end)
+        self.prometheus: Prometheus = stack.enter_context(prometheus.running(self.scraping.port, TIMES, EVERY))
+
+    def waits_for(self, sink: str) -> bool:
+        states = self.system.container.stores.relational.event_log.states()
+        return any(state.waiting for state in states if state.sink.startswith(sink))
+
+    def waits(self) -> bool:
+        return bool(self.system.container.stores.documents.outbox.backlog().unsent)
+
+    def later(self, **by: float) -> None:
+        self.clock.ahead += timedelta(**by)
+
+    @contextmanager
+    def traffic(self) -> Iterator[None]:
+        over, person = threading.Event(), self.system.person()
+
+        def go() -> None:
+            while not over.wait(0.05):
+                person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
+                person.send("GET", "/feed")
+
+        thread = threading.Thread(target=go)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def works(own_engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
+    patch.setattr(background, "PATIENCE_SECONDS", 0.1)
+    with ExitStack() as stack:
+        stack.callback(patch.undo)
+        receiver = stack.enter_context(receiving())
+        yield Works(tmp_path_factory.mktemp("works"), own_engines, receiver, stack)
+
+
+def test_no_alert_fires_in_healthy_traffic(works: Works) -> None:
+    """An hour of the rules' time, with three sinks, none of which is away."""
+    found = works.prometheus
+    with works.traffic():
+        begun = found.value(SCRAPES)
+        assert wait_until(lambda: found.value(SCRAPES) >= begun + HEALTHY_SCRAPES, PATIENCE)
+    fired = {one["metric"]["alertname"] for one in found.asked("query", query=EVER)["result"]}
+    assert fired - OF_SPEED == set()
+    assert found.value("sum(rate(quartet_sink_events_total[1m]))") > 0
+
+
+@contextmanager
+def sink_away(works: Works, sink: str, strike: Callable[[], object], mend: Callable[[], object]) -> Iterator[None]:
+    strike()
+    try:
+        assert wait_until(lambda: works.waits_for(sink), PATIENCE)
+        works.later(minutes=2)
+        yield
+    finally:
+        mend()
+        # It is tried again by the system's clock.
+        works.later(minutes=1)
+
+
+def kafka_frozen(works: Works) -> AbstractContextManager[None]:
+    return sink_away(works, "kafka", works.kafka.server.pause, works.kafka.server.resume)
+
+
+def kafka_killed(works: Works) -> AbstractContextManager[None]:
+    return sink_away(works, "kafka", works.kafka.server.kill, works.kafka.server.start)
+
+
+def rabbit_frozen(works: Works) -> AbstractContextManager[None]:
+    return sink_away(works, "rabbitmq", works.rabbit.server.pause, works.rabbit.server.resume)
+
+
+def rabbit_killed(works: Works) -> AbstractContextManager[None]:
+    return sink_away(works, "rabbitmq", works.rabbit.server.kill, works.rabbit.server.start)
+
+
+def receiver_stalls(works: Works) -> AbstractContextManager[None]:
+    def usual(answer: str) -> Callable[[], None]:
+        return lambda: setattr(works.receiver, "usual", answer)
+
+    return sink_away(works, "webhook-", usual("stall"), usual("204"))
+
+
+@contextmanager
+def too_large(works: Works) -> Iterator[None]:
+    """An event that the topic never takes."""
+    relational = works.system.container.stores.relational
+    payload = b'{"type": "PostLiked", "post_id": "%s", "account_id": "%s"}' % ((str(uuid4()).encode(),) * 2)
+    with relational.transaction() as tx:
+        tx.event_log.append([Event(uuid4(), "PostLiked", "a" * 30_000, works.clock(), payload)])
+    yield
+    dead = relational.event_log.dead_letters("kafka", after=0, limit=9)
+    with relational.transaction() as tx:
+        tx.event_log.settle("kafka", [one.logged.position for one in dead])
+
+
+@contextmanager
+def relay_gone(works: Works) -> Iterator[None]:
+    works.relay.end()
+    assert wait_until(works.waits, PATIENCE)
+    works.later(minutes=2)
+    yield
+    works.relay.start()
+
+
+@contextmanager
+def no_anchors(works: Works) -> Iterator[None]:
+    works.relay.end()
+    works.later(hours=4)
+    yield
+    works.relay.start()
+
+
+@contextmanager
+def unreadable_event(works: Works) -> Iterator[None]:
+    """One that no handler can make anything of; its kind does not leave for sinks."""
+    relational = works.system.container.stores.relational
+    with relational.transaction() as tx:
+        tx.emit(Event(uuid4(), "Blocked", str(uuid4()), works.clock(), b"{}"))
+    yield
+    with engine_of(relational).begin() as connection:
+        connection.execute(delete(outbox).where(outbox.c.payload == b"{}"))
+
+
+@contextmanager
+def not_scraped(works: Works) -> Iterator[None]:
+    works.scraping.close()
+    yield
+    works.scraping.start()
+
+
+@contextmanager
+def books_altered(works: Works) -> Iterator[None]:
+    """Somebody's accounts are gone; the next deposit finds that."""
+    victim = works.system.person().rich(5)
+    with altering(works.system.container.stores.relational) as connection, connection.begin():
+        connection.execute(delete(ledger_accounts).where(~ledger_accounts.c.may_overdraw))
+    with pytest.raises(AssertionError, match="books_inconsistent"):
+        victim.rich(1)
+    yield
+
+
+Fault = Callable[[Works], AbstractContextManager[None]]
+FAULTS: list[tuple[Fault, tuple[str, str]]] = [
+    (kafka_frozen, ("QuartetSinkBehind", "kafka")),
+    (kafka_killed, ("QuartetSinkBehind", "kafka")),
+    (rabbit_frozen, ("QuartetSinkBehind", "rabbitmq")),
+    (rabbit_killed, ("QuartetSinkBehind", "rabbitmq")),
+    (receiver_stalls, ("QuartetSinkBehind", "webhooks")),
+    (too_large, ("QuartetSinkRefuses", "kafka")),
+    (relay_gone, ("QuartetRelayBehind", "documents")),
+    (no_anchors, ("QuartetAnchorOld", "")),
+    (unreadable_event, ("QuartetEventsDeadLettered", "relational")),
+    (not_scraped, ("QuartetDown", "")),
+    # Last, for the books stay as they are.
+    (books_altered, ("QuartetLedgerAltered", "")),
+]
+# What else is true then: what no relay does, and an event that the books refuse.
+WITHOUT_RELAY = {"QuartetRelayBehind", "QuartetAnchorOld", "QuartetSinkBehind", "QuartetFanoutLag"}
+ALONG: dict[Fault, set[str]] = {
+    relay_gone: WITHOUT_RELAY,
+    no_anchors: WITHOUT_RELAY,
+    books_altered: {"QuartetEventsDeadLettered"},
+}
+
+
+@pytest.mark.parametrize(("fault", "alert"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
+def test_a_fault_fires_its_alert(works: Works, fault: Fault, alert: tuple[str, str]) -> None:
+    found = works.prometheus
+    with works.traffic(), fault(works):
+        assert wait_until(lambda: alert in found.firing(), PATIENCE), found.firing()
+        others = {name for name, _ in found.firing()} - OF_SPEED - {alert[0]}
+        assert others <= ALONG.get(fault, set())
+    if fault is not books_altered:
+        assert wait_until(lambda: alert not in found.firing(), PATIENCE), found.firing()
