@@ -18,7 +18,7 @@ from config import Settings
 from repositories.outbox import Outbox
 from repositories.records import Event
 from tests.apps import PlainHasher, System, embedded, running
-from tests.http.console_pages import HTMX, PAGES, Dead, form_token, shown, why
+from tests.http.console_pages import HTMX, PAGES, Dead, Strict, form_token, shown, why
 
 
 def test_every_page_is_shown(system: System, console: FlaskClient) -> None:
@@ -41,6 +41,22 @@ def test_what_is_not_there_is_a_page_too(console: FlaskClient) -> None:
     assert "no account nobody" in shown(console.get("/console/feed?reader=nobody"), 404)
     assert shown(console.get("/console/feed?reader=nobody&before=x"), 400)
     assert shown(console.get("/console/dead-letters?source=unknown&page=-3"))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["%00", "%3Cscript%3Ealert(1)%3C", "%22%3E%3Cimg%20src%3Dx%3E", "%7B%7B7*7%7D%7D", "9" * 5000],
+)
+def test_whatever_is_asked_for_is_a_page_that_runs_nothing(console: FlaskClient, hostile: str) -> None:
+    places = ("feed?reader=", "feed?before=", "live/follow?reader=", "dead-letters?source=", "dead-letters?page=")
+    for place in (*places, "dead-letters?replayed=", "dead-letters/relational/", "assets/"):
+        for headers in ({}, HTMX):
+            path = f"/console/{place}{hostile}"
+            answer = console.get(path, headers=headers)
+            assert answer.status_code in {200, 303, 400, 404}, path
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            assert Strict(answer.text).refused == []
+            assert console.head(path, headers=headers).status_code == answer.status_code
 
 
 @pytest.mark.parametrize("name", ["console.css", "console.js", "htmx-4.0.1.min.js", "icon.svg", "LICENSE.htmx.txt"])

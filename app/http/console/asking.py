@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from repositories.errors import StoreError
+from repositories.errors import Invalid, StoreError
 
 T = TypeVar("T")
 
@@ -17,8 +17,10 @@ class Away(Struct, frozen=True):
 
 
 def asked(question: Callable[[], T]) -> T | Away:
-    """The answer, or why there is none."""
+    """The answer, or why there is none. Raises `Invalid`, which is no store that is away."""
     try:
         return question()
+    except Invalid:
+        raise
     except StoreError as error:
         return Away(str(error))

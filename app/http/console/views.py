@@ -16,7 +16,7 @@ from app.http.edge import answers
 from app.http.edge.deps import container
 from app.http.edge.limiting import caller_address
 from app.services.pages.whole_pages import WholePage, unversioned
-from repositories.errors import StoreError
+from repositories.errors import Invalid, StoreError
 
 blp = Blueprint("console", __name__, url_prefix=PATH, template_folder="templates")
 rendering.register(blp)
@@ -73,9 +73,15 @@ def admit() -> Response | None:
 def finish(answer: Response) -> Response:
     if g.get("new_operator"):
         operators().keep(answer, g.new_operator)
-    if request.endpoint == "console.asset":
-        return answer
-    return rendering.protect(answer)
+    # A file that is not there is a page that says so.
+    is_file = request.endpoint == "console.asset" and answer.mimetype != "text/html"
+    return answer if is_file else rendering.protect(answer)
+
+
+@blp.errorhandler(Invalid)
+def no_value(error: Invalid) -> Response:
+    """What was asked for has characters that no store takes, so there is no such thing."""
+    return refused(400, "This cannot be looked for", str(error))
 
 
 @blp.errorhandler(StoreError)
