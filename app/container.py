@@ -148,7 +148,8 @@ def _page_limits(settings: Settings) -> PageLimits:
     """A load that does not start within the documents' deadline is refused."""
     loads = Limit(settings.source_concurrency or max(2, settings.threads), settings.seconds("documents"))
     signer = hashlib.blake2b(settings.secret_key.encode(), digest_size=4, person=b"whole pages").hexdigest()
-    return PageLimits(settings.cache_seconds, loads, settings.shared_seconds, signer)
+    marks = settings.engines["cache"] not in {"sqlite", "postgresql"}
+    return PageLimits(settings.cache_seconds, loads, settings.shared_seconds, signer, marks)
 
 
 def _anchor_rules(settings: Settings) -> AnchorRules:

@@ -130,18 +130,19 @@ def drop_ordered_stock(
     cached.drop_or_defer(cached.ordered_stock(event.order_id))
 
 
-def recount_post(
-    container: Container,
-    event: events.PostLiked | events.PostUnliked | events.CommentAdded | events.CommentDeleted,
-    _at: datetime,
-) -> None:
+def recount_post(container: Container, event: events.CommentAdded | events.CommentDeleted, _at: datetime) -> None:
     cached = container.pages.invalidation
     cached.drop_or_defer(cached.post_stats([event.post_id]))
 
 
+def recount_likes(container: Container, event: events.PostLiked | events.PostUnliked, _at: datetime) -> None:
+    cached = container.pages.invalidation
+    cached.drop_or_defer(cached.liked(event.account_id, [event.post_id]))
+
+
 def recount_follow(container: Container, event: events.Followed | events.Unfollowed, _at: datetime) -> None:
     cached = container.pages.invalidation
-    cached.drop_or_defer(cached.account_stats([event.follower, event.followee]))
+    cached.drop_or_defer(cached.follow(event.follower, event.followee))
 
 
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
@@ -187,8 +188,8 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.PostDeleted: (drop_post, clean_up_post, retract),
     events.CommentAdded: (follow_departed, recount_post, notify),
     events.CommentDeleted: (recount_post, withdraw),
-    events.PostLiked: (recount_post, notify),
-    events.PostUnliked: (recount_post, withdraw),
+    events.PostLiked: (recount_likes, notify),
+    events.PostUnliked: (recount_likes, withdraw),
     events.Followed: (recount_follow, notify, backfill),
     events.Unfollowed: (recount_follow, withdraw, clear_feed),
     events.Blocked: (clear_both_feeds,),

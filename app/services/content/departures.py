@@ -12,7 +12,7 @@ from app.services.commands.kit import Kit
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
 from repositories.errors import StoreError
-from repositories.records import Comment, Event, Follow, Forgotten, Like, Post, Product
+from repositories.records import Comment, Event, Forgotten, Like, Post, Product
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
@@ -67,11 +67,11 @@ class Departures:
 
     def _edges(self, account_id: UUID) -> tuple[set[str], bool]:
         found = self._retry(lambda: self._forget_edges(account_id))
-        return set(self._invalidation.account_stats(_both(found.follows))), found.more
+        return {key for f in found.follows for key in self._invalidation.follow(f.follower, f.followee)}, found.more
 
     def _likes(self, account_id: UUID) -> tuple[set[str], bool]:
         gone = self._retry(lambda: self._forget_likes(account_id))
-        return set(self._invalidation.post_stats([like.post_id for like in gone])), len(gone) == SLICE
+        return set(self._invalidation.liked(account_id, [like.post_id for like in gone])), len(gone) == SLICE
 
     def _forget_edges(self, account_id: UUID) -> Forgotten:
         with self._relational.transaction() as tx:
@@ -93,7 +93,3 @@ class Departures:
 
     def _of_comment(self, comment: Comment) -> Event:
         return self._pack(CommentDeleted(comment.post_id, comment.number, comment.author_id, comment.created_at))
-
-
-def _both(follows: list[Follow]) -> set[UUID]:
-    return {one for follow in follows for one in (follow.follower, follow.followee)}

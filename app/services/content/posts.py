@@ -123,13 +123,13 @@ class Posts:
     def like(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`, `Forbidden` with code `blocked`."""
         author = self.author_of(post_id)
-        with self._invalidation.after(self._invalidation.post_stats([post_id])):
+        with self._invalidation.after(self._invalidation.liked(account_id, [post_id])):
             self._retry(lambda: self._like(account_id, post_id, author))
 
     def unlike(self, account_id: UUID, post_id: UUID) -> None:
         """Idempotent. Raises `Missing`."""
         self.author_of(post_id)
-        with self._invalidation.after(self._invalidation.post_stats([post_id])):
+        with self._invalidation.after(self._invalidation.liked(account_id, [post_id])):
             self._retry(lambda: self._unlike(account_id, post_id))
 
     def _like(self, account_id: UUID, post_id: UUID, author: UUID) -> None:

@@ -14,6 +14,7 @@ from app.clock import Clock
 from app.services.pages.first_pages import LENGTHS, AuthorList, FirstPages, PostList, ProductList
 from app.services.pages.handles import name_of
 from app.services.pages.kinds import Kinds
+from app.services.pages.marks import follows_key, likes_key
 from repositories.errors import Unavailable
 from repositories.hot import Cache
 from repositories.meter import cache_event
@@ -120,6 +121,14 @@ class Invalidation:
 
     def post_stats(self, post_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.post_stats.key(i) for i in post_ids]
+
+    def liked(self, account_id: UUID, post_ids: Iterable[UUID]) -> Keys:
+        """Liked by this account, or not any more."""
+        return [*self.post_stats(post_ids), likes_key(account_id)]
+
+    def follow(self, follower: UUID, followee: UUID) -> Keys:
+        """Made or ended."""
+        return [*self.account_stats([follower, followee]), follows_key(follower)]
 
     def account_stats(self, account_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.account_stats.key(i) for i in account_ids]

@@ -14,6 +14,7 @@ from app.services.pages.home_pages import HomePages
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kinds
 from app.services.pages.loading import Limit
+from app.services.pages.marks import Marks
 from app.services.pages.read_through import ReadThrough
 from app.services.pages.viewers import Viewers
 from app.services.pages.whole_pages import FRESH_SECONDS, WholePages
@@ -26,13 +27,15 @@ class PageLimits(Struct, frozen=True):
 
     A whole page is kept no longer than shared caches may serve it, or its `Age` would make it stale on arrival.
     `loads` bounds all that this process loads from the sources at once.
-    `signer` stands for the secret that signs cursors.
+    `signer` stands for the secret that signs cursors. `marks` says whether to keep what viewers like and follow, which
+    pays where the cache is asked for much less than the relational store.
     """
 
     fresh_seconds: float
     loads: Limit
     shared_seconds: float = 0
     signer: str = ""
+    marks: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class PagesWing:
         kinds = Kinds(relational, stores.documents, stores.feeds.notifications, limits.fresh_seconds)
         through = ReadThrough(cache, limits.loads)
         handles = Handles(through, kinds)
-        viewers = Viewers(relational)
+        marks = Marks(relational, cache, kit.clock, limits.fresh_seconds) if limits.marks else None
+        viewers = Viewers(relational, marks)
         first = FirstPages(stores.documents, timelines, through, limits.fresh_seconds)
         invalidation = Invalidation(cache, relational, kinds, first, kit.clock)
         return cls(

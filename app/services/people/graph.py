@@ -27,19 +27,20 @@ class Graph:
         """Idempotent. Raises `Forbidden` with code `blocked`, `RuleBroken` for oneself."""
         _not_oneself(follower, followee)
         edge = Follow(follower, followee, self._clock())
-        with self._invalidation.after(self._invalidation.account_stats([follower, followee])):
+        with self._invalidation.after(self._invalidation.follow(follower, followee)):
             self._retry(lambda: self._follow(edge))
 
     def unfollow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent."""
         _not_oneself(follower, followee)
-        with self._invalidation.after(self._invalidation.account_stats([follower, followee])):
+        with self._invalidation.after(self._invalidation.follow(follower, followee)):
             self._retry(lambda: self._unfollow(follower, followee))
 
     def block(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ends both follows."""
         _not_oneself(blocker, blocked)
-        with self._invalidation.after(self._invalidation.account_stats([blocker, blocked])):
+        stale = {*self._invalidation.follow(blocker, blocked), *self._invalidation.follow(blocked, blocker)}
+        with self._invalidation.after(stale):
             self._retry(lambda: self._block(blocker, blocked))
 
     def unblock(self, blocker: UUID, blocked: UUID) -> None:

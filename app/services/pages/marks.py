@@ -1,0 +1,109 @@
+"""What one account likes and whom it follows, kept as ids: the viewer's part of a page without asking the truth.
+
+Two values for each account, each dropped by whatever changes it: the posts of the last weeks that it likes, and the
+accounts that it follows. Neither is kept of who has more than `MOST`. The truth is asked for
+the rest: older posts, and everything while the cache is away.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from app.clock import Clock
+from app.ids import lowest_id
+from repositories.errors import Unavailable
+from repositories.hot import Cache, Fill, Value
+from repositories.meter import cache_event
+from repositories.relational import RelationalStore
+from repositories.seen import primary
+
+LIKED = timedelta(days=30)
+MOST, ID = 1000, 16
+# The note of a value: it holds for all ids above this one, so of none above the last.
+_ALL, _NOTHING = UUID(int=0), UUID(int=(1 << 128) - 1)
+Marked = tuple[set[UUID], set[UUID]]
+Loads = Mapping[str, Callable[[], Value]]
+
+
+class Marks:
+    """`fresh` seconds each. Never fails for the cache's sake."""
+
+    def __init__(self, relational: RelationalStore, cache: Cache, clock: Clock, fresh: float) -> None:
+        self._relational = relational
+        self._cache = cache
+        self._clock = clock
+        self._fresh = fresh
+
+    def among(self, account: UUID, posts: Collection[UUID], others: Collection[UUID]) -> Marked | None:
+        """Which of the posts it likes, and which of the others it follows. None where what is kept does
+        not say. One round trip where it is there.
+        """
+        since = lowest_id(self._clock() - LIKED)
+        if min(posts) <= since:
+            return None
+        loads = {
+            likes_key(account): partial(self._likes, account, since),
+            follows_key(account): partial(self._follows, account),
+        }
+        found = self._kept(loads)
+        liked, followed = (found.get(key) for key in loads)
+        if liked is None or followed is None or min(posts).bytes <= liked.note or followed.note != _ALL.bytes:
+            return None
+        return _among(liked, posts), _among(followed, others)
+
+    def _kept(self, loads: Loads) -> dict[str, Value]:
+        """Without what somebody else is loading. Raises what a load raises."""
+        try:
+            held = dict(zip(loads, self._cache.read(list(loads)), strict=True))
+            missing = [key for key, one in held.items() if one is None]
+            leases = self._cache.lease(dict.fromkeys(missing, b"")) if missing else []
+        except Unavailable:
+            return {}
+        cache_event("hit", len(loads) - len(missing))
+        cache_event("miss", len(missing))
+        found = {key: one.value for key, one in held.items() if one is not None}
+        mine = {key: lease for key, lease in zip(missing, leases, strict=True) if isinstance(lease, bytes)}
+        return found | self._loaded({key: loads[key] for key in mine}, mine) if mine else found
+
+    def _loaded(self, loads: Loads, leases: Mapping[str, bytes]) -> dict[str, Value]:
+        with primary():
+            found = {key: load() for key, load in loads.items()}
+        with contextlib.suppress(Unavailable):
+            self._cache.fill({key: Fill(leases[key], value, self._fresh) for key, value in found.items()})
+        return found
+
+    def _likes(self, account: UUID, since: UUID) -> Value:
+        found = self._relational.likes.of_account(account, after=since, limit=MOST + 1)
+        return _value([like.post_id for like in found], since)
+
+    def _follows(self, account: UUID) -> Value:
+        found = self._relational.graph.following(account, before=None, limit=MOST + 1)
+        return _value([edge.account_id for edge in found], _ALL)
+
+
+def likes_key(account: UUID) -> str:
+    return f"likes@1:{account}"
+
+
+def follows_key(account: UUID) -> str:
+    return f"follows@1:{account}"
+
+
+def _value(ids: Collection[UUID], since: UUID) -> Value:
+    if len(ids) > MOST:
+        return Value(b"", note=_NOTHING.bytes)
+    return Value(b"".join(one.bytes for one in ids), note=since.bytes)
+
+
+def _among(kept: Value, ids: Collection[UUID]) -> set[UUID]:
+    body = kept.body or b""
+    return {one for one in ids if _holds(body, one.bytes)}
+
+
+def _holds(packed: bytes, one: bytes) -> bool:
+    at = packed.find(one)
+    while at > 0 and at % ID:
+        at = packed.find(one, at + 1)
+    return at >= 0

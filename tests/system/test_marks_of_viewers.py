@@ -1,0 +1,71 @@
+"""What a card says of its viewer, while that is kept in Redis: two processes, and each sees what the other answered."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config import Settings
+from tests.apps import Person, System, embedded, running
+from tests.engines.shared import Shared
+from tests.system.real import real_urls
+
+pytestmark = pytest.mark.engines
+
+
+@pytest.fixture(scope="module")
+def settings(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    urls = embedded(tmp_path_factory.mktemp("marks")) | real_urls(engines, "marks", ("cache",))
+    return Settings(**urls)
+
+
+@pytest.fixture(scope="module")
+def here(settings: Settings) -> Iterator[System]:
+    with running(settings) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def there(here: System, settings: Settings) -> Iterator[System]:
+    with running(settings) as system:
+        yield system
+
+
+def viewer(person: Person, path: str) -> Any:
+    """In what a page says; asked for twice, so that the second is of what is kept."""
+    for _ in range(2):
+        page = person.get(path)
+    return (page.get("items") or [page])[0]["viewer"]
+
+
+def test_each_answered_write_shows_in_the_next_answer(here: System, there: System) -> None:
+    author, reader = here.person(), here.person()
+    away = Person(there.app.test_client(), reader.token, reader.account)
+    post = author.publish("Seen")
+    paths = [f"/posts/{post}", f"/accounts/{author.handle}/posts"]
+
+    def seen() -> set[tuple[bool, bool]]:
+        return {(v["liked"], v["following_author"]) for who in (reader, away) for v in (viewer(who, p) for p in paths)}
+
+    assert seen() == {(False, False)}
+    reader.put(f"/posts/{post}/like")
+    assert seen() == {(True, False)}
+    away.put(f"/accounts/{author.handle}/follow")
+    assert seen() == {(True, True)}
+    reader.delete(f"/posts/{post}/like")
+    assert seen() == {(False, True)}
+    away.delete(f"/accounts/{author.handle}/follow")
+    assert seen() == {(False, False)}
+    reader.put(f"/accounts/{author.handle}/follow")
+    assert seen() == {(False, True)}
+    author.put(f"/accounts/{reader.handle}/block")
+    assert seen() == {(False, False)}
+
+
+def test_what_is_kept_needs_no_relational_store(here: System) -> None:
+    author, reader = here.person(), here.person()
+    path = f"/posts/{author.publish('Often')}"
+    viewer(reader, path)
+    trips = reader.send("GET", path).headers["Server-Timing"]
+    assert "cache" in trips
+    assert "relational" not in trips
