@@ -143,7 +143,7 @@ def get_account(handle: str) -> Response:
 @blp.get("/accounts/<handle:handle>/posts")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=4, feeds=2, sessions=1, cache=15)
+@budget(relational=5, documents=4, feeds=2, sessions=1, cache=18)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)

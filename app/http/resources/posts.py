@@ -105,7 +105,7 @@ def create_post(draft: dict[str, Any]) -> Response:
 @blp.get("/posts")
 @public
 @shared(10, 10)
-@budget(relational=5, documents=3, sessions=1, cache=12)
+@budget(relational=5, documents=3, sessions=1, cache=15)
 @blp.arguments(PostQuery, location="query")
 @blp.response(200, PostPage)
 @blp.raises(404)
@@ -125,7 +125,7 @@ def list_posts(query: dict[str, Any]) -> Response:
 @blp.get("/posts/<uuid:post_id>")
 @public
 @shared(10, 10)
-@budget(relational=4, documents=2, sessions=1, cache=9)
+@budget(relational=4, documents=2, sessions=1, cache=12)
 @blp.response(200, PostCardSchema)
 @blp.raises(404)
 def get_post(post_id: UUID) -> Response:
@@ -137,7 +137,7 @@ def get_post(post_id: UUID) -> Response:
 
 @blp.patch("/posts/<uuid:post_id>")
 @private
-@budget(relational=4, documents=4, sessions=1, cache=4)
+@budget(relational=4, documents=4, sessions=1, cache=7)
 @blp.arguments(PostChangesSchema)
 @blp.response(200, PostCardSchema)
 @blp.conditional

@@ -38,7 +38,7 @@ SearchPage = page_of(SearchItemSchema, "SearchPage")
 
 @blp.get("/search")
 @public
-@budget(relational=5, documents=4, sessions=1, cache=11, search=1)
+@budget(relational=5, documents=4, sessions=1, cache=13, search=1)
 @blp.arguments(SearchQuery, location="query")
 @blp.response(200, SearchPage)
 @blp.raises(501, 503)
