@@ -16,8 +16,8 @@ from app.ids import lowest_id
 from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Value
 from repositories.meter import cache_event
+from repositories.read_your_writes import primary
 from repositories.relational import RelationalStore
-from repositories.seen import primary
 
 LIKED = timedelta(days=30)
 MOST, ID = 1000, 16
