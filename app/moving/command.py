@@ -1,7 +1,7 @@
 """`quartet move`."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import click
 from app.backup.progress import KindRates
 from app.container import Container, open_stores
 from app.forwarding import at
-from app.moving.mover import Move, NotQuiet, NotTheSame, compare
+from app.moving.mover import NEW, Move, NotQuiet, NotTheSame, PlaceFails, compare, of_place
 from app.stores import Stores
+from config import SettingsError
 from repositories.address import BadAddress
 from repositories.errors import StoreError
 from repositories.moving.places import CLOSED, Overtaken, StorePlace
@@ -47,8 +48,10 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             return
         if not (dry_run or verify_only):
             # All of it: streams and limits live at the URL of the cache.
-            there.migrate()
-        _require_receivable(new, verify_only=verify_only)
+            with of_place(NEW):
+                there.migrate()
+        with of_place(NEW):
+            _require_receivable(new, verify_only=verify_only)
         rates = KindRates(lambda _role: url.partition(":")[0])
         moving = Move(
             _place(old), _place(new), say=click.echo, counted=rates.counted, ended=lambda end: rates.ended(role, end)
@@ -60,7 +63,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             moving.count()
             click.echo("nothing was changed")
         else:
-            with _given_up(_place(old)):
+            with given_up(_place(old), moving.id):
                 paused = moving.run(old_url, url)
             click.echo(f"switched; writers waited for {paused:.3f} s")
             with suppress(StoreError):
@@ -69,8 +72,8 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
 
 
 @contextmanager
-def _given_up(old: StorePlace) -> Iterator[None]:
-    """Where the move fails or is interrupted, nothing is noted any more."""
+def given_up(old: StorePlace, move_id: str) -> Iterator[None]:
+    """Where the move fails or is interrupted, nothing is noted any more, unless another one has begun since."""
     try:
         yield
     except Overtaken:
@@ -78,7 +81,7 @@ def _given_up(old: StorePlace) -> Iterator[None]:
     except BaseException:
         with suppress(StoreError, Overtaken):
             mark = old.mark()
-            if mark and mark.state == "leaving":
+            if mark and (mark.state, mark.move) == ("leaving", move_id):
                 old.tidy()
         raise
 
@@ -89,21 +92,16 @@ def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, St
     patience: dict[str, Any] = {f"{role}_timeout": CALL_SECONDS}
     patient = replace(container.settings, **patience)
     there = at(patient, role, url)
-    try:
-        there.validate()
-        stores: list[Stores] = [open_stores(patient), open_stores(there)]
-    except Exception as error:
-        raise click.ClickException(f"--to: {error}") from error
-    try:
-        old, new = (one.by_role()[role] for one in stores)
+    with ExitStack() as opened:
+        here = opened.enter_context(closing(open_stores(patient)))
         try:
+            there.validate()
+            stores = opened.enter_context(closing(open_stores(there)))
+            new = stores.by_role()[role]
             new.ping()
-        except StoreError as error:
+        except (SettingsError, BadAddress, StoreError) as error:
             raise click.ClickException(f"--to: {error}") from error
-        yield old, new, stores[1]
-    finally:
-        for one in stores:
-            one.close()
+        yield here.by_role()[role], new, stores
 
 
 def _require_receivable(new: Store, *, verify_only: bool) -> None:
@@ -128,7 +126,7 @@ def _place(store: Store) -> StorePlace:
 def _one_line() -> Iterator[None]:
     try:
         yield
-    except (NotTheSame, NotQuiet, Overtaken, BadAddress) as error:
+    except (NotTheSame, NotQuiet, Overtaken, PlaceFails, BadAddress) as error:
         raise click.ClickException(f"not moved: {error}") from error
     except KeyboardInterrupt:
         click.echo("\ninterrupted: not moved; run it again to start over", err=True)

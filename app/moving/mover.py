@@ -3,11 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from app.backup.file import End, encoded
-from repositories.errors import Contention
+from repositories.errors import Contention, Unavailable
 from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
 # Catching up ends with a round of so few changes, or of so few seconds. A switch that takes longer than is meant is
@@ -20,10 +21,24 @@ class NotTheSame(Exception):
     """What was copied is not what is there."""
 
 
+class PlaceFails(Exception):
+    """A place cannot do what is asked of it, or does not answer. The text says which of the two."""
+
+
 class NotQuiet(Exception):
     """Changes come faster than they can be carried over."""
 
 
+@contextmanager
+def of_place(which: str) -> Iterator[None]:
+    """What is unavailable in this block is so in the place that is called this."""
+    try:
+        yield
+    except Unavailable as error:
+        raise PlaceFails(f"{which}: {error}") from error
+
+
+OLD, NEW = "where it is", "--to"
 Say = Callable[[str], None]
 Counted = Callable[[str, Iterator[Sequence[Any]]], Iterator[Sequence[Any]]]
 
@@ -41,6 +56,7 @@ class Move:
         ended: Callable[[End], None],
         tries: int = TRIES,
     ) -> None:
+        self.id = uuid4().hex
         self._old = old
         self._new = new
         self._say = say
@@ -51,16 +67,20 @@ class Move:
 
     def run(self, old_url: str, new_url: str) -> float:
         """Returns for how many seconds writers had to wait."""
-        epoch, move = self.next_epoch(), uuid4().hex
-        self._old.capture(Mark("leaving", epoch - 1, new_url, move))
-        found = self._new.mark()
-        if found and found.move == move:
-            raise NotTheSame("both URLs lead to the same place")
-        self._new.receive(Mark("incoming", epoch, old_url, move))
+        epoch = self.next_epoch()
+        self._old.capture(Mark("leaving", epoch - 1, new_url, self.id))
+        with of_place(NEW):
+            found = self._new.mark()
+            if found and found.move == self.id:
+                raise NotTheSame("both URLs lead to the same place")
+            self._new.receive(Mark("incoming", epoch, old_url, self.id))
         self.copy()
         self.catch_up(verify=True)
-        paused = self._switch(Mark("moved", epoch, new_url, move))
-        self._new.open(epoch)
+        paused = self._switch(Mark("moved", epoch, new_url, self.id))
+        try:
+            self._new.open(epoch)
+        except Unavailable as error:
+            self._say(f"--to: {error}; whoever comes there first will finish")
         return paused
 
     def next_epoch(self) -> int:
@@ -80,7 +100,8 @@ class Move:
             for kind in self._old.kinds:
                 digest = SumOfDigests(self._old, kind.name)
                 for batch in self._counted(kind.name, moment.records(kind.name)):
-                    load(kind.name, batch)
+                    with of_place(NEW):
+                        load(kind.name, batch)
                     digest.add(batch)
                 self._ended(digest.end())
 
@@ -109,14 +130,17 @@ class Move:
         """What was noted by this moment, and read it back."""
         if not moment.changed:
             return 0
-        self._new.apply(moment.changed, moment.of_keys)
-        with self._new.moment() as copied:
+
+        def of_keys(kind: str, keys: Sequence[Key]) -> list[Any]:
+            with of_place(OLD):
+                return moment.of_keys(kind, keys)
+
+        with of_place(NEW):
+            self._new.apply(moment.changed, of_keys)
+        with of_place(NEW), self._new.moment() as copied:
             for kind, keys in moment.changed.items():
-                mine, theirs = (
-                    _by_key(place, kind, one.of_keys(kind, list(keys)))
-                    for place, one in ((self._old, moment), (self._new, copied))
-                )
-                if mine != theirs:
+                mine = _by_key(self._old, kind, of_keys(kind, list(keys)))
+                if mine != _by_key(self._new, kind, copied.of_keys(kind, list(keys))):
                     raise NotTheSame(f"{kind}: what was changed is not the same in the new place")
         count = sum(map(len, moment.changed.values()))
         self._caught_up += count
@@ -194,8 +218,9 @@ def _same(
     for batch in counted(kind, moment.records(kind)):
         mine.add(batch)
     theirs = SumOfDigests(new_place, kind, moment.unsure.get(kind, ()))
-    for batch in copied.records(kind):
-        theirs.add(batch)
+    with of_place(NEW):
+        for batch in copied.records(kind):
+            theirs.add(batch)
     found, copy = mine.end(), theirs.end()
     if found != copy:
         raise NotTheSame(f"{kind}: {found.records:,} records, {copy.records:,} in the new place")

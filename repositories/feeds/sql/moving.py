@@ -116,6 +116,8 @@ class SqlFeedsPlace(GatedPlace):
         asking = self._gate.notes()
         with self._database.snapshot() as work:
             notes: list[Row] = work.execute(asking).fetchall() if asking else []
+            if notes:
+                self._gate.check()
             changed: dict[str, set[Key]] = defaultdict(set)
             for _, kind, key in notes:
                 changed[kind].add(tuple(map(UUID, msgspec.json.decode(key))))

@@ -1,0 +1,82 @@
+"""`quartet move`, killed by SIGKILL at a step of its own: right before it does something at either place."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from app.cli import main
+from app.moving import command, mover
+from tests.system.live import PATIENCE, QUARTET, environment
+
+log = logging.getLogger(__name__)
+# Before the n-th time of it; -1 is while writers wait.
+STEPS = (
+    *(("old.capture", 1), ("new.receive", 1), ("new.loading", 1), ("old.moment", 2), ("old.switching", 1)),
+    *(("old.moment", -1), ("new.open", 1)),
+)
+_STEP = "KILLED_BEFORE"
+
+
+def moved(folder: Path, role: str, url: str) -> str:
+    """Killed at each step, and then not. What the last one said."""
+    for what, nth in STEPS:
+        code, said = _run([sys.executable, "-m", __name__], folder, role, url, f"{what}:{nth}")
+        # The cache has nothing to copy or to carry over: such steps do not come.
+        assert code in {-signal.SIGKILL, 0}, said
+        log.info("%s to %s: %s", role, url.partition(":")[0], f"killed before {what}" if code else f"without {what}")
+    code, said = _run([QUARTET], folder, role, url)
+    assert code == 0, said
+    return said
+
+
+def _run(program: list[str], folder: Path, role: str, url: str, step: str = "") -> tuple[int, str]:
+    own = environment(folder, {}) | ({_STEP: step} if step else {})
+    done = subprocess.run(
+        [*program, "move", role, "--to", url],
+        cwd=folder,
+        env=own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=10 * PATIENCE,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+class Deadly:
+    """A place at which the process ends before a call."""
+
+    def __init__(self, inner: Any, name: str, seen: list[str]) -> None:
+        self._inner, self._name, self._seen = inner, name, seen
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any) -> Any:
+            what, _, nth = os.environ[_STEP].partition(":")
+            self._seen.append(f"{self._name}.{name}")
+            times = self._seen.count(what)
+            waiting = "old.switching" in self._seen
+            if self._seen[-1] == what and (waiting if nth == "-1" else times == int(nth)):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found(*args)
+
+        return call
+
+
+class DeadlyMove(mover.Move):
+    def __init__(self, old: Any, new: Any, **named: Any) -> None:
+        seen: list[str] = []
+        super().__init__(Deadly(old, "old", seen), Deadly(new, "new", seen), **named)
+
+
+if __name__ == "__main__":
+    vars(command)["Move"] = DeadlyMove
+    main()

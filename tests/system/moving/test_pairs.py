@@ -1,0 +1,268 @@
+"""Moves between places of one kind, in chains and circles, two at once, and moves that must not happen: between files
+everywhere, and as a proof in all engines.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from redis import Redis
+
+from app.backup.file import End
+from app.moving.command import given_up
+from app.moving.mover import Move
+from app.stores import Stores
+from repositories.errors import Contention, MovedAway, Unavailable
+from repositories.moving.places import Mark, Overtaken, StorePlace
+from tests.contracts.relational_store import new_database
+from tests.engines import Engines, Fleet, Reachable
+from tests.engines.kernel import wait_until
+from tests.system.moving.test_moving import Both, Stopped
+from tests.system.moving.town import Town, Written, town
+
+KINDS = {
+    "relational": ("file", "postgres"),
+    "documents": ("file", "postgres", "mongo"),
+    "feeds": ("file", "postgres", "cassandra"),
+    "sessions": ("file", "postgres", "redis"),
+}
+
+
+def marks(role: str, kind: str) -> list[pytest.MarkDecorator]:
+    """Between files two roles are enough: what the others have of their own is in their contracts, and in
+    `test_moving.py`.
+    """
+    if kind == "file":
+        return [] if role in ("documents", "feeds") else [pytest.mark.proof]
+    return [pytest.mark.proof, pytest.mark.engines]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((role, kind), id=f"{role}-{kind}", marks=marks(role, kind))
+        for role, kinds in KINDS.items()
+        for kind in kinds
+    ]
+)
+def one(request: pytest.FixtureRequest, tmp_path: Path) -> Town:
+    role, kind = request.param
+    return town(role, kind, tmp_path, lambda: request.getfixturevalue("engines"))
+
+
+@contextmanager
+def first(one: Town) -> Iterator[tuple[str, Stores]]:
+    """A place with its tables, and the stores of a process that has its URL."""
+    url = one.place()
+    with one.stores(url) as stores:
+        stores.by_role()[one.role].migrate()
+        yield url, stores
+
+
+def moving(old: StorePlace, new: StorePlace, meanwhile: Callable[[], object] = lambda: None) -> Move:
+    def counted(_kind: str, batches: Iterator[Any]) -> Iterator[Any]:
+        meanwhile()
+        yield from batches
+
+    def ended(_: End) -> None: ...
+
+    return Move(old, new, say=lambda _: None, counted=counted, ended=ended)
+
+
+def test_a_chain_and_a_circle(one: Town) -> None:
+    """Who has the URL of any place in them gets to the truth, and no other takes a write."""
+    with first(one) as (url, stores):
+        written, places, seen = [one.write(stores)], [url, one.place(), one.place()], set[str]()
+        for here, there in ((0, 1), (1, 2), (2, 0), (0, 1)):
+            done = one.moved(places[here], "--to", places[there])
+            assert done.exit_code == 0, done.output
+            seen.update((places[here], places[there]))
+            assert {one.truth(place) for place in seen} == {places[there]}
+            if there:
+                with pytest.raises(MovedAway):
+                    one.write(stores)
+            with one.begun(url) as somebody:
+                assert all(is_there(somebody) for is_there in written)
+                written.append(one.write(somebody))
+
+
+def test_of_two_moves_of_a_role_the_later_one_happens(one: Town) -> None:
+    with first(one) as (url, stores):
+        written = one.write(stores)
+        near, far = one.place(), one.place()
+        later: list[int] = []
+
+        def overtake() -> None:
+            if not later:
+                later.append(one.moved(url, "--to", far).exit_code)
+
+        with one.stores(url) as mine, one.stores(near) as other:
+            other.by_role()[one.role].migrate()
+            with pytest.raises((Overtaken, MovedAway)):
+                moving(one.place_of(mine), one.place_of(other), overtake).run(url, near)
+        assert later == [0]
+        assert one.truth(url) == far
+        with one.begun(url) as anybody:
+            assert written(anybody)
+            assert one.write(anybody)(anybody)
+
+
+def test_a_move_that_was_killed_and_given_up_while_people_write_on(one: Town) -> None:
+    with first(one) as (url, stores):
+        written, place = [one.write(stores)], one.place()
+        with one.stores(url) as mine, one.stores(place) as other:
+            other.by_role()[one.role].migrate()
+            with pytest.raises(Stopped):
+                Both(one.place_of(mine), one.place_of(other)).run((url, place), "old switching", 1)
+        written.append(one.write(stores))
+        assert one.truth(place) == url
+        assert one.moved(url, "--to", url).exit_code == 0
+        written.append(one.write(stores))
+        assert one.truth(place) == url
+        # What the dead one has left there is no hindrance.
+        assert one.moved(url, "--to", place).exit_code == 0
+        with one.begun(url) as anybody:
+            assert all(is_there(anybody) for is_there in written)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("pair", [("documents", "mongo"), ("feeds", "cassandra"), ("sessions", "redis")])
+def test_writers_go_on_when_a_move_dies_in_its_switch(
+    pair: tuple[str, str], engines: Fleet[Reachable], tmp_path: Path
+) -> None:
+    """In databases of SQL the transaction of the switch ends with its process."""
+    one = town(*pair, tmp_path, lambda: engines)
+    with first(one) as (url, stores):
+        place, dead = one.place(), Mark("leaving", 0, "elsewhere", "a move")
+        with one.stores(url) as mine:
+            source = one.place_of(mine)
+            source.capture(dead)
+            before = one.write(stores)
+            switch = source.switching(Mark("moved", 1, "elsewhere", "a move"))
+            switch.__enter__()
+
+            def writes() -> bool:
+                try:
+                    written.append(one.write(stores))
+                except (Contention, Unavailable):
+                    return False
+                return True
+
+            written = [before]
+            assert wait_until(writes, 30)
+            with pytest.raises((Contention, Overtaken)):
+                switch.__exit__(None, None, None)
+        assert one.moved(url, "--to", place).exit_code == 0
+        with one.begun(url) as anybody:
+            assert all(is_there(anybody) for is_there in written)
+
+
+def test_places_that_differ_are_told_apart(one: Town) -> None:
+    with first(one) as (url, stores), first(one) as (place, others):
+        one.write(stores)
+        done = one.moved(url, "--to", place, "--verify-only")
+        assert done.exit_code == 1
+        assert "1 records, 0 in the new place" in done.output
+        one.write(others)
+        assert one.moved(url, "--to", place, "--verify-only").exit_code == 1
+        assert one.moved(url, "--to", url, "--verify-only").exit_code == 0
+
+
+def test_a_place_with_something_in_it_is_not_overwritten(one: Town) -> None:
+    with first(one) as (url, stores), first(one) as (place, others):
+        one.write(stores)
+        kept = one.write(others)
+        done = one.moved(url, "--to", place)
+        assert done.exit_code == 1
+        assert "there is something already" in done.output
+        assert one.truth(url) == url
+        assert kept(others)
+        assert one.write(stores)(stores)
+
+
+def test_a_move_that_fails_does_not_end_a_later_one(one: Town) -> None:
+    with first(one) as (url, stores), one.stores(url) as others:
+        earlier, later = one.place_of(stores), one.place_of(others)
+        earlier.capture(Mark("leaving", 0, "near", "the earlier"))
+
+        def fail() -> None:
+            with given_up(earlier, "the earlier"):
+                later.capture(Mark("leaving", 0, "far", "the later"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert earlier.mark() == Mark("leaving", 0, "far", "the later")
+        with pytest.raises(ZeroDivisionError), given_up(later, "the later"):
+            raise ZeroDivisionError
+        mark = later.mark()
+        assert mark
+        assert mark.state == "open"
+
+
+def test_two_roles_of_a_file_move_at_once(tmp_path: Path) -> None:
+    towns = [town(role, "file", tmp_path, NotImplemented) for role in ("documents", "sessions")]
+    url, place = towns[0].place(), towns[0].place()
+    written, codes = list[Written](), list[int]()
+    for one in towns:
+        with one.stores(url) as stores:
+            stores.by_role()[one.role].migrate()
+            written.append(one.write(stores))
+
+    def move(one: Town) -> None:
+        codes.append(one.moved(url, "--to", place).exit_code)
+
+    threads = [threading.Thread(target=move, args=(one,)) for one in towns]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [0, 0]
+    for one, is_there in zip(towns, written, strict=True):
+        assert one.truth(url) == place
+        with one.begun(url) as anybody:
+            assert is_there(anybody)
+
+
+@pytest.mark.proof
+def test_a_place_without_rights_and_one_without_space_are_told(
+    engines: Fleet[Reachable], own_engines: Engines, tmp_path: Path
+) -> None:
+    one = town("documents", "file", tmp_path, lambda: engines)
+    with first(one) as (url, stores):
+        written = one.write(stores)
+        done = one.moved(url, "--to", without_rights(new_database(engines.postgres())))
+        assert done.exit_code == 1
+        assert "not moved: --to: " in done.output
+        assert "permission denied" in done.output
+        assert written(stores)
+        assert one.write(stores)(stores)
+    one = town("sessions", "file", tmp_path, lambda: engines)
+    full = own_engines.sessions().url
+    with first(one) as (url, stores), Redis.from_url(full) as redis:
+        for _ in range(50):
+            written = one.write(stores)
+        redis.config_set("maxmemory", 1)
+        done = one.moved(url, "--to", full)
+        assert done.exit_code == 1
+        assert "--to: sessions is unavailable: OOM" in done.output
+        redis.config_set("maxmemory", 0)
+        assert written(stores)
+        assert one.write(stores)(stores)
+        assert one.moved(url, "--to", full).exit_code == 0
+        with one.begun(url) as anybody:
+            assert written(anybody)
+
+
+def without_rights(url: str) -> str:
+    """Of somebody who may connect to this database, and make nothing there."""
+    name = f"guest_{uuid4().hex[:8]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'guest'")
+    address = urlsplit(url)
+    return address._replace(netloc=f"{name}:guest@{address.netloc.rpartition('@')[2]}").geturl()
