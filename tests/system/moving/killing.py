@@ -19,6 +19,8 @@ STEPS = (
     *(("old.moment", -1), ("new.open", 1)),
 )
 _STEP = "KILLED_BEFORE"
+# Of the command and of the server: a busy machine is no store that is away.
+PATIENT = {f"{role.upper()}_TIMEOUT": "20" for role in command.ROLES}
 
 
 def moved(folder: Path, role: str, url: str) -> str:
@@ -34,7 +36,7 @@ def moved(folder: Path, role: str, url: str) -> str:
 
 
 def _run(program: list[str], folder: Path, role: str, url: str, step: str = "") -> tuple[int, str]:
-    own = environment(folder, {}) | ({_STEP: step} if step else {})
+    own = environment(folder, PATIENT) | ({_STEP: step} if step else {})
     done = subprocess.run(
         [*program, "move", role, "--to", url],
         cwd=folder,

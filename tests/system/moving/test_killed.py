@@ -19,7 +19,7 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Fleet, Reachable
 from tests.engines.kernel import wait_until
 from tests.system.live import PATIENCE, Live, migrated, run
-from tests.system.moving.killing import moved
+from tests.system.moving.killing import PATIENT, moved
 from tests.system.moving.resident import Resident, check
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
     file = f"sqlite:///{tmp_path}/var/quartet.db"
     database, apart = new_database(engines.postgres()), engines_of(engines)
     roles = ("relational", *apart)
-    live = Live(tmp_path, WORKERS="2", RELAY="inline")
+    live = Live(tmp_path, WORKERS="2", RELAY="inline", **PATIENT)
     try:
         assert wait_until(live._serves, 4 * PATIENCE), live.output
         people = [Resident(live) for _ in range(PEOPLE)]
@@ -81,7 +81,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
             for role, url in apart.items():
                 log.info("%s", moved(tmp_path, role, url))
             live.kill()
-            live = Live(tmp_path, WORKERS="2", RELAY="inline", PORT=str(live.port))
+            live = Live(tmp_path, WORKERS="2", RELAY="inline", PORT=str(live.port), **PATIENT)
             assert wait_until(live._serves, 4 * PATIENCE), live.output
             for url in (database, file):
                 for role in apart if url == database else roles:
@@ -90,7 +90,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
         assert wait_until(lambda: is_quiet(tmp_path), 4 * PATIENCE)
         check(people)
         for what in ("drift", "ledger"):
-            done = run(tmp_path, "doctor", what)
+            done = run(tmp_path, "doctor", what, **PATIENT)
             assert done.returncode == 0, done.stdout
     finally:
         live.close()
@@ -98,5 +98,5 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
 
 def is_quiet(folder: Path) -> bool:
     """Whether every event was delivered."""
-    lines = run(folder, "doctor", "outbox").stdout.splitlines()
+    lines = run(folder, "doctor", "outbox", **PATIENT).stdout.splitlines()
     return len(lines) == 2 and all(" 0 unsent, 0 dead-lettered" in line for line in lines)
