@@ -1,5 +1,6 @@
 """`quartet move`, killed by SIGKILL at a step of its own: right before it does something at either place."""
 
+import itertools
 import logging
 import os
 import signal
@@ -23,16 +24,25 @@ _STEP = "KILLED_BEFORE"
 PATIENT = {f"{role.upper()}_TIMEOUT": "20" for role in command.ROLES}
 
 
-def moved(folder: Path, role: str, url: str) -> str:
-    """Killed at each step, and then not. What the last one said."""
-    for what, nth in STEPS:
-        code, said = _run([sys.executable, "-m", __name__], folder, role, url, f"{what}:{nth}")
-        # The cache has nothing to copy or to carry over: such steps do not come.
-        assert code in {-signal.SIGKILL, 0}, said
-        log.info("%s to %s: %s", role, url.partition(":")[0], f"killed before {what}" if code else f"without {what}")
-    code, said = _run([QUARTET], folder, role, url)
-    assert code == 0, said
-    return said
+class Killing:
+    """Moves that are killed at some of the steps, with the next ones in each move, and then not."""
+
+    def __init__(self, folder: Path, kills: int) -> None:
+        self._folder = folder
+        self._kills = kills
+        self._steps = itertools.cycle(STEPS)
+
+    def moved(self, role: str, url: str) -> str:
+        """What the last command said."""
+        engine = url.partition(":")[0]
+        for what, nth in itertools.islice(self._steps, self._kills):
+            code, said = _run([sys.executable, "-m", __name__], self._folder, role, url, f"{what}:{nth}")
+            # One that was killed behind its switch is done, and the cache has nothing to copy: such steps do not come.
+            assert code in {-signal.SIGKILL, 0}, said
+            log.info("%s to %s: %s", role, engine, f"killed before {what}" if code else f"without {what}")
+        code, said = _run([QUARTET], self._folder, role, url)
+        assert code == 0, said
+        return said
 
 
 def _run(program: list[str], folder: Path, role: str, url: str, step: str = "") -> tuple[int, str]:

@@ -1,10 +1,11 @@
 """All roles of a real server move from a file to PostgreSQL, on to four engines, and back, under traffic. The command
-is killed at every step of every move, and the server once, so that it starts with the URLs of long ago.
+is killed at the steps of every move, and the server once, so that it starts with the URLs of long ago.
 
 Its short form, in one process and between files, is `test_moving.py`.
 """
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,13 @@ from tests.contracts.relational_store import new_database
 from tests.engines import Fleet, Reachable
 from tests.engines.kernel import wait_until
 from tests.system.live import PATIENCE, Live, migrated, run
-from tests.system.moving.killing import PATIENT, moved
+from tests.system.moving.killing import PATIENT, Killing
 from tests.system.moving.resident import Resident, check
 
 log = logging.getLogger(__name__)
 PEOPLE = 4
+# Steps at which each move is killed: each at the next ones.
+KILLS = int(os.environ.get("QUARTET_KILLS", "3"))
 # Of the Redis of all tests, beyond those of the processes of a run.
 DATABASE = 61
 
@@ -70,22 +73,22 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
     migrated(tmp_path)
     file = f"sqlite:///{tmp_path}/var/quartet.db"
     database, apart = new_database(engines.postgres()), engines_of(engines)
-    roles = ("relational", *apart)
+    roles, killing = ("relational", *apart), Killing(tmp_path, KILLS)
     live = Live(tmp_path, WORKERS="2", RELAY="inline", **PATIENT)
     try:
         assert wait_until(live._serves, 4 * PATIENCE), live.output
         people = [Resident(live) for _ in range(PEOPLE)]
         with traffic(people):
             for role in roles:
-                log.info("%s", moved(tmp_path, role, database))
+                log.info("%s", killing.moved(role, database))
             for role, url in apart.items():
-                log.info("%s", moved(tmp_path, role, url))
+                log.info("%s", killing.moved(role, url))
             live.kill()
             live = Live(tmp_path, WORKERS="2", RELAY="inline", PORT=str(live.port), **PATIENT)
             assert wait_until(live._serves, 4 * PATIENCE), live.output
             for url in (database, file):
                 for role in apart if url == database else roles:
-                    log.info("%s", moved(tmp_path, role, url))
+                    log.info("%s", killing.moved(role, url))
         log.info("refused: %s", sum((one.refused for one in people), Counter()))
         assert wait_until(lambda: is_quiet(tmp_path), 4 * PATIENCE)
         check(people)
