@@ -45,6 +45,7 @@ COPIED = (
 )
 LEFT_OUT = {
     "event_log": "what sinks have to send or may send again; begins anew with the events of the outbox",
+    "log_heads": "the last position of that log",
     "sinks": "how far each is in that log",
     "webhooks": "receivers of that log, whose secrets do not belong into a backup; they are made anew",
     "sink_dead_letters": "events of that log",

@@ -32,7 +32,7 @@ from repositories.relational.event_log_port import (
     SinkDeadLetter,
     SinkState,
 )
-from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, database_time, later, one_of, turn
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, database_time, later, one_of
 from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
 from repositories.relational.statement_runner import RunnerBacked, Work
 
@@ -149,7 +149,6 @@ _DEAD_LETTERS = (
     .limit(LIMIT)
 )
 
-_TURN = select(turn(bindparam("what", type_=TEXT)))
 _APPEND = (
     insert(event_log).values(logged_at=database_time()).on_conflict_do_nothing(index_elements=[event_log.c.id]).inline()
 )
@@ -241,7 +240,6 @@ class SqlEventLogWrites(EventLogWrites):
     def append(self, events: Sequence[Event]) -> None:
         if not events:
             return
-        self._work.rows(_TURN, {"what": event_log.name})
         rows = [{name: getattr(event, name) for name in Event.__struct_fields__} for event in events]
         self._work.change(_APPEND, rows)
 

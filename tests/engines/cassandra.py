@@ -59,6 +59,61 @@ def launch_secured(home: Home) -> Server:
     return _start(folder, {"client_encryption_options": tls, **users}, "-XX:TieredStopAtLevel=1", encrypted=True)
 
 
+class Growing:
+    """One node at first, which others join one after the other: 127.0.0.1, 127.0.0.2 and so on, with the same port."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._port, self._storage = free_port(), free_port()
+        self._seed = {"class_name": _SEEDS, "parameters": [{"seeds": f"127.0.0.1:{self._storage}"}]}
+        self.nodes: list[Server] = []
+
+    def join(self, token: int) -> Server:
+        """Returns when it has its part of the data and of the ring, from this token down."""
+        host = f"127.0.0.{len(self.nodes) + 1}"
+        own = {
+            "listen_address": host,
+            "rpc_address": host,
+            "storage_port": self._storage,
+            "seed_provider": [self._seed],
+        }
+        more = {"initial_token": str(token), "auto_bootstrap": True}
+        options = ("-XX:TieredStopAtLevel=1", "-Dcassandra.ring_delay_ms=10000", "-Xmx512m")
+        hosts = ",".join(f"127.0.0.{number + 1}:{self._port}" for number in range(len(self.nodes) + 1))
+        url, folder = f"cassandra://{hosts}/quartet", self._home.folder(f"cassandra-{host}")
+        self.nodes.append(_start(folder, own | more, *options, url=url, host=host, port=self._port))
+        return self.nodes[-1]
+
+    def nodetool(self, node: Server, *words: str) -> str:
+        """What it prints."""
+        port = (node.folder / "jmx").read_text(encoding="ascii")
+        done = subprocess.run(
+            [
+                *(str(java()), "-Xmx128m", "-XX:TieredStopAtLevel=1", f"-Duser.home={self._home.path}"),
+                *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTS.split()),
+                *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENS.split()),
+                *(
+                    "-cp",
+                    ":".join(map(str, jars(CASSANDRA))),
+                    "org.apache.cassandra.tools.NodeTool",
+                    "-p",
+                    port,
+                    *words,
+                ),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.discard()
+
+
 def launch_ring(home: Home, nodes: int) -> list[Server]:
     """Start so many nodes, each of which has an equal part of the ring; 600 MB and ten seconds for each.
 
@@ -161,6 +216,8 @@ _MEMORY = {
 
 
 def _options(folder: Path) -> list[str]:
+    jmx = free_port()
+    (folder / "jmx").write_text(str(jmx), encoding="ascii")
     properties = {
         "cassandra.config": f"file://{folder}/cassandra.yaml",
         "cassandra.storagedir": f"{folder}/data",
@@ -170,7 +227,7 @@ def _options(folder: Path) -> list[str]:
         "cassandra.skip_wait_for_gossip_to_settle": 0,
         "cassandra.ring_delay_ms": 100,
         "cassandra.superuser_setup_delay_ms": 0,
-        "cassandra.jmx.local.port": free_port(),
+        "cassandra.jmx.local.port": jmx,
         "java.io.tmpdir": folder,
         "jdk.attach.allowAttachSelf": "true",
     }

@@ -281,7 +281,7 @@ def translated(error: Exception) -> StoreError:  # noqa: PLR0911  one line for e
     code = getattr(error, "code", None)
     if isinstance(error, DuplicateKeyError):
         return Conflict("id")
-    if _refuses_all(error):
+    if refuses_all(error):
         return MovedAway(ROLE, "this role has moved to another place")
     if _lost_race(error):
         return Contention(str(error))
@@ -294,6 +294,6 @@ def translated(error: Exception) -> StoreError:  # noqa: PLR0911  one line for e
     return Invalid(str(error))
 
 
-def _refuses_all(error: Exception) -> bool:
+def refuses_all(error: Exception) -> bool:
     """Whether the place takes no writes. A write of many says so of each of them."""
     return isinstance(error, OperationFailure) and REFUSES_ALL in str(error.details)

@@ -9,7 +9,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from repositories.documents.mongo.client import Document
+from repositories.documents.mongo.client import Document, refuses_all, translated
 from repositories.documents.mongo.events import appended, buried
 from repositories.errors import Invalid, NotFound, Stale
 from repositories.records import Event
@@ -43,9 +43,16 @@ def load(collection: Documents, documents: Sequence[Document]) -> None:
     try:
         collection.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        refused = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
-        if refused:
-            raise Invalid(refused[0]["errmsg"]) from error
+        require_only_duplicates(error)
+
+
+def require_only_duplicates(error: BulkWriteError) -> None:
+    """Raises `MovedAway` where the place takes no writes, and `Invalid` for a document that cannot be held."""
+    if refuses_all(error):
+        raise translated(error) from error
+    refused = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
+    if refused:
+        raise Invalid(refused[0]["errmsg"]) from error
 
 
 def _write(collection: Documents, document_id: UUID, stages: list[dict[str, Any]], if_version: int) -> None:

@@ -8,9 +8,8 @@ from pymongo.errors import BulkWriteError
 
 from repositories.documents.mongo.client import MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
-from repositories.documents.mongo.versioned_writes import DUPLICATE_KEY
+from repositories.documents.mongo.versioned_writes import require_only_duplicates
 from repositories.documents.views_port import ViewStore
-from repositories.errors import Invalid
 
 
 @follows_primary
@@ -33,9 +32,7 @@ class MongoViews(ViewStore):
             try:
                 self._connection.collection("views").bulk_write(adds, ordered=False)
             except BulkWriteError as error:
-                refused = [one for one in error.details["writeErrors"] if one["code"] != DUPLICATE_KEY]
-                if refused:
-                    raise Invalid(refused[0]["errmsg"]) from error
+                require_only_duplicates(error)
 
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
         with self._connection.calling():

@@ -13,12 +13,8 @@ _EMPTYING = (
     f"TRUNCATE {_NAMES}",
     *(f"ALTER TABLE {table} ENABLE TRIGGER {table}_append_only" for table in APPEND_ONLY),
 )
-# A sink may be further than the log reaches.
-_NUMBERING = tuple(
-    f"""SELECT setval(pg_get_serial_sequence('{table}', 'position'), highest)
-    FROM (SELECT greatest({", ".join(f"(SELECT max(position) FROM {one})" for one in of)}) AS highest) AS found
-    WHERE highest > 0"""  # noqa: S608  names of ours
-    for table, of in {"outbox": ("outbox",), "event_log": ("event_log", "sinks")}.items()
+_NUMBERING = (
+    """SELECT setval(pg_get_serial_sequence('outbox', 'position'), max(position)) FROM outbox HAVING count(*) > 0""",
 )
 
 

@@ -232,20 +232,3 @@ def _has_turn_postgresql(element: has_turn, compiler: SQLCompiler, **kw: Any) ->
 @compiles(has_turn, "sqlite")
 def _has_turn_sqlite(element: has_turn, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{compiler.process(element.clauses, **kw)} IS NOT NULL"
-
-
-class turn(FunctionElement[bool]):  # noqa: N801  - as above
-    """Wait for a transaction-scoped lock on this text. SQLite has one writer, so whoever writes has it."""
-
-    inherit_cache = True
-    name = "turn"
-
-
-@compiles(turn, "postgresql")
-def _turn_postgresql(element: turn, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **kw)}, 2)) IS NOT NULL"
-
-
-@compiles(turn, "sqlite")
-def _turn_sqlite(element: turn, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"{compiler.process(element.clauses, **kw)} IS NOT NULL"

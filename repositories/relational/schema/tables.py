@@ -175,12 +175,12 @@ partial_index("outbox_heads", outbox.c.aggregate, outbox.c.position, where=_wait
 partial_index("outbox_waiting", outbox.c.happened_at, where=_waiting)
 partial_index("outbox_dead_lettered", outbox.c.dead_lettered_at, outbox.c.position, where=_dead)
 
-# Events for the sinks, in the order in which each sink sends them: a position is given under a lock that is held to the
-# commit, so a reader who has seen one has seen all that are before it.
+# Events for the sinks, in the order in which each sink sends them: a position is given by a row that is locked to the
+# commit, so a reader who has seen one has seen all that are before it. In PostgreSQL that is the column's default.
 event_log = Table(
     "event_log",
     metadata,
-    Column("position", SERIAL, primary_key=True, autoincrement=True),
+    Column("position", SERIAL, primary_key=True, autoincrement=True, info={"numbered_by": "log_heads"}),
     Column("id", ID, nullable=False),
     Column("type", TEXT, nullable=False),
     Column("aggregate", TEXT, nullable=False),
@@ -191,6 +191,13 @@ event_log = Table(
     UniqueConstraint("id", name="event_log_id"),
     Index("event_log_logged_at", "logged_at", "position"),
     sqlite_autoincrement=True,
+)
+
+log_heads = Table(
+    "log_heads",
+    metadata,
+    Column("log", TEXT, primary_key=True),
+    Column("position", BigInteger, nullable=False),
 )
 
 # How far each sink has come in it, and who serves it.

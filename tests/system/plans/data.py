@@ -61,6 +61,7 @@ SMALL = {
     "feed_signals": "as many counters as there are shards",
     "sinks": "as many as there are brokers and webhooks",
     "webhooks": "50 at most",
+    "log_heads": "one row",
     "levels": "a number an hour of some ten levels, for 90 days; read by the doctor",
     "pulled_authors": "the few authors whom too many follow, or who post too much, at this moment",
 }

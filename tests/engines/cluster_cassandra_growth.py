@@ -1,0 +1,131 @@
+"""One Cassandra node becomes three while feeds are written and read, by the steps of docs/growing.md. Run by
+`make test-clusters`.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from repositories.feeds.cassandra.store import CassandraFeeds
+from repositories.feeds.retention import now
+from repositories.records import PostRef
+from tests.engines import cassandra
+from tests.engines.answering import works
+from tests.engines.feeds_calls import post
+from tests.engines.home import Home
+from tests.engines.kernel import wait_until
+
+READERS = 50
+# As if a third of the ring each.
+TOKENS = (0, -(2**63) + 2**64 // 3, 2**63 - 2**64 // 3)
+RAISE = "ALTER KEYSPACE quartet WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 3}"
+
+
+@pytest.fixture
+def ring() -> Iterator[cassandra.Growing]:
+    home = Home()
+    growing = cassandra.Growing(home)
+    yield growing
+    growing.close()
+    home.close()
+
+
+def done(call: Callable[[], object]) -> None:
+    """Sent again, as the relay does: on a busy machine a node may be silent for as long as one that is away."""
+    assert wait_until(lambda: works(call), 60)
+
+
+class Town:
+    """Readers with what is in their feeds, as acknowledged."""
+
+    def __init__(self, store: CassandraFeeds) -> None:
+        self.store = store
+        self.feeds = {uuid4(): Counter[PostRef]() for _ in range(READERS)}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Posts are pushed to all and taken away again while something is done to the nodes."""
+        stop, strange = threading.Event(), list[BaseException]()
+
+        def write() -> None:
+            try:
+                while not stop.wait(0.5):
+                    self.write()
+            except BaseException as error:  # noqa: BLE001  every kind is a finding
+                strange.append(error)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        assert not strange, strange
+
+    def write(self) -> None:
+        owners, made = [*self.feeds], [post(), post()]
+        with self._guard:
+            for one in made:
+                done(lambda one=one: self.store.push(one, owners, now()))  # type: ignore[misc]
+            done(lambda: self.store.retract(made[0], owners, now()))
+            for feed in self.feeds.values():
+                feed[made[1]] += 1
+            # For a second nodes may differ in whose a range is, so an entry may come late, and none may be lost.
+            done(lambda: None if wait_until(lambda: self._differs(owners[0]) is None, 30) else pytest.fail("lost"))
+
+    def check(self) -> None:
+        with self._guard:
+            assert [found for reader in self.feeds if (found := self._differs(reader))] == []
+
+    def _differs(self, reader: UUID) -> tuple[Counter[PostRef], Counter[PostRef]] | None:
+        """What is missing, and what is there too much."""
+        found, right = Counter(self.store.home_page(reader, limit=5000)), self.feeds[reader]
+        return None if found == right else (right - found, found - right)
+
+
+@contextmanager
+def opened(url: str, *, read: str = "LOCAL_QUORUM", copies: str = "3") -> Iterator[CassandraFeeds]:
+    patience = timedelta(seconds=30)
+    with closing(
+        CassandraFeeds(url, timeout=patience, retention=timedelta(days=90), replication=copies, read_consistency=read)
+    ) as store:
+        yield store
+
+
+def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.Growing) -> None:
+    first = ring.join(TOKENS[0])
+    with opened(first.url, copies="1") as store:
+        assert wait_until(lambda: works(store.migrate), 120)
+        town = Town(store)
+        for _ in range(20):
+            town.write()
+        with town.going_on():
+            for token in TOKENS[1:]:
+                ring.join(token)
+        town.check()
+    # Each read asks every copy, so also the one that has all.
+    with opened(first.url, read="ALL", copies="1") as store:
+        town.store = store
+        with town.going_on():
+            store._link.schema(RAISE)
+            town.check()
+            with opened(ring.nodes[2].url, read="ALL") as another:
+                another.ping()
+                assert len(another.home_page(next(iter(town.feeds)), limit=1)) == 1
+            for node in ring.nodes:
+                ring.nodetool(node, "repair", "-full", "quartet")
+    with opened(ring.nodes[-1].url) as store:
+        town.store = store
+        assert store.migrate() == []
+        for node in ring.nodes:
+            node.pause()
+            town.check()
+            town.write()
+            node.resume()
