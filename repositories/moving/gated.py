@@ -1,9 +1,22 @@
 """What the places in databases of SQL have in common."""
 
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from repositories.moving.gate import SqlGate
 from repositories.moving.places import FrozenPlace, Mark, StorePlace
+from repositories.sql import Parameters, Row, SqlWork
+
+
+class PlaceDatabase(Protocol):
+    """What a place needs of `SqlDatabase`."""
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]: ...
+
+    def snapshot(self) -> AbstractContextManager[SqlWork]: ...
+
+    def write(self) -> AbstractContextManager[SqlWork]:
+        """Raises `Contention` where it waits for others too long."""
 
 
 class GatedPlace(StorePlace):

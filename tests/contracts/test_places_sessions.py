@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from redis import Redis
 
-from repositories.errors import MovedAway
+from repositories.errors import Contention, MovedAway
 from repositories.hot import SessionStore, open_sessions
 from repositories.moving.places import FrozenPlace, Mark, Overtaken, StorePlace
 from repositories.records import Session
@@ -159,6 +159,8 @@ def test_a_switch_that_fails_leaves_all_as_it_was(opened: Callable[[str], Sessio
     source.capture(leaving)
     with pytest.raises(ZeroDivisionError), source.switching(moved):
         raise ZeroDivisionError
+    with pytest.raises(Contention), source.switching(moved):
+        raise Contention("it takes too long, and is tried again")
     [(_, digest)] = signed_in(old)
     assert found(old, digest)
     assert source.mark() == leaving

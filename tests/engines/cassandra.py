@@ -84,31 +84,6 @@ class Growing:
         self.nodes.append(_start(folder, own | more, *options, url=url, host=host, port=self._port))
         return self.nodes[-1]
 
-    def nodetool(self, node: Server, *words: str) -> str:
-        """What it prints."""
-        port = (node.folder / "jmx").read_text(encoding="ascii")
-        done = subprocess.run(
-            [
-                *(str(java()), "-Xmx128m", "-XX:TieredStopAtLevel=1", f"-Duser.home={self._home.path}"),
-                *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTS.split()),
-                *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENS.split()),
-                *(
-                    "-cp",
-                    ":".join(map(str, jars(CASSANDRA))),
-                    "org.apache.cassandra.tools.NodeTool",
-                    "-p",
-                    port,
-                    *words,
-                ),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
     def close(self) -> None:
         for node in self.nodes:
             node.discard()
@@ -216,8 +191,6 @@ _MEMORY = {
 
 
 def _options(folder: Path) -> list[str]:
-    jmx = free_port()
-    (folder / "jmx").write_text(str(jmx), encoding="ascii")
     properties = {
         "cassandra.config": f"file://{folder}/cassandra.yaml",
         "cassandra.storagedir": f"{folder}/data",
@@ -227,7 +200,7 @@ def _options(folder: Path) -> list[str]:
         "cassandra.skip_wait_for_gossip_to_settle": 0,
         "cassandra.ring_delay_ms": 100,
         "cassandra.superuser_setup_delay_ms": 0,
-        "cassandra.jmx.local.port": jmx,
+        "cassandra.jmx.local.port": free_port(),
         "java.io.tmpdir": folder,
         "jdk.attach.allowAttachSelf": "true",
     }

@@ -10,7 +10,11 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from cassandra import ConsistencyLevel
+from cassandra.query import SimpleStatement
 
+from repositories.feeds.cassandra import schema
+from repositories.feeds.cassandra.link import translated
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.retention import now
 from repositories.records import PostRef
@@ -99,6 +103,20 @@ def opened(url: str, *, read: str = "LOCAL_QUORUM", copies: str = "3") -> Iterat
         yield store
 
 
+def repair(store: CassandraFeeds, table: str) -> None:
+    """As `nodetool repair -full` does, which finds no node here, since this Java has no JNDI: a read of all copies
+    mends those that differ before it answers.
+    """
+    text = f"SELECT * FROM quartet.{table}"  # noqa: S608  a name of ours
+    every = SimpleStatement(text, consistency_level=ConsistencyLevel.ALL, fetch_size=500)
+    done(lambda: list(every_row(store, every)))
+
+
+def every_row(store: CassandraFeeds, statement: SimpleStatement) -> Iterator[object]:
+    with translated():
+        yield from store._link._session.get(10).execute(statement, timeout=60)
+
+
 def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.Growing) -> None:
     first = ring.join(TOKENS[0])
     with opened(first.url, copies="1") as store:
@@ -119,8 +137,8 @@ def test_one_node_becomes_three_while_feeds_are_used(ring: cassandra.Growing) ->
             with opened(ring.nodes[2].url, read="ALL") as another:
                 another.ping()
                 assert len(another.home_page(next(iter(town.feeds)), limit=1)) == 1
-            for node in ring.nodes:
-                ring.nodetool(node, "repair", "-full", "quartet")
+            for table in schema.TABLES:
+                repair(store, table)
     with opened(ring.nodes[-1].url) as store:
         town.store = store
         assert store.migrate() == []

@@ -20,7 +20,7 @@ from repositories.hot.encoding import (
 )
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.postgres import cache_statements as sql
-from repositories.hot.postgres.database import HotDatabase
+from repositories.hot.postgres.database import Contending, HotDatabase
 from repositories.hot.sql.moving_cache import SqlCachePlace
 from repositories.moving.postgres import PostgresEngine
 from repositories.sql import Row, SqlBacked
@@ -43,7 +43,7 @@ class PostgresCache(SqlBacked, Cache):
     def __init__(self, database: HotDatabase, *, lease: float = LEASE_SECONDS) -> None:
         self._database = database
         self._lease = lease
-        self.place = SqlCachePlace(database, PostgresEngine(), _ALL, self.void)
+        self.place = SqlCachePlace(Contending(database), PostgresEngine(), _ALL, self.void)
         # The epoch of what was read last.
         self._epoch = b""
         self._fills = itertools.count(1)

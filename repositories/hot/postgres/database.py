@@ -16,6 +16,15 @@ _ALARMING = 0.25
 _SETTINGS = {"enable_seqscan": "off"}
 
 
+class Contending:
+    """The same database to a move, which tries again what has lost against others."""
+
+    def __init__(self, database: "HotDatabase") -> None:
+        self.rows = database.rows
+        self.snapshot = database.snapshot
+        self.write = super(HotDatabase, database).write
+
+
 class HotDatabase(PostgresDatabase):
     @classmethod
     def of_cache(cls, url: str, *, timeout: timedelta, pool: int) -> Self:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from repositories.hot.postgres.database import HotDatabase
+from repositories.hot.postgres.database import Contending, HotDatabase
 from repositories.hot.sql.moving import SqlSessionsPlace, noted
 from repositories.hot.sql.sessions import SqlSessions
 from repositories.moving.gate import MAKE_MARKS
@@ -33,4 +33,4 @@ class PostgresSessions(SqlBacked, SqlSessions):
         self._database = HotDatabase(url, "sessions", {"synchronous_commit": "on"}, timeout=timeout, pool=pool)
         self._seen = seen
         keys = noted("encode({}, 'hex')")
-        self.place = SqlSessionsPlace(self._database, PostgresEngine(), keys, lambda: datetime.now(UTC))
+        self.place = SqlSessionsPlace(Contending(self._database), PostgresEngine(), keys, lambda: datetime.now(UTC))

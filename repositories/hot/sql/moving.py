@@ -12,10 +12,10 @@ import msgspec
 from repositories.dump_port import Load, RecordKind
 from repositories.hot.session_records import KINDS, KeptSeen, KeptSession, compared, kept, key_of, seconds_left
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace
+from repositories.moving.gated import GatedPlace, PlaceDatabase
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
 from repositories.read_your_writes import KEPT_SECONDS
-from repositories.sql import Row, SqlDatabase, SqlWork
+from repositories.sql import Row, SqlWork
 
 ROLE = "sessions"
 BATCH = 500
@@ -55,7 +55,7 @@ class SqlSessionsPlace(GatedPlace):
     kinds: Sequence[RecordKind] = KINDS
 
     def __init__(
-        self, database: SqlDatabase, engine: Engine, noted_: Sequence[Noted], clock: Callable[[], datetime]
+        self, database: PlaceDatabase, engine: Engine, noted_: Sequence[Noted], clock: Callable[[], datetime]
     ) -> None:
         self._database = database
         self._clock = clock

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from repositories.hot.moved_cache import CachePlace
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace
+from repositories.moving.gated import GatedPlace, PlaceDatabase
 from repositories.moving.places import Mark
-from repositories.sql import SqlDatabase
 
 
 class SqlCachePlace(CachePlace, GatedPlace):
     """`tables` take no writes in a place that was left; `void` is the cache's own."""
 
-    def __init__(self, database: SqlDatabase, engine: Engine, tables: Sequence[str], void: Callable[[], None]) -> None:
+    def __init__(
+        self, database: PlaceDatabase, engine: Engine, tables: Sequence[str], void: Callable[[], None]
+    ) -> None:
         self._database = database
         self._gate = SqlGate(database, engine, "cache", [Noted(table, "", ()) for table in tables])
         self._empty = void

@@ -18,7 +18,7 @@ from app.stores import Stores
 from config import Settings
 from repositories.moving.places import StorePlace
 from repositories.records import Session
-from tests.apps import embedded
+from tests.apps import embedded, running
 from tests.contracts.relational_store import new_database
 from tests.engines import Fleet, Reachable
 from tests.engines.feeds_calls import post
@@ -92,7 +92,12 @@ def town(role: str, kind: str, folder: Path, engines: Callable[[], Fleet[Reachab
         return f"sqlite:///{folder}/{name}.db"
 
     patience: dict[str, Any] = {f"{role}_timeout": 20.0}
-    return Town(role, replace(Settings(**embedded(folder)), **patience), place)
+    settings = replace(Settings(**embedded(folder)), **patience)
+    if kind == "redis":
+        # Where sessions ask what was ended while they were away.
+        with running(settings):
+            pass
+    return Town(role, settings, place)
 
 
 def _stock(stores: Stores) -> Written:
