@@ -147,6 +147,8 @@ def test_writers_go_on_when_a_move_dies_in_its_switch(
             switch.__enter__()
 
             def writes() -> bool:
+                # As every process does all the time.
+                one.place_of(stores).mark()
                 try:
                     written.append(one.write(stores))
                 except (Contention, Unavailable):
