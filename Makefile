@@ -53,7 +53,7 @@ proofs: .venv/.browser ## run the proofs in their long form, which takes about a
 test-clusters: .venv/.test ## run the clusters: pairs of PostgreSQL and Redis, three Cassandra nodes, three mongod, six Redis nodes (3 GB, a quarter of an hour or more)
 	QUARTET_OWN_READS=10000 QUARTET_OUTAGES=docs/outages.md $(BIN)/python -m pytest --log-cli-level=INFO -o timeout=1800 \
 	  $(addprefix tests/engines/relational/test_,failover.py lost_tail.py replicas.py) tests/engines/test_hot_failover.py \
-	  $(addprefix tests/engines/cluster_,cassandra.py mongo.py redis.py) \
+	  $(addprefix tests/engines/cluster_,cassandra.py cassandra_growth.py mongo.py redis.py) \
 	  $(addprefix tests/system/outages/cluster_,cassandra.py mongo.py postgres.py redis.py)
 
 images: ## make the images that Dockerfile and compose file name, where no registry can be reached (needs Docker, debootstrap)

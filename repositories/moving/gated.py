@@ -1,21 +1,20 @@
 """What the places in databases of SQL have in common."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from repositories.moving.gate import SqlGate
 from repositories.moving.places import FrozenPlace, Mark, StorePlace
-from repositories.sql import Parameters, Row, SqlWork
 
 
 class PlaceDatabase(Protocol):
-    """What a place needs of `SqlDatabase`."""
+    """What a place needs of `SqlDatabase`, which knows of stores, and these of places."""
 
-    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]: ...
+    def rows(self, sql: str, parameters: Any = (), /) -> list[Any]: ...
 
-    def snapshot(self) -> AbstractContextManager[SqlWork]: ...
+    def snapshot(self) -> AbstractContextManager[Any]: ...
 
-    def write(self) -> AbstractContextManager[SqlWork]:
+    def write(self) -> AbstractContextManager[Any]:
         """Raises `Contention` where it waits for others too long."""
 
 
