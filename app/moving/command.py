@@ -13,7 +13,6 @@ from app.container import Container, open_stores
 from app.forwarding import at
 from app.moving.mover import NEW, Move, NotQuiet, NotTheSame, PlaceFails, compare, of_place
 from app.stores import Stores
-from config import SettingsError
 from repositories.address import BadAddress
 from repositories.errors import StoreError
 from repositories.moving.places import CLOSED, Overtaken, StorePlace
@@ -99,7 +98,7 @@ def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, St
             stores = opened.enter_context(closing(open_stores(there)))
             new = stores.by_role()[role]
             new.ping()
-        except (SettingsError, BadAddress, StoreError) as error:
+        except (BadAddress, StoreError) as error:
             raise click.ClickException(f"--to: {error}") from error
         yield here.by_role()[role], new, stores
 
