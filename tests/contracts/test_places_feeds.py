@@ -16,7 +16,7 @@ from repositories.feed_records import Activity
 from repositories.feeds import FeedStore, open_store
 from repositories.feeds.activity import moment_id
 from repositories.feeds.id_time import below, micros
-from repositories.moving.places import StorePlace
+from repositories.moving.places import Mark, StorePlace
 from repositories.records import PostRef
 from tests.contracts.relational_store import new_database
 
@@ -148,6 +148,26 @@ def moved(old: FeedStore, new: FeedStore, meanwhile: Callable[[], None]) -> list
     move = Move(place_of(old), place_of(new), say=said.append, counted=counted, ended=lambda end: said.append(str(end)))
     move.run("old", "new")
     return said
+
+
+def test_what_is_changed_while_all_is_compared_is_left_out_though_earlier_changes_are_forgotten(
+    opened: Open, url: str
+) -> None:
+    feeds, traffic = opened(url), Traffic(seed=3)
+    place, (ada, ben, *_) = place_of(feeds), traffic.people
+    at = datetime.now(UTC) - timedelta(days=1)
+    earlier, later = (PostRef(_id(at + timedelta(hours=n)), ada) for n in range(2))
+    place.capture(Mark("leaving", 0, "new", "move"))
+    feeds.push(earlier, [ada, ben], at)
+    with place.moment() as moment:
+        assert moment.changed["home timelines"]
+        place.forget(moment)
+        feeds.push(later, [ada, ben], at)
+        read = [one.post_id for batch in moment.records("home timelines") for one in batch]
+        assert sorted(read) == sorted([earlier.post_id] * 2)
+        place.forget(moment)
+    with place.moment() as moment:
+        assert {post for _, post in moment.changed["home timelines"]} == {later.post_id}
 
 
 def test_feeds_are_carried_over_while_they_are_written_and_back(

@@ -40,6 +40,7 @@ ENGINE_ONLY = {
     },
     ("feeds", "cassandra"): {
         "link": "connections and prepared statements; SQLite's are in `repositories.sqlite`",
+        "batches": "one mutation for the rows of a partition; SQLite has transactions",
         "lazy_value": "a session takes seconds to connect, and is awaited by all; a file is opened at once",
         "target": "the options of a URL",
         "policies": "which of several nodes is asked",

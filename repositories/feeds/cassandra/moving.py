@@ -56,7 +56,9 @@ class CassandraFeedsPlace(StorePlace):
             "notifications": Markers(link, layout.notifications, retention),
         }
         self._move = ""
+        # Those that are not forgotten, and the number of the first of them.
         self._notes: list[_NotedChange] = []
+        self._first = 0
         self._known: set[UUID] = set()
         self._newest = 0.0
         link.reopen = self._reopen
@@ -99,7 +101,7 @@ class CassandraFeedsPlace(StorePlace):
         self._set(mark)
         self._drop_gates(*GATED)
         self._move = mark.move
-        self._notes, self._known, self._newest = [], set(), 0.0
+        self._notes, self._first, self._known, self._newest = [], 0, set(), 0.0
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
@@ -109,10 +111,10 @@ class CassandraFeedsPlace(StorePlace):
             raise Overtaken("another move of feeds has begun meanwhile")
         if leaving:
             self._look()
-        count = len(self._notes)
+        until = self._first + len(self._notes)
         changed: dict[str, set[Key]] = defaultdict(set)
         stamps: dict[tuple[str, Key], int] = {}
-        for note in self._notes[:count]:
+        for note in self._notes:
             changed[note.kind].add(note.key)
             if note.stamp is not None:
                 stamps[note.kind, note.key] = max(note.stamp, stamps.get((note.kind, note.key), note.stamp))
@@ -127,12 +129,14 @@ class CassandraFeedsPlace(StorePlace):
             return [found[kind, key] for key in keys if found[kind, key] is not None]
 
         def records(kind: str) -> Iterator[Sequence[Any]]:
-            return self._records(kind, unsure[kind], count, leaving=leaving) if kind in RANGES else iter(())
+            return self._records(kind, unsure[kind], until, leaving=leaving) if kind in RANGES else iter(())
 
-        yield FrozenPlace(records, of_keys, changed, range(count), unsure)
+        yield FrozenPlace(records, of_keys, changed, range(self._first, until), unsure)
 
     def forget(self, moment: FrozenPlace) -> None:
-        del self._notes[: len(moment.notes)]
+        until = moment.notes[-1] + 1 if moment.notes else 0
+        del self._notes[: max(0, until - self._first)]
+        self._first = max(self._first, until)
 
     @contextlib.contextmanager
     def switching(self, mark: Mark) -> Iterator[None]:
@@ -186,8 +190,10 @@ class CassandraFeedsPlace(StorePlace):
         if mark is None or (mark.state, mark.move) != ("incoming", self._move):
             raise Overtaken("another move of feeds has begun or ended meanwhile")
 
-    def _records(self, kind: str, unsure: Unsure, count: int, *, leaving: bool) -> Iterator[Sequence[Any]]:
-        """By ranges of the ring. What was noted since the moment began, and before its range was read, is `unsure`."""
+    def _records(self, kind: str, unsure: Unsure, since: int, *, leaving: bool) -> Iterator[Sequence[Any]]:
+        """By ranges of the ring. What was noted since the moment began, from the note of this number on, and before its
+        range was read, is `unsure`.
+        """
         batch: list[Any] = []
         low, width = LOWEST_TOKEN, (HIGHEST_TOKEN - LOWEST_TOKEN) >> 8
         while low < HIGHEST_TOKEN:
@@ -195,7 +201,7 @@ class CassandraFeedsPlace(StorePlace):
             every = [MAKE[kind](*row) for row in self._read(RANGES[kind], (low, high))]
             if leaving:
                 self._look()
-            for note in self._notes[count:]:
+            for note in self._notes[max(0, since - self._first) :]:
                 if note.kind == kind and low < self._rows.token(kind, note.key) <= high:
                     unsure.add(note.key)
                 elif (note.kind, kind) == ("trims", "home timelines"):

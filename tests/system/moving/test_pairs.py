@@ -190,17 +190,17 @@ def test_a_place_with_something_in_it_is_not_overwritten(one: Town) -> None:
 def test_a_move_that_fails_does_not_end_a_later_one(one: Town) -> None:
     with first(one) as (url, stores), one.stores(url) as others:
         earlier, later = one.place_of(stores), one.place_of(others)
-        earlier.capture(Mark("leaving", 0, "near", "the earlier"))
+        earlier.capture(Mark("leaving", 0, "near", "earlier"))
 
         def fail() -> None:
-            with given_up(earlier, "the earlier"):
-                later.capture(Mark("leaving", 0, "far", "the later"))
+            with given_up(earlier, "earlier"):
+                later.capture(Mark("leaving", 0, "far", "later"))
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
             fail()
-        assert earlier.mark() == Mark("leaving", 0, "far", "the later")
-        with pytest.raises(ZeroDivisionError), given_up(later, "the later"):
+        assert earlier.mark() == Mark("leaving", 0, "far", "later")
+        with pytest.raises(ZeroDivisionError), given_up(later, "later"):
             raise ZeroDivisionError
         mark = later.mark()
         assert mark
