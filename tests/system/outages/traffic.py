@@ -26,6 +26,8 @@ WRITERS = 4
 BEFORE, AFTER = 40, 40
 DEADLINE = 5.1
 PATIENCE = 90
+# 409 is `idempotency_key_in_flight`: a failover has lost the claim of a deposit between its two transactions.
+TOLD_TO_TRY_AGAIN = (409, 503)
 HEAD = "| fault | writes again after, s | acknowledged | lost | doubled | stale | revoked | 503 | slowest answer, s |"
 
 
@@ -96,7 +98,7 @@ class Traffic:
         """What became of all, once the writers have ended. At most `lost` acknowledged writes may be gone."""
         refused = [write for write in self.writes if write.status == 503]
         if self._kind.again:
-            for write in refused:
+            for write in (write for write in self.writes if write.status in TOLD_TO_TRY_AGAIN):
                 assert wait_until(lambda write=write: self._kind.send(write).status_code < 300, PATIENCE)  # type: ignore[misc]
         found: Counter[str] = Counter()
         for person in self._people:
@@ -106,7 +108,8 @@ class Traffic:
             acknowledged=len(self.acknowledged()),
             lost=sum(not found[write.name] for write in self.acknowledged()),
             doubled=sum(count > 1 for count in found.values()),
-            stale=sum(write.stale for write in self.writes),
+            # What was lost before its author could read it is counted as lost.
+            stale=sum(write.stale and found[write.name] > 0 for write in self.writes),
             revoked=sum(write.revived for write in self.writes),
             refused=len(refused),
             slowest=max(write.ended - write.began for write in self.writes),
@@ -126,7 +129,7 @@ class Traffic:
             write.ended, write.status = monotonic(), answer.status_code
             if answer.status_code < 300:
                 write.stale = self._kind.is_stale(write, answer)
-            elif answer.status_code != 503 or "Retry-After" not in answer.headers:
+            elif answer.status_code not in TOLD_TO_TRY_AGAIN or "Retry-After" not in answer.headers:
                 self.amiss.append(answer.get_data(as_text=True))
             self.writes.append(write)
 
