@@ -92,11 +92,11 @@ class Resident:
         self, method: str, path: str, body: Any = None, *, also: Sequence[int] = (), only: int | None = None
     ) -> Answer:
         """Sent again with the same key until it is done, so its outcome is known. `also` is good as well."""
-        keyed = {"Idempotency_Key": uuid4().hex} if method == "POST" else {}
+        headers = {"Idempotency_Key": uuid4().hex} if method == "POST" else {"If_Match": "*"}
         pause = threading.Event()
         while True:
             try:
-                answer = self.client.send(method, path, body, **keyed)
+                answer = self.client.send(method, path, body, **headers)
             except (OSError, http.client.HTTPException):
                 answer = Answer(0, {}, None)
             if answer.status not in AGAIN:

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from tests.engines.kernel import wait_until
 from tests.system.live import PATIENCE, Live, migrated, run
 from tests.system.moving.killing import PATIENT, Killing
 from tests.system.moving.resident import Resident, check
+from tests.system.proofs.relays import threads
 
 log = logging.getLogger(__name__)
 PEOPLE = 4
@@ -35,24 +37,9 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
 
 @contextmanager
 def traffic(people: Sequence[Resident]) -> Iterator[None]:
-    stop, strange = threading.Event(), list[BaseException]()
-
-    def judged(one: Resident) -> None:
-        try:
-            one.work([other for other in people if other is not one], stop)
-        except BaseException as error:  # noqa: BLE001  every kind is a finding
-            strange.append(error)
-
-    threads = [threading.Thread(target=judged, args=(one,)) for one in people]
-    for thread in threads:
-        thread.start()
-    try:
+    stop = threading.Event()
+    with threads([partial(one.work, [other for other in people if other is not one], stop) for one in people], stop):
         yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not strange, strange
 
 
 def engines_of(engines: Fleet[Reachable]) -> dict[str, str]:

@@ -152,4 +152,4 @@ def threads(works: list[Callable[[], None]], stop: threading.Event) -> Iterator[
         stop.set()
         for thread in threads:
             thread.join()
-    assert faults == []
+    assert faults == [], faults
