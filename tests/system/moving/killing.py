@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,23 +48,24 @@ class Killing:
 
 def _run(program: list[str], folder: Path, role: str, url: str, step: str = "") -> tuple[int, str]:
     own = environment(folder, PATIENT) | ({_STEP: step} if step else {})
-    done = subprocess.run(
-        [*program, "move", role, "--to", url],
-        cwd=folder,
-        env=own,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=10 * PATIENCE,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    said = folder / "move.log"
+    with said.open("w") as output:
+        done = subprocess.run(
+            [*program, "move", role, "--to", url],
+            cwd=folder,
+            env=own,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=10 * PATIENCE,
+            check=False,
+        )
+    return done.returncode, said.read_text()
 
 
 class Deadly:
     """A place at which the process ends before a call."""
 
-    def __init__(self, inner: Any, name: str, seen: list[str]) -> None:
+    def __init__(self, inner: Any, name: str, seen: Counter[str]) -> None:
         self._inner, self._name, self._seen = inner, name, seen
 
     def __getattr__(self, name: str) -> Any:
@@ -73,10 +75,9 @@ class Deadly:
 
         def call(*args: Any) -> Any:
             what, _, nth = os.environ[_STEP].partition(":")
-            self._seen.append(f"{self._name}.{name}")
-            times = self._seen.count(what)
-            waiting = "old.switching" in self._seen
-            if self._seen[-1] == what and (waiting if nth == "-1" else times == int(nth)):
+            this = f"{self._name}.{name}"
+            self._seen[this] += 1
+            if this == what and ("old.switching" in self._seen if nth == "-1" else self._seen[this] == int(nth)):
                 os.kill(os.getpid(), signal.SIGKILL)
             return found(*args)
 
@@ -85,7 +86,7 @@ class Deadly:
 
 class DeadlyMove(mover.Move):
     def __init__(self, old: Any, new: Any, **named: Any) -> None:
-        seen: list[str] = []
+        seen: Counter[str] = Counter()
         super().__init__(Deadly(old, "old", seen), Deadly(new, "new", seen), **named)
 
 
