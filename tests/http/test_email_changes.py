@@ -87,7 +87,7 @@ def test_a_wrong_password_changes_nothing(post: Post) -> None:
     assert (own(ada)[0], post.kept.mails) == ("ada@example.com", [])
 
 
-@pytest.mark.parametrize("email", ["", "ada", "ada@", "a" * 250 + "@example.com", None, "a@example.com\nBcc: e@e.com"])
+@pytest.mark.parametrize("email", ["", "ada", None, "=?utf-8?q?ada?=@example.com", "a@example.com\nBcc: e@e.com"])
 def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
     problem = system.person().put(PATH, CHANGE | {"email": email}, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]

@@ -166,10 +166,13 @@ def test_no_route_ignores_a_query(system: System) -> None:
     assert ada.get(f"/posts/{post}")["stats"] == {"likes": 0, "comments": 0}
 
 
-@pytest.mark.parametrize(
-    "blank",
-    [" ", "\t", "\u00a0", "\u200b\u2060", "\u3164", "\u2800 ", "\u202e", "\ufeff", "\u00ad", "\U000e0041 \U000e0100"],
-)
+BLANKS = [
+    *(" ", "\t", "\u00a0", "\u200b", "\u200b\u2060", "\u3164", "\u2800 ", "\u202e", "\ufeff", "\u00ad"),
+    "\U000e0041 \U000e0100",
+]
+
+
+@pytest.mark.parametrize("blank", BLANKS)
 def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: str) -> None:
     lamp = {"title": "Lamp", "category": "home", "price": {"amount": 1, "currency": "EUR"}}
     assert ada.patch("/accounts/me", {"display_name": blank}, 422, etag="*")["errors"][0]["pointer"] == "/display_name"
@@ -177,6 +180,32 @@ def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: 
     assert ada.post("/posts", {"title": "t", "body": "b", "tags": [blank]}, 422)["errors"][0]["pointer"] == "/tags/0"
     for member in ("title", "category"):
         assert ada.post("/products", {**lamp, member: blank}, 422)["errors"][0]["pointer"] == f"/{member}"
+
+
+@pytest.mark.parametrize("blank", [*BLANKS, "\n\u200d\r\n"])
+def test_nor_is_it_a_text(ada: Person, blank: str) -> None:
+    post, some = ada.publish(), {"amount": 1, "currency": "EUR"}
+    texts = {
+        "/posts": {"title": "t", "body": blank},
+        f"/posts/{post}/comments": {"body": blank},
+        "/products": {"title": "t", "category": "c", "price": some, "description": blank},
+    }
+    for path, body in texts.items():
+        pointer = ada.post(path, body, 422)["errors"][0]["pointer"]
+        assert body[pointer[1:]] == blank
+    lamp = {"title": "t", "category": "c", "price": some, "attributes": {"colour": blank}}
+    assert ada.post("/products", lamp, 422)["errors"][0]["pointer"].startswith("/attributes")
+    assert ada.patch("/accounts/me", {"bio": blank}, 422, etag="*")["errors"][0]["pointer"] == "/bio"
+    assert ada.patch(f"/posts/{post}", {"body": blank}, 422, etag="*")["errors"][0]["pointer"] == "/body"
+    key = {"Idempotency-Key": "k"}
+    for name in ("memo", "reference"):
+        sent = ada.send("POST", "/wallet/transfers", json={"to": "bob", "amount": some, name: blank}, headers=key)
+        assert [error["pointer"] for error in sent.json["errors"]] == [f"/{name}"]
+
+
+def test_a_text_that_may_be_empty_still_may(ada: Person) -> None:
+    assert ada.patch("/accounts/me", {"bio": "An invisible one\u200b is fine."}, etag="*")["account"]["bio"]
+    assert ada.patch("/accounts/me", {"bio": ""}, etag="*")["account"]["bio"] == ""
 
 
 def test_tags_that_look_alike_are_one(system: System, ada: Person) -> None:

@@ -247,9 +247,19 @@ def test_in_development_it_is_printed(system: System, capsys: pytest.CaptureFixt
 
 
 NO_ADDRESSES = ["", "ada", "ada@", "a" * 250 + "@example.com", None, "ada@example.com\nBcc: eve@example.com"]
+# Each of them a name of somebody else's mailbox, or of several.
+SPELLINGS = [
+    "=?utf-8?q?ada?=@example.com",
+    "=?utf-8?q?ada=40example.org=2C_x?=@example.com",
+    '"ada"@example.com',
+    "ada@exam\u200bple.com",
+    "ada@\uff45xample.com",
+    "\uff41da@example.com",
+    "ada@[127.0.0.1]",
+]
 
 
-@pytest.mark.parametrize("email", NO_ADDRESSES)
+@pytest.mark.parametrize("email", [*NO_ADDRESSES, *SPELLINGS])
 def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
     problem = system.anybody().post("/password-resets", {"email": email}, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]

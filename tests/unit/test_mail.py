@@ -126,6 +126,13 @@ def test_nobody_writes_headers_into_a_mail() -> None:
     assert kept.mails == []
 
 
+@pytest.mark.parametrize("to", ["=?utf-8?q?eve?=@example.com", "=?utf-8?q?eve=40example.org=2C_a?=@example.com"])
+def test_a_mail_goes_to_its_address_alone(to: str) -> None:
+    with mail_server() as (kept, port), pytest.raises(Undeliverable):
+        mailer(f"smtp://localhost:{port}?starttls=false").send(Mail(to, "s", "t"))
+    assert kept.mails == []
+
+
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

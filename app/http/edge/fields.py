@@ -37,16 +37,55 @@ class Text(ma.fields.String):
         return text
 
 
-class Line(Text):
-    """A name, a title or a tag: something of it can be seen, and it is in NFC, so that what looks alike is alike."""
+def can_be_seen(text: str) -> bool:
+    return bool(VISIBLE.search(DRAWN_AS_NOTHING.sub("", text)))
+
+
+class Prose(Text):
+    """What people write and read: something of it can be seen, unless it is empty where it may be."""
 
     default_error_messages = {"invisible": "Must have something that can be seen."}
+    PATTERN: ClassVar = rf"^([^\u0000]*{VISIBLE.pattern}[^\u0000]*)?$"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text and not can_be_seen(text):
+            raise self.make_error("invisible")
+        return text
+
+
+class Line(Prose):
+    """A name, a title or a tag. It is in NFC, so that what looks alike is alike."""
+
     PATTERN: ClassVar = rf"^[^\u0000]*{VISIBLE.pattern}[^\u0000]*$"
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
-        if text and not VISIBLE.search(DRAWN_AS_NOTHING.sub("", text)):
-            raise self.make_error("invisible")
+        return unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
+
+
+class MailAddress(ma.fields.Email):
+    """An e-mail address, in one spelling of its mailbox, or one person could be sent mail under many names.
+
+    So without quotes, which hardly anybody has, without what mail headers decode (RFC 2047), and with no character that
+    stands for another one (NFKC, as names of hosts are compared).
+    """
+
+    default_error_messages = {"spelling": "Must be an e-mail address without quotes and encoded words."}
+    PATTERN: ClassVar = r'^((?!=\?)[^\u0000-\u0020"])+@[A-Za-z0-9\u00a1-\uffff.-]+$'
+    _HOST: ClassVar = re.compile(r"[\w.-]+")
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True, validate=ma.validate.Length(max=254), metadata={"format": "email", "pattern": self.PATTERN}
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        name, _, host = text.rpartition("@")
+        plain = '"' not in name and "=?" not in name and unicodedata.normalize("NFKC", text) == text
+        # What is there without an @ is refused as no address by the validator.
+        if host != text and not (plain and self._HOST.fullmatch(host)):
+            raise self.make_error("spelling")
         return text
 
 
@@ -121,11 +160,11 @@ class Attributes(ma.fields.Dict):
 class AttributeField(ma.fields.Field[Any]):
     default_error_messages = {
         "kind": "Must be a string, a number or a boolean.",
-        "text": "Must be 1 to 200 characters without NUL.",
+        "text": "Must be 1 to 200 characters without NUL, and something of it can be seen.",
         "range": "Must be within the range of 64-bit integers.",
     }
     VALUES: ClassVar = [
-        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": Text.PATTERN},
+        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": Line.PATTERN},
         {"type": "number", "minimum": -INT64 - 1, "maximum": INT64},
         {"type": "boolean"},
     ]
@@ -134,7 +173,7 @@ class AttributeField(ma.fields.Field[Any]):
         super().__init__(metadata={"anyOf": self.VALUES})
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        if isinstance(value, str) and (not 1 <= len(value) <= 200 or "\x00" in value):
+        if isinstance(value, str) and (not 1 <= len(value) <= 200 or "\x00" in value or not can_be_seen(value)):
             raise self.make_error("text")
         if isinstance(value, int | float) and not -INT64 - 1 <= value <= INT64:
             raise self.make_error("range")

@@ -11,7 +11,7 @@ from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private,
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
-from app.http.edge.fields import Line, NewPassword, Text
+from app.http.edge.fields import Line, MailAddress, NewPassword, Prose, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, Position, page_of
@@ -38,7 +38,7 @@ URL = ma.validate.Regexp(
 
 class RegistrationSchema(ma.Schema):
     handle = Text(required=True, validate=HANDLE)
-    email = ma.fields.Email(required=True, validate=ma.validate.Length(max=254))
+    email = MailAddress()
     password = NewPassword()
     display_name = Line(required=True, validate=ma.validate.Length(1, 80))
 
@@ -46,7 +46,7 @@ class RegistrationSchema(ma.Schema):
 class ProfileChangesSchema(ma.Schema):
     handle = Text(validate=HANDLE)
     display_name = Line(validate=ma.validate.Length(1, 80))
-    bio = Text(validate=ma.validate.Length(max=2000))
+    bio = Prose(validate=ma.validate.Length(max=2000))
     image_url = Text(allow_none=True, validate=[ma.validate.Length(max=2000), URL])
 
 

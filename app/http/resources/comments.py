@@ -11,7 +11,7 @@ from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import Moment, Text
+from app.http.edge.fields import Moment, Prose
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema
@@ -21,7 +21,7 @@ blp = Blueprint("comments", "Comments on posts")
 
 
 class CommentDraftSchema(ma.Schema):
-    body = Text(required=True, validate=ma.validate.Length(1, 5000))
+    body = Prose(required=True, validate=ma.validate.Length(1, 5000))
 
 
 class CommentSchema(ma.Schema):

@@ -9,7 +9,7 @@ from flask import Response
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import INT64, JsonInt, Moment, Text
+from app.http.edge.fields import INT64, JsonInt, Moment, Prose
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.resources.orders import OrderSchema, mark, of_order, order_answer, position
@@ -35,7 +35,7 @@ class ShipmentDraftSchema(ma.Schema):
         validate=ma.validate.Length(1, 100),
         metadata={"description": "units by the number of the order's line; left out: all that is left to send"},
     )
-    reference = Text(
+    reference = Prose(
         load_default="",
         validate=ma.validate.Length(max=200),
         metadata={"description": "of the carrier, for the buyer to see"},
@@ -49,7 +49,7 @@ class ShipmentDraftSchema(ma.Schema):
 
 
 class RefusalSchema(ma.Schema):
-    reason = Text(load_default="", validate=ma.validate.Length(max=500))
+    reason = Prose(load_default="", validate=ma.validate.Length(max=500))
 
 
 class ShipmentSchema(ma.Schema):

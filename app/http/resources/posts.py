@@ -13,7 +13,7 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
-from app.http.edge.fields import Different, Line, Moment, Text
+from app.http.edge.fields import Different, Line, Moment, Prose, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
@@ -32,14 +32,14 @@ blp = Blueprint("posts", "Posts, likes and tags")
 
 class PostDraftSchema(ma.Schema):
     title = Line(required=True, validate=ma.validate.Length(1, 200))
-    body = Text(required=True, validate=ma.validate.Length(1, 20_000))
+    body = Prose(required=True, validate=ma.validate.Length(1, 20_000))
     tags = Different(Line(validate=ma.validate.Length(1, 40)), load_default=list)
     product_ids = Different(ma.fields.UUID(), load_default=list)
 
 
 class PostChangesSchema(ma.Schema):
     title = Line(validate=ma.validate.Length(1, 200))
-    body = Text(validate=ma.validate.Length(1, 20_000))
+    body = Prose(validate=ma.validate.Length(1, 20_000))
     tags = Different(Line(validate=ma.validate.Length(1, 40)))
     product_ids = Different(ma.fields.UUID())
 

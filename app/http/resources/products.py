@@ -13,7 +13,7 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Line, Moment, Text
+from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Line, Moment, Prose
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
@@ -36,7 +36,7 @@ ATTRIBUTE = re.compile(r"attr(?:\.(.*)|\[(.*)\])", re.DOTALL)
 
 class ProductDraftSchema(ma.Schema):
     title = Line(required=True, validate=ma.validate.Length(1, 200))
-    description = Text(load_default="", validate=ma.validate.Length(max=20_000))
+    description = Prose(load_default="", validate=ma.validate.Length(max=20_000))
     category = Line(required=True, validate=ma.validate.Length(1, 40))
     price = ma.fields.Nested(MoneySchema, required=True)
     attributes = Attributes(load_default=dict)
@@ -44,7 +44,7 @@ class ProductDraftSchema(ma.Schema):
 
 class ProductChangesSchema(ma.Schema):
     title = Line(validate=ma.validate.Length(1, 200))
-    description = Text(validate=ma.validate.Length(max=20_000))
+    description = Prose(validate=ma.validate.Length(max=20_000))
     category = Line(validate=ma.validate.Length(1, 40))
     price = ma.fields.Nested(MoneySchema)
     attributes = Attributes()

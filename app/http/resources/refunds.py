@@ -9,7 +9,7 @@ from flask import Response
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container
-from app.http.edge.fields import JsonBoolean, Moment, Text
+from app.http.edge.fields import JsonBoolean, Moment, Prose
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
@@ -28,7 +28,7 @@ class RefundDraftSchema(ma.Schema):
         allow_none=True,
         metadata={"description": "left out: all that is left of one's share"},
     )
-    reason = Text(load_default="", validate=ma.validate.Length(max=500))
+    reason = Prose(load_default="", validate=ma.validate.Length(max=500))
     restock = JsonBoolean(
         load_default=None,
         allow_none=True,

@@ -10,7 +10,7 @@ from flask import Response
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
 from app.http.edge.deps import caller, container, cursors, session
-from app.http.edge.fields import JsonBoolean, Moment, NewPassword, Text
+from app.http.edge.fields import JsonBoolean, MailAddress, Moment, NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, page_of
@@ -35,7 +35,7 @@ class PasswordChangeSchema(ma.Schema):
 
 class EmailChangeSchema(ma.Schema):
     password = Text(required=True, validate=ma.validate.Length(1, 256))
-    email = ma.fields.Email(required=True, validate=ma.validate.Length(max=254))
+    email = MailAddress()
 
 
 class AccountDeletionSchema(ma.Schema):

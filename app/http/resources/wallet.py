@@ -12,7 +12,7 @@ from app.errors import BadRequest
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import Instant, Moment, Text
+from app.http.edge.fields import Instant, Moment, Prose, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
@@ -69,13 +69,13 @@ class DepositSchema(ma.Schema):
 class SendingSchema(ma.Schema):
     to = Text(required=True, validate=ma.validate.Length(1, 30), metadata={"description": "a handle"})
     amount = ma.fields.Nested(MovedMoneySchema, required=True)
-    memo = Text(
+    memo = Prose(
         load_default=None,
         allow_none=True,
         validate=ma.validate.Length(1, 140),
         metadata={"description": "shown to both sides"},
     )
-    reference = Text(
+    reference = Prose(
         load_default=None,
         allow_none=True,
         validate=ma.validate.Length(1, 64),

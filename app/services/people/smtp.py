@@ -64,6 +64,9 @@ class SmtpMailer(Mailer):
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2].rstrip(">") or None)
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(mail.text)
+        # Headers decode encoded words, and write what they found without quotes: that may be another recipient.
+        if [one.addr_spec for one in message["To"].addresses] != [mail.to]:
+            raise ValueError
         return message
 
     @contextlib.contextmanager
