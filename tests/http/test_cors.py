@@ -22,6 +22,9 @@ NEEDED = {
     "idempotency-key",
     "last-event-id",
     "x-request-id",
+    # Sent by what traces a browser app (W3C Trace Context), and read here.
+    "traceparent",
+    "tracestate",
 }
 SEEN = {
     "etag",
@@ -33,6 +36,8 @@ SEEN = {
     "age",
     "cache-status",
     "server-timing",
+    "www-authenticate",
+    "content-disposition",
 }
 STRANGERS = ["https://evil.example", "null", f"{APP}.evil.example", "https://APP.example.com", f"{APP}/", f"{APP}:8443"]
 # One below each kind of path, and one that is not there.
@@ -153,6 +158,17 @@ def test_an_unforeseen_error_can_be_read(system: System) -> None:
     answer = asked(system, "/health/live")
     assert answer.status_code == 500
     is_allowed(answer)
+
+
+def test_what_the_document_names_can_be_sent_and_seen(system: System) -> None:
+    document = system.app.test_client().get("/openapi.json").get_json()
+    operations = [one for path in document["paths"].values() for one in path.values() if isinstance(one, dict)]
+    sent = {asks["name"] for one in operations for asks in one.get("parameters", []) if asks.get("in") == "header"}
+    seen = {name for one in operations for answer in one["responses"].values() for name in answer.get("headers", {})}
+    allowed = preflight(system, PATHS[0], APP).headers
+    assert {name.lower() for name in sent} <= names(allowed["Access-Control-Allow-Headers"])
+    assert {name.lower() for name in seen} <= names(allowed["Access-Control-Expose-Headers"])
+    assert {"If-Match", "ETag"} <= sent | seen
 
 
 def test_a_session_from_another_origin(system: System) -> None:

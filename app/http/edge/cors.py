@@ -22,13 +22,13 @@ PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, X-Request-Id,"
-        " Quartet-Seen"
+        " Quartet-Seen, traceparent, tracestate"
     ),
     "Access-Control-Max-Age": str(KEPT_SECONDS),
 }
 EXPOSED = (
     "ETag, Location, Retry-After, Idempotent-Replayed, RateLimit, RateLimit-Policy, X-Request-Id, Age, Cache-Status,"
-    " Server-Timing, Quartet-Seen"
+    " Server-Timing, Quartet-Seen, WWW-Authenticate, Content-Disposition"
 )
 
 
