@@ -62,7 +62,7 @@ entrance = gate.Gate(
     spared=overload.spared,
     room=room,
 )
-peer = partial(limiting.address, proxies=settings.proxies)
+peer = partial(limiting.address, proxies=settings.proxies, header=settings.proxy_header)
 # A little later, so that whoever waited for the body knows that it was late.
 give_up = partial(shut_silent, settings.port, 1.2 * settings.body_seconds)
 arrivals = Arrivals(entrance, peer, BODY_LIMIT, settings.body_seconds, give_up, Floods(settings.port))

@@ -177,7 +177,12 @@ class Settings(Derived):
     mail_app_url: str = setting("", "the app's URL, below which links in mails lead; empty: mails have the bare token")
     mail_timeout: float = setting(5.0, "seconds that sending one mail may take", at_least(0.1))
     mails: int = setting(5, "mails an hour to one account; 0: no limit", at_least(0))
-    proxies: int = setting(0, "own proxies in front that append to `X-Forwarded-For`", at_least(0))
+    proxies: int = setting(0, "own proxies in front that append to `QUARTET_PROXY_HEADER`", at_least(0))
+    proxy_header: str = setting(
+        "X-Forwarded-For",
+        "`X-Forwarded-For`, or `Forwarded` (RFC 7239), which no other name can pass for",
+        validate.OneOf(["X-Forwarded-For", "Forwarded"]),
+    )
     cors_origins: str = setting(
         "", "origins of browser apps that may use the API, separated by commas, such as `https://app.example.com`"
     )

@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -185,7 +186,7 @@ def test_what_cannot_be_seen_is_no_name_no_title_and_no_tag(ada: Person, blank: 
 @pytest.mark.parametrize("blank", [*BLANKS, "\n\u200d\r\n"])
 def test_nor_is_it_a_text(ada: Person, blank: str) -> None:
     post, some = ada.publish(), {"amount": 1, "currency": "EUR"}
-    texts = {
+    texts: dict[str, dict[str, Any]] = {
         "/posts": {"title": "t", "body": blank},
         f"/posts/{post}/comments": {"body": blank},
         "/products": {"title": "t", "category": "c", "price": some, "description": blank},
@@ -200,7 +201,7 @@ def test_nor_is_it_a_text(ada: Person, blank: str) -> None:
     key = {"Idempotency-Key": "k"}
     for name in ("memo", "reference"):
         sent = ada.send("POST", "/wallet/transfers", json={"to": "bob", "amount": some, name: blank}, headers=key)
-        assert [error["pointer"] for error in sent.json["errors"]] == [f"/{name}"]
+        assert [error["pointer"] for error in sent.get_json()["errors"]] == [f"/{name}"]
 
 
 def test_a_text_that_may_be_empty_still_may(ada: Person) -> None:

@@ -93,7 +93,39 @@ def test_addresses_are_limited_apart_and_others_proxies_are_not_believed(make: M
 )
 def test_whose_address_it_is(proxies: int, forwarded: str, found: str) -> None:
     environ = {"REMOTE_ADDR": "9.9.9.9", "HTTP_X_FORWARDED_FOR": forwarded}
-    assert limiting.address(environ, proxies) == found
+    assert limiting.address(environ, proxies, "X-Forwarded-For") == found
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "found"),
+    [
+        (0, "for=1.1.1.1", "9.9.9.9"),
+        (1, "", "9.9.9.9"),
+        (1, "for=1.1.1.1", "1.1.1.1"),
+        (1, 'FOR="1.1.1.1:80";proto=https', "1.1.1.1"),
+        (1, 'for="[2001:db8::1]:443"', "2001:db8::"),
+        (1, 'proto=https; for="[2001:DB8::1]"', "2001:db8::"),
+        (1, "for=6.6.6.6, for=1.1.1.1", "1.1.1.1"),
+        (1, "for=6.6.6.6, for=1.1.1.1, ,", "1.1.1.1"),
+        (2, "for=6.6.6.6,for=1.1.1.1,for=2.2.2.2", "1.1.1.1"),
+        (2, "for=2.2.2.2", "9.9.9.9"),
+        # A quote that a client has left open, and what it has put into one.
+        (1, 'for="6.6.6.6, for=1.1.1.1', "1.1.1.1"),
+        (1, 'for="6.6.6.6, for="[2001:db8::1]"', "2001:db8::"),
+        (2, '", for="6.6.6.6, for="[2001:db8::1]", for=2.2.2.2', "2001:db8::"),
+        (1, 'host="a;for=6.6.6.6";for=1.1.1.1', "1.1.1.1"),
+        (1, 'host="a, for=6.6.6.6";for=1.1.1.1', "1.1.1.1"),
+        (1, "for=unknown", "9.9.9.9"),
+        (1, "for=_hidden", "9.9.9.9"),
+        (1, "for=", "9.9.9.9"),
+        (1, "1.1.1.1", "9.9.9.9"),
+        (1, "for=6.6.6.6, proto=https", "9.9.9.9"),
+        (1, '"' * 4001, "9.9.9.9"),
+    ],
+)
+def test_whose_address_it_is_by_the_standard_header(proxies: int, said: str, found: str) -> None:
+    environ = {"REMOTE_ADDR": "9.9.9.9", "HTTP_FORWARDED": said, "HTTP_X_FORWARDED_FOR": "6.6.6.6, 6.6.6.6"}
+    assert limiting.address(environ, proxies, "Forwarded") == found
 
 
 def test_health_and_documentation_are_not_limited(make: Make) -> None:

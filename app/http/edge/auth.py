@@ -45,7 +45,7 @@ def session_of(container: Container, sent: str, address: str) -> Session:
 
 def early_session(container: Container, environ: dict[str, Any]) -> Session | None:
     """For the fast path, which has a token. None for an error: `resolve` raises it where it is answered."""
-    address = limiting.address(environ, container.settings.proxies)
+    address = limiting.of_caller(environ, container)
     try:
         found: Session | Exception = session_of(container, environ["HTTP_AUTHORIZATION"], address)
     except Exception as error:  # noqa: BLE001

@@ -11,7 +11,9 @@ from typing import Any
 
 from flask import Flask, g, request
 
+from app.container import Container
 from app.errors import TooMany
+from app.http.edge import forwarded
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import container, session_or_none
 from repositories.hot import Rate, Verdict
@@ -40,12 +42,14 @@ def check() -> None:
         raise TooMany("too many requests", found.retry)
 
 
-def address(environ: Mapping[str, Any], proxies: int) -> str:
-    """Whom the outermost of our own proxies saw, or the server without proxies; never what a client wrote itself."""
+def address(environ: Mapping[str, Any], proxies: int, header: str) -> str:
+    """Whom the outermost of our own proxies saw, or the server without proxies; never what a client wrote itself.
+
+    `header` is the one to which they append.
+    """
     peer = str(environ.get("REMOTE_ADDR") or "")
-    seen = [part for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()] if proxies else []
-    forwarded = client(seen[-proxies]) if proxies and len(seen) >= proxies else None
-    return forwarded or client(peer) or peer
+    said = forwarded.last(environ, header, proxies) if proxies else None
+    return (client(said) if said else None) or client(peer) or peer
 
 
 @lru_cache(4096)
@@ -69,7 +73,11 @@ def client(written: str) -> str | None:
 
 
 def caller_address() -> str:
-    return address(request.environ, container().settings.proxies)
+    return of_caller(request.environ, container())
+
+
+def of_caller(environ: Mapping[str, Any], container: Container) -> str:
+    return address(environ, container.settings.proxies, container.settings.proxy_header)
 
 
 def fields(found: Verdict | None, rate: Rate | None) -> list[tuple[str, str]]:

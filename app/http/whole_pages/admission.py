@@ -37,7 +37,7 @@ def admitted(container: Container, environ: Environ) -> Admitted | None:
             own_writes.begin(container, environ, session, reads=True)
         limited = _counted(throttle, environ, f"account:{viewer}")
     else:
-        limited = _counted(throttle, environ, f"address:{limiting.address(environ, container.settings.proxies)}")
+        limited = _counted(throttle, environ, f"address:{limiting.of_caller(environ, container)}")
     return None if limited is None else Admitted(begun, viewer, limited)
 
 

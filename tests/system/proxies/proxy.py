@@ -42,6 +42,9 @@ class Kind(NamedTuple):
     language: str
     command: Callable[[Path, Path, int], list[str]]
     replaced: Callable[[Path, int, Sequence[int]], dict[str, str]]
+    # Words of the block without which names with underscores would pass, and what stands where `Forwarded` is added.
+    underscores: tuple[str, str]
+    forwarded: Callable[[str], tuple[str, str]]
     around: str = "{block}"
     caches: bool = True
 
@@ -62,6 +65,8 @@ KINDS = {
             "listen 80;": f"listen {HOST}:{port};",
             "    server 127.0.0.1:8000 max_fails=0;": servers(f"    server {HOST}:{{}} max_fails=0;", behind),
         },
+        ("proxy_http_version 1.1;", "proxy_http_version 1.1;\nunderscores_in_headers on;"),
+        lambda added: ("proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", added),
         around=NGINX,
     ),
     "haproxy": Kind(
@@ -75,6 +80,8 @@ KINDS = {
                 f"    server quartet{{0}} {HOST}:{{0}} check inter 2s", behind
             ),
         },
+        ("    http-request del-header _ -m sub\n", ""),
+        lambda added: ("    option forwardfor\n", added),
         caches=False,
     ),
     "varnish": Kind(
@@ -86,6 +93,8 @@ KINDS = {
             *("-f", str(file), "-s", "malloc,64m"),
         ],
         lambda _, __, behind: {'.port = "8000"': f'.port = "{behind[0]}"'},
+        ("    unset req.http.X_Forwarded_For;\n", ""),
+        lambda added: ("vcl 4.1;\n", f"vcl 4.1;\n{added}"),
     ),
 }
 
@@ -96,23 +105,29 @@ class Proxy(NamedTuple):
 
 
 def shown(language: str) -> str:
-    """The one block of the page in this language."""
+    """The one block of the page in this language, with the words that stand behind it."""
     [block] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return str(block)
 
 
-def configuration(kind: Kind, folder: Path, port: int, behind: Sequence[int]) -> str:
+def configuration(kind: Kind, folder: Path, port: int, behind: Sequence[int], *, forwarded: bool) -> str:
     """What the page shows, for this folder, port and server."""
     block = shown(kind.language)
-    for word, other in kind.replaced(folder, port, behind).items():
+    replaced = kind.replaced(folder, port, behind)
+    if forwarded:
+        replaced |= dict([kind.underscores, kind.forwarded(shown(f"{kind.language} forwarded"))])
+    for word, other in replaced.items():
         assert block.count(word) == 1, word
         block = block.replace(word, other)
     return kind.around.format(folder=folder, block=block)
 
 
 @contextmanager
-def running(name: str, *behind: int) -> Iterator[Proxy]:
-    """A proxy in front of servers on these ports. Skips, or fails where it is required, when it is missing."""
+def running(name: str, *behind: int, forwarded: bool = False) -> Iterator[Proxy]:
+    """A proxy in front of servers on these ports. Skips, or fails where it is required, when it is missing.
+
+    A `forwarded` one appends to `Forwarded`, and lets names with underscores pass.
+    """
     kind = KINDS[name]
     binary = shutil.which(kind.binary, path=f"{os.environ['PATH']}:/usr/sbin")
     if binary is None:
@@ -122,7 +137,7 @@ def running(name: str, *behind: int) -> Iterator[Proxy]:
         pytest.skip(missing)
     port, folder = free_port(), Path(tempfile.mkdtemp(prefix=f"{name}-"))
     file = folder / "configuration"
-    file.write_text(configuration(kind, folder, port, behind))
+    file.write_text(configuration(kind, folder, port, behind, forwarded=forwarded))
     user = unprivileged_user()
     if user is not None:
         os.chown(folder, user, user)

@@ -1,0 +1,85 @@
+"""Whose address limits count behind several proxies, and behind those that let names with underscores pass."""
+
+import http.client
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.apps import BASE
+from tests.system.live import HOST, PATIENCE, Live, migrated
+from tests.system.proxies.proxy import KINDS, running
+
+pytestmark = [pytest.mark.engines, pytest.mark.live]
+FAILURES = 2
+Fields = Sequence[tuple[str, str]]
+# Each is one request's, by whoever may not be somebody else.
+SPOOFED: list[Fields] = [
+    [("Forwarded", "for=203.0.113.7")],
+    [("Forwarded", 'for="203.0.113.7')],
+    [("Forwarded", "for=203.0.113.7, for="), ("Forwarded", 'for="[2001:db8::1]')],
+    [("Forwarded", ',,;; "')],
+    [("Forwarded", "-" * 4000)],
+    [("X_Forwarded_For", "203.0.113.7"), ("X-Forwarded-For", "203.0.113.8")],
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("behind")
+    migrated(made)
+    return made
+
+
+def live(folder: Path, **settings: str) -> Iterator[int]:
+    server = Live(folder, WORKERS="1", ADDRESS_LOGIN_FAILURES=f"{FAILURES}", **settings)
+    try:
+        yield server.answering().port
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def by_standard(folder: Path) -> Iterator[int]:
+    yield from live(folder, PROXIES="1", PROXY_HEADER="Forwarded")
+
+
+@pytest.fixture(scope="module")
+def behind_two(folder: Path) -> Iterator[int]:
+    yield from live(folder, PROXIES="2")
+
+
+def refusal(port: int, address: str, fields: Fields = ()) -> int:
+    """The status of a sign-in that must fail."""
+    with closing(http.client.HTTPConnection(HOST, port, timeout=PATIENCE, source_address=(address, 0))) as connection:
+        body = json.dumps({"login": f"nobody_{uuid4().hex[:8]}", "password": "wrong wrong wrong"}).encode()
+        connection.putrequest("POST", f"{BASE}/sessions")
+        for name, value in [("Content-Type", "application/json"), ("Content-Length", f"{len(body)}"), *fields]:
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_forwarded_cannot_be_passed_by(name: str, by_standard: int) -> None:
+    # Failures count for a minute, and all proxies are in front of one server.
+    one, other = (f"127.1.{list(KINDS).index(name)}.{n}" for n in (2, 3))
+    with running(name, by_standard, forwarded=True) as proxy:
+        found = [refusal(proxy.port, one, fields) for fields in SPOOFED[:FAILURES]]
+        assert found == [401] * FAILURES
+        assert [*map(partial(refusal, proxy.port, one), SPOOFED)] == [429] * len(SPOOFED)
+        assert refusal(proxy.port, other, [("Forwarded", f"for={one}")]) == 401
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("haproxy", "nginx"), ("varnish", "haproxy"), ("nginx", "varnish")])
+def test_of_two_proxies_the_outer_one_saw_the_client(outer: str, inner: str, behind_two: int) -> None:
+    one, other = (f"127.2.{list(KINDS).index(outer)}.{n}" for n in (2, 3))
+    with running(inner, behind_two) as near, running(outer, near.port) as far:
+        for n in range(FAILURES):
+            assert refusal(far.port, one, [("X-Forwarded-For", f"203.0.113.{n}, 203.0.113.7")]) == 401
+        assert refusal(far.port, one, [("X-Forwarded-For", "203.0.113.9"), ("X_Forwarded_For", "a, b")]) == 429
+        assert refusal(far.port, other, [("X-Forwarded-For", one)]) == 401
