@@ -128,10 +128,9 @@ def _group(item: pytest.Item) -> tuple[int, Path]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the engines while tests without them run."""
-    if hasattr(session.config, "workerinput") and any(
-        "engines" in getattr(item, "fixturenames", ()) for item in session.items
-    ):
-        _shared(session.config).begin()
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if hasattr(session.config, "workerinput") and "engines" in used:
+        _shared(session.config).begin(kafka="broker" in used)
 
 
 @pytest.hookimpl(wrapper=True)

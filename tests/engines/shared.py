@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .fleet import Engines, Fleet, Reachable
+from .jars import KAFKA, jars
 from .process import EngineFailed, EngineMissing
 from .redis import DATABASES
 
@@ -65,13 +66,15 @@ class Shared(Fleet[Reachable]):
         self._number = number
         self._known: dict[str, Address] = {}
 
-    def begin(self) -> None:
-        """Have them all started, without waiting for it."""
-        threading.Thread(target=self._begin, name="engines-begin", daemon=True).start()
+    def begin(self, *, kafka: bool = False) -> None:
+        """Have them all started, without waiting for it. The first process also fetches what Kafka is made of."""
+        threading.Thread(target=self._begin, kwargs={"kafka": kafka}, name="engines-begin", daemon=True).start()
 
-    def _begin(self) -> None:
+    def _begin(self, *, kafka: bool) -> None:
         try:
             self.start_all()
+            if kafka and self._number == 0:
+                jars(KAFKA)
         except (EngineFailed, EngineMissing):
             return  # The test that asks for it is told.
 

@@ -18,7 +18,7 @@ from app.seed.work import Progress, Run
 from tests.contracts.money import together
 
 ROLES = ("relational", "documents")
-_SHORT = {"accounts": 8_000, "follows": 96_000, "posts": 16_000, "orders": 2_500}
+_SHORT = {"accounts": 5_000, "follows": 60_000, "posts": 10_000, "orders": 1_500}
 _NAMED = os.environ.get("QUARTET_PLANS_SIZE")
 SIZES = sizes(_NAMED) if _NAMED else sizes(MEDIUM, **_SHORT)
 BATCH = 5000
