@@ -37,6 +37,7 @@ class Everything(Collector):
 
     def collect(self) -> Iterator[Metric]:
         series.sample_pools()
+        series.gathered.put_away()
         directory = series.directory()
         if directory:
             _bury_the_dead(directory)

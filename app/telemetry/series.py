@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from app.telemetry import spans
 from app.telemetry.exemplars import Exemplars
+from app.telemetry.gathered import Gathered
 from repositories import meter, pool_registry
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -24,6 +25,7 @@ SAMPLE_SECONDS = 2.0
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotation
 own = CollectorRegistry()
 exemplars = Exemplars()
+gathered = Gathered()
 
 
 def _counter(name: str, about: str, *labels: str) -> Counter:
@@ -90,7 +92,7 @@ class Recorder(meter.Observer):
         if series is None:
             series = self._seconds[store, operation] = CALL_SECONDS.labels(store, operation)
             FURTHER.labels(store)
-        series.observe(seconds)
+        gathered.note(series, seconds)
         _trace(CALL_SECONDS, {"store": store, "operation": operation}, CALL, seconds)
         # Most calls are one command; counting those twice would cost as much again as the rest of this.
         if trips > 1:
@@ -102,7 +104,7 @@ class Recorder(meter.Observer):
         POOL_WAIT.labels(store).observe(seconds)
 
     def cache_event(self, kind: meter.CacheKind, n: int) -> None:
-        self._cache[kind].inc(n)
+        gathered.note(self._cache[kind], n)
 
     def observed(self, name: str, seconds: float, n: int) -> None:
         for _ in range(n):
@@ -161,6 +163,7 @@ def _sample(levels: Callable[[], Mapping[str, float]]) -> None:
     shared = directory()
     while not pause.wait(SAMPLE_SECONDS):
         sample_pools()
+        gathered.put_away()
         if shared:
             exemplars.write(shared)
         for name, value in levels().items():

@@ -223,7 +223,7 @@ def block_account(handle: str) -> Response:
 
 @blp.delete("/accounts/<handle:handle>/block")
 @private
-@budget(relational=5, sessions=1)
+@budget(relational=5, sessions=1, cache=1)
 @blp.response(204)
 @blp.raises(404, 409)
 def unblock_account(handle: str) -> Response:

@@ -7,17 +7,20 @@ from uuid import UUID
 
 import marshmallow as ma
 import msgspec
-from flask import Response
+from flask import Response, request
 
-from app.http.edge import answers
+from app.http.edge import answers, content_coding
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Moment, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
+from app.http.whole_pages.inbox_hits import kept_inbox
 from app.services.notifications.inbox import CARRIED, MOST_UNREAD, InboxCursor, Notification
-from app.services.pages.fragments import account_part, moment
+from app.services.pages.fragments import moment
+from app.services.pages.kinds import Used
+from app.services.pages.whole_pages import WholePage, unversioned
 
 blp = Blueprint("notifications", "What one is told of")
 
@@ -83,7 +86,7 @@ class UnreadSchema(ma.Schema):
 
 @blp.get("/notifications")
 @private
-@budget(relational=2, documents=1, feeds=3, sessions=1, cache=3)
+@budget(relational=3, documents=2, feeds=3, sessions=1, cache=10)
 @blp.arguments(NotificationQuery, location="query")
 @blp.response(200, NotificationPage)
 @blp.raises(503)
@@ -93,11 +96,10 @@ def list_notifications(query: dict[str, Any]) -> Response:
     What happened of one kind to one thing on one UTC day is one item: `actors[0]` and `count - 1` others. The pages of
     a list show what there was when its first page was read. A page may be short while `next` is not null.
     """
-    scope = f"notifications:{caller()}"
-    place = _place(cursors().read(scope, query["cursor"])) if query["cursor"] else None
-    page = container().notifications.inbox.page(caller(), query["limit"], place)
-    onward = cursors().issue(scope, _position(page.onward) if page.onward else None)
-    return answers.page(map(notification_item, page.items), onward, unread_count=page.unread, newest=page.newest)
+    owner, limit = caller(), query["limit"]
+    if query["cursor"]:
+        return answers.checked(_page(owner, limit, query["cursor"]))
+    return answers.checked(kept_inbox(owner, limit, lambda used: _page(owner, limit, None, used)))
 
 
 @blp.post("/notifications/read")
@@ -112,6 +114,17 @@ def mark_notifications_read(wanted: dict[str, Any]) -> Response:
     return answers.plain({"unread_count": container().notifications.inbox.read(caller(), wanted["up_to"])})
 
 
+def _page(owner: UUID, limit: int, cursor: str | None, used: Used | None = None) -> WholePage:
+    scope = f"notifications:{owner}"
+    place = _place(cursors().read(scope, cursor)) if cursor else None
+    page = container().notifications.inbox.page(owner, limit, place, used)
+    onward = cursors().issue(scope, _position(page.onward) if page.onward else None)
+    items = map(notification_item, page.items)
+    made = unversioned(answers.listed(items, onward, unread_count=page.unread, newest=page.newest))
+    made.form(content_coding.wanted(request.headers.get("Accept-Encoding"), made.body))
+    return made
+
+
 def notification_item(shown: Notification) -> bytes:
     item = shown.item
     return msgspec.json.encode(
@@ -121,7 +134,7 @@ def notification_item(shown: Notification) -> bytes:
             "post_id": item.subject if item.kind in {"like", "comment"} else None,
             "order_id": item.subject if item.kind == "order" else None,
             "state": item.detail or None,
-            "actors": [msgspec.Raw(account_part(account)) for account in shown.actors],
+            "actors": [msgspec.Raw(account) for account in shown.actors],
             "others": shown.count - len(shown.actors),
             "count": shown.count,
             "at": moment(item.at),

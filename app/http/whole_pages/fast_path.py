@@ -1,8 +1,8 @@
-"""Pages that are kept whole, answered before Flask: public ones, and home feeds of whoever is signed in.
+"""Pages that are kept whole, answered before Flask: public ones, and the feeds and inboxes of whoever is signed in.
 
-Pattern: decorator around the WSGI application. `hits.py` and `home_hits.py` answer byte for byte as the views would;
-`tests/http/test_fast_path.py` compares the two on every such route. Any other request is passed on, with what is
-known about it already, so that nothing is counted or read twice.
+Pattern: decorator around the WSGI application. `hits.py`, `home_hits.py` and `inbox_hits.py` answer byte for byte as
+the views would; tests compare the two on every such route. Any other request is passed on, with what is known about it
+already, so that nothing is counted or read twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +16,7 @@ from app.http.edge.deps import CONTAINER
 from app.http.whole_pages.admission import Environ
 from app.http.whole_pages.hits import Hits
 from app.http.whole_pages.home_hits import HomeHits
+from app.http.whole_pages.inbox_hits import InboxHits
 from app.http.whole_pages.replies import Reply
 from repositories.deadline import within
 
@@ -28,7 +29,8 @@ def register(app: Flask) -> None:
     hits = Hits(app, container)
     if container.settings.fast_path:
         seconds = container.settings.request_timeout
-        app.wsgi_app = FastPath(app, hits, HomeHits(app, container), seconds)  # type: ignore[method-assign]  # Flask's documented way
+        own = HomeHits(app, container), InboxHits(app, container)
+        app.wsgi_app = FastPath(app, hits, own, seconds)  # type: ignore[method-assign]  # Flask's documented way
     else:
         app.before_request(Within(hits))
 
@@ -36,18 +38,19 @@ def register(app: Flask) -> None:
 class FastPath:
     """Around the application as it is without this."""
 
-    def __init__(self, app: Flask, hits: Hits, home: HomeHits, seconds: float) -> None:
+    def __init__(self, app: Flask, hits: Hits, own: tuple[HomeHits, InboxHits], seconds: float) -> None:
         self._inner: Wsgi = app.wsgi_app
         self._seconds = seconds
         self._hits = hits
-        self._home = home
+        self._own = {one.path: one for one in own}
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         # What is asked here and what the application asks share one deadline.
         with within(self._seconds):
             found = self._hits.answer(environ)
             if found is None and "HTTP_AUTHORIZATION" in environ:
-                found = self._home.answer(environ)
+                own = self._own.get(environ.get("PATH_INFO", ""))
+                found = own.answer(environ) if own else None
             if found is None:
                 return self._inner(environ, start_response)
         start_response(found.status, found.headers)

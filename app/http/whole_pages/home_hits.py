@@ -38,7 +38,9 @@ def handed_on(window: Window) -> HomeFound | None:
 
 
 class HomeHits:
-    """Called once per request."""
+    """Called once per request for its path."""
+
+    path = PATH
 
     def __init__(self, app: Flask, container: Container) -> None:
         self._app = app
@@ -47,7 +49,7 @@ class HomeHits:
         self._cursors = cast("Cursors", app.extensions[CURSORS])
 
     def answer(self, environ: Environ) -> Reply | None:
-        if environ.get("PATH_INFO") != PATH or environ["REQUEST_METHOD"] not in caching.READS:
+        if environ["REQUEST_METHOD"] not in caching.READS:
             return None
         asked = None if has_body(environ) else _asked(environ.get("QUERY_STRING", ""))
         if asked is None:

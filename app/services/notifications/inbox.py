@@ -15,11 +15,11 @@ from app.errors import Unprocessable
 from app.services.notifications.grouping import Item, above, day_of, end_of, items
 from app.services.notifications.scan import Scan, VisibilityFilter
 from app.services.pages.inbox_tops import InboxTop
+from app.services.pages.kinds import Used
 from app.services.pages.wing import PagesWing
 from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.feeds.activity import moment_id
-from repositories.records import Account
 from repositories.relational import RelationalStore
 
 MOST_UNREAD = 100
@@ -45,10 +45,10 @@ class InboxCursor(Struct, frozen=True):
 
 
 class Notification(Struct, frozen=True):
-    """`actors` are the newest few of `count` different people."""
+    """`actors` are the newest few of `count` different people, as the API shows them."""
 
     item: Item
-    actors: list[Account]
+    actors: list[bytes]
     count: int
     read: bool
 
@@ -63,7 +63,9 @@ class NotificationPage(Struct, frozen=True):
 
 
 class Inbox:
-    """Pages begin with the cached top of what is stored; who is blocked and what is deleted is asked each time."""
+    """Pages begin with the cached top of what is stored; who is blocked and what is deleted is asked by each that is
+    made.
+    """
 
     def __init__(
         self, relational: RelationalStore, documents: DocumentStore, feeds: FeedStore, pages: PagesWing, clock: Clock
@@ -74,16 +76,19 @@ class Inbox:
         self._pages = pages
         self._clock = clock
 
-    def page(self, owner: UUID, limit: int, place: InboxCursor | None = None) -> NotificationPage:
-        """Newest activity first. Raises `Unavailable`."""
-        top, visible = self._top(owner), self._filter(owner)
+    def page(
+        self, owner: UUID, limit: int, place: InboxCursor | None = None, used: Used | None = None
+    ) -> NotificationPage:
+        """Newest activity first. Raises `Unavailable`. `used` notes what the page is made of."""
+        top, visible = self._top(owner, used), self._filter(owner, used)
         newest_first = Scan(owner, self._stored, visible, first=top.activities)
         scan = Scan(owner, self._stored, visible, place.below) if place else newest_first
         found = _fresh(scan, limit, place)
         start = place or _start(scan)
         onward = _onward(scan, found, limit, start) if start else None
         newest = start.newest if start else None
-        return NotificationPage(self._shown(found[:limit], top), onward, _unread(newest_first, top), newest)
+        shown = self._shown(found[:limit], top, used)
+        return NotificationPage(shown, onward, _unread(newest_first, top), newest)
 
     def unread(self, owner: UUID) -> int:
         top = self._top(owner)
@@ -102,8 +107,12 @@ class Inbox:
                 self._pages.invalidation.drop_or_defer(self._pages.invalidation.inboxes([owner]))
         return self.unread(owner)
 
-    def _top(self, owner: UUID) -> InboxTop:
-        return InboxTop.of(self._pages.through.get(self._pages.kinds.inboxes, [owner])[owner])
+    def _top(self, owner: UUID, used: Used | None = None) -> InboxTop:
+        kinds = self._pages.kinds
+        # The counts change with every follow, block and post of the owner, which the page depends on.
+        beside = {} if used is None else {kinds.account_stats: [owner]}
+        found = self._pages.through.multi_get({kinds.inboxes: [owner], **beside}, used)
+        return InboxTop.of(found[kinds.inboxes][owner])
 
     def _noted(self, owner: UUID, up_to: UUID | None) -> UUID | None:
         """Not later than now, or than the newest activity."""
@@ -125,16 +134,16 @@ class Inbox:
                 break
         raise Unprocessable("there is no such notification", {"/up_to": "there is no such notification"})
 
-    def _filter(self, owner: UUID) -> VisibilityFilter:
-        return VisibilityFilter(owner, self._relational, self._documents)
+    def _filter(self, owner: UUID, used: Used | None = None) -> VisibilityFilter:
+        return VisibilityFilter(owner, self._relational, self._documents, self._pages, used)
 
-    def _shown(self, found: list[Item], top: InboxTop) -> list[Notification]:
+    def _shown(self, found: list[Item], top: InboxTop, used: Used | None) -> list[Notification]:
         wanted = {actor for item in found for actor in item.actors[:ACTORS]}
-        known = self._relational.accounts.get(wanted) if wanted else {}
+        known = self._pages.through.get(self._pages.kinds.accounts, wanted, used)
         return [
             Notification(
                 item,
-                [known[a] for a in item.actors[:ACTORS] if a in known],
+                [known[a].body or b"" for a in item.actors[:ACTORS] if a in known],
                 len(item.actors),
                 top.covers(item.noted),
             )

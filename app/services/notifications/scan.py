@@ -5,6 +5,8 @@ from uuid import UUID
 
 from app.services.notifications.grouping import day_of
 from app.services.pages import inbox_tops
+from app.services.pages.kinds import Used
+from app.services.pages.wing import PagesWing
 from repositories.documents import DocumentStore
 from repositories.feed_records import Activity
 from repositories.feeds.notifications_port import Notifications, StoredActivity
@@ -19,13 +21,24 @@ ABOUT_POSTS = {"like", "comment"}
 class VisibilityFilter:
     """Leaves out activities of people blocked either way or deleted, follows that have ended, and deleted posts.
 
-    Each person and each post is looked up once: at most two round trips for a chunk of activities.
+    Each person and each post is looked up once: at most two round trips for a chunk of activities. Where the page is to
+    be kept, `used` notes the fragments that end with what was looked up, each before it is. Whom the owner blocks or is
+    followed by, and which own posts there are, ends the counts of the owner's account, so these are not noted here.
     """
 
-    def __init__(self, owner: UUID, relational: RelationalStore, documents: DocumentStore) -> None:
+    def __init__(
+        self,
+        owner: UUID,
+        relational: RelationalStore,
+        documents: DocumentStore,
+        pages: PagesWing,
+        used: Used | None = None,
+    ) -> None:
         self._owner = owner
         self._relational = relational
         self._documents = documents
+        self._pages = pages
+        self._used = used
         self._relations: dict[UUID, Relation] = {}
         self._posts: dict[UUID, bool] = {}
 
@@ -37,12 +50,18 @@ class VisibilityFilter:
     def _meet(self, actors: set[UUID]) -> None:
         strangers = actors - self._relations.keys()
         if strangers:
+            if self._used is not None:
+                self._pages.through.get(self._pages.kinds.accounts, strangers, self._used)
             self._relations |= self._relational.graph.relations(self._owner, strangers)
 
     def _look_up(self, posts: set[UUID]) -> None:
         unknown = posts - self._posts.keys()
         if unknown:
-            found = self._documents.posts.authors(unknown)
+            authors = self._documents.posts.authors(unknown)
+            found = set(authors)
+            others = {post for post, author in authors.items() if author != self._owner}
+            if self._used is not None and others:
+                found -= others - self._pages.through.get(self._pages.kinds.posts, others, self._used).keys()
             self._posts |= {post: post in found for post in unknown}
 
     def _counts(self, activity: Activity) -> bool:

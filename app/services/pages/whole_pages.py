@@ -27,6 +27,8 @@ from repositories.meter import cache_event
 from repositories.read_your_writes import primary
 
 FRESH_SECONDS = 60.0
+# Of a page that no shared cache counts the age of.
+OWN_SECONDS = 900.0
 LEAST_SECONDS = 1.0
 _SCHEMA = 3
 _HOTTEST = 64
@@ -116,10 +118,11 @@ class WholePages:
             cache_event("hit")
         return kept
 
-    def keep(self, target: str, build: Build) -> WholePage:
+    def keep(self, target: str, build: Build, *, shared: bool = True) -> WholePage:
         """Make the page, and keep it if nobody else is about to and nothing it is made of changes meanwhile.
 
-        For who has looked and found nothing. Two round trips beside what `build` needs.
+        For who has looked and found nothing. Two round trips beside what `build` needs. Of a page that is not `shared`
+        only the codings are kept that `build` has made, and it is kept for as long as it is valid.
         """
         key, used = self._prefix + target, Used()
         # Whoever else has the lease makes the page; this one is answered as it is made.
@@ -132,7 +135,7 @@ class WholePages:
         except BaseException:
             self._release(key, lease)
             raise
-        return self._stored(key, lease, page, used, cost)
+        return self._stored(key, lease, page, used, cost, shared=shared)
 
     def _seen(self, target: str, held: Held) -> WholePage | None:
         """None for a page that is due. The lot is drawn once for each answer of the store."""
@@ -147,12 +150,15 @@ class WholePages:
             self._same[target] = held, kept
         return kept
 
-    def _stored(self, key: str, lease: bytes | None, page: WholePage, used: Used, cost: float) -> WholePage:
-        fresh, stamps = min(self._fresh, used.left), used.stamps
+    def _stored(
+        self, key: str, lease: bytes | None, page: WholePage, used: Used, cost: float, *, shared: bool
+    ) -> WholePage:
+        fresh, stamps = min(self._fresh if shared else OWN_SECONDS, used.left), used.stamps
         if lease is None or stamps is None or fresh < LEAST_SECONDS:
             self._release(key, lease)
             return page
-        page = replace(page, coded=all_coded(page.body))
+        if shared:
+            page = replace(page, coded=all_coded(page.body))
         value = Value(
             page.body, page.version, page.etag, note=msgspec.msgpack.encode(WholeNote(page.coded, page.cuts)), cost=cost
         )

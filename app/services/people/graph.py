@@ -46,7 +46,9 @@ class Graph:
     def unblock(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ended follows stay ended."""
         _not_oneself(blocker, blocked)
-        self._retry(lambda: self._unblock(blocker, blocked))
+        # No count changes, but what either of them is shown of the other does.
+        with self._invalidation.after(self._invalidation.account_stats([blocker, blocked])):
+            self._retry(lambda: self._unblock(blocker, blocked))
 
     def _follow(self, edge: Follow) -> None:
         with self._relational.transaction() as tx:

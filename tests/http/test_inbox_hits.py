@@ -1,0 +1,136 @@
+"""Notifications that are kept are answered before Flask, byte for byte as by the view, and never when they are old."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config import Settings
+from tests.apps import System, embedded, running
+from tests.http.inbox import Noon
+from tests.http.pages import CODED, ETAG, HEADERS, Answer, Both, HandedOn, assert_alike, without_application
+from tests.http.test_account_deletion import leave
+
+NOTIFICATIONS = "/api/v1/notifications"
+
+
+class Inbox(Both):
+    """`reader` has liked two posts of `author`, and follows them; so have some others."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system)
+        self.bearer = {"Authorization": f"Bearer {self.author.token}"}
+        self.fans = [self.reader, *(system.person() for _ in range(6))]
+        self.post, self.other = self.author.publish("Liked"), self.author.publish("Liked too")
+        for fan in self.fans:
+            fan.put(f"/accounts/{self.author.handle}/follow")
+            fan.put(f"/posts/{self.post}/like")
+            fan.put(f"/posts/{self.other}/like")
+        system.relay.drain()
+
+    def kept(self, query: str = "", method: str = "GET", **headers: str) -> Answer:
+        """What the fast path answers alone."""
+        with without_application(self):
+            return self.fast(NOTIFICATIONS, method, query, **self.bearer, **headers)
+
+    def viewed(self, query: str = "", method: str = "GET", **headers: str) -> Answer:
+        return self.slow(NOTIFICATIONS, method, query, **self.bearer, **headers)
+
+    def warmed(self, query: str = "") -> Any:
+        """The page, which is kept."""
+        for _ in range(2):
+            self.viewed(query)
+        assert self.kept(query).status == "200 OK"
+        return json.loads(self.kept(query).body)
+
+    def page(self) -> Any:
+        return json.loads(self.fast(NOTIFICATIONS, **self.bearer).body)
+
+    def counts(self) -> dict[tuple[str, str | None], int]:
+        return {(item["kind"], item["post_id"]): item["count"] for item in self.page()["items"]}
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
+    with running(Settings(**embedded(tmp_path_factory.mktemp("inbox"))), Noon()) as system:
+        yield Inbox(system)
+
+
+@pytest.fixture
+def inbox(settings: Settings) -> Iterator[Inbox]:
+    with running(settings, Noon()) as system:
+        yield Inbox(system)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_answers_are_the_same(unchanged: Inbox, method: str) -> None:
+    for query in ("", "limit=2", "limit=100"):
+        unchanged.warmed(query)
+        etag = unchanged.viewed(query).header("ETag") or ""
+        for headers in HEADERS:
+            sent = {n: one.replace(ETAG, etag).replace(CODED, f'{etag[:-1]}-gzip"') for n, one in headers.items()}
+            slow, fast = unchanged.viewed(query, method, **sent), unchanged.kept(query, method, **sent)
+            assert fast.same() == slow.same(), (query, sent)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1&limit=2", "limit=", "x=1", "cursor=x", "&"])
+def test_other_queries_are_answered_by_the_application(unchanged: Inbox, query: str) -> None:
+    unchanged.warmed()
+    with pytest.raises(HandedOn):
+        unchanged.kept(query)
+    assert_alike(unchanged.fast(NOTIFICATIONS, "GET", query, **unchanged.bearer), unchanged.viewed(query))
+
+
+def test_nobody_gets_the_page_of_another(unchanged: Inbox) -> None:
+    mine = unchanged.warmed()
+    theirs = unchanged.fast(NOTIFICATIONS, Authorization=f"Bearer {unchanged.reader.token}")
+    assert json.loads(theirs.body)["items"] != mine["items"]
+    assert unchanged.fast(NOTIFICATIONS).status[:3] == "401"
+
+
+def test_a_session_that_ended_is_refused_at_once(unchanged: Inbox) -> None:
+    again = unchanged.system.person()
+    bearer = {"Authorization": f"Bearer {again.token}"}
+    for _ in range(3):
+        assert unchanged.fast(NOTIFICATIONS, **bearer).status == "200 OK"
+    again.delete("/sessions/current")
+    assert unchanged.fast(NOTIFICATIONS, **bearer).status == "401 UNAUTHORIZED"
+
+
+def test_whoever_is_not_shown_counts_no_more_at_once(inbox: Inbox) -> None:
+    """Each of these changes the count of an item that shows three others."""
+    like = ("like", inbox.post)
+    author, (first, second, third, *_) = inbox.author, inbox.fans
+    inbox.warmed()
+    assert inbox.counts()[like] == 7
+    first.delete(f"/accounts/{author.handle}/follow")
+    assert inbox.counts()[("follow", None)] == 6
+    inbox.warmed()
+    author.put(f"/accounts/{first.handle}/block")
+    assert inbox.counts()[like] == 6
+    inbox.warmed()
+    author.delete(f"/accounts/{first.handle}/block")
+    assert inbox.counts()[like] == 7
+    inbox.warmed()
+    second.put(f"/accounts/{author.handle}/block")
+    assert inbox.counts()[like] == 6
+    inbox.warmed()
+    leave(third)
+    assert inbox.counts()[like] == 5
+
+
+def test_what_is_noted_renamed_read_and_deleted_is_seen_at_once(inbox: Inbox) -> None:
+    inbox.warmed()
+    inbox.fans[-1].patch("/accounts/me", {"display_name": "Renamed"}, etag="*")
+    assert inbox.page()["items"][0]["actors"][0]["display_name"] == "Renamed"
+    assert inbox.warmed()["unread_count"] == 3
+    inbox.author.post("/notifications/read", status=200)
+    assert inbox.page()["unread_count"] == 0
+    inbox.warmed()
+    inbox.reader.post(f"/posts/{inbox.post}/comments", {"body": "New"})
+    inbox.system.relay.drain()
+    assert inbox.page()["unread_count"] == 1
+    inbox.warmed()
+    inbox.author.delete(f"/posts/{inbox.other}", etag="*")
+    assert ("like", inbox.other) not in inbox.counts()
