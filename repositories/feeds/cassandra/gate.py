@@ -35,6 +35,8 @@ NOTING_SECONDS = 5.0
 SWITCH_SECONDS = 3.0
 # Rows of a batch with their notes.
 TOGETHER = 20
+# Removals with one mention of the gate. Servers warn of batches of more partitions.
+SHARED = 10
 _GATE = re.compile(r"\bgate\b")
 Values = Sequence[Any]
 
@@ -89,7 +91,7 @@ class GatedLink(Link):
             return
         every = list(rows)
         self._through(
-            lambda: self._each(name, ((self._open(name), values(name, row)) for row in every)),
+            lambda: self._each(name, *self._directly(name, every)),
             lambda: self._each(name, ((batch, None) for batch in self._noted(name, every, 1))),
         )
 
@@ -204,8 +206,28 @@ class GatedLink(Link):
             self._prepared[text] = prepared
         return self._prepared[text]
 
+    def _directly(self, name: str, rows: Sequence[Values]) -> tuple[Iterable[tuple[Any, Values | None]], int]:
+        """What mentions the gate, and how many of these at once."""
+        if not STATEMENTS[name].startswith("DELETE"):
+            return ((self._open(name), (UNSET_VALUE, *row)) for row in rows), CONCURRENCY
+        parts = (rows[at : at + SHARED] for at in range(0, len(rows), SHARED))
+        return ((self._removals(name, some), None) for some in parts), CONCURRENCY // SHARED
+
     def _batch(self, name: str, rows: Sequence[Values]) -> BatchStatement:
-        return batch_of(self._open(name), (values(name, row) for row in rows))
+        return batch_of(self._open(name), ((UNSET_VALUE, *row) for row in rows))
+
+    def _removals(self, name: str, rows: Sequence[Values]) -> BatchStatement:
+        """One mention of the gate for all: a removal of a whole row cannot have it. It comes first, so that a node that
+        has forgotten what was prepared there finds the gate missing before all else.
+        """
+        with translated():
+            statement = self._statements.get(max(self.deadline() - time.monotonic(), 0.001))[name]
+        batch = BatchStatement(BatchType.UNLOGGED)
+        batch.is_idempotent = True
+        batch.add(self._open(name), rows[0])
+        for row in rows:
+            batch.add(statement, row)
+        return batch
 
     def _noted(self, name: str, rows: Sequence[Values], most: int) -> Iterator[BatchStatement]:
         """A batch is written as a whole: what is noted, and what is changed."""
@@ -227,16 +249,18 @@ class GatedLink(Link):
                 )
             yield batch
 
-    def _each(self, name: str, calls: Iterable[tuple[Any, Values | None]], *, loading: bool = False) -> None:
+    def _each(
+        self,
+        name: str,
+        calls: Iterable[tuple[Any, Values | None]],
+        at_once: int = CONCURRENCY,
+        *,
+        loading: bool = False,
+    ) -> None:
         with asked(STORE, name, 1, self._slow(name)) as call, translated():
             _, session, profile = self._writing(name, loading=loading)
-            at_once = LOADING if loading else CONCURRENCY
+            at_once = LOADING if loading else at_once
             execute_concurrent(session, call.each(calls), concurrency=at_once, execution_profile=profile)
-
-
-def values(name: str, row: Values) -> Values:
-    """Those of the statement that mentions the gate, see `schema.gated`."""
-    return (*row, *row) if STATEMENTS[name].startswith("DELETE") else (UNSET_VALUE, *row)
 
 
 def _is_refusal(error: Unavailable) -> bool:

@@ -169,12 +169,12 @@ _NOBODY = UUID(int=0)
 
 @functools.cache
 def gated(text: str) -> str:
-    """The statement with a mention of the gate. An addition takes its value first, which stays unset. A removal takes
-    its values twice: it removes the gate of the row too, by the same time.
+    """The statement with a mention of the gate. An addition takes its value first, which stays unset. Beside removals
+    goes another one, with the values of any of them: it removes the gate of that row too, by the same time.
     """
     if text.startswith("DELETE"):
-        also = text.replace("DELETE FROM", "DELETE gate FROM")
-        if "bucket" in also and "post_id" not in also and "activity_id" not in also:
-            also += f" AND post_id = {_NOBODY}"
-        return f"BEGIN UNLOGGED BATCH {also}; {text}; APPLY BATCH"
+        mention = text.replace("DELETE FROM", "DELETE gate FROM")
+        if "bucket" in mention and "post_id" not in mention and "activity_id" not in mention:
+            mention += f" AND post_id = {_NOBODY}"
+        return mention
     return re.sub(r"\((.*?VALUES )\(", r"(gate, \1(?, ", text, count=1, flags=re.DOTALL)
