@@ -1,5 +1,6 @@
 """`quartet serve` and `quartet start`: workers that serve, and beside them a process that checks, then relays."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from config.logs import formatter
 # All else is imported when it is needed, most of it by `loaded`.
 if TYPE_CHECKING:
     from app.container import Container
+    from app.seed.command import SeededLogin
 
 
 def require_migrated(container: "Container") -> None:
@@ -35,13 +37,16 @@ def require_room(container: "Container") -> None:
 
 
 def prepare(container: "Container") -> None:
-    """Migrate, seed, and say where to go."""
+    """Migrate, seed, and say where to go: beside the start, which does not wait for a password to be hashed."""
     from app.seed.command import seed_small_once
 
     container.stores.migrate()
-    login = seed_small_once(container)
-    settings = container.settings
-    address = f"http://{settings.host}:{settings.port}"
+    address = f"http://{container.settings.host}:{container.settings.port}"
+    threading.Thread(target=_greet, args=(address, seed_small_once(container)), name="greeting", daemon=True).start()
+
+
+def _greet(address: str, login_of: "Callable[[], SeededLogin | None]") -> None:
+    login = login_of()
     click.echo(f"\nQuartet serves on {address}\ndocumentation:   {address}/docs")
     if login is not None:
         click.echo(f"sign in with:    {login.handle} / {login.password}")
@@ -55,7 +60,10 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
     """
     with multiprocess.shared():
         # Of the last it is only the library: our own series open the files in which processes share them.
-        container = loaded("app.http", "app.server.granian", "prometheus_client.multiprocess")
+        container = loaded(
+            *("app.http", "app.http.edge.overload", "app.http.following_moves", "app.forwarding"),
+            *("app.server.granian", "prometheus_client.multiprocess"),
+        )
         from app.server.granian import server
 
         settings = container.settings

@@ -18,26 +18,14 @@ from typing import Any
 import h11
 from msgspec import Struct
 
+from repositories.origin import Origin
+
 # Of the head of an answer, in bytes.
 _MOST_HEAD = 16 * 1024
 _CHUNK = 64 * 1024
 _resolver = ThreadPoolExecutor(8, "resolver")
 Address = tuple[Any, ...]
 Headers = Sequence[tuple[str, str]]
-
-
-class Origin(Struct, frozen=True):
-    """`scheme` is `http` or `https`; `host` is a name or an address without brackets."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @property
-    def authority(self) -> str:
-        """As the header `Host` has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
 
 
 class HttpAnswer(Struct, frozen=True):

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Dialect
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.schema import CreateIndex
 
 from repositories.relational.dump import COPIED
@@ -14,6 +12,8 @@ Statements = Sequence[str]
 
 def made_on_postgres(roles: Collection[str]) -> dict[str, str]:
     """By name. They are made without locking out writers, but for those of partitioned tables, where that cannot be."""
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
     from repositories.documents.postgres import schema as documents
     from repositories.feeds.postgres import schema as feeds
 
@@ -27,6 +27,8 @@ def made_on_postgres(roles: Collection[str]) -> dict[str, str]:
 
 def made_on_sqlite(roles: Collection[str]) -> dict[str, str]:
     """By name."""
+    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
     from repositories.documents.embedded import schema as documents
     from repositories.feeds.embedded import schema as feeds
 

@@ -76,14 +76,14 @@ def seed(opened: Opened, /, **options: Any) -> None:
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def seed_small_once(container: Container) -> SeededLogin | None:
+def seed_small_once(container: Container) -> Callable[[], SeededLogin | None]:
     """Load the small data set on the first start, and the rest of it after an interruption.
 
-    Returns the login of an ordinary account; None in production, or when its password has been changed. Data deleted
-    later is not loaded again.
+    Returns what finds the login of an ordinary account, with as much work as somebody's signing in, and no store: None
+    in production, or when its password has been changed. Data deleted later is not loaded again.
     """
     if container.settings.env == "production":
-        return None
+        return _no_login
     plan = Plan(sizes())
     if not _loaded(container, plan):
         progress = _bars(container) if sys.stdout.isatty() else Progress()
@@ -91,9 +91,14 @@ def seed_small_once(container: Container) -> SeededLogin | None:
     k = _ordinary(plan)
     accounts = container.stores.relational.accounts
     account, login = accounts.get([plan.account_ids[k]]), accounts.login_of(plan.account_ids[k])
-    if not account or login is None or not container.people.hasher.verify(login.password_hash, PASSWORD):
-        return None
-    return SeededLogin(account[plan.account_ids[k]].handle, PASSWORD)
+    if not account or login is None:
+        return _no_login
+    handle, hashed = account[plan.account_ids[k]].handle, login.password_hash
+    return lambda: SeededLogin(handle, PASSWORD) if container.people.hasher.verify(hashed, PASSWORD) else None
+
+
+def _no_login() -> None:
+    return None
 
 
 def _sizes(options: dict[str, Any]) -> Sizes:

@@ -5,12 +5,12 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.relational.deferred_port import Deferred, DeferredReads, DeferredWrites
 from repositories.relational.schema.columns import IDS, LIMIT, among
 from repositories.relational.schema.tables import deferred
 from repositories.relational.statement_runner import RunnerBacked
+from repositories.relational.upserts import insert
 
 _FIRST = select(deferred.c.key, deferred.c.token, deferred.c.body, deferred.c.at).order_by(deferred.c.at).limit(LIMIT)
 _new = insert(deferred)

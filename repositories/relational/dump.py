@@ -1,6 +1,7 @@
 """All rows of the tables that are truths, by the index of their primary keys, and back by the engine's bulk insert."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -96,15 +97,15 @@ def _type(of: Column[Any]) -> Any:
     return kind | None if of.nullable else kind
 
 
-_ALL = {of.name: _copied(of, _DORMANT.get(of.name, {}), _NOT_COPIED.get(of.name, ())) for of in COPIED}
+@functools.cache
+def _all() -> Mapping[str, Copied]:
+    return {of.name: _copied(of, _DORMANT.get(of.name, {}), _NOT_COPIED.get(of.name, ())) for of in COPIED}
 
 
 class RelationalDump(Dump):
     """`working` is a transaction that may take long, `insert` the engine's bulk insert, and `finish` what is to be run
     behind it.
     """
-
-    kinds: Sequence[RecordKind] = [one.kind for one in _ALL.values()]
 
     def __init__(
         self,
@@ -120,21 +121,25 @@ class RelationalDump(Dump):
         self._insert = insert
         self._finish = finish
 
+    @functools.cached_property
+    def kinds(self) -> Sequence[RecordKind]:  # type: ignore[override]  # it is only read
+        return [one.kind for one in _all().values()]
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Frozen]:
         with self._snapshot() as runner:
             at = runner.rows(_AT, {})[0].at
-            yield Frozen(at, lambda kind: batches(runner, _ALL[kind]))
+            yield Frozen(at, lambda kind: batches(runner, _all()[kind]))
 
     def is_empty(self) -> bool:
-        return not any(self._runner.rows(one.first, {"limit": 1}) for kind in _ALL.values() for one in kind.walks)
+        return not any(self._runner.rows(one.first, {"limit": 1}) for kind in _all().values() for one in kind.walks)
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:
         with self._working() as work:
 
             def load(kind: str, records: Sequence[Any]) -> None:
-                copied = _ALL[kind]
+                copied = _all()[kind]
                 rows = [dict(zip(copied.kind.members, record, strict=True)) for record in records]
                 with work.connection() as connection:
                     self._insert(connection, copied.target, rows)

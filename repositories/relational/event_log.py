@@ -21,7 +21,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Event
 from repositories.relational.event_log_port import (
@@ -35,6 +34,7 @@ from repositories.relational.event_log_port import (
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, database_time, later, one_of
 from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
 from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.upserts import insert
 
 MOST_COUNTED = 100_000
 _MICROSECOND = timedelta(microseconds=1)

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from msgspec.structs import asdict
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.relational.levels_port import LevelReads, LevelSample, LevelWrites
 from repositories.relational.schema.columns import TIME
 from repositories.relational.schema.tables import levels
 from repositories.relational.statement_runner import RunnerBacked
+from repositories.relational.upserts import insert as upsert
 
 _SINCE = (
     select(*(levels.c[name] for name in LevelSample.__struct_fields__))

@@ -1,22 +1,24 @@
 """The statements of a move on the rows of every table, also of those that a backup leaves out, and their keys."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, Delete, Executable, LargeBinary, Select, Table, bindparam, delete, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Column, Delete, Executable, LargeBinary, Select, bindparam, delete, select, tuple_, update
 
 from repositories.moving.gate import Noted
 from repositories.moving.places import Key
 from repositories.relational.dump import COPIED, LEFT_OUT, Copied, copied_whole
 from repositories.relational.schema import tables
 from repositories.relational.statement_runner import Runner
+from repositories.relational.upserts import insert
 
 # Those of a backup, and what a backup leaves out.
 TABLES = (*COPIED, *(tables.metadata.tables[name] for name in LEFT_OUT))
+BY_NAME = {of.name: of for of in TABLES}
 # Their rows are never changed, and a trigger sees to that.
 APPEND_ONLY = ("transfers", "entries")
 PARENTS = {foreign.column.table.name for one in TABLES for foreign in one.foreign_keys}
@@ -34,7 +36,9 @@ class MovedTable(NamedTuple):
     any: Select[Any]
 
 
-def _moved(of: Table) -> MovedTable:
+@functools.cache
+def moved(kind: str) -> MovedTable:
+    of = BY_NAME[kind]
     keys = list(of.primary_key)
     among = (keys[0] if len(keys) == 1 else tuple_(*keys)).in_(bindparam("keys", expanding=True))
     put: Any = None
@@ -52,9 +56,6 @@ def _moved(of: Table) -> MovedTable:
     )
 
 
-ALL = {of.name: _moved(of) for of in TABLES}
-
-
 def noted(binary: str) -> list[Noted]:
     """`binary` is how an engine writes binary values and ids, for JSON."""
     return [Noted(of.name, f"'{of.name}'", [_part(one, binary) for one in of.primary_key]) for of in TABLES]
@@ -66,9 +67,9 @@ def _part(of: Column[Any], binary: str) -> str:
 
 
 def of_keys(runner: Runner, kind: str, keys: Sequence[Key]) -> list[Any]:
-    found = [tuple(row) for some in parts(keys) for row in runner.rows(ALL[kind].of_keys, {"keys": plain(some)})]
+    found = [tuple(row) for some in parts(keys) for row in runner.rows(moved(kind).of_keys, {"keys": plain(some)})]
     # A hold is before what ends it.
-    hold = ALL[kind].copied.kind.members.index("hold_id") if kind == "transfers" else None
+    hold = moved(kind).copied.kind.members.index("hold_id") if kind == "transfers" else None
     return found if hold is None else sorted(found, key=lambda row: row[hold] is not None)
 
 
@@ -90,11 +91,8 @@ def changed(notes: Sequence[Any]) -> dict[str, set[Key]]:
 
 
 def _key(kind: str, noted_: Any) -> Key:
-    types = (one.type for one in _TABLES[kind].primary_key)
+    types = (one.type for one in BY_NAME[kind].primary_key)
     return tuple(_value(of, value) for of, value in zip(types, msgspec.json.decode(noted_), strict=True))
-
-
-_TABLES = {of.name: of for of in TABLES}
 
 
 def _value(of: Any, value: Any) -> Any:

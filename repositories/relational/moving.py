@@ -1,6 +1,7 @@
 """The relational role as a place: all rows of every table, as they are."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -15,7 +16,7 @@ from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
 from repositories.relational.audit.whole import Snapshot
 from repositories.relational.bulk.money import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
-from repositories.relational.moved_rows import ALL, PARENTS, changed, of_keys, parts, plain
+from repositories.relational.moved_rows import BY_NAME, PARENTS, changed, moved, of_keys, parts, plain
 from repositories.relational.statement_runner import Runner, Work
 
 ROLE = "relational"
@@ -29,8 +30,6 @@ class RelationalPlace(GatedPlace):
 
     `emptying` removes all rows. `numbering` is what new rows need for their numbers, and `finish` follows a load.
     """
-
-    kinds: Sequence[RecordKind] = [one.copied.kind for one in ALL.values()]
 
     def __init__(
         self,
@@ -58,12 +57,16 @@ class RelationalPlace(GatedPlace):
         self._finish = finish
         self._apart = apart
 
+    @functools.cached_property
+    def kinds(self) -> Sequence[RecordKind]:  # type: ignore[override]  # it is only read
+        return [moved(kind).copied.kind for kind in BY_NAME]
+
     def key(self, kind: str, record: Any) -> Key:
         members = self._members(kind)
-        return tuple(record[members.index(key)] for key in ALL[kind].copied.keys)
+        return tuple(record[members.index(key)] for key in moved(kind).copied.keys)
 
     def is_empty(self) -> bool:
-        return not any(self._runner.rows(ALL[of.name].any, {}) for of in COPIED)
+        return not any(self._runner.rows(moved(of.name).any, {}) for of in COPIED)
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
@@ -73,7 +76,7 @@ class RelationalPlace(GatedPlace):
             if notes:
                 self._gate.check()
             yield FrozenPlace(
-                lambda kind: batches(runner, ALL[kind].copied),
+                lambda kind: batches(runner, moved(kind).copied),
                 lambda kind, keys: of_keys(runner, kind, keys),
                 changed(notes),
                 [seq for seq, *_ in notes],
@@ -100,14 +103,14 @@ class RelationalPlace(GatedPlace):
         """Children are removed before their parents, and come after them."""
         with self._transactions(few=sum(map(len, changed.values())) <= FEW) as transaction:
             found = {kind: of_keys(kind, list(keys)) for kind, keys in changed.items()}
-            for kind in reversed(ALL):
+            for kind in reversed(BY_NAME):
                 keys = set(changed.get(kind, ()))
                 if kind in PARENTS:
                     keys -= {self.key(kind, record) for record in found.get(kind, ())}
                 for some in parts(sorted(keys, key=str)):
                     with transaction() as work:
-                        work.change(ALL[kind].remove, {"keys": plain(some)})
-            for kind in ALL:
+                        work.change(moved(kind).remove, {"keys": plain(some)})
+            for kind in BY_NAME:
                 for records in parts(found.get(kind, ())):
                     with transaction() as work:
                         self._replace(work, kind, records)
@@ -130,25 +133,25 @@ class RelationalPlace(GatedPlace):
                 yield lambda: contextlib.nullcontext(work)
 
     def _replace(self, work: Work, kind: str, records: Sequence[Any]) -> None:
-        moved = ALL[kind]
-        if moved.put is None:
+        its = moved(kind)
+        if its.put is None:
             self._put(work, kind, records)
             return
         members = self._members(kind)
-        if moved.free is not None:
-            work.change(moved.free, [{"its_id": record[0], "free": f"#{record[0]}"} for record in records])
-        work.change(moved.put, [dict(zip(members, record, strict=True)) for record in records])
+        if its.free is not None:
+            work.change(its.free, [{"its_id": record[0], "free": f"#{record[0]}"} for record in records])
+        work.change(its.put, [dict(zip(members, record, strict=True)) for record in records])
 
     def _put(self, work: Work, kind: str, records: Sequence[Any]) -> None:
         members = self._members(kind)
         with work.connection() as connection:
             self._insert(
-                connection, ALL[kind].copied.target, [dict(zip(members, record, strict=True)) for record in records]
+                connection, moved(kind).copied.target, [dict(zip(members, record, strict=True)) for record in records]
             )
 
     @staticmethod
     def _members(kind: str) -> tuple[str, ...]:
-        return ALL[kind].copied.kind.members
+        return moved(kind).copied.kind.members
 
 
 class _TextWork:

@@ -13,8 +13,9 @@ from msgspec import Struct
 from repositories.address import Address
 from repositories.deadline import at_most
 from repositories.errors import Unavailable
-from repositories.http_exchange import HttpConnection, Origin
+from repositories.http_exchange import HttpConnection
 from repositories.meter import asked
+from repositories.origin import Origin
 from repositories.search.port import ROLE, Found, Kind, SearchIndex
 
 _PORTS = {"http": 80, "https": 443}

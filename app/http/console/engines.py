@@ -11,11 +11,12 @@ from app.http.edge.deps import container
 from repositories.address import BadAddress
 from repositories.errors import StoreError
 from repositories.observations import Subject, Unread
-from repositories.observing import Observers, open_observer
 
 
 def levels(role: str) -> Sequence[Subject] | Away:
     """What of the engine under a role has a `value`, such as its memory, and perhaps a `limit`."""
+    from repositories.observing import open_observer
+
     try:
         with contextlib.closing(open_observer(getattr(container().settings, f"{role}_url"), [role])) as observer:
             # The first question is about the server as a whole; others may cost more than a panel is worth.
@@ -41,6 +42,7 @@ def advice() -> dict[str, Any]:
     from app.doctor.advice.rule import judged, rules
     from app.doctor.advice.scrape import Series
     from app.telemetry import exposition
+    from repositories.observing import Observers
 
     series, notes = Series(), []
     if container().settings.metrics:

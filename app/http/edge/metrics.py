@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from app.container import Container
 from app.http.edge.deps import CONTAINER
 from app.telemetry import spans
-from app.telemetry.history import History
+from app.telemetry.history import Collect, History
 from repositories.meter import Tally
 
 RECORDER = "quartet-recorder"
@@ -26,11 +26,14 @@ def register(app: Flask) -> None:
         return
     # Imported here, after the server has set the directory in which its processes share metrics.
     from app.telemetry import exposition, series
-    from app.telemetry.relays import Relays
 
     app.extensions[RECORDER] = series.install().answered
-    own = exposition.registry().collect
-    app.extensions[HISTORY] = History(partial(Relays(container.settings.relays).beside, own), series.directory())
+    collect: Collect = exposition.registry().collect
+    if container.settings.relays:
+        from app.telemetry.relays import Relays
+
+        collect = partial(Relays(container.settings.relays).beside, collect)
+    app.extensions[HISTORY] = History(collect, series.directory())
     if container.settings.metrics_address:
         return
     stores = container.stores

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from app.services.people.mail import Mailer, PrintingMailer
-from app.services.people.smtp import SmtpMailer
 from repositories.address import BadAddress, address_of, addressed
 
 
@@ -12,6 +11,8 @@ def open_mailer(url: str, *, sender: str, timeout: timedelta) -> Mailer | None:
     """`print://`, `none://`, `smtp://` (STARTTLS) or `smtps://`, as `docs/mail.md` says. Raises `BadAddress`."""
     scheme = url.partition(":")[0]
     if scheme in {"smtp", "smtps"}:
+        from app.services.people.smtp import SmtpMailer
+
         return SmtpMailer(url, sender=sender, timeout=timeout)
     if scheme not in {"print", "none"}:
         raise BadAddress("the scheme must be one of smtp, smtps, print, none")

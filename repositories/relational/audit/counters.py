@@ -15,13 +15,13 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import GraphCounts
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.tables import account_counters, accounts, follows, likes, post_counters
 from repositories.relational.statement_runner import RunnerBacked
+from repositories.relational.upserts import insert
 
 _IDS = bindparam("ids", type_=IDS)
 _ZERO = literal_column("0", Integer)

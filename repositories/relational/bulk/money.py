@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table, bindparam, cast, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Insufficient, Invalid
 from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Stock, Transfer
@@ -35,6 +34,7 @@ from repositories.relational.schema.money_tables import (
 )
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import Work
+from repositories.relational.upserts import insert
 
 # The version of a part that a shipment makes, when nothing but the payment came before.
 _AFTER_PAYMENT = 3

@@ -24,7 +24,6 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Invalid, NotFound
 from repositories.records import Account, Follow, Like, Login
@@ -43,6 +42,7 @@ from repositories.relational.schema.tables import (
     post_counters,
     stock,
 )
+from repositories.relational.upserts import insert
 
 # Rows per statement, to bound its duration.
 _SLICE = 5_000

@@ -20,7 +20,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import tuple_ as row_of
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -39,6 +38,7 @@ from repositories.relational.schema.feeds_tables import (
     pulled_authors,
 )
 from repositories.relational.statement_runner import RunnerBacked
+from repositories.relational.upserts import insert
 
 _new_fanout = insert(fanouts)
 _old, _new = fanouts.c, _new_fanout.excluded

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import BigInteger, bindparam, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
@@ -14,6 +13,7 @@ from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, database_time, has_turn, later
 from repositories.relational.schema.money_tables import request_keys
 from repositories.relational.statement_runner import AnyRow, Work
+from repositories.relational.upserts import insert
 
 _CLAIMED = ("account_id", "route", "key", "fingerprint", "lease")
 _now = select(database_time().label("now")).subquery("clock").c.now

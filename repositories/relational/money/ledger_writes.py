@@ -7,7 +7,6 @@ from uuid import UUID
 
 from msgspec.structs import replace
 from sqlalchemy import bindparam, delete, insert, select, true
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
 from repositories.money_records import Balance, Created, Differs, Exists, Phase, Posting, Transfer
@@ -19,6 +18,7 @@ from repositories.relational.money.order_chain import Heads
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.schema.money_tables import open_holds, transfers
 from repositories.relational.statement_runner import Work
+from repositories.relational.upserts import insert as upsert
 
 _CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id", "memo", "reference")
 

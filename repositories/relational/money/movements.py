@@ -7,7 +7,6 @@ from uuid import UUID
 
 from msgspec import Struct
 from sqlalchemy import BigInteger, LargeBinary, bindparam, insert, or_, select, union_all, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import TypeEngine
 
 from repositories.errors import Inconsistent, Insufficient, Invalid
@@ -16,6 +15,7 @@ from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
 from repositories.relational.schema.money_tables import entries, ledger_accounts
 from repositories.relational.statement_runner import Work
+from repositories.relational.upserts import insert as upsert
 
 _MICROSECOND = timedelta(microseconds=1)
 _LARGEST = 2**63 - 1

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, Table, bindparam, case, select, tuple_
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.money_records import OrderMark
 from repositories.payment_records import Payment
@@ -16,6 +15,7 @@ from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import IS_PAYMENT, IS_PAYOUT, transfers
 from repositories.relational.schema.tables import sandbox_payments
 from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.upserts import insert as upsert
 
 _its, _end = transfers.c, transfers.alias("ended")
 _is_deposit = _its.phase == "single"

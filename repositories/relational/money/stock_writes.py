@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, literal_column, select, union_all, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
@@ -18,6 +17,7 @@ from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import Work
+from repositories.relational.upserts import insert as upsert
 
 _units = bindparam("units", type_=BigInteger())
 _this = update(stock).where(stock.c.product_id == bindparam("its_id"))

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Executable, bindparam, delete, insert, null, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import Account, Login
@@ -18,6 +17,7 @@ from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, a
 from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
 from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.upserts import insert as upsert
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

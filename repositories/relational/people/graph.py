@@ -22,7 +22,6 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from repositories.errors import NotFound
@@ -32,6 +31,7 @@ from repositories.relational.port import GraphReads, GraphWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
 from repositories.relational.statement_runner import Runner, RunnerBacked
+from repositories.relational.upserts import insert
 
 _Page = Select[UUID, datetime]
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Integer, bindparam, delete, literal_column, select, true, union_all, update
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.records import Like
 from repositories.relational.feed_revision import REVISE
@@ -13,6 +12,7 @@ from repositories.relational.port import LikeReads, LikeWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, among
 from repositories.relational.schema.tables import follows, likes, post_counters
 from repositories.relational.statement_runner import RunnerBacked
+from repositories.relational.upserts import insert
 
 _LIKED = select(likes.c.post_id).where(
     likes.c.account_id == bindparam("id"), among(likes.c.post_id, bindparam("post_ids", type_=IDS))

@@ -4,7 +4,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects.postgresql import insert
 
 from repositories.errors import Stale
 from repositories.records import Login
@@ -12,6 +11,7 @@ from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWr
 from repositories.relational.schema.columns import LIMIT, TIME, one_of
 from repositories.relational.schema.tables import logins, mail_tokens
 from repositories.relational.statement_runner import RunnerBacked
+from repositories.relational.upserts import insert
 
 _live = (
     mail_tokens.c.digest == bindparam("its_digest"),

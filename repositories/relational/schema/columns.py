@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     ColumnElement,
@@ -18,12 +19,12 @@ from sqlalchemy import (
     Uuid,
     bindparam,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+from sqlalchemy.util import PopulateDict
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -115,8 +116,19 @@ SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 def partial_index(
     name: str, *columns: Column[Any], where: ColumnElement[bool] | TextClause, unique: bool = False
 ) -> Index:
-    """An index over the rows that fulfil `where`, on either engine."""
-    return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
+    """An index over the rows that fulfil `where`, on either engine.
+
+    A dialect is given it when it asks: to name one here would import it, with all drivers that SQLAlchemy knows for it.
+    """
+    index = Index(name, *columns, unique=unique)
+    options = index.dialect_options
+
+    def with_condition(dialect: str) -> Any:
+        options[dialect]["where"] = where
+        return options[dialect]
+
+    index.dialect_options = PopulateDict(with_condition)
+    return index
 
 
 class among(FunctionElement[bool]):  # noqa: N801  - written like the functions of SQLAlchemy beside it

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from repositories.address import BadAddress
-from repositories.http_exchange import Origin
+from repositories.origin import Origin
 
 Inside = tuple[IPv4Network | IPv6Network, ...]
 LONGEST = 2000

@@ -76,7 +76,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     documents = Breaking(opened.documents)
     stores: Any = replace(opened, documents=documents)
     container = assemble(settings, stores, utc_now, PlainHasher())
-    login = seed_small_once(container)
+    login = seed_small_once(container)()
     assert login
     made = World(container, documents, login.handle)
     thread = threading.Thread(target=made.server.serve_forever)

@@ -71,7 +71,7 @@ def test_production_wants_a_password_of_its_own(tmp_path: Path) -> None:
     with running(replaced(settings(embedded(tmp_path)), env="production")) as system:
         assert command(system.container, *OPTIONS).exit_code == 2
         assert command(system.container, *OPTIONS, "--password=another one").exit_code == 0
-        assert seed_small_once(system.container) is None
+        assert seed_small_once(system.container)() is None
 
 
 def replaced(known: Settings, **changes: Any) -> Settings:
@@ -86,7 +86,7 @@ class TestFirstStart:
             yield system
 
     def test_gives_an_account_to_sign_in_with(self, system: Any, capsys: pytest.CaptureFixture[str]) -> None:
-        login = seed_small_once(system.container)
+        login = seed_small_once(system.container)()
         assert capsys.readouterr().out == ""
         assert isinstance(login, SeededLogin)
         body = {"login": login.handle, "password": login.password}
@@ -94,10 +94,10 @@ class TestFirstStart:
         assert differences(system.container, Plan(sizes())) == []
 
     def test_loads_once(self, system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        login = seed_small_once(system.container)
+        login = seed_small_once(system.container)()
         delete_post(system.container, Plan(sizes()))
         monkeypatch.setattr(Loader, "load", None)
-        assert seed_small_once(system.container) == login
+        assert seed_small_once(system.container)() == login
 
     def test_goes_on_after_an_interruption(self, system: Any) -> None:
         with pytest.raises(KeyboardInterrupt):
@@ -106,12 +106,12 @@ class TestFirstStart:
         assert differences(system.container, Plan(sizes())) == []
 
     def test_does_not_tell_a_password_that_was_changed(self, system: Any) -> None:
-        login = seed_small_once(system.container)
+        login = seed_small_once(system.container)()
         assert login is not None
         with system.container.stores.relational.transaction() as tx:
             known = system.container.stores.relational.accounts.login(login.handle)
             tx.accounts.set_password(known.account_id, "another", if_hash=known.password_hash)
-        assert seed_small_once(system.container) is None
+        assert seed_small_once(system.container)() is None
 
 
 def test_a_store_that_stumbles_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

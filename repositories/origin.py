@@ -1,0 +1,17 @@
+"""Whom an exchange over HTTP is with. By itself, since whoever checks a URL needs no connection."""
+
+from msgspec import Struct
+
+
+class Origin(Struct, frozen=True):
+    """`scheme` is `http` or `https`; `host` is a name or an address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """As the header `Host` has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
