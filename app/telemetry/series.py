@@ -62,7 +62,9 @@ COUNTS = {
     "replica_reads": _counter(
         "replica_reads", "reads that may go to a replica, by where they went or why not", "store", "outcome"
     ),
-    "lost_tail": _counter("lost_tail", "writes that a failover has lost, as their clients came back"),
+    "lost_tail": _counter(
+        "lost_tail", "acknowledged writes and sign-ins that a failover has lost, as far as they are noticed"
+    ),
     "refused": _counter("requests_refused", "requests that got no thread, by why", "reason"),
     "alarms": _counter("alarms", "what cannot be unless money tables were altered, by where it was seen", "seen"),
 }

@@ -19,8 +19,11 @@ from repositories.records import Ending, Session
 from tests.apps import embedded, running
 from tests.engines import Engines, Server, redis
 from tests.engines.answering import works
+from tests.engines.counted import Counted, counted
 from tests.engines.kernel import free_port, wait_until
 from tests.engines.test_hot_faults import NOW, TIMEOUT, client, session
+
+__all__ = ["counted"]
 
 
 class Pair(NamedTuple):
@@ -153,6 +156,45 @@ def test_what_was_ended_stays_so_when_the_replica_has_missed_it(pair: Pair, addr
                 assert each.find(b"other", now=NOW) is None
                 assert each.find(b"kept", now=NOW) == kept
         assert not has(pair.replica, b"ended")
+
+
+def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, address: Path, counted: Counted) -> None:
+    noted: list[Ending] = []
+
+    def endings(at: datetime, after: UUID | None, _limit: int) -> list[Ending]:
+        return [one for one in noted if (one.noted_at, one.id) > (at, after or UUID(int=0))]
+
+    def process() -> SessionStore:
+        return open_sessions(f"unix://{address}", timeout=TIMEOUT, pool=4, endings=endings)
+
+    with closing(process()) as store, closing(process()) as other:
+        added(store, b"kept")
+        assert other.find(b"kept", now=NOW) is not None
+        assert wait_until(lambda: has(pair.replica, b"kept"), 20)
+        with client(pair.replica) as cut:
+            cut.execute_command("REPLICAOF", "127.0.0.1", free_port())
+            lost = added(store, b"lost")
+            added(store, b"lost too")
+            ended = added(store, b"ended")
+            assert store.end(ended.account_id, ended.id)
+            elsewhere = added(store, b"ended elsewhere")
+            now = datetime.now(UTC)
+            until = now + timedelta(days=90)
+            noted.append(Ending(uuid4(), elsewhere.account_id, elsewhere.id, None, NOW, now, until))
+            assert other.end(elsewhere.account_id, elsewhere.id)
+            pair.master.kill()
+            cut.execute_command("REPLICAOF", "NO", "ONE")
+        move(address, pair.replica)
+        assert other.find(b"lost", now=NOW) is None
+        assert "lost_tail" not in counted.reads, "of other processes nobody knows"
+        assert store.find(b"kept", now=NOW) is not None
+        assert counted.reads["lost_tail"] == 2
+        store.add(lost, b"lost")
+        pair.replica.restart()
+        with client(pair.replica) as promoted:
+            promoted.execute_command("REPLICAOF", "NO", "ONE")
+        assert wait_until(lambda: works(lambda: store.find(b"kept", now=NOW)), 20)
+        assert counted.reads["lost_tail"] == 2, "a restart finds all that was acknowledged in its file"
 
 
 def place(ending: Ending) -> tuple[datetime, UUID]:

@@ -1,6 +1,7 @@
 """Sessions in Redis: a key for each session, by its token's digest, and an index for each account."""
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from redis.exceptions import ResponseError
 
+from repositories import meter
 from repositories.address import BadAddress
 from repositories.errors import MovedAway, Unavailable
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
@@ -18,10 +20,13 @@ from repositories.hot.redis.link import RedisBacked, RedisLink, deadline_of
 from repositories.hot.redis.moving import RedisSessionsPlace, refusal
 from repositories.hot.redis.moving_scripts import ACCOUNT, CLOSED, GATE, LOOK, MARK, SEEN, SESSION, WAIT
 from repositories.hot.redis.moving_scripts import SCRIPTS as MOVING
+from repositories.hot.redis.recent_sign_ins import RecentSignIns
 from repositories.hot.redis.target import target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.read_your_writes import KEPT_SECONDS, Positions
 from repositories.records import Ending, Session
+
+log = logging.getLogger(__name__)
 
 _ENDED = "quartet:ended"
 # A history's last writes may be lost, and processes may have gone on with the old master for a while.
@@ -124,7 +129,8 @@ class RedisSessions(RedisBacked, SessionStore):
         self, url: str, *, timeout: timedelta, pool: int, endings: NotedEndings | None = None, seen: bool = False
     ) -> None:
         self._seen = seen
-        greet = CatchUp(endings) if endings else None
+        self._recent = RecentSignIns()
+        greet = CatchUp(endings, self._recent) if endings else None
         target = target_of(url)
         if target.nodes:
             raise BadAddress("a session and its account's list are in several slots; use redis+sentinel://")
@@ -136,6 +142,7 @@ class RedisSessions(RedisBacked, SessionStore):
     def add(self, session: Session, digest: bytes) -> None:
         record, life = session_bytes(session), int(session_seconds(session) * 1000)
         self._run(_ADD, session.account_id, str(session.id), digest.hex(), record, life, again=False)
+        self._recent.note(session, digest)
 
     def find(self, digest: bytes, *, now: datetime) -> Session | None:
         key = SESSION + digest.hex()
@@ -161,10 +168,12 @@ class RedisSessions(RedisBacked, SessionStore):
         return live_sessions(records, now)
 
     def end(self, account_id: UUID, session_id: UUID) -> bool:
+        self._recent.ended(account_id, session_id)
         [ended] = self._run(_END, account_id, str(session_id), again=False)
         return bool(ended)
 
     def end_all(self, account_id: UUID, *, keep: UUID | None) -> None:
+        self._recent.all_ended(account_id, keep)
         self._run(_END_ALL, account_id, str(keep), again=False)
 
     def _run(self, script: str, account_id: UUID, *arguments: str | bytes | int, again: bool) -> list[Any]:
@@ -188,10 +197,12 @@ class CatchUp:
     A server of another history was restarted or promoted, and may lack the last writes of before. When it last ended
     something it says itself, since what it lacks is what came after all that it has. Called with each new connection;
     it costs something with the first to each history. What is not done by the deadline goes on with the next call.
+    Then it is known which of this process's last sign-ins the server lacks though nobody has ended them.
     """
 
-    def __init__(self, endings: NotedEndings) -> None:
+    def __init__(self, endings: NotedEndings, recent: RecentSignIns) -> None:
         self._endings = endings
+        self._recent = recent
         self._guard = threading.Lock()
         self._trusted: str | None = None
         self._at: tuple[str, datetime, UUID | None] | None = None
@@ -221,9 +232,23 @@ class CatchUp:
         while page := self._endings(self._at[1], self._at[2], _PAGE):
             self._end(wire, page, deadline)
             self._at = (wire.history, page[-1].noted_at, page[-1].id)
+        self._count_lost(wire, deadline)
         self._trusted, self._at = wire.history, None
 
+    def _count_lost(self, wire: Wire, deadline: float) -> None:
+        digests = self._recent.digests()
+        there = _replies(wire, [("EXISTS", SESSION + digest.hex()) for digest in digests], deadline)
+        lost = self._recent.lost([digest for digest, found in zip(digests, there, strict=True) if not found])
+        if lost:
+            meter.counted("lost_tail", lost)
+            log.error("sessions: a failover or a restart has lost %d acknowledged sign-ins of this process", lost)
+
     def _end(self, wire: Wire, page: Sequence[Ending], deadline: float) -> None:
+        for one in page:
+            if one.session_id is None:
+                self._recent.all_ended(one.account_id, one.kept_id, one.ended_at)
+            else:
+                self._recent.ended(one.account_id, one.session_id)
         several = [ending for ending in page if ending.session_id is None]
         held = _replies(wire, [_command(_OF_ACCOUNT, ending.account_id) for ending in several], deadline)
         doomed = [

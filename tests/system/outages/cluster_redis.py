@@ -14,9 +14,12 @@ import pytest
 from config import Settings
 from tests.apps import PASSWORD, Person, embedded, running
 from tests.engines import Server, redis
+from tests.engines.counted import Counted, counted
 from tests.engines.home import Home
 from tests.engines.kernel import free_port, wait_until
 from tests.system.outages.traffic import AFTER, PATIENCE, WRITERS, Kind, Row, Traffic, Write, rows_of
+
+__all__ = ["counted"]
 
 
 class SignIns(Kind):
@@ -170,13 +173,15 @@ def settings(folder: Path, **urls: str) -> Settings:
 
 @pytest.mark.parametrize("fault", SWITCHES)
 def test_what_was_ended_stays_so_when_an_address_moves(
-    pair: Pair, rows: dict[str, Row], tmp_path: Path, fault: str
+    pair: Pair, rows: dict[str, Row], tmp_path: Path, counted: Counted, fault: str
 ) -> None:
     with running(settings(tmp_path, sessions_url=f"unix://{pair.address}")) as system:
         with Traffic(system, SignIns()) as traffic:
             struck = SWITCHES[fault](pair, traffic)
             traffic.goes_on(struck, AFTER)
-        rows[fault] = traffic.row(struck, lost=len(traffic.writes) if fault == LOSES else 0)
+        row = traffic.row(struck, lost=len(traffic.writes) if fault == LOSES else 0)
+        assert counted.reads.get("lost_tail", 0) >= row.lost, (counted.reads, row)
+        rows[fault] = row
 
 
 @pytest.fixture
