@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from flask.testing import FlaskClient
+from markupsafe import escape
 
 from app.clock import utc_now
 from app.container import assemble, open_stores
@@ -57,6 +58,25 @@ def test_whatever_is_asked_for_is_a_page_that_runs_nothing(console: FlaskClient,
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert Strict(answer.text).refused == []
             assert console.head(path, headers=headers).status_code == answer.status_code
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}{% raw %}", "\u202egnp.exe", "W" * 80],
+)
+def test_what_people_write_is_shown_as_they_wrote_it(system: System, console: FlaskClient, hostile: str) -> None:
+    ada = system.person()
+    ada.patch("/accounts/me", {"display_name": hostile, "bio": hostile}, etag="*")
+    ada.post("/posts", {"title": hostile, "body": hostile, "tags": [hostile[:40]]}, 201)
+    answer = console.get(f"/console/feed?reader={ada.handle}")
+    assert shown(answer).count(hostile) == 2
+    # Apart from the text beside it, in whatever direction it runs.
+    assert answer.text.count(f"<bdi>{escape(hostile)}</bdi>") == 2
+
+
+def test_no_command_is_made_of_what_a_link_says(console: FlaskClient) -> None:
+    answer = console.get("/console/dead-letters", query_string={"source": "x; echo gone"})
+    assert "quartet sinks replay" not in shown(answer)
 
 
 @pytest.mark.parametrize("name", ["console.css", "console.js", "htmx-4.0.1.min.js", "icon.svg", "LICENSE.htmx.txt"])
