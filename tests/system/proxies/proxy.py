@@ -110,24 +110,26 @@ def shown(language: str) -> str:
     return str(block)
 
 
-def configuration(kind: Kind, folder: Path, port: int, behind: Sequence[int], *, forwarded: bool) -> str:
-    """What the page shows, for this folder, port and server."""
+def configuration(
+    kind: Kind, folder: Path, port: int, behind: Sequence[int], changes: Sequence[tuple[str, str]]
+) -> str:
+    """What the page shows, for this folder, port and server, with these changes of its words."""
     block = shown(kind.language)
-    replaced = kind.replaced(folder, port, behind)
-    if forwarded:
-        replaced |= dict([kind.underscores, kind.forwarded(shown(f"{kind.language} forwarded"))])
-    for word, other in replaced.items():
+    for word, other in [*kind.replaced(folder, port, behind).items(), *changes]:
         assert block.count(word) == 1, word
         block = block.replace(word, other)
     return kind.around.format(folder=folder, block=block)
 
 
-@contextmanager
-def running(name: str, *behind: int, forwarded: bool = False) -> Iterator[Proxy]:
-    """A proxy in front of servers on these ports. Skips, or fails where it is required, when it is missing.
+def by_forwarded(name: str) -> list[tuple[str, str]]:
+    """Changes with which it appends to `Forwarded`, as the page has it, and lets names with underscores pass."""
+    kind = KINDS[name]
+    return [kind.underscores, kind.forwarded(shown(f"{kind.language} forwarded"))]
 
-    A `forwarded` one appends to `Forwarded`, and lets names with underscores pass.
-    """
+
+@contextmanager
+def running(name: str, *behind: int, changes: Sequence[tuple[str, str]] = ()) -> Iterator[Proxy]:
+    """A proxy in front of servers on these ports. Skips, or fails where it is required, when it is missing."""
     kind = KINDS[name]
     binary = shutil.which(kind.binary, path=f"{os.environ['PATH']}:/usr/sbin")
     if binary is None:
@@ -137,7 +139,7 @@ def running(name: str, *behind: int, forwarded: bool = False) -> Iterator[Proxy]
         pytest.skip(missing)
     port, folder = free_port(), Path(tempfile.mkdtemp(prefix=f"{name}-"))
     file = folder / "configuration"
-    file.write_text(configuration(kind, folder, port, behind, forwarded=forwarded))
+    file.write_text(configuration(kind, folder, port, behind, changes))
     user = unprivileged_user()
     if user is not None:
         os.chown(folder, user, user)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.apps import BASE
 from tests.system.live import HOST, PATIENCE, Live, migrated
-from tests.system.proxies.proxy import KINDS, running
+from tests.system.proxies.proxy import KINDS, by_forwarded, running
 
 pytestmark = [pytest.mark.engines, pytest.mark.live]
 FAILURES = 2
@@ -68,7 +68,7 @@ def refusal(port: int, address: str, fields: Fields = ()) -> int:
 def test_forwarded_cannot_be_passed_by(name: str, by_standard: int) -> None:
     # Failures count for a minute, and all proxies are in front of one server.
     one, other = (f"127.1.{list(KINDS).index(name)}.{n}" for n in (2, 3))
-    with running(name, by_standard, forwarded=True) as proxy:
+    with running(name, by_standard, changes=by_forwarded(name)) as proxy:
         found = [refusal(proxy.port, one, fields) for fields in SPOOFED[:FAILURES]]
         assert found == [401] * FAILURES
         assert [*map(partial(refusal, proxy.port, one), SPOOFED)] == [429] * len(SPOOFED)
