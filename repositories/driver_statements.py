@@ -8,6 +8,7 @@ values return) is left to it.
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import CompoundSelect, Connection, Engine, Executable, Select, UpdateBase
@@ -38,14 +39,16 @@ class Sendable(NamedTuple):
         return merged if self.order is None else tuple(merged[name] for name in self.order)
 
     def rows(self, cursor: Any) -> list[Any]:
-        return [self._row(fetched) for fetched in cursor.fetchall()]
-
-    def _row(self, fetched: Sequence[Any]) -> Any:
-        if self.columns:
-            fetched = list(fetched)
-            for at, process in self.columns:
-                fetched[at] = process(fetched[at])
-        return self.make(fetched)
+        make, columns, rows = self.make, self.columns, cursor.fetchall()
+        if not columns:
+            return [make(row) for row in rows]
+        made = []
+        for row in rows:
+            values = list(row)
+            for at, process in columns:
+                values[at] = process(values[at])
+            made.append(make(values))
+        return made
 
 
 class Direct:
@@ -124,7 +127,8 @@ class Direct:
             tuple(compiled.positiontup) if compiled.positional else None,
             dict(compiled._bind_processors),  # noqa: SLF001
             tuple((at, process) for at, process in enumerate(found) if process),
-            row._make,
+            # What `row._make` does, without counting the columns of each row.
+            partial(tuple.__new__, row),
         )
 
 

@@ -183,7 +183,7 @@ class Ending(Struct, frozen=True):
     over_at: datetime
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """A domain event as an outbox stores it. `payload` is JSON.
 
     Events of one `aggregate` are dispatched in the order in which they were written. `traceparent` is that of W3C Trace

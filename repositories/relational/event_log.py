@@ -185,7 +185,7 @@ class SqlEventLog(RunnerBacked, EventLog):
 
     def after(self, position: int, *, limit: int) -> list[Logged]:
         rows = self._runner.rows(_AFTER, {"its_position": position, "limit": limit})
-        return [Logged(at, Event(*event)) for at, *event in rows]
+        return [Logged(row[0], Event(*row[1:])) for row in rows]
 
     def advance(self, cursor: Cursor, position: int, *, lease: timedelta, delivered: bool = True) -> Cursor | None:
         values = {"its_position": position, "micros": lease // _MICROSECOND, "flag": delivered}

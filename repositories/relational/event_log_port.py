@@ -15,7 +15,7 @@ from msgspec import Struct
 from repositories.records import Event
 
 
-class Logged(Struct, frozen=True):
+class Logged(Struct, frozen=True, gc=False):
     position: int
     event: Event
 

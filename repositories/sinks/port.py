@@ -17,7 +17,7 @@ ROLE = "sinks"
 CONTENT_TYPE = "application/cloudevents+json"
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One event in its envelope. `id` is that of the event, the same whenever it is sent.
 
     `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope. `traceparent` is

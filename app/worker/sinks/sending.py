@@ -28,6 +28,7 @@ from repositories.sinks import AskedToWait, Gone, Message, Refused, Sent, Sink
 log = logging.getLogger(__name__)
 BATCH = 500
 LONGEST_REASON = 300
+_encode = msgspec.json.Encoder().encode
 # After a broker was found away: at first, and at most.
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
 
@@ -38,13 +39,13 @@ def doubling(attempts: int) -> timedelta:
 
 
 class Policy(Struct, frozen=True):
-    """How a sink is served. A broker gets everything, and is tried again for ever.
+    """How a sink is served. A broker gets everything (`wants` is None), and is tried again for ever.
 
     An event is set aside when it was tried for `event_tried`, and the sink disabled when it took nothing for
     `sink_tried`, where these are given.
     """
 
-    wants: Callable[[Event], bool] = lambda _: True
+    wants: Callable[[Event], bool] | None = None
     wait: Callable[[int], timedelta] = doubling
     event_tried: timedelta | None = None
     sink_tried: timedelta | None = None
@@ -127,7 +128,8 @@ class SinkWorker:
             logged = self._relational.event_log.after(position, limit=most)
             if not logged:
                 return
-            wanted = [one for one in logged if self._policy.wants(one.event)]
+            wants = self._policy.wants
+            wanted = [one for one in logged if wants(one.event)] if wants else logged
             messages, bad = self._messages(wanted)
             last = _Begun(logged, wanted, len(messages), bad)
             if messages:
@@ -203,12 +205,14 @@ class SinkWorker:
         """Up to the first that no version of this code wrote."""
         messages: list[Message] = []
         for one in logged:
+            event = one.event
             try:
-                made = enveloped(one.event, one.position, self._source)
+                made = enveloped(event, one.position, self._source)
             except msgspec.DecodeError as error:
-                return messages, Refused(f"{one.event.type} cannot be read: {error}")
-            body = msgspec.json.encode(made)
-            messages.append(Message(made.id, made.partitionkey, made.type, body, one.event.traceparent))
+                return messages, Refused(f"{event.type} cannot be read: {error}")
+            # Ids as text in a fifth of the time that `str` takes.
+            id_ = msgspec.to_builtins(event.id)
+            messages.append(Message(id_, event.aggregate, made.type, _encode(made), event.traceparent))
         return messages, None
 
     def _set_aside(self, cursor: Cursor, refused: Logged, failure: Exception) -> int:
@@ -251,7 +255,7 @@ class SinkWorker:
 
 def _up_to(logged: Sequence[Logged], left: Sequence[Logged]) -> Sequence[Logged]:
     """Those before the first that is left to send."""
-    return [one for one in logged if not left or one.position < left[0].position]
+    return [one for one in logged if one.position < left[0].position] if left else logged
 
 
 def _reason(failure: Exception | None) -> str:

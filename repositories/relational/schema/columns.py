@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -44,8 +45,9 @@ class _IdBytes(TypeDecorator[UUID]):
     def process_bind_param(self, value: UUID | None, _dialect: Dialect) -> bytes | None:
         return None if value is None else value.bytes
 
-    def process_result_value(self, value: bytes | None, _dialect: Dialect) -> UUID | None:
-        return None if value is None else UUID(bytes=value)
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[bytes | None], UUID | None]:
+        """Made by msgspec, which takes a third of the time that `UUID` takes for it."""
+        return lambda value: None if value is None else msgspec.convert(value, UUID)
 
 
 class _IdList(TypeDecorator[Collection[UUID]]):
@@ -77,8 +79,8 @@ class _Micros(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> int | None:
         return None if value is None else micros(value)
 
-    def process_result_value(self, value: int | None, _dialect: Dialect) -> datetime | None:
-        return None if value is None else _EPOCH + value * _MICROSECOND
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[int | None], datetime | None]:
+        return lambda value: None if value is None else _EPOCH + timedelta(0, 0, value)
 
 
 class _TextWithoutNul(TypeDecorator[str]):

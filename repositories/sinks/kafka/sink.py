@@ -6,6 +6,7 @@ sends only what failed, changes the order.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +31,7 @@ _TRANSLATED = Translation(
     (KafkaException, SystemError, BufferError), lambda error: Unavailable(ROLE, f"Kafka: {error}")
 )
 _COMMON = {"allow.auto.create.topics": False, "log_level": 3, "client.id": "quartet"}
+_CONTENT = ("content-type", CONTENT_TYPE)
 _PRODUCER = {
     "enable.idempotence": True,
     # A batch that the broker refuses for good ends the producer, or what is behind it would come before it.
@@ -48,27 +50,45 @@ class _Batch:
     """Messages that were handed to a producer, and what became of them."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self.kept = [False] * len(messages)
-        self.answered = 0
+        self.messages = messages
         self.errors: list[KafkaError] = []
         self.producer: Producer | None = None
         # The first of them that is too large; none from there on was handed over.
         self.too_large: Message | None = None
         self.handed = 0
         self.failure: Unavailable | None = None
+        self._kept: list[Any] = []
+
+    def answered(self, error: KafkaError | None, message: Any) -> None:
+        """Called by the driver with what became of one message, in any order. It looks at nothing of the error."""
+        if error is None:
+            self._kept.append(message)
+        else:
+            self.errors.append(error)
 
     @property
     def is_open(self) -> bool:
-        return self.answered < self.handed and not self.errors
+        return len(self._kept) < self.handed and not self.errors
 
     @property
     def count(self) -> int:
-        return self.kept.index(False) if False in self.kept else len(self.kept)
+        """How many of the first are kept. Which ones, the driver tells by key and value alone: equal ones are kept in
+        the order in which they were handed over, as all of a key are.
+        """
+        if len(self._kept) == len(self.messages):
+            return len(self.messages)
+        kept = Counter((one.key(), one.value()) for one in self._kept)
+        for count, message in enumerate(self.messages):
+            which = message.key.encode(), message.body
+            if not kept[which]:
+                return count
+            kept[which] -= 1
+        return len(self.messages)
 
 
 class KafkaSink(Sink):
-    # The next batch is read and put into envelopes while the former is on its way.
-    ahead = 2
+    # So many that their events are read and put into envelopes while the first of them is on its way.
+    ahead = 4
 
     def __init__(self, url: str, *, timeout: timedelta) -> None:
         self._target = target_of(url)
@@ -120,14 +140,14 @@ class KafkaSink(Sink):
 
     def _hand_over(self, messages: Sequence[Message], batch: _Batch) -> None:
         producer = batch.producer = self._producer = self._producer or self._open()
-        fitting = _fitting(messages, self._limit)
-        if fitting < len(messages):
-            self._blocked, batch.too_large = batch, messages[fitting]
-        for number, message in enumerate(messages[:fitting]):
-            headers: list[Any] = [("content-type", CONTENT_TYPE), ("ce_id", message.id), ("ce_type", message.type)]
-            producer.produce(
-                self._target.topic, message.body, message.key, headers=headers, on_delivery=_Note(batch, number)
-            )
+        produce, topic, answered, most = producer.produce, self._target.topic, batch.answered, self._limit - _OVERHEAD
+        for message in messages:
+            body, key, id_, type_ = message.body, message.key, message.id, message.type
+            if len(body) + len(key) + len(id_) + len(type_) > most:
+                # None is sent behind it, which may be of its key.
+                self._blocked, batch.too_large = batch, message
+                return
+            produce(topic, body, key, on_delivery=answered, headers=[_CONTENT, ("ce_id", id_), ("ce_type", type_)])
             batch.handed += 1
 
     def _wait(self, batch: _Batch) -> None:
@@ -143,7 +163,7 @@ class KafkaSink(Sink):
                 producer.poll(left)
         if batch.errors:
             raise KafkaException(batch.errors[0])
-        if batch.answered < batch.handed:
+        if batch.is_open:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
 
     @contextmanager
@@ -172,28 +192,3 @@ class KafkaSink(Sink):
         if producer:
             producer.purge()
             producer.flush(0)
-
-
-class _Note:
-    """Called by the driver with what became of one message. It looks at nothing of the error."""
-
-    __slots__ = ("_batch", "_number")
-
-    def __init__(self, batch: _Batch, number: int) -> None:
-        self._batch, self._number = batch, number
-
-    def __call__(self, error: KafkaError | None, _message: object) -> None:
-        batch = self._batch
-        batch.answered += 1
-        if error is None:
-            batch.kept[self._number] = True
-        else:
-            batch.errors.append(error)
-
-
-def _fitting(messages: Sequence[Message], limit: int) -> int:
-    """How many of the first are small enough. None is sent behind one that is not, which may be of its key."""
-    for number, message in enumerate(messages):
-        if len(message.body) + len(message.key) + len(message.id) + len(message.type) + _OVERHEAD > limit:
-            return number
-    return len(messages)
