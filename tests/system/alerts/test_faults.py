@@ -39,6 +39,14 @@ EXPECTED: dict[Trouble, set[str]] = {
     "reset": {"QuartetStoreDown"},
     "read-only": {"QuartetStoreReadOnly"},
 }
+FOLLOWING = {
+    "relational": {
+        ("QuartetErrors", ""),
+        ("QuartetStoreFailing", "relational"),
+        ("QuartetOutboxUnreadable", "relational"),
+    },
+    "cache": {("QuartetCacheDeferred", "")},
+}
 FEW: list[tuple[str, Trouble]] = [("relational", "read-only"), ("cache", "refused")]
 ALL = [(role, trouble) for role in ROLES for trouble in TROUBLES if (role, trouble) != ("feeds", "read-only")]
 
@@ -132,15 +140,15 @@ def test_so_does_every_other_fault(watched: Watched, role: str, trouble: Trouble
 
 
 @pytest.mark.proof
-def test_what_follows_from_it_fires_too(watched: Watched) -> None:
-    wanted = {("QuartetErrors", ""), ("QuartetStoreFailing", "relational"), ("QuartetOutboxUnreadable", "relational")}
-    fired: set[tuple[str, str]] = set()
+@pytest.mark.parametrize("role", FOLLOWING)
+def test_what_follows_from_it_fires_too(watched: Watched, role: str) -> None:
+    wanted, fired = FOLLOWING[role], set[tuple[str, str]]()
 
     def all_have() -> bool:
         fired.update(watched.prometheus.firing())
         return fired >= wanted
 
-    with traffic(watched), watched.town.struck("relational", "refused"):
+    with traffic(watched), watched.town.struck(role, "refused"):
         assert wait_until(all_have, PATIENCE), fired
 
 

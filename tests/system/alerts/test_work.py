@@ -193,6 +193,30 @@ def relay_gone(works: Works) -> Iterator[None]:
 
 
 @contextmanager
+def late_deliveries(works: Works) -> Iterator[None]:
+    """Over and over a relay begins that finds posts of ten minutes ago, with somebody who waits for them."""
+    over = threading.Event()
+    author, follower = works.system.person(), works.system.person()
+    follower.put(f"/accounts/{author.handle}/follow")
+
+    def again() -> None:
+        while not over.is_set():
+            works.relay.end()
+            author.publish()
+            works.later(minutes=10)
+            works.relay.start()
+            assert wait_until(lambda: not works.waits() or over.is_set(), PATIENCE)
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
 def no_anchors(works: Works) -> Iterator[None]:
     works.relay.end()
     works.later(hours=4)
@@ -238,6 +262,7 @@ FAULTS: list[tuple[Fault, tuple[str, str]]] = [
     (receiver_stalls, ("QuartetSinkBehind", "webhooks")),
     (too_large, ("QuartetSinkRefuses", "kafka")),
     (relay_gone, ("QuartetRelayBehind", "documents")),
+    (late_deliveries, ("QuartetFanoutLag", "")),
     (no_anchors, ("QuartetAnchorOld", "")),
     (unreadable_event, ("QuartetEventsDeadLettered", "relational")),
     (not_scraped, ("QuartetDown", "")),
@@ -248,6 +273,7 @@ FAULTS: list[tuple[Fault, tuple[str, str]]] = [
 WITHOUT_RELAY = {"QuartetRelayBehind", "QuartetAnchorOld", "QuartetSinkBehind", "QuartetFanoutLag"}
 ALONG: dict[Fault, set[str]] = {
     relay_gone: WITHOUT_RELAY,
+    late_deliveries: WITHOUT_RELAY,
     no_anchors: WITHOUT_RELAY,
     books_altered: {"QuartetEventsDeadLettered"},
 }
