@@ -21,11 +21,10 @@ from sqlalchemy import (
 
 from repositories.dump_port import Dump, Frozen, Load, RecordKind
 from repositories.relational.audit.walking import BATCH, Walk, walk
-from repositories.relational.audit.whole import Snapshot
-from repositories.relational.bulk.money import Load as BulkInsert
+from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.schema import feeds_tables, money_tables, tables
 from repositories.relational.schema.columns import TEXT, database_time
-from repositories.relational.statement_runner import AnyRow, Runner, Work
+from repositories.relational.statement_runner import AnyRow, Runner, Snapshot, Work
 
 # Not copied from a row, but what the rows of a store are that has no feeds yet: their readers' pages are pulled.
 _DORMANT = {"feed_activity": {"state": literal_column("'dormant'", TEXT).label("state")}}

@@ -13,11 +13,10 @@ from repositories.dump_port import Load, RecordKind
 from repositories.moving.gate import Engine, Noted, SqlGate
 from repositories.moving.gated import GatedPlace
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
-from repositories.relational.audit.whole import Snapshot
-from repositories.relational.bulk.money import Load as BulkInsert
+from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
 from repositories.relational.moved_rows import BY_NAME, PARENTS, changed, moved, of_keys, parts, plain
-from repositories.relational.statement_runner import Runner, Work
+from repositories.relational.statement_runner import Runner, Snapshot, Work
 
 ROLE = "relational"
 # Changes that one transaction is short for.

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from repositories.relational.audit.counters import SqlCounterReads
-from repositories.relational.audit.whole import Snapshot, SqlAudit
+from repositories.relational.audit.whole import SqlAudit
 from repositories.relational.deferred import SqlDeferredReads
 from repositories.relational.event_log import SqlEventLog
 from repositories.relational.feeds.fanouts import SqlFanoutReads
@@ -25,7 +25,7 @@ from repositories.relational.people.mail_tokens import SqlMailTokenReads
 from repositories.relational.people.session_endings import SqlEndingReads
 from repositories.relational.port import RelationalStore
 from repositories.relational.schema.columns import database_time
-from repositories.relational.statement_runner import Runner
+from repositories.relational.statement_runner import Runner, Snapshot
 from repositories.relational.webhooks import SqlWebhookReads
 
 NOW = select(database_time().label("now"))

@@ -33,6 +33,10 @@ class Runner(Protocol):
         """How many rows the statement changed."""
 
 
+# Of a store at one moment.
+Snapshot = Callable[[], AbstractContextManager[Runner]]
+
+
 class RunnerBacked:
     """A part of the store whose statements run on `runner`."""
 

@@ -1,13 +1,13 @@
 """The write ports of one transaction."""
 
+import functools
 from datetime import datetime
 
 from sqlalchemy import Executable
 
 from repositories.records import Event
 from repositories.relational.audit.counters import SqlCounterWrites
-from repositories.relational.bulk.money import Load
-from repositories.relational.bulk.people import SqlBulk
+from repositories.relational.bulk import Load
 from repositories.relational.deferred import SqlDeferredWrites
 from repositories.relational.event_log import SqlEventLogWrites
 from repositories.relational.feeds.fanout_writes import SqlFanoutWrites
@@ -26,7 +26,7 @@ from repositories.relational.people.graph import SqlGraphWrites
 from repositories.relational.people.likes import SqlLikeWrites
 from repositories.relational.people.mail_tokens import SqlMailTokenWrites
 from repositories.relational.people.session_endings import SqlEndingWrites
-from repositories.relational.port import Transaction
+from repositories.relational.port import BulkWrites, Transaction
 from repositories.relational.reads import NOW
 from repositories.relational.statement_runner import Work
 from repositories.relational.webhooks import SqlWebhookWrites
@@ -54,9 +54,15 @@ class SqlTransaction(Transaction):
         self.mail_tokens = SqlMailTokenWrites(work)
         self.endings = SqlEndingWrites(work)
         self.webhooks = SqlWebhookWrites(work)
-        self.bulk = SqlBulk(work, load)
         self._work = work
+        self._load = load
         self._emit = emit
+
+    @functools.cached_property
+    def bulk(self) -> BulkWrites:  # type: ignore[override]  # it is only read
+        from repositories.relational.bulk.people import SqlBulk
+
+        return SqlBulk(self._work, self._load)
 
     def now(self) -> datetime:
         if self._work.seen is None:

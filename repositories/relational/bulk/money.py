@@ -1,15 +1,16 @@
 """Bulk load of past transfers and orders: a fixed number of statements, whatever the number of rows."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, LargeBinary, Table, bindparam, cast, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Table, bindparam, cast, func, select, update
 
 from repositories.errors import Insufficient, Invalid
 from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Stock, Transfer
+from repositories.relational.bulk import Load
 from repositories.relational.money.digests import chain, digest_of, leg_of
 from repositories.relational.money.ledger_writes import transfer_row, valid
 from repositories.relational.money.movements import LOCK, OPEN, lock_order, opened
@@ -38,8 +39,6 @@ from repositories.relational.upserts import insert
 
 # The version of a part that a shipment makes, when nothing but the payment came before.
 _AFTER_PAYMENT = 3
-Rows = Sequence[dict[str, Any]]
-Load = Callable[[Connection, Table, Rows], None]
 
 _account = ledger_accounts.c
 _CHANGED = ("posted", "entries", "last_at", "head")

@@ -27,7 +27,8 @@ from sqlalchemy import (
 
 from repositories.errors import Invalid, NotFound
 from repositories.records import Account, Follow, Like, Login
-from repositories.relational.bulk.money import MoneyLoader, Rows
+from repositories.relational.bulk import Rows
+from repositories.relational.bulk.money import MoneyLoader
 from repositories.relational.people.accounts import account_row, login_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites

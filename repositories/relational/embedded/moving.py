@@ -4,14 +4,13 @@ from pathlib import Path
 
 from repositories.driver_statements import Direct
 from repositories.moving.sqlite import SqliteEngine
-from repositories.relational.audit.whole import Snapshot
-from repositories.relational.bulk.money import Load
+from repositories.relational.bulk import Load
 from repositories.relational.embedded.engine import Clock, filling_engine
 from repositories.relational.embedded.errors import translated
 from repositories.relational.migrations import money_triggers
 from repositories.relational.moved_rows import APPEND_ONLY, TABLES, noted
 from repositories.relational.moving import RelationalPlace, Working
-from repositories.relational.statement_runner import Runner, transaction
+from repositories.relational.statement_runner import Runner, Snapshot, transaction
 
 _KEEPERS = [one for one in money_triggers.sqlite() if " BEFORE delete ON " in one]
 _EMPTYING = (

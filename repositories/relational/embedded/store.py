@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, insert
 from repositories.driver_statements import Direct
 from repositories.meter import asked
 from repositories.relational import migrations
-from repositories.relational.bulk.money import Rows
+from repositories.relational.bulk import Rows
 from repositories.relational.dump import RelationalDump
 from repositories.relational.embedded.engine import Clock, reading_engine, writing_engine
 from repositories.relational.embedded.errors import ROLE, translated

@@ -1,11 +1,10 @@
 """The relational role in PostgreSQL as a place of a move."""
 
 from repositories.moving.postgres import PostgresEngine
-from repositories.relational.audit.whole import Snapshot
-from repositories.relational.bulk.money import Load
+from repositories.relational.bulk import Load
 from repositories.relational.moved_rows import APPEND_ONLY, TABLES, noted
 from repositories.relational.moving import RelationalPlace, Working
-from repositories.relational.statement_runner import Runner
+from repositories.relational.statement_runner import Runner, Snapshot
 
 _NAMES = ", ".join(table.name for table in TABLES)
 _EMPTYING = (

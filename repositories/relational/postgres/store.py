@@ -21,7 +21,7 @@ from repositories.postgres.pools import Lane, migrating_engine
 from repositories.postgres.target import conninfo_of, replicas_of
 from repositories.read_your_writes import MAY_LAG, HostState, ReplicaState, notes_of
 from repositories.relational import migrations
-from repositories.relational.bulk.money import Rows
+from repositories.relational.bulk import Rows
 from repositories.relational.dump import COPIED, RelationalDump
 from repositories.relational.port import Transaction
 from repositories.relational.postgres.errors import ROLE, translated
