@@ -10,10 +10,11 @@ from unittest.mock import patch
 import pytest
 from werkzeug.test import TestResponse
 
+from app.errors import Missing
 from app.http.resources import export
 from config import Settings
 from repositories.errors import Unavailable
-from tests.apps import RELATIONAL, Person, System, running
+from tests.apps import PASSWORD, RELATIONAL, Person, System, running
 from tests.http.world import Shifted, World
 
 PATH = "/accounts/me/export"
@@ -129,6 +130,30 @@ def test_a_stream_that_breaks_has_no_end(world: World) -> None:
             taken.extend(kinds(answer))
         answer.close()
     assert exported(ada), "its place is free again"
+
+
+@pytest.mark.parametrize("act", ["signs out", "changes the password", "leaves"])
+def test_who_is_signed_out_gets_no_more(world: World, act: str) -> None:
+    """Of a thief, who reads slowly."""
+    ada = world.system.person("ada")
+    for n in range(6):
+        ada.publish(f"Post {n}")
+    with patch.object(export, "PAGE", 2):
+        answer = ada.send("GET", PATH, buffered=False)
+        sent = kinds(answer)
+        taken = [*itertools.islice(sent, 2)]
+        if act == "signs out":
+            ada.delete("/sessions/current")
+        elif act == "leaves":
+            ada.send("DELETE", "/accounts/me", json={"password": PASSWORD})
+        else:
+            at_home = ada.post("/sessions", {"login": "ada", "password": PASSWORD}, 201)["token"]
+            new = {"current_password": PASSWORD, "new_password": "seven grey pigeons"}
+            Person(ada.client, at_home, ada.account).put("/accounts/me/password", new)
+        with pytest.raises(Missing):
+            taken.extend(sent)
+        answer.close()
+    assert taken == ["account", "session"]
 
 
 def test_few_are_sent_at_once_and_a_place_is_freed_however_it_ends(world: World) -> None:

@@ -7,6 +7,7 @@ as a live stream does, and no place among the requests (decision 9).
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -43,22 +44,32 @@ without it is not whole: ask again. What changes meanwhile may be in it or not."
 
 
 class Export:
-    """The body. Its place is freed by its end or by `close`, whichever is first; one never begun is closed too."""
+    """The body. Its place is freed by its end or by `close`, whichever is first; one never begun is closed too.
 
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
+    It is cut off when `check` raises, which is called before every `often`th piece but the first.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], check: Callable[[], object], often: int) -> None:
+        self._pieces = pieces
+        self._check = check
+        self._often = often
+        self._sent = 0
         self._open = True
 
     def begin(self) -> None:
         """Read the first piece before the head is sent: a store that is away is an answer then, not a body cut off."""
-        self._lines = itertools.chain([next(self)], self._lines)
+        self._pieces = itertools.chain([next(self)], self._pieces)
+        self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
-            return next(self._lines)
+            if self._sent and self._sent % self._often == 0:
+                self._check()
+            self._sent += 1
+            return next(self._pieces)
         except BaseException:
             self.close()
             raise
@@ -77,16 +88,17 @@ class Export:
 @blp.raises(503)
 def export_account() -> Response:
     """Export one's own data."""
-    return download(_lines(container(), session()), LINES, "quartet-export.jsonl")
+    return download(_lines(container(), session()), LINES, "quartet-export.jsonl", often=PAGE)
 
 
-def download(lines: Iterator[bytes], content_type: str, name: str) -> Response:
-    """A file that is read while it is sent. Raises `Overloaded`."""
+def download(pieces: Iterator[bytes], content_type: str, name: str, *, often: int) -> Response:
+    """A file that is read while it is sent, and cut off when its session has ended. Raises `Overloaded`."""
     if not _places.acquire(blocking=False):
         raise Overloaded("too many exports at once")
     drop_stalled(container().settings.port)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    body = Export(lines)
+    current = session()
+    body = Export(pieces, partial(container().people.sessions.device, current.account_id, current.id), often)
     body.begin()
     return Response(body, content_type=f"{content_type}; charset=utf-8", headers=headers)
 

@@ -91,7 +91,7 @@ def get_statement_csv(query: dict[str, Any]) -> Response:
     has an apostrophe before it.
     """
     period = Period(container(), caller(), query)
-    return download(map(_lines, period.rows()), CSV, f"statement-{period.currency}.csv")
+    return download(map(_lines, period.rows()), CSV, f"statement-{period.currency}.csv", often=2)
 
 
 class Period:
