@@ -120,6 +120,10 @@ class Cache(Store, Protocol):
         got a moment ago, if every client's `drop`, `void` and `outwait` wait until that moment is over.
         """
 
+    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
+        """`whole` of one key, and `read` of others: two round trips, or one where one server has them all."""
+        return self.whole(key), self.read(keys)
+
     @abstractmethod
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         """Ask to load keys, each with the stamp of the value last read of it, b"" for none. One round trip.

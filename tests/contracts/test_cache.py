@@ -439,6 +439,25 @@ def test_a_page_is_whole_while_its_parts_are_as_they_were(cache: Cache, key: str
     assert bodies(cache, [key]) == [b"page"]
 
 
+def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, parts: list[str]) -> None:
+    keys = [parts[1], f"{key}:nowhere", parts[0]]
+    assert cache.whole_beside(key, []) == (None, [])
+    assert page(cache, key, parts)
+    # Also where the page comes from memory.
+    for _ in range(4):
+        held, beside = cache.whole_beside(key, keys)
+        assert held
+        assert held.value == Value(b"page", 3, '"3-a"')
+        assert [one and one.value.body for one in beside] == [b"part", None, b"part"]
+    cache.drop([parts[0]])
+    held, beside = cache.whole_beside(key, keys)
+    assert (held, [one and one.value.body for one in beside]) == (None, [b"part", None, None])
+    store(cache, parts[0], b"part")
+    assert page(cache, key, parts)
+    cache.void()
+    assert cache.whole_beside(key, keys) == (None, [None, None, None])
+
+
 @pytest.mark.parametrize("n", range(4))
 def test_a_part_that_is_dropped_ends_the_page(cache: Cache, key: str, parts: list[str], n: int) -> None:
     assert page(cache, key, parts)

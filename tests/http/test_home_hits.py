@@ -63,9 +63,10 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feed]:
 
 
 def queries(feed: Feed) -> list[str]:
-    """The top, and what is above it."""
+    """The top, what is above it, and what is further down."""
     prev = json.loads(feed.warmed().body)["prev"]
-    return ["", "limit=2", "limit=100", f"after={prev}", f"limit=5&after={prev}"]
+    further = json.loads(feed.warmed("limit=2").body)["next"]
+    return ["", "limit=2", "limit=100", f"after={prev}", f"limit=5&after={prev}", f"limit=2&cursor={further}"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -90,7 +91,21 @@ def test_a_poll_that_finds_nothing_is_kept(feed: Feed) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=101", "limit=1&limit=2", "limit=", "x=1", "cursor=x", "after=x", "after=", "limit=%32", "&"],
+    [
+        *[
+            "limit=0",
+            "limit=101",
+            "limit=1&limit=2",
+            "limit=",
+            "x=1",
+            "cursor=x",
+            "after=x",
+            "after=",
+            "limit=%32",
+            "&",
+        ],
+        *["after=x&after=x", "cursor=x&after=x", "cursor=x&cursor=x"],
+    ],
 )
 def test_queries_it_is_not_sure_of_are_answered_by_the_application(feed: Feed, query: str) -> None:
     feed.warmed()

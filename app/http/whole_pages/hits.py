@@ -20,12 +20,15 @@ POST = f"{BASE}/posts/<uuid:post_id>"
 
 
 class Page(NamedTuple):
-    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it."""
+    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it, and whether
+    it has cards of posts.
+    """
 
     name: str
     rule: str
     control: tuple[str, str]
     post_id: UUID | None
+    has_posts: bool
 
 
 class Hits:
@@ -49,11 +52,14 @@ class Hits:
         if page is None:
             return None
         asking = admitted(self._container, environ)
-        kept = self._pages.look(page.name) if asking else None
-        if asking is None or kept is None:
+        if asking is None:
             return None
         viewer = asking.viewer
-        shown = attempted(environ, lambda: self._viewers.personal(kept, viewer)) if viewer else kept
+        keys = self._viewers.keys_of(viewer, page.post_id) if viewer and page.has_posts else ()
+        kept, beside = self._pages.look_beside(page.name, keys) if keys else (self._pages.look(page.name), None)
+        if kept is None:
+            return None
+        shown = attempted(environ, lambda: self._viewers.personal(kept, viewer, beside)) if viewer else kept
         if shown is None:
             return None
         used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), shown.body)
@@ -88,7 +94,10 @@ class Hits:
         if policy is None:
             return None
         control = policy.control(self._settings.shared_seconds)
-        return Page(name, rule.rule, ("Cache-Control", control), values["post_id"] if rule.rule == POST else None)
+        post_id = values["post_id"] if rule.rule == POST else None
+        return Page(
+            name, rule.rule, ("Cache-Control", control), post_id, rule.rule == POST or rule.rule.endswith("/posts")
+        )
 
 
 def _private(shown: WholePage, kept: WholePage, used: str) -> Around:

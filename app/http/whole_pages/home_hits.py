@@ -5,7 +5,7 @@ the kept page. What is not answered is handed on in the environ with all that wa
 """
 
 import re
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from flask import Flask, request
@@ -14,7 +14,7 @@ from app.container import Container
 from app.http.edge import caching, content_coding
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import CURSORS
-from app.http.edge.feed_cursor import start_of, window_of
+from app.http.edge.feed_cursor import scope_of, start_of, window_of
 from app.http.edge.paging import USUAL_LIMIT, Cursors
 from app.http.whole_pages.admission import Environ, admitted, attempted, failed, has_body
 from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
@@ -25,9 +25,17 @@ from app.services.pages.whole_pages import LIMIT
 PATH = f"{BASE}/feed"
 THEN = (NOSNIFF, ("Cache-Control", caching.PRIVATE), VARY)
 # Queries that are read here. The application reads all others, and says what is wrong with them.
-AFTER = re.compile("after=([A-Za-z0-9._-]{1,900})")
+CURSOR = re.compile("(after|cursor)=([A-Za-z0-9._-]{1,900})")
 # Key in the WSGI environ: what was found for the page.
 FOUND = "quartet.home"
+
+
+class HomeAsked(NamedTuple):
+    """A page below `cursor` or above `after`, or from the top."""
+
+    limit: int
+    cursor: str | None
+    after: str | None
 
 
 def handed_on(window: Window) -> HomeFound | None:
@@ -57,8 +65,8 @@ class HomeHits:
         asking = admitted(self._container, environ)
         if asking is None or asking.viewer is None:
             return None
-        reader, (limit, after) = asking.viewer, asked
-        found = attempted(environ, lambda: self._find(reader, limit, after))
+        reader = asking.viewer
+        found = attempted(environ, lambda: self._find(reader, asked))
         if found is None:
             return None
         environ[FOUND] = found
@@ -68,18 +76,19 @@ class HomeHits:
         around = Around(first_fields(found.page, used), THEN)
         return replied(self._app, environ, asking, found.page, PATH, around, used)
 
-    def _find(self, reader: UUID, limit: int, after: str | None) -> HomeFound:
-        return self._pages.find(reader, window_of(limit, None, start_of(self._cursors, reader, after)))
+    def _find(self, reader: UUID, asked: HomeAsked) -> HomeFound:
+        before = self._cursors.id(scope_of(reader), asked.cursor)
+        return self._pages.find(reader, window_of(asked.limit, before, start_of(self._cursors, reader, asked.after)))
 
 
-def _asked(query: str) -> tuple[int, str | None] | None:
-    """Limit and cursor of a page from the top, or upward; None where it takes more than a look to tell."""
-    limit = after = None
+def _asked(query: str) -> HomeAsked | None:
+    """What is asked for; None where it takes more than a look to tell."""
+    limit, starts = None, dict[str, str]()
     for part in query.split("&") if query else ():
         if limit is None and (found := LIMIT.fullmatch(part)):
             limit = int(found[1])
-        elif after is None and (found := AFTER.fullmatch(part)):
-            after = found[1]
+        elif not starts and (found := CURSOR.fullmatch(part)):
+            starts[found[1]] = found[2]
         else:
             return None
-    return limit or USUAL_LIMIT, after
+    return HomeAsked(limit or USUAL_LIMIT, starts.get("cursor"), starts.get("after"))

@@ -6,7 +6,7 @@ the rest: older posts, and everything while the cache is away.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from app.clock import Clock
 from app.ids import lowest_id
 from repositories.errors import Unavailable
-from repositories.hot import Cache, Fill, Value
+from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
 from repositories.read_your_writes import primary
 from repositories.relational import RelationalStore
@@ -25,6 +25,7 @@ MOST, ID = 1000, 16
 _ALL, _NOTHING = UUID(int=0), UUID(int=(1 << 128) - 1)
 Marked = tuple[set[UUID], set[UUID]]
 Loads = Mapping[str, Callable[[], Value]]
+Kept = Sequence[Held | None]
 
 
 class Marks:
@@ -36,27 +37,34 @@ class Marks:
         self._clock = clock
         self._fresh = fresh
 
-    def among(self, account: UUID, posts: Collection[UUID], others: Collection[UUID]) -> Marked | None:
+    def among(
+        self, account: UUID, posts: Collection[UUID], others: Collection[UUID], kept: Kept | None = None
+    ) -> Marked | None:
         """Which of the posts it likes, and which of the others it follows. None where what is kept does
-        not say. One round trip where it is there.
+        not say. One round trip where it is there, or none where the caller has read `keys_of` the account: `kept`.
         """
-        since = lowest_id(self._clock() - LIKED)
-        if min(posts) <= since:
+        if not self.may_say(min(posts)):
             return None
-        loads = {
-            likes_key(account): partial(self._likes, account, since),
-            follows_key(account): partial(self._follows, account),
-        }
-        found = self._kept(loads)
+        since = self._since()
+        ways = partial(self._likes, account, since), partial(self._follows, account)
+        loads = dict(zip(keys_of(account), ways, strict=True))
+        found = self._kept(loads, kept)
         liked, followed = (found.get(key) for key in loads)
         if liked is None or followed is None or min(posts).bytes <= liked.note or followed.note != _ALL.bytes:
             return None
         return _among(liked, posts), _among(followed, others)
 
-    def _kept(self, loads: Loads) -> dict[str, Value]:
+    def may_say(self, post: UUID) -> bool:
+        """Whether it is of the last weeks."""
+        return post > self._since()
+
+    def _since(self) -> UUID:
+        return lowest_id(self._clock() - LIKED)
+
+    def _kept(self, loads: Loads, kept: Kept | None) -> dict[str, Value]:
         """Without what somebody else is loading. Raises what a load raises."""
         try:
-            held = dict(zip(loads, self._cache.read(list(loads)), strict=True))
+            held = dict(zip(loads, kept or self._cache.read(list(loads)), strict=True))
             missing = [key for key, one in held.items() if one is None]
             leases = self._cache.lease(dict.fromkeys(missing, b"")) if missing else []
         except Unavailable:
@@ -81,6 +89,11 @@ class Marks:
     def _follows(self, account: UUID) -> Value:
         found = self._relational.graph.following(account, before=None, limit=MOST + 1)
         return _value([edge.account_id for edge in found], _ALL)
+
+
+def keys_of(account: UUID) -> list[str]:
+    """In the order in which `Marks.among` takes what is kept."""
+    return [likes_key(account), follows_key(account)]
 
 
 def likes_key(account: UUID) -> str:

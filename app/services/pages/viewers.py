@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.services.pages.fragments import member
-from app.services.pages.marks import Marks
+from app.services.pages.marks import Kept, Marks, keys_of
 from app.services.pages.whole_pages import Cut, WholePage, tag_of
 from repositories.relational import RelationalStore
 
@@ -30,13 +30,20 @@ class Viewers:
         self._relational = relational
         self._marks = marks
 
-    def of_posts(self, viewer: UUID | None, authors: Mapping[UUID, UUID]) -> dict[UUID, PostViewer]:
+    def keys_of(self, viewer: UUID, post_id: UUID | None = None) -> list[str]:
+        """What is to be read beside a page of posts, or of this one, for `personal`."""
+        marks = self._marks
+        return keys_of(viewer) if marks and (post_id is None or marks.may_say(post_id)) else []
+
+    def of_posts(
+        self, viewer: UUID | None, authors: Mapping[UUID, UUID], kept: Kept | None = None
+    ) -> dict[UUID, PostViewer]:
         """By post. `authors` are those of the posts."""
         if viewer is None or not authors:
             return {}
         posts, people = list(authors), set(authors.values())
-        kept = self._marks.among(viewer, posts, people) if self._marks else None
-        liked, followed = kept or self._relational.likes.beside_follows(viewer, posts, people)
+        marked = self._marks.among(viewer, posts, people, kept) if self._marks else None
+        liked, followed = marked or self._relational.likes.beside_follows(viewer, posts, people)
         return {post: PostViewer(post in liked, author in followed) for post, author in authors.items()}
 
     def of_accounts(self, viewer: UUID | None, ids: Collection[UUID]) -> dict[UUID, AccountViewer]:
@@ -45,13 +52,15 @@ class Viewers:
         relations = self._relational.graph.relations(viewer, ids)
         return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
 
-    def personal(self, page: WholePage, viewer: UUID) -> WholePage:
-        """The page as this viewer sees it."""
+    def personal(self, page: WholePage, viewer: UUID, kept: Kept | None = None) -> WholePage:
+        """The page as this viewer sees it. `kept` is what was read of `keys_of`, if it was."""
         if not page.cuts:
             return page
         authors = {cut.about: cut.author for cut in page.cuts if cut.author is not None}
         views: Mapping[UUID, Struct] = (
-            self.of_posts(viewer, authors) if authors else self.of_accounts(viewer, {cut.about for cut in page.cuts})
+            self.of_posts(viewer, authors, kept)
+            if authors
+            else self.of_accounts(viewer, {cut.about for cut in page.cuts})
         )
         body = _with_members(page.body, page.cuts, views)
         return WholePage(body, tag_of(body, page.version or None), page.version)

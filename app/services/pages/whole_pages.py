@@ -10,7 +10,7 @@ import hashlib
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -110,13 +110,17 @@ class WholePages:
     def look(self, target: str) -> WholePage | None:
         """The page, when it is kept and not due. One round trip or none; loads nothing."""
         try:
-            held = self._cache.whole(self._prefix + target)
+            return self._looked(target, self._cache.whole(self._prefix + target))
         except Unavailable:
             return None
-        kept = None if held is None else self._seen(target, held)
-        if kept is not None:
-            cache_event("hit")
-        return kept
+
+    def look_beside(self, target: str, keys: Sequence[str]) -> tuple[WholePage | None, list[Held | None]]:
+        """As `look`, and what is stored of some keys, in the same round trip where it can be."""
+        try:
+            held, beside = self._cache.whole_beside(self._prefix + target, keys)
+        except Unavailable:
+            return None, []
+        return self._looked(target, held), beside
 
     def keep(self, target: str, build: Build, *, shared: bool = True) -> WholePage:
         """Make the page, and keep it if nobody else is about to and nothing it is made of changes meanwhile.
@@ -136,6 +140,12 @@ class WholePages:
             self._release(key, lease)
             raise
         return self._stored(key, lease, page, used, cost, shared=shared)
+
+    def _looked(self, target: str, held: Held | None) -> WholePage | None:
+        kept = None if held is None else self._seen(target, held)
+        if kept is not None:
+            cache_event("hit")
+        return kept
 
     def _seen(self, target: str, held: Held) -> WholePage | None:
         """None for a page that is due. The lot is drawn once for each answer of the store."""

@@ -66,6 +66,21 @@ class RedisCache(RedisBacked, Cache):
             return self._whole(key, read_lease=False)
         return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
+    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
+        [shard] = self._shards
+        beside: list[Held | None] = []
+
+        def ask(read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near.get` has it
+            raw, (epoch, *raws) = self._timed(
+                [(shard, _whole(shard, key, read_lease=read_lease)), (shard, _values(shard, keys))]
+            )
+            now = shard.clock.now()
+            beside[:] = (None if one is None else held_of(one, now) for one in _present(shard, epoch, raws))
+            return None if raw is None else held_of(raw, now)
+
+        held = self._near.get(key, ask)
+        return held, beside or self.read(keys)
+
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         groups = self._by_shard(seen)
         commands = [
@@ -131,9 +146,7 @@ class RedisCache(RedisBacked, Cache):
 
     def _whole(self, key: str, *, read_lease: bool) -> Held | None:
         [shard] = self._shards
-        name = shard.value(key)
-        names, arguments = ([_READ_LEASES], [_slot(name)]) if read_lease else ([], [])
-        [raw] = self._timed([(shard, command_of(scripts.WHOLE, [shard.epoch_name, name, *names], arguments))])
+        [raw] = self._timed([(shard, _whole(shard, key, read_lease=read_lease))])
         return None if raw is None else held_of(raw, shard.clock.now())
 
     def _is_made_of(self, fill: Fill) -> bool:  # noqa: ARG002  the script compares
@@ -152,12 +165,9 @@ class RedisCache(RedisBacked, Cache):
     def _stored(self, keys: Sequence[str]) -> Iterator[tuple[Shard, list[str], list[bytes | None]]]:
         """What is stored of each key in the present epoch, by shard."""
         groups = self._by_shard(keys)
-        reads: list[tuple[Shard, Command]] = [
-            (shard, ("MGET", shard.epoch_name, *map(shard.value, some))) for shard, some in groups
-        ]
+        reads = [(shard, _values(shard, some)) for shard, some in groups]
         for (shard, some), (epoch, *raws) in zip(groups, self._timed(reads), strict=True):
-            shard.epoch = epoch or b""
-            yield shard, some, [raw if raw is not None and raw[:EPOCH_BYTES] == epoch else None for raw in raws]
+            yield shard, some, _present(shard, epoch, raws)
 
     def _shard(self, key: str) -> Shard:
         return self._shards[zlib.crc32(text_bytes(key)) % len(self._shards)]
@@ -191,6 +201,22 @@ class RedisCache(RedisBacked, Cache):
         for reply in wire.talk(greetings, deadline):
             if isinstance(reply, ResponseError):
                 raise reply
+
+
+def _whole(shard: Shard, key: str, *, read_lease: bool) -> Command:
+    name = shard.value(key)
+    names, arguments = ([_READ_LEASES], [_slot(name)]) if read_lease else ([], [])
+    return command_of(scripts.WHOLE, [shard.epoch_name, name, *names], arguments)
+
+
+def _values(shard: Shard, keys: Sequence[str]) -> Command:
+    return ("MGET", shard.epoch_name, *map(shard.value, keys))
+
+
+def _present(shard: Shard, epoch: bytes | None, raws: Sequence[bytes | None]) -> list[bytes | None]:
+    """Without what is of another epoch."""
+    shard.epoch = epoch or b""
+    return [raw if raw is not None and raw[:EPOCH_BYTES] == epoch else None for raw in raws]
 
 
 def held_of(raw: bytes, now: float) -> Held | None:

@@ -1,6 +1,6 @@
 """The cache in a Redis Cluster: a page's parts are on other nodes than the page, and each hash tag has an epoch."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from repositories.hot.port import Fill, Held
 from repositories.hot.redis import scripts
@@ -27,6 +27,9 @@ class ClusterCache(RedisCache):
             return held_of(raw, shard.clock.now())
         self._run([("DEL", shard.value(key))])
         return None
+
+    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
+        return self.whole(key), self.read(keys)
 
     def drop(self, keys: Collection[str]) -> None:
         self._run([("DEL", *shard.names(some)) for shard, some in self._by_shard(keys)])
