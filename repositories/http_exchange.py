@@ -80,6 +80,9 @@ class HttpConnection:
                 if len(body) > self._most_body:
                     raise BrokenExchange("the body is too large")
             self._state.start_next_cycle()
+            # Or it would be read as the answer to a request that has not been sent yet.
+            if self._state.trailing_data[0]:
+                raise BrokenExchange("there is more than an answer")
         except (OSError, h11.ProtocolError):
             self.close()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}

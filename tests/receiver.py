@@ -53,11 +53,13 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
     "drip": (b"", b"H"),
     "processing": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
     "endless body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 10_000),
+    "dripping body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", b"x"),
 }
 
 
 class Receiver:
-    """`answers` are used up one by one, then `usual`: a status, `429 7` with a Retry-After, or a kind of lie.
+    """`answers` are used up one by one, then `usual`: a status, `429 7` with a Retry-After, `200 twice` to answer what
+    was not asked yet too, or a kind of lie.
 
     Events whose ids are `refused` get a 500 before either is looked at.
     """
@@ -106,12 +108,13 @@ class Receiver:
                 if not answer[0].isdigit():
                     self._lie(connection, answer)
                     return
-                status, _, wait = answer.partition(" ")
+                status, _, wait = answer.removesuffix(" twice").partition(" ")
                 body = b"" if status == "204" else b"ok"
                 headers = [("Content-Length", str(len(body))), *([("Retry-After", wait)] if wait else [])]
                 head = h11.Response(status_code=int(status), headers=headers)
-                for part in (head, h11.Data(data=body), h11.EndOfMessage()):
-                    connection.sendall(state.send(part) or b"")
+                parts = (head, h11.Data(data=body), h11.EndOfMessage())
+                whole = b"".join(state.send(part) or b"" for part in parts)
+                connection.sendall(whole * (1 + answer.endswith(" twice")))
                 state.start_next_cycle()
 
     def _next(self) -> str:

@@ -95,18 +95,19 @@ class Works:
         self.clock.ahead += timedelta(**by)
 
     @contextmanager
-    def traffic(self) -> Iterator[None]:
-        over, person = threading.Event(), self.system.person()
+    def traffic(self) -> Iterator[set[int]]:
+        """Gives the statuses of all answers by then."""
+        over, person, statuses = threading.Event(), self.system.person(), set[int]()
 
         def go() -> None:
             while not over.wait(0.05):
-                person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
-                person.send("GET", "/feed")
+                post = person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
+                statuses.update({post.status_code, person.send("GET", "/feed").status_code})
 
         thread = threading.Thread(target=go)
         thread.start()
         try:
-            yield
+            yield statuses
         finally:
             over.set()
             thread.join()
@@ -282,8 +283,9 @@ ALONG: dict[Fault, set[str]] = {
 @pytest.mark.parametrize(("fault", "alert"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
 def test_a_fault_fires_its_alert(works: Works, fault: Fault, alert: tuple[str, str]) -> None:
     found = works.prometheus
-    with works.traffic(), fault(works):
+    with works.traffic() as statuses, fault(works):
         assert wait_until(lambda: alert in found.firing(), PATIENCE), found.firing()
+        assert statuses == {200, 201}, "no client notices"
         others = {name for name, _ in found.firing()} - OF_SPEED - {alert[0]}
         assert others <= ALONG.get(fault, set())
     if fault is not books_altered:
