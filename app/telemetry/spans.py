@@ -6,7 +6,7 @@ Names are those of the semantic conventions 1.44. docs/decisions/0032-traces.md.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry import context as contexts
@@ -26,7 +26,7 @@ _w3c = TraceContextTextMapPropagator()
 _tracer: Tracer | None = None
 _systems: Mapping[str, str] = {}
 Attributes = dict[str, str | int]
-CONSUMER = SpanKind.CONSUMER
+CONSUMER, PRODUCER = SpanKind.CONSUMER, SpanKind.PRODUCER
 
 
 def use(provider: TracerProvider | None, systems: Mapping[str, str] | None = None) -> None:
@@ -105,7 +105,8 @@ def answered(route: str | None, method: str, status: int) -> None:
 class step:  # noqa: N801  as above
     """Surrounds a step of the work at hand, as a child of its span; or of `parent`, a `traceparent`.
 
-    `links` are the traceparents of what it is done for beside its parent. `expected` errors are no failure.
+    `links` are the traceparents of what it is done for beside its parent; they are read only where it is recorded.
+    `expected` errors are no failure.
     """
 
     __slots__ = ("_attributes", "_expected", "_kind", "_links", "_name", "_parent", "_span", "_token")
@@ -116,7 +117,7 @@ class step:  # noqa: N801  as above
         attributes: Attributes | None = None,
         *,
         parent: str | None = None,
-        links: Sequence[str] = (),
+        links: Iterable[str] = (),
         kind: SpanKind = SpanKind.INTERNAL,
         expected: tuple[type[Exception], ...] = (),
     ) -> None:

@@ -3,11 +3,12 @@
 A round serves events of several traces, so its span is a trace of its own, linked to each of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from app.services.feeds.fanouts import Unfinished
 from app.telemetry import spans
 from repositories.outbox import Claim
+from repositories.relational.event_log_port import Logged
 
 MESSAGING: spans.Attributes = {"messaging.system": "quartet", "messaging.destination.name": "outbox"}
 
@@ -41,3 +42,19 @@ def attempt(claim: Claim) -> spans.step:
         kind=spans.CONSUMER,
         expected=(Unfinished,),
     )
+
+
+def sending(sink: str, logged: Sequence[Logged]) -> spans.step:
+    """Around the answer of a sink to a batch. As a round, it is of several traces."""
+    attributes: spans.Attributes = {
+        "messaging.system": "quartet",
+        "messaging.destination.name": sink,
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.batch.message_count": len(logged),
+    }
+    return spans.step("send events", attributes, parent="", links=_written_by(logged), kind=spans.PRODUCER)
+
+
+def _written_by(logged: Sequence[Logged]) -> Iterator[str]:
+    yield from sorted({one.event.traceparent for one in logged})

@@ -15,6 +15,7 @@ from repositories.sqlite import path_of
 from tests.apps import BASE, Person, System, embedded, running
 from tests.http.stream_reader import Make, Reader
 from tests.recorded import Found, Recorded, Story
+from tests.system.relay.shelves import Shelf, serve, worker
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENT = f"00-{TRACE}-{SPAN}-01"
@@ -109,6 +110,29 @@ def test_a_batch_is_linked_to_every_trace_that_it_serves(system: System, recorde
     tries = story.named("process PostPublished")
     assert {(one.trace, one.parent) for one in tries} == {(one.trace, one.id) for one in posts}
     assert len({one.trace for one in tries}) == 2
+
+
+def test_what_leaves_for_a_sink_is_linked_to_what_wrote_it(tmp_path: Path, recorded: Recorded) -> None:
+    with running(Settings(**embedded(tmp_path), sinks="kafka://127.0.0.1:1/events")) as system:
+        story, shelf = sent_to_a_shelf(system, recorded)
+    published, sent = story.one(f"POST {BASE}/posts"), story.one("send events")
+    assert (sent.kind, sent.parent, sent.links) == ("PRODUCER", "", [(published.trace, published.id)])
+    assert sent.attributes["messaging.destination.name"] == "kafka"
+    assert sent.attributes["messaging.batch.message_count"] == 1
+    assert shelf.kept[-1].traceparent.startswith(f"00-{published.trace}-{published.id}-")
+
+
+def sent_to_a_shelf(system: System, recorded: Recorded) -> tuple[Story, Shelf]:
+    """The story of one post."""
+    shelf, (ada, _) = Shelf(), followed(system)
+    first = worker(system.container, shelf)
+    serve(first)
+    first.close()
+    recorded.forget()
+    ada.publish()
+    system.relay.drain()
+    serve(worker(system.container, shelf))
+    return recorded.story, shelf
 
 
 def test_a_fan_out_in_slices_stays_one_trace_without_failures(tmp_path: Path, recorded: Recorded) -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from app.container import Container
 from app.published import enveloped
+from app.worker import relay_spans
 from repositories import meter
 from repositories.errors import StoreError
 from repositories.records import Event
@@ -139,7 +140,7 @@ class SinkWorker:
 
     def _settle(self, cursor: Cursor, batch: _Begun) -> int:
         """Wait for what became of a batch, and write it down."""
-        logged, wanted, sent = batch.logged, batch.wanted, batch.answer()
+        logged, wanted, sent = batch.logged, batch.wanted, self._answer(batch)
         failure = batch.bad if sent.failure is None and sent.count == batch.messages else sent.failure
         over = _up_to(logged, wanted[sent.count :])
         if len(over) < len(logged):
@@ -153,6 +154,12 @@ class SinkWorker:
         if isinstance(failure, Refused):
             return len(over) + self._set_aside(moved, wanted[sent.count], failure)
         return self._failed(moved, wanted[sent.count], failure)
+
+    def _answer(self, batch: _Begun) -> Sent:
+        if not batch.messages:
+            return batch.answer()
+        with relay_spans.sending(series_of(self._sink.name), batch.wanted[: batch.messages]):
+            return batch.answer()
 
     def _repeat(self, cursor: Cursor, dead: Logged) -> int:
         """Send a dead letter once more. One that fails is a dead letter as before."""
