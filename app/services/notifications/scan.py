@@ -22,7 +22,7 @@ class VisibilityFilter:
     """Leaves out activities of people blocked either way or deleted, follows that have ended, and deleted posts.
 
     Each person and each post is looked up once: at most two round trips for a chunk of activities. Where the page is to
-    be kept, `used` notes the fragments that end with what was looked up, each before it is. Whom the owner blocks or is
+    be kept, `used` notes the fragments that end with what was looked up. Whom the owner blocks or is
     followed by, and which own posts there are, ends the counts of the owner's account, so these are not noted here.
     """
 
@@ -49,10 +49,14 @@ class VisibilityFilter:
 
     def _meet(self, actors: set[UUID]) -> None:
         strangers = actors - self._relations.keys()
-        if strangers:
-            if self._used is not None:
-                self._pages.through.get(self._pages.kinds.accounts, strangers, self._used)
-            self._relations |= self._relational.graph.relations(self._owner, strangers)
+        if not strangers:
+            return
+        met = self._relational.graph.relations(self._owner, strangers)
+        self._relations |= met
+        if self._used is not None:
+            # Of who is gone there is no profile to note. Whoever goes after the look has none either, or one that ends.
+            there = [actor for actor, relation in met.items() if not relation.gone]
+            self._pages.through.get(self._pages.kinds.accounts, there, self._used)
 
     def _look_up(self, posts: set[UUID]) -> None:
         unknown = posts - self._posts.keys()
