@@ -111,11 +111,13 @@ _MADE = {kind.__name__: _made(kind) for kind in PUBLISHED}
 
 
 def enveloped(event: Event, position: int, source: str) -> CloudEvent:
-    """Raises `msgspec.DecodeError` for a payload that no version of this code wrote.
+    """Raises `msgspec.DecodeError` for an event or a payload that no version of this code wrote.
 
     Its members are given by their places: names cost as much again.
     """
-    made = _MADE[event.type]
+    made = _MADE.get(event.type)
+    if made is None:
+        raise msgspec.ValidationError("this version knows no such event")
     aggregate = event.aggregate
     return CloudEvent(
         "1.0",

@@ -112,10 +112,11 @@ def test_what_a_sink_refuses_is_set_aside_and_the_next_goes_on(container: Contai
     assert {one.reason for one in dead} == {"too large"}
 
 
-def test_what_cannot_be_read_is_set_aside(container: Container, shelf: Shelf) -> None:
+@pytest.mark.parametrize("kind", ["PostLiked", "OfALaterVersion"])
+def test_what_cannot_be_read_is_set_aside(container: Container, shelf: Shelf, kind: str) -> None:
     first = log(container, 1)
     with container.stores.relational.transaction() as tx:
-        tx.event_log.append([Event(an_event("x").id, "PostLiked", "a", container.kit.clock(), b"{}")])
+        tx.event_log.append([Event(an_event("x").id, kind, "a", container.kit.clock(), b"{}")])
     last = log(container, 1)
     assert serve(worker(container, shelf)) == 3
     assert ids(shelf) == first + last
