@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 
@@ -247,6 +248,14 @@ def test_in_development_it_is_printed(system: System, capsys: pytest.CaptureFixt
 
 
 NO_ADDRESSES = ["", "ada", "ada@", "a" * 250 + "@example.com", None, "ada@example.com\nBcc: eve@example.com"]
+
+
+@pytest.mark.parametrize("email", NO_ADDRESSES)
+def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
+    problem = system.anybody().post("/password-resets", {"email": email}, 422)
+    assert [error["pointer"] for error in problem["errors"]] == ["/email"]
+
+
 # Each of them a name of somebody else's mailbox, or of several.
 SPELLINGS = [
     "=?utf-8?q?ada?=@example.com",
@@ -259,7 +268,19 @@ SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize("email", [*NO_ADDRESSES, *SPELLINGS])
-def test_what_is_no_address_is_refused(system: System, email: str | None) -> None:
-    problem = system.anybody().post("/password-resets", {"email": email}, 422)
+@pytest.mark.parametrize("email", SPELLINGS)
+def test_a_mailbox_has_one_address(system: System, email: str) -> None:
+    new = {"handle": "ada", "email": email, "password": PASSWORD, "display_name": "Ada"}
+    problem = system.anybody().post("/accounts", new, 422)
     assert [error["pointer"] for error in problem["errors"]] == ["/email"]
+
+
+def test_an_account_with_an_address_of_before_still_gets_mail(post: Post) -> None:
+    system, before = post.system, '"ada,lovelace"@example.com'
+    ada = system.person("ada")
+    login = system.container.people.accounts.login(UUID(ada.account["id"]))
+    with system.container.stores.relational.transaction() as tx:
+        tx.accounts.set_email(login.account_id, before, if_hash=login.password_hash)
+    forgot(post, before)
+    reset(post, post.mailed())
+    assert [one.addr_spec for one in post.kept.mails[0]["To"].addresses] == [before]
