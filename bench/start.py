@@ -1,6 +1,8 @@
 """From the start of `quartet start` to its first answer, in a folder where it has been started before.
 
-`python -m bench.start [--times 10] [--workers 2]`; settings come from `QUARTET_*` as always.
+`python -m bench.start [--times 10] [--workers 2] [--program PATH]`; settings come from `QUARTET_*` as always. What is
+installed beside Quartet for its tests is imported too where granian and flask-smorest look for it, so `--program` may
+be the `quartet` of an installation of its own.
 """
 
 import argparse
@@ -28,12 +30,12 @@ class Start(NamedTuple):
     busy: float  # processor seconds of all processes until then
 
 
-def started(folder: Path, settings: Mapping[str, str]) -> Start:
+def started(program: str, folder: Path, settings: Mapping[str, str]) -> Start:
     port = free_port()
     own = {**settings, "PATH": os.environ["PATH"], "HOME": str(folder), "QUARTET_PORT": str(port)}
     began = time.monotonic()
     process = subprocess.Popen(
-        guarded([str(Path(sys.executable).parent / "quartet"), "start"], death=signal.SIGTERM),
+        guarded([program, "start"], death=signal.SIGTERM),
         cwd=folder,
         env=own,
         stdout=subprocess.DEVNULL,
@@ -53,11 +55,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--times", type=int, default=10)
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--program", default=str(Path(sys.executable).parent / "quartet"))
     chosen = options.parse_args()
     settings = {name: value for name, value in os.environ.items() if name.startswith("QUARTET_")}
     settings |= {"QUARTET_WORKERS": str(chosen.workers), "QUARTET_DRAIN_SECONDS": "0"}
     with tempfile.TemporaryDirectory() as folder:
-        first, *others = [started(Path(folder), settings) for _ in range(chosen.times + 1)]
+        first, *others = [started(chosen.program, Path(folder), settings) for _ in range(chosen.times + 1)]
     print(f"first start, which migrates and seeds: {first.wall:.2f} s, {first.busy:.2f} of the processors")
     walls, busy = sorted(one.wall for one in others), sorted(one.busy for one in others)
     print(f"later starts: {walls[0]:.2f} to {walls[-1]:.2f} s, median {median(walls):.2f}")
