@@ -20,15 +20,12 @@ POST = f"{BASE}/posts/<uuid:post_id>"
 
 
 class Page(NamedTuple):
-    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it, and whether
-    it has cards of posts.
-    """
+    """What a path asks for: the kept page's name, the route it belongs to, the post that is viewed with it."""
 
     name: str
     rule: str
     control: tuple[str, str]
     post_id: UUID | None
-    has_posts: bool
 
 
 class Hits:
@@ -55,7 +52,8 @@ class Hits:
         if asking is None:
             return None
         viewer = asking.viewer
-        keys = self._viewers.keys_of(viewer, page.post_id) if viewer and page.has_posts else ()
+        # Lists that are read often come from memory.
+        keys = self._viewers.keys_of(viewer, page.post_id) if viewer and page.post_id else ()
         kept, beside = self._pages.look_beside(page.name, keys) if keys else (self._pages.look(page.name), None)
         if kept is None:
             return None
@@ -94,10 +92,7 @@ class Hits:
         if policy is None:
             return None
         control = policy.control(self._settings.shared_seconds)
-        post_id = values["post_id"] if rule.rule == POST else None
-        return Page(
-            name, rule.rule, ("Cache-Control", control), post_id, rule.rule == POST or rule.rule.endswith("/posts")
-        )
+        return Page(name, rule.rule, ("Cache-Control", control), values["post_id"] if rule.rule == POST else None)
 
 
 def _private(shown: WholePage, kept: WholePage, used: str) -> Around:

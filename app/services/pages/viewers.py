@@ -30,10 +30,9 @@ class Viewers:
         self._relational = relational
         self._marks = marks
 
-    def keys_of(self, viewer: UUID, post_id: UUID | None = None) -> list[str]:
-        """What is to be read beside a page of posts, or of this one, for `personal`."""
-        marks = self._marks
-        return keys_of(viewer) if marks and (post_id is None or marks.may_say(post_id)) else []
+    def keys_of(self, viewer: UUID, post_id: UUID) -> list[str]:
+        """What is to be read beside the page of a post, for `personal`."""
+        return keys_of(viewer) if self._marks and self._marks.may_say(post_id) else []
 
     def of_posts(
         self, viewer: UUID | None, authors: Mapping[UUID, UUID], kept: Kept | None = None
