@@ -37,7 +37,6 @@ class Everything(Collector):
 
     def collect(self) -> Iterator[Metric]:
         series.sample_pools()
-        series.gathered.put_away()
         directory = series.directory()
         if directory:
             _bury_the_dead(directory)

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from app.telemetry import spans
 from app.telemetry.exemplars import Exemplars
-from app.telemetry.gathered import Gathered
 from repositories import meter, pool_registry
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -25,7 +24,6 @@ SAMPLE_SECONDS = 2.0
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotation
 own = CollectorRegistry()
 exemplars = Exemplars()
-gathered = Gathered()
 
 
 def _counter(name: str, about: str, *labels: str) -> Counter:
@@ -94,7 +92,7 @@ class Recorder(meter.Observer):
         if series is None:
             series = self._seconds[store, operation] = CALL_SECONDS.labels(store, operation)
             FURTHER.labels(store)
-        gathered.note(series, seconds)
+        series.observe(seconds)
         _trace(CALL_SECONDS, {"store": store, "operation": operation}, CALL, seconds)
         # Most calls are one command; counting those twice would cost as much again as the rest of this.
         if trips > 1:
@@ -106,7 +104,7 @@ class Recorder(meter.Observer):
         POOL_WAIT.labels(store).observe(seconds)
 
     def cache_event(self, kind: meter.CacheKind, n: int) -> None:
-        gathered.note(self._cache[kind], n)
+        self._cache[kind].inc(n)
 
     def observed(self, name: str, seconds: float, n: int) -> None:
         for _ in range(n):
@@ -165,7 +163,6 @@ def _sample(levels: Callable[[], Mapping[str, float]]) -> None:
     shared = directory()
     while not pause.wait(SAMPLE_SECONDS):
         sample_pools()
-        gathered.put_away()
         if shared:
             exemplars.write(shared)
         for name, value in levels().items():

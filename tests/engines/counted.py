@@ -25,7 +25,8 @@ class Counted(meter.Observer):
 
 @pytest.fixture
 def counted() -> Iterator[Counted]:
-    counted = Counted()
+    """In place of the observer of the process, which other tests need again."""
+    counted, before = Counted(), meter._observer
     meter.watch(counted)
     yield counted
-    meter.watch(None)
+    meter.watch(before)

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from repositories.errors import Unavailable
-from repositories.feeds.cassandra.link import Call, Row
+from repositories.feeds.cassandra.link import CONCURRENCY, Call, Row
 from repositories.feeds.cassandra.store import CassandraFeeds
 from repositories.feeds.id_time import millis
 from repositories.feeds.layout import Layout
@@ -47,6 +47,19 @@ def feeds(server: Server) -> Iterator[CassandraFeeds]:
 
 def open_feeds(url: str, *, timeout: timedelta = TIMEOUT, retention: timedelta = RETENTION) -> CassandraFeeds:
     return CassandraFeeds(f"{url.rpartition('/')[0]}/{KEYSPACE}", timeout=timeout, retention=retention)
+
+
+def test_rows_that_break_off_half_way_are_an_error(feeds: CassandraFeeds) -> None:
+    class BrokenOff(Exception): ...
+
+    def rows() -> Iterator[tuple[UUID, int, int]]:
+        yield from ((uuid4(), 1, 1) for _ in range(2 * CONCURRENCY))
+        raise BrokenOff
+
+    with pytest.raises(BrokenOff):
+        feeds._link.write("author_mark", rows())
+    with pytest.raises(BrokenOff):
+        feeds._link.write_together("author_mark", rows(), key=1)
 
 
 def test_a_refusing_server(server: Server) -> None:

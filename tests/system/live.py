@@ -51,9 +51,8 @@ class Client:
             body, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
         try:
             self._connection.request(method, path if path.startswith(("/health", "/docs")) else BASE + path, body, sent)
-            # Also when a server that would end the connection died before the body ended.
-            with self._connection.getresponse() as response:
-                raw = response.read()
+            response = self._connection.getresponse()
+            raw = response.read()
         except (OSError, http.client.HTTPException):
             self.close()
             raise

@@ -18,6 +18,7 @@ from app.services.pages.inbox_tops import InboxTop
 from app.services.pages.kinds import Used
 from app.services.pages.wing import PagesWing
 from repositories.documents import DocumentStore
+from repositories.errors import Unavailable
 from repositories.feeds import FeedStore
 from repositories.feeds.activity import moment_id
 from repositories.relational import RelationalStore
@@ -108,11 +109,16 @@ class Inbox:
         return self.unread(owner)
 
     def _top(self, owner: UUID, used: Used | None = None) -> InboxTop:
-        kinds = self._pages.kinds
-        # The counts change with every follow, block and post of the owner, which the page depends on.
-        beside = {} if used is None else {kinds.account_stats: [owner]}
-        found = self._pages.through.multi_get({kinds.inboxes: [owner], **beside}, used)
-        return InboxTop.of(found[kinds.inboxes][owner])
+        kinds, through = self._pages.kinds, self._pages.through
+        if used is not None:
+            # The counts change with every follow, block and post of the owner, which the page depends on. They need
+            # more stores than it does: while one is away the page is made each time.
+            try:
+                found = through.multi_get({kinds.inboxes: [owner], kinds.account_stats: [owner]}, used)
+                return InboxTop.of(found[kinds.inboxes][owner])
+            except Unavailable:
+                used.lacks()
+        return InboxTop.of(through.get(kinds.inboxes, [owner], used)[owner])
 
     def _noted(self, owner: UUID, up_to: UUID | None) -> UUID | None:
         """Not later than now, or than the newest activity."""

@@ -131,6 +131,10 @@ class Used:
     def stamps(self) -> Mapping[str, bytes] | None:
         return self._stamps if self._sound and self.left > 0 else None
 
+    def lacks(self) -> None:
+        """Something that the page depends on was not to be had."""
+        self._sound = False
+
     def note(self, key: str, stamp: bytes | None, left: float) -> None:
         if stamp is None or self._stamps.setdefault(key, stamp) != stamp:
             self._sound = False

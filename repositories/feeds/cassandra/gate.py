@@ -260,7 +260,8 @@ class GatedLink(Link):
         with asked(STORE, name, 1, self._slow(name)) as call, translated():
             _, session, profile = self._writing(name, loading=loading)
             at_once = LOADING if loading else at_once
-            execute_concurrent(session, call.each(calls), concurrency=at_once, execution_profile=profile)
+            # See `Link.write`.
+            execute_concurrent(session, list(call.each(calls)), concurrency=at_once, execution_profile=profile)
 
 
 def _is_refusal(error: Unavailable) -> bool:

@@ -136,7 +136,8 @@ class Link:
         """
         with asked(STORE, name, 1, self._slow(name)) as call, translated():
             statement, session, profile = self._writing(name)
-            sent = call.each(rows)
+            # All are made first: the driver takes an iterator that raises in its own thread for one that has ended.
+            sent = list(call.each(rows))
             execute_concurrent_with_args(session, statement, sent, concurrency=CONCURRENCY, execution_profile=profile)
 
     def write_together(self, name: str, rows: Iterable[Sequence[Any]], *, key: int, loading: bool = False) -> None:
@@ -149,7 +150,7 @@ class Link:
             statement, session, profile = self._writing(name, loading=loading)
             calls = ((batch_of(statement, some), None) for some in together(rows, key))
             at_once = LOADING if loading else CONCURRENCY
-            execute_concurrent(session, call.each(calls), concurrency=at_once, execution_profile=profile)
+            execute_concurrent(session, list(call.each(calls)), concurrency=at_once, execution_profile=profile)
 
     def _slow(self, *names: str) -> Statement | None:
         """Cassandra has no plans: a statement is of one partition."""

