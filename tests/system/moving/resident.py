@@ -15,6 +15,8 @@ RICH = 1_000_000
 # Between two rounds: the move and the engines share a processor with all of this.
 PAUSE = 0.2
 AGAIN = {0, 409, 429, 503}
+# Posts of each: what a follow copies stays less than what a move carries, however long it takes.
+MOST = 30
 
 
 class Resident:
@@ -52,7 +54,7 @@ class Resident:
         title = f"{self.handle} {number}"
         made = self.sent("POST", "/posts", {"title": title, "body": "Some words."})
         self.posts[made.body["post"]["id"]] = title
-        if number % 4 == 0:
+        if number % 4 == 0 or len(self.posts) > MOST:
             gone = next(iter(self.posts))
             self.sent("DELETE", f"/posts/{gone}", also=(404,))
             del self.posts[gone]
