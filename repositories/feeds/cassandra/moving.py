@@ -31,7 +31,8 @@ FEW, MANY = 2_000, 20_000
 BATCH = 500
 # Notes come by the clocks of several nodes, and may be seen later than younger ones.
 LATE_SECONDS = 30.0
-# A write that passed the gate before it was dropped has come by then.
+# A write that passed the gate before it was dropped has come by then. So has what a note is of, which may be seen
+# earlier: a batch is written as a whole, but not at one moment.
 IN_FLIGHT_SECONDS = 0.15
 
 
@@ -56,6 +57,7 @@ class CassandraFeedsPlace(StorePlace):
             "notifications": Markers(link, layout.notifications, retention),
         }
         self._move = ""
+        self._is_switching = False
         # Those that are not forgotten, and the number of the first of them.
         self._notes: list[_NotedChange] = []
         self._first = 0
@@ -109,8 +111,8 @@ class CassandraFeedsPlace(StorePlace):
         leaving = mark is not None and mark.state == "leaving"
         if mark and leaving and mark.move != self._move:
             raise Overtaken("another move of feeds has begun meanwhile")
-        if leaving:
-            self._look()
+        if leaving and self._look() and not self._is_switching:
+            time.sleep(IN_FLIGHT_SECONDS)
         until = self._first + len(self._notes)
         changed: dict[str, set[Key]] = defaultdict(set)
         stamps: dict[tuple[str, Key], int] = {}
@@ -147,10 +149,13 @@ class CassandraFeedsPlace(StorePlace):
         try:
             self._drop_gates("moving_changes")
             time.sleep(IN_FLIGHT_SECONDS)
+            self._is_switching = True
             yield
         except BaseException:
             self._reopen(name)
             raise
+        finally:
+            self._is_switching = False
         done = (mark.state, mark.epoch, mark.url, *own, name)
         if not self._applied(
             "SET state = %s, epoch = %s, url = %s, closing = '' WHERE role = %s IF move = %s AND closing = %s", done
@@ -230,14 +235,15 @@ class CassandraFeedsPlace(StorePlace):
                 made += [one] if one else [] if stamp is None else [removal(kind, key, stamp)]
         return [one for one in made if is_kept(one, self._retention)]
 
-    def _look(self) -> None:
-        """Read what was noted since the last look."""
-        since = min_uuid_from_time(max(self._newest - LATE_SECONDS, 0.0))
+    def _look(self) -> bool:
+        """Read what was noted since the last look. Whether there was anything."""
+        since, before = min_uuid_from_time(max(self._newest - LATE_SECONDS, 0.0)), len(self._notes)
         for _, number, kind, ids, bucket, stamp in self._link.changes(since):
             if number not in self._known:
                 self._known.add(number)
                 self._newest = max(self._newest, unix_time_from_uuid1(number))
                 self._notes.append(_NotedChange(kind, tuple(ids), bucket, stamp))
+        return len(self._notes) > before
 
     def _forget_all(self) -> None:
         for slot in range(SLOTS):
