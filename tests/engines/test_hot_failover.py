@@ -14,6 +14,7 @@ from config import Settings
 from repositories.errors import ReadOnly
 from repositories.hot import SessionStore, open_cache, open_sessions
 from repositories.hot.redis.link import RedisLink
+from repositories.hot.redis.moving_scripts import MARK, PAUSED
 from repositories.hot.redis.target import target_of
 from repositories.records import Ending, Session
 from tests.apps import embedded, running
@@ -195,6 +196,27 @@ def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, addre
             promoted.execute_command("REPLICAOF", "NO", "ONE")
         assert wait_until(lambda: works(lambda: store.find(b"kept", now=NOW)), 20)
         assert counted.reads["lost_tail"] == 2, "a restart finds all that was acknowledged in its file"
+
+
+def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
+    """The mover may have died: then the end comes by itself."""
+    with closing(opened(pair.master.url)) as store:
+        ended = added(store, b"ended")
+    now = datetime.now(UTC)
+    noted = [Ending(uuid4(), ended.account_id, ended.id, None, NOW, now, now + timedelta(days=90))]
+
+    def endings(at: datetime, after: UUID | None, _limit: int) -> list[Ending]:
+        return [one for one in noted if (one.noted_at, one.id) > (at, after or UUID(int=0))]
+
+    with client(pair.master) as there:
+        there.set(MARK, "leaving 1 move url")
+        there.set(PAUSED, "token", px=500)
+        try:
+            patient = timedelta(seconds=20)
+            with closing(open_sessions(pair.master.url, timeout=patient, pool=1, endings=endings)) as fresh:
+                assert fresh.find(b"ended", now=NOW) is None
+        finally:
+            there.delete(MARK, PAUSED)
 
 
 def place(ending: Ending) -> tuple[datetime, UUID]:

@@ -262,11 +262,16 @@ class CatchUp:
 
 
 def _replies(wire: Wire, commands: list[Command], deadline: float) -> list[Any]:
-    replies = wire.talk(commands, deadline) if commands else []
-    for reply in replies:
-        if isinstance(reply, ResponseError):
-            raise reply
-    return replies
+    """Of what may be sent again: while a move switches it waits, as other writers do."""
+    while commands:
+        replies = wire.talk(commands, deadline)
+        refused = next((reply for reply in replies if isinstance(reply, ResponseError)), None)
+        if refused is None:
+            return replies
+        if WAIT not in str(refused) or time.monotonic() > deadline:
+            raise refused
+        time.sleep(_WAIT_SECONDS)
+    return []
 
 
 def _command(script: str, account_id: UUID, *arguments: str | bytes | int) -> Command:
