@@ -12,7 +12,6 @@ python - <<'PYTHON'
 from cassandra.concurrent import execute_concurrent, execute_concurrent_with_args
 from one_node import session
 
-session.execute("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
 session.execute("CREATE TABLE k.t (id int PRIMARY KEY)")
 add = session.prepare("INSERT INTO k.t (id) VALUES (?)")
 
