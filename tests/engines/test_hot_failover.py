@@ -1,6 +1,6 @@
 """Redis with a replica that takes over: at an address that moves, and by Sentinel."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from config import Settings
 from repositories.errors import ReadOnly
 from repositories.hot import SessionStore, open_cache, open_sessions
+from repositories.hot.port import NotedEndings
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.moving_scripts import MARK, PAUSED
 from repositories.hot.redis.target import target_of
@@ -120,11 +121,11 @@ def test_sentinel_is_followed_to_the_new_master_and_not_back(own_engines: Engine
 def test_what_was_ended_stays_so_when_the_replica_has_missed_it(pair: Pair, address: Path) -> None:
     noted: list[Ending] = []
     asked: list[datetime] = []
+    found = among(noted)
 
     def endings(at: datetime, after: UUID | None, limit: int) -> list[Ending]:
         asked.append(at)
-        found = sorted((one for one in noted if (one.noted_at, one.id) > (at, after or UUID(int=0))), key=place)
-        return found[: min(limit, 1)]
+        return list(found(at, after, min(limit, 1)))
 
     def process() -> SessionStore:
         return open_sessions(f"unix://{address}", timeout=TIMEOUT, pool=4, endings=endings)
@@ -162,11 +163,8 @@ def test_what_was_ended_stays_so_when_the_replica_has_missed_it(pair: Pair, addr
 def test_sign_ins_that_the_replica_has_missed_are_counted_once(pair: Pair, address: Path, counted: Counted) -> None:
     noted: list[Ending] = []
 
-    def endings(at: datetime, after: UUID | None, _limit: int) -> list[Ending]:
-        return [one for one in noted if (one.noted_at, one.id) > (at, after or UUID(int=0))]
-
     def process() -> SessionStore:
-        return open_sessions(f"unix://{address}", timeout=TIMEOUT, pool=4, endings=endings)
+        return open_sessions(f"unix://{address}", timeout=TIMEOUT, pool=4, endings=among(noted))
 
     with closing(process()) as store, closing(process()) as other:
         added(store, b"kept")
@@ -205,22 +203,27 @@ def test_who_comes_while_a_move_switches_waits_for_its_end(pair: Pair) -> None:
     now = datetime.now(UTC)
     noted = [Ending(uuid4(), ended.account_id, ended.id, None, NOW, now, now + timedelta(days=90))]
 
-    def endings(at: datetime, after: UUID | None, _limit: int) -> list[Ending]:
-        return [one for one in noted if (one.noted_at, one.id) > (at, after or UUID(int=0))]
-
     with client(pair.master) as there:
         there.set(MARK, "leaving 1 move url")
         there.set(PAUSED, "token", px=500)
         try:
             patient = timedelta(seconds=20)
-            with closing(open_sessions(pair.master.url, timeout=patient, pool=1, endings=endings)) as fresh:
+            with closing(open_sessions(pair.master.url, timeout=patient, pool=1, endings=among(noted))) as fresh:
                 assert fresh.find(b"ended", now=NOW) is None
         finally:
             there.delete(MARK, PAUSED)
 
 
-def place(ending: Ending) -> tuple[datetime, UUID]:
-    return ending.noted_at, ending.id
+def among(noted: Sequence[Ending]) -> NotedEndings:
+    """Those of a list that is added to, as the relational store gives them."""
+
+    def place(ending: Ending) -> tuple[datetime, UUID]:
+        return ending.noted_at, ending.id
+
+    def endings(at: datetime, after: UUID | None, limit: int) -> list[Ending]:
+        return sorted((one for one in noted if place(one) > (at, after or UUID(int=0))), key=place)[:limit]
+
+    return endings
 
 
 def test_readiness_tells_a_replica_from_a_store_that_is_away(pair: Pair, tmp_path: Path) -> None:
