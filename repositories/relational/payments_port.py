@@ -27,6 +27,22 @@ class PaymentReads(Protocol):
         """Made from `since` on and before `until`, oldest first, ties by id; strictly later than `after`."""
 
 
+class OpenPaymentWrites(Protocol):
+    """Payments that were begun, and of which the provider has not said what became of them."""
+
+    @abstractmethod
+    def begin(self, owner: UUID, reference: UUID, at: datetime) -> None:
+        """Idempotent. Raises `NotFound` where the account is gone, which it cannot be until the transaction ends."""
+
+    @abstractmethod
+    def end(self, owner: UUID, reference: UUID) -> None:
+        """Idempotent."""
+
+    @abstractmethod
+    def forget(self, owner: UUID) -> int:
+        """End all of them. Returns how many. Once the account is locked no more can come."""
+
+
 class SandboxReads(Protocol):
     """What the sandbox was asked for, as a payment provider would keep it."""
 

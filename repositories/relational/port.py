@@ -26,7 +26,7 @@ from repositories.relational.levels_port import LevelReads, LevelWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
-from repositories.relational.payments_port import PaymentReads, SandboxReads, SandboxWrites
+from repositories.relational.payments_port import OpenPaymentWrites, PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.relational.session_endings_port import EndingReads, EndingWrites
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
@@ -161,6 +161,10 @@ class GraphWrites(Protocol):
         """
 
     @abstractmethod
+    def keep(self, ids: Collection[UUID]) -> set[UUID]:
+        """Those of the accounts that are there. They are not deleted until the transaction ends; nobody else waits."""
+
+    @abstractmethod
     def follow(self, follow: Follow) -> bool:
         """Add the edge, with its back-fill pending, and count it. Returns whether it was new. Idempotent."""
 
@@ -232,6 +236,7 @@ class Transaction(Protocol):
     refunds: RefundWrites
     shipments: ShipmentWrites
     ledger: LedgerWrites
+    open_payments: OpenPaymentWrites
     sandbox: SandboxWrites
     idempotency: IdempotencyWrites
     deferred: DeferredWrites

@@ -17,7 +17,7 @@ from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
 from repositories.relational.money.order_chain import Heads
 from repositories.relational.money.orders import SqlOrderWrites
-from repositories.relational.money.payments import SqlSandboxWrites
+from repositories.relational.money.payments import SqlOpenPaymentWrites, SqlSandboxWrites
 from repositories.relational.money.refunds import SqlRefundWrites
 from repositories.relational.money.shipments import SqlShipmentWrites
 from repositories.relational.money.stock_writes import SqlStockWrites
@@ -46,6 +46,7 @@ class SqlTransaction(Transaction):
         self.refunds = SqlRefundWrites(work)
         self.shipments = SqlShipmentWrites(work)
         self.ledger = SqlLedgerWrites(work, heads)
+        self.open_payments = SqlOpenPaymentWrites(work)
         self.sandbox = SqlSandboxWrites(work)
         self.idempotency = SqlIdempotencyWrites(work)
         self.deferred = SqlDeferredWrites(work)

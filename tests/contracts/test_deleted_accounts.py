@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from repositories.errors import Conflict, NotFound, Stale
 from repositories.records import Account, Event, Follow, Forgotten, GraphCounts, Like, Relation
 from repositories.relational import RelationalStore, Transaction
+from tests.contracts.money import surely, together
 from tests.contracts.relational_store import NOW, account, login, register
 
 T = TypeVar("T")
@@ -230,6 +231,30 @@ class TestHandles:
             for _ in range(3)
         ]
         assert ended == [1, 1, 0]
+
+
+class TestKeep:
+    def test_says_who_is_there(self, relational: RelationalStore) -> None:
+        here, gone = register(relational, 2)
+        delete(relational, gone)
+        assert do(relational, lambda tx: tx.graph.keep({here, gone, uuid4()})) == {here}
+        assert do(relational, lambda tx: tx.graph.keep(set())) == set()
+
+    def test_who_is_kept_is_there_until_the_commit(self, relational: RelationalStore) -> None:
+        ids = register(relational, 16)
+
+        def keep() -> None:
+            for one in ids:
+                with relational.transaction() as tx:
+                    before = tx.graph.keep({one})
+                    assert [tx.graph.keep({one}) for _ in range(5)] == [before] * 5
+
+        def leave() -> None:
+            for one in ids:
+                surely(relational, lambda tx, one=one: tx.accounts.delete(one, at=NOW, if_hash="hash"))  # type: ignore[misc]
+
+        assert together([keep, leave]) == [None, None]
+        assert do(relational, lambda tx: tx.graph.keep(ids)) == set()
 
 
 def test_many_events_are_written_at_once(relational: RelationalStore) -> None:

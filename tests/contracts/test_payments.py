@@ -5,12 +5,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from repositories.errors import NotFound
 from repositories.money_records import PROVIDER, OrderMark
 from repositories.payment_records import NEVER, PAYOUT, Payment
 from repositories.records import Money
-from repositories.relational import RelationalStore
-from tests.contracts.money import MICROSECOND, do, held, transfer, wallet
-from tests.contracts.relational_store import NOW
+from repositories.relational import RelationalStore, Transaction
+from tests.contracts.money import MICROSECOND, do, held, surely, together, transfer, wallet
+from tests.contracts.relational_store import NOW, register
 
 EUR7 = Money(7, "EUR")
 
@@ -24,6 +25,10 @@ def payout(store: RelationalStore, owner: UUID, end: str = "") -> UUID:
     elif end:
         assert do(store, lambda unit: unit.ledger.void(uuid4(), own.id))
     return own.id
+
+
+def forget(store: RelationalStore, owner: UUID) -> int:
+    return do(store, lambda tx: tx.open_payments.forget(owner))
 
 
 class TestLedgersPayments:
@@ -91,3 +96,42 @@ class TestSandbox:
         first = read(made[0].at, made[3].at, after=None, limit=2)
         assert first == made[:2]
         assert read(made[0].at, made[3].at, after=OrderMark(made[1].at, made[1].reference), limit=9) == made[2:3]
+
+
+class TestOpenPayments:
+    def test_they_are_there_until_they_end(self, relational: RelationalStore) -> None:
+        ada, bob = register(relational, 2)
+        first, second = uuid4(), uuid4()
+        for owner, reference in ((ada, first), (ada, first), (ada, second), (bob, first)):
+            do(relational, lambda tx, one=(owner, reference): tx.open_payments.begin(*one, NOW))  # type: ignore[misc]
+        for owner, reference in ((ada, first), (ada, first), (bob, second)):
+            do(relational, lambda tx, one=(owner, reference): tx.open_payments.end(*one))  # type: ignore[misc]
+        assert [forget(relational, one) for one in (ada, ada, bob)] == [1, 0, 1]
+
+    def test_nobody_who_is_gone_begins_one(self, relational: RelationalStore) -> None:
+        (ada,) = register(relational, 1)
+        do(relational, lambda tx: tx.accounts.delete(ada, at=NOW, if_hash="hash"))
+        for gone in (ada, uuid4()):
+            with pytest.raises(NotFound):
+                do(relational, lambda tx, gone=gone: tx.open_payments.begin(gone, uuid4(), NOW))  # type: ignore[misc]
+
+    def test_a_deletion_that_waits_for_one_sees_it(self, relational: RelationalStore) -> None:
+        """Or sees none, and the payment does not begin."""
+        for ada in register(relational, 8):
+
+            def begin(owner: UUID = ada) -> bool:
+                try:
+                    do(relational, lambda tx: tx.open_payments.begin(owner, uuid4(), NOW))
+                except NotFound:
+                    return False
+                return True
+
+            def leave(owner: UUID = ada) -> int:
+                def work(tx: Transaction) -> int:
+                    tx.accounts.delete(owner, at=NOW, if_hash="hash")
+                    return tx.open_payments.forget(owner)
+
+                return surely(relational, work)
+
+            begun, seen = together([begin, leave])
+            assert begun is bool(seen)

@@ -41,6 +41,7 @@ PROBLEMS: dict[str, str] = {
     "own_product": "One's own products cannot be ordered.",
     "password_too_common": "The password is easy to guess: a common one, or made of the account's own names.",
     "payment_declined": "The payment provider has declined.",
+    "payments_open": "A deposit or a payout is under way. Ask what became of it by its key, or set `forfeit`.",
     "payment_unknown": "The provider has not said what became of the payment. The same request with the same key asks.",
     "precondition_failed": "The thing has changed since the entity tag in `If-Match`. Read it again.",
     "precondition_required": "A change needs the entity tag that it is based on, in `If-Match`.",

@@ -122,7 +122,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 
 @blp.post("/orders")
 @private
-@budget(relational=15, documents=1, sessions=1, cache=1)
+@budget(relational=16, documents=1, sessions=1, cache=1)
 @blp.arguments(BasketSchema)
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 503)

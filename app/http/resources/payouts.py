@@ -40,10 +40,10 @@ PayoutPage = page_of(PayoutSchema, "PayoutPage")
 
 @blp.post("/wallet/payouts")
 @private
-@budget(relational=24, sessions=1)
+@budget(relational=26, sessions=1)
 @blp.arguments(PayoutDraftSchema)
 @blp.response(201, PayoutSchema, headers={"Location": {"schema": {"type": "string"}}})
-@blp.raises(402, 503)
+@blp.raises(402, 404, 503)
 @idempotent(required=True)
 def create_payout(wanted: dict[str, Any]) -> Answer:
     """Pay money out of one's wallet by the payment provider.

@@ -190,7 +190,7 @@ def change_email(wanted: dict[str, Any]) -> Response:
 
 @blp.delete("/accounts/me")
 @private
-@budget(relational=35, documents=8, sessions=2, cache=4)
+@budget(relational=36, documents=8, sessions=2, cache=4)
 @blp.arguments(AccountDeletionSchema)
 @blp.response(204)
 @blp.raises(403, 409, 429, 503)
@@ -201,8 +201,10 @@ def delete_account(wanted: dict[str, Any]) -> Response:
     of wallets stay, and name an id that nobody has any more. For 30 days nobody gets the handle. A wrong password is
     counted as a failed sign-in.
 
-    Refused while orders with one's products are placed or paid (`orders_unfinished`: fulfil or refund them), and while
-    there is money in the wallet, held or not (`money_left`: send it to somebody, or `forfeit` it).
+    Refused while orders with one's products are placed or paid (`orders_unfinished`: fulfil or refund them), while the
+    payment provider has not said what became of a deposit or a payout (`payments_open`: ask again in a moment, or
+    `forfeit` what may come of it), and while there is money in the wallet, held or not (`money_left`: send it to
+    somebody, or `forfeit` it).
     """
     people, current = container().people, session()
     with people.throttle.guess(str(current.account_id), caller_address()):

@@ -137,10 +137,10 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
 
 @blp.post("/wallet/deposits")
 @private
-@budget(relational=20, sessions=1)
+@budget(relational=22, sessions=1)
 @blp.arguments(DepositSchema)
 @blp.response(201, TransferSchema, headers=LOCATION)
-@blp.raises(402, 503)
+@blp.raises(402, 404, 503)
 @idempotent(required=True)
 def create_deposit(wanted: dict[str, Any]) -> Answer:
     """Deposit money from the payment provider.

@@ -31,7 +31,7 @@ from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
 from app.services.people.graph import refuse_any_blocked
 from repositories.documents import DocumentStore
-from repositories.errors import Insufficient, Short
+from repositories.errors import Contention, Insufficient, Short
 from repositories.money_records import UNWRITTEN, Answer, Order, OrderLine, Transfer, split
 from repositories.records import Money, Product
 from repositories.relational import RelationalStore, Transaction
@@ -186,6 +186,10 @@ class Orders:
         return Order(order_id, buyer, price, lines, UNWRITTEN, sub_orders=split(lines))
 
     def _place(self, tx: Transaction, order: Order) -> Order:
+        """Raises `Contention` where a seller was deleted meanwhile, whose products are then no longer found."""
+        parties = {order.buyer_id, *(part.seller_id for part in order.sub_orders)}
+        if gone := parties - tx.graph.keep(parties):
+            raise Missing("the account was deleted meanwhile") if order.buyer_id in gone else Contention
         now = tx.now()
         ends, order = now + PATIENCE, replace(order, created_at=now, due_at=now + self._grace)
         tx.orders.add(order)

@@ -27,6 +27,7 @@ from app.services.commands.idempotency import Attempt, Idempotency, Receipt, Rep
 from app.services.commands.kit import Kit
 from app.services.money.postings import credited
 from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
+from repositories.errors import NotFound
 from repositories.money_records import PROVIDER, UNWRITTEN, Answer, OrderMark, Transfer
 from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
 from repositories.records import Money
@@ -167,6 +168,10 @@ class Payments:
             if known is not None and known.money != money:
                 raise KeySpent
             wanted = replace(first, reference=reference)
+            try:
+                tx.open_payments.begin(owner, reference, tx.now())
+            except NotFound as gone:
+                raise Missing("the account was deleted meanwhile") from gone
             at = kind.prepare(tx, wanted)
             tx.emit(self._pack(kind.event(reference, owner, money.amount, money.currency), at=at))
             begun.append(replace(wanted, since=at))
@@ -182,29 +187,36 @@ class Payments:
             self._idempotency.end_lease(claim)
             raise PaymentUnknown(UNKNOWN)
         if outcome == "declined":
-            self._idempotency.end_lease(claim, lambda tx: kind.decline(tx, wanted))
+            self._idempotency.end_lease(claim, lambda tx: _decline(tx, kind, wanted))
             raise PaymentDeclined(DECLINED)
-        return self._idempotency.finish(claim, receipt, lambda tx: kind.approve(tx, wanted))
+        return self._idempotency.finish(claim, receipt, lambda tx: _approve(tx, kind, wanted))
 
     def _complete(self, kind: _Kind, wanted: WantedPayment) -> None:
         known = self._found(wanted.reference)
         if known is not None and known.state != "pending":
-            return
+            # A request that has found it open may have begun it once more, and died.
+            return self._end(wanted)
         outcome = self._outcome(kind, wanted)
         if outcome == "differs":
             # Asking again changes nothing. What is held stays so, and `quartet doctor provider` says so.
             log.warning("the provider has another payment under the reference %s", wanted.reference)
-            return
+            return self._end(wanted)
         if outcome == "unknown":
             raise PaymentUnknown(UNKNOWN)
-        self._retry(lambda: self._write(kind, wanted, outcome))
+        return self._retry(lambda: self._write(kind, wanted, outcome))
 
     def _write(self, kind: _Kind, wanted: WantedPayment, outcome: Outcome) -> None:
         with self._relational.transaction() as tx:
-            if outcome == "approved":
-                kind.approve(tx, wanted)
-            else:
-                kind.decline(tx, wanted)
+            (_approve if outcome == "approved" else _decline)(tx, kind, wanted)
+
+    def _end(self, wanted: WantedPayment) -> None:
+        """Nothing more comes of it."""
+
+        def end() -> None:
+            with self._relational.transaction() as tx:
+                tx.open_payments.end(wanted.owner, wanted.reference)
+
+        self._retry(end)
 
     def _outcome(self, kind: _Kind, wanted: WantedPayment) -> Outcome:
         """Of one that the provider may have been asked for: it is asked anew only where it knows nothing of it."""
@@ -222,3 +234,14 @@ class Payments:
 
     def _found(self, reference: UUID) -> Payment | None:
         return self._relational.payments.get([reference]).get(reference)
+
+
+def _approve(tx: Transaction, kind: _Kind, wanted: WantedPayment) -> Payment:
+    made = kind.approve(tx, wanted)
+    tx.open_payments.end(wanted.owner, wanted.reference)
+    return made
+
+
+def _decline(tx: Transaction, kind: _Kind, wanted: WantedPayment) -> None:
+    kind.decline(tx, wanted)
+    tx.open_payments.end(wanted.owner, wanted.reference)

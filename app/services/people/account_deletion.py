@@ -40,8 +40,9 @@ class AccountDeletion:
     def delete(self, session: Session, password: str, *, forfeit: bool = False) -> None:
         """Raises `WrongPassword`, also when the password was changed meanwhile, and `Missing`.
 
-        `RuleBroken` with code `orders_unfinished` while a buyer waits for something, and `money_left` unless what is in
-        the wallet is forfeited.
+        `RuleBroken` with code `orders_unfinished` while a buyer waits for something. Unless what is in the wallet, or
+        may still come, is forfeited: with `payments_open` while the payment provider has not said what became of a
+        deposit or a payout, and `money_left`.
 
         A store of sessions that is away signs nobody in; the event ends them as soon as it is back.
         """
@@ -73,6 +74,9 @@ def _refuse_leftovers(tx: Transaction, account_id: UUID, *, forfeit: bool) -> No
     """Once the account is locked, so that nobody sends it money meanwhile. Nobody can act for it afterwards."""
     if tx.orders.unfinished_of(account_id, limit=1):
         raise RuleBroken("there are orders to fulfil or to refund", code="orders_unfinished")
+    if tx.open_payments.forget(account_id) and not forfeit:
+        detail = "the payment provider has not said yet what became of a deposit or a payout"
+        raise RuleBroken(detail, code="payments_open")
     left = [f"{balance.posted} {balance.currency}" for balance in tx.ledger.wallet(account_id) if balance.posted]
     if left and not forfeit:
         raise RuleBroken(f"the wallet has {', '.join(left)}, in minor units", code="money_left")

@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, bindparam, case, select, tuple_
+from sqlalchemy import Select, Table, bindparam, case, delete, select, tuple_
 
+from repositories.errors import NotFound
 from repositories.money_records import OrderMark
 from repositories.payment_records import Payment
 from repositories.records import Money
-from repositories.relational.payments_port import PaymentReads, SandboxReads, SandboxWrites
+from repositories.relational.payments_port import OpenPaymentWrites, PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import IS_PAYMENT, IS_PAYOUT, transfers
-from repositories.relational.schema.tables import sandbox_payments
+from repositories.relational.schema.tables import account_counters, open_payments, sandbox_payments
 from repositories.relational.statement_runner import RunnerBacked, Work
 from repositories.relational.upserts import insert as upsert
 
@@ -39,6 +40,23 @@ _OF_SANDBOX: Select[Any] = select(
 _ids = bindparam("ids", type_=IDS)
 _GET = _PAYMENTS.where(among(_its.id, _ids))
 _GET_OF_SANDBOX = _OF_SANDBOX.where(sandbox_payments.c.reference == bindparam("reference", type_=ID))
+# The counters of who is gone are gone too. Their row may be counted on meanwhile, not removed.
+_there = (
+    select(
+        account_counters.c.account_id,
+        bindparam("its_reference", type_=ID).label("reference"),
+        bindparam("at", type_=TIME).label("since"),
+    )
+    .where(account_counters.c.account_id == bindparam("its_owner", type_=ID))
+    .with_for_update(read=True, key_share=True)
+)
+_begun = upsert(open_payments).from_select(["owner", "reference", "since"], _there)
+_BEGIN = _begun.on_conflict_do_update(
+    index_elements=[open_payments.c.owner, open_payments.c.reference], set_={"since": open_payments.c.since}
+)
+_of_owner = open_payments.c.owner == bindparam("its_owner", type_=ID)
+_END = delete(open_payments).where(_of_owner, open_payments.c.reference == bindparam("its_reference", type_=ID))
+_FORGET = delete(open_payments).where(_of_owner)
 _ADD = upsert(sandbox_payments).on_conflict_do_nothing()
 _payouts = (
     _PAYMENTS.where(IS_PAYOUT, _its.debit == bindparam("owner", type_=ID))
@@ -73,6 +91,21 @@ class SqlPaymentReads(RunnerBacked, PaymentReads):
     def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
         values = {"since": since, "until": until, "limit": limit} | _marked(after)
         return [_to_payment(row) for row in self._runner.rows(_BETWEEN[after is not None], values)]
+
+
+class SqlOpenPaymentWrites(OpenPaymentWrites):
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def begin(self, owner: UUID, reference: UUID, at: datetime) -> None:
+        if not self._work.change(_BEGIN, {"its_owner": owner, "its_reference": reference, "at": at}):
+            raise self._work.refused(NotFound())
+
+    def end(self, owner: UUID, reference: UUID) -> None:
+        self._work.change(_END, {"its_owner": owner, "its_reference": reference})
+
+    def forget(self, owner: UUID) -> int:
+        return self._work.change(_FORGET, {"its_owner": owner})
 
 
 class SqlSandboxReads(RunnerBacked, SandboxReads):

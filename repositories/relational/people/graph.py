@@ -76,12 +76,14 @@ _RELATIONS = union_all(
 _COUNTS = select(account_counters.c.account_id, account_counters.c.followers, account_counters.c.following).where(
     among(account_counters.c.account_id, bindparam("ids", type_=IDS))
 )
-LOCK_COUNTERS = (
+_ROWS = (
     select(account_counters.c.account_id)
     .where(among(account_counters.c.account_id, bindparam("ids", type_=IDS)))
     .order_by(account_counters.c.account_id)
-    .with_for_update()
 )
+# Against one another, and not against those who only keep the rows from being removed.
+LOCK_COUNTERS = _ROWS.with_for_update(key_share=True)
+_KEEP = _ROWS.with_for_update(read=True, key_share=True)
 _FOLLOW = insert(follows).on_conflict_do_nothing().returning(true())
 _UNFOLLOW = (
     delete(follows)
@@ -188,6 +190,9 @@ class SqlGraphWrites(GraphWrites):
     def lock(self, one: UUID, other: UUID) -> Relation:
         self._hold(one, other)
         return _relations(self._runner, one, [other])[other]
+
+    def keep(self, ids: Collection[UUID]) -> set[UUID]:
+        return {there for (there,) in self._runner.rows(_KEEP, {"ids": list(ids)})}
 
     def follow(self, follow: Follow) -> bool:
         self._hold(follow.follower, follow.followee)

@@ -263,6 +263,16 @@ levels = Table(
     Column("most", BigInteger),
 )
 
+# Deposits and payouts of which the payment provider has not said yet what became of them. No book either: it is there
+# for who deletes the account.
+open_payments = Table(
+    "open_payments",
+    metadata,
+    Column("owner", ID, primary_key=True),
+    Column("reference", ID, primary_key=True),
+    Column("since", TIME, nullable=False),
+)
+
 # What the sandbox payment provider was asked for, as a provider outside would keep it. No book of ours.
 sandbox_payments = Table(
     "sandbox_payments",

@@ -27,6 +27,7 @@ MORE = """
 INSERT INTO blocks SELECT id, lead, created_at FROM
   (SELECT id, lead(id) OVER (ORDER BY id), created_at FROM accounts) AS pairs WHERE lead IS NOT NULL;
 INSERT INTO handle_reservations SELECT 'former_' || handle_key, id, now() + interval '1 year' FROM accounts;
+INSERT INTO open_payments SELECT id, gen_random_uuid(), now() FROM accounts;
 INSERT INTO mail_tokens SELECT id, 'reset', decode(md5(id::text), 'hex'), now() + interval '1 year' FROM accounts;
 INSERT INTO endings SELECT id, id, id, NULL, created_at, created_at, now() + interval '1 year' FROM accounts;
 INSERT INTO outbox (id, type, aggregate, happened_at, payload, due_at, attempts, dead_lettered_at, reason)

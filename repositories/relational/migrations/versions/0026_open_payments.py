@@ -1,0 +1,25 @@
+"""deposits and payouts of which the payment provider has not said what became of them
+
+Those that versions before this one have begun are not among them. What they leave here is gone with the account.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from repositories.relational.schema.columns import ID, TIME
+
+revision = "0026"
+down_revision: str | None = "0023"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "open_payments",
+        sa.Column("owner", ID, primary_key=True),
+        sa.Column("reference", ID, primary_key=True),
+        sa.Column("since", TIME, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("open_payments")
