@@ -1,5 +1,6 @@
 """The real engines for every test that asks for them, and the order and the groups in which tests run."""
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -127,7 +128,9 @@ def _group(item: pytest.Item) -> tuple[int, Path]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the engines while tests without them run."""
+    """Start the engines while tests without them run. What was collected stays, so nobody looks for garbage in it."""
+    gc.collect()
+    gc.freeze()
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if hasattr(session.config, "workerinput") and "engines" in used:
         _shared(session.config).begin(kafka="broker" in used)

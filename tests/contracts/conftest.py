@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from repositories.relational import RelationalStore
-from tests.contracts.relational_store import migrated_database, opened
+from tests.contracts.relational_store import migrated_database, migrated_file, opened
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
@@ -20,10 +20,8 @@ def new_relational(
             if request.param == "postgres":
                 url = migrated_database(request.getfixturevalue("engines").postgres())
             else:
-                url = f"sqlite:///{tmp_path_factory.mktemp('relational') / 'quartet.db'}"
-            made = stores.enter_context(opened(url, pool=24))
-            made.migrate()
-            return made
+                url = migrated_file(tmp_path_factory.mktemp("relational"))
+            return stores.enter_context(opened(url, pool=24))
 
         yield make
 

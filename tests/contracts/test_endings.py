@@ -9,7 +9,7 @@ import pytest
 
 from repositories.records import Ending
 from repositories.relational import RelationalStore
-from tests.contracts.relational_store import NOW, migrated_database, opened
+from tests.contracts.relational_store import NOW, migrated_database, migrated_file, opened
 
 SECOND = timedelta(seconds=1)
 
@@ -17,13 +17,8 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture(params=["embedded", pytest.param("postgres", marks=pytest.mark.engines)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RelationalStore]:
     embedded = request.param == "embedded"
-    url = (
-        f"sqlite:///{tmp_path / 'q.db'}"
-        if embedded
-        else migrated_database(request.getfixturevalue("engines").postgres())
-    )
+    url = migrated_file(tmp_path) if embedded else migrated_database(request.getfixturevalue("engines").postgres())
     with opened(url) as store:
-        store.migrate()
         yield store
 
 

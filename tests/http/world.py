@@ -68,7 +68,7 @@ class World:
             pass
 
     def forget_events(self) -> None:
-        """Acknowledge what earlier calls have left in the outboxes, unhandled: the next `drained` is for its own call."""
+        """Acknowledge what earlier calls left in the outboxes, unhandled: the next `drained` is for its own call."""
         stores, now = self.system.container.stores, self.clock()
         for outbox in (stores.relational.outbox, stores.documents.outbox):
             due = outbox.now() or now

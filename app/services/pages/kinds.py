@@ -4,6 +4,7 @@ The lists of `first_pages.py` are kinds too. Bodies are stored as the API shows 
 a write that changes a count drops it, and the write's event drops it once more.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -145,6 +146,7 @@ def account_value(account: Account) -> Value:
     return Value(account_part(account), account.version)
 
 
+@functools.cache
 def schema_of(record: type) -> str:
     """A short name for the shape of a record type: its fields and theirs, by name and type."""
     shape: Any = msgspec.json.schema(record)

@@ -1,7 +1,8 @@
 """The command, and the first start."""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from app.seed.sizes import sizes
 from app.seed.work import PAUSES, patiently
 from config import Settings
 from repositories.errors import Contention, Unavailable
-from tests.apps import ROLES, embedded, running
+from tests.apps import ROLES, System, embedded, running
 from tests.system.seed.damage import delete_post, rename
 from tests.system.seed.loads import KINDS, OPTIONS, TINY, Interrupted, command, differences, everything, load, settings
 
@@ -78,40 +79,56 @@ def replaced(known: Settings, **changes: Any) -> Settings:
     return Settings(**{**{name: getattr(known, name) for name in Settings.__dataclass_fields__}, **changes})
 
 
+def started(directory: Path) -> AbstractContextManager[System]:
+    return running(replaced(Settings(), **embedded(directory)))
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SeededLogin]:
+    """A file after a first start, and what that has told."""
+    directory = tmp_path_factory.mktemp("seeded")
+    with started(directory) as system:
+        login = seed_small_once(system.container)()
+    assert isinstance(login, SeededLogin)
+    return directory / "quartet.db", login
+
+
 @pytest.mark.live
 class TestFirstStart:
     @pytest.fixture
-    def system(self, tmp_path: Path) -> Iterator[Any]:
-        with running(replaced(Settings(), **embedded(tmp_path))) as system:
+    def system(self, tmp_path: Path) -> Iterator[System]:
+        with started(tmp_path) as system:
             yield system
 
-    def test_gives_an_account_to_sign_in_with(self, system: Any, capsys: pytest.CaptureFixture[str]) -> None:
-        login = seed_small_once(system.container)()
-        assert capsys.readouterr().out == ""
-        assert isinstance(login, SeededLogin)
-        body = {"login": login.handle, "password": login.password}
-        assert system.anybody().post("/sessions", body, 201)["token"]
-        assert differences(system.container, Plan(sizes())) == []
+    @pytest.fixture
+    def again(self, seeded: tuple[Path, SeededLogin], tmp_path: Path) -> Iterator[System]:
+        shutil.copy(seeded[0], tmp_path / "quartet.db")
+        with started(tmp_path) as system:
+            yield system
 
-    def test_loads_once(self, system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        login = seed_small_once(system.container)()
-        delete_post(system.container, Plan(sizes()))
+    def test_gives_an_account_to_sign_in_with(self, seeded: tuple[Path, SeededLogin], again: System) -> None:
+        body = {"login": seeded[1].handle, "password": seeded[1].password}
+        assert again.anybody().post("/sessions", body, 201)["token"]
+
+    def test_loads_once(self, seeded: tuple[Path, SeededLogin], again: System, monkeypatch: pytest.MonkeyPatch) -> None:
+        delete_post(again.container, Plan(sizes()))
         monkeypatch.setattr(Loader, "load", None)
-        assert seed_small_once(system.container)() == login
+        assert seed_small_once(again.container)() == seeded[1]
 
-    def test_goes_on_after_an_interruption(self, system: Any) -> None:
+    def test_goes_on_after_an_interruption(self, system: System, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(KeyboardInterrupt):
             load(system.container, Plan(sizes()), Interrupted("author timelines", batches=2))
         seed_small_once(system.container)
+        assert capsys.readouterr().out == ""
         assert differences(system.container, Plan(sizes())) == []
 
-    def test_does_not_tell_a_password_that_was_changed(self, system: Any) -> None:
-        login = seed_small_once(system.container)()
-        assert login is not None
-        with system.container.stores.relational.transaction() as tx:
-            known = system.container.stores.relational.accounts.login(login.handle)
+    def test_does_not_tell_a_password_that_was_changed(self, seeded: tuple[Path, SeededLogin], again: System) -> None:
+        relational = again.container.stores.relational
+        with relational.transaction() as tx:
+            known = relational.accounts.login(seeded[1].handle)
+            assert known
             tx.accounts.set_password(known.account_id, "another", if_hash=known.password_hash)
-        assert seed_small_once(system.container)() is None
+        assert seed_small_once(again.container)() is None
 
 
 def test_a_store_that_stumbles_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
