@@ -3,43 +3,28 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
 from app.clock import Clock
+from app.telemetry.gauges import Figures, Gauges, age
 
 # The time of the newest anchor; the time of the last audit and how much it found. None where there is none.
 Known = Callable[[], tuple[datetime | None, tuple[datetime, int] | None]]
 
 
-class LedgerState(Collector):
+class LedgerState(Gauges):
+    prefix = "quartet_ledger"
+    about = {  # noqa: RUF012  a constant
+        "anchor_age_seconds": "age of the newest anchor",
+        "audit_age_seconds": "age of the last audit by `quartet doctor ledger`",
+        "audit_findings": "what the last audit has found",
+    }
+
     def __init__(self, known: Known, clock: Clock) -> None:
         self._known = known
         self._clock = clock
 
-    def describe(self) -> list[GaugeMetricFamily]:
-        return list(_families())
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        anchor_age, audit_age, findings = _families()
+    def figures(self) -> Iterator[tuple[list[str], Figures]]:
         anchored_at, audited = self._known()
         if anchored_at is not None:
-            anchor_age.add_metric([], self._age(anchored_at))
+            yield [], {"anchor_age_seconds": age(self._clock, anchored_at)}
         if audited is not None:
-            audit_age.add_metric([], self._age(audited[0]))
-            findings.add_metric([], audited[1])
-        yield from (anchor_age, audit_age, findings)
-
-    def _age(self, at: datetime) -> float:
-        return max(0.0, (self._clock() - at).total_seconds())
-
-
-def _families() -> tuple[GaugeMetricFamily, ...]:
-    return tuple(
-        GaugeMetricFamily(f"quartet_ledger_{name}", about)
-        for name, about in (
-            ("anchor_age_seconds", "age of the newest anchor"),
-            ("audit_age_seconds", "age of the last audit by `quartet doctor ledger`"),
-            ("audit_findings", "what the last audit has found"),
-        )
-    )
+            yield [], {"audit_age_seconds": age(self._clock, audited[0]), "audit_findings": audited[1]}
