@@ -73,10 +73,6 @@ class GraphReads(Protocol):
         """Everyone the account follows, with whether the follow's back-fill is done."""
 
     @abstractmethod
-    def follower_ids(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[UUID]:
-        """Followers in ascending id order, strictly above `after`: the cursor of a fan-out."""
-
-    @abstractmethod
     def relations(self, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
         """The relation of `viewer` to each of `others`, in one round trip. Every one of `others` has an entry."""
 

@@ -618,23 +618,13 @@ class TestGraph:
         assert do(store, lambda unit: unit.graph.filled(Follow(ada, bob, NOW))) is False
         assert store.graph.followees(ada) == {bob: False}
 
-    def test_follower_ids_ascend(self, store: RelationalStore) -> None:
-        ada, *others = register(store, 8)
-        for number, other in enumerate(shuffled(others)):
-            follow(store, other, ada, NOW + SECOND * number)
-        assert store.graph.follower_ids(ada, after=None, limit=99) == others
-        assert store.graph.follower_ids(ada, after=None, limit=2) == others[:2]
-        assert store.graph.follower_ids(ada, after=others[2], limit=3) == others[3:6]
-        assert store.graph.follower_ids(ada, after=others[-1], limit=3) == []
-        assert store.graph.follower_ids(ada, after=UUID(int=0), limit=1) == others[:1]
-
     def test_ids_are_ordered_as_numbers(self, store: RelationalStore) -> None:
         (ada,) = register(store)
         ids = [UUID(int=(uuid4().int >> 8) | (top << 120)) for top in (0x00, 0x7F, 0x80, 0xFF)]
         for one in ids:
             add(store, account(id=one, handle=one.hex))
             follow(store, one, ada)
-        assert store.graph.follower_ids(ada, after=None, limit=9) == ids
+        assert store.fanouts.audience(ada, after=None, limit=9) == ids
         assert [edge.account_id for edge in store.graph.followers(ada, before=None, limit=9)] == ids[::-1]
 
     def test_a_limit_of_0_is_nothing_and_below_is_invalid(self, store: RelationalStore) -> None:
@@ -644,7 +634,6 @@ class TestGraph:
         assert store.outbox.claim(now=NOW, lease_until=NOW, limit=0) == []
         for call in (
             lambda: store.graph.following(ada, before=None, limit=-1),
-            lambda: store.graph.follower_ids(bob, after=None, limit=-1),
             lambda: store.outbox.claim(now=NOW, lease_until=NOW, limit=-1),
             lambda: store.outbox.dead_letters(limit=-1),
         ):

@@ -55,15 +55,6 @@ _FOLLOWING = _listing(follows.c.follower, follows.c.followee)
 _FOLLOWERS = _listing(follows.c.followee, follows.c.follower)
 _BLOCKED = _listing(blocks.c.blocker, blocks.c.blocked, blocks.c.at)
 _FOLLOWEES = select(follows.c.followee, follows.c.filled).where(follows.c.follower == bindparam("id"))
-_FOLLOWER_IDS = (
-    select(follows.c.follower)
-    .where(follows.c.followee == bindparam("id"), follows.c.follower > bindparam("after"))
-    .order_by(follows.c.follower)
-    .limit(LIMIT)
-)
-_FIRST_FOLLOWER_IDS = (
-    select(follows.c.follower).where(follows.c.followee == bindparam("id")).order_by(follows.c.follower).limit(LIMIT)
-)
 _RELATIONS = union_all(
     _kind(0, follows.c.followee, follows.c.follower),
     _kind(1, follows.c.follower, follows.c.followee),
@@ -158,12 +149,6 @@ class SqlGraphReads(RunnerBacked, GraphReads):
 
     def followees(self, account_id: UUID) -> dict[UUID, bool]:
         return {row.followee: row.filled for row in self._runner.rows(_FOLLOWEES, {"id": account_id})}
-
-    def follower_ids(self, account_id: UUID, *, after: UUID | None, limit: int) -> list[UUID]:
-        values = {"id": account_id, "limit": limit}
-        if after is None:
-            return [follower for (follower,) in self._runner.rows(_FIRST_FOLLOWER_IDS, values)]
-        return [follower for (follower,) in self._runner.rows(_FOLLOWER_IDS, values | {"after": after})]
 
     def relations(self, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
         return _relations(self._runner, viewer, others)

@@ -67,8 +67,6 @@ READS: dict[str, Callable[[RelationalStore, list[UUID]], object]] = {
     "blocked": lambda store, ids: store.graph.blocked(ids[0], before=None, limit=20),
     "blocked before": lambda store, ids: store.graph.blocked(ids[0], before=Edge(ids[1], NOW), limit=20),
     "followees": lambda store, ids: store.graph.followees(ids[0]),
-    "follower_ids": lambda store, ids: store.graph.follower_ids(ids[0], after=None, limit=500),
-    "follower_ids after": lambda store, ids: store.graph.follower_ids(ids[0], after=ids[1], limit=500),
     "relations": lambda store, ids: store.graph.relations(ids[0], ids[:20]),
     "graph.counts": lambda store, ids: store.graph.counts(ids[:20]),
     "liked": lambda store, ids: store.likes.liked(ids[0], ids[:20]),

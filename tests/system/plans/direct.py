@@ -39,7 +39,6 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
     for after in (None, middle):
         store.accounts.ids(after=after, limit=500)
         store.likes.of_account(middle, after=after, limit=100)
-        store.graph.follower_ids(accounts[0], after=after, limit=500)
         store.fanouts.audience(accounts[0], after=after, limit=500)
         store.fanouts.audience(accounts[0], stage="recent", recent=now - HOUR, begun=now, after=after, limit=500)
         store.fanouts.audience(accounts[0], stage="rest", recent=now - HOUR, begun=now, after=after, limit=500)
