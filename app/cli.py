@@ -124,7 +124,7 @@ def openapi() -> None:
 @click.option("--once", is_flag=True, help="Dispatch what is due now, then stop.")
 def relay(*, once: bool) -> None:
     """Dispatch the events of both outboxes to their handlers, until SIGTERM or SIGINT."""
-    from app.forwarding import follow
+    from app.moved_roles import follow
     from app.serving import require_migrated, require_room
     from app.telemetry import multiprocess
     from app.worker.anchoring import anchoring_of

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from app.telemetry import spans, trace
+from app.telemetry import request_trace, spans
 from repositories.records import Event
 from repositories.relational.mail_tokens_port import Purpose
 
@@ -264,7 +264,7 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 def pack(event_id: UUID, event: AnyEvent, *, at: datetime) -> Event:
     """The event as an outbox stores it, with the id of the request and the trace that it is of."""
     about = getattr(event, event.__struct_fields__[0])
-    body = {**msgspec.to_builtins(event), "trace": trace.current()}
+    body = {**msgspec.to_builtins(event), "trace": request_trace.current()}
     return Event(event_id, type(event).__name__, str(about), at, msgspec.json.encode(body), spans.traceparent())
 
 

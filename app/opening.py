@@ -51,7 +51,7 @@ def loaded(*modules: str) -> "Container":
 def ready(container: "Container") -> Iterator["Container"]:
     """Open it, or one of the places to which roles have moved, and close it. Exports traces meanwhile."""
     from app.container import build
-    from app.forwarding import forwarded
+    from app.moved_roles import forwarded
 
     settings = container.settings
     log_after(settings.slow_seconds)

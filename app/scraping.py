@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.container import Container
-from app.forwarding import Following
+from app.moved_roles import Following
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from functools import partial
 from multiprocessing.util import Finalize
 
 from app.container import build
-from app.forwarding import Following
 from app.http import BODY_LIMIT, create_app
 from app.http.edge import limiting, overload
 from app.http.following_moves import Current
+from app.moved_roles import Following
 from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment
 from app.server.connections import Floods, shut_silent

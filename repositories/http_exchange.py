@@ -18,7 +18,7 @@ from typing import Any
 import h11
 from msgspec import Struct
 
-from repositories.origin import Origin
+from repositories.http_origin import Origin
 
 # Of the head of an answer, in bytes.
 _MOST_HEAD = 16 * 1024

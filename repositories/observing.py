@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from msgspec.structs import replace
 
 from repositories.made_indexes import made_on_postgres, made_on_sqlite
-from repositories.observations import EngineObserver, Observed, Subject
+from repositories.observer_port import EngineObserver, Observed, Subject
 
 
 class Observers:

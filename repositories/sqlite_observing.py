@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from repositories.observations import EngineObserver, Question, Subject, Unread
+from repositories.observer_port import EngineObserver, Question, Subject, Unread
 from repositories.sqlite import SqliteFile, path_of
 
 _PAGES = "SELECT page_count * page_size, freelist_count FROM pragma_page_count, pragma_page_size, pragma_freelist_count"

@@ -10,7 +10,7 @@ import click
 
 from app.backup.progress import KindRates
 from app.container import Container, open_stores
-from app.forwarding import at
+from app.moved_roles import at
 from app.moving.mover import NEW, Move, NotQuiet, NotTheSame, PlaceFails, compare, of_place
 from app.stores import Stores
 from repositories.address import BadAddress

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from repositories.http_exchange import HttpConnection, addresses_of
-from repositories.origin import Origin
+from repositories.http_origin import Origin
 
 # A look at a panel waits so long for all of them together.
 SECONDS = 1.0

@@ -17,7 +17,7 @@ from app.container import Container
 from app.errors import PaymentUnknown
 from app.services.feeds.fanouts import Unfinished
 from app.services.notifications.writing import ActivityEvent, OrderEvent, WithdrawalEvent
-from app.telemetry import spans, trace
+from app.telemetry import request_trace, spans
 from repositories.records import Event, Follow, Money, PostRef
 
 log = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
 def handle(container: Container, event: Event) -> None:
     """Dispatch one event to its handlers. Raises what a handler raises, `Unfinished` for work done in part."""
     known = events.unpack(event)
-    with trace.within(events.trace_of(event)):
+    with request_trace.within(events.trace_of(event)):
         for function in HANDLERS[type(known)]:
             with spans.step(function.__name__, expected=(Unfinished,)):
                 function(container, known, event.happened_at)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from app.clock import Clock
 from app.container import Container
-from app.forwarding import follow
+from app.moved_roles import follow
 from app.services.feeds.fanouts import Unfinished
 from app.telemetry import alarms
 from app.worker.anchoring import anchored

@@ -13,7 +13,7 @@ from app.clock import Clock
 from app.container import Container
 from app.worker.threads import beside, every
 from repositories.errors import StoreError
-from repositories.observations import observe
+from repositories.observer_port import observe
 from repositories.observing import Observers, bounded, levels_of
 from repositories.relational import RelationalStore
 from repositories.relational.levels_port import LevelSample

@@ -14,8 +14,8 @@ from repositories.address import Address
 from repositories.deadline import at_most
 from repositories.errors import Unavailable
 from repositories.http_exchange import HttpConnection
+from repositories.http_origin import Origin
 from repositories.meter import asked
-from repositories.origin import Origin
 from repositories.search.port import ROLE, Found, Kind, SearchIndex
 
 _PORTS = {"http": 80, "https": 443}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from repositories.http_exchange import BrokenExchange, HttpAnswer, HttpConnection
-from repositories.origin import Origin
+from repositories.http_origin import Origin
 from tests.receiver import HOST, LIES, Receiver, receiving
 
 LONG, SHORT = 30.0, 0.2

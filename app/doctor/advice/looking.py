@@ -9,7 +9,7 @@ from app.doctor.advice.forecast import Forecast, forecast
 from app.doctor.advice.own_observations import of_backlogs, of_forecast, of_series
 from app.doctor.advice.scrape import Series
 from repositories.errors import StoreError
-from repositories.observations import Observed, Subject, observe
+from repositories.observer_port import Observed, Subject, observe
 from repositories.observing import Observers, bounded, levels_of
 from repositories.relational.levels_port import LevelSample
 

@@ -7,7 +7,7 @@ from app.doctor.advice.forecast import Forecast
 from app.doctor.advice.rule import size
 from app.doctor.advice.scrape import Series
 from app.stores import Stores
-from repositories.observations import Subject
+from repositories.observer_port import Subject
 
 # A call that took longer than this waited for something: usual ones take a hundredth of it. On a file a write may.
 SLOW, LATE = 0.025, 0.25

@@ -8,7 +8,7 @@ from flask import Response, request
 from msgspec import Struct
 from werkzeug.exceptions import BadRequest
 
-from app.http.console.asking import asked
+from app.http.console.away import asked
 from app.http.console.panels import outboxes
 from app.http.console.signing_in import PATH
 from app.http.console.views import blp, page, to

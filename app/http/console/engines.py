@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.http.console.asking import Away
+from app.http.console.away import Away
 from app.http.edge.deps import container
 from repositories.address import BadAddress
 from repositories.errors import StoreError
-from repositories.observations import Subject, Unread
+from repositories.observer_port import Subject, Unread
 
 
 def levels(role: str) -> Sequence[Subject] | Away:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from werkzeug.exceptions import BadRequest
 
 from app.http.console import rendering
-from app.http.console.asking import asked
+from app.http.console.away import asked
 from app.http.console.signing_in import PATH
 from app.http.console.views import blp, is_partial, page, to
 from app.http.edge.deps import container

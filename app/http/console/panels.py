@@ -9,7 +9,7 @@ from typing import Any, cast
 from flask import current_app
 
 from app.http.console import engines, ladder
-from app.http.console.asking import asked
+from app.http.console.away import asked
 from app.http.edge.deps import container
 from app.http.edge.metrics import HISTORY
 from app.telemetry.history import History, Labels, Recent, quantile

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from app.http.console import charts
-from app.http.console.asking import Away
+from app.http.console.away import Away
 from app.http.console.panels import now
 from app.http.edge.caching import PRIVATE
 

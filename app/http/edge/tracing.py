@@ -15,7 +15,7 @@ from flask import Flask, Response, current_app, g, request
 from app.http.edge import access_log, caching, limiting
 from app.http.edge.deps import container, request_id, start
 from app.http.edge.metrics import answered, server_timing
-from app.telemetry import spans, trace
+from app.telemetry import request_trace, spans
 from repositories import meter
 
 HEADER = "X-Request-Id"
@@ -65,7 +65,7 @@ def name(request_id: str) -> None:
     """What is logged and written from now on bears this id."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
-    trace.begin(request_id)
+    request_trace.begin(request_id)
 
 
 def finished() -> None:

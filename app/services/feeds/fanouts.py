@@ -26,7 +26,7 @@ from app.services.feeds.delivery_budget import DeliveryBudget
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.live.announcer import Announcer
-from app.telemetry import spans, trace
+from app.telemetry import request_trace, spans
 from repositories import meter
 from repositories.documents import DocumentStore
 from repositories.feed_records import Fanout, Situation, Stage
@@ -185,7 +185,7 @@ class Fanouts:
             delivered=0,
             lag_histogram=(),
             finished_at=None,
-            trace=trace.current(),
+            trace=request_trace.current(),
         )
 
     def _retraction(self, post: PostRef, at: datetime) -> Fanout:

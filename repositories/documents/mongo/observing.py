@@ -11,7 +11,7 @@ from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.schema import INDEXES
 from repositories.documents.mongo.target import target_of
 from repositories.errors import Unavailable
-from repositories.observations import SECONDS, EngineObserver, Question, Subject, Unread, known
+from repositories.observer_port import SECONDS, EngineObserver, Question, Subject, Unread, known
 
 _NOT_ALLOWED = 13
 # Statistics are of a member, and know no majority.

@@ -7,7 +7,7 @@ from datetime import timedelta
 from repositories.errors import Unavailable
 from repositories.feeds.cassandra.link import Link, Row
 from repositories.feeds.cassandra.target import target_of
-from repositories.observations import SECONDS, EngineObserver, Question, Subject
+from repositories.observer_port import SECONDS, EngineObserver, Question, Subject
 
 _MEBIBYTE = 1 << 20
 _OF_TABLES = "SELECT table_name, {columns} FROM system_views.{view} WHERE keyspace_name = '{keyspace}'"

@@ -15,10 +15,10 @@ from uuid import UUID
 
 from repositories.dump_port import Load, RecordKind
 from repositories.errors import Contention, MovedAway, Unavailable
+from repositories.hot.moved_sessions import KINDS, KeptSeen, compared, kept, key_of, seconds_left
 from repositories.hot.redis import moving_scripts as scripts
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.wire import Command
-from repositories.hot.session_records import KINDS, KeptSeen, compared, kept, key_of, seconds_left
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys, Overtaken, StorePlace
 
 BATCH: Final = 500

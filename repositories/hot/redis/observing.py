@@ -12,7 +12,7 @@ from repositories.hot.redis.cluster import masters_of
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command
-from repositories.observations import SECONDS, EngineObserver, Question, Subject, Unread, known
+from repositories.observer_port import SECONDS, EngineObserver, Question, Subject, Unread, known
 
 # A slow command of before is another day's.
 _RECENT = 3600

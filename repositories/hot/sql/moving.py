@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from repositories.dump_port import Load, RecordKind
-from repositories.hot.session_records import KINDS, KeptSeen, KeptSession, compared, kept, key_of, seconds_left
+from repositories.hot.moved_sessions import KINDS, KeptSeen, KeptSession, compared, kept, key_of, seconds_left
 from repositories.moving.gate import Engine, Noted, SqlGate
 from repositories.moving.gated import GatedPlace, PlaceDatabase
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys

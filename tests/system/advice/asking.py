@@ -7,7 +7,7 @@ from app.container import Container
 from app.doctor.advice.looking import look
 from app.doctor.advice.rule import Advice, Rule, judged, rules
 from app.doctor.advice.scrape import Series
-from repositories.observations import Observed
+from repositories.observer_port import Observed
 from repositories.observing import Observers
 from tests.apps import System
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.doctor.advice.rule import Rule, rules
 from config import Settings
-from repositories.observations import observe
+from repositories.observer_port import observe
 from repositories.observing import open_observer
 from tests.apps import ROLES, System, embedded, running
 from tests.contracts.relational_store import migrated_database

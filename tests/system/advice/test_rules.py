@@ -11,7 +11,7 @@ from string import Formatter
 import pytest
 
 from app.doctor.advice.rule import Bound, Rule, judged, rules
-from repositories.observations import Observed, Subject
+from repositories.observer_port import Observed, Subject
 
 ROOT = Path(__file__).parents[3]
 LADDER = ROOT / "docs" / "growing.md"

@@ -11,7 +11,7 @@ import pytest
 
 from app.backup.file import End
 from app.container import Container, open_stores
-from app.forwarding import Following, at
+from app.moved_roles import Following, at
 from app.moving.mover import Move
 from config import Settings
 from repositories.errors import MovedAway

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from app.container import build, open_stores
-from app.forwarding import at, forwarded
+from app.moved_roles import at, forwarded
 from app.moving.command import move
 from app.stores import Stores
 from config import Settings

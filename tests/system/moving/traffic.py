@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 from werkzeug.test import Client, TestResponse
 
 from app.container import Container, build
-from app.forwarding import Following
 from app.http import create_app
 from app.http.following_moves import Current
+from app.moved_roles import Following
 from app.worker.relay import relay_of
 from config import Settings
 from tests.apps import BASE, PlainHasher, System
