@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
+from app.services.people.mailboxes import one_spelling
+
 INT64 = 2**63 - 1
 # A character that is no space, no control, no mark of direction and none of the letters that are drawn as nothing.
 VISIBLE = re.compile(
@@ -66,11 +68,14 @@ class Line(Prose):
 class MailAddress(ma.fields.Email):
     """An e-mail address, in one spelling of its mailbox, or one person could be sent mail under many names.
 
-    So without quotes, which hardly anybody has, without what mail headers decode (RFC 2047), and with no character that
-    stands for another one (NFKC, as names of hosts are compared).
+    So without quotes, which hardly anybody has, without what mail headers decode (RFC 2047), with no character that
+    stands for another one (NFKC), and with a host that is spelled as it is read.
     """
 
-    default_error_messages = {"spelling": "Must be an e-mail address without quotes and encoded words."}
+    default_error_messages = {
+        "spelling": "Must be an e-mail address without quotes and encoded words.",
+        "host": "Must be an e-mail address whose host is a domain name.",
+    }
     PATTERN: ClassVar = r'^((?!=\?)[^\u0000-\u0020"])+@[A-Za-z0-9\u00a1-\uffff.-]+$'
     _HOST: ClassVar = re.compile(r"[\w.-]+")
 
@@ -86,7 +91,10 @@ class MailAddress(ma.fields.Email):
         # What is there without an @ is refused as no address by the validator.
         if host != text and not (plain and self._HOST.fullmatch(host)):
             raise self.make_error("spelling")
-        return text
+        try:
+            return one_spelling(text)
+        except ValueError as error:
+            raise self.make_error("host") from error
 
 
 class NewPassword(Text):

@@ -32,7 +32,7 @@ class EmailVerificationSchema(ma.Schema):
 
 @blp.post("/password-resets")
 @anonymous
-@budget(relational=12, cache=2)
+@budget(relational=13, cache=2)
 @blp.arguments(PasswordResetSchema)
 @blp.response(204)
 @blp.raises(429, 501, 503)

@@ -66,7 +66,7 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 
 @blp.post("/sessions")
 @anonymous
-@budget(relational=3, sessions=1, cache=2)
+@budget(relational=4, sessions=1, cache=2)
 @blp.arguments(LoginSchema)
 @blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(401, 429, 503)

@@ -69,7 +69,7 @@ class MailedTokens:
 
     def request_reset(self, email: str) -> None:
         """The same for known and unknown addresses. Raises `NoMail`."""
-        found = self._relational.accounts.login(email)
+        found = self._sessions.known(email)
         self._request(found.account_id if found else self._ids(), "reset")
 
     def request_verification(self, account_id: UUID) -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from app.errors import Missing, Unauthenticated
 from app.services.commands.kit import Kit
+from app.services.people.mailboxes import spellings
 from app.services.people.passwords import Hasher
 from repositories.errors import Unavailable
 from repositories.hot import SessionStore
@@ -49,7 +50,8 @@ class Sessions:
 
     def known(self, login: str) -> Login | None:
         """By handle or e-mail."""
-        return self._relational.accounts.login(login)
+        found = (self._relational.accounts.login(name) for name in spellings(login))
+        return next((one for one in found if one), None)
 
     def sign_in(self, found: Login | None, password: str, device: str | None, address: str | None = None) -> SignedIn:
         """Unknown account and wrong password raise the same `Unauthenticated`, in equal time."""

@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
 from app.services.people.mail import Mail, Mailer, Undeliverable
+from app.services.people.mailboxes import in_ascii
 from repositories.address import BadAddress, address_of
 from repositories.errors import Unavailable
 
@@ -58,14 +59,14 @@ class SmtpMailer(Mailer):
             raise Unavailable("mail", type(error).__name__) from error
 
     def _message(self, mail: Mail) -> EmailMessage:
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, mail.to, mail.subject
+        message, to = EmailMessage(), in_ascii(mail.to)
+        message["From"], message["To"], message["Subject"] = self._sender, to, mail.subject
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2].rstrip(">") or None)
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(mail.text)
         # Headers decode encoded words, and write what they found without quotes: that may be another recipient.
-        if [one.addr_spec for one in message["To"].addresses] != [mail.to]:
+        if [one.addr_spec for one in message["To"].addresses] != [to]:
             raise ValueError
         return message
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from app.errors import TooMany, Unauthenticated, WrongPassword, WrongToken
+from app.services.people.mailboxes import spellings
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
 
@@ -49,7 +50,8 @@ class Throttle:
 
     def mail(self, name: str, address: str) -> None:
         """Count a request for mail to `name`, which also counts as a sign-in that failed. Raises `TooMany`."""
-        for key, rate in ((f"mail:{name.casefold()}", self._rates.mailing), (f"try:{address}", self._rates.trying)):
+        mailbox = spellings(name)[0].casefold()
+        for key, rate in ((f"mail:{mailbox}", self._rates.mailing), (f"try:{address}", self._rates.trying)):
             found = self._take(key, rate) if rate else None
             if found is not None and not found.allowed:
                 raise TooMany("too many requests for mail", found.retry)

@@ -1,0 +1,64 @@
+"""A mailbox whose host has several spellings is one: for registering, for signing in, for mail and its limit."""
+
+from uuid import UUID
+
+import pytest
+
+from tests.apps import PASSWORD, Person
+from tests.http.mail_world import Post, forgot, reset, signs_in
+
+READ, ENCODED = "ada@bücher.example", "ada@xn--bcher-kva.example"
+SPELLINGS = [READ, ENCODED, "ada@BÜCHER.example", "Ada@XN--BCHER-KVA.Example", "ada@bu\u0308cher.example"]
+# One of them is in no normal form, which an address must have where it is new.
+NEW = SPELLINGS[:-1]
+
+
+def registered(post: Post, email: str, status: int = 201, handle: str = "ada") -> Person:
+    anybody = post.system.anybody()
+    body = {"handle": handle, "email": email, "password": PASSWORD, "display_name": handle}
+    made = anybody.post("/accounts", body, status)
+    if status == 201:
+        assert made["account"]["email"].partition("@")[2] == "bücher.example"
+        anybody.token = anybody.post("/sessions", {"login": handle, "password": PASSWORD}, 201)["token"]
+    return anybody
+
+
+@pytest.mark.parametrize("first", NEW)
+def test_it_is_of_one_account(post: Post, first: str) -> None:
+    registered(post, first)
+    eve = post.system.person("eve")
+    for other in NEW:
+        registered(post, other, 409, "bob")
+        assert eve.put("/accounts/me/email", {"password": PASSWORD, "email": other}, 409)["code"] == "email_taken"
+    for other in SPELLINGS:
+        post.system.anybody().post("/sessions", {"login": other, "password": PASSWORD}, 201)
+
+
+def test_it_gets_as_many_mails_as_any_other(post: Post) -> None:
+    registered(post, READ)
+    for spelling in SPELLINGS:
+        forgot(post, spelling)
+    for spelling in SPELLINGS:
+        forgot(post, spelling, 429)
+    assert len(post.carried()) == 5
+    assert {one.addr_spec for mail in post.kept.mails for one in mail["To"].addresses} == {ENCODED}, "in ASCII"
+
+
+@pytest.mark.parametrize("before", [ENCODED, "ada@BÜCHER.example", "ada@☃.example"])
+def test_who_had_another_spelling_before_keeps_it(post: Post, before: str) -> None:
+    ada = post.system.person("ada")
+    login = post.system.container.people.accounts.login(UUID(ada.account["id"]))
+    with post.system.container.stores.relational.transaction() as tx:
+        tx.accounts.set_email(login.account_id, before, if_hash=login.password_hash)
+    post.system.anybody().post("/sessions", {"login": before, "password": PASSWORD}, 201)
+    forgot(post, before)
+    if before.isascii() or before.casefold() == READ:
+        reset(post, post.mailed())
+        signs_in(post, PASSWORD, 401)
+
+
+@pytest.mark.parametrize("host", ["☃.example", "xn--a.example", "xn--ls8h.example", "a_b.bücher.example"])
+def test_a_host_that_is_no_domain_name_is_refused(post: Post, host: str) -> None:
+    new = {"handle": "ada", "email": f"ada@{host}", "password": PASSWORD, "display_name": "Ada"}
+    problem = post.system.anybody().post("/accounts", new, 422)
+    assert [error["pointer"] for error in problem["errors"]] == ["/email"]
