@@ -2,10 +2,15 @@
 
 A type ends with the version of its data. Data gets more fields within a version; whatever a consumer may rely on that
 is taken away, renamed or given another meaning is a new version, sent beside the former one for a while.
+
+The log keeps each event with its envelope (`prepared`), which lacks nothing but the position that the log gives it: so
+it is made once. One that other code has made, or for another source, is made anew from the event.
 """
 
+import functools
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +19,7 @@ import msgspec
 
 from app import events
 from repositories.records import Event
+from repositories.sinks import Message
 
 PUBLISHED: dict[type, str] = {
     events.PostPublished: "post.published.v1",
@@ -56,25 +62,30 @@ PREFIX = "quartet."
 SCHEMA = "urn:quartet:event:"
 
 
-class CloudEvent(msgspec.Struct, frozen=True, gc=False):
+class _Prepared(msgspec.Struct, frozen=True, gc=False):
+    """All of an envelope that is known before its event is logged. Id and type are where they are found again."""
+
+    specversion: str
+    id: UUID
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    datacontenttype: str
+    dataschema: str
+    partitionkey: str
+    data: msgspec.Struct
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class CloudEvent(_Prepared, frozen=True, gc=False, kw_only=True):
     """CloudEvents 1.0 in structured mode, with the extensions `partitionkey` and `sequence`.
 
     `sequence` is the position in the log: of two events of a subject the later one has the greater. `traceparent` is of
     the request that the event came from, where that was traced.
     """
 
-    specversion: str
-    id: UUID
-    source: str
-    type: str
-    subject: str
-    time: datetime
-    datacontenttype: str
-    dataschema: str
-    partitionkey: str
     sequence: str
-    data: msgspec.Struct
-    traceparent: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def leaves(event: Event) -> bool:
@@ -82,8 +93,9 @@ def leaves(event: Event) -> bool:
 
 
 def name_of(event_type: str) -> str:
-    """The envelope's type of an event that leaves."""
-    return type_of(_BY_NAME[event_type])
+    """The envelope's type of an event that leaves; the event's own where this version does not know it."""
+    made = _MADE.get(event_type)
+    return made.type if made else event_type
 
 
 def type_of(kind: type) -> str:
@@ -110,29 +122,66 @@ def _made(kind: type) -> _Made:
 _MADE = {kind.__name__: _made(kind) for kind in PUBLISHED}
 
 
-def enveloped(event: Event, position: int, source: str) -> CloudEvent:
-    """Raises `msgspec.DecodeError` for an event or a payload that no version of this code wrote.
+_encode = msgspec.json.Encoder().encode
+_BEFORE_ID, _BEFORE_TYPE = b'{"specversion":"1.0","id":"', b'","type":"'
+_ID = slice(len(_BEFORE_ID), len(_BEFORE_ID) + 36)
+_TYPE = _ID.stop + len(_BEFORE_TYPE)
+_NAMES = {made.type.encode(): made.type for made in _MADE.values()}
 
-    Its members are given by their places: names cost as much again.
+
+def prepared(event: Event, source: str) -> bytes:
+    """The envelope of an event in JSON, which ends where its position belongs: `placed` completes it.
+
+    Raises `msgspec.DecodeError` for an event or a payload that no version of this code wrote. Members are given by
+    their places: names cost as much again.
     """
     made = _MADE.get(event.type)
     if made is None:
         raise msgspec.ValidationError("this version knows no such event")
     aggregate = event.aggregate
-    return CloudEvent(
+    envelope = _Prepared(
         "1.0",
         event.id,
-        source,
         made.type,
+        source,
         aggregate,
         event.happened_at,
         "application/json",
         made.schema,
         aggregate,
-        f"{position:019d}",  # a position has at most 19 digits
         made.read(event.payload),
         event.traceparent or msgspec.UNSET,
     )
+    return _encode(envelope)[:-1] + b',"sequence":"'
+
+
+def placed(envelope: bytes, position: int) -> bytes:
+    """A position has at most 19 digits."""
+    return b'%b%019d"}' % (envelope, position)
+
+
+def id_and_type(envelope: bytes) -> tuple[str, str]:
+    """Of an envelope that this code has made."""
+    return envelope[_ID].decode(), _NAMES[envelope[_TYPE : envelope.index(b'"', _TYPE)]]
+
+
+def messages_of(ready: Iterable[tuple[int, str, bytes]]) -> list[Message]:
+    """What is sent of events that were logged with an envelope: their positions, aggregates and envelopes.
+
+    In one expression, without calls of Python: thousands are made in a hundredth of a second.
+    """
+    names, ids, at = _NAMES, _ID, _TYPE
+    return [
+        Message(sent[ids].decode(), key, names[sent[at : sent.index(b'"', at)]], b'%b%019d"}' % (sent, position))
+        for position, key, sent in ready
+    ]
+
+
+@functools.cache
+def maker(source: str) -> str:
+    """Names what makes envelopes of this source: code that would make others of the same events has another name."""
+    made_of = [schemas(), _Prepared.__struct_fields__, source]
+    return hashlib.sha256(msgspec.json.encode(made_of, order="sorted")).hexdigest()[:16]
 
 
 def _without_tag(schema: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from sqlalchemy.exc import StatementError
 
 # Statements are constants, so there are few. One that is made anew for each call would have a plan for each.
 MOST_PLANS = 2000
+# An option of statements whose rows are read by the thousand: as the driver gives them, with no names.
+AS_THEY_COME = {"as_they_come": True}
 R = TypeVar("R")
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Process = Callable[[Any], Any]
@@ -34,7 +36,7 @@ class Sendable(NamedTuple):
     order: tuple[str, ...] | None
     binds: Mapping[str, Process]
     columns: tuple[tuple[int, Process], ...]
-    make: Callable[[Sequence[Any]], Any]
+    make: Callable[[Sequence[Any]], Any] | None
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
         merged = {**self.given, **values}
@@ -44,6 +46,8 @@ class Sendable(NamedTuple):
 
     def rows(self, cursor: Any) -> list[Any]:
         make, columns, rows = self.make, self.columns, cursor.fetchall()
+        if make is None:
+            return rows  # type: ignore[no-any-return]  # of the driver
         if not columns:
             return [make(row) for row in rows]
         made = []
@@ -124,15 +128,17 @@ class Direct:
         if many and columns:
             return None
         found = (column.type._cached_result_processor(dialect, None) for column in columns)  # noqa: SLF001
+        processed = tuple((at, process) for at, process in enumerate(found) if process)
+        as_they_come = statement.get_execution_options().get("as_they_come") and not processed
         row: Any = namedtuple("row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
         return Sendable(
             str(compiled),
             dict(compiled.params),
             tuple(compiled.positiontup) if compiled.positional else None,
             dict(compiled._bind_processors),  # noqa: SLF001
-            tuple((at, process) for at, process in enumerate(found) if process),
+            processed,
             # What `row._make` does, without counting the columns of each row.
-            partial(tuple.__new__, row),
+            None if as_they_come else partial(tuple.__new__, row),
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from app.services.feeds.fanouts import Unfinished
 from app.telemetry import spans
 from repositories.outbox import Claim
-from repositories.relational.event_log_port import Logged
+from repositories.sinks import Message
 
 MESSAGING: spans.Attributes = {"messaging.system": "quartet", "messaging.destination.name": "outbox"}
 
@@ -44,17 +44,17 @@ def attempt(claim: Claim) -> spans.step:
     )
 
 
-def sending(sink: str, logged: Sequence[Logged]) -> spans.step:
+def sending(sink: str, messages: Sequence[Message]) -> spans.step:
     """Around the answer of a sink to a batch. As a round, it is of several traces."""
     attributes: spans.Attributes = {
         "messaging.system": "quartet",
         "messaging.destination.name": sink,
         "messaging.operation.name": "send",
         "messaging.operation.type": "send",
-        "messaging.batch.message_count": len(logged),
+        "messaging.batch.message_count": len(messages),
     }
-    return spans.step("send events", attributes, parent="", links=_written_by(logged), kind=spans.PRODUCER)
+    return spans.step("send events", attributes, parent="", links=_written_by(messages), kind=spans.PRODUCER)
 
 
-def _written_by(logged: Sequence[Logged]) -> Iterator[str]:
-    yield from sorted({one.event.traceparent for one in logged})
+def _written_by(messages: Sequence[Message]) -> Iterator[str]:
+    yield from sorted({one.traceparent for one in messages})

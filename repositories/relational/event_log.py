@@ -19,15 +19,20 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    type_coerce,
     update,
 )
+from sqlalchemy.types import NullType
 
+from repositories.driver_statements import AS_THEY_COME
 from repositories.records import Event
 from repositories.relational.event_log_port import (
     Cursor,
+    Envelopes,
     EventLog,
     EventLogWrites,
     Logged,
+    Ready,
     SinkDeadLetter,
     SinkState,
 )
@@ -104,6 +109,13 @@ _SWITCH = (
 )
 _AFTER = select(event_log.c.position, *_EVENT).where(event_log.c.position > _position)
 _AFTER = _AFTER.order_by(event_log.c.position).limit(LIMIT)
+_envelope = type_coerce(event_log.c.envelope, NullType())
+_READY = select(
+    event_log.c.position,
+    event_log.c.aggregate,
+    case((event_log.c.made_by == bindparam("maker", type_=TEXT), _envelope)),
+).where(event_log.c.position > _position)
+_READY = _READY.order_by(event_log.c.position).limit(LIMIT).execution_options(**AS_THEY_COME)
 _since = (
     select(event_log.c.position - 1)
     .where(event_log.c.logged_at >= bindparam("since", type_=TIME))
@@ -187,6 +199,9 @@ class SqlEventLog(RunnerBacked, EventLog):
         rows = self._runner.rows(_AFTER, {"its_position": position, "limit": limit})
         return [Logged(row[0], Event(*row[1:])) for row in rows]
 
+    def ready(self, position: int, *, limit: int, made_by: str) -> Sequence[Ready]:
+        return self._runner.rows(_READY, {"its_position": position, "limit": limit, "maker": made_by})
+
     def advance(self, cursor: Cursor, position: int, *, lease: timedelta, delivered: bool = True) -> Cursor | None:
         values = {"its_position": position, "micros": lease // _MICROSECOND, "flag": delivered}
         moved = self._runner.change(_ADVANCE, _fence(cursor) | values)
@@ -237,11 +252,9 @@ class SqlEventLogWrites(EventLogWrites):
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def append(self, events: Sequence[Event]) -> None:
-        if not events:
-            return
-        rows = [{name: getattr(event, name) for name in Event.__struct_fields__} for event in events]
-        self._work.change(_APPEND, rows)
+    def append(self, events: Sequence[Event], envelopes: Envelopes | None = None) -> None:
+        if events:
+            self._work.change(_APPEND, [_row(event, envelopes) for event in events])
 
     def dead_letter(self, cursor: Cursor, position: int, reason: str) -> bool:
         if not self._work.rows(_LOCK, _fence(cursor)):
@@ -259,3 +272,10 @@ class SqlEventLogWrites(EventLogWrites):
 
 def _fence(cursor: Cursor) -> dict[str, object]:
     return {"its_sink": cursor.sink, "its_lease": cursor.lease}
+
+
+def _row(event: Event, envelopes: Envelopes | None) -> dict[str, object]:
+    row: dict[str, object] = {name: getattr(event, name) for name in Event.__struct_fields__}
+    envelope = envelopes.of.get(event.id) if envelopes else None
+    made_by = envelopes.made_by if envelopes and envelope else None
+    return row | {"envelope": envelope, "made_by": made_by}

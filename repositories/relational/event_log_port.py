@@ -5,7 +5,7 @@ and so in the order in which the relay was given the events: a sink reads it by 
 """
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -18,6 +18,18 @@ from repositories.records import Event
 class Logged(Struct, frozen=True, gc=False):
     position: int
     event: Event
+
+
+class Envelopes(Struct, frozen=True):
+    """Events as they are sent, but for their positions, by the events' ids. `made_by` names what has made them."""
+
+    made_by: str
+    of: Mapping[UUID, bytes]
+
+
+# A logged event as it is sent: position, aggregate, envelope. None instead of that where the event came with none, or
+# with one of another maker. A tuple, as the driver has it: thousands are read in a hundredth of a second.
+Ready = tuple[int, str, bytes | None]
 
 
 class Cursor(Struct, frozen=True):
@@ -77,6 +89,10 @@ class EventLog(Protocol):
         """By ascending position, strictly above this one. Nothing is ever put in before what was returned."""
 
     @abstractmethod
+    def ready(self, position: int, *, limit: int, made_by: str) -> Sequence[Ready]:
+        """The same events as `after`, each as `made_by` has made it."""
+
+    @abstractmethod
     def advance(self, cursor: Cursor, position: int, *, lease: timedelta, delivered: bool = True) -> Cursor | None:
         """All up to `position` are sent: no failed tries any more, and the lease is renewed. Where nothing was
         `delivered`, they are set aside or of no interest, and the sink fails as it did.
@@ -127,8 +143,8 @@ class EventLog(Protocol):
 
 class EventLogWrites(Protocol):
     @abstractmethod
-    def append(self, events: Sequence[Event]) -> None:
-        """Log them in this order, behind all that are there. One that is there already stays where it is.
+    def append(self, events: Sequence[Event], envelopes: Envelopes | None = None) -> None:
+        """Log them in this order, behind all that are there. One that is there already stays where it is, as it is.
 
         Appends are serialized from here to the commit: let nothing slow follow.
         """

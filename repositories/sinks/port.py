@@ -6,7 +6,6 @@ A sink is no store: what it has taken is read by others, elsewhere.
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -20,15 +19,19 @@ CONTENT_TYPE = "application/cloudevents+json"
 class Message(Struct, frozen=True, gc=False):
     """One event in its envelope. `id` is that of the event, the same whenever it is sent.
 
-    `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope. `traceparent` is
-    of the request that the event came from, empty where that was not traced.
+    `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope.
     """
 
     id: str
     key: str
     type: str
     body: bytes
-    traceparent: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        """Of the request that the event came from, as it stands in the envelope; empty where that was not traced."""
+        before, found, behind = self.body.rpartition(b'"traceparent":"')
+        return behind.partition(b'"')[0].decode() if found and before else ""
 
 
 class Refused(Exception):
@@ -63,8 +66,8 @@ class Sink(Protocol):
 
     # By which its cursor is known. Two sinks of one system never have the same.
     name: str
-    # How many batches may be begun before the first of them is waited for.
-    ahead: int = 1
+    # How many messages it is best given at once.
+    batch: int = 500
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -74,21 +77,15 @@ class Sink(Protocol):
         """
 
     @abstractmethod
-    def send(self, messages: Sequence[Message]) -> Sent:
+    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
         """Send them in order, and wait until all are kept, one is not, or the deadline is over. Raises nothing.
+
+        A sink that has nothing else to do while all of them are on their way calls `meanwhile`, once at most.
 
         No message is sent while an earlier one of its key is not known to be kept, or can still come behind it. So
         whoever sends again from the first that was not kept repeats messages, and never changes the order in which
         those of one key are first seen.
         """
-
-    def begin(self, messages: Sequence[Message]) -> Callable[[], Sent]:
-        """`send` in two halves: what is returned waits for the answer. In between, up to `ahead` batches may be begun.
-
-        They are waited for in the order in which they were begun. When one of them is not kept as a whole, those behind
-        it are given up: whoever sends again from there may begin anew at once, and asks for none of their answers.
-        """
-        return partial(self.send, messages)
 
     @abstractmethod
     def close(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from repositories.records import Event
 from repositories.relational import RelationalStore
-from repositories.relational.event_log_port import Cursor, Logged, SinkState
+from repositories.relational.event_log_port import Cursor, Envelopes, Logged, SinkState
 from tests.contracts.money import together
 from tests.contracts.relational_store import NOW
 
@@ -71,6 +71,23 @@ def test_events_come_in_the_order_in_which_they_were_appended(store: RelationalS
     logged = store.event_log.after(start, limit=9)
     assert events(logged) == wrote
     assert events(store.event_log.after(logged[1].position, limit=2)) == wrote[2:4]
+
+
+def test_events_are_ready_where_the_same_has_made_them(store: RelationalStore, start: int) -> None:
+    first, second, third, fourth = event("1"), event("2"), event("3"), event("4")
+    append(store, first)
+    with store.transaction() as tx:
+        tx.event_log.append([second, third], Envelopes("me", {second.id: b"{\x00\xff"}))
+        tx.event_log.append([fourth], Envelopes("other", {fourth.id: b"{"}))
+        tx.event_log.append([second, first], Envelopes("other", {second.id: b"late", first.id: b"late"}))
+    positions = [one.position for one in store.event_log.after(start, limit=9)]
+    ready = store.event_log.ready(start, limit=9, made_by="me")
+    assert list(ready) == list(zip(positions, "1234", [None, b"{\x00\xff", None, None], strict=True))
+    assert list(store.event_log.ready(positions[0], limit=2, made_by="other")) == list(
+        zip(positions[1:3], "23", [None, None], strict=True)
+    )
+    assert store.event_log.ready(start, limit=9, made_by="other")[3][2] == b"{"
+    assert events(store.event_log.after(start, limit=9)) == [first, second, third, fourth]
 
 
 def test_an_event_is_logged_once_and_keeps_its_place(store: RelationalStore, start: int) -> None:

@@ -1,14 +1,13 @@
 """The contract of sinks, on RabbitMQ, Kafka and a receiver of webhooks: also when they are killed, frozen and full."""
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from repositories import meter
 from repositories.errors import Unavailable
-from repositories.sinks import CONTENT_TYPE, Message, Refused, Sent
+from repositories.sinks import CONTENT_TYPE, Refused
 from tests.engines import Engines
 from tests.engines.brokers import Broker, Kafka, Rabbit, Received, Webhooks, in_order, message, send_all
 from tests.engines.kernel import wait_until
@@ -69,24 +68,14 @@ def test_messages_of_a_key_stay_in_order(broker: Broker) -> None:
     sink.close()
 
 
-def test_batches_ahead_are_kept_in_order(broker: Broker) -> None:
-    place = broker.place()
+def test_what_is_done_meanwhile_is_done_once_at_most(broker: Broker) -> None:
+    place, done = broker.place(), list[int]()
     sink = broker.prepared(place)
-    begun: deque[Callable[[], Sent]] = deque()
-    for batch in batches(broker.burst // 10, 2 * sink.ahead):
-        if len(begun) == sink.ahead:
-            assert begun.popleft()() == Sent(len(batch))
-        begun.append(sink.begin(batch))
-    for answer in begun:
-        assert answer() == Sent(len(batch))
-    count = broker.burst // 10 * 2 * sink.ahead
-    assert in_order(broker.received(place, count)) == {"a": list(range(count))}
+    for number in range(3):
+        assert sink.send([message("a", number)], lambda number=number: done.append(number)).count == 1  # type: ignore[misc]
+    assert in_order(broker.received(place, 3)) == {"a": [0, 1, 2]}
+    assert done == ([0, 1, 2] if isinstance(broker, Kafka) else [])
     sink.close()
-
-
-def batches(size: int, count: int, since: int = 0) -> list[list[Message]]:
-    """Of one key, whose numbers go on."""
-    return [[message("a", n) for n in range(at, at + size)] for at in range(since, since + size * count, size)]
 
 
 def test_where_they_go_is_made_once(broker: Broker) -> None:
@@ -140,14 +129,12 @@ def test_one_that_is_frozen_is_given_up_in_time(broker: Broker) -> None:
     assert sink.send([message("a", 0)]).count == 1
     broker.server.pause()
     for _ in range(2):
-        first, *_behind = [sink.begin(batch) for batch in batches(10, sink.ahead, since=1)]
-        sent = first()
+        sent = sink.send([message("a", n) for n in range(1, 11)])
         assert sent.count == 0
         assert isinstance(sent.failure, Unavailable)
     broker.server.resume()
-    sent_at_most = 10 * sink.ahead + 1
-    send_all(sink, [message("a", n) for n in range(1, sent_at_most)])
-    assert in_order(broker.received(place, sent_at_most)) == {"a": list(range(sent_at_most))}
+    send_all(sink, [message("a", n) for n in range(1, 11)])
+    assert in_order(broker.received(place, 11)) == {"a": list(range(11))}
     sink.close()
 
 
@@ -205,9 +192,7 @@ def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) 
     assert calls == [("sinks", True)], "a refusal is an answer"
     assert (sent.count, type(sent.failure)) == (1, Refused)
     assert "a-41" in str(sent.failure)
-    first, second = sink.begin(large[1:]), sink.begin([message("a", 43)])
-    assert isinstance(first().failure, Refused)
-    assert second().count == 0, "it goes behind nothing that was refused"
+    assert isinstance(sink.send(large[1:]).failure, Refused)
     assert sink.send([large[2], message("a", 43)]).count == 2
     assert in_order(kafka.received(place, 43)) == {"a": [*range(41), 42, 43]}
     sink.close()

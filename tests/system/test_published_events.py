@@ -12,9 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from app import events
-from app.published import KEPT_INSIDE, PUBLISHED, enveloped, leaves, schemas, type_of
+from app.published import KEPT_INSIDE, PUBLISHED, id_and_type, leaves, maker, placed, prepared, schemas, type_of
 from app.worker.sinks.asyncapi import document
 from repositories.records import Event
+from repositories.sinks import Message
 
 ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 5, 17, 9, 30, 15, 123457, tzinfo=UTC)
@@ -31,8 +32,11 @@ def an_event(kind: type, values: dict[Any, Any]) -> Any:
 
 
 def sent(event: Any, position: int = 1) -> dict[str, Any]:
-    packed = events.pack(uuid4(), event, at=AT)
-    return json.loads(msgspec.json.encode(enveloped(packed, position, "/quartet")))  # type: ignore[no-any-return]
+    return enveloped(events.pack(uuid4(), event, at=AT), position)
+
+
+def enveloped(packed: Event, position: int = 1, source: str = "/quartet") -> dict[str, Any]:
+    return json.loads(placed(prepared(packed, source), position))  # type: ignore[no-any-return]
 
 
 def test_of_every_event_it_is_said_whether_it_leaves() -> None:
@@ -64,8 +68,8 @@ def test_the_envelope_is_one_of_cloudevents(kind: type) -> None:
     event = an_event(kind, VALUES)
     packed = events.pack(uuid4(), event, at=AT)
     traced = replace(packed, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    assert json.loads(msgspec.json.encode(enveloped(traced, 42, "x")))["traceparent"] == traced.traceparent
-    made = json.loads(msgspec.json.encode(enveloped(packed, 42, "https://shop.example/quartet")))
+    assert enveloped(traced)["traceparent"] == traced.traceparent
+    made = enveloped(packed, 42, "https://shop.example/quartet")
     assert all(name.isalnum() and name.islower() and len(name) <= 20 for name in made)
     assert (made["specversion"], made["id"], made["datacontenttype"]) == ("1.0", str(packed.id), "application/json")
     assert (made["source"], made["type"]) == ("https://shop.example/quartet", type_of(kind))
@@ -76,10 +80,25 @@ def test_the_envelope_is_one_of_cloudevents(kind: type) -> None:
     assert sent(event, 9)["sequence"] < sent(event, 10)["sequence"] < sent(event, 2**63 - 1)["sequence"]
 
 
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_what_a_sink_is_told_beside_the_body_is_what_the_body_says(kind: type) -> None:
+    packed = events.pack(uuid4(), an_event(kind, VALUES), at=AT)
+    for one in (packed, replace(packed, traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")):
+        body = placed(prepared(one, "https://shop.example/quartet"), 7)
+        id_, type_ = id_and_type(body)
+        message = Message(id_, one.aggregate, type_, body)
+        assert (message.id, message.type) == (str(one.id), type_of(kind))
+        assert message.traceparent == one.traceparent
+
+
+def test_what_is_made_for_another_source_has_another_maker() -> None:
+    assert maker("/quartet") == maker("/quartet") != maker("/shop")
+
+
 def test_an_event_of_an_earlier_version_is_sent_as_one_of_this() -> None:
     order, at = uuid4(), b'{"type":"OrderFulfilled","order_id":"%s"}'
     old = Event(uuid4(), "OrderFulfilled", str(order), AT, at % str(order).encode())
-    made = json.loads(msgspec.json.encode(enveloped(old, 1, "/quartet")))
+    made = enveloped(old)
     jsonschema_rs.validate(document()["components"]["schemas"][made["type"]], made)
     assert made["data"] == {"order_id": str(order), "seller_id": None}
 

@@ -9,11 +9,9 @@ from datetime import timedelta
 from msgspec import Struct
 
 from app.container import Container
-from app.published import name_of
 from app.worker.sinks.sending import Policy, SinkWorker, worker_of
 from repositories.address import BadAddress
 from repositories.errors import StoreError
-from repositories.records import Event
 from repositories.relational.webhooks_port import Webhook
 from repositories.sinks import open_webhook
 
@@ -107,6 +105,6 @@ class Receivers:
         return worker_of(self._container, sink, policy)
 
 
-def _wanting(types: tuple[str, ...]) -> Callable[[Event], bool]:
+def _wanting(types: tuple[str, ...]) -> Callable[[str], bool]:
     """Without types all events are wanted."""
-    return lambda event: not types or name_of(event.type) in types
+    return lambda type_: not types or type_ in types

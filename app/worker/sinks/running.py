@@ -3,13 +3,17 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
+
+from msgspec import DecodeError
 
 from app.container import Container
-from app.published import leaves
+from app.published import leaves, maker, prepared
 from app.worker.sinks.receivers import Receivers
 from app.worker.sinks.sending import SinkWorker, worker_of
 from app.worker.threads import beside
 from repositories.records import Event
+from repositories.relational.event_log_port import Envelopes
 
 
 def workers_of(container: Container) -> list[SinkWorker]:
@@ -28,14 +32,24 @@ def sending(container: Container, stop: threading.Event) -> Iterator[None]:
         yield
 
 
+def envelopes_of(events: Sequence[Event], source: str) -> Envelopes:
+    """Of each that can be read; what cannot is set aside by whoever is to send it."""
+    made: dict[UUID, bytes] = {}
+    for event in events:
+        with contextlib.suppress(DecodeError):
+            made[event.id] = prepared(event, source)
+    return Envelopes(maker(source), made)
+
+
 def log_of(container: Container) -> Callable[[Sequence[Event]], None]:
     """What a relay does with events before their handlers run. Where there is no sink, nothing is kept for one."""
-    relational = container.stores.relational
+    relational, source = container.stores.relational, container.settings.sinks_source
 
     def append(events: Sequence[Event]) -> None:
         leaving = [event for event in events if leaves(event)]
         if leaving:
+            envelopes = envelopes_of(leaving, source)
             with relational.transaction() as tx:
-                tx.event_log.append(leaving)
+                tx.event_log.append(leaving, envelopes)
 
     return append if container.settings.logs_events else lambda _events: None

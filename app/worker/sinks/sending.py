@@ -2,34 +2,35 @@
 
 Each sink has a thread, a cursor and a lease of its own, so one that is slow, away or full holds up nobody else. What
 it refuses for good is set aside, and the next goes on. How long a sink that is away is tried again is its `Policy`.
-Where a sink takes batches ahead, the next one is read while the former is on its way; the cursor waits for answers.
+After a failure one event is tried, then two, and so on: so one that is slow gets on, and few events come again.
 """
 
 import contextlib
 import logging
 import threading
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from app.container import Container
-from app.published import enveloped
+from app.published import id_and_type, maker, messages_of, name_of, placed, prepared
 from app.worker import relay_spans
 from repositories import meter
 from repositories.errors import StoreError
-from repositories.records import Event
 from repositories.relational import RelationalStore
 from repositories.relational.event_log_port import Cursor, Logged
 from repositories.relational.webhooks_port import series_of
 from repositories.sinks import AskedToWait, Gone, Message, Refused, Sent, Sink
 
 log = logging.getLogger(__name__)
-BATCH = 500
+# Dead letters that are tried again at once.
+AGAIN = 500
 LONGEST_REASON = 300
-_encode = msgspec.json.Encoder().encode
 # After a broker was found away: at first, and at most.
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
 
@@ -40,26 +41,34 @@ def doubling(attempts: int) -> timedelta:
 
 
 class Policy(Struct, frozen=True):
-    """How a sink is served. A broker gets everything (`wants` is None), and is tried again for ever.
+    """How a sink is served. A broker gets all types (`wants` is None), and is tried again for ever.
 
     An event is set aside when it was tried for `event_tried`, and the sink disabled when it took nothing for
     `sink_tried`, where these are given.
     """
 
-    wants: Callable[[Event], bool] | None = None
+    wants: Callable[[str], bool] | None = None
     wait: Callable[[int], timedelta] = doubling
     event_tried: timedelta | None = None
     sink_tried: timedelta | None = None
 
 
-class _Begun(Struct, frozen=True):
-    """A batch that was handed to the sink: what was read, what of it is wanted, and why `answer` cannot be for all."""
+class _Stop(Struct, frozen=True):
+    """The event that a batch ends at, and why."""
 
-    logged: Sequence[Logged] = ()
-    wanted: Sequence[Logged] = ()
-    messages: int = 0
-    bad: Refused | None = None
-    answer: Callable[[], Sent] = lambda: Sent(0)
+    position: int
+    event_id: str
+    why: Exception | None
+
+
+class _Batch(Struct, frozen=True):
+    """The positions of all that was read `after` one, and those of the messages. `bad` is behind all of them."""
+
+    after: int
+    read: Sequence[int]
+    wanted: Sequence[int]
+    messages: Sequence[Message]
+    bad: _Stop | None = None
 
 
 class SinkWorker:
@@ -85,7 +94,9 @@ class SinkWorker:
         self._known = policy is not None
         self._policy = policy or Policy()
         self._repeats: list[Logged] = []
-        self._begun: deque[_Begun] = deque()
+        self._next: _Batch | None = None
+        # How many events are sent at once, after what has become of the last ones.
+        self._most = sink.batch
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. What was sent by then is written down."""
@@ -104,7 +115,6 @@ class SinkWorker:
         except Exception:
             log.exception("the sink %s is not served", self._sink.name)
         self._cursor = None
-        self._give_up()
         return 0
 
     def step(self) -> int:
@@ -114,62 +124,86 @@ class SinkWorker:
             return 0
         if self._repeats:
             return self._repeat(cursor, self._repeats.pop(0))
-        self._begin(cursor)
-        return self._settle(cursor, self._begun.popleft() if self._begun else _Begun())
+        ahead, self._next = self._next, None
+        # It is of no use where the cursor was moved by others.
+        batch = ahead if ahead and ahead.after == cursor.position else self._read(cursor.position, self._most)
+        return self._settle(cursor, batch, self._sent(batch))
 
-    def _begin(self, cursor: Cursor) -> None:
-        """As many batches as the sink takes ahead, while there are whole ones in the log."""
-        # Of a sink that fails one is tried, so that no others come again with it.
-        most, ahead = (1, 1) if cursor.attempts else (BATCH, self._sink.ahead)
-        position, last = cursor.position, None
-        if self._begun:
-            last = self._begun[-1]
-            position = last.logged[-1].position
-        while len(self._begun) < ahead and (last is None or (len(last.logged) == most and not last.bad)):
-            logged = self._relational.event_log.after(position, limit=most)
-            if not logged:
-                return
-            wants = self._policy.wants
-            wanted = [one for one in logged if wants(one.event)] if wants else logged
-            messages, bad = self._messages(wanted)
-            last = _Begun(logged, wanted, len(messages), bad)
-            if messages:
-                last = msgspec.structs.replace(last, answer=self._sink.begin(messages))
-            self._begun.append(last)
-            position = logged[-1].position
+    def _read_ahead(self, batch: _Batch) -> None:
+        """While that one is on its way. Whatever goes wrong does so again when it is read then."""
+        if len(batch.read) == self._sink.batch and not batch.bad:
+            with contextlib.suppress(StoreError):
+                ahead = self._read(batch.read[-1], self._sink.batch)
+                self._next = ahead if ahead.read else None
 
-    def _settle(self, cursor: Cursor, batch: _Begun) -> int:
-        """Wait for what became of a batch, and write it down."""
-        logged, wanted, sent = batch.logged, batch.wanted, self._answer(batch)
-        failure = batch.bad if sent.failure is None and sent.count == batch.messages else sent.failure
-        over = _up_to(logged, wanted[sent.count :])
-        if len(over) < len(logged):
-            self._begun.clear()
+    def _read(self, position: int, most: int) -> _Batch:
+        ready = self._relational.event_log.ready(position, limit=most, made_by=maker(self._source))
+        if any(envelope is None for _, _, envelope in ready):
+            return self._made(position, most)
+        made = cast("Sequence[tuple[int, str, bytes]]", ready)
+        read, messages, wants = [at for at, _, _ in ready], messages_of(made), self._policy.wants
+        if wants is None:
+            return _Batch(position, read, read, messages)
+        wanted = [(at, one) for at, one in zip(read, messages, strict=True) if wants(one.type)]
+        return _Batch(position, read, [at for at, _ in wanted], [one for _, one in wanted])
+
+    def _made(self, position: int, most: int) -> _Batch:
+        """From the events themselves, up to the first that no version of this code wrote."""
+        read, wanted, messages = list[int](), list[int](), list[Message]()
+        wants = self._policy.wants
+        for one in self._relational.event_log.after(position, limit=most):
+            event = one.event
+            if wants is None or wants(name_of(event.type)):
+                try:
+                    messages.append(self._message(one))
+                except msgspec.DecodeError as error:
+                    return _Batch(
+                        position, read, wanted, messages, _Stop(one.position, str(event.id), _unreadable(one, error))
+                    )
+                wanted.append(one.position)
+            read.append(one.position)
+        return _Batch(position, read, wanted, messages)
+
+    def _sent(self, batch: _Batch) -> Sent:
+        if not batch.messages:
+            return Sent(0)
+        with relay_spans.sending(series_of(self._sink.name), batch.messages):
+            return self._sink.send(batch.messages, partial(self._read_ahead, batch))
+
+    def _settle(self, cursor: Cursor, batch: _Batch, sent: Sent) -> int:
+        """Write down what became of a batch."""
+        stop = batch.bad
+        if sent.count < len(batch.messages):
+            stop = _Stop(batch.wanted[sent.count], batch.messages[sent.count].id, sent.failure)
+        over = bisect_left(batch.read, stop.position) if stop else len(batch.read)
         moved: Cursor | None = cursor
         if over or self._idle >= self._lease / 3:
-            moved = self._advance(cursor, over[-1].position if over else cursor.position, delivered=sent.count > 0)
+            to = batch.read[over - 1] if over else cursor.position
+            moved = self._advance(cursor, to, delivered=sent.count > 0)
         self._counted(sent.count, "sent")
-        if moved is None or failure is None:
-            return len(over)
-        if isinstance(failure, Refused):
-            return len(over) + self._set_aside(moved, wanted[sent.count], failure)
-        return self._failed(moved, wanted[sent.count], failure)
-
-    def _answer(self, batch: _Begun) -> Sent:
-        if not batch.messages:
-            return batch.answer()
-        with relay_spans.sending(series_of(self._sink.name), batch.wanted[: batch.messages]):
-            return batch.answer()
+        self._most = min(2 * self._most, self._sink.batch)
+        if stop:
+            self._next = None
+        if moved is None or stop is None or stop.why is None:
+            return over
+        if isinstance(stop.why, Refused):
+            return over + self._set_aside(moved, stop, stop.why)
+        return self._failed(moved, stop, stop.why)
 
     def _repeat(self, cursor: Cursor, dead: Logged) -> int:
         """Send a dead letter once more. One that fails is a dead letter as before."""
-        messages, failure = self._messages([dead])
-        sent = self._sink.send(messages) if messages else Sent(0)
+        failure: Exception | None
+        try:
+            sent = self._sink.send([self._message(dead)])
+        except msgspec.DecodeError as error:
+            sent, failure = Sent(0), _unreadable(dead, error)
+        else:
+            failure = sent.failure
         with self._relational.transaction() as tx:
             if sent.count:
                 tx.event_log.settle(cursor.sink, [dead.position])
             else:
-                tx.event_log.dead_letter(cursor, dead.position, _reason(sent.failure or failure))
+                tx.event_log.dead_letter(cursor, dead.position, _reason(failure))
         return 1
 
     def _claim(self) -> Cursor | None:
@@ -178,8 +212,10 @@ class SinkWorker:
             self._known = True
         self._idle = timedelta(0)
         cursor = self._relational.event_log.claim(self._sink.name, lease=self._lease)
-        if cursor and not cursor.attempts:
-            dead = self._relational.event_log.dead_letters(self._sink.name, after=0, limit=BATCH)
+        if cursor and cursor.attempts:
+            self._most = 1
+        elif cursor:
+            dead = self._relational.event_log.dead_letters(self._sink.name, after=0, limit=AGAIN)
             self._repeats = [one.logged for one in dead if one.again]
         return cursor
 
@@ -187,55 +223,37 @@ class SinkWorker:
         self._idle = timedelta(0)
         log = self._relational.event_log
         self._cursor = log.advance(cursor, position, lease=self._lease, delivered=delivered)
-        if self._cursor is None:
-            self._give_up()
         return self._cursor
-
-    def _give_up(self) -> None:
-        """What was begun and will not be written down, whatever becomes of it."""
-        if self._begun:
-            self._begun.clear()
-            self._sink.close()
 
     def close(self) -> None:
         """Write down what was sent, and let others serve the sink at once."""
         with contextlib.suppress(StoreError):
-            while self._begun and self._cursor:
-                self._settle(self._cursor, self._begun.popleft())
             if self._cursor:
                 self._relational.event_log.release(self._cursor, wait=timedelta(0))
         self._cursor = None
-        self._begun.clear()
         self._sink.close()
 
-    def _messages(self, logged: Sequence[Logged]) -> tuple[list[Message], Refused | None]:
-        """Up to the first that no version of this code wrote."""
-        messages: list[Message] = []
-        for one in logged:
-            event = one.event
-            try:
-                made = enveloped(event, one.position, self._source)
-            except msgspec.DecodeError as error:
-                return messages, Refused(f"{event.type} cannot be read: {error}")
-            # Ids as text in a fifth of the time that `str` takes.
-            id_ = msgspec.to_builtins(event.id)
-            messages.append(Message(id_, event.aggregate, made.type, _encode(made), event.traceparent))
-        return messages, None
+    def _message(self, logged: Logged) -> Message:
+        """Raises `msgspec.DecodeError` for what no version of this code wrote."""
+        event = logged.event
+        body = placed(prepared(event, self._source), logged.position)
+        id_, type_ = id_and_type(body)
+        return Message(id_, event.aggregate, type_, body)
 
-    def _set_aside(self, cursor: Cursor, refused: Logged, failure: Exception) -> int:
-        log.error("the sink %s refuses %s: %s", cursor.sink, refused.event.id, failure)
+    def _set_aside(self, cursor: Cursor, stop: _Stop, failure: Exception) -> int:
+        log.error("the sink %s refuses %s: %s", cursor.sink, stop.event_id, failure)
         self._counted(1, "dead_lettered")
         with self._relational.transaction() as tx:
-            held = tx.event_log.dead_letter(cursor, refused.position, _reason(failure))
-        self._cursor = self._advance(cursor, refused.position, delivered=False) if held else None
+            held = tx.event_log.dead_letter(cursor, stop.position, _reason(failure))
+        self._cursor = self._advance(cursor, stop.position, delivered=False) if held else None
         return int(held)
 
-    def _failed(self, cursor: Cursor, tried: Logged, failure: Exception) -> int:
+    def _failed(self, cursor: Cursor, stop: _Stop, failure: Exception) -> int:
         policy = self._policy
         if isinstance(failure, Gone) or self._is_over(cursor.failing_since, policy.sink_tried):
             self._give_back(cursor, failure, disabled=True)
         elif self._is_over(cursor.tried_since, policy.event_tried):
-            return self._set_aside(cursor, tried, failure)
+            return self._set_aside(cursor, stop, failure)
         else:
             self._give_back(cursor, failure, disabled=False)
         return 0
@@ -260,9 +278,8 @@ class SinkWorker:
         )
 
 
-def _up_to(logged: Sequence[Logged], left: Sequence[Logged]) -> Sequence[Logged]:
-    """Those before the first that is left to send."""
-    return [one for one in logged if one.position < left[0].position] if left else logged
+def _unreadable(logged: Logged, error: Exception) -> Refused:
+    return Refused(f"{logged.event.type} cannot be read: {error}")
 
 
 def _reason(failure: Exception | None) -> str:

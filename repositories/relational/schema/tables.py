@@ -188,6 +188,9 @@ event_log = Table(
     Column("payload", LargeBinary, nullable=False),
     Column("traceparent", TEXT, nullable=False),
     Column("logged_at", TIME, nullable=False),
+    # As it is sent, but for its position, and by which code: made anew where that is not the code that sends it.
+    Column("envelope", LargeBinary),
+    Column("made_by", TEXT),
     UniqueConstraint("id", name="event_log_id"),
     Index("event_log_logged_at", "logged_at", "position"),
     sqlite_autoincrement=True,

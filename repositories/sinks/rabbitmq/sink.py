@@ -1,14 +1,14 @@
 """Publishes to RabbitMQ: persistent, mandatory, with confirms, a window at a time.
 
-Confirms that are awaited one by one cost twenty times as much as a stream of them. In a window there is one message of
-each key, since a queue that refuses one (`reject-publish`) may take the next.
+Confirms that are awaited one by one cost twenty times as much as a stream of them. Of each key one message is under way
+at a time, since a queue that refuses one (`reject-publish`) may take the next.
 """
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 
 import amqp
@@ -28,7 +28,7 @@ _TRANSLATED = Translation(_DRIVER, lambda error: Unavailable(ROLE, f"RabbitMQ: {
 
 
 class _Publisher:
-    """A connection with one channel in confirm mode, and what became of the messages of one window."""
+    """A connection with one channel in confirm mode, and what became of the messages that it was given last."""
 
     def __init__(self, connection: amqp.Connection, exchange: str) -> None:
         self.connection = connection
@@ -39,31 +39,47 @@ class _Publisher:
             self._channel.events[event].add(answer)
         self._channel.events["basic_return"].add(self._returned)
         self._tag = 0
+        # What has no answer yet, by ascending tags, and its keys.
         self._open: dict[int, Message] = {}
+        self._keys: set[str] = set()
         self._returns: dict[str, str] = {}
         self.refusal: str | None = None
         self.kept: set[str] = set()
 
-    def publish(self, window: Sequence[Message], until: float) -> None:
-        """Until each message has an answer. Raises `OSError` (`TimeoutError` at `until`) and `AMQPError`."""
+    def publish(self, messages: Sequence[Message], until: float) -> None:
+        """Until each message has an answer, but for those behind one that is refused. Raises `OSError` (`TimeoutError`
+        at `until`) and `AMQPError`.
+        """
         self.kept.clear()
-        for message in window:
-            self._tag += 1
-            self._open[self._tag] = message
-            properties = {
-                "delivery_mode": _PERSISTENT,
-                "content_type": CONTENT_TYPE,
-                "message_id": message.id,
-                "type": message.type,
-                "app_id": "quartet",
-            }
-            made = amqp.Message(message.body, application_headers={"partitionkey": message.key}, **properties)
-            self._channel.basic_publish(made, self._exchange, message.type, mandatory=True)
+        for message in messages:
+            while message.key in self._keys or len(self._open) == WINDOW:
+                self._drain(until)
+            if self.refusal:
+                break
+            self._publish(message)
         while self._open:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("no confirm in time")
-            self.connection.drain_events(timeout=left)
+            self._drain(until)
+
+    def _publish(self, message: Message) -> None:
+        self._tag += 1
+        self._open[self._tag] = message
+        self._keys.add(message.key)
+        properties = {
+            "delivery_mode": _PERSISTENT,
+            "content_type": CONTENT_TYPE,
+            "message_id": message.id,
+            "type": message.type,
+            "app_id": "quartet",
+        }
+        made = amqp.Message(message.body, application_headers={"partitionkey": message.key}, **properties)
+        self._channel.basic_publish(made, self._exchange, message.type, mandatory=True)
+
+    def _drain(self, until: float) -> None:
+        """Wait for one answer or several."""
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no confirm in time")
+        self.connection.drain_events(timeout=left)
 
     def _acked(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - as py-amqp calls it
         for message in self._answered(tag, multiple=multiple):
@@ -81,11 +97,15 @@ class _Publisher:
         self._returns[message.message_id] = getattr(error, "reply_text", "")
 
     def _answered(self, tag: int, *, multiple: bool) -> Iterable[Message]:
-        tags = [one for one in self._open if one <= tag] if multiple else [tag]
-        return [self._open.pop(one) for one in tags if one in self._open]
+        tags = list(takewhile(tag.__ge__, self._open)) if multiple else [tag]
+        answered = [self._open.pop(one) for one in tags if one in self._open]
+        self._keys.difference_update(one.key for one in answered)
+        return answered
 
 
 class RabbitSink(Sink):
+    batch = 1000
+
     def __init__(self, url: str, *, timeout: timedelta) -> None:
         self._target = target_of(url)
         self._seconds = timeout.total_seconds()
@@ -96,13 +116,12 @@ class RabbitSink(Sink):
         with asked(ROLE, "migrate"), _TRANSLATED, self._connect() as connection:
             return topology.migrate(connection, self._target, dry_run=dry_run)
 
-    def send(self, messages: Sequence[Message]) -> Sent:
+    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:  # noqa: ARG002  it reads answers
         until, kept = time.monotonic() + self._seconds, set[str]()
         failure: Unavailable | None = None
         try:
             with asked(ROLE, f"send {self.name}"):
-                for window in _windows(messages):
-                    self._send(window, until, kept)
+                self._send(messages, until, kept)
         except Unavailable as error:
             self._drop()
             failure = error
@@ -115,11 +134,11 @@ class RabbitSink(Sink):
             with suppress(*_DRIVER):
                 publisher.connection.close()
 
-    def _send(self, window: Sequence[Message], until: float, kept: set[str]) -> None:
+    def _send(self, messages: Sequence[Message], until: float, kept: set[str]) -> None:
         publisher = self._publisher = self._publisher or self._open()
         try:
             with _TRANSLATED:
-                publisher.publish(window, until)
+                publisher.publish(messages, until)
         finally:
             kept |= publisher.kept
         if publisher.refusal:
@@ -156,16 +175,3 @@ class RabbitSink(Sink):
         publisher, self._publisher = self._publisher, None
         if publisher:
             publisher.connection.collect()
-
-
-def _windows(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """First the first message of each key, then the second, and so on."""
-    waves: list[list[Message]] = []
-    seen = Counter[str]()
-    for message in messages:
-        if seen[message.key] == len(waves):
-            waves.append([])
-        waves[seen[message.key]].append(message)
-        seen[message.key] += 1
-    for wave in waves:
-        yield from (wave[at : at + WINDOW] for at in range(0, len(wave), WINDOW))

@@ -7,6 +7,7 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from app.worker.sinks.receivers import Receivers
+from app.worker.sinks.running import envelopes_of
 from config import Settings
 from repositories.records import Event
 from tests.apps import System, embedded
@@ -42,12 +43,12 @@ class Operator:
         made: dict[str, str] = self.ask("POST", body={"url": receiver.url, "types": types}, status=201)
         return made
 
-    def log(self, *aggregates: str) -> list[str]:
+    def log(self, *aggregates: str, kind: str = "PostLiked") -> list[str]:
         """Events of these, as the relay would log them. Returns their ids."""
         found = map(an_event, aggregates)
-        events = [Event(one.id, "PostLiked", one.aggregate, one.happened_at, LIKED, "00-1-2-01") for one in found]
+        events = [Event(one.id, kind, one.aggregate, one.happened_at, LIKED, "00-1-2-01") for one in found]
         with self.system.container.stores.relational.transaction() as tx:
-            tx.event_log.append(events)
+            tx.event_log.append(events, envelopes_of(events, self.system.container.settings.sinks_source))
         return [str(one.id) for one in events]
 
     def relay(self, rounds: int = 1) -> None:

@@ -1,10 +1,11 @@
 """A sink in memory, and what serves it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from app.container import Container
 from app.published import PREFIX
+from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker
 from repositories.errors import Unavailable
 from repositories.records import Event
@@ -28,7 +29,7 @@ class Shelf(Sink):
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return []
 
-    def send(self, messages: Sequence[Message]) -> Sent:
+    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
         for count, message in enumerate(messages):
             if message.id in self.refused:
                 return Sent(count, Refused("too large"))
@@ -55,10 +56,11 @@ def serve(one: SinkWorker) -> int:
     return done
 
 
-def log(container: Container, count: int) -> list[str]:
+def log(container: Container, count: int, *, made: bool = True, source: str = "/quartet") -> list[str]:
+    """So many events, as a relay does it, or as one did that has `made` no envelopes. Returns their ids."""
     events = [Event(one.id, "PostLiked", one.aggregate, one.happened_at, LIKED) for one in map(an_event, "a" * count)]
     with container.stores.relational.transaction() as tx:
-        tx.event_log.append(events)
+        tx.event_log.append(events, envelopes_of(events, source) if made else None)
     return [str(one.id) for one in events]
 
 

@@ -1,7 +1,7 @@
 """What the relay does for sinks: what is logged, and how a sink is served that is slow, away, full or refuses."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,6 @@ from app.container import Container
 from app.published import PREFIX
 from app.worker.relay import Relay, RelayLimits, relay_of, sweeper_of
 from app.worker.sinks.commands import sinks
-from app.worker.sinks.sending import BATCH
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.records import Event
@@ -134,10 +133,10 @@ def test_one_sink_does_not_wait_for_another(container: Container) -> None:
 
 
 def test_two_processes_do_not_serve_one_sink_at_once(container: Container) -> None:
-    wrote = log(container, BATCH + 3)
+    wrote = log(container, Shelf.batch + 3)
     first, second = Shelf(), Shelf()
     one, other = worker(container, first), worker(container, second)
-    assert one.step() == BATCH
+    assert one.step() == Shelf.batch
     assert other.step() == 0
     one.close()
     assert serve(other) == 3
@@ -151,7 +150,7 @@ def test_one_who_was_silent_for_too_long_stops(container: Container) -> None:
     one, other = worker(container, first, timedelta(0)), worker(container, second)
 
     class Asleep(Shelf):
-        def send(self, messages: Sequence[Message]) -> Sent:
+        def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
             assert serve(other) == 4
             return super().send(messages)
 
@@ -167,7 +166,7 @@ def test_a_crash_between_sending_and_writing_it_down_repeats_with_the_same_ids(c
     one = worker(container, shelf, timedelta(0))
 
     class Dying(Shelf):
-        def send(self, messages: Sequence[Message]) -> Sent:
+        def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
             shelf.send(messages)
             raise Crash
 

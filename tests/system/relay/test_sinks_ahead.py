@@ -1,31 +1,37 @@
-"""Sinks that take the next batch while the former is on its way."""
+"""Sinks that leave time to read the next batch while one is on its way, and what is made ready for that."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from app.container import Container
-from app.worker.sinks.sending import BATCH
+from app.published import maker
+from app.worker.relay import relay_of
 from config import Settings
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
-from tests.system.crowd import Watch
+from tests.system.crowd import Watch, people, publish
 from tests.system.relay.shelves import LEASE, Shelf, ids, log, serve, worker
+
+BATCH, EVER = 20, datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Ahead(Shelf):
-    """Takes two batches at once."""
+    """Has nothing to do while its batches are on their way."""
 
-    ahead = 2
+    batch = BATCH
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun: list[int] = []
+        self.sizes: list[int] = []
 
-    def begin(self, messages: Sequence[Message]) -> Callable[[], Sent]:
-        self.begun.append(len(messages))
-        return super().begin(messages)
+    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
+        self.sizes.append(len(messages))
+        meanwhile()
+        return super().send(messages)
 
 
 @pytest.fixture
@@ -34,21 +40,18 @@ def container(clock: Watch, tmp_path: Path) -> Iterator[Container]:
         yield system.container
 
 
-def test_the_next_batch_is_begun_while_the_former_is_on_its_way(container: Container) -> None:
+def test_what_was_read_ahead_is_sent_next(container: Container) -> None:
     wrote, shelf = log(container, 2 * BATCH + 3), Ahead()
     one = worker(container, shelf)
-    assert one.step() == BATCH
-    assert shelf.begun == [BATCH, BATCH]
-    (state,) = container.stores.relational.event_log.states()
-    assert state.waiting == BATCH + 3, "the cursor moves over what is kept"
-    one.close()
-    assert ids(shelf) == wrote[: 2 * BATCH], "what was begun is written down"
-    assert serve(worker(container, shelf)) == 3
+    assert serve(one) == len(wrote)
+    assert shelf.sizes == [BATCH, BATCH, 3]
+    wrote += log(container, 2)
+    assert serve(one) == 2
     assert ids(shelf) == wrote
 
 
 @pytest.mark.parametrize("refused", [True, False])
-def test_what_was_begun_behind_a_failure_is_begun_again(container: Container, *, refused: bool) -> None:
+def test_what_was_read_behind_a_failure_is_read_again(container: Container, *, refused: bool) -> None:
     wrote, shelf = log(container, 2 * BATCH), Ahead()
     shelf.refused, shelf.room = ({wrote[3]}, None) if refused else (set(), 3)
     one = worker(container, shelf)
@@ -59,3 +62,50 @@ def test_what_was_begun_behind_a_failure_is_begun_again(container: Container, *,
         container.stores.relational.event_log.rewind("kafka", since=container.stores.relational.now() + LEASE)
     serve(one)
     assert ids(shelf) == [one for one in wrote if one not in shelf.refused]
+
+
+def test_what_was_read_ahead_is_left_where_the_sink_was_rewound(container: Container) -> None:
+    wrote, shelf, event_log = log(container, 2 * BATCH), Ahead(), container.stores.relational.event_log
+    one = worker(container, shelf)
+    one.step()
+    event_log.rewind("kafka", since=EVER)
+    one.step()
+    shelf.kept.clear()
+    assert serve(one) == 2 * BATCH
+    assert ids(shelf) == wrote
+
+
+def test_after_a_failure_few_are_tried_and_then_more(container: Container) -> None:
+    wrote, shelf, event_log = log(container, 40), Ahead(), container.stores.relational.event_log
+    shelf.room = 0
+    one = worker(container, shelf)
+    serve(one)
+    shelf.room = None
+    event_log.rewind("kafka", since=EVER.replace(year=9000))
+    cursor = event_log.claim("kafka", lease=LEASE)
+    assert cursor
+    event_log.release(cursor, wait=timedelta(0), attempts=1, reason="away")
+    assert serve(one) == 40
+    assert shelf.sizes == [BATCH, 1, 2, 4, 8, 16, 9]
+    assert ids(shelf) == wrote
+
+
+def test_events_that_came_without_an_envelope_are_sent_in_their_places(container: Container) -> None:
+    """By a version that makes none, by one that makes others, or for another source."""
+    wrote = log(container, 2) + log(container, 2, made=False) + log(container, 2, source="/former") + log(container, 1)
+    shelf = Shelf()
+    assert serve(worker(container, shelf)) == 7
+    assert ids(shelf) == wrote
+    bodies = [json.loads(message.body) for message in shelf.kept]
+    assert {one["source"] for one in bodies} == {"/quartet"}
+    assert [one["sequence"] for one in bodies] == sorted({one["sequence"] for one in bodies})
+    assert len({tuple(one) for one in bodies}) == 1
+
+
+def test_what_the_relay_logs_is_ready(container: Container) -> None:
+    publish(container, people(container, 1)[0])
+    relay_of(container).drain()
+    event_log = container.stores.relational.event_log
+    ready = event_log.ready(0, limit=99, made_by=maker(container.settings.sinks_source))
+    assert [one[0] for one in ready] == [one.position for one in event_log.after(0, limit=99)] != []
+    assert all(one[2] for one in ready)

@@ -46,6 +46,17 @@ def test_the_trace_goes_along(operator: Operator, receiver: Receiver) -> None:
     assert receiver.posted[0].headers["traceparent"] == "00-1-2-01"
 
 
+def test_an_event_of_a_later_version_is_none_that_was_chosen(
+    operator: Operator, receiver: Receiver, other: Receiver
+) -> None:
+    chosen, webhook = operator.add(receiver, "quartet.post.liked.v1"), operator.add(other)
+    later, _ = operator.log("a", kind="OfALaterVersion") + operator.log("a")
+    operator.relay()
+    assert (len(receiver.posted), len(other.posted)) == (1, 1)
+    assert [operator.state(one)["dead_lettered"] for one in (chosen, webhook)] == [0, 1]
+    assert operator.dead(webhook) == [later]
+
+
 def test_types_are_chosen(operator: Operator, receiver: Receiver, other: Receiver) -> None:
     operator.add(receiver, "quartet.post.deleted.v1", "quartet.post.published.v1")
     webhook = operator.add(other, "quartet.order.paid.v1")
