@@ -61,8 +61,10 @@ class Breaker(Cache):
     def whole(self, key: str, *, exact: bool = False) -> Held | None:
         return self._through(lambda: self._inner.whole(key, exact=exact))
 
-    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
-        return self._through(lambda: self._inner.whole_beside(key, keys))
+    def whole_beside(
+        self, key: str, keys: Sequence[str], *, exact: bool = False
+    ) -> tuple[Held | None, list[Held | None]]:
+        return self._through(lambda: self._inner.whole_beside(key, keys, exact=exact))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         return self._through(lambda: self._inner.lease(seen))

@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from repositories.errors import Invalid
-from repositories.hot.port import Value
+from repositories.hot.port import Fill, Value
 from repositories.records import Session
 
 # What a loader that crashed costs others at most: then somebody takes over. A slow one may still fill, within its
@@ -84,6 +85,11 @@ def value_of(raw: bytes | memoryview) -> Value | None:
 
 def new_token() -> bytes:
     return secrets.token_bytes(8)
+
+
+def fresh_of(fill: Fill) -> float:
+    """Seconds from now until it is due. None are left of what took too long to read."""
+    return spread(fill.fresh) if fill.since is None else fill.fresh + fill.since - time.monotonic()
 
 
 def spread(seconds: float) -> float:

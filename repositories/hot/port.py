@@ -86,6 +86,8 @@ class Fill(Struct, frozen=True):
     """A value to be stored under a lease, due after `fresh` seconds and gone after `fresh + stale`.
 
     `parts` are the other keys that it was made of, each with the stamp of the value that was read; see `Cache.whole`.
+    With `since`, a moment of `time.monotonic`, `fresh` is counted from then, and not spread: however late the store
+    gets it, it is gone `fresh` seconds after that moment, or is not stored.
     """
 
     lease: bytes
@@ -93,6 +95,7 @@ class Fill(Struct, frozen=True):
     fresh: float
     stale: float = 0.0
     parts: Mapping[str, bytes] = {}
+    since: float | None = None
 
 
 class Cache(Store, Protocol):
@@ -120,9 +123,12 @@ class Cache(Store, Protocol):
         got a moment ago, if every client's `drop`, `void` and `outwait` wait until that moment is over.
         """
 
-    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
-        """`whole` of one key, and `read` of others: two round trips, or one where one server has them all."""
-        return self.whole(key), self.read(keys)
+    def whole_beside(
+        self, key: str, keys: Sequence[str], *, exact: bool = False
+    ) -> tuple[Held | None, list[Held | None]]:
+        """`read` of some keys and then `whole` of one: two round trips, or one where one server has them all."""
+        beside = self.read(keys)
+        return self.whole(key, exact=exact), beside
 
     @abstractmethod
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:

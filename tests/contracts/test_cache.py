@@ -458,6 +458,16 @@ def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, 
     assert cache.whole_beside(key, keys) == (None, [None, None, None])
 
 
+def test_what_counts_from_when_it_was_read_is_never_kept_for_longer(cache: Cache, key: str) -> None:
+    began = time.monotonic()
+    assert cache.fill({key: Fill(lease(cache, key), Value(b"late"), 60, since=began - 61)}) == set()
+    assert cache.read([key]) == [None]
+    assert cache.fill({key: Fill(lease(cache, key), Value(b"soon"), 60, since=began - 30)}) == {key}
+    [held] = cache.read([key])
+    assert held
+    assert held.left <= 30
+
+
 @pytest.mark.parametrize("n", range(4))
 def test_a_part_that_is_dropped_ends_the_page(cache: Cache, key: str, parts: list[str], n: int) -> None:
     assert page(cache, key, parts)

@@ -5,8 +5,6 @@ two calls to the stores, posts are pushed or pulled or made up for, readers slee
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,23 +13,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from app.container import Container, assemble
 from app.errors import Forbidden
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
-from app.services.feeds.feed_activity import SKEW, FeedActivity
-from app.services.feeds.home_tops import HomeTops
+from app.services.feeds.feed_activity import SKEW
+from app.services.feeds.kept_states import STATE_SECONDS
 from app.services.feeds.page_windows import Window
-from app.services.feeds.timelines import Timelines
 from app.services.feeds.upward_cursor import FeedCursor
-from app.services.pages.cards import Cards
-from app.worker.relay import Relay, relay_of
-from repositories.errors import Unavailable
-from repositories.feed_records import ReaderState
 from repositories.records import Account, Login
-from tests.apps import PlainHasher
-from tests.system.crowd import Watch, watched
-from tests.system.relay.runs import Crash
+from tests.system.feed_world import World
 
 PEOPLE = 4
 ANY = Precondition(given=True, any=True)
@@ -48,86 +38,6 @@ SMALL = {
     "rebuild_posts": 3,
 }
 person = st.integers(0, PEOPLE - 1)
-
-
-class Fuse:
-    """Ends the relay at the n-th call from when it was set."""
-
-    def __init__(self) -> None:
-        self._left: int | None = None
-
-    def set(self, calls: int | None) -> None:
-        self._left = calls
-
-    def __call__(self, _point: str) -> None:
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                raise Crash
-
-
-class Seconds:  # delivery budgets are refilled by them
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Unnoticed(FeedActivity):
-    """For looking at a feed without waking its reader."""
-
-    def record_read(self, account_id: UUID, reader_state: ReaderState) -> None: ...
-
-
-class World:
-    """A system, a relay that can be ended at any call, and a way to look at feeds that leaves no trace."""
-
-    def __init__(self, container: Container, clock: Watch) -> None:
-        self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
-        self.is_cut_off = False  # whether the relay, and nobody else, finds the cache away
-        self.container = container
-        stores = container.stores
-        fragile = replace(
-            stores,
-            relational=watched(stores.relational, self.fuse, "relational"),
-            documents=watched(stores.documents, self.fuse, "documents"),
-            feeds=watched(stores.feeds, self.fuse, "feeds"),
-            cache=watched(stores.cache, self._cache_call, "cache"),
-        )
-        self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
-        readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
-        retention = timedelta(days=container.settings.feeds_retention_days)
-        truths = stores.relational, stores.documents, stores.feeds
-        tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
-        self.unnoticed = Timelines(*truths, tops, readers, clock, retention)
-        pages = container.pages
-        self.cards = Cards(stores.relational, pages.viewers, self.unnoticed, pages.through, pages.kinds, pages.handles)
-
-    def relay(self) -> Relay:
-        return relay_of(self._mortal)
-
-    def dies(self, calls: int) -> None:
-        """The relay works until its end, and another finds the leases expired."""
-        self.fuse.set(calls)
-        with suppress(Crash):
-            relay = self.relay()
-            relay.drain()
-            self._sweep()
-        self.fuse.set(None)
-        self.clock.forward(self.container.settings.relay_lease_seconds + 1)
-
-    def _cache_call(self, point: str) -> None:
-        self.fuse(point)
-        if self.is_cut_off:
-            raise Unavailable("cache", "cut off")
-
-    def sweeps(self) -> None:
-        self.fuse.set(None)
-        self._sweep()
-
-    def _sweep(self) -> None:
-        self._mortal.feeds.feed_activity.put_to_sleep(self.clock())
-        self._mortal.feeds.pulling.return_batch(self.clock())
 
 
 class FeedMachine(RuleBasedStateMachine):
@@ -212,7 +122,8 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, PEOPLE))
     def sleep(self, count: int) -> None:
-        self.world.clock.forward(LONGER_THAN_SKEW)
+        # Nobody sleeps of whom a state is kept.
+        self.world.clock.forward(LONGER_THAN_SKEW + STATE_SECONDS.total_seconds())
         with self.container.stores.relational.transaction() as tx:
             asleep = tx.feed_activity.sleep(seen_before=self.container.kit.clock(), limit=count)
         for who in asleep:
@@ -259,6 +170,8 @@ class FeedMachine(RuleBasedStateMachine):
             authors = {reader} | {b for a, b in self.follows if a == reader}
             defined = sorted((p for p, author in self.posts.items() if author in authors), reverse=True)
             assert list(self._down(reader, size)) == defined
+            # The first of them by what earlier ones have kept.
+            assert [self.world.first_page(self.people[reader], 3) for _ in range(2)] == [defined[:3]] * 2
             if self.steps % PEOPLE == reader and defined:
                 assert list(self._up(reader, size, defined[-1])) == defined[::-1][1:]
 

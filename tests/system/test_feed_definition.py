@@ -10,7 +10,8 @@ from config import Settings
 from tests.apps import embedded, running
 from tests.engines import Shared
 from tests.system.crowd import Watch
-from tests.system.feed_machine import SMALL, World, run_machine
+from tests.system.feed_machine import SMALL, run_machine
+from tests.system.feed_world import World
 from tests.system.real import KEYSPACE, on_postgres, real_urls
 
 EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
@@ -24,7 +25,9 @@ def test_the_embedded_feed_is_the_defined_one(top: int) -> None:
         TemporaryDirectory() as directory,
         running(Settings(**embedded(Path(directory)) | SMALL | {"home_top_entries": top}), clock) as system,
     ):
-        run_machine(World(system.container, clock), examples=EXAMPLES // 2, steps=30)
+        world = World(system.container, clock)
+        run_machine(world, examples=EXAMPLES // 2, steps=30)
+        assert world.quick > 0
 
 
 @pytest.mark.long

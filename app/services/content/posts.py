@@ -161,6 +161,8 @@ class Posts:
 
     def _stored(self, author: UUID, draft: PostDraft, reserved: ReservedId | None) -> Post:
         if reserved and reserved.resumed and (known := self._documents.posts.get([reserved.id]).get(reserved.id)):
+            # Whoever stored it may have died before this.
+            self._invalidation.forget(self._invalidation.published(known.id, author, known.tags))
             return known
         self._check_products(draft.product_ids)
         now = self._clock()
@@ -177,7 +179,7 @@ class Posts:
         )
         event = self._pack(PostPublished(post.id, author, draft.tags))
         try:
-            with self._invalidation.after(self._invalidation.post(post.id, author, draft.tags)):
+            with self._invalidation.after(self._invalidation.published(post.id, author, draft.tags)):
                 self._documents.posts.add(post, event)
         except Conflict:
             return self.read(post.id)

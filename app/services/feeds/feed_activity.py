@@ -56,6 +56,10 @@ class FeedActivity:
         except StoreError as error:
             log.warning("feed activity of %s not recorded: %s", account_id, error)
 
+    def awake_until(self, reader_state: ReaderState) -> datetime:
+        """A reader of this state, who is awake, is not put to sleep before, whichever server's clock it goes by."""
+        return reader_state.seen_at + self._dormant_after - SKEW
+
     def rebuild(self, account_id: UUID) -> bool:
         """Request that the home timeline is filled anew from the documents. False for an unknown account."""
         seen_at = self._relational.feed_activity.reader_state(account_id).seen_at

@@ -11,7 +11,7 @@ marked as pulled, before its event is acknowledged; in any other order it could 
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -72,12 +72,17 @@ class Timelines:
         self._clock = clock
         self._kept = retention - EXPIRY_MARGIN
 
-    def look(self, reader: UUID, window: Window, ways: Ways | None = None) -> PageTruth:
+    def look(self, reader: UUID, window: Window, ways: Ways | None = None, *, anew: bool = False) -> PageTruth:
         """The truth that a page of the home feed depends on. Records that the reader reads.
 
-        Not so where `ways` are asked for, which are complete once the page is made.
+        Not so where `ways` are asked for, which are complete once the page is made. `anew`: posts in flight are read
+        now, also where it is remembered what they were.
         """
-        return self._look(Follows(self._relational, reader), reader, window.first_part(), ways)
+        return self._look(Follows(self._relational, reader), reader, window.first_part(), ways, anew=anew)
+
+    def awake_until(self, state: ReaderState) -> datetime:
+        """A reader of this state, who is awake, is not put to sleep before."""
+        return self._feed_activity.awake_until(state)
 
     def home(self, reader: UUID, window: Window, show: Show[T], look: PageTruth | None = None) -> TimelinePage[T]:
         """A page of the home feed. Unfollows, blocks and deletions take effect with the next request.
@@ -144,8 +149,10 @@ class Timelines:
                 return
             part = part.next_part(segment.end)
 
-    def _look(self, follows: Follows, reader: UUID, part: Window, ways: Ways | None) -> PageTruth:
-        last = self._in_flight.remembered()
+    def _look(
+        self, follows: Follows, reader: UUID, part: Window, ways: Ways | None, *, anew: bool = False
+    ) -> PageTruth:
+        last = None if anew else self._in_flight.remembered()
         in_flight = last.posts if last else NOTHING
         state = self._state(reader, follows, in_flight)
         if last is None or state.published != last.published:

@@ -1,8 +1,9 @@
 """Pages of home feeds, kept as they were answered.
 
 A kept page is answered only while all of it is as it was. What of it is cached, the top and the fragments, are its
-parts, which the cache compares in the same step. The rest is read from the truth before: nothing is in flight for this
-reader, and the reader state, which counts follows, blocks and likes, is the one that the page was made under.
+parts, which the cache compares in the same step. The rest is read before: nothing is in flight for this reader, and
+the reader state, which counts follows, blocks and likes, is the one that the page was made under. Both are read from
+the truth, or in one exchange with the page as they are kept (`kept_states.py`).
 """
 
 import math
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from app.services.feeds import home_tops
 from app.services.feeds.home_tops import Basis
+from app.services.feeds.kept_states import Glance, KeptStates, keys_of
 from app.services.feeds.page_truth import PageTruth
 from app.services.feeds.page_windows import Window
 from app.services.feeds.timelines import Timelines
@@ -33,10 +35,12 @@ Build = Callable[[PageTruth, Used], WholePage]
 
 
 class HomeFound(Struct, frozen=True):
-    """What there is for a page, `page` if it is kept. Another may be kept under `key`, where `stamp` is stored now."""
+    """What there is for a page: `page` if it is kept, or else what was looked at. Another may be kept under `key`,
+    where `stamp` is stored now.
+    """
 
     window: Window
-    look: PageTruth
+    look: PageTruth | None
     page: WholePage | None = None
     key: str | None = None
     stamp: bytes = b""
@@ -45,17 +49,27 @@ class HomeFound(Struct, frozen=True):
 class HomePages:
     """Never fails for the cache's sake. `signer` stands for the secret that signs cursors, which pages hold."""
 
-    def __init__(self, timelines: Timelines, cache: Cache, signer: str) -> None:
+    def __init__(self, timelines: Timelines, cache: Cache, signer: str, states: KeptStates | None) -> None:
+        """`states` are kept where the cache is much cheaper to ask than the truth."""
         self._timelines = timelines
         self._cache = cache
+        self.states = states
         self._prefix = f"home-page@1{signer and '-'}{signer}:"
 
     def find(self, reader: UUID, window: Window) -> HomeFound:
         """Of pages above a cursor only those are kept that say there is nothing, which do not change with time."""
-        look = self._timelines.look(reader, window)
+        key = f"{self._prefix}{reader}:{window.limit}:{_start(window)}"
+        glance = Glance()
+        if self.states and not window.hidden:
+            kept, glance = self._glanced(self.states, reader, key)
+            if kept is not None:
+                return HomeFound(window, None, kept)
+        begun = self.states.begin(glance) if self.states else None
+        look = self._timelines.look(reader, window, anew=begun is not None and begun.is_of_all)
+        if self.states:
+            self.states.keep(reader, begun, look)
         if window.hidden or not look.is_quiet():
             return HomeFound(window, look)
-        key = f"{self._prefix}{reader}:{window.limit}:{_start(window)}"
         try:
             held = self._cache.whole(key, exact=True)
         except Unavailable:
@@ -67,7 +81,8 @@ class HomePages:
 
     def make(self, reader: UUID, found: HomeFound, build: Build) -> WholePage:
         """The page as `build` makes it, which notes what it uses."""
-        used, look, began = Used(), found.look, time.monotonic()
+        used, began = Used(), time.monotonic()
+        look = found.look or self._timelines.look(reader, found.window)
         with primary():
             page = build(look, used)
         if found.key is None or (found.window.upward and used.stamps != {}):
@@ -77,6 +92,22 @@ class HomePages:
         value = Value(page.body, 0, page.etag, note, time.monotonic() - began)
         self._keep(found.key, found.stamp, used, value)
         return page
+
+    def _glanced(self, states: KeptStates, reader: UUID, key: str) -> tuple[WholePage | None, Glance]:
+        """The page, if what is kept beside it says that it may be answered. What lacks for that matters only if there
+        is a page.
+        """
+        try:
+            held, beside = self._cache.whole_beside(key, keys_of(reader), exact=True)
+        except Unavailable:
+            return None, Glance()
+        if held is None:
+            return None, Glance()
+        glance = states.glance(reader, beside)
+        kept = _kept(held, glance.basis) if glance.basis else None
+        if kept is not None:
+            cache_event("hit")
+        return kept, glance
 
     def _keep(self, key: str, seen: bytes, used: Used, value: Value) -> None:
         """The lease is taken late: every part bears a stamp, and a page of parts that have changed is not stored."""

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from app.clock import Clock
+from app.services.feeds.kept_states import FLIGHT, is_of_feeds, state_key
 from app.services.pages.first_pages import LENGTHS, AuthorList, FirstPages, PostList, ProductList
 from app.services.pages.handles import name_of
 from app.services.pages.kinds import Kinds
+from app.services.pages.lost_drops import LostDrops
 from app.services.pages.marks import follows_key, likes_key
 from repositories.errors import Unavailable
 from repositories.hot import Cache
@@ -30,9 +32,17 @@ DROP = b"drop:"
 
 class Invalidation:
     def __init__(
-        self, cache: Cache, relational: RelationalStore, kinds: Kinds, lists: FirstPages, clock: Clock
+        self,
+        cache: Cache,
+        relational: RelationalStore,
+        kinds: Kinds,
+        lists: FirstPages,
+        clock: Clock,
+        lost: LostDrops | None = None,
     ) -> None:
+        """`lost`, where pages are answered by what is kept of feeds' states."""
         self._cache = cache
+        self.lost = lost
         self._relational = relational
         self._kinds = kinds
         self._lists = lists
@@ -60,11 +70,16 @@ class Invalidation:
         return None
 
     def forget(self, keys: Collection[str]) -> None:
-        """`drop` after a write that is done and must not fail for the cache: the write's event drops once more."""
+        """`drop` after a write that is done and must not fail for the cache: the write's event drops once more.
+
+        Raises `Unavailable` where a drop that no page may outlive could not be settled otherwise.
+        """
         try:
             self.drop(keys)
         except Unavailable as error:
             log.warning("%d keys stay cached until their event: %s: %s", len(keys), list(keys)[:LOGGED], error)
+            if self.lost and any(is_of_feeds(key) for key in keys):
+                self.lost.settle()
 
     @contextmanager
     def after(self, keys: Collection[str]) -> Iterator[None]:
@@ -92,8 +107,11 @@ class Invalidation:
         except Unavailable as error:
             log.warning("the cache is not emptied: %s", error)
 
+    def published(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Keys:
+        return [FLIGHT, *self.post(post_id, author, tags)]
+
     def post(self, post_id: UUID, author: UUID, tags: Collection[str]) -> Keys:
-        """Published or deleted."""
+        """Delivered, or deleted."""
         authors = [self._lists.author_lists.key(AuthorList(n, author)) for n in LENGTHS]
         lists = [*self._post_lists(author, (None, *tags)), *authors, *self._tag_lists(tags)]
         return [self._kinds.posts.key(post_id), *self.account_stats([author]), *lists]
@@ -124,11 +142,11 @@ class Invalidation:
 
     def liked(self, account_id: UUID, post_ids: Iterable[UUID]) -> Keys:
         """Liked by this account, or not any more."""
-        return [*self.post_stats(post_ids), likes_key(account_id)]
+        return [*self.post_stats(post_ids), likes_key(account_id), state_key(account_id)]
 
     def follow(self, follower: UUID, followee: UUID) -> Keys:
         """Made or ended."""
-        return [*self.account_stats([follower, followee]), follows_key(follower)]
+        return [*self.account_stats([follower, followee]), follows_key(follower), state_key(follower)]
 
     def account_stats(self, account_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.account_stats.key(i) for i in account_ids]

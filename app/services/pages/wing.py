@@ -6,6 +6,7 @@ from typing import Self
 from msgspec import Struct
 
 from app.services.commands.kit import Kit
+from app.services.feeds.kept_states import KeptStates
 from app.services.feeds.timelines import Timelines
 from app.services.pages.cards import Cards
 from app.services.pages.first_pages import FirstPages
@@ -14,6 +15,7 @@ from app.services.pages.home_pages import HomePages
 from app.services.pages.invalidation import Invalidation
 from app.services.pages.kinds import Kinds
 from app.services.pages.loading import Limit
+from app.services.pages.lost_drops import LostDrops
 from app.services.pages.marks import Marks
 from app.services.pages.read_through import ReadThrough
 from app.services.pages.viewers import Viewers
@@ -27,8 +29,8 @@ class PageLimits(Struct, frozen=True):
 
     A whole page is kept no longer than shared caches may serve it, or its `Age` would make it stale on arrival.
     `loads` bounds all that this process loads from the sources at once.
-    `signer` stands for the secret that signs cursors. `marks` says whether to keep what viewers like and follow, which
-    pays where the cache is asked for much less than the relational store.
+    `signer` stands for the secret that signs cursors. `marks` says whether to keep what viewers like and follow, and
+    the states of their feeds, which pays where the cache is asked for much less than the relational store.
     """
 
     fresh_seconds: float
@@ -60,7 +62,9 @@ class PagesWing:
         marks = Marks(relational, cache, kit.clock, limits.fresh_seconds) if limits.marks else None
         viewers = Viewers(relational, marks)
         first = FirstPages(stores.documents, timelines, through, limits.fresh_seconds)
-        invalidation = Invalidation(cache, relational, kinds, first, kit.clock)
+        states = KeptStates(relational, cache, timelines, kit.clock) if limits.marks else None
+        lost = LostDrops(relational) if limits.marks else None
+        invalidation = Invalidation(cache, relational, kinds, first, kit.clock, lost)
         return cls(
             kinds,
             through,
@@ -71,5 +75,5 @@ class PagesWing:
             viewers,
             Cards(relational, viewers, timelines, through, kinds, handles),
             WholePages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
-            HomePages(timelines, cache, limits.signer),
+            HomePages(timelines, cache, limits.signer, states),
         )

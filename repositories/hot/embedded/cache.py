@@ -8,8 +8,8 @@ from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
     LEASE_SECONDS,
+    fresh_of,
     new_token,
-    spread,
     value_bytes,
     value_of,
 )
@@ -113,8 +113,10 @@ class EmbeddedCache(SqlBacked, Cache):
             ended = {key for key, fill in fills.items() if _end(connection, key, fill.lease, now)}
             stored = {key for key in ended if len(records[key]) <= LARGEST}
             stored = {key for key in stored if _unchanged(connection, fills[key].parts, now)}
+            fresh = {key: fresh_of(fills[key]) for key in stored}
+            stored = {key for key in stored if fresh[key] > 0 or fills[key].since is None}
             for key in stored:
-                fill, due = fills[key], now + spread(fills[key].fresh)
+                fill, due = fills[key], now + fresh[key]
                 row = (key, fill.lease, records[key], due, now, due + fill.stale)
                 parts = [(key, part, stamp) for part, stamp in fill.parts.items()]
                 connection.execute("DELETE FROM hot_values WHERE key = ?", (key,))

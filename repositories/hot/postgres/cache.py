@@ -12,8 +12,8 @@ from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
     LEASE_SECONDS,
+    fresh_of,
     new_token,
-    spread,
     text_bytes,
     value_bytes,
     value_of,
@@ -145,12 +145,15 @@ def _held(row: Sequence[Any] | Row) -> Held | None:
 def _filling(fills: Sequence[tuple[bytes, Fill]]) -> dict[str, Any]:
     """What is too large has no record, so that its lease is ended and nothing stored."""
     records = [value_bytes(fill.value) for _, fill in fills]
-    fresh = [spread(fill.fresh) for _, fill in fills]
+    fresh = [fresh_of(fill) for _, fill in fills]
     parts = [(name, text_bytes(part), stamp) for name, fill in fills for part, stamp in fill.parts.items()]
     return {
         "keys": [name for name, _ in fills],
         "leases": [fill.lease for _, fill in fills],
-        "records": [record if len(record) <= LARGEST else None for record in records],
+        "records": [
+            record if len(record) <= LARGEST and (seconds > 0 or fill.since is None) else None
+            for record, seconds, (_, fill) in zip(records, fresh, fills, strict=True)
+        ],
         "fresh": fresh,
         "lasts": [seconds + fill.stale for seconds, (_, fill) in zip(fresh, fills, strict=True)],
         "owners": [owner for owner, _, _ in parts],

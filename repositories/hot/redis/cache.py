@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from repositories.hot.encoding import LARGEST, LEASE_SECONDS, new_token, spread, text_bytes, value_bytes, value_of
+from repositories.hot.encoding import LARGEST, LEASE_SECONDS, fresh_of, new_token, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import scripts
 from repositories.hot.redis.cluster import Owns, link_to
@@ -66,19 +66,21 @@ class RedisCache(RedisBacked, Cache):
             return self._whole(key, read_lease=False)
         return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
-    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
+    def whole_beside(
+        self, key: str, keys: Sequence[str], *, exact: bool = False
+    ) -> tuple[Held | None, list[Held | None]]:
         [shard] = self._shards
         beside: list[Held | None] = []
 
         def ask(read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near.get` has it
-            raw, (epoch, *raws) = self._timed(
-                [(shard, _whole(shard, key, read_lease=read_lease)), (shard, _values(shard, keys))]
+            (epoch, *raws), raw = self._timed(
+                [(shard, _values(shard, keys)), (shard, _whole(shard, key, read_lease=read_lease))]
             )
             now = shard.clock.now()
             beside[:] = (None if one is None else held_of(one, now) for one in _present(shard, epoch, raws))
             return None if raw is None else held_of(raw, now)
 
-        held = self._near.get(key, ask)
+        held = ask(False) if exact else self._near.get(key, ask)
         return held, beside or self.read(keys)
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
@@ -156,10 +158,12 @@ class RedisCache(RedisBacked, Cache):
     def _filling(self, fills: Mapping[str, Fill], records: Mapping[str, bytes], keys: Sequence[str]) -> list[Argument]:
         arguments: list[Argument] = []
         for key in keys:
-            fill, fresh = fills[key], spread(fills[key].fresh)
+            fill, fresh = fills[key], max(fresh_of(fills[key]), 0.0)
+            # The copy of the server's clock is never ahead of it, but for what is set and for drift.
+            latest = "" if fill.since is None else repr(self._shard(key).clock.now() + fresh)
             parts = {self._shard(part).value(part): stamp for part, stamp in fill.parts.items()}
             lasts = max(int((fresh + fill.stale) * 1000), 1)
-            arguments += (fill.lease, repr(fresh), lasts, _parts(parts), records[key])
+            arguments += (fill.lease, repr(fresh), lasts, _parts(parts), records[key], latest)
         return arguments
 
     def _stored(self, keys: Sequence[str]) -> Iterator[tuple[Shard, list[str], list[bytes | None]]]:

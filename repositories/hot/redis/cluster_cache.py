@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from repositories.hot.port import Fill, Held
+from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import scripts
 from repositories.hot.redis.cache import EPOCH_BYTES, RedisCache, held_of, parts_of
 from repositories.hot.redis.cluster import TAGS
@@ -28,8 +28,10 @@ class ClusterCache(RedisCache):
         self._run([("DEL", shard.value(key))])
         return None
 
-    def whole_beside(self, key: str, keys: Sequence[str]) -> tuple[Held | None, list[Held | None]]:
-        return self.whole(key), self.read(keys)
+    def whole_beside(
+        self, key: str, keys: Sequence[str], *, exact: bool = False
+    ) -> tuple[Held | None, list[Held | None]]:
+        return Cache.whole_beside(self, key, keys, exact=exact)
 
     def drop(self, keys: Collection[str]) -> None:
         self._run([("DEL", *shard.names(some)) for shard, some in self._by_shard(keys)])

@@ -112,18 +112,20 @@ end
 return {{epoch, answers}}
 """
 
-# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, parts, the record.
+# ARGV, for each key: the lease, seconds until it is due, the time to live in milliseconds, parts, the record, and when
+# it is gone at the latest by the server's clock, or nothing.
 _FILL = """
 local epoch, time, stored = redis.call('GET', KEYS[1]), redis.call('TIME'), {}
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 for i = 2, #KEYS, 2 do
-  local n = (i - 2) * 5 / 2
-  local lease, parts = ARGV[n + 1], ARGV[n + 4]
+  local n = (i - 2) * 6 / 2
+  local lease, lasts, parts, latest = ARGV[n + 1], tonumber(ARGV[n + 3]), ARGV[n + 4], tonumber(ARGV[n + 6])
+  if latest then lasts = math.min(lasts, (latest - now) * 1000) end
   stored[i / 2] = 0
   if string.sub(lease, 1, 8) == epoch and redis.call('GETRANGE', KEYS[i + 1], 0, 15) == lease then
-    if unchanged(parts) then
+    if lasts >= 1 and unchanged(parts) then
       local head = lease .. struct.pack('<ddI4I4', now + tonumber(ARGV[n + 2]), now, #parts, #ARGV[n + 5])
-      redis.call('SET', KEYS[i], head .. parts .. ARGV[n + 5], 'PX', ARGV[n + 3])
+      redis.call('SET', KEYS[i], head .. parts .. ARGV[n + 5], 'PX', string.format('%d', lasts))
       stored[i / 2] = 1
     end
     redis.call('DEL', KEYS[i + 1])

@@ -1,0 +1,122 @@
+"""The system whose feeds the state machine tries: its relay can be ended at any call, its feeds looked at unnoticed."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from app.container import Container, assemble
+from app.http.whole_pages.keeping import kept_list
+from app.services.feeds.feed_activity import FeedActivity
+from app.services.feeds.home_tops import HomeTops
+from app.services.feeds.kept_states import KeptStates
+from app.services.feeds.page_truth import PageTruth
+from app.services.feeds.page_windows import Window
+from app.services.feeds.timelines import Timelines
+from app.services.pages.cards import Cards
+from app.services.pages.home_pages import HomePages
+from app.services.pages.kinds import Used
+from app.services.pages.whole_pages import WholePage
+from app.worker.relay import Relay, relay_of
+from repositories.errors import Unavailable
+from repositories.feed_records import ReaderState
+from tests.apps import PlainHasher
+from tests.system.crowd import Watch, watched
+from tests.system.relay.runs import Crash
+
+
+class Fuse:
+    """Ends the relay at the n-th call from when it was set."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None
+
+    def set(self, calls: int | None) -> None:
+        self._left = calls
+
+    def __call__(self, _point: str) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise Crash
+
+
+class Seconds:  # delivery budgets are refilled by them
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Unnoticed(FeedActivity):
+    """For looking at a feed without waking its reader."""
+
+    def record_read(self, account_id: UUID, reader_state: ReaderState) -> None: ...
+
+
+class World:
+    """A system, a relay that can be ended at any call, and a way to look at feeds that leaves no trace."""
+
+    def __init__(self, container: Container, clock: Watch) -> None:
+        self.clock, self.fuse, self.seconds = clock, Fuse(), Seconds()
+        self.is_cut_off = False  # whether the relay, and nobody else, finds the cache away
+        self.container = container
+        stores = container.stores
+        fragile = replace(
+            stores,
+            relational=watched(stores.relational, self.fuse, "relational"),
+            documents=watched(stores.documents, self.fuse, "documents"),
+            feeds=watched(stores.feeds, self.fuse, "feeds"),
+            cache=watched(stores.cache, self._cache_call, "cache"),
+        )
+        self._mortal = assemble(container.settings, fragile, clock, PlainHasher(), seconds=self.seconds)
+        readers = Unnoticed(stores.relational, stores.documents, stores.feeds, container.kit, timedelta(days=30), 3)
+        retention = timedelta(days=container.settings.feeds_retention_days)
+        truths = stores.relational, stores.documents, stores.feeds
+        tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
+        self.unnoticed = Timelines(*truths, tops, readers, clock, retention)
+        pages = container.pages
+        self.cards = Cards(stores.relational, pages.viewers, self.unnoticed, pages.through, pages.kinds, pages.handles)
+        states = KeptStates(stores.relational, stores.cache, self.unnoticed, clock, steady=0)
+        self.pages = HomePages(self.unnoticed, stores.cache, "", states)
+        self.quick = 0
+
+    def first_page(self, reader: UUID, limit: int) -> list[UUID]:
+        """By what is kept, where something is."""
+        window = Window(limit=limit)
+
+        def build(look: PageTruth, used: Used) -> WholePage:
+            cards = self.cards.home(reader, window, look, used)
+            return kept_list([b'"%s"' % str(one).encode() for one in cards.ids], None)
+
+        found = self.pages.find(reader, window)
+        self.quick += found.look is None
+        page = found.page or self.pages.make(reader, found, build)
+        return [UUID(one) for one in json.loads(page.body)["items"]]
+
+    def relay(self) -> Relay:
+        return relay_of(self._mortal)
+
+    def dies(self, calls: int) -> None:
+        """The relay works until its end, and another finds the leases expired."""
+        self.fuse.set(calls)
+        with suppress(Crash):
+            relay = self.relay()
+            relay.drain()
+            self._sweep()
+        self.fuse.set(None)
+        self.clock.forward(self.container.settings.relay_lease_seconds + 1)
+
+    def _cache_call(self, point: str) -> None:
+        self.fuse(point)
+        if self.is_cut_off:
+            raise Unavailable("cache", "cut off")
+
+    def sweeps(self) -> None:
+        self.fuse.set(None)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._mortal.feeds.feed_activity.put_to_sleep(self.clock())
+        self._mortal.feeds.pulling.return_batch(self.clock())
