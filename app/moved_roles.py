@@ -1,8 +1,8 @@
-"""Forwarding addresses: a process that has the URL of a place that was left goes on at the new one.
+"""Roles that have moved: a process whose settings still name the old place uses the new one.
 
-Commands look once, at their start (`forwarded`). Servers and relays look at the marks of all roles all the time
-(`Following`), build what they are made of anew while one is being moved, use it once it has, and drop the old when its
-last calls have ended.
+A command looks once, when it starts (`forwarded`). Servers and relays watch the marks of all roles (`Following`). While
+a role is being moved they build a second container for the new place, switch to it when the move is done, and close the
+old one after its last calls.
 """
 
 import logging

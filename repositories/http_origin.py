@@ -1,4 +1,4 @@
-"""Whom an exchange over HTTP is with. By itself, since whoever checks a URL needs no connection."""
+"""The server that an HTTP URL names. A module of its own, so that checking a URL does not import the client."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""Opens an observer of what a URL leads to. The scheme decides."""
+"""Opens the observer of an engine, by the scheme of its URL."""
 
 from collections.abc import Collection, Iterator, Mapping
 

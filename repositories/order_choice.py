@@ -1,4 +1,4 @@
-"""Which orders of a list."""
+"""The filter of a list of orders."""
 
 from datetime import datetime
 from uuid import UUID

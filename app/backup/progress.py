@@ -1,4 +1,4 @@
-"""What a dump or a restore says: a line at the end of each kind, and some in between where it takes long."""
+"""Progress output of a dump or a restore: a line when a kind of record is done, and more while a long one runs."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

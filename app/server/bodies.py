@@ -1,11 +1,11 @@
-"""Bodies are awaited before a request gets one of the places: within a deadline, and not too many of one address.
+"""Receives the body of a request before the request is admitted: within a deadline, and few at once from one address.
 
-A WSGI server gives a body to whoever reads it, and lets them wait for a silent client without end. Nothing but the end
-of the connection ends such a read, and its thread is the one that answers. So connections whose client owes something
-for too long are shut for reading (`connections.shut_silent`); the answer still leaves.
+In WSGI the application reads the body, and a client that stays silent blocks that read for ever; only closing the
+connection ends it, and the blocked thread is the one that has to answer. So a connection whose client is silent for too
+long is shut for reading (`connections.shut_silent`). The answer can still be sent.
 
-granian ends a body in chunks that breaks off like one that is whole, but for a read of all of it, which gives nothing
-then. That read has no limit, so connections that bring too much meanwhile are ended (`connections.Floods`).
+granian reports a chunked body that was cut off as a complete one, except to a read of the whole body, which returns
+nothing then. That read has no limit of size, so connections that send too much are closed (`connections.Floods`).
 """
 
 import io

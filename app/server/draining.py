@@ -1,8 +1,7 @@
-"""Ending without a lost request: on SIGTERM the server goes on for a while, and everybody is asked to go elsewhere.
+"""Graceful shutdown: after SIGTERM the server still answers for a while, and tells proxies to use another server.
 
-The main process passes the word to its workers by a signal (`drain_first`). From then on readiness is a 503 and each
-answer ends its connection, so that a proxy has none to reuse when the server closes. A second SIGTERM ends at once, as
-SIGINT does.
+The main process tells its workers by a signal (`drain_first`). From then on readiness is a 503, and each answer closes
+its connection, so that a proxy has none to reuse when the server stops. A second SIGTERM stops at once, as SIGINT does.
 """
 
 import multiprocessing

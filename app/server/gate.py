@@ -1,8 +1,9 @@
-"""Which requests are worked on: so many at once; the others wait in turn, and no more of them than get theirs soon.
+"""Admission of requests: a fixed number is worked on at once, the others queue in order, and the queue is bounded.
 
-Of requests that come faster than they are answered some must be refused, and cheaply. What waits is bounded by time and
-not by number, for nobody knows how long requests take: by Little's law a queue of `places * seconds / mean` takes
-`seconds`, and the mean is measured. Why refusals are held back: docs/decisions/0030-overload.md.
+When requests arrive faster than they are answered, some must be refused, and refusing must be cheap. The bound of the
+queue is a time and not a number, since the duration of requests is not known in advance: by Little's law a queue of
+`places * seconds / mean` is worked off in `seconds`, and the mean is measured. Why refusals are held back:
+docs/decisions/0030-overload.md.
 """
 
 import threading

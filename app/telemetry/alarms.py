@@ -1,4 +1,4 @@
-"""Alarms: what cannot be, unless somebody has altered the money tables. `quartet doctor ledger` says what."""
+"""Alarms: errors that only an alteration of the money tables can cause. `quartet doctor ledger` finds it."""
 
 import logging
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Notes once an hour how full everything is that has a limit, in a thread of the relay. The doctor's forecast reads it.
+"""Stores once an hour how full each limited resource is, in a thread of the relay. The doctor's forecast reads that.
 
 A sample asks each engine some questions, with a deadline each. Any number of relays may do it: the first counts.
 """

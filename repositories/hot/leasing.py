@@ -1,4 +1,4 @@
-"""One key of the cache, for those who go on without it: where it is away, there is no lease and nothing is stored."""
+"""Leases and fills one key of the cache for callers that also work without it: an outage means no lease and no fill."""
 
 from repositories.errors import Unavailable
 from repositories.hot.port import Cache, Fill

@@ -1,7 +1,7 @@
-"""The places in a pool whose last statement got no answer in time, and whose server process may still be there.
+"""Keeps a slot of the pool occupied while the server may still be working on a COMMIT that was not answered in time.
 
-A COMMIT that waits for a synchronous standby is ended by no timeout, nor by its client's leaving: each try would
-take another of the server's connections. So its place is not given away before its process is gone.
+A COMMIT that waits for a synchronous standby ends by no timeout, and goes on when its client disconnects. If the slot
+were free, each retry would take one more of the server's connections. It is freed when the server process is gone.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""That sessions were ended, for as long as these would have lasted: the store of sessions may lose its last writes."""
+"""A second record of each ended session, kept until its expiry: the session store may lose its last writes."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Asking a store for a part of a panel: where it is away, the rest is shown all the same."""
+"""A part of a panel that a store does not answer for: the page says so there, and shows the rest."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,7 +1,7 @@
-"""Who may look: operators who have the console's token; in development without one, whoever is on this machine.
+"""Access to the console: by its token, or in development without a token from this machine only.
 
-A signed cookie says who has signed in, and no store has to be asked: the console has to work while stores are away.
-What was ended since is asked apart (`ConsoleSessions`); another token ends all of them.
+The session is a signed cookie that needs no store, because the console has to work while stores are away. Whether it
+was ended since is looked up separately (`ConsoleSessions`). A new token ends all sessions.
 """
 
 import hashlib

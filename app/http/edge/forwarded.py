@@ -1,7 +1,7 @@
-"""For whom proxies say that they act: in `X-Forwarded-For`, or in `Forwarded` (RFC 7239).
+"""The client's address as proxies report it, in `X-Forwarded-For` or in `Forwarded` (RFC 7239).
 
-A WSGI environ has one name for `X-Forwarded-For` and `X_Forwarded_For`. `Forwarded` has no dash, so nothing else can
-pass for it.
+A WSGI environ has one name for `X-Forwarded-For` and `X_Forwarded_For`, so a client could send the second. `Forwarded`
+has no dash, so there is no second spelling of it.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Whose a handle is.
+"""Finds the account that has a handle, through the cache.
 
-A handle is cached apart and names an account: whoever changes a handle drops the old name and the new one.
+The cached value is the id of the account. A change of a handle drops the old name and the new one.
 """
 
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The newest of an owner's notifications as they are stored, with how far they are read: what most requests need."""
+"""The cached top of an inbox: the newest stored activities and the read marker. Most requests need no more."""
 
 from typing import Self
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What keeps the sources from being run down: one load of a key in a process at a time, and so many loads at once."""
+"""Protects the sources from too many loads: a process loads a key once at a time, and only so many keys at once."""
 
 import math
 import threading

@@ -1,4 +1,4 @@
-"""What a process remembers of what it has seen, within bounds."""
+"""A bounded memory of facts that never change, one for a process."""
 
 from typing import Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""What of a page is the viewer's own, put into the page that all share with each answer."""
+"""Adds the viewer's own part (what they like and follow) to a page that is otherwise the same for everybody."""
 
 from collections.abc import Collection, Mapping
 from uuid import UUID

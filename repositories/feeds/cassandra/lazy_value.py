@@ -1,4 +1,4 @@
-"""What is made once, by whoever comes first."""
+"""A value that the first caller makes, and the others wait for."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How the driver chooses nodes, and what it does when one falls silent. Whatever is sent by these may be done twice."""
+"""How the driver chooses nodes, and what it does when one does not answer. A statement may run twice."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,6 +1,6 @@
-"""The way to one Redis server: a bounded set of connections, and a deadline on every exchange.
+"""Calls to one Redis server, over a bounded set of connections, with one deadline for each exchange.
 
-redis-py's client is left out: it retries by itself and has a time limit for each step in place of one for the call.
+redis-py's client is not used: it retries by itself, and limits each step of a call instead of the whole call.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
-"""The cache in Redis as a place of a move. What makes it give and take nothing is its epoch: no value is of that of a
-cache that has moved, and scripts give no lease under it. Where Redis evicts the mark, it evicts no more than a hint.
+"""The cache in Redis as a place of a move. A cache that has moved has an epoch that no value bears and under which
+scripts give no lease, so nothing is read from it and nothing stored. Redis may evict the mark, which is only a hint.
 """
 
 import contextlib

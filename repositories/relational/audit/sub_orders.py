@@ -1,4 +1,4 @@
-"""What must be true of one seller's part of an order, given everything that happened to it."""
+"""Checks one seller's part of an order against the rows of everything that happened to it."""
 
 import itertools
 from collections import Counter

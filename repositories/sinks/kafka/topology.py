@@ -1,4 +1,4 @@
-"""What is made: a topic, with the number of partitions that it keeps, since another number moves keys."""
+"""Creates the topic. Its number of partitions is never changed, since that would move keys to other partitions."""
 
 from typing import Any
 
