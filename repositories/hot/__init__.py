@@ -73,48 +73,48 @@ class CacheStores(NamedTuple):
 
 @addressed("cache")
 def open_cache_stores(url: str, *, timeout: timedelta, pool: int, viewers: int) -> CacheStores:
-    """`pool` connections for each, `viewers` for views; of PostgreSQL as many for all together."""
-    if not url.startswith("postgresql:"):
-        return CacheStores(
-            open_cache(url, timeout=timeout, pool=pool),
-            open_streams(url, timeout=timeout, pool=pool),
-            open_limits(url, timeout=timeout, pool=pool),
-            open_views(url, timeout=timeout, pool=viewers),
-        )
-    from repositories.hot.postgres.cache import PostgresCache
-    from repositories.hot.postgres.database import HotDatabase
-    from repositories.hot.postgres.limits import PostgresLimits
-    from repositories.hot.postgres.streams import PostgresStreams
-    from repositories.hot.postgres.views import PostgresViewCounts
+    """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction), `postgresql://...` or `sqlite:///...`.
 
-    # One more listens.
-    shared = HotDatabase.of_cache(url, timeout=timeout, pool=max(1, pool - 1))
-    return CacheStores(
-        PostgresCache(shared), PostgresStreams(shared), PostgresLimits(shared), PostgresViewCounts(shared)
-    )
-
-
-@addressed("cache")
-def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
-    """`redis://...`, `redis+cluster://...` (no persistence, LFU eviction), `postgresql://...` or `sqlite:///...`."""
+    `pool` connections for each, `viewers` for views; of PostgreSQL as many for all together, of which one listens.
+    """
     if url.startswith("sqlite:"):
         from repositories.hot.embedded.cache import EmbeddedCache
+        from repositories.hot.embedded.limits import EmbeddedLimits
+        from repositories.hot.embedded.streams import EmbeddedStreams
+        from repositories.hot.embedded.views import EmbeddedViewCounts
 
-        return EmbeddedCache(url)
+        return CacheStores(EmbeddedCache(url), EmbeddedStreams(url), EmbeddedLimits(url), EmbeddedViewCounts(url))
     if url.startswith("postgresql:"):
         from repositories.hot.postgres.cache import PostgresCache
         from repositories.hot.postgres.database import HotDatabase
+        from repositories.hot.postgres.limits import PostgresLimits
+        from repositories.hot.postgres.streams import PostgresStreams
+        from repositories.hot.postgres.views import PostgresViewCounts
 
-        return PostgresCache(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
+        shared = HotDatabase.of_cache(url, timeout=timeout, pool=max(1, pool - 1))
+        return CacheStores(
+            PostgresCache(shared), PostgresStreams(shared), PostgresLimits(shared), PostgresViewCounts(shared)
+        )
     from repositories.hot.redis.cluster import is_cluster
+    from repositories.hot.redis.limits import RedisLimits
+    from repositories.hot.redis.streams import RedisStreams
+    from repositories.hot.redis.views import RedisViewCounts
 
+    cache: Cache
     if is_cluster(url):
         from repositories.hot.redis.cluster_cache import ClusterCache
 
-        return ClusterCache(url, timeout=timeout, pool=pool)
-    from repositories.hot.redis.cache import RedisCache
+        cache = ClusterCache(url, timeout=timeout, pool=pool)
+    else:
+        from repositories.hot.redis.cache import RedisCache
 
-    return RedisCache(url, timeout=timeout, pool=pool)
+        cache = RedisCache(url, timeout=timeout, pool=pool)
+    return CacheStores(
+        cache,
+        RedisStreams(url, timeout=timeout, pool=pool),
+        RedisLimits(url, timeout=timeout, pool=pool),
+        RedisViewCounts(url, timeout=timeout, pool=viewers),
+    )
 
 
 def guarded(cache: Cache) -> Cache:
@@ -122,52 +122,18 @@ def guarded(cache: Cache) -> Cache:
     return Breaker(cache, pay_every=PAY_EVERY)
 
 
-@addressed("cache")
+def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:
+    """The cache alone; as the next three, for whoever needs no more."""
+    return open_cache_stores(url, timeout=timeout, pool=pool, viewers=pool).cache
+
+
 def open_streams(url: str, *, timeout: timedelta, pool: int) -> Streams:
-    """Beside the cache: the same URL as for `open_cache`."""
-    if url.startswith("sqlite:"):
-        from repositories.hot.embedded.streams import EmbeddedStreams
-
-        return EmbeddedStreams(url)
-    if url.startswith("postgresql:"):
-        from repositories.hot.postgres.database import HotDatabase
-        from repositories.hot.postgres.streams import PostgresStreams
-
-        return PostgresStreams(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
-    from repositories.hot.redis.streams import RedisStreams
-
-    return RedisStreams(url, timeout=timeout, pool=pool)
+    return open_cache_stores(url, timeout=timeout, pool=pool, viewers=pool).streams
 
 
-@addressed("cache")
-def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
-    """Beside the cache: the same URL as for `open_cache`."""
-    if url.startswith("sqlite:"):
-        from repositories.hot.embedded.views import EmbeddedViewCounts
-
-        return EmbeddedViewCounts(url)
-    if url.startswith("postgresql:"):
-        from repositories.hot.postgres.database import HotDatabase
-        from repositories.hot.postgres.views import PostgresViewCounts
-
-        return PostgresViewCounts(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
-    from repositories.hot.redis.views import RedisViewCounts
-
-    return RedisViewCounts(url, timeout=timeout, pool=pool)
-
-
-@addressed("cache")
 def open_limits(url: str, *, timeout: timedelta, pool: int) -> Limits:
-    """Beside the cache: the same URL as for `open_cache`."""
-    if url.startswith("sqlite:"):
-        from repositories.hot.embedded.limits import EmbeddedLimits
+    return open_cache_stores(url, timeout=timeout, pool=pool, viewers=pool).limits
 
-        return EmbeddedLimits(url)
-    if url.startswith("postgresql:"):
-        from repositories.hot.postgres.database import HotDatabase
-        from repositories.hot.postgres.limits import PostgresLimits
 
-        return PostgresLimits(HotDatabase.of_cache(url, timeout=timeout, pool=pool))
-    from repositories.hot.redis.limits import RedisLimits
-
-    return RedisLimits(url, timeout=timeout, pool=pool)
+def open_views(url: str, *, timeout: timedelta, pool: int) -> ViewCounts:
+    return open_cache_stores(url, timeout=timeout, pool=pool, viewers=pool).views

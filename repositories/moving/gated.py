@@ -1,10 +1,17 @@
 """What the places in databases of SQL have in common."""
 
+import contextlib
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
 from repositories.moving.gate import SqlGate
-from repositories.moving.places import FrozenPlace, Mark, StorePlace
+from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
 
 class PlaceDatabase(Protocol):
@@ -41,3 +48,40 @@ class GatedPlace(StorePlace):
 
     def release(self) -> None:
         self._gate.release()
+
+
+class SqlPlace(GatedPlace):
+    """A place whose records are read and written by statements of the role's own database."""
+
+    _database: PlaceDatabase
+
+    @contextlib.contextmanager
+    def moment(self) -> Iterator[FrozenPlace]:
+        asking = self._gate.notes()
+        with self._database.snapshot() as work:
+            notes = work.execute(asking).fetchall() if asking else []
+            if notes:
+                self._gate.check()
+            changed: dict[str, set[Key]] = defaultdict(set)
+            for _, kind, key in notes:
+                changed[kind].add(self._key(kind, msgspec.json.decode(key)))
+            numbers = [number for number, *_ in notes]
+            yield FrozenPlace(partial(self._records, work), partial(self._of_keys, work), changed, numbers)
+
+    @contextlib.contextmanager
+    def _own(self) -> Iterator[Any]:
+        """A transaction that may write although the place is `incoming`."""
+        with self._database.write() as work, self._gate.own(work):
+            yield work
+
+    @abstractmethod
+    def _key(self, kind: str, noted: list[Any]) -> Key:
+        """The key in a note, whose ids are text there."""
+
+    @abstractmethod
+    def _records(self, work: Any, kind: str) -> Iterator[Sequence[Any]]:
+        """As `FrozenPlace.records`."""
+
+    @abstractmethod
+    def _of_keys(self, work: Any, kind: str, keys: Sequence[Key]) -> list[Any]:
+        """As `FrozenPlace.of_keys`."""

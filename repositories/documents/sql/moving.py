@@ -1,19 +1,16 @@
 """Documents in SQL as a place of a move. A record is a document with its tags or attributes and its unsent events."""
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from repositories.documents.dump_records import KINDS, key_of
 from repositories.documents.sql.dump import LOADS, DocumentsDump, made, records
 from repositories.dump_port import Load, RecordKind
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace
-from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
+from repositories.moving.gated import SqlPlace
+from repositories.moving.places import Changed, Key, Mark, OfKeys
 from repositories.sql import SqlDatabase, SqlWork
 
 SOME = 500
@@ -60,7 +57,7 @@ _REMOVE = {
 }
 
 
-class DocumentsPlace(GatedPlace):
+class DocumentsPlace(SqlPlace):
     """`empty` begins the statement that removes all rows of a table."""
 
     kinds: Sequence[RecordKind] = KINDS
@@ -76,24 +73,6 @@ class DocumentsPlace(GatedPlace):
 
     def is_empty(self) -> bool:
         return self._dump.is_empty()
-
-    @contextlib.contextmanager
-    def moment(self) -> Iterator[FrozenPlace]:
-        asking = self._gate.notes()
-        with self._database.snapshot() as work:
-            notes = work.execute(asking).fetchall() if asking else []
-            if notes:
-                self._gate.check()
-            changed: dict[str, set[Key]] = defaultdict(set)
-            for _, kind, key in notes:
-                document, number = msgspec.json.decode(key)
-                changed[kind].add((UUID(document), number))
-            yield FrozenPlace(
-                lambda kind: records(work, kind),
-                lambda kind, keys: _of_keys(work, kind, keys),
-                changed,
-                [seq for seq, *_ in notes],
-            )
 
     def receive(self, mark: Mark) -> None:
         self._gate.close(mark)
@@ -120,16 +99,16 @@ class DocumentsPlace(GatedPlace):
                         work.executemany(statement, [{"id": own_id, "number": number} for own_id, number in some])
                     LOADS[kind](work, of_keys(kind, some))
 
-    @contextlib.contextmanager
-    def _own(self) -> Iterator[SqlWork]:
-        with self._database.write() as work, self._gate.own(work):
-            yield work
+    def _key(self, kind: str, noted: list[Any]) -> Key:  # noqa: ARG002  all kinds have one form
+        return UUID(noted[0]), noted[1]
 
+    def _records(self, work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
+        return records(work, kind)
 
-def _of_keys(work: SqlWork, kind: str, keys: Sequence[Key]) -> list[Any]:
-    rows = [
-        row
-        for own_id, number in keys
-        for row in work.execute(_OF_KEY[kind], {"id": own_id, "number": number}).fetchall()
-    ]
-    return made(work, kind, rows)
+    def _of_keys(self, work: SqlWork, kind: str, keys: Sequence[Key]) -> list[Any]:
+        rows = [
+            row
+            for own_id, number in keys
+            for row in work.execute(_OF_KEY[kind], {"id": own_id, "number": number}).fetchall()
+        ]
+        return made(work, kind, rows)

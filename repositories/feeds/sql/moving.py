@@ -1,12 +1,9 @@
 """Feeds in a database of SQL as a place."""
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
-
-import msgspec
 
 from repositories.dump_port import Load, RecordKind
 from repositories.feeds.moved_records import (
@@ -32,8 +29,8 @@ from repositories.feeds.sql.statements import (
     READ_MARK,
 )
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace
-from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
+from repositories.moving.gated import SqlPlace
+from repositories.moving.places import Changed, Key, Mark, OfKeys
 from repositories.sql import Parameters, Row, SqlDatabase, SqlWork
 
 ROLE = "feeds"
@@ -81,7 +78,7 @@ def noted(binary: str) -> list[Noted]:
     ]
 
 
-class SqlFeedsPlace(GatedPlace):
+class SqlFeedsPlace(SqlPlace):
     """`empty` is the statement that removes all rows of a table."""
 
     kinds: Sequence[RecordKind] = KINDS
@@ -111,23 +108,10 @@ class SqlFeedsPlace(GatedPlace):
     def is_empty(self) -> bool:
         return not any(self._database.rows(f"SELECT 1 FROM {table} LIMIT 1") for table in _TABLES.values())  # noqa: S608  our names
 
-    @contextlib.contextmanager
-    def moment(self) -> Iterator[FrozenPlace]:
-        asking = self._gate.notes()
-        with self._database.snapshot() as work:
-            notes: list[Row] = work.execute(asking).fetchall() if asking else []
-            if notes:
-                self._gate.check()
-            changed: dict[str, set[Key]] = defaultdict(set)
-            for _, kind, key in notes:
-                changed[kind].add(tuple(map(UUID, msgspec.json.decode(key))))
-            numbers = [number for number, *_ in notes]
-            yield FrozenPlace(lambda kind: self._records(work, kind), self._reader(work), changed, numbers)
-
     def receive(self, mark: Mark) -> None:
         self._gate.close(mark)
         for table in _TABLES.values():
-            with self._database.write() as work, self._gate.own(work):
+            with self._own() as work:
                 work.execute(self._empty.format(table))
 
     @contextlib.contextmanager
@@ -140,8 +124,11 @@ class SqlFeedsPlace(GatedPlace):
 
     def _merge(self, kind: str, records: Sequence[Any]) -> None:
         for start in range(0, len(records), BATCH):
-            with self._database.write() as work, self._gate.own(work):
+            with self._own() as work:
                 self._merged[kind](self, work, records[start : start + BATCH])
+
+    def _key(self, kind: str, noted: list[Any]) -> Key:  # noqa: ARG002  all parts are ids
+        return tuple(map(UUID, noted))
 
     def _records(self, work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
         select, keys = _KINDS[kind]
@@ -152,20 +139,17 @@ class SqlFeedsPlace(GatedPlace):
             yield self._made(kind, rows)
             after = rows[-1][: len(keys)]
 
-    def _reader(self, work: SqlWork) -> OfKeys:
-        def of_keys(kind: str, keys: Sequence[Key]) -> list[Any]:
-            select, names = _KINDS[kind]
-            marks = ", ".join([f"({', '.join('?' * len(names))})"] * SOME)
-            statement = f"{select} WHERE ({', '.join(names)}) IN (VALUES {marks})"
-            found: list[Row] = []
-            for start in range(0, len(keys), SOME):
-                some = keys[start : start + SOME]
-                # One text for any number of keys.
-                asked = [self._feeds.key(part) for key in (*some, *[some[-1]] * (SOME - len(some))) for part in key]
-                found += work.execute(statement, asked).fetchall()
-            return self._made(kind, found)
-
-        return of_keys
+    def _of_keys(self, work: SqlWork, kind: str, keys: Sequence[Key]) -> list[Any]:
+        select, names = _KINDS[kind]
+        marks = ", ".join([f"({', '.join('?' * len(names))})"] * SOME)
+        statement = f"{select} WHERE ({', '.join(names)}) IN (VALUES {marks})"
+        found: list[Row] = []
+        for start in range(0, len(keys), SOME):
+            some = keys[start : start + SOME]
+            # One text for any number of keys.
+            asked = [self._feeds.key(part) for key in (*some, *[some[-1]] * (SOME - len(some))) for part in key]
+            found += work.execute(statement, asked).fetchall()
+        return self._made(kind, found)
 
     def _made(self, kind: str, rows: Sequence[Row]) -> list[Any]:
         made = (_MAKE[kind](self._feeds.uuid, *row) for row in rows)

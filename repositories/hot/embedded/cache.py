@@ -44,6 +44,7 @@ _ALL = *_ROWS, "hot_streams", "hot_stream_events", "hot_limits", "hot_views"
 _HELD = "stamp, record, due_at, stored_at, (SELECT more FROM hot_additions AS a WHERE a.key = hot_values.key)"
 _ADD = """INSERT INTO hot_additions SELECT key, :more FROM hot_values WHERE key = :key
     ON CONFLICT (key) DO UPDATE SET more = CAST(more || excluded.more AS BLOB) RETURNING length(more)"""
+# Keys are sent one by one: a list goes as JSON, whose text ends for SQLite where it has a NUL.
 _CHUNK = 500
 # Whether a part is not as it was, beside the value.
 _WHOLE = f"""SELECT EXISTS (

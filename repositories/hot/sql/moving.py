@@ -1,19 +1,16 @@
 """Sessions in a database of SQL as a place."""
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from repositories.dump_port import Load, RecordKind
 from repositories.hot.moved_sessions import KINDS, KeptSeen, KeptSession, compared, kept, key_of, seconds_left
 from repositories.moving.gate import Engine, Noted, SqlGate
-from repositories.moving.gated import GatedPlace, PlaceDatabase
-from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
+from repositories.moving.gated import PlaceDatabase, SqlPlace
+from repositories.moving.places import Changed, Key, Mark, OfKeys
 from repositories.read_your_writes import KEPT_SECONDS
 from repositories.sql import Row, SqlWork
 
@@ -51,7 +48,7 @@ def noted(binary: str) -> list[Noted]:
     ]
 
 
-class SqlSessionsPlace(GatedPlace):
+class SqlSessionsPlace(SqlPlace):
     kinds: Sequence[RecordKind] = KINDS
 
     def __init__(
@@ -70,26 +67,9 @@ class SqlSessionsPlace(GatedPlace):
     def is_empty(self) -> bool:
         return not self._database.rows(_PAGES["sessions"], (b"", 1))
 
-    @contextlib.contextmanager
-    def moment(self) -> Iterator[FrozenPlace]:
-        asking = self._gate.notes()
-        with self._database.snapshot() as work:
-            notes: list[Row] = work.execute(asking).fetchall() if asking else []
-            if notes:
-                self._gate.check()
-            changed: dict[str, set[Key]] = defaultdict(set)
-            for _, kind, key in notes:
-                changed[kind].add(_key(kind, key))
-            yield FrozenPlace(
-                lambda kind: _records(work, kind),
-                lambda kind, keys: _of_keys(work, kind, keys),
-                changed,
-                [number for number, *_ in notes],
-            )
-
     def receive(self, mark: Mark) -> None:
         self._gate.close(mark)
-        with self._database.write() as work, self._gate.own(work):
+        with self._own() as work:
             for table in _TABLES.values():
                 work.execute(f"DELETE FROM {table}")  # noqa: S608  our names
 
@@ -103,12 +83,12 @@ class SqlSessionsPlace(GatedPlace):
             for start in range(0, len(ordered), BATCH):
                 some = ordered[start : start + BATCH]
                 records = of_keys(kind, some)
-                with self._database.write() as work, self._gate.own(work):
+                with self._own() as work:
                     work.executemany(_REMOVE[kind], [_columns(kind, key) for key in some])
                     work.executemany(_PUT[kind], [self._row(one) for one in records])
 
     def _load(self, kind: str, records: Sequence[Any]) -> None:
-        with self._database.write() as work, self._gate.own(work):
+        with self._own() as work:
             work.executemany(_PUT[kind], [self._row(one) for one in records])
 
     def _row(self, one: KeptSession | KeptSeen) -> Row:
@@ -117,17 +97,20 @@ class SqlSessionsPlace(GatedPlace):
         left = seconds_left(one, self._clock())
         return bytes.fromhex(one.digest), one.account_id.bytes, one.id.bytes, one.record.encode(), left
 
+    def _key(self, kind: str, noted: list[Any]) -> Key:
+        first, *rest = noted
+        first = first.removeprefix("\\x").lower()
+        return (str(UUID(first)), *rest) if kind == "seen" else (first,)
 
-def _records(work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
-    after = _FIRST[kind]
-    while rows := work.execute(_PAGES[kind], (*after, BATCH)).fetchall():
-        yield _made(kind, rows)
-        after = rows[-1][: len(after)]
+    def _records(self, work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
+        after = _FIRST[kind]
+        while rows := work.execute(_PAGES[kind], (*after, BATCH)).fetchall():
+            yield _made(kind, rows)
+            after = rows[-1][: len(after)]
 
-
-def _of_keys(work: SqlWork, kind: str, keys: Sequence[Key]) -> list[Any]:
-    found = (work.execute(_OF_KEY[kind], _columns(kind, key)).fetchone() for key in keys)
-    return _made(kind, [row for row in found if row])
+    def _of_keys(self, work: SqlWork, kind: str, keys: Sequence[Key]) -> list[Any]:
+        found = (work.execute(_OF_KEY[kind], _columns(kind, key)).fetchone() for key in keys)
+        return _made(kind, [row for row in found if row])
 
 
 def _made(kind: str, rows: Sequence[Row]) -> list[Any]:
@@ -135,12 +118,6 @@ def _made(kind: str, rows: Sequence[Row]) -> list[Any]:
         return [KeptSeen(UUID(bytes=account), store, position) for account, store, position in rows]
     read = (kept(digest.hex(), record) for digest, record in rows)
     return [one for one in read if one]
-
-
-def _key(kind: str, noted_: str) -> Key:
-    [first, *rest] = msgspec.json.decode(noted_)
-    first = first.removeprefix("\\x").lower()
-    return (str(UUID(first)), *rest) if kind == "seen" else (first,)
 
 
 def _columns(kind: str, key: Key) -> Row:
