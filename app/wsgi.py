@@ -16,12 +16,14 @@ from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment
 from app.server.connections import Floods, shut_silent
 from app.server.draining import DRAIN, Draining
+from app.server.granian import refuse_other_servers
 from app.server.streams import ENDINGS, on_signals
 from app.telemetry.exporting import export
 from config import Settings
 from config.logs import configure
 from repositories.slow_statements import log_after
 
+refuse_other_servers()
 closing = ExitStack()
 # A forked process does not run what `atexit` knows, and a spawned one runs this too.
 Finalize(None, closing.close, exitpriority=0)

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -27,7 +28,24 @@ DRAIN_SECONDS = 10
 _ADVICE = "Configuration allows spawning up to"
 # Forking is safe where no library starts threads of its own; on macOS the system's do.
 _FORKS = sys.platform == "linux"
+# In a worker.
+_serving = threading.Event()
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class OtherServer(Exception):
+    """Raised where the application is imported by another WSGI server."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this application is served by `quartet serve` and by no other WSGI server: see docs/deploying.md"
+        )
+
+
+def refuse_other_servers() -> None:
+    """What ends bodies that never come, streams and workers is made for granian. Raises `OtherServer`."""
+    if not _serving.is_set():
+        raise OtherServer
 
 
 class WithoutAdvice(logging.Filter):
@@ -88,6 +106,7 @@ def _load(word: "Connection[Any, Any]", say: "Connection[Any, Any]", target: str
     Until then, and until granian sets its own handlers, a signal ends the worker.
     """
     say.close()
+    _serving.set()
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)

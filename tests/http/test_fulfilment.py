@@ -150,17 +150,24 @@ def test_part_by_part(fair: Fair) -> None:
     assert fair.audit() == []
 
 
-WRONG_LINES = [[(2, 0)], [(2, -1)], [(2, 1.5)], [(1, 1)], [(9, 1)], [(0, 1)], [(2, 1), (2, 1)]]
+WRONG_LINES = [[(2, 0)], [(2, -1)], [(2, 1.5)], [(1, 1)], [(9, 1)], [(0, 1)]]
 
 
 @pytest.mark.parametrize(
-    ("lines", "status"), [*((lines, 422) for lines in WRONG_LINES), ([(2, 4)], 409), ([(2, 3), (3, 2)], 409)]
+    ("lines", "status"),
+    [*((lines, 422) for lines in WRONG_LINES), ([(2, 4)], 409), ([(2, 3), (3, 2)], 409), ([(2, 3), (2, 1)], 409)],
 )
 def test_what_cannot_be_sent(fair: Fair, lines: list[tuple[int, int]], status: int) -> None:
     order = fair.of_two()
     problem = fair.ship(order, *lines, status=status)
     assert problem["code"] == ("nothing_to_send" if status == 409 else "validation_failed")
     assert fair.states(order) == ["paid", "paid", "paid"]
+
+
+def test_a_line_may_be_named_twice(fair: Fair) -> None:
+    order = fair.of_two()
+    made = fair.ship(order, (2, 1), (2, 1))
+    assert [(line["number"], line["quantity"]) for line in made["lines"]] == [(2, 2)]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import json
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,19 @@ import pytest
 from tests.apps import BASE, PASSWORD
 from tests.engines import Shared
 from tests.engines.kernel import wait_until
-from tests.system.live import HOST, Answer, Client, Live, answer_of, as_under_way, migrated, run, sent_in_chunks
+from tests.system.live import (
+    HOST,
+    PATIENCE,
+    Answer,
+    Client,
+    Live,
+    answer_of,
+    as_under_way,
+    environment,
+    migrated,
+    run,
+    sent_in_chunks,
+)
 
 pytestmark = pytest.mark.live
 Starter = Callable[..., Live]
@@ -259,3 +273,18 @@ def _accepts(live: Live) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_no_other_server_may_import_the_application(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import app.wsgi"],
+        env=environment(tmp_path, {}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1].partition(": ")[0]) == (1, "app.server.granian.OtherServer")
+    assert "`quartet serve`" in done.stderr
+    assert list(tmp_path.iterdir()) == [], "nothing was opened"

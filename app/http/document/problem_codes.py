@@ -53,6 +53,7 @@ PROBLEMS: dict[str, str] = {
     "stopping": "The server is about to end. Another one takes the request.",
     "store_unavailable": "A store does not answer at the moment. Ask again after `Retry-After` seconds.",
     "streams_taken": "This server holds as many live streams as it can.",
+    "too_much": "With what is there by now, the sum would be beyond 64 bits.",
     "too_many_requests": "More requests than are allowed. `Retry-After` says when the next one is.",
     "transfer_coding_unsupported": "A transfer coding other than `chunked`.",
     "unauthenticated": "This needs a signed-in caller: `Authorization: Bearer TOKEN`.",

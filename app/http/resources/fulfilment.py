@@ -1,5 +1,6 @@
 """`/orders/{order_id}/shipments` and what else a seller does with a part of an order; and the order's history."""
 
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -33,19 +34,16 @@ class ShipmentDraftSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         validate=ma.validate.Length(1, 100),
-        metadata={"description": "units by the number of the order's line; left out: all that is left to send"},
+        metadata={
+            "description": "units by the number of the order's line, which may be named more than once; "
+            "left out: all that is left to send"
+        },
     )
     reference = Prose(
         load_default="",
         validate=ma.validate.Length(max=200),
         metadata={"description": "of the carrier, for the buyer to see"},
     )
-
-    @ma.validates_schema(skip_on_field_errors=True)
-    def _once(self, data: dict[str, Any], **_: Any) -> None:
-        lines = data.get("lines") or ()
-        if len({line["number"] for line in lines}) < len(lines):
-            raise ma.ValidationError("A line is named twice.", "lines")
 
 
 class RefusalSchema(ma.Schema):
@@ -107,10 +105,17 @@ def refuse_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
 @idempotent(required=True)
 def create_shipment(wanted: dict[str, Any], order_id: UUID) -> Answer:
     """Say as a seller what was sent. A part of which nothing is left to send is `fulfilled`."""
-    lines = wanted["lines"]
-    units = None if lines is None else {line["number"]: line["quantity"] for line in lines}
-    shipment = WantedShipment(units, wanted["reference"])
+    shipment = WantedShipment(_units(wanted["lines"]), wanted["reference"])
     return container().money.fulfilment.ship(caller(), order_id, shipment, receipt(_created))
+
+
+def _units(lines: list[dict[str, int]] | None) -> dict[int, int] | None:
+    if lines is None:
+        return None
+    units = Counter[int]()
+    for line in lines:
+        units[line["number"]] += line["quantity"]
+    return dict(units)
 
 
 @blp.get("/orders/<uuid:order_id>/shipments")

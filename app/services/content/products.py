@@ -19,6 +19,7 @@ from repositories.records import AttributeValue, Money, Product
 from repositories.relational.orders_port import StockReads
 
 TRIES = 8
+MOST = 2**63 - 1
 
 
 class ProductDraft(Struct, frozen=True):
@@ -108,9 +109,11 @@ class Products:
     def put_stock(self, before: Stock, on_hand: int, *, if_version: int | None) -> Stock:
         """Set the units on hand, reserved ones included, of what `stock` has given.
 
-        Raises `RuleBroken` with code `stock_reserved` below what orders have reserved, `PreconditionFailed` where
-        units were sold or put since `if_version`.
+        Raises `RuleBroken` with code `stock_reserved` below what orders have reserved, `too_much` where these and those
+        sold are more than can be counted, `PreconditionFailed` where units were sold or put since `if_version`.
         """
+        if on_hand + before.sold > MOST:
+            raise RuleBroken("with those sold these are more units than can be counted", code="too_much")
         if on_hand < 0:
             raise RuleBroken("there are not so many units to take away", code="stock_reserved")
         try:

@@ -76,10 +76,10 @@ class Orders:
     def place(
         self, buyer: UUID, wanted: Sequence[Wanted], receipt: Receipt[Order], *, expected: Money | None = None
     ) -> Answer:
-        """Raises `Unprocessable`, `RuleBroken` for one's own product, `Forbidden` (`blocked`), `Short`, `Insufficient`.
+        """Raises `Unprocessable`, `RuleBroken` (`own_product`, `too_much`), `Forbidden` (`blocked`), `Short`.
 
-        `PriceChanged` when the total is not `expected`; and as `Idempotency`. Who blocks while the order is being
-        placed may still get it.
+        `Insufficient`, `PriceChanged` when the total is not `expected`; and as `Idempotency`. Who blocks while the
+        order is being placed may still get it.
         """
         order_id = receipt.attempt.id("order")
         with self.drop_stock_on_replay(lambda: {w.product_id for w in wanted}), self._short_first(wanted):
@@ -179,7 +179,7 @@ class Orders:
         lines = tuple(_line(catalogue[w.product_id], w.quantity, n) for n, w in enumerate(wanted, 1))
         total = sum(line.unit_price * line.quantity for line in lines)
         if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:
-            raise Unprocessable("the total is beyond 64 bits", {"/lines": "Too much."})
+            raise RuleBroken("at these prices the total is beyond 64 bits", code="too_much")
         price = Money(total, currency)
         if expected not in {None, price}:
             raise PriceChanged(expected or price, price)

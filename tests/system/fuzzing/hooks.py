@@ -1,47 +1,68 @@
-"""What schemathesis cannot invent: values that only the server gives out. Loaded by schemathesis, not by pytest.
+"""What schemathesis cannot know: what only the server gives out, and rules that a JSON Schema has no words for.
 
-Only where a request is to be a good one. What is to be refused is sent as it was generated.
+Only where a request is to be a good one, and only what the server would refuse with reason: all else is sent as it was
+generated, as is what is to be refused. Loaded by schemathesis, not by pytest.
 """
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import requests
 import schemathesis
 
-PAST = {"at": "2020-01-01T00:00:00Z", "from": "2010-01-01T00:00:00Z", "to": "2020-01-01T00:00:00Z"}
-# Somebody else, and something of theirs with many units in stock.
+# Somebody else, and something of theirs.
 SELLER, PRODUCT = os.environ["FUZZED_SELLER"], os.environ["FUZZED_PRODUCT"]
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """A tag that fits, a key not used before, a cursor of this very list, things that are there."""
     if case.meta is None or case.meta.generation.mode.is_negative:
         return
     if "If-Match" in case.headers:
-        case.headers["If-Match"] = "*"
+        case.headers["If-Match"] = _tag(case)
     if "Idempotency-Key" in case.headers:
-        case.headers["Idempotency-Key"] = uuid4().hex
+        # One that was used before is of another request.
+        case.headers["Idempotency-Key"] += uuid4().hex[: 255 - len(case.headers["Idempotency-Key"])]
     if "/wallet/entries" in case.operation.path or "/wallet/statement" in case.operation.path:
-        asked = case.query or {}
-        # A currency is needed as soon as there are several, and moments have to be past, in their order.
-        case.query = {"currency": "EUR"} | asked | {name: PAST[name] for name in PAST if name in asked}
+        case.query = {"currency": "EUR"} | _in_order(case.query or {})  # it is needed as soon as there are several
     for name, member in (("cursor", "next"), ("after", "prev")):
         if name in (case.query or {}):
             others = {k: v for k, v in case.query.items() if k not in {"cursor", "after"}}
-            case.query = others | _issued(case, {**others, "limit": 1}, name, member)
+            case.query = others | _given(case, {**others, "limit": 1}, name, member)
     if isinstance(case.body, dict):
-        case.body = _fitting(case.operation.label, _whole(case.body))
+        case.body = _fitting(case, _whole(case.body))
 
 
-def _issued(case: Any, query: dict[str, Any], name: str, member: str) -> dict[str, Any]:
+def _read(case: Any, path: str, query: dict[str, Any]) -> requests.Response:
+    address = f"{case.operation.base_url.rstrip('/')}{path}"
+    return requests.get(address, params=query, headers=dict(case.headers), timeout=10)
+
+
+def _given(case: Any, query: dict[str, Any], name: str, member: str) -> dict[str, Any]:
     """Of the page before, if there is one."""
-    address = f"{case.operation.base_url.rstrip('/')}{case.formatted_path}"
-    page = requests.get(address, params=query, headers=dict(case.headers), timeout=10)
+    page = _read(case, case.formatted_path, query)
     found = page.json().get(member) if page.ok else None
     return {name: found} if found else {}
+
+
+def _tag(case: Any) -> str:
+    """That of the thing as it is, where it can be read."""
+    return _read(case, case.formatted_path, {}).headers.get("ETag", "*")
+
+
+def _in_order(query: dict[str, Any]) -> dict[str, Any]:
+    """Moments that have been, the earlier one first."""
+    names = [name for name in ("at", "from", "to") if name in query]
+    past = sorted((name for name in names), key=lambda name: _moment(query[name]))
+    now = datetime.now(UTC).isoformat()
+    values = [query[name] if _moment(query[name]) < datetime.now(UTC) else now for name in past]
+    return query | dict(zip(names, values, strict=True))
+
+
+def _moment(said: Any) -> datetime:
+    return datetime.fromisoformat(str(said).upper())
 
 
 def _whole(value: Any) -> Any:
@@ -53,20 +74,16 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _fitting(operation: str, body: dict[str, Any]) -> dict[str, Any]:
+def _fitting(case: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Names of things that are there."""
+    operation = case.operation.label
     if body.get("product_ids"):
-        body["product_ids"] = [PRODUCT]
-    if operation.endswith("/shipments"):
-        for number, line in enumerate(body.get("lines") or (), 1):
-            line["number"] = number  # each once
+        body["product_ids"] = [PRODUCT]  # each is to be another one
     for line in body["lines"] if operation.endswith("/orders") else ():
-        line |= {"product_id": PRODUCT, "quantity": 1 + line["quantity"] % 1000}  # the total has to be an amount
-    if "delta" in body:
-        body["delta"] %= 1000  # the sum has to be a number of units
+        line["product_id"] = PRODUCT
     if body.get("up_to"):
-        del body["up_to"]  # everything there is
+        newest = _read(case, "/api/v1/notifications", {}).json().get("newest")
+        body["up_to"] = newest
     if "to" in body:
         body["to"] = SELLER
-    if operation.endswith("/wallet/deposits"):
-        body["amount"]["amount"] = 1 + body["amount"]["amount"] % 1000  # the sandbox declines large ones
     return body

@@ -1,4 +1,4 @@
-"""schemathesis against a server on embedded stores: every check that it has, stateful, with two users.
+"""schemathesis against a server: every check that it has, stateful, with two users.
 
 The two must not get each other's things: what one reads of its own is asked for as the other.
 """
@@ -14,19 +14,28 @@ import pytest
 
 from tests import search_service
 from tests.apps import BASE, PASSWORD
-from tests.system.live import HOST, Client, Live, environment, migrated
+from tests.engines import Shared
+from tests.system.live import HOST, Client, Live, environment, migrated, run
+from tests.system.real import real_urls
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
-EXAMPLES, SEED = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2"), "20260"
+EXAMPLES = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2")
+SEED = os.environ.get("QUARTET_FUZZING_SEED", "20260")
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Live]:
-    migrated(tmp_path)
+@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.engines, pytest.mark.proof])])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
+    own = {}
+    if request.param == "real":
+        engines: Shared = request.getfixturevalue("engines")
+        own = {name.upper(): url for name, url in real_urls(engines, "fuzzing").items()}
+        assert run(tmp_path, "migrate", **own).returncode == 0
+    else:
+        migrated(tmp_path)
     search_service.index()
-    own = {"SEARCH_URL": search_service.url(), "LOG_LEVEL": "warning"}
+    own |= {"SEARCH_URL": search_service.url(), "LOG_LEVEL": "warning"}
     live = Live(tmp_path, WORKERS="1", LOGIN_FAILURES="0", MAILS="0", **own)
     yield live.answering()
     live.close()
