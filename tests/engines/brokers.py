@@ -145,6 +145,13 @@ class Kafka(Broker):
         (made,) = admin.create_topics([NewTopic(place, 1, 1, config=options)]).values()
         made.result()
 
+    def remove(self, place: str) -> None:
+        """A topic with all that is in it. Returns when the broker no longer knows it."""
+        admin = AdminClient({"bootstrap.servers": self._address})
+        (gone,) = admin.delete_topics([place]).values()
+        gone.result()
+        assert wait_until(lambda: place not in admin.list_topics(timeout=_LATEST).topics, _LATEST)
+
     @property
     def _address(self) -> str:
         return self.server.url.removeprefix("kafka://")

@@ -10,8 +10,11 @@ import pytest
 
 from tests.apps import BASE
 from tests.engines.kernel import free_port, wait_until
+from tests.receiver import Receiver as Consumer
+from tests.receiver import receiving
 from tests.recorded import Receiver, receiver
 from tests.system.live import HOST, Live, migrated
+from tests.system.relay.operator import PATH, TOKEN
 
 pytestmark = pytest.mark.live
 PATIENCE = 20.0
@@ -25,15 +28,27 @@ def collector() -> Iterator[Receiver]:
 
 
 @pytest.fixture
+def consumer() -> Iterator[Consumer]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     migrated(tmp_path)
     return tmp_path
 
 
-def test_the_story_of_a_post_comes_from_several_processes(folder: Path, collector: Receiver) -> None:
-    """The author and the follower ask workers, the relay is the main process."""
-    live = Live(folder, WORKERS="2", TRACES_URL=f"http://127.0.0.1:{collector.port}").answering()
+def test_the_story_of_a_post_comes_from_several_processes(
+    folder: Path, collector: Receiver, consumer: Consumer
+) -> None:
+    """The author and the follower ask workers; the main process relays, also to a receiver of webhooks."""
+    hooks = {"WEBHOOKS_TOKEN": TOKEN, "WEBHOOKS_NETWORKS": "127.0.0.0/8"}
+    live = Live(folder, WORKERS="2", TRACES_URL=f"http://127.0.0.1:{collector.port}", **hooks).answering()
     try:
+        with_token = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        hook = json.dumps({"url": consumer.url, "types": ["quartet.post.published.v1"]}).encode()
+        urlopen(Request(f"http://{HOST}:{live.port}{PATH}", hook, with_token), timeout=PATIENCE).close()
         ada, bob = live.person(), live.person()
         bob.ask("PUT", f"/accounts/{ada.handle}/follow")
         stream = Request(
@@ -44,6 +59,7 @@ def test_the_story_of_a_post_comes_from_several_processes(folder: Path, collecto
             news = next(line for line in events if line.startswith(b"data: "))
         parent = json.loads(news.removeprefix(b"data: "))["traceparent"]
         page = bob.send("GET", "/feed", traceparent=parent)
+        assert wait_until(lambda: bool(consumer.posted), PATIENCE)
         assert re.search(f'traceparent;desc="00-{TRACE}-[0-9a-f]{{16}}-01"', page.headers["server-timing"])
         live.terminate()
         assert live.ended(PATIENCE) == 0, live.output
@@ -59,9 +75,14 @@ def test_the_story_of_a_post_comes_from_several_processes(folder: Path, collecto
     assert batch.trace == batch_trace != TRACE
     assert (published.trace, published.id) in batch.links
     assert read[0] in story.under(processed)
+    sent = story.one("send events")
+    assert (sent.kind, sent.links) == ("PRODUCER", [(published.trace, published.id)])
+    assert sent.trace not in {TRACE, batch_trace}, "a batch is of several traces"
+    [post] = consumer.posted
+    assert post.headers["traceparent"] == post.event["traceparent"] == f"00-{published.trace}-{published.id}-01"
     assert processed.resource["service.name"] == "quartet"
     assert processed.resource["service.version"]
-    of_processes = {one.resource["service.instance.id"] for one in (published, processed)}
+    of_processes = {one.resource["service.instance.id"] for one in (published, processed, sent)}
     assert len(of_processes) == 2, "the relay is not where the request was"
     lines = [json.loads(line) for line in live.output.splitlines() if line.startswith("{")]
     traced = [line["event"] for line in lines if line.get("trace_id") == TRACE]

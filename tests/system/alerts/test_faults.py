@@ -21,6 +21,7 @@ from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
 from tests.system.alerts.scraping import Scraping
 from tests.system.outages.matrix import TROUBLES, Town, Trouble, town
+from tests.system.proofs.relays import threads
 from tests.system.real import KEYSPACE, real_urls
 
 pytestmark = pytest.mark.engines
@@ -88,13 +89,8 @@ def traffic(watched: Watched) -> Iterator[None]:
                 person.send("GET", path)
                 over.wait(0.01)
 
-    thread = threading.Thread(target=go)
-    thread.start()
-    try:
+    with threads([go], over):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:

@@ -3,6 +3,7 @@
 All lengths of time in the rules are shortened, as in `test_faults`.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
@@ -26,6 +27,7 @@ from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
 from tests.system.alerts.scraping import Scraping
 from tests.system.live import Client, Live, migrated
+from tests.system.proofs.relays import threads
 from tests.system.test_live_stream import Reader
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
@@ -83,15 +85,8 @@ def beside(*works: Callable[[threading.Event], object]) -> Iterator[None]:
         while not over.is_set():
             work(over)
 
-    threads = [threading.Thread(target=again, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
+    with threads([functools.partial(again, work) for work in works], over):
         yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 def visiting(system: System, person: Person) -> Callable[[threading.Event], object]:

@@ -30,6 +30,7 @@ from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
 from tests.system.alerts.scraping import Scraping
 from tests.system.money.test_alterations import altering
+from tests.system.proofs.relays import threads
 from tests.system.relay.operator import Operator, settings
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
@@ -65,8 +66,8 @@ class Works:
         self.kafka, self.rabbit, self.receiver = Kafka(engines.kafka()), Rabbit(engines.rabbitmq()), receiver
         for broker in (self.kafka, self.rabbit):
             stack.callback(broker.server.discard)
-        places = {broker: broker.place() for broker in (self.kafka, self.rabbit)}
-        self.kafka.make(places[self.kafka], **{"max.message.bytes": "20000"})
+        self.places = places = {broker: broker.place() for broker in (self.kafka, self.rabbit)}
+        self.make_topic()
         for broker, place in places.items():
             broker.prepared(place).close()
         self.clock = Shifted()
@@ -83,6 +84,9 @@ class Works:
         self.relay = Relay(self.system)
         stack.callback(self.relay.end)
         self.prometheus: Prometheus = stack.enter_context(prometheus.running(self.scraping.port, TIMES, EVERY))
+
+    def make_topic(self) -> None:
+        self.kafka.make(self.places[self.kafka], **{"max.message.bytes": "20000"})
 
     def waits_for(self, sink: str) -> bool:
         states = self.system.container.stores.relational.event_log.states()
@@ -104,13 +108,8 @@ class Works:
                 post = person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
                 statuses.update({post.status_code, person.send("GET", "/feed").status_code})
 
-        thread = threading.Thread(target=go)
-        thread.start()
-        try:
+        with threads([go], over):
             yield statuses
-        finally:
-            over.set()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +163,23 @@ def rabbit_killed(works: Works) -> AbstractContextManager[None]:
     return sink_away(works, "rabbitmq", works.rabbit.server.kill, works.rabbit.server.start)
 
 
+def rabbit_full(works: Works) -> AbstractContextManager[None]:
+    """Another queue of the exchange takes one message, and then refuses."""
+    rabbit, place = works.rabbit, works.places[works.rabbit]
+    full = f"{place}.full"
+    most = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+
+    def strike() -> None:
+        rabbit.change(lambda channel: channel.queue_declare(full, durable=True, arguments=most))
+        rabbit.change(lambda channel: channel.queue_bind(full, place, "#"))
+
+    return sink_away(works, "rabbitmq", strike, lambda: rabbit.change(lambda channel: channel.queue_delete(full)))
+
+
+def kafka_without_topic(works: Works) -> AbstractContextManager[None]:
+    return sink_away(works, "kafka", lambda: works.kafka.remove(works.places[works.kafka]), works.make_topic)
+
+
 def receiver_stalls(works: Works) -> AbstractContextManager[None]:
     def usual(answer: str) -> Callable[[], None]:
         return lambda: setattr(works.receiver, "usual", answer)
@@ -208,13 +224,8 @@ def late_deliveries(works: Works) -> Iterator[None]:
             works.relay.start()
             assert wait_until(lambda: not works.waits() or over.is_set(), PATIENCE)
 
-    thread = threading.Thread(target=again)
-    thread.start()
-    try:
+    with threads([again], over):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @contextmanager
@@ -260,6 +271,8 @@ FAULTS: list[tuple[Fault, tuple[str, str]]] = [
     (kafka_killed, ("QuartetSinkBehind", "kafka")),
     (rabbit_frozen, ("QuartetSinkBehind", "rabbitmq")),
     (rabbit_killed, ("QuartetSinkBehind", "rabbitmq")),
+    (rabbit_full, ("QuartetSinkBehind", "rabbitmq")),
+    (kafka_without_topic, ("QuartetSinkBehind", "kafka")),
     (receiver_stalls, ("QuartetSinkBehind", "webhooks")),
     (too_large, ("QuartetSinkRefuses", "kafka")),
     (relay_gone, ("QuartetRelayBehind", "documents")),
