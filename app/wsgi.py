@@ -56,11 +56,13 @@ def room() -> int:
     return spare - gate.LOOKING
 
 
+refusal = overload.Refusal(app)
+closing.callback(refusal.report)
 entrance = gate.Gate(
     current,
     settings.threads,
     seconds=settings.queue_seconds,
-    refuse=overload.Refusal(app),
+    refuse=refusal,
     spared=overload.spared,
     room=room,
 )

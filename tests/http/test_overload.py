@@ -1,13 +1,15 @@
 """The refusal of a request that gets no thread, beside what Flask answers for the same error."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 from werkzeug.test import Client, TestResponse
 
 from app.http.edge.overload import DETAIL, Refusal, spared
 from app.server.bodies import FULL, WITHOUT
-from app.server.gate import CROWDED
+from app.server.gate import CROWDED, LATE
 from config import Settings
 from tests.apps import BASE, System, embedded, running
 from tests.http.test_metrics import value
@@ -51,10 +53,16 @@ def test_it_is_the_answer_of_every_503(system: System, method: str, origin: str 
     assert without_length[0] == without_length[1]
 
 
-def test_it_is_counted(system: System) -> None:
-    before = value(system, "requests_refused_total", reason=CROWDED)
-    refused(system, "GET", "/", {})
-    assert value(system, "requests_refused_total", reason=CROWDED) == before + 1
+def test_it_is_counted_and_logged_with_others(system: System) -> None:
+    refusal = Refusal(system.app, gathered_seconds=3600)
+    before = {reason: value(system, "requests_refused_total", reason=reason) for reason in (CROWDED, LATE)}
+    for reason in (CROWDED, LATE, CROWDED):
+        Client(partial(refusal, reason=reason)).get("/")
+    with capture_logs() as lines:
+        refusal.report()
+    after = {reason: value(system, "requests_refused_total", reason=reason) for reason in (CROWDED, LATE)}
+    assert after == {CROWDED: before[CROWDED] + 2, LATE: before[LATE] + 1}
+    assert {line["reason"]: line["refused"] for line in lines} == {CROWDED: 2, LATE: 1}
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps import PASSWORD
+from tests.engines.kernel import wait_until
 from tests.system.live import Answer, Client, Live, migrated
 from tests.system.test_metrics_live import scraped, total
 
@@ -40,6 +41,7 @@ def test_requests_that_would_wait_too_long_get_a_503_and_others_are_answered(tmp
             assert answer.body["request_id"] == answer.headers["x-request-id"]
         with closing(Client(live.port)) as client:
             assert client.send("GET", "/health/ready").status == 200
-        assert total(scraped(live.port), "requests_refused_total") == len(refused)
+        # They are counted a moment later.
+        assert wait_until(lambda: total(scraped(live.port), "requests_refused_total") == len(refused), 30)
     finally:
         live.close()

@@ -1,24 +1,30 @@
 """503 `overloaded` for requests that get no thread, answered before Flask: a refusal must be cheap, or it is no help.
 
-`tests/http/test_overload.py` compares it with what Flask answers.
+Everything but the request's id is made beforehand, and the counting and the log are left for a moment later, when one
+line stands for many. `tests/http/test_overload.py` compares the answer with Flask's.
 """
 
-import time
+import threading
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any, cast
 
+import structlog
 from flask import Flask
 
 from app.container import Container
-from app.http.edge import access_log, caching, cors, errors, tracing
+from app.http.edge import caching, cors, errors, tracing
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import CONTAINER
-from app.http.edge.metrics import server_timing
 from repositories import meter
 
 # What operators look with, and streams, which take their thread for longer than any request.
 SPARED = frozenset({"/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"})
 DETAIL = "the server has more requests than it can answer soon"
+GATHERED_SECONDS = 0.25
+_log = structlog.get_logger("quartet.http")
+# An id of the length that the server gives, which stands for each in the body that is made beforehand.
+_ANY = "0" * 16
 
 
 def spared(environ: dict[str, Any]) -> bool:
@@ -26,31 +32,56 @@ def spared(environ: dict[str, Any]) -> bool:
 
 
 class Refusal:
-    """What the gate answers in place of the application. It is counted in a series of its own, which costs less."""
+    """What the gate answers in place of the application."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, gathered_seconds: float = GATHERED_SECONDS) -> None:
+        """`gathered_seconds` after a refusal it is counted and logged, with those that came meanwhile."""
+        self._gathered_seconds = gathered_seconds
         origins = frozenset(cast("Container", app.extensions[CONTAINER]).settings.origins)
         self._answer: cors.Wsgi = cors.Cors(self._plain, origins) if origins else self._plain
-
-    def __call__(self, environ: dict[str, Any], start_response: Any, reason: str) -> Iterable[bytes]:
-        meter.counted("refused", 1, reason)
-        return self._answer(environ, start_response)
-
-    def _plain(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        begun = tracing.RequestStart(environ.get("HTTP_X_REQUEST_ID", ""))
-        method = environ["REQUEST_METHOD"]
-        body = errors.encoded(503, "overloaded", DETAIL, begun.id)
-        elapsed = time.perf_counter() - begun.at
-        fields = [
+        self._before, self._after = errors.encoded(503, "overloaded", DETAIL, _ANY).split(_ANY.encode())
+        self._fields = [
             ("Content-Type", errors.PROBLEM),
-            ("Content-Length", str(len(body))),
             ("Retry-After", errors.RETRY_SECONDS),
-            (tracing.HEADER, begun.id),
             ("X-Content-Type-Options", "nosniff"),
             ("Cache-Control", caching.PRIVATE),
             ("Vary", ", ".join(caching.VARY)),
-            ("Server-Timing", server_timing(begun.tally, elapsed)),
+            ("Server-Timing", "app;dur=0.00"),
         ]
-        access_log.log_request(begun.id, method, "None", 503, elapsed)
+        self._reasons = deque[str]()
+        self._any = threading.Event()
+        self._reporter: threading.Thread | None = None
+        self._guard = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any, reason: str) -> Iterable[bytes]:
+        self._reasons.append(reason)
+        if not self._any.is_set():
+            self._begin()
+        return self._answer(environ, start_response)
+
+    def report(self) -> None:
+        """Count and log what was refused since the last time."""
+        for reason, n in Counter(self._reasons.popleft() for _ in range(len(self._reasons))).items():
+            meter.counted("refused", n, reason)
+            _log.warning("overloaded", reason=reason, refused=n)
+
+    def _plain(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        asked_by = tracing.id_of(environ.get("HTTP_X_REQUEST_ID", ""))
+        body = b"%b%b%b" % (self._before, asked_by.encode(), self._after)
+        fields = [*self._fields, ("Content-Length", str(len(body))), (tracing.HEADER, asked_by)]
         start_response("503 SERVICE UNAVAILABLE", fields)
-        return [b"" if method == "HEAD" else body]
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+    def _begin(self) -> None:
+        with self._guard:
+            self._any.set()
+            if self._reporter is None:
+                self._reporter = threading.Thread(target=self._report_on, name="refusals", daemon=True)
+                self._reporter.start()
+
+    def _report_on(self) -> None:
+        pause = threading.Event()
+        while self._any.wait():
+            pause.wait(self._gathered_seconds)
+            self._any.clear()
+            self.report()

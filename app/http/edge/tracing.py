@@ -25,14 +25,19 @@ BEGUN = "quartet.begun"
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
+def id_of(sent: str) -> str:
+    """What the client sent, where that can be an id."""
+    # Not a secret. The system's generator would release the GIL and cost a thread switch.
+    return sent if sent and SOUND.fullmatch(sent) else f"{random.getrandbits(64):016x}"
+
+
 class RequestStart:
     """Id, start time and tally of a request. `sent` is the id that the client gave."""
 
     __slots__ = ("at", "id", "tally")
 
     def __init__(self, sent: str) -> None:
-        # Not a secret. The system's generator would release the GIL and cost a thread switch.
-        self.id = sent if sent and SOUND.fullmatch(sent) else f"{random.getrandbits(64):016x}"
+        self.id = id_of(sent)
         self.at = time.perf_counter()
         self.tally = meter.begin()
 
