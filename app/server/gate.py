@@ -18,11 +18,12 @@ Refuse = Callable[[Environ, Any, str], Iterable[bytes]]
 # Why a request is refused: too many wait already; it has waited for too long, so its work is not begun.
 CROWDED, LATE = "crowded", "late"
 # So many times longer than is meant nobody waits, neither for a place nor for a refusal.
-PATIENCE = 5
+PATIENCE = 3
 # Requests that wait at most, each of which holds a thread; and for each place those that wait in any case.
 MOST, LEAST = 64, 8
-# Threads of the server that are left to look at what comes. All of them want Python's lock from those that work.
-LOOKING = 8
+# Threads of the server that are left to look at what comes. All of them want Python's lock from those that work: more
+# of them refuse no faster, and less is answered.
+LOOKING = 3
 # The mean is of about the last so many requests.
 REMEMBERED = 64
 
@@ -42,8 +43,8 @@ class Gate:
     ) -> None:
         """`seconds` is how long requests wait while more come than are answered; with 0 as long as it takes.
 
-        `refuse` answers those that are not let in. Who is `spared` waits like others and is never refused. `room` is
-        how many threads may be held here: as long as there are fewer, who is beyond the limit is not refused at once.
+        `refuse` answers those that are not let in. Who is `spared` is never refused and waits before all others. `room`
+        is how many threads may be held here: while there are fewer, who is beyond the limit is not refused at once.
         """
         self._inner = inner
         self._places = self._free = places
@@ -80,14 +81,15 @@ class Gate:
             if self._free:
                 self._free -= 1
                 return None
-            queue, is_bounded = self._waiting, self._seconds > 0 and not self._spared(environ)
+            queue, is_spared = self._waiting, self._spared(environ)
+            is_bounded = self._seconds > 0 and not is_spared
             if is_bounded and len(self._waiting) >= self._limit():
                 if len(self._waiting) + len(self._beyond) >= self._room():
                     return CROWDED
                 queue = self._beyond
             turn = threading.Lock()
             turn.acquire()
-            queue.append(turn)
+            (queue.appendleft if is_spared else queue.append)(turn)
         if turn.acquire(timeout=PATIENCE * self._seconds if is_bounded else -1):
             return None
         with self._guard:
