@@ -6,6 +6,7 @@ for long. What comes before such a migration is committed by then: a column that
 triggers that fill it from then on.
 """
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,13 +19,17 @@ from sqlalchemy import Connection, text
 from repositories.errors import Unavailable
 
 FOLDER = Path(__file__).parent
+_NAMES = re.compile(r'^(revision|down_revision)\b.* = "(\w+)"$', re.MULTILINE)
 # Alembic keeps the running migration in a global variable.
 _one_at_a_time = threading.Lock()
 
 
 def head() -> str:
-    """The revision that this version of Quartet migrates to: the last one, by the names of the files."""
-    return max(path.stem for path in FOLDER.glob("versions/*.py")).partition("_")[0]
+    """The revision that this version of Quartet migrates to: the one that no other follows."""
+    texts = (path.read_text(encoding="utf-8") for path in FOLDER.glob("versions/*.py"))
+    found: list[dict[str, str]] = [dict(_NAMES.findall(text)) for text in texts]
+    [last] = {one["revision"] for one in found} - {one.get("down_revision") for one in found}
+    return last
 
 
 def upgrade(begin: Callable[[], AbstractContextManager[Connection | None]], *, dry_run: bool) -> list[str]:
