@@ -15,7 +15,14 @@ from uuid import uuid4
 
 import pika
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 from msgspec import Struct
 
 from repositories.sinks import Message, Sink, open_sinks, open_webhook
@@ -144,6 +151,22 @@ class Kafka(Broker):
         admin = AdminClient({"bootstrap.servers": self._address})
         (made,) = admin.create_topics([NewTopic(place, 1, 1, config=options)]).values()
         made.result()
+
+    def change(self, place: str, **options: str) -> None:
+        """How a topic is configured. Returns when the broker goes by it."""
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in options.items()
+        ]
+        admin = AdminClient({"bootstrap.servers": self._address})
+        which = ConfigResource(ResourceType.TOPIC, place, incremental_configs=entries)
+        (changed,) = admin.incremental_alter_configs([which]).values()
+        changed.result()
+
+        def known() -> bool:
+            (found,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, place)]).values()
+            return all(found.result()[name].value == value for name, value in options.items())
+
+        assert wait_until(known, _LATEST)
 
     def remove(self, place: str) -> None:
         """A topic with all that is in it. Returns when the broker no longer knows it."""

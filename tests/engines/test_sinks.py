@@ -1,5 +1,6 @@
 """The contract of sinks, on RabbitMQ, Kafka and a receiver of webhooks: also when they are killed, frozen and full."""
 
+import os
 import threading
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from repositories import meter
 from repositories.errors import Unavailable
-from repositories.sinks import CONTENT_TYPE, Refused
+from repositories.sinks import CONTENT_TYPE, Refused, Sent
 from tests.engines import Engines
 from tests.engines.brokers import Broker, Kafka, Rabbit, Received, Webhooks, in_order, message, send_all
 from tests.engines.kernel import wait_until
@@ -187,12 +188,44 @@ def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) 
     large = [message("a", 40), message("a", 41, b"x" * 3000), message("a", 42)]
     calls: list[tuple[str, bool]] = []
     meter.trace(lambda store, _operation, _trips, _seconds, *, ok: calls.append((store, ok)))
-    sent = sink.send(large)
+    assert sink.send(large) == Sent(1), "what comes before it"
+    sent = sink.send(large[1:])
     meter.trace(None)
-    assert calls == [("sinks", True)], "a refusal is an answer"
-    assert (sent.count, type(sent.failure)) == (1, Refused)
+    assert calls == [("sinks", True)] * 2, "a refusal is an answer"
+    assert (sent.count, type(sent.failure)) == (0, Refused)
     assert "a-41" in str(sent.failure)
-    assert isinstance(sink.send(large[1:]).failure, Refused)
     assert sink.send([large[2], message("a", 43)]).count == 2
     assert in_order(kafka.received(place, 43)) == {"a": [*range(41), 42, 43]}
+    sink.close()
+
+
+def test_kafka_whose_limit_is_changed_meanwhile_goes_on(kafka: Kafka) -> None:
+    """What the broker refuses then ends the producer. The next one knows the limit."""
+    place = kafka.place()
+    kafka.make(place)
+    sink = kafka.prepared(place)
+    assert sink.send([message("a", 0)]).count == 1
+    kafka.change(place, **{"max.message.bytes": "2000"})
+    # Of which compression makes nothing smaller.
+    large = [message("a", 1), message("a", 2, os.urandom(3000)), message("a", 3)]
+    first = sink.send(large)
+    assert (first.count, type(first.failure)) == (0, Unavailable)
+    assert sink.send(large) == Sent(1)
+    assert isinstance(sink.send(large[1:]).failure, Refused)
+    kafka.change(place, **{"max.message.bytes": "9000"})
+    assert sink.send(large[1:]) == Sent(2), "what is raised is seen before anything is refused"
+    assert in_order(kafka.received(place, 4)) == {"a": [0, 1, 2, 3]}
+    sink.close()
+
+
+def test_kafka_whose_topic_is_made_again_goes_on(kafka: Kafka) -> None:
+    place = kafka.place()
+    sink = kafka.prepared(place)
+    assert sink.send([message("a", 0)]).count == 1
+    sink.close()
+    kafka.remove(place)
+    assert "is missing" in str(sink.send([message("a", 1)]).failure)
+    kafka.make(place)
+    send_all(sink, [message("a", 1), message("a", 2)])
+    assert in_order(kafka.received(place, 2)) == {"a": [1, 2]}
     sink.close()

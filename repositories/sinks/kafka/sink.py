@@ -7,7 +7,7 @@ sends only what failed, changes the order.
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -24,9 +24,8 @@ log = logging.getLogger(__name__)
 # What a record and its batch have beside key and value, at most: the headers are an id of 36 characters and a type.
 _OVERHEAD = 400
 # A fatal error comes out of `flush` as a SystemError when a callback has looked at it, a full queue as a BufferError.
-_TRANSLATED = Translation(
-    (KafkaException, SystemError, BufferError), lambda error: Unavailable(ROLE, f"Kafka: {error}")
-)
+_DRIVER = (KafkaException, SystemError, BufferError)
+_TRANSLATED = Translation(_DRIVER, lambda error: Unavailable(ROLE, f"Kafka: {error}"))
 _COMMON = {"allow.auto.create.topics": False, "log_level": 3, "client.id": "quartet"}
 _Headers = list[tuple[str, str | bytes | None]]
 _CONTENT = ("content-type", CONTENT_TYPE)
@@ -55,8 +54,6 @@ class KafkaSink(Sink):
         self._seconds = timeout.total_seconds()
         self._producer: Producer | None = None
         self._limit = 0
-        # What the driver has reported as failed.
-        self._errors: list[KafkaError] = []
         self.name = self._target.name
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -64,27 +61,39 @@ class KafkaSink(Sink):
             return topology.migrate(self._admin(), self._target, self._seconds, dry_run=dry_run)
 
     def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
-        """All of them are kept when none is left and none has failed. Otherwise it is not known which are."""
-        until = time.monotonic() + self._seconds
+        """All of them are kept when none is left and none has failed. Otherwise it is not known which are.
+
+        One that is too large ends the batch before it, and is refused when it is the first of one.
+        """
+        until, errors = time.monotonic() + self._seconds, list[KafkaError]()
         try:
             with asked(ROLE, f"send {self.name}"), self._dropping():
-                handed = self._hand_over(messages)
+                handed = self._hand_over(messages, errors)
                 meanwhile()
-                self._wait(until)
+                self._wait(until, errors)
         except Unavailable as error:
             return Sent(0, error)
-        if handed == len(messages):
+        if handed or not messages:
             return Sent(handed)
-        large = f"takes {self._limit} bytes: {messages[handed].id} has more"
-        return Sent(handed, Refused(f"the topic {self._target.topic} {large}"))
+        large = f"takes {self._limit} bytes: {messages[0].id} has more"
+        return Sent(0, Refused(f"the topic {self._target.topic} {large}"))
 
     def close(self) -> None:
         self._drop()
 
-    def _hand_over(self, messages: Sequence[Message]) -> int:
+    def _hand_over(self, messages: Sequence[Message], errors: list[KafkaError]) -> int:
         """How many: up to the first that is too large, since what is behind it may be of its key."""
+
+        def failed(error: KafkaError | None, _message: object) -> None:
+            """Called by the driver. It looks at nothing of the error."""
+            if error is not None:
+                errors.append(error)
+
+        if self._producer and messages and _size(messages[0]) > self._limit - _OVERHEAD:
+            # The topic's limit may have been raised since it was read.
+            self._drop()
         producer = self._producer = self._producer or self._open()
-        produce, topic, failed, most = producer.produce, self._target.topic, self._failed, self._limit - _OVERHEAD
+        produce, topic, most = producer.produce, self._target.topic, self._limit - _OVERHEAD
         for count, message in enumerate(messages):
             body, key = message.body, message.key
             if len(body) + len(key) > most:
@@ -93,17 +102,12 @@ class KafkaSink(Sink):
             produce(topic, body, key, on_delivery=failed, headers=headers)
         return len(messages)
 
-    def _failed(self, error: KafkaError | None, _message: object) -> None:
-        """Called by the driver. It looks at nothing of the error."""
-        if error is not None:
-            self._errors.append(error)
-
-    def _wait(self, until: float) -> None:
+    def _wait(self, until: float, errors: list[KafkaError]) -> None:
         """Until each has its answer: without waiting for others to fill a request."""
         producer = self._producer
         left = producer.flush(max(0.0, until - time.monotonic())) if producer else 0
-        if self._errors:
-            raise KafkaException(self._errors[0])
+        if errors:
+            raise KafkaException(errors[0])
         if left:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
 
@@ -130,6 +134,11 @@ class KafkaSink(Sink):
         """Nothing that is in it shall be sent any more, or another producer's messages would come before it."""
         producer, self._producer = self._producer, None
         if producer:
-            producer.purge()
-            producer.flush(0)
-        self._errors = []
+            # One with a fatal error says so once more.
+            with suppress(*_DRIVER):
+                producer.purge()
+                producer.flush(0)
+
+
+def _size(message: Message) -> int:
+    return len(message.body) + len(message.key)

@@ -1,0 +1,92 @@
+"""A system at work, with all that alerts of sinks, the relay and money are about."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from app.worker import relay
+from tests.apps import System, running
+from tests.engines import Engines
+from tests.engines.brokers import Kafka, Rabbit
+from tests.http.world import Shifted
+from tests.receiver import Receiver
+from tests.system.alerts import prometheus
+from tests.system.alerts.prometheus import Prometheus
+from tests.system.alerts.scraping import Scraping
+from tests.system.proofs.relays import threads
+from tests.system.relay.operator import Operator, settings
+
+# A scrape of a busy machine may take a second.
+TIMES, EVERY = 20, "1500ms"
+
+
+class Relay:
+    """A relay with all that it does, in threads of this process."""
+
+    def __init__(self, system: System) -> None:
+        self._container = system.container
+        self.start()
+
+    def start(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=relay.run, args=(self._container, self._stop))
+        self._thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class Works:
+    """A system at work with three sinks, what is around it, and a Prometheus that watches."""
+
+    def __init__(self, folder: Path, engines: Engines, receiver: Receiver, stack: ExitStack) -> None:
+        self.kafka, self.rabbit, self.receiver = Kafka(engines.kafka()), Rabbit(engines.rabbitmq()), receiver
+        for broker in (self.kafka, self.rabbit):
+            stack.callback(broker.server.discard)
+        self.places = places = {broker: broker.place() for broker in (self.kafka, self.rabbit)}
+        self.make_topic()
+        for broker, place in places.items():
+            broker.prepared(place).close()
+        self.clock = Shifted()
+        sinks = ",".join(broker.url(place) for broker, place in places.items())
+        own = {"sinks": sinks, "sinks_timeout": 2.0, "relay_attempts": 1, "webhooks_wait_seconds": 0.2}
+        anchors = {"anchor_folder": str(folder / "anchors"), "anchor_seconds": 1.0}
+        made = settings(folder, **own, **anchors)
+        self.system = stack.enter_context(running(made, self.clock))
+        # An empty ledger is not anchored.
+        self.system.person().rich(5)
+        Operator(self.system, None).add(receiver)
+        self.scraping = Scraping(self.system.container)
+        stack.callback(self.scraping.close)
+        self.relay = Relay(self.system)
+        stack.callback(self.relay.end)
+        self.prometheus: Prometheus = stack.enter_context(prometheus.running(self.scraping.port, TIMES, EVERY))
+
+    def make_topic(self) -> None:
+        self.kafka.make(self.places[self.kafka], **{"max.message.bytes": "20000"})
+
+    def waits_for(self, sink: str) -> bool:
+        states = self.system.container.stores.relational.event_log.states()
+        return any(state.waiting for state in states if state.sink.startswith(sink))
+
+    def waits(self) -> bool:
+        return bool(self.system.container.stores.documents.outbox.backlog().unsent)
+
+    def later(self, **by: float) -> None:
+        self.clock.ahead += timedelta(**by)
+
+    @contextmanager
+    def traffic(self) -> Iterator[set[int]]:
+        """Gives the statuses of all answers by then."""
+        over, person, statuses = threading.Event(), self.system.person(), set[int]()
+
+        def go() -> None:
+            while not over.wait(0.05):
+                post = person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
+                statuses.update({post.status_code, person.send("GET", "/feed").status_code})
+
+        with threads([go], over):
+            yield statuses
