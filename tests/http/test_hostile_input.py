@@ -219,3 +219,15 @@ def test_tags_that_look_alike_are_one(system: System, ada: Person) -> None:
     ]
     both = {"title": "t", "body": "b", "tags": [composed, decomposed]}
     assert ada.post("/posts", both, 422)["errors"][0]["pointer"] == "/tags"
+
+
+@pytest.mark.parametrize("method", ["post", "Post", "delete", "get"])
+def test_methods_are_case_sensitive(system: System, method: str) -> None:
+    """RFC 9110, 9.1. What a proxy lets through for other methods than POST does not post."""
+    ada = system.person()
+    path = "/sessions" if method in {"get", "delete"} else "/posts"
+    body = {"title": "a", "body": "b"}
+    refused = ada.send(method.upper(), path, json=body, environ_overrides={"REQUEST_METHOD": method})
+    assert (refused.status_code, refused.get_json(force=True)["code"]) == (405, "method_not_allowed")
+    assert refused.headers["Allow"]
+    assert ada.get("/accounts/" + ada.handle + "/posts")["items"] == []

@@ -5,7 +5,7 @@ its absence means something, all notifications read for one.
 """
 
 from flask import Flask, current_app, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, MethodNotAllowed, RequestEntityTooLarge
 
 from app.errors import BadRequest, CodedBody, Overloaded, TooMany, TooSlow, UnknownFraming
 from app.http.edge.caching import READS
@@ -21,7 +21,12 @@ def register(app: Flask) -> None:
 
 
 def refuse() -> None:
-    """Where the server did not get the body. Before anything is asked of a store."""
+    """Where the method is spelled as none is, or the server did not get the body. Before a store is asked."""
+    method = request.environ["REQUEST_METHOD"]
+    if method != method.upper() and request.url_rule is not None:
+        # RFC 9110, 9.1: they are case-sensitive, which werkzeug's requests forget. A proxy's rules for POST are not for
+        # `post`.
+        raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
     without = request.environ.get(WITHOUT)
     if without == LATE:
         raise TooSlow("the body took too long to arrive")
