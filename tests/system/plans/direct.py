@@ -113,6 +113,7 @@ def sinks(container: Container) -> None:
     served = log.claim("plans", lease=HOUR)
     assert served
     position = log.after(served.position, limit=500)[-1].position
+    log.ready(served.position, limit=500, made_by="plans")
     served = log.advance(served, position, lease=HOUR)
     assert served
     with store.transaction() as tx:
