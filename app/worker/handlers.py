@@ -145,6 +145,11 @@ def recount_follow(container: Container, event: events.Followed | events.Unfollo
     cached.drop_or_defer(cached.follow(event.follower, event.followee))
 
 
+def drop_block(container: Container, event: events.Blocked, _at: datetime) -> None:
+    cached = container.pages.invalidation
+    cached.drop_or_defer(cached.block(event.blocker, event.blocked))
+
+
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
     container.content.products.clear_stock(event.product_id)
 
@@ -192,7 +197,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.PostUnliked: (recount_likes, withdraw),
     events.Followed: (recount_follow, notify, backfill),
     events.Unfollowed: (recount_follow, withdraw, clear_feed),
-    events.Blocked: (clear_both_feeds,),
+    events.Blocked: (drop_block, clear_both_feeds),
     events.FeedRequested: (fill_feed,),
     events.AuthorReturned: (make_up,),
     events.ProductListed: (follow_departed, drop_product),

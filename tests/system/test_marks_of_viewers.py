@@ -62,10 +62,31 @@ def test_each_answered_write_shows_in_the_next_answer(here: System, there: Syste
     assert seen() == {(False, False)}
 
 
+def test_a_profile_shows_each_answered_follow_and_block(here: System, there: System) -> None:
+    author, reader = here.person(), here.person()
+    away = Person(there.app.test_client(), reader.token, reader.account)
+    path = f"/accounts/{author.handle}"
+
+    def seen() -> set[tuple[bool, bool, bool]]:
+        shown = [viewer(who, path) for who in (reader, away)]
+        return {(v["following"], v["follows_you"], v["blocking"]) for v in shown}
+
+    assert seen() == {(False, False, False)}
+    away.put(f"{path}/follow")
+    assert seen() == {(True, False, False)}
+    author.put(f"/accounts/{reader.handle}/follow")
+    assert seen() == {(True, True, False)}
+    away.put(f"{path}/block")
+    assert seen() == {(False, False, True)}
+    away.delete(f"{path}/block")
+    assert seen() == {(False, False, False)}
+    assert set(viewer(reader, f"/accounts/{reader.handle}").values()) == {False}
+
+
 def test_what_is_kept_needs_no_relational_store(here: System) -> None:
     author, reader = here.person(), here.person()
-    path = f"/posts/{author.publish('Often')}"
-    viewer(reader, path)
-    trips = reader.send("GET", path).headers["Server-Timing"]
-    assert "cache" in trips
-    assert "relational" not in trips
+    for path in (f"/posts/{author.publish('Often')}", f"/accounts/{author.handle}"):
+        viewer(reader, path)
+        trips = reader.send("GET", path).headers["Server-Timing"]
+        assert "cache" in trips
+        assert "relational" not in trips

@@ -12,11 +12,13 @@ from app.http.edge import caching, content_coding
 from app.http.edge.blueprint import BASE
 from app.http.whole_pages.admission import Environ, admitted, attempted, has_body
 from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
+from app.services.pages.memo import Memo
 from app.services.pages.whole_pages import WholePage, target
 
 PATHS, HOTTEST = 4096, 128
 # A served GET of a post counts as a view.
 POST = f"{BASE}/posts/<uuid:post_id>"
+PROFILE = f"{BASE}/accounts/<handle:handle>"
 
 
 class Page(NamedTuple):
@@ -39,6 +41,7 @@ class Hits:
         self._views = container.content.views
         self._settings = container.settings
         self._same: dict[tuple[str, str], tuple[WholePage, Around]] = {}
+        self._whose: Memo[str, UUID] = Memo()
         # Cached, because the same paths are requested most of the time.
         self._page = lru_cache(PATHS)(self._found)
 
@@ -53,10 +56,13 @@ class Hits:
             return None
         viewer = asking.viewer
         # Lists that are read often come from memory.
-        keys = self._viewers.keys_of(viewer, page.post_id) if viewer and page.post_id else ()
+        keys = self._beside(page, viewer) if viewer else []
         kept, beside = self._pages.look_beside(page.name, keys) if keys else (self._pages.look(page.name), None)
         if kept is None:
             return None
+        if page.rule == PROFILE and kept.cuts and self._whose.get(page.name) != kept.cuts[0].about:
+            self._whose.note(page.name, kept.cuts[0].about)
+            beside = None
         shown = attempted(environ, lambda: self._viewers.personal(kept, viewer, beside)) if viewer else kept
         if shown is None:
             return None
@@ -65,6 +71,13 @@ class Hits:
         if page.post_id and environ["REQUEST_METHOD"] == "GET":
             self._views.seen(page.post_id)
         return replied(self._app, environ, asking, shown, page.rule, around, used)
+
+    def _beside(self, page: Page, viewer: UUID) -> list[str]:
+        """What to read along with the page; of a profile, by whose it was when this process last saw it."""
+        if page.post_id:
+            return self._viewers.keys_of(viewer, page.post_id)
+        about = self._whose.get(page.name) if page.rule == PROFILE else None
+        return self._viewers.keys_of(viewer, about, account=True) if about else []
 
     def _around(self, page: Page, kept: WholePage, used: str) -> Around:
         """The same while the page is the same object."""

@@ -16,7 +16,7 @@ from app.services.pages.first_pages import LENGTHS, AuthorList, FirstPages, Post
 from app.services.pages.handles import name_of
 from app.services.pages.kinds import Kinds
 from app.services.pages.lost_drops import LostDrops
-from app.services.pages.marks import follows_key, likes_key
+from app.services.pages.marks import blocks_key, follows_key, likes_key
 from repositories.errors import Unavailable
 from repositories.hot import Cache
 from repositories.meter import cache_event
@@ -147,6 +147,11 @@ class Invalidation:
     def follow(self, follower: UUID, followee: UUID) -> Keys:
         """Made or ended."""
         return [*self.account_stats([follower, followee]), follows_key(follower), state_key(follower)]
+
+    def block(self, blocker: UUID, blocked: UUID) -> Keys:
+        """Made, which ends both follows, or ended, of which what either is shown of the other changes."""
+        ended = {*self.follow(blocker, blocked), *self.follow(blocked, blocker)}
+        return [*ended, blocks_key(blocker)]
 
     def account_stats(self, account_ids: Iterable[UUID]) -> Keys:
         return [self._kinds.account_stats.key(i) for i in account_ids]

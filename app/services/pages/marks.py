@@ -1,7 +1,7 @@
-"""What one account likes and whom it follows, kept as ids: the viewer's part of a page without asking the truth.
+"""What one account likes, whom it follows and blocks, kept as ids: the viewer's part of a page without the truth.
 
-Two values for each account, each dropped by whatever changes it: the posts of the last weeks that it likes, and the
-accounts that it follows. Neither is kept of who has more than `MOST`. The truth is asked for
+Three values for each account, each dropped by whatever changes it: the posts of the last weeks that it likes, the
+accounts that it follows, and those that it blocks. None is kept of who has more than `MOST`. The truth is asked for
 the rest: older posts, and everything while the cache is away.
 """
 
@@ -17,6 +17,7 @@ from repositories.errors import Unavailable
 from repositories.hot import Cache, Fill, Held, Value
 from repositories.meter import cache_event
 from repositories.read_your_writes import primary
+from repositories.records import Relation
 from repositories.relational import RelationalStore
 
 LIKED = timedelta(days=30)
@@ -54,6 +55,20 @@ class Marks:
             return None
         return _among(liked, posts), _among(followed, others)
 
+    def relation(self, account: UUID, other: UUID, kept: Kept | None = None) -> Relation | None:
+        """Whether it follows the other, is followed and blocks; of `kept` and None as in `among`."""
+        if account == other:
+            return Relation()
+        ways = partial(self._follows, account), partial(self._follows, other), partial(self._blocks, account)
+        loads = dict(zip(relation_keys(account, other), ways, strict=True))
+        found = self._kept(loads, kept)
+        values = [found.get(key) for key in loads]
+        follows, followed, blocks = (one if one and one.note == _ALL.bytes else None for one in values)
+        if follows is None or followed is None or blocks is None:
+            return None
+        mine, theirs, blocked = (one.body or b"" for one in (follows, followed, blocks))
+        return Relation(_holds(mine, other.bytes), _holds(theirs, account.bytes), _holds(blocked, other.bytes))
+
     def may_say(self, post: UUID) -> bool:
         """Whether it is of the last weeks."""
         return post > self._since()
@@ -90,10 +105,23 @@ class Marks:
         found = self._relational.graph.following(account, before=None, limit=MOST + 1)
         return _value([edge.account_id for edge in found], _ALL)
 
+    def _blocks(self, account: UUID) -> Value:
+        found = self._relational.graph.blocked(account, before=None, limit=MOST + 1)
+        return _value([edge.account_id for edge in found], _ALL)
+
 
 def keys_of(account: UUID) -> list[str]:
     """In the order in which `Marks.among` takes what is kept."""
     return [likes_key(account), follows_key(account)]
+
+
+def relation_keys(account: UUID, other: UUID) -> list[str]:
+    """In the order in which `Marks.relation` takes what is kept."""
+    return [follows_key(account), follows_key(other), blocks_key(account)]
+
+
+def blocks_key(account: UUID) -> str:
+    return f"blocks@1:{account}"
 
 
 def likes_key(account: UUID) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.services.pages.fragments import member
-from app.services.pages.marks import Kept, Marks, keys_of
+from app.services.pages.marks import Kept, Marks, keys_of, relation_keys
 from app.services.pages.whole_pages import Cut, WholePage, tag_of
 from repositories.relational import RelationalStore
 
@@ -30,9 +30,13 @@ class Viewers:
         self._relational = relational
         self._marks = marks
 
-    def keys_of(self, viewer: UUID, post_id: UUID) -> list[str]:
-        """What is to be read beside the page of a post, for `personal`."""
-        return keys_of(viewer) if self._marks and self._marks.may_say(post_id) else []
+    def keys_of(self, viewer: UUID, about: UUID, *, account: bool = False) -> list[str]:
+        """What is to be read beside the page of a post, or of an account, for `personal`."""
+        if self._marks is None:
+            return []
+        if account:
+            return relation_keys(viewer, about) if viewer != about else []
+        return keys_of(viewer) if self._marks.may_say(about) else []
 
     def of_posts(
         self, viewer: UUID | None, authors: Mapping[UUID, UUID], kept: Kept | None = None
@@ -45,10 +49,14 @@ class Viewers:
         liked, followed = marked or self._relational.likes.beside_follows(viewer, posts, people)
         return {post: PostViewer(post in liked, author in followed) for post, author in authors.items()}
 
-    def of_accounts(self, viewer: UUID | None, ids: Collection[UUID]) -> dict[UUID, AccountViewer]:
+    def of_accounts(
+        self, viewer: UUID | None, ids: Collection[UUID], kept: Kept | None = None
+    ) -> dict[UUID, AccountViewer]:
         if viewer is None or not ids:
             return {}
-        relations = self._relational.graph.relations(viewer, ids)
+        # Of several, most are asked for once, so nothing is kept for them.
+        marked = self._marks.relation(viewer, next(iter(ids)), kept) if self._marks and len(ids) == 1 else None
+        relations = dict.fromkeys(ids, marked) if marked else self._relational.graph.relations(viewer, ids)
         return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
 
     def personal(self, page: WholePage, viewer: UUID, kept: Kept | None = None) -> WholePage:
@@ -59,7 +67,7 @@ class Viewers:
         views: Mapping[UUID, Struct] = (
             self.of_posts(viewer, authors, kept)
             if authors
-            else self.of_accounts(viewer, {cut.about for cut in page.cuts})
+            else self.of_accounts(viewer, {cut.about for cut in page.cuts}, kept)
         )
         body = _with_members(page.body, page.cuts, views)
         return WholePage(body, tag_of(body, page.version or None), page.version)

@@ -39,15 +39,13 @@ class Graph:
     def block(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ends both follows."""
         _not_oneself(blocker, blocked)
-        stale = {*self._invalidation.follow(blocker, blocked), *self._invalidation.follow(blocked, blocker)}
-        with self._invalidation.after(stale):
+        with self._invalidation.after(self._invalidation.block(blocker, blocked)):
             self._retry(lambda: self._block(blocker, blocked))
 
     def unblock(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ended follows stay ended."""
         _not_oneself(blocker, blocked)
-        # No count changes, but what either of them is shown of the other does.
-        with self._invalidation.after(self._invalidation.account_stats([blocker, blocked])):
+        with self._invalidation.after(self._invalidation.block(blocker, blocked)):
             self._retry(lambda: self._unblock(blocker, blocked))
 
     def _follow(self, edge: Follow) -> None:
