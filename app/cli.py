@@ -186,7 +186,7 @@ def replay(event_ids: tuple[UUID, ...]) -> None:
 @click.option("--account", metavar="HANDLE", help="Only this account and its posts.")
 @click.option("--repair/--no-repair", default=True, help="Mend what is found.", show_default=True)
 def drift(*, account: str | None, repair: bool) -> None:
-    """Compare feeds and counters with the truth, while serving. Exit code 1 when something is wrong, mended or not."""
+    """Compare feeds, counters and offers with the truth, while serving. Exit code 1 when something is wrong."""
     from app.doctor.drift import Drift
 
     began = time.monotonic()

@@ -131,7 +131,7 @@ def assemble(
     people = PeopleWing.build(stores, kit, pages, hasher, mailer, _people_limits(settings))
     provider = provider or SandboxProvider(stores.relational, kit.retry)
     money = MoneyWing.build(stores, kit, commands.idempotency, pages.invalidation, provider, _anchor_rules(settings))
-    content = ContentWing.build(stores, kit, pages, timedelta(seconds=settings.views_seconds))
+    content = ContentWing.build(stores, kit, pages, money.offers, timedelta(seconds=settings.views_seconds))
     notifications = NotificationsWing.build(stores, kit, pages, live.announcer)
     webhooks = Webhooks(stores.relational, kit, _webhook_rules(settings))
     return Container(

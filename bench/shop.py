@@ -20,7 +20,7 @@ from app.http.resources.orders import order_body
 from app.http.resources.wallet import transfer_body
 from app.ids import Ids
 from app.services.commands.idempotency import Attempt, Receipt
-from app.services.money.orders import Wanted
+from app.services.money.pricing import Wanted
 from app.services.money.wallets import Sending
 from config import Settings
 from repositories.money_records import PROVIDER, Answer, Order, RequestKey, Transfer

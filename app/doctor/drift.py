@@ -1,4 +1,4 @@
-"""`quartet doctor drift`: feeds and counters against the truth, while serving.
+"""`quartet doctor drift`: feeds, counters and offers against the truth, while serving.
 
 What the first look at a timeline doubts is looked at again, in an order that neither live traffic nor a relay that
 is behind can deceive. What is confirmed is repaired and looked at again.
@@ -14,6 +14,7 @@ from app.doctor.comparing import MOST, Look
 from app.doctor.counts import Counts
 from app.doctor.findings import LEFTOVER, Report
 from app.doctor.home_timelines import Homes
+from app.doctor.offers import KnownOffers
 from app.doctor.timeline_kind import Side
 
 BATCH = 100
@@ -40,14 +41,17 @@ class Drift:
         self._counts = Counts(
             stores.relational, stores.documents, container.pages.invalidation, container.kit.retry, self.report
         )
+        self._offers = KnownOffers(stores.relational, stores.documents, container.kit.retry, self.report)
         self._repair = repair
 
     def everybody(self) -> Report:
-        """All accounts and all posts, in batches."""
+        """All accounts, all posts and all offers, in batches."""
         for batch in self._pages(lambda after: self._relational.accounts.ids(after=after, limit=BATCH)):
             self._accounts(batch)
         for batch in self._pages(lambda after: [p.post_id for p in self._documents.posts.ids(after=after, limit=1000)]):
             self._posts(batch)
+        for batch in self._pages(lambda after: list(self._relational.offers.page(after=after, limit=1000))):
+            self._offers.check(batch, repair=self._repair)
         return self.report
 
     def one(self, account: UUID) -> Report:

@@ -150,6 +150,10 @@ def drop_block(container: Container, event: events.Blocked, _at: datetime) -> No
     cached.drop_or_defer(cached.block(event.blocker, event.blocked))
 
 
+def settle_offer(container: Container, event: events.ProductEdited, _at: datetime) -> None:
+    container.money.offers.settle(event.product_id)
+
+
 def clear_stock(container: Container, event: events.ProductWithdrawn, _at: datetime) -> None:
     container.content.products.clear_stock(event.product_id)
 
@@ -201,7 +205,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.FeedRequested: (fill_feed,),
     events.AuthorReturned: (make_up,),
     events.ProductListed: (follow_departed, drop_product),
-    events.ProductEdited: (drop_edited_product,),
+    events.ProductEdited: (drop_edited_product, settle_offer),
     events.ProductWithdrawn: (drop_product, clear_stock),
     events.StockPut: (drop_stock,),
     events.AccountEdited: (drop_account,),

@@ -269,6 +269,7 @@ def sweeper_of(container: Container) -> Sweeper:
         container.stores.feeds,
         container.people.sessions,
         container.money.settlement,
+        container.content.products,
         container.feeds.feed_activity,
         container.feeds.pulling,
         container.content.views,

@@ -1,6 +1,6 @@
-"""Periodic jobs: placed orders that are due, expired holds and reservations, old keys, handles, mailed tokens,
-ended sessions and fan-out progress, readers who have been silent, pulled authors who post less again, view counts,
-deferred work, partitions of feeds.
+"""Periodic jobs: placed orders that are due, expired holds and reservations, writes of products that did not end, old
+keys, handles, mailed tokens, ended sessions and fan-out progress, readers who have been silent, pulled authors who post
+less again, view counts, deferred work, partitions of feeds.
 
 The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
 """
@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from app.clock import Clock
 from app.services.commands.idempotency import KEPT
 from app.services.commands.retrying import Retry
+from app.services.content.products import Products
 from app.services.content.views import Views
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.pulling import Pulling
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(seconds=1)
 BATCH = 100
 KEYS = 1000
+# No request takes so long.
+WRITTEN = timedelta(minutes=1)
 PROGRESS_KEPT = timedelta(days=30)
 
 
@@ -39,6 +42,7 @@ class Sweeper:
         feeds: FeedStore,
         sessions: Sessions,
         settlement: Settlement,
+        products: Products,
         feed_activity: FeedActivity,
         pulling: Pulling,
         views: Views,
@@ -51,6 +55,7 @@ class Sweeper:
         self._feeds = feeds
         self._sessions = sessions
         self._settlement = settlement
+        self._products = products
         self._feed_activity = feed_activity
         self._pulling = pulling
         self._views = views
@@ -73,6 +78,7 @@ class Sweeper:
             self._stuck_orders,
             self._due_reservations,
             self._due_holds,
+            self._begun_offers,
             self._old_keys,
             self._old_handles,
             self._old_mail_tokens,
@@ -103,6 +109,12 @@ class Sweeper:
         due = self._relational.ledger.due_holds(now=now, limit=BATCH)
         swept = self._settle(sorted({hold.order_id for hold in due if hold.order_id}))
         return swept + sum(self._tried(self._expiry(hold.id), now) for hold in due if not hold.order_id)
+
+    def _begun_offers(self, _now: datetime) -> int:
+        """Writes of products that must have ended long ago, and of which nothing is known."""
+        before = self._relational.now() - WRITTEN
+        begun = self._relational.offers.begun(before=before, limit=BATCH)
+        return sum(self._tried(self._end_of_write(product_id), before) for product_id in begun)
 
     def _old_keys(self, _now: datetime) -> int:
         with self._relational.transaction() as tx:
@@ -143,6 +155,13 @@ class Sweeper:
             return 1
 
         return settle
+
+    def _end_of_write(self, product_id: UUID) -> Callable[[datetime], int]:
+        def end(_now: datetime) -> int:
+            self._products.end_write(product_id)
+            return 1
+
+        return end
 
     def _expiry(self, hold_id: UUID) -> Callable[[datetime], int]:
         def expire(_now: datetime) -> int:

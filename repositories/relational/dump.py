@@ -22,7 +22,7 @@ from sqlalchemy import (
 from repositories.dump_port import Dump, Frozen, Load, RecordKind
 from repositories.relational.audit.walking import BATCH, Walk, walk
 from repositories.relational.bulk import Load as BulkInsert
-from repositories.relational.schema import feeds_tables, money_tables, tables
+from repositories.relational.schema import feeds_tables, money_tables, offer_tables, tables
 from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.statement_runner import AnyRow, Runner, Snapshot, Work
 
@@ -51,6 +51,7 @@ LEFT_OUT = {
     "sink_dead_letters": "events of that log",
     "levels": "how full the former places were",
     "deferred": "what a cache has still to drop; a restore empties the cache",
+    offer_tables.offers.name: "what servers may take for a product without asking the documents; made anew by orders",
     "fanouts": "how far timelines are filled, which a restore leaves empty",
     "pulled_authors": "whose posts are not pushed; decided anew with the next post",
     "feed_signals": "counters by which cached pages are checked",

@@ -9,6 +9,7 @@ from uuid import UUID
 from repositories.money_records import Order, OrderMark, Stock
 from repositories.order_choice import EVERY_ORDER, OrderChoice
 
+NO_OFFERS: Mapping[UUID, bytes] = {}
 # What becomes of what was placed.
 Outcome = Literal["paid", "cancelled", "refused"]
 
@@ -47,10 +48,17 @@ class StockWrites(Protocol):
         """Reduce the units on hand to the reserved ones, for a withdrawn product. Idempotent."""
 
     @abstractmethod
-    def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
+    def reserve(
+        self,
+        order_id: UUID,
+        units: Mapping[UUID, int],
+        *,
+        expires_at: datetime,
+        offers: Mapping[UUID, bytes] = NO_OFFERS,
+    ) -> None:
         """Reserve units of each product, or of none. One conditional update per product. Raises `Short` naming the
         first product with too few units, `Invalid` for a number below 1, `Conflict('id')` for an order that has
-        reservations.
+        reservations, and `Stale` where another digest than that of `offers`, or none, is known of its product.
         """
 
     @abstractmethod

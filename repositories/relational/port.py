@@ -25,6 +25,7 @@ from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.levels_port import LevelReads, LevelWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
 from repositories.relational.money_port import Audit, BulkLedger, LedgerReads, LedgerWrites
+from repositories.relational.offers_port import OfferReads, OfferWrites
 from repositories.relational.orders_port import BulkOrders, OrderReads, OrderWrites, StockReads, StockWrites
 from repositories.relational.payments_port import OpenPaymentWrites, PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.refunds_port import RefundReads, RefundWrites
@@ -228,6 +229,7 @@ class Transaction(Protocol):
     fanouts: FanoutWrites
     counters: CounterWrites
     stock: StockWrites
+    offers: OfferWrites
     orders: OrderWrites
     refunds: RefundWrites
     shipments: ShipmentWrites
@@ -262,6 +264,7 @@ class RelationalStore(Store, Protocol):
     feed_activity: FeedActivityReads
     fanouts: FanoutReads
     stock: StockReads
+    offers: OfferReads
     orders: OrderReads
     refunds: RefundReads
     payments: PaymentReads

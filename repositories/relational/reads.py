@@ -12,6 +12,7 @@ from repositories.relational.feeds.fanouts import SqlFanoutReads
 from repositories.relational.feeds.feed_activity import SqlFeedActivityReads
 from repositories.relational.levels import SqlLevelReads
 from repositories.relational.money.ledger import SqlLedgerReads
+from repositories.relational.money.offers import SqlOfferReads
 from repositories.relational.money.orders import SqlOrderReads
 from repositories.relational.money.payments import SqlPaymentReads, SqlSandboxReads
 from repositories.relational.money.refunds import SqlRefundReads
@@ -41,6 +42,7 @@ class SqlRelational(RelationalStore):
         self.feed_activity = SqlFeedActivityReads(runner)
         self.fanouts = SqlFanoutReads(runner)
         self.stock = SqlStockReads(runner)
+        self.offers = SqlOfferReads(runner)
         self.orders = SqlOrderReads(runner)
         self.refunds = SqlRefundReads(runner)
         self.shipments = SqlShipmentReads(runner)

@@ -15,6 +15,7 @@ from repositories.relational.feeds.feed_activity import SqlFeedActivityWrites
 from repositories.relational.levels import SqlLevelWrites
 from repositories.relational.money.idempotency import SqlIdempotencyWrites
 from repositories.relational.money.ledger_writes import SqlLedgerWrites
+from repositories.relational.money.offers import SqlOfferWrites
 from repositories.relational.money.order_chain import Heads
 from repositories.relational.money.orders import SqlOrderWrites
 from repositories.relational.money.payments import SqlOpenPaymentWrites, SqlSandboxWrites
@@ -41,6 +42,7 @@ class SqlTransaction(Transaction):
         self.fanouts = SqlFanoutWrites(work)
         self.counters = SqlCounterWrites(work)
         self.stock = SqlStockWrites(work)
+        self.offers = SqlOfferWrites(work)
         heads: Heads = {}
         self.orders = SqlOrderWrites(work, heads)
         self.refunds = SqlRefundWrites(work)

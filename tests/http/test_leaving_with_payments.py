@@ -10,6 +10,7 @@ import pytest
 
 from app.errors import Missing
 from app.services.commands.idempotency import Attempt, Receipt
+from app.services.money import pricing
 from app.services.money.payments import Payments
 from config import Settings
 from repositories.money_records import Answer, RequestKey
@@ -144,8 +145,7 @@ def test_a_retry_that_died_behind_the_relay_leaves_nothing_open(
 @pytest.mark.parametrize("who", ["buyer", "seller"])
 def test_an_order_of_who_left_meanwhile_is_not_placed(shop: Shop, who: str) -> None:
     """It was priced before. So there is no order whose seller is gone and could neither send nor refund it."""
-    orders, buyer = shop.system.container.money.orders, shop.buyer
-    price, leaving = orders._priced, [getattr(shop, who)]
+    buyer, price, leaving = shop.buyer, pricing.priced, [getattr(shop, who)]
 
     def slowly(*asked: Any) -> Any:
         found = price(*asked)
@@ -153,7 +153,7 @@ def test_an_order_of_who_left_meanwhile_is_not_placed(shop: Shop, who: str) -> N
             leave(leaving.pop(), forfeit=True)
         return found
 
-    with patch.object(orders, "_priced", slowly):
+    with patch("app.services.money.orders.priced", slowly):
         refused = buyer.keyed("/orders", {"lines": [{"product_id": shop.lamp, "quantity": 1}]}, "k")
     assert refused.status_code == (404 if who == "buyer" else 422)
     owner = UUID(buyer.account["id"])

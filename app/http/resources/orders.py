@@ -17,7 +17,7 @@ from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import MoneySchema, MoneyShape
 from app.ids import EPOCH, MICROSECOND
-from app.services.money.orders import Wanted
+from app.services.money.pricing import Wanted
 from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
 from repositories.money_records import (
@@ -122,7 +122,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 
 @blp.post("/orders")
 @private
-@budget(relational=16, documents=1, sessions=1, cache=1)
+@budget(relational=18, documents=1, sessions=1, cache=1)
 @blp.arguments(BasketSchema)
 @blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
 @blp.raises(403, 503)

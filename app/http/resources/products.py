@@ -185,7 +185,7 @@ def get_product(product_id: UUID) -> Response:
 
 @blp.patch("/products/<uuid:product_id>")
 @private
-@budget(relational=2, documents=2, sessions=1, cache=4)
+@budget(relational=8, documents=2, sessions=1, cache=4)
 @blp.arguments(ProductChangesSchema)
 @blp.response(200, ProductCardSchema)
 @blp.conditional
@@ -197,7 +197,7 @@ def update_product(changes: dict[str, Any], product_id: UUID) -> Response:
 
 @blp.delete("/products/<uuid:product_id>")
 @private
-@budget(documents=2, sessions=1, cache=1)
+@budget(relational=3, documents=2, sessions=1, cache=1)
 @blp.response(204)
 @blp.conditional
 @blp.raises(403, 404)

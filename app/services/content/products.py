@@ -1,5 +1,6 @@
 """Products and their stock. Products are documents, stock is relational."""
 
+from contextlib import suppress
 from typing import TypedDict
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from app.events import ProductEdited, ProductListed, ProductWithdrawn, StockPut
 from app.services.commands.idempotency import ReservedId
 from app.services.commands.kit import Kit
 from app.services.commands.precondition import Precondition
+from app.services.money.offers import UNKNOWN, Offers
 from app.services.pages.invalidation import Invalidation
 from repositories.documents import DocumentStore
-from repositories.errors import Conflict, Contention, Short, Stale
+from repositories.errors import Conflict, Contention, NotFound, Short, Stale
 from repositories.money_records import Stock
 from repositories.records import AttributeValue, Money, Product
-from repositories.relational.orders_port import StockReads
+from repositories.relational import RelationalStore
 
 TRIES = 8
 MOST = 2**63 - 1
@@ -39,9 +41,17 @@ class ProductChanges(TypedDict, total=False):
 
 
 class Products:
-    def __init__(self, stock: StockReads, documents: DocumentStore, invalidation: Invalidation, kit: Kit) -> None:
-        self._stock = stock
+    def __init__(
+        self,
+        relational: RelationalStore,
+        documents: DocumentStore,
+        offers: Offers,
+        invalidation: Invalidation,
+        kit: Kit,
+    ) -> None:
+        self._relational = relational
         self._documents = documents
+        self._offers = offers
         self._invalidation = invalidation
         self._clock = kit.clock
         self._ids = kit.ids
@@ -51,6 +61,7 @@ class Products:
     def clear_stock(self, product_id: UUID) -> None:
         """Of a withdrawn product nothing can be ordered. Idempotent."""
         with self._invalidation.transaction() as tx:
+            tx.offers.close(product_id)
             tx.stock.clear(product_id)
 
     def offer(self, seller: UUID, draft: ProductDraft, reserved: ReservedId | None = None) -> Product:
@@ -85,22 +96,45 @@ class Products:
         edited = replace(current, **changes, updated_at=self._clock(), version=current.version + 1)
         categories = (current.category, edited.category) if edited.category != current.category else ()
         event = self._pack(ProductEdited(product_id, seller, categories))
+        self._offers.begin(product_id, current.version)
         try:
             with self._invalidation.after(self._invalidation.edited_product(product_id, categories)):
                 self._documents.products.replace(edited, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
+        self._offers.settle_written(edited)
         return edited
 
     def withdraw(self, seller: UUID, product_id: UUID, condition: Precondition) -> None:
         current = self._own(seller, product_id)
         condition.check(current.version)
         event = self._pack(ProductWithdrawn(product_id, seller, (current.category,)))
+        self._offers.begin(product_id, current.version)
         try:
             with self._invalidation.after(self._invalidation.product(product_id, [current.category])):
                 self._documents.products.delete(product_id, event, if_version=current.version)
         except Stale as stale:
             raise PreconditionFailed("the product has changed meanwhile") from stale
+
+    def end_write(self, product_id: UUID) -> None:
+        """Of a product whose last write began long ago: see to it that it came to its end, or never will.
+
+        Where the document is as it was before, it is written once more with nothing changed, so that its next version
+        is there and whoever still wants to make that one is too late. Idempotent.
+        """
+        state = self._relational.offers.get([product_id]).get(product_id, UNKNOWN)
+        product = self._documents.products.get([product_id]).get(product_id)
+        if product is None or product.version < state.changing:
+            with self._relational.transaction() as tx:
+                tx.offers.close(product_id)
+        elif product.version > state.changing:
+            self._offers.settle(product_id)
+        else:
+            again = replace(product, version=product.version + 1)
+            event = self._pack(ProductEdited(product_id, product.seller_id, ()))
+            with self._invalidation.after(self._invalidation.edited_product(product_id, ())), suppress(Stale, NotFound):
+                self._documents.products.replace(again, event, if_version=product.version)
+                self._offers.settle_written(again)
 
     def stock(self, seller: UUID, product_id: UUID) -> Stock:
         """The stock as its seller sees it. Raises `Missing`, `Forbidden`."""
@@ -144,7 +178,7 @@ class Products:
         return changed
 
     def _level(self, product_id: UUID) -> Stock:
-        return self._stock.levels([product_id]).get(product_id) or Stock(product_id, 0, 0, 0, 0)
+        return self._relational.stock.levels([product_id]).get(product_id) or Stock(product_id, 0, 0, 0, 0)
 
     def _own(self, seller: UUID, product_id: UUID) -> Product:
         product = self._there(product_id)

@@ -4,9 +4,9 @@ Atomic: each command is one relational transaction. Placing writes the order, re
 the buyer's money for each seller and stores the answer under the idempotency key. Cancelling and paying change state,
 stock and money together, and write the event.
 
-Not atomic: products are in the documents. Prices are read before the transaction and stored on the order with the
-product's version. A price changed in between does not change the order; a product withdrawn in between is still sold
-from its stock.
+Not atomic: products are in the documents. Prices are remembered, or read before the transaction (`offers.py`), and
+stored on the order with the product's version. A price changed in between does not change the order; a product
+withdrawn in between is still sold from its stock.
 
 After a crash: before the commit nothing is stored. After it the order is placed, and the relay pays it once `due_at`
 has passed, or cancels it after `PATIENCE`. The same key gets the lost reply, and finds the order when the reply is no
@@ -19,31 +19,24 @@ from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID, uuid5
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import Forbidden, KeySpent, Missing, PriceChanged, RuleBroken, Unprocessable
+from app.errors import AppError, Forbidden, InProgress, KeyReused, KeySpent, Missing
 from app.events import OrderCancelled, OrderPlaced
 from app.services.commands.idempotency import Idempotency, Receipt, Replayed
 from app.services.commands.kit import Kit
+from app.services.money.offers import Offered, Offers
 from app.services.money.postings import created
+from app.services.money.pricing import Basket, Wanted, priced
 from app.services.money.shares import seen_by, units
 from app.services.pages.invalidation import Invalidation
-from app.services.people.graph import refuse_any_blocked
-from repositories.documents import DocumentStore
-from repositories.errors import Contention, Insufficient, Short
-from repositories.money_records import UNWRITTEN, Answer, Order, OrderLine, Transfer, split
-from repositories.records import Money, Product
+from repositories.errors import Contention, Inconsistent, Insufficient, Short, Stale, StoreError, Unavailable
+from repositories.money_records import Answer, Order, Transfer
+from repositories.records import Money
 from repositories.relational import RelationalStore, Transaction
 
 GRACE = timedelta(seconds=2)
 PATIENCE = timedelta(minutes=15)
-LARGEST = 2**63 - 1
-
-
-class Wanted(Struct, frozen=True):
-    product_id: UUID
-    quantity: int
 
 
 class Orders:
@@ -52,14 +45,14 @@ class Orders:
     def __init__(
         self,
         relational: RelationalStore,
-        documents: DocumentStore,
+        offers: Offers,
         idempotency: Idempotency,
         invalidation: Invalidation,
         kit: Kit,
         grace: timedelta = GRACE,
     ) -> None:
         self._relational = relational
-        self._documents = documents
+        self._offers = offers
         self._idempotency = idempotency
         self._invalidation = invalidation
         self._pack = kit.emitter
@@ -81,15 +74,9 @@ class Orders:
         `Insufficient`, `PriceChanged` when the total is not `expected`; and as `Idempotency`. Who blocks while the
         order is being placed may still get it.
         """
-        order_id = receipt.attempt.id("order")
-        with self.drop_stock_on_replay(lambda: {w.product_id for w in wanted}), self._short_first(wanted):
-            return self._idempotency.run(
-                receipt,
-                lambda: self._priced(order_id, buyer, wanted, expected),
-                self._place,
-                lambda: self._placed(order_id, wanted, expected),
-                _reserve,
-            )
+        basket = Basket(receipt.attempt.id("order"), buyer, wanted, expected)
+        with self.drop_stock_on_replay(lambda: basket.products):
+            return self._by_what_is_remembered(basket, receipt)
 
     def cancel(self, account_id: UUID, order_id: UUID, receipt: Receipt[Order]) -> Answer:
         """By the buyer, before it is paid. Raises `Missing`, `Forbidden`, `IllegalMove`, and as `Idempotency`."""
@@ -137,6 +124,43 @@ class Orders:
             self._invalidation.forget(self._invalidation.stock(product_ids()))
             raise
 
+    def _by_what_is_remembered(self, basket: Basket, receipt: Receipt[Order]) -> Answer:
+        """What was remembered may have changed. The order's reservation sees that; a refusal counts if it has not."""
+        used: list[Offered] = []
+        try:
+            return self._placing(basket, receipt, self._offers.of, used)
+        except (Contention, Inconsistent, Unavailable, InProgress, KeyReused, KeySpent):
+            raise
+        except Stale:
+            pass
+        except (AppError, StoreError):
+            remembered = used[-1].remembered if used else {}
+            if not remembered or self._offers.are_known(remembered):
+                raise
+        return self._placing(basket, receipt, self._offers.read, used)
+
+    def _placing(
+        self,
+        basket: Basket,
+        receipt: Receipt[Order],
+        offers: Callable[[Collection[UUID]], Offered],
+        used: list[Offered],
+    ) -> Answer:
+        """`used` gets what the order was made of."""
+
+        def prepare() -> Order:
+            used.append(offers(basket.products))
+            return priced(basket, used[-1].offers, self._relational.graph.relations)
+
+        with self._short_first(basket.wanted):
+            return self._idempotency.run(
+                receipt,
+                prepare,
+                self._place,
+                lambda: self._placed(basket.order_id, basket.wanted, basket.expected),
+                lambda tx, order: _reserve(tx, order, used[-1]),
+            )
+
     @contextmanager
     def _short_first(self, wanted: Sequence[Wanted]) -> Iterator[None]:
         """Of an order that lacks money and units, the answer is about the units, though they are reserved last."""
@@ -163,28 +187,6 @@ class Orders:
             raise KeySpent
         return order
 
-    def _priced(self, order_id: UUID, buyer: UUID, wanted: Sequence[Wanted], expected: Money | None) -> Order:
-        catalogue = self._documents.products.get({w.product_id for w in wanted})
-        _check(wanted, catalogue, lambda p: p is not None, "there is no such product")
-        currency = catalogue[wanted[0].product_id].price.currency
-        _check(wanted, catalogue, lambda p: p is not None and p.price.currency == currency, "another currency")
-        sold_by = {p.seller_id for p in catalogue.values()}
-        if buyer in sold_by:
-            raise RuleBroken("one's own products cannot be bought", code="own_product")
-        relations = self._relational.graph.relations(buyer, sold_by)
-        _check(
-            wanted, catalogue, lambda p: p is not None and not relations[p.seller_id].gone, "there is no such product"
-        )
-        refuse_any_blocked(relations)
-        lines = tuple(_line(catalogue[w.product_id], w.quantity, n) for n, w in enumerate(wanted, 1))
-        total = sum(line.unit_price * line.quantity for line in lines)
-        if total > LARGEST or sum(line.quantity for line in lines) > LARGEST:
-            raise RuleBroken("at these prices the total is beyond 64 bits", code="too_much")
-        price = Money(total, currency)
-        if expected not in {None, price}:
-            raise PriceChanged(expected or price, price)
-        return Order(order_id, buyer, price, lines, UNWRITTEN, sub_orders=split(lines))
-
     def _place(self, tx: Transaction, order: Order) -> Order:
         """Raises `Contention` where a seller was deleted meanwhile, whose products are then no longer found."""
         parties = {order.buyer_id, *(part.seller_id for part in order.sub_orders)}
@@ -208,9 +210,10 @@ class Orders:
         return order
 
 
-def _reserve(tx: Transaction, order: Order) -> None:
+def _reserve(tx: Transaction, order: Order, offered: Offered) -> None:
     """Whoever wants the same product waits from here to the commit."""
-    tx.stock.reserve(order.id, units(order), expires_at=order.created_at + PATIENCE)
+    tx.offers.settle(offered.settled)
+    tx.stock.reserve(order.id, units(order), expires_at=order.created_at + PATIENCE, offers=offered.remembered)
 
 
 def free_holds(tx: Transaction, order_id: UUID, *, of: UUID | None = None) -> None:
@@ -218,19 +221,3 @@ def free_holds(tx: Transaction, order_id: UUID, *, of: UUID | None = None) -> No
     for hold in tx.ledger.open_holds(order_id):
         if of in {None, hold.credit}:
             created(tx.ledger.void(uuid5(hold.id, "void"), hold.id))
-
-
-def _line(product: Product, quantity: int, number: int) -> OrderLine:
-    price = product.price.amount
-    return OrderLine(product.id, product.version, product.title, product.seller_id, price, quantity, number)
-
-
-def _check(
-    wanted: Sequence[Wanted],
-    catalogue: dict[UUID, Product],
-    good: Callable[[Product | None], bool],
-    problem: str,
-) -> None:
-    wrong = {f"/lines/{n}/product_id": problem for n, w in enumerate(wanted) if not good(catalogue.get(w.product_id))}
-    if wrong:
-        raise Unprocessable(f"a line does not fit: {problem}", wrong)

@@ -7,6 +7,7 @@ from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
 from app.services.money.anchors import AnchorRules, Anchors
 from app.services.money.fulfilment import Fulfilment
+from app.services.money.offers import Offers
 from app.services.money.orders import Orders
 from app.services.money.payments import Payments
 from app.services.money.provider import PaymentProvider
@@ -21,6 +22,7 @@ from app.stores import Stores
 class MoneyWing:
     wallets: Wallets
     payments: Payments
+    offers: Offers
     orders: Orders
     refunds: Refunds
     fulfilment: Fulfilment
@@ -37,11 +39,13 @@ class MoneyWing:
         provider: PaymentProvider,
         anchor_rules: AnchorRules,
     ) -> Self:
-        orders = Orders(stores.relational, stores.documents, idempotency, invalidation, kit)
+        offers = Offers(stores.relational, stores.documents, kit)
+        orders = Orders(stores.relational, offers, idempotency, invalidation, kit)
         refunds = Refunds(stores.relational, idempotency, orders, kit)
         return cls(
             Wallets(stores.relational, idempotency, kit),
             Payments(stores.relational, idempotency, provider, kit),
+            offers,
             orders,
             refunds,
             Fulfilment(stores.relational, idempotency, orders, refunds, kit),

@@ -6,15 +6,28 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Executable, bindparam, delete, insert, literal_column, select, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    Executable,
+    LargeBinary,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.money.stock_receipts import ADD_RECEIPT, receipt, version_after
-from repositories.relational.orders_port import StockWrites
+from repositories.relational.orders_port import NO_OFFERS, StockWrites
 from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.money_tables import reservations
+from repositories.relational.schema.offer_tables import offers
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import Work
 from repositories.relational.upserts import insert as upsert
@@ -74,6 +87,13 @@ _RETURN = (
 )
 
 
+_LEFT = (
+    select(stock.c.product_id, (stock.c.on_hand - stock.c.reserved).label("available"), offers.c.digest)
+    .outerjoin(offers, offers.c.product_id == stock.c.product_id)
+    .where(among(stock.c.product_id, bindparam("ids", type_=IDS)))
+)
+# No digest is empty.
+ANY_OFFER = b""
 # Of one statement. Orders of more products need several.
 _MOST_PRODUCTS = 8
 # Before the UPDATE: one from a UNION ALL misses rows that changed while it waited for them (see findings/).
@@ -92,13 +112,18 @@ def _reserve(products: int) -> Executable:
         select(
             bindparam(f"its_id_{turn}", type_=ID).label("its_id"),
             bindparam(f"units_{turn}", type_=BigInteger()).label("units"),
+            bindparam(f"offer_{turn}", type_=LargeBinary()).label("offer"),
         )
         for turn in range(products)
     )
     wanted = union_all(*each).subquery("wanted")
+    # A subquery that has one value: an EXISTS under OR may be planned as one over all rows.
+    known = select(offers.c.digest).where(offers.c.product_id == wanted.c.its_id).scalar_subquery()
+    as_known = or_(wanted.c.offer == bindparam("any_offer", ANY_OFFER, type_=LargeBinary()), wanted.c.offer == known)
+    enough = stock.c.on_hand - stock.c.reserved >= wanted.c.units
     return (
         update(stock)
-        .where(stock.c.product_id == wanted.c.its_id, stock.c.on_hand - stock.c.reserved >= wanted.c.units)
+        .where(stock.c.product_id == wanted.c.its_id, enough, as_known)
         .values(reserved=stock.c.reserved + wanted.c.units)
         .returning(stock.c.product_id)
     )
@@ -130,7 +155,14 @@ class SqlStockWrites(StockWrites):
         for row in self._work.rows(_CLEAR, {"its_id": product_id}):
             self._received(Stock(*row))
 
-    def reserve(self, order_id: UUID, units: Mapping[UUID, int], *, expires_at: datetime) -> None:
+    def reserve(
+        self,
+        order_id: UUID,
+        units: Mapping[UUID, int],
+        *,
+        expires_at: datetime,
+        offers: Mapping[UUID, bytes] = NO_OFFERS,
+    ) -> None:
         ordered = sorted(units.items())
         if any(number < 1 for _, number in ordered):
             raise self._work.refused(Invalid("units below 1"))
@@ -138,7 +170,7 @@ class SqlStockWrites(StockWrites):
         if len(ordered) > 1:
             self._work.rows(_LOCK, {"ids": list(units)})
         for first in range(0, len(ordered), _MOST_PRODUCTS):
-            self._reserve(ordered[first : first + _MOST_PRODUCTS])
+            self._reserve(ordered[first : first + _MOST_PRODUCTS], offers)
         own = {"order_id": order_id, "returned": 0, "expires_at": expires_at}
         rows = [own | {"product_id": product_id, "quantity": number} for product_id, number in ordered]
         if rows:
@@ -163,14 +195,27 @@ class SqlStockWrites(StockWrites):
             self._work.change(_RETURN, rows)
         return self._apply(_TAKE_BACK, wanted)
 
-    def _reserve(self, wanted: Sequence[tuple[UUID, int]]) -> None:
+    def _reserve(self, wanted: Sequence[tuple[UUID, int]], offers: Mapping[UUID, bytes]) -> None:
         values: dict[str, Any] = {}
         for turn, (product_id, number) in enumerate(wanted):
-            values |= {f"its_id_{turn}": product_id, f"units_{turn}": number}
+            values[f"its_id_{turn}"], values[f"units_{turn}"] = product_id, number
+            values[f"offer_{turn}"] = offers.get(product_id, ANY_OFFER)
         reserved = {row.product_id for row in self._work.rows(_reserve(len(wanted)), values)}
-        for product_id, _ in wanted:
-            if product_id not in reserved:
-                raise self._work.refused(Short(product_id))
+        missing = {product_id: number for product_id, number in wanted if product_id not in reserved}
+        if missing:
+            stale = self._changed({one: number for one, number in missing.items() if one in offers}, offers)
+            raise self._work.refused(Stale() if stale else Short(next(iter(missing))))
+
+    def _changed(self, units: Mapping[UUID, int], offers: Mapping[UUID, bytes]) -> bool:
+        """Whether one of the products may have had enough units, and another offer."""
+        if not units:
+            return False
+        short = {
+            row.product_id
+            for row in self._work.rows(_LEFT, {"ids": list(units)})
+            if row.available < units[row.product_id] and bytes(row.digest or b"") == offers[row.product_id]
+        }
+        return short != units.keys()
 
     def _received(self, now: Stock) -> Stock:
         self._work.change(ADD_RECEIPT, receipt(now))

@@ -46,6 +46,8 @@ INSERT INTO fanouts (post_id, author_id, published_at, begun_at, state, stage, a
   finished_at, trace) SELECT gen_random_uuid(), gen_random_uuid(), now(), now(),
   CASE n % 10 WHEN 0 THEN 'running' WHEN 1 THEN 'pulled' ELSE 'done' END, 'all', 1, 1, '', now(), ''
   FROM generate_series(1, 10000) AS n;
+INSERT INTO offers SELECT product_id, 1, decode(md5(product_id::text), 'hex') FROM stock;
+INSERT INTO offers SELECT gen_random_uuid(), 1, NULL, now() + interval '1 year' FROM generate_series(1, 3000);
 INSERT INTO pulled_authors SELECT gen_random_uuid(), 'pulled', 'threshold', now() + interval '1 year'
   FROM generate_series(1, 200);
 INSERT INTO transfers (id, kind, debit, credit, currency, amount, created_at, phase, expires_at, digest)

@@ -50,6 +50,10 @@ def relational_reads(container: Container, accounts: Sequence[UUID], products: S
     store.fanouts.lag()
     store.fanouts.postponed(accounts[0], limit=20)
     store.stock.available(products)
+    store.offers.get(products)
+    store.offers.begun(before=now, limit=20)
+    for after in (None, products[0]):
+        store.offers.page(after=after, limit=20)
     store.ledger.balance_at(PROVIDER, "EUR", now)
     store.ledger.entries(PROVIDER, "EUR", until=now, limit=20)
     store.ledger.statement(PROVIDER, "EUR", since=now - HOUR, until=now, after=0, limit=20)
@@ -163,6 +167,7 @@ def writes(container: Container, tx: Transaction, accounts: Sequence[UUID], post
     tx.idempotency.abandon(key, granted)
     tx.deferred.put({b"drop:k": b""}, at=now)
     tx.deferred.done([uuid4()])
+    tx.offers.forget(uuid4())
 
 
 def expiry(container: Container) -> None:

@@ -9,7 +9,7 @@ from alembic import op
 from repositories.relational.schema.columns import ID, TIME
 
 revision = "0026"
-down_revision: str | None = "0024"
+down_revision: str | None = "0025"
 
 
 def upgrade() -> None:
