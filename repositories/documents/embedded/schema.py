@@ -4,10 +4,9 @@ or changed by itself has a column beside it.
 Ids are text, times are microseconds since 1970. A row with `deleted_at` and without a document is a tombstone.
 """
 
+from repositories.documents.sql.indexes import AUTHOR, INDEXES, SELLER
 from repositories.sql import SchemaChange
 
-AUTHOR = "CREATE INDEX IF NOT EXISTS documents_comments_author ON documents_comments (author_id, post_id, number)"
-SELLER = "CREATE INDEX IF NOT EXISTS documents_products_seller ON documents_products (seller_id, id)"
 TABLES = (
     """
     CREATE TABLE IF NOT EXISTS documents_views (
@@ -26,15 +25,6 @@ TABLES = (
         document BLOB
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_posts_author ON documents_posts (author_id, id)",
-    """
-    CREATE INDEX IF NOT EXISTS documents_posts_in_flight ON documents_posts (author_id, id)
-    WHERE in_flight IS NOT NULL
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_posts_in_flight_ids ON documents_posts (id, author_id)
-    WHERE in_flight IS NOT NULL
-    """,
     """
     CREATE TABLE IF NOT EXISTS documents_tags (
         tag TEXT NOT NULL,
@@ -42,7 +32,6 @@ TABLES = (
         PRIMARY KEY (tag, post_id)
     ) WITHOUT ROWID
     """,
-    "CREATE INDEX IF NOT EXISTS documents_tags_post ON documents_tags (post_id)",
     """
     CREATE TABLE IF NOT EXISTS documents_comments (
         post_id TEXT NOT NULL,
@@ -53,7 +42,6 @@ TABLES = (
         PRIMARY KEY (post_id, number)
     ) WITHOUT ROWID
     """,
-    AUTHOR,
     """
     CREATE TABLE IF NOT EXISTS documents_products (
         id TEXT PRIMARY KEY,
@@ -65,9 +53,6 @@ TABLES = (
         document BLOB
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_products_category ON documents_products (category, id)",
-    "CREATE INDEX IF NOT EXISTS documents_products_price ON documents_products (price, id)",
-    SELLER,
     """
     CREATE TABLE IF NOT EXISTS documents_attributes (
         name TEXT NOT NULL,
@@ -75,10 +60,6 @@ TABLES = (
         product_id TEXT NOT NULL,
         PRIMARY KEY (name, text, product_id)
     ) WITHOUT ROWID
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_attributes_product
-    ON documents_attributes (product_id, name, text)
     """,
     """
     CREATE TABLE IF NOT EXISTS documents_events (
@@ -101,19 +82,7 @@ TABLES = (
         reason TEXT
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_events_id ON documents_events (id)",
-    """
-    CREATE INDEX IF NOT EXISTS documents_events_document
-    ON documents_events (kind, document_id, number, seq, dead_lettered_at, publishes)
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_events_due ON documents_events (due_at, seq, happened_at)
-    WHERE dead_lettered_at IS NULL
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_events_dead_lettered ON documents_events (dead_lettered_at, id)
-    WHERE dead_lettered_at IS NOT NULL
-    """,
+    *INDEXES,
 )
 CHANGES = (
     SchemaChange(

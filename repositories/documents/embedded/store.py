@@ -1,14 +1,15 @@
 """Documents in one SQLite file: nothing to install. The same promises as MongoDB's, tested by the same suite."""
 
-from repositories.documents.embedded.moving import place
 from repositories.documents.embedded.schema import CHANGES, TABLES
 from repositories.documents.port import DocumentStore
 from repositories.documents.sql.comments import SqlComments
 from repositories.documents.sql.dump import DocumentsDump
+from repositories.documents.sql.moving import DocumentsPlace
 from repositories.documents.sql.outbox import SqlOutbox
 from repositories.documents.sql.posts import SqlPosts
 from repositories.documents.sql.products import SqlProducts
 from repositories.documents.sql.views import SqlViews
+from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
 from repositories.sqlite import SqliteFile, path_of
 
@@ -28,4 +29,4 @@ class EmbeddedDocuments(SqlBacked, DocumentStore):
         self.views = SqlViews(self._database)
         self.outbox = SqlOutbox(self._database)
         self.dump = DocumentsDump(self._database)
-        self.place = place(path, self._database, self.dump)
+        self.place = DocumentsPlace(self._database, SqliteEngine(path.exists), self.dump)

@@ -5,6 +5,8 @@ since 1970. Text is compared by code points, whatever the database's collation. 
 `deleted_at`, a tombstone.
 """
 
+from repositories.documents.sql.indexes import INDEXES
+
 # Pages keep room for the next version of a row, which then needs no new entry in an index.
 TABLES = (
     """
@@ -20,15 +22,6 @@ TABLES = (
         CHECK (deleted_at IS NOT NULL OR author_id IS NOT NULL AND document IS NOT NULL)
     ) WITH (fillfactor = 90)
     """,
-    "CREATE INDEX IF NOT EXISTS documents_posts_author ON documents_posts (author_id, id)",
-    """
-    CREATE INDEX IF NOT EXISTS documents_posts_in_flight ON documents_posts (author_id, id)
-    WHERE in_flight IS NOT NULL
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_posts_in_flight_ids ON documents_posts (id, author_id)
-    WHERE in_flight IS NOT NULL
-    """,
     """
     CREATE TABLE IF NOT EXISTS documents_tags (
         tag text COLLATE "C" NOT NULL,
@@ -36,7 +29,6 @@ TABLES = (
         PRIMARY KEY (tag, post_id)
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_tags_post ON documents_tags (post_id)",
     """
     CREATE TABLE IF NOT EXISTS documents_views (post_id uuid PRIMARY KEY, n bigint NOT NULL, batch bigint NOT NULL)
     WITH (fillfactor = 50)
@@ -52,7 +44,6 @@ TABLES = (
         CHECK (deleted_at IS NOT NULL OR author_id IS NOT NULL AND document IS NOT NULL)
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_comments_author ON documents_comments (author_id, post_id, number)",
     """
     CREATE TABLE IF NOT EXISTS documents_products (
         id uuid PRIMARY KEY,
@@ -66,9 +57,6 @@ TABLES = (
             seller_id IS NOT NULL AND category IS NOT NULL AND price IS NOT NULL AND document IS NOT NULL)
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_products_category ON documents_products (category, id)",
-    "CREATE INDEX IF NOT EXISTS documents_products_price ON documents_products (price, id)",
-    "CREATE INDEX IF NOT EXISTS documents_products_seller ON documents_products (seller_id, id)",
     """
     CREATE TABLE IF NOT EXISTS documents_attributes (
         name text COLLATE "C" NOT NULL,
@@ -77,7 +65,6 @@ TABLES = (
         PRIMARY KEY (name, text, product_id)
     )
     """,
-    "CREATE INDEX IF NOT EXISTS documents_attributes_product ON documents_attributes (product_id, name, text)",
     """
     CREATE TABLE IF NOT EXISTS documents_events (
         seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -99,18 +86,6 @@ TABLES = (
         reason text COLLATE "C"
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)
     """,
-    "CREATE INDEX IF NOT EXISTS documents_events_id ON documents_events (id)",
-    """
-    CREATE INDEX IF NOT EXISTS documents_events_document
-    ON documents_events (kind, document_id, number, seq, dead_lettered_at, publishes)
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_events_due ON documents_events (due_at, seq, happened_at)
-    WHERE dead_lettered_at IS NULL
-    """,
-    """
-    CREATE INDEX IF NOT EXISTS documents_events_dead_lettered ON documents_events (dead_lettered_at, id)
-    WHERE dead_lettered_at IS NOT NULL
-    """,
+    *INDEXES,
 )
 UNIQUE = {"documents_posts_pkey": "id", "documents_products_pkey": "id"}

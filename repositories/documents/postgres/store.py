@@ -4,13 +4,14 @@ from datetime import timedelta
 
 from repositories.documents.port import DocumentStore
 from repositories.documents.postgres.comments import PostgresComments
-from repositories.documents.postgres.moving import place
 from repositories.documents.postgres.posts import PostgresPosts
 from repositories.documents.postgres.products import PostgresProducts
 from repositories.documents.postgres.schema import TABLES, UNIQUE
 from repositories.documents.sql.dump import DocumentsDump
+from repositories.documents.sql.moving import DocumentsPlace
 from repositories.documents.sql.outbox import SqlOutbox
 from repositories.documents.sql.views import SqlViews
+from repositories.moving.postgres import PostgresEngine
 from repositories.postgres.database import PostgresDatabase
 from repositories.sql import SqlBacked
 
@@ -33,4 +34,4 @@ class PostgresDocuments(SqlBacked, DocumentStore):
         self.views = SqlViews(self._database)
         self.outbox = SqlOutbox(self._database)
         self.dump = DocumentsDump(self._database)
-        self.place = place(self._database, self.dump)
+        self.place = DocumentsPlace(self._database, PostgresEngine(), self.dump, "TRUNCATE")
