@@ -22,7 +22,7 @@ class EmbeddedLimits(SqlBacked, SqlLimits):
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = SqliteFile(path_of(url), "cache", clock=clock)
-        super().__init__(self._database)
+        super().__init__()
 
     def _forget(self) -> None:
         super()._forget()

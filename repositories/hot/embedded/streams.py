@@ -31,7 +31,6 @@ class EmbeddedStreams(SqlBacked, SqlStreams):
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = SqliteFile(path_of(url), "cache", clock=clock)
-        super().__init__(self._database)
 
     def _heads(self, account_ids: Collection[UUID]) -> dict[UUID, Position]:
         ids = [one.bytes for one in account_ids]

@@ -22,4 +22,3 @@ class EmbeddedViewCounts(SqlBacked, SqlViewCounts):
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._database = SqliteFile(path_of(url), "cache", clock=clock)
-        super().__init__(self._database)

@@ -19,7 +19,7 @@ class PostgresLimits(SqlBacked, SqlLimits):
 
     def __init__(self, database: HotDatabase) -> None:
         self._database = database
-        super().__init__(database)
+        super().__init__()
 
     def _forget(self) -> None:
         """What is not forgotten now is so later."""

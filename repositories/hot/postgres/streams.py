@@ -57,7 +57,6 @@ class PostgresStreams(SqlBacked, SqlStreams):
     def __init__(self, database: HotDatabase) -> None:
         self._database = database
         self._wakes = Wakes(database)
-        super().__init__(database)
 
     def watch(self, appended: Callable[[Collection[UUID]], None]) -> bool:
         return self._wakes.watch(appended)

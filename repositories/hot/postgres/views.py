@@ -18,4 +18,3 @@ class PostgresViewCounts(SqlBacked, SqlViewCounts):
 
     def __init__(self, database: HotDatabase) -> None:
         self._database = database
-        super().__init__(database)

@@ -23,8 +23,9 @@ _SWEEP = f"""DELETE FROM hot_limits WHERE "full" <= now_seconds() AND "key" IN
 
 
 class SqlLimits(Limits):
-    def __init__(self, database: SqlDatabase) -> None:
-        self._limits = database
+    _database: SqlDatabase
+
+    def __init__(self) -> None:
         self._calls = itertools.count(1)
 
     def take(self, key: str, rate: Rate, *, spend: bool = True) -> Verdict:
@@ -32,12 +33,12 @@ class SqlLimits(Limits):
         if next(self._calls) % _SWEEP_EVERY == 0:
             self._forget()
         room = each * rate.burst + _GRAIN
-        taken = self._limits.change(_TAKE, {"key": name, "each": each, "room": room}) if spend else []
+        taken = self._database.change(_TAKE, {"key": name, "each": each, "room": room}) if spend else []
         if taken:
             return verdict(max(taken[0][0], 0.0), rate, allowed=True)
-        found = self._limits.rows(_LATE, (name,))
+        found = self._database.rows(_LATE, (name,))
         late = max(found[0][0], 0.0) if found else 0.0
         return verdict(late, rate, allowed=not spend and late + each <= room)
 
     def _forget(self) -> None:
-        self._limits.change(_SWEEP)
+        self._database.change(_SWEEP)

@@ -31,21 +31,19 @@ Numbered = Sequence[tuple[int, LiveEvent]]
 class SqlStreams(Streams):
     # Seconds: listening is prolonged in such steps, and lasts as much longer.
     _step = 0.0
-
-    def __init__(self, database: SqlDatabase) -> None:
-        self._streams = database
+    _database: SqlDatabase
 
     def listen(self, account_id: UUID) -> Position:
         own, lasts = account_id.bytes, LISTENING.total_seconds() + self._step
         asked = {"account": own, "epoch": new_epoch(), "lasts": lasts, "step": self._step}
-        with self._streams.write() as work:
+        with self._database.write() as work:
             over = [*work.execute(_OVER, (own,)), *work.execute(_SWEEP)]
             work.executemany("DELETE FROM hot_stream_events WHERE account_id = ?", over)
             epoch, number = work.execute(_LISTEN, asked).fetchone()
         return Position(epoch, number)
 
     def listeners(self, *, after: UUID | None, limit: int) -> list[UUID]:
-        rows = self._streams.rows(_LISTENERS, (after.bytes if after else b"", limit))
+        rows = self._database.rows(_LISTENERS, (after.bytes if after else b"", limit))
         return [UUID(bytes=raw) for (raw,) in rows]
 
     def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:

@@ -20,18 +20,17 @@ _MOVE = """UPDATE hot_views SET taken = ? WHERE taken = 0 AND post_id IN
 class SqlViewCounts(ViewCounts):
     """Open counts have `taken` 0, those of the batch under way its number."""
 
-    def __init__(self, database: SqlDatabase) -> None:
-        self._views = database
+    _database: SqlDatabase
 
     def add(self, counts: Mapping[UUID, int]) -> None:
         if counts:
             # In one order everywhere, or two would wait for each other.
             rows = sorted((post_id.bytes, n) for post_id, n in counts.items())
-            with self._views.write() as work:
+            with self._database.write() as work:
                 work.executemany(_ADD, rows)
 
     def take(self, limit: int) -> ViewBatch | None:
-        with self._views.write() as work:
+        with self._database.write() as work:
             last, now = work.execute(_LAST).fetchone()
             counts = _counts(work, last) if last else {}
             if counts:
@@ -44,7 +43,7 @@ class SqlViewCounts(ViewCounts):
 
     def done(self, number: int) -> None:
         if number != _OPEN:
-            self._views.change("DELETE FROM hot_views WHERE taken = ? RETURNING 1", (number,))
+            self._database.change("DELETE FROM hot_views WHERE taken = ? RETURNING 1", (number,))
 
 
 def _counts(work: SqlWork, number: int) -> dict[UUID, int]:
