@@ -87,5 +87,9 @@ def test_a_period_that_is_none(ada: Person, system: System) -> None:
     assert system.person().get(PATH, 400)["code"] == "bad_query"
     early: Any = {"from": "0001-01-01T00:00:00Z", "to": at[0]}
     assert sums(ada.get(PATH, **early)) == (0, [], 0)
+    for end in ("0001-01-01T00:00:00Z", "0093-10-20T00:56:34Z", "1970-01-01T00:00:00Z"):
+        assert sums(ada.get(PATH, to=end)) == (0, [], 0)
+    earliest: Any = {"from": "0001-01-01T00:00:00Z", "to": "0093-10-20T00:56:34Z"}
+    assert sums(ada.get(PATH, **earliest)) == (0, [], 0)
     until = moment(datetime.fromisoformat(at[0]) + MICROSECOND)
     assert sums(ada.get(PATH, to=until)) == (0, [100], 100)

@@ -36,7 +36,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 class PeriodQuery(CurrencyQuery):
     since = Instant(
-        data_key="from", load_default=EPOCH, metadata={"description": "inclusive; left out: from the beginning"}
+        data_key="from", load_default=None, metadata={"description": "inclusive; left out: from the beginning"}
     )
     until = Instant(data_key="to", load_default=None, metadata={"description": "exclusive; left out: until now"})
 
@@ -104,9 +104,13 @@ class Period:
         currency = query["currency"] or only_currency()
         if currency is None:
             raise BadRequest("currency: the wallet is empty, so it must be named", code="bad_query")
-        until = query["until"] or until
+        since, until = query["since"], query["until"] or until
+        if since and until and since >= until:
+            raise BadRequest("from: must be earlier than to", code="bad_query")
+        # Nothing was before the epoch, and a period is not empty.
+        until = until and max(until, EPOCH + MICROSECOND)
         seen = of.money.wallets.await_all_before(owner, currency, until and until - MICROSECOND)
-        self.currency, self.since, self.until = currency, max(query["since"], EPOCH), until or seen + MICROSECOND
+        self.currency, self.since, self.until = currency, max(since or EPOCH, EPOCH), until or seen + MICROSECOND
         if self.since >= self.until:
             raise BadRequest("from: must be earlier than to", code="bad_query")
         self._ledger, self._accounts, self._owner = of.stores.relational.ledger, of.stores.relational.accounts, owner

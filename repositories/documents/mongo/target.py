@@ -21,11 +21,15 @@ def target_of(url: str) -> Address:
         raise BadAddress("a host is missing")
     try:
         parsed: dict[str, Any] = parse_uri(url.replace(_SRV, "mongodb://", 1), validate=True, warn=False)
+    except OSError as error:
+        raise BadAddress(f"a file that an option names cannot be read: {error.strerror}") from None
     except (PyMongoError, ValueError, TypeError) as error:
         text = str(error).splitlines()[0]
         secret = [address.password, *address.options.values()]
         shown = not any(value and value in text for value in secret)
         raise BadAddress(text if shown else "an option has a value that it cannot have") from None
+    if url.startswith(_SRV) and (len(address.hosts) > 1 or address.hosts[0].port):
+        raise BadAddress("mongodb+srv names one host, and no port")
     mode = parsed["options"].get(_MODE, "primary")
     if mode not in {"primary", _SECONDARIES}:
         raise BadAddress(f"the option readPreference is primary or {_SECONDARIES}")
