@@ -132,7 +132,7 @@ def list_blocks(query: dict[str, Any]) -> Response:
 @blp.get("/accounts/<handle:handle>")
 @public
 @shared(10, 10)
-@budget(relational=4, documents=1, sessions=1, cache=9)
+@budget(relational=6, documents=1, sessions=1, cache=12)
 @blp.response(200, AccountCardSchema)
 @blp.raises(404)
 def get_account(handle: str) -> Response:

@@ -44,7 +44,7 @@ FeedPage = page_of(FeedCardSchema, "FeedPage", prev=ma.fields.String(required=Tr
 
 @blp.get("/feed")
 @private
-@budget(relational=8, documents=4, feeds=2, sessions=1, cache=10)
+@budget(relational=7, documents=4, feeds=2, sessions=1, cache=8)
 @blp.arguments(FeedQuery, location="query")
 @blp.response(200, FeedPage)
 def get_feed(query: dict[str, Any]) -> Response:

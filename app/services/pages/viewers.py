@@ -8,6 +8,7 @@ from msgspec import Struct
 from app.services.pages.fragments import member
 from app.services.pages.marks import Kept, Marks, keys_of, relation_keys
 from app.services.pages.whole_pages import Cut, WholePage, tag_of
+from repositories.records import Relation
 from repositories.relational import RelationalStore
 
 
@@ -49,15 +50,16 @@ class Viewers:
         liked, followed = marked or self._relational.likes.beside_follows(viewer, posts, people)
         return {post: PostViewer(post in liked, author in followed) for post, author in authors.items()}
 
-    def of_accounts(
-        self, viewer: UUID | None, ids: Collection[UUID], kept: Kept | None = None
-    ) -> dict[UUID, AccountViewer]:
+    def of_accounts(self, viewer: UUID | None, ids: Collection[UUID]) -> dict[UUID, AccountViewer]:
         if viewer is None or not ids:
             return {}
-        # Of several, most are asked for once, so nothing is kept for them.
-        marked = self._marks.relation(viewer, next(iter(ids)), kept) if self._marks and len(ids) == 1 else None
-        relations = dict.fromkeys(ids, marked) if marked else self._relational.graph.relations(viewer, ids)
-        return {i: AccountViewer(r.following, r.follows_you, r.blocking) for i, r in relations.items()}
+        relations = self._relational.graph.relations(viewer, ids)
+        return {i: _account_viewer(relation) for i, relation in relations.items()}
+
+    def of_profile(self, viewer: UUID, account: UUID, kept: Kept | None) -> dict[UUID, AccountViewer]:
+        """As `of_accounts`, whose marks would mostly be asked for once."""
+        marked = self._marks.relation(viewer, account, kept) if self._marks else None
+        return {account: _account_viewer(marked)} if marked else self.of_accounts(viewer, [account])
 
     def personal(self, page: WholePage, viewer: UUID, kept: Kept | None = None) -> WholePage:
         """The page as this viewer sees it. `kept` is what was read of `keys_of`, if it was."""
@@ -65,12 +67,14 @@ class Viewers:
             return page
         authors = {cut.about: cut.author for cut in page.cuts if cut.author is not None}
         views: Mapping[UUID, Struct] = (
-            self.of_posts(viewer, authors, kept)
-            if authors
-            else self.of_accounts(viewer, {cut.about for cut in page.cuts}, kept)
+            self.of_posts(viewer, authors, kept) if authors else self.of_profile(viewer, page.cuts[0].about, kept)
         )
         body = _with_members(page.body, page.cuts, views)
         return WholePage(body, tag_of(body, page.version or None), page.version)
+
+
+def _account_viewer(relation: Relation) -> AccountViewer:
+    return AccountViewer(relation.following, relation.follows_you, relation.blocking)
 
 
 def _with_members(body: bytes, cuts: Collection[Cut], views: Mapping[UUID, Struct]) -> bytes:
