@@ -135,7 +135,7 @@ def _wait(sent: str, now: datetime) -> timedelta | None:
         return min(day, timedelta(seconds=int(sent[:9])))
     try:
         until = parsedate_to_datetime(sent)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     left = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
     return min(day, left) if left > timedelta(0) else None
