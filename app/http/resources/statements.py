@@ -105,14 +105,14 @@ class Period:
         if currency is None:
             raise BadRequest("currency: the wallet is empty, so it must be named", code="bad_query")
         since, until = query["since"], query["until"] or until
-        if since and until and since >= until:
-            raise BadRequest("from: must be earlier than to", code="bad_query")
-        # Nothing was before the epoch, and a period is not empty.
+        if since and until and since > until:
+            raise BadRequest("from: must not be later than to", code="bad_query")
+        # Nothing was before the epoch.
         until = until and max(until, EPOCH + MICROSECOND)
         seen = of.money.wallets.await_all_before(owner, currency, until and until - MICROSECOND)
         self.currency, self.since, self.until = currency, max(since or EPOCH, EPOCH), until or seen + MICROSECOND
-        if self.since >= self.until:
-            raise BadRequest("from: must be earlier than to", code="bad_query")
+        if self.since > self.until:
+            raise BadRequest("from: must not be later than to", code="bad_query")
         self._ledger, self._accounts, self._owner = of.stores.relational.ledger, of.stores.relational.accounts, owner
         self.opening, self.closing = (
             Money(self._ledger.balance_at(owner, currency, end - MICROSECOND), currency)
