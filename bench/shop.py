@@ -66,7 +66,9 @@ class Shop:
 
     @contextmanager
     def opened(self) -> Iterator[Container]:
+        """A server that has sold each product within the last minute."""
         with self.fresh() as url, self._container(url) as container:
+            container.money.offers.read([product.id for product in self.world.products])
             yield container
 
     @contextmanager
@@ -137,6 +139,8 @@ def _furnished(container: Container) -> World:
         tx.bulk.stock({product.id: PLENTY for product in products})
         tx.bulk.transfers([Transfer(ids(), "deposit", PROVIDER, one.id, money, now) for one in people])
     container.stores.documents.products.load(products)
+    with container.stores.relational.transaction() as tx:
+        tx.offers.settle(container.money.offers.read([product.id for product in products]).settled)
     return World(people, products)
 
 

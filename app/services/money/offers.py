@@ -92,7 +92,7 @@ class Offers:
         return Offered({one: its.offer for one, its in kept.items()} | dict(read.offers), remembered, read.settled)
 
     def read(self, products: Collection[UUID]) -> Offered:
-        """Of each product what its document says, which is remembered if it is known. The rows are read before."""
+        """Of each product what its document says; remembered if it is known, or can be. Rows are read first."""
         if not products:
             return Offered({}, {})
         states = self._relational.offers.get(products)
@@ -103,10 +103,11 @@ class Offers:
                 self._kept.pop(one, None)
         for one, offer in offers.items():
             state, digest = states.get(one, UNKNOWN), offer.digest
-            if state.digest == digest:
-                self._remember(offer, digest)
-            elif offer.version > state.changing:
+            if state.digest != digest:
+                if offer.version <= state.changing:
+                    continue
                 settled.append(Settled(one, state.changing, digest))
+            self._remember(offer, digest)
         return Offered(offers, {}, settled)
 
     def are_known(self, remembered: Mapping[UUID, bytes]) -> bool:
