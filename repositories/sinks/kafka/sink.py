@@ -5,7 +5,6 @@ sends only what failed, changes the order.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -65,12 +64,13 @@ class KafkaSink(Sink):
 
         One that is too large ends the batch before it, and is refused when it is the first of one.
         """
-        until, errors = time.monotonic() + self._seconds, list[KafkaError]()
+        errors = list[KafkaError]()
         try:
             with asked(ROLE, f"send {self.name}"), self._dropping():
                 handed = self._hand_over(messages, errors)
                 meanwhile()
-                self._wait(until, errors)
+                # The time that something else took is none in which nothing was answered.
+                self._wait(errors)
         except Unavailable as error:
             return Sent(0, error)
         if handed or not messages:
@@ -102,10 +102,10 @@ class KafkaSink(Sink):
             produce(topic, body, key, on_delivery=failed, headers=headers)
         return len(messages)
 
-    def _wait(self, until: float, errors: list[KafkaError]) -> None:
+    def _wait(self, errors: list[KafkaError]) -> None:
         """Until each has its answer: without waiting for others to fill a request."""
         producer = self._producer
-        left = producer.flush(max(0.0, until - time.monotonic())) if producer else 0
+        left = producer.flush(self._seconds) if producer else 0
         if errors:
             raise KafkaException(errors[0])
         if left:
