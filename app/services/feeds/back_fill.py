@@ -1,6 +1,6 @@
 """What a follow, its end and a block do to a home timeline: posts of one author are copied in or removed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.services.feeds.feed_activity import FeedActivity
@@ -8,6 +8,9 @@ from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.records import Follow
 from repositories.relational import RelationalStore
+
+# Stores keep microseconds.
+INSTANT = timedelta(microseconds=1)
 
 
 class BackFill:
@@ -30,9 +33,13 @@ class BackFill:
     def fill(self, follow: Follow, at: datetime) -> None:
         """Copy the newest posts into the follower's timeline, then mark the edge: from now on it need not be pulled.
 
+        What an earlier follow has left is removed first: a fan-out that found the follower before that follow ended may
+        push afterwards, and a deletion that came in between did not find them.
+
         If there are more posts than are copied, the low watermark rises to the oldest copied one in the same
         transaction, and what is below it is pulled.
         """
+        self.clear(follow.follower, follow.followee, follow.since - INSTANT)
         refs = self._documents.posts.by_authors([follow.followee], limit=self._limit)
         self._feeds.fill(follow.follower, refs, at)
         with self._relational.transaction() as tx:
