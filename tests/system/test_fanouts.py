@@ -232,6 +232,19 @@ def test_what_is_deleted_while_a_feed_is_rebuilt_leaves_no_entry(container: Cont
     assert stored(container, fan) == [kept]
 
 
+def test_a_deletion_above_the_tombstone_budget_leaves_no_entry(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author, fans = crowd(container)
+    post, kept = publish(container, author), publish(container, author)
+    relay_of(container).drain()
+    monkeypatch.setattr(container.stores.feeds, "retract", lambda _post, owners, _at: set(owners))
+    container.content.posts.delete(author, post, ANY)
+    relay_of(container).drain()
+    relay_of(container).drain()
+    assert all(stored(container, reader) == [kept] for reader in (author, *fans))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("container", [{"backfill_posts": 5000}], indirect=True)
 def test_a_worn_feed_is_filled_anew(container: Container, clock: Watch) -> None:

@@ -5,8 +5,8 @@ A reader is `awake`, `dormant` (has not read for `QUARTET_DORMANT_DAYS`: nothing
 published before the documents are read are found there, later ones are pushed.
 """
 
+import itertools
 import logging
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from repositories.documents import DocumentStore
 from repositories.errors import Contention, StoreError
 from repositories.feed_records import ReaderState
 from repositories.feeds import FeedStore
-from repositories.records import PostRef
 from repositories.relational import RelationalStore
 
 log = logging.getLogger(__name__)
@@ -25,6 +24,7 @@ SKEW = timedelta(minutes=1)
 # `seen_at` is written at most this often per reader.
 SEEN_EVERY = timedelta(hours=1)
 SLEEP_BATCH = 100
+CHECKED_BATCH = 200
 
 
 class FeedActivity:
@@ -99,22 +99,22 @@ class FeedActivity:
         authors = [account_id, *self._relational.graph.followees(account_id)]
         refs = self._documents.posts.by_authors(authors, limit=self._posts)
         self._feeds.audit.restore_home(account_id, refs, at)
-        self._remove_deleted(account_id, authors, refs)
+        self._remove_deleted(account_id)
         low_watermark = refs[-1].post_id if len(refs) == self._posts else None
         with self._relational.transaction() as tx:
             if not tx.feed_activity.finish(account_id, generation=reader_state.generation, low_watermark=low_watermark):
                 raise Contention("the feed changed while it was filled")
 
-    def _remove_deleted(self, account_id: UUID, authors: Sequence[UUID], refs: Sequence[PostRef]) -> None:
-        """Of what was just filled, what was deleted before it was written.
-
-        A deletion passes over readers who have ended their follow; one who follows again would keep the entry.
+    def _remove_deleted(self, account_id: UUID) -> None:
+        """Entries of posts that are gone: young ones, which a trim spares, of deletions that the tombstone budget kept
+        from removing them; and what was deleted while the timeline was filled, where that passed the reader over.
         """
-        there = self._documents.posts.by_authors(authors, limit=self._posts)
-        lowest = there[-1].post_id if len(there) == self._posts else None
-        for post in set(refs) - set(there):
-            if (lowest is None or post.post_id > lowest) and self._feeds.retract(post, [account_id], self._clock()):
-                raise Contention("the feed changed more than its tombstone budget allows while it was filled")
+        entries = self._feeds.audit.home(account_id)
+        while batch := list(itertools.islice(entries, CHECKED_BATCH)):
+            there = self._documents.posts.authors([entry.post_id for entry in batch])
+            gone = [entry for entry in batch if entry.post_id not in there]
+            if gone:
+                self._feeds.audit.remove_home(gone, self._clock())
 
     def put_to_sleep(self, now: datetime) -> int:
         """Mark a batch of silent readers as dormant and drop their timelines. Returns how many."""
