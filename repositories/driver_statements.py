@@ -23,9 +23,6 @@ Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]
 Plans = dict[tuple[Executable, bool, tuple[str, ...]], "Sendable | None"]
-# By dialect: what was compiled for one engine is right for the others of its kind, as those of replicas, and those of a
-# container that is built anew when a role has moved. No text of these statements depends on the server's version.
-_plans: dict[tuple[str, str], Plans] = {}
 
 
 class Sendable(NamedTuple):
@@ -65,7 +62,7 @@ class Direct:
     def __init__(self, engine: Engine, is_outdated: IsOutdated = lambda _: False) -> None:
         self._engine = engine
         self._is_outdated = is_outdated
-        self._plans = _plans.setdefault((engine.dialect.name, engine.dialect.driver), {})
+        self._plans: Plans = {}
 
     def plan(self, statement: Executable, values: Values) -> Sendable | None:
         """None for what SQLAlchemy has to send. The text of a write depends on the names of its values."""

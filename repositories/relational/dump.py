@@ -149,10 +149,11 @@ class RelationalDump(Dump):
                 work.change(statement, {})
 
 
-def batches(runner: Runner, copied: Copied) -> Iterator[Sequence[AnyRow]]:
-    batch: list[AnyRow] = []
+def batches(runner: Runner, copied: Copied) -> Iterator[Sequence[tuple[Any, ...]]]:
+    batch: list[tuple[Any, ...]] = []
     for row in (row for one in copied.walks for row in _in_order(one.rows(runner), copied)):
-        batch.append(row)
+        # What SQLAlchemy sends gives rows that are no tuples to an encoder.
+        batch.append(tuple(row))
         if len(batch) == BATCH:
             yield batch
             batch = []

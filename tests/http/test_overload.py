@@ -9,13 +9,15 @@ from werkzeug.test import Client, TestResponse
 
 from app.http.edge.overload import DETAIL, Refusal, spared
 from app.server.bodies import FULL, WITHOUT
-from app.server.gate import CROWDED, LATE
+from app.server.gate import CROWDED
 from config import Settings
 from tests.apps import BASE, System, embedded, running
 from tests.http.test_metrics import value
 
 ORIGIN = "https://app.example.com"
 ID = "an-id-of-the-client"
+# For which no other server of this process refuses.
+REASONS = ("one", "another")
 # What Flask alone can know, and what differs from answer to answer.
 FREE = {"Cache-Status", "Server-Timing"}
 
@@ -55,14 +57,14 @@ def test_it_is_the_answer_of_every_503(system: System, method: str, origin: str 
 
 def test_it_is_counted_and_logged_with_others(system: System) -> None:
     refusal = Refusal(system.app, gathered_seconds=3600)
-    before = {reason: value(system, "requests_refused_total", reason=reason) for reason in (CROWDED, LATE)}
-    for reason in (CROWDED, LATE, CROWDED):
+    before = {reason: value(system, "requests_refused_total", reason=reason) for reason in REASONS}
+    for reason in (*REASONS, REASONS[0]):
         Client(partial(refusal, reason=reason)).get("/")
     with capture_logs() as lines:
         refusal.report()
-    after = {reason: value(system, "requests_refused_total", reason=reason) for reason in (CROWDED, LATE)}
-    assert after == {CROWDED: before[CROWDED] + 2, LATE: before[LATE] + 1}
-    assert {line["reason"]: line["refused"] for line in lines} == {CROWDED: 2, LATE: 1}
+    after = {reason: value(system, "requests_refused_total", reason=reason) for reason in REASONS}
+    assert after == {REASONS[0]: before[REASONS[0]] + 2, REASONS[1]: before[REASONS[1]] + 1}
+    assert {line["reason"]: line["refused"] for line in lines} == {REASONS[0]: 2, REASONS[1]: 1}
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"])

@@ -41,11 +41,11 @@ def exported() -> dict[str, set[str]]:
     """Every series by name, with its labels."""
     declared = {series._name: set(series._labelnames) for series in series.own._collector_to_names}  # type: ignore[attr-defined]  # theirs
     asked = {
-        "truth": Backlogs({}, utc_now).describe(),
-        "sink": SinkLags(None, utc_now).describe(),
-        "": LedgerState(lambda: (None, None), utc_now).describe(),
-        "store": StoreStates({}).describe(),
-        "store replica": ReplicaGauges({}).describe(),
+        "truth": [*Backlogs({}, utc_now).describe()],
+        "sink": [*SinkLags(None, utc_now).describe()],
+        "": [*LedgerState(lambda: (None, None), utc_now).describe()],
+        "store": [*StoreStates({}).describe()],
+        "store replica": [*ReplicaGauges({}).describe()],
     }
     families = [*series.own.collect(), *(family for found in asked.values() for family in found)]
     labels = declared | {one.name: set(names.split()) for names, found in asked.items() for one in found}

@@ -58,17 +58,9 @@ def test_statements_that_are_made_anew_for_each_call_fill_no_memory(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver_statements, "MOST_PLANS", 3)
-    monkeypatch.setattr(driver_statements, "_plans", {})
     sender = Direct(engine)
     constant = select(THINGS.c.id)
     assert sender.plan(constant, {})
     plans = [sender.plan(select(THINGS.c.n), {}) for _ in range(5)]
     assert [plan is not None for plan in plans] == [True, True, False, False, False]
     assert sender.plan(constant, {})
-
-
-def test_engines_of_one_dialect_share_what_was_compiled(engine: Engine, tmp_path: Path) -> None:
-    other = create_engine(f"sqlite:///{tmp_path}/other.db")
-    constant = select(THINGS.c.made)
-    assert Direct(engine).plan(constant, {}) is Direct(other).plan(constant, {})
-    other.dispose()

@@ -74,6 +74,7 @@ ENGINE_ONLY = {
 }
 # What only the embedded adapter has, or its folder for all databases of SQL.
 EMBEDDED_ONLY = {
+    ("documents", "mongo"): {"indexes"},  # of SQL; MongoDB's are with its collections
     ("relational", "postgres"): {"engine"},  # `repositories.postgres.pools`, which is the same for all roles
     ("feeds", "cassandra"): {"database", "statements"},  # of SQL
 }

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from repositories.errors import Unavailable
 
 FOLDER = Path(__file__).parent
-_NAMES = re.compile(r'^(revision|down_revision)\b.* = "(\w+)"$', re.MULTILINE)
+_NAMES = re.compile(r'^(revision|down_revision)\b.* = ["\'](\w+)["\']$', re.MULTILINE)
 # Alembic keeps the running migration in a global variable.
 _one_at_a_time = threading.Lock()
 
