@@ -15,9 +15,11 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 from msgspec import Struct
@@ -26,7 +28,10 @@ from bench.reads.server import served
 from config import Settings
 from config.logs import configure
 from tests.apps import embedded, running
+from tests.engines import Engines
+from tests.system.real import real_urls
 
+Stores = Callable[[Path], dict[str, Any]]
 CLOSED, OPEN, TIMES = 32, 1000, 3
 WAYS = {"limit": "0.2", "none": "0"}
 # Somebody who waits for longer has left.
@@ -136,13 +141,26 @@ class Drive:
 @click.command(help=__doc__)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--seconds", default=10.0, show_default=True)
-def main(*, rounds: int, seconds: float) -> None:
+@click.option("--engines", is_flag=True, help="The four engines in place of the embedded stores.")
+def main(*, rounds: int, seconds: float, engines: bool) -> None:
     configure("warning", "console")
+    with ExitStack() as stack:
+        stores: Stores = embedded
+        if engines:
+            started = stack.enter_context(closing(Engines()))
+
+            def stores(_folder: Path) -> dict[str, Any]:
+                return real_urls(started, "overload")
+
+        compare(stores, rounds, seconds)
+
+
+def compare(stores: Stores, rounds: int, seconds: float) -> None:
     click.echo(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds):
         for way in list(WAYS)[:: 1 if number % 2 else -1]:
-            peak, over = measured(WAYS[way], seconds)
+            peak, over = measured(stores, WAYS[way], seconds)
             found[way].append(over.goodput / peak.goodput)
             click.echo(
                 f"round {number + 1}, {way:>5}: peak {peak.goodput:.0f}/s, p99 {peak.quantile(0.99) * 1000:.0f} ms; "
@@ -154,11 +172,11 @@ def main(*, rounds: int, seconds: float) -> None:
         click.echo(f"{way}: {median(ratios):.2f} of the peak ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
-def measured(queue_seconds: str, seconds: float) -> tuple[Load, Load]:
+def measured(stores: Stores, queue_seconds: str, seconds: float) -> tuple[Load, Load]:
     """The peak, and three times that, of a new server."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        urls = embedded(folder)
+        urls = stores(folder)
         with running(Settings(**urls)) as system:
             readers = [system.person() for _ in range(8)]
             posts = [reader.publish() for reader in readers for _ in range(POSTS)]
