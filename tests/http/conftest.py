@@ -18,6 +18,7 @@ from tests.http.mail_world import Post
 from tests.http.stream_reader import FAST, Make
 from tests.http.world import Shifted
 from tests.mail_server import mail_server
+from tests.settable_clock import Clock as SettableClock
 from tests.shop import Clock, Shop
 
 
@@ -35,6 +36,19 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def system(settings: Settings) -> Iterator[System]:
     with running(settings) as found:
         yield found
+
+
+@pytest.fixture
+def settable() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def audited(settings: Settings, settable: SettableClock) -> Iterator[System]:
+    """By a clock that the test sets. Whatever was done in it, the books are right in the end."""
+    with running(settings, settable) as found:
+        yield found
+        assert list(found.container.stores.relational.audit.ledger()) == []
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Deletion of an account while the payment provider has not said what became of a deposit or a payout."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -12,10 +11,9 @@ from app.errors import Missing
 from app.services.commands.idempotency import Attempt, Receipt
 from app.services.money import pricing
 from app.services.money.payments import Payments
-from config import Settings
 from repositories.money_records import Answer, RequestKey
 from repositories.records import Money
-from tests.apps import PASSWORD, PROVED_ON_POSTGRES, Person, System, running
+from tests.apps import PASSWORD, PROVED_ON_POSTGRES, Person, System
 from tests.settable_clock import Clock
 from tests.shop import Shop, money
 
@@ -25,15 +23,13 @@ SLOW, DECLINED, NEVER, RICH = 40_503, 40_402, 40_504, 100_000
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(settable: Clock) -> Clock:
+    return settable
 
 
 @pytest.fixture
-def system(settings: Settings, clock: Clock) -> Iterator[System]:
-    with running(settings, clock) as found:
-        yield found
-        assert list(found.container.stores.relational.audit.ledger()) == []
+def system(audited: System) -> System:
+    return audited
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The key of a deposit or a payout is of one payment: another body is refused for as long as anybody knows of it."""
 
 import hashlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,11 +10,10 @@ import pytest
 
 from app.services.commands.idempotency import KEPT, Attempt
 from app.services.money.provider import SandboxProvider
-from config import Settings
 from repositories.money_records import PROVIDER, RequestKey, Transfer
 from repositories.payment_records import DEPOSIT, Payment
 from repositories.records import Money
-from tests.apps import RELATIONAL, Person, System, running
+from tests.apps import RELATIONAL, Person, System
 from tests.settable_clock import Clock
 from tests.shop import money
 
@@ -28,15 +26,13 @@ RICH = 100_000
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(settable: Clock) -> Clock:
+    return settable
 
 
 @pytest.fixture
-def system(settings: Settings, clock: Clock) -> Iterator[System]:
-    with running(settings, clock) as found:
-        yield found
-        assert list(found.container.stores.relational.audit.ledger()) == []
+def system(audited: System) -> System:
+    return audited
 
 
 @pytest.fixture

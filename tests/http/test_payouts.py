@@ -1,6 +1,5 @@
 """Payouts: money that leaves a wallet by the payment provider."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -8,10 +7,9 @@ import pytest
 
 from app.services.commands.idempotency import KEPT
 from app.services.money.provider import SandboxProvider
-from config import Settings
 from repositories.errors import Unavailable
 from repositories.records import Money
-from tests.apps import PROVED_ON_POSTGRES, Person, System, running
+from tests.apps import PROVED_ON_POSTGRES, Person, System
 from tests.settable_clock import Clock
 from tests.shop import money
 
@@ -21,16 +19,13 @@ HELD, GONE = (100_000, 40_504), (100_000, 0)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(settable: Clock) -> Clock:
+    return settable
 
 
 @pytest.fixture
-def system(settings: Settings, clock: Clock) -> Iterator[System]:
-    """Whatever was done in it, the books are right in the end."""
-    with running(settings, clock) as found:
-        yield found
-        assert list(found.container.stores.relational.audit.ledger()) == []
+def system(audited: System) -> System:
+    return audited
 
 
 @pytest.fixture
