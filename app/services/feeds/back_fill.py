@@ -1,16 +1,14 @@
 """What a follow, its end and a block do to a home timeline: posts of one author are copied in or removed."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
+from app.ids import MICROSECOND
 from app.services.feeds.feed_activity import FeedActivity
 from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
 from repositories.records import Follow
 from repositories.relational import RelationalStore
-
-# Stores keep microseconds.
-INSTANT = timedelta(microseconds=1)
 
 
 class BackFill:
@@ -39,7 +37,7 @@ class BackFill:
         If there are more posts than are copied, the low watermark rises to the oldest copied one in the same
         transaction, and what is below it is pulled.
         """
-        self.clear(follow.follower, follow.followee, follow.since - INSTANT)
+        self.clear(follow.follower, follow.followee, follow.since - MICROSECOND)
         refs = self._documents.posts.by_authors([follow.followee], limit=self._limit)
         self._feeds.fill(follow.follower, refs, at)
         with self._relational.transaction() as tx:
