@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from app.container import Container, assemble
-from app.http.whole_pages.keeping import kept_list
+from app.http.whole_pages.public_hits import kept_list
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.kept_states import KeptStates

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.http.whole_pages.keeping import kept_list
+from app.http.whole_pages.public_hits import kept_list
 from app.services.content.posts import PostDraft
 from app.services.feeds.kept_states import KeptStates
 from app.services.feeds.page_truth import PageTruth

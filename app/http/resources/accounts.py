@@ -17,7 +17,7 @@ from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, card_page, first_page
-from app.http.whole_pages.keeping import hot, kept_thing
+from app.http.whole_pages.public_hits import hot, kept_thing
 from app.ids import EPOCH, MICROSECOND
 from app.services.feeds.page_windows import Window
 from app.services.pages.kinds import Used

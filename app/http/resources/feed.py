@@ -14,7 +14,7 @@ from app.http.edge.fields import Text
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.resources.posts import PostCardSchema
 from app.http.whole_pages.home_hits import handed_on
-from app.http.whole_pages.keeping import kept_list
+from app.http.whole_pages.public_hits import kept_list
 from app.services.feeds.page_truth import PageTruth
 from app.services.feeds.upward_cursor import MAX_SEEN
 from app.services.pages.kinds import Used

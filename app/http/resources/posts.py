@@ -18,7 +18,7 @@ from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, Position, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.post_views import note_view
-from app.http.whole_pages.keeping import hot, kept_cards, kept_list, kept_thing
+from app.http.whole_pages.public_hits import hot, kept_cards, kept_list, kept_thing
 from app.services.content.posts import PostChanges, PostDraft
 from app.services.pages.cards import Card
 from app.services.pages.first_pages import ListedIds

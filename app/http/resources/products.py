@@ -17,7 +17,7 @@ from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
-from app.http.whole_pages.keeping import hot, kept_list, kept_thing
+from app.http.whole_pages.public_hits import hot, kept_list, kept_thing
 from app.services.commands.precondition import Precondition
 from app.services.content.products import ProductChanges, ProductDraft
 from app.services.pages.fragments import encode

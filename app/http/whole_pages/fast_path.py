@@ -1,8 +1,8 @@
 """Pages that are kept whole, answered before Flask: public ones, and the feeds and inboxes of whoever is signed in.
 
-Pattern: decorator around the WSGI application. `hits.py`, `home_hits.py` and `inbox_hits.py` answer byte for byte as
-the views would; tests compare the two on every such route. Any other request is passed on, with what is known about it
-already, so that nothing is counted or read twice.
+Pattern: decorator around the WSGI application. `public_hits.py`, `home_hits.py` and `inbox_hits.py` answer byte for
+byte as the views would; tests compare the two on every such route. Any other request is passed on, with what is known
+about it already, so that nothing is counted or read twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,9 +14,9 @@ from app.container import Container
 from app.http.edge import tracing
 from app.http.edge.deps import CONTAINER
 from app.http.whole_pages.admission import Environ
-from app.http.whole_pages.hits import Hits
 from app.http.whole_pages.home_hits import HomeHits
 from app.http.whole_pages.inbox_hits import InboxHits
+from app.http.whole_pages.public_hits import PublicHits
 from app.http.whole_pages.replies import Reply
 from repositories.deadline import within
 
@@ -26,7 +26,7 @@ Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 def register(app: Flask) -> None:
     """Register before every other request hook."""
     container = cast("Container", app.extensions[CONTAINER])
-    hits = Hits(app, container)
+    hits = PublicHits(app, container)
     if container.settings.fast_path:
         seconds = container.settings.request_timeout
         own = HomeHits(app, container), InboxHits(app, container)
@@ -38,7 +38,7 @@ def register(app: Flask) -> None:
 class FastPath:
     """Around the application as it is without this."""
 
-    def __init__(self, app: Flask, hits: Hits, own: tuple[HomeHits, InboxHits], seconds: float) -> None:
+    def __init__(self, app: Flask, hits: PublicHits, own: tuple[HomeHits, InboxHits], seconds: float) -> None:
         self._inner: Wsgi = app.wsgi_app
         self._seconds = seconds
         self._hits = hits
@@ -60,7 +60,7 @@ class FastPath:
 class Within:
     """The same inside Flask, where the fast path is switched off: the first of what is done before each request."""
 
-    def __init__(self, hits: Hits) -> None:
+    def __init__(self, hits: PublicHits) -> None:
         self._hits = hits
 
     def __call__(self) -> Response | None:

@@ -1,19 +1,28 @@
-"""Hits of public pages that are kept whole, with what is the viewer's own for whoever is signed in."""
+"""Public pages, kept whole as everybody sees them; what is the viewer's own is put in at the end.
 
+`PublicHits` answers before Flask with a page that is kept. After a miss the view builds it by `hot`, which keeps it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import Flask
+from flask import Flask, Response, request
+from msgspec.structs import replace
 from werkzeug.exceptions import HTTPException
 
 from app.container import Container
-from app.http.edge import caching, content_coding
+from app.http.edge import answers, caching, content_coding
 from app.http.edge.blueprint import BASE
-from app.http.whole_pages.admission import Environ, admitted, attempted, has_body
+from app.http.edge.deps import container as current
+from app.http.edge.deps import viewer as current_viewer
+from app.http.whole_pages.admission import Environ, admitted, attempted, failed, has_body
 from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
+from app.services.pages.cards import Card
+from app.services.pages.kinds import Used
 from app.services.pages.memo import Memo
-from app.services.pages.whole_pages import WholePage, target
+from app.services.pages.whole_pages import Cut, WholePage, tag_of, target, unversioned
 
 PATHS, HOTTEST = 4096, 128
 # A served GET of a post counts as a view.
@@ -30,7 +39,7 @@ class Page(NamedTuple):
     post_id: UUID | None
 
 
-class Hits:
+class PublicHits:
     """Called once per request. What it has looked up for a request it does not answer is passed on in the environ."""
 
     def __init__(self, app: Flask, container: Container) -> None:
@@ -111,3 +120,45 @@ class Hits:
 def _private(shown: WholePage, kept: WholePage, used: str) -> Around:
     then = (NOSNIFF, ("Cache-Control", caching.PRIVATE), VARY, ("Cache-Status", caching.status_of(kept)))
     return Around(first_fields(shown, used), then)
+
+
+def hot(build: Callable[[Used | None], WholePage]) -> Response:
+    """Answer with the page that `build` makes for everybody, and store it where it may be kept.
+
+    None was kept when `PublicHits` looked. `build` notes the fragments it uses in its argument, which is None where the
+    page is not stored.
+    """
+    failed(request.environ)
+    name, who = _target(), current_viewer()
+    page = current().pages.whole.keep(name, build) if name else build(None)
+    if name:
+        caching.remember(page)
+    return answers.checked(current().pages.viewers.personal(page, who) if who else page)
+
+
+def kept_thing(card: Card) -> WholePage:
+    page = WholePage(card.body, tag_of(card.body, card.version), card.version)
+    return replace(page, cuts=_cuts([card], 0))
+
+
+def kept_cards(cards: Sequence[Card], onward: str | None) -> WholePage:
+    page = kept_list([card.body for card in cards], onward)
+    return replace(page, cuts=_cuts(cards, len(answers.LIST)))
+
+
+def kept_list(items: Iterable[bytes], onward: str | None, **more: Any) -> WholePage:
+    return unversioned(answers.listed(items, onward, **more))
+
+
+def _cuts(cards: Iterable[Card], at: int) -> tuple[Cut, ...]:
+    """`at` is where the first of them begins in the body; a comma is between them."""
+    cuts = []
+    for card in cards:
+        at += len(card.body) + 1
+        if card.about is not None:
+            cuts.append(Cut(at - 2, card.about, card.author))
+    return tuple(cuts)
+
+
+def _target() -> str | None:
+    return target(request.path, request.query_string.decode("latin-1")) if request.method in caching.READS else None
