@@ -6,58 +6,104 @@ only the readers' are filled; nobody reads the others.
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
+import click
 import msgspec
 
 from app.container import Container, build
 from app.services.people.sessions import digest
+from bench.signed_in.relations import fill_relations
 from bench.signed_in.town import Plan, Town
 from config import Settings
+from repositories.errors import Unavailable
 from repositories.feed_records import Activity
 from repositories.records import Login, Session
 
 T = TypeVar("T")
+Part = Callable[[Container, Town], None]
 BATCH = 5_000
 KEPT = 1_000
+TRIES = 4
 AUTHORS_UP_TO = 50_000
 # One in so many readers has notifications.
 NOTIFIED = 2
 
 
 def load(container: Container, town: Town) -> None:
-    stores, plan = container.stores, town.plan
-    stores.migrate()
+    """Each store at the same time as the others."""
+    container.stores.migrate()
+    # Computed once, before several threads ask for them.
+    town.home(0, 1)
+    parts = _relational, _documents, _timelines
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for done in [pool.submit(_timed, part, container, town) for part in parts]:
+            done.result()
+    readers = range(town.plan.readers)
+    with ThreadPoolExecutor(container.settings.threads) as pool:
+        list(pool.map(lambda number: _sign_in(container, town, number), readers))
+        list(pool.map(lambda number: _notify(container, town, number), readers[::NOTIFIED]))
+
+
+def _timed(part: Part, container: Container, town: Town) -> None:
+    began = time.monotonic()
+    part(container, town)
+    click.echo(f"  {part.__name__.strip('_')} loaded in {time.monotonic() - began:.0f} s")
+
+
+def _relational(container: Container, town: Town) -> None:
+    relational = container.stores.relational
     for people in _batches(town.accounts()):
         rows = [(one, Login(one.id, f"{one.handle}@example.com", "none")) for one in people]
-        with stores.relational.transaction() as tx:
-            tx.bulk.accounts(rows, seen_at=plan.until)
+        with relational.transaction() as tx:
+            tx.bulk.accounts(rows, seen_at=town.plan.until)
+    if container.settings.relational_url.startswith("postgresql:"):
+        fill_relations(container.settings.relational_url, town)
+        return
     for follows in _batches(town.follows()):
-        with stores.relational.transaction() as tx:
+        with relational.transaction() as tx:
             tx.bulk.follows(follows)
-    for posts in _batches(town.posts()):
-        stores.documents.posts.load(posts)
     for likes in _batches(town.likes()):
-        with stores.relational.transaction() as tx:
+        with relational.transaction() as tx:
             tx.bulk.likes(likes)
+
+
+def _documents(container: Container, town: Town) -> None:
+    documents = container.stores.documents
+    for posts in _batches(town.posts()):
+        documents.posts.load(posts)
     for comments in _batches(town.comments()):
-        stores.documents.comments.load(comments)
-    if plan.posts <= AUTHORS_UP_TO:
-        stores.feeds.load(town.refs, ())
-    for number in range(plan.readers):
-        _settle(container, town, number)
-    with ThreadPoolExecutor(container.settings.threads) as pool:
-        list(pool.map(lambda number: _notify(container, town, number), range(0, plan.readers, NOTIFIED)))
+        documents.comments.load(comments)
 
 
-def _settle(container: Container, town: Town, number: int) -> None:
-    """The reader's session, and the timeline as deliveries and back-fills would have left it."""
+def _timelines(container: Container, town: Town) -> None:
+    """As deliveries and back-fills would have left them."""
+    feeds, plan = container.stores.feeds, town.plan
+    for refs in _batches(town.refs if plan.posts <= AUTHORS_UP_TO else ()):
+        _again(partial(feeds.load, refs, ()))
+    for entries in _batches((town.readers[n], ref) for n in range(plan.readers) for ref in town.home(n, KEPT)):
+        _again(partial(feeds.load, (), entries))
+
+
+def _again(load: Callable[[], None]) -> None:
+    """A busy Cassandra gives up some writes. All of them may be sent twice."""
+    for _ in range(TRIES):
+        with suppress(Unavailable):
+            load()
+            return
+    load()
+
+
+def _sign_in(container: Container, town: Town, number: int) -> None:
+    """The reader's session, and down to where the timeline is complete."""
     stores, reader, now = container.stores, town.readers[number], town.plan.until
     newest = town.home(number, KEPT)
-    stores.feeds.load((), ((reader, ref) for ref in newest))
     if len(newest) == KEPT:
         with stores.relational.transaction() as tx:
             tx.feed_activity.raise_low_watermark(reader, newest[-1].post_id)

@@ -55,12 +55,16 @@ class World(Struct, frozen=True):
 
 @contextmanager
 def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path, cache_seconds: int) -> Iterator[World]:
+    """Of earlier towns in the same engines nothing is left in Redis, where builds have a database by number."""
     engines.start_all()
     checkouts = {"ours": HERE} | ({"before": before} if before else {})
     builds = []
     for number, (name, checkout) in enumerate(checkouts.items(), start=1):
         settings = _urls(engines, name, number) | {"cache_seconds": str(cache_seconds)}
         builds.append(Build(name, checkout, settings, folder))
+        for role in ("sessions", "cache"):
+            with Redis.from_url(settings[f"{role}_url"]) as redis:
+                redis.flushdb()
     _load(builds, town)
     for build in builds:
         with psycopg.connect(build.settings["relational_url"], autocommit=True) as connection:

@@ -62,9 +62,9 @@ class Breaker(Cache):
         return self._through(lambda: self._inner.whole(key, exact=exact))
 
     def whole_beside(
-        self, key: str, keys: Sequence[str], *, exact: bool = False
+        self, key: str, keys: Sequence[str], *, exact: bool = False, known: str = ""
     ) -> tuple[Held | None, list[Held | None]]:
-        return self._through(lambda: self._inner.whole_beside(key, keys, exact=exact))
+        return self._through(lambda: self._inner.whole_beside(key, keys, exact=exact, known=known))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         return self._through(lambda: self._inner.lease(seen))

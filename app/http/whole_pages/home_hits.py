@@ -13,6 +13,7 @@ from flask import Flask, request
 from app.container import Container
 from app.http.edge import caching, content_coding
 from app.http.edge.blueprint import BASE
+from app.http.edge.conditions import known_tag
 from app.http.edge.deps import CURSORS
 from app.http.edge.feed_cursor import scope_of, start_of, window_of
 from app.http.edge.paging import USUAL_LIMIT, Cursors
@@ -24,6 +25,8 @@ from app.services.pages.whole_pages import LIMIT
 
 PATH = f"{BASE}/feed"
 THEN = (NOSNIFF, ("Cache-Control", caching.PRIVATE), VARY)
+# Of a page that its client has: its own fields are not sent.
+UNCHANGED = Around((), THEN)
 # Queries that are read here. The application reads all others, and says what is wrong with them.
 CURSOR = re.compile("(after|cursor)=([A-Za-z0-9._-]{1,900})")
 # Key in the WSGI environ: what was found for the page.
@@ -66,19 +69,26 @@ class HomeHits:
         if asking is None or asking.viewer is None:
             return None
         reader = asking.viewer
-        found = attempted(environ, lambda: self._find(reader, asked))
+        known = known_tag(environ.get("HTTP_IF_NONE_MATCH"))
+        found = attempted(environ, lambda: self._find(reader, asked, known))
         if found is None:
             return None
         environ[FOUND] = found
-        if found.page is None:
+        page = found.page
+        if page is None:
             return None
-        used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), found.page.body)
-        around = Around(first_fields(found.page, used), THEN)
-        return replied(self._app, environ, asking, found.page, PATH, around, used)
+        accepted = environ.get("HTTP_ACCEPT_ENCODING")
+        if page.body:
+            used = content_coding.wanted(accepted, page.body)
+            around = Around(first_fields(page, used), THEN)
+        else:
+            used, around = content_coding.chosen(accepted) if accepted else "", UNCHANGED
+        return replied(self._app, environ, asking, page, PATH, around, used)
 
-    def _find(self, reader: UUID, asked: HomeAsked) -> HomeFound:
+    def _find(self, reader: UUID, asked: HomeAsked, known: str) -> HomeFound:
         before = self._cursors.id(scope_of(reader), asked.cursor)
-        return self._pages.find(reader, window_of(asked.limit, before, start_of(self._cursors, reader, asked.after)))
+        window = window_of(asked.limit, before, start_of(self._cursors, reader, asked.after))
+        return self._pages.find(reader, window, known)
 
 
 def _asked(query: str) -> HomeAsked | None:

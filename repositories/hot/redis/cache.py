@@ -67,14 +67,15 @@ class RedisCache(RedisBacked, Cache):
         return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
     def whole_beside(
-        self, key: str, keys: Sequence[str], *, exact: bool = False
+        self, key: str, keys: Sequence[str], *, exact: bool = False, known: str = ""
     ) -> tuple[Held | None, list[Held | None]]:
         [shard] = self._shards
+        known = known if exact else ""
         beside: list[Held | None] = []
 
         def ask(read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near.get` has it
             (epoch, *raws), raw = self._timed(
-                [(shard, _values(shard, keys)), (shard, _whole(shard, key, read_lease=read_lease))]
+                [(shard, _values(shard, keys)), (shard, _whole(shard, key, read_lease=read_lease, known=known))]
             )
             now = shard.clock.now()
             beside[:] = (None if one is None else held_of(one, now) for one in _present(shard, epoch, raws))
@@ -207,10 +208,12 @@ class RedisCache(RedisBacked, Cache):
                 raise reply
 
 
-def _whole(shard: Shard, key: str, *, read_lease: bool) -> Command:
+def _whole(shard: Shard, key: str, *, read_lease: bool, known: str = "") -> Command:
+    """What is leased is kept in memory, and has to have its body."""
     name = shard.value(key)
-    names, arguments = ([_READ_LEASES], [_slot(name)]) if read_lease else ([], [])
-    return command_of(scripts.WHOLE, [shard.epoch_name, name, *names], arguments)
+    if read_lease:
+        return command_of(scripts.WHOLE, [shard.epoch_name, name, _READ_LEASES], [_slot(name)])
+    return command_of(scripts.WHOLE, [shard.epoch_name, name], [known] if known else [])
 
 
 def _values(shard: Shard, keys: Sequence[str]) -> Command:
