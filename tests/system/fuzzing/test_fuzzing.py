@@ -21,7 +21,7 @@ from tests.system.real import real_urls
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
-EXAMPLES = os.environ.get("QUARTET_FUZZING_EXAMPLES", "2")
+EXAMPLES = os.environ.get("QUARTET_FUZZING_EXAMPLES", "1")
 SEED = os.environ.get("QUARTET_FUZZING_SEED", "20260")
 
 

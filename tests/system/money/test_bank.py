@@ -19,7 +19,7 @@ from tests.system.money.conftest import Starter
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
 log = logging.getLogger(__name__)
-SECONDS = float(os.environ.get("QUARTET_BANK_SECONDS", "5"))
+SECONDS = float(os.environ.get("QUARTET_BANK_SECONDS", "3"))
 CUSTOMERS = 16
 READERS = 2
 EVERY = 2.0
