@@ -4,7 +4,6 @@ A second run leaves existing data as it is and adds what is missing, including d
 read, and emptied at the end.
 """
 
-from collections.abc import Iterator
 from uuid import UUID
 
 from app.container import Container
@@ -12,9 +11,9 @@ from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
 from repositories.money_records import Transfer
 from repositories.payment_records import Payment
-from repositories.records import Login, PostRef
+from repositories.records import Login
 
-BATCH = 1000
+BATCH = 2000
 PAGE = 1000
 
 
@@ -196,17 +195,13 @@ class Loader:
 
     def _put_homes(self, batch: Batch) -> None:
         """The low watermarks first: where the rest does not follow, too much is pulled, and nothing is missing."""
-        long = [k for k in batch if self._plan.home_length(k) > self._most()]
-        with self._stores.relational.transaction() as tx:
-            for k in long:
-                oldest = self._plan.home(k, self._most())[-1].post_id
-                tx.feed_activity.raise_low_watermark(self._plan.account_ids[k], oldest)
-        self._stores.feeds.load((), self._deliveries(batch))
-
-    def _deliveries(self, batch: Batch) -> Iterator[tuple[UUID, PostRef]]:
-        for k in batch:
-            owner = self._plan.account_ids[k]
-            yield from ((owner, ref) for ref in self._plan.home(k, self._most()))
+        homes = {self._plan.account_ids[k]: self._plan.home(k, self._most()) for k in batch}
+        long = [self._plan.account_ids[k] for k in batch if self._plan.home_length(k) > self._most()]
+        if long:
+            with self._stores.relational.transaction() as tx:
+                for owner in long:
+                    tx.feed_activity.raise_low_watermark(owner, homes[owner][-1].post_id)
+        self._stores.feeds.load((), ((owner, ref) for owner, refs in homes.items() for ref in refs))
 
     def _account_ids(self, batch: Batch) -> list[UUID]:
         return self._plan.account_ids[batch.start : batch.stop]

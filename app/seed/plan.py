@@ -118,12 +118,9 @@ class Plan:
 
     def follows(self, k: int) -> list[Follow]:
         """The edges of account `k`, dated after all accounts were registered."""
-        draw = self._draws.stream("since", k)
-        since = self.until - POSTING - LISTING
-        return [
-            Follow(self.account_ids[k], self.account_ids[other], since + _part(POSTING + LISTING, draw.random()))
-            for other in self.followees[k]
-        ]
+        draw, ids = self._draws.stream("since", k).random, self.account_ids
+        since, most = self.until - POSTING - LISTING, (POSTING + LISTING) // MICROSECOND
+        return [Follow(ids[k], ids[other], since + timedelta(0, 0, int(most * draw()))) for other in self.followees[k]]
 
     def product(self, k: int) -> Product:
         draw = self._draws.stream("product", k)
@@ -180,6 +177,8 @@ class Plan:
 
     def comments(self, k: int) -> list[Comment]:
         """The comments on post `k`, most of them soon after it."""
+        if not self.comment_counts[k]:
+            return []
         draw = self._draws.stream("comments", k)
         post_id = self.refs[k].post_id
         return [
@@ -189,9 +188,11 @@ class Plan:
 
     def likes(self, k: int) -> list[Like]:
         """The likes of post `k`, from as many accounts."""
-        post_id, fans = self.refs[k].post_id, self.fans(k)
+        if not self.like_counts[k]:
+            return []
+        post_id, fans, ids = self.refs[k].post_id, self.fans(k), self.account_ids
         times = self._reactions(self._draws.stream("like times", k), k, len(fans))
-        return [Like(self.account_ids[fan], post_id, at) for fan, at in zip(fans, times, strict=True)]
+        return [Like(ids[fan], post_id, at) for fan, at in zip(fans, times, strict=True)]
 
     def fans(self, k: int) -> list[int]:
         return self._draws.stream("fans", k).sample(range(self.sizes.accounts), self.like_counts[k])
@@ -229,8 +230,8 @@ class Plan:
         return found
 
     def _reactions(self, draw: Random, k: int, count: int) -> Iterator[datetime]:
-        at = self.posted(k)
-        return (at + _part(self.until - at, part) for part in sorted(draw.random() ** 4 for _ in range(count)))
+        at, most = self.posted(k), (self.until - self.posted(k)) // MICROSECOND
+        return (at + timedelta(0, 0, int(most * part)) for part in sorted([draw.random() ** 4 for _ in range(count)]))
 
     def _joined(self, k: int) -> datetime:
         part = self._draws.stream("joined", k).random()

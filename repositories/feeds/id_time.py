@@ -17,9 +17,11 @@ def micros(at: datetime) -> int:
 
 def millis(post_id: UUID) -> int:
     """Milliseconds since 1970. `Invalid` for other UUIDs than version 7, which stores order differently."""
-    if post_id.version != 7:
+    number = post_id.int
+    # Its version and variant, by their bits: `UUID.version` takes six times as long, for each entry.
+    if number >> 76 & 15 != 7 or number >> 62 & 3 != 2:
         raise Invalid(f"{post_id} is not a UUIDv7")
-    return post_id.int >> 80
+    return number >> 80
 
 
 def below(milliseconds: int) -> UUID:

@@ -891,6 +891,18 @@ class TestBulk:
             do(store, lambda unit: unit.bulk.likes(rows))
         assert store.likes.counts([post, other]) == {post: 2, other: 1}
 
+    def test_likes_of_posts_without_any_are_counted_once(self, store: RelationalStore) -> None:
+        ada, bob = register(store, 2)
+        post, other, unliked = uuid4(), uuid4(), uuid4()
+        do(store, lambda unit: unit.likes.like(Like(ada, unliked, NOW)))
+        do(store, lambda unit: unit.likes.unlike(ada, unliked))
+        rows = [Like(ada, post, NOW), Like(bob, post, NOW), Like(bob, other, NOW), Like(bob, other, NOW)]
+        do(store, lambda unit: unit.bulk.likes(rows))
+        assert store.likes.liked(bob, [post, other]) == {post, other}
+        for _ in range(2):
+            do(store, lambda unit: unit.bulk.likes([*rows, Like(ada, unliked, NOW)]))
+        assert store.likes.counts([post, other, unliked]) == {post: 2, other: 1, unliked: 1}
+
     def test_stock_that_is_there_stays(self, store: RelationalStore) -> None:
         product, other = uuid4(), uuid4()
         do(store, lambda unit: unit.stock.put(product, 1))

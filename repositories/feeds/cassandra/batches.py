@@ -12,15 +12,26 @@ PROTOCOL = 5
 
 
 def batch_of(statement: Any, rows: Iterable[Sequence[Any]]) -> BatchStatement:
-    """Values are put in their form of the protocol here: `bind` of the driver takes thrice as long."""
+    """Values are put in their form of the protocol here: `bind` of the driver takes thrice as long. Those of the
+    partition key, which all rows share, are once for all of them.
+    """
     batch = BatchStatement(BatchType.UNLOGGED)
     batch.is_idempotent = True
     forms = [column.type.serialize for column in statement.column_metadata]
     bound = BoundStatement(statement)
+    common: list[Any] = []
+    own: list[tuple[int, Any]] = []
     for row in rows:
-        bound.values = [
-            value if value is UNSET_VALUE else form(value, PROTOCOL) for form, value in zip(forms, row, strict=True)
-        ]
+        if not common:
+            shared = {*(statement.routing_key_indexes or ()), *(n for n, one in enumerate(row) if one is UNSET_VALUE)}
+            common = [
+                form(value, PROTOCOL) if n in shared and value is not UNSET_VALUE else UNSET_VALUE
+                for n, (form, value) in enumerate(zip(forms, row, strict=True))
+            ]
+            own = [(n, form) for n, form in enumerate(forms) if n not in shared]
+        bound.values = common.copy()
+        for n, form in own:
+            bound.values[n] = form(row[n], PROTOCOL)
         batch.add(bound)
     return batch
 

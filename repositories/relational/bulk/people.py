@@ -1,17 +1,20 @@
 """Bulk load of people, follows and likes: rows go into a temporary table, then by a few statements into the tables.
 
-Rows that exist are deleted from the temporary table first. The rest are new, are inserted, and are counted. Follows
-cannot change meanwhile, because the counters of their accounts are locked. A concurrent like of the same pair raises
-`Contention`.
+Rows that exist are deleted from the temporary table first. The rest are new, are inserted, and are counted. Follows and
+likes of which none is there, as most are, go straight into their tables, and are counted here. Follows cannot change
+meanwhile, because the counters of their accounts are locked. A concurrent like of the same pair raises `Contention`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Column,
+    Executable,
     MetaData,
     Table,
     bindparam,
@@ -32,7 +35,7 @@ from repositories.relational.bulk.money import MoneyLoader
 from repositories.relational.people.accounts import account_row, login_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
-from repositories.relational.schema.columns import TIME
+from repositories.relational.schema.columns import ID, IDS, TIME, among
 from repositories.relational.schema.feeds_tables import constant, feed_activity
 from repositories.relational.schema.tables import (
     account_counters,
@@ -64,6 +67,7 @@ _accounts = _loaded("accounts", *accounts.c, *(column for column in logins.c if 
 _follows = _loaded("follows", follows.c.follower, follows.c.followee, follows.c.since)
 _likes = _loaded("likes", *likes.c)
 _stock = _loaded("stock", *stock.c)
+_counts = _loaded("counts", Column("id", ID), Column("followers", BigInteger), Column("following", BigInteger))
 
 _DROP_KNOWN_ACCOUNTS = delete(_accounts).where(exists().where(accounts.c.id == _accounts.c.id))
 _ADD_ACCOUNTS = insert(accounts).from_select(
@@ -96,18 +100,22 @@ _sums = (
     .group_by(_ends.c.id)
     .subquery()
 )
-_COUNT_FOLLOWS = (
+_COUNT_FOLLOWS, _ADD_COUNTS = (
     update(account_counters)
-    .where(account_counters.c.account_id == _sums.c.id)
+    .where(account_counters.c.account_id == by.id)
     .values(
-        followers=account_counters.c.followers + _sums.c.followers,
-        following=account_counters.c.following + _sums.c.following,
+        followers=account_counters.c.followers + by.followers,
+        following=account_counters.c.following + by.following,
     )
+    for by in (_sums.c, _counts.c)
 )
+_IDS = bindparam("ids", type_=IDS)
+_FOLLOWING = select(exists().where(among(follows.c.follower, _IDS)))
 
 _DROP_KNOWN_LIKES = delete(_likes).where(
     exists().where(likes.c.account_id == _likes.c.account_id, likes.c.post_id == _likes.c.post_id)
 )
+_LIKED = select(exists().where(among(likes.c.post_id, _IDS)) | exists().where(among(post_counters.c.post_id, _IDS)))
 _ADD_LIKES = insert(likes).from_select(_names(likes), select(*_likes.c))
 # SQLite's grammar needs a WHERE before ON CONFLICT, or it reads ON as a join's.
 _count_likes = insert(post_counters).from_select(
@@ -137,23 +145,39 @@ class SqlBulk(MoneyLoader, BulkWrites):
             self._work.change(_ADD_FEED_ACTIVITY, {"seen_at": seen_at})
 
     def follows(self, rows: Sequence[Follow]) -> None:
-        unique = {
-            (one.follower, one.followee): {"follower": one.follower, "followee": one.followee, "since": one.since}
-            for one in reversed(rows)
-        }
-        self._lock_counters({end for edge in unique for end in edge})
-        for _ in self._slices(_follows, [unique[edge] for edge in sorted(unique)]):
-            for statement in (_DROP_KNOWN_FOLLOWS, _ADD_FOLLOWS, _COUNT_FOLLOWS):
-                self._work.change(statement, {})
+        unique = {one.follower.int << 128 | one.followee.int: one for one in reversed(rows)}
+        edges = [unique[key] for key in sorted(unique)]
+        followers, followees = Counter(one.followee for one in edges), Counter(one.follower for one in edges)
+        self._lock_counters(followers.keys() | followees.keys())
+        if self._any(_FOLLOWING, followees):
+            loaded = [{"follower": one.follower, "followee": one.followee, "since": one.since} for one in edges]
+            for _ in self._slices(_follows, loaded):
+                for statement in (_DROP_KNOWN_FOLLOWS, _ADD_FOLLOWS, _COUNT_FOLLOWS):
+                    self._work.change(statement, {})
+            return
+        self._put(
+            follows,
+            [{"follower": one.follower, "followee": one.followee, "since": one.since, "filled": True} for one in edges],
+        )
+        counts = [
+            {"id": one, "followers": followers[one], "following": followees[one]}
+            for one in followers.keys() | followees.keys()
+        ]
+        for _ in self._slices(_counts, counts):
+            self._work.change(_ADD_COUNTS, {})
 
     def likes(self, rows: Sequence[Like]) -> None:
-        unique = {
-            (one.account_id, one.post_id): {"account_id": one.account_id, "post_id": one.post_id, "at": one.at}
-            for one in reversed(rows)
-        }
-        for _ in self._slices(_likes, [unique[like] for like in sorted(unique)]):
-            for statement in (_DROP_KNOWN_LIKES, _ADD_LIKES, _COUNT_LIKES):
-                self._work.change(statement, {})
+        unique = {one.account_id.int << 128 | one.post_id.int: one for one in reversed(rows)}
+        ordered = [unique[key] for key in sorted(unique)]
+        loaded = [{"account_id": one.account_id, "post_id": one.post_id, "at": one.at} for one in ordered]
+        counts = Counter(one.post_id for one in ordered)
+        if self._any(_LIKED, counts):
+            for _ in self._slices(_likes, loaded):
+                for statement in (_DROP_KNOWN_LIKES, _ADD_LIKES, _COUNT_LIKES):
+                    self._work.change(statement, {})
+            return
+        self._put(likes, loaded)
+        self._put(post_counters, [{"post_id": one, "likes": counts[one]} for one in sorted(counts)])
 
     def stock(self, rows: Mapping[UUID, int]) -> None:
         if any(units < 0 for units in rows.values()):
@@ -163,9 +187,17 @@ class SqlBulk(MoneyLoader, BulkWrites):
         for _ in self._slices(_stock, values):
             self._receive([row.product_id for row in self._work.rows(_ADD_STOCK, {})])
 
-    def _lock_counters(self, ids: set[UUID]) -> None:
+    def _lock_counters(self, ids: Collection[UUID]) -> None:
         if len(self._work.rows(LOCK_COUNTERS, {"ids": list(ids)})) < len(ids):
             raise NotFound
+
+    def _any(self, which: Executable, ids: Iterable[UUID]) -> bool:
+        return bool(self._work.rows(which, {"ids": list(ids)})[0][0])
+
+    def _put(self, table: Table, rows: Rows) -> None:
+        for start in range(0, len(rows), _SLICE):
+            with self._work.connection() as connection:
+                self._load(connection, table, rows[start : start + _SLICE])
 
     def _slices(self, table: Table, rows: Rows) -> Iterator[None]:
         """Yields slices of the rows, each in the temporary table. After an error the rollback drops the table."""
