@@ -39,7 +39,7 @@ from tests.engines import Engines
 from tests.engines.brokers import Broker, Kafka, Rabbit, Webhooks
 from tests.engines.webhook_receiver import SECRET
 
-ROUNDS, SUBJECTS = 5, 500
+ROUNDS, SUBJECTS = 15, 500
 # In a round. Kafka sends thousands in a hundredth of a second.
 EVENTS = {"rabbitmq": 5000, "kafka": 20_000, "webhooks": 2000}
 WORK_ROUNDS, POSTS = 30, 40

@@ -147,6 +147,16 @@ class step:  # noqa: N801  as above
             self._span.end()
 
 
+def also(links: Iterable[str], attributes: Attributes) -> None:
+    """Of the span of the work at hand. Links are read only where it is recorded."""
+    span = trace.get_current_span()
+    if _tracer is not None and span.is_recording():
+        span.set_attributes(attributes)
+        for sent in links:
+            if (found := _sent(sent)).is_valid:
+                span.add_link(found)
+
+
 def _sent(traceparent: str) -> SpanContext:
     return trace.get_current_span(_w3c.extract({"traceparent": traceparent}, _ROOT)).get_span_context()
 

@@ -11,6 +11,7 @@ from repositories.outbox import Claim
 from repositories.sinks import Message
 
 MESSAGING: spans.Attributes = {"messaging.system": "quartet", "messaging.destination.name": "outbox"}
+_COUNT = "messaging.batch.message_count"
 
 
 def batch(claims: Sequence[Claim]) -> spans.step:
@@ -18,7 +19,7 @@ def batch(claims: Sequence[Claim]) -> spans.step:
     attributes: spans.Attributes = {
         "messaging.operation.name": "receive",
         "messaging.operation.type": "receive",
-        "messaging.batch.message_count": len(claims),
+        _COUNT: len(claims),
     }
     links = sorted({claim.event.traceparent for claim in claims})
     return spans.step("receive outbox", MESSAGING | attributes, parent="", links=links, kind=spans.CONSUMER)
@@ -51,9 +52,14 @@ def sending(sink: str, messages: Sequence[Message]) -> spans.step:
         "messaging.destination.name": sink,
         "messaging.operation.name": "send",
         "messaging.operation.type": "send",
-        "messaging.batch.message_count": len(messages),
+        _COUNT: len(messages),
     }
     return spans.step("send events", attributes, parent="", links=_written_by(messages), kind=spans.PRODUCER)
+
+
+def sent_too(messages: Sequence[Message], count: int) -> None:
+    """These go out with a batch that is being sent, which has so many by now."""
+    spans.also(_written_by(messages), {_COUNT: count})
 
 
 def _written_by(messages: Sequence[Message]) -> Iterator[str]:

@@ -68,6 +68,8 @@ class Sink(Protocol):
     name: str
     # How many messages it is best given at once.
     batch: int = 500
+    # And how many may be under way in one `send`.
+    window: int = 500
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:
@@ -77,10 +79,11 @@ class Sink(Protocol):
         """
 
     @abstractmethod
-    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
         """Send them in order, and wait until all are kept, one is not, or the deadline is over. Raises nothing.
 
-        A sink that has nothing else to do while all of them are on their way calls `meanwhile`, once at most.
+        A sink that has nothing else to do while they are under way asks for `more`, which it sends too and counts with
+        them, until it is given none.
 
         No message is sent while an earlier one of its key is not known to be kept, or can still come behind it. So
         whoever sends again from the first that was not kept repeats messages, and never changes the order in which

@@ -69,13 +69,12 @@ def test_messages_of_a_key_stay_in_order(broker: Broker) -> None:
     sink.close()
 
 
-def test_what_is_done_meanwhile_is_done_once_at_most(broker: Broker) -> None:
-    place, done = broker.place(), list[int]()
+def test_more_is_sent_and_counted_by_who_asks_for_it(broker: Broker) -> None:
+    place, following = broker.place(), [[message("a", 2 * n), message("a", 2 * n + 1)] for n in range(1, 5)]
     sink = broker.prepared(place)
-    for number in range(3):
-        assert sink.send([message("a", number)], lambda number=number: done.append(number)).count == 1  # type: ignore[misc]
-    assert in_order(broker.received(place, 3)) == {"a": [0, 1, 2]}
-    assert done == ([0, 1, 2] if isinstance(broker, Kafka) else [])
+    sent = sink.send([message("a", 0), message("a", 1)], lambda: following.pop(0) if following else [])
+    assert sent == Sent(10 if isinstance(broker, Kafka) else 2)
+    assert in_order(broker.received(place, sent.count)) == {"a": list(range(sent.count))}
     sink.close()
 
 
@@ -196,6 +195,16 @@ def test_kafka_refuses_what_is_too_large_and_sends_none_behind_it(kafka: Kafka) 
     assert "a-41" in str(sent.failure)
     assert sink.send([large[2], message("a", 43)]).count == 2
     assert in_order(kafka.received(place, 43)) == {"a": [*range(41), 42, 43]}
+    sink.close()
+
+
+def test_kafka_asks_for_no_more_behind_what_is_too_large(kafka: Kafka) -> None:
+    place = kafka.place()
+    kafka.make(place, **{"max.message.bytes": "20000"})
+    sink, more = kafka.sink(place), [[message("a", 1), message("a", 2, bytes(30_000))], [message("a", 3)]]
+    assert sink.send([message("a", 0)], lambda: more.pop(0)) == Sent(2)
+    assert in_order(kafka.received(place, 2)) == {"a": [0, 1]}
+    assert len(more) == 1
     sink.close()
 
 

@@ -8,17 +8,15 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.apps import BASE
 from tests.engines.kernel import free_port, wait_until
 from tests.receiver import Receiver as Consumer
 from tests.receiver import receiving
 from tests.recorded import Receiver, receiver
 from tests.system.live import HOST, Live, migrated
 from tests.system.relay.operator import PATH, TOKEN
+from tests.system.traced import PATIENCE, TRACE, tell, told
 
 pytestmark = pytest.mark.live
-PATIENCE = 20.0
-TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @pytest.fixture
@@ -49,40 +47,22 @@ def test_the_story_of_a_post_comes_from_several_processes(
         with_token = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         hook = json.dumps({"url": consumer.url, "types": ["quartet.post.published.v1"]}).encode()
         urlopen(Request(f"http://{HOST}:{live.port}{PATH}", hook, with_token), timeout=PATIENCE).close()
-        ada, bob = live.person(), live.person()
-        bob.ask("PUT", f"/accounts/{ada.handle}/follow")
-        stream = Request(
-            f"http://{HOST}:{live.port}{BASE}/feed/stream", headers={"Authorization": f"Bearer {bob.token}"}
-        )
-        with urlopen(stream, timeout=PATIENCE) as events:  # noqa: S310
-            ada.send("POST", "/posts", {"title": "A", "body": "B"}, traceparent=f"00-{TRACE}-{SPAN}-01")
-            news = next(line for line in events if line.startswith(b"data: "))
-        parent = json.loads(news.removeprefix(b"data: "))["traceparent"]
-        page = bob.send("GET", "/feed", traceparent=parent)
+        page = tell(live)
         assert wait_until(lambda: bool(consumer.posted), PATIENCE)
         assert re.search(f'traceparent;desc="00-{TRACE}-[0-9a-f]{{16}}-01"', page.headers["server-timing"])
         live.terminate()
         assert live.ended(PATIENCE) == 0, live.output
     finally:
         live.close()
-    story = collector.story
-    published, processed = story.one(f"POST {BASE}/posts"), story.one("process PostPublished")
-    read = [one for one in story.named(f"GET {BASE}/feed") if one.trace == TRACE]
-    assert (published.trace, published.parent) == (TRACE, SPAN)
-    assert (processed.trace, processed.parent) == (TRACE, published.id)
-    [(batch_trace, batch_id)] = processed.links
-    [batch] = [one for one in story if one.id == batch_id]
-    assert batch.trace == batch_trace != TRACE
-    assert (published.trace, published.id) in batch.links
-    assert read[0] in story.under(processed)
-    sent = story.one("send events")
-    assert (sent.kind, sent.links) == ("PRODUCER", [(published.trace, published.id)])
-    assert sent.trace not in {TRACE, batch_trace}, "a batch is of several traces"
+    found = told(collector.story)
+    sent = collector.story.one("send events")
+    assert (sent.kind, sent.links) == ("PRODUCER", [found.link])
+    assert sent.trace not in {TRACE, found.batch}, "a batch is of several traces"
     [post] = consumer.posted
-    assert post.headers["traceparent"] == post.event["traceparent"] == f"00-{published.trace}-{published.id}-01"
-    assert processed.resource["service.name"] == "quartet"
-    assert processed.resource["service.version"]
-    of_processes = {one.resource["service.instance.id"] for one in (published, processed, sent)}
+    assert post.headers["traceparent"] == post.event["traceparent"] == found.traceparent
+    assert found.processed.resource["service.name"] == "quartet"
+    assert found.processed.resource["service.version"]
+    of_processes = {one.resource["service.instance.id"] for one in (found.published, found.processed, sent)}
     assert len(of_processes) == 2, "the relay is not where the request was"
     lines = [json.loads(line) for line in live.output.splitlines() if line.startswith("{")]
     traced = [line["event"] for line in lines if line.get("trace_id") == TRACE]

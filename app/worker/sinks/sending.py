@@ -8,18 +8,18 @@ After a failure one event is tried, then two, and so on: so one that is slow get
 import contextlib
 import logging
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from app.container import Container
-from app.published import id_and_type, maker, messages_of, name_of, placed, prepared
 from app.worker import relay_spans
+from app.worker.sinks.reading import Batch, LogReading, Stop, unreadable
 from repositories import meter
 from repositories.errors import StoreError
 from repositories.relational import RelationalStore
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 # Dead letters that are tried again at once.
 AGAIN = 500
 LONGEST_REASON = 300
+# Seconds of a send: nothing is added to one that takes longer, and the next one is smaller. So of one that fails little
+# comes again.
+LONG = 1.0
 # After a broker was found away: at first, and at most.
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
 
@@ -53,24 +56,6 @@ class Policy(Struct, frozen=True):
     sink_tried: timedelta | None = None
 
 
-class _Stop(Struct, frozen=True):
-    """The event that a batch ends at, and why."""
-
-    position: int
-    event_id: str
-    why: Exception | None
-
-
-class _Batch(Struct, frozen=True):
-    """The positions of all that was read `after` one, and those of the messages. `bad` is behind all of them."""
-
-    after: int
-    read: Sequence[int]
-    wanted: Sequence[int]
-    messages: Sequence[Message]
-    bad: _Stop | None = None
-
-
 class SinkWorker:
     """Serves one sink. `lease` is how long another process waits for one that died; it is renewed while idle."""
 
@@ -86,17 +71,17 @@ class SinkWorker:
         """With a `policy` for a sink that has its cursor already; without one for a broker."""
         self._relational = relational
         self._sink = sink
-        self._source = source
         self._lease = lease
         self._poll = poll
         self._cursor: Cursor | None = None
         self._idle = timedelta(0)
         self._known = policy is not None
         self._policy = policy or Policy()
+        self._reading = LogReading(relational, source, self._policy.wants)
         self._repeats: list[Logged] = []
-        self._next: _Batch | None = None
+        self._next: Batch | None = None
         # How many events are sent at once, after what has become of the last ones.
-        self._most = sink.batch
+        self._most = sink.window
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set. What was sent by then is written down."""
@@ -126,62 +111,48 @@ class SinkWorker:
             return self._repeat(cursor, self._repeats.pop(0))
         ahead, self._next = self._next, None
         # It is of no use where the cursor was moved by others.
-        batch = ahead if ahead and ahead.after == cursor.position else self._read(cursor.position, self._most)
+        most = min(self._most, self._sink.batch)
+        batch = ahead if ahead and ahead.after == cursor.position else self._reading.batch(cursor.position, most)
         return self._settle(cursor, batch, self._sent(batch))
 
-    def _read_ahead(self, batch: _Batch) -> None:
-        """While that one is on its way. Whatever goes wrong does so again when it is read then."""
-        if len(batch.read) == self._sink.batch and not batch.bad:
-            with contextlib.suppress(StoreError):
-                ahead = self._read(batch.read[-1], self._sink.batch)
-                self._next = ahead if ahead.read else None
+    def _more(self, batch: Batch, until: float) -> Sequence[Message]:
+        """What follows while that is on its way, to be sent too; where that is enough, it is sent next.
 
-    def _read(self, position: int, most: int) -> _Batch:
-        ready = self._relational.event_log.ready(position, limit=most, made_by=maker(self._source))
-        if any(envelope is None for _, _, envelope in ready):
-            return self._made(position, most)
-        made = cast("Sequence[tuple[int, str, bytes]]", ready)
-        read, messages, wants = [at for at, _, _ in ready], messages_of(made), self._policy.wants
-        if wants is None:
-            return _Batch(position, read, read, messages)
-        wanted = [(at, one) for at, one in zip(read, messages, strict=True) if wants(one.type)]
-        return _Batch(position, read, [at for at, _ in wanted], [one for _, one in wanted])
+        Whatever goes wrong does so again when it is read then.
+        """
+        # What comes after a failure is tried alone.
+        if not batch.more or self._most < self._sink.batch:
+            return ()
+        with contextlib.suppress(StoreError):
+            following = self._reading.batch(batch.end, self._sink.batch)
+            if len(batch.read) < self._most and time.monotonic() < until:
+                batch.add(following)
+                relay_spans.sent_too(following.messages, len(batch.messages))
+                return following.messages
+            self._next = following if following.read else None
+        return ()
 
-    def _made(self, position: int, most: int) -> _Batch:
-        """From the events themselves, up to the first that no version of this code wrote."""
-        read, wanted, messages = list[int](), list[int](), list[Message]()
-        wants = self._policy.wants
-        for one in self._relational.event_log.after(position, limit=most):
-            event = one.event
-            if wants is None or wants(name_of(event.type)):
-                try:
-                    messages.append(self._message(one))
-                except msgspec.DecodeError as error:
-                    return _Batch(
-                        position, read, wanted, messages, _Stop(one.position, str(event.id), _unreadable(one, error))
-                    )
-                wanted.append(one.position)
-            read.append(one.position)
-        return _Batch(position, read, wanted, messages)
+    def _sent(self, batch: Batch) -> Sent:
+        sent, begun = Sent(0), time.monotonic()
+        if batch.messages:
+            with relay_spans.sending(series_of(self._sink.name), batch.messages):
+                sent = self._sink.send(batch.messages.copy(), partial(self._more, batch, begun + LONG))
+        self._most = min(2 * self._most, self._sink.window)
+        if time.monotonic() - begun > LONG:
+            self._most = max(1, len(batch.messages) // 2)
+        return sent
 
-    def _sent(self, batch: _Batch) -> Sent:
-        if not batch.messages:
-            return Sent(0)
-        with relay_spans.sending(series_of(self._sink.name), batch.messages):
-            return self._sink.send(batch.messages, partial(self._read_ahead, batch))
-
-    def _settle(self, cursor: Cursor, batch: _Batch, sent: Sent) -> int:
+    def _settle(self, cursor: Cursor, batch: Batch, sent: Sent) -> int:
         """Write down what became of a batch."""
         stop = batch.bad
         if sent.count < len(batch.messages):
-            stop = _Stop(batch.wanted[sent.count], batch.messages[sent.count].id, sent.failure)
+            stop = Stop(batch.wanted[sent.count], batch.messages[sent.count].id, sent.failure)
         over = bisect_left(batch.read, stop.position) if stop else len(batch.read)
         moved: Cursor | None = cursor
         if over or self._idle >= self._lease / 3:
             to = batch.read[over - 1] if over else cursor.position
             moved = self._advance(cursor, to, delivered=sent.count > 0)
         self._counted(sent.count, "sent")
-        self._most = min(2 * self._most, self._sink.batch)
         if stop:
             self._next = None
         if moved is None or stop is None or stop.why is None:
@@ -194,9 +165,9 @@ class SinkWorker:
         """Send a dead letter once more. One that fails is a dead letter as before."""
         failure: Exception | None
         try:
-            sent = self._sink.send([self._message(dead)])
+            sent = self._sink.send([self._reading.message(dead)])
         except msgspec.DecodeError as error:
-            sent, failure = Sent(0), _unreadable(dead, error)
+            sent, failure = Sent(0), unreadable(dead, error)
         else:
             failure = sent.failure
         with self._relational.transaction() as tx:
@@ -233,14 +204,7 @@ class SinkWorker:
         self._cursor = None
         self._sink.close()
 
-    def _message(self, logged: Logged) -> Message:
-        """Raises `msgspec.DecodeError` for what no version of this code wrote."""
-        event = logged.event
-        body = placed(prepared(event, self._source), logged.position)
-        id_, type_ = id_and_type(body)
-        return Message(id_, event.aggregate, type_, body)
-
-    def _set_aside(self, cursor: Cursor, stop: _Stop, failure: Exception) -> int:
+    def _set_aside(self, cursor: Cursor, stop: Stop, failure: Exception) -> int:
         log.error("the sink %s refuses %s: %s", cursor.sink, stop.event_id, failure)
         self._counted(1, "dead_lettered")
         with self._relational.transaction() as tx:
@@ -248,7 +212,7 @@ class SinkWorker:
         self._cursor = self._advance(cursor, stop.position, delivered=False) if held else None
         return int(held)
 
-    def _failed(self, cursor: Cursor, stop: _Stop, failure: Exception) -> int:
+    def _failed(self, cursor: Cursor, stop: Stop, failure: Exception) -> int:
         policy = self._policy
         if isinstance(failure, Gone) or self._is_over(cursor.failing_since, policy.sink_tried):
             self._give_back(cursor, failure, disabled=True)
@@ -276,10 +240,6 @@ class SinkWorker:
         self._relational.event_log.release(
             cursor, wait=wait, attempts=attempts, reason=_reason(failure), disabled=disabled
         )
-
-
-def _unreadable(logged: Logged, error: Exception) -> Refused:
-    return Refused(f"{logged.event.type} cannot be read: {error}")
 
 
 def _reason(failure: Exception | None) -> str:

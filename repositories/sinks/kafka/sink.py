@@ -5,6 +5,7 @@ sends only what failed, changes the order.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -22,6 +23,8 @@ from repositories.translation import Translation
 log = logging.getLogger(__name__)
 # What a record and its batch have beside key and value, at most: the headers are an id of 36 characters and a type.
 _OVERHEAD = 400
+# Seconds. Only a failure ends the client's wait; otherwise it looks every 10 ms, or when its time is over.
+_TICK = 0.001
 # A fatal error comes out of `flush` as a SystemError when a callback has looked at it, a full queue as a BufferError.
 _DRIVER = (KafkaException, SystemError, BufferError)
 _TRANSLATED = Translation(_DRIVER, lambda error: Unavailable(ROLE, f"Kafka: {error}"))
@@ -45,8 +48,8 @@ _PRODUCER = {
 
 
 class KafkaSink(Sink):
-    # One wait for so many costs each of them little.
-    batch = 2000
+    # So few are handed over while the processor has them near, and one wait for so many costs each of them little.
+    batch, window = 1000, 10_000
 
     def __init__(self, url: str, *, timeout: timedelta) -> None:
         self._target = target_of(url)
@@ -59,16 +62,18 @@ class KafkaSink(Sink):
         with asked(ROLE, "migrate"), _TRANSLATED:
             return topology.migrate(self._admin(), self._target, self._seconds, dry_run=dry_run)
 
-    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
         """All of them are kept when none is left and none has failed. Otherwise it is not known which are.
 
         One that is too large ends the batch before it, and is refused when it is the first of one.
         """
-        errors = list[KafkaError]()
+        errors, handed, given = list[KafkaError](), 0, messages
         try:
             with asked(ROLE, f"send {self.name}"), self._dropping():
-                handed = self._hand_over(messages, errors)
-                meanwhile()
+                while given:
+                    count = self._hand_over(given, errors)
+                    handed += count
+                    given = more() if count == len(given) else ()
                 # The time that something else took is none in which nothing was answered.
                 self._wait(errors)
         except Unavailable as error:
@@ -104,12 +109,12 @@ class KafkaSink(Sink):
 
     def _wait(self, errors: list[KafkaError]) -> None:
         """Until each has its answer: without waiting for others to fill a request."""
-        producer = self._producer
-        left = producer.flush(self._seconds) if producer else 0
+        until = time.monotonic() + self._seconds
+        while self._producer and self._producer.flush(_TICK) and not errors:
+            if time.monotonic() >= until:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
         if errors:
             raise KafkaException(errors[0])
-        if left:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no acknowledgement in time"))  # noqa: SLF001
 
     @contextmanager
     def _dropping(self) -> Iterator[None]:

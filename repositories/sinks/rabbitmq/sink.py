@@ -104,7 +104,7 @@ class _Publisher:
 
 
 class RabbitSink(Sink):
-    batch = 1000
+    batch = window = 1000
 
     def __init__(self, url: str, *, timeout: timedelta) -> None:
         self._target = target_of(url)
@@ -116,7 +116,7 @@ class RabbitSink(Sink):
         with asked(ROLE, "migrate"), _TRANSLATED, self._connect() as connection:
             return topology.migrate(connection, self._target, dry_run=dry_run)
 
-    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:  # noqa: ARG002  it reads answers
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it reads answers
         until, kept = time.monotonic() + self._seconds, set[str]()
         failure: Unavailable | None = None
         try:

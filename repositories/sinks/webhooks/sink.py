@@ -57,7 +57,7 @@ class WebhookSink(Sink):
     def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002 - a receiver is made by others
         return []
 
-    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:  # noqa: ARG002  it reads answers
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:  # noqa: ARG002  it reads answers
         over, count = time.monotonic() + self._seconds, 0
         while count < len(messages) and (count == 0 or time.monotonic() < over):
             for failure in self._deliver(_together(messages, count)):

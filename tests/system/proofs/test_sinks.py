@@ -6,15 +6,13 @@ import random
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from config import Settings
 from tests.apps import ROLES, Person, System, embedded, running
-from tests.engines import Engines
-from tests.engines.brokers import Broker, Kafka, Rabbit
+from tests.engines.brokers import Broker
 from tests.engines.kernel import wait_until
 from tests.system.live import Live
 
@@ -22,14 +20,6 @@ pytestmark = pytest.mark.proof
 log = logging.getLogger(__name__)
 DEATHS, POSTS = 6, 25
 SETTLED = 180
-
-
-@pytest.fixture
-def brokers(own_engines: Engines) -> Iterator[dict[str, Broker]]:
-    made: dict[str, Broker] = {"rabbitmq": Rabbit(own_engines.rabbitmq()), "kafka": Kafka(own_engines.kafka())}
-    yield made
-    for broker in made.values():
-        broker.server.discard()
 
 
 def test_every_event_arrives_in_order_though_relay_and_brokers_are_killed(

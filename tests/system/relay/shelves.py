@@ -29,7 +29,7 @@ class Shelf(Sink):
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         return []
 
-    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
         for count, message in enumerate(messages):
             if message.id in self.refused:
                 return Sent(count, Refused("too large"))

@@ -150,7 +150,7 @@ def test_one_who_was_silent_for_too_long_stops(container: Container) -> None:
     one, other = worker(container, first, timedelta(0)), worker(container, second)
 
     class Asleep(Shelf):
-        def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
+        def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
             assert serve(other) == 4
             return super().send(messages)
 
@@ -166,7 +166,7 @@ def test_a_crash_between_sending_and_writing_it_down_repeats_with_the_same_ids(c
     one = worker(container, shelf, timedelta(0))
 
     class Dying(Shelf):
-        def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
+        def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
             shelf.send(messages)
             raise Crash
 

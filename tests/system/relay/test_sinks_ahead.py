@@ -10,6 +10,7 @@ import pytest
 from app.container import Container
 from app.published import maker
 from app.worker.relay import relay_of
+from app.worker.sinks import sending
 from config import Settings
 from repositories.sinks import Message, Sent
 from tests.apps import embedded, running
@@ -20,18 +21,29 @@ BATCH, EVER = 20, datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Ahead(Shelf):
-    """Has nothing to do while its batches are on their way."""
+    """Has nothing to do while its batches are on their way, of which there may be so many at once."""
 
     batch = BATCH
 
-    def __init__(self) -> None:
+    def __init__(self, batches: int = 1) -> None:
         super().__init__()
+        self.window = batches * BATCH
         self.sizes: list[int] = []
+        self.waits = 0
 
-    def send(self, messages: Sequence[Message], meanwhile: Callable[[], object] = bool) -> Sent:
-        self.sizes.append(len(messages))
-        meanwhile()
-        return super().send(messages)
+    def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
+        given, count = messages, 0
+        while given:
+            self.sizes.append(len(given))
+            sent = super().send(given)
+            count += sent.count
+            # As one whose answers come late.
+            following = more()
+            if sent.failure:
+                return Sent(count, sent.failure)
+            given = following
+        self.waits += 1
+        return Sent(count)
 
 
 @pytest.fixture
@@ -50,13 +62,29 @@ def test_what_was_read_ahead_is_sent_next(container: Container) -> None:
     assert ids(shelf) == wrote
 
 
+def test_several_batches_are_on_their_way_at_once(container: Container) -> None:
+    wrote, shelf = log(container, 7 * BATCH + 3), Ahead(3)
+    assert serve(worker(container, shelf)) == len(wrote)
+    assert (shelf.sizes, shelf.waits) == ([BATCH] * 7 + [3], 3)
+    assert ids(shelf) == wrote
+
+
+def test_one_that_takes_long_is_given_less(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "LONG", -1.0)
+    wrote, shelf = log(container, 60), Ahead(3)
+    assert serve(worker(container, shelf)) == len(wrote)
+    assert shelf.sizes[:6] == [BATCH, BATCH, 10, 5, 2, 1]
+    assert ids(shelf) == wrote
+
+
+@pytest.mark.parametrize("room", [3, BATCH + 3, 2 * BATCH])
 @pytest.mark.parametrize("refused", [True, False])
-def test_what_was_read_behind_a_failure_is_read_again(container: Container, *, refused: bool) -> None:
-    wrote, shelf = log(container, 2 * BATCH), Ahead()
-    shelf.refused, shelf.room = ({wrote[3]}, None) if refused else (set(), 3)
+def test_what_was_read_behind_a_failure_is_read_again(container: Container, *, refused: bool, room: int) -> None:
+    wrote, shelf = log(container, 4 * BATCH), Ahead(3)
+    shelf.refused, shelf.room = ({wrote[room]}, None) if refused else (set(), room)
     one = worker(container, shelf)
     one.step()
-    assert ids(shelf) == wrote[:3]
+    assert ids(shelf) == wrote[:room]
     shelf.room = None
     if not refused:
         container.stores.relational.event_log.rewind("kafka", since=container.stores.relational.now() + LEASE)

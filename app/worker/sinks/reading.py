@@ -1,0 +1,92 @@
+"""Reads the log of events, as what is sent to a sink."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from app.published import id_and_type, maker, messages_of, name_of, placed, prepared
+from repositories.relational import RelationalStore
+from repositories.relational.event_log_port import Logged
+from repositories.sinks import Message, Refused
+
+
+class Stop(Struct, frozen=True):
+    """The event that a batch ends at, and why."""
+
+    position: int
+    event_id: str
+    why: Exception | None
+
+
+class Batch(Struct):
+    """The positions of all that was read `after` one, and those of the messages. `bad` is behind all of them.
+
+    `more` may be behind these: as many were read as were asked for.
+    """
+
+    after: int
+    read: list[int]
+    wanted: list[int]
+    messages: list[Message]
+    more: bool
+    bad: Stop | None = None
+
+    @property
+    def end(self) -> int:
+        return self.read[-1] if self.read else self.after
+
+    def add(self, following: "Batch") -> None:
+        self.read += following.read
+        self.wanted += following.wanted
+        self.messages += following.messages
+        self.more, self.bad = following.more, following.bad
+
+
+class LogReading:
+    """Of the types that a sink `wants`, all without it. `source` is that of the envelopes."""
+
+    def __init__(self, relational: RelationalStore, source: str, wants: Callable[[str], bool] | None) -> None:
+        self._log = relational.event_log
+        self._source = source
+        self._wants = wants
+
+    def batch(self, position: int, most: int) -> Batch:
+        ready = self._log.ready(position, limit=most, made_by=maker(self._source))
+        if any(envelope is None for _, _, envelope in ready):
+            return self._made(position, most)
+        made = cast("Sequence[tuple[int, str, bytes]]", ready)
+        read, messages, wants, more = [at for at, _, _ in ready], messages_of(made), self._wants, len(ready) == most
+        if wants is None:
+            return Batch(position, read, read.copy(), messages, more)
+        wanted = [(at, one) for at, one in zip(read, messages, strict=True) if wants(one.type)]
+        return Batch(position, read, [at for at, _ in wanted], [one for _, one in wanted], more)
+
+    def message(self, logged: Logged) -> Message:
+        """Raises `msgspec.DecodeError` for what no version of this code wrote."""
+        event = logged.event
+        body = placed(prepared(event, self._source), logged.position)
+        id_, type_ = id_and_type(body)
+        return Message(id_, event.aggregate, type_, body)
+
+    def _made(self, position: int, most: int) -> Batch:
+        """From the events themselves, up to the first that no version of this code wrote."""
+        batch = Batch(position, [], [], [], more=False)
+        logged, wants = self._log.after(position, limit=most), self._wants
+        for one in logged:
+            event = one.event
+            if wants is None or wants(name_of(event.type)):
+                try:
+                    batch.messages.append(self.message(one))
+                except msgspec.DecodeError as error:
+                    batch.bad = Stop(one.position, str(event.id), unreadable(one, error))
+                    return batch
+                batch.wanted.append(one.position)
+            batch.read.append(one.position)
+        batch.more = len(logged) == most
+        return batch
+
+
+def unreadable(logged: Logged, error: Exception) -> Refused:
+    return Refused(f"{logged.event.type} cannot be read: {error}")
