@@ -116,4 +116,5 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 ORDER BY total_exec_time DESC LIMIT 50
 """
 IS_MONITOR = "SELECT pg_has_role(current_user, 'pg_monitor', 'member'), current_user"
-EXISTING = "SELECT indexname FROM pg_indexes"
+# Of the tables that statements without a schema mean: a copy of them beside has indexes of the same names.
+EXISTING = "SELECT relname FROM pg_class WHERE relkind IN ('i', 'I') AND pg_table_is_visible(oid)"

@@ -8,7 +8,7 @@ from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 from repositories.documents.mongo.client import Document, MongoConnection
-from repositories.documents.mongo.schema import INDEXES
+from repositories.documents.mongo.schema import INDEXES, is_as_made
 from repositories.documents.mongo.target import target_of
 from repositories.errors import Unavailable
 from repositories.observer_port import SECONDS, EngineObserver, Question, Subject, Unread, known
@@ -116,7 +116,9 @@ class MongoObserver(EngineObserver):
 
     def _of_collection(self, name: str, used: list[Document], held: Mapping[str, Any]) -> Iterator[Subject]:
         made = INDEXES.get(name, {})
-        for missing in made.keys() - {found["name"] for found in used}:
+        # One of that name that is hidden, or is over something else, serves no query.
+        there = {one["name"] for one in used if one["name"] in made and is_as_made(name, one["name"], one["spec"])}
+        for missing in made.keys() - there:
             yield Subject("missing index", f"{name}.{missing}", {"missing": 1.0})
         for found in used:
             own = found["name"] in made or found["name"] == "_id_" or found.get("spec", {}).get("unique", False)

@@ -141,17 +141,26 @@ def steps(database: Database[Document]) -> Iterator[Step]:
 
 def _index_steps(database: Database[Document], name: str) -> Iterator[Step]:
     collection = database[name]
-    there = {found["name"]: _shape(found) for found in collection.list_indexes()}
+    there = {found["name"]: found for found in collection.list_indexes()}
     if FORMER_INDEX in there:
         yield f"drop former index {name}.{FORMER_INDEX}", partial(collection.drop_index, FORMER_INDEX)
     for index, spec in INDEXES[name].items():
-        if there.get(index) == _shape(spec):
+        if index in there and is_as_made(name, index, there[index]):
+            continue
+        if index in there and _shape(there[index]) == _shape(spec):
+            shown = {"name": index, "hidden": False}
+            yield f"unhide index {name}.{index}", partial(database.command, "collMod", name, index=shown)
             continue
         if index in there:
             yield f"drop changed index {name}.{index}", partial(collection.drop_index, index)
         keys = list(spec["key"].items())
         where = {key: value for key, value in spec.items() if key != "key"}
         yield f"make index {name}.{index}", partial(collection.create_index, keys, name=index, **where)
+
+
+def is_as_made(collection: str, index: str, found: Mapping[str, Any]) -> bool:
+    """Whether an index of this name is what queries need, and not hidden from them."""
+    return _shape(found) == _shape(INDEXES[collection][index]) and not found.get("hidden")
 
 
 def _shape(index: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], Any]:

@@ -72,6 +72,9 @@ def test_sick_collections_are_found(mongo: System) -> None:
         database["imported"].insert_many([{"n": n, "secret": f"value {n}"} for n in range(1200)])
         database["imported"].create_index("n", name="by_n")
         database["posts"].drop_index("author")
+        database.command("collMod", "products", index={"name": "seller", "hidden": True})
+        database["comments"].drop_index("author")
+        database["comments"].create_index("body", name="author")
         # All operations, whatever they take.
         database.command("profile", 2)
         for n in range(3):
@@ -80,6 +83,8 @@ def test_sick_collections_are_found(mongo: System) -> None:
         sick = found(url, "documents", kinds=OF_A_DATABASE)
         assert named(sick) == {
             ("index-missing", "posts.author"),
+            ("index-missing", "products.seller"),
+            ("index-missing", "comments.author"),
             ("index-unused", "imported.by_n"),
             ("collection-read-whole", "imported"),
         }

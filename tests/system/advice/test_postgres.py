@@ -74,6 +74,10 @@ def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: Sy
         connection.execute("CREATE INDEX imported_n ON imported (n)")
         connection.execute("CREATE INDEX imported_n_again ON imported (n)")
         connection.execute("DROP INDEX follows_followers")
+        # Somebody's copy of before.
+        connection.execute("CREATE SCHEMA saved")
+        connection.execute("CREATE TABLE saved.follows AS SELECT * FROM follows")
+        connection.execute("CREATE INDEX follows_followers ON saved.follows (followee)")
         for _ in range(12):
             connection.execute("SELECT count(*) FROM imported WHERE t = 'x'")
         connection.execute("DELETE FROM imported WHERE t < '5'")
