@@ -8,6 +8,7 @@ import pytest
 from app.services.feeds.page_windows import Window
 from app.services.pages.compression import LEAST_BYTES
 from config import Settings
+from repositories import meter
 from repositories.hot.encoding import LEAST_LEFT_OUT
 from tests.apps import embedded, running
 from tests.engines import Engines
@@ -52,6 +53,15 @@ def test_it_is_answered_without_being_fetched(feed: Feed) -> None:
     feed.author.publish("New")
     assert fetched(feed, etag) != b""
     assert feed.fast("/api/v1/feed", **feed.bearer, If_None_Match=etag).status == "200 OK"
+
+
+def test_what_is_not_kept_is_looked_for_once(feed: Feed) -> None:
+    feed.warmed()
+    home, reader = feed.system.container.pages.home, UUID(feed.reader.account["id"])
+    assert wait_until(lambda: home.find(reader, Window(limit=20)).page is not None, 5)
+    with meter.tally() as calls:
+        found = home.find(reader, Window(limit=7))
+    assert (found.page, bool(found.key), calls.trips()["cache"]) == (None, True, 1)
 
 
 def test_what_is_left_out_would_have_been_compressed() -> None:

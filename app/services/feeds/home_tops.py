@@ -179,7 +179,7 @@ def _ordered(entries: Iterable[bytes]) -> list[bytes]:
 
 
 def _entry(ref: PostRef) -> bytes:
-    return ref.post_id.bytes + ref.author_id.bytes
+    return (ref.post_id.int << 8 * ID | ref.author_id.int).to_bytes(ENTRY)
 
 
 def _ref(entry: bytes) -> PostRef:

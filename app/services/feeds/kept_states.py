@@ -61,12 +61,13 @@ class KeptState(Struct, frozen=True, array_like=True):
 
 class Glance(Struct, frozen=True):
     """Under which `basis` a page may be answered; if under none, which `key` is to be kept for that, `stamp` if it is
-    stored. `flight` is what a state has to agree with."""
+    stored. `flight` is what a state has to agree with. `absent`: there is no such page."""
 
     basis: Basis | None = None
     key: str | None = None
     stamp: bytes = b""
     flight: Flight | None = None
+    absent: bool = False
 
 
 class Begun(Struct, frozen=True):

@@ -73,6 +73,8 @@ class HomePages:
             self.states.keep(reader, begun, look)
         if window.hidden or not look.is_quiet():
             return HomeFound(window, look)
+        if glance.absent:
+            return HomeFound(window, look, key=key)
         try:
             held = self._cache.whole(key, exact=True)
         except Unavailable:
@@ -105,7 +107,7 @@ class HomePages:
         except Unavailable:
             return None, Glance()
         if held is None:
-            return None, Glance()
+            return None, Glance(absent=True)
         glance = states.glance(reader, beside)
         kept = _kept(held, glance.basis) if glance.basis else None
         if kept is not None:

@@ -175,6 +175,8 @@ class RedisCache(RedisBacked, Cache):
             yield shard, some, _present(shard, epoch, raws)
 
     def _shard(self, key: str) -> Shard:
+        if len(self._shards) == 1:
+            return self._shards[0]
         return self._shards[zlib.crc32(text_bytes(key)) % len(self._shards)]
 
     def _by_shard(self, keys: Collection[str]) -> list[tuple[Shard, list[str]]]:
