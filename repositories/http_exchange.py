@@ -11,7 +11,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any
 
@@ -19,11 +18,11 @@ import h11
 from msgspec import Struct
 
 from repositories.http_origin import Origin
+from repositories.name_lookup import look_up
 
 # Of the head of an answer, in bytes.
 _MOST_HEAD = 16 * 1024
 _CHUNK = 64 * 1024
-_resolver = ThreadPoolExecutor(8, "resolver")
 Address = tuple[Any, ...]
 Headers = Sequence[tuple[str, str]]
 
@@ -157,13 +156,12 @@ def _tls() -> ssl.SSLContext:
 
 
 def addresses_of(origin: Origin, until: float) -> list[Any]:
-    """As `getaddrinfo` has them, which knows no deadline. Raises `OSError`."""
+    """As `getaddrinfo` has them. Raises `OSError`."""
     with contextlib.suppress(ValueError):
         ip_address(origin.host)
         return socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    asked = _resolver.submit(socket.getaddrinfo, origin.host, origin.port, type=socket.SOCK_STREAM)
     try:
-        return asked.result(timeout=_left(until))
+        return look_up(origin.host, origin.port, _left(until))
     except UnicodeError:
         raise BrokenExchange(f"{origin.host} is no name of a host") from None
 

@@ -46,7 +46,27 @@ LIES: dict[str, bytes] = {
     "empty": b"",
     "large head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
     "cut body": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "length of no number": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "unknown coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
+    "broken chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
+    "endless chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\nok",
+    "too long": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok and more",
+    "switched": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    "hints alone": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 500,
+    "hints and an answer": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500 + b"HTTP/1.1 204 No Content\r\n\r\n",
+    "status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+    "status of one digit": b"HTTP/1.1 2 OK\r\nContent-Length: 0\r\n\r\n",
+    "no status": b"HTTP/1.1 OK\r\n\r\n",
+    "HTTP 2": b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80\r\n\r\n",
+    "HTTP 0.9": b"<p>ok</p>",
+    "no colon": b"HTTP/1.1 200 OK\r\nno header at all\r\nContent-Length: 0\r\n\r\n",
 }
+# Of these, what has a whole head is an answer, whatever comes behind it.
+ANSWERS = {
+    "redirect", "cut body", "length and chunks", "broken chunk", "endless chunk", "too long", "hints and an answer",
+}  # fmt: skip
 # What is repeated until the other side goes away.
 ENDLESS: dict[str, tuple[bytes, bytes]] = {
     "stall": (b"", b""),

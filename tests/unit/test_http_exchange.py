@@ -4,12 +4,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from repositories.http_exchange import BrokenExchange, HttpAnswer, HttpConnection
 from repositories.http_origin import Origin
-from tests.receiver import HOST, LIES, Receiver, receiving
+from tests.receiver import ANSWERS, HOST, LIES, Receiver, receiving
 
 LONG, SHORT = 30.0, 0.2
 
@@ -52,7 +53,7 @@ def test_one_that_was_closed_meanwhile_is_made_anew(receiver: Receiver, connecti
     assert receiver.connections == 2
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in {"redirect", "cut body"}])
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in ANSWERS])
 def test_what_is_no_answer(receiver: Receiver, connection: HttpConnection, lie: str) -> None:
     receiver.usual = lie
     with pytest.raises(BrokenExchange):
@@ -114,6 +115,37 @@ def test_a_name_has_a_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
             exchange(HttpConnection(Origin("https", "example.invalid", 443), most_body=1), SHORT)
     finally:
         done.set()
+
+
+def test_names_that_hang_hold_up_no_other(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+    """However many there are, and however often they are asked for: each has one thread."""
+    done, real, hanging = threading.Event(), socket.getaddrinfo, list[str]()
+
+    def look_up(host: str, *more: Any, **named: Any) -> Any:
+        if host.endswith(".invalid"):
+            hanging.append(host)
+            done.wait(60)
+        return real(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    hosts = [f"n{number}.invalid" for number in range(20)] * 3
+    try:
+        for host in hosts:
+            with pytest.raises(TimeoutError):
+                exchange(HttpConnection(Origin("https", host, 443), most_body=1), 0.001)
+        named = HttpConnection(origin(receiver, "localhost"), most_body=1)
+        assert exchange(named).status == 204
+        named.close()
+        assert sorted(hanging) == sorted(set(hosts))
+    finally:
+        done.set()
+
+
+def test_one_that_begins_no_tls_has_the_same_deadline() -> None:
+    with socket.create_server((HOST, 0)) as silent:
+        connection = HttpConnection(Origin("https", HOST, silent.getsockname()[1]), most_body=1)
+        with pytest.raises(TimeoutError):
+            exchange(connection, SHORT)
 
 
 def test_tls_is_verified(receiver: Receiver) -> None:

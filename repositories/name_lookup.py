@@ -1,0 +1,41 @@
+"""Looks up names of hosts with a deadline, which the C library has none for.
+
+Each name that is being looked up has a thread of its own, whoever waits for it: those whose servers do not answer hold
+up no other name, however often they are asked for. No thread outlives the process.
+"""
+
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+Found = list[Any]
+_Name = tuple[str, int]
+_lock = threading.Lock()
+_under_way: dict[_Name, Future[Found]] = {}
+
+
+def look_up(host: str, port: int, seconds: float) -> Found:
+    """As `socket.getaddrinfo` has them, for streams. Raises what that raises, and `TimeoutError`."""
+    name = host, port
+    with _lock:
+        found = _under_way.get(name)
+        if found is None:
+            found = _under_way[name] = Future()
+            threading.Thread(target=_look_up, args=(name, found), name="look-up", daemon=True).start()
+    return found.result(timeout=seconds)
+
+
+def _look_up(name: _Name, found: Future[Found]) -> None:
+    try:
+        addresses = socket.getaddrinfo(*name, type=socket.SOCK_STREAM)
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        outcome: BaseException | None = error
+    else:
+        outcome = None
+    with _lock:
+        del _under_way[name]
+    if outcome:
+        found.set_exception(outcome)
+    else:
+        found.set_result(addresses)
