@@ -86,7 +86,7 @@ class HomeHits:
         return replied(self._app, environ, asking, page, PATH, around, used)
 
     def _find(self, reader: UUID, asked: HomeAsked, known: str) -> HomeFound:
-        before = self._cursors.id(scope_of(reader), asked.cursor)
+        before = self._cursors.id(scope_of(reader), asked.cursor) if asked.cursor else None
         window = window_of(asked.limit, before, start_of(self._cursors, reader, asked.after))
         return self._pages.find(reader, window, known)
 

@@ -296,5 +296,5 @@ def _text(name: str | bytes | int) -> str:
 
 def _slow(commands: Sequence[Command]) -> Statement | None:
     """Redis has no plans. Keys and values are nobody's to see."""
-    names = tuple(_text(command[0]) for command in commands)
-    return of(names, lambda: Explained(" ".join(names)))
+    names = tuple([command[0] for command in commands])
+    return of(names, lambda: Explained(" ".join(map(_text, names))))
