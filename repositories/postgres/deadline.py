@@ -27,12 +27,14 @@ _DEFAULT = 5.0
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     """`limit` bounds each wait outside of `within`, in seconds. `timeline` is that of the server when it connected.
 
-    `unanswered` is called with the id of the server's process when it did not answer in time.
+    `unanswered` is called with the id of the server's process when it did not answer in time. `transformer` is that of
+    psycopg, of the values that are sent together.
     """
 
     limit = _DEFAULT
     timeline = 0
     unanswered: Callable[[int], None] | None = None
+    transformer: Any = None
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, UpdateBase
 
-from repositories.driver_statements import Direct, Values
+from repositories.driver_statements import Call, Direct, Values
 from repositories.errors import StoreError
 from repositories.explaining import explained
 from repositories.meter import asked
@@ -33,6 +33,8 @@ class Runner(Protocol):
         """How many rows the statement changed."""
 
 
+# Commits, behind what has waited for it.
+End = Callable[[Connection, Sequence[Call]], None]
 # Of a store at one moment.
 Snapshot = Callable[[], AbstractContextManager[Runner]]
 
@@ -92,10 +94,16 @@ class AutocommitRunner(Runner):
             return read(connection.execute(statement, values))
 
 
+def _commit(connection: Connection, queued: Sequence[Call]) -> None:
+    assert not queued  # noqa: S101  - whoever sends calls together commits with them
+    connection.commit()
+
+
 class Work(Runner):
     """The statements of one transaction.
 
     The first error aborts the transaction, also when the caller catches it, as in PostgreSQL. `end` commits it.
+    What is `queue`d waits for the next statement or the commit.
     """
 
     def __init__(
@@ -103,7 +111,7 @@ class Work(Runner):
         connection: Connection,
         direct: Direct,
         guard: Guard,
-        end: Callable[[Connection], None] = Connection.commit,
+        end: End = _commit,
     ) -> None:
         self._connection = connection
         self._direct = direct
@@ -111,22 +119,39 @@ class Work(Runner):
         self._end = end
         self._failure: StoreError | None = None
         self._open = False
+        self._queued: list[Call] = []
         # The database's time, as an answer of it last had it.
         self.seen: datetime | None = None
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
         values = _alone(values)
-        with self.connection(_operation(statement), statement) as connection:
-            if plan := self._direct.plan(statement, values):
-                return self._direct.send(connection, plan, values, plan.rows)
-            return connection.execute(statement, values).all()
+        plan = self._direct.plan(statement, values)
+        if plan is None:
+            with self.connection(_operation(statement), statement) as connection:
+                return connection.execute(statement, values).all()
+        with self._call(_operation(statement), statement) as connection:
+            return self._direct.send(connection, [*self._taken(), Call(plan, values)], plan.rows)
 
     def change(self, statement: Executable, values: Values) -> int:
         values = _alone(values)
-        with self.connection(_operation(statement), statement) as connection:
-            if plan := self._direct.plan(statement, values):
-                return self._direct.send(connection, plan, values, _changed)
-            return _changed(connection.execute(statement, values))
+        plan = self._direct.plan(statement, values)
+        if plan is None:
+            with self.connection(_operation(statement), statement) as connection:
+                return _changed(connection.execute(statement, values))
+        with self._call(_operation(statement), statement) as connection:
+            return self._direct.send(connection, [*self._taken(), Call(plan, values)], _changed)
+
+    def queue(self, statement: Executable, values: Values) -> None:
+        """A change of which nobody needs to know how many rows it was. Where that is cheaper it is sent with the next
+        statement, in this order, or with the commit, which then raises what it meets.
+        """
+        values = _alone(values)
+        plan = self._direct.plan(statement, values) if self._direct.sends_together else None
+        if plan is None:
+            self.change(statement, values)
+            return
+        with self._call(_operation(statement), None):
+            self._queued.append(Call(plan, values))
 
     def refused(self, error: E) -> E:
         """Abort the transaction with an error that the engine did not raise. Returns the error, to be raised."""
@@ -134,8 +159,8 @@ class Work(Runner):
         return error
 
     def commit(self) -> None:
-        with self.connection("commit") as connection:
-            self._end(connection)
+        with self._call("commit", None) as connection:
+            self._end(connection, self._taken())
         self._open = False
 
     def close(self) -> None:
@@ -147,12 +172,23 @@ class Work(Runner):
     def connection(
         self, operation: str = "load", statement: Executable | None = None
     ) -> AbstractContextManager[Connection]:
+        """For what is sent past this. Nothing is waiting then."""
+        if calls := self._taken():
+            with self._call("queued", None, trips=0) as connection:
+                self._direct.send(connection, calls, _changed)
+        return self._call(operation, statement)
+
+    def _call(self, operation: str, statement: Executable | None, trips: int = 1) -> "_Call":
         if self._failure is not None:
             raise self._failure
-        # The first statement follows a BEGIN, which is a round trip of its own.
+        # The first statement follows a BEGIN, which is a command of its own.
         first, self._open = not self._open, True
         slow = None if statement is None else of(statement, lambda: self._explained(statement))
-        return _Call(self, self._connection, asked(_STORE, operation, 1 + first, slow), self._guard())
+        return _Call(self, self._connection, asked(_STORE, operation, trips + first, slow), self._guard())
+
+    def _taken(self) -> Sequence[Call]:
+        taken, self._queued = self._queued, []
+        return taken
 
     def _explained(self, statement: Executable) -> Explained:
         """Outside of the transaction, which may have ended."""
@@ -189,9 +225,7 @@ class _Call:
 
 
 @contextlib.contextmanager
-def transaction(
-    engine: Engine, direct: Direct, guard: Guard, end: Callable[[Connection], None] = Connection.commit
-) -> Iterator[Work]:
+def transaction(engine: Engine, direct: Direct, guard: Guard, end: End = _commit) -> Iterator[Work]:
     """Commits when the block ends, rolls back when it raises. Errors of the block itself are not translated."""
     with guard():
         connection = engine.connect()

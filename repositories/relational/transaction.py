@@ -79,4 +79,4 @@ class SqlTransaction(Transaction):
             for event in sorted(events, key=lambda event: event.aggregate)
         ]
         if rows:
-            self._work.change(self._emit, rows)
+            self._work.queue(self._emit, rows)

@@ -69,9 +69,9 @@ class Losing:
         if isinstance(cursor, psycopg.Cursor):
             self._pass(cursor, sql)
 
-    def _commit_and_tell(self, connection: Connection) -> str | None:
+    def _commit_and_tell(self, connection: Connection, *waiting: Any) -> str | None:
         self._commit(connection)
-        return commit(connection)
+        return commit(connection, *waiting)
 
     def _commit(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection

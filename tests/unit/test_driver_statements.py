@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Column, Engine, Executable, Integer, MetaData, Table, bindparam, create_engine, insert, select
 
 from repositories import driver_statements
-from repositories.driver_statements import Direct
+from repositories.driver_statements import Call, Direct
 
 THINGS = Table(
     "things", MetaData(), Column("id", Integer, primary_key=True), Column("n", Integer), Column("made", Integer)
@@ -41,11 +41,11 @@ def test_the_text_of_an_insert_names_the_columns_that_are_given(engine: Engine) 
         plan = sender.plan(adding, values)
         assert plan
         with engine.begin() as connection:
-            assert sender.send(connection, plan, values, lambda cursor: cursor.rowcount) == 1
+            assert sender.send(connection, [Call(plan, values)], lambda cursor: cursor.rowcount) == 1
     plan = sender.plan(adding, several := [{"id": 3}, {"id": 4}])
     assert plan
     with engine.begin() as connection:
-        assert sender.send(connection, plan, several, lambda cursor: cursor.rowcount) == 2
+        assert sender.send(connection, [Call(plan, several)], lambda cursor: cursor.rowcount) == 2
         assert [tuple(row) for row in connection.execute(select(THINGS).order_by(THINGS.c.id))] == [
             (1, 5, None),
             (2, None, 6),

@@ -92,7 +92,7 @@ class SqlLedgerWrites(LedgerWrites):
         if (known := self._add(made, row)) is not None:
             return known
         self._accounts.set_aside(made.debit, made.amount.currency, made.amount.amount, row["digest"])
-        self._work.change(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
+        self._work.queue(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
         return Created(made)
 
     def post(self, transfer_id: UUID, hold_id: UUID, *, amount: int | None = None, at: datetime) -> Posting:

@@ -150,7 +150,7 @@ class LedgerAccounts:
             entry |= {"amount": leg.step, "balance": now.posted, "at": at, "hash": now.head}
             row |= {f"{name}_{turn}": value for name, value in entry.items()}
             self._last[leg.owner, currency] = at
-        self._work.change(_ENTER, row)
+        self._work.queue(_ENTER, row)
 
     def set_aside(self, owner: UUID, currency: str, amount: int, digest: bytes) -> None:
         """Add `amount` to `held`, by a transfer with this digest; a negative amount frees it. Raises `Insufficient`."""

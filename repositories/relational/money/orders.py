@@ -149,10 +149,10 @@ class SqlOrderWrites(OrderWrites):
     def add(self, order: Order) -> None:
         if not valid(order) or order.state != "placed" or order.refunded:
             raise self._work.refused(Invalid("no valid new order"))
-        self._work.change(_ADD, order_row(order))
-        self._work.change(_ADD_LINES, line_rows(order))
+        self._work.queue(_ADD, order_row(order))
+        self._work.queue(_ADD_LINES, line_rows(order))
         parts = sub_order_rows(order)
-        self._work.change(_ADD_SUB_ORDERS, parts)
+        self._work.queue(_ADD_SUB_ORDERS, parts)
         self._heads |= {(order.id, row["seller_id"]): row["head"] for row in parts}
 
     def lock(self, order_id: UUID) -> Order:

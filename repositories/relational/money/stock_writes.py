@@ -174,7 +174,7 @@ class SqlStockWrites(StockWrites):
         own = {"order_id": order_id, "returned": 0, "expires_at": expires_at}
         rows = [own | {"product_id": product_id, "quantity": number} for product_id, number in ordered]
         if rows:
-            self._work.change(_ADD_RESERVATIONS, rows)
+            self._work.queue(_ADD_RESERVATIONS, rows)
 
     def commit(self, order_id: UUID, *, at: datetime) -> dict[UUID, int]:
         return self._apply(_SELL, dict(self._pairs(_COMMIT, {"its_order": order_id, "now": at})))

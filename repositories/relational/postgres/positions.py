@@ -6,7 +6,7 @@ Locations (LSNs) of different timelines are not comparable beyond the point wher
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import psycopg
@@ -14,6 +14,8 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from repositories import meter, read_your_writes
+from repositories.driver_statements import Call, Direct
+from repositories.postgres.batches import Batches
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.timelines import ends
 from repositories.read_your_writes import LATEST_SECONDS, ReplicaState
@@ -31,10 +33,9 @@ SELECT pg_postmaster_start_time(), pg_is_in_recovery(),
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
   (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
 """
-# One simple query: the second statement runs after the commit. Within the transaction a location may be passed by a
-# replica before the commit is written. What is not flushed yet is inserted.
-# As the server has them at hand: casts would be planned anew with each commit.
-_COMMIT = """COMMIT;
+# It runs after the commit. Within the transaction a location may be passed by a replica before the commit is written.
+# What is not flushed yet is inserted. As the server has them at hand, with no casts.
+_COMMITTED = b"""
 SELECT pg_walfile_name(pg_current_wal_insert_lsn()),
   CASE current_setting('synchronous_commit') WHEN 'off' THEN pg_current_wal_insert_lsn()
     ELSE pg_current_wal_flush_lsn() END"""
@@ -86,28 +87,39 @@ def parts_of(position: str) -> tuple[int, int]:
     return int(position[:8], 16), int(position[8:], 16)
 
 
-def commit(connection: Connection) -> str | None:
-    """Commit, and return the position after it; None of a server that has none. One round trip."""
+def commit(connection: Connection, sender: Direct, queued: Sequence[Call] = ()) -> str | None:
+    """Send what was queued and commit. Returns the position after it; None of a server that has none.
+
+    One round trip, where the sender sends calls together.
+    """
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)  # noqa: S101  - it is in use
+    if queued and not driver.timeline:
+        sender.send(connection, queued, lambda _: None)
     if not driver.timeline:
         connection.commit()
         return None
     try:
-        with driver.cursor() as cursor:
-            cursor.execute(_COMMIT, prepare=False)
-            cursor.nextset()
-            found = cursor.fetchone()
-        assert found is not None  # noqa: S101  - a SELECT without FROM
+        file, location = _committed(driver, sender, queued)
     except psycopg.Error as error:
         if driver.closed:
             connection.invalidate(error)
         raise
     # Sends nothing: SQLAlchemy has to know.
     connection.commit()
-    file, location = found
     high, low = location.split("/")
     return position_of(int(file[:8], 16), int(high, 16) << 32 | int(low, 16))
+
+
+def _committed(driver: BoundedConnection, sender: Direct, queued: Sequence[Call]) -> tuple[str, str]:
+    if isinstance(sender, Batches):
+        ((file, location),) = sender.commit(driver, queued, _COMMITTED)
+        return file, location
+    with driver.cursor() as cursor:
+        cursor.execute(b"COMMIT;" + _COMMITTED, prepare=False)
+        cursor.nextset()
+        ((file, location),) = cursor.fetchall()
+    return file, location
 
 
 class PrimaryLog:

@@ -19,8 +19,9 @@ from sqlalchemy import Executable
 
 from repositories import read_your_writes
 from repositories.deadline import remaining, within
-from repositories.driver_statements import Direct, Values
+from repositories.driver_statements import Values
 from repositories.errors import Contention, Invalid, StoreError
+from repositories.postgres.batches import Batches
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated
 from repositories.postgres.hosts import Connector, Hosts
@@ -47,7 +48,7 @@ class Replica(Connector):
         self.target = target
         self.state: LogState | None = None
         self._lane = Lane(self, "replica", role=ROLE, translated=translated(), seconds=WAIT_SECONDS, size=pool)
-        direct = Direct(self._lane.engine, is_outdated) if self._lane.autocommits else None
+        direct = Batches(self._lane.engine, is_outdated) if self._lane.autocommits else None
         self.runner = AutocommitRunner(self._lane.open, self._guard, direct, ON_REPLICA)
         self._waits_from = 0.0
         # By kind of read; "" is for all.

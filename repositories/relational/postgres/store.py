@@ -5,15 +5,16 @@ connections. Statements are prepared. Where there are standbys, some reads go to
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
 
-from repositories.driver_statements import Direct
+from repositories.driver_statements import Call, Direct
 from repositories.errors import ReadOnly
 from repositories.meter import asked
+from repositories.postgres.batches import Batches
 from repositories.postgres.database import READ_ONLY
 from repositories.postgres.errors import is_outdated
 from repositories.postgres.hosts import Hosts
@@ -64,8 +65,9 @@ class PostgresRelational(SqlRelational):
         seconds = timeout.total_seconds()
         self._reading = Lane(hosts, "read", role=ROLE, translated=translated(), seconds=seconds, size=pool)
         self._writing = Lane(hosts, "write", role=ROLE, translated=translated(), seconds=seconds, size=pool)
-        self._direct = Direct(self._writing.engine, is_outdated)
-        direct = Direct(self._reading.engine, is_outdated) if self._reading.autocommits else None
+        pooled = hosts.target.pooled
+        self._direct = (Direct if pooled else Batches)(self._writing.engine, is_outdated)
+        direct = Batches(self._reading.engine, is_outdated) if self._reading.autocommits else None
         runner = AutocommitRunner(self._reading.open, self._guard, direct)
         super().__init__(runner, self._snapshot)
         self.dump = RelationalDump(runner, self._long_snapshot, self._long_work, _copy, _LOADED)
@@ -144,9 +146,9 @@ class PostgresRelational(SqlRelational):
         with self._writing.slot(), transaction(engine, direct, self._statement, self._commit) as work:
             yield SqlTransaction(work, emit=_EMIT, load=_copy)
 
-    def _commit(self, connection: Connection) -> None:
+    def _commit(self, connection: Connection, queued: Sequence[Call]) -> None:
         """Of a server that says how far its log is, note how far it was then."""
-        position = commit(connection)
+        position = commit(connection, self._direct, queued)
         if position is not None:
             if not self._hosts.acknowledged.committed(*parts_of(position)):
                 # Behind a pooler the server changes, and the connection does not.
