@@ -95,8 +95,9 @@ bench-reads: .venv/.test ## measure reads beside a Flask hello and bare WSGI on 
 bench-signed-in: .venv/.test ## measure signed-in reads beside Flask with one SQL join (see bench/README.md)
 	$(BIN)/python -m bench.signed_in
 
-bench-sinks: .venv/.test ## measure events through each sink beside its client library's own loop (see bench/README.md)
+bench-sinks: .venv/.test ## measure events through each sink beside its client library's own loop, and other work while a broker is away (see bench/README.md)
 	$(BIN)/python -m bench.sinks
+	$(BIN)/python -m bench.sinks_away
 
 screenshots: .venv/.browser ## take the pictures of docs/console.md anew, in Chromium
 	QUARTET_PROOFS=1 QUARTET_SCREENSHOTS=docs $(BIN)/python -m pytest tests/system/console -k pictures

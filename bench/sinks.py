@@ -1,7 +1,5 @@
 """Events a second through each sink beside the confirmed publish loop of a client library, in alternated rounds.
 
-Then the relay's other work while its broker is away, beside the same work while it is there.
-
 A sink's part is all of it: the log is read, events are put into envelopes, sent, and the cursor moves. The loop has the
 same bytes ready, and does nothing but publish them, with the same keys, headers and settings, as many at once as its
 library lets it, and look at each answer.
@@ -11,7 +9,6 @@ import gc
 import http.client
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,22 +24,20 @@ from standardwebhooks import Webhook
 
 from app.container import Container
 from app.published import name_of, placed, prepared
-from app.worker.relay import relay_of
 from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker, worker_of
 from config import Settings
 from config.logs import configure
 from repositories.records import Event
 from repositories.sinks import CONTENT_TYPE, Message, Sink
-from tests.apps import Person, System, embedded, running
+from tests.apps import embedded, running
 from tests.engines import Engines
 from tests.engines.brokers import Broker, Kafka, Rabbit, Webhooks
 from tests.engines.webhook_receiver import SECRET
 
-ROUNDS, SUBJECTS = 15, 500
+ROUNDS, SUBJECTS = 16, 500
 # In a round. Kafka sends thousands in a hundredth of a second.
 EVENTS = {"rabbitmq": 5000, "kafka": 20_000, "webhooks": 2000}
-WORK_ROUNDS, POSTS = 30, 40
 Loop = Callable[[Sequence[Message]], None]
 
 
@@ -54,19 +49,17 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         engines = Engines()
         stack.callback(engines.close)
-        (folder / "receiver").mkdir()
-        kinds: dict[str, Broker] = {
-            "rabbitmq": Rabbit(engines.rabbitmq()),
-            "kafka": Kafka(engines.kafka()),
-            "webhooks": Webhooks(folder / "receiver"),
-        }
-        for name, broker in kinds.items():
+        for name, broker in brokers(engines, folder).items():
             stack.callback(broker.server.discard)
             place = broker.place()
             with running(Settings(**embedded(folder / name))) as system:
                 compare(name, system.container, broker.prepared(place), LOOPS[name](broker, place))
-        for name in ("rabbitmq", "kafka"):
-            other_work(name, kinds[name], folder)
+
+
+def brokers(engines: Engines, folder: Path) -> dict[str, Broker]:
+    (folder / "receiver").mkdir()
+    made: dict[str, Broker] = {"rabbitmq": Rabbit(engines.rabbitmq()), "kafka": Kafka(engines.kafka())}
+    return made | {"webhooks": Webhooks(folder / "receiver")}
 
 
 class Cost(NamedTuple):
@@ -78,17 +71,20 @@ class Cost(NamedTuple):
 
 
 def compare(name: str, container: Container, sink: Sink, loop: Loop) -> None:
-    sent, looped = [], []
+    sent, looped = list[Cost](), list[Cost]()
     worker, count = worker_of(container, sink), EVENTS[name]
     for number in range(ROUNDS + 1):
         messages = logged(container, count)
-        sent.append(cost(partial(served, worker, count)))
-        looped.append(cost(partial(loop, messages)))
+        both = [(sent, partial(served, worker, count)), (looped, partial(loop, messages))]
+        # What the former of two leaves to the machine is paid by each as often.
+        for costs, work in both if number % 2 else both[::-1]:
+            costs.append(cost(work))
         if number == 0:
             sent.clear()
             looped.clear()
     ratios = [theirs.seconds / ours.seconds for ours, theirs in zip(sent, looped, strict=True)]
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    low, _, high = statistics.quantiles(ratios, n=4)
+    spread = f"quartiles {low:.2f} to {high:.2f}, all {min(ratios):.2f} to {max(ratios):.2f}"
     rates, each = ([count / middle(of, 0) for of in (sent, looped)], [middle(of, 1) / count for of in (sent, looped)])
     print(f"{name}: {rates[0]:.0f}/s beside {rates[1]:.0f}/s, {statistics.median(ratios):.2f} of it ({spread})")
     print(f"  processor time of an event: {1e6 * each[0]:.1f} us beside {1e6 * each[1]:.1f} us")
@@ -209,66 +205,6 @@ LOOPS: dict[str, Callable[[Broker, str], Loop]] = {
     "kafka": kafka_loop,
     "webhooks": webhook_loop,
 }
-
-
-def other_work(name: str, broker: Broker, folder: Path) -> None:
-    """Events that the relay handles, its sink in a thread beside it: with the broker there, killed, and frozen.
-
-    Each has a system of its own, in alternated rounds, so that no round sends what another has left.
-    """
-    costs: dict[str, list[Cost]] = {"there": [], "killed": [], "frozen": []}
-    place = broker.place()
-    broker.prepared(place).close()
-    nobody = f"{broker.url(place).partition('://')[0]}://127.0.0.1:9/nowhere"
-    with ExitStack() as stack:
-        opened = {
-            state: stack.enter_context(
-                running(
-                    Settings(
-                        **embedded(folder / f"{name}-{state}"), sinks=nobody if state == "killed" else broker.url(place)
-                    )
-                )
-            )
-            for state in costs
-        }
-        authors = {state: system.person() for state, system in opened.items()}
-        for number in range(WORK_ROUNDS + 1):
-            for state, system in opened.items():
-                if state == "frozen":
-                    broker.server.pause()
-                found = handled(system, authors[state])
-                if state == "frozen":
-                    broker.server.resume()
-                if number:
-                    costs[state].append(found)
-    for state in ("killed", "frozen"):
-        pairs = list(zip(costs[state], costs["there"], strict=True))
-        for which, about in enumerate(Cost._fields):
-            ratios = [away[which] / there[which] for away, there in pairs]
-            low, middle_, high = statistics.quantiles(ratios, n=4)
-            whole = sum(away[which] for away, _ in pairs) / sum(there[which] for _, there in pairs)
-            print(
-                f"relay, {name} {state}: {about} of other work {middle_:.3f} ({low:.3f} to {high:.3f}), all {whole:.3f}"
-            )
-
-
-def handled(system: System, author: Person) -> Cost:
-    """While the sink's thread sends what is logged, or tries to."""
-    for number in range(POSTS):
-        author.publish(f"{number}")
-    stop, thread = beside(system.container)
-    found = cost(relay_of(system.container).drain)
-    stop()
-    thread.join()
-    return found
-
-
-def beside(container: Container) -> tuple[Callable[[], None], Any]:
-    over = threading.Event()
-    (sink,) = container.stores.sinks
-    thread = threading.Thread(target=worker_of(container, sink).run, args=(over,))
-    thread.start()
-    return over.set, thread
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""The relay's other work while a broker is away or a receiver stalls, beside the same work while it is there.
+
+Each state has a system of its own, so that none sends what another has left, and all take turns in each round, each
+being the first as often. What is printed is the ratio of all rounds together, with an interval of 95 % by resampling.
+"""
+
+import gc
+import random
+import statistics
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.worker.relay import relay_of
+from app.worker.sinks.running import sending
+from bench.sinks import Cost, brokers, cost
+from config import Settings
+from config.logs import configure
+from tests.apps import Person, System, embedded, running
+from tests.engines import Engines
+from tests.engines.brokers import Broker
+
+ROUNDS, POSTS, SAMPLES = 40, 40, 2000
+# Of a second for a broker, and no pause for a receiver: it is tried again and again while the work is done.
+TRIED: dict[str, Any] = {"sinks_timeout": 1.0, "webhooks_timeout": 1.0, "webhooks_wait_seconds": 0.01}
+TOKEN, INSIDE = "a token for the operators of a bench", "127.0.0.0/8"
+
+
+def main(rounds: int, posts: int) -> None:
+    configure("critical", "console")
+    # As a relay does it (`app/opening.py`).
+    gc.freeze()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        engines = Engines()
+        stack.callback(engines.close)
+        for name, broker in brokers(engines, folder).items():
+            stack.callback(broker.server.discard)
+            compare(name, broker, folder, rounds, posts)
+
+
+def compare(name: str, broker: Broker, folder: Path, rounds: int, posts: int) -> None:
+    place = broker.place()
+    broker.prepared(place).close()
+    url = broker.url(place)
+    nobody = f"{url.partition('://')[0]}://127.0.0.1:9/nowhere"
+    states = {"there": url, "refusing": nobody, "frozen": url}
+    costs: dict[str, list[Cost]] = {state: [] for state in states}
+    with ExitStack() as stack:
+        opened = {state: stack.enter_context(served(folder / f"{name}-{state}", to)) for state, to in states.items()}
+        authors = {state: system.person() for state, system in opened.items()}
+        for number in range(rounds + 1):
+            for state in rotated(list(states), number):
+                if state == "frozen":
+                    broker.server.pause()
+                found = handled(opened[state], authors[state], posts)
+                if state == "frozen":
+                    broker.server.resume()
+                # The first makes what is made once.
+                if number:
+                    costs[state].append(found)
+    for state in ("refusing", "frozen"):
+        for which, about in enumerate(Cost._fields):
+            pairs = [(a[which], b[which]) for a, b in zip(costs[state], costs["there"], strict=True)]
+            low, high = interval(pairs)
+            each = 1e6 * statistics.median(a for a, _ in pairs) / posts
+            print(f"{name} {state}: {about} {ratio(pairs):.3f} ({low:.3f} to {high:.3f}), {each:.0f} us an event")
+
+
+@contextmanager
+def served(folder: Path, url: str) -> Iterator[System]:
+    """With a sink, or a receiver of webhooks."""
+    hooks = url.startswith("http")
+    own: dict[str, Any] = {"webhooks_token": TOKEN, "webhooks_networks": INSIDE} if hooks else {"sinks": url}
+    with running(Settings(**embedded(folder), **TRIED, **own)) as system:
+        if hooks:
+            system.container.webhooks.add(url, [])
+        yield system
+
+
+def rotated(states: list[str], number: int) -> list[str]:
+    first = number % len(states)
+    return states[first:] + states[:first]
+
+
+def handled(system: System, author: Person, posts: int) -> Cost:
+    """While the sink's thread sends what is logged, or tries to, from the first on."""
+    for number in range(posts):
+        author.publish(f"{number}")
+    log, stop = system.container.stores.relational.event_log, threading.Event()
+    for one in log.states():
+        log.switch(one.sink, on=True)
+    with sending(system.container, stop):
+        return cost(relay_of(system.container).drain)
+
+
+def ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    return sum(a for a, _ in pairs) / sum(b for _, b in pairs)
+
+
+def interval(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    chance = random.Random(1)  # noqa: S311  which rounds are taken again
+    found = sorted(ratio(chance.choices(pairs, k=len(pairs))) for _ in range(SAMPLES))
+    return found[SAMPLES // 40], found[-SAMPLES // 40]
+
+
+if __name__ == "__main__":
+    main(*(map(int, sys.argv[1:]) if sys.argv[1:] else (ROUNDS, POSTS)))
