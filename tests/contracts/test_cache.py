@@ -483,20 +483,6 @@ def test_a_page_that_is_known_may_come_without_its_body(cache: Cache, key: str, 
     assert cache.whole_beside(key, [], exact=True, known=tag) == (None, [])
 
 
-def test_a_page_of_very_many_parts_ends_with_the_last_of_them(cache: Cache, key: str) -> None:
-    """More than Redis compares at once."""
-    many = [f"{key}:{n}" for n in range(1_001)]
-    leases = cache.lease(dict.fromkeys(many, b""))
-    fills = {
-        one: Fill(mine, Value(b"part"), 60) for one, mine in zip(many, leases, strict=True) if isinstance(mine, bytes)
-    }
-    assert cache.fill(fills) == set(many)
-    assert page(cache, key, many)
-    assert cache.whole(key, exact=True)
-    cache.drop(many[-1:])
-    assert cache.whole(key, exact=True) is None
-
-
 def test_what_counts_from_when_it_was_read_is_never_kept_for_longer(cache: Cache, key: str) -> None:
     began = time.monotonic()
     assert cache.fill({key: Fill(lease(cache, key), Value(b"late"), 60, since=began - 61)}) == set()
