@@ -161,6 +161,9 @@ def test_few_are_sent_at_once_and_a_place_is_freed_however_it_ends(world: World)
     held = [ada.send("GET", PATH, buffered=False) for _ in range(export.MOST)]
     refused = ada.send("GET", PATH)
     assert (refused.status_code, refused.get_json(force=True)["code"]) == (503, "overloaded")
+    statement = ada.send("GET", "/wallet/statement.csv?currency=EUR")
+    assert (statement.status_code, "Retry-After" in statement.headers) == (503, True)
+    assert "exports and statements" in statement.get_json(force=True)["detail"]
     next(iter(held[0].response))
     for answer in held:
         answer.close()

@@ -32,7 +32,7 @@ Read = Callable[[Any], Sequence[T]]
 # Not registered, as no type of JSON lines is. Generators of clients take `text/` of any kind for text.
 LINES = "text/jsonl"
 PAGE = 100
-# Exports that one process sends at once: each reads as fast as its client takes it.
+# Files that one process sends at once: each reads as fast as its client takes it.
 MOST = 2
 _places = threading.BoundedSemaphore(MOST)
 ABOUT = """Get everything that belongs to one's own account, as JSON lines.
@@ -40,7 +40,8 @@ ABOUT = """Get everything that belongs to one's own account, as JSON lines.
 Each line is `{"kind": KIND, "value": {...}}`, with values as elsewhere in this API. Kinds, in this order: `account`,
 `session`, `post`, `comment`, `like`, `following`, `follower`, `block`, `product`, `order` (as a buyer, then as a
 seller), `balance`, `entry`, `notification`; and at the end one `end`, with the number of lines before it. A stream
-without it is not whole: ask again. What changes meanwhile may be in it or not."""
+without it is not whole: ask again. What changes meanwhile may be in it or not. While two files are being sent by the
+same server process, exports or statements as CSV, it is a 503: ask again when `Retry-After` has passed."""
 
 
 class Export:
@@ -92,10 +93,13 @@ def export_account() -> Response:
 
 
 def download(pieces: Iterator[bytes], content_type: str, name: str, *, often: int) -> Response:
-    """A file that is read while it is sent, and cut off when its session has ended. Raises `Overloaded`."""
-    if not _places.acquire(blocking=False):
-        raise Overloaded("too many exports at once")
+    """A file that is read while it is sent, and cut off when its session has ended. Raises `Overloaded`.
+
+    Exports and statements as CSV share the places, so either may be refused because of the other.
+    """
     drop_stalled(container().settings.port)
+    if not _places.acquire(blocking=False):
+        raise Overloaded(f"this server process sends {MOST} files at once, exports and statements; ask again")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     current = session()
     body = Export(pieces, partial(container().people.sessions.device, current.account_id, current.id), often)

@@ -88,7 +88,8 @@ def get_statement_csv(query: dict[str, Any]) -> Response:
     """Download the statement of a period, as CSV with a header. Amounts are in minor units.
 
     The first and the last row are of kind `opening` and `closing`. A text that a spreadsheet would take for a formula
-    has an apostrophe before it.
+    has an apostrophe before it. While two files are being sent by the same server process, exports or statements, it is
+    a 503: ask again when `Retry-After` has passed.
     """
     period = Period(container(), caller(), query)
     return download(map(_lines, period.rows()), CSV, f"statement-{period.currency}.csv", often=2)
