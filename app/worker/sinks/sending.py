@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 AGAIN = 500
 LONGEST_REASON = 300
 # Seconds of a send: nothing is added to one that takes longer, and the next one is smaller. So of one that fails little
-# comes again.
-LONG = 1.0
+# comes again. A few are sent all the same: a receiver that is slow gets several at once.
+LONG, FEW = 1.0, 32
 # After a broker was found away: at first, and at most.
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
 
@@ -139,7 +139,7 @@ class SinkWorker:
                 sent = self._sink.send(batch.messages.copy(), partial(self._more, batch, begun + LONG))
         self._most = min(2 * self._most, self._sink.window)
         if time.monotonic() - begun > LONG:
-            self._most = max(1, len(batch.messages) // 2)
+            self._most = max(len(batch.messages) // 2, min(FEW, self._most))
         return sent
 
     def _settle(self, cursor: Cursor, batch: Batch, sent: Sent) -> int:

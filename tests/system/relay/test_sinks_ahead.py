@@ -71,9 +71,25 @@ def test_several_batches_are_on_their_way_at_once(container: Container) -> None:
 
 def test_one_that_takes_long_is_given_less(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "LONG", -1.0)
+    monkeypatch.setattr(sending, "FEW", 4)
     wrote, shelf = log(container, 60), Ahead(3)
     assert serve(worker(container, shelf)) == len(wrote)
-    assert shelf.sizes[:6] == [BATCH, BATCH, 10, 5, 2, 1]
+    assert shelf.sizes == [BATCH, BATCH, 10, 5, 4, 1]
+    assert ids(shelf) == wrote
+
+
+def test_one_that_takes_long_gets_more_than_one_after_a_failure(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "LONG", -1.0)
+    monkeypatch.setattr(sending, "FEW", 4)
+    wrote, shelf, event_log = log(container, 16), Ahead(), container.stores.relational.event_log
+    event_log.register("kafka")
+    cursor = event_log.claim("kafka", lease=LEASE)
+    assert cursor
+    event_log.release(cursor, wait=timedelta(0), attempts=1, reason="slow")
+    assert serve(worker(container, shelf)) == len(wrote)
+    assert shelf.sizes == [1, 2, 4, 4, 4, 1]
     assert ids(shelf) == wrote
 
 
