@@ -61,6 +61,8 @@ class Lane:
         # Behind a pooler each statement runs in a transaction, because SET LOCAL needs one.
         self.autocommits = lane != "write" and not target.pooled
         every = {**_settings(seconds, seconds * _LOCK_SHARE), **settings}
+        # For how many milliseconds a statement waits for a row.
+        self.patience = int(every["lock_timeout"])
         # What begins each transaction behind a pooler.
         self.first = _set_local(every) if target.pooled else ""
         self._free = threading.BoundedSemaphore(size)

@@ -17,9 +17,10 @@ class IdempotencyWrites(Protocol):
     it in a later transaction. `complete` fails when the lease was taken over, so the effect of that transaction
     happens once. The steps before it must be idempotent; their ids are derived from the key.
 
-    When a key is claimed in two open transactions, PostgreSQL answers the second with `InFlight` at once: it tries an
-    advisory lock, because a unique index alone would block until the first ends. SQLite has one writer, so the second
-    waits for the first and gets its answer.
+    When a key is claimed in two open transactions, PostgreSQL answers the second with `InFlight` after 20 ms, unless
+    the first has ended by then: whoever tries again while a command hangs would otherwise keep a connection each. Such
+    a transaction is over: nothing but its end works in it, and that raises `Contention`. SQLite has one writer, so the
+    second waits for the first and gets its answer.
     """
 
     @abstractmethod

@@ -254,7 +254,12 @@ class Transaction(Protocol):
 
     @abstractmethod
     def emit(self, *events: Event) -> None:
-        """Write events into the outbox: published if and only if this transaction commits. One round trip."""
+        """Write events into the outbox: published if and only if this transaction commits. One round trip.
+
+        Those of one aggregate are dispatched in the order in which the transactions commit, where these have locked a
+        row in common before; `[order]` of docs/distribution.toml has that of each event. Where they have not, and write
+        at the same moment, either comes first. Raises `Contention` where two events got the same position.
+        """
 
 
 class RelationalStore(Store, Protocol):

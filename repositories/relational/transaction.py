@@ -34,7 +34,8 @@ from repositories.relational.webhooks import SqlWebhookWrites
 
 
 class SqlTransaction(Transaction):
-    def __init__(self, work: Work, *, emit: Executable, load: Load) -> None:
+    def __init__(self, work: Work, *, emit: Executable, load: Load, patience: int = 0) -> None:
+        """`patience`: for how many milliseconds it waits for a row, where the engine knows such a limit."""
         self.accounts = SqlAccountWrites(work)
         self.graph = SqlGraphWrites(work)
         self.likes = SqlLikeWrites(work)
@@ -50,7 +51,7 @@ class SqlTransaction(Transaction):
         self.ledger = SqlLedgerWrites(work, heads)
         self.open_payments = SqlOpenPaymentWrites(work)
         self.sandbox = SqlSandboxWrites(work)
-        self.idempotency = SqlIdempotencyWrites(work)
+        self.idempotency = SqlIdempotencyWrites(work, patience)
         self.deferred = SqlDeferredWrites(work)
         self.event_log = SqlEventLogWrites(work)
         self.levels = SqlLevelWrites(work)
@@ -73,10 +74,7 @@ class SqlTransaction(Transaction):
         return self._work.seen
 
     def emit(self, *events: Event) -> None:
-        """In the order of the aggregates, since each is locked. They are due at once, by the database's clock."""
-        rows = [
-            {name: getattr(event, name) for name in event.__struct_fields__} | {"attempts": 0}
-            for event in sorted(events, key=lambda event: event.aggregate)
-        ]
+        """They are due at once, by the database's clock."""
+        rows = [{name: getattr(event, name) for name in event.__struct_fields__} | {"attempts": 0} for event in events]
         if rows:
             self._work.queue(self._emit, rows)

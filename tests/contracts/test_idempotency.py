@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from repositories.errors import Invalid, Stale
+from repositories.errors import Contention, Invalid, Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational import RelationalStore, Transaction, open_store
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.idempotency_port import Claimed
 from repositories.relational.postgres.store import PostgresRelational
 from repositories.relational.schema.money_tables import request_keys
+from repositories.relational.transaction import SqlTransaction
 from tests.contracts.money import MICROSECOND, SECOND, balances, do, engine_of, sql, surely, together, transfer, wallet
 from tests.contracts.relational_store import TIMEOUT
 
@@ -167,10 +168,33 @@ class TestTwoAtOnce:
         with relational.transaction() as unit:
             granted = claim(unit, key)
             assert isinstance(granted, Granted)
-            assert do(relational, lambda other: claim(other, key)) == InFlight()
+            self.is_in_use(relational, key)
             unit.idempotency.complete(key, granted, ANSWER)
-            assert do(relational, lambda other: claim(other, key)) == InFlight()
+            self.is_in_use(relational, key)
         assert do(relational, lambda other: claim(other, key)) == ANSWER
+
+    def is_in_use(self, relational: RelationalStore, key: RequestKey) -> None:
+        with pytest.raises(Contention), relational.transaction() as other:
+            assert claim(other, key) == InFlight()
+
+    def test_whoever_has_a_key_waits_for_other_rows_as_all_others_do(self, relational: RelationalStore) -> None:
+        """Also after a key that is taken over, or is answered already."""
+        if isinstance(relational, EmbeddedRelational):
+            return
+        key, answered = new_key(), new_key()
+        do(relational, lambda unit: claim(unit, key, lease=0 * SECOND))
+
+        def answer(unit: Transaction) -> None:
+            granted = claim(unit, answered)
+            assert isinstance(granted, Granted)
+            unit.idempotency.complete(answered, granted, ANSWER)
+
+        do(relational, answer)
+        for one in (new_key(), key, answered):
+            with relational.transaction() as unit:
+                before = patience(unit)
+                assert isinstance(claim(unit, one), Granted | Answer)
+                assert patience(unit) == before
 
     def waits_for_the_answer(self, relational: RelationalStore) -> None:
         key, found = new_key(), []
@@ -221,6 +245,11 @@ def new_key() -> RequestKey:
 
 def claim(unit: Transaction, key: RequestKey, *, body: bytes = BODY, lease: timedelta = LEASE) -> Claimed:
     return unit.idempotency.claim(key, body, lease)
+
+
+def patience(unit: Transaction) -> str:
+    assert isinstance(unit, SqlTransaction)
+    return str(unit._work.rows(select(func.current_setting("lock_timeout")), {})[0][0])
 
 
 def let_pass(store: RelationalStore, key: RequestKey, time: timedelta) -> None:

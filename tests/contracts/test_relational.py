@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from msgspec.structs import replace
-from sqlalchemy import Engine
+from sqlalchemy import Engine, TextClause, update
 
 from repositories.errors import Conflict, Contention, Invalid, NotFound, Stale, StoreError, Unavailable
 from repositories.feed_records import Fanout, ReaderState
@@ -26,15 +26,20 @@ from repositories.relational import RelationalStore, Transaction, migrations
 from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.migrations.own_tables import is_ours
 from repositories.relational.postgres.store import PostgresRelational
-from repositories.relational.schema.tables import metadata
+from repositories.relational.schema.tables import metadata, outbox
 from tests.contracts.relational_store import NOW, account, login, new_database, opened, register
 
 T = TypeVar("T")
 
 MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
 LATER = NOW + SECOND
 LARGEST = 2**63 - 1
+BEFORE_0027 = TextClause(
+    "INSERT INTO outbox (id, type, aggregate, happened_at, payload, due_at, attempts)"
+    " VALUES (:id, 't', 'one', :now, '{}', clock_timestamp(), 0)"
+)
 TEXTS = [
     "",
     "Gr\u00fc\u00dfe",
@@ -209,6 +214,25 @@ class TestMigrate:
             assert new.migrate()[0] == "relational: 0004 dead-lettered events"
             assert (new.outbox.dead_letters(limit=9), new.outbox.backlog()) == before
 
+    def test_events_of_versions_that_number_by_a_sequence_come_first(self, fresh_url: Callable[[], str]) -> None:
+        """And a server of such a version goes on beside new ones: it names no position."""
+        with opened(fresh_url()) as new:
+            new.migrate()
+            if isinstance(new, EmbeddedRelational):
+                return
+            old, first, last = (Event(uuid4(), "t", "one", NOW, b"{}") for _ in range(3))
+            downgrade(new, "0026")
+            with _engine(new).begin() as connection:
+                connection.exec_driver_sql("SELECT setval('outbox_position_seq', 7)")
+                connection.execute(BEFORE_0027, {"id": old.id, "now": NOW})
+            assert new.migrate() == ["relational: 0027 positions of the outbox by time, not from a sequence"]
+            do(new, lambda unit: unit.emit(first))
+            with _engine(new).begin() as connection:
+                connection.execute(BEFORE_0027, {"id": last.id, "now": NOW})
+            assert dispatched(new, old, first, last) == [old, first, last]
+            downgrade(new, "0026")
+            assert new.migrate() != []
+
     def test_the_file_may_be_shared(self, tmp_path: Path) -> None:
         """The embedded adapters of the other roles keep their tables in it."""
         with contextlib.closing(sqlite3.connect(tmp_path / "q.db")) as other:
@@ -296,19 +320,31 @@ class TestTransaction:
         assert store.stock.available([product]) == {product: 3}
 
     def test_events_of_one_aggregate_are_dispatched_in_the_order_of_commit(self, store: RelationalStore) -> None:
-        first, second = (Event(uuid4(), "t", uuid4().hex, NOW, b"{}") for _ in range(2))
-        second = replace(second, aggregate=first.aggregate)
+        """Of transactions that lock a row in common before they write."""
+        ada, bob = register(store, 2)
+        first, second = two_of_one_aggregate()
+
+        def lock_and_emit(unit: Transaction, event: Event) -> None:
+            unit.graph.lock(ada, bob)
+            unit.emit(event)
+
         with ThreadPoolExecutor(1) as pool:
             with store.transaction() as unit:
-                unit.emit(first)
-                overtaking = pool.submit(do, store, lambda unit: unit.emit(second))
+                lock_and_emit(unit, first)
+                overtaking = pool.submit(do, store, lambda unit: lock_and_emit(unit, second))
                 assert not wait([overtaking], timeout=0.1).done
             overtaking.result()
-        dispatched: list[Event] = []
-        while claims := store.outbox.claim(now=NOW, lease_until=NOW + SECOND, limit=9):
-            dispatched += [claim.event for claim in claims if claim.event in (first, second)]
-            store.outbox.acknowledge(claims)
-        assert dispatched == [first, second]
+        assert dispatched(store, first, second) == [first, second]
+
+    def test_an_event_comes_behind_those_that_wait_whatever_the_clock_says(self, store: RelationalStore) -> None:
+        """As if the clock of the server had been an hour ahead, and were set back."""
+        first, second = two_of_one_aggregate()
+        do(store, lambda unit: unit.emit(first))
+        with _engine(store).begin() as connection:
+            ahead = outbox.c.position + 3_600_000_000 * 4096
+            connection.execute(update(outbox).where(outbox.c.id == first.id).values(position=ahead))
+        do(store, lambda unit: unit.emit(second))
+        assert dispatched(store, first, second) == [first, second]
 
     def test_an_event_is_dispatched_once(self, store: RelationalStore) -> None:
         event = Event(uuid4(), "t", uuid4().hex, NOW, b"{}")
@@ -316,6 +352,20 @@ class TestTransaction:
         with pytest.raises(Conflict) as caught:
             do(store, lambda unit: unit.emit(event))
         assert caught.value.field == "id"
+
+
+def two_of_one_aggregate() -> tuple[Event, Event]:
+    first = Event(uuid4(), "t", uuid4().hex, NOW, b"{}")
+    return first, replace(first, id=uuid4())
+
+
+def dispatched(store: RelationalStore, *events: Event) -> list[Event]:
+    """These of all that wait, in their order."""
+    found: list[Event] = []
+    while claims := store.outbox.claim(now=store.now() + SECOND, lease_until=store.now() + HOUR, limit=9):
+        found += [claim.event for claim in claims if claim.event in events]
+        store.outbox.acknowledge(claims)
+    return found
 
 
 class TestAccounts:

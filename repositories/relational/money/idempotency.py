@@ -1,4 +1,7 @@
-"""Idempotency keys as rows. The port says why the advisory lock is tried and not waited for."""
+"""Idempotency keys as rows. The port says why whoever has a key is waited for so briefly.
+
+What waits for a key gets `wait_briefly`, and its row gives the transaction its usual patience back.
+"""
 
 import json
 from datetime import datetime, timedelta
@@ -7,19 +10,21 @@ from uuid import uuid4
 
 from sqlalchemy import BigInteger, bindparam, delete, select, update
 
-from repositories.errors import Stale
+from repositories.errors import Contention, Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
-from repositories.relational.schema.columns import ID, LIMIT, TEXT, database_time, has_turn, later
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, database_time, later, wait_briefly, wait_usually
 from repositories.relational.schema.money_tables import request_keys
 from repositories.relational.statement_runner import AnyRow, Work
 from repositories.relational.upserts import insert
+from repositories.translation import Undone
 
 _CLAIMED = ("account_id", "route", "key", "fingerprint", "lease")
 _now = select(database_time().label("now")).subquery("clock").c.now
 _lease_end = later(_now, bindparam("micros", type_=BigInteger()))
 _MICROSECOND = timedelta(microseconds=1)
-_turn = has_turn(bindparam("turn", type_=TEXT))
+_briefly = wait_briefly()
+_usually = wait_usually(bindparam("patience", type_=TEXT)).label("patience")
 _this = (
     request_keys.c.account_id == bindparam("its_account", type_=ID),
     request_keys.c.route == bindparam("its_route"),
@@ -35,16 +40,17 @@ _CLAIM = (
             *(bindparam(name, type_=request_keys.c[name].type).label(name) for name in _CLAIMED),
             _now.label("created_at"),
             _lease_end.label("lease_until"),
-        ).where(_turn),
+        ).where(_briefly),
     )
     .on_conflict_do_nothing()
-    .returning(request_keys.c.created_at)
+    .returning(request_keys.c.created_at, _usually)
 )
-_FIND = select(request_keys, database_time().label("now")).where(*_this)
+_FIND = select(request_keys, database_time().label("now"), _usually).where(*_this)
 _TAKE_OVER = (
     update(request_keys)
-    .where(*_this, _unanswered, _its_lease, _turn)
+    .where(*_this, _unanswered, _its_lease, _briefly)
     .values(lease=bindparam("lease"), lease_until=later(database_time(), bindparam("micros", type_=BigInteger())))
+    .returning(_usually)
 )
 _END_LEASE = update(request_keys).where(*_this, _unanswered, _its_lease).values(lease_until=database_time())
 _COMPLETE = (
@@ -68,25 +74,34 @@ def _its(key: RequestKey) -> dict[str, Any]:
 
 
 class SqlIdempotencyWrites(IdempotencyWrites):
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, patience: int) -> None:
+        """`patience`: for how many milliseconds this transaction waits for a row."""
         self._work = work
+        self._patience = {"patience": str(patience)}
 
     def claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:
+        try:
+            return self._claim(key, fingerprint, lease_time)
+        except Undone:
+            raise
+        except Contention:
+            return InFlight()
+
+    def _claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:
         lease = uuid4()
-        turn = json.dumps([key.account_id.hex, key.route, key.key])
-        mine = {"lease": lease, "micros": lease_time // _MICROSECOND, "turn": turn}
+        mine = {"lease": lease, "micros": lease_time // _MICROSECOND} | self._patience
         row = {"account_id": key.account_id, "route": key.route, "key": key.key}
         if claimed := self._work.rows(_CLAIM, row | mine | {"fingerprint": fingerprint}):
             self._work.seen = claimed[0].created_at
             return Granted(lease)
-        found = self._work.rows(_FIND, _its(key))
+        found = self._work.rows(_FIND, _its(key) | self._patience)
         if not found:
             return InFlight()
         self._work.seen = found[0].now
         known = _known(found[0], fingerprint)
         if not isinstance(known, InFlight) or found[0].lease_until > found[0].now:
             return known
-        taken = self._work.change(_TAKE_OVER, _its(key) | mine | {"its_lease": found[0].lease})
+        taken = self._work.rows(_TAKE_OVER, _its(key) | mine | {"its_lease": found[0].lease})
         return Granted(lease, taken_over=True) if taken else known
 
     def complete(self, key: RequestKey, granted: Granted, answer: Answer) -> None:

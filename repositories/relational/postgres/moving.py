@@ -12,9 +12,6 @@ _EMPTYING = (
     f"TRUNCATE {_NAMES}",
     *(f"ALTER TABLE {table} ENABLE TRIGGER {table}_append_only" for table in APPEND_ONLY),
 )
-_NUMBERING = (
-    """SELECT setval(pg_get_serial_sequence('outbox', 'position'), max(position)) FROM outbox HAVING count(*) > 0""",
-)
 
 
 def place(runner: Runner, snapshot: Snapshot, working: Working, load: Load) -> RelationalPlace:
@@ -26,6 +23,6 @@ def place(runner: Runner, snapshot: Snapshot, working: Working, load: Load) -> R
         working,
         load,
         emptying=_EMPTYING,
-        numbering=_NUMBERING,
+        numbering=(),
         finish=(f"ANALYZE {_NAMES}",),
     )

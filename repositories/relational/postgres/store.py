@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from sqlalchemy import Connection, Table, bindparam, func, insert, select, text
+from sqlalchemy import BigInteger, Connection, Table, bindparam, func, insert, literal_column, select, text
 
 from repositories.driver_statements import Call, Direct
 from repositories.errors import ReadOnly
@@ -30,31 +30,31 @@ from repositories.relational.postgres.moving import place
 from repositories.relational.postgres.positions import commit, parts_of
 from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
 from repositories.relational.reads import SqlRelational
-from repositories.relational.schema.columns import TEXT, database_time
+from repositories.relational.schema.columns import TEXT, database_time, numbered_by_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
 from repositories.relational.transaction import SqlTransaction
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-# Behind a load: the next position, and statistics, without which the planner guesses.
-_LOADED = (
-    text("SELECT setval(pg_get_serial_sequence('outbox', 'position'), max(position)) FROM outbox HAVING count(*) > 0"),
-    text(f"ANALYZE {', '.join(table.name for table in COPIED)}"),
-)
+# Behind a load: without statistics the planner guesses.
+_LOADED = (text(f"ANALYZE {', '.join(table.name for table in COPIED)}"),)
 _MIGRATION_LOCK = 7_186_054_901_226_338_561
 
-# Serializes transactions that write events of one aggregate, from here to their commit. The lock is taken before the
-# row gets its position, so positions are in commit order within an aggregate.
-_turn = select(
-    func.pg_advisory_xact_lock(func.hashtextextended(bindparam("aggregate", type_=TEXT), 0)).label("held")
-).cte("turn")
+# Behind all events of its aggregate that wait: whoever emits has locked a row that whoever emitted them had too, so
+# those are seen. Otherwise it is the time, which orders them also for a relay that has dispatched the earlier ones.
 _EMITTED = ("id", "type", "aggregate", "happened_at", "payload", "traceparent", "attempts")
+_before = (
+    select(func.max(outbox.c.position))
+    .where(outbox.c.aggregate == bindparam("aggregate", type_=TEXT), outbox.c.dead_lettered_at.is_(None))
+    .scalar_subquery()
+)
 _EMIT = insert(outbox).from_select(
-    (*_EMITTED, "due_at"),
+    (*_EMITTED, "position", "due_at"),
     select(
         *(bindparam(name, type_=outbox.c[name].type).label(name) for name in _EMITTED),
+        func.greatest(numbered_by_time(), _before + literal_column("1", BigInteger)).label("position"),
         database_time().label("due_at"),
-    ).select_from(_turn),
+    ),
 )
 
 
@@ -144,7 +144,7 @@ class PostgresRelational(SqlRelational):
     def _transaction(self) -> Iterator[Transaction]:
         engine, direct = self._writing.engine, self._direct
         with self._writing.slot(), transaction(engine, direct, self._statement, self._commit) as work:
-            yield SqlTransaction(work, emit=_EMIT, load=_copy)
+            yield SqlTransaction(work, emit=_EMIT, load=_copy, patience=self._writing.patience)
 
     def _commit(self, connection: Connection, queued: Sequence[Call]) -> None:
         """Of a server that says how far its log is, note how far it was then."""

@@ -211,6 +211,27 @@ def _database_time_sqlite(_element: database_time, _compiler: SQLCompiler, **_kw
     return "database_time()"
 
 
+# Microseconds since 2020, and twelve bits that set connections apart which write within the same one: lasts until 2091.
+# The number of PostgreSQL's process; what is the same nevertheless is refused by the primary key, and tried again.
+_NUMBER_BY_TIME = (
+    "((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1577836800000000) * 4096"
+    " + mod(pg_backend_pid(), 4096)"
+)
+
+
+class numbered_by_time(FunctionElement[int]):  # noqa: N801  - as above
+    """A number that no other row has, and that is greater than those of before. SQLite numbers rows by itself."""
+
+    inherit_cache = True
+    name = "numbered_by_time"
+    type = BigInteger()
+
+
+@compiles(numbered_by_time, "postgresql")
+def _numbered_by_time_postgresql(_element: numbered_by_time, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return f"({_NUMBER_BY_TIME})"
+
+
 class later(FunctionElement[datetime]):  # noqa: N801  - as above
     """A time and a number of microseconds after it."""
 
@@ -231,18 +252,35 @@ def _later_sqlite(element: later, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{time} + {micros}"
 
 
-class has_turn(FunctionElement[bool]):  # noqa: N801  - as above
-    """Try a transaction-scoped lock on this text, without waiting. Always true on SQLite, which has one writer."""
+class wait_briefly(FunctionElement[bool]):  # noqa: N801  - as above
+    """True. Whatever waits for somebody else's row from here on fails after 20 ms. SQLite has one writer: no effect."""
 
     inherit_cache = True
-    name = "has_turn"
+    name = "wait_briefly"
 
 
-@compiles(has_turn, "postgresql")
-def _has_turn_postgresql(element: has_turn, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"pg_try_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **kw)}, 1))"
+@compiles(wait_briefly, "postgresql")
+def _wait_briefly_postgresql(_element: wait_briefly, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return "set_config('lock_timeout', '20', true) IS NOT NULL"
 
 
-@compiles(has_turn, "sqlite")
-def _has_turn_sqlite(element: has_turn, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"{compiler.process(element.clauses, **kw)} IS NOT NULL"
+@compiles(wait_briefly, "sqlite")
+def _wait_briefly_sqlite(_element: wait_briefly, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return "1"
+
+
+class wait_usually(FunctionElement[str]):  # noqa: N801  - as above
+    """The end of `wait_briefly`: rows are waited for so many milliseconds, a text, again."""
+
+    inherit_cache = True
+    name = "wait_usually"
+
+
+@compiles(wait_usually, "postgresql")
+def _wait_usually_postgresql(element: wait_usually, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"set_config('lock_timeout', {compiler.process(element.clauses, **kw)}, true)"
+
+
+@compiles(wait_usually, "sqlite")
+def _wait_usually_sqlite(element: wait_usually, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)

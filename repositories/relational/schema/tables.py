@@ -150,10 +150,11 @@ stock = Table(
     Column("version", BigInteger, nullable=False, server_default="1"),
 )
 
+# Positions order the events of one aggregate, and are those of no other event. In PostgreSQL they are made of the time.
 outbox = Table(
     "outbox",
     metadata,
-    Column("position", SERIAL, primary_key=True, autoincrement=True),
+    Column("position", SERIAL, primary_key=True, autoincrement=True, info={"numbered_by": "time"}),
     Column("id", ID, nullable=False),
     Column("type", TEXT, nullable=False),
     Column("aggregate", TEXT, nullable=False),

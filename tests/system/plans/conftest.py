@@ -33,6 +33,7 @@ class Asked:
     sql: sql_plans.Planner
     mongo: mongo_plans.Planner
     spread: Spread
+    ordered: dict[str, set[tuple[str, str]]]
 
 
 @contextmanager
@@ -77,4 +78,4 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             closing(sql_plans.Planner(settings.relational_url)) as sql,
             closing(mongo_plans.Planner(settings.documents_url)) as mongo,
         ):
-            yield Asked(statements.kept, commands.kept, sql, mongo, transactions.spread())
+            yield Asked(statements.kept, commands.kept, sql, mongo, transactions.spread(), transactions.ordered)

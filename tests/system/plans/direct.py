@@ -31,6 +31,7 @@ def rest(container: Container, plan: Plan, paid_order: UUID) -> None:
         writes(container, tx, accounts, posts)
         tx.refunds.add(refund(container.stores.relational.orders.get([paid_order])[paid_order], 0))
     expiry(container)
+    returned(container, accounts[8])
 
 
 def relational_reads(container: Container, accounts: Sequence[UUID], products: Sequence[UUID]) -> None:
@@ -177,3 +178,9 @@ def expiry(container: Container) -> None:
         tx.ledger.hold(hold)
     with store.transaction() as tx:
         tx.ledger.expire(uuid4(), hold.id, at=now)
+
+
+def returned(container: Container, author: UUID) -> None:
+    with container.stores.relational.transaction() as tx:
+        tx.fanouts.pull(author, at=container.kit.clock(), reason="shed")
+    assert container.feeds.pulling.begin_return(author)

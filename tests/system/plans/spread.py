@@ -1,4 +1,5 @@
-"""Whose rows each transaction of the application writes, by the distribution columns of docs/distribution.toml.
+"""Whose rows each transaction of the application writes, by the distribution columns of docs/distribution.toml, and
+what it holds while it writes an event.
 
 The database notes each row that is written. Who began the transaction is found on the stack: the outermost function of
 a service, or of what else of the application has none above it.
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from sqlalchemy import Engine, PrimaryKeyConstraint, Table, UniqueConstraint, event
@@ -18,6 +20,8 @@ from repositories.relational.schema.tables import metadata
 from tests.system.plans.shards import DECLARED
 
 TABLES: dict[str, Mapping[str, str]] = DECLARED["tables"]
+# Of a kind of events: the table, and its column with the aggregate's id. Nothing for an id that no other event has.
+ORDER: dict[str, str] = DECLARED["order"]
 # Beside the application's tables, so that no plan meets them.
 _NOTES = """
 CREATE SCHEMA spread;
@@ -37,11 +41,12 @@ Spread = dict[str, list[dict[str, set[str]]]]
 
 
 class Transactions:
-    """Which function began each."""
+    """Which function began each; and of each kind of events, whether the row that orders it was locked, and by whom."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._begun_by: dict[str, str] = {}
+        self.ordered: dict[str, set[tuple[str, str]]] = defaultdict(set)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -70,12 +75,27 @@ class Transactions:
                 by[self._begun_by[transaction]].append(dict(written))
         return by
 
-    def _record(self, _connection: object, cursor: Any, sql: str, *_: object) -> None:
+    def _record(self, _connection: object, cursor: Any, sql: str, values: Any, *_: object) -> None:
         if cursor.connection.autocommit or sql.startswith("SET"):
             return
         with cursor.connection.cursor() as own:
             (transaction,) = own.execute("SELECT pg_current_xact_id()::text").fetchone()
-        self._begun_by.setdefault(transaction, _who(sys._getframe(1)))
+            who = self._begun_by.setdefault(transaction, _who(sys._getframe(1)))
+            if sql.startswith("INSERT INTO outbox"):
+                for one in values if isinstance(values, list) else [values]:
+                    self.ordered[one["type"]].add((self._held(own, one["type"], one["aggregate"]), who))
+
+    def _held(self, own: psycopg.Cursor[Any], kind: str, aggregate: str) -> str:
+        """Whether nobody else can lock the row now, in whose transaction `own` is."""
+        if not ORDER.get(kind):
+            return "undeclared" if kind not in ORDER else "no row"
+        table, column = ORDER[kind].rstrip(")").split("(")
+        row = psycopg.sql.SQL("SELECT FROM {} WHERE {} = %s").format(*map(psycopg.sql.Identifier, (table, column)))
+        if not own.execute(row, [UUID(aggregate)]).rowcount:
+            return "gone"
+        with psycopg.connect(self._url, autocommit=True) as other:
+            free = other.execute(row + psycopg.sql.SQL(" FOR NO KEY UPDATE SKIP LOCKED"), [UUID(aggregate)]).rowcount
+        return "free" if free else "held"
 
 
 def _who(frame: FrameType | None) -> str:

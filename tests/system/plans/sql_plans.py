@@ -46,6 +46,7 @@ class Planner:
         public = "relkind = 'r' AND relnamespace = to_regnamespace('public')"
         rows = f"SELECT relname, reltuples::bigint FROM pg_class WHERE {public}"  # noqa: S608  our own text
         self.rows: dict[str, int] = dict(self._connection.execute(rows.encode()).fetchall())
+        self.sequences = self._connection.execute(b"SELECT sequencename FROM pg_sequences").fetchall()
         pending = "SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL"
         # Indexes over what waits, and no more: the least that whoever asks how much waits can read.
         self._pending = {name for (name,) in self._connection.execute(pending)}

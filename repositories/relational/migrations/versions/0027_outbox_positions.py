@@ -1,0 +1,33 @@
+"""positions of the outbox by time, not from a sequence
+
+Versions before this one name no position, and get the time as well; their lock of an aggregate goes on among them.
+SQLite numbers rows by itself.
+"""
+
+from alembic import op
+
+revision = "0027"
+down_revision: str | None = "0026"
+
+# As it was written then: microseconds since 2020, and what sets connections apart within one.
+_NUMBER = (
+    "((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1577836800000000) * 4096"
+    " + mod(pg_backend_pid(), 4096)"
+)
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    # Whoever is writing an event has a position of the sequence, below all that come, and ends first.
+    op.execute(f"ALTER TABLE outbox ALTER COLUMN position SET DEFAULT ({_NUMBER})")
+    op.execute("DROP SEQUENCE outbox_position_seq")
+
+
+def downgrade() -> None:
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+    op.execute("CREATE SEQUENCE outbox_position_seq OWNED BY outbox.position")
+    op.execute(f"SELECT setval('outbox_position_seq', {_NUMBER})")
+    op.execute("ALTER TABLE outbox ALTER COLUMN position SET DEFAULT nextval('outbox_position_seq')")
