@@ -12,6 +12,7 @@ from app.seed.plan import Plan
 from config import Settings
 from repositories.documents import open_store as open_documents
 from repositories.documents.mongo.monitoring import CommandWatch
+from repositories.postgres.batches import Batches
 from repositories.relational import open_store as open_relational
 from tests.apps import PASSWORD, embedded, running
 from tests.apps import ROLES as ALL_ROLES
@@ -59,6 +60,14 @@ def watched(commands: Commands) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def each_alone() -> Iterator[None]:
+    """Statements are sent when they are asked for, and not with a later one of another method."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "sends_together", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     urls = real_urls(engines, "plans", data.ROLES)
@@ -72,7 +81,7 @@ def asked(engines: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         data.fill(container, plan, container.people.hasher.hash(PASSWORD))
         data.settle(settings.relational_url)
         transactions = Transactions(settings.relational_url)
-        with statements.listening(), commands.listening(), transactions.listening():
+        with each_alone(), statements.listening(), commands.listening(), transactions.listening():
             exercise.everything(World(system, clock, real=True), plan)
         with (
             closing(sql_plans.Planner(settings.relational_url)) as sql,
