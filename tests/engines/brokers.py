@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pika
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -132,7 +132,7 @@ class Kafka(Broker):
         consumer, found = Consumer(client), []
         try:
             for partition in consumer.list_topics(place, timeout=_LATEST).topics[place].partitions:
-                _, end = consumer.get_watermark_offsets(TopicPartition(place, partition), timeout=_LATEST)
+                end = _end(consumer, TopicPartition(place, partition))
                 at = self._offsets.get((place, partition), 0)
                 consumer.assign([TopicPartition(place, partition, at)])
                 while at < end:
@@ -216,6 +216,19 @@ class Webhooks(Broker):
         with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
             return True
         return False
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    """A broker that has just been started may not lead all of its partitions yet."""
+    ends: list[int] = []
+
+    def answered() -> bool:
+        with suppress(KafkaException):
+            ends.append(consumer.get_watermark_offsets(partition, timeout=_LATEST)[1])
+        return bool(ends)
+
+    assert wait_until(answered, _LATEST)
+    return ends[0]
 
 
 def message(key: str, number: int, body: bytes = b"{}") -> Message:
