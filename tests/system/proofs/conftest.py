@@ -1,4 +1,4 @@
-"""Both brokers, for one test alone."""
+"""Both brokers, for tests that kill them."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,5 @@ from tests.engines.brokers import Broker, Kafka, Rabbit
 
 @pytest.fixture
 def brokers(own_engines: Engines) -> Iterator[dict[str, Broker]]:
-    made: dict[str, Broker] = {"rabbitmq": Rabbit(own_engines.rabbitmq()), "kafka": Kafka(own_engines.kafka())}
-    yield made
-    for broker in made.values():
-        broker.server.discard()
+    yield {"rabbitmq": Rabbit(own_engines.rabbitmq()), "kafka": Kafka(own_engines.kafka())}
+    own_engines.heal()
