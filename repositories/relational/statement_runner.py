@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
@@ -66,7 +66,7 @@ class AutocommitRunner(Runner):
         self._store = store
 
     def rows(self, statement: Executable, values: Values) -> Sequence[AnyRow]:
-        if self._direct and isinstance(values, Mapping) and (plan := self._direct.plan(statement, values)):
+        if self._direct and isinstance(values, dict) and (plan := self._direct.plan(statement, values)):
             send = functools.partial(self._direct.rows, plan, values)
             return self._run(statement, lambda: self._guarded(send))
         return self._run(statement, lambda: self._attempt(statement, values, lambda result: result.all()))
@@ -241,7 +241,7 @@ def transaction(engine: Engine, direct: Direct, guard: Guard, end: End = _commit
 
 def _alone(values: Values) -> Values:
     """A single row as such: for a list psycopg enters its pipeline mode, which costs more than one statement."""
-    return values if isinstance(values, Mapping) or len(values) != 1 else values[0]
+    return values if isinstance(values, dict) or len(values) != 1 else values[0]
 
 
 def _changed(result: Any) -> int:
