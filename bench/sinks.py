@@ -10,8 +10,8 @@ import http.client
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -42,18 +42,27 @@ Loop = Callable[[Sequence[Message]], None]
 
 
 def main() -> None:
-    configure("error", "console")
-    # As a relay does it (`app/opening.py`): or each of the two would pay for rubbish that it has not made.
+    with measured("error") as (folder, found):
+        for name, broker in found.items():
+            place = broker.place()
+            with running(Settings(**embedded(folder / name))) as system:
+                compare(name, system.container, broker.prepared(place), LOOPS[name](broker, place))
+
+
+@contextmanager
+def measured(level: str) -> Iterator[tuple[Path, dict[str, Broker]]]:
+    """A folder and the brokers, in a process that logs no less than this `level`."""
+    configure(level, "console")
+    # As a relay does it (`app/opening.py`): or each side would pay for rubbish that it has not made.
     gc.freeze()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         engines = Engines()
         stack.callback(engines.close)
-        for name, broker in brokers(engines, folder).items():
+        found = brokers(engines, folder)
+        for broker in found.values():
             stack.callback(broker.server.discard)
-            place = broker.place()
-            with running(Settings(**embedded(folder / name))) as system:
-                compare(name, system.container, broker.prepared(place), LOOPS[name](broker, place))
+        yield folder, found
 
 
 def brokers(engines: Engines, folder: Path) -> dict[str, Broker]:

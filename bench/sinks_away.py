@@ -4,11 +4,9 @@ Each state has a system of its own, so that none sends what another has left, an
 being the first as often. What is printed is the ratio of all rounds together, with an interval of 95 % by resampling.
 """
 
-import gc
 import random
 import statistics
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,11 +15,9 @@ from typing import Any
 
 from app.worker.relay import relay_of
 from app.worker.sinks.running import sending
-from bench.sinks import Cost, brokers, cost
+from bench.sinks import Cost, cost, measured
 from config import Settings
-from config.logs import configure
 from tests.apps import Person, System, embedded, running
-from tests.engines import Engines
 from tests.engines.brokers import Broker
 
 ROUNDS, POSTS, SAMPLES = 40, 40, 2000
@@ -31,15 +27,8 @@ TOKEN, INSIDE = "a token for the operators of a bench", "127.0.0.0/8"
 
 
 def main(rounds: int, posts: int) -> None:
-    configure("critical", "console")
-    # As a relay does it (`app/opening.py`).
-    gc.freeze()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        engines = Engines()
-        stack.callback(engines.close)
-        for name, broker in brokers(engines, folder).items():
-            stack.callback(broker.server.discard)
+    with measured("critical") as (folder, found):
+        for name, broker in found.items():
             compare(name, broker, folder, rounds, posts)
 
 
