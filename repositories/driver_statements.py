@@ -19,7 +19,7 @@ MOST_PLANS = 2000
 # An option of statements whose rows are read by the thousand: as the driver gives them, with no names.
 AS_THEY_COME = {"as_they_come": True}
 R = TypeVar("R")
-# A dict is told from a list at once; a mapping of any other kind takes longer, with each of several looks.
+# A dict is cheap to distinguish from a list, and any other mapping is not: each statement looks several times.
 Values = dict[str, Any] | Sequence[dict[str, Any]]
 Process = Callable[[Any], Any]
 IsOutdated = Callable[[BaseException], bool]
