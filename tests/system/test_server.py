@@ -79,6 +79,8 @@ def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
     for number in (1, 2):
         live = start("start").answering()
         address = f"http://{HOST}:{live.port}"
+        # It answers before all of this is printed.
+        assert wait_until(lambda: "sign in with: " in live.output, 10)  # noqa: B023
         assert re.search(rf"{address}\s", live.output)
         assert f"{address}/docs" in live.output
         found = re.search(r"sign in with: +(\w+) / (.+)", live.output)
