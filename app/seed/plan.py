@@ -120,7 +120,7 @@ class Plan:
         """The edges of account `k`, dated after all accounts were registered."""
         draw, ids = self._draws.stream("since", k).random, self.account_ids
         since, most = self.until - POSTING - LISTING, (POSTING + LISTING) // MICROSECOND
-        return [Follow(ids[k], ids[other], since + timedelta(0, 0, int(most * draw()))) for other in self.followees[k]]
+        return [Follow(ids[k], ids[other], since + _part(most, draw())) for other in self.followees[k]]
 
     def product(self, k: int) -> Product:
         draw = self._draws.stream("product", k)
@@ -231,19 +231,19 @@ class Plan:
 
     def _reactions(self, draw: Random, k: int, count: int) -> Iterator[datetime]:
         at, most = self.posted(k), (self.until - self.posted(k)) // MICROSECOND
-        return (at + timedelta(0, 0, int(most * part)) for part in sorted([draw.random() ** 4 for _ in range(count)]))
+        return (at + _part(most, part) for part in sorted([draw.random() ** 4 for _ in range(count)]))
 
     def _joined(self, k: int) -> datetime:
         part = self._draws.stream("joined", k).random()
-        return self.until - POSTING - LISTING - JOINING + _part(JOINING, part)
+        return self.until - POSTING - LISTING - JOINING + _part(JOINING // MICROSECOND, part)
 
     def _listed(self, k: int) -> datetime:
         part = self._draws.stream("listed", k).random()
-        return self.until - POSTING - LISTING + _part(LISTING, part)
+        return self.until - POSTING - LISTING + _part(LISTING // MICROSECOND, part)
 
 
-def _part(length: timedelta, part: float) -> timedelta:
-    return int(length // MICROSECOND * part) * MICROSECOND
+def _part(micros: int, part: float) -> timedelta:
+    return timedelta(0, 0, int(micros * part))
 
 
 def _time(draw: Random, bursts: list[int], length: int) -> int:

@@ -80,7 +80,7 @@ def test_start_seeds_once_and_prints_what_one_needs(start: Starter) -> None:
         live = start("start").answering()
         address = f"http://{HOST}:{live.port}"
         # It answers before all of this is printed.
-        assert wait_until(lambda: "sign in with: " in live.output, 10)  # noqa: B023
+        assert wait_until(lambda: "sign in with: " in live.output, 10)  # noqa: B023  called before the next one
         assert re.search(rf"{address}\s", live.output)
         assert f"{address}/docs" in live.output
         found = re.search(r"sign in with: +(\w+) / (.+)", live.output)

@@ -94,9 +94,9 @@ def commit(connection: Connection, sender: Direct, queued: Sequence[Call] = ()) 
     """
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)  # noqa: S101  - it is in use
-    if queued and not driver.timeline:
-        sender.send(connection, queued, lambda _: None)
     if not driver.timeline:
+        if queued:
+            sender.send(connection, queued, lambda _: None)
         connection.commit()
         return None
     try:
