@@ -38,24 +38,27 @@ class Posted(Struct, frozen=True):
         return wanted in self.headers["webhook-signature"].split()
 
 
-# What is sent for what a receiver is told, byte for byte; then the connection is closed.
+# What is sent for what a receiver is told, byte for byte; then the connection is closed. Whole answers say so: the next
+# request would come to a connection of which nobody knows yet that it is over.
 LIES: dict[str, bytes] = {
     "cut": b"HTTP/1.1 200 OK\r\nContent-Le",
     "garbage": b"\x00\xff\x16 no HTTP at all\r\n\r\n",
-    "redirect": b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+    "redirect": b"HTTP/1.1 307 Moved\r\nLocation: /elsewhere\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     "empty": b"",
     "large head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
     "cut body": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
     "length of no number": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
-    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
     "unknown coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
     "broken chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
     "endless chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 30 + b"\r\nok",
     "too long": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok and more",
     "switched": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     "hints alone": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 500,
-    "hints and an answer": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500 + b"HTTP/1.1 204 No Content\r\n\r\n",
+    "hints and an answer": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500 + b"HTTP/1.1 204 Ok\r\nConnection: close\r\n\r\n",
     "status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
     "status of one digit": b"HTTP/1.1 2 OK\r\nContent-Length: 0\r\n\r\n",
     "no status": b"HTTP/1.1 OK\r\n\r\n",
