@@ -5,26 +5,25 @@ are answers like any other, and proxies of the environment play no part.
 """
 
 import contextlib
-import functools
 import select
 import socket
 import ssl
-import time
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 import h11
 from msgspec import Struct
 
+from repositories.http_dialling import BrokenExchange, Dialler, left
 from repositories.http_origin import Origin
-from repositories.name_lookup import look_up
 
 # Of the head of an answer, in bytes.
 _MOST_HEAD = 16 * 1024
 _CHUNK = 64 * 1024
-Address = tuple[Any, ...]
+# How a connection ends that the other side has closed.
+_OVER = (ConnectionError, ssl.SSLEOFError)
 Headers = Sequence[tuple[str, str]]
+Request = tuple[h11.Request, h11.Data, h11.EndOfMessage]
 
 
 class HttpAnswer(Struct, frozen=True):
@@ -35,12 +34,12 @@ class HttpAnswer(Struct, frozen=True):
     body: bytes
 
 
-class BrokenExchange(OSError):
-    """What came is no HTTP, or the address may not be spoken to."""
-
-
 class HttpConnection:
     """Kept open between exchanges as far as the server allows. For one thread at a time.
+
+    A server may close a kept connection at any time, also just when it is written to. So where one turns out to be over
+    before a byte of an answer came, the same is asked once more, on a fresh connection (RFC 9112, 9.3.1): only ask by
+    this what may come twice.
 
     `permits` is asked about the address that is connected to; names are resolved once for both. `most_body` is how much
     of an answer is read, in bytes. Every method raises `OSError` (`TimeoutError` when `until`, of `time.monotonic`, is
@@ -50,21 +49,24 @@ class HttpConnection:
     def __init__(self, origin: Origin, *, most_body: int, permits: Callable[[str], bool] = lambda _: True) -> None:
         self._origin = origin
         self._most_body = most_body
-        self._permits = permits
+        self._dialler = Dialler(origin, permits)
         self._socket: socket.socket | None = None
         self._state = h11.Connection(h11.CLIENT)
+        # What is asked once more if the connection is over: None on a fresh one, and when something came.
+        self._again: Request | None = None
 
     def send(self, method: str, target: str, headers: Headers, body: bytes, until: float) -> None:
         """Connects, if need be, and sends. `receive` has to follow."""
         with self._closing():
-            sock = self._ready(until)
             framing = [("Host", self._origin.authority), ("Content-Length", str(len(body)))]
-            request = h11.Request(method=method, target=target, headers=[*framing, *headers])
-            parts = (request, h11.Data(data=body), h11.EndOfMessage())
-            left = memoryview(b"".join(self._state.send(part) or b"" for part in parts))
-            while left:
-                sock.settimeout(_left(until))
-                left = left[sock.send(left) :]
+            head = h11.Request(method=method, target=target, headers=[*framing, *headers])
+            request = (head, h11.Data(data=body), h11.EndOfMessage())
+            if self._is_kept():
+                self._again = request
+                with contextlib.suppress(*_OVER):
+                    self._write(request, until)
+                    return
+            self._ask_anew(request, until)
 
     def receive(self, until: float) -> HttpAnswer:
         """The head decides: whatever comes behind it, there is an answer."""
@@ -90,6 +92,7 @@ class HttpConnection:
     def close(self) -> None:
         sock, self._socket = self._socket, None
         self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MOST_HEAD)
+        self._again = None
         if sock:
             sock.close()
 
@@ -105,69 +108,51 @@ class HttpConnection:
             raise
 
     def _event(self, until: float) -> Any:
-        if self._socket is None:
-            raise BrokenExchange("there is no connection")
         while (event := self._state.next_event()) is h11.NEED_DATA:
-            self._socket.settimeout(_left(until))
-            self._state.receive_data(self._socket.recv(_CHUNK))
+            # By a fresh connection there is a state of its own.
+            came = self._received(until)
+            self._state.receive_data(came)
         if isinstance(event, h11.ConnectionClosed):
             raise BrokenExchange("closed without an answer")
         return event
 
-    def _ready(self, until: float) -> socket.socket:
+    def _received(self, until: float) -> bytes:
+        """What comes next; nothing at the end."""
+        again, self._again = self._again, None
+        if again is None:
+            return self._read(until)
+        with contextlib.suppress(*_OVER):
+            if came := self._read(until):
+                return came
+        self._ask_anew(again, until)
+        return self._read(until)
+
+    def _is_kept(self) -> bool:
         """What can be read from an idle connection is its end."""
-        if self._socket and select.select([self._socket], [], [], 0)[0]:
-            self.close()
+        if self._socket:
+            # Not by `select`, which takes no file of a number over 1023.
+            idle = select.poll()
+            idle.register(self._socket, select.POLLIN)
+            if idle.poll(0):
+                self.close()
+        return self._socket is not None
+
+    def _ask_anew(self, request: Request, until: float) -> None:
+        self.close()
+        self._socket = self._dialler.open(until)
+        self._write(request, until)
+
+    def _write(self, request: Request, until: float) -> None:
+        rest = memoryview(b"".join(self._state.send(part) or b"" for part in request))
+        while rest:
+            rest = rest[self._opened(until).send(rest) :]
+
+    def _read(self, until: float) -> bytes:
+        return self._opened(until).recv(_CHUNK)
+
+    def _opened(self, until: float) -> socket.socket:
+        """For one call, which ends by then."""
         if self._socket is None:
-            self.close()
-            self._socket = self._connected(until)
+            raise BrokenExchange("there is no connection")
+        self._socket.settimeout(left(until))
         return self._socket
-
-    def _connected(self, until: float) -> socket.socket:
-        found = [one for one in addresses_of(self._origin, until) if self._permits(one[4][0])]
-        if not found:
-            raise BrokenExchange(f"{self._origin.host} has no address that may be spoken to")
-        failure: OSError = BrokenExchange("not tried")
-        for number, (family, kind, protocol, _, address) in enumerate(found):
-            try:
-                return self._opened(socket.socket(family, kind, protocol), address, until, len(found) - number)
-            except OSError as error:
-                failure = error
-        raise failure
-
-    def _opened(self, sock: socket.socket, address: Address, until: float, among: int) -> socket.socket:
-        """Each of several addresses gets its share of the time."""
-        try:
-            sock.settimeout(_left(until) / among)
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._origin.scheme == "http":
-                return sock
-            sock.settimeout(_left(until))
-            return _tls().wrap_socket(sock, server_hostname=self._origin.host)
-        except BaseException:
-            sock.close()
-            raise
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-def addresses_of(origin: Origin, until: float) -> list[Any]:
-    """As `getaddrinfo` has them. Raises `OSError`."""
-    with contextlib.suppress(ValueError):
-        ip_address(origin.host)
-        return socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    try:
-        return look_up(origin.host, origin.port, _left(until))
-    except UnicodeError:
-        raise BrokenExchange(f"{origin.host} is no name of a host") from None
-
-
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no answer in time")
-    return left

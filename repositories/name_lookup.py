@@ -21,8 +21,10 @@ def look_up(host: str, port: int, seconds: float) -> Found:
     with _lock:
         found = _under_way.get(name)
         if found is None:
-            found = _under_way[name] = Future()
+            found = Future()
+            # Known only then: of one that could not begin everybody would wait for ever.
             threading.Thread(target=_look_up, args=(name, found), name="look-up", daemon=True).start()
+            _under_way[name] = found
     return found.result(timeout=seconds)
 
 

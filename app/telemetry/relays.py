@@ -11,7 +11,8 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from repositories.http_exchange import HttpConnection, addresses_of
+from repositories.http_dialling import addresses_of
+from repositories.http_exchange import HttpConnection
 from repositories.http_origin import Origin
 
 # A look at a panel waits so long for all of them together.

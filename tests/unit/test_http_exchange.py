@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from repositories.http_exchange import BrokenExchange, HttpAnswer, HttpConnection
+from repositories.http_dialling import BrokenExchange
+from repositories.http_exchange import HttpAnswer, HttpConnection
 from repositories.http_origin import Origin
 from tests.receiver import ANSWERS, HOST, LIES, Receiver, receiving
 

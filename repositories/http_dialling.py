@@ -1,0 +1,87 @@
+"""Opens connections to an origin, by a deadline, whatever its name servers and addresses do."""
+
+import contextlib
+import functools
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from repositories.http_origin import Origin
+from repositories.name_lookup import look_up
+
+Address = tuple[Any, ...]
+
+
+class BrokenExchange(OSError):
+    """What came is no HTTP, or the address may not be spoken to."""
+
+
+class Dialler:
+    """`permits` is asked about the very address that is connected to; a name is resolved anew each time.
+
+    An address that answered goes before the others: one of them that stalls would take its share of the time each time.
+    """
+
+    def __init__(self, origin: Origin, permits: Callable[[str], bool]) -> None:
+        self._origin = origin
+        self._permits = permits
+        self._answered: Address | None = None
+
+    def open(self, until: float) -> socket.socket:
+        """Raises `OSError`: `TimeoutError` when `until`, of `time.monotonic`, is over."""
+        found = [one for one in addresses_of(self._origin, until) if self._permits(one[4][0])]
+        if not found:
+            raise BrokenExchange(f"{self._origin.host} has no address that may be spoken to")
+        found.sort(key=lambda one: one[4] != self._answered)
+        failure: OSError = BrokenExchange("not tried")
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            share = time.monotonic() + left(until) / (len(found) - number)
+            try:
+                opened = self._opened(socket.socket(family, kind, protocol), address, share)
+            except OSError as error:
+                failure = error
+            else:
+                self._answered = address
+                return opened
+        raise failure
+
+    def _opened(self, sock: socket.socket, address: Address, until: float) -> socket.socket:
+        """With what TLS needs: an address may take connections and say nothing."""
+        try:
+            sock.settimeout(left(until))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._origin.scheme == "http":
+                return sock
+            sock.settimeout(left(until))
+            return _tls().wrap_socket(sock, server_hostname=self._origin.host)
+        except BaseException:
+            sock.close()
+            raise
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def addresses_of(origin: Origin, until: float) -> list[Any]:
+    """As `getaddrinfo` has them. Raises `OSError`."""
+    with contextlib.suppress(ValueError):
+        ip_address(origin.host)
+        return socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    try:
+        return look_up(origin.host, origin.port, left(until))
+    except UnicodeError:
+        raise BrokenExchange(f"{origin.host} is no name of a host") from None
+
+
+def left(until: float) -> float:
+    """Seconds. Raises `TimeoutError` where there are none."""
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("no answer in time")
+    return seconds
