@@ -108,22 +108,6 @@ class Entry(Struct, frozen=True):
     reference: str | None = None
 
 
-class Head(Struct, frozen=True):
-    """How far a ledger account has come: `head` is the last hash of its chain, `last_at` the time of its last entry.
-
-    `holds` and `holds_head` are the same of its chain of holds. Anchors of earlier versions have none.
-    """
-
-    owner: UUID
-    currency: str
-    entries: int
-    posted: int
-    last_at: datetime
-    head: bytes
-    holds: int = 0
-    holds_head: bytes = bytes(32)
-
-
 class Stock(Struct, frozen=True):
     """`reserved` of the units on hand belong to placed orders. `version` rises with each change of
     `on_hand`: by one when it is put, by the units when they are sold or come back."""

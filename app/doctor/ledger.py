@@ -48,9 +48,10 @@ def audit_ledger(opened: Opened, *, path: Path | None, since_anchor: bool, as_js
 
 def audited(audit: Audit, anchor: Anchor | None, *, whole: bool) -> Iterator[Finding]:
     """All of it, or what came after the anchor."""
+    accounts, products = (anchor.heads(), anchor.stock_heads()) if anchor else ((), ())
     if whole:
-        return chain(audit.ledger(anchor.heads() if anchor else ()), audit.stock())
-    found = audit.advance(anchor.heads() if anchor else ())
+        return chain(audit.ledger(accounts), audit.stock(products))
+    found = audit.advance(accounts, products)
     return (one for one in found if isinstance(one, Finding))
 
 

@@ -18,7 +18,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import Balance, Entry, Finding, Head, Posting, Transfer
+from repositories.chain_heads import Head, StockHead
+from repositories.money_records import Balance, Entry, Finding, Posting, Transfer
 
 
 class LedgerReads(Protocol):
@@ -124,14 +125,19 @@ class Audit(Protocol):
         """
 
     @abstractmethod
-    def advance(self, anchored: Iterable[Head]) -> Iterator[Head | Finding]:
-        """Recompute what came after `anchored`: entries, their transfers, and the orders of these.
+    def advance(
+        self, anchored: Iterable[Head], stocked: Iterable[StockHead] = ()
+    ) -> Iterator[Head | StockHead | Finding]:
+        """Recompute what came after `anchored` and `stocked`: entries, their transfers, the orders of these, and
+        receipts of stock.
 
-        Gives the head of every account as it is by then, ordered by owner, and before it what is wrong with it.
+        Gives the head of every account as it is by then, ordered by owner, then that of every product's stock, ordered
+        by product, and before each what is wrong with it.
         """
 
     @abstractmethod
-    def stock(self) -> Iterator[Finding]:
+    def stock(self, stocked: Iterable[StockHead] = ()) -> Iterator[Finding]:
         """Hold orders with their lines against what was held, paid, refunded, reserved, sold and returned, and stock
         against reservations: received = on hand + sold, reserved = open ones, sold = sold ones minus returned units.
+        The chains of receipts lead through `stocked`, which is ordered by product.
         """

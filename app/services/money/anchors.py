@@ -1,8 +1,10 @@
-"""Anchors: how far every ledger account has come, signed with a key that the database does not have, in a file outside.
+"""Anchors: how far every ledger account and the stock of every product have come, in a file outside the database.
 
-A line for each account, ordered by owner: `owner currency entries posted last_at head holds holds_head`. The last line
-is the seal: JSON that has the SHA-256 of the lines before it, then a dot and its signature. The entries behind an
-anchor cannot be rewritten without breaking with it, however well their hashes fit (decision 24).
+It is signed with a key that the database does not have. A line for each account, ordered by owner: `owner currency
+entries posted last_at head holds holds_head`. Then one for each product that has stock, ordered by product: `product_id
+receipts head`. The last line is the seal: JSON that has the SHA-256 of the lines before it, then a dot and its
+signature. The entries and receipts behind an anchor cannot be rewritten without breaking with it, however well their
+hashes fit (decision 24).
 """
 
 import contextlib
@@ -10,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -20,7 +23,8 @@ from msgspec import Struct
 
 from app.events import LedgerAnchored
 from app.services.commands.kit import Kit
-from repositories.money_records import Finding, Head
+from repositories.chain_heads import Head, StockHead
+from repositories.money_records import Finding
 from repositories.relational import RelationalStore
 
 SUFFIX = ".anchor"
@@ -43,13 +47,17 @@ class Altered(Exception):
 
 
 class Seal(Struct, frozen=True):
-    """`heads` is the SHA-256 of the lines before it, `previous` that of the seal before, when there is one."""
+    """`heads` is the SHA-256 of the lines before it, `previous` that of the seal before, when there is one.
+
+    `products` have lines behind those of the accounts. Anchors of earlier versions have none.
+    """
 
     at: datetime
     accounts: int
     entries: int
     heads: str
     previous: str | None
+    products: int = 0
 
 
 class Audited(Struct, frozen=True):
@@ -69,11 +77,17 @@ class Anchor(Struct, frozen=True):
 
     def heads(self) -> Iterator[Head]:
         with self.path.open("rb") as lines:
-            for line, _ in zip(lines, range(self.seal.accounts), strict=False):
+            for line in islice(lines, self.seal.accounts):
                 owner, currency, entries, posted, last_at, head, *held = line.decode().split()
                 at = datetime.fromisoformat(last_at)
                 holds = (int(held[0]), bytes.fromhex(held[1])) if held else ()
                 yield Head(UUID(owner), currency, int(entries), int(posted), at, bytes.fromhex(head), *holds)
+
+    def stock_heads(self) -> Iterator[StockHead]:
+        with self.path.open("rb") as lines:
+            for line in islice(lines, self.seal.accounts, self.seal.accounts + self.seal.products):
+                product_id, receipts, head = line.decode().split()
+                yield StockHead(UUID(product_id), int(receipts), bytes.fromhex(head))
 
 
 class AnchorRules(Struct, frozen=True):
@@ -109,17 +123,17 @@ class Anchors:
 
     def read(self, path: Path) -> Anchor:
         """Raises `BadAnchor`."""
-        digest, last, accounts = hashlib.sha256(), b"", -1
+        digest, last, count = hashlib.sha256(), b"", -1
         with path.open("rb") as lines:
             for line in lines:
                 digest.update(last)
-                last, accounts = line, accounts + 1
+                last, count = line, count + 1
         try:
             signed = last.removesuffix(b"\n")
             seal = msgspec.json.decode(self._signer.unsign(signed), type=Seal)
         except (itsdangerous.BadSignature, msgspec.DecodeError) as error:
             raise BadAnchor(f"{path} is not signed with this key: {error}") from error
-        if (seal.heads, seal.accounts) != (digest.hexdigest(), accounts):
+        if (seal.heads, seal.accounts + seal.products) != (digest.hexdigest(), count):
             raise BadAnchor(f"{path} is not as it was signed")
         return Anchor(path, seal, signed)
 
@@ -143,22 +157,25 @@ class Anchors:
 
     def write(self, out: BinaryIO, before: Anchor | None) -> Seal:
         """The lines and the seal, when what came after `before` is in order. Raises `Altered`, without a seal."""
-        digest, accounts, entries, wrong = hashlib.sha256(), 0, 0, list[Finding]()
-        for one in self._relational.audit.advance(before.heads() if before else ()):
+        digest, accounts, products, entries, wrong = hashlib.sha256(), 0, 0, 0, list[Finding]()
+        known = (before.heads(), before.stock_heads()) if before else ((), ())
+        for one in self._relational.audit.advance(*known):
             if isinstance(one, Finding):
                 wrong.append(one)
                 if len(wrong) == _MOST_NAMED:
                     break
                 continue
-            line = f"{one.owner} {one.currency} {one.entries} {one.posted} {one.last_at.isoformat()} {one.head.hex()}"
-            line += f" {one.holds} {one.holds_head.hex()}\n"
-            accounts, entries = accounts + 1, entries + one.entries
-            digest.update(line.encode())
-            out.write(line.encode())
+            if isinstance(one, StockHead):
+                products += 1
+            else:
+                accounts, entries = accounts + 1, entries + one.entries
+            line = _line(one)
+            digest.update(line)
+            out.write(line)
         if wrong:
             raise Altered(wrong)
         previous = hashlib.sha256(before.signed).hexdigest() if before else None
-        seal = Seal(self._clock(), accounts, entries, digest.hexdigest(), previous)
+        seal = Seal(self._clock(), accounts, entries, digest.hexdigest(), previous, products)
         signed = self._signer.sign(msgspec.json.encode(seal))
         out.write(signed + b"\n")
         with self._relational.transaction() as tx:
@@ -179,6 +196,14 @@ class Anchors:
             draft = self.folder / f"{LAST_AUDIT}.{os.getpid()}"
             draft.write_bytes(msgspec.json.encode(Audited(self._clock(), found, whole)))
             draft.rename(self.folder / LAST_AUDIT)
+
+
+def _line(head: Head | StockHead) -> bytes:
+    """What an anchor says of it."""
+    if isinstance(head, StockHead):
+        return f"{head.product_id} {head.receipts} {head.head.hex()}\n".encode()
+    posted = f"{head.entries} {head.posted} {head.last_at.isoformat()} {head.head.hex()}"
+    return f"{head.owner} {head.currency} {posted} {head.holds} {head.holds_head.hex()}\n".encode()
 
 
 def newest(folder: Path) -> Path | None:

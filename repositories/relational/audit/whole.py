@@ -5,7 +5,8 @@ Their statements are imported by whoever audits, which no worker does.
 
 from collections.abc import Iterable, Iterator
 
-from repositories.money_records import Finding, Head
+from repositories.chain_heads import Head, StockHead
+from repositories.money_records import Finding
 from repositories.relational.money_port import Audit
 from repositories.relational.statement_runner import Snapshot
 
@@ -22,16 +23,20 @@ class SqlAudit(Audit):
             yield from audit_accounts(runner, anchored)
             yield from audit_transfers(runner)
 
-    def advance(self, anchored: Iterable[Head]) -> Iterator[Head | Finding]:
+    def advance(
+        self, anchored: Iterable[Head], stocked: Iterable[StockHead] = ()
+    ) -> Iterator[Head | StockHead | Finding]:
         from repositories.relational.audit.increment import audit_since
+        from repositories.relational.audit.receipts import receipts_since
 
         with self._snapshot() as runner:
             yield from audit_since(runner, anchored)
+            yield from receipts_since(runner, stocked)
 
-    def stock(self) -> Iterator[Finding]:
+    def stock(self, stocked: Iterable[StockHead] = ()) -> Iterator[Finding]:
         from repositories.relational.audit.orders import audit_orders
         from repositories.relational.audit.stock import audit_stock
 
         with self._snapshot() as runner:
             yield from audit_orders(runner)
-            yield from audit_stock(runner)
+            yield from audit_stock(runner, stocked)

@@ -7,7 +7,9 @@ from sqlalchemy import Connection, delete, select, update
 
 from repositories.relational.money.digests import START, chain, digest_of, leg_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
-from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
+from repositories.relational.money.stock_receipts import leg_of_receipt
+from repositories.relational.schema.money_tables import entries, ledger_accounts, stock_receipts, transfers
+from repositories.relational.schema.tables import stock
 
 
 def change_amount(connection: Connection, transfer_id: UUID, amount: int) -> None:
@@ -64,3 +66,23 @@ def _holds(connection: Connection, account: Any, digests: dict[UUID, bytes]) -> 
         head = chain(head, digests[one.id])
         connection.execute(update(transfers).where(transfers.c.id == one.id).values(hold_sequence=number))
     return {"holds": number, "holds_head": head}
+
+
+def invent_units(connection: Connection, product_id: UUID, units: int) -> None:
+    """On hand, as if its first receipt had had them already."""
+    its = stock_receipts.c.product_id == product_id
+    connection.execute(update(stock_receipts).where(its).values(received=stock_receipts.c.received + units))
+    more = {"on_hand": stock.c.on_hand + units, "received": stock.c.received + units}
+    connection.execute(update(stock).where(stock.c.product_id == product_id).values(more))
+    digest = START
+    for row in connection.execute(select(stock_receipts).where(its).order_by(stock_receipts.c.number)).all():
+        digest = chain(digest, leg_of_receipt(product_id, row.received))
+        connection.execute(
+            update(stock_receipts).where(its, stock_receipts.c.number == row.number).values(digest=digest)
+        )
+
+
+def forget_product(connection: Connection, product_id: UUID) -> None:
+    """One that nobody has ordered."""
+    for table in (stock_receipts, stock):
+        connection.execute(delete(table).where(table.c.product_id == product_id))

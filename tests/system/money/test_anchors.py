@@ -20,12 +20,12 @@ from app.services.money.anchors import Altered, Anchor, AnchorRules, Anchors, Ba
 from app.worker.anchoring import AGAIN, anchoring_of
 from app.worker.relay import relay_of
 from repositories.money_records import Finding
-from repositories.relational.audit import increment
+from repositories.relational.audit import increment, receipts
 from repositories.relational.schema.money_tables import entries, ledger_accounts
 from tests.contracts.money import engine_of, without_triggers
 from tests.contracts.relational_store import NOW
 from tests.shop import Shop, euros
-from tests.system.money.forgery import change_amount, forget, forget_hold
+from tests.system.money.forgery import change_amount, forget, forget_hold, forget_product, invent_units
 from tests.system.money.full_shop import fill
 
 Change = Callable[[Connection], Any]
@@ -92,15 +92,47 @@ def test_a_hold_that_was_taken_out_with_its_end_is_found(shop: Shop, sent: list[
     assert str(taken[0]) in finding.about
 
 
-def test_an_anchor_of_an_earlier_version_knows_no_holds(shop: Shop, sent: list[UUID]) -> None:
+@pytest.mark.parametrize("put_later", [False, True])
+def test_units_that_were_received_long_ago_by_all_hashes_are_found(
+    shop: Shop, sent: list[UUID], monkeypatch: pytest.MonkeyPatch, *, put_later: bool
+) -> None:
+    monkeypatch.setattr(receipts, "BATCH", 1)
+    anchor = anchors(shop).make()
+    if put_later:
+        shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 50}, 200, etag="*")
+        shop.seller.put(f"/products/{shop.lamp}/stock", {"on_hand": 60}, 200, etag="*")
+    assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
+    change(shop, lambda connection: invent_units(connection, UUID(shop.lamp), 3))
+    assert found(shop, None) == [], "everything fits"
+    for whole in (True, False):
+        assert {one.about for one in found(shop, anchor, whole=whole)} == {f"stock of product {shop.lamp}"}
+    with pytest.raises(Altered):
+        anchors(shop).make()
+
+
+def test_a_product_whose_stock_was_taken_out_is_found(shop: Shop, sent: list[UUID]) -> None:
+    lost = UUID(shop.offer(shop.seller, 7, 30))
+    anchor = anchors(shop).make()
+    assert anchor.seal.products == len(list(anchor.stock_heads()))
+    change(shop, lambda connection: forget_product(connection, lost))
+    assert found(shop, None) == [], "everything fits"
+    finding = Finding(f"stock of product {lost}", "is not there, and was when it was anchored")
+    for whole in (True, False):
+        assert found(shop, anchor, whole=whole) == [finding]
+
+
+def test_an_anchor_of_an_earlier_version_knows_no_holds_and_no_receipts(shop: Shop, sent: list[UUID]) -> None:
     made = anchors(shop)
-    path = made.make().path
-    *lines, _ = path.read_text().splitlines()
+    whole_anchor = made.make()
+    path = whole_anchor.path
+    lines = path.read_text().splitlines()[: whole_anchor.seal.accounts]
     heads = "".join(" ".join(line.split()[:6]) + "\n" for line in lines)
-    seal = Seal(NOW, len(lines), 0, sha256(heads.encode()).hexdigest(), None)
+    seal = msgspec.to_builtins(Seal(NOW, len(lines), 0, sha256(heads.encode()).hexdigest(), None))
+    seal.pop("products")
     path.write_bytes(heads.encode() + made._signer.sign(msgspec.json.encode(seal)) + b"\n")
     earlier = made.read(path)
     assert [head.holds for head in earlier.heads()] == [0] * len(lines)
+    assert list(earlier.stock_heads()) == []
     for whole in (True, False):
         assert found(shop, earlier, whole=whole) == []
 
