@@ -116,10 +116,10 @@ def _check(container: Container, until: datetime, password: str) -> None:
 
 
 def _load(container: Container, plan: Plan, password: str, *, batch: int, threads: int) -> None:
-    from app.seed.report import Lines, table
+    from app.seed.report import ProgressLines, table
 
     engine = _engine(container)
-    progress = _bars(container) if sys.stdout.isatty() else Lines(engine)
+    progress = _bars(container) if sys.stdout.isatty() else ProgressLines(engine)
     table(_run(container, plan, password, batch=batch, threads=threads, progress=progress), engine)
     click.echo(f"sign in as {plan.handle(_ordinary(plan))} with the password: {password}")
 
@@ -143,9 +143,9 @@ def _verify(container: Container, plan: Plan, threads: int) -> None:
 
 
 def _bars(container: Container) -> Progress:
-    from app.seed.report import Bars  # with it rich, which most starts do without
+    from app.seed.report import ProgressBars  # with it rich, which most starts do without
 
-    return Bars(_engine(container))
+    return ProgressBars(_engine(container))
 
 
 def _engine(container: Container) -> Callable[[str], str]:

@@ -16,7 +16,7 @@ EVERY_SECONDS = 10.0
 Engine = Callable[[str], str]
 
 
-class Lines(Progress):
+class ProgressLines(Progress):
     """A line at the end of a step, and some in between."""
 
     def __init__(self, engine: Engine) -> None:
@@ -44,7 +44,7 @@ class Lines(Progress):
         click.echo(f"{outcome.kind}: {outcome.rows:,} rows, {outcome.seconds:.1f} s, {speed} rows/s, {where}{note}")
 
 
-class Bars(Progress):
+class ProgressBars(Progress):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._bars = RichProgress(

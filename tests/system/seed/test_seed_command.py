@@ -13,7 +13,7 @@ from app.container import Container
 from app.seed import SeededLogin, seed_small_once
 from app.seed.load import Loader
 from app.seed.plan import Plan
-from app.seed.report import Bars, Lines
+from app.seed.report import ProgressBars, ProgressLines
 from app.seed.sizes import sizes
 from app.seed.work import PAUSES, patiently
 from config import Settings
@@ -43,7 +43,7 @@ def test_the_command_fails_when_something_differs(container: Container, plan: Pl
 
 
 def test_a_terminal_gets_a_bar_for_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with running(settings(embedded(tmp_path))) as system, closing(Bars(str)) as bars:
+    with running(settings(embedded(tmp_path))) as system, closing(ProgressBars(str)) as bars:
         load(system.container, Plan(TINY), bars)
     shown = capsys.readouterr().out
     assert [kind for kind in KINDS if kind not in shown] == []
@@ -53,7 +53,7 @@ def test_a_terminal_gets_a_bar_for_each_step(tmp_path: Path, capsys: pytest.Capt
 def test_ctrl_c_says_how_to_go_on(container: Container, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     options = [f"--seed={number}", *OPTIONS, "--verify"]
     with monkeypatch.context() as patch:
-        patch.setattr(Lines, "advance", Interrupted("posts", batches=1).advance)
+        patch.setattr(ProgressLines, "advance", Interrupted("posts", batches=1).advance)
         stopped = command(container, *options)
     assert stopped.exit_code == 130
     assert "goes on from here" in stopped.output
