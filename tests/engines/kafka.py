@@ -18,7 +18,6 @@ _SETTINGS = {
     "offsets.topic.num.partitions": 1,
     "transaction.state.log.replication.factor": 1,
     "transaction.state.log.min.isr": 1,
-    "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": 0,
     # After a crash it is let in again when its former session is over.
     "broker.session.timeout.ms": 1500,
@@ -35,7 +34,7 @@ _ASK = bytes.fromhex("0000000a0012000000000007ffff")
 
 
 def launch(home: Home) -> Server:
-    """Start a broker without topics, which makes none by itself."""
+    """Start a broker without topics. By default it makes those that a client asks for, unless the client forbids it."""
     return _launch(home.folder("kafka"), {}, {})
 
 
