@@ -1,0 +1,61 @@
+"""What is made of other rows, made anew: heads of orders' parts, digests, hash chains and balances."""
+
+import heapq
+from contextlib import nullcontext
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from repositories.driver_statements import Direct
+from repositories.relational.audit import orders
+from repositories.relational.audit.sub_orders import Part
+from repositories.relational.money.digests import START, chain
+from repositories.relational.money.stock_receipts import leg_of_receipt
+from repositories.relational.schema.money_tables import stock_receipts, sub_orders, transfers
+from repositories.relational.statement_runner import Work
+from tests.system.money.forgery import recompute
+
+
+def everything_anew(connection: Connection) -> None:
+    """After an alteration: everything fits, as far as that can be had by computing."""
+    _orders(connection)
+    _receipts(connection)
+    recompute(connection)
+
+
+def _orders(connection: Connection) -> None:
+    work = Work(connection, Direct(connection.engine), nullcontext)
+    streams = [orders._named(name, walk.rows(work)) for name, walk in orders._WALKS.items()]
+    merged = list(heapq.merge(*streams, key=lambda named: named[1].order_id))
+    for _, group in groupby(merged, key=lambda named: named[1].order_id):
+        found: dict[str, list[Any]] = {name: [] for name in orders._WALKS}
+        for name, row in group:
+            found[name].append(row)
+        for order in found["orders"]:
+            for part in orders.Whole(found)._parts.values():
+                _part(connection, order, part, found["transfers"])
+
+
+def _part(connection: Connection, order: Any, part: Part, moved: list[Any]) -> None:
+    heads, seller = part.heads(order), part.row.seller_id
+    this = (sub_orders.c.order_id == order.id) & (sub_orders.c.seller_id == seller)
+    connection.execute(update(sub_orders).where(this).values(head=heads[-1]))
+    versions = {one.id: one.version for one in part.refunds}
+    for one in moved:
+        if one.order_head is None or seller not in {one.debit, one.credit}:
+            continue
+        version = versions.get(one.id, 2) - 1 if one.kind == "refund" else 1 if one.phase == "hold" else 2
+        head = heads[min(version, len(heads)) - 1]
+        connection.execute(update(transfers).where(transfers.c.id == one.id).values(order_head=head))
+
+
+def _receipts(connection: Connection) -> None:
+    ordered = select(stock_receipts).order_by(stock_receipts.c.product_id, stock_receipts.c.number)
+    for product, rows in groupby(connection.execute(ordered).all(), key=attrgetter("product_id")):
+        digest = START
+        for row in rows:
+            digest = chain(digest, leg_of_receipt(product, row.received))
+            this = (stock_receipts.c.product_id == product) & (stock_receipts.c.number == row.number)
+            connection.execute(update(stock_receipts).where(this).values(digest=digest))
