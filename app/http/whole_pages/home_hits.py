@@ -5,6 +5,7 @@ the kept page. What is not answered is handed on in the environ with all that wa
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple, cast
 from uuid import UUID
 
@@ -29,6 +30,8 @@ THEN = (NOSNIFF, ("Cache-Control", caching.PRIVATE), VARY)
 UNCHANGED = Around((), THEN)
 # Queries that are read here. The application reads all others, and says what is wrong with them.
 CURSOR = re.compile("(after|cursor)=([A-Za-z0-9._-]{1,900})")
+# A poll comes again and again with the same query: so many are remembered as they were read, of no more bytes each.
+REMEMBERED, SHORT = 4096, 300
 # Key in the WSGI environ: what was found for the page.
 FOUND = "quartet.home"
 
@@ -58,19 +61,18 @@ class HomeHits:
         self._container = container
         self._pages = container.pages.home
         self._cursors = cast("Cursors", app.extensions[CURSORS])
+        self._same = lru_cache(REMEMBERED)(self._window)
 
     def answer(self, environ: Environ) -> Reply | None:
-        if environ["REQUEST_METHOD"] not in caching.READS:
-            return None
-        asked = None if has_body(environ) else _asked(environ.get("QUERY_STRING", ""))
-        if asked is None:
+        if environ["REQUEST_METHOD"] not in caching.READS or has_body(environ):
             return None
         asking = admitted(self._container, environ)
         if asking is None or asking.viewer is None:
             return None
         reader = asking.viewer
+        query = environ.get("QUERY_STRING", "")
         known = known_tag(environ.get("HTTP_IF_NONE_MATCH"))
-        found = attempted(environ, lambda: self._find(reader, asked, known))
+        found = attempted(environ, lambda: self._find(reader, query, known))
         if found is None:
             return None
         environ[FOUND] = found
@@ -85,10 +87,17 @@ class HomeHits:
             used, around = content_coding.chosen(accepted) if accepted else "", UNCHANGED
         return replied(self._app, environ, asking, page, PATH, around, used)
 
-    def _find(self, reader: UUID, asked: HomeAsked, known: str) -> HomeFound:
+    def _find(self, reader: UUID, query: str, known: str) -> HomeFound | None:
+        window = (self._same if len(query) <= SHORT else self._window)(reader, query)
+        return None if window is None else self._pages.find(reader, window, known)
+
+    def _window(self, reader: UUID, query: str) -> Window | None:
+        """None where it takes more than a look to tell. Raises `BadRequest`."""
+        asked = _asked(query)
+        if asked is None:
+            return None
         before = self._cursors.id(scope_of(reader), asked.cursor) if asked.cursor else None
-        window = window_of(asked.limit, before, start_of(self._cursors, reader, asked.after))
-        return self._pages.find(reader, window, known)
+        return window_of(asked.limit, before, start_of(self._cursors, reader, asked.after))
 
 
 def _asked(query: str) -> HomeAsked | None:

@@ -106,10 +106,10 @@ class KeptStates:
     def glance(self, reader: UUID, kept: Sequence[Held | None]) -> Glance:
         """What is said by what was read of `keys_of` the reader."""
         flight, state = kept
-        known = _decoded(flight, Flight)
+        known = _decoded(flight, _FLIGHTS)
         if known is None:
             return Glance(key=FLIGHT)
-        own = _decoded(state, KeptState)
+        own = _decoded(state, _STATES)
         if own is None or (own.basis.lost, own.pulled) != (known.lost, known.pulled) or self._is_over(own):
             return Glance(key=state_key(reader), stamp=state.stamp if state else b"", flight=known)
         if known.authors and (own.followed is None or _meet(known.authors, own.followed + reader.bytes)):
@@ -184,9 +184,12 @@ def is_of_feeds(key: str) -> bool:
     return key == FLIGHT or key.startswith(STATE)
 
 
-def _decoded(held: Held | None, kind: type[T]) -> T | None:
+_FLIGHTS, _STATES = msgspec.msgpack.Decoder(Flight), msgspec.msgpack.Decoder(KeptState)
+
+
+def _decoded(held: Held | None, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
     try:
-        return None if held is None else msgspec.msgpack.decode(held.value.body or b"", type=kind)
+        return None if held is None else decoder.decode(held.value.body or b"")
     except msgspec.MsgspecError:
         return None
 

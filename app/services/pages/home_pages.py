@@ -130,13 +130,16 @@ class Note(Struct, frozen=True, array_like=True):
     coded: dict[str, bytes]
 
 
+_NOTES = msgspec.msgpack.Decoder(Note)
+
+
 def _start(window: Window) -> str:
     return f"+{window.after}" if window.after else str(window.before or "")
 
 
 def _kept(held: Held, basis: Basis) -> WholePage | None:
     try:
-        note = msgspec.msgpack.decode(held.value.note, type=Note)
+        note = _NOTES.decode(held.value.note)
     except msgspec.MsgspecError:
         return None
     if note.basis != basis or is_due(held, random.random()):  # noqa: S311  no secret

@@ -78,7 +78,7 @@ class RedisCache(RedisBacked, Cache):
                 [(shard, _values(shard, keys)), (shard, _whole(shard, key, read_lease=read_lease, known=known))]
             )
             now = shard.clock.now()
-            beside[:] = (None if one is None else held_of(one, now) for one in _present(shard, epoch, raws))
+            beside[:] = [None if one is None else held_of(one, now) for one in _present(shard, epoch, raws)]
             return None if raw is None else held_of(raw, now)
 
         held = ask(False) if exact else self._near.get(key, ask)
@@ -193,8 +193,8 @@ class RedisCache(RedisBacked, Cache):
 
     def _timed(self, commands: Sequence[tuple[Shard, Command]]) -> list[Any]:
         """Their replies. A server's time is asked for along with them when it has not been for a while."""
-        old = [shard for shard, _ in commands if shard.clock.is_old()]
-        replies = self._run([*(command for _, command in commands), *map(self._time, old)])
+        old = [shard for shard in {shard: None for shard, _ in commands} if shard.clock.is_old()]
+        replies = self._run([*[command for _, command in commands], *map(self._time, old)])
         for shard, time_ in zip(old, replies[len(commands) :], strict=True):
             shard.clock.set(time_)
         return replies[: len(commands)]

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 from redis.exceptions import ConnectionError as ConnectionLost
@@ -23,7 +24,7 @@ from repositories.hot.redis.sentinel import Sentinels
 from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
 from repositories.read_your_writes import HostState
-from repositories.slow_statements import Explained, Statement, of
+from repositories.slow_statements import Explained, Statement
 from repositories.store import Store
 
 # Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
@@ -89,9 +90,9 @@ class RedisLink:
         try:
             replies = self._on_a_wire(commands, deadline, again=again)
             for reply in replies:
-                if isinstance(reply, NoScriptError):
-                    return self._with_scripts(commands, deadline, again=again)
                 if isinstance(reply, ResponseError):
+                    if isinstance(reply, NoScriptError):
+                        return self._with_scripts(commands, deadline, again=again)
                     raise reply
         except RedisError as error:
             # Every refusal (LOADING, READONLY, OOM, BUSY) is an outage to the caller, as a lost server is.
@@ -118,8 +119,7 @@ class RedisLink:
             if isinstance(refused.__cause__, ResponseError):
                 return None
             raise
-        most = int(found[1])
-        return pool_registry.Room(most, f"maxclients is {most}")
+        return pool_registry.Room(int(found[1]), f"maxclients is {int(found[1])}")
 
     def close(self) -> None:
         for wire in self._all:
@@ -179,7 +179,7 @@ class RedisLink:
             if not (used and again):
                 raise
         else:
-            refused = [isinstance(reply, NotServing) for reply in replies]
+            refused = [isinstance(reply, NotServing) for reply in replies] if wire.refused else []
             if not any(refused):
                 return replies
             self._leave(wire)
@@ -195,7 +195,7 @@ class RedisLink:
 
     def _talk(self, wire: Wire, commands: Sequence[Command], deadline: float, *, again: bool) -> list[Any]:
         """Raises `NotServing` where the server says that it is no master, or was none for a while."""
-        with meter.asked(self._role, _text(commands[0][0]), 1, _slow(commands)):
+        with meter.asked(self._role, _text(commands[0][0]), 1, _slow(*[command[0] for command in commands])):
             now = time.monotonic()
             due = wire.is_connected and now - wire.asked >= _ROLE_SECONDS
             if due and self._sentinels:
@@ -294,7 +294,7 @@ def _text(name: str | bytes | int) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _slow(commands: Sequence[Command]) -> Statement | None:
+@lru_cache
+def _slow(*names: str | bytes | int) -> Statement:
     """Redis has no plans. Keys and values are nobody's to see."""
-    names = tuple([command[0] for command in commands])
-    return of(names, lambda: Explained(" ".join(map(_text, names))))
+    return Statement(names, lambda: Explained(" ".join(map(_text, names))))

@@ -50,6 +50,7 @@ class Wire:
 
     `options` are for redis-py's connection class of `scheme`. The link notes in `era` when it was connected, in `asked`
     when the server was last asked for its role, by the monotonic clock, and in `history` what it named its past.
+    `refused` says whether a refusal was among the last replies.
     """
 
     def __init__(self, scheme: str, options: Mapping[str, Any], seconds: float) -> None:
@@ -60,10 +61,8 @@ class Wire:
         self.asked = 0.0
         self.history = ""
         self.greeted = False
-
-    @property
-    def is_connected(self) -> bool:
-        return self._socket is not None
+        self.is_connected = False
+        self.refused = False
 
     def connect(self, deadline: float, place: tuple[str, int] | None = None) -> None:
         """To the host and port of `place`, where the options leave it open."""
@@ -73,9 +72,10 @@ class Wire:
         self._opened.connect()
         self._reader = hiredis.Reader(protocolError=ConnectionLost, replyError=_refusal, notEnoughData=_NOTHING)
         self._socket = self._opened._sock  # noqa: SLF001  redis-py has no name for it
+        self.is_connected = True
 
     def disconnect(self) -> None:
-        self._socket = None
+        self._socket, self.is_connected = None, False
         self._opened.disconnect()
 
     def is_dead(self) -> bool:
@@ -93,25 +93,31 @@ class Wire:
         try:
             self._socket.settimeout(_left(deadline))
             self._socket.sendall(b"".join([_packed(tuple(command)) for command in commands]))
-            replies = [self._reply(deadline) for _ in commands]
+            replies = self._replies(len(commands), deadline)
         except TimeoutError as error:
             raise TooSlow("Timeout reading from socket") from error
         except OSError as error:
             raise ConnectionLost(str(error)) from error
-        if any(isinstance(reply, NotServing) for reply in replies):
+        if self.refused and any(isinstance(reply, NotServing) for reply in replies):
             self.disconnect()
         return replies
 
-    def _reply(self, deadline: float) -> Any:
-        reply = self._reader.gets()
-        while reply is _NOTHING:
-            self._socket.settimeout(_left(deadline))
-            data = self._socket.recv(_BYTES)
-            if not data:
-                raise ConnectionLost("Connection closed by server.")
-            self._reader.feed(data)
-            reply = self._reader.gets()
-        return reply
+    def _replies(self, count: int, deadline: float) -> list[Any]:
+        """Most exchanges of a server come by here, so it is one loop."""
+        reader, replies, self.refused = self._reader, list[Any](), False
+        while len(replies) < count:
+            reply = reader.gets()
+            if reply is _NOTHING:
+                self._socket.settimeout(_left(deadline))
+                data = self._socket.recv(_BYTES)
+                if not data:
+                    raise ConnectionLost("Connection closed by server.")
+                reader.feed(data)
+                continue
+            if isinstance(reply, ResponseError):
+                self.refused = True
+            replies.append(reply)
+        return replies
 
 
 def _connection(scheme: str, given: Mapping[str, Any], seconds: float) -> _Opened:
