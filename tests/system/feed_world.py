@@ -77,7 +77,7 @@ class World:
         tops = HomeTops(*truths, stores.cache, container.settings.home_top_entries)
         self.unnoticed = Timelines(*truths, tops, readers, clock, retention)
         pages = container.pages
-        self.cards = Cards(stores.relational, pages.viewers, self.unnoticed, pages.through, pages.kinds, pages.handles)
+        self.cards = Cards(pages.viewers, self.unnoticed, pages.through, pages.kinds, pages.handles)
         states = KeptStates(stores.relational, stores.cache, self.unnoticed, clock, steady=0)
         self.pages = HomePages(self.unnoticed, stores.cache, "", states)
         self.quick = 0

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from app.services.feeds import page_windows
 from config import Settings
 from tests.apps import embedded, running
 from tests.engines import Shared
@@ -18,8 +19,10 @@ EXAMPLES = int(os.environ.get("QUARTET_FEED_EXAMPLES", "20"))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("top", [3, 240])
-def test_the_embedded_feed_is_the_defined_one(top: int) -> None:
+@pytest.mark.parametrize(("top", "fewest"), [(3, 32), (240, 3)], ids=["short", "growing"])
+def test_the_embedded_feed_is_the_defined_one(monkeypatch: pytest.MonkeyPatch, top: int, fewest: int) -> None:
+    """With tops that hold three entries, and with such that are filled with so few and grow."""
+    monkeypatch.setattr(page_windows, "FEWEST", fewest)
     clock = Watch()
     with (
         TemporaryDirectory() as directory,

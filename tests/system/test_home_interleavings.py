@@ -12,6 +12,7 @@ import pytest
 
 from app.container import Container
 from app.services.content.posts import PostDraft
+from app.services.feeds import page_windows
 from app.services.feeds.page_windows import Window
 from app.worker.relay import relay_of
 from config import Settings
@@ -51,15 +52,23 @@ def scheduler() -> Iterator[Scheduler]:
 
 
 @pytest.fixture
-def container(tmp_path: Path) -> Iterator[Container]:
-    with running(Settings(**embedded(tmp_path) | {"home_top_entries": 3})) as system:
+def entries() -> int:
+    """That a top holds."""
+    return 3
+
+
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int) -> Iterator[Container]:
+    """A top of more than three entries begins with three."""
+    monkeypatch.setattr(page_windows, "FEWEST", 3)
+    with running(Settings(**embedded(tmp_path) | {"home_top_entries": entries})) as system:
         yield system.container
 
 
 class Town:
     """One reader who follows one author. `wrong` says what a reader should have seen."""
 
-    def __init__(self, container: Container, scheduler: Scheduler) -> None:
+    def __init__(self, container: Container, scheduler: Scheduler, posts: int) -> None:
         def step(point: str) -> None:
             if point in STEPS or (self.writes and point == "before relational.transaction"):
                 scheduler.step()
@@ -78,8 +87,10 @@ class Town:
         )
         self.reader, self.author = people(container, 2)
         befriend(container, [self.reader], [self.author])
-        publish(container, self.author)
+        for _ in range(posts):
+            publish(container, self.author)
         relay_of(container).drain()
+        self.last = self._shown(container)[-1] if posts > 1 else None
 
     def publishes(self) -> None:
         self.writes = True
@@ -97,24 +108,32 @@ class Town:
     def reads(self) -> None:
         self._look(self.stepping)
 
+    def reads_on(self) -> None:
+        """Below a first page, which has read less than that needs: the top grows. Others judge what it holds then."""
+        timelines = self.stepping.feeds.timelines
+        timelines.home(self.reader, Window(limit=2, before=self.last), lambda refs: {r.post_id: r for r in refs})
+
     def judge(self) -> None:
         self._look(self.plain)
         self._look(self.plain)
 
     def _look(self, container: Container) -> None:
         expected, none = set(self.promised), self.withdrawn
-        shown = set(container.feeds.timelines.home(self.reader, PAGE, lambda refs: {r.post_id: r for r in refs}).ids)
+        shown = set(self._shown(container))
         if none and shown:
             self.wrong.append("shown after an unfollow")
         if not none and not self.withdrawn and not expected <= shown:
             self.wrong.append("not shown after its 201")
 
+    def _shown(self, container: Container) -> tuple[UUID, ...]:
+        return container.feeds.timelines.home(self.reader, PAGE, lambda refs: {r.post_id: r for r in refs}).ids
 
-def outcomes(container: Container, scheduler: Scheduler, *acts: str) -> Iterator[list[str]]:
+
+def outcomes(container: Container, scheduler: Scheduler, *acts: str, posts: int = 1) -> Iterator[list[str]]:
     towns: list[Town] = []
 
     def setting() -> list[Actor]:
-        towns.append(Town(container, scheduler))
+        towns.append(Town(container, scheduler, posts))
         return [getattr(towns[-1], act) for act in acts]
 
     for order in scheduler.every_order(setting):
@@ -128,6 +147,16 @@ def test_no_order_hides_a_post_or_shows_one_of_who_was_left(
     container: Container, scheduler: Scheduler, acts: tuple[str, str]
 ) -> None:
     orders = list(outcomes(container, scheduler, *acts))
+    assert len(orders) > 5
+    assert [what for wrong in orders for what in wrong] == []
+
+
+@pytest.mark.parametrize("entries", [9])
+@pytest.mark.parametrize(
+    "acts", [pytest.param(("reads_on", "publishes"), marks=pytest.mark.proof), ("reads_on", "unfollows")], ids="-".join
+)
+def test_no_order_does_so_while_a_top_grows(container: Container, scheduler: Scheduler, acts: tuple[str, str]) -> None:
+    orders = list(outcomes(container, scheduler, *acts, posts=6))
     assert len(orders) > 5
     assert [what for wrong in orders for what in wrong] == []
 

@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from app.services.feeds.home_tops import Top
+from app.services.feeds.page_likes import Likes
 from app.services.feeds.page_windows import Segment
 from repositories.feed_records import ReaderState
 from repositories.relational import RelationalStore
@@ -56,18 +57,26 @@ class Ways:
 
 
 class PageTruth:
-    """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends.
+    """Posts in flight, and then the reader state. `low_watermark` is where the pushed timeline ends. Whom the reader
+    follows and what they like is learned as the page is made.
 
     `top` is the cached top that was read, if any; `was_beyond`, whether the page was made of anything else, too. `ways`
     are noted where somebody asks for them.
     """
 
-    __slots__ = ("follows", "in_flight", "low_watermark", "state", "top", "was_beyond", "ways")
+    __slots__ = ("follows", "in_flight", "likes", "low_watermark", "state", "top", "was_beyond", "ways")
 
     def __init__(
-        self, follows: Follows, in_flight: Segment, state: ReaderState, low_watermark: UUID, ways: Ways | None = None
+        self,
+        follows: Follows,
+        likes: Likes,
+        in_flight: Segment,
+        state: ReaderState,
+        low_watermark: UUID,
+        ways: Ways | None = None,
     ) -> None:
         self.follows = follows
+        self.likes = likes
         self.ways = ways
         self.in_flight = in_flight
         self.state = state

@@ -22,6 +22,7 @@ from app.ids import lowest_id
 from app.services.feeds.feed_activity import FeedActivity
 from app.services.feeds.home_tops import HomeTops
 from app.services.feeds.in_flight import InFlightPosts
+from app.services.feeds.page_likes import Likes
 from app.services.feeds.page_truth import Follows, PageTruth, Ways
 from app.services.feeds.page_windows import LOWEST, Segment, Window, merged, segment_of
 from app.services.feeds.upward_cursor import LATE_INSERT_SECONDS, FeedCursor, advanced
@@ -164,7 +165,8 @@ class Timelines:
         if ways is None:
             self._feed_activity.record_read(reader, state)
         oldest = lowest_id(self._clock() - self._kept)
-        return PageTruth(follows, in_flight, state, max(state.low_watermark or LOWEST, oldest), ways)
+        low, likes = max(state.low_watermark or LOWEST, oldest), Likes(self._relational, reader)
+        return PageTruth(follows, likes, in_flight, state, low, ways)
 
     def _state(self, reader: UUID, follows: Follows, in_flight: Segment) -> ReaderState:
         authors = {ref.author_id for ref in in_flight.refs}
@@ -191,8 +193,12 @@ class Timelines:
         return merged([look.via("timeline", segment_of(refs, part.limit)), *rest], part, low)
 
     def _of_top(self, reader: UUID, look: PageTruth, part: Window) -> Segment | None:
-        look.top = look.top or self._tops.of(reader, look.state, look.low_watermark)
         found = look.top.segment(part) if look.top else None
+        if look.top is None or (found is None and look.top.grows):
+            # Of two tops of different times no page is kept.
+            look.was_beyond = look.was_beyond or look.top is not None
+            look.top = self._tops.of(reader, look.state, look.low_watermark, part, look.likes)
+            found = look.top.segment(part) if look.top else None
         if found is not None:
             authors = {ref.author_id for ref in found.refs}
             look.follows.note(authors, authors)

@@ -33,7 +33,6 @@ from app.services.pages.read_through import ReadThrough
 from app.services.pages.viewers import PostViewer, Viewers
 from repositories.hot import Value
 from repositories.records import Account, Comment, Login, Post, PostRef, Product
-from repositories.relational import RelationalStore
 
 
 class Card(Struct, frozen=True):
@@ -60,14 +59,12 @@ class _PostFragments(Struct, frozen=True):
 class Cards:
     def __init__(
         self,
-        relational: RelationalStore,
         viewers: Viewers,
         timelines: Timelines,
         through: ReadThrough,
         kinds: Kinds,
         handles: Handles,
     ) -> None:
-        self._relational = relational
         self._viewers = viewers
         self._timelines = timelines
         self._through = through
@@ -80,8 +77,9 @@ class Cards:
         self, reader: UUID, window: Window, look: PageTruth | None = None, used: Used | None = None
     ) -> TimelinePage[Card]:
         """A page of the reader's home feed. Whose posts are in it, the reader follows. Each says why it is there."""
+        look = look or self._timelines.look(reader, window)
         page = self._timelines.home(reader, window, partial(self._fragments, used=used), look)
-        liked = self._relational.likes.liked(reader, page.ids) if page.ids else set()
+        liked = look.likes.among(page.ids)
         viewers = {
             i: PostViewer(i in liked, found.author_id != reader) for i, found in zip(page.ids, page.items, strict=True)
         }

@@ -73,7 +73,7 @@ class PagesWing:
             invalidation,
             WriteThrough(cache, kinds, invalidation),
             viewers,
-            Cards(relational, viewers, timelines, through, kinds, handles),
+            Cards(viewers, timelines, through, kinds, handles),
             WholePages(cache, limits.shared_seconds or FRESH_SECONDS, limits.signer),
             HomePages(timelines, cache, limits.signer, states),
         )

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 from uuid import UUID
 
 from repositories.feeds.cassandra.link import Call, Link, Row
@@ -43,7 +44,9 @@ class Pages:
         raise AssertionError("rounds do not end")
 
     def newest(self, key: UUID, low: UUID, high: UUID, *, limit: int) -> list[Row]:
-        """As `page`, downward, in two reads unless entries are very sparse: the list of buckets, then some of them."""
+        """As `page`, downward, in two reads unless entries are very sparse: the list of buckets, then some of them. Ids
+        come as their bytes.
+        """
         if limit < 1:
             return []
         deadline, page = self._link.deadline(), list[Row]()
@@ -53,8 +56,7 @@ class Pages:
             count = FEW if limit < MANY else MAX_CONCURRENT
             wanted, order = order[:count], order[count:]
             [rows] = self._link.read([(f"{self._kind.name}_together", (key, wanted, low, high, limit))], deadline)
-            # By numbers: UUIDs are compared by a method of Python's.
-            page += sorted(rows, key=lambda row: row[0].int, reverse=True)
+            page += sorted(rows, key=_post_id, reverse=True)
         return page[:limit]
 
     def marked(self, key: UUID, low: UUID, high: UUID) -> list[int]:
@@ -64,6 +66,10 @@ class Pages:
 
     def _marked(self, key: UUID, low: UUID, high: UUID) -> Call:
         return f"{self._kind.name}_buckets", (key, self._kind.bucket(low), self._kind.bucket(high))
+
+
+# Unlike the whole row, it is always there.
+_post_id = itemgetter(0)
 
 
 def _rounds() -> Iterator[int]:

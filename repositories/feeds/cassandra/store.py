@@ -118,11 +118,11 @@ class CassandraFeeds(FeedStore):
     ) -> list[PostRef]:
         low, high = span(before, after)
         low = max(low, self._retention.horizon(), just_below(low_watermark))
-        if after is None:
-            rows = self._home_pages.newest(owner, low, high, limit=limit)
-        else:
-            rows = self._home_pages.page(owner, low, high, ascending=True, limit=limit)
         # A row without an author is damaged: it belongs to nobody until the drift doctor repairs it.
+        if after is None:
+            newest = self._home_pages.newest(owner, low, high, limit=limit)
+            return [PostRef(UUID(bytes=post), UUID(bytes=author) if author else LOWEST) for post, author in newest]
+        rows = self._home_pages.page(owner, low, high, ascending=True, limit=limit)
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
 
     def trim(self, owner: UUID, at: datetime) -> None:

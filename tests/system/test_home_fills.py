@@ -1,0 +1,128 @@
+"""What a reader of whom the cache has nothing costs: a first page reads what it shows, and reading on the rest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.container import Container
+from app.services.feeds import page_windows
+from app.services.feeds.page_windows import Window
+from app.worker.relay import relay_of
+from config import Settings
+from tests.apps import embedded, running
+from tests.system.crowd import befriend, people, publish
+from tests.system.relay.runs import ANY
+
+FEWEST, MOST, POSTS = 5, 9, 14
+PAGE = 3
+
+
+class Asked:
+    """What the feed store and the relational store were asked for since it was last looked at."""
+
+    def __init__(self, container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._entries: list[int] = []
+        self._reads: list[str] = []
+        home_page = container.stores.feeds.home_page
+
+        def counted(*args: Any, limit: int, **named: Any) -> Any:
+            self._entries.append(limit)
+            return home_page(*args, limit=limit, **named)
+
+        monkeypatch.setattr(container.stores.feeds, "home_page", counted)
+        for reads, name in (
+            (container.stores.relational.graph, "relations"),
+            (container.stores.relational.graph, "followees"),
+            (container.stores.relational.likes, "liked"),
+            (container.stores.relational.likes, "beside_follows"),
+        ):
+            self._note(monkeypatch, reads, name)
+
+    def _note(self, monkeypatch: pytest.MonkeyPatch, reads: object, name: str) -> None:
+        method = getattr(reads, name)
+
+        def noted(*args: Any, **named: Any) -> Any:
+            self._reads.append(name)
+            return method(*args, **named)
+
+        monkeypatch.setattr(reads, name, noted)
+
+    def entries(self) -> list[int]:
+        found, self._entries[:] = list(self._entries), []
+        return found
+
+    def reads(self) -> list[str]:
+        found, self._reads[:] = list(self._reads), []
+        return found
+
+
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Container]:
+    monkeypatch.setattr(page_windows, "FEWEST", FEWEST)
+    with running(Settings(**embedded(tmp_path) | {"home_top_entries": MOST})) as system:
+        yield system.container
+
+
+@pytest.fixture
+def reader(container: Container) -> UUID:
+    """Of two authors, with more posts than a top is filled with."""
+    reader, *authors = people(container, 3)
+    befriend(container, [reader], authors)
+    for number in range(POSTS):
+        publish(container, authors[number % 2])
+    relay_of(container).drain()
+    return reader
+
+
+@pytest.fixture
+def asked(container: Container, reader: UUID, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    return Asked(container, monkeypatch)
+
+
+def page(container: Container, reader: UUID, before: UUID | None = None, limit: int = PAGE) -> list[UUID]:
+    return list(container.pages.cards.home(reader, Window(limit, before)).ids)
+
+
+def test_a_first_page_reads_no_more_than_it_may_show_and_reading_on_the_rest(
+    container: Container, reader: UUID, asked: Asked
+) -> None:
+    first = page(container, reader)
+    assert asked.entries() == [FEWEST]
+    assert page(container, reader) == first
+    assert asked.entries() == []
+    page(container, reader, first[-1])
+    assert asked.entries() == [MOST]
+    page(container, reader, first[-1])
+    assert page(container, reader) == first
+    assert asked.entries() == []
+
+
+def test_a_longer_page_than_was_read_is_read_again(container: Container, reader: UUID, asked: Asked) -> None:
+    shorter = page(container, reader)
+    longer = page(container, reader, limit=FEWEST + 1)
+    assert longer[:PAGE] == shorter
+    assert asked.entries() == [FEWEST, FEWEST + 2]
+
+
+def test_who_is_followed_and_what_is_liked_is_asked_at_once(container: Container, reader: UUID, asked: Asked) -> None:
+    page(container, reader)
+    assert asked.reads() == ["beside_follows"]
+    page(container, reader)
+    assert asked.reads() == ["liked"]
+
+
+def test_what_is_gone_from_a_short_one_is_made_up_for_once(container: Container, reader: UUID, asked: Asked) -> None:
+    first = page(container, reader)
+    shown = {ref.post_id: ref.author_id for ref in container.stores.feeds.home_page(reader, limit=POSTS)}
+    for post in first:
+        container.content.posts.delete(shown[post], post, ANY)
+    asked.entries()
+    rest = page(container, reader)
+    assert len(rest) == PAGE
+    assert not set(rest) & set(first)
+    assert asked.entries() == [MOST]
+    assert page(container, reader) == rest
+    assert asked.entries() == []
