@@ -26,8 +26,33 @@ SELECT 'connections', json_build_object('value', (SELECT sum(numbackends) FROM p
 UNION ALL
 SELECT 'bytes', json_build_object('value', pg_database_size(current_database())), json_build_object()
 """
-# A backup reads each table once: what counts is how often that is on a day.
-TABLES = """
+# Who keeps the oldest snapshot: no row that died after it was taken can be removed from any table. A slot says since
+# when nobody uses it from version 17 on.
+_HOLDERS = """
+  SELECT 'session ' || pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS holder, xact_start AS began,
+    greatest(age(backend_xmin), age(backend_xid)) AS transactions
+  FROM pg_stat_activity
+  WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()
+  UNION ALL SELECT 'prepared transaction ' || gid, prepared, age(transaction)
+  FROM pg_prepared_xacts WHERE database = current_database()
+  UNION ALL SELECT 'replication slot ' || slot_name,
+    CASE WHEN NOT active THEN (to_jsonb(s) ->> 'inactive_since')::timestamptz END, age(xmin)
+  FROM pg_replication_slots s WHERE xmin IS NOT NULL
+  UNION ALL SELECT 'standby ' || application_name, NULL, age(backend_xmin)
+  FROM pg_stat_replication WHERE backend_xmin IS NOT NULL
+"""
+# A backup reads each table once: what counts is how often that is on a day. Rows are held where a vacuum that came
+# since the oldest snapshot has left them. The size that is needed is a guess from what ANALYZE saw.
+TABLES = f"""
+WITH oldest AS (
+  SELECT * FROM ({_HOLDERS}) AS holders WHERE transactions IS NOT NULL ORDER BY transactions DESC LIMIT 1
+), watched AS (
+  SELECT greatest(extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))::float8 / 86400, 1)
+    AS days FROM pg_stat_database WHERE datname = current_database()
+), widths AS (
+  SELECT schemaname, tablename AS relname, sum(avg_width * (1 - null_frac)) AS width
+  FROM pg_stats WHERE NOT inherited GROUP BY 1, 2
+)
 SELECT relid::regclass::text, json_build_object(
   'rows', greatest(n_live_tup, c.reltuples), 'dead_rows', n_dead_tup,
   'dead_share', n_dead_tup::float8 / greatest(n_live_tup + n_dead_tup, 1),
@@ -35,16 +60,20 @@ SELECT relid::regclass::text, json_build_object(
   'unanalyzed_rows', n_mod_since_analyze,
   'unanalyzed_share', n_mod_since_analyze::float8 / greatest(n_live_tup, 1),
   'scans_a_day', seq_scan / days, 'rows_of_a_scan', seq_tup_read::float8 / greatest(seq_scan, 1),
-  'autovacuum', (vacuums AND current_setting('autovacuum')::bool)::int, 'excepted', (NOT vacuums)::int
-), json_build_object()
-FROM pg_stat_user_tables JOIN pg_class c ON c.oid = relid, LATERAL (
-  SELECT greatest(extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))::float8 / 86400, 1)
-    AS days FROM pg_stat_database WHERE datname = current_database()
-) AS since, LATERAL (
-  SELECT coalesce((SELECT option_value::bool FROM pg_options_to_table(c.reloptions)
-    WHERE option_name = 'autovacuum_enabled'), true) AS vacuums
-) AS options WHERE relkind = 'r'
-"""
+  'autovacuum', (vacuums AND current_setting('autovacuum')::bool)::int, 'excepted', (NOT vacuums)::int,
+  'held_seconds', CASE WHEN greatest(last_vacuum, last_autovacuum) > began THEN extract(epoch FROM now() - began) END,
+  'bytes', bytes, 'empty_bytes', bytes - needed, 'empty_share', (bytes - needed) / greatest(bytes, 1)
+), json_build_object('holder', holder)
+FROM pg_stat_user_tables t JOIN pg_class c ON c.oid = relid CROSS JOIN watched LEFT JOIN oldest ON true
+LEFT JOIN widths w ON (w.schemaname, w.relname) = (t.schemaname, t.relname), LATERAL (
+  SELECT coalesce(max(option_value) FILTER (WHERE option_name = 'autovacuum_enabled'), 'on')::bool AS vacuums,
+    coalesce(max(option_value) FILTER (WHERE option_name = 'fillfactor'), '100')::float8 / 100 AS filled
+  FROM pg_options_to_table(c.reloptions)
+) AS options, LATERAL (
+  SELECT pg_relation_size(relid)::float8 AS bytes,
+    (greatest(n_live_tup, c.reltuples) + n_dead_tup) * (width + 36) / filled AS needed
+) AS sizes WHERE relkind = 'r'
+"""  # noqa: S608  of constants
 # Those that are needed for what they promise are not asked how often they are read.
 INDEXES = """
 SELECT indexrelid::regclass::text, json_build_object(
@@ -76,16 +105,27 @@ SELECT pid::text, json_build_object(
 FROM pg_stat_activity a
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
 """
+# One that has a slot keeps its snapshot there.
 REPLICAS = """
 SELECT coalesce(nullif(application_name, ''), 'standby') || ' ' || coalesce(host(client_addr), 'local'),
   json_build_object('behind_bytes', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn),
-    'behind_seconds', extract(epoch FROM replay_lag)), json_build_object('state', state)
-FROM pg_stat_replication
+    'behind_seconds', extract(epoch FROM replay_lag), 'held_transactions', coalesce(age(backend_xmin), age(xmin))
+  ), json_build_object('state', state)
+FROM pg_stat_replication LEFT JOIN pg_replication_slots ON active_pid = pid
 """
 SLOTS = """
 SELECT slot_name, json_build_object('active', active::int,
-  'kept_bytes', pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), json_build_object()
+  'kept_bytes', pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 'lost', (wal_status = 'lost')::int,
+  'held_transactions', greatest(age(xmin), age(catalog_xmin))), json_build_object()
 FROM pg_replication_slots
+"""
+# Of all databases of the server: Quartet prepares none.
+PREPARED = """
+SELECT gid, json_build_object('seconds', extract(epoch FROM now() - prepared), 'held_transactions', age(transaction),
+  'locks', (SELECT count(*) FROM pg_locks own JOIN pg_locks held USING (virtualtransaction)
+    WHERE own.transactionid = p.transaction AND held.locktype = 'relation' AND own.pid IS NULL AND held.pid IS NULL)
+), json_build_object('user', owner, 'database', database)
+FROM pg_prepared_xacts p
 """
 # What each role does of all reads of blocks, and what its tables take, as they were last vacuumed.
 SHARES = """

@@ -38,6 +38,7 @@ class PostgresObserver(EngineObserver):
             "pg_stat_user_indexes": self._indexes,
             "the indexes that there should be": self._missing,
             "pg_stat_activity": self._sessions,
+            "pg_prepared_xacts": lambda: self._subjects("prepared transaction", sql.PREPARED),
             "pg_stat_replication": lambda: self._subjects("standby", sql.REPLICAS),
             "pg_replication_slots": lambda: self._subjects("slot", sql.SLOTS),
             "pg_statio_user_tables": lambda: self._subjects("role", sql.SHARES),

@@ -71,6 +71,8 @@ _OPTIONS = [
     *("-c", "listen_addresses=127.0.0.1"),
     *("-c", "unix_socket_directories="),
     *("-c", "max_connections=200"),
+    # For the advice on one that was forgotten.
+    *("-c", "max_prepared_transactions=4"),
 ]
 
 

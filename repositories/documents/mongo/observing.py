@@ -115,6 +115,9 @@ class MongoObserver(EngineObserver):
             yield from self._of_collection(name, used, held["storageStats"])
 
     def _of_collection(self, name: str, used: list[Document], held: Mapping[str, Any]) -> Iterator[Subject]:
+        size, empty = held["storageSize"], held.get("freeStorageSize", 0)
+        figures = {"bytes": size, "empty_bytes": empty, "empty_share": empty / max(size, 1), "documents": held["count"]}
+        yield Subject("collection", name, known(figures))
         made = INDEXES.get(name, {})
         # One of that name that is hidden, or is over something else, serves no query.
         there = {one["name"] for one in used if one["name"] in made and is_as_made(name, one["name"], one["spec"])}

@@ -2,20 +2,22 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
-from app.doctor.advice.rule import Rule, rules
+from app.doctor.advice.rule import Advice, Rule, rules
 from config import Settings
 from repositories.observer_port import observe
 from repositories.observing import open_observer
 from tests.apps import ROLES, System, embedded, running
 from tests.contracts.relational_store import migrated_database
-from tests.engines import Engines, Shared
+from tests.engines import Engines, Shared, postgres
+from tests.engines.home import Home
 from tests.engines.kernel import wait_until
 from tests.system.advice.asking import advised, live_in, looked, named
 from tests.system.real import on_postgres
@@ -45,10 +47,12 @@ def test_a_database_that_is_well_gets_none(system: System) -> None:
     assert [note.partition(" ")[0] for note in seen[0].notes] == ["pg_stat_statements"]
     kinds = {subject.kind for subject in seen[0].subjects}
     assert kinds >= {"server", "table", "index", "role", "level"}
-    # Sessions are those of all tests, and one that keeps nobody waiting has no figure for how long.
+    # Sessions are those of all tests, and one that keeps nobody waiting has no figure for how long. Tables have none
+    # for what nobody holds back, and for a size that was not analyzed.
+    unknown = {"held_seconds", "held_transactions", "empty_share", "empty_bytes"}
     for rule in (rule for rule in rules() if rule.engine == "PostgreSQL" and rule.kind != "session"):
         for subject in (one for one in seen[0].subjects if one.kind == rule.kind):
-            known = {*subject.figures, *subject.words, "name"}
+            known = {*subject.figures, *subject.words, "name"} | unknown
             assert {bound.figure for bound in rule.bounds} <= known, rule.name
 
 
@@ -109,6 +113,45 @@ def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: Sy
     }
 
 
+def test_a_prepared_transaction_that_holds_dead_rows_back_and_the_file_that_they_leave(system: System) -> None:
+    # Without the waiting, and with a smaller file.
+    sooner = {
+        "transaction-prepared": ["seconds >= 0"],
+        "rows-held-back": ["dead_rows >= 10_000", "dead_share >= 0.2", "held_seconds >= 0"],
+        "table-mostly-empty": ["empty_share >= 0.5", "empty_bytes >= 1_000_000"],
+    }
+    chosen = [replace(rule, when=sooner[rule.name]) for rule in rules() if rule.name in sooner]
+    # Others are of other tests.
+    mine = ("forgotten", "emptied")
+
+    def found() -> dict[str, Advice]:
+        return {one.rule: one for one in advised(system.container, by=chosen) if one.about in mine}
+
+    with connect(system.container.settings.relational_url) as connection:
+        connection.execute(
+            "CREATE TABLE emptied AS SELECT n, repeat('x', 100) AS t FROM generate_series(1, 20000) AS n"
+        )
+        connection.execute("BEGIN; SELECT count(*) FROM emptied; PREPARE TRANSACTION 'forgotten'")
+        try:
+            connection.execute("DELETE FROM emptied WHERE n % 10 <> 0")
+            connection.execute("VACUUM (ANALYZE) emptied")
+            connection.execute("SELECT pg_stat_force_next_flush()")
+            held = found()
+            assert held.keys() == {"transaction-prepared", "rows-held-back"}
+            assert held["rows-held-back"].words.startswith("18,000 of the rows of emptied are dead")
+            assert "prepared transaction forgotten has kept" in held["rows-held-back"].words
+            assert held["transaction-prepared"].figures["locks"] == 1
+        finally:
+            connection.execute("ROLLBACK PREPARED 'forgotten'")
+        connection.execute("VACUUM (ANALYZE) emptied")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        empty = found()
+        assert empty.keys() == {"table-mostly-empty"}
+        connection.execute(empty["table-mostly-empty"].command.partition(";")[0].encode())
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        assert found() == {}
+
+
 @pytest.mark.proof
 def test_a_server_without_autovacuum_and_with_few_connections_left(own_engines: Engines, tmp_path: Path) -> None:
     server = own_engines.postgres()
@@ -138,3 +181,40 @@ def test_a_server_without_autovacuum_and_with_few_connections_left(own_engines: 
             connection.execute("ALTER SYSTEM RESET autovacuum")
             connection.execute("SELECT pg_reload_conf()")
         assert wait_until(lambda: not advised(system.container), 30)
+
+
+@pytest.mark.proof
+def test_a_standby_and_its_slot_that_hold_rows_back(tmp_path: Path) -> None:
+    sooner = {
+        "slot-holds-rows": ["active == 0", "held_transactions >= 1"],
+        "standby-holds-rows": ["held_transactions >= 1"],
+    }
+    chosen = [replace(rule, when=sooner[rule.name]) for rule in rules() if rule.name in sooner]
+    with closing(Home()) as home, ExitStack() as stack:
+        server = postgres.launch(home)
+        stack.callback(server.discard)
+        standby = postgres.launch_standby(home, server)
+        stack.callback(standby.discard)
+        url = {"relational_url": migrated_database(server)}
+        system = stack.enter_context(running(Settings(**embedded(tmp_path) | url)))
+        reader = connect(standby.url)
+        stack.callback(reader.close)
+        with connect(server.url) as connection:
+            connection.execute("CREATE TABLE written (n int)")
+            connection.execute("SELECT pg_create_physical_replication_slot('reports')")
+            reader.execute("ALTER SYSTEM SET primary_slot_name = 'reports'")
+            reader.execute("ALTER SYSTEM SET hot_standby_feedback = on")
+            reader.execute("ALTER SYSTEM SET wal_receiver_status_interval = '1s'")
+            reader.execute("SELECT pg_reload_conf()")
+            reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            reader.execute("SELECT 1")
+
+            def found() -> list[Advice]:
+                connection.execute("INSERT INTO written VALUES (1)")
+                return advised(system.container, by=chosen)
+
+            assert wait_until(lambda: "standby-holds-rows" in {one.rule for one in found()}, 60)
+            standby.stop()
+            assert wait_until(lambda: named(found()) == {("slot-holds-rows", "reports")}, 30)
+            connection.execute(found()[0].command.partition(";")[0].encode())
+            assert found() == []
