@@ -62,9 +62,9 @@ class Breaker(Cache):
         return self._through(lambda: self._inner.whole(key, exact=exact))
 
     def whole_beside(
-        self, key: str, keys: Sequence[str], *, exact: bool = False, known: str = ""
+        self, key: str, keys: Sequence[str], *, exact: bool = False
     ) -> tuple[Held | None, list[Held | None]]:
-        return self._through(lambda: self._inner.whole_beside(key, keys, exact=exact, known=known))
+        return self._through(lambda: self._inner.whole_beside(key, keys, exact=exact))
 
     def lease(self, seen: Mapping[str, bytes]) -> list[Held | bytes | None]:
         return self._through(lambda: self._inner.lease(seen))

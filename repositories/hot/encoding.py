@@ -18,8 +18,6 @@ from repositories.records import Session
 LEASE_SECONDS = 1.0
 GENERATION_SECONDS = 30
 LARGEST = 1 << 20
-# Bytes of a body that may be left out where the caller has it.
-LEAST_LEFT_OUT = 1024
 # A session is forgotten this much after its lifetime, for application clocks that lag behind the store's.
 SLACK = timedelta(hours=1)
 _JITTER = 0.1

@@ -129,12 +129,8 @@ class Cache(Store, Protocol):
         keys: Sequence[str],
         *,
         exact: bool = False,
-        known: str = "",  # noqa: ARG002  for stores that are asked over a network
     ) -> tuple[Held | None, list[Held | None]]:
-        """`read` of some keys and then `whole` of one: two round trips, or one where one server has them all.
-
-        A value that bears the entity tag `known` may come with an empty body if it is `exact`; a small one does not.
-        """
+        """`read` of some keys and then `whole` of one: two round trips, or one where one server has them all."""
         beside = self.read(keys)
         return self.whole(key, exact=exact), beside
 

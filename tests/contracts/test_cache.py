@@ -8,11 +8,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from msgspec.structs import replace
 
 from repositories.errors import Invalid
 from repositories.hot import Cache, Fill, Held, Value, open_cache
-from repositories.hot.encoding import LEAST_LEFT_OUT
 from tests.contracts.relational_store import new_database
 
 TIMEOUT = timedelta(seconds=5)
@@ -458,29 +456,6 @@ def test_a_page_and_what_is_beside_it_are_read_together(cache: Cache, key: str, 
     assert page(cache, key, parts)
     cache.void()
     assert cache.whole_beside(key, keys) == (None, [None, None, None])
-
-
-@pytest.mark.parametrize("size", [20, 2_000, 70_000])
-def test_a_page_that_is_known_may_come_without_its_body(cache: Cache, key: str, parts: list[str], size: int) -> None:
-    tag, body = '"0123456789abcdef"', b"x" * size
-    value = Value(body, 3, tag, b"\x00note", 0.25)
-    stamps = {part: held.stamp for part in parts if (held := read(cache, part))}
-    assert cache.fill({key: Fill(lease(cache, key), value, 60, parts=stamps)}) == {key}
-    for known in ("", '"another"', tag):
-        for is_exact in (True, False):
-            held, [beside] = cache.whole_beside(key, parts[:1], exact=is_exact, known=known)
-            assert held
-            assert beside
-            found = held.value.body
-            assert found == body or (found == b"" and known == tag and is_exact and size > LEAST_LEFT_OUT)
-            assert held.value == replace(value, body=found)
-            assert held.stamp == getattr(cache.whole(key, exact=True), "stamp", None)
-    cache.extend([key], b"more", most=10)
-    held, _ = cache.whole_beside(key, [], exact=True, known=tag)
-    assert held
-    assert (held.value, held.more) == (replace(value, body=held.value.body), b"more")
-    cache.drop([parts[-1]])
-    assert cache.whole_beside(key, [], exact=True, known=tag) == (None, [])
 
 
 def test_what_counts_from_when_it_was_read_is_never_kept_for_longer(cache: Cache, key: str) -> None:

@@ -31,12 +31,6 @@ def is_known(etag: str, sent: str | None) -> bool:
     return is_any(sent) or any(found[1] == etag[1:-1] for found in _own(sent))
 
 
-def known_tag(sent: str | None) -> str:
-    """The tag that If-None-Match names, in its plain form, for `is_known`; "" where it is not one of ours alone."""
-    own = _own(sent) if sent else []
-    return f'"{own[0][1]}"' if len(own) == 1 else ""
-
-
 def is_any(sent: str) -> bool:
     return sent.strip(" \t") == "*"
 

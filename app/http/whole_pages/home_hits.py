@@ -14,7 +14,6 @@ from flask import Flask, request
 from app.container import Container
 from app.http.edge import caching, content_coding
 from app.http.edge.blueprint import BASE
-from app.http.edge.conditions import known_tag
 from app.http.edge.deps import CURSORS
 from app.http.edge.feed_cursor import scope_of, start_of, window_of
 from app.http.edge.paging import USUAL_LIMIT, Cursors
@@ -26,8 +25,6 @@ from app.services.pages.whole_pages import LIMIT
 
 PATH = f"{BASE}/feed"
 THEN = (NOSNIFF, ("Cache-Control", caching.PRIVATE), VARY)
-# Of a page that its client has: its own fields are not sent.
-UNCHANGED = Around((), THEN)
 # Queries that are read here. The application reads all others, and says what is wrong with them.
 CURSOR = re.compile("(after|cursor)=([A-Za-z0-9._-]{1,900})")
 # A poll comes again and again with the same query: so many are remembered as they were read, of no more bytes each.
@@ -71,25 +68,20 @@ class HomeHits:
             return None
         reader = asking.viewer
         query = environ.get("QUERY_STRING", "")
-        known = known_tag(environ.get("HTTP_IF_NONE_MATCH"))
-        found = attempted(environ, lambda: self._find(reader, query, known))
+        found = attempted(environ, lambda: self._find(reader, query))
         if found is None:
             return None
         environ[FOUND] = found
         page = found.page
         if page is None:
             return None
-        accepted = environ.get("HTTP_ACCEPT_ENCODING")
-        if page.body:
-            used = content_coding.wanted(accepted, page.body)
-            around = Around(first_fields(page, used), THEN)
-        else:
-            used, around = content_coding.chosen(accepted) if accepted else "", UNCHANGED
+        used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), page.body)
+        around = Around(first_fields(page, used), THEN)
         return replied(self._app, environ, asking, page, PATH, around, used)
 
-    def _find(self, reader: UUID, query: str, known: str) -> HomeFound | None:
+    def _find(self, reader: UUID, query: str) -> HomeFound | None:
         window = (self._same if len(query) <= SHORT else self._window)(reader, query)
-        return None if window is None else self._pages.find(reader, window, known)
+        return None if window is None else self._pages.find(reader, window)
 
     def _window(self, reader: UUID, query: str) -> Window | None:
         """None where it takes more than a look to tell. Raises `BadRequest`."""

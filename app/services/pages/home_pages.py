@@ -56,15 +56,12 @@ class HomePages:
         self.states = states
         self._prefix = f"home-page@1{signer and '-'}{signer}:"
 
-    def find(self, reader: UUID, window: Window, known: str = "") -> HomeFound:
-        """Of pages above a cursor only those are kept that say there is nothing, which do not change with time.
-
-        The page whose entity tag is `known` to the caller may come without its body, which would be of `LEAST_BYTES`.
-        """
+    def find(self, reader: UUID, window: Window) -> HomeFound:
+        """Of pages above a cursor only those are kept that say there is nothing, which do not change with time."""
         key = f"{self._prefix}{reader}:{window.limit}:{_start(window)}"
         glance = Glance()
         if self.states and not window.hidden:
-            kept, glance = self._glanced(self.states, reader, key, known)
+            kept, glance = self._glanced(self.states, reader, key)
             if kept is not None:
                 return HomeFound(window, None, kept)
         begun = self.states.begin(glance) if self.states else None
@@ -98,12 +95,12 @@ class HomePages:
         self._keep(found.key, found.stamp, used, value)
         return page
 
-    def _glanced(self, states: KeptStates, reader: UUID, key: str, known: str) -> tuple[WholePage | None, Glance]:
+    def _glanced(self, states: KeptStates, reader: UUID, key: str) -> tuple[WholePage | None, Glance]:
         """The page, if what is kept beside it says that it may be answered. What lacks for that matters only if there
         is a page.
         """
         try:
-            held, beside = self._cache.whole_beside(key, keys_of(reader), exact=True, known=known)
+            held, beside = self._cache.whole_beside(key, keys_of(reader), exact=True)
         except Unavailable:
             return None, Glance()
         if held is None:

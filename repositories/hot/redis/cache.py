@@ -67,15 +67,14 @@ class RedisCache(RedisBacked, Cache):
         return self._near.get(key, lambda read_lease: self._whole(key, read_lease=read_lease))
 
     def whole_beside(
-        self, key: str, keys: Sequence[str], *, exact: bool = False, known: str = ""
+        self, key: str, keys: Sequence[str], *, exact: bool = False
     ) -> tuple[Held | None, list[Held | None]]:
         [shard] = self._shards
-        known = known if exact else ""
         beside: list[Held | None] = []
 
         def ask(read_lease: bool) -> Held | None:  # noqa: FBT001  as `Near.get` has it
             (epoch, *raws), raw = self._timed(
-                [(shard, _values(shard, keys)), (shard, _whole(shard, key, read_lease=read_lease, known=known))]
+                [(shard, _values(shard, keys)), (shard, _whole(shard, key, read_lease=read_lease))]
             )
             now = shard.clock.now()
             beside[:] = [None if one is None else held_of(one, now) for one in _present(shard, epoch, raws)]
@@ -210,12 +209,11 @@ class RedisCache(RedisBacked, Cache):
                 raise reply
 
 
-def _whole(shard: Shard, key: str, *, read_lease: bool, known: str = "") -> Command:
-    """What is leased is kept in memory, and has to have its body."""
+def _whole(shard: Shard, key: str, *, read_lease: bool) -> Command:
     name = shard.value(key)
     if read_lease:
         return command_of(scripts.WHOLE, [shard.epoch_name, name, _READ_LEASES], [_slot(name)])
-    return command_of(scripts.WHOLE, [shard.epoch_name, name], [known] if known else [])
+    return command_of(scripts.WHOLE, [shard.epoch_name, name], [])
 
 
 def _values(shard: Shard, keys: Sequence[str]) -> Command:

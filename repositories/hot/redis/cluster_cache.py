@@ -29,9 +29,9 @@ class ClusterCache(RedisCache):
         return None
 
     def whole_beside(
-        self, key: str, keys: Sequence[str], *, exact: bool = False, known: str = ""
+        self, key: str, keys: Sequence[str], *, exact: bool = False
     ) -> tuple[Held | None, list[Held | None]]:
-        return Cache.whole_beside(self, key, keys, exact=exact, known=known)
+        return Cache.whole_beside(self, key, keys, exact=exact)
 
     def drop(self, keys: Collection[str]) -> None:
         self._run([("DEL", *shard.names(some)) for shard, some in self._by_shard(keys)])

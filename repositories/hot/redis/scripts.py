@@ -14,7 +14,7 @@ lease. The first four bytes say since when leases are noted.
 
 import hashlib
 
-from repositories.hot.encoding import GENERATION_SECONDS, LEAST_LEFT_OUT
+from repositories.hot.encoding import GENERATION_SECONDS
 
 _EPOCH_SECONDS = 7 * 24 * 3600
 # The epoch of a cache that has moved, or is not the one in use yet. Nothing is stored under it.
@@ -47,25 +47,8 @@ local function unchanged(parts)
 end
 """
 
-# The same value with an empty body, where its record bears this entity tag and its body is not small. A record is a
-# MessagePack array of body (bin), version, entity tag, note and cost.
-_BODILESS = f"""
-local function bodiless(value, record, size, tag)
-  local kind, body = string.byte(value, record + 1)
-  if kind == 197 then body = 4 + struct.unpack('>H', value, record + 2)
-  elseif kind == 198 then body = 6 + struct.unpack('>I4', value, record + 2)
-  end
-  if not body or body < {LEAST_LEFT_OUT} then return value end
-  local rest = string.sub(value, record + body, record + size - 1)
-  if not string.find(string.sub(rest, 1, #tag + 16), tag, 1, true) then return value end
-  rest = '\\149\\196\\0' .. rest
-  return string.sub(value, 1, 32) .. struct.pack('<I4I4', 0, #rest) .. rest .. string.sub(value, record + size)
-end
-"""
-
-# KEYS: the epoch, a value's name, and for a read lease the leases. ARGV: the value's slot if so, or else the entity tag
-# that the caller has, if any.
-WHOLE = f"""{_UNCHANGED}{_NOTING}{_BODILESS}
+# KEYS: the epoch, a value's name, and for a read lease the leases. ARGV: the value's slot if so.
+WHOLE = f"""{_UNCHANGED}{_NOTING}
 local value = redis.call('GET', KEYS[2])
 if not value or string.sub(value, 1, 8) ~= redis.call('GET', KEYS[1]) then return false end
 local parts = string.sub(value, 41, 40 + struct.unpack('<I4', value, 33))
@@ -82,7 +65,6 @@ if KEYS[3] then
     slot, name, stamp, at = struct.unpack('<I4I4c0c16', parts, at)
     redis.call('SETRANGE', KEYS[3], 4 + 4 * slot, second)
   end
-elseif ARGV[1] then return bodiless(value, 41 + #parts, struct.unpack('<I4', value, 37), ARGV[1])
 end
 return value
 """
