@@ -95,6 +95,22 @@ class TestLease:
         do(relational, lambda unit: unit.idempotency.abandon(key, second))
         assert do(relational, lambda unit: claim(unit, key)) == ANSWER
 
+    @pytest.mark.parametrize("end", ["complete", "abandon"])
+    def test_ends_once_in_its_own_transaction(self, relational: RelationalStore, end: str) -> None:
+        key = new_key()
+
+        def work(unit: Transaction) -> None:
+            granted = claim(unit, key)
+            assert isinstance(granted, Granted)
+            if end == "complete":
+                unit.idempotency.complete(key, granted, ANSWER)
+            else:
+                unit.idempotency.abandon(key, granted)
+            unit.idempotency.complete(key, granted, ANSWER)
+
+        with pytest.raises(Stale):
+            do(relational, work)
+
     def is_in_flight(self, relational: RelationalStore, key: RequestKey, most: timedelta) -> None:
         found = do(relational, lambda unit: claim(unit, key))
         assert isinstance(found, InFlight)

@@ -6,7 +6,7 @@ What waits for a key gets `wait_briefly`, and its row gives the transaction its 
 import json
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, bindparam, delete, select, update
 
@@ -78,6 +78,8 @@ class SqlIdempotencyWrites(IdempotencyWrites):
         """`patience`: for how many milliseconds this transaction waits for a row."""
         self._work = work
         self._patience = {"patience": str(patience)}
+        # Open claims of this transaction, which has their rows locked: nobody can take them over before its end.
+        self._own: set[UUID] = set()
 
     def claim(self, key: RequestKey, fingerprint: bytes, lease_time: timedelta) -> Claimed:
         try:
@@ -93,6 +95,7 @@ class SqlIdempotencyWrites(IdempotencyWrites):
         row = {"account_id": key.account_id, "route": key.route, "key": key.key}
         if claimed := self._work.rows(_CLAIM, row | mine | {"fingerprint": fingerprint}):
             self._work.seen = claimed[0].created_at
+            self._own.add(lease)
             return Granted(lease)
         found = self._work.rows(_FIND, _its(key) | self._patience)
         if not found:
@@ -102,14 +105,22 @@ class SqlIdempotencyWrites(IdempotencyWrites):
         if not isinstance(known, InFlight) or found[0].lease_until > found[0].now:
             return known
         taken = self._work.rows(_TAKE_OVER, _its(key) | mine | {"its_lease": found[0].lease})
-        return Granted(lease, taken_over=True) if taken else known
+        if not taken:
+            return known
+        self._own.add(lease)
+        return Granted(lease, taken_over=True)
 
     def complete(self, key: RequestKey, granted: Granted, answer: Answer) -> None:
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
-        if not self._work.change(_COMPLETE, _its(key) | values | {"its_lease": granted.lease}):
+        values |= _its(key) | {"its_lease": granted.lease}
+        if granted.lease in self._own:
+            self._own.remove(granted.lease)
+            self._work.queue(_COMPLETE, values)
+        elif not self._work.change(_COMPLETE, values):
             raise self._work.refused(Stale())
 
     def abandon(self, key: RequestKey, granted: Granted) -> None:
+        self._own.discard(granted.lease)
         self._work.change(_ABANDON, _its(key) | {"its_lease": granted.lease})
 
     def end_lease(self, key: RequestKey, granted: Granted) -> None:
