@@ -51,7 +51,7 @@ clock.utc_now = lambda: now() + timedelta(seconds=off)
 
 
 class Town:
-    """`servers` are the first two of `started`, the third is the relay."""
+    """Two servers, one ahead and one behind, and a relay. `servers` are those of the moment."""
 
     def __init__(self, folder: Path, settings: dict[str, str], stack: ExitStack) -> None:
         self._folder, self._settings, self._stack = folder, settings, stack
@@ -59,7 +59,7 @@ class Town:
         self.servers = [one.answering() for one in self._all[:2]]
 
     def kill(self, turn: int) -> None:
-        """One of the three, which begins anew. The relay's clock goes from one side to the other."""
+        """One of the three, which begins anew; the third is the relay, whose clock is on either side then."""
         self._all[turn].kill()
         self._all[turn] = self._start(turn)
         if turn < len(self.servers):
