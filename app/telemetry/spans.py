@@ -157,6 +157,13 @@ def also(links: Iterable[str], attributes: Attributes) -> None:
                 span.add_link(found)
 
 
+def failed(error: Exception) -> None:
+    """The work at hand, by an error that is not raised."""
+    span = trace.get_current_span()
+    if _tracer is not None and span.is_recording():
+        _fail(span, type(error).__name__)
+
+
 def _sent(traceparent: str) -> SpanContext:
     return trace.get_current_span(_w3c.extract({"traceparent": traceparent}, _ROOT)).get_span_context()
 
@@ -172,13 +179,12 @@ def _called(store: str, operation: str, trips: int, seconds: float, *, ok: bool)
     if _tracer is None or not trace.get_current_span().is_recording():
         return
     end = time.time_ns()
-    attributes: dict[str, str | int] = {
-        "db.system.name": _systems.get(store, store),
-        "db.operation.name": operation.partition(" ")[0],
-        "db.query.summary": operation,
-        "quartet.store": store,
-        "quartet.round_trips": trips,
-    }
+    attributes: Attributes = {"quartet.store": store, "quartet.round_trips": trips}
+    # Brokers, receivers and the search service are no databases.
+    if store in _systems:
+        attributes["db.system.name"] = _systems[store]
+        attributes["db.operation.name"] = operation.partition(" ")[0]
+        attributes["db.query.summary"] = operation
     span = _tracer.start_span(operation, None, SpanKind.CLIENT, attributes, start_time=end - int(seconds * 1e9))
     if not ok:
         _fail(span, "_OTHER")

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from app.container import Container
+from app.telemetry import spans
 from app.worker import relay_spans
 from app.worker.sinks.reading import Batch, LogReading, Stop, unreadable
 from repositories import meter
@@ -137,6 +138,8 @@ class SinkWorker:
         if batch.messages:
             with relay_spans.sending(series_of(self._sink.name), batch.messages):
                 sent = self._sink.send(batch.messages.copy(), partial(self._more, batch, begun + LONG))
+                if sent.failure:
+                    spans.failed(sent.failure)
         self._most = min(2 * self._most, self._sink.window)
         if time.monotonic() - begun > LONG:
             self._most = max(len(batch.messages) // 2, min(FEW, self._most))

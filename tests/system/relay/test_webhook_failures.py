@@ -8,6 +8,7 @@ import pytest
 
 from app.worker.sinks.receivers import Jitter
 from tests.receiver import ANSWERS, ENDLESS, LIES, Receiver
+from tests.recorded import Recorded
 from tests.system.relay.operator import Operator
 
 # What a number of C cannot hold.
@@ -140,3 +141,18 @@ def test_410_disables_at_once(operator: Operator, receiver: Receiver) -> None:
     assert len(receiver.posted) == 1
     state = operator.state(webhook)
     assert (state["enabled"], state["reason"]) == (False, "the receiver answers 410")
+
+
+def test_what_is_not_taken_is_a_failed_span(operator: Operator, receiver: Receiver) -> None:
+    operator.add(receiver)
+    operator.log("a")
+    receiver.answers.append("500")
+    recorded = Recorded()
+    with recorded.recording():
+        operator.relay(rounds=2)
+    tried, sent = recorded.story.named("send events")
+    assert (tried.failed, tried.attributes["error.type"]) == (True, "Unavailable")
+    assert not sent.failed
+    [call] = recorded.story.below(sent)
+    assert (call.name, call.attributes["quartet.store"]) == ("send webhooks", "sinks")
+    assert "db.system.name" not in call.attributes, "a receiver is no database"
