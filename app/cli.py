@@ -49,7 +49,8 @@ class OneLineErrors(LazyGroup):
             return super().invoke(ctx)
         except Unavailable as error:
             variable = error.store.upper() + ("" if error.store == "sinks" else "_URL")
-            raise click.ClickException(f"QUARTET_{variable}: {error}") from error
+            # Drivers write more than one line.
+            raise click.ClickException(f"QUARTET_{variable}: {' '.join(str(error).split())}") from error
         except BadAddress as error:
             raise click.ClickException(f"QUARTET_{error.setting.upper()}: {error}") from error
         except ExtraMissing as error:

@@ -13,6 +13,7 @@ from app.container import Container, open_stores
 from app.moved_roles import at
 from app.moving.mover import NEW, Move, NotQuiet, NotTheSame, PlaceFails, compare, of_place
 from app.stores import Stores
+from config import SettingsError
 from repositories.address import BadAddress
 from repositories.errors import StoreError
 from repositories.moving.places import CLOSED, Overtaken, StorePlace
@@ -41,7 +42,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
     url = _absolute(url)
     with opened() as container, _one_line(), _both(container, role, url) as (old, new, there):
         old_url = _absolute(getattr(container.settings, f"{role}_url"))
-        if old_url == url and not verify_only:
+        if _same(old_url, url) and not verify_only:
             _place(old).tidy()
             click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
@@ -98,8 +99,10 @@ def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, St
             stores = opened.enter_context(closing(open_stores(there)))
             new = stores.by_role()[role]
             new.ping()
-        except (BadAddress, StoreError) as error:
-            raise click.ClickException(f"--to: {error}") from error
+        except (BadAddress, SettingsError, StoreError) as error:
+            # Drivers write more than one line, and the setting of the role is not what is wrong.
+            text = " ".join(str(error).removeprefix(f"QUARTET_{role.upper()}_URL: ").split())
+            raise click.ClickException(f"--to: {text}") from error
         yield here.by_role()[role], new, stores
 
 
@@ -135,3 +138,10 @@ def _one_line() -> Iterator[None]:
 def _absolute(url: str) -> str:
     """Processes in other working directories follow it too."""
     return f"{FILE}{Path(url.removeprefix(FILE)).absolute()}" if url.startswith(FILE) else url
+
+
+def _same(one: str, other: str) -> bool:
+    """One file may have several names."""
+    if one.startswith(FILE) and other.startswith(FILE):
+        return Path(one.removeprefix(FILE)).resolve() == Path(other.removeprefix(FILE)).resolve()
+    return one == other

@@ -8,8 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
 from app.backup.file import End
+from app.cli import main
 from app.container import Container, open_stores
 from app.moved_roles import Following, at
 from app.moving.mover import Move
@@ -149,3 +151,22 @@ def test_what_a_process_needs_at_the_new_place_is_built_before_the_switch(tmp_pa
         following.look()
         assert used == built[1:] == [following.container]
         following.container.close()
+
+
+def test_what_is_no_other_place_is_told_in_one_line(tmp_path: Path) -> None:
+    urls = embedded(tmp_path)
+    with running(Settings(**urls)) as system:
+        system.person().publish()
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "quartet.db")
+    env = {f"QUARTET_{name.upper()}": url for name, url in urls.items() if name.endswith("_url")}
+    said = {
+        f"sqlite:///{link}": "documents is there: ",
+        f"sqlite:///{tmp_path}/../{tmp_path.name}/quartet.db": "documents is there: ",
+        "postgresql://quartet@127.0.0.1:1/none": "Error: --to: documents is unavailable: ",
+        "nonsense": "Error: --to: the scheme must be one of ",
+    }
+    for url, text in said.items():
+        done = CliRunner().invoke(main, ["move", "documents", "--to", url], env=env)
+        assert (done.exit_code, done.output.count("\n")) == (int(text.startswith("Error")), 1), done.output
+        assert done.output.startswith(text)
