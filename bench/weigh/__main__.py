@@ -42,7 +42,13 @@ PARTS = {
 
 @click.command(help=__doc__)
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="By default all, in five minutes.")
-@click.option("--rounds", default=7, show_default=True, help="Each measures every way, and the base between them.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(2),
+    default=7,
+    show_default=True,
+    help="Each measures every way, and the base between them.",
+)
 def main(*, parts: tuple[str, ...], rounds: int) -> None:
     configure("warning", "console")
     engines = Engines()

@@ -19,7 +19,7 @@ from repositories.errors import Unavailable
 from repositories.hot import Held
 from repositories.hot.redis.link import RedisLink
 from repositories.hot.redis.read_leases import Near
-from repositories.hot.redis.wire import Command
+from repositories.hot.redis.wire import Command, Wire
 
 Log = Callable[[str, str, str, int, float], None]
 
@@ -70,27 +70,14 @@ class ClientLink(RedisLink):
         self._client.close()
 
 
-class ConnectionWire:
+class ConnectionWire(Wire):
     """redis-py's `Connection` in our pool. It has a time limit for each step and no deadline."""
 
-    def __init__(self, own: Any) -> None:
-        self._opened = own._opened  # noqa: SLF001
+    def __init__(self, own: Wire) -> None:
+        vars(self).update(vars(own))
 
-    @property
-    def is_connected(self) -> bool:
-        return bool(self._opened.is_connected)
-
-    def connect(self, _deadline: float) -> None:
-        self._opened.connect()
-
-    def disconnect(self) -> None:
-        self._opened.disconnect()
-
-    def is_dead(self) -> bool:
-        return bool(self._opened.can_read(0))
-
-    def talk(self, commands: Sequence[Command], _deadline: float) -> list[Any]:
-        line = self._opened
+    def talk(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002  as `Wire` has it
+        line: Any = self._opened
         line.send_packed_command(line.pack_commands(commands))
         return [line.read_response(disable_decoding=True) for _ in commands]
 
