@@ -26,7 +26,7 @@ _w3c = TraceContextTextMapPropagator()
 _tracer: Tracer | None = None
 _systems: Mapping[str, str] = {}
 Attributes = dict[str, str | int]
-CONSUMER, PRODUCER = SpanKind.CONSUMER, SpanKind.PRODUCER
+CLIENT, CONSUMER, PRODUCER = SpanKind.CLIENT, SpanKind.CONSUMER, SpanKind.PRODUCER
 
 
 def use(provider: TracerProvider | None, systems: Mapping[str, str] | None = None) -> None:

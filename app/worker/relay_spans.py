@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from app.services.feeds.fanouts import Unfinished
 from app.telemetry import spans
 from repositories.outbox import Claim
-from repositories.sinks import Message
+from repositories.sinks import Destination, Message
 
 MESSAGING: spans.Attributes = {"messaging.system": "quartet", "messaging.destination.name": "outbox"}
 _COUNT = "messaging.batch.message_count"
@@ -45,16 +45,25 @@ def attempt(claim: Claim) -> spans.step:
     )
 
 
-def sending(sink: str, messages: Sequence[Message]) -> spans.step:
-    """Around the answer of a sink to a batch. As a round, it is of several traces."""
-    attributes: spans.Attributes = {
-        "messaging.system": "quartet",
-        "messaging.destination.name": sink,
-        "messaging.operation.name": "send",
-        "messaging.operation.type": "send",
-        _COUNT: len(messages),
-    }
-    return spans.step("send events", attributes, parent="", links=_written_by(messages), kind=spans.PRODUCER)
+def sending(sink: str, to: Destination, messages: Sequence[Message]) -> spans.step:
+    """Around the answer of a sink to a batch. As a round, it is of several traces.
+
+    To a receiver of webhooks these are requests of HTTP, and no messages of a broker. Of their URL, which may hold a
+    secret, there is the host.
+    """
+    attributes: spans.Attributes = {"quartet.sink": sink, _COUNT: len(messages)}
+    kind = spans.PRODUCER
+    if to.system == "http":
+        kind = spans.CLIENT
+        attributes |= {"http.request.method": "POST", "server.address": to.name}
+    else:
+        attributes |= {
+            "messaging.system": to.system,
+            "messaging.destination.name": to.name,
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+        }
+    return spans.step("send events", attributes, parent="", links=_written_by(messages), kind=kind)
 
 
 def sent_too(messages: Sequence[Message], count: int) -> None:

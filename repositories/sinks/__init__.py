@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from repositories.address import BadAddress
-from repositories.sinks.port import CONTENT_TYPE, AskedToWait, Gone, Message, Refused, Sent, Sink
+from repositories.sinks.port import CONTENT_TYPE, AskedToWait, Destination, Gone, Message, Refused, Sent, Sink
 from repositories.sinks.webhooks.target import Inside
 from repositories.sinks.webhooks.target import target_of as webhook_target
 
@@ -13,6 +13,7 @@ __all__ = [
     "CONTENT_TYPE",
     "SCHEMES",
     "AskedToWait",
+    "Destination",
     "Gone",
     "Inside",
     "Message",

@@ -50,6 +50,16 @@ class AskedToWait(Unavailable):
         self.wait = wait
 
 
+class Destination(Struct, frozen=True):
+    """Where messages go, as traces say it: `system` is `kafka`, `rabbitmq`, or `http` for a receiver of webhooks.
+
+    `name` is the topic, the exchange, or the receiver's host: never its path, which may hold a secret.
+    """
+
+    system: str
+    name: str
+
+
 class Sent(Struct, frozen=True):
     """The first `count` messages are kept by the sink. `failure` is why the next one is not, None where there was no
     time for it, or where there is none.
@@ -66,6 +76,7 @@ class Sink(Protocol):
 
     # By which its cursor is known. Two sinks of one system never have the same.
     name: str
+    destination: Destination
     # How many messages it is best given at once.
     batch: int = 500
     # And how many may be under way in one `send`.

@@ -42,7 +42,7 @@ ATTRIBUTES = {
     *("db.system.name", "db.operation.name", "db.query.summary", "quartet.store", "quartet.round_trips"),
     *("messaging.system", "messaging.destination.name", "messaging.operation.name", "messaging.operation.type"),
     *("messaging.message.id", "messaging.batch.message_count", "quartet.event.type", "quartet.event.attempts"),
-    "quartet.deliveries",
+    *("quartet.deliveries", "quartet.sink", "server.address"),
 }
 
 
@@ -117,7 +117,9 @@ def test_what_leaves_for_a_sink_is_linked_to_what_wrote_it(tmp_path: Path, recor
         story, shelf = sent_to_a_shelf(system, recorded)
     published, sent = story.one(f"POST {BASE}/posts"), story.one("send events")
     assert (sent.kind, sent.parent, sent.links) == ("PRODUCER", "", [(published.trace, published.id)])
-    assert sent.attributes["messaging.destination.name"] == "kafka"
+    assert sent.attributes["quartet.sink"] == "kafka"
+    assert sent.attributes["messaging.system"] == "kafka"
+    assert sent.attributes["messaging.destination.name"] == "quartet.events"
     assert sent.attributes["messaging.batch.message_count"] == 1
     assert shelf.kept[-1].traceparent.startswith(f"00-{published.trace}-{published.id}-")
 

@@ -56,7 +56,7 @@ def test_the_story_of_a_post_comes_from_several_processes(
         live.close()
     found = told(collector.story)
     sent = collector.story.one("send events")
-    assert (sent.kind, sent.links) == ("PRODUCER", [found.link])
+    assert (sent.kind, sent.links) == ("CLIENT", [found.link])
     assert sent.trace not in {TRACE, found.batch}, "a batch is of several traces"
     [post] = consumer.posted
     assert post.headers["traceparent"] == post.event["traceparent"] == found.traceparent

@@ -32,6 +32,11 @@ def test_several_are_separated_by_commas(urls: str, names: list[str]) -> None:
     assert opened(urls) == names
 
 
+def test_a_trace_names_the_topic_or_exchange() -> None:
+    sinks = open_sinks("amqp://u:p@h?exchange=e&queue=q,kafka://h/topic?name=audit", timeout=timedelta(seconds=1))
+    assert [(one.destination.system, one.destination.name) for one in sinks] == [("rabbitmq", "e"), ("kafka", "topic")]
+
+
 @pytest.mark.parametrize(
     ("urls", "reason"),
     [

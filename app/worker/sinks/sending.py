@@ -136,7 +136,7 @@ class SinkWorker:
     def _sent(self, batch: Batch) -> Sent:
         sent, begun = Sent(0), time.monotonic()
         if batch.messages:
-            with relay_spans.sending(series_of(self._sink.name), batch.messages):
+            with relay_spans.sending(series_of(self._sink.name), self._sink.destination, batch.messages):
                 sent = self._sink.send(batch.messages.copy(), partial(self._more, batch, begun + LONG))
                 if sent.failure:
                     spans.failed(sent.failure)

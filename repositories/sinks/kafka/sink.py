@@ -17,7 +17,7 @@ from repositories.errors import Unavailable
 from repositories.meter import asked
 from repositories.sinks.kafka import topology
 from repositories.sinks.kafka.target import target_of
-from repositories.sinks.port import CONTENT_TYPE, ROLE, Message, Refused, Sent, Sink
+from repositories.sinks.port import CONTENT_TYPE, ROLE, Destination, Message, Refused, Sent, Sink
 from repositories.translation import Translation
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class KafkaSink(Sink):
         self._producer: Producer | None = None
         self._limit = 0
         self.name = self._target.name
+        self.destination = Destination("kafka", self._target.topic)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         with asked(ROLE, "migrate"), _TRANSLATED:

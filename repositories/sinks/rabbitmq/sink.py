@@ -16,7 +16,7 @@ from amqp.exceptions import AMQPError
 
 from repositories.errors import Unavailable
 from repositories.meter import asked
-from repositories.sinks.port import CONTENT_TYPE, ROLE, Message, Sent, Sink
+from repositories.sinks.port import CONTENT_TYPE, ROLE, Destination, Message, Sent, Sink
 from repositories.sinks.rabbitmq import topology
 from repositories.sinks.rabbitmq.target import target_of
 from repositories.translation import Translation
@@ -111,6 +111,7 @@ class RabbitSink(Sink):
         self._seconds = timeout.total_seconds()
         self._publisher: _Publisher | None = None
         self.name = self._target.name
+        self.destination = Destination("rabbitmq", self._target.exchange)
 
     def migrate(self, *, dry_run: bool = False) -> list[str]:
         with asked(ROLE, "migrate"), _TRANSLATED, self._connect() as connection:

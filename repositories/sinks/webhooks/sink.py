@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from repositories.errors import Unavailable
 from repositories.http_exchange import HttpAnswer, HttpConnection
 from repositories.meter import asked
-from repositories.sinks.port import CONTENT_TYPE, ROLE, AskedToWait, Gone, Message, Sent, Sink
+from repositories.sinks.port import CONTENT_TYPE, ROLE, AskedToWait, Destination, Gone, Message, Sent, Sink
 from repositories.sinks.webhooks.target import Inside, is_permitted, target_of
 
 # Events under way to one receiver, and connections to it.
@@ -40,6 +40,7 @@ class WebhookSink(Sink):
     ) -> None:
         self.name = name
         target = target_of(url, inside)
+        self.destination = Destination("http", target.origin.host)
         plain = target.origin.scheme == "http"
         self._target = target.target
         self._signers = [Webhook(secret) for secret in secrets]

@@ -35,8 +35,12 @@ def test_the_story_of_a_post_goes_through_both_brokers(brokers: dict[str, Broker
         [event] = [json.loads(one.body) for one in messages if one.type == PUBLISHED]
         assert event["traceparent"] == found.traceparent
         sending = [one for one in collector.story.named("send events") if found.link in one.links]
-        [sent] = [one for one in sending if one.attributes["messaging.destination.name"] == name]
+        [sent] = [one for one in sending if one.attributes["quartet.sink"] == name]
         assert sent.kind == "PRODUCER"
+        assert (sent.attributes["messaging.system"], sent.attributes["messaging.destination.name"]) == (
+            name,
+            places[name],
+        )
         assert sent.trace not in {TRACE, found.batch}, "a batch is of several traces"
         asked = [one for one in collector.story.below(sent) if one.kind == "CLIENT"]
         assert any(one.name == f"send {name}" for one in asked)

@@ -9,7 +9,7 @@ from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker
 from repositories.errors import Unavailable
 from repositories.records import Event
-from repositories.sinks import Message, Refused, Sent, Sink
+from repositories.sinks import Destination, Message, Refused, Sent, Sink
 from tests.contracts.documents import an_event
 
 LIKED = b"""{"type": "PostLiked", "post_id": "00000000-0000-7000-8000-00000000000a",
@@ -22,6 +22,7 @@ class Shelf(Sink):
 
     def __init__(self, name: str = "kafka") -> None:
         self.name = name
+        self.destination = Destination("kafka", "quartet.events")
         self.kept: list[Message] = []
         self.room: int | None = None
         self.refused: set[str] = set()

@@ -153,6 +153,9 @@ def test_what_is_not_taken_is_a_failed_span(operator: Operator, receiver: Receiv
     tried, sent = recorded.story.named("send events")
     assert (tried.failed, tried.attributes["error.type"]) == (True, "Unavailable")
     assert not sent.failed
+    assert (sent.kind, sent.attributes["http.request.method"]) == ("CLIENT", "POST")
+    assert (sent.attributes["quartet.sink"], sent.attributes["server.address"]) == ("webhooks", "127.0.0.1")
+    assert not any(name.startswith("messaging.") for name in sent.attributes if name != "messaging.batch.message_count")
     [call] = recorded.story.below(sent)
     assert (call.name, call.attributes["quartet.store"]) == ("send webhooks", "sinks")
     assert "db.system.name" not in call.attributes, "a receiver is no database"
