@@ -43,9 +43,12 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
     with opened() as container, _one_line(), _both(container, role, url) as (old, new, there):
         old_url = _absolute(getattr(container.settings, f"{role}_url"))
         if _same(old_url, url) and not verify_only:
+            _require_truth(old, role)
             _place(old).tidy()
             click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
+        if not verify_only:
+            _require_truth(old, role)
         if not (dry_run or verify_only):
             # All of it: streams and limits live at the URL of the cache.
             with of_place(NEW):
@@ -66,7 +69,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             with given_up(_place(old), moving.id):
                 paused = moving.run(old_url, url)
             click.echo(f"switched; writers waited for {paused:.3f} s")
-            with suppress(StoreError):
+            with suppress(StoreError, Overtaken):
                 _place(new).tidy()
             click.echo(f"set QUARTET_{role.upper()}_URL in every process; until then they follow by themselves")
 
@@ -104,6 +107,13 @@ def _both(container: Container, role: str, url: str) -> Iterator[tuple[Store, St
             text = " ".join(str(error).removeprefix(f"QUARTET_{role.upper()}_URL: ").split())
             raise click.ClickException(f"--to: {text}") from error
         yield here.by_role()[role], new, stores
+
+
+def _require_truth(old: Store, role: str) -> None:
+    """So that who comes late reads why. Whether the place still is it when the move begins is looked at again."""
+    mark = _place(old).mark()
+    if mark and mark.state in CLOSED:
+        raise Overtaken(f"another move of {role} has ended meanwhile")
 
 
 def _require_receivable(new: Store, *, verify_only: bool) -> None:

@@ -75,8 +75,14 @@ MARK = "SELECT state, epoch, url, move FROM moving_marks WHERE role = :role"
 SET_MARK = """INSERT INTO moving_marks (role, state, epoch, url, move) VALUES (:role, :state, :epoch, :url, :move)
     ON CONFLICT (role) DO UPDATE SET state = excluded.state, epoch = excluded.epoch, url = excluded.url,
     move = excluded.move"""
+# Unless the place was left.
+LEAVE = f"{SET_MARK} WHERE moving_marks.state IN ('open', 'leaving')"
+# It changes nothing, and keeps others from changing the mark in this transaction.
+HOLD_OPEN = "UPDATE moving_marks SET state = 'open' WHERE role = :role AND state = 'open'"
 OPEN = """UPDATE moving_marks SET state = 'open', epoch = :epoch, url = ''
     WHERE role = :role AND epoch <= :epoch AND state IN ('incoming', 'moved')"""
+OF_NO_MOVE = """INSERT INTO moving_marks (role, state, epoch, url, move) VALUES (:role, 'open', 0, '', '')
+    ON CONFLICT (role) DO NOTHING"""
 GIVE_UP = "UPDATE moving_marks SET state = 'open', url = '' WHERE role = :role AND state = 'leaving'"
 CHANGE = "UPDATE moving_marks SET state = :state WHERE role = :role AND state = :before AND move = :move"
 
@@ -105,14 +111,18 @@ class SqlGate:
             work.execute(OPEN, {"role": self._role, "epoch": epoch})
 
     def capture(self, mark: Mark) -> None:
-        """Where the last trigger has been made, no transaction is under way that was not noted."""
-        self._move = mark.move
-        self._make([self._engine.make_notes(self._role)])
+        """Where the last trigger has been made, no transaction is under way that was not noted. The mark comes first:
+        from then on no `tidy` of an earlier move takes triggers away.
+        """
+        self._leave(mark, self._engine.make_notes(self._role), f"DELETE FROM moving_{self._role}")  # noqa: S608  ours
         self._change_tables(self._engine.refuse, self._engine.note)
-        with self._database.write() as work:
-            self._engine.stop_writers(self._role, work)
-            work.execute(f"DELETE FROM moving_{self._role}", {})  # noqa: S608  a name of ours
-            self._set(work, mark)
+        self.check()
+
+    def capture_nothing(self, mark: Mark) -> None:
+        """As `capture`, of a place out of which nothing is copied."""
+        self._leave(mark)
+        self._change_tables(self._engine.refuse)
+        self.check()
 
     def close(self, mark: Mark) -> None:
         """The place is `incoming`: it refuses writes but those inside `own`."""
@@ -141,7 +151,7 @@ class SqlGate:
         """Raises `Overtaken`."""
         found = self.mark()
         if found is None or found.move != self._move or found.state != "leaving":
-            raise Overtaken(f"another move of {self._role} has begun or ended meanwhile")
+            raise self._overtaken()
 
     def release(self) -> None:
         with self._database.write() as work:
@@ -151,8 +161,9 @@ class SqlGate:
         with self._database.write() as work:
             work.execute(MAKE_MARKS, {})
             work.execute(GIVE_UP, {"role": self._role})
-        self._change_tables(self._engine.remove)
-        self._make([f"DROP TABLE IF EXISTS moving_{self._role}"])
+            work.execute(OF_NO_MOVE, {"role": self._role})
+        self._change_tables(self._engine.remove, first=self._hold_open)
+        self._make([f"DROP TABLE IF EXISTS moving_{self._role}"], self._hold_open)
 
     def notes(self) -> str | None:
         """The statement that reads all notes: `seq`, `kind`, and `key` as JSON. None unless the place is left."""
@@ -174,20 +185,40 @@ class SqlGate:
     def _change(self, work: Working, before: str, state: str) -> None:
         values = {"role": self._role, "state": state, "before": before, "move": self._move}
         if work.execute(CHANGE, values).rowcount != 1:
-            raise Overtaken(f"another move of {self._role} has begun or ended meanwhile")
+            raise self._overtaken()
 
-    def _change_tables(self, *changes: Callable[[str, Noted], Iterable[str]]) -> None:
+    def _leave(self, mark: Mark, *statements: str) -> None:
+        self._move = mark.move
+
+        def left(work: Working) -> None:
+            self._engine.stop_writers(self._role, work)
+            if work.execute(LEAVE, {"role": self._role, **msgspec.structs.asdict(mark)}).rowcount != 1:
+                raise self._overtaken()
+
+        self._make(statements, left)
+
+    def _hold_open(self, work: Working) -> None:
+        if work.execute(HOLD_OPEN, {"role": self._role}).rowcount != 1:
+            raise self._overtaken()
+
+    def _overtaken(self) -> Overtaken:
+        return Overtaken(f"another move of {self._role} has begun or ended meanwhile")
+
+    def _change_tables(
+        self, *changes: Callable[[str, Noted], Iterable[str]], first: Callable[[Working], None] = lambda _: None
+    ) -> None:
         each = [[sql for change in changes for sql in change(self._role, noted)] for noted in self._noted]
         for statements in [list(chain(*each))] if self._engine.at_once else each:
-            self._make(statements)
+            self._make(statements, first)
 
-    def _make(self, statements: Sequence[str]) -> None:
+    def _make(self, statements: Sequence[str], first: Callable[[Working], None]) -> None:
         """In one transaction, again where it does not get the lock of a table soon: others wait behind it."""
         for left in reversed(range(TRIES)):
             try:
                 with self._database.write() as work:
                     self._engine.patience(work)
                     work.execute(MAKE_MARKS, {})
+                    first(work)
                     for statement in statements:
                         work.execute(statement, {})
             except Contention:

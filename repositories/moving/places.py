@@ -80,13 +80,19 @@ class StorePlace(Protocol):
 
     @abstractmethod
     def tidy(self) -> None:
-        """Take away what a move has left in a place that is the truth, also one that was given up."""
+        """Take away what a move has left in a place that is the truth, also one that was given up. Raises `Overtaken`
+        or does nothing in one that was left.
+        """
 
     # Of the old place.
 
     @abstractmethod
     def capture(self, mark: Mark) -> None:
-        """Note every change from now on, and forget what was noted for an earlier move. The mark is `leaving`."""
+        """Note every change from now on, and forget what was noted for an earlier move. The mark is `leaving`.
+
+        Raises `Overtaken` where the place is not the truth any more. That is looked at when the mark is written, in the
+        same step: of two moves at once one has come first.
+        """
 
     @abstractmethod
     def moment(self) -> AbstractContextManager[FrozenPlace]: ...

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pymongo
 from pymongo import ReplaceOne
 from pymongo.change_stream import DatabaseChangeStream
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
 
 from repositories.documents.dump_records import KINDS, key_of
 from repositories.documents.mongo.client import Document, MongoConnection
@@ -78,7 +80,7 @@ class MongoPlace(StorePlace):
         self._move = mark.move
         with self._connection.calling():
             self._stream = self._connection.database.watch(_NOTED)
-            self._set(mark)
+            self._leave(mark)
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[FrozenPlace]:
@@ -228,6 +230,14 @@ class MongoPlace(StorePlace):
         if self._marks().update_one({"_id": ROLE, **which}, _fenced(own)).matched_count:
             self._validate(None)
             self._marks().update_one({"_id": ROLE, "fence": own}, {"$unset": {"fence": "", "fenced_until": ""}})
+
+    def _leave(self, mark: Mark) -> None:
+        """The fence of another move stays: who put it up takes it away, or whoever sees that it has expired."""
+        which, fields = {"_id": ROLE, "state": {"$nin": list(CLOSED)}}, msgspec.structs.asdict(mark)
+        try:
+            self._marks().update_one(which, {"$set": fields}, upsert=True)
+        except DuplicateKeyError as error:
+            raise Overtaken("another move of the documents has begun or ended meanwhile") from error
 
     def _set(self, mark: Mark) -> None:
         fields = {name: getattr(mark, name) for name in mark.__struct_fields__}

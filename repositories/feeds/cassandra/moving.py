@@ -81,7 +81,7 @@ class CassandraFeedsPlace(StorePlace):
         mark = self.mark()
         if mark and mark.state in CLOSED and mark.epoch <= epoch:
             self._have_gates("moving_changes")
-            self._set(Mark("open", epoch, "", mark.move))
+            self._set(Mark("open", epoch, "", mark.move), mark)
 
     def is_empty(self) -> bool:
         return not any(self._read(f"SELECT * FROM {{}}.{table} LIMIT 1") for table in GATED)  # noqa: S608  our names
@@ -91,16 +91,20 @@ class CassandraFeedsPlace(StorePlace):
         if mark is None or mark.state in CLOSED:
             return
         if mark.state == "leaving":
-            self._set(Mark("open", mark.epoch, "", mark.move))
+            self._set(Mark("open", mark.epoch, "", mark.move), mark)
         self._link.alter(CHANGES.format(keyspace=self._keyspace))
         self._have_gates(*GATED, "moving_changes")
         self._forget_all()
 
     def capture(self, mark: Mark) -> None:
         self._link.alter(CHANGES.format(keyspace=self._keyspace))
+        before = self.mark()
+        if before and before.state in CLOSED:
+            raise Overtaken("another move of feeds has begun or ended meanwhile")
+        self._set(mark, before)
+        # Not sooner: until then the gate and the notes may be those of another move.
         self._have_gates("moving_changes")
         self._forget_all()
-        self._set(mark)
         self._drop_gates(*GATED)
         self._move = mark.move
         self._notes, self._first, self._known, self._newest = [], 0, set(), 0.0
@@ -167,7 +171,7 @@ class CassandraFeedsPlace(StorePlace):
             self.tidy()
 
     def receive(self, mark: Mark) -> None:
-        self._set(mark)
+        self._set(mark, self.mark())
         self._link.alter(CHANGES.format(keyspace=self._keyspace))
         self._drop_gates(*GATED, "moving_changes")
         self._move = mark.move
@@ -255,9 +259,8 @@ class CassandraFeedsPlace(StorePlace):
         if self._applied("SET closing = '' WHERE role = %s IF closing = %s AND state = 'leaving'", (ROLE, closing)):
             self._have_gates("moving_changes")
 
-    def _set(self, mark: Mark) -> None:
-        """Raises `Overtaken` where somebody else has set it meanwhile."""
-        before = self.mark()
+    def _set(self, mark: Mark, before: Mark | None) -> None:
+        """Raises `Overtaken` where it is not what it was before."""
         row = (mark.state, mark.epoch, mark.url, mark.move)
         if before:
             done = self._applied(

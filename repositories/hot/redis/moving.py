@@ -192,7 +192,8 @@ class RedisSessionsPlace(StorePlace):
         try:
             return self._link.exchange(*commands, again=True)
         except Unavailable as error:
-            raise refusal(error) from error
+            found = refusal(error)
+            raise _overtaken() if isinstance(found, MovedAway) else found from error
 
     def _await_replicas(self) -> None:
         """A mark that a replica lacks is lost with the master."""
@@ -208,8 +209,12 @@ def refusal(error: Unavailable) -> Exception:
     if scripts.HAS_MOVED in text:
         return MovedAway("sessions", "this role has moved to another place")
     if scripts.OVERTAKEN in text:
-        return Overtaken("another move of sessions has begun or ended meanwhile")
+        return _overtaken()
     return error
+
+
+def _overtaken() -> Overtaken:
+    return Overtaken("another move of sessions has begun or ended meanwhile")
 
 
 def _text(mark: Mark) -> str:

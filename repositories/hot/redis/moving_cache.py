@@ -12,6 +12,16 @@ from repositories.hot.redis.hash_tags import Shard
 from repositories.hot.redis.link import RedisWay
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
+# ARGV: the mark, and how the one before may begin. It may come twice.
+_SET = """
+local mark = redis.call('GET', KEYS[1])
+local good = #ARGV == 1 or not mark or mark == ARGV[1]
+for i = 2, #ARGV do good = good or string.sub(mark, 1, #ARGV[i]) == ARGV[i] end
+if not good then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+
 
 class RedisCachePlace(CachePlace):
     """`outwait` is the cache's own."""
@@ -37,7 +47,7 @@ class RedisCachePlace(CachePlace):
             self._have_epochs(None)
 
     def capture(self, mark: Mark) -> None:
-        self._set(mark)
+        self._set(mark, "open", "leaving")
 
     @contextlib.contextmanager
     def switching(self, mark: Mark) -> Iterator[None]:
@@ -49,7 +59,7 @@ class RedisCachePlace(CachePlace):
         try:
             self._outwait()
             yield
-            self._set(mark)
+            self._set(mark, f"leaving {found.epoch} {self._move} ")
         except BaseException:
             self._have_epochs(None)
             raise
@@ -74,9 +84,12 @@ class RedisCachePlace(CachePlace):
         self._have_epochs(None)
         self._outwait()
 
-    def _set(self, mark: Mark) -> None:
+    def _set(self, mark: Mark, *before: str) -> None:
+        """Raises `Overtaken` where there is a mark that begins with none of `before`, if such are named."""
         self._move = mark.move
-        self._link.exchange(("SET", self._name, f"{mark.state} {mark.epoch} {mark.move} {mark.url}"), again=True)
+        text = f"{mark.state} {mark.epoch} {mark.move} {mark.url}"
+        if self._link.exchange(("EVAL", _SET, 1, self._name, text, *before), again=True) == [0]:
+            raise Overtaken("another move of cache has begun or ended meanwhile")
 
     def _have_epochs(self, epoch: str | None) -> None:
         """Nothing of before is of this one, or of a new one."""

@@ -20,8 +20,7 @@ class SqlCachePlace(CachePlace, GatedPlace):
         self._empty = void
 
     def capture(self, mark: Mark) -> None:
-        """Nothing is noted, since nothing is copied."""
-        self._gate.close(mark)
+        self._gate.capture_nothing(mark)
 
     @contextlib.contextmanager
     def switching(self, mark: Mark) -> Iterator[None]:

@@ -2,9 +2,10 @@
 everywhere, and as a proof in all engines.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import pytest
 from redis import Redis
 
 from app.backup.file import End
+from app.container import build
 from app.moving.command import given_up
 from app.moving.mover import Move
 from app.stores import Stores
@@ -109,6 +111,31 @@ def test_of_two_moves_of_a_role_the_later_one_happens(one: Town) -> None:
         assert one.truth(url) == far
         with one.begun(url) as anybody:
             assert written(anybody)
+            assert one.write(anybody)(anybody)
+
+
+def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
+    """The other has looked where the role is before the first was done, and begins only then."""
+    with first(one) as (url, stores):
+        written, near, far = [one.write(stores)], one.place(), one.place()
+        with closing(build(one.at(url))) as looked:
+            assert one.moved(url, "--to", far).exit_code == 0
+            with one.begun(url) as anybody:
+                written.append(one.write(anybody))
+            for place in (near, far, url):
+                done = one.moved_from(looked, "--to", place)
+                assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
+                assert done.output.startswith("Error: not moved: another move of ")
+                assert one.truth(url) == one.truth(far) == far
+                # Nor where the first was done between the command's look and its beginning.
+                with one.stores(place) as others, pytest.raises(Overtaken):
+                    moving(one.place_of(stores), one.place_of(others)).run(url, place)
+                with contextlib.suppress(Overtaken):
+                    one.place_of(stores).tidy()
+            with pytest.raises(MovedAway):
+                one.write(stores)
+        with one.begun(url) as anybody:
+            assert all(is_there(anybody) for is_there in written)
             assert one.write(anybody)(anybody)
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from app.container import build, open_stores
+from app.container import Container, build, open_stores
 from app.moved_roles import at, forwarded
 from app.moving.command import move
 from app.stores import Stores
@@ -66,7 +66,11 @@ class Town(NamedTuple):
         with self.stores(url) as stores:
             settings = forwarded(self.at(url), stores)
         with closing(build(settings)) as container:
-            return CliRunner().invoke(move, [self.role, *words], obj=lambda: nullcontext(container))
+            return self.moved_from(container, *words)
+
+    def moved_from(self, container: Container, *words: str) -> Result:
+        """`quartet move` of a process that has looked where the role is."""
+        return CliRunner().invoke(move, [self.role, *words], obj=lambda: nullcontext(container))
 
     def write(self, stores: Stores) -> Written:
         """Returns what says whether it is there."""
