@@ -74,9 +74,12 @@ LEFT JOIN widths w ON (w.schemaname, w.relname) = (t.schemaname, t.relname), LAT
     (greatest(n_live_tup, c.reltuples) + n_dead_tup) * (width + 36) / filled AS needed
 ) AS sizes WHERE relkind = 'r'
 """  # noqa: S608  of constants
-# Those that are needed for what they promise are not asked how often they are read.
+# Those that are needed for what they promise are not asked how often they are read. PostgreSQL does not keep when an
+# index was made, but in which transaction.
 INDEXES = """
 SELECT indexrelid::regclass::text, json_build_object(
+  'watched_seconds', (SELECT extract(epoch FROM now() - coalesce(stats_reset, pg_postmaster_start_time()))
+    FROM pg_stat_database WHERE datname = current_database()), 'transactions', age(i.xmin),
   'reads', idx_scan, 'bytes', pg_relation_size(indexrelid), 'valid', indisvalid::int,
   'promises', (indisunique OR indisexclusion OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = indexrelid)
     OR EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid))::int,

@@ -16,6 +16,11 @@ from repositories.observer_port import SECONDS, EngineObserver, Question, Subjec
 _NOT_ALLOWED = 13
 # Statistics are of a member, and know no majority.
 _LOCAL = ReadConcern("local")
+# By the server's own clock.
+_INDEXES: list[Document] = [
+    {"$indexStats": {}},
+    {"$set": {"watched_seconds": {"$divide": [{"$subtract": ["$$NOW", "$accesses.since"]}, 1000]}}},
+]
 # What ran for long or read much, by the shape of the question. No value of it is read.
 _PROFILED: list[Document] = [
     {"$match": {"ns": {"$not": {"$regex": r"\.system\."}}, "op": {"$in": ["query", "getmore", "command", "update"]}}},
@@ -110,7 +115,7 @@ class MongoObserver(EngineObserver):
             names = sorted(found["name"] for found in database.list_collections(filter={"type": "collection"}))
         for name in (name for name in names if not name.startswith("system.")):
             with self._connection.calling():
-                used = list(database[name].aggregate([{"$indexStats": {}}]))
+                used = list(database[name].aggregate(_INDEXES))
                 [held] = database[name].aggregate([{"$collStats": {"storageStats": {}}}])
             yield from self._of_collection(name, used, held["storageStats"])
 
@@ -130,6 +135,7 @@ class MongoObserver(EngineObserver):
                 "bytes": held["indexSizes"].get(found["name"]),
                 "documents": held["count"],
                 "own": float(own),
+                "watched_seconds": found["watched_seconds"],
             }
             yield Subject(
                 "index", f"{name}.{found['name']}", known(figures), {"collection": name, "plain": found["name"]}

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from app.container import Container
 from app.doctor.advice.looking import look
 from app.doctor.advice.rule import Advice, Rule, judged, rules
@@ -28,6 +30,17 @@ def advised(
 ) -> list[Advice]:
     chosen = list(rules() if by is None else by)
     return [one for seen, roles in looked(container, series, limits) for one in judged(seen, roles, chosen)]
+
+
+def without_waiting(chosen: Iterable[Rule]) -> list[Rule]:
+    """Of an index that was made just now too."""
+    waits = ("watched_seconds", "transactions ")
+    return [
+        replace(rule, when=[bound for bound in rule.when if not bound.startswith(waits)])
+        if rule.name == "index-unused"
+        else rule
+        for rule in chosen
+    ]
 
 
 def named(found: Iterable[Advice]) -> set[tuple[str, str]]:
