@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config import Settings
+from repositories.errors import Unavailable
 from tests.apps import System, embedded, running
 from tests.http.inbox import Noon
 from tests.http.pages import CODED, ETAG, HEADERS, Answer, Both, HandedOn, assert_alike, without_application
@@ -136,3 +137,20 @@ def test_what_is_noted_renamed_read_and_deleted_is_seen_at_once(inbox: Inbox) ->
     inbox.warmed()
     inbox.author.delete(f"/posts/{inbox.other}", etag="*")
     assert ("like", inbox.other) not in inbox.counts()
+
+
+def test_a_relational_store_that_is_silent_is_asked_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs its time limit each time."""
+    graph, asked = inbox.system.container.stores.relational.graph, list[str]()
+
+    def silent(name: str) -> None:
+        def call(*_: object) -> None:
+            asked.append(name)
+            raise Unavailable("relational", "frozen")
+
+        monkeypatch.setattr(graph, name, call)
+
+    silent("counts")
+    silent("relations")
+    assert inbox.viewed("limit=3").status.startswith("503")
+    assert len(asked) == 1

@@ -81,7 +81,8 @@ class Inbox:
         self, owner: UUID, limit: int, place: InboxCursor | None = None, used: Used | None = None
     ) -> NotificationPage:
         """Newest activity first. Raises `Unavailable`. `used` notes what the page is made of."""
-        top, visible = self._top(owner, used), self._filter(owner, used)
+        top, away = self._top(owner, used)
+        visible = VisibilityFilter(owner, self._relational, self._documents, self._pages, used, away)
         newest_first = Scan(owner, self._stored, visible, first=top.activities)
         scan = Scan(owner, self._stored, visible, place.below) if place else newest_first
         found = _fresh(scan, limit, place)
@@ -92,7 +93,7 @@ class Inbox:
         return NotificationPage(shown, onward, _unread(newest_first, top), newest)
 
     def unread(self, owner: UUID) -> int:
-        top = self._top(owner)
+        top, _ = self._top(owner)
         return _unread(Scan(owner, self._stored, self._filter(owner), first=top.activities), top)
 
     def read(self, owner: UUID, up_to: UUID | None = None) -> int:
@@ -108,17 +109,20 @@ class Inbox:
                 self._pages.invalidation.drop_or_defer(self._pages.invalidation.inboxes([owner]))
         return self.unread(owner)
 
-    def _top(self, owner: UUID, used: Used | None = None) -> InboxTop:
+    def _top(self, owner: UUID, used: Used | None = None) -> tuple[InboxTop, Unavailable | None]:
+        """And the relational store's silence, where it was met on the way."""
+        away = None
         kinds, through = self._pages.kinds, self._pages.through
         if used is not None:
             # The counts change with every follow, block and post of the owner, which the page depends on. They need
             # more stores than it does: while one is away the page is made each time.
             try:
                 found = through.multi_get({kinds.inboxes: [owner], kinds.account_stats: [owner]}, used)
-                return InboxTop.of(found[kinds.inboxes][owner])
-            except Unavailable:
+                return InboxTop.of(found[kinds.inboxes][owner]), None
+            except Unavailable as error:
+                away = error if error.store == "relational" else None
                 used.lacks()
-        return InboxTop.of(through.get(kinds.inboxes, [owner], used)[owner])
+        return InboxTop.of(through.get(kinds.inboxes, [owner], used)[owner]), away
 
     def _noted(self, owner: UUID, up_to: UUID | None) -> UUID | None:
         """Not later than now, or than the newest activity."""
@@ -140,8 +144,8 @@ class Inbox:
                 break
         raise Unprocessable("there is no such notification", {"/up_to": "there is no such notification"})
 
-    def _filter(self, owner: UUID, used: Used | None = None) -> VisibilityFilter:
-        return VisibilityFilter(owner, self._relational, self._documents, self._pages, used)
+    def _filter(self, owner: UUID) -> VisibilityFilter:
+        return VisibilityFilter(owner, self._relational, self._documents, self._pages)
 
     def _shown(self, found: list[Item], top: InboxTop, used: Used | None) -> list[Notification]:
         wanted = {actor for item in found for actor in item.actors[:ACTORS]}

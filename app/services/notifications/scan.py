@@ -8,6 +8,7 @@ from app.services.pages import inbox_tops
 from app.services.pages.kinds import Used
 from app.services.pages.wing import PagesWing
 from repositories.documents import DocumentStore
+from repositories.errors import Unavailable
 from repositories.feed_records import Activity
 from repositories.feeds.notifications_port import Notifications, StoredActivity
 from repositories.records import Relation
@@ -33,8 +34,11 @@ class VisibilityFilter:
         documents: DocumentStore,
         pages: PagesWing,
         used: Used | None = None,
+        away: Unavailable | None = None,
     ) -> None:
+        """`away` is what this request has met of the relational store: it is raised instead of asking once more."""
         self._owner = owner
+        self._away = away
         self._relational = relational
         self._documents = documents
         self._pages = pages
@@ -51,6 +55,8 @@ class VisibilityFilter:
         strangers = actors - self._relations.keys()
         if not strangers:
             return
+        if self._away is not None:
+            raise self._away
         met = self._relational.graph.relations(self._owner, strangers)
         self._relations |= met
         if self._used is not None:
