@@ -231,3 +231,23 @@ def test_the_embedded_adapter_adds_the_time_of_noting(tmp_path: Path) -> None:
     assert feeds.migrate() == []
     assert feeds.notifications.page(owner, limit=9) == page
     feeds.close()
+
+
+def test_a_page_takes_two_reads_however_its_entries_lie(open_feeds: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeds, (sparse, dense) = open_feeds(), (uuid4(), uuid4())
+    feeds.migrate()
+    start = micros(now()) // 1000
+    old = [PostRef(UUID(int=below(start - n * 10 * 86_400_000).int | 2 << 62), uuid4()) for n in range(8)]
+    feeds.fill(sparse, old, now())
+    feeds.fill(dense, [*posts(40), *old], now())
+    read, asked = feeds._link.read, list[int]()
+
+    def noted(calls: list[tuple[str, tuple[object, ...]]], deadline: float) -> object:
+        asked.append(len(calls))
+        return read(calls, deadline)
+
+    monkeypatch.setattr(feeds._link, "read", noted)
+    for owner, entries in ((sparse, 8), (dense, 32)):
+        asked.clear()
+        assert len(feeds.home_page(owner, limit=32)) == entries
+        assert asked == [1, 1]

@@ -12,8 +12,6 @@ from repositories.feeds.retention import Clock
 
 # Buckets that one page queries concurrently, at most.
 MAX_CONCURRENT = 16
-# How many buckets are read together for pages of less than `MANY` entries.
-FEW, MANY = 4, 100
 
 
 class Pages:
@@ -44,8 +42,8 @@ class Pages:
         raise AssertionError("rounds do not end")
 
     def newest(self, key: UUID, low: UUID, high: UUID, *, limit: int) -> list[Row]:
-        """As `page`, downward, in two reads unless entries are very sparse: the list of buckets, then some of them. Ids
-        come as their bytes.
+        """As `page`, downward, in two reads: the list of buckets, then `MAX_CONCURRENT` of them. Where entries are very
+        sparse it takes more. Ids come as their bytes.
         """
         if limit < 1:
             return []
@@ -53,8 +51,7 @@ class Pages:
         [marked] = self._link.read([self._marked(key, low, high)], deadline)
         order = sorted((bucket for (bucket,) in marked), reverse=True)
         while order and len(page) < limit:
-            count = FEW if limit < MANY else MAX_CONCURRENT
-            wanted, order = order[:count], order[count:]
+            wanted, order = order[:MAX_CONCURRENT], order[MAX_CONCURRENT:]
             [rows] = self._link.read([(f"{self._kind.name}_together", (key, wanted, low, high, limit))], deadline)
             page += sorted(rows, key=_post_id, reverse=True)
         return page[:limit]
