@@ -42,13 +42,12 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
     url = _absolute(url)
     with opened() as container, _one_line(), _both(container, role, url) as (old, new, there):
         old_url = _absolute(getattr(container.settings, f"{role}_url"))
-        if _same(old_url, url) and not verify_only:
+        if not verify_only:
             _require_truth(old, role)
+        if _same(old_url, url) and not verify_only:
             _place(old).tidy()
             click.echo(f"{role} is there: QUARTET_{role.upper()}_URL is to say so in every process")
             return
-        if not verify_only:
-            _require_truth(old, role)
         if not (dry_run or verify_only):
             # All of it: streams and limits live at the URL of the cache.
             with of_place(NEW):
