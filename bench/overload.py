@@ -2,7 +2,7 @@
 
 The peak is that of 32 connections which ask again once they are answered. Then requests come at a rate of three times
 that, whatever is answered (an open loop): each is timed from when it was due. The server has one processor, the load
-another one. The ways take turns.
+another one, all of it in both cases, so that engines have as much of it at the peak as beyond. The ways take turns.
 """
 
 import json
