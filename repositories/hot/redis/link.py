@@ -119,7 +119,7 @@ class RedisLink:
             if isinstance(refused.__cause__, ResponseError):
                 return None
             raise
-        return pool_registry.Room(int(found[1]), f"maxclients is {int(found[1])}")
+        return pool_registry.Room(int(found[1]), f"maxclients is {_text(found[1])}")
 
     def close(self) -> None:
         for wire in self._all:

@@ -61,8 +61,11 @@ class Wire:
         self.asked = 0.0
         self.history = ""
         self.greeted = False
-        self.is_connected = False
         self.refused = False
+
+    @property
+    def is_connected(self) -> bool:
+        return self._socket is not None
 
     def connect(self, deadline: float, place: tuple[str, int] | None = None) -> None:
         """To the host and port of `place`, where the options leave it open."""
@@ -72,10 +75,9 @@ class Wire:
         self._opened.connect()
         self._reader = hiredis.Reader(protocolError=ConnectionLost, replyError=_refusal, notEnoughData=_NOTHING)
         self._socket = self._opened._sock  # noqa: SLF001  redis-py has no name for it
-        self.is_connected = True
 
     def disconnect(self) -> None:
-        self._socket, self.is_connected = None, False
+        self._socket = None
         self._opened.disconnect()
 
     def is_dead(self) -> bool:
