@@ -69,7 +69,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
                 paused = moving.run(old_url, url)
             click.echo(f"switched; writers waited for {paused:.3f} s")
             with suppress(StoreError, Overtaken):
-                _place(new).tidy()
+                _place(new).tidy(moving.id)
             click.echo(f"set QUARTET_{role.upper()}_URL in every process; until then they follow by themselves")
 
 
@@ -82,9 +82,7 @@ def given_up(old: StorePlace, move_id: str) -> Iterator[None]:
         raise
     except BaseException:
         with suppress(StoreError, Overtaken):
-            mark = old.mark()
-            if mark and (mark.state, mark.move) == ("leaving", move_id):
-                old.tidy()
+            old.tidy(move_id)
         raise
 
 

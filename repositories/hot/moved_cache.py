@@ -39,9 +39,9 @@ class CachePlace(StorePlace):
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
         """Nothing has changed."""
 
-    def tidy(self) -> None:
+    def tidy(self, move: str = "") -> None:
         mark = self.mark()
-        if mark and mark.state == "open" and mark.epoch:
+        if mark and mark.state == "open" and mark.epoch and move in ("", mark.move):
             time.sleep(FOLLOWED_SECONDS)
             self._void()
 

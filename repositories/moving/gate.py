@@ -83,7 +83,8 @@ OPEN = """UPDATE moving_marks SET state = 'open', epoch = :epoch, url = ''
     WHERE role = :role AND epoch <= :epoch AND state IN ('incoming', 'moved')"""
 OF_NO_MOVE = """INSERT INTO moving_marks (role, state, epoch, url, move) VALUES (:role, 'open', 0, '', '')
     ON CONFLICT (role) DO NOTHING"""
-GIVE_UP = "UPDATE moving_marks SET state = 'open', url = '' WHERE role = :role AND state = 'leaving'"
+GIVE_UP = """UPDATE moving_marks SET state = 'open', url = ''
+    WHERE role = :role AND state = 'leaving' AND :move IN ('', move)"""
 CHANGE = "UPDATE moving_marks SET state = :state WHERE role = :role AND state = :before AND move = :move"
 
 
@@ -157,10 +158,10 @@ class SqlGate:
         with self._database.write() as work:
             self._change(work, "leaving", "open")
 
-    def tidy(self) -> None:
+    def tidy(self, move: str = "") -> None:
         with self._database.write() as work:
             work.execute(MAKE_MARKS, {})
-            work.execute(GIVE_UP, {"role": self._role})
+            work.execute(GIVE_UP, {"role": self._role, "move": move})
             work.execute(OF_NO_MOVE, {"role": self._role})
         self._change_tables(self._engine.remove, first=self._hold_open)
         self._make([f"DROP TABLE IF EXISTS moving_{self._role}"], self._hold_open)

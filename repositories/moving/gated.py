@@ -34,8 +34,8 @@ class GatedPlace(StorePlace):
     def open(self, epoch: int) -> None:
         self._gate.open(epoch)
 
-    def tidy(self) -> None:
-        self._gate.tidy()
+    def tidy(self, move: str = "") -> None:
+        self._gate.tidy(move)
 
     def capture(self, mark: Mark) -> None:
         self._gate.capture(mark)

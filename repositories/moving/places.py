@@ -79,9 +79,9 @@ class StorePlace(Protocol):
         """Whether there is no record of any kind."""
 
     @abstractmethod
-    def tidy(self) -> None:
+    def tidy(self, move: str = "") -> None:
         """Take away what a move has left in a place that is the truth, also one that was given up. Raises `Overtaken`
-        or does nothing in one that was left.
+        or does nothing in one that was left, and where `move` is named and another one has begun there since.
         """
 
     # Of the old place.

@@ -49,6 +49,7 @@ ENGINE_ONLY = {
         "pages": "one page over several partitions",
         "observing": "statistics of the nodes, as above",
         "gate": "what triggers do in a database of SQL",
+        "place_mark": "mark and triggers are changed in one transaction of SQL",
         "moved_rows": "rows by ranges of the ring",
         "migrate": "keyspace, replication and bucket widths",
     },

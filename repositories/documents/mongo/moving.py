@@ -70,10 +70,11 @@ class MongoPlace(StorePlace):
     def is_empty(self) -> bool:
         return self._dump.is_empty()
 
-    def tidy(self) -> None:
+    def tidy(self, move: str = "") -> None:
         self._end()
+        which = {"_id": ROLE, "state": "leaving"} | ({"move": move} if move else {})
         with self._connection.calling():
-            self._marks().update_one({"_id": ROLE, "state": "leaving"}, {"$set": {"state": "open", "url": ""}})
+            self._marks().update_one(which, {"$set": {"state": "open", "url": ""}})
 
     def capture(self, mark: Mark) -> None:
         self._end()

@@ -8,10 +8,10 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.util import max_uuid_from_time, min_uuid_from_time, unix_time_from_uuid1
 
 from repositories.dump_port import Load, RecordKind
@@ -19,7 +19,8 @@ from repositories.errors import Contention
 from repositories.feeds.cassandra.bucket_markers import Markers
 from repositories.feeds.cassandra.gate import ROLE, SLOTS, GatedLink
 from repositories.feeds.cassandra.moved_rows import MAKE, ONE, RANGES, TABLES, MovedRows, Unsure, token
-from repositories.feeds.cassandra.schema import CHANGES, GATE_COLUMN, GATED
+from repositories.feeds.cassandra.place_mark import PlaceMark, overtaken
+from repositories.feeds.cassandra.schema import CHANGES, GATED
 from repositories.feeds.layout import Layout
 from repositories.feeds.moved_records import KINDS, KeptTrim, compared, is_kept, removal
 from repositories.feeds.retention import Retention
@@ -49,6 +50,7 @@ class CassandraFeedsPlace(StorePlace):
     def __init__(self, link: GatedLink, keyspace: str, layout: Layout, retention: Retention) -> None:
         self._link = link
         self._keyspace = keyspace
+        self._mark = PlaceMark(link, keyspace)
         self._retention = retention
         self._rows = MovedRows(layout, retention)
         self._markers = {
@@ -73,39 +75,31 @@ class CassandraFeedsPlace(StorePlace):
         return compared(record, self._retention)
 
     def mark(self) -> Mark | None:
-        row = self._link.mark()
-        return Mark(row[0], row[1], row[2] or "", row[3]) if row else None
+        return self._mark.read()
 
     def open(self, epoch: int) -> None:
         """Writers find the tables without their gates, and note what they write, until `tidy`."""
-        mark = self.mark()
-        if mark and mark.state in CLOSED and mark.epoch <= epoch:
-            self._have_gates("moving_changes")
-            self._set(Mark("open", epoch, "", mark.move), mark)
+        row = self._link.mark()
+        if row and row[0] in CLOSED and row[1] <= epoch:
+            self._mark.have_gates("moving_changes")
+            # Else somebody else has done so meanwhile.
+            with contextlib.suppress(Overtaken):
+                self._mark.put(Mark("open", epoch, "", row[3]), row)
 
     def is_empty(self) -> bool:
-        return not any(self._read(f"SELECT * FROM {{}}.{table} LIMIT 1") for table in GATED)  # noqa: S608  our names
+        return not any(self._mark.rows(f"SELECT * FROM {{}}.{table} LIMIT 1") for table in GATED)  # noqa: S608  ours
 
-    def tidy(self) -> None:
-        mark = self.mark()
-        if mark is None or mark.state in CLOSED:
-            return
-        if mark.state == "leaving":
-            self._set(Mark("open", mark.epoch, "", mark.move), mark)
-        self._link.alter(CHANGES.format(keyspace=self._keyspace))
-        self._have_gates(*GATED, "moving_changes")
-        self._forget_all()
+    def tidy(self, move: str = "") -> None:
+        gates = (partial(self._mark.have_gates, table) for table in (*GATED, "moving_changes"))
+        self._mark.tidied(move, (self._make_changes, *gates, self._forget_all))
 
     def capture(self, mark: Mark) -> None:
-        self._link.alter(CHANGES.format(keyspace=self._keyspace))
-        before = self.mark()
-        if before and before.state in CLOSED:
-            raise Overtaken("another move of feeds has begun or ended meanwhile")
-        self._set(mark, before)
+        self._make_changes()
+        self._mark.take(mark, open_only=True)
         # Not sooner: until then the gate and the notes may be those of another move.
-        self._have_gates("moving_changes")
+        self._mark.have_gates("moving_changes")
         self._forget_all()
-        self._drop_gates(*GATED)
+        self._mark.drop_gates(*GATED)
         self._move = mark.move
         self._notes, self._first, self._known, self._newest = [], 0, set(), 0.0
 
@@ -114,7 +108,7 @@ class CassandraFeedsPlace(StorePlace):
         mark = self.mark()
         leaving = mark is not None and mark.state == "leaving"
         if mark and leaving and mark.move != self._move:
-            raise Overtaken("another move of feeds has begun meanwhile")
+            raise overtaken()
         if leaving and self._look() and not self._is_switching:
             time.sleep(IN_FLIGHT_SECONDS)
         until = self._first + len(self._notes)
@@ -148,32 +142,36 @@ class CassandraFeedsPlace(StorePlace):
     def switching(self, mark: Mark) -> Iterator[None]:
         name = uuid4().hex
         own = (ROLE, self._move)
-        if not self._applied("SET closing = %s WHERE role = %s IF move = %s AND state = 'leaving'", (name, *own)):
-            raise Overtaken("another move of feeds has begun or ended meanwhile")
+        if not self._mark.applied("SET closing = %s WHERE role = %s IF move = %s AND state = 'leaving'", (name, *own)):
+            raise overtaken()
         try:
-            self._drop_gates("moving_changes")
+            self._mark.drop_gates("moving_changes")
             time.sleep(IN_FLIGHT_SECONDS)
             self._is_switching = True
             yield
+            # What was written past a gate that somebody has put back was not noted.
+            self._mark.require_no_gates(*GATED, "moving_changes")
         except BaseException:
             self._reopen(name)
             raise
         finally:
             self._is_switching = False
         done = (mark.state, mark.epoch, mark.url, *own, name)
-        if not self._applied(
+        if not self._mark.applied(
             "SET state = %s, epoch = %s, url = %s, closing = '' WHERE role = %s IF move = %s AND closing = %s", done
         ):
             raise Contention("the switch took too long")
 
     def release(self) -> None:
-        if self._applied("SET state = 'open' WHERE role = %s IF move = %s AND state = 'leaving'", (ROLE, self._move)):
-            self.tidy()
+        if self._mark.applied(
+            "SET state = 'open' WHERE role = %s IF move = %s AND state = 'leaving'", (ROLE, self._move)
+        ):
+            self.tidy(self._move)
 
     def receive(self, mark: Mark) -> None:
-        self._set(mark, self.mark())
-        self._link.alter(CHANGES.format(keyspace=self._keyspace))
-        self._drop_gates(*GATED, "moving_changes")
+        self._mark.take(mark)
+        self._make_changes()
+        self._mark.drop_gates(*GATED, "moving_changes")
         self._move = mark.move
         if not self.is_empty():
             for table in TABLES:
@@ -197,7 +195,7 @@ class CassandraFeedsPlace(StorePlace):
     def _require_own(self) -> None:
         mark = self.mark()
         if mark is None or (mark.state, mark.move) != ("incoming", self._move):
-            raise Overtaken("another move of feeds has begun or ended meanwhile")
+            raise overtaken()
 
     def _records(self, kind: str, unsure: Unsure, since: int, *, leaving: bool) -> Iterator[Sequence[Any]]:
         """By ranges of the ring. What was noted since the moment began, from the note of this number on, and before its
@@ -207,7 +205,7 @@ class CassandraFeedsPlace(StorePlace):
         low, width = LOWEST_TOKEN, (HIGHEST_TOKEN - LOWEST_TOKEN) >> 8
         while low < HIGHEST_TOKEN:
             high = min(low + width, HIGHEST_TOKEN)
-            every = [MAKE[kind](*row) for row in self._read(RANGES[kind], (low, high))]
+            every = [MAKE[kind](*row) for row in self._mark.rows(RANGES[kind], (low, high))]
             if leaving:
                 self._look()
             for note in self._notes[max(0, since - self._first) :]:
@@ -249,48 +247,19 @@ class CassandraFeedsPlace(StorePlace):
                 self._notes.append(_NotedChange(kind, tuple(ids), bucket, stamp))
         return len(self._notes) > before
 
+    def _make_changes(self) -> None:
+        self._link.alter(CHANGES.format(keyspace=self._keyspace))
+
     def _forget_all(self) -> None:
         for slot in range(SLOTS):
             until = max_uuid_from_time(time.time() + LATE_SECONDS)
-            self._read("DELETE FROM {}.moving_changes WHERE slot = %s AND seq < %s", (slot, until), profile="write")
+            self._mark.rows(
+                "DELETE FROM {}.moving_changes WHERE slot = %s AND seq < %s", (slot, until), profile="write"
+            )
 
     def _reopen(self, closing: str) -> None:
         """End a switch that failed: writers go on."""
-        if self._applied("SET closing = '' WHERE role = %s IF closing = %s AND state = 'leaving'", (ROLE, closing)):
-            self._have_gates("moving_changes")
-
-    def _set(self, mark: Mark, before: Mark | None) -> None:
-        """Raises `Overtaken` where it is not what it was before."""
-        row = (mark.state, mark.epoch, mark.url, mark.move)
-        if before:
-            done = self._applied(
-                """SET state = %s, epoch = %s, url = %s, move = %s, closing = '' WHERE role = %s
-                IF state = %s AND move = %s""",
-                (*row, ROLE, before.state, before.move),
-            )
-        else:
-            [[done, *_]] = self._read(
-                """INSERT INTO {}.moving_marks (state, epoch, url, move, role, closing) VALUES (%s, %s, %s, %s, %s, '')
-                IF NOT EXISTS""",
-                (*row, ROLE),
-                profile="write",
-            )
-        if not done:
-            raise Overtaken("another move of feeds has begun or ended meanwhile")
-
-    def _applied(self, change: str, values: Sequence[Any]) -> bool:
-        [[done, *_]] = self._read(f"UPDATE {{}}.moving_marks {change}", values, profile="write")
-        return bool(done)
-
-    def _read(self, text: str, values: Sequence[Any] = (), *, profile: Any = EXEC_PROFILE_DEFAULT) -> list[Any]:
-        return self._link.schema(text.format(self._keyspace), values, profile=profile)
-
-    def _have_gates(self, *tables: str) -> None:
-        for table in tables:
-            if not self._link.schema(GATE_COLUMN, (self._keyspace, table)):
-                self._link.alter(f"ALTER TABLE {self._keyspace}.{table} ADD gate tinyint")
-
-    def _drop_gates(self, *tables: str) -> None:
-        for table in tables:
-            if self._link.schema(GATE_COLUMN, (self._keyspace, table)):
-                self._link.alter(f"ALTER TABLE {self._keyspace}.{table} DROP gate")
+        if self._mark.applied(
+            "SET closing = '' WHERE role = %s IF closing = %s AND state = 'leaving'", (ROLE, closing)
+        ):
+            self._mark.have_gates("moving_changes")

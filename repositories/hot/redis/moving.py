@@ -53,8 +53,8 @@ class RedisSessionsPlace(StorePlace):
     def is_empty(self) -> bool:
         return not any(True for _ in self._names(scripts.SESSION))
 
-    def tidy(self) -> None:
-        self._run((scripts.TIDY,))
+    def tidy(self, move: str = "") -> None:
+        self._run((scripts.TIDY, move))
 
     def capture(self, mark: Mark) -> None:
         self._own = _text(mark)

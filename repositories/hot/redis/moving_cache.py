@@ -67,22 +67,26 @@ class RedisCachePlace(CachePlace):
     def release(self) -> None:
         mark = self.mark()
         if mark and (mark.state, mark.move) == ("leaving", self._move):
-            self._set(Mark("open", mark.epoch, "", mark.move))
+            self._give_up(mark)
             self._have_epochs(None)
 
     def receive(self, mark: Mark) -> None:
         self._set(mark)
         self._have_epochs(scripts.CLOSED)
 
-    def tidy(self) -> None:
+    def tidy(self, move: str = "") -> None:
         mark = self.mark()
-        if mark and mark.state == "leaving":
-            self._set(Mark("open", mark.epoch, "", mark.move))
-        super().tidy()
+        if mark and mark.state == "leaving" and move in ("", mark.move):
+            self._give_up(mark)
+        super().tidy(move)
 
     def _void(self) -> None:
         self._have_epochs(None)
         self._outwait()
+
+    def _give_up(self, mark: Mark) -> None:
+        """Unless it has switched meanwhile, or another one has begun."""
+        self._set(Mark("open", mark.epoch, "", mark.move), f"leaving {mark.epoch} {mark.move} ")
 
     def _set(self, mark: Mark, *before: str) -> None:
         """Raises `Overtaken` where there is a mark that begins with none of `before`, if such are named."""

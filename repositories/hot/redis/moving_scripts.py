@@ -33,9 +33,11 @@ _NOTES = ", ".join(f"'{name}{kind}'" for name in (CHANGED, TAKEN) for kind in KI
 _FORGET_NOTES = f"redis.call('DEL', {_NOTES})\n"
 # ARGV: the new mark.
 CAPTURE = f"{LOOK}{_FORGET_NOTES}redis.call('DEL', '{PAUSED}') redis.call('SET', '{MARK}', ARGV[1])"
+# ARGV: a move or nothing.
 TIDY = f"""{LOOK}
 if state == 'leaving' then
   local epoch, move = string.match(mark, '^%l+ (%d+) (%S*)')
+  if ARGV[1] ~= '' and ARGV[1] ~= move then return end
   redis.call('SET', '{MARK}', 'open ' .. epoch .. ' ' .. move .. ' ')
 end
 redis.call('DEL', '{PAUSED}')

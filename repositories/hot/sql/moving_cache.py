@@ -33,9 +33,9 @@ class SqlCachePlace(CachePlace, GatedPlace):
         with self._database.write() as work, self._gate.own(work):
             self._empty()
 
-    def tidy(self) -> None:
-        super().tidy()
-        self._gate.tidy()
+    def tidy(self, move: str = "") -> None:
+        super().tidy(move)
+        self._gate.tidy(move)
 
     def _void(self) -> None:
         self._empty()

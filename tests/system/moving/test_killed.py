@@ -1,5 +1,6 @@
-"""All roles of a real server move from a file to PostgreSQL, on to four engines, and back, under traffic. The command
-is killed at the steps of every move, and the server once, so that it starts with the URLs of long ago.
+"""All roles of a real server move from a file to four engines and back, under traffic: by way of PostgreSQL, and at
+once, so that each goes between each two of its engines. The command is killed at the steps of every move, and the
+server once, so that it starts with the URLs of long ago.
 
 Its short form, in one process and between files, is `test_moving.py`.
 """
@@ -56,11 +57,16 @@ def engines_of(engines: Fleet[Reachable]) -> dict[str, str]:
     return urls
 
 
-def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_postgres", [True, False], ids=["by PostgreSQL", "at once"])
+def test_nothing_is_lost_and_nothing_is_doubled(
+    engines: Fleet[Reachable], tmp_path: Path, *, by_postgres: bool
+) -> None:
     migrated(tmp_path)
     file = f"sqlite:///{tmp_path}/var/quartet.db"
     database, apart = new_database(engines.postgres()), engines_of(engines)
     roles, killing = ("relational", *apart), Killing(tmp_path, KILLS)
+    there = [*((role, database) for role in (roles if by_postgres else roles[:1])), *apart.items()]
+    back = [*((role, database) for role in apart if by_postgres), *((role, file) for role in roles)]
     with ExitStack() as running:
 
         def started(**settings: str) -> Live:
@@ -71,15 +77,12 @@ def test_nothing_is_lost_and_nothing_is_doubled(engines: Fleet[Reachable], tmp_p
         live = started()
         people = [Resident(live) for _ in range(PEOPLE)]
         with traffic(people):
-            for role in roles:
-                log.info("%s", killing.moved(role, database))
-            for role, url in apart.items():
+            for role, url in there:
                 log.info("%s", killing.moved(role, url))
             live.kill()
             started(PORT=str(live.port))
-            for url in (database, file):
-                for role in apart if url == database else roles:
-                    log.info("%s", killing.moved(role, url))
+            for role, url in back:
+                log.info("%s", killing.moved(role, url))
         log.info("refused: %s", sum((one.refused for one in people), Counter()))
         assert wait_until(lambda: is_quiet(tmp_path), 4 * PATIENCE)
         check(people)

@@ -139,6 +139,24 @@ def test_of_two_moves_of_a_role_at_once_one_happens(one: Town) -> None:
             assert one.write(anybody)(anybody)
 
 
+def test_what_a_move_tidies_behind_itself_is_not_that_of_the_next(one: Town) -> None:
+    """Which may begin in the place it has moved to before it has tidied that."""
+    with first(one) as (url, _):
+        place = one.place()
+        assert one.moved(url, "--to", place).exit_code == 0
+        with one.begun(url) as there, one.stores(place) as mine:
+            former = one.place_of(there).mark()
+            assert former
+            following = one.place_of(mine)
+            following.capture(Mark("leaving", former.epoch, "elsewhere", "next"))
+            with contextlib.suppress(Overtaken):
+                one.place_of(there).tidy(former.move)
+            assert following.mark() == Mark("leaving", former.epoch, "elsewhere", "next")
+            one.write(there)
+            with following.moment() as moment:
+                assert any(moment.changed.values())
+
+
 def test_a_move_that_was_killed_and_given_up_while_people_write_on(one: Town) -> None:
     with first(one) as (url, stores):
         written, place = [one.write(stores)], one.place()
