@@ -11,14 +11,15 @@ from contextvars import ContextVar
 from time import perf_counter
 from typing import Final, Literal, Protocol, Self, TypeVar, get_args
 
-from repositories.errors import StoreError, Unavailable
+from repositories.errors import Contention, StoreError, Unavailable
 from repositories.slow_statements import Statement, took
+from repositories.translation import Outdated
 
 T = TypeVar("T")
 CacheKind = Literal["hit", "miss", "stale", "load", "refresh", "negative", "refused", "drop", "error"]
 CACHE_KINDS: Final = get_args(CacheKind)
 Duration = Literal["fanout_lag"]
-Count = Literal["deliveries", "events", "sent", "alarms", "replica_reads", "lost_tail", "refused"]
+Count = Literal["deliveries", "events", "sent", "alarms", "replica_reads", "lost_tail", "refused", "contended"]
 Level = Literal["fanouts", "streams"]
 
 
@@ -111,7 +112,7 @@ class asked:  # noqa: N801  used as a verb; a class costs half of what a generat
     """Surrounds one call: `with asked("feeds", "home_descending"):`. `trips` may be increased inside.
 
     A refusal (`Conflict`, `Stale`, ...) counts as a success. `Unavailable`, and any error that is no `StoreError`,
-    counts as a failure. A `statement` that was slow is logged.
+    counts as a failure. `Contention` is counted on its own beside. A `statement` that was slow is logged.
     """
 
     __slots__ = ("_began", "operation", "statement", "store", "trips")
@@ -137,6 +138,8 @@ class asked:  # noqa: N801  used as a verb; a class costs half of what a generat
         ok = kind is None or (issubclass(kind, StoreError) and not issubclass(kind, Unavailable))
         seconds = perf_counter() - self._began
         called(self.store, self.operation, seconds, trips=self.trips, ok=ok)
+        if kind is not None and issubclass(kind, Contention) and not issubclass(kind, Outdated):
+            counted("contended", 1, self.store, self.operation)
         if self.statement is not None:
             took(self.store, self.operation, seconds, self.statement)
 
@@ -161,7 +164,8 @@ def observed(name: Duration, seconds: float, n: int = 1) -> None:
 
 def counted(name: Count, n: int = 1, *labels: str) -> None:
     """Report that it happened `n` times: `deliveries`; `events` with type and outcome; `alarms` with where;
-    `replica_reads` with store and `replica`, or why not; `lost_tail`; `refused` with why.
+    `replica_reads` with store and `replica`, or why not; `lost_tail`; `refused` with why; `contended` with store and
+    operation.
     """
     if _observer is not None:
         _observer.counted(name, n, labels)

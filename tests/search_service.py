@@ -1,5 +1,6 @@
 """The search of `examples/search` in the process of the tests, as an index that tests fill."""
 
+import atexit
 import functools
 import socket
 import threading
@@ -27,7 +28,9 @@ class _Handler(WSGIRequestHandler):
 
 @functools.cache
 def _listening() -> socket.socket:
-    return socket.create_server((HOST, 0))
+    made = socket.create_server((HOST, 0))
+    atexit.register(made.close)
+    return made
 
 
 def url() -> str:

@@ -63,6 +63,7 @@ COUNTS = {
     "lost_tail": _counter(
         "lost_tail", "acknowledged writes and sign-ins that a failover has lost, as far as they are noticed"
     ),
+    "contended": _counter("store_contended", "calls to a store that lost to concurrent ones", "store", "operation"),
     "refused": _counter("requests_refused", "requests that got no thread, by why", "reason"),
     "alarms": _counter("alarms", "what cannot be unless money tables were altered, by where it was seen", "seen"),
 }

@@ -1,7 +1,9 @@
 """RabbitMQ 3.10 from the distribution's package, without its service."""
 
+import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 from .certificates import certificate
@@ -10,6 +12,7 @@ from .kernel import free_port
 from .process import EngineMissing, Server
 
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_NODE = "quartet@localhost"
 # What AMQP 0-9-1 begins with. The answer is the frame with Connection.Start: a method, on channel 0.
 _ASK = b"AMQP\x00\x00\x09\x01"
 _ANSWER = b"\x01\x00\x00"
@@ -19,6 +22,14 @@ class RabbitServer(Server):
     """With the names' server of Erlang beside it: RabbitMQ would start one as a daemon, which outlives it."""
 
     names: Server
+
+    def control(self, *command: str) -> None:
+        """Have `rabbitmqctl` do this."""
+        own = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
+        own |= {"RABBITMQ_NODENAME": _NODE, "ERL_EPMD_PORT": self.names.url}
+        subprocess.run(
+            [str(_SCRIPT.with_name("rabbitmqctl")), *command], env=own, check=True, capture_output=True, timeout=120
+        )
 
     def discard(self, seconds: float = 5) -> None:
         super().discard(seconds)
@@ -53,7 +64,7 @@ def _launch(home: Home, folder: Path, more: str) -> Server:
         folder,
         lambda: _answers(port),
         environment={
-            "RABBITMQ_NODENAME": "quartet@localhost",
+            "RABBITMQ_NODENAME": _NODE,
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),

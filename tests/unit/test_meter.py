@@ -8,8 +8,9 @@ from types import FrameType
 import pytest
 
 from repositories import meter
-from repositories.errors import Conflict, Unavailable
+from repositories.errors import Conflict, Contention, Unavailable
 from repositories.meter import asked, called, tally
+from repositories.translation import Outdated, Undone
 from tests.notes import Notes, noting
 
 CALLS = 8
@@ -63,6 +64,14 @@ def test_the_observer_hears_of_every_call_and_whether_it_was_answered(notes: Not
             raise error
     answered = [("relational", "select posts", 1, True), ("relational", "insert posts", 2, True)]
     assert notes.kept == [*answered, *[("relational", "insert posts", 2, False)] * 2]
+
+
+def test_what_lost_to_others_is_an_answer_and_counted_beside(notes: Notes) -> None:
+    for error in (Contention(), Undone(), Outdated()):
+        with pytest.raises(type(error)), asked("relational", "insert posts"):
+            raise error
+    call, lost = ("relational", "insert posts", 1, True), ("contended", 1, "relational", "insert posts")
+    assert notes.kept == [call, lost, call, lost, call]
 
 
 def test_what_is_sent_one_by_one_is_counted_as_it_goes(notes: Notes) -> None:

@@ -1,38 +1,24 @@
-"""Alerts of a real Prometheus beside a system on the real engines: each fault of docs/outages.md, and healthy traffic.
-
-Prometheus has no clock but the machine's, so all lengths of time in the rules are shortened, and scrapes are close.
-"""
+"""Alerts beside a system on the real engines: of each fault of docs/outages.md, and none in healthy traffic."""
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from functools import partial
-from typing import NamedTuple
 
 import pytest
 
-from app.telemetry import background
 from tests.apps import ROLES
 from tests.engines import Shared
 from tests.engines.kernel import wait_until
 from tests.recorded import Recorded
-from tests.system.alerts import prometheus
-from tests.system.alerts.prometheus import Prometheus
-from tests.system.alerts.scraping import Scraping
-from tests.system.outages.matrix import TROUBLES, Town, Trouble, town
-from tests.system.proofs.relays import threads
-from tests.system.real import KEYSPACE, real_urls
+from tests.system.alerts.watched import OF_STATES, PATIENCE, Watched, watching
+from tests.system.outages.matrix import TROUBLES, Trouble
 
 pytestmark = pytest.mark.engines
 PROOFS = "QUARTET_PROOFS" in os.environ
-TIMES, HEALTHY_SCRAPES = 100, 72 if PROOFS else 12
-PATIENCE = 120.0
-READS = ("/feed", "/wallet", "/notifications", "/posts")
+HEALTHY_SCRAPES = 72 if PROOFS else 12
 SCRAPES = 'count_over_time(up{job="quartet"}[1h])'
 EVER = 'count_over_time(ALERTS{alertstate="firing"}[1h])'
 OF_SPEED = {"QuartetSlow", "QuartetStoreSlow", "QuartetPoolExhausted", "QuartetDown"}
-OF_STATES = {"QuartetStoreDown", "QuartetStoreReadOnly"}
 EXPECTED: dict[Trouble, set[str]] = {
     "refused": {"QuartetStoreDown"},
     "frozen": {"QuartetStoreDown"},
@@ -52,51 +38,18 @@ FEW: list[tuple[str, Trouble]] = [("relational", "read-only"), ("cache", "refuse
 ALL = [(role, trouble) for role in ROLES for trouble in TROUBLES if (role, trouble) != ("feeds", "read-only")]
 
 
-class Watched(NamedTuple):
-    town: Town
-    prometheus: Prometheus
-
-
 @pytest.fixture(scope="module")
 def watched(engines: Shared) -> Iterator[Watched]:
-    patch = pytest.MonkeyPatch()
-    patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
-    # Less than a scrape may take here, also for two questions.
-    patch.setattr(background, "PATIENCE_SECONDS", 0.05)
     # So patient that a busy machine is no outage.
     patient = {f"{role}_timeout": 10.0 for role in ROLES} | {"request_timeout": 10.0}
-    urls = real_urls(engines, "alerts", keyspace=KEYSPACE)
-    with (
-        town(urls, own=False, **patient) as made,
-        closing(Scraping(made.world.system.container)) as scraping,
-        prometheus.running(scraping.port, TIMES) as found,
-    ):
-        yield Watched(made, found)
-    patch.undo()
-
-
-@contextmanager
-def traffic(watched: Watched) -> Iterator[None]:
-    """Of one reader, who writes now and then, until the end of the block."""
-    system, over = watched.town.world.system, threading.Event()
-    person = system.person()
-
-    def go() -> None:
-        while not over.is_set():
-            person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
-            system.relay.drain()
-            for path in READS * 5:
-                person.send("GET", path)
-                over.wait(0.01)
-
-    with threads([go], over):
-        yield
+    with watching(engines, "alerts", **patient) as made:
+        yield made
 
 
 def test_no_alert_fires_in_healthy_traffic(watched: Watched) -> None:
     """In the short form it is ten minutes of the rules' time, and what measures speed may fire on a busy machine."""
     found = watched.prometheus
-    with traffic(watched):
+    with watched.traffic():
         begun = found.value(SCRAPES)
         assert wait_until(lambda: found.value(SCRAPES) >= begun + HEALTHY_SCRAPES, PATIENCE)
     fired = {one["metric"]["alertname"] for one in found.asked("query", query=EVER)["result"]}
@@ -144,17 +97,15 @@ def test_what_follows_from_it_fires_too(watched: Watched, role: str) -> None:
         fired.update(watched.prometheus.firing())
         return fired >= wanted
 
-    with traffic(watched), watched.town.struck(role, "refused"):
+    with watched.traffic(), watched.town.struck(role, "refused"):
         assert wait_until(all_have, PATIENCE), fired
 
 
 def fires(watched: Watched, role: str, trouble: Trouble) -> None:
     found = watched.prometheus
-
-    def about(alerts: set[str]) -> set[tuple[str, str]]:
-        return {one for one in found.firing() if one[0] in alerts}
-
-    with traffic(watched), watched.town.struck(role, trouble):
-        assert wait_until(lambda: role in {store for _, store in about(EXPECTED[trouble])}, PATIENCE), found.firing()
-        assert {store for _, store in about(OF_STATES)} <= {role}
-    assert wait_until(lambda: not about(OF_STATES), PATIENCE), found.firing()
+    with watched.traffic(), watched.town.struck(role, trouble):
+        assert wait_until(lambda: role in {store for _, store in watched.about(EXPECTED[trouble])}, PATIENCE), (
+            found.firing()
+        )
+        assert {store for _, store in watched.about(OF_STATES)} <= {role}
+    watched.settles()

@@ -24,6 +24,7 @@ HEALTHY = {
     'quartet_store_call_seconds_bucket{store="relational",operation="select follows",le="+Inf"}': "+10000",
     'quartet_store_call_seconds_count{store="relational",operation="select follows"}': "+10000",
     'quartet_store_errors_total{store="relational",operation="select follows"}': "+10",
+    'quartet_store_contended_total{store="relational",operation="select follows"}': "+10",
     'quartet_pool_wait_seconds_count{store="relational"}': "+100",
     'quartet_requests_refused_total{reason="crowded"}': "+3",
     "quartet_streams_open": "20",
@@ -67,6 +68,7 @@ FAULTS = [
     Fault("QuartetLedgerAltered", 1, {"quartet_ledger_audit_findings": "2"}),
     Fault("QuartetSlow", 12, {'quartet_http_request_seconds_bucket{route="/feed",method="GET",le="0.1"}': "+5000"}),
     Fault("QuartetStoreFailing", 6, {"quartet_store_errors_total": "+1000"}),
+    Fault("QuartetStoreContended", 6, {"quartet_store_contended_total": "+3000"}),
     Fault(
         "QuartetStoreSlow",
         7,

@@ -19,14 +19,14 @@ from repositories.relational.schema.tables import outbox
 from tests.contracts.money import engine_of
 from tests.engines import Engines
 from tests.engines.kernel import wait_until
+from tests.engines.rabbitmq import RabbitServer
 from tests.receiver import receiving
-from tests.system.alerts.works import TIMES, Works
+from tests.system.alerts.works import PATIENCE, TIMES, Works
 from tests.system.money.test_alterations import altering
 from tests.system.proofs.relays import threads
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 HEALTHY_SCRAPES = 120
-PATIENCE = 300.0
 SCRAPES = 'count_over_time(up{job="quartet"}[1h])'
 EVER = 'count_over_time(ALERTS{alertstate="firing"}[1h])'
 OF_SPEED = {"QuartetSlow", "QuartetStoreSlow", "QuartetPoolExhausted"}
@@ -96,15 +96,45 @@ def rabbit_full(works: Works) -> AbstractContextManager[None]:
     return sink_away(works, "rabbitmq", strike, lambda: rabbit.change(lambda channel: channel.queue_delete(full)))
 
 
+def rabbit_without_memory(works: Works) -> AbstractContextManager[None]:
+    """By its own measure it has none left, so it reads from no publisher."""
+    server = works.rabbit.server
+    assert isinstance(server, RabbitServer)
+
+    def most(share: str) -> Callable[[], None]:
+        return lambda: server.control("set_vm_memory_high_watermark", share)
+
+    return sink_away(works, "rabbitmq", most("0"), most("0.4"))
+
+
+def rabbit_without_queue(works: Works) -> AbstractContextManager[None]:
+    rabbit, place = works.rabbit, works.places[works.rabbit]
+
+    def make() -> None:
+        kind = {"x-queue-type": "quorum"}
+        rabbit.change(lambda channel: channel.queue_declare(place, durable=True, arguments=kind))
+        rabbit.change(lambda channel: channel.queue_bind(place, place, "#"))
+
+    return sink_away(works, "rabbitmq", lambda: rabbit.change(lambda channel: channel.queue_delete(place)), make)
+
+
 def kafka_without_topic(works: Works) -> AbstractContextManager[None]:
     return sink_away(works, "kafka", lambda: works.kafka.remove(works.places[works.kafka]), works.make_topic)
 
 
-def receiver_stalls(works: Works) -> AbstractContextManager[None]:
+def receiver_away(works: Works, answer: str) -> AbstractContextManager[None]:
     def usual(answer: str) -> Callable[[], None]:
         return lambda: setattr(works.receiver, "usual", answer)
 
-    return sink_away(works, "webhook-", usual("stall"), usual("204"))
+    return sink_away(works, "webhook-", usual(answer), usual("204"))
+
+
+def receiver_stalls(works: Works) -> AbstractContextManager[None]:
+    return receiver_away(works, "stall")
+
+
+def receiver_fails(works: Works) -> AbstractContextManager[None]:
+    return receiver_away(works, "500")
 
 
 @contextmanager
@@ -126,6 +156,18 @@ def relay_gone(works: Works) -> Iterator[None]:
     assert wait_until(works.waits, PATIENCE)
     works.later(minutes=2)
     yield
+    works.relay.start()
+
+
+@contextmanager
+def relay_frozen(works: Works) -> Iterator[None]:
+    """The only one, in a process of its own, between two of its writes."""
+    works.relay.end()
+    with works.live_relay() as relay:
+        works.freeze(relay)
+        assert wait_until(works.waits, PATIENCE)
+        works.later(minutes=2)
+        yield
     works.relay.start()
 
 
@@ -187,13 +229,18 @@ def books_altered(works: Works) -> Iterator[None]:
 
 Fault = Callable[[Works], AbstractContextManager[None]]
 FAULTS: list[tuple[Fault, tuple[str, str]]] = [
+    # First, while the clock is right: what will only happen in the future is not due for another process.
+    (relay_frozen, ("QuartetRelayBehind", "documents")),
     (kafka_frozen, ("QuartetSinkBehind", "kafka")),
     (kafka_killed, ("QuartetSinkBehind", "kafka")),
     (rabbit_frozen, ("QuartetSinkBehind", "rabbitmq")),
     (rabbit_killed, ("QuartetSinkBehind", "rabbitmq")),
     (rabbit_full, ("QuartetSinkBehind", "rabbitmq")),
+    (rabbit_without_memory, ("QuartetSinkBehind", "rabbitmq")),
+    (rabbit_without_queue, ("QuartetSinkBehind", "rabbitmq")),
     (kafka_without_topic, ("QuartetSinkBehind", "kafka")),
     (receiver_stalls, ("QuartetSinkBehind", "webhooks")),
+    (receiver_fails, ("QuartetSinkBehind", "webhooks")),
     (too_large, ("QuartetSinkRefuses", "kafka")),
     (relay_gone, ("QuartetRelayBehind", "documents")),
     (late_deliveries, ("QuartetFanoutLag", "")),
@@ -207,6 +254,7 @@ FAULTS: list[tuple[Fault, tuple[str, str]]] = [
 WITHOUT_RELAY = {"QuartetRelayBehind", "QuartetAnchorOld", "QuartetSinkBehind", "QuartetFanoutLag"}
 ALONG: dict[Fault, set[str]] = {
     relay_gone: WITHOUT_RELAY,
+    relay_frozen: WITHOUT_RELAY,
     late_deliveries: WITHOUT_RELAY,
     no_anchors: WITHOUT_RELAY,
     books_altered: {"QuartetEventsDeadLettered"},

@@ -1,25 +1,30 @@
 """A system at work, with all that alerts of sinks, the relay and money are about."""
 
+import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from app.worker import relay
-from tests.apps import System, running
+from tests.apps import ROLES, System, running
 from tests.engines import Engines
 from tests.engines.brokers import Kafka, Rabbit
+from tests.engines.kernel import freeze, process, wait_until
 from tests.http.world import Shifted
 from tests.receiver import Receiver
 from tests.system.alerts import prometheus
 from tests.system.alerts.prometheus import Prometheus
 from tests.system.alerts.scraping import Scraping
+from tests.system.live import Live
 from tests.system.proofs.relays import threads
 from tests.system.relay.operator import Operator, settings
 
 # A scrape of a busy machine may take a second.
 TIMES, EVERY = 20, "1500ms"
+PATIENCE = 300.0
 
 
 class Relay:
@@ -50,8 +55,8 @@ class Works:
         self.make_topic()
         for broker, place in places.items():
             broker.prepared(place).close()
-        self.clock = Shifted()
-        sinks = ",".join(broker.url(place) for broker, place in places.items())
+        self.clock, self._folder = Shifted(), folder
+        self._sinks = sinks = ",".join(broker.url(place) for broker, place in places.items())
         own = {"sinks": sinks, "sinks_timeout": 2.0, "relay_attempts": 1, "webhooks_wait_seconds": 0.2}
         anchors = {"anchor_folder": str(folder / "anchors"), "anchor_seconds": 1.0}
         made = settings(folder, **own, **anchors)
@@ -64,6 +69,34 @@ class Works:
         self.relay = Relay(self.system)
         stack.callback(self.relay.end)
         self.prometheus: Prometheus = stack.enter_context(prometheus.running(self.scraping.port, TIMES, EVERY))
+
+    @contextmanager
+    def live_relay(self) -> Iterator[Live]:
+        """One that is a process, on the same file, and is killed at the end."""
+        urls = {f"{role}_URL".upper(): f"sqlite:///{self._folder}/quartet.db" for role in ROLES}
+        relay = Live(self._folder, "relay", SINKS=self._sinks, SINKS_LEASE_SECONDS="2", **urls)
+        try:
+            assert wait_until(lambda: not self.waits(), PATIENCE), relay.output
+            yield relay
+        finally:
+            relay.kill()
+
+    def freeze(self, relay: Live) -> None:
+        """In a moment in which it does not hold the file, for which everybody would wait."""
+
+        def idle() -> bool:
+            found = process(relay.pid)
+            assert found, relay.output
+            freeze(found)
+            try:
+                with closing(sqlite3.connect(self._folder / "quartet.db", timeout=1)) as file:
+                    file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                found.send(signal.SIGCONT)
+                return False
+            return True
+
+        assert wait_until(idle, PATIENCE)
 
     def make_topic(self) -> None:
         self.kafka.make(self.places[self.kafka], **{"max.message.bytes": "20000"})

@@ -1,0 +1,70 @@
+"""A system on the real engines, its traffic, and a Prometheus that watches it.
+
+Prometheus has no clock but the machine's, so all lengths of time in the rules are shortened, and scrapes are close.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+
+from app.telemetry import background
+from tests.apps import Person
+from tests.engines import Engines, Shared
+from tests.engines.kernel import wait_until
+from tests.system.alerts import prometheus
+from tests.system.alerts.prometheus import Firing, Prometheus
+from tests.system.alerts.scraping import Scraping
+from tests.system.outages.matrix import Town, town
+from tests.system.proofs.relays import threads
+from tests.system.real import KEYSPACE, real_urls
+
+TIMES, PATIENCE = 100, 120.0
+READS = ("/feed", "/wallet", "/notifications", "/posts")
+OF_STATES = {"QuartetStoreDown", "QuartetStoreReadOnly"}
+
+
+class Watched(NamedTuple):
+    town: Town
+    prometheus: Prometheus
+
+    @contextmanager
+    def traffic(self, readers: int = 1) -> Iterator[None]:
+        """Of so many, each of whom writes now and then, until the end of the block."""
+        system, over = self.town.world.system, threading.Event()
+
+        def go(person: Person) -> None:
+            while not over.is_set():
+                person.send("POST", "/posts", json={"title": "A post", "body": "Some words."})
+                system.relay.drain()
+                for path in READS * 5:
+                    person.send("GET", path)
+                    over.wait(0.01)
+
+        with threads([partial(go, system.person()) for _ in range(readers)], over):
+            yield
+
+    def about(self, alerts: set[str]) -> Firing:
+        return {one for one in self.prometheus.firing() if one[0] in alerts}
+
+    def settles(self) -> None:
+        assert wait_until(lambda: not self.about(OF_STATES), PATIENCE), self.prometheus.firing()
+
+
+@contextmanager
+def watching(engines: Engines | Shared, name: str, **changes: Any) -> Iterator[Watched]:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
+    # Less than a scrape may take here, also for two questions.
+    patch.setattr(background, "PATIENCE_SECONDS", 0.05)
+    urls = real_urls(engines, name, keyspace=KEYSPACE)
+    with (
+        town(urls, own=False, **changes) as made,
+        closing(Scraping(made.world.system.container)) as scraping,
+        prometheus.running(scraping.port, TIMES) as found,
+    ):
+        yield Watched(made, found)
+    patch.undo()
