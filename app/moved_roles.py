@@ -31,9 +31,10 @@ GRACE_SECONDS = 30.0
 
 
 def forwarded(settings: "Settings", stores: Stores) -> "Settings":
-    """The settings with the URLs of the places where the truths are; `stores` are open at what settings say.
+    """The settings with the URLs of the places where the truths are; `stores` are open at what settings say. A place
+    that does not answer is the last one: it may be the truth, and the ones before are not.
 
-    Raises `StoreError`, `BadAddress`.
+    Raises `BadAddress`.
     """
     for role, store in stores.by_role().items():
         settings = _role_forwarded(settings, role, store)
@@ -43,15 +44,19 @@ def forwarded(settings: "Settings", stores: Stores) -> "Settings":
 def _role_forwarded(settings: "Settings", role: str, store: Store) -> "Settings":
     name, arrived = f"{role}_url", -1
     for hop in range(MOST_HOPS):
-        with nullcontext(store) if hop == 0 else _opened(settings, role) as here:
-            place = here.place
-            mark = place.mark() if place else None
-            if place is None or mark is None or mark.state not in CLOSED:
-                return settings
-            if mark.epoch <= arrived:
-                # The place that was left says so. Whoever comes first tells the new one.
-                place.open(arrived)
-                return settings
+        try:
+            with nullcontext(store) if hop == 0 else _opened(settings, role) as here:
+                place = here.place
+                mark = place.mark() if place else None
+                if place is None or mark is None or mark.state not in CLOSED:
+                    return settings
+                if mark.epoch <= arrived:
+                    # The place that was left says so. Whoever comes first tells the new one.
+                    place.open(arrived)
+                    return settings
+        except StoreError as error:
+            log.warning("whether the %s role has moved is not known: %s", role, error)
+            return settings
         if mark.state == "moved":
             arrived = mark.epoch
         log.warning("the %s role has moved: set QUARTET_%s to where it is now", role, name.upper())
@@ -66,6 +71,17 @@ def _opened(settings: "Settings", role: str) -> Iterator[Store]:
         yield stores.by_role()[role]
     finally:
         stores.close()
+
+
+def arrived(container: Container, rebuild: Callable[["Settings"], Container] = build) -> Container:
+    """This one, or one of the places where the roles are, for a process that answers nobody yet: its settings
+    may be of long ago. Raises `BadAddress`.
+    """
+    there = forwarded(container.settings, container.stores)
+    if there == container.settings:
+        return container
+    container.close()
+    return rebuild(there)
 
 
 def at(settings: "Settings", role: str, url: str) -> "Settings":
@@ -114,6 +130,7 @@ class Following:
         self._prepare = ahead
         # Built while a role is being moved, since writers wait from the switch until there is one.
         self._next: Container | None = None
+        self._is_leaving = False
         self._retired: list[Container] = []
 
     def look(self) -> float:
@@ -122,16 +139,28 @@ class Following:
         states = {mark.state for mark in marks.values() if mark}
         if states & {*CLOSED}:
             try:
-                self._go(forwarded(self.container.settings, self.container.stores))
+                there = forwarded(self.container.settings, self.container.stores)
+                if there != self.container.settings:
+                    self._go(there)
             except (StoreError, BadAddress) as error:
                 log.warning("a role has moved, and its new place cannot be used yet: %s", error)
             return MOVING_SECONDS
         for role, mark in marks.items():
             if mark and mark.state == "leaving":
+                self._is_leaving = True
                 self._build_ahead(role, mark.url)
                 return MOVING_SECONDS
+        self._is_leaving = False
         self._forget_next()
         return IDLE_SECONDS
+
+    def has_moved(self) -> bool:
+        """Whether a role is elsewhere now, of those that are being moved as far as this process knows. It costs no call
+        while none is.
+        """
+        return self._is_leaving and any(
+            mark.state in CLOSED for mark in map(self._mark, self.container.stores.by_role()) if mark
+        )
 
     def run(self, stop: threading.Event) -> None:
         pause = 0.0

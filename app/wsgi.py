@@ -11,7 +11,7 @@ from app.container import build
 from app.http import BODY_LIMIT, create_app
 from app.http.edge import limiting, overload
 from app.http.following_moves import Current
-from app.moved_roles import Following
+from app.moved_roles import Following, arrived
 from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment
 from app.server.connections import Floods, shut_silent
@@ -44,10 +44,11 @@ def end_streams() -> None:
     following.container.live.hub.close()
 
 
-container = build(settings)
+container = arrived(build(settings))
 current = Current(container, create_app)
 app = current.app
 following = Following(container, current.use, ahead=current.prepare)
+current.has_moved = following.has_moved
 
 
 def room() -> int:

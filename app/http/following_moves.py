@@ -1,4 +1,8 @@
-"""The application of a process whose roles may move: requests that a move has refused are answered at the new place."""
+"""The application of a process whose roles may move: requests that a move has refused are answered at the new place.
+
+So are those that write and were refused for what the old place lacks, such as a post that was published at the new one
+a moment before.
+"""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -12,14 +16,19 @@ from app.http.edge.errors import REFUSED
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Any], Iterable[bytes]]
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# How the status begins of what an old place may be wrong about.
+LACKING = ("403", "404", "409", "410", "412", "422")
 # How long such a request waits for the new place. Then it gets its 503.
 WAIT_SECONDS = 1.0
 
 
 class Current:
-    """WSGI application. `make` makes one of a container."""
+    """WSGI application. `make` makes one of a container. Whoever follows the moves sets `has_moved`, which says whether
+    the container that is used is of before a move.
+    """
 
     def __init__(self, container: Container, make: Callable[[Container], Flask]) -> None:
+        self.has_moved: Callable[[], bool] = lambda: False
         self._make = make
         self._changed = threading.Condition()
         self.app = make(container)
@@ -46,7 +55,7 @@ class Current:
         came, started = dict(environ), list[tuple[Any, ...]]()
         # Nothing is sent before the whole answer is there: Flask starts an answer when it has it.
         body = inner(environ, lambda *status: started.append(status))
-        if REFUSED in environ and hasattr(came["wsgi.input"], "seek") and self._has_changed(inner):
+        if self._is_of_old_place(environ, started) and hasattr(came["wsgi.input"], "seek") and self._has_changed(inner):
             close = getattr(body, "close", None)
             if close:
                 close()
@@ -54,6 +63,9 @@ class Current:
             return self._inner(came, start_response)
         start_response(*started[-1])
         return body
+
+    def _is_of_old_place(self, environ: Environ, started: list[tuple[Any, ...]]) -> bool:
+        return REFUSED in environ or (started[-1][0].startswith(LACKING) and self.has_moved())
 
     def _has_changed(self, inner: Wsgi) -> bool:
         with self._changed:

@@ -1,7 +1,8 @@
 """Moves between files while people write, stopped at every step: whatever was acknowledged is there once."""
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,19 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
+from werkzeug.test import Client
 
 from app.backup.file import End
 from app.cli import main
 from app.container import Container, open_stores
-from app.moved_roles import Following, at
+from app.http import create_app
+from app.http.following_moves import Current
+from app.moved_roles import Following, arrived, at, forwarded
 from app.moving.mover import Move
 from config import Settings
 from repositories.errors import MovedAway
 from repositories.moving.places import Mark, StorePlace
-from tests.apps import embedded, running
+from tests.apps import BASE, Person, embedded, running
 from tests.system.moving.traffic import Traffic, place_in, rebuild
 
 # What a move does at either place, and where it is stopped: before the n-th time.
@@ -170,3 +174,72 @@ def test_what_is_no_other_place_is_told_in_one_line(tmp_path: Path) -> None:
         done = CliRunner().invoke(main, ["move", "documents", "--to", url], env=env)
         assert (done.exit_code, done.output.count("\n")) == (int(text.startswith("Error")), 1), done.output
         assert done.output.startswith(text)
+
+
+def test_a_process_that_begins_with_the_url_of_long_ago_answers_nobody_from_there(tmp_path: Path) -> None:
+    away = place_in(tmp_path, "away")
+    settings = Settings(**embedded(tmp_path))
+    with running(settings) as system, places(settings, "documents", away) as both:
+        both.run((settings.documents_url, away))
+        begun = arrived(system.container, rebuild)
+        try:
+            assert begun.settings.documents_url == away
+            assert arrived(begun, rebuild) is begun
+        finally:
+            begun.close()
+
+
+def test_a_place_that_does_not_answer_is_gone_to_all_the_same(tmp_path: Path) -> None:
+    """What the place before would say may be of long ago."""
+    nowhere = "postgresql://quartet@127.0.0.1:1/none"
+    settings = Settings(**embedded(tmp_path))
+    with running(settings) as system:
+        place = system.container.stores.documents.place
+        assert place
+        place.capture(Mark("leaving", 0, nowhere, "a move"))
+        with place.switching(Mark("moved", 1, nowhere, "a move")):
+            pass
+        assert forwarded(settings, system.container.stores).documents_url == nowhere
+
+
+def test_what_the_old_place_lacks_is_looked_for_at_the_new_one(tmp_path: Path) -> None:
+    """By a process that has not followed yet, when another one has published there."""
+    away = place_in(tmp_path, "away")
+    settings = Settings(**embedded(tmp_path))
+    with running(settings) as system, places(settings, "documents", away) as both:
+        person = system.person()
+        current = Current(system.container, create_app)
+        following = Following(system.container, current.use, rebuild, current.prepare)
+        current.has_moved = following.has_moved
+
+        def publish(client: Client) -> str:
+            answer = client.post(f"{BASE}/posts", json={"title": "A", "body": "B"}, headers=signed(person))
+            return str(answer.get_json()["post"]["id"])
+
+        def delete(post: str) -> int:
+            return Client(current).delete(f"{BASE}/posts/{post}", headers=signed(person)).status_code
+
+        assert delete(publish(Client(current))) == 204
+        both.old.capture(Mark("leaving", 0, away, "a move"))
+        following.look()
+        both.old.release()
+        both.run((settings.documents_url, away))
+        with closing(rebuild(at(settings, "documents", away))) as other:
+            post = publish(Client(create_app(other)))
+        following_soon = threading.Timer(0.0, following.look)
+        has_moved = current.has_moved
+
+        def noticed() -> bool:
+            moved = has_moved()
+            following_soon.start()
+            return moved
+
+        current.has_moved = noticed
+        assert delete(post) == 204
+        following_soon.join()
+        following.container.close()
+        following.close()
+
+
+def signed(person: Person) -> dict[str, str]:
+    return {"Authorization": f"Bearer {person.token}", "If-Match": "*"}
