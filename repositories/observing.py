@@ -7,6 +7,11 @@ from msgspec.structs import replace
 from repositories.made_indexes import made_on_postgres, made_on_sqlite
 from repositories.observer_port import EngineObserver, Observed, Subject
 
+# What is counted of a table.
+SCANS, SCANNED_ROWS = "scans of", "scanned rows of"
+# Those with the most of them, of this size at least.
+MOST_TABLES, FEWEST_ROWS = 30, 1_000
+
 
 class Observers:
     """Those of a system, one for each server or file, each with the roles that are on it."""
@@ -29,6 +34,20 @@ def levels_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
     """What has a limit there, named by its first role too."""
     role = next(iter(roles))
     return [replace(one, name=f"{role} {one.name}") for one in observed.subjects if one.kind == "level"]
+
+
+def counts_of(observed: Observed, roles: Collection[str]) -> list[Subject]:
+    """What the engine has counted of its tables by now, likewise."""
+    role = next(iter(roles))
+    tables = [
+        one for one in observed.subjects if "scans" in one.figures and one.figures.get("rows", 0.0) >= FEWEST_ROWS
+    ]
+    tables.sort(key=lambda one: one.figures["scanned_rows"], reverse=True)
+    return [
+        Subject("count", f"{role} {what} {one.name}", {"value": one.figures[figure]})
+        for one in tables[:MOST_TABLES]
+        for what, figure in ((SCANS, "scans"), (SCANNED_ROWS, "scanned_rows"))
+    ]
 
 
 def bounded(level: Subject) -> tuple[int, int | None]:

@@ -1,4 +1,5 @@
-"""Stores once an hour how full each limited resource is, in a thread of the relay. The doctor's forecast reads that.
+"""Stores once an hour how full each limited resource is, in a thread of the relay, and four times a day what engines
+have counted of their tables. The doctor's advice reads that.
 
 A sample asks each engine some questions, with a deadline each. Any number of relays may do it: the first counts.
 """
@@ -14,13 +15,14 @@ from app.container import Container
 from app.worker.threads import beside, every
 from repositories.errors import StoreError
 from repositories.observer_port import observe
-from repositories.observing import Observers, bounded, levels_of
+from repositories.observing import Observers, bounded, counts_of, levels_of
 from repositories.relational import RelationalStore
 from repositories.relational.levels_port import LevelSample
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 60.0
 KEPT = timedelta(days=90)
+COUNTS_HOURS = 6
 
 
 class Sampling:
@@ -47,12 +49,15 @@ class Sampling:
         return len(samples)
 
     def _samples(self, hour: datetime) -> list[LevelSample]:
+        found = list[LevelSample]()
         with closing(Observers(self._urls)) as observers:
-            return [
-                LevelSample(level.name, hour, *bounded(level))
-                for observer, roles in observers
-                for level in levels_of(observe(observer), roles)
-            ]
+            for observer, roles in observers:
+                observed = observe(observer)
+                levels = levels_of(observed, roles)
+                if hour.hour % COUNTS_HOURS == 0:
+                    levels += counts_of(observed, roles)
+                found += [LevelSample(level.name, hour, *bounded(level)) for level in levels]
+        return found
 
 
 def sampling_of(container: Container) -> Sampling:

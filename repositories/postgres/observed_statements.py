@@ -59,6 +59,7 @@ SELECT relid::regclass::text, json_build_object(
   'unvacuumed_seconds', extract(epoch FROM now() - greatest(last_vacuum, last_autovacuum, pg_postmaster_start_time())),
   'unanalyzed_rows', n_mod_since_analyze,
   'unanalyzed_share', n_mod_since_analyze::float8 / greatest(n_live_tup, 1),
+  'scans', seq_scan, 'scanned_rows', seq_tup_read,
   'scans_a_day', seq_scan / days, 'rows_of_a_scan', seq_tup_read::float8 / greatest(seq_scan, 1),
   'autovacuum', (vacuums AND current_setting('autovacuum')::bool)::int, 'excepted', (NOT vacuums)::int,
   'held_seconds', CASE WHEN greatest(last_vacuum, last_autovacuum) > began THEN extract(epoch FROM now() - began) END,

@@ -1,11 +1,12 @@
 """Looks at everything that a system has: its engines, its own series, what waits in its stores, and where it grows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from app.container import Container
 from app.doctor.advice.forecast import Forecast, forecast
+from app.doctor.advice.last_day import Past, of_last_day
 from app.doctor.advice.own_observations import of_backlogs, of_forecast, of_series
 from app.doctor.advice.scrape import Series
 from repositories.errors import StoreError
@@ -29,29 +30,37 @@ def look(
     `limits` are of levels, for what the engine does not know.
     """
     levels: list[Subject] = []
+    further, past, now = list(notes), dict[str, list[LevelSample]](), container.kit.clock()
+    try:
+        now = container.stores.relational.now()
+        past = _past(container, now)
+    except StoreError as error:
+        further.append(f"what was noted before: {error}")
     for observer, roles in observers:
         observed = observe(observer)
         levels += levels_of(observed, roles)
-        yield observed, roles
-    subjects, further = _own(observers, series), list(notes)
+        yield of_last_day(observed, roles, past, now), roles
+    subjects = _own(observers, series)
     try:
         subjects += of_backlogs(container.stores, container.stores.relational.now())
-        subjects += map(of_forecast, forecasts(container, levels, limits or {}))
     except StoreError as error:
-        further.append(f"what waits in the stores, and how they grew: {error}")
+        further.append(f"what waits in the stores: {error}")
+    subjects += map(of_forecast, forecasts(levels, past, now, limits or {}))
     yield Observed("Quartet", "its own series", tuple(subjects), tuple(further)), tuple(container.stores.by_role())
 
 
-def forecasts(container: Container, levels: Sequence[Subject], limits: Mapping[str, float]) -> Iterator[Forecast]:
+def forecasts(levels: Sequence[Subject], past: Past, now: datetime, limits: Mapping[str, float]) -> Iterator[Forecast]:
     """Of the levels as they are now, and as they were."""
-    now = container.stores.relational.now()
-    past = container.stores.relational.levels.since(now - PAST)
-    by_level = {name: list(some) for name, some in groupby(past, key=lambda sample: sample.level)}
     for level in levels:
         newest = LevelSample(level.name, now, *bounded(level))
-        found = forecast([*by_level.get(level.name, []), newest], limits.get(level.name))
+        found = forecast([*past.get(level.name, []), newest], limits.get(level.name))
         if found:
             yield found
+
+
+def _past(container: Container, now: datetime) -> dict[str, list[LevelSample]]:
+    past = container.stores.relational.levels.since(now - PAST)
+    return {name: list(some) for name, some in groupby(past, key=lambda sample: sample.level)}
 
 
 def metrics_of(container: Container) -> list[str]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.doctor.advice.rule import Advice, Rule, rules
+from app.worker.sampling import Sampling
 from config import Settings
 from repositories.observer_port import observe
 from repositories.observing import open_observer
@@ -112,6 +114,32 @@ def test_sick_tables_and_indexes_are_found_and_the_commands_mend_them(system: Sy
         ("table-read-whole", "imported"),
         ("index-unused", "imported_n_again"),
     }
+
+
+def test_a_table_that_was_read_whole_until_an_index_was_made_is_not_shown_after_a_day(system: System) -> None:
+    settings = system.container.settings
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    by = [rule for rule in rules() if rule.name == "table-read-whole"]
+
+    def is_shown() -> bool:
+        return "healed" in {one.about for one in advised(system.container, by=by)}
+
+    with connect(settings.relational_url) as connection:
+        connection.execute("CREATE TABLE healed AS SELECT n FROM generate_series(1, 12000) AS n")
+        connection.execute("ANALYZE healed")
+
+        def read_whole() -> None:
+            for _ in range(25):
+                connection.execute("SELECT count(*) FROM healed WHERE n = 0")
+            connection.execute("SELECT pg_stat_force_next_flush()")
+
+        read_whole()
+        assert is_shown()
+        Sampling(system.container.stores.relational, system.container.urls, lambda: midnight).tick()
+        assert not is_shown()
+        read_whole()
+        assert is_shown()
+        connection.execute("DROP TABLE healed")
 
 
 def test_a_prepared_transaction_that_holds_dead_rows_back_and_the_file_that_they_leave(system: System) -> None:
