@@ -28,3 +28,13 @@ class StockHead(Struct, frozen=True):
     product_id: UUID
     receipts: int
     head: bytes
+
+
+class PartsHead(Struct, frozen=True):
+    """How many heads of orders' parts are in the one chain of them all: `head` is its last digest."""
+
+    count: int = 0
+    head: bytes = bytes(32)
+
+
+NO_PARTS = PartsHead()

@@ -12,6 +12,7 @@ import click
 
 from app.container import Container
 from app.services.money.anchors import Altered, Anchor, BadAnchor
+from repositories.chain_heads import NO_PARTS
 from repositories.money_records import Finding
 from repositories.relational.money_port import Audit
 
@@ -49,9 +50,10 @@ def audit_ledger(opened: Opened, *, path: Path | None, since_anchor: bool, as_js
 def audited(audit: Audit, anchor: Anchor | None, *, whole: bool) -> Iterator[Finding]:
     """All of it, or what came after the anchor."""
     accounts, products = (anchor.heads(), anchor.stock_heads()) if anchor else ((), ())
+    parts = anchor.parts_head() if anchor else NO_PARTS
     if whole:
-        return chain(audit.ledger(accounts), audit.stock(products))
-    found = audit.advance(accounts, products)
+        return chain(audit.ledger(accounts), audit.stock(products, parts))
+    found = audit.advance(accounts, products, parts)
     return (one for one in found if isinstance(one, Finding))
 
 

@@ -41,7 +41,8 @@ COPIED = (
     *(tables.stock, money_tables.stock_receipts, money_tables.ledger_accounts, money_tables.transfers),
     *(money_tables.entries, money_tables.open_holds, money_tables.reservations, money_tables.orders),
     *(money_tables.order_lines, money_tables.sub_orders, money_tables.shipments, money_tables.shipment_lines),
-    *(money_tables.refunds, money_tables.request_keys, tables.open_payments, tables.sandbox_payments, tables.outbox),
+    *(money_tables.refunds, money_tables.order_heads, money_tables.request_keys, tables.open_payments),
+    *(tables.sandbox_payments, tables.outbox),
 )
 LEFT_OUT = {
     "event_log": "what sinks have to send or may send again; begins anew with the events of the outbox",

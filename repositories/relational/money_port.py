@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.chain_heads import Head, StockHead
+from repositories.chain_heads import NO_PARTS, Head, PartsHead, StockHead
 from repositories.money_records import Balance, Entry, Finding, Posting, Transfer
 
 
@@ -126,18 +126,19 @@ class Audit(Protocol):
 
     @abstractmethod
     def advance(
-        self, anchored: Iterable[Head], stocked: Iterable[StockHead] = ()
+        self, anchored: Iterable[Head], stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS
     ) -> Iterator[Head | StockHead | Finding]:
-        """Recompute what came after `anchored` and `stocked`: entries, their transfers, the orders of these, and
-        receipts of stock.
+        """Recompute what came after `anchored`, `stocked` and `parts`: entries, their transfers, the orders of these,
+        receipts of stock, and the orders that have moved without money.
 
         Gives the head of every account as it is by then, ordered by owner, then that of every product's stock, ordered
         by product, and before each what is wrong with it.
         """
 
     @abstractmethod
-    def stock(self, stocked: Iterable[StockHead] = ()) -> Iterator[Finding]:
+    def stock(self, stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS) -> Iterator[Finding]:
         """Hold orders with their lines against what was held, paid, refunded, reserved, sold and returned, and stock
         against reservations: received = on hand + sold, reserved = open ones, sold = sold ones minus returned units.
-        The chains of receipts lead through `stocked`, which is ordered by product.
+        The chains of receipts lead through `stocked`, which is ordered by product, that of orders' heads through
+        `parts`.
         """

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
+from repositories.chain_heads import PartsHead
 from repositories.money_records import Order, OrderMark, Stock
 from repositories.order_choice import EVERY_ORDER, OrderChoice
 
@@ -130,6 +131,14 @@ class OrderWrites(Protocol):
     @abstractmethod
     def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:
         """Orders of which the seller's part is placed, paid or partly fulfilled."""
+
+    @abstractmethod
+    def note_heads(self, *, limit: int) -> tuple[int, PartsHead]:
+        """Extend the chain of parts' heads by those of up to `limit` parts that have moved since theirs was noted.
+
+        Parts that somebody has locked are left for the next time. Returns how many were noted, and the chain's end.
+        `Conflict` when somebody else has begun the chain meanwhile.
+        """
 
 
 class BulkOrders(Protocol):

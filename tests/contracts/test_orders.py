@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
+from repositories.chain_heads import PartsHead
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
 from repositories.money_records import Order, OrderMark, Shipment, Stock, SubOrderState
 from repositories.order_choice import OrderChoice
@@ -147,6 +148,20 @@ class TestMove:
             assert (found.due_at is None) == (whole != "placed")
 
 
+class TestNotedHeads:
+    def test_a_part_is_noted_once_for_each_time_it_moved(self, relational: RelationalStore) -> None:
+        first = note(relational)
+        assert do(relational, lambda unit: unit.orders.note_heads(limit=1)) == (0, first)
+        one, other = add(relational, order()), add(relational, order())
+        assert do(relational, lambda unit: unit.orders.note_heads(limit=1))[0] == 1
+        assert note(relational).count == first.count + 2
+        move(relational, one, "paid")
+        move(relational, other, "cancelled")
+        ends = together([lambda: note(relational)] * 3)
+        assert max(end.count for end in ends if isinstance(end, PartsHead)) == first.count + 4
+        assert [one for one in relational.audit.stock(parts=note(relational)) if "heads" in one.about] == []
+
+
 class TestLists:
     def test_of_buyer_and_of_seller(self, relational: RelationalStore) -> None:
         buyer, seller = uuid4(), uuid4()
@@ -273,6 +288,14 @@ class TestBulk:
 def add(store: RelationalStore, one: Order) -> Order:
     do(store, lambda unit: unit.orders.add(one))
     return one
+
+
+def note(store: RelationalStore) -> PartsHead:
+    """All that are left."""
+    while True:
+        count, end = do(store, lambda unit: unit.orders.note_heads(limit=1))
+        if not count:
+            return end
 
 
 def move(store: RelationalStore, one: Order, to: Outcome) -> Order:

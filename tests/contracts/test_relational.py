@@ -225,7 +225,7 @@ class TestMigrate:
             with _engine(new).begin() as connection:
                 connection.exec_driver_sql("SELECT setval('outbox_position_seq', 7)")
                 connection.execute(BEFORE_0027, {"id": old.id, "now": NOW})
-            assert new.migrate() == ["relational: 0027 positions of the outbox by time, not from a sequence"]
+            assert new.migrate()[0] == "relational: 0027 positions of the outbox by time, not from a sequence"
             do(new, lambda unit: unit.emit(first))
             with _engine(new).begin() as connection:
                 connection.execute(BEFORE_0027, {"id": last.id, "now": NOW})

@@ -2,9 +2,9 @@
 
 It is signed with a key that the database does not have. A line for each account, ordered by owner: `owner currency
 entries posted last_at head holds holds_head`. Then one for each product that has stock, ordered by product: `product_id
-receipts head`. The last line is the seal: JSON that has the SHA-256 of the lines before it, then a dot and its
-signature. The entries and receipts behind an anchor cannot be rewritten without breaking with it, however well their
-hashes fit (decision 24).
+receipts head`. The last line is the seal: JSON that has the SHA-256 of the lines before it and the end of the chain of
+orders' heads, then a dot and its signature. The entries, receipts and orders behind an anchor cannot be rewritten
+without breaking with it, however well their hashes fit (decision 24).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from app.events import LedgerAnchored
 from app.services.commands.kit import Kit
-from repositories.chain_heads import Head, StockHead
+from repositories.chain_heads import NO_PARTS, Head, PartsHead, StockHead
 from repositories.money_records import Finding
 from repositories.relational import RelationalStore
 
@@ -31,6 +31,8 @@ SUFFIX = ".anchor"
 LAST_AUDIT = "last-audit.json"
 _NAME = "%Y%m%dT%H%M%S.%fZ"
 _MOST_NAMED = 100
+# Parts of orders whose heads one transaction notes: commands that move them wait for it.
+_TOGETHER = 500
 
 
 class BadAnchor(Exception):
@@ -49,7 +51,8 @@ class Altered(Exception):
 class Seal(Struct, frozen=True):
     """`heads` is the SHA-256 of the lines before it, `previous` that of the seal before, when there is one.
 
-    `products` have lines behind those of the accounts. Anchors of earlier versions have none.
+    `products` have lines behind those of the accounts. `parts` is how many heads of orders' parts were noted,
+    `parts_head` the last digest of their chain. Anchors of earlier versions have none of these.
     """
 
     at: datetime
@@ -58,6 +61,8 @@ class Seal(Struct, frozen=True):
     heads: str
     previous: str | None
     products: int = 0
+    parts: int = 0
+    parts_head: str = NO_PARTS.head.hex()
 
 
 class Audited(Struct, frozen=True):
@@ -88,6 +93,9 @@ class Anchor(Struct, frozen=True):
             for line in islice(lines, self.seal.accounts, self.seal.accounts + self.seal.products):
                 product_id, receipts, head = line.decode().split()
                 yield StockHead(UUID(product_id), int(receipts), bytes.fromhex(head))
+
+    def parts_head(self) -> PartsHead:
+        return PartsHead(self.seal.parts, bytes.fromhex(self.seal.parts_head))
 
 
 class AnchorRules(Struct, frozen=True):
@@ -158,7 +166,7 @@ class Anchors:
     def write(self, out: BinaryIO, before: Anchor | None) -> Seal:
         """The lines and the seal, when what came after `before` is in order. Raises `Altered`, without a seal."""
         digest, accounts, products, entries, wrong = hashlib.sha256(), 0, 0, 0, list[Finding]()
-        known = (before.heads(), before.stock_heads()) if before else ((), ())
+        known = (before.heads(), before.stock_heads(), before.parts_head()) if before else ((),)
         for one in self._relational.audit.advance(*known):
             if isinstance(one, Finding):
                 wrong.append(one)
@@ -175,12 +183,22 @@ class Anchors:
         if wrong:
             raise Altered(wrong)
         previous = hashlib.sha256(before.signed).hexdigest() if before else None
-        seal = Seal(self._clock(), accounts, entries, digest.hexdigest(), previous, products)
+        parts = self.note_heads()
+        of_parts = (parts.count, parts.head.hex())
+        seal = Seal(self._clock(), accounts, entries, digest.hexdigest(), previous, products, *of_parts)
         signed = self._signer.sign(msgspec.json.encode(seal))
         out.write(signed + b"\n")
         with self._relational.transaction() as tx:
             tx.emit(self._pack(LedgerAnchored(self._ids(), signed.decode()), at=tx.now()))
         return seal
+
+    def note_heads(self) -> PartsHead:
+        """Of all orders that have moved: they were audited right before, so that nothing wrong is in the chain."""
+        while True:
+            with self._relational.transaction() as tx:
+                count, end = tx.orders.note_heads(limit=_TOGETHER)
+            if count < _TOGETHER:
+                return end
 
     def known(self) -> tuple[datetime | None, tuple[datetime, int] | None]:
         """When the newest anchor of the folder was made; when an audit was last noted, and how much it found."""

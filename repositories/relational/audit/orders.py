@@ -18,6 +18,7 @@ from repositories.relational.audit.sub_orders import Part, is_of
 from repositories.relational.audit.walking import Walk, walk
 from repositories.relational.schema.columns import IDS, among
 from repositories.relational.schema.money_tables import (
+    order_heads,
     order_lines,
     orders,
     refunds,
@@ -74,6 +75,7 @@ _WALKS = {
         transfers.c.created_at,
         transfers.c.id,
     ),
+    "noted heads": walk(select(order_heads), order_heads.c.order_id, order_heads.c.number),
 }
 _SOME = {name: _of(one) for name, one in _WALKS.items()}
 _STRAY = walk(
@@ -135,10 +137,10 @@ class Whole:
     def _part(self, row: AnyRow) -> Part:
         its = {
             name: [one for one in self._found[name] if one.seller_id == row.seller_id]
-            for name in ("lines", "shipments", "sent lines", "refunds")
+            for name in ("lines", "shipments", "sent lines", "refunds", "noted heads")
         }
         moved = [one for one in self._found["transfers"] if one.kind == REFUND and one.debit == row.seller_id]
-        return Part(row, its["lines"], its["shipments"], its["sent lines"], its["refunds"], moved)
+        return Part(row, its["lines"], its["shipments"], its["sent lines"], its["refunds"], moved, its["noted heads"])
 
     def _own(self, order: AnyRow) -> Iterator[str]:
         total = sum(line.unit_price * line.quantity for line in self._lines)
@@ -148,7 +150,7 @@ class Whole:
             yield "its lines are not numbered from 1"
         if order.buyer_id in self._parts:
             yield "its buyer is a seller of it"
-        for name in ("lines", "shipments", "refunds"):
+        for name in ("lines", "shipments", "refunds", "noted heads"):
             if strange := {one.seller_id for one in self._found[name]} - self._parts.keys():
                 yield f"has {name} of {len(strange)} who have no part in it"
         due = order.created_at + GRACE if order.state == "placed" else None

@@ -23,7 +23,9 @@ class PartStep(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A sub-order with what belongs to it. `sent` are the lines of its shipments, `moved` its refund transfers."""
+    """A sub-order with what belongs to it. `sent` are the lines of its shipments, `moved` its refund transfers, `noted`
+    what the chain of all heads has of it.
+    """
 
     row: AnyRow
     lines: Sequence[AnyRow]
@@ -31,6 +33,7 @@ class Part(NamedTuple):
     sent: Sequence[AnyRow]
     refunds: Sequence[AnyRow]
     moved: Sequence[AnyRow]
+    noted: Sequence[AnyRow]
 
     def history(self) -> list[PartStep]:
         """Its steps in their order, each with the version that it made."""
@@ -97,6 +100,11 @@ class Part(NamedTuple):
             yield f"was not moved at {self.row.moved_at}"
         if bytes(self.row.head) != heads[-1]:
             yield "is not what the chain of its steps was made of"
+        if self.row.noted != max((one.version for one in self.noted), default=0):
+            yield f"version {self.row.noted} is not the last of it that was noted"
+        for one in self.noted:
+            if [bytes(one.head)] != heads[one.version - 1 : one.version]:
+                yield f"was something else at version {one.version}, when that was noted"
         versions = {one.id: one.version for one in self.refunds}
         for one in self.moved:
             # A refund's transfer was made before the refund was a step.

@@ -5,7 +5,7 @@ Their statements are imported by whoever audits, which no worker does.
 
 from collections.abc import Iterable, Iterator
 
-from repositories.chain_heads import Head, StockHead
+from repositories.chain_heads import NO_PARTS, Head, PartsHead, StockHead
 from repositories.money_records import Finding
 from repositories.relational.money_port import Audit
 from repositories.relational.statement_runner import Snapshot
@@ -24,19 +24,23 @@ class SqlAudit(Audit):
             yield from audit_transfers(runner)
 
     def advance(
-        self, anchored: Iterable[Head], stocked: Iterable[StockHead] = ()
+        self, anchored: Iterable[Head], stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS
     ) -> Iterator[Head | StockHead | Finding]:
         from repositories.relational.audit.increment import audit_since
+        from repositories.relational.audit.order_heads import heads_since
         from repositories.relational.audit.receipts import receipts_since
 
         with self._snapshot() as runner:
             yield from audit_since(runner, anchored)
             yield from receipts_since(runner, stocked)
+            yield from heads_since(runner, parts)
 
-    def stock(self, stocked: Iterable[StockHead] = ()) -> Iterator[Finding]:
+    def stock(self, stocked: Iterable[StockHead] = (), parts: PartsHead = NO_PARTS) -> Iterator[Finding]:
+        from repositories.relational.audit.order_heads import audit_heads
         from repositories.relational.audit.orders import audit_orders
         from repositories.relational.audit.stock import audit_stock
 
         with self._snapshot() as runner:
             yield from audit_orders(runner)
+            yield from audit_heads(runner, parts)
             yield from audit_stock(runner, stocked)

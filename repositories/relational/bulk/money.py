@@ -162,6 +162,7 @@ class MoneyLoader:
         steps = {(one.order_id, one.seller_id): _shipped(one) for one in sent}
         parts = [row for one in new for row in sub_order_rows(one)]
         for row in parts:
+            row["noted"] = 0
             if step := steps.get((row["order_id"], row["seller_id"])):
                 row["head"] = chain(row["head"], step)
         self._fill(sub_orders, parts)

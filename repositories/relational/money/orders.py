@@ -9,12 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Subquery, bindparam, insert, select
 
+from repositories.chain_heads import PartsHead
 from repositories.errors import IllegalMove, Invalid, NotFound
 from repositories.money_records import Order, OrderLine, OrderMark, SubOrder, split
 from repositories.order_choice import EVERY_ORDER, OrderChoice
 from repositories.records import Money
 from repositories.relational.money.order_chain import Heads, beginning
 from repositories.relational.money.order_chain import moved as moved_to
+from repositories.relational.money.order_heads import note
 from repositories.relational.money.order_lists import Role, given, page_of, values_of
 from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
 from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
@@ -198,3 +200,6 @@ class SqlOrderWrites(OrderWrites):
 
     def unfinished_of(self, seller_id: UUID, *, limit: int) -> list[UUID]:
         return [one for (one,) in self._work.rows(_UNFINISHED_OF, {"seller": seller_id, "limit": limit})]
+
+    def note_heads(self, *, limit: int) -> tuple[int, PartsHead]:
+        return note(self._work, limit)

@@ -20,6 +20,7 @@ from repositories.relational.schema.tables import metadata
 
 # SQLite turns an integer overflow into a floating-point number; the check refuses it.
 POSTED_IN_RANGE = "posted BETWEEN -9223372036854775807 AND 9223372036854775807"
+ORDER_STATES = "state IN ('placed', 'paid', 'fulfilled', 'cancelled', 'refunded')"
 SUB_ORDER_STATES = "state IN ('placed', 'paid', 'partly_fulfilled', 'fulfilled', 'refused', 'cancelled', 'refunded')"
 SOLVENT = "may_overdraw OR posted - held >= 0"
 LEGS = (
@@ -151,12 +152,7 @@ orders = Table(
     Column("currency", TEXT, CheckConstraint("length(currency) = 3"), nullable=False),
     Column("total", BigInteger, CheckConstraint("total >= 0"), nullable=False),
     Column("created_at", TIME, nullable=False),
-    Column(
-        "state",
-        TEXT,
-        CheckConstraint("state IN ('placed', 'paid', 'fulfilled', 'cancelled', 'refunded')"),
-        nullable=False,
-    ),
+    Column("state", TEXT, CheckConstraint(ORDER_STATES), nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("refunded", BigInteger, CheckConstraint("refunded BETWEEN 0 AND total"), nullable=False),
     Column("moved_at", TIME),
@@ -189,7 +185,8 @@ order_lines = Table(
 
 # One seller's part of an order, which has a state of its own. `ended_by` is the id of the command that cancelled or
 # refused it, `reason` why it was refused. Buyer, currency and time are the order's, for the indexes. `head` is the last
-# hash of the chain of its steps; shipments and refunds have the version that they made.
+# hash of the chain of its steps; shipments and refunds have the version that they made. `noted` is the version whose
+# head is in `order_heads`.
 sub_orders = Table(
     "sub_orders",
     metadata,
@@ -208,11 +205,27 @@ sub_orders = Table(
     Column("ended_by", ID),
     Column("reason", TEXT),
     Column("head", LargeBinary, nullable=False),
+    Column("noted", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("(state IN ('refused', 'cancelled')) = (ended_at IS NOT NULL)"),
     Index("sub_orders_seller", "seller_id", "created_at", "order_id"),
     Index("sub_orders_state", "seller_id", "state", "created_at", "order_id"),
     Index("sub_orders_currency", "seller_id", "currency", "created_at", "order_id"),
     Index("sub_orders_buyer", "buyer_id", "seller_id", "created_at", "order_id"),
+)
+IS_UNNOTED = sub_orders.c.noted < sub_orders.c.version
+partial_index("sub_orders_unnoted", sub_orders.c.order_id, sub_orders.c.seller_id, where=IS_UNNOTED)
+
+# Heads of parts that had moved when an anchor was made: one chain, whose end it has. `head` is the part's at `version`.
+order_heads = Table(
+    "order_heads",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("order_id", ID, nullable=False),
+    Column("seller_id", ID, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Index("order_heads_order", "order_id", "number"),
 )
 
 

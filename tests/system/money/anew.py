@@ -1,4 +1,4 @@
-"""What is made of other rows, made anew: heads of orders' parts, digests, hash chains and balances."""
+"""What is made of other rows, made anew: heads of orders' parts and their chain, digests, hash chains and balances."""
 
 import heapq
 from contextlib import nullcontext
@@ -12,8 +12,9 @@ from repositories.driver_statements import Direct
 from repositories.relational.audit import orders
 from repositories.relational.audit.sub_orders import Part
 from repositories.relational.money.digests import START, chain
+from repositories.relational.money.order_heads import leg_of_head
 from repositories.relational.money.stock_receipts import leg_of_receipt
-from repositories.relational.schema.money_tables import stock_receipts, sub_orders, transfers
+from repositories.relational.schema.money_tables import order_heads, stock_receipts, sub_orders, transfers
 from repositories.relational.statement_runner import Work
 from tests.system.money.forgery import recompute
 
@@ -21,6 +22,7 @@ from tests.system.money.forgery import recompute
 def everything_anew(connection: Connection) -> None:
     """After an alteration: everything fits, as far as that can be had by computing."""
     _orders(connection)
+    _heads(connection)
     _receipts(connection)
     recompute(connection)
 
@@ -42,6 +44,10 @@ def _part(connection: Connection, order: Any, part: Part, moved: list[Any]) -> N
     heads, seller = part.heads(order), part.row.seller_id
     this = (sub_orders.c.order_id == order.id) & (sub_orders.c.seller_id == seller)
     connection.execute(update(sub_orders).where(this).values(head=heads[-1]))
+    for noted in part.noted:
+        if noted.version <= len(heads):
+            number = order_heads.c.number == noted.number
+            connection.execute(update(order_heads).where(number).values(head=heads[noted.version - 1]))
     versions = {one.id: one.version for one in part.refunds}
     for one in moved:
         if one.order_head is None or seller not in {one.debit, one.credit}:
@@ -49,6 +55,15 @@ def _part(connection: Connection, order: Any, part: Part, moved: list[Any]) -> N
         version = versions.get(one.id, 2) - 1 if one.kind == "refund" else 1 if one.phase == "hold" else 2
         head = heads[min(version, len(heads)) - 1]
         connection.execute(update(transfers).where(transfers.c.id == one.id).values(order_head=head))
+
+
+def _heads(connection: Connection) -> None:
+    digest = START
+    rows = connection.execute(select(order_heads).order_by(order_heads.c.number)).all()
+    for number, row in enumerate(rows, 1):
+        digest = chain(digest, leg_of_head(row.order_id, row.seller_id, row.version, row.head))
+        this = order_heads.c.number == row.number
+        connection.execute(update(order_heads).where(this).values(number=number, digest=digest))
 
 
 def _receipts(connection: Connection) -> None:

@@ -55,6 +55,10 @@ INSERT INTO transfers (id, kind, debit, credit, currency, amount, created_at, ph
   FROM accounts;
 INSERT INTO open_holds SELECT id, kind, debit, credit, currency, amount, created_at, order_id, expires_at
   FROM transfers WHERE phase = 'hold' AND currency = 'USD';
+INSERT INTO order_heads SELECT row_number() OVER (ORDER BY order_id), order_id, seller_id, version, head, head
+  FROM sub_orders;
+UPDATE sub_orders SET noted = version FROM (SELECT order_id AS noted_id FROM sub_orders ORDER BY order_id OFFSET 100)
+  WHERE noted_id = order_id;
 INSERT INTO refunds SELECT gen_random_uuid(), order_id, seller_id, reason, restock, created_at, 0, version
   FROM refunds, generate_series(1, 4)
 """

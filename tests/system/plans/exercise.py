@@ -117,6 +117,8 @@ def background(world: World) -> None:
     assert sum(1 for _ in audit.stock()) >= 0
     heads = [one for one in audit.advance(()) if isinstance(one, Head)]
     assert sum(1 for _ in audit.advance(heads[FOUND:])) >= len(heads)
+    noted = container.money.anchors.note_heads()
+    assert sum(1 for _ in audit.advance(heads, (), noted)) >= len(heads)
 
 
 def load(world: World) -> None:

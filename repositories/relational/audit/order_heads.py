@@ -1,0 +1,87 @@
+"""Follows the chain of parts' heads. What each row says of its part is held against the part with its order."""
+
+from collections.abc import Iterable, Iterator
+from uuid import UUID
+
+from sqlalchemy import BigInteger, bindparam, select
+
+from repositories.chain_heads import NO_PARTS, PartsHead
+from repositories.money_records import Finding
+from repositories.relational.audit.orders import audit_some_orders
+from repositories.relational.audit.walking import BATCH, walk
+from repositories.relational.money.digests import chain
+from repositories.relational.money.order_heads import leg_of_head
+from repositories.relational.schema.money_tables import IS_UNNOTED, order_heads, sub_orders
+from repositories.relational.statement_runner import AnyRow, Runner
+
+_ABOUT = "chain of orders' heads"
+_LOWEST = -(2**63)
+_its = order_heads.c
+_FROM = walk(select(order_heads).where(_its.number >= bindparam("from", type_=BigInteger())), _its.number)
+_UNNOTED = walk(
+    select(sub_orders.c.order_id, sub_orders.c.seller_id).where(IS_UNNOTED),
+    sub_orders.c.order_id,
+    sub_orders.c.seller_id,
+)
+
+
+def audit_heads(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
+    """From its start, through `anchored`."""
+    end, is_met = NO_PARTS, anchored.count == 0
+    for row in _FROM.rows(runner, **{"from": _LOWEST}):
+        end = _next(end, row)
+        if (row.number, bytes(row.digest)) != (end.count, end.head):
+            yield _broken(end)
+            return
+        is_met = is_met or end == anchored
+    if not is_met:
+        yield _other(anchored)
+
+
+def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
+    """What of it came after `anchored`, with the orders of that, and those that have moved since."""
+    rows = _FROM.rows(runner, **{"from": anchored.count or _LOWEST})
+    if anchored.count:
+        first = next(rows, None)
+        if first is None or (first.number, bytes(first.digest)) != (anchored.count, anchored.head):
+            yield _other(anchored)
+            return
+    yield from _orders(runner, _chained(rows, anchored))
+    yield from _orders(runner, (row.order_id for row in _UNNOTED.rows(runner)))
+
+
+def _chained(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[UUID | Finding]:
+    for row in rows:
+        end = _next(end, row)
+        if (row.number, bytes(row.digest)) != (end.count, end.head):
+            yield _broken(end)
+            return
+        yield row.order_id
+
+
+def _orders(runner: Runner, ids: Iterable[UUID | Finding]) -> Iterator[Finding]:
+    """What is wrong with the orders of these ids, a batch at a time."""
+    batch: set[UUID] = set()
+    for one in ids:
+        if isinstance(one, Finding):
+            yield one
+            continue
+        batch.add(one)
+        if len(batch) == BATCH:
+            yield from audit_some_orders(runner, batch)
+            batch.clear()
+    if batch:
+        yield from audit_some_orders(runner, batch)
+
+
+def _next(end: PartsHead, row: AnyRow) -> PartsHead:
+    leg = leg_of_head(row.order_id, row.seller_id, row.version, bytes(row.head))
+    return PartsHead(end.count + 1, chain(end.head, leg))
+
+
+def _broken(end: PartsHead) -> Finding:
+    return Finding(_ABOUT, f"number {end.count} is not what its digest was made of")
+
+
+def _other(anchored: PartsHead) -> Finding:
+    return Finding(_ABOUT, f"its first {anchored.count} heads are not those that were anchored")

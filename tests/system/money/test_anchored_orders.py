@@ -1,0 +1,59 @@
+"""Steps of orders that no money tells of are found against an anchor, by whoever computed all hashes anew."""
+
+import itertools
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, select, update
+
+from app.services.money.anchors import Altered
+from repositories.relational.schema.money_tables import order_lines, refunds, shipments, sub_orders
+from tests.contracts.money import engine_of, without_triggers
+from tests.shop import Shop
+from tests.system.money.anew import everything_anew
+from tests.system.money.full_shop import fill
+from tests.system.money.test_anchors import anchors, change, found
+
+pytestmark = pytest.mark.parametrize("shop", ["embedded"], indirect=True)
+REWRITTEN: dict[str, Any] = {
+    "what was free": lambda: update(order_lines).where(order_lines.c.unit_price == 0).values(title="Another gift"),
+    "a shipment's reference": lambda: update(shipments).values(reference="another"),
+    "why it was refunded": lambda: update(refunds).values(reason="another"),
+    "why it was refused": lambda: update(sub_orders).where(sub_orders.c.state == "refused").values(reason="another"),
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_what_no_money_tells_of_is_found_with_all_hashes_anew(shop: Shop, name: str) -> None:
+    fill(shop)
+    without_triggers(shop.system.container.stores.relational)
+    anchor = anchors(shop).make()
+    assert anchor.parts_head().count == shop_parts(shop)
+    # Of the orders, those that move later are noted again.
+    shop.act(shop.paid(), "fulfil")
+    assert [*found(shop, anchor), *found(shop, anchor, whole=False)] == []
+    later = anchors(shop).make()
+    assert later.parts_head().count > anchor.parts_head().count
+    for one in (anchor, later):
+        assert [*found(shop, one), *found(shop, one, whole=False)] == []
+
+    def rewrite(connection: Connection) -> None:
+        connection.execute(REWRITTEN[name]())
+        if "why" in name:  # a refusal of what was paid is a refund, which has the reason too
+            connection.execute(update(refunds).values(reason="another"))
+            ended = sub_orders.c.state == "refused"
+            connection.execute(update(sub_orders).where(ended).values(reason="another"))
+        everything_anew(connection)
+
+    change(shop, rewrite)
+    assert found(shop, None) == [], "everything fits"
+    for one, whole in itertools.product((anchor, later), (True, False)):
+        (finding,) = (f for f in found(shop, one, whole=whole) if f.about.startswith("chain"))
+        assert f"first {one.parts_head().count} heads" in finding.problem
+    with pytest.raises(Altered):
+        anchors(shop).make()
+
+
+def shop_parts(shop: Shop) -> int:
+    with engine_of(shop.system.container.stores.relational).connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(sub_orders)).scalar_one())
