@@ -128,7 +128,7 @@ class SinkWorker:
             following = self._reading.batch(batch.end, self._sink.batch)
             if len(batch.read) < self._most and time.monotonic() < until:
                 batch.add(following)
-                relay_spans.sent_too(following.messages, len(batch.messages))
+                relay_spans.sent_too(following.messages, len(batch.ids))
                 return following.messages
             self._next = following if following.read else None
         return ()
@@ -137,19 +137,19 @@ class SinkWorker:
         sent, begun = Sent(0), time.monotonic()
         if batch.messages:
             with relay_spans.sending(series_of(self._sink.name), self._sink.destination, batch.messages):
-                sent = self._sink.send(batch.messages.copy(), partial(self._more, batch, begun + LONG))
+                sent = self._sink.send(batch.messages, partial(self._more, batch, begun + LONG))
                 if sent.failure:
                     spans.failed(sent.failure)
         self._most = min(2 * self._most, self._sink.window)
         if time.monotonic() - begun > LONG:
-            self._most = max(len(batch.messages) // 2, min(FEW, self._most))
+            self._most = max(len(batch.ids) // 2, min(FEW, self._most))
         return sent
 
     def _settle(self, cursor: Cursor, batch: Batch, sent: Sent) -> int:
         """Write down what became of a batch."""
         stop = batch.bad
-        if sent.count < len(batch.messages):
-            stop = Stop(batch.wanted[sent.count], batch.messages[sent.count].id, sent.failure)
+        if sent.count < len(batch.ids):
+            stop = Stop(batch.wanted[sent.count], batch.ids[sent.count], sent.failure)
         over = bisect_left(batch.read, stop.position) if stop else len(batch.read)
         moved: Cursor | None = cursor
         if over or self._idle >= self._lease / 3:

@@ -105,7 +105,8 @@ class KafkaSink(Sink):
             if len(body) + len(key) > most:
                 return count
             headers: _Headers = [_CONTENT, ("ce_id", message.id), ("ce_type", message.type)]
-            produce(topic, body, key, on_delivery=failed, headers=headers)
+            # By their places (partition, callback, on_delivery, timestamp, headers): names cost a third as much again.
+            produce(topic, body, key, -1, None, failed, 0, headers)
         return len(messages)
 
     def _wait(self, errors: list[KafkaError]) -> None:
