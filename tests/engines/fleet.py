@@ -84,6 +84,8 @@ class Engines(Fleet[Server]):
     def heal(self) -> None:
         """Bring back those that a test killed or froze, for the tests after it."""
         for server in self._servers.values():
+            if server.discarded:
+                continue
             if not server.running:
                 server.restart()
             elif server.paused:
@@ -99,7 +101,7 @@ class Engines(Fleet[Server]):
         with self._locks[name]:
             if name in self._failures:
                 raise self._failures[name]
-            if name not in self._servers:
+            if name not in self._servers or self._servers[name].discarded:
                 self._servers[name] = self._launch(name)
             return self._servers[name]
 

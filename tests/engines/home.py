@@ -25,8 +25,11 @@ class Home:
         self._lock = _hold(self.path)
 
     def folder(self, name: str) -> Path:
-        """Make a folder for one server."""
-        folder = self.path / name
+        """Make a folder for one server, of whose name there may have been others."""
+        folder, number = self.path / name, 1
+        while folder.exists():
+            number += 1
+            folder = self.path / f"{name}-no-{number}"
         folder.mkdir(mode=0o700)
         return folder
 

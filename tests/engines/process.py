@@ -59,6 +59,7 @@ class Server:
         self._popen: subprocess.Popen[bytes] | None = None
         self._self = Process(0, 0)
         self._paused = False
+        self.discarded = False
 
     @property
     def pid(self) -> int:
@@ -97,7 +98,8 @@ class Server:
         self._end(self._stop_signal, seconds)
 
     def discard(self, seconds: float = 5) -> None:
-        """End it at once, for its data goes next."""
+        """End it at once, for its data goes next: whoever asks `Engines` for one again gets another."""
+        self.discarded = True
         self._end(self._death_signal, seconds)
 
     def kill(self) -> None:

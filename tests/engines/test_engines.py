@@ -119,6 +119,19 @@ def test_the_cache_forgets(own_engines: Engines) -> None:
     assert read() is False
 
 
+def test_one_that_was_discarded_makes_room_for_another() -> None:
+    engines = Engines()
+    try:
+        first = engines.cache()
+        first.discard()
+        engines.heal()
+        second = engines.cache()
+        assert (first.running, second.running, second is first) == (False, True, False)
+        assert engines.cache() is second
+    finally:
+        engines.close()
+
+
 def test_a_frozen_engine_goes_on(own_engines: Engines) -> None:
     server = own_engines.sessions()
     with Redis.from_url(server.url, socket_timeout=0.2) as client:
