@@ -62,7 +62,7 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
         # Of the last it is only the library: our own series open the files in which processes share them.
         container = loaded(
             *("app.http", "app.http.edge.overload", "app.http.following_moves", "app.moved_roles"),
-            *("app.server.granian", "prometheus_client.multiprocess"),
+            *("app.server.freed_memory", "app.server.granian", "prometheus_client.multiprocess"),
         )
         from app.server.granian import server
 

@@ -16,6 +16,7 @@ from app.server import bodies, gate
 from app.server.bodies import Arrivals, hide_environment
 from app.server.connections import Floods, shut_silent
 from app.server.draining import DRAIN, Draining
+from app.server.freed_memory import return_large_blocks
 from app.server.granian import refuse_other_servers
 from app.server.streams import ENDINGS, on_signals
 from app.telemetry.exporting import export
@@ -24,6 +25,7 @@ from config.logs import configure
 from repositories.slow_statements import log_after
 
 refuse_other_servers()
+return_large_blocks()
 closing = ExitStack()
 # A forked process does not run what `atexit` knows, and a spawned one runs this too.
 Finalize(None, closing.close, exitpriority=0)
