@@ -56,15 +56,14 @@ class Watched(NamedTuple):
 
 @contextmanager
 def watching(engines: Engines | Shared, name: str, **changes: Any) -> Iterator[Watched]:
-    patch = pytest.MonkeyPatch()
-    patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
-    # Less than a scrape may take here, also for two questions.
-    patch.setattr(background, "PATIENCE_SECONDS", 0.05)
     urls = real_urls(engines, name, keyspace=KEYSPACE)
     with (
+        pytest.MonkeyPatch.context() as patch,
         town(urls, own=False, **changes) as made,
         closing(Scraping(made.world.system.container)) as scraping,
         prometheus.running(scraping.port, TIMES) as found,
     ):
+        patch.setattr(background, "FRESH_SECONDS", background.FRESH_SECONDS / TIMES)
+        # Less than a scrape may take here, also for two questions.
+        patch.setattr(background, "PATIENCE_SECONDS", 0.05)
         yield Watched(made, found)
-    patch.undo()
