@@ -22,7 +22,8 @@ from app.moving.mover import Move
 from config import Settings
 from repositories.errors import MovedAway
 from repositories.moving.places import Mark, StorePlace
-from tests.apps import BASE, Person, embedded, running
+from tests.apps import BASE, ROLES, Person, embedded, running
+from tests.system.live import Live, migrated
 from tests.system.moving.traffic import Traffic, place_in, rebuild
 
 # What a move does at either place, and where it is stopped: before the n-th time.
@@ -243,3 +244,18 @@ def test_what_the_old_place_lacks_is_looked_for_at_the_new_one(tmp_path: Path) -
 
 def signed(person: Person) -> dict[str, str]:
     return {"Authorization": f"Bearer {person.token}", "If-Match": "*"}
+
+
+def test_the_first_answer_of_a_server_with_the_url_of_long_ago_is_from_the_new_place(tmp_path: Path) -> None:
+    migrated(tmp_path)
+    home, away = f"sqlite:///{tmp_path}/var/quartet.db", place_in(tmp_path, "away")
+    urls: dict[str, Any] = dict.fromkeys((f"{role}_url" for role in ROLES), home)
+    with running(Settings(**urls)) as system, places(system.container.settings, "documents", away) as both:
+        author = system.person()
+        both.run((home, away))
+        with closing(rebuild(at(system.container.settings, "documents", away))) as there:
+            body = {"title": "A", "body": "B"}
+            answer = Client(create_app(there)).post(f"{BASE}/posts", json=body, headers=signed(author))
+            post = answer.get_json()["post"]["id"]
+    with closing(Live(tmp_path, WORKERS="1").answering()) as live:
+        assert live.client().send("GET", f"/posts/{post}").status == 200
