@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, delete, insert, select, true
+from sqlalchemy import bindparam, delete, insert, select
 
 from repositories.errors import Conflict, Invalid, NotFound, Resolved
 from repositories.money_records import Balance, Created, Differs, Exists, Phase, Posting, Transfer
@@ -22,7 +22,7 @@ from repositories.relational.upserts import insert as upsert
 
 _CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id", "memo", "reference")
 
-_ADD = upsert(transfers).on_conflict_do_nothing(index_elements=[transfers.c.id]).returning(true())
+_ADD = upsert(transfers).on_conflict_do_nothing(index_elements=[transfers.c.id])
 _ADD_HOLD = insert(open_holds)
 _END_HOLD = delete(open_holds).where(open_holds.c.id == bindparam("its_id")).returning(*HOLD_COLUMNS)
 _OUTCOME = select(transfers.c.phase).where(transfers.c.hold_id == bindparam("hold_id"))
@@ -79,19 +79,15 @@ class SqlLedgerWrites(LedgerWrites):
     def transfer(self, transfer: Transfer) -> Posting:
         self._check(transfer, "single")
         made = self._timed(transfer, {transfer.debit, transfer.credit})
-        row = self._row(made)
-        if (known := self._add(made, row)) is not None:
-            return known
-        self._pay(made, row["digest"], held=0)
-        return Created(made)
+        digest = self._add(made)["digest"]
+        return Created(made) if self._pay(made, digest, held=0) else self._known(made)
 
     def hold(self, transfer: Transfer) -> Posting:
         self._check(transfer, "hold")
         made = self._timed(transfer, {transfer.debit})
-        row = self._row(made)
-        if (known := self._add(made, row)) is not None:
-            return known
-        self._accounts.set_aside(made.debit, made.amount.currency, made.amount.amount, row["digest"])
+        row = self._add(made)
+        if not self._accounts.set_aside(made, row["digest"], made.amount.amount):
+            return self._known(made)
         self._work.queue(_ADD_HOLD, {column.name: row[column.name] for column in open_holds.c})
         return Created(made)
 
@@ -105,8 +101,7 @@ class SqlLedgerWrites(LedgerWrites):
         if type(paid) is not int or not 0 < paid <= hold.amount.amount:
             raise self._work.refused(Invalid(f"cannot pay {paid} of a hold of {hold.amount.amount}"))
         end, digest = self._record(transfer_id, hold, "post", {hold.debit, hold.credit}, paid)
-        self._pay(end, digest, held=hold.amount.amount)
-        return Created(end)
+        return self._first(end, self._pay(end, digest, held=hold.amount.amount))
 
     def void(self, transfer_id: UUID, hold_id: UUID) -> Posting:
         hold = self._end(hold_id)
@@ -141,21 +136,30 @@ class SqlLedgerWrites(LedgerWrites):
             head = self._heads.get((order, transfer.credit)) or self._heads.get((order, transfer.debit))
         return transfer_row(transfer, hold_sequence=number, order_head=head)
 
-    def _add(self, transfer: Transfer, row: dict[str, Any]) -> Exists | Differs | None:
-        """Insert the transfer. None when it was inserted."""
-        if self._work.rows(_ADD, row):
-            return None
+    def _add(self, transfer: Transfer) -> dict[str, Any]:
+        """Insert the transfer, unless its id is there. Whoever moves its money sees whether it was. Returns its row."""
+        row = self._row(transfer)
+        self._work.queue(_ADD, row)
+        return row
+
+    def _known(self, transfer: Transfer) -> Exists | Differs:
+        """What was there before it."""
         known = read_transfers(self._work, [transfer.id])[transfer.id]
         for field in _CONTENT:
             if getattr(known, field) != getattr(transfer, field):
                 return Differs(known, field)
         return Exists(known)
 
-    def _pay(self, transfer: Transfer, digest: bytes, *, held: int) -> None:
+    def _first(self, end: Transfer, is_new: bool) -> Created:  # noqa: FBT001 - the answer to the question
+        if not is_new:
+            raise self._work.refused(Conflict("id"))
+        return Created(end)
+
+    def _pay(self, transfer: Transfer, digest: bytes, *, held: int) -> bool:
         amount = transfer.amount.amount
         debit = Leg(transfer.debit, -amount, leg_of(digest, transfer.debit, -amount), -held)
         credit = Leg(transfer.credit, amount, leg_of(digest, transfer.credit, amount))
-        self._accounts.move(transfer, (debit, credit))
+        return self._accounts.move(transfer, digest, (debit, credit))
 
     def _end(self, hold_id: UUID) -> Transfer | None:
         """Delete the open hold and return it. Of concurrent callers one gets it, the others None."""
@@ -164,8 +168,7 @@ class SqlLedgerWrites(LedgerWrites):
 
     def _free(self, transfer_id: UUID, hold: Transfer, phase: Phase) -> Created:
         end, digest = self._record(transfer_id, hold, phase, {hold.debit}, hold.amount.amount)
-        self._accounts.set_aside(hold.debit, hold.amount.currency, -hold.amount.amount, digest)
-        return Created(end)
+        return self._first(end, self._accounts.set_aside(end, digest, -hold.amount.amount))
 
     def _timed(self, transfer: Transfer, owners: set[UUID]) -> Transfer:
         """With the database's time, when these owners' accounts are locked, and later than their last entries."""
@@ -178,10 +181,7 @@ class SqlLedgerWrites(LedgerWrites):
         money = Money(amount, hold.amount.currency)
         end = replace(hold, id=transfer_id, phase=phase, hold_id=hold.id, amount=money, expires_at=None)
         end = self._timed(end, owners)
-        row = self._row(end)
-        if self._add(end, row) is not None:
-            raise self._work.refused(Conflict("id"))
-        return end, row["digest"]
+        return end, self._add(end)["digest"]
 
     def _ended(self, transfer_id: UUID, hold_id: UUID, phase: Phase, amount: int | None) -> Exists | Differs:
         """Compares with the transfer that has this id, which may have ended the hold."""

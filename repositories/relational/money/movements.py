@@ -1,4 +1,8 @@
-"""Changes of ledger accounts. They are locked, then one conditional UPDATE checks and changes both of a transfer."""
+"""Changes of ledger accounts. They are locked, then one conditional UPDATE checks and changes both of a transfer.
+
+The transfer's INSERT goes to the server with the UPDATE, so this asks whether the row is there that was just written:
+one with its digest, which has a time later than the last entries of either account, or its place in the chain of holds.
+"""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -6,14 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, LargeBinary, bindparam, insert, or_, select, union_all, update
+from sqlalchemy import BigInteger, LargeBinary, bindparam, exists, insert, or_, select, union_all, update
 from sqlalchemy.types import TypeEngine
 
 from repositories.errors import Inconsistent, Insufficient, Invalid
 from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
-from repositories.relational.schema.money_tables import entries, ledger_accounts
+from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
 from repositories.relational.statement_runner import Work
 from repositories.relational.upserts import insert as upsert
 
@@ -23,10 +27,17 @@ _LARGEST = 2**63 - 1
 _held_step = bindparam("held_step", type_=BigInteger())
 _account = ledger_accounts.c
 OPEN = upsert(ledger_accounts).on_conflict_do_nothing()
+_written = (
+    transfers.c.id == bindparam("its_transfer", type_=ID),
+    transfers.c.digest == bindparam("digest", type_=LargeBinary()),
+)
+_IS_WRITTEN = select(transfers.c.id).where(*_written)
+_IS_HELD = _IS_WRITTEN.where(transfers.c.hold_sequence == bindparam("number", type_=BigInteger()))
 _SET_ASIDE = (
     update(ledger_accounts)
     .where(_account.owner == bindparam("its_owner"), _account.currency == bindparam("its_currency"))
     .where(or_(_account.may_overdraw, _account.posted - _account.held >= _held_step))
+    .where(exists().where(*_written, transfers.c.hold_sequence == _account.holds + 1).correlate(ledger_accounts))
     .values(
         held=_account.held + _held_step,
         holds=_account.holds + 1,
@@ -45,6 +56,7 @@ _MOVE = (
     .where(_account.owner == _legs.c.owner, _account.currency == bindparam("its_currency"))
     .where(or_(_account.may_overdraw, _account.posted - _account.held >= _legs.c.need))
     .where(_account.posted <= _legs.c.room)
+    .where(exists().where(*_written))
     .values(
         posted=_account.posted + _legs.c.step,
         held=_account.held + _legs.c.held_step,
@@ -130,11 +142,16 @@ class LedgerAccounts:
         """The place in the chain of holds of an account that is locked."""
         return self._holds[owner, currency] + 1
 
-    def move(self, transfer: Transfer, legs: tuple[Leg, Leg]) -> None:
-        """Change both accounts, which are locked, and write their entries, at the transfer's time."""
-        currency, at = transfer.amount.currency, transfer.created_at
-        values = legs[0].values(0) | legs[1].values(1) | {"its_currency": currency, "now": at}
+    def move(self, transfer: Transfer, digest: bytes, legs: tuple[Leg, Leg]) -> bool:
+        """Change both accounts, which are locked, and write their entries, at the transfer's time.
+
+        Returns False, and has changed nothing, when the transfer was not written because its id was there before.
+        """
+        currency, at, written = transfer.amount.currency, transfer.created_at, _named(transfer, digest)
+        values = legs[0].values(0) | legs[1].values(1) | written | {"its_currency": currency, "now": at}
         moved = {row.owner: row for row in self._work.rows(_MOVE, values)}
+        if not moved and not self._work.rows(_IS_WRITTEN, written):
+            return False
         if transfer.debit not in moved and transfer.hold_id is not None:
             raise self._work.refused(Inconsistent(f"{transfer.debit} has not what was held in {transfer.hold_id}"))
         if transfer.debit not in moved:
@@ -151,12 +168,24 @@ class LedgerAccounts:
             row |= {f"{name}_{turn}": value for name, value in entry.items()}
             self._last[leg.owner, currency] = at
         self._work.queue(_ENTER, row)
+        return True
 
-    def set_aside(self, owner: UUID, currency: str, amount: int, digest: bytes) -> None:
-        """Add `amount` to `held`, by a transfer with this digest; a negative amount frees it. Raises `Insufficient`."""
-        values = {"its_owner": owner, "its_currency": currency, "held_step": amount, "digest": digest}
+    def set_aside(self, transfer: Transfer, digest: bytes, amount: int) -> bool:
+        """Add `amount` to what its debit account holds; a negative amount frees it. False as `move`.
+
+        Raises `Insufficient`.
+        """
+        owner, currency, written = transfer.debit, transfer.amount.currency, _named(transfer, digest)
+        values = written | {"its_owner": owner, "its_currency": currency, "held_step": amount}
         if self._work.change(_SET_ASIDE, values):
             self._holds[owner, currency] += 1
+        elif not self._work.rows(_IS_HELD, written | {"number": self.next_hold(owner, currency)}):
+            return False
         else:
             kind = Insufficient if amount > 0 else Inconsistent
             raise self._work.refused(kind(f"{owner} has no {amount} {currency} available"))
+        return True
+
+
+def _named(transfer: Transfer, digest: bytes) -> dict[str, Any]:
+    return {"its_transfer": transfer.id, "digest": digest}
