@@ -60,8 +60,8 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
 
 
 def lived_in(world: World) -> None:
-    """What no route leaves behind, or what the relay would have taken away: dead letters, leases, tombstones,
-    payments of which nothing is known."""
+    """What no route leaves behind, or what the relay would have added or taken away: noted heads, dead letters, leases,
+    tombstones, payments of which nothing is known."""
     ada, bob = world.person(), world.person()
     ada.mailed("reset")
     ada.patch("/accounts/me", {"handle": f"new_{uuid4().hex[:12]}"}, etag="*")
@@ -71,6 +71,7 @@ def lived_in(world: World) -> None:
     bob.delete(f"/posts/{commented}/comments/1")
     ada.delete(f"/posts/{gone}", etag="*")
     world.order()
+    world.system.container.money.anchors.note_heads()
     ada.pay("/wallet/deposits", {"amount": {"amount": 40_504, "currency": "EUR"}}, 503)
     world.system.container.stores.documents.views.apply(1, {UUID(commented): 3})
     stores, now = world.system.container.stores, world.system.container.kit.clock()
