@@ -89,7 +89,8 @@ class MongoPlace(StorePlace):
         over again with the next.
         """
         if self._stream:
-            self._noted += self._drained()
+            # Also what came about the snapshot of a moment that was not forgotten: of the copy, or of a switch put off.
+            self._noted += [*self._later, *self._drained()]
         with self._connection.client.start_session(causal_consistency=False, snapshot=True) as session:
             with self._connection.calling():
                 self._connection.collection("views").find_one({}, {"_id": 1}, sort={"_id": 1}, session=session)
