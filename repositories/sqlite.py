@@ -6,6 +6,7 @@ keeps to tables with its own prefix, and none holds a write transaction while an
 
 import contextlib
 import functools
+import math
 import re
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from uuid import UUID
 import msgspec
 
 from repositories.address import BadAddress, address_of
+from repositories.deadline import at_most
 from repositories.errors import Conflict, Invalid, MovedAway, Unavailable
 from repositories.explaining import explained_by_sqlite
 from repositories.meter import asked, waited
@@ -27,6 +29,8 @@ from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
 
 BUSY_SECONDS = 5.0
+# A wait for another writer is a multiple of this, so that the forms of its pragma do not displace prepared statements.
+BUSY_STEP_MS = 50
 # A transaction that took so long to begin has waited for another writer; else it takes microseconds.
 WAITED_SECONDS = 0.025
 _LIST = re.compile(r"= ANY \((\?|:\w+)\)")
@@ -70,7 +74,7 @@ def make_folder(path: Path) -> None:
 
 def set_up(connection: sqlite3.Connection) -> None:
     """Apply the pragmas. The switch of a new file to WAL is refused at once while others open it, so wait here."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + at_most(BUSY_SECONDS)
     while True:
         try:
             for pragma in PRAGMAS:
@@ -81,6 +85,12 @@ def set_up(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def bound_wait(connection: sqlite3.Connection) -> None:
+    """Have the next statement wait for another writer for as long as the work at hand may take, if it must."""
+    steps = math.ceil(at_most(BUSY_SECONDS) * 1000 / BUSY_STEP_MS)
+    connection.execute(f"PRAGMA busy_timeout = {max(steps, 1) * BUSY_STEP_MS}")
 
 
 @contextlib.contextmanager
@@ -131,6 +141,8 @@ class SqliteFile:
     def _rows(self, operation: str, sql: str, parameters: Parameters) -> list[Row]:
         slow = of(sql, lambda: self._explained(sql, parameters))
         with asked(self._role, operation, 1, slow), self._translated(), self._connection() as connection:
+            if operation == "write":
+                bound_wait(connection)
             return connection.execute(sql, parameters).fetchall()
 
     def _explained(self, sql: str, parameters: Parameters) -> Explained:
@@ -160,6 +172,7 @@ class SqliteFile:
             yield mine
             return
         with asked(self._role, "write"), self._translated(), self._connection() as connection:
+            bound_wait(connection)
             with awaiting_the_writer(self._role):
                 connection.execute("BEGIN IMMEDIATE")
             self._local.connection = connection

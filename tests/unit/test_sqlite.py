@@ -3,8 +3,11 @@
 import threading
 from pathlib import Path
 
+from app.clock import utc_now
 from app.container import build
 from config import Settings
+from repositories.deadline import within
+from repositories.relational.embedded.engine import writing_engine
 from repositories.sqlite import SqliteFile
 from tests.apps import ROLES, embedded
 
@@ -48,3 +51,22 @@ def test_the_mode_of_a_database_that_is_there_stays(tmp_path: Path) -> None:
     container.stores.migrate()
     assert (mode(tmp_path), mode(tmp_path / "quartet.db")) == ("750", "640")
     container.close()
+
+
+def test_nobody_waits_for_another_writer_beyond_the_deadline(tmp_path: Path) -> None:
+    """In milliseconds, as SQLite says it of a connection. Five seconds are those of a call without a deadline."""
+    asking = "PRAGMA busy_timeout"
+    file, engine = SqliteFile(tmp_path / "q.db", "test"), writing_engine(tmp_path / "r.db", utc_now)
+    with within(0.72):
+        with file.write() as work:
+            [(in_transaction,)] = work.execute(asking)
+        file.change("CREATE TABLE IF NOT EXISTS t (a)")
+        [(of_one_statement,)] = file.rows(asking)
+        with engine.begin() as connection:
+            in_the_relational_one = connection.exec_driver_sql(asking).scalar_one()
+    assert {in_transaction, of_one_statement, in_the_relational_one} <= set(range(50, 751, 50))
+    with file.write() as work, engine.begin() as connection:
+        assert [*work.execute(asking)] == [(5000,)]
+        assert connection.exec_driver_sql(asking).scalar_one() == 5000
+    engine.dispose()
+    file.close()

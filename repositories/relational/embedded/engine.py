@@ -1,10 +1,11 @@
 """SQLAlchemy engines over one SQLite file."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -14,7 +15,7 @@ from repositories.meter import called
 from repositories.relational.embedded.errors import ROLE
 from repositories.relational.money.digests import chain
 from repositories.relational.schema.columns import micros
-from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
+from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, bound_wait, make_private, set_up
 
 Clock = Callable[[], datetime]
 # No limit: each thread that is at work has its own connection.
@@ -63,9 +64,11 @@ def _set_up(connection: sqlite3.Connection, clock: Clock) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     """Take the write lock at the start, so that no transaction fails on upgrading its lock."""
+    began = time.monotonic()
+    bound_wait(cast("sqlite3.Connection", connection.connection.dbapi_connection))
     try:
         with awaiting_the_writer(ROLE):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     except DBAPIError:
-        called(ROLE, "begin", BUSY_SECONDS, ok=False)
+        called(ROLE, "begin", time.monotonic() - began, ok=False)
         raise
