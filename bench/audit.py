@@ -16,7 +16,7 @@ from app.container import Container, build
 from app.doctor.ledger import audited
 from app.services.money.anchors import Anchors
 from config import Settings
-from repositories.money_records import PROVIDER, Order, OrderLine, Transfer
+from repositories.money_records import PROVIDER, Order, OrderLine, SubOrder, Transfer
 from repositories.records import Money
 from tests.apps import PlainHasher, embedded
 from tests.contracts.relational_store import new_database
@@ -110,9 +110,10 @@ def _transfer(draw: random.Random, people: list[UUID], at: datetime) -> Transfer
 
 def _order(paid: Transfer) -> Order:
     assert paid.order_id is not None
-    lines = (OrderLine(uuid4(), 1, "Lamp", paid.credit, PRICE, 1),)
+    lines = (OrderLine(uuid4(), 1, "Lamp", paid.credit, PRICE, 1, 1),)
     at = paid.created_at
-    return Order(paid.order_id, paid.debit, paid.amount, lines, at, "paid", version=2, moved_at=at)
+    parts = (SubOrder(paid.credit, PRICE, "paid", 2, moved_at=at, paid_at=at),)
+    return Order(paid.order_id, paid.debit, paid.amount, lines, at, "paid", version=2, moved_at=at, sub_orders=parts)
 
 
 if __name__ == "__main__":
