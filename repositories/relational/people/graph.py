@@ -4,7 +4,7 @@ A change of an edge first locks the counters of both accounts, in id order. So c
 without deadlock, and the counters are exact.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from itertools import starmap
 from uuid import UUID
@@ -30,7 +30,7 @@ from repositories.relational.feed_revision import REVISE
 from repositories.relational.port import GraphReads, GraphWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
-from repositories.relational.statement_runner import Runner, RunnerBacked
+from repositories.relational.statement_runner import AnyRow, Runner, RunnerBacked, Work
 from repositories.relational.upserts import insert
 
 _Page = Select[UUID, datetime]
@@ -55,7 +55,7 @@ _FOLLOWING = _listing(follows.c.follower, follows.c.followee)
 _FOLLOWERS = _listing(follows.c.followee, follows.c.follower)
 _BLOCKED = _listing(blocks.c.blocker, blocks.c.blocked, blocks.c.at)
 _FOLLOWEES = select(follows.c.followee, follows.c.filled).where(follows.c.follower == bindparam("id"))
-_RELATIONS = union_all(
+_KINDS = (
     _kind(0, follows.c.followee, follows.c.follower),
     _kind(1, follows.c.follower, follows.c.followee),
     _kind(2, blocks.c.blocked, blocks.c.blocker),
@@ -64,6 +64,7 @@ _RELATIONS = union_all(
         among(accounts.c.id, bindparam("others", type_=IDS)), accounts.c.deleted_at.is_not(None)
     ),
 )
+_RELATIONS = union_all(*_KINDS)
 _COUNTS = select(account_counters.c.account_id, account_counters.c.followers, account_counters.c.following).where(
     among(account_counters.c.account_id, bindparam("ids", type_=IDS))
 )
@@ -71,6 +72,14 @@ _ROWS = (
     select(account_counters.c.account_id)
     .where(among(account_counters.c.account_id, bindparam("ids", type_=IDS)))
     .order_by(account_counters.c.account_id)
+)
+# With who of the pair is there.
+_THERE = 5
+_RELATIONS_OF_PAIR = union_all(
+    *_KINDS,
+    select(literal_column(str(_THERE), Integer), account_counters.c.account_id).where(
+        among(account_counters.c.account_id, bindparam("ids", type_=IDS))
+    ),
 )
 # Against one another, and not against those who only keep the rows from being removed.
 LOCK_COUNTERS = _ROWS.with_for_update(key_share=True)
@@ -131,8 +140,13 @@ _UNBLOCK = delete(blocks).where(blocks.c.blocker == bindparam("blocker"), blocks
 
 
 def _relations(runner: Runner, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
+    ids = list(dict.fromkeys(others))
+    return _read(runner.rows(_RELATIONS, {"viewer": viewer, "others": ids}) if ids else (), ids)
+
+
+def _read(rows: Iterable[AnyRow], others: Iterable[UUID]) -> dict[UUID, Relation]:
     found: dict[UUID, list[bool]] = {other: [False] * 5 for other in others}
-    for kind, other in runner.rows(_RELATIONS, {"viewer": viewer, "others": list(found)}) if found else ():
+    for kind, other in rows:
         found[other][kind] = True
     return {other: Relation(*flags) for other, flags in found.items()}
 
@@ -168,13 +182,23 @@ class SqlGraphReads(RunnerBacked, GraphReads):
 
 
 class SqlGraphWrites(GraphWrites):
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Work) -> None:
         self._runner = runner
         self._locked: set[frozenset[UUID]] = set()
 
     def lock(self, one: UUID, other: UUID) -> Relation:
-        self._hold(one, other)
-        return _relations(self._runner, one, [other])[other]
+        pair = frozenset((one, other))
+        if pair in self._locked:
+            return _relations(self._runner, one, [other])[other]
+        # Together: the second statement begins once the first has its locks, and sees what was committed by then.
+        ids = list(pair)
+        self._runner.queue(LOCK_COUNTERS, {"ids": ids})
+        rows = self._runner.rows(_RELATIONS_OF_PAIR, {"viewer": one, "others": [other], "ids": ids})
+        related = [row for row in rows if row[0] != _THERE]
+        if len(rows) - len(related) < len(pair):
+            raise NotFound
+        self._locked.add(pair)
+        return _read(related, [other])[other]
 
     def keep(self, ids: Collection[UUID]) -> set[UUID]:
         return {there for (there,) in self._runner.rows(_KEEP, {"ids": list(ids)})}
