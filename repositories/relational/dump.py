@@ -22,7 +22,7 @@ from sqlalchemy import (
 from repositories.dump_port import Dump, Frozen, Load, RecordKind
 from repositories.relational.audit.walking import BATCH, Walk, walk
 from repositories.relational.bulk import Load as BulkInsert
-from repositories.relational.schema import feeds_tables, money_tables, offer_tables, tables
+from repositories.relational.schema import feeds_tables, money_tables, offer_tables, order_tables, tables
 from repositories.relational.schema.columns import TEXT, database_time
 from repositories.relational.statement_runner import AnyRow, Runner, Snapshot, Work
 
@@ -39,9 +39,9 @@ COPIED = (
     *(tables.account_counters, tables.follows, tables.blocks, tables.likes, tables.post_counters),
     feeds_tables.feed_activity,
     *(tables.stock, money_tables.stock_receipts, money_tables.ledger_accounts, money_tables.transfers),
-    *(money_tables.entries, money_tables.open_holds, money_tables.reservations, money_tables.orders),
-    *(money_tables.order_lines, money_tables.sub_orders, money_tables.shipments, money_tables.shipment_lines),
-    *(money_tables.refunds, money_tables.order_heads, money_tables.request_keys, tables.open_payments),
+    *(money_tables.entries, money_tables.open_holds, money_tables.reservations, order_tables.orders),
+    *(order_tables.order_lines, order_tables.sub_orders, order_tables.shipments, order_tables.shipment_lines),
+    *(order_tables.refunds, order_tables.order_heads, money_tables.request_keys, tables.open_payments),
     *(tables.sandbox_payments, tables.outbox),
 )
 LEFT_OUT = {

@@ -16,7 +16,7 @@ from repositories.order_choice import OrderChoice
 from repositories.records import Money
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.orders_port import Outcome
-from repositories.relational.schema.money_tables import orders
+from repositories.relational.schema.order_tables import orders
 from tests.contracts.money import LARGEST, MICROSECOND, SECOND, do, give_back, line, order, sql, surely, together
 from tests.contracts.relational_store import NOW
 

@@ -13,7 +13,7 @@ from app.services.money.anchors import newest, time_of
 from app.services.money.orders import GRACE, PATIENCE
 from app.worker.anchoring import anchoring_of
 from config import Settings
-from repositories.relational.schema import money_tables
+from repositories.relational.schema import money_tables, order_tables
 from repositories.relational.schema.columns import TIME
 from repositories.relational.schema.tables import outbox
 from tests.apps import RELATIONAL, running
@@ -24,7 +24,7 @@ from tests.shop import Shop, euros
 pytestmark = pytest.mark.parametrize("settings", RELATIONAL, indirect=True)
 
 OFF = timedelta(hours=5)
-TABLES = [one for one in vars(money_tables).values() if isinstance(one, Table)]
+TABLES = [one for one in (*vars(money_tables).values(), *vars(order_tables).values()) if isinstance(one, Table)]
 A_UNIT = {"lines": [{"number": 1, "quantity": 1}], "reference": "A1"}
 
 

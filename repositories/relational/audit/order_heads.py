@@ -11,7 +11,7 @@ from repositories.relational.audit.orders import audit_some_orders
 from repositories.relational.audit.walking import BATCH, walk
 from repositories.relational.money.digests import chain
 from repositories.relational.money.order_heads import leg_of_head
-from repositories.relational.schema.money_tables import IS_UNNOTED, order_heads, sub_orders
+from repositories.relational.schema.order_tables import IS_UNNOTED, order_heads, sub_orders
 from repositories.relational.statement_runner import AnyRow, Runner
 
 _ABOUT = "chain of orders' heads"

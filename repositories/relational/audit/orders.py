@@ -17,16 +17,15 @@ from repositories.money_records import REFUND, Finding
 from repositories.relational.audit.sub_orders import Part, is_of
 from repositories.relational.audit.walking import Walk, walk
 from repositories.relational.schema.columns import IDS, among
-from repositories.relational.schema.money_tables import (
+from repositories.relational.schema.money_tables import reservations, transfers
+from repositories.relational.schema.order_tables import (
     order_heads,
     order_lines,
     orders,
     refunds,
-    reservations,
     shipment_lines,
     shipments,
     sub_orders,
-    transfers,
 )
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import AnyRow, Runner

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, literal, null, select, 
 
 from repositories.money_records import OrderMark, OrderStep
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
-from repositories.relational.schema.money_tables import orders, refunds, shipments, sub_orders
+from repositories.relational.schema.order_tables import orders, refunds, shipments, sub_orders
 from repositories.relational.statement_runner import Runner
 
 _order, _seller = bindparam("order_id", type_=ID), bindparam("seller_id", type_=ID)

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, bindparam, insert, select, update
 from repositories.chain_heads import PartsHead
 from repositories.relational.money.digests import START, chain
 from repositories.relational.schema.columns import LIMIT
-from repositories.relational.schema.money_tables import IS_UNNOTED, order_heads, sub_orders
+from repositories.relational.schema.order_tables import IS_UNNOTED, order_heads, sub_orders
 from repositories.relational.statement_runner import Work
 
 _part = sub_orders.c

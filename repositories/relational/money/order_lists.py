@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, exists, select, tuple_
 from repositories.money_records import OrderMark
 from repositories.order_choice import OrderChoice
 from repositories.relational.schema.columns import ID, LIMIT, TIME
-from repositories.relational.schema.money_tables import order_lines, orders, sub_orders
+from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
 
 Role = Literal["buyer", "seller"]
 _KEY = bindparam("key", type_=ID)

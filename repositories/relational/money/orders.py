@@ -21,7 +21,7 @@ from repositories.relational.money.order_lists import Role, given, page_of, valu
 from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
 from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time
-from repositories.relational.schema.money_tables import order_lines, orders, sub_orders
+from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
 from repositories.relational.statement_runner import RunnerBacked, Work
 
 LARGEST = 2**63 - 1

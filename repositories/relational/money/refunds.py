@@ -13,7 +13,8 @@ from repositories.relational.money.order_chain import refunded as refunded_by
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up
 from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
-from repositories.relational.schema.money_tables import order_lines, orders, refunds, sub_orders, transfers
+from repositories.relational.schema.money_tables import transfers
+from repositories.relational.schema.order_tables import order_lines, orders, refunds, sub_orders
 from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 
 _REFUNDS: Select[Any] = (

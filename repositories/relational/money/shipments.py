@@ -13,7 +13,7 @@ from repositories.relational.money.history import read_history
 from repositories.relational.money.order_chain import shipped
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, sum_up
 from repositories.relational.schema.columns import ID, LIMIT, TIME
-from repositories.relational.schema.money_tables import order_lines, shipment_lines, shipments, sub_orders
+from repositories.relational.schema.order_tables import order_lines, shipment_lines, shipments, sub_orders
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
 from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 

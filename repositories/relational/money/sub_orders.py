@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, ColumnElement, LargeBinary, bindparam, case, 
 
 from repositories.money_records import REFUND, SUB_ORDER_MOVES, SubOrderState
 from repositories.relational.schema.columns import ID, TEXT, TIME, chained
-from repositories.relational.schema.money_tables import order_lines, orders, sub_orders, transfers
+from repositories.relational.schema.money_tables import transfers
+from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
 from repositories.relational.statement_runner import Work
 
 _part, _its = sub_orders.c, sub_orders.c.order_id == bindparam("its_order", type_=ID)

@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Column, Connection, Executable, Table, and_, del
 
 from repositories.relational.money.digests import digest_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
-from repositories.relational.schema import money_tables, tables
+from repositories.relational.schema import money_tables, order_tables, tables
 
 Row = dict[str, Any]
 STEPS = (timedelta(microseconds=1), timedelta(days=-1))
@@ -40,8 +40,9 @@ class Cell(NamedTuple):
 
 
 def money() -> dict[str, Table]:
-    """The tables of orders and the ledger, and stock. A new one in their module is among them."""
-    own = {one.name: one for one in vars(money_tables).values() if isinstance(one, Table)}
+    """The tables of orders and the ledger, and stock. A new one in their modules is among them."""
+    modules = (*vars(money_tables).values(), *vars(order_tables).values())
+    own = {one.name: one for one in modules if isinstance(one, Table)}
     return own | {"stock": tables.stock}
 
 

@@ -14,7 +14,8 @@ from repositories.relational.audit.sub_orders import Part
 from repositories.relational.money.digests import START, chain
 from repositories.relational.money.order_heads import leg_of_head
 from repositories.relational.money.stock_receipts import leg_of_receipt
-from repositories.relational.schema.money_tables import order_heads, stock_receipts, sub_orders, transfers
+from repositories.relational.schema.money_tables import stock_receipts, transfers
+from repositories.relational.schema.order_tables import order_heads, sub_orders
 from repositories.relational.statement_runner import Work
 from tests.system.money.forgery import recompute
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 
 from app.services.money.anchors import Altered
-from repositories.relational.schema.money_tables import order_lines, refunds, shipments, sub_orders
+from repositories.relational.schema.order_tables import order_lines, refunds, shipments, sub_orders
 from tests.contracts.money import engine_of, without_triggers
 from tests.shop import Shop
 from tests.system.money.anew import everything_anew

@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy import Table, create_engine, delete, func, select
 
 from repositories.relational.schema import money_tables as money
+from repositories.relational.schema import order_tables
 from repositories.relational.schema.columns import TIME
 from tests.contracts.relational_store import new_database
 from tests.engines import Reachable, Shared
@@ -115,7 +116,9 @@ def test_nothing_is_lost_doubled_or_of_another_time(
         for trader in traders:
             stack.callback(trader.close)
         _at_work(town, traders, lambda: now().isoformat())
-        assert wait_until(lambda: not database(select(money.orders.c.id).where(money.orders.c.due_at.is_not(None))), 60)
+        assert wait_until(
+            lambda: not database(select(order_tables.orders.c.id).where(order_tables.orders.c.due_at.is_not(None))), 60
+        )
         seen = sum((one.seen for one in traders), Counter[str]())
         log.info("%d kills; %s", KILLS, dict(sorted(seen.items())))
         assert seen["resolved"] > 0, "no request was without an answer"
@@ -164,15 +167,17 @@ def _assert_once(database: Callable[..., Any], done: list[Done]) -> None:
         its = moved.where(money.transfers.c.kind == kind, money.transfers.c.phase.in_(("single", "hold")))
         assert sorted(row.id for row in database(its)) == by[name]
         assert by[name]
-    assert sorted(row.id for row in database(select(money.orders.c.id))) == by["orders"]
-    ended = {row[0] for row in database(select(money.sub_orders.c.ended_by))}
-    assert sorted(row.id for row in database(select(money.refunds.c.id)) if row.id not in ended) == by["refunds"]
-    sent = [row.id for row in database(select(money.shipments.c.id))]
+    assert sorted(row.id for row in database(select(order_tables.orders.c.id))) == by["orders"]
+    ended = {row[0] for row in database(select(order_tables.sub_orders.c.ended_by))}
+    assert sorted(row.id for row in database(select(order_tables.refunds.c.id)) if row.id not in ended) == by["refunds"]
+    sent = [row.id for row in database(select(order_tables.shipments.c.id))]
     assert set(by["shipments"]) <= set(sent)
     assert len(sent) == len(by["shipments"]) + sum(one.path.endswith("/fulfil") for one in done)
     told = Counter(one.path for one in done if one.path.endswith(("/cancel", "/refuse")))
-    cancelled = select(money.sub_orders.c.order_id).where(money.sub_orders.c.state == "cancelled").distinct()
-    refused = select(money.sub_orders.c.order_id).where(money.sub_orders.c.state == "refused")
+    cancelled = (
+        select(order_tables.sub_orders.c.order_id).where(order_tables.sub_orders.c.state == "cancelled").distinct()
+    )
+    refused = select(order_tables.sub_orders.c.order_id).where(order_tables.sub_orders.c.state == "refused")
     assert Counter(path.split("/")[2] for path in told.elements() if path.endswith("/cancel")) == Counter(
         str(row.order_id) for row in database(cancelled)
     )
@@ -182,7 +187,7 @@ def _assert_once(database: Callable[..., Any], done: list[Done]) -> None:
 
 
 def _assert_times(database: Callable[..., Any], began: datetime, ends: datetime) -> None:
-    tables = [one for one in vars(money).values() if isinstance(one, Table)]
+    tables = [one for one in (*vars(money).values(), *vars(order_tables).values()) if isinstance(one, Table)]
     for column in (column for table in tables for column in table.c if column.type is TIME):
         if column is not money.ledger_accounts.c.last_at:
             # A payout's hold has no end.
@@ -195,7 +200,14 @@ def _assert_times(database: Callable[..., Any], began: datetime, ends: datetime)
 
 
 def _counts(database: Callable[..., Any]) -> list[int]:
-    tables = (money.transfers, money.entries, money.orders, money.refunds, money.shipments, money.shipment_lines)
+    tables = (
+        money.transfers,
+        money.entries,
+        order_tables.orders,
+        order_tables.refunds,
+        order_tables.shipments,
+        order_tables.shipment_lines,
+    )
     return [database(select(func.count()).select_from(one))[0][0] for one in tables]
 
 
