@@ -1,6 +1,7 @@
 """Follows the chain of parts' heads. What each row says of its part is held against the part with its order."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, bindparam, select
@@ -25,15 +26,21 @@ _UNNOTED = walk(
 )
 
 
+class _Noted(NamedTuple):
+    """A part of this order, and the chain up to its row."""
+
+    order_id: UUID
+    end: PartsHead
+
+
 def audit_heads(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
     """From its start, through `anchored`."""
-    end, is_met = NO_PARTS, anchored.count == 0
-    for row in _FROM.rows(runner, **{"from": _LOWEST}):
-        end = _next(end, row)
-        if (row.number, bytes(row.digest)) != (end.count, end.head):
-            yield _broken(end)
+    is_met = anchored.count == 0
+    for one in _followed(_FROM.rows(runner, **{"from": _LOWEST}), NO_PARTS):
+        if isinstance(one, Finding):
+            yield one
             return
-        is_met = is_met or end == anchored
+        is_met = is_met or one.end == anchored
     if not is_met:
         yield _other(anchored)
 
@@ -46,41 +53,34 @@ def heads_since(runner: Runner, anchored: PartsHead) -> Iterator[Finding]:
         if first is None or (first.number, bytes(first.digest)) != (anchored.count, anchored.head):
             yield _other(anchored)
             return
-    yield from _orders(runner, _chained(rows, anchored))
-    yield from _orders(runner, (row.order_id for row in _UNNOTED.rows(runner)))
+    yield from _orders(runner, _followed(rows, anchored))
+    yield from _orders(runner, _UNNOTED.rows(runner))
 
 
-def _chained(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[UUID | Finding]:
+def _followed(rows: Iterable[AnyRow], end: PartsHead) -> Iterator[_Noted | Finding]:
+    """What is noted behind `end`, up to the first row that is not what its digest was made of."""
     for row in rows:
-        end = _next(end, row)
+        leg = leg_of_head(row.order_id, row.seller_id, row.version, bytes(row.head))
+        end = PartsHead(end.count + 1, chain(end.head, leg))
         if (row.number, bytes(row.digest)) != (end.count, end.head):
-            yield _broken(end)
+            yield Finding(_ABOUT, f"number {end.count} is not what its digest was made of")
             return
-        yield row.order_id
+        yield _Noted(row.order_id, end)
 
 
-def _orders(runner: Runner, ids: Iterable[UUID | Finding]) -> Iterator[Finding]:
-    """What is wrong with the orders of these ids, a batch at a time."""
+def _orders(runner: Runner, parts: Iterable[_Noted | AnyRow | Finding]) -> Iterator[Finding]:
+    """What is wrong with the orders of these parts, a batch at a time."""
     batch: set[UUID] = set()
-    for one in ids:
+    for one in parts:
         if isinstance(one, Finding):
             yield one
             continue
-        batch.add(one)
+        batch.add(one.order_id)
         if len(batch) == BATCH:
             yield from audit_some_orders(runner, batch)
             batch.clear()
     if batch:
         yield from audit_some_orders(runner, batch)
-
-
-def _next(end: PartsHead, row: AnyRow) -> PartsHead:
-    leg = leg_of_head(row.order_id, row.seller_id, row.version, bytes(row.head))
-    return PartsHead(end.count + 1, chain(end.head, leg))
-
-
-def _broken(end: PartsHead) -> Finding:
-    return Finding(_ABOUT, f"number {end.count} is not what its digest was made of")
 
 
 def _other(anchored: PartsHead) -> Finding:
