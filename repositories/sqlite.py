@@ -94,8 +94,9 @@ def bound_wait(connection: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
-def awaiting_the_writer(role: str) -> Iterator[None]:
+def awaiting_the_writer(connection: sqlite3.Connection, role: str) -> Iterator[None]:
     """Around the beginning of a write transaction: reports that it waited, as for a connection of a pool."""
+    bound_wait(connection)
     began = time.perf_counter()
     try:
         yield
@@ -172,8 +173,7 @@ class SqliteFile:
             yield mine
             return
         with asked(self._role, "write"), self._translated(), self._connection() as connection:
-            bound_wait(connection)
-            with awaiting_the_writer(self._role):
+            with awaiting_the_writer(connection, self._role):
                 connection.execute("BEGIN IMMEDIATE")
             self._local.connection = connection
             try:

@@ -15,7 +15,7 @@ from repositories.meter import called
 from repositories.relational.embedded.errors import ROLE
 from repositories.relational.money.digests import chain
 from repositories.relational.schema.columns import micros
-from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, bound_wait, make_private, set_up
+from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
 
 Clock = Callable[[], datetime]
 # No limit: each thread that is at work has its own connection.
@@ -65,9 +65,9 @@ def _set_up(connection: sqlite3.Connection, clock: Clock) -> None:
 def _begin_immediate(connection: Connection) -> None:
     """Take the write lock at the start, so that no transaction fails on upgrading its lock."""
     began = time.monotonic()
-    bound_wait(cast("sqlite3.Connection", connection.connection.dbapi_connection))
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     try:
-        with awaiting_the_writer(ROLE):
+        with awaiting_the_writer(driver, ROLE):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
     except DBAPIError:
         called(ROLE, "begin", time.monotonic() - began, ok=False)
