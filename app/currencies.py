@@ -3,7 +3,14 @@
 Gold (XAU), the code for tests (XTS) and the one for no currency (XXX) have none.
 """
 
-from iso4217 import Currency
+import functools
+from collections.abc import Mapping
 
-# By code, how many decimals the minor unit is: 2 for EUR, 0 for JPY.
-EXPONENTS: dict[str, int] = {one.code: one.exponent for one in Currency if one.exponent is not None}
+
+@functools.cache
+def exponents() -> Mapping[str, int]:
+    """By code, how many decimals the minor unit is: 2 for EUR, 0 for JPY."""
+    # The package reads a list in XML when it is imported, a hundredth of a server's start.
+    from iso4217 import Currency
+
+    return {one.code: one.exponent for one in Currency if one.exponent is not None}

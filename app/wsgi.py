@@ -17,7 +17,7 @@ from app.server.bodies import Arrivals, hide_environment
 from app.server.connections import Floods, shut_silent
 from app.server.draining import DRAIN, Draining
 from app.server.freed_memory import return_large_blocks
-from app.server.granian import refuse_other_servers
+from app.server.granian import await_word, refuse_other_servers
 from app.server.streams import ENDINGS, on_signals
 from app.telemetry.exporting import export
 from config import Settings
@@ -46,8 +46,12 @@ def end_streams() -> None:
     following.container.live.hub.close()
 
 
-container = arrived(build(settings))
-current = Current(container, create_app)
+unopened = build(settings)
+current = Current(unopened, create_app)
+await_word()
+container = arrived(unopened)
+if container is not unopened:
+    current.use(container)
 app = current.app
 following = Following(container, current.use, ahead=current.prepare)
 current.has_moved = following.has_moved

@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -28,8 +27,8 @@ DRAIN_SECONDS = 10
 _ADVICE = "Configuration allows spawning up to"
 # Forking is safe where no library starts threads of its own; on macOS the system's do.
 _FORKS = sys.platform == "linux"
-# In a worker.
-_serving = threading.Event()
+# In a worker: what the main process says its word by.
+_word: "Connection[Any, Any] | None" = None
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -44,8 +43,17 @@ class OtherServer(Exception):
 
 def refuse_other_servers() -> None:
     """What ends bodies that never come, streams and workers is made for granian. Raises `OtherServer`."""
-    if not _serving.is_set():
+    if _word is None:
         raise OtherServer
+
+
+def await_word() -> None:
+    """In a worker: return when the main process has done what is beside serving, which no store may be opened before.
+
+    What opens nothing is best made earlier: the main process checks and migrates meanwhile.
+    """
+    if _word is not None:
+        _word.poll(None)
 
 
 class WithoutAdvice(logging.Filter):
@@ -101,19 +109,21 @@ def _default(number: int) -> Any:
 
 
 def _load(word: "Connection[Any, Any]", say: "Connection[Any, Any]", target: str) -> Any:
-    """In a worker: wait until the main process has said the word, and import the target.
+    """In a worker: import the target, which may wait for the main process's word, and wait for it.
 
-    Until then, and until granian sets its own handlers, a signal ends the worker.
+    Until granian sets its own handlers, a signal ends the worker.
     """
+    global _word  # noqa: PLW0603  one process, one server
     say.close()
-    _serving.set()
+    _word = word
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     end_with(word)
-    word.poll(None)
     module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
+    found = getattr(import_module(module), name)
+    await_word()
+    return found
 
 
 def server(

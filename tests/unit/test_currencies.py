@@ -1,13 +1,13 @@
 """The currencies that there are."""
 
-from app.currencies import EXPONENTS
+from app.currencies import exponents
 
 
 def test_exponents_are_those_of_iso_4217() -> None:
     known = {"EUR": 2, "USD": 2, "JPY": 0, "BHD": 3, "CLF": 4}
-    assert {code: EXPONENTS[code] for code in known} == known
-    assert set(EXPONENTS.values()) == {0, 2, 3, 4}
+    assert {code: exponents()[code] for code in known} == known
+    assert set(exponents().values()) == {0, 2, 3, 4}
 
 
 def test_what_has_no_minor_unit_or_is_past_is_none() -> None:
-    assert EXPONENTS.keys().isdisjoint({"XAU", "XDR", "XTS", "XXX", "DEM", "HRK", "ABC", "eur", ""})
+    assert exponents().keys().isdisjoint({"XAU", "XDR", "XTS", "XXX", "DEM", "HRK", "ABC", "eur", ""})

@@ -21,7 +21,7 @@ def modules(statement: str) -> set[str]:
     [
         ("import app.cli", {"app.container", "sqlalchemy", "flask", "granian", "rich"}),
         ("import app.cli, app.http, app.seed.command", {"alembic", "rich", "pymongo", "cassandra", "psycopg", "redis"}),
-        ("import app.cli, app.http, app.seed.command", {"sqlalchemy.dialects.postgresql", "h11", "smtplib"}),
+        ("import app.cli, app.http, app.seed.command", {"sqlalchemy.dialects.postgresql", "h11", "iso4217", "smtplib"}),
     ],
 )
 def test_what_a_start_does_not_need_is_not_imported(statement: str, needless: set[str]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask
 
-from app.currencies import EXPONENTS
+from app.currencies import exponents
 from app.http.edge.status_names import component
 
 Operation = dict[str, Any]
@@ -98,11 +98,12 @@ def complete(document: dict[str, Any], app: Flask) -> dict[str, Any]:
 
 def _currencies() -> dict[str, Any]:
     """A schema of its own, so that generated clients have one type for it."""
-    few = sorted(set(EXPONENTS.values()) - {2})
-    named = {places: ", ".join(sorted(code for code in EXPONENTS if EXPONENTS[code] == places)) for places in few}
+    known = exponents()
+    few = sorted(set(known.values()) - {2})
+    named = {places: ", ".join(sorted(code for code in known if known[code] == places)) for places in few}
     others = "; ".join(f"{places} for {codes}" for places, codes in named.items())
     about = f"An ISO 4217 code. The minor unit, in which amounts are, has 2 decimals; {others}."
-    return {"type": "string", "enum": sorted(EXPONENTS), "description": about}
+    return {"type": "string", "enum": sorted(known), "description": about}
 
 
 def _complete(operation: Operation, *, writes: bool) -> None:

@@ -18,6 +18,7 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = StrictParser()
 
     def __init__(self, name: str, about: str, prefix: str = BASE) -> None:
+        self._documented: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         super().__init__(name, __name__, url_prefix=prefix, description=about)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
@@ -38,8 +39,21 @@ class Blueprint(flask_smorest.Blueprint):
             "schema": {"type": "string"},
             "description": "The entity tag the change is based on, or `*`.",
         }
-        documented: View = self.doc(parameters=[header])(view)
-        return self.raises(412, 428)(documented)
+        return documented_errors(described(view, parameters=[header]), (412, 428))
+
+    @staticmethod
+    def doc(**about: Any) -> Callable[[View], View]:
+        return functools.partial(described, **about)
+
+    def _store_endpoint_docs(self, *route: Any, **options: Any) -> None:
+        """Later: it copies all that is documented of the view, which a server's start does not need."""
+        self._documented.append((route, options))
+
+    def register_views_in_doc(self, *args: Any, **options: Any) -> None:
+        """Again and again, as when two threads ask for the document at once: it is the same each time."""
+        for route, how in self._documented:
+            super()._store_endpoint_docs(*route, **how)
+        super().register_views_in_doc(*args, **options)
 
     def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **context: Any) -> Any:
         """The errors of reading a query, or a body, as this API answers them."""
@@ -49,6 +63,13 @@ class Blueprint(flask_smorest.Blueprint):
             statuses = (400,) if in_query else (400, 413, 415, 422)
             found["responses"] = {status: component(status) for status in statuses}
         return super()._prepare_arguments_doc(doc, doc_info, **context)
+
+
+def described(view: View, **about: Any) -> View:
+    """flask-smorest's `doc`, which wraps the view in a call of its own and copies what is documented so far."""
+    documented = vars(view).setdefault("_apidoc", {})
+    documented["manual_doc"] = documented.get("manual_doc", {}) | about
+    return view
 
 
 def documented_errors(view: View, statuses: Iterable[int]) -> View:
@@ -84,20 +105,20 @@ def private(view: View) -> View:
         session()
         return view(*args, **kwargs)
 
-    documented: Any = flask_smorest.Blueprint.doc(security=[{"bearer": []}])(guarded)
+    documented: Any = described(guarded, security=[{"bearer": []}])
     documented.access = "private"
     return documented_errors(documented, [401])  # type: ignore[no-any-return] # same signature as the view
 
 
 def anonymous(view: View) -> View:
     """Makes somebody who can sign in: a token that is sent along, dead or alive, plays no part."""
-    documented: Any = flask_smorest.Blueprint.doc(security=[])(view)
+    documented: Any = described(view, security=[])
     documented.access, documented.anonymous = "public", True
     return documented  # type: ignore[no-any-return] # same signature as the view
 
 
 def public(view: View) -> View:
     """For everybody; a signed-in caller may see more."""
-    documented: Any = flask_smorest.Blueprint.doc(security=[{}, {"bearer": []}])(view)
+    documented: Any = described(view, security=[{}, {"bearer": []}])
     documented.access = "public"
     return documented  # type: ignore[no-any-return] # same signature as the view

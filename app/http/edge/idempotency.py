@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-import flask_smorest
 import msgspec
 from flask import Flask, Response, current_app, g, request
 
 from app.errors import AppError, BadRequest
 from app.http.edge import own_writes
-from app.http.edge.blueprint import documented_errors
+from app.http.edge.blueprint import described, documented_errors
 from app.http.edge.deps import container, session_or_none
 from app.http.edge.request_framing import is_strange
 from app.services.commands.idempotency import Attempt, Receipt, Replayed, ReservedId
@@ -151,6 +150,6 @@ def _documented(view: Callable[..., Any], *, required: bool) -> Any:
         "description": "1 to 255 visible ASCII characters without commas. The same key with the same body within 24 "
         f"hours has one effect and one answer, which is repeated with `{REPLAYED}: true`. Refusals are not kept.",
     }
-    documented: Any = flask_smorest.Blueprint.doc(parameters=[header])(view)
+    documented: Any = described(view, parameters=[header])
     documented.idempotency = "required" if required else "optional"
     return documented_errors(documented, (400, 409, 422))

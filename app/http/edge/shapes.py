@@ -4,16 +4,29 @@ from typing import Any
 
 import marshmallow as ma
 
-from app.currencies import EXPONENTS
+from app.currencies import exponents
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from repositories.records import Money
+
+
+class CurrencyCode(ma.validate.Validator):
+    """`OneOf`, with a list that is read by the first amount."""
+
+    @property
+    def choices(self) -> list[str]:
+        return sorted(exponents())
+
+    def __call__(self, value: str) -> str:
+        if value not in exponents():
+            raise ma.ValidationError("Must be an ISO 4217 code.")
+        return value
 
 
 class MoneySchema(ma.Schema):
     """Minor units of an ISO 4217 currency."""
 
     amount = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
-    currency = Text(required=True, validate=ma.validate.OneOf(sorted(EXPONENTS), error="Must be an ISO 4217 code."))
+    currency = Text(required=True, validate=CurrencyCode())
 
     @ma.post_load
     def _record(self, loaded: dict[str, Any], **_: Any) -> Money:

@@ -1,8 +1,9 @@
 """What services are built with: clock, ids, retries and the emitter of events."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
+
+from msgspec import Struct
 
 from app.clock import Clock
 from app.events import AnyEvent, pack
@@ -23,8 +24,7 @@ class Emitter:
         return pack(self._ids(), event, at=at or self._clock())
 
 
-@dataclass(frozen=True)
-class Kit:
+class Kit(Struct, frozen=True):
     clock: Clock
     ids: Ids
     retry: Retry

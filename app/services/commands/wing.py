@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
 from repositories.relational import Transaction
 
 
-@dataclass(frozen=True)
-class CommandsWing:
+class CommandsWing(Struct, frozen=True):
     idempotency: Idempotency
 
     @classmethod

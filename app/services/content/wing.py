@@ -1,8 +1,9 @@
 """The content wing: posts, comments, products and views."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
+
+from msgspec import Struct
 
 from app.services.commands.kit import Kit
 from app.services.content.comments import Comments
@@ -16,8 +17,7 @@ from app.services.pages.wing import PagesWing
 from app.stores import Stores
 
 
-@dataclass(frozen=True)
-class ContentWing:
+class ContentWing(Struct, frozen=True):
     posts: Posts
     comments: Comments
     products: Products

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -33,8 +32,7 @@ class FeedLimits(Struct, frozen=True):
     fanout: FanoutLimits
 
 
-@dataclass(frozen=True)
-class FeedsWing:
+class FeedsWing(Struct, frozen=True):
     timelines: Timelines
     feed_activity: FeedActivity
     fanouts: Fanouts

@@ -1,7 +1,8 @@
 """The money wing: wallets, orders and their settlement."""
 
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from app.services.commands.idempotency import Idempotency
 from app.services.commands.kit import Kit
@@ -18,8 +19,7 @@ from app.services.pages.invalidation import Invalidation
 from app.stores import Stores
 
 
-@dataclass(frozen=True)
-class MoneyWing:
+class MoneyWing(Struct, frozen=True):
     wallets: Wallets
     payments: Payments
     offers: Offers

@@ -1,7 +1,8 @@
 """The notifications wing: writing and reading them."""
 
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from app.services.commands.kit import Kit
 from app.services.live.announcer import Announcer
@@ -11,8 +12,7 @@ from app.services.pages.wing import PagesWing
 from app.stores import Stores
 
 
-@dataclass(frozen=True)
-class NotificationsWing:
+class NotificationsWing(Struct, frozen=True):
     writing: NotificationWriter
     inbox: Inbox
 

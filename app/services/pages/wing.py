@@ -1,6 +1,5 @@
 """The pages wing: what is cached and what is assembled from it."""
 
-from dataclasses import dataclass
 from typing import Self
 
 from msgspec import Struct
@@ -40,8 +39,7 @@ class PageLimits(Struct, frozen=True):
     marks: bool = False
 
 
-@dataclass(frozen=True)
-class PagesWing:
+class PagesWing(Struct, frozen=True):
     kinds: Kinds
     through: ReadThrough
     handles: Handles

@@ -1,6 +1,5 @@
 """The people wing: accounts, sessions, the follow graph and rate limits."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -31,8 +30,7 @@ class PeopleLimits(Struct, frozen=True):
     rates: Rates = Rates()
 
 
-@dataclass(frozen=True)
-class PeopleWing:
+class PeopleWing(Struct, frozen=True):
     hasher: Hasher
     accounts: Accounts
     sessions: Sessions

@@ -1,0 +1,18 @@
+"""Importing what stays as long as the process does."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """What is made inside stays: looking for garbage in it takes a tenth of the time, and as much when the process
+    ends. So nobody does, inside or later.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
