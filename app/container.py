@@ -29,7 +29,7 @@ from app.services.people.passwords import Argon2Hasher, Hasher
 from app.services.people.throttle import Rates
 from app.services.people.wing import PeopleLimits, PeopleWing
 from app.services.webhooks.webhooks import WebhookRules, Webhooks
-from app.stores import Stores
+from app.stores import LeftBehind, Stores
 from config import Settings, SettingsError
 from repositories import documents, feeds, hot, relational
 from repositories.feeds import FeedStore
@@ -76,6 +76,7 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
         clock=database_clock,
     )
     beside = hot.open_cache_stores(settings.cache_url, timeout=settings.seconds("cache"), pool=pool, viewers=VIEWERS)
+    outdated = LeftBehind()
     documented = documents.open_store(settings.documents_url, timeout=settings.seconds("documents"), pool=pool)
     return Stores(
         truth,
@@ -88,12 +89,13 @@ def open_stores(settings: Settings, database_clock: Clock | None = None) -> Stor
             endings=lambda at, after, limit: truth.endings.since(at, after=after, limit=limit),
             seen=truth.replicated or documented.replicated,
         ),
-        hot.guarded(beside.cache),
+        hot.guarded(beside.cache, outdated),
         beside.streams,
         beside.limits,
         beside.views,
         tuple(open_sinks(settings.sinks, timeout=settings.seconds("sinks"))),
         open_search(settings.search_url, timeout=settings.seconds("search")),
+        outdated,
     )
 
 

@@ -130,14 +130,18 @@ class Following:
         self._prepare = ahead
         # Built while a role is being moved, since writers wait from the switch until there is one.
         self._next: Container | None = None
-        self._is_leaving = False
+        # The roles that are being moved, or have been.
+        self._moving: set[str] = set()
         self._retired: list[Container] = []
+        container.stores.outdated.says = self.has_moved
 
     def look(self) -> float:
         """Go where the truths are. Returns for how many seconds nobody needs to look again."""
         marks = {role: self._mark(role) for role in self.container.stores.by_role()}
-        states = {mark.state for mark in marks.values() if mark}
-        if states & {*CLOSED}:
+        left = {role for role, mark in marks.items() if mark and mark.state in CLOSED}
+        leaving = {role: mark.url for role, mark in marks.items() if mark and mark.state == "leaving"}
+        self._moving = {*left, *leaving}
+        if left:
             try:
                 there = forwarded(self.container.settings, self.container.stores)
                 if there != self.container.settings:
@@ -145,22 +149,21 @@ class Following:
             except (StoreError, BadAddress) as error:
                 log.warning("a role has moved, and its new place cannot be used yet: %s", error)
             return MOVING_SECONDS
-        for role, mark in marks.items():
-            if mark and mark.state == "leaving":
-                self._is_leaving = True
-                self._build_ahead(role, mark.url)
-                return MOVING_SECONDS
-        self._is_leaving = False
+        if leaving:
+            self._build_ahead(*next(iter(leaving.items())))
+            return MOVING_SECONDS
         self._forget_next()
         return IDLE_SECONDS
+
+    def is_moving(self) -> bool:
+        """Whether a role is being moved, as far as this process knows. It costs no call."""
+        return bool(self._moving)
 
     def has_moved(self) -> bool:
         """Whether a role is elsewhere now, of those that are being moved as far as this process knows. It costs no call
         while none is.
         """
-        return self._is_leaving and any(
-            mark.state in CLOSED for mark in map(self._mark, self.container.stores.by_role()) if mark
-        )
+        return any(mark.state in CLOSED for mark in map(self._mark, self._moving) if mark)
 
     def run(self, stop: threading.Event) -> None:
         pause = 0.0
@@ -200,6 +203,8 @@ class Following:
             self._forget_next()
         old, new = self.container, self._next or self._rebuild(settings)
         self._next = None
+        old.stores.outdated.says = lambda: True
+        new.stores.outdated.says = self.has_moved
         self.container = new
         self._act(new)
         old.commands.idempotency.follow(new.commands.idempotency)

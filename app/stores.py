@@ -1,6 +1,7 @@
 """The stores of all roles. `container.open_stores` opens them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from repositories.documents import DocumentStore
 from repositories.feeds import FeedStore
@@ -10,6 +11,16 @@ from repositories.relational import RelationalStore
 from repositories.search import SearchIndex
 from repositories.sinks import Sink
 from repositories.store import Store
+
+
+class LeftBehind:
+    """Whether stores are those of before a move, as whoever follows the moves `says`."""
+
+    def __init__(self) -> None:
+        self.says: Callable[[], bool] = lambda: False
+
+    def __call__(self) -> bool:
+        return self.says()
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Stores:
     views: ViewCounts
     sinks: tuple[Sink, ...] = ()
     search: SearchIndex | None = None
+    outdated: LeftBehind = field(default_factory=LeftBehind)
 
     def by_role(self) -> dict[str, Store]:
         return {

@@ -54,7 +54,7 @@ if container is not unopened:
     current.use(container)
 app = current.app
 following = Following(container, current.use, ahead=current.prepare)
-current.has_moved = following.has_moved
+current.is_moving, current.has_moved = following.is_moving, following.has_moved
 
 
 def room() -> int:

@@ -1,5 +1,6 @@
 """`quartet move`."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
@@ -56,7 +57,11 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             _require_receivable(new, verify_only=verify_only)
         rates = KindRates(lambda _role: url.partition(":")[0])
         moving = Move(
-            _place(old), _place(new), say=click.echo, counted=rates.counted, ended=lambda end: rates.ended(role, end)
+            *(_place(old), _place(new)),
+            say=click.echo,
+            counted=rates.counted,
+            ended=lambda end: rates.ended(role, end),
+            wait=time.sleep,
         )
         if verify_only:
             compare(_place(old), _place(new), lambda end: rates.ended(role, end))

@@ -15,6 +15,9 @@ from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 # put off.
 FEW, QUICK_SECONDS, PAUSE_SECONDS = 100, 0.2, 0.7
 ROUNDS, TRIES, AGAIN_SECONDS = 200, 60, 0.1
+# From the first mark to the switch, at least: processes look at marks twice a second, and build what they need at the
+# new place. Who does not know of a move yet when it switches says for a moment what the old place has.
+NOTICED_SECONDS = 1.0
 
 
 class NotTheSame(Exception):
@@ -44,7 +47,9 @@ Counted = Callable[[str, Iterator[Sequence[Any]]], Iterator[Sequence[Any]]]
 
 
 class Move:
-    """`say` gets a line for each step. `counted` watches batches of a kind go by, and `ended` hears of each kind."""
+    """`say` gets a line for each step. `counted` watches batches of a kind go by, and `ended` hears of each kind.
+    `wait` returns after so many seconds, in which other processes notice the move.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Move:
         say: Say,
         counted: Counted,
         ended: Callable[[End], None],
+        wait: Callable[[float], None] = lambda _: None,
         tries: int = TRIES,
     ) -> None:
         self.id = uuid4().hex
@@ -62,6 +68,7 @@ class Move:
         self._say = say
         self._counted = counted
         self._ended = ended
+        self._wait = wait
         self._tries = tries
         self._caught_up = 0
 
@@ -69,6 +76,7 @@ class Move:
         """Returns for how many seconds writers had to wait."""
         epoch = self.next_epoch()
         self._old.capture(Mark("leaving", epoch - 1, new_url, self.id))
+        marked = time.monotonic()
         with of_place(NEW):
             found = self._new.mark()
             if found and found.move == self.id:
@@ -76,6 +84,9 @@ class Move:
             self._new.receive(Mark("incoming", epoch, old_url, self.id))
         self.copy()
         self.catch_up(verify=True)
+        left = marked + NOTICED_SECONDS - time.monotonic()
+        if left > 0:
+            self._wait(left)
         paused = self._switch(Mark("moved", epoch, new_url, self.id))
         try:
             self._new.open(epoch)

@@ -1,5 +1,6 @@
 """Hot data: Redis, PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -117,9 +118,12 @@ def open_cache_stores(url: str, *, timeout: timedelta, pool: int, viewers: int) 
     )
 
 
-def guarded(cache: Cache) -> Cache:
-    """The cache behind a breaker: one that does not answer costs a few deadlines, then next to nothing."""
-    return Breaker(cache, pay_every=PAY_EVERY)
+def guarded(cache: Cache, is_outdated: Callable[[], bool] = lambda: False) -> Cache:
+    """The cache behind a breaker: one that does not answer costs a few deadlines, then next to nothing.
+
+    Nothing is filled while `is_outdated`.
+    """
+    return Breaker(cache, pay_every=PAY_EVERY, is_outdated=is_outdated)
 
 
 def open_cache(url: str, *, timeout: timedelta, pool: int) -> Cache:

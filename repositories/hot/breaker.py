@@ -25,6 +25,9 @@ class Breaker(Cache):
     heard from the cache for `blip` seconds, or more drops are owed than can be remembered. While that fails the
     call fails, so this process never reads what it owes a drop of. With `pay_every`, a thread tries to deliver what is
     owed at that interval (seconds), for as long as something is.
+
+    Nothing is filled while `is_outdated`, which says whether what it is loaded from may be a place that was left. It is
+    asked after the load: what is dropped since is fenced off by the lease.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Breaker(Cache):
         interval: float = 1.0,
         blip: float = 0.5,
         pay_every: float | None = None,
+        is_outdated: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
@@ -43,6 +47,7 @@ class Breaker(Cache):
         self._interval = interval
         self._blip = blip
         self._pay_every = pay_every
+        self._is_outdated = is_outdated
         self._clock = clock
         self._payer: threading.Thread | None = None
         self._closed = threading.Event()
@@ -70,6 +75,9 @@ class Breaker(Cache):
         return self._through(lambda: self._inner.lease(seen))
 
     def fill(self, fills: Mapping[str, Fill]) -> set[str]:
+        if self._is_outdated():
+            self.release({key: fill.lease for key, fill in fills.items()})
+            return set()
         return self._through(lambda: self._inner.fill(fills))
 
     def release(self, leases: Mapping[str, bytes]) -> None:

@@ -1,6 +1,5 @@
 """Moves between files while people write, stopped at every step: whatever was acknowledged is there once."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -16,7 +15,6 @@ from app.backup.file import End
 from app.cli import main
 from app.container import Container, open_stores
 from app.http import create_app
-from app.http.following_moves import Current
 from app.moved_roles import Following, arrived, at, forwarded
 from app.moving.mover import Move
 from config import Settings
@@ -201,45 +199,6 @@ def test_a_place_that_does_not_answer_is_gone_to_all_the_same(tmp_path: Path) ->
         with place.switching(Mark("moved", 1, nowhere, "a move")):
             pass
         assert forwarded(settings, system.container.stores).documents_url == nowhere
-
-
-def test_what_the_old_place_lacks_is_looked_for_at_the_new_one(tmp_path: Path) -> None:
-    """By a process that has not followed yet, when another one has published there."""
-    away = place_in(tmp_path, "away")
-    settings = Settings(**embedded(tmp_path))
-    with running(settings) as system, places(settings, "documents", away) as both:
-        person = system.person()
-        current = Current(system.container, create_app)
-        following = Following(system.container, current.use, rebuild, current.prepare)
-        current.has_moved = following.has_moved
-
-        def publish(client: Client) -> str:
-            answer = client.post(f"{BASE}/posts", json={"title": "A", "body": "B"}, headers=signed(person))
-            return str(answer.get_json()["post"]["id"])
-
-        def delete(post: str) -> int:
-            return Client(current).delete(f"{BASE}/posts/{post}", headers=signed(person)).status_code
-
-        assert delete(publish(Client(current))) == 204
-        both.old.capture(Mark("leaving", 0, away, "a move"))
-        following.look()
-        both.old.release()
-        both.run((settings.documents_url, away))
-        with closing(rebuild(at(settings, "documents", away))) as other:
-            post = publish(Client(create_app(other)))
-        following_soon = threading.Timer(0.0, following.look)
-        has_moved = current.has_moved
-
-        def noticed() -> bool:
-            moved = has_moved()
-            following_soon.start()
-            return moved
-
-        current.has_moved = noticed
-        assert delete(post) == 204
-        following_soon.join()
-        following.container.close()
-        following.close()
 
 
 def signed(person: Person) -> dict[str, str]:

@@ -33,7 +33,7 @@ class Traffic:
     def __init__(self, container: Container, people: int = 4) -> None:
         self._current = Current(container, create_app)
         self.following = Following(container, self._current.use, rebuild, self._current.prepare)
-        self._current.has_moved = self.following.has_moved
+        self._current.is_moving, self._current.has_moved = self.following.is_moving, self.following.has_moved
         self._client = Client(self._current)
         system = System(container)
         self.people = [system.person().rich(RICH) for _ in range(people)]

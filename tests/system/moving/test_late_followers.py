@@ -1,0 +1,164 @@
+"""Requests at a process that knows of a move and has not followed yet, when others are at the new place already."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask
+from werkzeug.test import Client
+
+from app.container import Container
+from app.http import create_app
+from app.http.following_moves import Current
+from app.moved_roles import IDLE_SECONDS, Following, at
+from app.moving import mover
+from config import Settings
+from repositories.moving.places import Mark
+from tests.apps import BASE, PASSWORD, Person, embedded, running
+from tests.system.moving.test_moving import ignore, places, signed
+from tests.system.moving.traffic import place_in, rebuild
+
+# No machine takes so long to copy nothing.
+LONG = 3600.0
+
+
+class Late(NamedTuple):
+    """`here` is the process that follows, and `there` one that is at the new place."""
+
+    here: Client
+    there: Client
+    person: Person
+    current: Current
+    following: Following
+
+    def publish(self) -> str:
+        body = {"title": "A", "body": "B"}
+        answer = self.there.post(f"{BASE}/posts", json=body, headers=signed(self.person))
+        return str(answer.get_json()["post"]["id"])
+
+    def here_status(self, method: str, path: str, **more: Any) -> int:
+        return self.here.open(BASE + path, method=method, headers=signed(self.person), **more).status_code
+
+
+@contextmanager
+def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_app) -> Iterator[Late]:
+    """When the role has moved."""
+    away, settings = place_in(folder, "away"), Settings(**embedded(folder))
+    with running(settings) as system, places(settings, role, away) as both:
+        person = system.person()
+        current = Current(system.container, make)
+        following = Following(system.container, current.use, rebuild, current.prepare)
+        current.is_moving, current.has_moved = following.is_moving, following.has_moved
+        both.old.capture(Mark("leaving", 0, away, "a move"))
+        following.look()
+        both.old.release()
+        both.run((getattr(settings, f"{role}_url"), away))
+        with closing(rebuild(at(settings, role, away))) as other:
+            yield Late(Client(current), Client(create_app(other)), person, current, following)
+        following.look()
+        following.container.close()
+        following.close()
+
+
+@contextmanager
+def following_late(folder: Path, role: str) -> Iterator[Late]:
+    """The process follows when it has its first answer from the old place."""
+    found: list[Late] = []
+
+    def make(container: Container) -> Flask:
+        app = create_app(container)
+        inner = app.wsgi_app
+
+        def answer_and_follow(environ: Any, start: Any) -> Any:
+            body = inner(environ, start)
+            for one in found:
+                one.following.look()
+            return body
+
+        app.wsgi_app = answer_and_follow  # type: ignore[assignment, method-assign]  # Flask's documented way
+        return app
+
+    with late(folder, role, make) as one:
+        found.append(one)
+        yield one
+
+
+class Unread:
+    """The body of a request that has none, as the server gives it: it is no file."""
+
+    def read(self, *_: int) -> bytes:
+        return b""
+
+
+def test_what_the_old_place_lacks_is_looked_for_at_the_new_one(tmp_path: Path) -> None:
+    with late(tmp_path, "documents") as one:
+        post, following_soon = one.publish(), threading.Timer(0.0, one.following.look)
+        has_moved = one.current.has_moved
+
+        def noticed() -> bool:
+            moved = has_moved()
+            following_soon.start()
+            return moved
+
+        one.current.has_moved = noticed
+        assert one.here_status("DELETE", f"/posts/{post}") == 204
+        following_soon.join()
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("DELETE", 204)])
+def test_also_what_is_read_and_asked_for_without_a_body(method: str, status: int, tmp_path: Path) -> None:
+    with following_late(tmp_path, "documents") as one:
+        post = one.publish()
+        assert one.here_status(method, f"/posts/{post}", environ_overrides={"wsgi.input": Unread()}) == status
+
+
+def test_nobody_gets_from_the_cache_what_was_read_at_the_old_place(tmp_path: Path) -> None:
+    """The process reads there when the mark has been written, and fills nothing."""
+    with late(tmp_path, "documents") as one:
+        post, old = one.publish(), one.current.app
+        assert Client(old).get(f"{BASE}/posts/{post}").status_code == 404
+        assert one.there.get(f"{BASE}/posts/{post}").status_code == 200
+
+
+def test_somebody_who_has_registered_at_the_new_place_signs_in(tmp_path: Path) -> None:
+    with following_late(tmp_path, "relational") as one:
+        login = {"handle": "newcomer", "password": PASSWORD}
+        account = login | {"email": "newcomer@example.com", "display_name": "New"}
+        assert one.there.post(f"{BASE}/accounts", json=account).status_code == 201
+        signed_in = one.here.post(f"{BASE}/sessions", json={"login": "newcomer", "password": PASSWORD})
+        assert signed_in.status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/accounts/me", "/feed", "/sessions"])
+def test_who_is_signed_in_reads_while_sessions_move(path: str, tmp_path: Path) -> None:
+    with following_late(tmp_path, "sessions") as one:
+        assert one.here_status("GET", path) == 200
+
+
+def test_a_move_switches_when_all_processes_have_had_the_time_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And to build what they need at the new place."""
+    monkeypatch.setattr(mover, "NOTICED_SECONDS", LONG)
+    away, settings, waited = place_in(tmp_path, "away"), Settings(**embedded(tmp_path)), list[float]()
+    with running(settings) as system, places(settings, "documents", away) as both:
+        following = Following(system.container, lambda _: None, rebuild)
+        assert following.look() == IDLE_SECONDS
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            following.look()
+
+        mover.Move(
+            *(both.old, both.new),
+            say=lambda _: None,
+            counted=lambda _, batches: batches,
+            ended=ignore,
+            wait=wait,
+        ).run(settings.documents_url, away)
+        assert [LONG >= one > 0 for one in waited] == [True]
+        assert following.has_moved()
+        following.close()
