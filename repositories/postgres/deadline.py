@@ -1,7 +1,8 @@
 """A PostgreSQL connection with a client-side deadline.
 
 A frozen server enforces no timeout of its own, and TCP keep-alive does not notice it, because its kernel still
-answers. So the client waits until its deadline and then drops the connection.
+answers. So the client waits until its deadline and then drops the connection, or as soon as another server has taken
+over.
 """
 
 import select
@@ -27,12 +28,14 @@ _DEFAULT = 5.0
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     """`limit` bounds each wait outside of `within`, in seconds. `timeline` is that of the server when it connected.
 
-    `unanswered` is called with the id of the server's process when it did not answer in time. `transformer` is that of
-    psycopg, of the values that are sent together.
+    `latest` says the highest timeline that was seen of any server of this store. `unanswered` is called with the id of
+    the server's process when it was not waited for any longer. `transformer` is that of psycopg, of the values that are
+    sent together.
     """
 
     limit = _DEFAULT
     timeline = 0
+    latest: Callable[[], int] | None = None
     unanswered: Callable[[int], None] | None = None
     transformer: Any = None
 
@@ -45,14 +48,32 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         left = max(remaining(self.limit, _GRACE), _SHORTEST)
         until = time.monotonic() + left
+        if self.latest:
+            gen = self._until_superseded(gen)
         try:
             return super().wait(gen, interval, left if timeout is None else min(left, timeout))
         except psycopg.OperationalError:
-            if time.monotonic() >= until and not self.closed:
+            if (time.monotonic() >= until or self.is_superseded()) and not self.closed:
                 if self.unanswered:
                     self.unanswered(self.pgconn.backend_pid)
                 self.pgconn.finish()
             raise
+
+    def is_superseded(self) -> bool:
+        """Whether a server on a later timeline was seen: what this one still does is lost."""
+        return self.latest is not None and 0 < self.timeline < self.latest()
+
+    def _until_superseded(self, gen: PQGen[T]) -> PQGen[T]:
+        """The same, looking up whenever nothing has come for one interval of the driver."""
+        try:
+            wanted = next(gen)
+            while True:
+                came = yield wanted
+                if not came and self.is_superseded():
+                    raise psycopg.OperationalError("another server has taken over")
+                wanted = gen.send(came)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # of the generator
 
     def row_alone(self, statement: LiteralString) -> tuple[Any, ...] | None:
         """The first row of a statement that is not prepared, outside of a transaction."""

@@ -22,7 +22,8 @@ from repositories.read_your_writes import HostState, ServerState
 
 log = logging.getLogger(__name__)
 _DEFAULT = 5.0
-_WATCH_SECONDS = 1.0
+# Between two looks, while a writer is known and while none is.
+_WATCH_SECONDS, _SEARCH_SECONDS = 0.5, 0.1
 # Of the time that a connection may take: for the first look at all hosts.
 _LOOK_SHARE = 0.5
 # The control file's timeline is late after a promotion.
@@ -56,7 +57,7 @@ class Connector(Protocol):
 
 
 class Hosts(Connector):
-    """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it once a second."""
+    """Opens connections to the writer. Thread-safe. With several hosts, a thread for each asks it twice a second."""
 
     def __init__(self, target: Conninfo, role: str) -> None:
         """`role` is what the server is for, in the words of the log."""
@@ -212,7 +213,12 @@ class Hosts(Connector):
             if role.writable:
                 self.acknowledged.looked(role.timeline, location)
 
-        watch(connect, ask, lambda: note(None), closed, every=_WATCH_SECONDS)
+        watch(connect, ask, lambda: note(None), closed, every=self._pause)
+
+    def _pause(self) -> float:
+        with self._guard:
+            known = any(role and role.writable and role.timeline >= self.highest for role in self._roles)
+        return _WATCH_SECONDS if known else _SEARCH_SECONDS
 
 
 def _asked(connection: BoundedConnection) -> tuple[Role, int]:

@@ -145,7 +145,7 @@ class Lane:
         """
         # A connection that was never used may still have TLS handshake data to read.
         closed = entry.info.get("used") and connection.is_stale()
-        if closed or 0 < connection.timeline < self._hosts.highest:
+        if closed or connection.is_superseded():
             raise InvalidatePoolError
 
 
@@ -206,6 +206,7 @@ def _engine(
     def connect(_dialect: Dialect, _entry: object, _args: list[Any], kwargs: dict[str, Any]) -> BoundedConnection:
         connection = hosts.connect(kwargs)
         connection.limit, connection.unanswered = limit, unanswered
+        connection.latest = lambda: hosts.highest
         return connection
 
     event.listen(engine, "do_connect", connect)

@@ -19,9 +19,9 @@ def watch(
     away: Callable[[], None],
     closed: threading.Event,
     *,
-    every: float,
+    every: Callable[[], float],
 ) -> None:
-    """Until `closed`, on a connection that is kept while it answers. `every` is the seconds between two looks."""
+    """Until `closed`, on a connection that is kept while it answers. `every` says the seconds between two looks."""
     with contextlib.ExitStack() as open_:
         connection = None
         while not closed.is_set():
@@ -34,4 +34,4 @@ def watch(
                 away()
                 open_.close()
                 connection = None
-            closed.wait(every)
+            closed.wait(every())

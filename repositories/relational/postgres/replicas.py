@@ -237,7 +237,7 @@ class Replicas:
             node.hear(asked(connection))
             node.warm()
 
-        watch(lambda: node.connect(_keywords(node.target)), ask, node.leave, closed, every=_WATCH_SECONDS)
+        watch(lambda: node.connect(_keywords(node.target)), ask, node.leave, closed, every=lambda: _WATCH_SECONDS)
 
     def _follow_primary(self, closed: threading.Event) -> None:
         def ask(connection: BoundedConnection) -> None:
@@ -250,7 +250,7 @@ class Replicas:
             ask,
             lambda: None,
             closed,
-            every=_WATCH_SECONDS,
+            every=lambda: _WATCH_SECONDS,
         )
 
 

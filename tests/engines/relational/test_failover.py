@@ -1,6 +1,9 @@
 """PostgreSQL with a standby that takes over, and writers that wait for one that is away."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -14,6 +17,10 @@ from tests.contracts.relational_store import opened
 from tests.engines import Engines, Server, postgres
 from tests.engines.kernel import wait_until
 from tests.engines.relational.calls import ACTIVITY, POOL, TIMEOUT, read, write
+
+PATIENCE = 20.0
+FAR = timedelta(minutes=10)
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 class Pair(NamedTuple):
@@ -76,6 +83,23 @@ def test_a_frozen_writer_is_left_for_the_promoted_standby_and_not_returned_to(pa
         with opened(pair.url) as fresh, opened(pair.standby_url) as promoted:
             assert has(promoted, put(fresh))
             assert "timeline 1 where 2 has been seen" in "".join(fresh.notes())
+
+
+def test_who_waits_for_a_frozen_writer_is_let_go_when_another_has_taken_over(pair: Pair) -> None:
+    """Its deadline is far: nothing else ends the wait. Whether it has written is not known."""
+    with opened(pair.url, timeout=FAR, pool=POOL) as store, ThreadPoolExecutor(1) as thread:
+        put(store)
+        with closing(psycopg.connect(f"{pair.url}?target_session_attrs=read-write")) as holder:
+            holder.execute("LOCK TABLE stock")
+            waiting = thread.submit(put, store)
+            assert wait_until(lambda: bool(holder.execute(WAITING).fetchall()), PATIENCE)
+            pair.primary.pause()
+        try:
+            postgres.promote(pair.standby)
+            assert isinstance(waiting.exception(PATIENCE), Unavailable)
+            assert has(store, put(store))
+        finally:
+            pair.primary.resume()
 
 
 def test_a_standby_answers_and_is_not_the_writer(pair: Pair) -> None:
