@@ -58,10 +58,11 @@ class Sendable(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A statement with its values: those of one row, or of `many`."""
+    """A statement with its values: those of one row, or of `many`. `answer` is given its rows, where somebody waits."""
 
     plan: Sendable
     values: Values
+    answer: Callable[[Sequence[Any]], None] | None = None
 
     @property
     def many(self) -> bool:

@@ -80,6 +80,7 @@ class Batches(Direct):
     def _send(self, connection: Any, calls: Sequence[Call], read: Callable[[Any], R]) -> R:
         driver: BoundedConnection = connection.driver_connection
         results = send(driver, self._statements(driver, calls))
+        _answer(driver, calls, results)
         last = calls[-1]
         if last.many:
             return read(Summed(sum(result.command_tuples or 0 for result in results[-len(last.values) :])))
@@ -88,6 +89,7 @@ class Batches(Direct):
     def commit(self, driver: BoundedConnection, calls: Sequence[Call], then: bytes) -> list[tuple[Any, ...]]:
         """Send the calls, COMMIT, and a query that runs after the commit, together. Returns the rows of the query."""
         results = send(driver, [*self._statements(driver, calls), _COMMIT, Prepared(then)])
+        _answer(driver, calls, results)
         return LastResult(results[-1], _transformer(driver)).fetchall()
 
     def _statements(self, driver: BoundedConnection, calls: Sequence[Call]) -> list[Prepared]:
@@ -102,6 +104,14 @@ class Batches(Direct):
                 dumped = transformer.dump_sequence([values[name] for name in text.order], text.formats)
                 made.append(Prepared(text.query, transformer.types or (), dumped, transformer.formats))
         return made
+
+
+def _answer(driver: BoundedConnection, calls: Sequence[Call], results: Sequence[Any]) -> None:
+    at = 0
+    for call in calls:
+        if call.answer:
+            call.answer(call.plan.rows(LastResult(results[at], _transformer(driver))))
+        at += len(call.values) if call.many else 1
 
 
 def send(driver: BoundedConnection, statements: Sequence[Prepared]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The transactional role: accounts, the follow graph, likes and the outbox. Money, stock, orders and idempotency keys
+"""The transactional role: accounts, likes and the outbox. The follow graph, money, stock, orders and idempotency keys
 have ports in modules of their own.
 
 Reads are methods of the store and see every committed write; where there are replicas, those of `MAY_LAG`
@@ -8,7 +8,7 @@ surrogate and integers beyond 64 bits raise `Invalid`. Every method may raise `U
 """
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -16,11 +16,12 @@ from uuid import UUID
 
 from repositories.dump_port import Dump
 from repositories.outbox import Outbox
-from repositories.records import Account, Edge, Event, Follow, Forgotten, GraphCounts, Like, Login, Relation
+from repositories.records import Account, Event, Follow, Like, Login
 from repositories.relational.counters_port import CounterReads, CounterWrites
 from repositories.relational.deferred_port import DeferredReads, DeferredWrites
 from repositories.relational.event_log_port import EventLog, EventLogWrites
 from repositories.relational.feeds_port import FanoutReads, FanoutWrites, FeedActivityReads, FeedActivityWrites
+from repositories.relational.graph_port import GraphReads, GraphWrites
 from repositories.relational.idempotency_port import IdempotencyWrites
 from repositories.relational.levels_port import LevelReads, LevelWrites
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites
@@ -56,32 +57,6 @@ class AccountReads(Protocol):
         """Every account that is not deleted, by ascending id, strictly above `after`."""
 
 
-class GraphReads(Protocol):
-    @abstractmethod
-    def following(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
-        """Whom the account follows, newest follow first, ties by id descending; strictly older than `before`."""
-
-    @abstractmethod
-    def followers(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
-        """Who follows the account, in the order of `following`."""
-
-    @abstractmethod
-    def blocked(self, account_id: UUID, *, before: Edge | None, limit: int) -> list[Edge]:
-        """Whom the account has blocked, newest block first, in the order of `following`."""
-
-    @abstractmethod
-    def followees(self, account_id: UUID) -> dict[UUID, bool]:
-        """Everyone the account follows, with whether the follow's back-fill is done."""
-
-    @abstractmethod
-    def relations(self, viewer: UUID, others: Collection[UUID]) -> dict[UUID, Relation]:
-        """The relation of `viewer` to each of `others`, in one round trip. Every one of `others` has an entry."""
-
-    @abstractmethod
-    def counts(self, ids: Collection[UUID]) -> dict[UUID, GraphCounts]:
-        """Followers and followees of each account, in one round trip. Every one of `ids` has an entry."""
-
-
 class LikeReads(Protocol):
     @abstractmethod
     def liked(self, account_id: UUID, post_ids: Collection[UUID]) -> set[UUID]: ...
@@ -102,6 +77,10 @@ class LikeReads(Protocol):
 
 
 class AccountWrites(Protocol):
+    @abstractmethod
+    def begin_by_handle(self, handle: str) -> Callable[[], Account | None]:
+        """As `AccountReads.by_handle`, in one round trip with what is asked for next, as `GraphWrites.begin_lock`."""
+
     @abstractmethod
     def add(self, account: Account, login: Login) -> None:
         """Raises `Conflict` with field `id`, `handle` or `email`."""
@@ -146,42 +125,6 @@ class AccountWrites(Protocol):
     @abstractmethod
     def end_reservations(self, *, before: datetime, limit: int) -> int:
         """Forget reservations that ended. Returns how many."""
-
-
-class GraphWrites(Protocol):
-    @abstractmethod
-    def lock(self, one: UUID, other: UUID) -> Relation:
-        """The relation of `one` to `other`, locked until the transaction ends.
-
-        Locks both accounts in id order, so two commands over the same pair never deadlock.
-        Raises `NotFound` when either account is missing.
-        """
-
-    @abstractmethod
-    def keep(self, ids: Collection[UUID]) -> set[UUID]:
-        """Those of the accounts that are there. They are not deleted until the transaction ends; nobody else waits."""
-
-    @abstractmethod
-    def follow(self, follow: Follow) -> bool:
-        """Add the edge, with its back-fill pending, and count it. Returns whether it was new. Idempotent."""
-
-    @abstractmethod
-    def unfollow(self, follower: UUID, followee: UUID) -> datetime | None:
-        """Remove the edge and uncount it. Returns when it was made, or None. Idempotent."""
-
-    @abstractmethod
-    def filled(self, follow: Follow) -> bool:
-        """Mark the back-fill of this edge as done. False when the edge is gone or has another `since`."""
-
-    @abstractmethod
-    def block(self, blocker: UUID, blocked: UUID, at: datetime) -> bool: ...
-
-    @abstractmethod
-    def unblock(self, blocker: UUID, blocked: UUID) -> bool: ...
-
-    @abstractmethod
-    def forget(self, account_id: UUID, *, limit: int) -> Forgotten:
-        """Remove the follows and blocks between a deleted account and `limit` others, and uncount them there."""
 
 
 class LikeWrites(Protocol):

@@ -153,6 +153,24 @@ class Work(Runner):
         with self._call(_operation(statement), None):
             self._queued.append(Call(plan, values))
 
+    def begin(self, statement: Executable, values: dict[str, Any]) -> "BegunRows":
+        """Rows that are sent for as `queue` sends, so that they cost no round trip of their own. They are there when
+        the next statement is answered; whoever asks for them before that sends what is queued.
+        """
+        plan = self._direct.plan(statement, values) if self._direct.sends_together else None
+        if plan is None:
+            return BegunRows(self.flush, self.rows(statement, values))
+        begun = BegunRows(self.flush)
+        with self._call(_operation(statement), None):
+            self._queued.append(Call(plan, values, begun.answer))
+        return begun
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        if calls := self._taken():
+            with self._call("queued", None, trips=0) as connection:
+                self._direct.send(connection, calls, _changed)
+
     def refused(self, error: E) -> E:
         """Abort the transaction with an error that the engine did not raise. Returns the error, to be raised."""
         self._failure = error
@@ -173,9 +191,7 @@ class Work(Runner):
         self, operation: str = "load", statement: Executable | None = None
     ) -> AbstractContextManager[Connection]:
         """For what is sent past this. Nothing is waiting then."""
-        if calls := self._taken():
-            with self._call("queued", None, trips=0) as connection:
-                self._direct.send(connection, calls, _changed)
+        self.flush()
         return self._call(operation, statement)
 
     def _call(self, operation: str, statement: Executable | None, trips: int = 1) -> "_Call":
@@ -194,6 +210,26 @@ class Work(Runner):
         """Outside of the transaction, which may have ended."""
         with self._guard(), self._connection.engine.connect() as connection:
             return explained(connection, statement)
+
+
+class BegunRows:
+    """The rows of a statement that goes with the next one. `send` sends it now."""
+
+    __slots__ = ("_rows", "_send")
+
+    def __init__(self, send: Callable[[], None], rows: Sequence[AnyRow] | None = None) -> None:
+        self._send = send
+        self._rows = rows
+
+    def answer(self, rows: Sequence[AnyRow]) -> None:
+        self._rows = rows
+
+    def rows(self) -> Sequence[AnyRow]:
+        """Raises what the statement was refused with."""
+        if self._rows is None:
+            self._send()
+        assert self._rows is not None  # noqa: S101  - the transaction would have failed
+        return self._rows
 
 
 class _Call:

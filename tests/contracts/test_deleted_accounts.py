@@ -237,8 +237,8 @@ class TestKeep:
     def test_says_who_is_there(self, relational: RelationalStore) -> None:
         here, gone = register(relational, 2)
         delete(relational, gone)
-        assert do(relational, lambda tx: tx.graph.keep({here, gone, uuid4()})) == {here}
-        assert do(relational, lambda tx: tx.graph.keep(set())) == set()
+        assert do(relational, lambda tx: tx.graph.begin_keep({here, gone, uuid4()})()) == {here}
+        assert do(relational, lambda tx: tx.graph.begin_keep(set())()) == set()
 
     def test_who_is_kept_is_there_until_the_commit(self, relational: RelationalStore) -> None:
         ids = register(relational, 16)
@@ -246,15 +246,15 @@ class TestKeep:
         def keep() -> None:
             for one in ids:
                 with relational.transaction() as tx:
-                    before = tx.graph.keep({one})
-                    assert [tx.graph.keep({one}) for _ in range(5)] == [before] * 5
+                    before = tx.graph.begin_keep({one})()
+                    assert [tx.graph.begin_keep({one})() for _ in range(5)] == [before] * 5
 
         def leave() -> None:
             for one in ids:
                 surely(relational, lambda tx, one=one: tx.accounts.delete(one, at=NOW, if_hash="hash"))  # type: ignore[misc]
 
         assert together([keep, leave]) == [None, None]
-        assert do(relational, lambda tx: tx.graph.keep(ids)) == set()
+        assert do(relational, lambda tx: tx.graph.begin_keep(ids)()) == set()
 
 
 def test_many_events_are_written_at_once(relational: RelationalStore) -> None:

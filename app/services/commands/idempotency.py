@@ -113,6 +113,16 @@ class Idempotency:
         """
         return self._retry(lambda: self._run(receipt, prepare, work, find, last))
 
+    def run_within(
+        self,
+        receipt: Receipt[T],
+        begin: Callable[[Transaction], P],
+        work: Callable[[Transaction, P], T],
+        find: Callable[[], T | None],
+    ) -> Answer:
+        """As `run`, of which all reads are in the transaction: what `begin` asks for there goes with the claim."""
+        return self._retry(lambda: self._transact(receipt, begin, work, find, _nothing))
+
     def begin(
         self,
         attempt: Attempt,
@@ -163,10 +173,21 @@ class Idempotency:
             self._raise_stored(receipt.attempt)
             _raise_made(receipt, find)
             raise
+        return self._transact(receipt, lambda _: plan, work, find, last)
+
+    def _transact(
+        self,
+        receipt: Receipt[T],
+        begin: Callable[[Transaction], P],
+        work: Callable[[Transaction, P], T],
+        find: Callable[[], T | None],
+        last: Callable[[Transaction, T], object],
+    ) -> Answer:
         try:
             with self.transaction() as tx:
+                begun = begin(tx)
                 granted = self._claim(tx, receipt.attempt)
-                made = work(tx, plan)
+                made = work(tx, begun)
                 answer = receipt.render(made)
                 tx.idempotency.complete(receipt.attempt.key, granted, answer)
                 last(tx, made)

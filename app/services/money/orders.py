@@ -190,7 +190,10 @@ class Orders:
     def _place(self, tx: Transaction, order: Order) -> Order:
         """Raises `Contention` where a seller was deleted meanwhile, whose products are then no longer found."""
         parties = {order.buyer_id, *(part.seller_id for part in order.sub_orders)}
-        if gone := parties - tx.graph.keep(parties):
+        there = tx.graph.begin_keep(parties)
+        if order.total.amount:
+            tx.ledger.lock({order.buyer_id}, order.total.currency)
+        if gone := parties - there():
             raise Missing("the account was deleted meanwhile") if order.buyer_id in gone else Contention
         now = tx.now()
         ends, order = now + PATIENCE, replace(order, created_at=now, due_at=now + self._grace)

@@ -15,9 +15,9 @@ from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
 from app.services.money.postings import created
 from app.services.pages.fragments import moment
-from app.services.people.graph import refuse_blocked
+from app.services.people.graph import refuse_any_blocked
 from repositories.money_records import Answer, Transfer
-from repositories.records import Money
+from repositories.records import Account, Money
 from repositories.relational import RelationalStore, Transaction
 
 
@@ -60,10 +60,10 @@ class Wallets:
 
     def send(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Answer:
         """Raises `Missing`, `RuleBroken` for oneself, `Forbidden` (`blocked`), `Insufficient`, and as `Idempotency`."""
-        return self._idempotency.run(
+        return self._idempotency.run_within(
             receipt,
-            lambda: self._planned(sender, sending, receipt),
-            _transfer,
+            lambda tx: tx.accounts.begin_by_handle(sending.to),
+            lambda tx, receiver: _transfer(tx, _planned(sender, receiver(), sending, receipt)),
             lambda: self._sent(sending, receipt),
         )
 
@@ -92,16 +92,18 @@ class Wallets:
             raise _Rollback
         return seen
 
-    def _planned(self, sender: UUID, sending: Sending, receipt: Receipt[Transfer]) -> Transfer:
-        found = self._relational.accounts.by_handle(sending.to)
-        if found is None:
-            raise Missing("there is no account with this handle")
-        if found.id == sender:
-            raise RuleBroken("this cannot be done with one's own account", code="own_account")
-        own = Transfer(receipt.attempt.id("transfer"), "transfer", sender, found.id, sending.amount)
-        return replace(own, memo=sending.memo, reference=sending.reference)
+
+def _planned(sender: UUID, receiver: Account | None, sending: Sending, receipt: Receipt[Transfer]) -> Transfer:
+    if receiver is None:
+        raise Missing("there is no account with this handle")
+    if receiver.id == sender:
+        raise RuleBroken("this cannot be done with one's own account", code="own_account")
+    own = Transfer(receipt.attempt.id("transfer"), "transfer", sender, receiver.id, sending.amount)
+    return replace(own, memo=sending.memo, reference=sending.reference)
 
 
 def _transfer(tx: Transaction, wanted: Transfer) -> Transfer:
-    refuse_blocked(tx, wanted.debit, wanted.credit)
+    related = tx.graph.begin_lock(wanted.debit, wanted.credit)
+    tx.ledger.lock({wanted.debit, wanted.credit}, wanted.amount.currency)
+    refuse_any_blocked({wanted.credit: related()})
     return created(tx.ledger.transfer(wanted))

@@ -1,7 +1,7 @@
 """Accounts and their logins."""
 
 import string
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
@@ -16,7 +16,7 @@ from repositories.relational.port import AccountReads, AccountWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among, one_of
 from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
-from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
 from repositories.relational.upserts import insert as upsert
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -100,6 +100,10 @@ def login_row(login: Login) -> dict[str, Any]:
     return row | {"email_key": fold(login.email)}
 
 
+def _first(rows: Sequence[AnyRow]) -> Account | None:
+    return Account(*rows[0]) if rows else None
+
+
 class SqlAccountReads(RunnerBacked, AccountReads):
     def get(self, ids: Collection[UUID]) -> dict[UUID, Account]:
         if not ids:
@@ -108,8 +112,7 @@ class SqlAccountReads(RunnerBacked, AccountReads):
         return {account.id: account for account in found}
 
     def by_handle(self, handle: str) -> Account | None:
-        rows = self._runner.rows(_BY_HANDLE, {"key": fold(handle)})
-        return Account(*rows[0]) if rows else None
+        return _first(self._runner.rows(_BY_HANDLE, {"key": fold(handle)}))
 
     def login(self, name: str) -> Login | None:
         rows = self._runner.rows(_LOGIN_BY_EMAIL if "@" in name else _LOGIN_BY_HANDLE, {"key": fold(name)})
@@ -128,6 +131,10 @@ class SqlAccountReads(RunnerBacked, AccountReads):
 class SqlAccountWrites(AccountWrites):
     def __init__(self, runner: Work) -> None:
         self._runner = runner
+
+    def begin_by_handle(self, handle: str) -> Callable[[], Account | None]:
+        begun = self._runner.begin(_BY_HANDLE, {"key": fold(handle)})
+        return lambda: _first(begun.rows())
 
     def add(self, account: Account, login: Login) -> None:
         self._runner.change(insert(accounts), account_row(account))

@@ -4,7 +4,7 @@ A change of an edge first locks the counters of both accounts, in id order. So c
 without deadlock, and the counters are exact.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from itertools import starmap
 from uuid import UUID
@@ -27,7 +27,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from repositories.errors import NotFound
 from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
 from repositories.relational.feed_revision import REVISE
-from repositories.relational.port import GraphReads, GraphWrites
+from repositories.relational.graph_port import GraphReads, GraphWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
 from repositories.relational.statement_runner import AnyRow, Runner, RunnerBacked, Work
@@ -187,21 +187,28 @@ class SqlGraphWrites(GraphWrites):
         self._locked: set[frozenset[UUID]] = set()
 
     def lock(self, one: UUID, other: UUID) -> Relation:
-        pair = frozenset((one, other))
-        if pair in self._locked:
-            return _relations(self._runner, one, [other])[other]
-        # Together: the second statement begins once the first has its locks, and sees what was committed by then.
-        ids = list(pair)
-        self._runner.queue(LOCK_COUNTERS, {"ids": ids})
-        rows = self._runner.rows(_RELATIONS_OF_PAIR, {"viewer": one, "others": [other], "ids": ids})
-        related = [row for row in rows if row[0] != _THERE]
-        if len(rows) - len(related) < len(pair):
-            raise NotFound
-        self._locked.add(pair)
-        return _read(related, [other])[other]
+        return self.begin_lock(one, other)()
 
-    def keep(self, ids: Collection[UUID]) -> set[UUID]:
-        return {there for (there,) in self._runner.rows(_KEEP, {"ids": list(ids)})}
+    def begin_lock(self, one: UUID, other: UUID) -> Callable[[], Relation]:
+        pair = frozenset((one, other))
+        if pair not in self._locked:
+            self._runner.queue(LOCK_COUNTERS, {"ids": list(pair)})
+        # The second statement begins once the first has its locks, and sees what was committed by then.
+        begun = self._runner.begin(_RELATIONS_OF_PAIR, {"viewer": one, "others": [other], "ids": list(pair)})
+
+        def related() -> Relation:
+            rows = begun.rows()
+            found = [row for row in rows if row[0] != _THERE]
+            if len(rows) - len(found) < len(pair):
+                raise NotFound
+            self._locked.add(pair)
+            return _read(found, [other])[other]
+
+        return related
+
+    def begin_keep(self, ids: Collection[UUID]) -> Callable[[], set[UUID]]:
+        begun = self._runner.begin(_KEEP, {"ids": list(ids)})
+        return lambda: {there for (there,) in begun.rows()}
 
     def follow(self, follow: Follow) -> bool:
         self._hold(follow.follower, follow.followee)

@@ -15,7 +15,7 @@ from repositories.postgres.batches import Batches
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated
 from repositories.relational.postgres.positions import commit
-from repositories.relational.statement_runner import Work, transaction
+from repositories.relational.statement_runner import BegunRows, Work, transaction
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 
@@ -70,6 +70,25 @@ def test_changes_that_nobody_waits_for_and_the_commit_are_one_round_trip(begin: 
             work.queue(ADD, {"id": number, "name": "-"})
     sent.assert_called_once()
     assert there(engine) == [0, 1, 2]
+
+
+def ids(begun: BegunRows) -> list[int]:
+    return [one for (one,) in begun.rows()]
+
+
+def test_rows_that_were_begun_come_with_the_next_answer(begin: Begin) -> None:
+    with patch("repositories.postgres.batches.send", wraps=batches.send) as sent, begin() as work:
+        work.queue(ADD, [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}])
+        first = work.begin(ALL, {})
+        work.queue(ADD, {"id": 3, "name": "three"})
+        assert [row.id for row in work.rows(ALL, {})] == [1, 2, 3]
+        assert ids(first) == [1, 2]
+        sent.assert_called_once()
+        asked_for_now = work.begin(ALL, {})
+        work.queue(ADD, {"id": 4, "name": "four"})
+        assert ids(asked_for_now) == [1, 2, 3]
+        with_the_commit = work.begin(ALL, {})
+    assert ids(with_the_commit) == [1, 2, 3, 4]
 
 
 def ask(work: Work) -> None:

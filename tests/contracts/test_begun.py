@@ -1,0 +1,47 @@
+"""What a transaction asks for together with its next call."""
+
+from uuid import uuid4
+
+import pytest
+
+from repositories.errors import NotFound
+from repositories.records import Follow, Relation
+from repositories.relational import RelationalStore
+from tests.contracts.relational_store import NOW, register
+
+
+def test_a_lock_that_was_begun_is_known_after_the_next_call(relational: RelationalStore) -> None:
+    ada, bob = register(relational, 2)
+    with relational.transaction() as tx:
+        tx.graph.block(bob, ada, NOW)
+        related = tx.graph.begin_lock(ada, bob)
+        tx.ledger.lock({ada}, "EUR")
+        assert related() == Relation(blocked_by=True)
+        # It holds the rows by then: who asks again is not kept waiting.
+        assert tx.graph.begin_lock(bob, ada)() == Relation(blocking=True)
+
+
+@pytest.mark.parametrize("before", ["the next call", "that"])
+def test_one_of_nobody_is_refused_when_it_is_asked_for(relational: RelationalStore, before: str) -> None:
+    (ada,) = register(relational)
+    with relational.transaction() as tx:
+        related = tx.graph.begin_lock(ada, uuid4())
+        if before == "that":
+            tx.ledger.lock({ada}, "EUR")
+        with pytest.raises(NotFound):
+            related()
+
+
+def test_what_was_begun_sees_what_was_done_before_it_and_not_after(relational: RelationalStore) -> None:
+    ada, bob = register(relational, 2)
+    handle = relational.accounts.get([bob])[bob].handle
+    with relational.transaction() as tx:
+        tx.graph.follow(Follow(ada, bob, NOW))
+        related = tx.graph.begin_lock(ada, bob)
+        found, nobody = tx.accounts.begin_by_handle(handle.upper()), tx.accounts.begin_by_handle("no-one")
+        there = tx.graph.begin_keep({ada, bob, uuid4()})
+        tx.graph.unfollow(ada, bob)
+        assert related() == Relation(following=True)
+        account = found()
+        assert account
+        assert (account.id, nobody(), there()) == (bob, None, {ada, bob})
