@@ -144,7 +144,8 @@ class FacetValue(Struct, frozen=True):
 class Facets(Struct, frozen=True):
     """Counts over the newest matching products: of each category, and of each attribute's values.
 
-    Most frequent first, ties by value. `counted` products were looked at; it is capped by the caller.
+    Most frequent first, ties by value; attributes by name. `counted` products were looked at; it is capped by the
+    caller.
     """
 
     counted: int

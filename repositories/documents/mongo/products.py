@@ -81,7 +81,7 @@ class MongoProducts(ProductStore):
         return Facets(
             counted=counted[0].count if counted else 0,
             categories=facets.pop(("category", ""), ()),
-            attributes={name: values for (_, name), values in facets.items()},
+            attributes={name: values for (_, name), values in sorted(facets.items())},
         )
 
     def load(self, products: Sequence[Product]) -> None:

@@ -80,7 +80,7 @@ class SqlProducts(ProductStore):
             facets.setdefault((facet, name), []).append(FacetValue(text, count))
         (counted,) = facets.pop(("all", ""))
         categories = tuple(facets.pop(("category", ""), ()))
-        return Facets(counted.count, categories, {name: tuple(one) for (_, name), one in facets.items()})
+        return Facets(counted.count, categories, {name: tuple(one) for (_, name), one in sorted(facets.items())})
 
     def load(self, products: Sequence[Product]) -> None:
         for some in at_once(products, key=lambda product: product.id):
