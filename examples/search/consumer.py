@@ -4,8 +4,9 @@ an event that comes late, or again, do no harm.
 
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from examples.search.index import Document, Index
 
@@ -18,7 +19,9 @@ PUT = {
 REMOVED = {"quartet.post.deleted.v1": "post", "quartet.product.withdrawn.v1": "product"}
 ACCOUNT_DELETED = "quartet.account.deleted.v1"
 TYPES = [*PUT, *REMOVED, ACCOUNT_DELETED]
+KINDS = ("post", "product")
 SECONDS = 5
+PER_PAGE = 100
 
 
 class Away(Exception):
@@ -42,18 +45,31 @@ class Consumer:
             return
         kind = PUT.get(type_) or REMOVED[type_]
         document_id = data[f"{kind}_id"]
-        found = self._read(kind, document_id) if type_ in PUT else None
+        found = self._read(f"{kind}s/{document_id}") if type_ in PUT else None
         if found is None:
             self._index.remove(id_, document_id)
         else:
-            self._index.put(id_, found)
+            self._index.put(id_, document_of(kind, found[kind]))
 
-    def _read(self, kind: str, document_id: str) -> Document | None:
+    def fill(self) -> int:
+        """Take in what is there and not in the index, which an event may be about meanwhile. Returns how many they
+        were. Raises `Away`.
+        """
+        return sum(self._index.add(document_of(kind, thing)) for kind in KINDS for thing in self._all(kind))
+
+    def _all(self, kind: str) -> Iterator[dict[str, Any]]:
+        path = f"{kind}s?limit={PER_PAGE}"
+        page = self._read(path)
+        while page:
+            yield from (item[kind] for item in page["items"])
+            page = page["next"] and self._read(f"{path}&cursor={quote(page['next'])}")
+
+    def _read(self, path: str) -> dict[str, Any] | None:
         """As everybody may see it. None for what is gone, or whose owner is."""
         connect = http.client.HTTPSConnection if self._api.scheme == "https" else http.client.HTTPConnection
         connection = connect(self._api.netloc, timeout=SECONDS)
         try:
-            connection.request("GET", f"{self._api.path}/api/v1/{kind}s/{document_id}")
+            connection.request("GET", f"{self._api.path}/api/v1/{path}")
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -64,7 +80,10 @@ class Consumer:
             return None
         if answer.status != http.HTTPStatus.OK:
             raise Away(f"the API answers {answer.status}")
-        thing = json.loads(body)[kind]
-        if kind == "post":
-            return Document(thing["id"], kind, thing["author_id"], thing["title"], thing["body"])
-        return Document(thing["id"], kind, thing["seller_id"], thing["title"], thing["description"])
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+
+def document_of(kind: str, thing: dict[str, Any]) -> Document:
+    owner, text = ("author_id", "body") if kind == "post" else ("seller_id", "description")
+    return Document(thing["id"], kind, thing[owner], thing["title"], thing[text])

@@ -68,6 +68,12 @@ class Index:
                 "INSERT INTO documents (id, kind, owner, title, text) VALUES (?, ?, ?, ?, ?)", document
             )
 
+    def add(self, document: Document) -> bool:
+        """Unless it is there: an event has brought it, as it was then or later."""
+        with self._guard, self._database:
+            statement = "INSERT OR IGNORE INTO documents (id, kind, owner, title, text) VALUES (?, ?, ?, ?, ?)"
+            return self._database.execute(statement, document).rowcount > 0
+
     def remove(self, event: str, document_id: str) -> None:
         with self._guard, self._database:
             self._take(event)

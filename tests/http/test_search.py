@@ -12,7 +12,8 @@ from standardwebhooks import Webhook
 
 from app.worker.relay import relay_of
 from config import Settings
-from examples.search.consumer import TYPES
+from examples.search import consumer
+from examples.search.consumer import TYPES, Consumer
 from examples.search.index import Document, Index, matching
 from examples.search.service import Service
 from tests.apps import PASSWORD, Person, System, embedded, running
@@ -53,10 +54,18 @@ class Story:
         self.operator.relay()
         assert self.operator.state(self._webhook)["waiting"] == 0
 
-    def rebuilt(self) -> None:
-        """With an empty index, by everything once more."""
+    def empty(self) -> None:
+        """With an index in which nothing is, and no event of what has happened."""
+        self.told()
         self.index.close()
         self.index = self._begun()
+
+    def filled(self) -> int:
+        return Consumer(self.index, self._api).fill()
+
+    def rebuilt(self) -> None:
+        """With an empty index, by everything once more."""
+        self.empty()
         assert self.operator.ask("POST", f"/{self._webhook['id']}/replay", {"since": "1970-01-01T00:00:00Z"})["events"]
         self.told()
 
@@ -96,6 +105,20 @@ def test_what_happens_is_found_and_an_index_is_made_anew(story: Story) -> None:
     ada.delete(f"/products/{lamp}", etag="*")
     story.told()
     assert story.index.find("tea", "", "", 9) == []
+
+
+def test_an_index_is_filled_with_what_no_event_is_kept_of(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "PER_PAGE", 2)
+    ada = story.system.person()
+    posts = [ada.publish(f"Tea {number}") for number in range(3)]
+    ada.post("/products", LAMP | {"title": "Tea lamp"})
+    story.empty()
+    ada.patch(f"/posts/{posts[0]}", {"title": "Coffee"}, etag="*")
+    story.told()
+    assert story.filled() == len(posts)
+    assert titles(ada, "tea") == ["Tea lamp", "Tea 2", "Tea 1"]
+    assert titles(ada, "coffee") == ["Coffee"]
+    assert story.filled() == 0
 
 
 def test_pages_follow_one_another(system: System) -> None:
