@@ -19,7 +19,7 @@ from examples.search.service import Service
 from tests.apps import PASSWORD, Person, System, embedded, running
 from tests.http.world import LAMP
 from tests.receiver import receiving
-from tests.search_service import SECRET, indexed, serving
+from tests.search_service import SECRET, index, indexed, serving
 from tests.system.relay.operator import Operator, settings
 
 ABSENT = "http://127.0.0.1:9"
@@ -153,6 +153,7 @@ def test_a_card_is_as_its_viewer_sees_it(system: System) -> None:
     "query", ['"', "*", "a AND", "NEAR(", "title:", "(", "-", "^x", "' OR 1=1 --", "🎉", "%", "\\"]
 )
 def test_nothing_in_a_query_is_syntax(system: System, query: str) -> None:
+    assert index(), "which answers from here on"
     assert system.person().get("/search", q=query) == {"items": [], "next": None}
 
 
