@@ -30,22 +30,23 @@ IDLE_SECONDS, MOVING_SECONDS = 0.5, 0.05
 GRACE_SECONDS = 30.0
 
 
-def forwarded(settings: "Settings", stores: Stores) -> "Settings":
-    """The settings with the URLs of the places where the truths are; `stores` are open at what settings say. A place
-    that does not answer is the last one: it may be the truth, and the ones before are not.
+def forwarded(settings: "Settings", stores: Stores, ahead: Container | None = None) -> "Settings":
+    """The settings with the URLs of the places where the truths are; `stores` are open at what settings say, and those
+    of `ahead` at what its own say. A place that does not answer is the last one: it may be the truth, and the ones
+    before are not.
 
     Raises `BadAddress`.
     """
     for role, store in stores.by_role().items():
-        settings = _role_forwarded(settings, role, store)
+        settings = _role_forwarded(settings, role, store, ahead)
     return settings
 
 
-def _role_forwarded(settings: "Settings", role: str, store: Store) -> "Settings":
+def _role_forwarded(settings: "Settings", role: str, store: Store, ahead: Container | None) -> "Settings":
     name, arrived = f"{role}_url", -1
     for hop in range(MOST_HOPS):
         try:
-            with nullcontext(store) if hop == 0 else _opened(settings, role) as here:
+            with nullcontext(store) if hop == 0 else _opened(settings, role, ahead) as here:
                 place = here.place
                 mark = place.mark() if place else None
                 if place is None or mark is None or mark.state not in CLOSED:
@@ -65,7 +66,11 @@ def _role_forwarded(settings: "Settings", role: str, store: Store) -> "Settings"
 
 
 @contextmanager
-def _opened(settings: "Settings", role: str) -> Iterator[Store]:
+def _opened(settings: "Settings", role: str, ahead: Container | None) -> Iterator[Store]:
+    if ahead and ahead.settings == settings:
+        # Connected already: writers wait for what comes of this.
+        yield ahead.stores.by_role()[role]
+        return
     stores = open_stores(settings)
     try:
         yield stores.by_role()[role]
@@ -143,7 +148,7 @@ class Following:
         self._moving = {*left, *leaving}
         if left:
             try:
-                there = forwarded(self.container.settings, self.container.stores)
+                there = forwarded(self.container.settings, self.container.stores, self._next)
                 if there != self.container.settings:
                     self._go(there)
             except (StoreError, BadAddress) as error:

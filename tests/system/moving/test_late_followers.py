@@ -10,11 +10,13 @@ import pytest
 from flask import Flask
 from werkzeug.test import Client
 
+from app import moved_roles
 from app.container import Container
 from app.http import create_app
 from app.http.following_moves import Current
 from app.moved_roles import IDLE_SECONDS, Following, at
 from app.moving import mover
+from app.stores import Stores
 from config import Settings
 from repositories.moving.places import Mark
 from tests.apps import BASE, PASSWORD, Person, embedded, running
@@ -26,13 +28,14 @@ LONG = 3600.0
 
 
 class Late(NamedTuple):
-    """`here` is the process that follows, and `there` one that is at the new place."""
+    """`here` is the process that follows, and `there` one that is at the new place, `away`."""
 
     here: Client
     there: Client
     person: Person
     current: Current
     following: Following
+    away: str
 
     def publish(self) -> str:
         body = {"title": "A", "body": "B"}
@@ -57,7 +60,7 @@ def late(folder: Path, role: str, make: Callable[[Container], Flask] = create_ap
         both.old.release()
         both.run((getattr(settings, f"{role}_url"), away))
         with closing(rebuild(at(settings, role, away))) as other:
-            yield Late(Client(current), Client(create_app(other)), person, current, following)
+            yield Late(Client(current), Client(create_app(other)), person, current, following, away)
         following.look()
         following.container.close()
         following.close()
@@ -162,3 +165,17 @@ def test_a_move_switches_when_all_processes_have_had_the_time_to_look(
         assert [LONG >= one > 0 for one in waited] == [True]
         assert following.has_moved()
         following.close()
+
+
+def test_a_process_that_knows_of_a_move_follows_with_the_connections_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_stores(*_: Any) -> Stores:
+        raise AssertionError("writers would wait for this")
+
+    with late(tmp_path, "documents") as one:
+        with monkeypatch.context() as patched:
+            patched.setattr(moved_roles, "open_stores", open_stores)
+            one.following.look()
+        assert one.here_status("GET", f"/posts/{one.publish()}") == 200
+        assert one.following.container.settings.documents_url == one.away
