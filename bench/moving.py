@@ -1,0 +1,152 @@
+"""Moves of many posts from engine to engine beside a server that people write to and read from: for how long writers
+wait, and the slowest answers.
+
+`python -m bench.moving [--posts 100000] [--moves documents:postgres,documents:mongo,feeds:cassandra]`; a place is
+`file`, or an engine that this starts for itself. See README.md.
+"""
+
+import http.client
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import click
+
+from tests.contracts.relational_store import new_database
+from tests.engines import Engines
+from tests.engines.kernel import wait_until
+from tests.system.live import QUARTET, Client, Live, environment, migrated, run
+
+MOVES = "documents:postgres,documents:mongo,feeds:cassandra"
+WRITERS, READERS = 2, 1
+# The command and the server share two processors with everything: a slow store is not one that is away.
+PATIENT = {f"{role}_TIMEOUT": "20" for role in ("RELATIONAL", "DOCUMENTS", "FEEDS", "SESSIONS", "CACHE")}
+ACCOUNTS = 500
+
+
+class Watched:
+    """What each answer took, in seconds, and how often each status came."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        with self._guard:
+            self.took: list[float] = []
+            self.statuses: Counter[int] = Counter()
+
+    def timed(self, client: Client, method: str, path: str, body: Any = None) -> None:
+        began = time.perf_counter()
+        try:
+            status = client.send(method, path, body).status
+        except (OSError, http.client.HTTPException):
+            status = 0
+        with self._guard:
+            self.took.append(time.perf_counter() - began)
+            self.statuses[status] += 1
+
+    def __str__(self) -> str:
+        if len(self.took) < 2:
+            return "none"
+        refused = sum(count for status, count in self.statuses.items() if not 200 <= status < 300)
+        p99 = quantiles(self.took, n=100)[98]
+        return f"{len(self.took):,}, refused {refused or 'none'}, p99 {p99:.3f} s, slowest {max(self.took):.3f} s"
+
+
+def writing(client: Client, watched: Watched, stop: threading.Event) -> None:
+    post = client.publish("The first")
+    number = 0
+    while not stop.is_set():
+        number += 1
+        watched.timed(client, "POST", "/posts", {"title": f"Post {number}", "body": "Some words."})
+        watched.timed(client, "POST", f"/posts/{post}/comments", {"body": "Well said."})
+        watched.timed(client, "PUT" if number % 2 else "DELETE", f"/posts/{post}/like")
+
+
+def reading(client: Client, watched: Watched, stop: threading.Event) -> None:
+    while not stop.is_set():
+        for path in ("/feed", "/posts?limit=20", f"/accounts/{client.handle}"):
+            watched.timed(client, "GET", path)
+
+
+@contextmanager
+def going_on(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
+    stop = threading.Event()
+    threads = [threading.Thread(target=work, args=(stop,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def place(engines: Engines, folder: Path, kind: str, number: int) -> str:
+    if kind == "file":
+        return f"sqlite:///{folder}/var/place{number}.db"
+    if kind == "postgres":
+        return new_database(engines.postgres())
+    if kind == "mongo":
+        return engines.mongo().url.replace("/quartet?", f"/place{number}?")
+    return engines.cassandra().url.replace("/quartet", f"/place{number}")
+
+
+def moved(folder: Path, role: str, url: str) -> tuple[float, str]:
+    """What it took in seconds, and the line that says for how long writers waited."""
+    began = time.perf_counter()
+    command, env = [QUARTET, "move", role, "--to", url], environment(folder, PATIENT)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(done.stdout + done.stderr)
+    found = re.search(r"([\d,]+ changes carried over.*)\nswitched; (.*)", done.stdout)
+    assert found, done.stdout
+    return time.perf_counter() - began, f"{found[1]}; {found[2]}"
+
+
+@click.command(help=__doc__)
+@click.option("--posts", default=100_000, show_default=True)
+@click.option("--moves", default=MOVES, show_default=True)
+def main(posts: int, moves: str) -> None:
+    engines = Engines()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            measured(engines, Path(directory), posts, [tuple(one.split(":")) for one in moves.split(",")])
+    finally:
+        engines.close()
+
+
+def measured(engines: Engines, folder: Path, posts: int, moves: Sequence[tuple[str, ...]]) -> None:
+    migrated(folder)
+    counts = {"accounts": ACCOUNTS, "posts": posts, "comments": 0, "likes": 0, "products": 0, "orders": 0}
+    done = run(folder, "seed", *(f"--{name}={count}" for name, count in counts.items()), **PATIENT)
+    assert done.returncode == 0, done.stderr
+    places = [place(engines, folder, kind, number) for number, (_, kind) in enumerate(moves)]
+    with closing(Live(folder, WORKERS="2", RELAY="inline", **PATIENT)) as live:
+        assert wait_until(live._serves, 240), live.output  # noqa: SLF001  with more patience than a test has
+        writes, reads = Watched(), Watched()
+        works = [partial(writing, live.person(), writes) for _ in range(WRITERS)]
+        works += [partial(reading, live.person(), reads) for _ in range(READERS)]
+        with going_on(works):
+            for (role, kind), url in zip(moves, places, strict=True):
+                for watched in (writes, reads):
+                    watched.clear()
+                seconds, said = moved(folder, role, url)
+                click.echo(f"{role} to {kind}: {seconds:.1f} s; {said}\n  writes: {writes}\n  reads: {reads}")
+    click.echo(f"{posts:,} posts; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+
+
+if __name__ == "__main__":
+    main()
