@@ -24,7 +24,8 @@ from repositories.relational.audit.walking import BATCH, Walk, walk
 from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.schema import feeds_tables, money_tables, offer_tables, order_tables, tables
 from repositories.relational.schema.columns import TEXT, database_time
-from repositories.relational.statement_runner import AnyRow, Runner, Snapshot, Work
+from repositories.relational.statement_runner import AnyRow, Runner, Snapshot
+from repositories.relational.work import Work
 
 # Not copied from a row, but what the rows of a store are that has no feeds yet: their readers' pages are pulled.
 _DORMANT = {"feed_activity": {"state": literal_column("'dormant'", TEXT).label("state")}}

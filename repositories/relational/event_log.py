@@ -38,8 +38,9 @@ from repositories.relational.event_log_port import (
 )
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, database_time, later, one_of
 from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
-from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert
+from repositories.relational.work import Work
 
 MOST_COUNTED = 100_000
 _MICROSECOND = timedelta(microseconds=1)

@@ -16,7 +16,8 @@ from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
 from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
 from repositories.relational.moved_rows import BY_NAME, PARENTS, changed, moved, of_keys, parts, plain
-from repositories.relational.statement_runner import Runner, Snapshot, Work
+from repositories.relational.statement_runner import Runner, Snapshot
+from repositories.relational.work import Work
 
 ROLE = "relational"
 # Changes that one transaction is short for.

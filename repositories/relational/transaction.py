@@ -29,8 +29,8 @@ from repositories.relational.people.mail_tokens import SqlMailTokenWrites
 from repositories.relational.people.session_endings import SqlEndingWrites
 from repositories.relational.port import BulkWrites, Transaction
 from repositories.relational.reads import NOW
-from repositories.relational.statement_runner import Work
 from repositories.relational.webhooks import SqlWebhookWrites
+from repositories.relational.work import Work
 
 
 class SqlTransaction(Transaction):

@@ -9,8 +9,9 @@ from repositories.errors import NotFound
 from repositories.relational.event_log import FORGET, FORGET_DEAD
 from repositories.relational.schema.columns import ID, TEXT, TIME, database_time
 from repositories.relational.schema.tables import event_log, sinks, webhooks
-from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.webhooks_port import Webhook, WebhookReads, WebhookWrites, sink_of
+from repositories.relational.work import Work
 
 _its = webhooks.c.id == bindparam("its_id", type_=ID)
 _next = webhooks.c.revision + 1

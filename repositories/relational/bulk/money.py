@@ -31,8 +31,8 @@ from repositories.relational.schema.order_tables import (
     sub_orders,
 )
 from repositories.relational.schema.tables import stock
-from repositories.relational.statement_runner import Work
 from repositories.relational.upserts import insert
+from repositories.relational.work import Work
 
 # The version of a part that a shipment makes, when nothing but the payment came before.
 _AFTER_PAYMENT = 3

@@ -10,7 +10,8 @@ from repositories.relational.embedded.errors import translated
 from repositories.relational.migrations import money_triggers
 from repositories.relational.moved_rows import APPEND_ONLY, TABLES, noted
 from repositories.relational.moving import RelationalPlace, Working
-from repositories.relational.statement_runner import Runner, Snapshot, transaction
+from repositories.relational.statement_runner import Runner, Snapshot
+from repositories.relational.work import transaction
 
 _KEEPERS = [one for one in money_triggers.sqlite() if " BEFORE delete ON " in one]
 _EMPTYING = (

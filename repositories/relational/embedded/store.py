@@ -19,8 +19,9 @@ from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import database_time
 from repositories.relational.schema.tables import outbox
-from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
+from repositories.relational.statement_runner import AutocommitRunner, Runner
 from repositories.relational.transaction import SqlTransaction
+from repositories.relational.work import Work, transaction
 from repositories.sqlite import make_folder, path_of
 
 _EMIT = insert(outbox).values(due_at=database_time()).inline()

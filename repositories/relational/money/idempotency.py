@@ -15,8 +15,9 @@ from repositories.money_records import Answer, Granted, InFlight, Mismatch, Requ
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, database_time, later, wait_briefly, wait_usually
 from repositories.relational.schema.money_tables import request_keys
-from repositories.relational.statement_runner import AnyRow, Work
+from repositories.relational.statement_runner import AnyRow
 from repositories.relational.upserts import insert
+from repositories.relational.work import Work
 from repositories.translation import Undone
 
 _CLAIMED = ("account_id", "route", "key", "fingerprint", "lease")

@@ -17,8 +17,8 @@ from repositories.relational.money.movements import LedgerAccounts, Leg
 from repositories.relational.money.order_chain import Heads
 from repositories.relational.money_port import LedgerWrites
 from repositories.relational.schema.money_tables import open_holds, transfers
-from repositories.relational.statement_runner import Work
 from repositories.relational.upserts import insert as upsert
+from repositories.relational.work import Work
 
 _CONTENT = ("phase", "kind", "debit", "credit", "amount", "order_id", "hold_id", "memo", "reference")
 

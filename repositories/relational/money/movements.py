@@ -18,8 +18,8 @@ from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
 from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
 from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
-from repositories.relational.statement_runner import Work
 from repositories.relational.upserts import insert as upsert
+from repositories.relational.work import Work
 
 _MICROSECOND = timedelta(microseconds=1)
 _LARGEST = 2**63 - 1

@@ -9,8 +9,9 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, case, delete, null, s
 from repositories.relational.offers_port import OfferReads, OfferState, OfferWrites, Settled
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time
 from repositories.relational.schema.offer_tables import offers
-from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert
+from repositories.relational.work import Work
 
 _its = offers.c.product_id == bindparam("its_id", type_=ID)
 _GET = select(offers.c.product_id, offers.c.changing, offers.c.digest).where(

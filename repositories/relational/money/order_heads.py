@@ -14,7 +14,7 @@ from repositories.chain_heads import PartsHead
 from repositories.relational.money.digests import START, chain
 from repositories.relational.schema.columns import LIMIT
 from repositories.relational.schema.order_tables import IS_UNNOTED, order_heads, sub_orders
-from repositories.relational.statement_runner import Work
+from repositories.relational.work import Work
 
 _part = sub_orders.c
 _LAST = select(order_heads.c.number, order_heads.c.digest).order_by(order_heads.c.number.desc()).limit(1)

@@ -15,8 +15,9 @@ from repositories.relational.payments_port import OpenPaymentWrites, PaymentRead
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import IS_PAYMENT, IS_PAYOUT, transfers
 from repositories.relational.schema.tables import account_counters, open_payments, sandbox_payments
-from repositories.relational.statement_runner import RunnerBacked, Work
+from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert as upsert
+from repositories.relational.work import Work
 
 _its, _end = transfers.c, transfers.alias("ended")
 _is_deposit = _its.phase == "single"

@@ -15,7 +15,8 @@ from repositories.relational.refunds_port import RefundReads, RefundWrites
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
 from repositories.relational.schema.money_tables import transfers
 from repositories.relational.schema.order_tables import order_lines, orders, refunds, sub_orders
-from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
+from repositories.relational.statement_runner import AnyRow, RunnerBacked
+from repositories.relational.work import Work
 
 _REFUNDS: Select[Any] = (
     select(

@@ -15,7 +15,8 @@ from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THI
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.order_tables import order_lines, shipment_lines, shipments, sub_orders
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
-from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
+from repositories.relational.statement_runner import AnyRow, RunnerBacked
+from repositories.relational.work import Work
 
 _SHIPMENT = tuple(name for name in Shipment.__struct_fields__ if name != "units")
 _OF_SHIPMENT = len(_SHIPMENT)

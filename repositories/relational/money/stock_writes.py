@@ -29,8 +29,8 @@ from repositories.relational.schema.columns import ID, IDS, among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.offer_tables import offers
 from repositories.relational.schema.tables import stock
-from repositories.relational.statement_runner import Work
 from repositories.relational.upserts import insert as upsert
+from repositories.relational.work import Work
 
 _units = bindparam("units", type_=BigInteger())
 _this = update(stock).where(stock.c.product_id == bindparam("its_id"))

@@ -13,7 +13,7 @@ from repositories.money_records import REFUND, SUB_ORDER_MOVES, SubOrderState
 from repositories.relational.schema.columns import ID, TEXT, TIME, chained
 from repositories.relational.schema.money_tables import transfers
 from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
-from repositories.relational.statement_runner import Work
+from repositories.relational.work import Work
 
 _part, _its = sub_orders.c, sub_orders.c.order_id == bindparam("its_order", type_=ID)
 THIS = (_its, _part.seller_id == bindparam("its_seller", type_=ID))

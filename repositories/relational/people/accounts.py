@@ -16,8 +16,9 @@ from repositories.relational.port import AccountReads, AccountWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among, one_of
 from repositories.relational.schema.feeds_tables import feed_activity
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
-from repositories.relational.statement_runner import AnyRow, RunnerBacked, Work
+from repositories.relational.statement_runner import AnyRow, RunnerBacked
 from repositories.relational.upserts import insert as upsert
+from repositories.relational.work import Work
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -30,8 +30,9 @@ from repositories.relational.feed_revision import REVISE
 from repositories.relational.graph_port import GraphReads, GraphWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
-from repositories.relational.statement_runner import AnyRow, Runner, RunnerBacked, Work
+from repositories.relational.statement_runner import AnyRow, Runner, RunnerBacked
 from repositories.relational.upserts import insert
+from repositories.relational.work import Work
 
 _Page = Select[UUID, datetime]
 

@@ -32,8 +32,9 @@ from repositories.relational.postgres.replicas import ReplicaRunner, Replicas
 from repositories.relational.reads import SqlRelational
 from repositories.relational.schema.columns import TEXT, database_time, numbered_by_time
 from repositories.relational.schema.tables import outbox
-from repositories.relational.statement_runner import AutocommitRunner, Runner, Work, transaction
+from repositories.relational.statement_runner import AutocommitRunner, Runner
 from repositories.relational.transaction import SqlTransaction
+from repositories.relational.work import Work, transaction
 
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 # Behind a load: without statistics the planner guesses.

@@ -15,7 +15,7 @@ from repositories.postgres.batches import Batches
 from repositories.postgres.deadline import BoundedConnection
 from repositories.postgres.errors import is_outdated
 from repositories.relational.postgres.positions import commit
-from repositories.relational.statement_runner import BegunRows, Work, transaction
+from repositories.relational.work import BegunRows, Work, transaction
 from tests.contracts.relational_store import new_database
 from tests.engines import Shared
 

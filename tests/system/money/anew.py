@@ -16,7 +16,7 @@ from repositories.relational.money.order_heads import leg_of_head
 from repositories.relational.money.stock_receipts import leg_of_receipt
 from repositories.relational.schema.money_tables import stock_receipts, transfers
 from repositories.relational.schema.order_tables import order_heads, sub_orders
-from repositories.relational.statement_runner import Work
+from repositories.relational.work import Work
 from tests.system.money.forgery import recompute
 
 

@@ -20,7 +20,8 @@ from app.http import create_app
 from app.services.money.provider import SandboxProvider
 from config import Settings
 from repositories.documents.sql.products import SqlProducts
-from repositories.relational.statement_runner import AutocommitRunner, Work
+from repositories.relational.statement_runner import AutocommitRunner
+from repositories.relational.work import Work
 from tests.apps import Person, PlainHasher
 from tests.shop import Clock
 from tests.system.forks import FORKS

@@ -24,7 +24,7 @@ from repositories.relational.embedded.store import EmbeddedRelational
 from repositories.relational.money.digests import chain
 from repositories.relational.money.order_chain import opening, stated
 from repositories.relational.schema.order_tables import order_lines, sub_orders
-from repositories.relational.statement_runner import Work
+from repositories.relational.work import Work
 from tests.contracts.money import engine_of, together, without_triggers
 from tests.shop import Shop, euros
 from tests.system.money.alterations import Alteration, Book, money

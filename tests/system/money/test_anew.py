@@ -14,7 +14,7 @@ from app.services.money.anchors import Anchor
 from repositories.driver_statements import Direct
 from repositories.money_records import Finding
 from repositories.relational.audit.whole import SqlAudit
-from repositories.relational.statement_runner import Work
+from repositories.relational.work import Work
 from tests.contracts.money import without_triggers
 from tests.shop import Shop
 from tests.system.money.alterations import Alteration, Book, Row
