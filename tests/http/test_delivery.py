@@ -34,6 +34,8 @@ def test_a_post_is_in_flight_until_the_relay_has_dispatched_it(system: System) -
     assert after["state"] == "delivered"
     assert (after["audience"], after["delivered"], after["remaining"]) == (3, 3, 0)
     assert after["finished_at"]
+    created_at = author.get(f"/posts/{post}")["post"]["created_at"]
+    assert [one["published_at"] for one in (before, after)] == [created_at, created_at]
     lag = after["lag"]
     assert isinstance(lag, dict)
     assert 0 < lag["p50_ms"] <= lag["p99_ms"] < 60_000

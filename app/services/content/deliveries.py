@@ -80,7 +80,7 @@ def _progress(post: Post, fanout: Fanout) -> Delivery:
         remaining=0 if fanout.state == "done" else audience - fanout.delivered,
         p50_ms=lag_histogram.percentile(fanout.lag_histogram, 0.5),
         p99_ms=lag_histogram.percentile(fanout.lag_histogram, 0.99),
-        published_at=fanout.published_at,
+        published_at=post.created_at,
         finished_at=fanout.finished_at,
         trace_id=fanout.trace or None,
     )
