@@ -161,13 +161,14 @@ class Plan:
     def post(self, k: int) -> Post:
         draw = self._draws.stream("post", k)
         ref, at = self.refs[k], self.posted(k)
-        tags = draw.choices(words.TAGS, cum_weights=self._tag_weights, k=draw.randrange(5))
-        shown = draw.randint(1, 2) if self.product_ids and draw.random() < 0.1 else 0
+        # `choice` is a `randrange` that costs half.
+        tags = draw.choices(words.TAGS, cum_weights=self._tag_weights, k=draw.choice(range(5)))
+        shown = draw.choice((1, 2)) if self.product_ids and draw.random() < 0.1 else 0
         return Post(
             id=ref.post_id,
             author_id=ref.author_id,
             title=f"{draw.choice(words.TITLE_STARTS)} {draw.choice(words.TITLE_ENDS)}",
-            body=" ".join(draw.choices(self._sentences, k=draw.randint(1, 8))),
+            body=" ".join(draw.choices(self._sentences, k=draw.choice(range(1, 9)))),
             tags=tuple(dict.fromkeys(tags)),
             product_ids=tuple(dict.fromkeys(draw.choices(self.product_ids, k=shown) if shown else ())),
             created_at=at,
@@ -229,9 +230,10 @@ class Plan:
             found[k] = count
         return found
 
-    def _reactions(self, draw: Random, k: int, count: int) -> Iterator[datetime]:
-        at, most = self.posted(k), (self.until - self.posted(k)) // MICROSECOND
-        return (at + _part(most, part) for part in sorted([draw.random() ** 4 for _ in range(count)]))
+    def _reactions(self, draw: Random, k: int, count: int) -> list[datetime]:
+        at, part = self.posted(k), draw.random
+        most = (self.until - at) // MICROSECOND
+        return [at + _part(most, one) for one in sorted([part() ** 4 for _ in range(count)])]
 
     def _joined(self, k: int) -> datetime:
         part = self._draws.stream("joined", k).random()

@@ -103,10 +103,11 @@ class MongoPosts(PostStore):
         return [TagCount(one["_id"], one["counted"][0]["posts"]) for one in found]
 
     def load(self, posts: Sequence[Post]) -> None:
+        with self._connection.calling():
+            self.know({tag for post in posts for tag in post.tags})
         for start in range(0, len(posts), LOADED_AT_ONCE):
             some = posts[start : start + LOADED_AT_ONCE]
             with self._connection.calling():
-                self.know({tag for post in some for tag in post.tags})
                 versioned_writes.load(self._posts, [document_of(p) | {"comments": 0, "comment_seq": 0} for p in some])
 
     @property

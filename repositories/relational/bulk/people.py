@@ -149,9 +149,14 @@ class SqlBulk(MoneyLoader, BulkWrites):
     def follows(self, rows: Sequence[Follow]) -> None:
         unique = {one.follower.int << 128 | one.followee.int: one for one in reversed(rows)}
         edges = [unique[key] for key in sorted(unique)]
-        followers, followees = Counter(one.followee for one in edges), Counter(one.follower for one in edges)
-        self._lock_counters(followers.keys() | followees.keys())
-        if self._any(_FOLLOWING, followees):
+        # By their numbers: UUIDs are hashed and compared in Python.
+        ids = {one.followee.int: one.followee for one in edges} | {one.follower.int: one.follower for one in edges}
+        followers, following = (
+            Counter([one.followee.int for one in edges]),
+            Counter([one.follower.int for one in edges]),
+        )
+        self._lock_counters(ids.values())
+        if self._any(_FOLLOWING, [ids[number] for number in following]):
             loaded = [{"follower": one.follower, "followee": one.followee, "since": one.since} for one in edges]
             for _ in self._slices(_follows, loaded):
                 for statement in (_DROP_KNOWN_FOLLOWS, _ADD_FOLLOWS, _COUNT_FOLLOWS):
@@ -161,10 +166,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
             follows,
             [{"follower": one.follower, "followee": one.followee, "since": one.since, "filled": True} for one in edges],
         )
-        counts = [
-            {"id": one, "followers": followers[one], "following": followees[one]}
-            for one in followers.keys() | followees.keys()
-        ]
+        counts = [{"id": ids[n], "followers": followers[n], "following": following[n]} for n in sorted(ids)]
         for _ in self._slices(_counts, counts):
             self._work.change(_ADD_COUNTS, {})
 
@@ -172,14 +174,15 @@ class SqlBulk(MoneyLoader, BulkWrites):
         unique = {one.account_id.int << 128 | one.post_id.int: one for one in reversed(rows)}
         ordered = [unique[key] for key in sorted(unique)]
         loaded = [{"account_id": one.account_id, "post_id": one.post_id, "at": one.at} for one in ordered]
-        counts = Counter(one.post_id for one in ordered)
-        if self._any(_LIKED, counts):
+        posts = {one.post_id.int: one.post_id for one in ordered}
+        counts = Counter([one.post_id.int for one in ordered])
+        if self._any(_LIKED, posts.values()):
             for _ in self._slices(_likes, loaded):
                 for statement in (_DROP_KNOWN_LIKES, _ADD_LIKES, _COUNT_LIKES):
                     self._work.change(statement, {})
             return
         self._put(likes, loaded)
-        self._put(post_counters, [{"post_id": one, "likes": counts[one]} for one in sorted(counts)])
+        self._put(post_counters, [{"post_id": posts[n], "likes": counts[n]} for n in sorted(counts)])
 
     def stock(self, rows: Mapping[UUID, int]) -> None:
         if any(units < 0 for units in rows.values()):
@@ -208,9 +211,10 @@ class SqlBulk(MoneyLoader, BulkWrites):
         with self._work.connection() as connection:
             table.create(connection, checkfirst=False)
         for start in range(0, len(rows), _SLICE):
+            if start:
+                self._work.change(delete(table), {})
             with self._work.connection() as connection:
                 self._load(connection, table, rows[start : start + _SLICE])
             yield
-            self._work.change(delete(table), {})
         with self._work.connection() as connection:
             table.drop(connection, checkfirst=False)

@@ -186,9 +186,13 @@ def read_elsewhere(store: SqlRelational, runner: Callable[[str], Runner]) -> Non
 
 
 def _copy(connection: Connection, table: Table, rows: Rows) -> None:
+    """In the binary format, whose row takes a third of the time: writing a moment as text is slow."""
     names = [column.name for column in table.c]
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101  - it is in use
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as copy:
+    into = f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor, cursor.copy(into) as copy:
+        # As PostgreSQL spells them, which is how psycopg knows them.
+        copy.set_types([column.type.compile(connection.dialect).lower() for column in table.c])
         for row in rows:
             copy.write_row([row[name] for name in names])
