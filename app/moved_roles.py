@@ -189,10 +189,13 @@ class Following:
             return None
 
     def _build_ahead(self, role: str, url: str) -> None:
-        if self._next is not None:
+        wanted = at(self.container.settings, role, url)
+        if self._next is not None and self._next.settings == wanted:
             return
+        # Of a move that was given up for one to another place.
+        self._forget_next()
         try:
-            self._next = self._rebuild(at(self.container.settings, role, url))
+            self._next = self._rebuild(wanted)
             self._next.stores.by_role()[role].ping()
             self._prepare(self._next)
         except (StoreError, BadAddress) as error:

@@ -179,3 +179,20 @@ def test_a_process_that_knows_of_a_move_follows_with_the_connections_that_it_has
             one.following.look()
         assert one.here_status("GET", f"/posts/{one.publish()}") == 200
         assert one.following.container.settings.documents_url == one.away
+
+
+def test_what_is_built_ahead_is_of_the_place_to_which_the_role_goes_now(tmp_path: Path) -> None:
+    """The move to the first one was killed."""
+    urls, seen = [place_in(tmp_path, name) for name in ("first", "other")], list[str]()
+    with running(Settings(**embedded(tmp_path))) as system:
+        place = system.container.stores.documents.place
+        assert place
+        following = Following(
+            *(system.container, lambda _: None, rebuild), lambda one: seen.append(one.settings.documents_url)
+        )
+        for move, url in enumerate(urls):
+            place.capture(Mark("leaving", move, url, f"move {move}"))
+            for _ in range(2):
+                following.look()
+        following.close()
+    assert seen == urls
