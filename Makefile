@@ -20,7 +20,7 @@ LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=5
   QUARTET_PLANS_SIZE=medium QUARTET_NOTIFICATION_TOWNS=20 QUARTET_BODY_EXAMPLES=100 QUARTET_BUDGET_MANY=50 \
   QUARTET_TOMBSTONES=100000 QUARTET_KILLS=7
 PROOFS := $(addprefix tests/system/,console advice alerts proofs money drift moving plans fuzzing outages relay test_feed_definition.py test_home_interleavings.py test_kept_states.py test_notifications.py \
-  test_api_contract.py test_crashes.py test_degraded.py test_images.py test_kubernetes.py test_schema_change.py test_restarts.py test_server.py proxies) \
+  backup/test_answers.py test_api_contract.py test_crashes.py test_degraded.py test_images.py test_kubernetes.py test_schema_change.py test_restarts.py test_server.py proxies) \
   $(addprefix tests/http/test_,budgets.py orders.py payouts.py refunds.py stock.py wallet.py) tests/engines/test_feeds_layout.py tests/engines/test_feeds_tombstones.py \
   tests/engines/proof_cassandra_tls.py tests/engines/proof_brokers_tls.py tests/engines/test_engines.py tests/engines/test_sinks.py tests/engines/test_feeds_faults.py tests/engines/test_documents_faults.py tests/engines/test_hot_interleavings.py \
   $(addprefix tests/engines/relational/,test_faults.py test_feeds_plans.py test_money_faults.py test_money_plans.py) tests/system/seed tests/system/test_story.py tests/system/test_packaging.py

@@ -15,11 +15,14 @@ from app.cli import main
 from app.container import Container
 from config import Settings
 from tests.apps import ROLES, embedded, running
+from tests.engines import Shared
 from tests.http.drives import DRIVES
 from tests.http.test_budgets import send
 from tests.http.world import Shifted, World
 from tests.system.crowd import publish
+from tests.system.real import real_urls
 
+MIXES = ("embedded", *(pytest.param(one, marks=pytest.mark.engines) for one in ("servers", "postgres")))
 FOUND = 1
 PEOPLE = 4
 
@@ -37,6 +40,20 @@ class Backup:
 def quartet(urls: dict[str, Any], *arguments: str) -> Result:
     env = {f"QUARTET_{role.upper()}_URL": urls[f"{role}_url"] for role in ROLES}
     return CliRunner().invoke(main, [*arguments], env=env)
+
+
+@pytest.fixture(params=MIXES)
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Other engines: files; PostgreSQL and MongoDB; PostgreSQL alone. Empty and migrated."""
+    urls = embedded(tmp_path)
+    if request.param != "embedded":
+        engines: Shared = request.getfixturevalue("engines")
+        roles = ("relational", "documents") if request.param == "servers" else ("relational",)
+        urls |= real_urls(engines, "backup", roles)
+        if request.param == "postgres":
+            urls["documents_url"] = urls["relational_url"]
+    with running(Settings(**urls)):
+        return urls
 
 
 @pytest.fixture(scope="session")

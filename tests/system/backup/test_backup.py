@@ -17,31 +17,13 @@ from repositories.documents.sql.dump import LOADS
 from repositories.relational.dump import COPIED, LEFT_OUT
 from repositories.relational.schema.tables import metadata
 from tests.apps import PlainHasher, embedded, running
-from tests.engines import Shared
 from tests.system.backup.conftest import Backup, quartet
 from tests.system.crowd import defined, publish, served
-from tests.system.real import real_urls
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-MIXES = ("embedded", *(pytest.param(one, marks=pytest.mark.engines) for one in ("servers", "postgres")))
-
-
-@pytest.fixture(params=MIXES)
-def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """Other engines: files; PostgreSQL and MongoDB; PostgreSQL alone. Empty and migrated."""
-    urls = embedded(tmp_path)
-    if request.param != "embedded":
-        engines: Shared = request.getfixturevalue("engines")
-        roles = ("relational", "documents") if request.param == "servers" else ("relational",)
-        urls |= real_urls(engines, "backup", roles)
-        if request.param == "postgres":
-            urls["documents_url"] = urls["relational_url"]
-    with running(Settings(**urls)):
-        return urls
 
 
 def records(path: Path) -> list[bytes]:
