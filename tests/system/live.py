@@ -34,6 +34,10 @@ class Answer(NamedTuple):
     body: Any
 
 
+class Unserved(AssertionError):
+    """The server says that one may try again."""
+
+
 class Client:
     """One person on one connection. Names in `headers` are lower-case in answers."""
 
@@ -63,8 +67,10 @@ class Client:
         return Answer(response.status, names, json.loads(raw) if is_json and raw else raw)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The body of a good answer."""
+        """The body of a good answer. Raises `Unserved` for a 503."""
         answer = self.send(method, path, body, **headers)
+        if answer.status == 503:
+            raise Unserved(method, path, answer)
         assert answer.status < 300, (method, path, answer)
         return answer.body
 
