@@ -39,7 +39,13 @@ class SeededLogin(Struct, frozen=True):
 @click.option("--comments", type=count)
 @click.option("--likes", type=count)
 @click.option("--orders", type=count)
-@click.option("--batch", type=click.IntRange(1, 10_000), default=BATCH, show_default=True, help="Rows of one write.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 10_000),
+    default=BATCH,
+    show_default=True,
+    help="Rows of one write; of follows five times as many.",
+)
 @click.option("--concurrency", type=click.IntRange(1), help="Writes at a time, at most QUARTET_THREADS (the default).")
 @click.option(
     "--until",

@@ -44,9 +44,9 @@ class Loader:
         sizes = plan.sizes
         return [
             Step("accounts", "relational", sizes.accounts, _one, self._accounts_there, self._put_accounts),
-            # Nearly every batch locks the celebrity's counter, so threads gain nothing.
+            # Nearly every batch locks the celebrity's counter, so threads gain nothing; and many others' counters.
             Step("follows", "relational", sizes.accounts, self._follow_rows, self._follows_there, self._put_follows,
-                 parallel=False),
+                 parallel=False, larger=5),
             Step("products", "documents", sizes.products, _one, self._products_there, self._put_products),
             Step("stock", "relational", sizes.products, _one, self._stock_there, self._put_stock),
             # An account's entries are a hash chain, and every deposit adds to the provider's: batches run one by one.

@@ -18,7 +18,10 @@ Batch = range
 
 
 class Step(Struct, frozen=True):
-    """A step loads things of one kind, numbered from 0. Its functions are idempotent, in any order, on any thread."""
+    """A step loads things of one kind, numbered from 0. Its functions are idempotent, in any order, on any thread.
+
+    `larger`: how many times the rows of others a batch has, where each costs something beside its rows.
+    """
 
     kind: str
     role: str
@@ -27,6 +30,7 @@ class Step(Struct, frozen=True):
     there: Callable[[Batch], bool]
     put: Callable[[Batch], None]
     parallel: bool = True
+    larger: int = 1
 
     def rows_of(self, batch: Batch) -> int:
         return sum(self.rows(k) for k in batch)
@@ -78,7 +82,7 @@ class Run:
         step, started, written = self._step, time.monotonic(), 0
         total = step.rows_of(range(step.numbers))
         self._progress.start(step, total)
-        with closing(side_by_side(self._bring, step.batches(self._batch), self._threads)) as results:
+        with closing(side_by_side(self._bring, step.batches(self._batch * step.larger), self._threads)) as results:
             for rows, new in results:
                 written += rows if new else 0
                 self._progress.advance(step, rows)
