@@ -86,17 +86,22 @@ class Work(Runner):
         """
         plan = self._direct.plan(statement, values) if self._direct.sends_together else None
         if plan is None:
-            return BegunRows(self.flush, self.rows(statement, values))
-        begun = BegunRows(self.flush)
+            return BegunRows(self, self.rows(statement, values))
+        begun = BegunRows(self)
         with self._call(operation_of(statement), None):
             self._queued.append(Call(plan, values, begun.answer))
         return begun
 
     def flush(self) -> None:
-        """Send what is queued."""
+        """Send what is queued. Raises what the transaction has failed with."""
+        if self._failure is not None:
+            raise self._failure
         if calls := self._taken():
             with self._call("queued", None, trips=0) as connection:
                 self._direct.send(connection, calls, changed)
+
+    def has_failed(self) -> bool:
+        return self._failure is not None
 
     def refused(self, error: E) -> E:
         """Abort the transaction with an error that the engine did not raise. Returns the error, to be raised."""
@@ -140,22 +145,22 @@ class Work(Runner):
 
 
 class BegunRows:
-    """The rows of a statement that goes with the next one. `send` sends it now."""
+    """The rows of a statement that goes with the next one."""
 
-    __slots__ = ("_rows", "_send")
+    __slots__ = ("_rows", "_work")
 
-    def __init__(self, send: Callable[[], None], rows: Sequence[AnyRow] | None = None) -> None:
-        self._send = send
+    def __init__(self, work: Work, rows: Sequence[AnyRow] | None = None) -> None:
+        self._work = work
         self._rows = rows
 
     def answer(self, rows: Sequence[AnyRow]) -> None:
         self._rows = rows
 
     def rows(self) -> Sequence[AnyRow]:
-        """Raises what the statement was refused with."""
-        if self._rows is None:
-            self._send()
-        assert self._rows is not None  # noqa: S101  - the transaction would have failed
+        """Sends it now, if it still waits. Raises what the transaction has failed with, also where they are here."""
+        if self._rows is None or self._work.has_failed():
+            self._work.flush()
+        assert self._rows is not None  # noqa: S101  - what waits is sent, or raises
         return self._rows
 
 

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from repositories.errors import NotFound
+from repositories.errors import Conflict, NotFound
 from repositories.records import Follow, Relation
 from repositories.relational import RelationalStore
-from tests.contracts.relational_store import NOW, register
+from tests.contracts.relational_store import NOW, login, register
 
 
 def test_a_lock_that_was_begun_is_known_after_the_next_call(relational: RelationalStore) -> None:
@@ -29,6 +29,18 @@ def test_one_of_nobody_is_refused_when_it_is_asked_for(relational: RelationalSto
         if before == "that":
             tx.ledger.lock({ada}, "EUR")
         with pytest.raises(NotFound):
+            related()
+
+
+def test_after_a_failure_it_is_not_known(relational: RelationalStore) -> None:
+    ada, bob = register(relational, 2)
+    known = relational.accounts.get([ada])[ada]
+    # The commit raises it once more, for it was caught.
+    with pytest.raises(Conflict), relational.transaction() as tx:  # noqa: PT012
+        related = tx.graph.begin_lock(ada, bob)
+        with pytest.raises(Conflict):
+            tx.accounts.add(known, login(known))
+        with pytest.raises(Conflict):
             related()
 
 
