@@ -232,6 +232,22 @@ def test_what_is_deleted_while_a_feed_is_rebuilt_leaves_no_entry(container: Cont
     assert stored(container, fan) == [kept]
 
 
+def test_a_feed_that_is_asked_for_again_before_it_is_filled_has_what_the_second_request_has_trimmed(
+    container: Container, clock: Watch
+) -> None:
+    """The relay is late: the first request is handled behind the trim, and ends both."""
+    author, fans = crowd(container)
+    post = publish(container, author)
+    relay_of(container).drain()
+    activity, fan, first = container.feeds.feed_activity, fans[0], clock()
+    activity.rebuild(fan)
+    clock.forward(3600)
+    activity.rebuild_and_trim(fan)
+    for asked in (first, clock()):
+        activity.fill(fan, asked)
+    assert stored(container, fan) == [post]
+
+
 def test_a_deletion_above_the_tombstone_budget_leaves_no_entry(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,9 @@ class FeedActivity:
         reader_state = self._relational.feed_activity.reader_state(account_id)
         if reader_state.state != "waking":
             return
+        # This may end a later request too, whose trim hides what is written as of `SKEW` before it. Removals that come
+        # from now on are later than this, also by a clock that is behind.
+        at = max(at, self._clock() - SKEW / 2)
         self._feeds.trim(account_id, at - SKEW)
         authors = [account_id, *self._relational.graph.followees(account_id)]
         refs = self._documents.posts.by_authors(authors, limit=self._posts)
