@@ -57,7 +57,8 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
             _require_receivable(new, verify_only=verify_only)
         rates = KindRates(lambda _role: url.partition(":")[0])
         moving = Move(
-            *(_place(old), _place(new)),
+            _place(old),
+            _place(new),
             say=click.echo,
             counted=rates.counted,
             ended=lambda end: rates.ended(role, end),
