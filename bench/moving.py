@@ -13,8 +13,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from statistics import quantiles
@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 
+from app.worker.threads import beside
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 from tests.engines.kernel import wait_until
@@ -31,7 +32,7 @@ MOVES = "documents:postgres,documents:mongo,feeds:cassandra"
 WRITERS, READERS = 2, 1
 # The command and the server share two processors with everything: a slow store is not one that is away.
 PATIENT = {f"{role}_TIMEOUT": "20" for role in ("RELATIONAL", "DOCUMENTS", "FEEDS", "SESSIONS", "CACHE")}
-ACCOUNTS = 500
+ACCOUNTS, PATIENCE = 500, 60.0
 
 
 class Watched:
@@ -80,20 +81,6 @@ def reading(client: Client, watched: Watched, stop: threading.Event) -> None:
             watched.timed(client, "GET", path)
 
 
-@contextmanager
-def going_on(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
-    stop = threading.Event()
-    threads = [threading.Thread(target=work, args=(stop,)) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
 def place(engines: Engines, folder: Path, kind: str, number: int) -> str:
     if kind == "file":
         return f"sqlite:///{folder}/var/place{number}.db"
@@ -139,7 +126,7 @@ def measured(engines: Engines, folder: Path, posts: int, moves: Sequence[tuple[s
         writes, reads = Watched(), Watched()
         works = [partial(writing, live.person(), writes) for _ in range(WRITERS)]
         works += [partial(reading, live.person(), reads) for _ in range(READERS)]
-        with going_on(works):
+        with beside("traffic", works, threading.Event(), patience=PATIENCE):
             for (role, kind), url in zip(moves, places, strict=True):
                 for watched in (writes, reads):
                     watched.clear()
