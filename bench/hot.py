@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.container import Container
+from app.errors import AppError
 from bench.shop import SELLERS, Command, Shop, checkouts
 from repositories.errors import StoreError
 
@@ -61,7 +62,7 @@ def _sold(container: Container, todo: Sequence[Command], buyers: int) -> Sold:
         while (command := commands.get()) is not None:
             try:
                 placed.put(UUID(json.loads(command(container).body)["id"]))
-            except StoreError as error:
+            except (AppError, StoreError) as error:
                 lost[f"placing: {type(error).__name__}"] += 1
 
     def pay() -> int:
@@ -70,7 +71,7 @@ def _sold(container: Container, todo: Sequence[Command], buyers: int) -> Sold:
         while (order := placed.get()) is not None:
             try:
                 paid += container.money.settlement.settle(order).state == "paid"
-            except StoreError as error:
+            except (AppError, StoreError) as error:
                 lost[f"paying: {type(error).__name__}"] += 1
         return paid
 
@@ -78,9 +79,12 @@ def _sold(container: Container, todo: Sequence[Command], buyers: int) -> Sold:
         relay, others = pool.submit(pay), [pool.submit(buy) for _ in range(buyers)]
         connected.wait()
         started = time.perf_counter()
-        for one in others:
-            one.result()
-        placed.put(None)
+        try:
+            for one in others:
+                one.result()
+        finally:
+            # Also where a buyer fails, or nobody hears of it.
+            placed.put(None)
         return Sold(relay.result() / (time.perf_counter() - started), lost)
 
 
