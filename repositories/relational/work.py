@@ -93,15 +93,15 @@ class Work(Runner):
         return begun
 
     def flush(self) -> None:
-        """Send what is queued. Raises what the transaction has failed with."""
-        if self._failure is not None:
-            raise self._failure
+        """Send what is queued."""
         if calls := self._taken():
             with self._call("queued", None, trips=0) as connection:
                 self._direct.send(connection, calls, changed)
 
-    def has_failed(self) -> bool:
-        return self._failure is not None
+    def require_sound(self) -> None:
+        """Raises what the transaction has failed with."""
+        if self._failure is not None:
+            raise self._failure
 
     def refused(self, error: E) -> E:
         """Abort the transaction with an error that the engine did not raise. Returns the error, to be raised."""
@@ -127,8 +127,7 @@ class Work(Runner):
         return self._call(operation, statement)
 
     def _call(self, operation: str, statement: Executable | None, trips: int = 1) -> "_Call":
-        if self._failure is not None:
-            raise self._failure
+        self.require_sound()
         # The first statement follows a BEGIN, which is a command of its own.
         first, self._open = not self._open, True
         slow = None if statement is None else of(statement, lambda: self._explained(statement))
@@ -158,7 +157,8 @@ class BegunRows:
 
     def rows(self) -> Sequence[AnyRow]:
         """Sends it now, if it still waits. Raises what the transaction has failed with, also where they are here."""
-        if self._rows is None or self._work.has_failed():
+        self._work.require_sound()
+        if self._rows is None:
             self._work.flush()
         assert self._rows is not None  # noqa: S101  - what waits is sent, or raises
         return self._rows
