@@ -8,10 +8,11 @@ values return) is left to it.
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import CompoundSelect, Connection, Engine, Executable, Select, UpdateBase
+from sqlalchemy import CompoundSelect, Connection, Dialect, Engine, Executable, Select, UpdateBase
 from sqlalchemy.exc import StatementError
 
 # Statements are constants, so there are few. One that is made anew for each call would have a plan for each.
@@ -98,7 +99,7 @@ class Direct:
         except KeyError:
             if len(self._plans) >= MOST_PLANS:
                 return None
-            return self._plans.setdefault(key, self._compiled(*key))
+            return self._plans.setdefault(key, _compiled(DialectVersion.of(self._engine.dialect), *key))
 
     def rows(self, plan: Sendable, values: dict[str, Any]) -> list[Any]:
         """All rows of a statement on a connection of its own, outside of a transaction."""
@@ -137,30 +138,47 @@ class Direct:
         for heard in self._engine.dispatch.before_cursor_execute:
             heard(None, cursor, call.plan.text, parameters, None, call.many)
 
-    def _compiled(self, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001  a part of the key
-        if not isinstance(statement, Select | CompoundSelect | UpdateBase):
-            return None
-        dialect = self._engine.dialect
-        keys = sorted(names) if isinstance(statement, UpdateBase) else None
-        compiled: Any = statement.compile(dialect=dialect, column_keys=keys)
-        if compiled.post_compile_params or compiled.literal_execute_params or compiled.prefetch:
-            return None
-        columns = compiled._result_columns  # noqa: SLF001
-        if many and columns:
-            return None
-        found = (column.type._cached_result_processor(dialect, None) for column in columns)  # noqa: SLF001
-        processed = tuple((at, process) for at, process in enumerate(found) if process)
-        as_they_come = statement.get_execution_options().get("as_they_come") and not processed
-        row: Any = namedtuple("row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
-        return Sendable(
-            str(compiled),
-            dict(compiled.params),
-            tuple(compiled.positiontup) if compiled.positional else None,
-            dict(compiled._bind_processors),  # noqa: SLF001
-            processed,
-            # What `row._make` does, without counting the columns of each row.
-            None if as_they_come else partial(tuple.__new__, row),
-        )
+
+@dataclass(frozen=True)
+class DialectVersion:
+    """A dialect of SQL at a version of the server: two that are equal make the same of a statement."""
+
+    name: str
+    version: tuple[Any, ...] | None
+    dialect: Dialect = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, dialect: Dialect) -> "DialectVersion":
+        """The version is not known before an engine's first connection."""
+        return cls(f"{dialect.name}+{dialect.driver}", dialect.server_version_info, dialect)
+
+
+@lru_cache(maxsize=MOST_PLANS)
+def _compiled(of: DialectVersion, statement: Executable, many: bool, names: tuple[str, ...]) -> Sendable | None:  # noqa: FBT001  a part of the key
+    """Compiled once for all pools of the process: those of readers, writers and standbys send the same constants."""
+    if not isinstance(statement, Select | CompoundSelect | UpdateBase):
+        return None
+    dialect = of.dialect
+    keys = sorted(names) if isinstance(statement, UpdateBase) else None
+    compiled: Any = statement.compile(dialect=dialect, column_keys=keys)
+    if compiled.post_compile_params or compiled.literal_execute_params or compiled.prefetch:
+        return None
+    columns = compiled._result_columns  # noqa: SLF001
+    if many and columns:
+        return None
+    found = (column.type._cached_result_processor(dialect, None) for column in columns)  # noqa: SLF001
+    processed = tuple((at, process) for at, process in enumerate(found) if process)
+    as_they_come = statement.get_execution_options().get("as_they_come") and not processed
+    row: Any = namedtuple("row", [column.keyname for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024
+    return Sendable(
+        str(compiled),
+        dict(compiled.params),
+        tuple(compiled.positiontup) if compiled.positional else None,
+        dict(compiled._bind_processors),  # noqa: SLF001
+        processed,
+        # What `row._make` does, without counting the columns of each row.
+        None if as_they_come else partial(tuple.__new__, row),
+    )
 
 
 def drop_if_lost(engine: Engine, connection: Any, error: Exception, is_outdated: IsOutdated) -> bool:

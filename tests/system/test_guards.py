@@ -148,6 +148,20 @@ def test_no_two_classes_have_one_name() -> None:
     assert [name for name, times in names.items() if times > 1] == []
 
 
+def test_statements_are_constants() -> None:
+    """One that is made anew for a call is compiled for each and fills the memory of plans, until others have none."""
+    made, sent = {"select", "insert", "update", "delete", "upsert"}, {"rows", "change", "queue", "begin"}
+    anew = []
+    for path in (ROOT / "repositories").rglob("*.py"):
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.FunctionDef):
+                called = [one.func for one in ast.walk(each) if isinstance(one, ast.Call)]
+                names = {one.id for one in called if isinstance(one, ast.Name)}
+                if names & made and {one.attr for one in called if isinstance(one, ast.Attribute)} & sent:
+                    anew.append(f"{path.relative_to(ROOT)}:{each.lineno} {each.name}")
+    assert not anew, f"make the statements of these constants: {anew}"
+
+
 def test_nothing_committed_names_a_registry() -> None:
     hosts = re.compile(r"(pypi|npmjs|crates|maven|pythonhosted)\.(org|io|com|apache)", re.IGNORECASE)
     for path in (

@@ -54,6 +54,16 @@ def test_the_text_of_an_insert_names_the_columns_that_are_given(engine: Engine) 
         ]
 
 
+def test_a_statement_is_compiled_once_for_all_pools(engine: Engine, tmp_path: Path) -> None:
+    other = create_engine(f"sqlite:///{tmp_path}/other.db")
+    for one in (engine, other):
+        one.connect().close()
+    constant = select(THINGS.c.id)
+    assert Direct(engine).plan(constant, {}) is Direct(other).plan(constant, {})
+    other.dialect.server_version_info = (3, 1)
+    assert Direct(engine).plan(constant, {}) is not Direct(other).plan(constant, {})
+
+
 def test_statements_that_are_made_anew_for_each_call_fill_no_memory(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

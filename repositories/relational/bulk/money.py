@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Table, bindparam, cast, func, select, update
+from sqlalchemy import BigInteger, LargeBinary, Select, Table, bindparam, cast, func, select, update
 
 from repositories.errors import Insufficient, Invalid
 from repositories.money_records import PROVIDER, REFUND, Order, Shipment, Stock, Transfer
@@ -42,6 +42,9 @@ _CHANGED = ("posted", "entries", "last_at", "head")
 _KEPT = ("owner", "held", "may_overdraw", *_CHANGED)
 _READ = select(*(_account[name] for name in _KEPT)).where(
     _account.currency == bindparam("currency"), among(_account.owner, bindparam("ids", type_=IDS))
+)
+_KNOWN_ORDERS, _KNOWN_TRANSFERS = (
+    select(table.c.id).where(among(table.c.id, bindparam("ids", type_=IDS))) for table in (orders, transfers)
 )
 _CLOSE = (
     update(ledger_accounts)
@@ -149,7 +152,7 @@ class MoneyLoader:
         if not all(valid_order(one) and one.state != "placed" for one in rows):
             raise self._work.refused(Invalid("no valid order of the past"))
         unique = {one.id: one for one in rows}
-        known = self._known(orders.c.id, unique)
+        known = self._known(_KNOWN_ORDERS, unique)
         new = [one for one in unique.values() if one.id not in known]
         sold = [reservation for one in new for reservation in _reservations(one)]
         self._count(sold)
@@ -171,7 +174,7 @@ class MoneyLoader:
     def _in_currency(self, currency: str, rows: Sequence[Transfer]) -> None:
         books = Books(self._work, currency, rows)
         unique = {one.id: one for one in rows}
-        known = self._known(transfers.c.id, unique)
+        known = self._known(_KNOWN_TRANSFERS, unique)
         new = [one for one in unique.values() if one.id not in known]
         legs = [entry for one in new for entry in books.post(one)]
         self._fill(transfers, [transfer_row(one) for one in new])
@@ -215,11 +218,8 @@ class MoneyLoader:
         if rows:
             self._work.change(ADD_RECEIPT, [receipt(Stock(*row)) for row in rows])
 
-    def _known(self, column: ColumnElement[UUID], ids: Collection[UUID]) -> set[UUID]:
-        if not ids:
-            return set()
-        query = select(column).where(among(column, bindparam("ids", type_=IDS)))
-        return {one for (one,) in self._work.rows(query, {"ids": list(ids)})}
+    def _known(self, which: Select[tuple[UUID]], ids: Collection[UUID]) -> set[UUID]:
+        return {one for (one,) in self._work.rows(which, {"ids": list(ids)})} if ids else set()
 
     def _fill(self, table: Table, rows: list[dict[str, Any]]) -> None:
         if rows:

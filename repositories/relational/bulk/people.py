@@ -68,6 +68,7 @@ _follows = _loaded("follows", follows.c.follower, follows.c.followee, follows.c.
 _likes = _loaded("likes", *likes.c)
 _stock = _loaded("stock", *stock.c)
 _counts = _loaded("counts", Column("id", ID), Column("followers", BigInteger), Column("following", BigInteger))
+_EMPTY = {table: delete(table) for table in (_accounts, _follows, _likes, _stock, _counts)}
 
 _DROP_KNOWN_ACCOUNTS = delete(_accounts).where(exists().where(accounts.c.id == _accounts.c.id))
 _ADD_ACCOUNTS = insert(accounts).from_select(
@@ -212,7 +213,7 @@ class SqlBulk(MoneyLoader, BulkWrites):
             table.create(connection, checkfirst=False)
         for start in range(0, len(rows), _SLICE):
             if start:
-                self._work.change(delete(table), {})
+                self._work.change(_EMPTY[table], {})
             with self._work.connection() as connection:
                 self._load(connection, table, rows[start : start + _SLICE])
             yield

@@ -35,6 +35,8 @@ _LOGIN_BY_HANDLE = _LOGIN.join(accounts, accounts.c.id == logins.c.account_id).w
 _IDS = select(accounts.c.id).where(_there).order_by(accounts.c.id).limit(LIMIT)
 _IDS_AFTER = _IDS.where(accounts.c.id > bindparam("after", type_=ID))
 _EXISTS = select(accounts.c.id).where(accounts.c.id == bindparam("id"), _there)
+_ADD, _ADD_LOGIN = insert(accounts), insert(logins)
+_ADD_COUNTERS, _ADD_ACTIVITY = insert(account_counters), insert(feed_activity)
 _REPLACE = (
     update(accounts)
     .where(accounts.c.id == bindparam("its_id"), accounts.c.version == bindparam("if_version"), _there)
@@ -138,10 +140,10 @@ class SqlAccountWrites(AccountWrites):
         return lambda: _first(begun.rows())
 
     def add(self, account: Account, login: Login) -> None:
-        self._runner.change(insert(accounts), account_row(account))
-        self._runner.change(insert(logins), login_row(login))
-        self._runner.change(insert(account_counters), {"account_id": account.id, "followers": 0, "following": 0})
-        self._runner.change(insert(feed_activity), feed_activity_row(account.id, account.created_at))
+        self._runner.change(_ADD, account_row(account))
+        self._runner.change(_ADD_LOGIN, login_row(login))
+        self._runner.change(_ADD_COUNTERS, {"account_id": account.id, "followers": 0, "following": 0})
+        self._runner.change(_ADD_ACTIVITY, feed_activity_row(account.id, account.created_at))
 
     def replace(self, account: Account, *, if_version: int) -> None:
         row = account_row(account)
