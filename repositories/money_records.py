@@ -233,13 +233,6 @@ class Refund(Struct, frozen=True):
     units: int = 0
 
 
-class OrderMark(Struct, frozen=True):
-    """A position in a list of orders, or of an order's refunds."""
-
-    created_at: datetime
-    id: UUID
-
-
 class RequestKey(Struct, frozen=True):
     """The scope of an idempotency key is the account and the route with its method."""
 

@@ -31,6 +31,13 @@ class Login(Struct, frozen=True):
     verified_at: datetime | None = None
 
 
+class TimeCursor(Struct, frozen=True):
+    """A position in a list that is ordered by a time, and then by id: those of the last record of a page."""
+
+    at: datetime
+    id: UUID
+
+
 class Edge(Struct, frozen=True):
     """One entry of a follower or following list: the other account, and since when."""
 

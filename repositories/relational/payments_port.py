@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import OrderMark
 from repositories.payment_records import Payment
+from repositories.records import TimeCursor
 
 
 class PaymentReads(Protocol):
@@ -19,11 +19,11 @@ class PaymentReads(Protocol):
     def get(self, references: Collection[UUID]) -> dict[UUID, Payment]: ...
 
     @abstractmethod
-    def payouts(self, owner: UUID, *, before: OrderMark | None, limit: int) -> list[Payment]:
+    def payouts(self, owner: UUID, *, before: TimeCursor | None, limit: int) -> list[Payment]:
         """Of one wallet, newest first, ties by id descending; strictly older than `before`."""
 
     @abstractmethod
-    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
+    def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> list[Payment]:
         """Made from `since` on and before `until`, oldest first, ties by id; strictly later than `after`."""
 
 
@@ -50,7 +50,7 @@ class SandboxReads(Protocol):
     def get(self, reference: UUID) -> Payment | None: ...
 
     @abstractmethod
-    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
+    def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> list[Payment]:
         """As `PaymentReads.between`."""
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import OrderMark, Refund
+from repositories.money_records import Refund
+from repositories.records import TimeCursor
 
 
 class RefundReads(Protocol):
@@ -14,7 +15,7 @@ class RefundReads(Protocol):
 
     @abstractmethod
     def of_order(
-        self, order_id: UUID, *, seller_id: UUID | None = None, before: OrderMark | None, limit: int
+        self, order_id: UUID, *, seller_id: UUID | None = None, before: TimeCursor | None, limit: int
     ) -> list[Refund]:
         """Of the order, or of one of its sellers. Newest first, ties by id descending; strictly older than `before`."""
 

@@ -4,7 +4,8 @@ from abc import abstractmethod
 from typing import Protocol
 from uuid import UUID
 
-from repositories.money_records import OrderMark, OrderStep, Shipment
+from repositories.money_records import OrderStep, Shipment
+from repositories.records import TimeCursor
 
 
 class ShipmentReads(Protocol):
@@ -13,13 +14,13 @@ class ShipmentReads(Protocol):
 
     @abstractmethod
     def of_order(
-        self, order_id: UUID, *, seller_id: UUID | None = None, before: OrderMark | None, limit: int
+        self, order_id: UUID, *, seller_id: UUID | None = None, before: TimeCursor | None, limit: int
     ) -> list[Shipment]:
         """Of the order, or of one of its sellers. Newest first, ties by id descending; strictly older than `before`."""
 
     @abstractmethod
     def history(
-        self, order_id: UUID, *, seller_id: UUID | None = None, after: OrderMark | None, limit: int
+        self, order_id: UUID, *, seller_id: UUID | None = None, after: TimeCursor | None, limit: int
     ) -> list[OrderStep]:
         """What happened to the order, or to it and one seller's part. Oldest first, ties by id; later than `after`."""
 

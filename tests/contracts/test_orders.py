@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from repositories.chain_heads import PartsHead
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound, Short
-from repositories.money_records import Order, OrderMark, Shipment, Stock, SubOrderState
+from repositories.money_records import Order, Shipment, Stock, SubOrderState
 from repositories.order_choice import OrderChoice
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.orders_port import Outcome
 from repositories.relational.schema.order_tables import orders
@@ -179,9 +179,9 @@ class TestLists:
             assert listing(key, before=None, limit=99) == newest
             first = listing(key, before=None, limit=2)
             add(relational, order(buyer_id=buyer, created_at=NOW + SECOND))
-            mark = OrderMark(first[-1].created_at, first[-1].id)
+            mark = TimeCursor(first[-1].created_at, first[-1].id)
             assert first + listing(key, before=mark, limit=99) == newest
-            assert listing(key, before=OrderMark(newest[-1].created_at, newest[-1].id), limit=9) == []
+            assert listing(key, before=TimeCursor(newest[-1].created_at, newest[-1].id), limit=9) == []
             assert listing(uuid4(), before=None, limit=9) == listing(key, before=None, limit=0) == []
             made_now = relational.orders.of_buyer(buyer, before=None, limit=1)
             sql(relational, update(orders).where(orders.c.id == made_now[0].id).values(buyer_id=uuid4()))
@@ -235,7 +235,7 @@ class TestChoices:
     def check(self, listing: Any, key: UUID, only: OrderChoice, expected: list[Order]) -> None:
         assert listing(key, only=only, before=None, limit=99) == expected, only
         if len(expected) > 1:
-            mark = OrderMark(expected[0].created_at, expected[0].id)
+            mark = TimeCursor(expected[0].created_at, expected[0].id)
             assert listing(key, only=only, before=mark, limit=99) == expected[1:], only
 
 

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import NotFound
-from repositories.money_records import PROVIDER, OrderMark
+from repositories.money_records import PROVIDER
 from repositories.payment_records import NEVER, PAYOUT, Payment
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import MICROSECOND, do, held, surely, together, transfer, wallet
 from tests.contracts.relational_store import NOW, register
@@ -63,7 +63,7 @@ class TestLedgersPayments:
         payout(relational, wallet(relational, 100))
         first = relational.payments.payouts(ada, before=None, limit=2)
         assert [one.reference for one in first] == made[:0:-1]
-        mark = OrderMark(first[-1].at, first[-1].reference)
+        mark = TimeCursor(first[-1].at, first[-1].reference)
         assert [one.reference for one in relational.payments.payouts(ada, before=mark, limit=9)] == made[:1]
 
     def test_payments_of_a_period_oldest_first(self, relational: RelationalStore) -> None:
@@ -73,7 +73,7 @@ class TestLedgersPayments:
         until = relational.payments.get([made])[made].at
         (deposit,) = relational.payments.between(since, until, after=None, limit=9)
         assert (deposit.kind, deposit.owner) == ("deposit", ada)
-        mark = OrderMark(deposit.at, deposit.reference)
+        mark = TimeCursor(deposit.at, deposit.reference)
         later = relational.payments.between(since, until + MICROSECOND, after=mark, limit=9)
         assert [one.reference for one in later] == [made]
 
@@ -95,7 +95,7 @@ class TestSandbox:
         read = relational.sandbox.between
         first = read(made[0].at, made[3].at, after=None, limit=2)
         assert first == made[:2]
-        assert read(made[0].at, made[3].at, after=OrderMark(made[1].at, made[1].reference), limit=9) == made[2:3]
+        assert read(made[0].at, made[3].at, after=TimeCursor(made[1].at, made[1].reference), limit=9) == made[2:3]
 
 
 class TestOpenPayments:

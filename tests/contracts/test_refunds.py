@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Capped, Conflict, IllegalMove, Insufficient, NotFound, StoreError
-from repositories.money_records import PROVIDER, REFUND, Order, OrderMark, SubOrderState, Transfer
-from repositories.records import Money
+from repositories.money_records import PROVIDER, REFUND, Order, SubOrderState, Transfer
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from tests.contracts.money import MICROSECOND, buy, do, give_back, line, order, refund, surely, together, transfer
 from tests.contracts.relational_store import NOW
@@ -119,7 +119,7 @@ def test_pages_are_newest_first(relational: RelationalStore) -> None:
     newest = sorted(made, key=lambda one: (one.created_at, one.id), reverse=True)
     for seller in (None, one.lines[0].seller_id):
         first = relational.refunds.of_order(one.id, seller_id=seller, before=None, limit=2)
-        mark = OrderMark(first[-1].created_at, first[-1].id)
+        mark = TimeCursor(first[-1].created_at, first[-1].id)
         assert first + relational.refunds.of_order(one.id, seller_id=seller, before=mark, limit=9) == newest
     assert relational.refunds.of_order(uuid4(), before=None, limit=9) == []
 

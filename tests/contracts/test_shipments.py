@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from repositories.errors import Conflict, IllegalMove, Invalid, NotFound
-from repositories.money_records import Order, OrderMark, Shipment, SubOrderState
+from repositories.money_records import Order, Shipment, SubOrderState
+from repositories.records import TimeCursor
 from repositories.relational import RelationalStore
 from tests.contracts.money import MICROSECOND, SECOND, buy, do, give_back, line, order, surely, together
 from tests.contracts.relational_store import NOW
@@ -98,7 +99,7 @@ def test_pages_are_newest_first(relational: RelationalStore) -> None:
     newest = sorted(made, key=lambda one: (one.created_at, one.id), reverse=True)
     for seller in (None, one.lines[0].seller_id):
         first = relational.shipments.of_order(one.id, seller_id=seller, before=None, limit=2)
-        mark = OrderMark(first[-1].created_at, first[-1].id)
+        mark = TimeCursor(first[-1].created_at, first[-1].id)
         assert first + relational.shipments.of_order(one.id, seller_id=seller, before=mark, limit=9) == newest
     assert relational.shipments.of_order(uuid4(), before=None, limit=9) == []
 
@@ -124,7 +125,7 @@ def test_the_history_is_what_happened(relational: RelationalStore) -> None:
     for seller in (None, ada):
         whole = relational.shipments.history(one.id, seller_id=seller, after=None, limit=9)
         pages = relational.shipments.history(one.id, seller_id=seller, after=None, limit=2)
-        mark = OrderMark(pages[-1].at, pages[-1].id)
+        mark = TimeCursor(pages[-1].at, pages[-1].id)
         assert pages + relational.shipments.history(one.id, seller_id=seller, after=mark, limit=9) == whole
         assert all(step.seller_id in {None, ada} for step in whole) == (seller is not None)
     assert relational.shipments.history(uuid4(), after=None, limit=9) == []

@@ -6,9 +6,10 @@ that the page has shown.
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import itsdangerous
@@ -16,11 +17,19 @@ import marshmallow as ma
 
 from app.errors import BadRequest
 from app.http.edge.fields import Int, Text
+from app.ids import EPOCH, MICROSECOND
+from repositories.records import TimeCursor
 
+R = TypeVar("R")
 Position = Sequence[str | int]
 USUAL_LIMIT = 20
 # So many cursors are remembered as they were read, of those of one place.
 REMEMBERED, SHORT = 4096, 200
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
 
 
 class Cursors:
@@ -32,6 +41,10 @@ class Cursors:
 
     def issue(self, scope: str, position: Position | None) -> str | None:
         return None if position is None else self._signed(scope, position, self._secrets[0])
+
+    def onward(self, scope: str, found: Sequence[R], limit: int, position: Callable[[R], Position]) -> str | None:
+        """The cursor of the page behind the last of `limit`, where more than that were found."""
+        return self.issue(scope, position(found[limit - 1])) if len(found) > limit else None
 
     def read(self, scope: str, cursor: str) -> list[Any]:
         """Raises `BadRequest` with code `bad_cursor` for anything this server did not issue for this list."""
@@ -45,6 +58,13 @@ class Cursors:
         """The position of a list that is ordered by id alone."""
         return None if cursor is None else UUID(self.read(scope, cursor)[0])
 
+    def time(self, scope: str, cursor: str | None) -> TimeCursor | None:
+        """The position of a list that is ordered by a time, and then by id."""
+        if cursor is None:
+            return None
+        micros, its_id = self.read(scope, cursor)
+        return TimeCursor(EPOCH + micros * MICROSECOND, UUID(its_id))
+
     def _position(self, scope: str, cursor: str) -> tuple[Any, ...] | None:
         """None for another's. The text must equal the issued one: base64 has bits that the signature does not cover."""
         for secret in self._secrets:
@@ -56,6 +76,14 @@ class Cursors:
 
     def _signed(self, scope: str, position: Position, secret: str) -> str:
         return str(_serializer(scope, secret).dumps(list(position)))
+
+
+def by_id(found: Identified) -> Position:
+    return [str(found.id)]
+
+
+def by_time(at: datetime, its_id: UUID) -> Position:
+    return [(at - EPOCH) // MICROSECOND, str(its_id)]
 
 
 def _serializer(scope: str, secret: str) -> itsdangerous.URLSafeSerializer:

@@ -14,11 +14,10 @@ from app.http.edge.deps import caller, container, cursors, viewer
 from app.http.edge.fields import Line, MailAddress, NewPassword, Prose, Text
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.limiting import caller_address
-from app.http.edge.paging import PageQuery, Position, page_of
+from app.http.edge.paging import PageQuery, by_time, page_of
 from app.http.edge.shapes import AccountSchema
 from app.http.resources.posts import PostPage, account_id, card_page, first_page
 from app.http.whole_pages.public_hits import hot, kept_thing
-from app.ids import EPOCH, MICROSECOND
 from app.services.feeds.page_windows import Window
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
@@ -248,17 +247,13 @@ def _posts_of(account: UUID) -> str:
 
 def _edge_window(kind: str, account: UUID, query: dict[str, Any]) -> tuple[str, Edge | None, int]:
     scope = f"{kind}:{account}"
-    if query["cursor"] is None:
-        return scope, None, query["limit"]
-    micros, other = cursors().read(scope, query["cursor"])
-    since = EPOCH + micros * MICROSECOND
-    return scope, Edge(UUID(other), since), query["limit"]
+    before = cursors().time(scope, query["cursor"])
+    return scope, Edge(before.id, before.at) if before else None, query["limit"]
 
 
 def _edge_page(scope: str, edges: list[Edge], limit: int) -> Response:
     """`edges` holds one more than the page, which tells whether there is a next page."""
     shown = edges[:limit]
     cards = container().pages.cards.accounts([e.account_id for e in shown], viewer())
-    last = shown[-1] if len(edges) > limit else None
-    position: Position | None = [(last.since - EPOCH) // MICROSECOND, str(last.account_id)] if last else None
-    return answers.page([card.body for card in cards], cursors().issue(scope, position))
+    onward = cursors().onward(scope, edges, limit, lambda last: by_time(last.since, last.account_id))
+    return answers.page([card.body for card in cards], onward)

@@ -52,8 +52,7 @@ def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
     after = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = container().stores.documents.comments.page(post_id, after=after, limit=limit + 1)
     cards = container().pages.cards.comments(author, found[:limit])
-    onward = [found[limit - 1].number] if len(found) > limit else None
-    return answers.page(cards, cursors().issue(scope, onward))
+    return answers.page(cards, cursors().onward(scope, found, limit, lambda last: [last.number]))
 
 
 @blp.post("/posts/<uuid:post_id>/comments")

@@ -23,8 +23,8 @@ from app.http.resources.sessions import session_item
 from app.http.resources.wallet import balance_item, entry_item
 from app.server.streams import drop_stalled
 from app.services.pages.fragments import assembled, comment_part, encode, moment, post_part, product_part
-from repositories.money_records import Order, OrderMark
-from repositories.records import Comment, Edge, Session
+from repositories.money_records import Order
+from repositories.records import Comment, Edge, Session, TimeCursor
 
 blp = Blueprint("export", "One's own data")
 T = TypeVar("T")
@@ -191,5 +191,5 @@ def _place(comment: Comment) -> tuple[UUID, int]:
     return comment.post_id, comment.number
 
 
-def _mark(order: Order) -> OrderMark:
-    return OrderMark(order.created_at, order.id)
+def _mark(order: Order) -> TimeCursor:
+    return TimeCursor(order.created_at, order.id)

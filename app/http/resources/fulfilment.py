@@ -12,8 +12,8 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, JsonInt, Moment, Prose
 from app.http.edge.idempotency import idempotent, receipt
-from app.http.edge.paging import PageQuery, page_of
-from app.http.resources.orders import OrderSchema, mark, of_order, order_answer, position
+from app.http.edge.paging import PageQuery, by_time, page_of
+from app.http.resources.orders import OrderSchema, of_order, order_answer
 from app.services.money.fulfilment import WantedShipment
 from app.services.pages.fragments import encode, moment
 from repositories.money_records import Answer, OrderStep, Shipment
@@ -149,10 +149,9 @@ def list_order_history(query: dict[str, Any], order_id: UUID) -> Response:
     """List what happened to an order, oldest first: all of it for its buyer, to one's own part for a seller."""
     account, limit = caller(), query["limit"]
     scope = f"history:{order_id}:{account}"
-    after = mark(scope, query["cursor"])
+    after = cursors().time(scope, query["cursor"])
     found = container().money.fulfilment.history(account, order_id, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    onward = cursors().issue(scope, position(last.at, last.id) if last else None)
+    onward = cursors().onward(scope, found, limit, lambda last: by_time(last.at, last.id))
     return answers.page(map(_step, found[:limit]), onward)
 
 

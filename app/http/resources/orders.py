@@ -1,7 +1,6 @@
 """`/orders`: place, list and cancel orders. What sellers do with theirs is in `fulfilment.py`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Any, TypeVar, get_args
 from uuid import UUID
 
@@ -14,9 +13,8 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, Instant, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
-from app.http.edge.paging import PageQuery, Position, page_of
+from app.http.edge.paging import PageQuery, Position, by_time, page_of
 from app.http.edge.shapes import MoneySchema, MoneyShape
-from app.ids import EPOCH, MICROSECOND
 from app.services.money.pricing import Wanted
 from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
@@ -24,7 +22,6 @@ from repositories.money_records import (
     Answer,
     Order,
     OrderLine,
-    OrderMark,
     Refund,
     Shipment,
     SubOrder,
@@ -143,14 +140,14 @@ def list_orders(query: dict[str, Any]) -> Response:
     account, role, limit = caller(), query["role"], query["limit"]
     only = OrderChoice(**{name: query[name] for name in OrderChoice.__struct_fields__})
     scope, orders = f"orders:{role}:{account}:{only}", container().stores.relational.orders
-    before = mark(scope, query["cursor"])
+    before = cursors().time(scope, query["cursor"])
     if role == "buyer":
         found = orders.of_buyer(account, only=only, before=before, limit=limit + 1)
     elif only.seller_id in {None, account}:
         found = orders.of_seller(account, only=replace(only, seller_id=None), before=before, limit=limit + 1)
     else:
         found = []
-    return answers.page(map(order_body, seen(account, found[:limit])), onward(scope, found, limit))
+    return answers.page(map(order_body, seen(account, found[:limit])), cursors().onward(scope, found, limit, by_age))
 
 
 @blp.get("/orders/<uuid:order_id>")
@@ -182,22 +179,8 @@ def order_answer(order: Order) -> Response:
     return answers.thing(order_body(order), order.version)
 
 
-def mark(scope: str, cursor: str | None) -> OrderMark | None:
-    """Where the page of a list by age begins."""
-    if cursor is None:
-        return None
-    micros, one = cursors().read(scope, cursor)
-    return OrderMark(EPOCH + micros * MICROSECOND, UUID(one))
-
-
-def onward(scope: str, found: Sequence[Order | Refund | Shipment], limit: int) -> str | None:
-    """The cursor of the next page, when more than `limit` were found."""
-    last = found[limit - 1] if len(found) > limit else None
-    return cursors().issue(scope, position(last.created_at, last.id) if last else None)
-
-
-def position(at: datetime, one: UUID) -> Position:
-    return [(at - EPOCH) // MICROSECOND, str(one)]
+def by_age(found: Order | Refund | Shipment) -> Position:
+    return by_time(found.created_at, found.id)
 
 
 def of_order(
@@ -206,8 +189,8 @@ def of_order(
     """A page of what belongs to an order, newest first. `read` takes who asks, the order, `before` and `limit`."""
     account, limit = caller(), query["limit"]
     scope = f"{kind}:{order_id}:{account}"
-    found = read(account, order_id, before=mark(scope, query["cursor"]), limit=limit + 1)
-    return answers.page(map(body, found[:limit]), onward(scope, found, limit))
+    found = read(account, order_id, before=cursors().time(scope, query["cursor"]), limit=limit + 1)
+    return answers.page(map(body, found[:limit]), cursors().onward(scope, found, limit, by_age))
 
 
 def seen(account_id: UUID, orders: Iterable[Order]) -> Iterator[Order]:

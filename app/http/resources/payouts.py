@@ -11,9 +11,8 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Moment
 from app.http.edge.idempotency import idempotent, receipt
-from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.paging import PageQuery, by_time, page_of
 from app.http.edge.shapes import MoneyShape, MovedMoneySchema
-from app.http.resources.orders import mark, position
 from app.services.pages.fragments import encode, moment
 from repositories.money_records import Answer
 from repositories.payment_records import Payment
@@ -64,9 +63,8 @@ def list_payouts(query: dict[str, Any]) -> Response:
     """List one's payouts, newest first, in whatever state."""
     owner, limit = caller(), query["limit"]
     scope = f"payouts:{owner}"
-    found = container().money.payments.payouts(owner, before=mark(scope, query["cursor"]), limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    onward = cursors().issue(scope, position(last.at, last.reference) if last else None)
+    found = container().money.payments.payouts(owner, before=cursors().time(scope, query["cursor"]), limit=limit + 1)
+    onward = cursors().onward(scope, found, limit, lambda last: by_time(last.at, last.reference))
     return answers.page(map(payout_body, found[:limit]), onward)
 
 

@@ -15,7 +15,7 @@ from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Line, Moment, Prose
 from app.http.edge.idempotency import idempotent, reserved
-from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.paging import PageQuery, by_id, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.whole_pages.public_hits import hot, kept_list, kept_thing
 from app.services.commands.precondition import Precondition
@@ -163,7 +163,7 @@ def list_products(query: dict[str, Any]) -> Response:
         return hot(lambda used: _first_page(scope, limit, where.category, used))
     products = container().stores.documents.products
     found = products.page(where, before=cursors().id(scope, query["cursor"]), limit=limit + 1)
-    onward = cursors().issue(scope, [str(found[limit - 1].id)]) if len(found) > limit else None
+    onward = cursors().onward(scope, found, limit, by_id)
     cards = [card.body for card in container().pages.cards.products_read(found[:limit])]
     if not query["facets"]:
         return answers.page(cards, onward)

@@ -9,7 +9,7 @@ from app.http.edge import answers
 from app.http.edge.blueprint import Blueprint, budget, public
 from app.http.edge.deps import container, cursors, viewer
 from app.http.edge.fields import Line
-from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.paging import PageQuery, by_id, page_of
 from app.http.resources.posts import PostCardSchema
 from app.http.resources.products import ProductCardSchema
 from app.services.pages.fragments import encode
@@ -51,7 +51,6 @@ def search_content(query: dict[str, Any]) -> Response:
     scope = f"search:{kind}:{words}"
     before = cursors().id(scope, query["cursor"])
     found = container().content.search.find(words, kind, before=before, limit=limit + 1)
-    onward = [str(found[limit - 1].id)] if len(found) > limit else None
     shown = container().content.search.cards(found[:limit], viewer())
     items = (b"{" + encode(kind) + b":" + body + b"}" for kind, body in shown)
-    return answers.page(items, cursors().issue(scope, onward))
+    return answers.page(items, cursors().onward(scope, found, limit, by_id))

@@ -13,7 +13,7 @@ from app.http.edge.deps import caller, container, cursors, session
 from app.http.edge.fields import JsonBoolean, MailAddress, Moment, NewPassword, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
-from app.http.edge.paging import PageQuery, page_of
+from app.http.edge.paging import PageQuery, by_id, page_of
 from app.http.edge.shapes import AccountSchema
 from app.services.pages.fragments import account_part, encode, moment
 from app.services.pages.whole_pages import unversioned
@@ -102,9 +102,8 @@ def list_sessions(query: dict[str, Any]) -> Response:
     current = session()
     scope, limit = f"sessions:{current.account_id}", query["limit"]
     found = container().people.sessions.devices(current.account_id, before=cursors().id(scope, query["cursor"]))
-    onward = [str(found[limit - 1].id)] if len(found) > limit else None
     items = (session_item(s, current) for s in found[:limit])
-    return answers.page(items, cursors().issue(scope, onward))
+    return answers.page(items, cursors().onward(scope, found, limit, by_id))
 
 
 @blp.get("/sessions/<uuid:session_id>")

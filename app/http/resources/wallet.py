@@ -131,7 +131,7 @@ def list_wallet_entries(query: dict[str, Any]) -> Response:
     scope, ledger = f"entries:{owner}:{currency}:{at}", container().stores.relational.ledger
     before = cursors().read(scope, query["cursor"])[0] if query["cursor"] else None
     found = ledger.entries(owner, currency, before=before, until=at, limit=limit + 1)
-    onward = cursors().issue(scope, [found[limit - 1].sequence] if len(found) > limit else None)
+    onward = cursors().onward(scope, found, limit, lambda last: [last.sequence])
     return answers.page(entry_items(found[:limit], currency), onward, balance=_balance(currency, at))
 
 

@@ -101,7 +101,7 @@ def list_dead_letters(query: dict[str, Any], webhook_id: UUID) -> Response:
     scope, limit, cursor = f"dead-letters:{webhook_id}", query["limit"], query["cursor"]
     after = int(cursors().read(scope, cursor)[0]) if cursor else 0
     found = container().webhooks.dead_letters(webhook_id, after=after, limit=limit + 1)
-    onward = [found[limit - 1].logged.position] if len(found) > limit else None
+    onward = cursors().onward(scope, found, limit, lambda last: [last.logged.position])
     items = (
         {
             "event_id": dead.logged.event.id,
@@ -112,7 +112,7 @@ def list_dead_letters(query: dict[str, Any], webhook_id: UUID) -> Response:
         }
         for dead in found[:limit]
     )
-    return answers.page(map(encode, items), cursors().issue(scope, onward))
+    return answers.page(map(encode, items), onward)
 
 
 def _own(webhook: Webhook) -> dict[str, Any]:

@@ -22,12 +22,11 @@ from repositories.money_records import (
     UNWRITTEN,
     Answer,
     Order,
-    OrderMark,
     OrderStep,
     Refund,
     Shipment,
 )
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 
 SHIPMENT = "shipment"
@@ -86,7 +85,9 @@ class Fulfilment:
                 lambda: self._refused(seller, order_id, refusal, reason),
             )
 
-    def of_order(self, account_id: UUID, order_id: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Shipment]:
+    def of_order(
+        self, account_id: UUID, order_id: UUID, *, before: TimeCursor | None, limit: int
+    ) -> Sequence[Shipment]:
         """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
         own = self._orders.own_part(account_id, order_id)
         return self._relational.shipments.of_order(order_id, seller_id=own, before=before, limit=limit)
@@ -98,7 +99,7 @@ class Fulfilment:
             raise Missing("there is no such shipment")
         return shipment
 
-    def history(self, account_id: UUID, order_id: UUID, *, after: OrderMark | None, limit: int) -> Sequence[OrderStep]:
+    def history(self, account_id: UUID, order_id: UUID, *, after: TimeCursor | None, limit: int) -> Sequence[OrderStep]:
         """What happened, oldest first: all of it for the buyer, to one's own part for a seller. Raises `Missing`."""
         own = self._orders.own_part(account_id, order_id)
         return self._relational.shipments.history(order_id, seller_id=own, after=after, limit=limit)

@@ -28,9 +28,9 @@ from app.services.commands.kit import Kit
 from app.services.money.postings import credited
 from app.services.money.provider import Outcome, PaymentProvider, ProviderAway, outcome_of
 from repositories.errors import NotFound
-from repositories.money_records import PROVIDER, UNWRITTEN, Answer, OrderMark, Transfer
+from repositories.money_records import PROVIDER, UNWRITTEN, Answer, Transfer
 from repositories.payment_records import DEPOSIT, NEVER, PAYOUT, Payment
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Payments:
             raise Missing("there is no such payout")
         return found
 
-    def payouts(self, owner: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Payment]:
+    def payouts(self, owner: UUID, *, before: TimeCursor | None, limit: int) -> Sequence[Payment]:
         """Newest first."""
         return self._relational.payments.payouts(owner, before=before, limit=limit)
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from app.services.commands.retrying import Retry
 from repositories.errors import StoreError
-from repositories.money_records import UNWRITTEN, OrderMark
+from repositories.money_records import UNWRITTEN
 from repositories.payment_records import Payment
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore
 
 # `differs`: the reference is of another payment, and nothing was done.
@@ -50,7 +50,7 @@ class PaymentProvider(Protocol):
         """
 
     @abstractmethod
-    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> Sequence[Payment]:
+    def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> Sequence[Payment]:
         """Everything asked for from `since` on and before `until`, by the provider's clock, oldest first, ties by
         reference; strictly later than `after`. Raises `ProviderAway`.
         """
@@ -82,7 +82,7 @@ class SandboxProvider(PaymentProvider):
         except StoreError as error:
             raise ProviderAway(str(error)) from error
 
-    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> Sequence[Payment]:
+    def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> Sequence[Payment]:
         try:
             return self._relational.sandbox.between(since, until, after=after, limit=limit)
         except StoreError as error:

@@ -16,8 +16,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.services.money.provider import PaymentProvider
-from repositories.money_records import OrderMark
 from repositories.payment_records import Payment
+from repositories.records import TimeCursor
 from repositories.relational import RelationalStore
 
 PAGE = 1_000
@@ -123,10 +123,10 @@ def _amount(payment: Payment) -> str:
 
 
 def _walked(page: Callable[..., Sequence[Payment]], since: datetime, until: datetime) -> Iterator[Payment]:
-    after: OrderMark | None = None
+    after: TimeCursor | None = None
     while True:
         found = page(since, until, after=after, limit=PAGE)
         yield from found
         if len(found) < PAGE:
             return
-        after = OrderMark(found[-1].at, found[-1].reference)
+        after = TimeCursor(found[-1].at, found[-1].reference)

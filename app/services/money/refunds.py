@@ -25,11 +25,10 @@ from repositories.money_records import (
     UNWRITTEN,
     Answer,
     Order,
-    OrderMark,
     Refund,
     Transfer,
 )
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational import RelationalStore, Transaction
 
 
@@ -66,7 +65,7 @@ class Refunds:
                 lambda: self._made(refund_id, wanted),
             )
 
-    def of_order(self, account_id: UUID, order_id: UUID, *, before: OrderMark | None, limit: int) -> Sequence[Refund]:
+    def of_order(self, account_id: UUID, order_id: UUID, *, before: TimeCursor | None, limit: int) -> Sequence[Refund]:
         """All for the buyer, one's own for a seller, newest first. Raises `Missing`, also for everybody else."""
         own = self._orders.own_part(account_id, order_id)
         return self._relational.refunds.of_order(order_id, seller_id=own, before=before, limit=limit)
@@ -136,6 +135,6 @@ class Refunds:
 
     def _had_nothing_to_restock(self, refund: Refund, wanted: WantedRefund) -> bool:
         """Whether it would have restocked, but the units were back already."""
-        mark, sold_by = OrderMark(refund.created_at, refund.id), refund.seller_id
+        mark, sold_by = TimeCursor(refund.created_at, refund.id), refund.seller_id
         former = self._relational.refunds.of_order(refund.order_id, seller_id=sold_by, before=mark, limit=100)
         return wanted.restock is True and any(one.restock for one in former)

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, literal, null, select, tuple_, union_all
 
-from repositories.money_records import OrderMark, OrderStep
+from repositories.money_records import OrderStep
+from repositories.records import TimeCursor
 from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
 from repositories.relational.schema.order_tables import orders, refunds, shipments, sub_orders
 from repositories.relational.statement_runner import Runner
@@ -48,12 +49,12 @@ def _history(*, one_seller: bool, later: bool) -> Select[Any]:
 
 
 def read_history(
-    runner: Runner, order_id: UUID, seller_id: UUID | None, after: OrderMark | None, limit: int
+    runner: Runner, order_id: UUID, seller_id: UUID | None, after: TimeCursor | None, limit: int
 ) -> list[OrderStep]:
     values: dict[str, Any] = {"order_id": order_id, "limit": limit}
     if seller_id is not None:
         values["seller_id"] = seller_id
     if after is not None:
-        values |= {"after_at": after.created_at, "after_id": after.id}
+        values |= {"after_at": after.at, "after_id": after.id}
     statement = _history(one_seller=seller_id is not None, later=after is not None)
     return [OrderStep(*row) for row in runner.rows(statement, values)]

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, select, tuple_
 
-from repositories.money_records import OrderMark
 from repositories.order_choice import OrderChoice
+from repositories.records import TimeCursor
 from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
 
@@ -70,9 +70,9 @@ def page_of(role: Role, names: frozenset[str], *, later: bool) -> Select[Any]:
     return found.order_by(at.desc(), one.desc()).limit(LIMIT)
 
 
-def values_of(key: UUID, choice: OrderChoice, before: OrderMark | None, limit: int) -> dict[str, Any]:
+def values_of(key: UUID, choice: OrderChoice, before: TimeCursor | None, limit: int) -> dict[str, Any]:
     values: dict[str, Any] = {"key": key, "limit": limit} | given(choice)
-    return values | ({"before_at": before.created_at, "before_id": before.id} if before else {})
+    return values | ({"before_at": before.at, "before_id": before.id} if before else {})
 
 
 def given(choice: OrderChoice) -> dict[str, Any]:

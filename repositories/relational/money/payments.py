@@ -8,9 +8,8 @@ from uuid import UUID
 from sqlalchemy import Select, Table, bindparam, case, delete, select, tuple_
 
 from repositories.errors import NotFound
-from repositories.money_records import OrderMark
 from repositories.payment_records import Payment
-from repositories.records import Money
+from repositories.records import Money, TimeCursor
 from repositories.relational.payments_port import OpenPaymentWrites, PaymentReads, SandboxReads, SandboxWrites
 from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
 from repositories.relational.schema.money_tables import IS_PAYMENT, IS_PAYOUT, transfers
@@ -85,11 +84,11 @@ class SqlPaymentReads(RunnerBacked, PaymentReads):
         rows = self._runner.rows(_GET, {"ids": list(references)}) if references else ()
         return {row[0]: _to_payment(row) for row in rows}
 
-    def payouts(self, owner: UUID, *, before: OrderMark | None, limit: int) -> list[Payment]:
+    def payouts(self, owner: UUID, *, before: TimeCursor | None, limit: int) -> list[Payment]:
         rows = self._runner.rows(_PAYOUTS[before is not None], {"owner": owner, "limit": limit} | _marked(before))
         return [_to_payment(row) for row in rows]
 
-    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
+    def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> list[Payment]:
         values = {"since": since, "until": until, "limit": limit} | _marked(after)
         return [_to_payment(row) for row in self._runner.rows(_BETWEEN[after is not None], values)]
 
@@ -114,7 +113,7 @@ class SqlSandboxReads(RunnerBacked, SandboxReads):
         rows = self._runner.rows(_GET_OF_SANDBOX, {"reference": reference})
         return _to_payment(rows[0]) if rows else None
 
-    def between(self, since: datetime, until: datetime, *, after: OrderMark | None, limit: int) -> list[Payment]:
+    def between(self, since: datetime, until: datetime, *, after: TimeCursor | None, limit: int) -> list[Payment]:
         values = {"since": since, "until": until, "limit": limit} | _marked(after)
         return [_to_payment(row) for row in self._runner.rows(_BETWEEN_OF_SANDBOX[after is not None], values)]
 
@@ -134,8 +133,8 @@ def _row(payment: Payment) -> dict[str, Any]:
     return own | money
 
 
-def _marked(mark: OrderMark | None) -> dict[str, Any]:
-    return {} if mark is None else {"mark_at": mark.created_at, "mark_id": mark.id}
+def _marked(mark: TimeCursor | None) -> dict[str, Any]:
+    return {} if mark is None else {"mark_at": mark.at, "mark_id": mark.id}
 
 
 def _to_payment(row: Sequence[Any]) -> Payment:

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, case, func, insert, select, tuple_, update
 
 from repositories.errors import Capped, IllegalMove, NotFound
-from repositories.money_records import SUB_ORDER_MOVES, OrderMark, Refund
-from repositories.records import Money
+from repositories.money_records import SUB_ORDER_MOVES, Refund
+from repositories.records import Money, TimeCursor
 from repositories.relational.money.order_chain import refunded as refunded_by
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, refunded, sum_up
 from repositories.relational.refunds_port import RefundReads, RefundWrites
@@ -84,13 +84,13 @@ class SqlRefundReads(RunnerBacked, RefundReads):
         return _to_refund(rows[0]) if rows else None
 
     def of_order(
-        self, order_id: UUID, *, seller_id: UUID | None = None, before: OrderMark | None, limit: int
+        self, order_id: UUID, *, seller_id: UUID | None = None, before: TimeCursor | None, limit: int
     ) -> list[Refund]:
         values: dict[str, Any] = {"order_id": order_id, "limit": limit}
         if seller_id is not None:
             values["seller_id"] = seller_id
         if before is not None:
-            values |= {"before_at": before.created_at, "before_id": before.id}
+            values |= {"before_at": before.at, "before_id": before.id}
         page = _PAGES[seller_id is not None, before is not None]
         return [_to_refund(row) for row in self._runner.rows(page, values)]
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, case, insert, select, tuple_, update
 
 from repositories.errors import IllegalMove, Invalid, NotFound
-from repositories.money_records import SUB_ORDER_MOVES, OrderMark, OrderStep, Shipment
+from repositories.money_records import SUB_ORDER_MOVES, OrderStep, Shipment
+from repositories.records import TimeCursor
 from repositories.relational.money.history import read_history
 from repositories.relational.money.order_chain import shipped
 from repositories.relational.money.sub_orders import MOVED, NOTHING_TO_SEND, THIS, movable, sum_up
@@ -73,17 +74,17 @@ class SqlShipmentReads(RunnerBacked, ShipmentReads):
         return next(iter(_to_shipments(self._runner.rows(_GET, {"id": shipment_id}))), None)
 
     def of_order(
-        self, order_id: UUID, *, seller_id: UUID | None = None, before: OrderMark | None, limit: int
+        self, order_id: UUID, *, seller_id: UUID | None = None, before: TimeCursor | None, limit: int
     ) -> list[Shipment]:
         values: dict[str, Any] = {"order_id": order_id, "limit": limit}
         if seller_id is not None:
             values["seller_id"] = seller_id
         if before is not None:
-            values |= {"before_at": before.created_at, "before_id": before.id}
+            values |= {"before_at": before.at, "before_id": before.id}
         return _to_shipments(self._runner.rows(_PAGES[seller_id is not None, before is not None], values))
 
     def history(
-        self, order_id: UUID, *, seller_id: UUID | None = None, after: OrderMark | None, limit: int
+        self, order_id: UUID, *, seller_id: UUID | None = None, after: TimeCursor | None, limit: int
     ) -> list[OrderStep]:
         return read_history(self._runner, order_id, seller_id, after, limit)
 

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from repositories.errors import StoreError
-from repositories.money_records import PROVIDER, Granted, Order, OrderMark, RequestKey, Transfer
+from repositories.money_records import PROVIDER, Granted, Order, RequestKey, Transfer
+from repositories.records import TimeCursor
 from repositories.relational import RelationalStore, Transaction
 from repositories.relational.postgres.store import PostgresRelational
 from tests.contracts.money import SECOND, held, line, order, refund, transfer
@@ -76,17 +77,17 @@ READS: dict[str, Callable[[RelationalStore, Data], object]] = {
     "orders": lambda store, d: store.orders.get([one.id for one in d.orders[:20]]),
     "of_buyer": lambda store, d: store.orders.of_buyer(d.people[0], before=None, limit=20),
     "of_buyer before": lambda store, d: store.orders.of_buyer(
-        d.people[0], before=OrderMark(NOW + SECOND, PROVIDER), limit=20
+        d.people[0], before=TimeCursor(NOW + SECOND, PROVIDER), limit=20
     ),
     "of_seller": lambda store, d: store.orders.of_seller(d.orders[0].lines[0].seller_id, before=None, limit=20),
     "of_seller before": lambda store, d: store.orders.of_seller(
-        d.orders[0].lines[0].seller_id, before=OrderMark(NOW + SECOND, PROVIDER), limit=20
+        d.orders[0].lines[0].seller_id, before=TimeCursor(NOW + SECOND, PROVIDER), limit=20
     ),
     "stuck": lambda store, _: store.orders.stuck(now=NOW, limit=20),
     "refund": lambda store, d: store.refunds.get(d.refunds[0].id),
     "refunds": lambda store, d: store.refunds.of_order(d.orders[0].id, before=None, limit=20),
     "refunds of a seller before": lambda store, d: store.refunds.of_order(
-        d.orders[0].id, seller_id=d.refunds[0].seller_id, before=OrderMark(NOW + SECOND, PROVIDER), limit=20
+        d.orders[0].id, seller_id=d.refunds[0].seller_id, before=TimeCursor(NOW + SECOND, PROVIDER), limit=20
     ),
 }
 
