@@ -8,6 +8,8 @@ from werkzeug.routing import BaseConverter
 from app.http.resources import (
     accounts,
     comments,
+    credentials,
+    deletion,
     delivery,
     export,
     feed,
@@ -28,29 +30,34 @@ from app.http.resources import (
     wallet,
 )
 
+# What is documented under one heading has one blueprint, and may be in several modules.
 BLUEPRINTS = tuple(
-    module.blp
-    for module in (
-        accounts,
-        sessions,
-        mailed_tokens,
-        export,
-        posts,
-        delivery,
-        post_views,
-        comments,
-        feed,
-        notifications,
-        stream,
-        products,
-        wallet,
-        statements,
-        payouts,
-        orders,
-        fulfilment,
-        refunds,
-        search,
-        health,
+    dict.fromkeys(
+        module.blp
+        for module in (
+            accounts,
+            sessions,
+            credentials,
+            deletion,
+            mailed_tokens,
+            export,
+            posts,
+            delivery,
+            post_views,
+            comments,
+            feed,
+            notifications,
+            stream,
+            products,
+            wallet,
+            statements,
+            payouts,
+            orders,
+            fulfilment,
+            refunds,
+            search,
+            health,
+        )
     )
 )
 

@@ -1,4 +1,4 @@
-"""`/sessions`: signing in, the list of signed-in devices, signing out; and what needs the password once more."""
+"""`/sessions`: signing in, the list of signed-in devices, signing out."""
 
 from typing import Any
 from uuid import UUID
@@ -9,8 +9,8 @@ from flask import Response
 
 from app.http.edge import answers
 from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
-from app.http.edge.deps import caller, container, cursors, session
-from app.http.edge.fields import JsonBoolean, MailAddress, Moment, NewPassword, Text
+from app.http.edge.deps import container, cursors, session
+from app.http.edge.fields import Moment, Text
 from app.http.edge.idempotency import idempotent
 from app.http.edge.limiting import caller_address
 from app.http.edge.paging import PageQuery, by_id, page_of
@@ -26,21 +26,6 @@ class LoginSchema(ma.Schema):
     login = Text(required=True, validate=ma.validate.Length(1, 254), metadata={"description": "handle or e-mail"})
     password = Text(required=True, validate=ma.validate.Length(1, 256))
     device = Text(load_default=None, allow_none=True, validate=ma.validate.Length(max=200))
-
-
-class PasswordChangeSchema(ma.Schema):
-    current_password = Text(required=True, validate=ma.validate.Length(1, 256))
-    new_password = NewPassword()
-
-
-class EmailChangeSchema(ma.Schema):
-    password = Text(required=True, validate=ma.validate.Length(1, 256))
-    email = MailAddress()
-
-
-class AccountDeletionSchema(ma.Schema):
-    password = Text(required=True, validate=ma.validate.Length(1, 256))
-    forfeit = JsonBoolean(load_default=False, metadata={"description": "leave behind what is in the wallet"})
 
 
 class SignedInSchema(ma.Schema):
@@ -148,67 +133,6 @@ def delete_session(session_id: UUID) -> Response:
 def delete_other_sessions() -> Response:
     """Sign out every device but this one."""
     container().people.sessions.end_others(session())
-    return answers.nothing()
-
-
-@blp.put("/accounts/me/password")
-@private
-@budget(relational=10, sessions=2, cache=2)
-@blp.arguments(PasswordChangeSchema)
-@blp.response(204)
-@blp.raises(403, 429, 503)
-def change_password(wanted: dict[str, Any]) -> Response:
-    """Change one's own password, and sign out every device but this one.
-
-    A wrong current password counts as a failed sign-in.
-    """
-    people, current = container().people, session()
-    with people.throttle.guess(str(current.account_id), caller_address()):
-        people.password_changes.change(current, wanted["current_password"], wanted["new_password"])
-    return answers.nothing()
-
-
-@blp.put("/accounts/me/email")
-@private
-@budget(relational=7, sessions=1, cache=4)
-@blp.arguments(EmailChangeSchema)
-@blp.response(204)
-@blp.raises(403, 409, 429, 503)
-def change_email(wanted: dict[str, Any]) -> Response:
-    """Change one's own e-mail address. The new one is not verified, and the former one gets a mail.
-
-    Tokens that were mailed before do not work any more. A wrong password counts as a failed sign-in, and each change as
-    a request for mail.
-    """
-    people, me = container().people, caller()
-    people.throttle.mail(str(me), caller_address())
-    with people.throttle.guess(str(me), caller_address()):
-        people.email_changes.change(me, wanted["password"], wanted["email"])
-    return answers.nothing()
-
-
-@blp.delete("/accounts/me")
-@private
-@budget(relational=36, documents=8, sessions=2, cache=4)
-@blp.arguments(AccountDeletionSchema)
-@blp.response(204)
-@blp.raises(403, 409, 429, 503)
-def delete_account(wanted: dict[str, Any]) -> Response:
-    """Delete one's own account, for good. The body has the password.
-
-    Profile, posts, comments, likes, follows, blocks, products and sessions are gone with the answer. Orders and entries
-    of wallets stay, and name an id that nobody has any more. For 30 days nobody gets the handle. A wrong password is
-    counted as a failed sign-in.
-
-    Refused while orders with one's products are placed or paid (`orders_unfinished`: fulfil or refund them), while the
-    payment provider has not said what became of a deposit or a payout (`payments_open`: ask again in a moment, or
-    `forfeit` what may come of it), and while there is money in the wallet, held or not (`money_left`: send it to
-    somebody, or `forfeit` it).
-    """
-    people, current = container().people, session()
-    with people.throttle.guess(str(current.account_id), caller_address()):
-        people.deletion.delete(current, wanted["password"], forfeit=wanted["forfeit"])
-    container().content.departures.begin(current.account_id)
     return answers.nothing()
 
 
