@@ -10,7 +10,6 @@ from app.container import Container
 from app.http.edge.deps import CONTAINER
 from app.telemetry import spans
 from app.telemetry.history import Collect, History
-from repositories.meter import Tally
 
 RECORDER = "quartet-recorder"
 HISTORY = "quartet-history"
@@ -54,19 +53,6 @@ def answered(app: Flask, route: str | None, method: str, status: int, seconds: f
     record = cast("Recorder", app.extensions[RECORDER])
     record(route or UNKNOWN, method if method in spans.METHODS else UNKNOWN, status, seconds)
     spans.answered(route, method, status)
-
-
-def server_timing(tally: Tally, seconds: float) -> str:
-    """The W3C header's value: each store with its milliseconds and round trips, in the order of first use.
-
-    Behind them the `traceparent` of a trace that is recorded, where browsers' agents look for it.
-    """
-    stores = [
-        f'{store};dur={spent * 1000:.2f};desc="{int(trips)} round trip{"" if trips == 1 else "s"}"'
-        for store, (trips, spent) in tally.stores.items()
-    ]
-    traced = [f'traceparent;desc="{spans.traceparent()}"'] if spans.trace_id() else []
-    return ", ".join([*stores, f"app;dur={seconds * 1000:.2f}", *traced])
 
 
 def _nowhere(_route: str, _method: str, _status: int, _seconds: float) -> None: ...

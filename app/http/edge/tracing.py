@@ -1,6 +1,7 @@
 """The request id: the client's if it is well-formed, else a new one. It is in the answer and in every log line.
 
-And the request's span, around all that answers it. What the gate refuses has none: a refusal must be cheap.
+And the request's span, around all that answers it. What the gate refuses has none: a refusal must be cheap. At its end
+an answer gets the header fields that all have, is counted, and has its line in the log.
 """
 
 import random
@@ -14,7 +15,8 @@ from flask import Flask, Response, current_app, g, request
 
 from app.http.edge import access_log, caching, limiting
 from app.http.edge.deps import container, request_id, start
-from app.http.edge.metrics import answered, server_timing
+from app.http.edge.metrics import answered
+from app.http.edge.server_timing import server_timing
 from app.telemetry import request_trace, spans
 from repositories import meter
 

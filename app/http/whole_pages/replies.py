@@ -8,7 +8,8 @@ from flask import Flask
 
 from app.http.edge import access_log, caching, content_coding, tracing
 from app.http.edge.conditions import is_known
-from app.http.edge.metrics import answered, server_timing
+from app.http.edge.metrics import answered
+from app.http.edge.server_timing import server_timing
 from app.http.whole_pages.admission import Admitted
 from app.services.pages.whole_pages import WholePage
 
