@@ -11,6 +11,7 @@ from app.backup.dumping import dumps, frozen, sections
 from app.backup.file import BadFile, Digest, End, Header, Reader, encoded
 from app.backup.progress import KindRates
 from app.stores import Stores
+from repositories.batched import batched
 from repositories.dump_port import Load
 from repositories.relational.migrations import head
 
@@ -89,5 +90,4 @@ def _put(put: Load, kind: str, batches: Iterator[Sequence[Any]]) -> None:
 
 def _batches(lines: Iterator[bytes], record: Any) -> Iterator[Sequence[Any]]:
     decode = msgspec.json.Decoder(record).decode
-    while batch := [decode(line) for line in islice(lines, BATCH)]:
-        yield batch
+    return ([decode(line) for line in some] for some in batched(lines, BATCH))

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from app.doctor.comparing import BLOCK, MOST, Difference, Look
+from repositories.batched import batched
 from repositories.documents import DocumentStore
 from repositories.feeds.audit_port import StoredEntry
 from repositories.records import PostRef
@@ -68,7 +69,7 @@ def buried(documents: DocumentStore, doubted: Look | None) -> set[UUID]:
 
 def authors_of(documents: DocumentStore, entries: Collection[StoredEntry]) -> dict[UUID, UUID]:
     """Whose the posts of these entries are, where they exist."""
-    ids, authors = list({entry.post_id for entry in entries}), dict[UUID, UUID]()
-    for start in range(0, len(ids), AT_ONCE):
-        authors |= documents.posts.authors(ids[start : start + AT_ONCE])
+    authors = dict[UUID, UUID]()
+    for some in batched({entry.post_id for entry in entries}, AT_ONCE):
+        authors |= documents.posts.authors(some)
     return authors

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from repositories.batched import batched
 from repositories.errors import Contention
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
@@ -174,11 +175,10 @@ class SqlGate:
 
     def forget(self, sequences: Iterable[int]) -> None:
         """In any order: a transaction with a lower number may end later."""
-        every = list(sequences)
-        for start in range(0, len(every), 500):
-            some = ", ".join(map(str, every[start : start + 500]))
+        for some in batched(sequences, 500):
+            numbers = ", ".join(map(str, some))
             with self._database.write() as work:
-                work.execute(f"DELETE FROM moving_{self._role} WHERE seq IN ({some})", {})  # noqa: S608  integers
+                work.execute(f"DELETE FROM moving_{self._role} WHERE seq IN ({numbers})", {})  # noqa: S608  integers
 
     def _set(self, work: Working, mark: Mark) -> None:
         work.execute(SET_MARK, {"role": self._role, **msgspec.structs.asdict(mark)})

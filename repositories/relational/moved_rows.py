@@ -2,13 +2,14 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import Column, Delete, Executable, LargeBinary, Select, bindparam, delete, select, tuple_, update
 
+from repositories.batched import batched
 from repositories.moving.gate import Noted
 from repositories.moving.places import Key
 from repositories.relational.dump import COPIED, LEFT_OUT, Copied, copied_whole
@@ -67,7 +68,9 @@ def _part(of: Column[Any], binary: str) -> str:
 
 
 def of_keys(runner: Runner, kind: str, keys: Sequence[Key]) -> list[Any]:
-    found = [tuple(row) for some in parts(keys) for row in runner.rows(moved(kind).of_keys, {"keys": plain(some)})]
+    found = [
+        tuple(row) for some in batched(keys, SOME) for row in runner.rows(moved(kind).of_keys, {"keys": plain(some)})
+    ]
     # A hold is before what ends it.
     hold = moved(kind).copied.kind.members.index("hold_id") if kind == "transfers" else None
     return found if hold is None else sorted(found, key=lambda row: row[hold] is not None)
@@ -75,12 +78,6 @@ def of_keys(runner: Runner, kind: str, keys: Sequence[Key]) -> list[Any]:
 
 def plain(keys: Sequence[Key]) -> list[Any]:
     return [key[0] if len(key) == 1 else key for key in keys]
-
-
-def parts(every: Iterable[Any]) -> Iterator[list[Any]]:
-    whole = list(every)
-    for start in range(0, len(whole), SOME):
-        yield whole[start : start + SOME]
 
 
 def changed(notes: Sequence[Any]) -> dict[str, set[Key]]:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import TextClause, text
 
+from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.moving.gate import Engine, Noted, SqlGate
 from repositories.moving.gated import GatedPlace
 from repositories.moving.places import Changed, FrozenPlace, Key, Mark, OfKeys
 from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
-from repositories.relational.moved_rows import BY_NAME, PARENTS, changed, moved, of_keys, parts, plain
+from repositories.relational.moved_rows import BY_NAME, PARENTS, SOME, changed, moved, of_keys, plain
 from repositories.relational.statement_runner import Runner, Snapshot
 from repositories.relational.work import Work
 
@@ -107,11 +108,11 @@ class RelationalPlace(GatedPlace):
                 keys = set(changed.get(kind, ()))
                 if kind in PARENTS:
                     keys -= {self.key(kind, record) for record in found.get(kind, ())}
-                for some in parts(sorted(keys, key=str)):
+                for some in batched(sorted(keys, key=str), SOME):
                     with transaction() as work:
                         work.change(moved(kind).remove, {"keys": plain(some)})
             for kind in BY_NAME:
-                for records in parts(found.get(kind, ())):
+                for records in batched(found.get(kind, ()), SOME):
                     with transaction() as work:
                         self._replace(work, kind, records)
             with transaction() as work:

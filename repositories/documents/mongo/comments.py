@@ -14,6 +14,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
+from repositories.batched import batched
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
 from repositories.documents.mongo.events import born_with, buried, derived
@@ -99,15 +100,13 @@ class MongoComments(CommentStore):
 
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
         """In transactions, for a comment and its count are written in one."""
-        ids, wrong = list(post_ids), dict[UUID, tuple[int, int]]()
-        for start in range(0, len(ids), RECOUNTED_AT_ONCE):
-            some = ids[start : start + RECOUNTED_AT_ONCE]
+        wrong = dict[UUID, tuple[int, int]]()
+        for some in batched(post_ids, RECOUNTED_AT_ONCE):
             wrong |= self._connection.transaction(partial(self._recount, some, repair=repair), of=some[0])
         return wrong
 
     def load(self, comments: Sequence[Comment]) -> None:
-        for start in range(0, len(comments), LOADED_AT_ONCE):
-            some = comments[start : start + LOADED_AT_ONCE]
+        for some in batched(comments, LOADED_AT_ONCE):
             try:
                 self._connection.transaction(partial(self._load_new, some), of=some[0].post_id)
             except _Known:

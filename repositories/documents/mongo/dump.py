@@ -11,6 +11,7 @@ from uuid import UUID
 from bson.int64 import Int64
 from pymongo.client_session import ClientSession
 
+from repositories.batched import batched
 from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, KeptPost, KeptProduct, KeptViews
 from repositories.documents.mongo import comments, posts, products, versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
@@ -45,8 +46,8 @@ class MongoDump(Dump):
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:
         def load(kind: str, records: Sequence[Any]) -> None:
-            for start in range(0, len(records), BATCH):
-                self._load(kind, records[start : start + BATCH])
+            for some in batched(records, BATCH):
+                self._load(kind, some)
 
         yield load
 

@@ -18,6 +18,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from repositories.batched import batched
 from repositories.documents.dump_records import KINDS, key_of
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.dump import LOAD_SECONDS, MAKE, STORED, MongoDump
@@ -158,13 +159,13 @@ class MongoPlace(StorePlace):
             with self._connection.calling(seconds=LOAD_SECONDS):
                 self._require_incoming()
                 ids = [_id(kind, key) for key in gone]
-                for some in _parts(ids):
+                for some in batched(ids, SOME):
                     self._connection.collection(kind).delete_many({"_id": {"$in": some}})
             self._put(kind, records)
 
     def _put(self, kind: str, records: Sequence[Any]) -> None:
         collection = self._connection.collection(kind)
-        for some in _parts([STORED[kind](record) for record in records]):
+        for some in batched((STORED[kind](record) for record in records), SOME):
             with self._connection.calling(seconds=LOAD_SECONDS):
                 self._require_incoming()
                 if kind == "posts":
@@ -188,7 +189,7 @@ class MongoPlace(StorePlace):
 
     def _of_keys(self, kind: str, keys: Sequence[Key], session: ClientSession) -> list[Any]:
         found: list[Any] = []
-        for some in _parts([_id(kind, key) for key in keys]):
+        for some in batched((_id(kind, key) for key in keys), SOME):
             with self._connection.calling(seconds=LOAD_SECONDS):
                 which = {"_id": {"$in": some}}
                 found += [MAKE[kind](one) for one in self._connection.collection(kind).find(which, session=session)]
@@ -265,8 +266,3 @@ def _id(kind: str, key: Key) -> Any:
 
 def _key(own_id: UUID | Document) -> Key:
     return (own_id, 0) if isinstance(own_id, UUID) else (own_id["post"], int(own_id["number"]))
-
-
-def _parts(every: Sequence[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(every), SOME):
-        yield list(every[start : start + SOME])

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
+from repositories.batched import batched
 from repositories.documents.mongo import pull, versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
@@ -105,8 +106,7 @@ class MongoPosts(PostStore):
     def load(self, posts: Sequence[Post]) -> None:
         with self._connection.calling():
             self.know({tag for post in posts for tag in post.tags})
-        for start in range(0, len(posts), LOADED_AT_ONCE):
-            some = posts[start : start + LOADED_AT_ONCE]
+        for some in batched(posts, LOADED_AT_ONCE):
             with self._connection.calling():
                 versioned_writes.load(self._posts, [document_of(p) | {"comments": 0, "comment_seq": 0} for p in some])
 

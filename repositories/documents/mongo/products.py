@@ -8,6 +8,7 @@ from uuid import UUID
 
 from bson.int64 import Int64
 
+from repositories.batched import batched
 from repositories.documents.mongo import versioned_writes
 from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
@@ -85,8 +86,7 @@ class MongoProducts(ProductStore):
         )
 
     def load(self, products: Sequence[Product]) -> None:
-        for start in range(0, len(products), LOADED_AT_ONCE):
-            some = products[start : start + LOADED_AT_ONCE]
+        for some in batched(products, LOADED_AT_ONCE):
             with self._connection.calling():
                 versioned_writes.load(self._products, [document_of(product) for product in some])
 

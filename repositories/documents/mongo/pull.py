@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.documents.mongo.client import Document
 from repositories.documents.mongo.versioned_writes import Documents
 from repositories.records import PostRef
@@ -52,12 +53,12 @@ class IdRange(NamedTuple):
 
 
 def pulled(posts: Documents, source: Source, authors: Collection[UUID], span: IdRange) -> list[PostRef]:
-    some = list(authors)
-    if len(some) > MERGED:
-        some = _foremost(posts, source, some, span)
+    chosen = list(authors)
+    if len(chosen) > MERGED:
+        chosen = _foremost(posts, source, chosen, span)
     found: list[PostRef] = []
-    for start in range(0, len(some), MERGED):
-        by = {"author_id": {"$in": some[start : start + MERGED]}}
+    for some in batched(chosen, MERGED):
+        by = {"author_id": {"$in": some}}
         found += references(posts, source.which | by, source.hint, span)
     return sorted(found, key=lambda ref: ref.post_id, reverse=span.direction < 0)[: span.limit]
 

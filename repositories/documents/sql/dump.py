@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from repositories.batched import batched
 from repositories.documents.dump_records import KINDS, KeptComment, KeptEvent, KeptPost, KeptProduct, KeptViews
 from repositories.documents.sql.products import attribute_rows, product_row
 from repositories.documents.sql.versioned_writes import encoded
@@ -37,9 +38,9 @@ class DocumentsDump(Dump):
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:
         def load(kind: str, records: Sequence[Any]) -> None:
-            for start in range(0, len(records), BATCH):
+            for some in batched(records, BATCH):
                 with self._database.write() as work:
-                    LOADS[kind](work, records[start : start + BATCH])
+                    LOADS[kind](work, some)
 
         yield load
 

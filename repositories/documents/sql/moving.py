@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.documents.dump_records import KINDS, key_of
 from repositories.documents.sql.dump import LOADS, DocumentsDump, made, records
 from repositories.dump_port import Load, RecordKind
@@ -82,18 +83,16 @@ class DocumentsPlace(SqlPlace):
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[Load]:
-        def load(kind: str, some: Sequence[Any]) -> None:
-            for start in range(0, len(some), SOME):
+        def load(kind: str, records: Sequence[Any]) -> None:
+            for some in batched(records, SOME):
                 with self._own() as work:
-                    LOADS[kind](work, some[start : start + SOME])
+                    LOADS[kind](work, some)
 
         yield load
 
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
         for kind, keys in changed.items():
-            every = list(keys)
-            for start in range(0, len(every), SOME):
-                some = every[start : start + SOME]
+            for some in batched(keys, SOME):
                 with self._own() as work:
                     for statement in _REMOVE[kind]:
                         work.executemany(statement, [{"id": own_id, "number": number} for own_id, number in some])

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from repositories.batched import batched
 from repositories.errors import NotFound, Stale
 from repositories.sql import Result, SqlWork
 
@@ -20,9 +21,7 @@ def encoded(record: msgspec.Struct) -> bytes:
 
 def at_once(records: Sequence[R], *, key: Callable[[R], Any]) -> Iterator[Sequence[R]]:
     """Portions of a load, in the order of the keys: loads that lock rows in other orders could wait for each other."""
-    ordered = sorted(records, key=key)
-    for start in range(0, len(ordered), LOADED_AT_ONCE):
-        yield ordered[start : start + LOADED_AT_ONCE]
+    return batched(sorted(records, key=key), LOADED_AT_ONCE)
 
 
 def integers_fit(values: Iterable[object]) -> None:

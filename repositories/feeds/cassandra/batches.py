@@ -5,6 +5,8 @@ from typing import Any
 
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement
 
+from repositories.batched import batched
+
 # About 4 kB of entries; servers warn above 5 kB.
 BATCH = 50
 # Spoken by Cassandra 4.0 and later. Negotiating the version would cost a connection.
@@ -42,4 +44,4 @@ def together(rows: Iterable[Sequence[Any]], key: int) -> Iterator[list[Sequence[
     for row in rows:
         partitions.setdefault(row[:key], []).append(row)
     for some in partitions.values():
-        yield from (some[at : at + BATCH] for at in range(0, len(some), BATCH))
+        yield from batched(some, BATCH)

@@ -11,7 +11,6 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from cassandra import InvalidRequest
 from cassandra.concurrent import execute_concurrent
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
+from repositories.batched import batched
 from repositories.errors import MovedAway, Unavailable
 from repositories.feeds.cassandra.batches import batch_of, together
 from repositories.feeds.cassandra.link import CONCURRENCY, LOADING, SCHEMA_SECONDS, STORE, Link, Row, translated
@@ -210,8 +210,7 @@ class GatedLink(Link):
         """What mentions the gate, and how many of these at once."""
         if not STATEMENTS[name].startswith("DELETE"):
             return ((self._open(name), (UNSET_VALUE, *row)) for row in rows), CONCURRENCY
-        parts = (rows[at : at + SHARED] for at in range(0, len(rows), SHARED))
-        return ((self._removals(name, some), None) for some in parts), CONCURRENCY // SHARED
+        return ((self._removals(name, some), None) for some in batched(rows, SHARED)), CONCURRENCY // SHARED
 
     def _batch(self, name: str, rows: Sequence[Values]) -> BatchStatement:
         return batch_of(self._open(name), ((UNSET_VALUE, *row) for row in rows))
@@ -233,8 +232,7 @@ class GatedLink(Link):
         """A batch is written as a whole: what is noted, and what is changed."""
         with translated():
             statements = self._statements.get(max(self.deadline() - time.monotonic(), 0.001))
-        rest = iter(rows)
-        while some := list(islice(rest, most)):
+        for some in batched(rows, most):
             batch, slot = BatchStatement(BatchType.LOGGED), random.randrange(SLOTS)  # noqa: S311  no secret
             batch.is_idempotent = True
             for row in some:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from cassandra.util import max_uuid_from_time, min_uuid_from_time, unix_time_from_uuid1
 
+from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.errors import Contention
 from repositories.feeds.cassandra.bucket_markers import Markers
@@ -228,8 +229,7 @@ class CassandraFeedsPlace(StorePlace):
         if kind == "trims":
             return [KeptTrim(key[0], stamps[kind, key]) for key in keys if (kind, key) in stamps]
         made: list[Any] = []
-        for start in range(0, len(keys), BATCH):
-            some = keys[start : start + BATCH]
+        for some in batched(keys, BATCH):
             calls = [(ONE[kind], self._rows.place(kind, key)) for key in some]
             for key, rows in zip(some, self._link.read(calls, self._link.deadline()), strict=True):
                 one = MAKE[kind](*rows[0]) if rows else None

@@ -7,9 +7,9 @@ when one statement misses it; repeat the whole call then.
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.feeds.cassandra import schema
 from repositories.feeds.cassandra.audit import CassandraAudit
 from repositories.feeds.cassandra.bucket_markers import Markers
@@ -28,7 +28,6 @@ from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.read_your_writes import HostState
 from repositories.records import PostRef
 
-T = TypeVar("T")
 # Bucket, post, author, timestamp and seconds to live.
 Entry = tuple[int, UUID, UUID, int, int]
 CHUNK = 1000
@@ -139,9 +138,9 @@ class CassandraFeeds(FeedStore):
                 yield PostRef(post_id, author_id)
 
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
-        for posts in _chunks(author_posts):
+        for posts in batched(author_posts, CHUNK):
             self._add_author_entries([(post, millis(post.post_id) * 1000) for post in posts], loading=True)
-        for chunk in _chunks(home_posts):
+        for chunk in batched(home_posts, CHUNK):
             self._add_home_entries(list(self._loaded(chunk)), together=True, loading=True)
 
     def _loaded(self, home_posts: Iterable[tuple[UUID, PostRef]]) -> Iterator[tuple[UUID, *Entry]]:
@@ -203,9 +202,3 @@ class CassandraFeeds(FeedStore):
 def _bucket(kind: TimelineKind, post: PostRef) -> int:
     millis(post.post_id)
     return kind.bucket(post.post_id)
-
-
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while chunk := list(itertools.islice(rest, CHUNK)):
-        yield chunk

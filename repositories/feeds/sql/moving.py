@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.feeds.moved_records import (
     KINDS,
@@ -123,9 +124,9 @@ class SqlFeedsPlace(SqlPlace):
             self._merge(kind, of_keys(kind, list(keys)))
 
     def _merge(self, kind: str, records: Sequence[Any]) -> None:
-        for start in range(0, len(records), BATCH):
+        for some in batched(records, BATCH):
             with self._own() as work:
-                self._merged[kind](self, work, records[start : start + BATCH])
+                self._merged[kind](self, work, some)
 
     def _key(self, kind: str, noted: list[Any]) -> Key:  # noqa: ARG002  all parts are ids
         return tuple(map(UUID, noted))
@@ -144,8 +145,7 @@ class SqlFeedsPlace(SqlPlace):
         marks = ", ".join([f"({', '.join('?' * len(names))})"] * SOME)
         statement = f"{select} WHERE ({', '.join(names)}) IN (VALUES {marks})"
         found: list[Row] = []
-        for start in range(0, len(keys), SOME):
-            some = keys[start : start + SOME]
+        for some in batched(keys, SOME):
             # One text for any number of keys.
             asked = [self._feeds.key(part) for key in (*some, *[some[-1]] * (SOME - len(some))) for part in key]
             found += work.execute(statement, asked).fetchall()

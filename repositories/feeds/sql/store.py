@@ -3,9 +3,10 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.feeds.id_time import HIGHEST, just_below, micros, millis, span
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES, FeedStore
@@ -26,7 +27,6 @@ from repositories.feeds.sql.statements import (
 from repositories.feeds.tombstone_budget import TombstoneBudget
 from repositories.records import PostRef
 
-T = TypeVar("T")
 CHUNK = 1000
 
 
@@ -99,9 +99,9 @@ class SqlFeeds(FeedStore):
             before = page[-1].post_id
 
     def load(self, author_posts: Iterable[PostRef], home_posts: Iterable[tuple[UUID, PostRef]]) -> None:
-        for posts in _chunks(author_posts):
+        for posts in batched(author_posts, CHUNK):
             self._add_author_entries([(post, millis(post.post_id) * 1000, NEVER) for post in posts])
-        for entries in _chunks(home_posts):
+        for entries in batched(home_posts, CHUNK):
             self._add_home_entries([(owner, post, millis(post.post_id) * 1000, NEVER) for owner, post in entries])
 
     def _add_author_entries(self, entries: Iterable[tuple[PostRef, int, int]]) -> None:
@@ -140,9 +140,3 @@ class SqlFeeds(FeedStore):
 def _checked(post: PostRef) -> UUID:
     millis(post.post_id)
     return post.post_id
-
-
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while chunk := list(itertools.islice(rest, CHUNK)):
-        yield chunk

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from repositories.batched import batched
 from repositories.hot.encoding import (
     GENERATION_SECONDS,
     LARGEST,
@@ -77,8 +78,7 @@ class EmbeddedCache(SqlBacked, Cache):
     def read(self, keys: Sequence[str]) -> list[Held | None]:
         found: dict[str, Held | None] = {}
         now = self._clock()
-        for start in range(0, len(keys), _CHUNK):
-            part = keys[start : start + _CHUNK]
+        for part in batched(keys, _CHUNK):
             marks = ",".join("?" * len(part))
             sql = f"SELECT key, {_HELD} FROM hot_values WHERE key IN ({marks}) AND expires_at > ?"  # noqa: S608  marks only
             found.update({key: _held(row, now) for key, *row in self._database.rows(sql, (*part, now))})

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
 from repositories.sql import SqlBacked
@@ -33,10 +34,8 @@ class EmbeddedStreams(SqlBacked, SqlStreams):
         self._database = SqliteFile(path_of(url), "cache", clock=clock)
 
     def _heads(self, account_ids: Collection[UUID]) -> dict[UUID, Position]:
-        ids = [one.bytes for one in account_ids]
         found: dict[UUID, Position] = {}
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
+        for chunk in batched((one.bytes for one in account_ids), _CHUNK):
             marks = ",".join("?" * len(chunk))
             sql = f"""SELECT account_id, epoch, number FROM hot_streams
                 WHERE account_id IN ({marks}) AND expires_at > now_seconds()"""  # noqa: S608  marks only

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 
+from repositories.batched import batched
 from repositories.errors import StoreError
 from repositories.hot.postgres.database import HotDatabase
 
@@ -59,8 +60,7 @@ class Wakes:
 
     def notify(self, account_ids: Collection[UUID]) -> None:
         """Without a notification readers get their events with their next look."""
-        ids = [account_id.hex for account_id in account_ids]
-        payloads = [",".join(ids[start : start + _IDS]) for start in range(0, len(ids), _IDS)]
+        payloads = [",".join(ids) for ids in batched((account_id.hex for account_id in account_ids), _IDS)]
         try:
             self._database.change(_NOTIFY, (_CHANNEL, payloads))
         except StoreError as error:

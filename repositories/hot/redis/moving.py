@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.errors import Contention, MovedAway, Unavailable
 from repositories.hot.moved_sessions import KINDS, KeptSeen, compared, kept, key_of, seconds_left
@@ -117,7 +118,7 @@ class RedisSessionsPlace(StorePlace):
             records = of_keys(kind, list(keys))
             gone = set(keys) - {key_of(kind, one) for one in records}
             self._load(kind, records)
-            for some in _parts(sorted(gone)):
+            for some in batched(sorted(gone), BATCH):
                 self._run(
                     *(
                         (scripts.REMOVE, self._own, *key) if kind == "sessions" else (scripts.SEE, self._own, *key, "")
@@ -126,7 +127,7 @@ class RedisSessionsPlace(StorePlace):
                 )
 
     def _load(self, kind: str, records: Sequence[Any]) -> None:
-        for some in _parts(records):
+        for some in batched(records, BATCH):
             self._run(*(self._loaded(kind, one) for one in some))
 
     def _loaded(self, kind: str, one: Any) -> tuple[str | int, ...]:
@@ -140,7 +141,7 @@ class RedisSessionsPlace(StorePlace):
         prefix = scripts.KINDS[kind]
         every = sorted({name.removeprefix(prefix.encode()).decode() for names in self._names(prefix) for name in names})
         low = ""
-        for some in _parts(every):
+        for some in batched(every, BATCH):
             found, late = self._read(kind, some), self._late(kind)
             unsure.update(key for key in late if low < key[0] <= some[-1])
             low = some[-1]
@@ -156,7 +157,7 @@ class RedisSessionsPlace(StorePlace):
         wanted = set(keys)
         return [
             one
-            for some in _parts(sorted({key[0] for key in keys}))
+            for some in batched(sorted({key[0] for key in keys}), BATCH)
             for one in self._read(kind, some)
             if key_of(kind, one) in wanted
         ]
@@ -223,8 +224,3 @@ def _text(mark: Mark) -> str:
 
 def _key(kind: str, noted: bytes) -> Key:
     return (noted.decode(),) if kind == "sessions" else tuple(noted.decode().split(" ", 1))
-
-
-def _parts(every: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(every), BATCH):
-        yield every[start : start + BATCH]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from redis.exceptions import ResponseError
 
+from repositories.batched import batched
 from repositories.hot.encoding import text_bytes
 from repositories.hot.redis.cluster import TAGS, Owns, is_cluster, link_to
 from repositories.hot.redis.link import RedisBacked
@@ -125,12 +126,9 @@ class RedisStreams(RedisBacked, Streams):
 
     def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
         key, name = text_bytes(event.key), text_bytes(event.name)
-        ids = list(dict.fromkeys(account_ids))
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
+        for chunk in batched(dict.fromkeys(account_ids), _CHUNK):
             listening = chunk if len(chunk) <= _FEW else self._listening(chunk)
-            for first in range(0, len(listening), _AT_ONCE):
-                some = listening[first : first + _AT_ONCE]
+            for some in batched(listening, _AT_ONCE):
                 scripts = [_script(_APPEND, self._keys(one), key, name, event.data, KEPT) for one in some]
                 self._link.exchange(*scripts, again=True)
 

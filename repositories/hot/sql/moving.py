@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.dump_port import Load, RecordKind
 from repositories.hot.moved_sessions import KINDS, KeptSeen, KeptSession, compared, kept, key_of, seconds_left
 from repositories.moving.gate import Engine, Noted, SqlGate
@@ -79,9 +80,7 @@ class SqlSessionsPlace(SqlPlace):
 
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
         for kind, keys in changed.items():
-            ordered = sorted(keys)
-            for start in range(0, len(ordered), BATCH):
-                some = ordered[start : start + BATCH]
+            for some in batched(sorted(keys), BATCH):
                 records = of_keys(kind, some)
                 with self._own() as work:
                     work.executemany(_REMOVE[kind], [_columns(kind, key) for key in some])

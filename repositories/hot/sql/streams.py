@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
+from repositories.batched import batched
 from repositories.hot.encoding import text_bytes
 from repositories.hot.streams_port import LISTENING, Delta, LiveEvent, Position, Streams, gone, lost, new_epoch
 from repositories.sql import SqlDatabase
@@ -48,9 +49,8 @@ class SqlStreams(Streams):
 
     def append(self, account_ids: Collection[UUID], event: LiveEvent) -> None:
         text_bytes(event.key + event.name)
-        ids = list(dict.fromkeys(account_ids))
-        for start in range(0, len(ids), _CHUNK):
-            self._append(ids[start : start + _CHUNK], event)
+        for some in batched(dict.fromkeys(account_ids), _CHUNK):
+            self._append(some, event)
 
     def since(self, positions: Sequence[tuple[UUID, Position]], *, limit: int) -> list[Delta]:
         if not positions:

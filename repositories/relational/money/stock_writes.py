@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from repositories.batched import batched
 from repositories.errors import Invalid, Short, Stale
 from repositories.money_records import Stock
 from repositories.relational.money.stock import STOCK_COLUMNS
@@ -169,8 +170,8 @@ class SqlStockWrites(StockWrites):
         self.touched.update(units)
         if len(ordered) > 1:
             self._work.rows(_LOCK, {"ids": list(units)})
-        for first in range(0, len(ordered), _MOST_PRODUCTS):
-            self._reserve(ordered[first : first + _MOST_PRODUCTS], offers)
+        for some in batched(ordered, _MOST_PRODUCTS):
+            self._reserve(some, offers)
         own = {"order_id": order_id, "returned": 0, "expires_at": expires_at}
         rows = [own | {"product_id": product_id, "quantity": number} for product_id, number in ordered]
         if rows:
