@@ -1,6 +1,6 @@
 """What `quartet` runs."""
 
-from app.loading import staying
+from app.garbage_collection import staying
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from app.loading import staying
+from app.garbage_collection import staying
 from app.telemetry.exporting import exported, load
 from config import Settings
 from config.logs import configure

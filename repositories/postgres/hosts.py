@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_attempts
 
 from repositories.deadline import remaining, within
 from repositories.postgres.deadline import BoundedConnection
+from repositories.postgres.server_timelines import Acknowledged
 from repositories.postgres.target import Conninfo
-from repositories.postgres.timelines import Acknowledged
 from repositories.postgres.watching import LONGEST, watch
 from repositories.read_your_writes import HostState, ServerState
 

@@ -17,7 +17,7 @@ from repositories import meter, read_your_writes
 from repositories.driver_statements import Call, Direct
 from repositories.postgres.batches import Batches
 from repositories.postgres.deadline import BoundedConnection
-from repositories.postgres.timelines import ends
+from repositories.postgres.server_timelines import ends
 from repositories.read_your_writes import LATEST_SECONDS, ReplicaState
 from repositories.relational.postgres.errors import ROLE
 

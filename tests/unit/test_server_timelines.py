@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from repositories.postgres.timelines import Acknowledged
+from repositories.postgres.server_timelines import Acknowledged
 from tests.engines.counted import Counted, counted
 
 __all__ = ["counted"]

@@ -1,4 +1,4 @@
-"""Importing what stays as long as the process does."""
+"""Keeps what is imported and opened at the start out of the search for garbage: it stays as long as the process."""
 
 import gc
 from collections.abc import Iterator
