@@ -1,7 +1,7 @@
-"""The data layer: four roles, each a port with a real adapter and an embedded one, on SQLite.
+"""The data layer: each role has a port, and an adapter for each engine it may be on, one of them embedded, on SQLite.
 
-`relational`, `documents`, `feeds` and `hot` never import one another; what they share is here:
-`records` (what ports speak), `errors` (what ports raise), `outbox` (the relay's side of both truths) and
-`sqlite` (the file under every embedded adapter). A new adapter is one module in its role's folder that inherits the
-port, one branch in that folder's `open_store`, and one line in the contract suite's list of adapters.
+`relational`, `documents`, `feeds` and `hot` are stores, `sinks` and `search` lead out of the system. They never import
+one another; what they share is here. First to read: `records` (what ports speak), `errors` (what they raise), `store`
+(what all stores have) and `outbox` (the relay's side of both truths). `sql` is what SQLite (`sqlite`) and PostgreSQL
+(`postgres/`) have in common. What it takes to add an engine is in `docs/extending.md`.
 """

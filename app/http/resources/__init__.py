@@ -1,1 +1,1 @@
-"""One module and one blueprint per resource."""
+"""One module per resource. What is documented under one heading shares a blueprint."""
