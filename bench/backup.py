@@ -70,7 +70,7 @@ def fill(mix: str, container: Container, plan: Plan) -> None:
 
 
 def measure(mix: str, source: Container, target: Container, folder: Path) -> None:
-    path, rates = folder / "backup", KindRates(lambda role: role)
+    path, rates = folder / "backup", KindRates(source.settings.engines)
     seconds = timed(lambda: write(source.stores, path, rates))
     _, ends = checked(path, source.stores)
     count = sum(one.records for one in ends)

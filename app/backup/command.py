@@ -27,7 +27,7 @@ def dump(opened: Opened, path: Path) -> None:
     """
     with opened() as container, _one_line(path):
         _require_migrated(container)
-        rates = KindRates(_engine(container))
+        rates = KindRates(container.settings.engines)
         header = write(container.stores, path, rates)
         rates.all("written")
         click.echo(f"{path}: {path.stat().st_size:,} bytes, as of {header.at.isoformat()} within {header.within:.3f} s")
@@ -44,7 +44,7 @@ def restore(opened: Opened, path: Path, *, verify_only: bool, again: bool) -> No
     Exit code 1 when FILE is not whole, the stores are not empty, or what they hold differs from it.
     """
     with opened() as container, _one_line(path):
-        stores, rates = container.stores, KindRates(_engine(container))
+        stores, rates = container.stores, KindRates(container.settings.engines)
         _require_migrated(container)
         if not verify_only:
             refuse_unless_empty(stores, again=again)
@@ -82,8 +82,3 @@ def _require_migrated(container: Container) -> None:
     pending = container.stores.migrate(dry_run=True)
     if pending:
         raise click.ClickException(f"{len(pending)} migration steps are pending: run `quartet migrate` first")
-
-
-def _engine(container: Container) -> Callable[[str], str]:
-    """The engine of a role, for reports."""
-    return lambda role: str(getattr(container.settings, f"{role}_url")).partition(":")[0]

@@ -1,7 +1,7 @@
 """Progress output of a dump or a restore: a line when a kind of record is done, and more while a long one runs."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import click
@@ -14,10 +14,10 @@ SHOWN = 16  # digits of a digest
 
 
 class KindRates:
-    """`engine` says where a role is."""
+    """`engines` says where each role is."""
 
-    def __init__(self, engine: Callable[[str], str]) -> None:
-        self._engine = engine
+    def __init__(self, engines: Mapping[str, str]) -> None:
+        self._engines = engines
         self._began = self._start = self._said = time.monotonic()
         self._records = 0
 
@@ -37,7 +37,7 @@ class KindRates:
         self._records += end.records
         speed = rate(end.records, seconds)
         click.echo(
-            f"{end.kind}: {end.records:,} records, {seconds:.1f} s, {speed} records/s, {self._engine(role)},"
+            f"{end.kind}: {end.records:,} records, {seconds:.1f} s, {speed} records/s, {self._engines[role]},"
             f" sha256 {end.digest[:SHOWN]}"
         )
 

@@ -55,7 +55,7 @@ def move(opened: Opened, role: str, url: str, *, dry_run: bool, verify_only: boo
                 there.migrate()
         with of_place(NEW):
             _require_receivable(new, verify_only=verify_only)
-        rates = KindRates(lambda _role: url.partition(":")[0])
+        rates = KindRates({role: url.partition(":")[0]})
         moving = Move(
             _place(old),
             _place(new),

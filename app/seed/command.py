@@ -124,9 +124,9 @@ def _check(container: Container, until: datetime, password: str) -> None:
 def _load(container: Container, plan: Plan, password: str, *, batch: int, threads: int) -> None:
     from app.seed.report import ProgressLines, table
 
-    engine = _engine(container)
-    progress = _bars(container) if sys.stdout.isatty() else ProgressLines(engine)
-    table(_run(container, plan, password, batch=batch, threads=threads, progress=progress), engine)
+    engines = container.settings.engines
+    progress = _bars(container) if sys.stdout.isatty() else ProgressLines(engines)
+    table(_run(container, plan, password, batch=batch, threads=threads, progress=progress), engines)
     click.echo(f"sign in as {plan.handle(_ordinary(plan))} with the password: {password}")
 
 
@@ -151,12 +151,7 @@ def _verify(container: Container, plan: Plan, threads: int) -> None:
 def _bars(container: Container) -> Progress:
     from app.seed.report import ProgressBars  # with it rich, which most starts do without
 
-    return ProgressBars(_engine(container))
-
-
-def _engine(container: Container) -> Callable[[str], str]:
-    """The engine of a role, for reports."""
-    return lambda role: str(getattr(container.settings, f"{role}_url")).partition(":")[0]
+    return ProgressBars(container.settings.engines)
 
 
 def _empty_but_for(container: Container, plan: Plan) -> bool:

@@ -1,7 +1,7 @@
 """Output of a run: a progress bar per step on a terminal, plain lines elsewhere, and a table at the end."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from rich import box
@@ -13,14 +13,14 @@ from rich.table import Table
 from app.seed.work import Outcome, Progress, Step
 
 EVERY_SECONDS = 10.0
-Engine = Callable[[str], str]
+Engines = Mapping[str, str]  # of each role
 
 
 class ProgressLines(Progress):
     """A line at the end of a step, and some in between."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
         self._total = self._done = 0
         self._started = self._said = time.monotonic()
 
@@ -40,13 +40,13 @@ class ProgressLines(Progress):
         speed = rate(outcome.rows, outcome.seconds)
         known = outcome.rows - outcome.written
         note = f", {known:,} were there" if known else ""
-        where = self._engine(outcome.role)
+        where = self._engines[outcome.role]
         click.echo(f"{outcome.kind}: {outcome.rows:,} rows, {outcome.seconds:.1f} s, {speed} rows/s, {where}{note}")
 
 
 class ProgressBars(Progress):
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
         self._bars = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -61,7 +61,7 @@ class ProgressBars(Progress):
 
     def start(self, step: Step, rows: int) -> None:
         self._done, self._started = 0, time.monotonic()
-        where = self._engine(step.role)
+        where = self._engines[step.role]
         self._task = self._bars.add_task(step.kind, total=rows, speed="-", where=where)
         self._bars.start()
 
@@ -77,7 +77,7 @@ def rate(rows: int, seconds: float) -> str:
     return f"{rows / max(seconds, 0.001):,.0f}"
 
 
-def table(outcomes: Sequence[Outcome], engine: Engine) -> None:
+def table(outcomes: Sequence[Outcome], engines: Engines) -> None:
     """Rates count rows written, not rows found to exist."""
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("kind")
@@ -86,7 +86,7 @@ def table(outcomes: Sequence[Outcome], engine: Engine) -> None:
         shown.add_column(heading, justify="right")
     for one in outcomes:
         speed = rate(one.written, one.seconds) if one.written else "-"
-        shown.add_row(one.kind, engine(one.role), f"{one.rows:,}", f"{one.written:,}", f"{one.seconds:.1f}", speed)
+        shown.add_row(one.kind, engines[one.role], f"{one.rows:,}", f"{one.written:,}", f"{one.seconds:.1f}", speed)
     rows, written = sum(one.rows for one in outcomes), sum(one.written for one in outcomes)
     seconds = sum(one.seconds for one in outcomes)
     shown.add_section()

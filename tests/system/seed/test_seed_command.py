@@ -43,7 +43,8 @@ def test_the_command_fails_when_something_differs(container: Container, plan: Pl
 
 
 def test_a_terminal_gets_a_bar_for_each_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with running(settings(embedded(tmp_path))) as system, closing(ProgressBars(str)) as bars:
+    own = settings(embedded(tmp_path))
+    with running(own) as system, closing(ProgressBars(own.engines)) as bars:
         load(system.container, Plan(TINY), bars)
     shown = capsys.readouterr().out
     assert [kind for kind in KINDS if kind not in shown] == []
