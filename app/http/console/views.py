@@ -1,33 +1,25 @@
 """`/console`: the pages for operators, rendered here; htmx asks for their panels again every few seconds."""
 
-import functools
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException
 
 from app.errors import AppError, Unauthenticated
 from app.http.console import rendering
 from app.http.console.panels import COLUMNS, PANELS
 from app.http.console.signing_in import LIFETIME, PATH, Operators
-from app.http.edge import answers
+from app.http.edge import assets
 from app.http.edge.deps import container
 from app.http.edge.limiting import caller_address
-from app.services.pages.whole_pages import WholePage, unversioned
 from repositories.errors import Invalid, StoreError
 
 blp = Blueprint("console", __name__, url_prefix=PATH, template_folder="templates")
 rendering.register(blp)
 OPERATORS = "quartet-operators"
 ASSETS = Path(__file__).parent / "assets"
-TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
 # Rows of a panel on the page of all panels.
 FEW = 6
 # For whoever is not signed in yet.
@@ -177,15 +169,7 @@ def sign_out() -> Response:
 
 @blp.get("/assets/<name>")
 def asset(name: str) -> Response:
-    return answers.checked(_asset(name), content_type=TYPES[Path(name).suffix])
-
-
-@functools.cache
-def _asset(name: str) -> WholePage:
-    """Read once, and compressed once in each coding that somebody asks for."""
-    if name not in {path.name for path in ASSETS.iterdir()}:
-        raise NotFound
-    return unversioned((ASSETS / name).read_bytes())
+    return assets.asset(ASSETS, name)
 
 
 def to(place: str) -> Response:
