@@ -129,7 +129,7 @@ def relay(*, once: bool) -> None:
     from app.serving import require_migrated, require_room
     from app.telemetry import multiprocess
     from app.worker.anchoring import anchoring_of
-    from app.worker.relay import relay_of, run, sweeper_of
+    from app.worker.running import relay_of, run, sweeper_of
     from app.worker.sinks.commands import drain
 
     stop = threading.Event()
@@ -211,7 +211,7 @@ def rebuild() -> None:
 def rebuild_feeds(*, account: str | None, wait: bool) -> None:
     """Fill home timelines, and write author timelines, anew from the truth, while serving."""
     from app.doctor.rebuild import Rebuild
-    from app.worker.relay import relay_of
+    from app.worker.running import relay_of
 
     with opened() as container:
         work = Rebuild(container, relay_of(container).round, wait=wait)

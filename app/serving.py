@@ -84,7 +84,7 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
 def _beside(unopened: "Container", prepare: Callable[["Container"], None]) -> Iterator[None]:
     """What this process does while its workers serve."""
     from app.scraping import scraped
-    from app.worker.relay import start_inline
+    from app.worker.running import start_inline
 
     settings = unopened.settings
     with ready(unopened) as container:

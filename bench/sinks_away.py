@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from app.worker.sinks.running import sending
 from bench.sinks import Cost, cost, measured, middle
 from config import Settings

@@ -25,7 +25,7 @@ from app.http.document.problem_codes import PROBLEMS
 from app.http.edge.deps import CONTAINER
 from app.services.people.mailed_tokens import LIFETIME
 from app.services.people.sessions import digest
-from app.worker.relay import relay_of, sweeper_of
+from app.worker.running import relay_of, sweeper_of
 from config import Settings
 from repositories.relational.mail_tokens_port import Purpose
 from repositories.sqlite import path_of

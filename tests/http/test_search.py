@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from examples.search import consumer
 from examples.search.consumer import TYPES, Consumer

@@ -18,7 +18,8 @@ from app.services.pages.cards import Cards
 from app.services.pages.home_pages import HomePages
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import WholePage
-from app.worker.relay import Relay, relay_of
+from app.worker.relay import Relay
+from app.worker.running import relay_of
 from repositories.errors import Unavailable
 from repositories.feed_records import ReaderState
 from tests.apps import PlainHasher

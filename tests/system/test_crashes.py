@@ -19,7 +19,7 @@ from uuid import UUID
 import pytest
 
 from app.container import Container, build
-from app.worker.relay import relay_of, start_inline
+from app.worker.running import relay_of, start_inline
 from config import Settings
 from repositories.errors import StoreError
 from tests.apps import PlainHasher, running

@@ -10,7 +10,7 @@ import pytest
 
 from app.container import Container
 from app.services.feeds.page_windows import Window
-from app.worker.relay import relay_of, sweeper_of
+from app.worker.running import relay_of, sweeper_of
 from config import Settings
 from repositories.feed_records import Fanout
 from repositories.records import Follow, PostRef

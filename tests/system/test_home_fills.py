@@ -10,7 +10,7 @@ import pytest
 from app.container import Container
 from app.services.feeds import page_windows
 from app.services.feeds.page_windows import Window
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from tests.apps import embedded, running
 from tests.system.crowd import befriend, people, publish

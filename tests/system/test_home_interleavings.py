@@ -14,7 +14,7 @@ from app.container import Container
 from app.services.content.posts import PostDraft
 from app.services.feeds import page_windows
 from app.services.feeds.page_windows import Window
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from repositories.hot.embedded.cache import EmbeddedCache
 from tests.apps import embedded, running

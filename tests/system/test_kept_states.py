@@ -23,7 +23,7 @@ from app.services.pages.home_pages import HomePages
 from app.services.pages.kinds import Used
 from app.services.pages.lost_drops import LostDrops
 from app.services.pages.whole_pages import WholePage
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot.embedded.cache import EmbeddedCache

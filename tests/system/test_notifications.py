@@ -17,7 +17,7 @@ from app.container import Container
 from app.services.notifications import inbox, scan
 from app.services.notifications.inbox import NotificationPage
 from app.services.pages import inbox_tops
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from repositories import meter
 from repositories.feed_records import Activity, Kind

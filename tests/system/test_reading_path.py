@@ -16,7 +16,7 @@ from app.services.commands.precondition import Precondition
 from app.services.content.products import ProductDraft
 from app.services.feeds.page_windows import Window
 from app.services.people.accounts import Registration
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot import Fill, Value

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from app.cli import main
 from app.container import Container
 from app.doctor.rebuild import Rebuild
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from repositories.records import PostRef
 from tests.apps import ROLES, embedded, running

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from app.worker import relay
+from app.worker.running import run
 from tests.apps import ROLES, System, running
 from tests.engines import Engines
 from tests.engines.brokers import Kafka, Rabbit
@@ -36,7 +36,7 @@ class Relay:
 
     def start(self) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=relay.run, args=(self._container, self._stop))
+        self._thread = threading.Thread(target=run, args=(self._container, self._stop))
         self._thread.start()
 
     def end(self) -> None:

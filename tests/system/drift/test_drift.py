@@ -13,7 +13,7 @@ import pytest
 from app.container import Container
 from app.doctor import Drift, Report, findings
 from app.ids import uuid7
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from repositories.feeds.layout import Layout
 from repositories.feeds.port import MAX_TOMBSTONES
 from repositories.records import PostRef

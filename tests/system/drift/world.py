@@ -11,7 +11,7 @@ from app.container import Container
 from app.ids import uuid7
 from app.services.commands.precondition import Precondition
 from app.services.content.posts import PostDraft
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from repositories.records import Comment, Follow, Like, Post, PostRef
 from tests.system.crowd import defined, people, served
 

@@ -16,7 +16,7 @@ from app.container import Container, build
 from app.http import create_app
 from app.http.following_moves import Current
 from app.moved_roles import Following
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from tests.apps import BASE, PlainHasher, System
 

@@ -14,7 +14,8 @@ from time import monotonic
 
 from app.container import Container
 from app.worker.handlers import handle
-from app.worker.relay import Relay, RelayLimits, sweeper_of
+from app.worker.relay import Relay, RelayLimits
+from app.worker.running import sweeper_of
 from config import Settings
 from repositories.records import Event
 from tests.engines.kernel import wait_until

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.worker import relay as worker
+from app.worker import running as worker
 from repositories.errors import Unavailable
 from repositories.hot.streams_port import Position
 from tests.system.crowd import (

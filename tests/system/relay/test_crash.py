@@ -11,7 +11,8 @@ import pytest
 
 from app.container import Container
 from app.worker.handlers import handle
-from app.worker.relay import Relay, RelayLimits, relay_of
+from app.worker.relay import Relay, RelayLimits
+from app.worker.running import relay_of
 from repositories.errors import Unavailable
 from repositories.records import Event
 from tests.system.crowd import (

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.container import Container
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from config import Settings
 from repositories.hot.streams_port import Position
 from tests.apps import embedded, running

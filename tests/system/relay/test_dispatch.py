@@ -9,7 +9,7 @@ import pytest
 
 from app.container import Container
 from app.worker.handlers import handle
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from repositories.errors import Unavailable
 from repositories.records import Event, Post
 from tests.system.crowd import (

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from app.container import Container
 from app.published import PREFIX
-from app.worker.relay import Relay, RelayLimits, relay_of, sweeper_of
+from app.worker.relay import Relay, RelayLimits
+from app.worker.running import relay_of, sweeper_of
 from app.worker.sinks.commands import sinks
 from config import Settings
 from repositories.errors import Unavailable

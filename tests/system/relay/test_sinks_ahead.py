@@ -9,7 +9,7 @@ import pytest
 
 from app.container import Container
 from app.published import maker
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from app.worker.sinks import sending
 from config import Settings
 from repositories.sinks import Message, Sent

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from app.worker.relay import relay_of
+from app.worker.running import relay_of
 from app.worker.sinks.receivers import Receivers
 from config import Settings
 from tests.apps import embedded, running
