@@ -7,8 +7,9 @@ import pytest
 from pymongo.errors import NotPrimaryError
 
 from repositories.deadline import remaining
-from repositories.documents.mongo.client import Demoted, MongoConnection, translated
+from repositories.documents.mongo.client import MongoConnection
 from repositories.documents.mongo.demotion import follows_primary
+from repositories.documents.mongo.errors import Demoted, translated
 from repositories.errors import Unavailable
 
 SECONDS = 2.0

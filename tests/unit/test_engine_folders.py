@@ -25,6 +25,7 @@ ENGINE_ONLY = {
     },
     ("documents", "mongo"): {
         "client": "connections; SQLite's are in `repositories.sqlite`",
+        "errors": "what the driver's mean, which `repositories.sqlite` says of SQLite's",
         "target": "the options of a URL",
         "monitoring": "round trips are counted by the driver's own events",
         "explaining": "plans of slow commands; those of SQL are in `repositories.explaining`",
@@ -60,6 +61,7 @@ ENGINE_ONLY = {
     },
     ("hot", "redis"): {
         "link": "connections",
+        "backed": "what all its stores have in common; of SQL's that is in `repositories.sql`",
         "target": "the options of a URL",
         "observing": "statistics of the server, as above",
         "scripts": "what SQLite does in a transaction Redis does in a script",

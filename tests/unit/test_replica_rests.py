@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from repositories import read_your_writes
 from repositories.deadline import within
-from repositories.documents.mongo.client import ROLE as DOCUMENTS
+from repositories.documents.mongo.errors import ROLE as DOCUMENTS
 from repositories.documents.mongo.secondaries import LATEST, Secondaries
 from repositories.errors import Contention, StoreError, Unavailable
 from repositories.postgres.hosts import Hosts

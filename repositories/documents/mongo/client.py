@@ -20,21 +20,15 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import (
-    ConnectionFailure,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    NotPrimaryError,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from repositories import pool_registry
 from repositories.deadline import at_most
+from repositories.documents.mongo.errors import ROLE, lost_race, translated
 from repositories.documents.mongo.monitoring import CommandWatch, PoolWatch
 from repositories.documents.mongo.target import target_of
-from repositories.errors import Conflict, Contention, Invalid, MovedAway, ReadOnly, StoreError, Unavailable
+from repositories.errors import Contention, ReadOnly, Unavailable
 from repositories.read_your_writes import HostState, ServerState
 
 Document = dict[str, Any]
@@ -46,17 +40,7 @@ _STATES: dict[str, ServerState] = {
     "Mongos": "member",
     "Standalone": "primary",
 }
-ROLE = "documents"
 DEFAULT_DATABASE = "quartet"
-DOCUMENT_REFUSED = 121
-DOCUMENT_TOO_LARGE = 10334
-# The field in the validator of a place that takes no writes. The server says which condition was not met.
-REFUSES_ALL = "quartet_moved"
-LOST_RACES = {24, 112, 246}  # LockTimeout, WriteConflict, SnapshotUnavailable
-NO_PRIMARY = {10107, 13435}  # NotWritablePrimary, NotPrimaryNoSecondaryOk
-UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-# Also what a router has where documents moved to another shard meanwhile.
-AGAIN = "TransientTransactionError"
 LONGEST_PAUSE = 0.05
 LINES = 64
 HEARTBEAT = 1000  # milliseconds; so soon a primary that came back is seen
@@ -65,10 +49,6 @@ SHORTEST = 0.001
 ABORT_SHARE = 0.25  # of the deadline of a call, beyond it, where the server answers
 MONITORS = 2  # connections on which the driver watches a server
 UNAUTHORIZED = 13
-
-
-class Demoted(ReadOnly):
-    """The member that was asked is no primary any more, and has done nothing of the command."""
 
 
 class MongoConnection:
@@ -193,7 +173,7 @@ class MongoConnection:
                 return self._attempt(work)
             except OperationFailure as error:
                 pause = min(pause * 2, LONGEST_PAUSE)
-                if not _lost_race(error) or time.monotonic() + pause > ends:
+                if not lost_race(error) or time.monotonic() + pause > ends:
                     raise
             time.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
 
@@ -259,41 +239,3 @@ class MongoConnection:
 def _abort(session: ClientSession, seconds: float) -> None:
     with pymongo.timeout(seconds):
         session.end_session()
-
-
-def _lost_race(error: Exception) -> bool:
-    return isinstance(error, OperationFailure) and (error.code in LOST_RACES or error.has_error_label(AGAIN))
-
-
-def is_locked(error: PyMongoError) -> bool:
-    """Whether a write outside of transactions waited in vain for a document that a transaction has locked."""
-    return error.timeout or getattr(error, "code", None) in LOST_RACES
-
-
-def _did_nothing(error: NotPrimaryError) -> bool:
-    """Whether the command was refused. Of one that was interrupted, or of a commit, it is not known."""
-    details = error.details if isinstance(error.details, Mapping) else {}
-    return details.get("code") in NO_PRIMARY and not error.has_error_label(UNKNOWN_COMMIT)
-
-
-def translated(error: Exception) -> StoreError:  # noqa: PLR0911  one line for each kind
-    """The port's word for what the driver raised."""
-    code = getattr(error, "code", None)
-    if isinstance(error, DuplicateKeyError):
-        return Conflict("id")
-    if refuses_all(error):
-        return MovedAway(ROLE, "this role has moved to another place")
-    if _lost_race(error):
-        return Contention(str(error))
-    if code in {DOCUMENT_REFUSED, DOCUMENT_TOO_LARGE} or isinstance(error, DocumentTooLarge):
-        return Invalid(str(error))
-    if isinstance(error, NotPrimaryError) and _did_nothing(error):
-        return Demoted(ROLE, str(error))
-    if isinstance(error, PyMongoError):
-        return Unavailable(ROLE, f"{type(error).__name__}: {error}")
-    return Invalid(str(error))
-
-
-def refuses_all(error: Exception) -> bool:
-    """Whether the place takes no writes. A write of many says so of each of them."""
-    return isinstance(error, OperationFailure) and REFUSES_ALL in str(error.details)

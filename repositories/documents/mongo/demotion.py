@@ -10,7 +10,8 @@ from inspect import isfunction
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from repositories.deadline import within
-from repositories.documents.mongo.client import Demoted, MongoConnection
+from repositories.documents.mongo.client import MongoConnection
+from repositories.documents.mongo.errors import Demoted
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,9 +10,10 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from repositories.documents.mongo.client import Document, MongoConnection, is_locked
+from repositories.documents.mongo.client import Document, MongoConnection
 from repositories.documents.mongo.comments import clear_comments
 from repositories.documents.mongo.demotion import follows_primary
+from repositories.documents.mongo.errors import is_locked
 from repositories.documents.mongo.events import MongoCarrier, acknowledged, changed, dead_letters_in, waiting_in
 from repositories.documents.mongo.sharding import among
 from repositories.documents.outbox_order import Waiting, in_outbox_order

@@ -6,7 +6,8 @@ from typing import Any
 
 from pymongo.database import Database
 
-from repositories.documents.mongo.client import REFUSES_ALL, Document
+from repositories.documents.mongo.client import Document
+from repositories.documents.mongo.errors import REFUSES_ALL
 from repositories.documents.mongo.events import renamed
 
 BINARY = {"bsonType": "binData"}

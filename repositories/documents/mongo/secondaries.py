@@ -20,7 +20,8 @@ from pymongo.server_description import ServerDescription
 
 from repositories import read_your_writes
 from repositories.deadline import at_most, within
-from repositories.documents.mongo.client import ROLE, SHORTEST, Document, MongoConnection, translated
+from repositories.documents.mongo.client import SHORTEST, Document, MongoConnection
+from repositories.documents.mongo.errors import ROLE, translated
 from repositories.documents.port import DocumentStore
 from repositories.errors import Contention, Unavailable
 from repositories.read_your_writes import MAY_LAG, REST_SECONDS, WAIT_SECONDS, Elsewhere, ReplicaState

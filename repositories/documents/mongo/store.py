@@ -4,9 +4,10 @@ import contextlib
 import logging
 from datetime import timedelta
 
-from repositories.documents.mongo.client import ROLE, MongoConnection
+from repositories.documents.mongo.client import MongoConnection
 from repositories.documents.mongo.comments import MongoComments
 from repositories.documents.mongo.dump import MongoDump
+from repositories.documents.mongo.errors import ROLE
 from repositories.documents.mongo.moving import MongoPlace
 from repositories.documents.mongo.outbox import MongoOutbox
 from repositories.documents.mongo.posts import MongoPosts

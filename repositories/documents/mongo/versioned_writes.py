@@ -9,7 +9,8 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from repositories.documents.mongo.client import Document, refuses_all, translated
+from repositories.documents.mongo.client import Document
+from repositories.documents.mongo.errors import refuses_all, translated
 from repositories.documents.mongo.events import appended, buried
 from repositories.errors import Invalid, NotFound, Stale
 from repositories.records import Event

@@ -11,9 +11,9 @@ from redis.exceptions import ResponseError
 from repositories.hot.encoding import LARGEST, LEASE_SECONDS, fresh_of, new_token, text_bytes, value_bytes, value_of
 from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.redis import scripts
+from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import Owns, link_to
 from repositories.hot.redis.hash_tags import Argument, ServerClock, Shard, command_of
-from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.moving_cache import RedisCachePlace
 from repositories.hot.redis.read_leases import Near
 from repositories.hot.redis.wire import Command, Wire

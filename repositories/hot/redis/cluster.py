@@ -17,7 +17,8 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
 from repositories.errors import Unavailable
-from repositories.hot.redis.link import RedisLink, RedisWay, deadline_of
+from repositories.hot.redis.backed import RedisWay
+from repositories.hot.redis.link import RedisLink, deadline_of
 from repositories.hot.redis.target import RedisTarget, target_of
 from repositories.hot.redis.wire import Command, Wire
 from repositories.read_your_writes import HostState

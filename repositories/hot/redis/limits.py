@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from repositories.hot.encoding import text_bytes
 from repositories.hot.limits_port import Limits, Rate, Verdict, verdict
+from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import link_to
-from repositories.hot.redis.link import RedisBacked
 
 # KEYS: the bucket. ARGV: seconds for each, seconds for the burst, whether to spend.
 _TAKE = """

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -25,7 +25,6 @@ from repositories.hot.redis.target import RedisTarget
 from repositories.hot.redis.wire import Command, NotServing, Wire
 from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, Statement
-from repositories.store import Store
 
 # Asked on each new connection and, along with its commands, each second: a replica answers reads, with what it has.
 _ROLE: Command = ("INFO", "replication")
@@ -240,36 +239,6 @@ class RedisLink:
         if place != self._place:
             self._place = place
             self._era += 1
-
-
-class RedisWay(Protocol):
-    """What adapters need of the way to Redis; see `RedisLink`."""
-
-    def exchange(self, *commands: Command, again: bool) -> list[Any]: ...
-
-    def ping(self) -> None: ...
-
-    def hosts(self) -> list[HostState]: ...
-
-    def close(self) -> None: ...
-
-
-class RedisBacked(Store):
-    """The part of a port that is the same for everything in Redis, which has no schema."""
-
-    _link: RedisWay
-
-    def migrate(self, *, dry_run: bool = False) -> list[str]:  # noqa: ARG002  nothing to take, so nothing to spare
-        return []
-
-    def ping(self) -> None:
-        self._link.ping()
-
-    def hosts(self) -> list[HostState]:
-        return self._link.hosts()
-
-    def close(self) -> None:
-        self._link.close()
 
 
 def deadline_of(seconds: float) -> float:

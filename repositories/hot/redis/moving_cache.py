@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from repositories.hot.encoding import new_token
 from repositories.hot.moved_cache import CachePlace
 from repositories.hot.redis import scripts
+from repositories.hot.redis.backed import RedisWay
 from repositories.hot.redis.hash_tags import Shard
-from repositories.hot.redis.link import RedisWay
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
 # ARGV: the mark, and how the one before may begin. It may come twice.

@@ -16,7 +16,8 @@ from repositories.address import BadAddress
 from repositories.errors import MovedAway, Unavailable
 from repositories.hot.encoding import live_session, live_sessions, session_bytes, session_seconds
 from repositories.hot.port import NotedEndings, SessionStore
-from repositories.hot.redis.link import RedisBacked, RedisLink, deadline_of
+from repositories.hot.redis.backed import RedisBacked
+from repositories.hot.redis.link import RedisLink, deadline_of
 from repositories.hot.redis.moving import RedisSessionsPlace, refusal
 from repositories.hot.redis.moving_scripts import ACCOUNT, CLOSED, GATE, LOOK, MARK, SEEN, SESSION, WAIT
 from repositories.hot.redis.moving_scripts import SCRIPTS as MOVING

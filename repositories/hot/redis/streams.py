@@ -11,8 +11,8 @@ from redis.exceptions import ResponseError
 
 from repositories.batched import batched
 from repositories.hot.encoding import text_bytes
+from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import TAGS, Owns, is_cluster, link_to
-from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.wire import Command, Wire
 from repositories.hot.streams_port import (
     KEPT,

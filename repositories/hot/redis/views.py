@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from repositories.hot.redis.backed import RedisBacked
 from repositories.hot.redis.cluster import is_cluster, link_to
-from repositories.hot.redis.link import RedisBacked
 from repositories.hot.redis.wire import Command
 from repositories.hot.views_port import ViewBatch, ViewCounts
 
