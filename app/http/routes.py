@@ -26,6 +26,7 @@ from app.http.resources import (
     search,
     sessions,
     statements,
+    stock,
     stream,
     wallet,
 )
@@ -49,6 +50,7 @@ BLUEPRINTS = tuple(
             notifications,
             stream,
             products,
+            stock,
             wallet,
             statements,
             payouts,

@@ -13,17 +13,14 @@ from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.fields import INT64, AttributeField, Attributes, Int, JsonInt, Line, Moment, Prose
+from app.http.edge.fields import INT64, AttributeField, Attributes, Int, Line, Moment, Prose
 from app.http.edge.idempotency import idempotent, reserved
 from app.http.edge.paging import PageQuery, by_id, page_of
 from app.http.edge.shapes import AccountSchema, MoneySchema, MoneyShape
 from app.http.whole_pages.public_hits import hot, kept_list, kept_thing
-from app.services.commands.precondition import Precondition
 from app.services.content.products import ProductChanges, ProductDraft
-from app.services.pages.fragments import encode
 from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import WholePage, tag_of
-from repositories.money_records import Stock
+from app.services.pages.whole_pages import WholePage
 from repositories.records import Product, ProductFilter
 
 blp = Blueprint("products", "The catalogue")
@@ -48,24 +45,6 @@ class ProductChangesSchema(ma.Schema):
     category = Line(validate=ma.validate.Length(1, 40))
     price = ma.fields.Nested(MoneySchema)
     attributes = Attributes()
-
-
-class StockChangeSchema(ma.Schema):
-    on_hand = JsonInt(required=True, validate=ma.validate.Range(0, INT64))
-
-
-class StockDeltaSchema(ma.Schema):
-    delta = JsonInt(required=True, validate=ma.validate.Range(-INT64, INT64))
-
-
-class StockLevelSchema(ma.Schema):
-    """`reserved` of the units on hand are promised to orders; the others are `available`."""
-
-    on_hand = ma.fields.Integer(required=True)
-    reserved = ma.fields.Integer(required=True)
-    available = ma.fields.Integer(required=True)
-    sold = ma.fields.Integer(required=True)
-    version = ma.fields.Integer(required=True)
 
 
 class ProductSchema(ma.Schema):
@@ -207,57 +186,6 @@ def delete_product(product_id: UUID) -> Response:
     return answers.nothing()
 
 
-@blp.get("/products/<uuid:product_id>/stock")
-@private
-@budget(relational=1, documents=1, sessions=1)
-@blp.response(200, StockLevelSchema)
-@blp.raises(403, 404)
-def get_stock(product_id: UUID) -> Response:
-    """Read the stock of one's own product. Its entity tag is the one that changes of it are based on."""
-    return _stock(container().content.products.stock(caller(), product_id))
-
-
-@blp.put("/products/<uuid:product_id>/stock")
-@private
-@budget(relational=7, documents=1, sessions=1, cache=1)
-@blp.arguments(StockChangeSchema)
-@blp.response(200, StockLevelSchema)
-@blp.conditional
-@blp.raises(403, 404, 409)
-def set_stock(stock: dict[str, Any], product_id: UUID) -> Response:
-    """Set the units on hand of one's own product, reserved ones included. Needs If-Match with the stock's tag."""
-    before, condition = _expected(product_id)
-    version = None if condition.any else before.version
-    return _stock(container().content.products.put_stock(before, stock["on_hand"], if_version=version))
-
-
-@blp.patch("/products/<uuid:product_id>/stock")
-@private
-@budget(relational=6, documents=1, sessions=1, cache=1)
-@blp.arguments(StockDeltaSchema)
-@blp.response(200, StockLevelSchema)
-@blp.conditional
-@blp.raises(403, 404, 409, 503)
-def adjust_stock(stock: dict[str, Any], product_id: UUID) -> Response:
-    """Add units to one's own product, or take some away. Needs If-Match with the stock's entity tag.
-
-    With `*` the units are added to those there are, so the same request twice adds twice.
-    """
-    before, condition = _expected(product_id)
-    return _stock(container().content.products.add_stock(before, stock["delta"], anyhow=condition.any))
-
-
-def _expected(product_id: UUID) -> tuple[Stock, Precondition]:
-    """The stock, which is as the caller believes."""
-    before, condition = container().content.products.stock(caller(), product_id), if_match()
-    condition.check_whole(tag_of(_level_part(before), before.version))
-    return before, condition
-
-
-def _stock(level: Stock) -> Response:
-    return answers.thing(_level_part(level), level.version)
-
-
 def _card(product: Product) -> Response:
     (card,) = container().pages.cards.products_read([product])
     return answers.thing(card.body, card.version)
@@ -274,15 +202,3 @@ def _first_page(scope: str, limit: int, category: str | None, used: Used | None)
     ids = container().pages.first.products(limit, category, used)
     cards = container().pages.cards.products(ids.ids, used)
     return kept_list([card.body for card in cards], cursors().issue(scope, [str(ids.onward)] if ids.onward else None))
-
-
-def _level_part(level: Stock) -> bytes:
-    return encode(
-        {
-            "on_hand": level.on_hand,
-            "reserved": level.reserved,
-            "available": level.available,
-            "sold": level.sold,
-            "version": level.version,
-        }
-    )
