@@ -40,7 +40,7 @@ from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, databa
 from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 MOST_COUNTED = 100_000
 _MICROSECOND = timedelta(microseconds=1)
@@ -249,10 +249,7 @@ class SqlEventLog(RunnerBacked, EventLog):
         ]
 
 
-class SqlEventLogWrites(EventLogWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlEventLogWrites(WorkBacked, EventLogWrites):
     def append(self, events: Sequence[Event], envelopes: Envelopes | None = None) -> None:
         if events:
             self._work.change(_APPEND, [_row(event, envelopes) for event in events])

@@ -18,7 +18,7 @@ from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.dump import COPIED, batches
 from repositories.relational.moved_rows import BY_NAME, PARENTS, SOME, changed, moved, of_keys, plain
 from repositories.relational.statement_runner import Runner, Snapshot
-from repositories.relational.work import Work
+from repositories.relational.work import Work, WorkBacked
 
 ROLE = "relational"
 # Changes that one transaction is short for.
@@ -155,10 +155,7 @@ class RelationalPlace(GatedPlace):
         return moved(kind).copied.kind.members
 
 
-class _TextWork:
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class _TextWork(WorkBacked):
     def execute(self, sql: str, parameters: dict[str, Any], /) -> Any:
         return _Changed(self._work.change(_text(sql), parameters))
 

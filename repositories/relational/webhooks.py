@@ -11,7 +11,7 @@ from repositories.relational.schema.columns import ID, TEXT, TIME, database_time
 from repositories.relational.schema.tables import event_log, sinks, webhooks
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.webhooks_port import Webhook, WebhookReads, WebhookWrites, sink_of
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 _its = webhooks.c.id == bindparam("its_id", type_=ID)
 _next = webhooks.c.revision + 1
@@ -41,10 +41,7 @@ class SqlWebhookReads(RunnerBacked, WebhookReads):
         return [Webhook(one, url, tuple(types.split()), *rest) for one, url, types, *rest in rows]
 
 
-class SqlWebhookWrites(WebhookWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlWebhookWrites(WorkBacked, WebhookWrites):
     def add(self, webhook: Webhook) -> None:
         row = {name: getattr(webhook, name) for name in Webhook.__struct_fields__}
         self._work.change(_ADD, row | {"types": " ".join(webhook.types)})

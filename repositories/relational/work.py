@@ -143,6 +143,13 @@ class Work(Runner):
             return explained(connection, statement)
 
 
+class WorkBacked:
+    """A part of the store that writes in the transaction of `work`."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+
 class BegunRows:
     """The rows of a statement that goes with the next one."""
 

@@ -12,6 +12,8 @@ from app.http.edge.status_names import component
 
 View = TypeVar("View", bound=Callable[..., Any])
 BASE = "/api/v1"
+# What is documented of the answer to whoever makes a thing.
+LOCATION = {"Location": {"schema": {"type": "string"}}}
 
 
 class Blueprint(flask_smorest.Blueprint):

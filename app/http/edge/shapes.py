@@ -8,6 +8,9 @@ from app.currencies import exponents
 from app.http.edge.fields import INT64, JsonInt, Moment, Text
 from repositories.records import Money
 
+# Of a query, where a code that is not in use finds nothing.
+CODE_LIKE = ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code.")
+
 
 class CurrencyCode(ma.validate.Validator):
     """`OneOf`, with a list that is read by the first amount."""

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private, public
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, anonymous, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
@@ -83,7 +83,7 @@ AccountPage = page_of(AccountCardSchema, "AccountPage")
 @anonymous
 @budget(relational=15, cache=2)
 @blp.arguments(RegistrationSchema)
-@blp.response(201, OwnAccountCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, OwnAccountCardSchema, headers=LOCATION)
 @blp.raises(409, 429, 503)
 @idempotent()
 def create_account(wanted: dict[str, Any]) -> Response:

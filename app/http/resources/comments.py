@@ -8,7 +8,7 @@ from flask import Response
 
 from app.errors import Missing
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Moment, Prose
@@ -59,7 +59,7 @@ def list_comments(query: dict[str, Any], post_id: UUID) -> Response:
 @private
 @budget(relational=10, documents=4, sessions=1, cache=4)
 @blp.arguments(CommentDraftSchema)
-@blp.response(201, CommentCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, CommentCardSchema, headers=LOCATION)
 @blp.raises(403, 404)
 @idempotent()
 def create_comment(draft: dict[str, Any], post_id: UUID) -> Response:

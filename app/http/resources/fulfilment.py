@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, JsonInt, Moment, Prose
 from app.http.edge.idempotency import idempotent, receipt
@@ -100,7 +100,7 @@ def refuse_order(wanted: dict[str, Any], order_id: UUID) -> Answer:
 @private
 @budget(relational=14, sessions=1)
 @blp.arguments(ShipmentDraftSchema)
-@blp.response(201, ShipmentSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, ShipmentSchema, headers=LOCATION)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def create_shipment(wanted: dict[str, Any], order_id: UUID) -> Answer:

@@ -9,12 +9,12 @@ from flask import Response
 from msgspec.structs import replace
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import INT64, Instant, JsonInt, Moment, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, Position, by_time, page_of
-from app.http.edge.shapes import MoneySchema, MoneyShape
+from app.http.edge.shapes import CODE_LIKE, MoneySchema, MoneyShape
 from app.services.money.pricing import Wanted
 from app.services.money.shares import seen_by
 from app.services.pages.fragments import encode, moment
@@ -102,9 +102,7 @@ class OrderQuery(PageQuery):
         validate=ma.validate.OneOf(STATES),
         metadata={"description": "of the order, or as a seller of one's part"},
     )
-    currency = Text(
-        load_default=None, validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code.")
-    )
+    currency = Text(load_default=None, validate=CODE_LIKE)
     seller_id = ma.fields.UUID(
         load_default=None,
         metadata={"description": "with a part of this seller; as a seller one sees one's own parts only"},
@@ -121,7 +119,7 @@ OrderPage = page_of(OrderSchema, "OrderPage")
 @private
 @budget(relational=18, documents=1, sessions=1, cache=1)
 @blp.arguments(BasketSchema)
-@blp.response(201, OrderSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, OrderSchema, headers=LOCATION)
 @blp.raises(403, 503)
 @idempotent(required=True)
 def create_order(basket: dict[str, Any]) -> Answer:

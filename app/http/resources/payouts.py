@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Moment
 from app.http.edge.idempotency import idempotent, receipt
@@ -41,7 +41,7 @@ PayoutPage = page_of(PayoutSchema, "PayoutPage")
 @private
 @budget(relational=26, sessions=1)
 @blp.arguments(PayoutDraftSchema)
-@blp.response(201, PayoutSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, PayoutSchema, headers=LOCATION)
 @blp.raises(402, 404, 503)
 @idempotent(required=True)
 def create_payout(wanted: dict[str, Any]) -> Answer:

@@ -9,7 +9,7 @@ from flask import Response
 
 from app.errors import Missing
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors, viewer
@@ -93,7 +93,7 @@ TagPage = page_of(TagSchema, "TagPage")
 @private
 @budget(relational=12, documents=3, feeds=2, sessions=1, cache=4)
 @blp.arguments(PostDraftSchema)
-@blp.response(201, PostCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, PostCardSchema, headers=LOCATION)
 @idempotent()
 def create_post(draft: dict[str, Any]) -> Response:
     """Publish a post: with the answer it is in every follower's feed."""

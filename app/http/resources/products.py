@@ -9,7 +9,7 @@ from flask import Response
 
 from app.errors import Missing
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private, public
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private, public
 from app.http.edge.caching import shared
 from app.http.edge.conditions import if_match
 from app.http.edge.deps import caller, container, cursors
@@ -117,7 +117,7 @@ class ProductQuery(PageQuery):
 @private
 @budget(relational=9, documents=1, sessions=1, cache=4)
 @blp.arguments(ProductDraftSchema)
-@blp.response(201, ProductCardSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, ProductCardSchema, headers=LOCATION)
 @idempotent()
 def create_product(draft: dict[str, Any]) -> Response:
     """Offer a product."""

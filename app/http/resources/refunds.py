@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private
 from app.http.edge.deps import caller, container
 from app.http.edge.fields import JsonBoolean, Moment, Prose
 from app.http.edge.idempotency import idempotent, receipt
@@ -56,7 +56,7 @@ RefundPage = page_of(RefundSchema, "RefundPage")
 @private
 @budget(relational=18, sessions=1, cache=1)
 @blp.arguments(RefundDraftSchema)
-@blp.response(201, RefundSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, RefundSchema, headers=LOCATION)
 @blp.raises(403, 404, 503)
 @idempotent(required=True)
 def create_refund(wanted: dict[str, Any], order_id: UUID) -> Answer:

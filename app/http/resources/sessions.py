@@ -8,7 +8,7 @@ import msgspec
 from flask import Response
 
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, anonymous, budget, private
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, anonymous, budget, private
 from app.http.edge.deps import container, cursors, session
 from app.http.edge.fields import Moment, Text
 from app.http.edge.idempotency import idempotent
@@ -53,7 +53,7 @@ SessionPage = page_of(SessionSchema, "SessionPage")
 @anonymous
 @budget(relational=4, sessions=1, cache=2)
 @blp.arguments(LoginSchema)
-@blp.response(201, SignedInSchema, headers={"Location": {"schema": {"type": "string"}}})
+@blp.response(201, SignedInSchema, headers=LOCATION)
 @blp.raises(401, 429, 503)
 @idempotent(kept=False)
 def create_session(wanted: dict[str, Any]) -> Response:

@@ -10,12 +10,12 @@ from flask import Response
 
 from app.errors import BadRequest
 from app.http.edge import answers
-from app.http.edge.blueprint import BASE, Blueprint, budget, private
+from app.http.edge.blueprint import BASE, LOCATION, Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
 from app.http.edge.fields import Instant, Moment, Prose, Text
 from app.http.edge.idempotency import idempotent, receipt
 from app.http.edge.paging import PageQuery, page_of
-from app.http.edge.shapes import AccountSchema, MoneyShape, MovedMoneySchema
+from app.http.edge.shapes import CODE_LIKE, AccountSchema, MoneyShape, MovedMoneySchema
 from app.services.money.wallets import Sending
 from app.services.pages.fragments import account_part, encode, moment
 from repositories.money_records import PROVIDER, Answer, Balance, Entry, Transfer
@@ -25,7 +25,6 @@ from repositories.records import Account, Money
 blp = Blueprint("wallet", "Money: balances, entries, deposits and transfers")
 
 REFERENCE = {"description": "the sender's own, null for everybody else"}
-LOCATION = {"Location": {"schema": {"type": "string"}}}
 
 
 class BalanceSchema(ma.Schema):
@@ -86,7 +85,7 @@ class SendingSchema(ma.Schema):
 class CurrencyQuery(ma.Schema):
     currency = Text(
         load_default=None,
-        validate=ma.validate.Regexp(r"^[A-Z]{3}(?!\n)$", error="Must be an ISO 4217 code."),
+        validate=CODE_LIKE,
         metadata={"description": "needed when the wallet has more than one"},
     )
 

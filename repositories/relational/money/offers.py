@@ -11,7 +11,7 @@ from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, 
 from repositories.relational.schema.offer_tables import offers
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 _its = offers.c.product_id == bindparam("its_id", type_=ID)
 _GET = select(offers.c.product_id, offers.c.changing, offers.c.digest).where(
@@ -58,10 +58,7 @@ class SqlOfferReads(RunnerBacked, OfferReads):
         return [one for (one,) in self._runner.rows(_BEGUN, {"before": before, "limit": limit})]
 
 
-class SqlOfferWrites(OfferWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlOfferWrites(WorkBacked, OfferWrites):
     def begin(self, product_id: UUID, version: int) -> None:
         self._work.change(_BEGIN, {"its_id": product_id, "its_changing": version})
 

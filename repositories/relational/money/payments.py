@@ -16,7 +16,7 @@ from repositories.relational.schema.money_tables import IS_PAYMENT, IS_PAYOUT, t
 from repositories.relational.schema.tables import account_counters, open_payments, sandbox_payments
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert as upsert
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 _its, _end = transfers.c, transfers.alias("ended")
 _is_deposit = _its.phase == "single"
@@ -93,10 +93,7 @@ class SqlPaymentReads(RunnerBacked, PaymentReads):
         return [_to_payment(row) for row in self._runner.rows(_BETWEEN[after is not None], values)]
 
 
-class SqlOpenPaymentWrites(OpenPaymentWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlOpenPaymentWrites(WorkBacked, OpenPaymentWrites):
     def begin(self, owner: UUID, reference: UUID, at: datetime) -> None:
         if not self._work.change(_BEGIN, {"its_owner": owner, "its_reference": reference, "at": at}):
             raise self._work.refused(NotFound())
@@ -118,10 +115,7 @@ class SqlSandboxReads(RunnerBacked, SandboxReads):
         return [_to_payment(row) for row in self._runner.rows(_BETWEEN_OF_SANDBOX[after is not None], values)]
 
 
-class SqlSandboxWrites(SandboxWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlSandboxWrites(WorkBacked, SandboxWrites):
     def add(self, payments: Collection[Payment]) -> int:
         rows = [_row(one) for one in payments]
         return self._work.change(_ADD, rows[0] if len(rows) == 1 else rows) if rows else 0

@@ -16,7 +16,7 @@ from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
 from repositories.relational.schema.money_tables import transfers
 from repositories.relational.schema.order_tables import order_lines, orders, refunds, sub_orders
 from repositories.relational.statement_runner import AnyRow, RunnerBacked
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 _REFUNDS: Select[Any] = (
     select(
@@ -95,10 +95,7 @@ class SqlRefundReads(RunnerBacked, RefundReads):
         return [_to_refund(row) for row in self._runner.rows(page, values)]
 
 
-class SqlRefundWrites(RefundWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlRefundWrites(WorkBacked, RefundWrites):
     def add(self, refund: Refund, back: Mapping[int, int] | None = None, *, refuses: bool = False) -> None:
         this = {"its_order": refund.order_id, "its_seller": refund.seller_id}
         if back:

@@ -17,7 +17,7 @@ from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.order_tables import order_lines, shipment_lines, shipments, sub_orders
 from repositories.relational.shipments_port import ShipmentReads, ShipmentWrites
 from repositories.relational.statement_runner import AnyRow, RunnerBacked
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 _SHIPMENT = tuple(name for name in Shipment.__struct_fields__ if name != "units")
 _OF_SHIPMENT = len(_SHIPMENT)
@@ -89,10 +89,7 @@ class SqlShipmentReads(RunnerBacked, ShipmentReads):
         return read_history(self._runner, order_id, seller_id, after, limit)
 
 
-class SqlShipmentWrites(ShipmentWrites):
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
+class SqlShipmentWrites(WorkBacked, ShipmentWrites):
     def add(self, shipment: Shipment) -> None:
         this = {"its_order": shipment.order_id, "its_seller": shipment.seller_id}
         lines = self._work.rows(_UNSENT, this)
