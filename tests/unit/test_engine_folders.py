@@ -65,6 +65,8 @@ ENGINE_ONLY = {
         "target": "the options of a URL",
         "observing": "statistics of the server, as above",
         "scripts": "what SQLite does in a transaction Redis does in a script",
+        "session_scripts": "as above",
+        "catch_up": "what a failover may have brought back; an embedded store has none",
         "moving_scripts": "what triggers do in a database of SQL",
         "wire": "the protocol",
         "sentinel": "which of several is the master",
