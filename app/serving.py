@@ -83,7 +83,7 @@ def serve_with(prepare: Callable[["Container"], None]) -> None:
 @contextmanager
 def _beside(unopened: "Container", prepare: Callable[["Container"], None]) -> Iterator[None]:
     """What this process does while its workers serve."""
-    from app.scraping import scraped
+    from app.metrics_server import scraped
     from app.worker.running import start_inline
 
     settings = unopened.settings

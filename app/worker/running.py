@@ -28,9 +28,8 @@ def relay_of(container: Container) -> Relay:
         batch=max(1, BATCH // threads),
         threads=threads,
     )
-    outboxes = (container.stores.relational.outbox, container.stores.documents.outbox)
     return Relay(
-        outboxes,
+        list(container.stores.outboxes().values()),
         functools.partial(handle, container),
         container.kit.clock,
         limits,

@@ -8,6 +8,7 @@ from flask import Flask, Response, request
 
 from app.container import Container
 from app.http.edge.deps import CONTAINER
+from app.metrics_server import registry_of
 from app.telemetry import spans
 from app.telemetry.history import Collect, History
 
@@ -35,10 +36,7 @@ def register(app: Flask) -> None:
     app.extensions[HISTORY] = History(collect, series.directory())
     if container.settings.metrics_address:
         return
-    stores = container.stores
-    outboxes = {"relational": stores.relational.outbox, "documents": stores.documents.outbox}
-    known, clock = container.money.anchors.known, container.kit.clock
-    registry = exposition.everything(stores.by_role(), outboxes, known, clock, stores.relational.event_log)
+    registry = registry_of(container)
 
     def scrape() -> Response:
         """Give all series of this server. Never waits long for a store."""

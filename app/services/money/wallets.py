@@ -10,12 +10,12 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.errors import BadRequest, KeySpent, Missing, RuleBroken
+from app.errors import BadRequest, KeySpent, Missing
 from app.services.commands.idempotency import Idempotency, Receipt
 from app.services.commands.kit import Kit
 from app.services.money.postings import created
 from app.services.pages.fragments import moment
-from app.services.people.graph import refuse_any_blocked
+from app.services.people.graph import refuse_any_blocked, refuse_oneself
 from repositories.money_records import Answer, Transfer
 from repositories.records import Account, Money
 from repositories.relational import RelationalStore, Transaction
@@ -96,8 +96,7 @@ class Wallets:
 def _planned(sender: UUID, receiver: Account | None, sending: Sending, receipt: Receipt[Transfer]) -> Transfer:
     if receiver is None:
         raise Missing("there is no account with this handle")
-    if receiver.id == sender:
-        raise RuleBroken("this cannot be done with one's own account", code="own_account")
+    refuse_oneself(sender, receiver.id)
     own = Transfer(receipt.attempt.id("transfer"), "transfer", sender, receiver.id, sending.amount)
     return replace(own, memo=sending.memo, reference=sending.reference)
 

@@ -25,26 +25,26 @@ class Graph:
 
     def follow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent. Raises `Forbidden` with code `blocked`, `RuleBroken` for oneself."""
-        _not_oneself(follower, followee)
+        refuse_oneself(follower, followee)
         edge = Follow(follower, followee, self._clock())
         with self._invalidation.after(self._invalidation.follow(follower, followee)):
             self._retry(lambda: self._follow(edge))
 
     def unfollow(self, follower: UUID, followee: UUID) -> None:
         """Idempotent."""
-        _not_oneself(follower, followee)
+        refuse_oneself(follower, followee)
         with self._invalidation.after(self._invalidation.follow(follower, followee)):
             self._retry(lambda: self._unfollow(follower, followee))
 
     def block(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ends both follows."""
-        _not_oneself(blocker, blocked)
+        refuse_oneself(blocker, blocked)
         with self._invalidation.after(self._invalidation.block(blocker, blocked)):
             self._retry(lambda: self._block(blocker, blocked))
 
     def unblock(self, blocker: UUID, blocked: UUID) -> None:
         """Idempotent. Ended follows stay ended."""
-        _not_oneself(blocker, blocked)
+        refuse_oneself(blocker, blocked)
         with self._invalidation.after(self._invalidation.block(blocker, blocked)):
             self._retry(lambda: self._unblock(blocker, blocked))
 
@@ -88,6 +88,7 @@ def refuse_any_blocked(relations: Mapping[UUID, Relation]) -> None:
         raise Forbidden("one of you has blocked the other", code="blocked")
 
 
-def _not_oneself(one: UUID, other: UUID) -> None:
+def refuse_oneself(one: UUID, other: UUID) -> None:
+    """Raises `RuleBroken` for one's own account."""
     if one == other:
         raise RuleBroken("this cannot be done with one's own account", code="own_account")
