@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import bindparam, delete, select
 
 from repositories.relational.deferred_port import Deferred, DeferredReads, DeferredWrites
-from repositories.relational.schema.columns import IDS, LIMIT, among
+from repositories.relational.schema.columns import IDS, LIMIT
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.tables import deferred
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert

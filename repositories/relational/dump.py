@@ -23,7 +23,8 @@ from repositories.dump_port import Dump, Frozen, Load, RecordKind
 from repositories.relational.audit.walking import BATCH, Walk, walk
 from repositories.relational.bulk import Load as BulkInsert
 from repositories.relational.schema import feeds_tables, money_tables, offer_tables, order_tables, tables
-from repositories.relational.schema.columns import TEXT, database_time
+from repositories.relational.schema.columns import TEXT
+from repositories.relational.schema.functions import database_time
 from repositories.relational.statement_runner import AnyRow, Runner, Snapshot
 from repositories.relational.work import Work
 

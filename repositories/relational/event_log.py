@@ -36,7 +36,8 @@ from repositories.relational.event_log_port import (
     SinkDeadLetter,
     SinkState,
 )
-from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME, database_time, later, one_of
+from repositories.relational.schema.columns import ID, LIMIT, TEXT, TIME
+from repositories.relational.schema.functions import database_time, later, one_of
 from repositories.relational.schema.tables import event_log, sink_dead_letters, sinks
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert

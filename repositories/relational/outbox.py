@@ -12,7 +12,8 @@ from sqlalchemy import bindparam, delete, exists, func, null, or_, select, updat
 
 from repositories.outbox import Backlog, Claim, DeadLetter, Outbox
 from repositories.records import Event
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time, one_of
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.functions import among, database_time, one_of
 from repositories.relational.schema.tables import deferred, outbox
 from repositories.relational.statement_runner import RunnerBacked
 

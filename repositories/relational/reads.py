@@ -25,7 +25,7 @@ from repositories.relational.people.likes import SqlLikeReads
 from repositories.relational.people.mail_tokens import SqlMailTokenReads
 from repositories.relational.people.session_endings import SqlEndingReads
 from repositories.relational.port import RelationalStore
-from repositories.relational.schema.columns import database_time
+from repositories.relational.schema.functions import database_time
 from repositories.relational.statement_runner import Runner, Snapshot
 from repositories.relational.webhooks import SqlWebhookReads
 

@@ -7,7 +7,8 @@ from sqlalchemy import Executable, bindparam, delete, func, insert, literal, sel
 
 from repositories.errors import NotFound
 from repositories.relational.event_log import FORGET, FORGET_DEAD
-from repositories.relational.schema.columns import ID, TEXT, TIME, database_time
+from repositories.relational.schema.columns import ID, TEXT, TIME
+from repositories.relational.schema.functions import database_time
 from repositories.relational.schema.tables import event_log, sinks, webhooks
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.webhooks_port import Webhook, WebhookReads, WebhookWrites, sink_of

@@ -18,7 +18,8 @@ from sqlalchemy import (
 
 from repositories.records import GraphCounts
 from repositories.relational.counters_port import CounterReads, CounterWrites
-from repositories.relational.schema.columns import ID, IDS, among
+from repositories.relational.schema.columns import ID, IDS
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.tables import account_counters, accounts, follows, likes, post_counters
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert

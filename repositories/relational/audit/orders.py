@@ -16,7 +16,8 @@ from sqlalchemy import Select, bindparam, exists, select
 from repositories.money_records import REFUND, Finding
 from repositories.relational.audit.sub_orders import Part, is_of
 from repositories.relational.audit.walking import Walk, walk
-from repositories.relational.schema.columns import IDS, among
+from repositories.relational.schema.columns import IDS
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import reservations, transfers
 from repositories.relational.schema.order_tables import (
     order_heads,

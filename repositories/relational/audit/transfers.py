@@ -10,7 +10,8 @@ from repositories.payment_records import DEPOSIT, NEVER, PAYOUT
 from repositories.relational.audit.walking import walk
 from repositories.relational.money.digests import digest_of
 from repositories.relational.money.ledger import TRANSFER_COLUMNS, to_transfer
-from repositories.relational.schema.columns import IDS, among
+from repositories.relational.schema.columns import IDS
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import entries, open_holds, transfers
 from repositories.relational.statement_runner import AnyRow, Runner
 

@@ -20,7 +20,8 @@ from repositories.relational.money.orders import valid as valid_order
 from repositories.relational.money.stock import LEVELS
 from repositories.relational.money.stock_receipts import ADD_RECEIPT, MOST_VERSIONS, receipt, version_after
 from repositories.relational.money.sub_orders import THIS
-from repositories.relational.schema.columns import IDS, TIME, among, chained
+from repositories.relational.schema.columns import IDS, TIME
+from repositories.relational.schema.functions import among, chained
 from repositories.relational.schema.money_tables import entries, ledger_accounts, reservations, transfers
 from repositories.relational.schema.order_tables import (
     order_lines,

@@ -35,8 +35,9 @@ from repositories.relational.bulk.money import MoneyLoader
 from repositories.relational.people.accounts import account_row, login_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import BulkWrites
-from repositories.relational.schema.columns import ID, IDS, TIME, among
+from repositories.relational.schema.columns import ID, IDS, TIME
 from repositories.relational.schema.feeds_tables import constant, feed_activity
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.tables import (
     account_counters,
     accounts,

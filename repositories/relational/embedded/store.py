@@ -17,7 +17,7 @@ from repositories.relational.embedded.errors import ROLE, translated
 from repositories.relational.embedded.moving import place
 from repositories.relational.port import Transaction
 from repositories.relational.reads import SqlRelational
-from repositories.relational.schema.columns import database_time
+from repositories.relational.schema.functions import database_time
 from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner
 from repositories.relational.transaction import SqlTransaction

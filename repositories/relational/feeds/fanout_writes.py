@@ -26,7 +26,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from repositories.feed_records import Fanout, PullReason
 from repositories.relational.feeds.fanouts import fanout_row
 from repositories.relational.feeds_port import FanoutWrites
-from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
+from repositories.relational.schema.columns import ID, LIMIT, TIME
 from repositories.relational.schema.feeds_tables import (
     DONE,
     PULLED,
@@ -37,6 +37,7 @@ from repositories.relational.schema.feeds_tables import (
     feed_signals,
     pulled_authors,
 )
+from repositories.relational.schema.functions import one_of
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert
 

@@ -25,8 +25,9 @@ from sqlalchemy import (
 from repositories.feed_records import ReaderState
 from repositories.relational.feed_revision import REVISE
 from repositories.relational.feeds_port import FeedActivityReads, FeedActivityWrites
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, one_of
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
 from repositories.relational.schema.feeds_tables import AWAKE, constant, feed_activity, feed_signals, pulled_authors
+from repositories.relational.schema.functions import among, one_of
 from repositories.relational.schema.tables import account_counters, follows
 from repositories.relational.statement_runner import RunnerBacked
 

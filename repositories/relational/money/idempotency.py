@@ -13,7 +13,8 @@ from sqlalchemy import BigInteger, bindparam, delete, select, update
 from repositories.errors import Contention, Stale
 from repositories.money_records import Answer, Granted, InFlight, Mismatch, RequestKey
 from repositories.relational.idempotency_port import Claimed, IdempotencyWrites
-from repositories.relational.schema.columns import ID, LIMIT, TEXT, database_time, later, wait_briefly, wait_usually
+from repositories.relational.schema.columns import ID, LIMIT, TEXT
+from repositories.relational.schema.functions import database_time, later, wait_briefly, wait_usually
 from repositories.relational.schema.money_tables import request_keys
 from repositories.relational.statement_runner import AnyRow
 from repositories.relational.upserts import insert

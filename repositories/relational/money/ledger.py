@@ -10,7 +10,8 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, case, selec
 from repositories.money_records import Balance, Entry, Transfer
 from repositories.records import Money
 from repositories.relational.money_port import LedgerReads
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import entries, ledger_accounts, open_holds, transfers
 from repositories.relational.statement_runner import Runner, RunnerBacked
 

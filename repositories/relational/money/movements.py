@@ -16,7 +16,8 @@ from sqlalchemy.types import TypeEngine
 from repositories.errors import Inconsistent, Insufficient, Invalid
 from repositories.money_records import PROVIDER, UNWRITTEN, Transfer
 from repositories.relational.money.digests import START
-from repositories.relational.schema.columns import ID, IDS, TIME, among, chained, database_time
+from repositories.relational.schema.columns import ID, IDS, TIME
+from repositories.relational.schema.functions import among, chained, database_time
 from repositories.relational.schema.money_tables import entries, ledger_accounts, transfers
 from repositories.relational.upserts import insert as upsert
 from repositories.relational.work import Work

@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, LargeBinary, bindparam, case, delete, null, select, update
 
 from repositories.relational.offers_port import OfferReads, OfferState, OfferWrites, Settled
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.functions import among, database_time
 from repositories.relational.schema.offer_tables import offers
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert

@@ -20,7 +20,8 @@ from repositories.relational.money.order_heads import note
 from repositories.relational.money.order_lists import Role, given, page_of, values_of
 from repositories.relational.money.sub_orders import MOVE_ALL, MOVE_ONE, sum_up
 from repositories.relational.orders_port import OrderReads, OrderWrites, Outcome
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among, database_time
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.functions import among, database_time
 from repositories.relational.schema.order_tables import order_lines, orders, sub_orders
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.work import Work

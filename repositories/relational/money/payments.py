@@ -11,7 +11,8 @@ from repositories.errors import NotFound
 from repositories.payment_records import Payment
 from repositories.records import Money, TimeCursor
 from repositories.relational.payments_port import OpenPaymentWrites, PaymentReads, SandboxReads, SandboxWrites
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import IS_PAYMENT, IS_PAYOUT, transfers
 from repositories.relational.schema.tables import account_counters, open_payments, sandbox_payments
 from repositories.relational.statement_runner import RunnerBacked

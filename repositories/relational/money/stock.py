@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, select
 
 from repositories.money_records import Stock
 from repositories.relational.orders_port import StockReads
-from repositories.relational.schema.columns import IDS, LIMIT, among
+from repositories.relational.schema.columns import IDS, LIMIT
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.tables import stock
 from repositories.relational.statement_runner import RunnerBacked

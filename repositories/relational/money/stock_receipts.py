@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, ColumnElement, LargeBinary, bindparam, func, 
 
 from repositories.money_records import Stock
 from repositories.relational.money.digests import START
-from repositories.relational.schema.columns import ID, chained
+from repositories.relational.schema.columns import ID
+from repositories.relational.schema.functions import chained
 from repositories.relational.schema.money_tables import stock_receipts
 from repositories.relational.schema.tables import stock
 

@@ -26,7 +26,8 @@ from repositories.money_records import Stock
 from repositories.relational.money.stock import STOCK_COLUMNS
 from repositories.relational.money.stock_receipts import ADD_RECEIPT, receipt, version_after
 from repositories.relational.orders_port import NO_OFFERS, StockWrites
-from repositories.relational.schema.columns import ID, IDS, among
+from repositories.relational.schema.columns import ID, IDS
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.money_tables import reservations
 from repositories.relational.schema.offer_tables import offers
 from repositories.relational.schema.tables import stock

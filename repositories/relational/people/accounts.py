@@ -13,8 +13,9 @@ from repositories.records import Account, Login
 from repositories.relational.feeds.feed_activity import feed_activity_row
 from repositories.relational.people.graph import LOCK_COUNTERS
 from repositories.relational.port import AccountReads, AccountWrites
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME, among, one_of
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TEXT, TIME
 from repositories.relational.schema.feeds_tables import feed_activity
+from repositories.relational.schema.functions import among, one_of
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
 from repositories.relational.statement_runner import AnyRow, RunnerBacked
 from repositories.relational.upserts import insert as upsert

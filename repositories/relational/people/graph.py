@@ -28,7 +28,8 @@ from repositories.errors import NotFound
 from repositories.records import Edge, Follow, Forgotten, GraphCounts, Relation
 from repositories.relational.feed_revision import REVISE
 from repositories.relational.graph_port import GraphReads, GraphWrites
-from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT, TIME
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.tables import account_counters, accounts, blocks, follows
 from repositories.relational.statement_runner import AnyRow, Runner, RunnerBacked
 from repositories.relational.upserts import insert

@@ -9,7 +9,8 @@ from sqlalchemy import Integer, bindparam, delete, literal_column, select, true,
 from repositories.records import Like
 from repositories.relational.feed_revision import REVISE
 from repositories.relational.port import LikeReads, LikeWrites
-from repositories.relational.schema.columns import ID, IDS, LIMIT, among
+from repositories.relational.schema.columns import ID, IDS, LIMIT
+from repositories.relational.schema.functions import among
 from repositories.relational.schema.tables import follows, likes, post_counters
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert

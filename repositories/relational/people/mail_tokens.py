@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, select
 from repositories.errors import Stale
 from repositories.records import Login
 from repositories.relational.mail_tokens_port import MailTokenReads, MailTokenWrites, Purpose
-from repositories.relational.schema.columns import LIMIT, TIME, one_of
+from repositories.relational.schema.columns import LIMIT, TIME
+from repositories.relational.schema.functions import one_of
 from repositories.relational.schema.tables import logins, mail_tokens
 from repositories.relational.statement_runner import RunnerBacked
 from repositories.relational.upserts import insert

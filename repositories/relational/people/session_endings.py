@@ -8,7 +8,8 @@ from msgspec.structs import asdict
 from sqlalchemy import bindparam, delete, insert, select, tuple_
 
 from repositories.records import Ending
-from repositories.relational.schema.columns import ID, LIMIT, TIME, one_of
+from repositories.relational.schema.columns import ID, LIMIT, TIME
+from repositories.relational.schema.functions import one_of
 from repositories.relational.schema.tables import endings
 from repositories.relational.session_endings_port import EndingReads, EndingWrites
 from repositories.relational.statement_runner import RunnerBacked
