@@ -11,7 +11,7 @@ MARK, PAUSED, CHANGED, TAKEN = (f"quartet:moving:{name}" for name in ("mark", "p
 # How the mark of a place begins that is not the truth.
 CLOSED = b"moved", b"incoming"
 HAS_MOVED, WAIT, OVERTAKEN = "QUARTETMOVED", "QUARTETWAIT", "QUARTETOVERTAKEN"
-# In seconds: so long waits who was told to.
+# In seconds: after so long whoever got `WAIT` asks again.
 WAIT_SECONDS = 0.005
 _PAUSE_MS: Final = 2000
 KINDS = {"sessions": SESSION, "seen": SEEN}
