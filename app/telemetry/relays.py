@@ -11,9 +11,9 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from repositories.http_dialling import addresses_of
-from repositories.http_exchange import HttpConnection
-from repositories.http_origin import Origin
+from repositories.http_client.dialling import addresses_of
+from repositories.http_client.exchange import HttpConnection
+from repositories.http_client.origin import Origin
 
 # A look at a panel waits so long for all of them together.
 SECONDS = 1.0

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from repositories.http_origin import Origin
-from repositories.name_lookup import look_up
+from repositories.http_client.name_lookup import look_up
+from repositories.http_client.origin import Origin
 
 Address = tuple[Any, ...]
 

@@ -14,8 +14,8 @@ from typing import Any
 import h11
 from msgspec import Struct
 
-from repositories.http_dialling import BrokenExchange, Dialler, left
-from repositories.http_origin import Origin
+from repositories.http_client.dialling import BrokenExchange, Dialler, left
+from repositories.http_client.origin import Origin
 
 # Of the head of an answer, in bytes.
 _MOST_HEAD = 16 * 1024

@@ -13,8 +13,8 @@ from msgspec import Struct
 from repositories.address import Address
 from repositories.deadline import at_most
 from repositories.errors import Unavailable
-from repositories.http_exchange import HttpConnection
-from repositories.http_origin import Origin
+from repositories.http_client.exchange import HttpConnection
+from repositories.http_client.origin import Origin
 from repositories.meter import asked
 from repositories.search.port import ROLE, Found, Kind, SearchIndex
 

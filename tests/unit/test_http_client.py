@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from repositories.http_dialling import BrokenExchange
-from repositories.http_exchange import HttpAnswer, HttpConnection
-from repositories.http_origin import Origin
+from repositories.http_client.dialling import BrokenExchange
+from repositories.http_client.exchange import HttpAnswer, HttpConnection
+from repositories.http_client.origin import Origin
 from tests.receiver import ANSWERS, HOST, LIES, Receiver, receiving
 
 LONG, SHORT = 30.0, 0.2

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from repositories import http_dialling
-from repositories.http_dialling import BrokenExchange
-from repositories.http_exchange import HttpConnection
-from repositories.http_origin import Origin
+from repositories.http_client import dialling
+from repositories.http_client.dialling import BrokenExchange
+from repositories.http_client.exchange import HttpConnection
+from repositories.http_client.origin import Origin
 
 HOST = "127.0.0.1"
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
@@ -167,7 +167,7 @@ def test_a_process_with_many_open_files() -> None:
 def test_an_address_that_begins_no_tls_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """And is not tried first again."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    http_dialling._tls.cache_clear()
+    dialling._tls.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with socket.create_server((HOST, 0)) as silent, serving([OK, END], [OK], tls=context) as server:
@@ -183,4 +183,4 @@ def test_an_address_that_begins_no_tls_leaves_time_for_the_next(monkeypatch: pyt
         silent.setblocking(False)
         with pytest.raises(BlockingIOError):
             silent.accept()
-    http_dialling._tls.cache_clear()
+    dialling._tls.cache_clear()

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from standardwebhooks import Webhook
 
 from repositories.errors import Unavailable
-from repositories.http_exchange import HttpAnswer, HttpConnection
+from repositories.http_client.exchange import HttpAnswer, HttpConnection
 from repositories.meter import asked
 from repositories.sinks.port import CONTENT_TYPE, ROLE, AskedToWait, Destination, Gone, Message, Sent, Sink
 from repositories.sinks.webhooks.target import Inside, is_permitted, target_of

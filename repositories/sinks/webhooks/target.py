@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from repositories.address import BadAddress
-from repositories.http_origin import Origin
+from repositories.http_client.origin import Origin
 
 Inside = tuple[IPv4Network | IPv6Network, ...]
 LONGEST = 2000
