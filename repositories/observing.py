@@ -60,7 +60,7 @@ def open_observer(url: str, roles: Collection[str]) -> EngineObserver:
     """`roles` are those that are at this URL, one at least. Connects when it is first asked. Raises `BadAddress`."""
     scheme, role = url.partition(":")[0], next(iter(roles))
     if scheme == "sqlite":
-        from repositories.sqlite_observing import SqliteObserver
+        from repositories.sqlite.observing import SqliteObserver
 
         return SqliteObserver(url, role, made_on_sqlite(roles))
     if scheme.startswith("mongodb"):

@@ -28,7 +28,7 @@ from app.services.people.sessions import digest
 from app.worker.running import relay_of, sweeper_of
 from config import Settings
 from repositories.relational.mail_tokens_port import Purpose
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests import search_service
 from tests.settable_clock import Clock as SettableClock
 

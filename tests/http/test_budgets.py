@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from app.http.edge.operator import OPERATOR
 from config import Settings
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.apps import BASE, ROLES, embedded, running
 from tests.engines import Shared
 from tests.http.drives import DRIVES, FURTHER, Drive, Route

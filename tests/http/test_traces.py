@@ -11,7 +11,7 @@ import pytest
 from app.telemetry import spans
 from config import Settings
 from repositories.outbox import Claim
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.apps import BASE, Person, System, embedded, running
 from tests.http.stream_reader import Make, Reader
 from tests.recorded import Found, Recorded, Story

@@ -21,7 +21,7 @@ from config import Settings
 from repositories.errors import Unavailable
 from repositories.hot import Fill, Value
 from repositories.records import Money, PostRef
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.apps import embedded, running
 from tests.system.crowd import befriend, people, publish, watched, with_stores
 

@@ -11,7 +11,7 @@ from repositories.documents.mongo.target import target_of as mongo
 from repositories.feeds.cassandra.target import target_of as cassandra
 from repositories.hot.redis.target import target_of as redis
 from repositories.postgres.target import conninfo_of as postgres
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 
 SECRET = "s3cr3tpart"  # stands in each wrong URL and must be in no reason
 

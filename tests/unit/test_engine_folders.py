@@ -32,7 +32,7 @@ ENGINE_ONLY = {
         "demotion": "which of several is the primary",
         "secondaries": "reads on other members of the replica set",
         "sharding": "the shard keys that every command names",
-        "observing": "statistics of the server; those of SQL's are in `repositories.postgres` and `sqlite_observing`",
+        "observing": "statistics of the server; those of SQL's are in the folders `postgres` and `sqlite`",
         "pull": "posts of many authors are merged here; SQLite does it in one statement, in `posts`",
     },
     ("documents", "postgres"): {},

@@ -8,7 +8,7 @@ from app.container import build
 from config import Settings
 from repositories.deadline import within
 from repositories.relational.embedded.engine import writing_engine
-from repositories.sqlite import SqliteFile
+from repositories.sqlite.database import SqliteFile
 from tests.apps import ROLES, embedded
 
 

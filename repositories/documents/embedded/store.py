@@ -11,7 +11,8 @@ from repositories.documents.sql.products import SqlProducts
 from repositories.documents.sql.views import SqlViews
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 
 class EmbeddedDocuments(SqlBacked, DocumentStore):

@@ -9,7 +9,7 @@ from repositories.feeds.retention import Retention
 from repositories.feeds.sql.database import FeedDatabase
 from repositories.feeds.sql.statements import Upsert
 from repositories.sql import Parameters, Row
-from repositories.sqlite import SqliteFile
+from repositories.sqlite.database import SqliteFile
 
 
 class SqliteFeedDatabase(FeedDatabase):

@@ -10,7 +10,7 @@ from repositories.feeds.sql.moving import SqlFeedsPlace, noted
 from repositories.feeds.sql.store import SqlFeeds
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 
 
 class EmbeddedFeeds(SqlBacked, SqlFeeds):

@@ -18,7 +18,8 @@ from repositories.hot.port import Cache, Fill, Held
 from repositories.hot.sql.moving_cache import SqlCachePlace
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked, SqlWork
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_values (

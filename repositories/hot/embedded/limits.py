@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from repositories.hot.sql.limits import SqlLimits
 from repositories.sql import SqlBacked
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 _TABLES = ('CREATE TABLE IF NOT EXISTS hot_limits ("key" BLOB PRIMARY KEY, "full" REAL NOT NULL) WITHOUT ROWID',)
 

@@ -9,7 +9,8 @@ from repositories.hot.sql.sessions import SqlSessions
 from repositories.moving.gate import MAKE_MARKS
 from repositories.moving.sqlite import SqliteEngine
 from repositories.sql import SqlBacked
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 _TABLES = (
     MAKE_MARKS,

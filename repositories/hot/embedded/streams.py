@@ -8,7 +8,8 @@ from repositories.batched import batched
 from repositories.hot.sql.streams import Numbered, SqlStreams
 from repositories.hot.streams_port import KEPT, LiveEvent, Position
 from repositories.sql import SqlBacked
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_streams (

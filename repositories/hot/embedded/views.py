@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from repositories.hot.sql.views import SqlViewCounts
 from repositories.sql import SqlBacked
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS hot_views (

@@ -15,7 +15,7 @@ from repositories.meter import called
 from repositories.relational.embedded.errors import ROLE
 from repositories.relational.money.digests import chain
 from repositories.relational.schema.columns import micros
-from repositories.sqlite import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
+from repositories.sqlite.file import BUSY_SECONDS, awaiting_the_writer, make_private, set_up
 
 Clock = Callable[[], datetime]
 # No limit: each thread that is at work has its own connection.

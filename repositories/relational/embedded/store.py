@@ -22,7 +22,7 @@ from repositories.relational.schema.tables import outbox
 from repositories.relational.statement_runner import AutocommitRunner, Runner
 from repositories.relational.transaction import SqlTransaction
 from repositories.relational.work import Work, transaction
-from repositories.sqlite import make_folder, path_of
+from repositories.sqlite.file import make_folder, path_of
 
 _EMIT = insert(outbox).values(due_at=database_time()).inline()
 

@@ -17,7 +17,7 @@ from app.doctor.advice.scrape import Series
 from app.telemetry import exposition
 from config import Settings
 from repositories.records import Event
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.apps import ROLES, System, embedded, running
 from tests.engines.kernel import free_port
 from tests.system.advice.asking import advised, live_in, looked, named, scraped

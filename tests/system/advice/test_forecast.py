@@ -11,7 +11,7 @@ from app.doctor.advice.forecast import _student, forecast
 from app.worker.sampling import KEPT, Sampling
 from config import Settings
 from repositories.relational.levels_port import LevelSample
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.apps import System, embedded, running
 from tests.system.advice.asking import advised
 

@@ -19,7 +19,7 @@ from repositories.feeds.cassandra.target import target_of
 from repositories.feeds.layout import Layout
 from repositories.postgres.database import native
 from repositories.records import PostRef
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.contracts.money import engine_of
 from tests.contracts.relational_store import opened
 

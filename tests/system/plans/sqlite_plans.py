@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from repositories import sqlite
 from repositories.relational.money.digests import chain
+from repositories.sqlite.file import set_up
 from tests.system.plans.recording import TEMPORARY
 
 _VALUE = re.compile(r"x'[0-9a-f]*'|'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b", re.IGNORECASE)
@@ -30,14 +30,12 @@ class Traced:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        made = sqlite.set_up
-
         def traced(connection: sqlite3.Connection) -> None:
-            made(connection)
+            set_up(connection)
             connection.set_trace_callback(self._record)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("repositories.sqlite.set_up", traced)
+            patch.setattr("repositories.sqlite.database.set_up", traced)
             patch.setattr("repositories.relational.embedded.engine.set_up", traced)
             yield
 

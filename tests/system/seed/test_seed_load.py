@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from app.container import Container
 from app.seed.plan import CELEBRITY, UNTIL, Plan
 from app.seed.sizes import Sizes
-from repositories.sqlite import path_of
+from repositories.sqlite.file import path_of
 from tests.apps import embedded, running
 from tests.system.crowd import account_stats
 from tests.system.seed.loads import KINDS, TINY, Interrupted, differences, load, settings

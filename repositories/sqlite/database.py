@@ -6,7 +6,6 @@ keeps to tables with its own prefix, and none holds a write transaction while an
 
 import contextlib
 import functools
-import math
 import re
 import sqlite3
 import threading
@@ -18,92 +17,21 @@ from uuid import UUID
 
 import msgspec
 
-from repositories.address import BadAddress, address_of
-from repositories.deadline import at_most
 from repositories.errors import Conflict, Invalid, MovedAway, Unavailable
 from repositories.explaining import explained_by_sqlite
-from repositories.meter import asked, waited
+from repositories.meter import asked
 from repositories.moving.gate import REFUSAL
 from repositories.read_your_writes import HostState
 from repositories.slow_statements import Explained, of
 from repositories.sql import Parameters, Row, SchemaChange, name_of, steps
+from repositories.sqlite.file import BUSY_SECONDS, awaiting_the_writer, bound_wait, make_folder, make_private, set_up
 
-BUSY_SECONDS = 5.0
-# A wait for another writer is a multiple of this, so that the forms of its pragma do not displace prepared statements.
-BUSY_STEP_MS = 50
-# A transaction that took so long to begin has waited for another writer; else it takes microseconds.
-WAITED_SECONDS = 0.025
 _LIST = re.compile(r"= ANY \((\?|:\w+)\)")
 _ROW_LOCK = re.compile(r"\s+FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?")
-PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8000")
 
 # What `repositories.sql` promises of parameters. A list is unfolded by `json_each`.
 sqlite3.register_adapter(UUID, str)
 sqlite3.register_adapter(list, lambda values: msgspec.json.encode(values).decode())
-
-
-def path_of(url: str) -> Path:
-    """`sqlite:///var/q.db` is relative to the working directory, `sqlite:////var/q.db` is absolute.
-
-    Raises `BadAddress` for what is no plain file: several processes and threads share it, so it must have a name.
-    """
-    address = address_of(url)
-    if address.hosts or address.user:
-        raise BadAddress("a file's URL has three slashes, or four before an absolute path")
-    if not address.path or address.path.endswith("/") or Path(address.path).is_dir():
-        raise BadAddress("the name of a file is missing")
-    if address.path.startswith((":", "file:")):
-        raise BadAddress("a database in memory or behind a URI of SQLite's own cannot be shared; name a file")
-    return Path(address.path)
-
-
-def make_private(path: Path) -> None:
-    """A new file for its owner alone (mode 0600); SQLite gives its `-wal` and `-shm` the same. One that is there stays.
-
-    Where it cannot be made, SQLite's own error says why.
-    """
-    if not path.exists():
-        with contextlib.suppress(OSError):
-            path.touch(0o600)
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder of a file, accessible to its owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def set_up(connection: sqlite3.Connection) -> None:
-    """Apply the pragmas. The switch of a new file to WAL is refused at once while others open it, so wait here."""
-    deadline = time.monotonic() + at_most(BUSY_SECONDS)
-    while True:
-        try:
-            for pragma in PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def bound_wait(connection: sqlite3.Connection) -> None:
-    """Have the next statement wait for another writer for as long as the work at hand may take, if it must."""
-    steps = math.ceil(at_most(BUSY_SECONDS) * 1000 / BUSY_STEP_MS)
-    connection.execute(f"PRAGMA busy_timeout = {max(steps, 1) * BUSY_STEP_MS}")
-
-
-@contextlib.contextmanager
-def awaiting_the_writer(connection: sqlite3.Connection, role: str) -> Iterator[None]:
-    """Around the beginning of a write transaction: reports that it waited, as for a connection of a pool."""
-    bound_wait(connection)
-    began = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds = time.perf_counter() - began
-        if seconds >= WAITED_SECONDS:
-            waited(role, seconds)
 
 
 @functools.lru_cache(512)

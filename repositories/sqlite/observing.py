@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from repositories.observer_port import EngineObserver, Question, Subject, Unread
-from repositories.sqlite import SqliteFile, path_of
+from repositories.sqlite.database import SqliteFile
+from repositories.sqlite.file import path_of
 
 _PAGES = "SELECT page_count * page_size, freelist_count FROM pragma_page_count, pragma_page_size, pragma_freelist_count"
 
