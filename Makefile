@@ -10,8 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 UV ?= uv
+# One more than there are cores, for much of the time of a test is a wait for a store. Four at most, for memory.
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
 # Modules stay together, in the order of the collection.
-PARALLEL := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 WITHOUT := "not engines and not live and not long"
 FAST := tests/unit tests/contracts $(addprefix tests/system/test_,guards.py words.py documentation.py)
 LONG_FORM := QUARTET_PROOFS=1 QUARTET_BANK_SECONDS=30 QUARTET_LAST_UNIT_ROUNDS=50 QUARTET_MACHINE_EXAMPLES=400 \
