@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 DAY = timedelta(days=1)
 SIZES = range(1, 8)
-TOWNS = int(os.environ.get("QUARTET_NOTIFICATION_TOWNS", "2"))
+TOWNS = int(os.environ.get("QUARTET_NOTIFICATION_TOWNS", "1"))
 Shown = tuple[Kind, UUID, str, str, tuple[UUID, ...]]
 
 

@@ -34,7 +34,7 @@ DEATHS = int(os.environ.get("QUARTET_QUEUE_DEATHS", "1"))
 AUTHORS, STEADY, FICKLE = 4, 20, 6
 # For each death of Cassandra at most, so that there is an end to what the relay has to do: writes of one author, and
 # changes of mind. Seconds between them are these at most.
-WRITES, CHANGES, PAUSE = 30, 50, 0.8
+WRITES, CHANGES, PAUSE = 30, 30, 0.5
 READING = 2  # threads
 ANY = Precondition(given=True, any=True)
 ALL = 100_000
