@@ -60,7 +60,6 @@ class Move:
         counted: Counted,
         ended: Callable[[End], None],
         wait: Callable[[float], None] = lambda _: None,
-        tries: int = TRIES,
     ) -> None:
         self.id = uuid4().hex
         self._old = old
@@ -69,7 +68,6 @@ class Move:
         self._counted = counted
         self._ended = ended
         self._wait = wait
-        self._tries = tries
         self._caught_up = 0
 
     def run(self, old_url: str, new_url: str) -> float:
@@ -158,7 +156,7 @@ class Move:
         return count
 
     def _switch(self, mark: Mark) -> float:
-        for left in reversed(range(self._tries)):
+        for left in reversed(range(TRIES)):
             self.catch_up()
             began = time.monotonic()
             try:

@@ -16,13 +16,14 @@ from repositories.read_your_writes import HostState
 
 T = TypeVar("T")
 REMEMBERED = 10_000
+BLIP = 0.5
 
 
 class Breaker(Cache):
     """Opens after `failures` in a row; then one call each `interval` seconds is let through, others fail at once.
 
     Before the first call after failures, what is owed is done: the drops that failed; and `void`, when nothing was
-    heard from the cache for `blip` seconds, or more drops are owed than can be remembered. While that fails the
+    heard from the cache for `BLIP` seconds, or more drops are owed than can be remembered. While that fails the
     call fails, so this process never reads what it owes a drop of. With `pay_every`, a thread tries to deliver what is
     owed at that interval (seconds), for as long as something is.
 
@@ -36,7 +37,6 @@ class Breaker(Cache):
         *,
         failures: int = 3,
         interval: float = 1.0,
-        blip: float = 0.5,
         pay_every: float | None = None,
         is_outdated: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
@@ -45,7 +45,6 @@ class Breaker(Cache):
         self.place = inner.place
         self._failures = failures
         self._interval = interval
-        self._blip = blip
         self._pay_every = pay_every
         self._is_outdated = is_outdated
         self._clock = clock
@@ -150,7 +149,7 @@ class Breaker(Cache):
         return answer
 
     def _after_silence(self) -> bool:
-        return self._in_a_row > 0 and self._clock() - self._heard >= self._blip
+        return self._in_a_row > 0 and self._clock() - self._heard >= BLIP
 
     def _admit(self) -> None:
         with self._guard:

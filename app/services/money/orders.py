@@ -40,7 +40,7 @@ PATIENCE = timedelta(minutes=15)
 
 
 class Orders:
-    """A placed order is paid `grace` after it was placed, so that the buyer may cancel it until then."""
+    """A placed order is paid `GRACE` after it was placed, so that the buyer may cancel it until then."""
 
     def __init__(
         self,
@@ -49,14 +49,12 @@ class Orders:
         idempotency: Idempotency,
         invalidation: Invalidation,
         kit: Kit,
-        grace: timedelta = GRACE,
     ) -> None:
         self._relational = relational
         self._offers = offers
         self._idempotency = idempotency
         self._invalidation = invalidation
         self._pack = kit.emitter
-        self._grace = grace
 
     def read(self, account_id: UUID, order_id: UUID) -> Order:
         """What its buyer, or a seller, may see of it. Raises `Missing`, also for everybody else."""
@@ -196,7 +194,7 @@ class Orders:
         if gone := parties - there():
             raise Missing("the account was deleted meanwhile") if order.buyer_id in gone else Contention
         now = tx.now()
-        ends, order = now + PATIENCE, replace(order, created_at=now, due_at=now + self._grace)
+        ends, order = now + PATIENCE, replace(order, created_at=now, due_at=now + GRACE)
         tx.orders.add(order)
         tx.emit(self._pack(OrderPlaced(order.id, order.buyer_id), at=now))
         for part in order.sub_orders:

@@ -107,12 +107,9 @@ class GatedLink(Link):
             ),
         )
 
-    def write_behind(self, name: str, rows: Iterable[Values], *, key: int = 0) -> None:
+    def write_behind(self, name: str, rows: Iterable[Values]) -> None:
         """Past all gates: of a mover, in the new place."""
-        if key:
-            super().write_together(name, rows, key=key)
-        else:
-            super().write(name, rows)
+        super().write(name, rows)
 
     def mark(self) -> Row | None:
         """State, epoch, URL, move, and which switch is under way. It is asked for before there are tables too."""
