@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import marshmallow as ma
 
-from app.services.people.mailboxes import one_spelling
+from app.services.people.mail_addresses import one_spelling
 
 INT64 = 2**63 - 1
 # A character that is no space, no control, no mark of direction and none of the letters that are drawn as nothing.

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from app.errors import Missing, Unauthenticated
 from app.services.commands.kit import Kit
-from app.services.people.mailboxes import spellings
+from app.services.people.mail_addresses import spellings
 from app.services.people.passwords import Hasher
 from repositories.errors import Unavailable
 from repositories.hot import SessionStore

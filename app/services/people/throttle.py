@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from app.errors import TooMany, Unauthenticated, WrongPassword, WrongToken
-from app.services.people.mailboxes import spellings
+from app.services.people.mail_addresses import spellings
 from repositories.errors import Unavailable
 from repositories.hot import Limits, Rate, Verdict
 

@@ -1,4 +1,4 @@
-"""One spelling for each mailbox: names of hosts outside ASCII have several (RFC 5890)."""
+"""Addresses of mail: one spelling for each mailbox, though names of hosts outside ASCII have several (RFC 5890)."""
 
 _ENCODED = "xn--"
 
