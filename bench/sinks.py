@@ -23,7 +23,7 @@ from confluent_kafka import Producer
 from standardwebhooks import Webhook
 
 from app.container import Container
-from app.published import name_of, placed, prepared
+from app.envelopes import name_of, placed, prepared
 from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker, worker_of
 from config import Settings

@@ -6,13 +6,13 @@ from uuid import UUID
 import marshmallow as ma
 from flask import Response
 
+from app.envelopes import name_of
 from app.http.edge import answers
 from app.http.edge.blueprint import Blueprint
 from app.http.edge.deps import container, cursors
 from app.http.edge.fields import Instant, JsonBoolean, Text
 from app.http.edge.operator import OPERATOR, operator
 from app.http.edge.paging import PageQuery
-from app.published import name_of
 from app.services.pages.fragments import encode, moment
 from app.services.webhooks.webhooks import ServedWebhook
 from repositories.relational.webhooks_port import Webhook

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from app.envelopes import TYPES
 from app.errors import Missing, RuleBroken, Unprocessable, WebhooksOff
-from app.published import TYPES
 from app.services.commands.kit import Kit
 from repositories.address import BadAddress
 from repositories.relational import RelationalStore

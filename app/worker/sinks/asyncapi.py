@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app.published import PUBLISHED, CloudEvent, schema_of, schemas, type_of
+from app.envelopes import PUBLISHED, CloudEvent, schema_of, schemas, type_of
 
 CHANNEL = "events"
 _ABOUT = """Everything that other systems may know of what happens in Quartet, as CloudEvents 1.0 in structured mode.

@@ -6,7 +6,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from app.published import id_and_type, maker, messages_of, name_of, placed, prepared
+from app.envelopes import id_and_type, maker, messages_of, name_of, placed, prepared
 from repositories.relational import RelationalStore
 from repositories.relational.event_log_port import Logged
 from repositories.sinks import Message, Refused

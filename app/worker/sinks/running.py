@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import DecodeError
 
 from app.container import Container
-from app.published import leaves, maker, prepared
+from app.envelopes import leaves, maker, prepared
 from app.worker.sinks.receivers import Receivers
 from app.worker.sinks.sending import SinkWorker, worker_of
 from app.worker.threads import beside

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from app.container import Container
-from app.published import PREFIX
+from app.envelopes import PREFIX
 from app.worker.sinks.running import envelopes_of
 from app.worker.sinks.sending import SinkWorker
 from repositories.errors import Unavailable

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.container import Container
-from app.published import PREFIX
+from app.envelopes import PREFIX
 from app.worker.relay import Relay, RelayLimits
 from app.worker.running import relay_of, sweeper_of
 from app.worker.sinks.commands import sinks

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.container import Container
-from app.published import maker
+from app.envelopes import maker
 from app.worker.running import relay_of
 from app.worker.sinks import sending
 from config import Settings

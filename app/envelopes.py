@@ -1,4 +1,4 @@
-"""Which events leave the system, under which type, and why the others stay.
+"""Envelopes: which events leave the system, in which form and under which type, and why the others stay.
 
 A type ends with the version of its data. Data gets more fields within a version; whatever a consumer may rely on that
 is taken away, renamed or given another meaning is a new version, sent beside the former one for a while.

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from app import events
-from app.published import KEPT_INSIDE, PUBLISHED, id_and_type, leaves, maker, placed, prepared, schemas, type_of
+from app.envelopes import KEPT_INSIDE, PUBLISHED, id_and_type, leaves, maker, placed, prepared, schemas, type_of
 from app.worker.sinks.asyncapi import document
 from repositories.records import Event
 from repositories.sinks import Message
