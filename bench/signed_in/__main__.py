@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,18 @@ from msgspec.structs import replace
 from bench.signed_in.chart import draw
 from bench.signed_in.figures import Figures
 from bench.signed_in.measuring import Effort, measured
-from bench.signed_in.routes import EMBEDDED, routes
+from bench.signed_in.routes import ON_ONE, routes
 from bench.signed_in.town import Plan, Town
-from bench.signed_in.world import embedded, on_engines
+from bench.signed_in.world import World, embedded, on_engines, on_postgresql
 from config.logs import configure
 from tests.engines import Engines
 
 ACCOUNTS, POSTS, FOLLOWEES = 2_000, 20_000, 30
 MANY = 100
-EMBEDDED_POSTS, EMBEDDED_READERS = 5_000, 50
+SMALL_POSTS, SMALL_READERS = 5_000, 50
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)
 FILE = click.Path(dir_okay=False, path_type=Path, resolve_path=True)
-NAMES = [*routes(0), "embedded"]
+NAMES = [*routes(0), *ON_ONE]
 
 
 @click.command(help=__doc__)
@@ -36,6 +38,7 @@ NAMES = [*routes(0), "embedded"]
 @click.option("--posts", default=POSTS, show_default=True)
 @click.option("--followees", default=FOLLOWEES, show_default=True)
 @click.option("--readers", default=0, help="By default 200, or 20 who follow many.")
+@click.option("--blocks", default=0, help="How many each reader blocks, and is blocked by.")
 @click.option("--silent", is_flag=True, help="Whom readers follow has not posted for nine tenths of the time.")
 @click.option("--cache-seconds", default=300, show_default=True, help="Time to live of what the builds cache.")
 @click.option("--json", "to", type=FILE, help="Write all figures there.")
@@ -59,20 +62,16 @@ def main(
     found: dict[str, Figures] = {}
     kept: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        if set(names) - {"embedded"}:
-            engines = Engines()
-            try:
-                with on_engines(engines, town, before, Path(folder), cache_seconds) as world:
-                    found |= {name: measured(world, wanted[name], effort) for name in names if name != "embedded"}
-                    kept = {who: world.kept(who) for who in world.caches}
-            finally:
-                engines.close()
-        if "embedded" in names:
-            own = Path(folder) / "embedded"
+        if set(names) - set(ON_ONE):
+            with closing(Engines()) as engines, on_engines(engines, town, before, Path(folder), cache_seconds) as world:
+                found |= {name: measured(world, wanted[name], effort) for name in names if name not in ON_ONE}
+                kept = {who: world.kept(who) for who in world.caches}
+        small = Town(replace(town.plan, posts=min(town.plan.posts, SMALL_POSTS), readers=SMALL_READERS))
+        for name in (one for one in names if one in ON_ONE):
+            own = Path(folder) / name
             own.mkdir()
-            small = Town(replace(town.plan, posts=min(town.plan.posts, EMBEDDED_POSTS), readers=EMBEDDED_READERS))
-            with embedded(small, before, own) as world:
-                found["embedded"] = measured(world, EMBEDDED, effort)
+            with _on_one(name, small, before, own) as world:
+                found[name] = measured(world, ON_ONE[name], effort)
     for figures in found.values():
         figures.report()
     for who, size_kept in kept.items():
@@ -85,9 +84,19 @@ def main(
         draw(found, note(), chart)
 
 
-def plan(*, accounts: int, posts: int, followees: int, readers: int, silent: bool) -> Plan:
+@contextmanager
+def _on_one(name: str, town: Town, before: Path | None, folder: Path) -> Iterator[World]:
+    if name == "embedded":
+        with embedded(town, before, folder) as world:
+            yield world
+        return
+    with closing(Engines()) as engines, on_postgresql(engines, town, before, folder) as world:
+        yield world
+
+
+def plan(*, accounts: int, posts: int, followees: int, readers: int, silent: bool, blocks: int = 0) -> Plan:
     readers = readers or (200 if followees <= MANY else 20)
-    return Plan(max(accounts, 3 * followees), posts, followees, readers, silent, datetime.now(UTC))
+    return Plan(max(accounts, 3 * followees), posts, followees, readers, silent, datetime.now(UTC), blocks)
 
 
 def note() -> str:

@@ -22,5 +22,7 @@ def fill_relations(url: str, town: Town) -> None:
         copy(connection, "COPY follows (follower, followee, since, filled) FROM STDIN", follows)
         likes = ((one.account_id, one.post_id, one.at) for one in town.likes())
         copy(connection, "COPY likes (account_id, post_id, at) FROM STDIN", likes)
+        blocks = ((*pair, town.plan.until) for pair in town.blocked())
+        copy(connection, "COPY blocks (blocker, blocked, at) FROM STDIN", blocks)
         for statement in ("ANALYZE follows", "ANALYZE likes", *COUNTS):
             connection.execute(statement)

@@ -36,7 +36,8 @@ class Goal(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """`once`: each reader asks once in a round, instead of all as often as the server takes.
 
-    What a way of this name meets then: `forgotten`, the cache has nothing of the readers; `news`, all have just posted.
+    What a way of this name meets then: `forgotten`, the cache has nothing of the readers; `dormant`, `waking`, so they
+    are; `news`, all have just posted.
     """
 
     name: str
@@ -122,6 +123,12 @@ def _signed(name: str, what: Builder, least: float) -> Route:
     return Route(name, {"hello": hello, "before": what, "ours": what}, goals)
 
 
+def _in_state(state: str, who: str) -> Route:
+    ways = {f"before:{state}": first, "ours": first, f"ours:{state}": first}
+    goals = [Goal(f"ours:{state}", f"before:{state}", "busy"), Goal(f"ours:{state}", "ours", "busy")]
+    return Route(f"first page of {who}", ways, goals, once=True)
+
+
 def routes(join: float) -> dict[str, Route]:
     """`join`: how often the join's rate the home feed's must be."""
     rest = "pages 2 to 10"
@@ -153,6 +160,8 @@ def routes(join: float) -> dict[str, Route]:
             [Goal("ours:forgotten", "before", "busy", most=1 / 3), Goal("ours:forgotten", "ours", "busy")],
             once=True,
         ),
+        "dormant": _in_state("dormant", "a reader who was put to sleep, until it is awake again"),
+        "waking": _in_state("waking", "a reader whose timeline is being filled"),
         # After all other feeds, for it adds posts.
         "news": Route(
             "first page of a reader who has just posted, as others have",
@@ -168,11 +177,13 @@ def routes(join: float) -> dict[str, Route]:
     }
 
 
-EMBEDDED = Route(
-    "home feed on the embedded default",
-    {"hello": hello, "before": first, "ours": first},
-    [Goal("ours", "before", "rate", least=3.0), Goal("ours", "before", "busy")],
-)
+def _home_on(where: str, least: float) -> Route:
+    goals = [Goal("ours", "before", "rate", least=least), Goal("ours", "before", "busy")]
+    return Route(f"home feed on {where}", {"hello": hello, "before": first, "ours": first}, goals)
+
+
+# Where one store has all roles.
+ON_ONE = {"embedded": _home_on("the embedded default", 3.0), "postgresql": _home_on("PostgreSQL alone", 0.0)}
 
 
 def _readers(world: World) -> range:

@@ -24,7 +24,9 @@ WORDS = "Some words about a lamp of brass. " * 6
 
 
 class Plan(Struct, frozen=True):
-    """The first `readers` accounts follow `followees` each; `silent` ones posted in the oldest tenth of the time."""
+    """The first `readers` accounts follow `followees` each; `silent` ones posted in the oldest tenth of the time. Of
+    those whom they do not follow each blocks `blocks`, and is blocked by as many.
+    """
 
     accounts: int
     posts: int
@@ -32,6 +34,7 @@ class Plan(Struct, frozen=True):
     readers: int
     silent: bool
     until: datetime
+    blocks: int = 0
 
 
 class Town:
@@ -78,6 +81,15 @@ class Town:
         each = min(30, MOST_FOLLOWS // self.plan.accounts)
         for one in self.ids[self.plan.readers :]:
             yield from (Follow(one, other, since) for other in draw.sample(self.ids, each) if other != one)
+
+    def blocked(self) -> Iterator[tuple[UUID, UUID]]:
+        """Who blocks and who is blocked."""
+        draw = self._draw("blocks")
+        for reader, followed in zip(self.readers, self.followees, strict=True):
+            others = sorted(set(self.ids[self.plan.readers :]) - set(followed))
+            some = draw.sample(others, 2 * self.plan.blocks)
+            yield from ((reader, one) for one in some[: self.plan.blocks])
+            yield from ((one, reader) for one in some[self.plan.blocks :])
 
     def posts(self) -> Iterator[Post]:
         for ref in self.refs:

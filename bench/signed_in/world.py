@@ -1,6 +1,6 @@
 """Who is measured: builds and the peer, each with the town in stores of its own, and a hello."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,12 +23,13 @@ ROLES = ("relational", "documents", "feeds", "sessions", "cache")
 
 
 class World(Struct, frozen=True):
-    """By who serves: `ours`, `before`, `peer`, `hello`. `caches` are URLs, of builds with a Redis."""
+    """By who serves: `ours`, `before`, `peer`, `hello`. URLs are those of builds on the four engines."""
 
     town: Town
     served: Mapping[str, Served]
     groups: Groups
     caches: Mapping[str, str]
+    relational: Mapping[str, str]
     folder: Path
 
     def forget(self, who: str) -> None:
@@ -37,6 +38,23 @@ class World(Struct, frozen=True):
             names = self._own(cache)
             for start in range(0, len(names), 500):
                 cache.delete(*names[start : start + 500])
+
+    def put(self, who: str, state: str) -> None:
+        """All readers into this state of feed activity; of what was cached before nothing is left."""
+        self.forget(who)
+        with psycopg.connect(self.relational[who]) as connection:
+            connection.execute(
+                "UPDATE feed_activity SET state = %s, generation = generation + 1 WHERE account_id = ANY(%s)",
+                (state, self.town.readers),
+            )
+
+    def are_awake(self, who: str) -> bool:
+        with psycopg.connect(self.relational[who]) as connection:
+            found = connection.execute(
+                "SELECT FROM feed_activity WHERE state <> 'awake' AND account_id = ANY(%s) LIMIT 1",
+                (self.town.readers,),
+            )
+            return not found.rowcount
 
     def kept(self, who: str) -> float:
         """Bytes of memory that the cache has for each reader, under such names."""
@@ -83,22 +101,43 @@ def on_engines(engines: Engines, town: Town, before: Path | None, folder: Path, 
             "Redis": (engines.sessions().pid, engines.cache().pid),
         }
         caches = {build.name: build.settings["cache_url"] for build in builds}
-        yield World(town, served, Groups.of(served, roots), caches, folder)
+        relational = {build.name: build.settings["relational_url"] for build in builds}
+        yield World(town, served, Groups.of(served, roots), caches, relational, folder)
 
 
 @contextmanager
 def embedded(town: Town, before: Path | None, folder: Path) -> Iterator[World]:
     """Builds on the embedded default, with the relay inside."""
+    with _on_one(lambda name: f"sqlite:///{folder}/{name}.db", {}, town, before, folder) as world:
+        yield world
+
+
+@contextmanager
+def on_postgresql(engines: Engines, town: Town, before: Path | None, folder: Path) -> Iterator[World]:
+    """Builds with all roles in one database of PostgreSQL."""
+    server = engines.postgres()
+    with _on_one(lambda _: new_database(server), {"PostgreSQL": (server.pid,)}, town, before, folder) as world:
+        yield world
+
+
+@contextmanager
+def _on_one(
+    url_of: Callable[[str], str],
+    roots: Mapping[str, tuple[int, ...]],
+    town: Town,
+    before: Path | None,
+    folder: Path,
+) -> Iterator[World]:
     checkouts = {"ours": HERE} | ({"before": before} if before else {})
     builds = []
     for name, checkout in checkouts.items():
-        url = f"sqlite:///{folder}/{name}.db"
+        url = url_of(name)
         builds.append(Build(name, checkout, {f"{role}_url": url for role in ROLES}, folder))
     _load(builds, town)
     with ExitStack() as stack:
         served = {build.name: stack.enter_context(build.served()) for build in builds}
         served["hello"] = stack.enter_context(plain("hello", {}, folder))
-        yield World(town, served, Groups.of(served, {}), {}, folder)
+        yield World(town, served, Groups.of(served, roots), {}, {}, folder)
 
 
 def _load(builds: list[Build], town: Town) -> None:
@@ -109,7 +148,9 @@ def _load(builds: list[Build], town: Town) -> None:
 
 
 def _urls(engines: Engines, name: str, number: int) -> dict[str, str]:
-    """Databases and a keyspace of its own; on either Redis the database of this number."""
-    found = {key: str(url) for key, url in real_urls(engines, name).items()}
+    """Databases and a keyspace of its own, empty, since an earlier build has other tables; on either Redis the database
+    of this number.
+    """
+    found = {key: str(url) for key, url in real_urls(engines, name, [r for r in ROLES if r != "relational"]).items()}
     own = {key: urlsplit(found[key])._replace(path=f"/{number}").geturl() for key in ("sessions_url", "cache_url")}
-    return found | own
+    return found | own | {"relational_url": new_database(engines.postgres())}

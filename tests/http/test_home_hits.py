@@ -176,6 +176,28 @@ def test_a_store_that_is_away_is_asked_once(feed: Feed) -> None:
         assert (answer.status[:3], answer.header("Retry-After") is not None, asked.call_count) == ("503", True, 1)
 
 
+def test_a_page_that_is_not_kept_is_made_before_flask(feed: Feed) -> None:
+    prev = json.loads(feed.warmed().body)["prev"]
+    post = feed.author.publish("Newest")
+    # A cursor upward depends on how young posts are.
+    feed.clock.ahead += timedelta(minutes=1)
+    for query in ("", f"after={prev}", "limit=1"):
+        feed.system.container.stores.cache.void()
+        made = feed.kept(query)
+        feed.system.container.stores.cache.void()
+        assert made.same() == feed.viewed(query).same()
+        assert json.loads(made.body)["items"][0]["post"]["id"] == post
+
+
+def test_a_store_that_is_away_while_a_page_is_made_is_asked_once(feed: Feed) -> None:
+    feed.warmed()
+    feed.system.container.stores.cache.void()
+    accounts = feed.system.container.stores.relational.accounts
+    with patch.object(type(accounts), "get", side_effect=Unavailable("store", "away")) as asked:
+        answer = feed.fast(FEED, "GET", **feed.bearer)
+    assert (answer.status[:3], answer.header("Retry-After") is not None, asked.call_count) == ("503", True, 1)
+
+
 def test_an_answer_is_counted_once_whichever_way_it_goes(feed: Feed) -> None:
     feed.warmed()
     labels: dict[str, str] = {"route": FEED, "method": "GET", "status": "200"}

@@ -6,19 +6,15 @@ import marshmallow as ma
 from flask import Response, request
 
 from app.errors import BadRequest
-from app.http.edge import answers, content_coding
+from app.http.edge import answers
 from app.http.edge.blueprint import Blueprint, budget, private
 from app.http.edge.deps import caller, container, cursors
-from app.http.edge.feed_cursor import position_of, scope_of, start_of, window_of
+from app.http.edge.feed_cursor import scope_of, start_of, window_of
 from app.http.edge.fields import Text
-from app.http.edge.paging import PageQuery, Position, page_of
+from app.http.edge.paging import PageQuery, page_of
 from app.http.resources.posts import PostCardSchema
-from app.http.whole_pages.home_hits import handed_on
-from app.http.whole_pages.public_hits import kept_list
-from app.services.feeds.page_truth import PageTruth
+from app.http.whole_pages.home_hits import handed_on, made
 from app.services.feeds.upward_cursor import MAX_SEEN
-from app.services.pages.kinds import Used
-from app.services.pages.whole_pages import WholePage
 
 blp = Blueprint("feed", "The home feed")
 
@@ -60,18 +56,5 @@ def get_feed(query: dict[str, Any]) -> Response:
     start = start_of(cursors(), reader, query["after"])
     window = window_of(query["limit"], cursors().id(scope, query["cursor"]), start)
     found = handed_on(window) or container().pages.home.find(reader, window)
-    if found.page is not None:
-        return answers.checked(found.page)
-
-    def build(look: PageTruth, used: Used) -> WholePage:
-        page = container().pages.cards.home(reader, window, look, used)
-        upward = position_of(container().feeds.timelines.cursor(start, page))
-        onward: Position | None = [str(page.onward)] if page.onward else None
-        if start and onward:
-            onward = upward
-        prev, onward_cursor = cursors().issue(scope, upward), cursors().issue(scope, onward)
-        made = kept_list([card.body for card in page.items], onward_cursor, prev=prev)
-        made.form(content_coding.wanted(request.headers.get("Accept-Encoding"), made.body))
-        return made
-
-    return answers.checked(container().pages.home.make(reader, found, build))
+    codings = request.headers.get("Accept-Encoding")
+    return answers.checked(found.page or made(container(), cursors(), reader, found, start, codings))

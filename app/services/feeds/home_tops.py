@@ -16,6 +16,7 @@ old makes it slower and not wrong.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 from uuid import UUID
 
@@ -36,6 +37,8 @@ from repositories.relational import RelationalStore
 ADDED = 160
 FRESH_SECONDS = 3600.0
 ENTRY, ID = 32, 16
+# Entries, of half a kilobyte as records.
+REMEMBERED = 8192
 # What nobody asks for: before `asked` was noted, a top was filled with all that is kept.
 MANY = 1 << 31
 
@@ -217,6 +220,8 @@ def _entry(ref: PostRef) -> bytes:
     return (ref.post_id.int << 8 * ID | ref.author_id.int).to_bytes(ENTRY)
 
 
+# Many readers have the same posts.
+@lru_cache(REMEMBERED)
 def _ref(entry: bytes) -> PostRef:
     return PostRef(UUID(bytes=entry[:ID]), UUID(bytes=entry[ID:]))
 

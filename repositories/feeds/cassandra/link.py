@@ -27,6 +27,7 @@ from repositories.feeds.cassandra.batches import PROTOCOL, batch_of, together
 from repositories.feeds.cassandra.contact import answering
 from repositories.feeds.cassandra.lazy_value import LazyValue
 from repositories.feeds.cassandra.policies import NextNode, impatient, nodes
+from repositories.feeds.cassandra.schema import AT_ONCE
 from repositories.feeds.cassandra.target import CassandraTarget
 from repositories.meter import asked
 from repositories.read_your_writes import HostState
@@ -274,8 +275,10 @@ class Link:
     def _prepare(self) -> dict[str, Any]:
         session = self._session.get(HANDSHAKE_SECONDS)
         prepared = {name: session.prepare(text) for name, text in self._texts.items()}
-        for statement in prepared.values():
+        for name, statement in prepared.items():
             statement.is_idempotent = True
+            if name in AT_ONCE:
+                statement.fetch_size = None
         self._confirm(session)
         return prepared
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from operator import itemgetter
 from uuid import UUID
 
 from repositories.feeds.cassandra.link import Call, Link, Row
@@ -52,8 +51,10 @@ class Pages:
         order = sorted((bucket for (bucket,) in marked), reverse=True)
         while order and len(page) < limit:
             wanted, order = order[:MAX_CONCURRENT], order[MAX_CONCURRENT:]
-            [rows] = self._link.read([(f"{self._kind.name}_together", (key, wanted, low, high, limit))], deadline)
-            page += sorted(rows, key=_post_id, reverse=True)
+            [rows] = self._link.read(
+                [(f"{self._kind.name}_together", (key, wanted, low, high, limit, limit))], deadline
+            )
+            page += rows
         return page[:limit]
 
     def marked(self, key: UUID, low: UUID, high: UUID) -> list[int]:
@@ -63,10 +64,6 @@ class Pages:
 
     def _marked(self, key: UUID, low: UUID, high: UUID) -> Call:
         return f"{self._kind.name}_buckets", (key, self._kind.bucket(low), self._kind.bucket(high))
-
-
-# Unlike the whole row, it is always there.
-_post_id = itemgetter(0)
 
 
 def _rounds() -> Iterator[int]:

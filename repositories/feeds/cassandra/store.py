@@ -7,6 +7,7 @@ when one statement misses it; repeat the whole call then.
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from repositories.batched import batched
@@ -31,6 +32,8 @@ from repositories.records import PostRef
 # Bucket, post, author, timestamp and seconds to live.
 Entry = tuple[int, UUID, UUID, int, int]
 CHUNK = 1000
+# Entries, of half a kilobyte as records.
+REMEMBERED = 8192
 
 
 class CassandraFeeds(FeedStore):
@@ -119,8 +122,7 @@ class CassandraFeeds(FeedStore):
         low = max(low, self._retention.horizon(), just_below(low_watermark))
         # A row without an author is damaged: it belongs to nobody until the drift doctor repairs it.
         if after is None:
-            newest = self._home_pages.newest(owner, low, high, limit=limit)
-            return [PostRef(UUID(bytes=post), UUID(bytes=author) if author else LOWEST) for post, author in newest]
+            return [_ref(*row) for row in self._home_pages.newest(owner, low, high, limit=limit)]
         rows = self._home_pages.page(owner, low, high, ascending=True, limit=limit)
         return [PostRef(post_id, author_id or LOWEST) for post_id, author_id in rows]
 
@@ -197,6 +199,12 @@ class CassandraFeeds(FeedStore):
             rows = ((written, *entry) for entry in entries)
             self._link.write("home_remove", itertools.compress(rows, granted))
         return {entry[0] for entry, taken in zip(entries, granted, strict=True) if not taken}
+
+
+# Many readers have the same posts, and making a UUID of bytes takes longer than all else about a row.
+@lru_cache(REMEMBERED)
+def _ref(post_id: bytes, author_id: bytes | None) -> PostRef:
+    return PostRef(UUID(bytes=post_id), UUID(bytes=author_id) if author_id else LOWEST)
 
 
 def _bucket(kind: TimelineKind, post: PostRef) -> int:
