@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.container import Container
+from app.loading import staying
 from app.seed.load import BATCH, Loader
 from app.seed.plan import Plan
 from app.seed.sizes import sizes
@@ -181,7 +182,9 @@ def main(rounds: int, accounts: int, posts: int, only: Sequence[str]) -> None:
             yardstick = Yardstick(other, opened)
             for number in range(rounds):
                 plan = Plan(sizes(accounts=accounts, posts=posts), seed=number + 1)
-                drawn.append(_measured(0, plan.prepare))
+                # As the loader does it; and neither side is to look for garbage in the rows of the other.
+                with staying():
+                    drawn.append(_measured(0, plan.prepare))
                 _round(number, Seeding(own, plan, only), yardstick, plan, found)
     finally:
         engines.close()
@@ -195,7 +198,8 @@ def _round(number: int, seeding: Seeding, yardstick: Yardstick, plan: Plan, foun
         if step.kind not in MEASURED:
             seeding.run(step)
             continue
-        rows, load = getattr(yardstick, step.kind.replace(" ", "_"))(plan)
+        with staying():
+            rows, load = getattr(yardstick, step.kind.replace(" ", "_"))(plan)
         pair = _pair(number, partial(seeding.run, step), rows, load)
         found.setdefault(step.kind, []).append(pair)
         own, there = (f"{one.rows / one.seconds:,.0f}/s" for one in pair)

@@ -6,15 +6,26 @@ read, and emptied at the end.
 
 from uuid import UUID
 
+from msgspec import Struct
+
 from app.container import Container
+from app.loading import staying
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
-from repositories.money_records import Transfer
+from repositories.money_records import Order, Transfer
 from repositories.payment_records import Payment
-from repositories.records import Login
+from repositories.records import Account, Comment, Follow, Like, Login, Post, PostRef, Product
 
 BATCH = 2000
 PAGE = 1000
+
+
+class Home(Struct, frozen=True):
+    """What of an account's home feed its timeline gets. Where that is not all, it is cut below the oldest."""
+
+    owner: UUID
+    newest: list[PostRef]
+    is_cut: bool
 
 
 class Loader:
@@ -28,7 +39,9 @@ class Loader:
 
     def load(self, *, batch: int, concurrency: int, progress: Progress) -> list[Outcome]:
         """Raises the error of a store that stays unavailable; what was loaded until then stays."""
-        self._plan.prepare()
+        # Otherwise it is looked through for garbage as often as the rows of some batches were made.
+        with staying():
+            self._plan.prepare()
         done = []
         try:
             for step in self.steps():
@@ -43,34 +56,42 @@ class Loader:
         plan = self._plan
         sizes = plan.sizes
         return [
-            Step("accounts", "relational", sizes.accounts, _one, self._accounts_there, self._put_accounts),
+            Step("accounts", "relational", sizes.accounts, _one, self._accounts_there, self._accounts,
+                 self._put_accounts),
             # Nearly every batch locks the celebrity's counter, so threads gain nothing; and many others' counters.
-            Step("follows", "relational", sizes.accounts, self._follow_rows, self._follows_there, self._put_follows,
-                 parallel=False, larger=5),
-            Step("products", "documents", sizes.products, _one, self._products_there, self._put_products),
-            Step("stock", "relational", sizes.products, _one, self._stock_there, self._put_stock),
+            Step("follows", "relational", sizes.accounts, self._follow_rows, self._follows_there, self._follows,
+                 self._put_follows, parallel=False, times=5),
+            Step("products", "documents", sizes.products, _one, self._products_there, self._products,
+                 self._stores.documents.products.load),
+            Step("stock", "relational", sizes.products, _one, self._stock_there, self._stock, self._put_stock),
             # An account's entries are a hash chain, and every deposit adds to the provider's: batches run one by one.
-            Step("deposits", "relational", sizes.accounts, self._deposit_rows, self._deposits_there,
+            Step("deposits", "relational", sizes.accounts, self._deposit_rows, self._deposits_there, self._deposits,
                  self._put_deposits, parallel=False),
-            Step("orders", "relational", sizes.orders, _one, self._orders_there, self._put_orders, parallel=False),
-            Step("payments", "relational", len(plan.trade.payments), _one, self._payments_there, self._put_payments,
+            Step("orders", "relational", sizes.orders, _one, self._orders_there, self._orders, self._put_orders,
                  parallel=False),
-            Step("posts", "documents", sizes.posts, _one, self._posts_there, self._put_posts),
+            Step("payments", "relational", len(plan.trade.payments), _one, self._payments_there, self._payments,
+                 self._put_payments, parallel=False),
+            Step("posts", "documents", sizes.posts, _one, self._posts_there, self._posts,
+                 self._stores.documents.posts.load, times=0.5),
             Step("comments", "documents", sizes.posts, plan.comment_counts.__getitem__, self._comments_there,
-                 self._put_comments),
-            Step("likes", "relational", sizes.posts, plan.like_counts.__getitem__, self._likes_there, self._put_likes),
-            Step("author timelines", "feeds", sizes.accounts, self._author_rows, self._authors_there,
+                 self._comments, self._stores.documents.comments.load, times=0.5),
+            Step("likes", "relational", sizes.posts, plan.like_counts.__getitem__, self._likes_there, self._likes,
+                 self._put_likes),
+            Step("author timelines", "feeds", sizes.accounts, self._author_rows, self._authors_there, self._authors,
                  self._put_authors),
-            Step("home timelines", "feeds", sizes.accounts, self._home_rows, self._homes_there, self._put_homes),
+            Step("home timelines", "feeds", sizes.accounts, self._home_rows, self._homes_there, self._homes,
+                 self._put_homes),
         ]  # fmt: skip
 
     def _accounts_there(self, batch: Batch) -> bool:
         ids = self._account_ids(batch)
         return len(self._stores.relational.accounts.get(ids)) == len(ids)
 
-    def _put_accounts(self, batch: Batch) -> None:
+    def _accounts(self, batch: Batch) -> list[tuple[Account, Login]]:
         plan = self._plan
-        rows = [(plan.account(k), Login(plan.account_ids[k], plan.email(k), self._hash)) for k in batch]
+        return [(plan.account(k), Login(plan.account_ids[k], plan.email(k), self._hash)) for k in batch]
+
+    def _put_accounts(self, rows: list[tuple[Account, Login]]) -> None:
         with self._stores.relational.transaction() as tx:
             tx.bulk.accounts(rows, seen_at=self._container.kit.clock())
 
@@ -81,8 +102,10 @@ class Loader:
         counts = self._stores.relational.graph.counts(self._account_ids(batch))
         return all(counts[self._plan.account_ids[k]].following >= self._follow_rows(k) for k in batch)
 
-    def _put_follows(self, batch: Batch) -> None:
-        rows = [follow for k in batch for follow in self._plan.follows(k)]
+    def _follows(self, batch: Batch) -> list[Follow]:
+        return [follow for k in batch for follow in self._plan.follows(k)]
+
+    def _put_follows(self, rows: list[Follow]) -> None:
         with self._stores.relational.transaction() as tx:
             tx.bulk.follows(rows)
 
@@ -90,8 +113,8 @@ class Loader:
         ids = self._plan.product_ids[batch.start : batch.stop]
         return len(self._stores.documents.products.get(ids)) == len(ids)
 
-    def _put_products(self, batch: Batch) -> None:
-        self._stores.documents.products.load([self._plan.product(k) for k in batch])
+    def _products(self, batch: Batch) -> list[Product]:
+        return [self._plan.product(k) for k in batch]
 
     def _stock(self, batch: Batch) -> dict[UUID, int]:
         return {self._plan.product_ids[k]: self._plan.stock(k) for k in batch}
@@ -100,9 +123,9 @@ class Loader:
         planned = self._stock(batch)
         return self._stores.relational.stock.available(list(planned)) == planned
 
-    def _put_stock(self, batch: Batch) -> None:
+    def _put_stock(self, units: dict[UUID, int]) -> None:
         with self._stores.relational.transaction() as tx:
-            tx.bulk.stock(self._stock(batch))
+            tx.bulk.stock(units)
 
     def _deposit_rows(self, k: int) -> int:
         return len(self._plan.trade.deposits[k])
@@ -113,9 +136,8 @@ class Loader:
     def _deposits_there(self, batch: Batch) -> bool:
         return self._transferred(self._deposits(batch))
 
-    def _put_deposits(self, batch: Batch) -> None:
+    def _put_deposits(self, deposits: list[Transfer]) -> None:
         with self._stores.relational.transaction() as tx:
-            deposits = self._deposits(batch)
             tx.bulk.transfers(deposits)
             # As if the sandbox provider had been asked for each.
             tx.sandbox.add([Payment(d.id, "deposit", d.amount, "approved", d.created_at) for d in deposits])
@@ -124,16 +146,22 @@ class Loader:
         ids = self._plan.trade.order_ids[batch.start : batch.stop]
         return len(self._stores.relational.orders.get(ids)) == len(ids)
 
-    def _put_orders(self, batch: Batch) -> None:
+    def _orders(self, batch: Batch) -> list[Order]:
+        return [self._plan.trade.order(k) for k in batch]
+
+    def _put_orders(self, orders: list[Order]) -> None:
         with self._stores.relational.transaction() as tx:
-            tx.bulk.orders([self._plan.trade.order(k) for k in batch])
+            tx.bulk.orders(orders)
+
+    def _payments(self, batch: Batch) -> list[Transfer]:
+        return self._plan.trade.payments[batch.start : batch.stop]
 
     def _payments_there(self, batch: Batch) -> bool:
-        return self._transferred(self._plan.trade.payments[batch.start : batch.stop])
+        return self._transferred(self._payments(batch))
 
-    def _put_payments(self, batch: Batch) -> None:
+    def _put_payments(self, payments: list[Transfer]) -> None:
         with self._stores.relational.transaction() as tx:
-            tx.bulk.transfers(self._plan.trade.payments[batch.start : batch.stop])
+            tx.bulk.transfers(payments)
 
     def _transferred(self, transfers: list[Transfer]) -> bool:
         ids = [transfer.id for transfer in transfers]
@@ -143,22 +171,24 @@ class Loader:
         ids = self._post_ids(batch)
         return len(self._stores.documents.posts.authors(ids)) == len(ids)
 
-    def _put_posts(self, batch: Batch) -> None:
-        self._stores.documents.posts.load([self._plan.post(k) for k in batch])
+    def _posts(self, batch: Batch) -> list[Post]:
+        return [self._plan.post(k) for k in batch]
 
     def _comments_there(self, batch: Batch) -> bool:
         counts = self._stores.documents.comments.counts(self._post_ids(batch))
         return all(counts[self._plan.refs[k].post_id] >= self._plan.comment_counts[k] for k in batch)
 
-    def _put_comments(self, batch: Batch) -> None:
-        self._stores.documents.comments.load([comment for k in batch for comment in self._plan.comments(k)])
+    def _comments(self, batch: Batch) -> list[Comment]:
+        return [comment for k in batch for comment in self._plan.comments(k)]
 
     def _likes_there(self, batch: Batch) -> bool:
         counts = self._stores.relational.likes.counts(self._post_ids(batch))
         return all(counts[self._plan.refs[k].post_id] >= self._plan.like_counts[k] for k in batch)
 
-    def _put_likes(self, batch: Batch) -> None:
-        rows = [like for k in batch for like in self._plan.likes(k)]
+    def _likes(self, batch: Batch) -> list[Like]:
+        return [like for k in batch for like in self._plan.likes(k)]
+
+    def _put_likes(self, rows: list[Like]) -> None:
         with self._stores.relational.transaction() as tx:
             tx.bulk.likes(rows)
 
@@ -176,8 +206,11 @@ class Loader:
             page = self._stores.feeds.author_page(self._plan.account_ids[k], before=page[-1].post_id, limit=PAGE)
         return not missing
 
-    def _put_authors(self, batch: Batch) -> None:
-        self._stores.feeds.load((self._plan.refs[post] for k in batch for post in self._plan.posts_of[k]), ())
+    def _authors(self, batch: Batch) -> list[PostRef]:
+        return [self._plan.refs[post] for k in batch for post in self._plan.posts_of[k]]
+
+    def _put_authors(self, refs: list[PostRef]) -> None:
+        self._stores.feeds.load(refs, ())
 
     def _most(self) -> int:
         return self._container.settings.backfill_posts
@@ -193,15 +226,18 @@ class Loader:
         page = self._stores.feeds.home_page(self._plan.account_ids[k], limit=len(planned))
         return {ref.post_id for ref in page} == planned
 
-    def _put_homes(self, batch: Batch) -> None:
+    def _homes(self, batch: Batch) -> list[Home]:
+        plan, most = self._plan, self._most()
+        return [Home(plan.account_ids[k], plan.home(k, most), plan.home_length(k) > most) for k in batch]
+
+    def _put_homes(self, homes: list[Home]) -> None:
         """The low watermarks first: where the rest does not follow, too much is pulled, and nothing is missing."""
-        homes = {self._plan.account_ids[k]: self._plan.home(k, self._most()) for k in batch}
-        long = [self._plan.account_ids[k] for k in batch if self._plan.home_length(k) > self._most()]
-        if long:
+        cut = [home for home in homes if home.is_cut]
+        if cut:
             with self._stores.relational.transaction() as tx:
-                for owner in long:
-                    tx.feed_activity.raise_low_watermark(owner, homes[owner][-1].post_id)
-        self._stores.feeds.load((), ((owner, ref) for owner, refs in homes.items() for ref in refs))
+                for home in cut:
+                    tx.feed_activity.raise_low_watermark(home.owner, home.newest[-1].post_id)
+        self._stores.feeds.load((), ((home.owner, ref) for home in homes for ref in home.newest))
 
     def _account_ids(self, batch: Batch) -> list[UUID]:
         return self._plan.account_ids[batch.start : batch.stop]

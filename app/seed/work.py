@@ -1,10 +1,11 @@
 """Runs the steps of a load: batches in parallel, retried after failures, skipped when they exist."""
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -20,7 +21,9 @@ Batch = range
 class Step(Struct, frozen=True):
     """A step loads things of one kind, numbered from 0. Its functions are idempotent, in any order, on any thread.
 
-    `larger`: how many times the rows of others a batch has, where each costs something beside its rows.
+    `put` brings into the store what `make` has made of a batch.
+    `times`: how many times the rows of others a batch has. More where each costs something beside its rows; fewer where
+    the store takes no more at once, so that no thread has much left to do when others have nothing.
     """
 
     kind: str
@@ -28,14 +31,15 @@ class Step(Struct, frozen=True):
     numbers: int
     rows: Callable[[int], int]
     there: Callable[[Batch], bool]
-    put: Callable[[Batch], None]
+    make: Callable[[Batch], Any]
+    put: Callable[[Any], None]
     parallel: bool = True
-    larger: int = 1
+    times: float = 1
 
     def rows_of(self, batch: Batch) -> int:
         return sum(self.rows(k) for k in batch)
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def batches(self, size: float) -> Iterator[Batch]:
         """Ranges of numbers with about `size` rows each. Numbers without rows are included."""
         start = rows = 0
         for k in range(self.numbers):
@@ -68,7 +72,11 @@ class Progress:
 
 
 class Run:
-    """Checks whether a batch exists, until as many were missing as run at a time; the rest is taken as new."""
+    """Checks whether a batch exists, until as many were missing as run at a time; the rest is taken as new.
+
+    One thread makes rows at a time, while the others' are on their way: if all made them at once, which takes as long,
+    the store would have nothing to do meanwhile.
+    """
 
     def __init__(self, step: Step, *, batch: int, threads: int, progress: Progress) -> None:
         self._step = step
@@ -76,13 +84,14 @@ class Run:
         self._threads = threads
         self._progress = progress
         self._missing = 0
+        self._making = threading.Lock()
 
     def __call__(self) -> Outcome:
         """After an interruption it waits for the running batches and starts no others."""
         step, started, written = self._step, time.monotonic(), 0
         total = step.rows_of(range(step.numbers))
         self._progress.start(step, total)
-        with closing(side_by_side(self._bring, step.batches(self._batch * step.larger), self._threads)) as results:
+        with closing(side_by_side(self._bring, step.batches(self._batch * step.times), self._threads)) as results:
             for rows, new in results:
                 written += rows if new else 0
                 self._progress.advance(step, rows)
@@ -95,7 +104,9 @@ class Run:
         if self._missing <= 2 * self._threads and patiently(lambda: self._is_there(batch)):
             return rows, False
         self._missing += 1
-        patiently(lambda: self._step.put(batch))
+        with self._making:
+            made = self._step.make(batch)
+        patiently(lambda: self._step.put(made))
         return rows, True
 
     def _is_there(self, batch: Batch) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateMany, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
@@ -151,8 +151,8 @@ class MongoComments(CommentStore):
             if error.details["writeErrors"] and error.details["writeErrors"][0]["code"] == DUPLICATE_KEY:
                 raise _Known from error
             raise
-        counted = _counted(comments)
-        if self._posts.bulk_write(counted, ordered=False, session=session).matched_count < len(counted):
+        posts, counting = _counted(comments)
+        if self._posts.bulk_write(counting, ordered=False, session=session).matched_count < posts:
             raise _Known
 
     def _load(self, comments: Sequence[Comment], session: ClientSession) -> None:
@@ -164,7 +164,8 @@ class MongoComments(CommentStore):
         new = [c for key, c in unique.items() if c.post_id in posts and key not in there]
         if new:
             self._comments.insert_many([document_of(comment) for comment in new], session=session)
-            self._posts.bulk_write(_counted(new), ordered=False, session=session)
+            _, counting = _counted(new)
+            self._posts.bulk_write(counting, ordered=False, session=session)
 
     def _recount(self, post_ids: list[UUID], session: ClientSession, *, repair: bool) -> dict[UUID, tuple[int, int]]:
         found = self._posts.find({"_id": {"$in": post_ids}, **LIVE}, {"comments": 1}, session=session)
@@ -207,13 +208,17 @@ def _key(post_id: UUID, number: int) -> Document:
     return {"post": post_id, "number": number}
 
 
-def _counted(comments: Sequence[Comment]) -> list[UpdateOne]:
+def _counted(comments: Sequence[Comment]) -> tuple[int, list[UpdateMany]]:
+    """How many posts have them, and what counts them: one update for all posts that have as many, as most have few."""
     numbers: dict[UUID, list[int]] = {}
     for comment in comments:
         numbers.setdefault(comment.post_id, []).append(comment.number)
-    return [
-        UpdateOne({"_id": post_id, **LIVE}, {"$inc": {"comments": len(of_post)}, "$max": {"comment_seq": max(of_post)}})
-        for post_id, of_post in numbers.items()
+    alike: dict[tuple[int, int], list[UUID]] = {}
+    for post_id, of_post in numbers.items():
+        alike.setdefault((len(of_post), max(of_post)), []).append(post_id)
+    return len(numbers), [
+        UpdateMany({"_id": {"$in": ids}, **LIVE}, {"$inc": {"comments": more}, "$max": {"comment_seq": highest}})
+        for (more, highest), ids in alike.items()
     ]
 
 

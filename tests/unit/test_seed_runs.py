@@ -1,0 +1,53 @@
+"""How batches of a seed are made and brought in."""
+
+import threading
+
+from app.seed.work import Batch, Progress, Run, Step
+
+PATIENCE = 10.0
+# How long the first of the makers waits for another that should not come.
+MOMENT = 0.1
+
+
+class Recorder:
+    """Brings nothing in before the rows of the second batch are made."""
+
+    def __init__(self) -> None:
+        self.brought: list[int] = []
+        self.are_two_making = threading.Event()
+        self._making = threading.Lock()
+        self._second = threading.Event()
+
+    def make(self, batch: Batch) -> list[int]:
+        if not self._making.acquire(blocking=False):
+            self.are_two_making.set()
+        elif batch.start:
+            self._making.release()
+        else:
+            self.are_two_making.wait(MOMENT)
+            self._making.release()
+        if batch.start:
+            self._second.set()
+        return list(batch)
+
+    def put(self, rows: list[int]) -> None:
+        assert self._second.wait(PATIENCE), "nobody makes the next rows while these are on their way"
+        self.brought += rows
+
+
+def step(recorder: Recorder, numbers: int) -> Step:
+    return Step("things", "documents", numbers, lambda _k: 1, lambda _batch: False, recorder.make, recorder.put)
+
+
+def test_rows_are_made_by_one_thread_while_those_of_others_are_on_their_way() -> None:
+    recorder = Recorder()
+    outcome = Run(step(recorder, 40), batch=10, threads=4, progress=Progress())()
+    assert outcome.written == 40
+    assert sorted(recorder.brought) == list(range(40))
+    assert not recorder.are_two_making.is_set()
+
+
+def test_a_step_may_have_batches_of_a_part_or_of_several_times_the_size() -> None:
+    things = step(Recorder(), 25)
+    assert [len(one) for one in things.batches(10 * 0.5)] == [5] * 5
+    assert [len(one) for one in things.batches(2 * 5)] == [10, 10, 5]
