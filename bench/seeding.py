@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.container import Container
-from app.loading import staying
+from app.garbage_collection import staying
 from app.seed.load import BATCH, Loader
 from app.seed.plan import Plan
 from app.seed.sizes import sizes

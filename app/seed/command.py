@@ -44,7 +44,7 @@ class SeededLogin(Struct, frozen=True):
     type=click.IntRange(1, 10_000),
     default=BATCH,
     show_default=True,
-    help="Rows of one write; of follows five times as many.",
+    help="Rows of one write; five times as many follows, half as many posts or comments.",
 )
 @click.option("--concurrency", type=click.IntRange(1), help="Writes at a time, at most QUARTET_THREADS (the default).")
 @click.option(

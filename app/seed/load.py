@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.container import Container
-from app.loading import staying
+from app.garbage_collection import staying
 from app.seed.plan import Plan
 from app.seed.work import Batch, Outcome, Progress, Run, Step
 from repositories.money_records import Order, Transfer
