@@ -1,5 +1,6 @@
 """The refusal of a request that gets no thread, beside what Flask answers for the same error."""
 
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -7,11 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 from werkzeug.test import Client, TestResponse
 
-from app.http.edge.overload import DETAIL, Refusal, spared
+from app.http.edge.overload import DETAIL, SWITCH_SECONDS, Refusal, spared
 from app.server.bodies import FULL, WITHOUT
 from app.server.gate import CROWDED
 from config import Settings
 from tests.apps import BASE, System, embedded, running
+from tests.engines.kernel import wait_until
 from tests.http.test_metrics import value
 
 ORIGIN = "https://app.example.com"
@@ -29,7 +31,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 def refused(system: System, method: str, path: str, headers: dict[str, str]) -> TestResponse:
-    refusal = Refusal(system.app)
+    refusal = Refusal(system.app, switch=lambda _: None)
     client = Client(lambda environ, start: refusal(environ, start, CROWDED))
     return client.open(path, method=method, headers=headers)
 
@@ -56,7 +58,7 @@ def test_it_is_the_answer_of_every_503(system: System, method: str, origin: str 
 
 
 def test_it_is_counted_and_logged_with_others(system: System) -> None:
-    refusal = Refusal(system.app, gathered_seconds=3600)
+    refusal = Refusal(system.app, gathered_seconds=3600, switch=lambda _: None)
     before = {reason: value(system, "requests_refused_total", reason=reason) for reason in REASONS}
     for reason in (*REASONS, REASONS[0]):
         Client(partial(refusal, reason=reason)).get("/")
@@ -65,6 +67,16 @@ def test_it_is_counted_and_logged_with_others(system: System) -> None:
     after = {reason: value(system, "requests_refused_total", reason=reason) for reason in REASONS}
     assert after == {REASONS[0]: before[REASONS[0]] + 2, REASONS[1]: before[REASONS[1]] + 1}
     assert {line["reason"]: line["refused"] for line in lines} == {REASONS[0]: 2, REASONS[1]: 1}
+
+
+def test_threads_queue_for_the_lock_more_patiently_until_nothing_is_refused_any_more(system: System) -> None:
+    said: list[float] = []
+    refusal = Refusal(system.app, gathered_seconds=0.01, calm_seconds=0.01, switch=said.append)
+    for number in (1, 2):
+        Client(partial(refusal, reason=REASONS[0])).get("/")
+        assert wait_until(lambda number=number: len(said) == 2 * number, 30)  # type: ignore[misc]
+    assert said == [SWITCH_SECONDS, sys.getswitchinterval()] * 2
+    assert sys.getswitchinterval() < SWITCH_SECONDS
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"])

@@ -182,6 +182,57 @@ def test_work_is_not_begun_after_too_long_a_wait(waiting: int, reason: str) -> N
     assert (begun[-1], len(begun), gate.levels()["in_flight"]) == ("third", waiting + 2, 0)
 
 
+class Crowd:
+    """A gate whose one place and whose queue are taken, with `room` beside; who is refused there rests until `end`."""
+
+    def __init__(self, room: int) -> None:
+        self._over, self.resting = threading.Event(), threading.Semaphore(0)
+        self._gate = Gate(
+            lambda _environ, _start: [b"done"] if self._over.wait(30) else [],
+            1,
+            seconds=0.001,
+            refuse=lambda *_: [b"refused"],
+            spared=lambda env: "spared" in env,
+            room=lambda: LEAST + room,
+            rest=self._rest,
+        )
+        self._gate._mean = 10.0
+        self._pool = ThreadPoolExecutor(1 + LEAST)
+        for number in range(1 + LEAST):
+            self._pool.submit(self._gate, {"spared": True}, None)
+            assert wait_until(lambda number=number: self._gate.levels()["in_flight"] == number + 1, 30)  # type: ignore[misc]
+
+    def ask(self) -> Iterable[bytes]:
+        return self._gate({}, None)
+
+    def end(self) -> None:
+        self._over.set()
+        self._pool.shutdown()
+
+    def _rest(self) -> None:
+        self.resting.release()
+        self._over.wait(30)
+
+
+def test_a_thread_that_was_held_in_vain_stays_away_once_its_answer_is_there() -> None:
+    crowd = Crowd(room=1)
+    answer = iter(crowd.ask())
+    assert next(answer) == b"refused"
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(lambda: list(answer))
+        assert crowd.resting.acquire(timeout=30)
+        assert crowd.ask() == [b"refused"], "at once: nobody is held in its place"
+        assert crowd.resting.acquire(blocking=False) is False
+        crowd.end()
+        assert rest.result(30) == []
+
+
+def test_a_thread_is_back_with_its_answer_while_there_are_others_to_spare() -> None:
+    crowd = Crowd(room=2)
+    assert crowd.ask() == [b"refused"]
+    crowd.end()
+
+
 def test_without_a_bound_everybody_waits() -> None:
     inside = Inside()
     gate = Gate(inside, PLACES, refuse=lambda *_: [b"refused"])

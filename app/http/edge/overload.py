@@ -4,9 +4,10 @@ Everything but the request's id is made beforehand, and the counting and the log
 line stands for many. `tests/http/test_overload.py` compares the answer with Flask's.
 """
 
+import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import structlog
@@ -22,6 +23,11 @@ from repositories import meter
 SPARED = frozenset({"/health/live", "/health/ready", "/metrics", f"{BASE}/feed/stream"})
 DETAIL = "the server has more requests than it can answer soon"
 GATHERED_SECONDS = 0.25
+# Who waits for Python's lock wakes up so often and has it taken from whoever works; usually after 5 ms. While requests
+# are refused there is always a queue for it, whose waking up would take a good part of the processor.
+SWITCH_SECONDS = 0.05
+# Without a refusal for so long it is as it was.
+CALM_SECONDS = 1.0
 _log = structlog.get_logger("quartet.http")
 # An id of the length that the server gives, which stands for each in the body that is made beforehand.
 _ANY = "0" * 16
@@ -34,9 +40,20 @@ def spared(environ: dict[str, Any]) -> bool:
 class Refusal:
     """What the gate answers in place of the application."""
 
-    def __init__(self, app: Flask, gathered_seconds: float = GATHERED_SECONDS) -> None:
-        """`gathered_seconds` after a refusal it is counted and logged, with those that came meanwhile."""
+    def __init__(
+        self,
+        app: Flask,
+        gathered_seconds: float = GATHERED_SECONDS,
+        calm_seconds: float = CALM_SECONDS,
+        switch: Callable[[float], None] = sys.setswitchinterval,
+    ) -> None:
+        """`gathered_seconds` after a refusal it is counted and logged, with those that came meanwhile.
+
+        `switch` is told the seconds between two attempts to get Python's lock, until nothing is refused any more.
+        """
         self._gathered_seconds = gathered_seconds
+        self._calm_seconds = calm_seconds
+        self._switch = switch
         origins = frozenset(cast("Container", app.extensions[CONTAINER]).settings.origins)
         self._answer: cors.Wsgi = cors.Cors(self._plain, origins) if origins else self._plain
         self._before, self._after = errors.encoded(503, "overloaded", DETAIL, _ANY).split(_ANY.encode())
@@ -80,8 +97,11 @@ class Refusal:
                 self._reporter.start()
 
     def _report_on(self) -> None:
-        pause = threading.Event()
+        pause, usual = threading.Event(), sys.getswitchinterval()
         while self._any.wait():
+            self._switch(SWITCH_SECONDS)
             pause.wait(self._gathered_seconds)
             self._any.clear()
             self.report()
+            if not self._any.wait(self._calm_seconds):
+                self._switch(usual)

@@ -17,6 +17,8 @@ from tests.engines.kernel import free_port
 from tests.engines.postgres import unprivileged_user
 from tests.system.live import HOST
 
+# How often HAProxy asks, and when it believes what it hears.
+CHECKS = "check inter 500ms fastinter 100ms fall 2"
 PAGE = Path(__file__).parents[3] / "docs" / "proxies.md"
 NGINX = """
 daemon off;
@@ -76,8 +78,8 @@ KINDS = {
         lambda file, *_: ["-db", "-f", str(file)],
         lambda _, port, behind: {
             "bind :80": f"bind {HOST}:{port}",
-            "    server quartet 127.0.0.1:8000 check inter 2s": servers(
-                f"    server quartet{{0}} {HOST}:{{0}} check inter 2s", behind
+            f"    server quartet 127.0.0.1:8000 {CHECKS}": servers(
+                f"    server quartet{{0}} {HOST}:{{0}} {CHECKS}", behind
             ),
         },
         ("    http-request del-header _ -m sub\n", ""),
