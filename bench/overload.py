@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median
@@ -23,8 +23,9 @@ from typing import Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bench.reads.server import served
+from bench.reads.server import Server, served
 from config import Settings
 from config.logs import configure
 from tests.apps import embedded, running
@@ -41,18 +42,27 @@ POSTS = 20
 
 
 class Load(Struct, frozen=True):
-    """`took` are the seconds of each 2xx, in order; `refused` those with 503, `failed` all others."""
+    """`took` are the seconds of each 2xx, in order; `refused` those with 503, `failed` all others.
+
+    `busy` are the processor seconds of all the server's processes meanwhile.
+    """
 
     seconds: float
     sent: int
     took: list[float]
     refused: int
     failed: int
+    busy: float = 0.0
 
     @property
     def goodput(self) -> float:
         """Answers a second that came in time."""
         return sum(one <= IN_TIME for one in self.took) / self.seconds
+
+    @property
+    def by_processor(self) -> float:
+        """Answers that came in time, for each second of the server's processor."""
+        return self.goodput * self.seconds / self.busy
 
     def quantile(self, share: float) -> float:
         return self.took[min(int(len(self.took) * share), len(self.took) - 1)] if self.took else float("nan")
@@ -141,8 +151,9 @@ class Drive:
 @click.command(help=__doc__)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--seconds", default=10.0, show_default=True)
+@click.option("--turns", default=1, show_default=True, help="Of peak and overload, on each server.")
 @click.option("--engines", is_flag=True, help="The four engines in place of the embedded stores.")
-def main(*, rounds: int, seconds: float, engines: bool) -> None:
+def main(*, rounds: int, seconds: float, turns: int, engines: bool) -> None:
     configure("warning", "console")
     with ExitStack() as stack:
         stores: Stores = embedded
@@ -152,28 +163,31 @@ def main(*, rounds: int, seconds: float, engines: bool) -> None:
             def stores(_folder: Path) -> dict[str, Any]:
                 return real_urls(started, "overload")
 
-        compare(stores, rounds, seconds)
+        compare(stores, rounds, seconds, turns)
 
 
-def compare(stores: Stores, rounds: int, seconds: float) -> None:
+def compare(stores: Stores, rounds: int, seconds: float, turns: int) -> None:
     click.echo(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds):
         for way in list(WAYS)[:: 1 if number % 2 else -1]:
-            peak, over = measured(stores, WAYS[way], seconds)
-            found[way].append(over.goodput / peak.goodput)
-            click.echo(
-                f"round {number + 1}, {way:>5}: peak {peak.goodput:.0f}/s, p99 {peak.quantile(0.99) * 1000:.0f} ms; "
-                f"at {over.sent / seconds:.0f}/s: goodput {over.goodput:.0f}/s = {found[way][-1]:.2f} of the peak, "
-                f"p50 {over.quantile(0.5) * 1000:.0f} ms, p99 {over.quantile(0.99) * 1000:.0f} ms of what is served, "
-                f"{over.refused / over.sent:.0%} refused, {over.failed} failed"
-            )
+            for peak, over in measured(stores, WAYS[way], seconds, turns):
+                found[way].append(over.goodput / peak.goodput)
+                click.echo(
+                    f"round {number + 1}, {way:>5}: "
+                    f"peak {peak.goodput:.0f}/s, p99 {peak.quantile(0.99) * 1000:.0f} ms; "
+                    f"at {over.sent / seconds:.0f}/s: goodput {over.goodput:.0f}/s = {found[way][-1]:.2f} of the peak, "
+                    f"a second of processor {over.by_processor / peak.by_processor:.2f} of it, "
+                    f"p50 {over.quantile(0.5) * 1000:.0f} ms, "
+                    f"p99 {over.quantile(0.99) * 1000:.0f} ms of what is served, "
+                    f"{over.refused / over.sent:.0%} refused, {over.failed} failed"
+                )
     for way, ratios in found.items():
         click.echo(f"{way}: {median(ratios):.2f} of the peak ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
-def measured(stores: Stores, queue_seconds: str, seconds: float) -> tuple[Load, Load]:
-    """The peak, and three times that, of a new server."""
+def measured(stores: Stores, queue_seconds: str, seconds: float, turns: int) -> Iterator[tuple[Load, Load]]:
+    """The peak, and three times that, of a new server, in turns."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         urls = stores(folder)
@@ -201,9 +215,10 @@ def measured(stores: Stores, queue_seconds: str, seconds: float) -> tuple[Load, 
         os.sched_setaffinity(0, {0})
         try:
             with served(variables, folder, "app.wsgi:app", "/health/live") as server:
-                loaded(folder, server.port, 2, 0, CLOSED)
-                peak = loaded(folder, server.port, seconds, 0, CLOSED)
-                return peak, loaded(folder, server.port, seconds, TIMES * peak.goodput, OPEN)
+                loaded(folder, server, 2, 0, CLOSED)
+                for _ in range(turns):
+                    peak = loaded(folder, server, seconds, 0, CLOSED)
+                    yield peak, loaded(folder, server, seconds, TIMES * peak.goodput, OPEN)
         finally:
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
@@ -212,11 +227,12 @@ def request(method: str, path: str, token: str | None) -> str:
     return f"{method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
 
 
-def loaded(folder: Path, *plan: float) -> Load:
+def loaded(folder: Path, server: Server, *plan: float) -> Load:
     """By a process of its own, on the other processor."""
-    command = [sys.executable, "-m", "bench.overload", "drive", str(folder), *map(str, plan)]
+    command = [sys.executable, "-m", "bench.overload", "drive", str(folder), str(server.port), *map(str, plan)]
+    before = server.busy()
     said = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return Load(**json.loads(said.stdout))
+    return replace(Load(**json.loads(said.stdout)), busy=server.busy() - before)
 
 
 def drive_as_told(folder: str, port: str, seconds: str, rate: str, connections: str) -> None:
