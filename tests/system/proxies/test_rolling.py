@@ -42,7 +42,7 @@ def under_load(start: Callable[..., Live]) -> Iterator[tuple[Load, list[Live]]]:
             load.begin(stack.enter_context(running(name, *ports)).port)
         stack.callback(load.stop)
         yield load, first
-        assert load.goes_on()
+        assert load.goes_on(), load.failed
         assert load.failed == []
 
 
@@ -71,7 +71,7 @@ def test_a_rolling_restart_under_load_fails_no_request(folder: Path, started: Ca
     start = partial(started, folder)
     with under_load(start) as (load, first):
         for live in first:
-            assert load.goes_on()
+            assert load.goes_on(), load.failed
             replace(live, start)
     followed = sum(count for (kind, _), count in load.counts.items() if kind == "followed")
     assert followed > 0, "each stream ended with its server, and came back"
@@ -119,11 +119,11 @@ def test_an_update_under_load_fails_no_request(
     # On embedded stores each server has a relay in it.
     relays = [start(command="relay", tree=earlier)] if urls else []
     with under_load(partial(start, tree=earlier)) as (load, first):
-        assert load.goes_on()
+        assert load.goes_on(), load.failed
         done("migrate")
         relays += [start(command="relay")] if urls else []
         for live in first:
-            assert load.goes_on()
+            assert load.goes_on(), load.failed
             replace(live, start)
         for relay in relays[:1]:
             relay.terminate()
