@@ -49,7 +49,7 @@ class Refusal:
     ) -> None:
         """`gathered_seconds` after a refusal it is counted and logged, with those that came meanwhile.
 
-        `switch` is told the seconds between two attempts to get Python's lock, until nothing is refused any more.
+        `switch` takes the seconds between two attempts to get Python's lock, until nothing is refused any more.
         """
         self._gathered_seconds = gathered_seconds
         self._calm_seconds = calm_seconds
