@@ -53,9 +53,11 @@ class Build:
     def served(self) -> Iterator[Served]:
         """By its own commands; the relay is a process of its own, but for a build on the embedded default."""
         port = free_port()
-        # On a busy machine a short deadline would open the breaker, and another path would be measured.
+        # On a busy machine a short deadline would open the breaker, and another path would be measured; and the gate
+        # would refuse who waits for a fifth of a second.
         variables = self._variables | {"QUARTET_PORT": str(port), "QUARTET_LOG_FORMAT": "json"}
         variables |= {f"QUARTET_{role}_TIMEOUT": "5" for role in ("CACHE", "SESSIONS", "FEEDS", "RELATIONAL")}
+        variables["QUARTET_QUEUE_SECONDS"] = "5"
         command = [sys.executable, "-P", "-c", RELAY]
         with ExitStack() as stack:
             server = stack.enter_context(_running([*command, "serve"], variables, self._folder, "server"))
