@@ -23,6 +23,8 @@ from tests.engines.kernel import free_port
 
 LIVE = "/health/live"
 PAUSE = 0.002
+# Says that the guard, itself a program in Python, is done, and starts the program when it is told to.
+WAITING = ("/bin/sh", "-c", 'echo; read -r _; exec "$0" "$@" </dev/null >/dev/null')
 
 
 class Start(NamedTuple):
@@ -33,22 +35,27 @@ class Start(NamedTuple):
 def started(program: str, folder: Path, settings: Mapping[str, str]) -> Start:
     port = free_port()
     own = {**settings, "PATH": os.environ["PATH"], "HOME": str(folder), "QUARTET_PORT": str(port)}
-    began = time.monotonic()
-    process = subprocess.Popen(
-        guarded([program, "start"], death=signal.SIGTERM),
+    with subprocess.Popen(
+        guarded([*WAITING, program, "start"], death=signal.SIGTERM),
         cwd=folder,
         env=own,
-        stdout=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-    )
-    try:
-        server = Server(process, port, LIVE)
-        while not server.serves():
-            time.sleep(PAUSE)
-        return Start(time.monotonic() - began, server.busy())
-    finally:
-        process.terminate()
-        process.wait()
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdout.readline()
+            server = Server(process, port, LIVE)
+            used, began = server.busy(), time.monotonic()
+            process.stdin.write(b"\n")
+            process.stdin.close()
+            while not server.serves():
+                time.sleep(PAUSE)
+            return Start(time.monotonic() - began, server.busy() - used)
+        finally:
+            process.terminate()
 
 
 def main() -> None:
