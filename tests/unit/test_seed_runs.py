@@ -1,7 +1,9 @@
-"""How batches of a seed are made and brought in."""
+"""How rows of a seed are drawn, made and brought in."""
 
 import threading
+from random import Random
 
+from app.seed.draws import Draws
 from app.seed.work import Batch, Progress, Run, Step
 
 PATIENCE = 10.0
@@ -51,3 +53,12 @@ def test_a_step_may_have_batches_of_a_part_or_of_several_times_the_size() -> Non
     things = step(Recorder(), 25)
     assert [len(one) for one in things.batches(10 * 0.5)] == [5] * 5
     assert [len(one) for one in things.batches(2 * 5)] == [10, 10, 5]
+
+
+def test_a_stream_has_the_numbers_that_python_draws_from_its_seed() -> None:
+    draws = Draws("world")
+    stream, plain = draws.stream("posts", 7), Random(draws.number("posts", 7))  # noqa: S311 - compared
+    assert [stream.random() for _ in range(700)] == [plain.random() for _ in range(700)]
+    assert stream.choices(range(9), k=9) == plain.choices(range(9), k=9)
+    assert stream.sample(range(99), 9) == plain.sample(range(99), 9)
+    assert stream.lognormvariate(0.0, 0.7) == plain.lognormvariate(0.0, 0.7)
