@@ -24,7 +24,7 @@ class Draws:
 
 
 class _Numbered(Random):
-    """The same numbers as `Random`'s, a fifth cheaper to begin: that looks first at what else a seed may be."""
+    """The same numbers as `Random`'s, which begins by looking at what else a seed may be."""
 
     def seed(self, a: Any = None, version: int = 2) -> None:  # noqa: ARG002 - versions differ in seeds that are text
         super(Random, self).seed(a)
