@@ -201,7 +201,8 @@ class RedisSessionsPlace(StorePlace):
         [about] = self._link.exchange(("INFO", "replication"), again=True)
         replicas = re.search(rb"connected_slaves:(\d+)", about)
         if replicas and int(replicas[1]):
-            self._link.exchange(("WAIT", int(replicas[1]), _REPLICAS_MS), again=True)
+            # WAIT is about what was there when its connection was last used, which another thread may have got since.
+            self._link.exchange(("PING",), ("WAIT", int(replicas[1]), _REPLICAS_MS), again=True)
 
 
 def refusal(error: Unavailable) -> Exception:
