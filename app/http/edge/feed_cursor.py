@@ -30,6 +30,11 @@ def window_of(limit: int, before: UUID | None, start: FeedCursor | None) -> Wind
     return Window(limit, before, start.after if start else None, frozenset(start.seen if start else ()))
 
 
+def begun_at(window: Window) -> FeedCursor | None:
+    """The cursor that a window upward was made of."""
+    return FeedCursor(window.after, tuple(window.hidden)) if window.after else None
+
+
 def position_of(cursor: FeedCursor | None) -> Position | None:
     if cursor is None:
         return None

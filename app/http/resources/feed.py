@@ -52,9 +52,8 @@ def get_feed(query: dict[str, Any]) -> Response:
     if query["cursor"] and query["after"]:
         raise BadRequest("a page starts below `cursor` or above `after`, not both", code="bad_query")
     reader = caller()
-    scope = scope_of(reader)
-    start = start_of(cursors(), reader, query["after"])
-    window = window_of(query["limit"], cursors().id(scope, query["cursor"]), start)
+    before, start = cursors().id(scope_of(reader), query["cursor"]), start_of(cursors(), reader, query["after"])
+    window = window_of(query["limit"], before, start)
     found = handed_on(window) or container().pages.home.find(reader, window)
     codings = request.headers.get("Accept-Encoding")
-    return answers.checked(found.page or made(container(), cursors(), reader, found, start, codings))
+    return answers.checked(found.page or made(container(), cursors(), reader, found, codings))

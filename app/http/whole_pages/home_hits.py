@@ -15,14 +15,13 @@ from app.container import Container
 from app.http.edge import caching, content_coding
 from app.http.edge.blueprint import BASE
 from app.http.edge.deps import CURSORS
-from app.http.edge.feed_cursor import position_of, scope_of, start_of, window_of
+from app.http.edge.feed_cursor import begun_at, position_of, scope_of, start_of, window_of
 from app.http.edge.paging import USUAL_LIMIT, Cursors, Position
 from app.http.whole_pages.admission import Environ, admitted, attempted, failed, has_body
 from app.http.whole_pages.public_hits import kept_list
 from app.http.whole_pages.replies import NOSNIFF, VARY, Around, Reply, first_fields, replied
 from app.services.feeds.page_truth import PageTruth
 from app.services.feeds.page_windows import Window
-from app.services.feeds.upward_cursor import FeedCursor
 from app.services.pages.home_pages import HomeFound
 from app.services.pages.kinds import Used
 from app.services.pages.whole_pages import LIMIT, WholePage
@@ -52,18 +51,12 @@ def handed_on(window: Window) -> HomeFound | None:
     return found if found is not None and found.window == window else None
 
 
-def made(
-    container: Container,
-    cursors: Cursors,
-    reader: UUID,
-    found: HomeFound,
-    start: FeedCursor | None,
-    codings: str | None,
-) -> WholePage:
-    """What is not kept. `start` is where a page upward begins; `codings` is the request's `Accept-Encoding`."""
+def made(container: Container, cursors: Cursors, reader: UUID, found: HomeFound, codings: str | None) -> WholePage:
+    """What is not kept. `codings` is the request's `Accept-Encoding`."""
 
     def build(look: PageTruth, used: Used) -> WholePage:
         page = container.pages.cards.home(reader, found.window, look, used)
+        start = begun_at(found.window)
         upward = position_of(container.feeds.timelines.cursor(start, page))
         onward: Position | None = [str(page.onward)] if page.onward else None
         if start and onward:
@@ -101,21 +94,17 @@ class HomeHits:
         if found is None:
             return None
         environ[FOUND] = found
-        page = found.page or attempted(environ, lambda: self._made(reader, query, found, environ))
+        codings = environ.get("HTTP_ACCEPT_ENCODING")
+        page = found.page or attempted(environ, lambda: made(self._container, self._cursors, reader, found, codings))
         if page is None:
             return None
-        used = content_coding.wanted(environ.get("HTTP_ACCEPT_ENCODING"), page.body)
+        used = content_coding.wanted(codings, page.body)
         around = Around(first_fields(page, used), THEN)
         return replied(self._app, environ, asking, page, PATH, around, used)
 
     def _find(self, reader: UUID, query: str) -> HomeFound | None:
         window = (self._same if len(query) <= SHORT else self._window)(reader, query)
         return None if window is None else self._pages.find(reader, window)
-
-    def _made(self, reader: UUID, query: str, found: HomeFound, environ: Environ) -> WholePage:
-        asked = _asked(query)
-        start = start_of(self._cursors, reader, asked.after if asked else None)
-        return made(self._container, self._cursors, reader, found, start, environ.get("HTTP_ACCEPT_ENCODING"))
 
     def _window(self, reader: UUID, query: str) -> Window | None:
         """None where it takes more than a look to tell. Raises `BadRequest`."""
