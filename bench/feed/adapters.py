@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from app.ids import uuid7
 from bench.feed.figures import Figures, spread
+from repositories.batched import batched
 from repositories.feeds import FeedStore, open_store
 from repositories.records import PostRef
 from tests.contracts.relational_store import new_database
@@ -85,8 +86,8 @@ def _pushes(stores: Stores, owners: list[UUID], author: UUID, rounds: int) -> No
         post = PostRef(uuid7(at, 0), author)
         for name, store in stores.items():
             began = perf_counter()
-            for start in range(0, len(owners), CHUNK):
-                store.push(post, owners[start : start + CHUNK], at)
+            for some in batched(owners, CHUNK):
+                store.push(post, some, at)
             rates[name].append(len(owners) / (perf_counter() - began))
     for name, found in rates.items():
         click.echo(f"  {name}: {spread(found)} pushed entries/s")

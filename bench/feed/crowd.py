@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 from app.container import Container, build
 from app.ids import Ids
 from config import Settings
+from repositories.batched import batched
 from repositories.records import Account, Follow, Login, Post, PostRef
 from tests.apps import PlainHasher
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 
-T = TypeVar("T")
 BATCH = 5_000
 # Loading by the thousand takes longer than a call may on the way to a user.
 PATIENCE = 20.0
@@ -45,7 +45,7 @@ def register(container: Container, names: Sequence[str]) -> list[Account]:
     """People who were all here just now."""
     ids, now = Ids(), datetime.now(UTC)
     people = [Account(ids(), f"person_{name}", "Somebody", "", None, now, 1) for name in names]
-    for some in batches(people):
+    for some in batched(people, BATCH):
         rows = [(one, Login(one.id, f"{one.handle}@example.com", f"plain:{PASSWORD}")) for one in some]
         with container.stores.relational.transaction() as tx:
             tx.bulk.accounts(rows, seen_at=now)
@@ -55,7 +55,7 @@ def register(container: Container, names: Sequence[str]) -> list[Account]:
 def follow(container: Container, edges: Sequence[tuple[UUID, UUID]]) -> None:
     """Follower, followee; back-fills done."""
     now = datetime.now(UTC)
-    for some in batches(edges):
+    for some in batched(edges, BATCH):
         with container.stores.relational.transaction() as tx:
             tx.bulk.follows([Follow(follower, followee, now) for follower, followee in some])
 
@@ -63,7 +63,3 @@ def follow(container: Container, edges: Sequence[tuple[UUID, UUID]]) -> None:
 def post_of(ref: PostRef) -> Post:
     at = datetime.fromtimestamp((ref.post_id.int >> 80) / 1000, UTC)
     return Post(ref.post_id, ref.author_id, "A post", "Some words about a lamp of brass. " * 6, (), (), at, at, 1)
-
-
-def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))

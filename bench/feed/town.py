@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from app.container import Container
 from app.ids import uuid7
-from bench.feed.crowd import batches, follow, post_of, register
+from bench.feed.crowd import BATCH, follow, post_of, register
+from repositories.batched import batched
 from repositories.records import Account, PostRef
 
 ACCOUNTS, BUSY, PULLED, SILENT = 30_000, 100, 300, 10_000
@@ -99,7 +100,7 @@ def _written(crowd: Crowd, posts: int, draw: random.Random, now: datetime) -> It
 
 
 def _publish(container: Container, refs: Sequence[PostRef]) -> None:
-    for some in batches(refs):
+    for some in batched(refs, BATCH):
         container.stores.documents.posts.load([post_of(ref) for ref in some])
 
 

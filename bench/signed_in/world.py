@@ -15,6 +15,7 @@ from bench.signed_in import peer_rows
 from bench.signed_in.builds import HERE, Build, Served, plain
 from bench.signed_in.processor import Groups
 from bench.signed_in.town import Town
+from repositories.batched import batched
 from tests.contracts.relational_store import new_database
 from tests.engines import Engines
 from tests.system.real import real_urls
@@ -35,9 +36,8 @@ class World(Struct, frozen=True):
     def forget(self, who: str) -> None:
         """Remove what the cache keeps of any reader under a name with the reader's id in it."""
         with Redis.from_url(self.caches[who]) as cache:
-            names = self._own(cache)
-            for start in range(0, len(names), 500):
-                cache.delete(*names[start : start + 500])
+            for names in batched(self._own(cache), 500):
+                cache.delete(*names)
 
     def put(self, who: str, state: str) -> None:
         """All readers into this state of feed activity; of what was cached before nothing is left."""

@@ -5,13 +5,13 @@ A reader is `awake`, `dormant` (has not read for `QUARTET_DORMANT_DAYS`: nothing
 published before the documents are read are found there, later ones are pushed.
 """
 
-import itertools
 import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.events import FeedRequested
 from app.services.commands.kit import Kit
+from repositories.batched import batched
 from repositories.documents import DocumentStore
 from repositories.errors import Contention, StoreError
 from repositories.feed_records import ReaderState
@@ -112,8 +112,7 @@ class FeedActivity:
         """Entries of posts that are gone: young ones, which a trim spares, of deletions that the tombstone budget kept
         from removing them; and what was deleted while the timeline was filled, where that passed the reader over.
         """
-        entries = self._feeds.audit.home(account_id)
-        while batch := list(itertools.islice(entries, CHECKED_BATCH)):
+        for batch in batched(self._feeds.audit.home(account_id), CHECKED_BATCH):
             there = self._documents.posts.authors([entry.post_id for entry in batch])
             gone = [entry for entry in batch if entry.post_id not in there]
             if gone:

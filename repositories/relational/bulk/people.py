@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from repositories.batched import batched
 from repositories.errors import Invalid, NotFound
 from repositories.records import Account, Follow, Like, Login
 from repositories.relational.bulk import Rows
@@ -202,9 +203,9 @@ class SqlBulk(MoneyLoader, BulkWrites):
         return bool(self._work.rows(which, {"ids": list(ids)})[0][0])
 
     def _put(self, table: Table, rows: Rows) -> None:
-        for start in range(0, len(rows), _SLICE):
+        for some in batched(rows, _SLICE):
             with self._work.connection() as connection:
-                self._load(connection, table, rows[start : start + _SLICE])
+                self._load(connection, table, some)
 
     def _slices(self, table: Table, rows: Rows) -> Iterator[None]:
         """Yields slices of the rows, each in the temporary table. After an error the rollback drops the table."""
@@ -212,11 +213,11 @@ class SqlBulk(MoneyLoader, BulkWrites):
             return
         with self._work.connection() as connection:
             table.create(connection, checkfirst=False)
-        for start in range(0, len(rows), _SLICE):
-            if start:
+        for number, some in enumerate(batched(rows, _SLICE)):
+            if number:
                 self._work.change(_EMPTY[table], {})
             with self._work.connection() as connection:
-                self._load(connection, table, rows[start : start + _SLICE])
+                self._load(connection, table, some)
             yield
         with self._work.connection() as connection:
             table.drop(connection, checkfirst=False)

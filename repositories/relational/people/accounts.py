@@ -19,7 +19,7 @@ from repositories.relational.schema.functions import among, one_of
 from repositories.relational.schema.tables import account_counters, accounts, handle_reservations, logins, mail_tokens
 from repositories.relational.statement_runner import AnyRow, RunnerBacked
 from repositories.relational.upserts import insert as upsert
-from repositories.relational.work import Work
+from repositories.relational.work import WorkBacked
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -132,23 +132,20 @@ class SqlAccountReads(RunnerBacked, AccountReads):
         return [one for (one,) in self._runner.rows(_IDS_AFTER, {"limit": limit, "after": after})]
 
 
-class SqlAccountWrites(AccountWrites):
-    def __init__(self, runner: Work) -> None:
-        self._runner = runner
-
+class SqlAccountWrites(WorkBacked, AccountWrites):
     def begin_by_handle(self, handle: str) -> Callable[[], Account | None]:
-        begun = self._runner.begin(_BY_HANDLE, {"key": fold(handle)})
+        begun = self._work.begin(_BY_HANDLE, {"key": fold(handle)})
         return lambda: _first(begun.rows())
 
     def add(self, account: Account, login: Login) -> None:
-        self._runner.change(_ADD, account_row(account))
-        self._runner.change(_ADD_LOGIN, login_row(login))
-        self._runner.change(_ADD_COUNTERS, {"account_id": account.id, "followers": 0, "following": 0})
-        self._runner.change(_ADD_ACTIVITY, feed_activity_row(account.id, account.created_at))
+        self._work.change(_ADD, account_row(account))
+        self._work.change(_ADD_LOGIN, login_row(login))
+        self._work.change(_ADD_COUNTERS, {"account_id": account.id, "followers": 0, "following": 0})
+        self._work.change(_ADD_ACTIVITY, feed_activity_row(account.id, account.created_at))
 
     def replace(self, account: Account, *, if_version: int) -> None:
         row = account_row(account)
-        if self._runner.change(_REPLACE, row | {"its_id": row.pop("id"), "if_version": if_version}):
+        if self._work.change(_REPLACE, row | {"its_id": row.pop("id"), "if_version": if_version}):
             return
         self._refuse(account.id)
 
@@ -159,39 +156,39 @@ class SqlAccountWrites(AccountWrites):
         self._change_login(_SET_EMAIL, account_id, if_hash, {"new_email": email, "new_key": fold(email)})
 
     def verify(self, account_id: UUID, at: datetime) -> None:
-        self._runner.change(_VERIFY, {"its_id": account_id, "at": at})
+        self._work.change(_VERIFY, {"its_id": account_id, "at": at})
 
     def delete(self, account_id: UUID, *, at: datetime, if_hash: str) -> None:
-        if not self._runner.rows(LOCK_COUNTERS, {"ids": [account_id]}):
+        if not self._work.rows(LOCK_COUNTERS, {"ids": [account_id]}):
             raise NotFound
         self._change_login(_END_LOGIN, account_id, if_hash, {})
-        self._runner.change(_EMPTY, {"its_id": account_id, "no_handle": str(account_id), "at": at})
+        self._work.change(_EMPTY, {"its_id": account_id, "no_handle": str(account_id), "at": at})
         for statement in (_END_COUNTERS, _END_ACTIVITY):
-            self._runner.change(statement, {"its_id": account_id})
+            self._work.change(statement, {"its_id": account_id})
 
     def reserve(self, handle: str, account_id: UUID, *, until: datetime) -> None:
-        self._runner.change(_RESERVE, {"handle_key": fold(handle), "account_id": account_id, "until": until})
+        self._work.change(_RESERVE, {"handle_key": fold(handle), "account_id": account_id, "until": until})
 
     def claim(self, handle: str, account_id: UUID, *, at: datetime) -> None:
         """Who has taken the handle holds the lock of its unique key, so a reservation is there or cannot come."""
         key = fold(handle)
-        for reserved_for, until in self._runner.rows(_RESERVED, {"key": key}):
+        for reserved_for, until in self._work.rows(_RESERVED, {"key": key}):
             if reserved_for != account_id and until > at:
-                raise self._runner.refused(Conflict("handle"))
-            self._runner.change(_END_RESERVATION, {"its_key": key})
+                raise self._work.refused(Conflict("handle"))
+            self._work.change(_END_RESERVATION, {"its_key": key})
 
     def end_reservations(self, *, before: datetime, limit: int) -> int:
-        return self._runner.change(_END_RESERVATIONS, {"before": before, "limit": limit})
+        return self._work.change(_END_RESERVATIONS, {"before": before, "limit": limit})
 
     def _change_login(self, statement: Executable, account_id: UUID, if_hash: str, new: dict[str, str]) -> None:
         """With the mailed tokens, which were for the login as it was."""
         its = {"its_id": account_id}
-        if not self._runner.change(statement, its | new | {"if_hash": if_hash}):
+        if not self._work.change(statement, its | new | {"if_hash": if_hash}):
             self._refuse(account_id)
-        self._runner.change(_END_TOKENS, its)
+        self._work.change(_END_TOKENS, its)
 
     def _refuse(self, account_id: UUID) -> NoReturn:
         """Whether it has changed meanwhile, or is not there."""
-        if self._runner.rows(_EXISTS, {"id": account_id}):
+        if self._work.rows(_EXISTS, {"id": account_id}):
             raise Stale
         raise NotFound
