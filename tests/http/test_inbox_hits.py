@@ -139,18 +139,24 @@ def test_what_is_noted_renamed_read_and_deleted_is_seen_at_once(inbox: Inbox) ->
     assert ("like", inbox.other) not in inbox.counts()
 
 
-def test_a_relational_store_that_is_silent_is_asked_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It costs its time limit each time."""
-    graph, asked = inbox.system.container.stores.relational.graph, list[str]()
+@pytest.mark.parametrize(
+    ("role", "port", "methods"),
+    [("relational", "graph", ("counts", "relations")), ("feeds", "notifications", ("page", "marker"))],
+)
+def test_a_store_that_is_silent_is_asked_once(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, role: str, port: str, methods: tuple[str, ...]
+) -> None:
+    """Each call to it would wait for its time limit."""
+    part, asked = getattr(getattr(inbox.system.container.stores, role), port), list[str]()
 
-    def silent(name: str) -> None:
-        def call(*_: object) -> None:
-            asked.append(name)
-            raise Unavailable("relational", "frozen")
+    def silent(method: str) -> None:
+        def call(*_: object, **__: object) -> None:
+            asked.append(method)
+            raise Unavailable(role, "frozen")
 
-        monkeypatch.setattr(graph, name, call)
+        monkeypatch.setattr(part, method, call)
 
-    silent("counts")
-    silent("relations")
+    for method in methods:
+        silent(method)
     assert inbox.viewed("limit=3").status.startswith("503")
     assert len(asked) == 1

@@ -120,6 +120,9 @@ class Inbox:
                 found = through.multi_get({kinds.inboxes: [owner], kinds.account_stats: [owner]}, used)
                 return InboxTop.of(found[kinds.inboxes][owner]), None
             except Unavailable as error:
+                if error.store == "feeds":
+                    # The inbox itself is stored there, so asking once more would only wait for a second time limit.
+                    raise
                 away = error if error.store == "relational" else None
                 used.lacks()
         return InboxTop.of(through.get(kinds.inboxes, [owner], used)[owner]), away
