@@ -1,4 +1,4 @@
-"""Documents: MongoDB, PostgreSQL, or SQLite as the embedded adapter. The URL's scheme decides."""
+"""The documents role: MongoDB, PostgreSQL, or SQLite as the embedded adapter. The URL's scheme selects the adapter."""
 
 from datetime import timedelta
 
@@ -11,7 +11,9 @@ __all__ = ["CommentStore", "DocumentStore", "PostStore", "ProductStore", "ViewSt
 
 @addressed("documents")
 def open_store(url: str, *, timeout: timedelta, pool: int) -> DocumentStore:
-    """`mongodb://...`, `postgresql://...` or `sqlite:///...`. Drivers are imported, and connected, only when used."""
+    """Open `mongodb://...`, `postgresql://...` or `sqlite:///...`. The driver is imported only for its own scheme, and
+    connects on first use. `timeout` bounds each call; `pool` is the maximum number of connections per process.
+    """
     if url.startswith("sqlite:"):
         from repositories.documents.embedded.store import EmbeddedDocuments
 

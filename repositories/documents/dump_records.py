@@ -1,6 +1,6 @@
-"""Documents as a backup has them: what is live, or a tombstone without it; and the unsent events of either.
+"""The records of a backup of the documents: live documents and tombstones (without content), with their unsent events.
 
-Times are microseconds since 1970. The order of the fields is that of the arrays in the file.
+Times are microseconds since 1970. Records are encoded as arrays, with their members in the order of these fields.
 """
 
 from typing import Any
@@ -71,7 +71,7 @@ KINDS = [RecordKind(name, tuple(one.name for one in fields(record)), record) for
 
 
 def key_of(kind: str, record: Any) -> tuple[UUID, int]:
-    """The id of the document, and the number of a comment, which is 0 of all others."""
+    """The id of the document, and the number of the comment (0 for all other kinds)."""
     if kind == "comments":
         return record.post_id, record.number
     return (record.post_id if kind == "views" else record.id), 0

@@ -11,7 +11,9 @@ from repositories.records import Event
 
 
 class Waiting(Struct, frozen=True):
-    """An event that is neither acknowledged nor dead-lettered. `document` is the adapter's key of its document."""
+    """An event that is neither acknowledged nor dead-lettered. `document` is the adapter's key for the document;
+    `due` and `leased_until` are microseconds since 1970.
+    """
 
     document: Any
     event: Event
@@ -21,9 +23,8 @@ class Waiting(Struct, frozen=True):
 
 
 def in_outbox_order(documents: Iterable[Sequence[Waiting]], *, now: int, limit: int) -> list[Waiting]:
-    """The first `limit` that may go, oldest due first, each behind all waiting events of its document.
-
-    `documents` holds the waiting events of each document, in the order in which they were written.
+    """The first `limit` events that may be claimed, oldest due first, each after all earlier waiting events of its
+    document. `documents` holds the waiting events of each document, in the order in which they were written.
     """
     found: list[tuple[int, Waiting]] = []
     for events in sorted(documents, key=_age):

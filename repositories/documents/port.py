@@ -1,12 +1,12 @@
-"""Documents: posts, comments and products, each carrying its own unsent events.
+"""The port of the documents role: posts, comments and products, each stored together with its own unsent events.
 
 A change and its event are one atomic write of one document. A deleted document stays as a tombstone, which no read
-returns, until its events are acknowledged. Writes are durable when they return, and every later read sees them; where
-secondaries are read, those of `MAY_LAG` (`repositories/read_your_writes.py`) see those of their own client at least.
-Text may hold any character but a lone surrogate (`Invalid`); integers are 64-bit (`Invalid` beyond). Every method may
-raise `Unavailable`.
+returns, until its events are acknowledged. Writes are durable when they return, and every later read sees them. The
+exception: with secondaries, the reads listed in `MAY_LAG` (`repositories/read_your_writes.py`) may miss recent writes
+of other clients, but never those of the client that reads. Text may hold any character except a lone surrogate, and
+integers are 64-bit; other values raise `Invalid`. Every method may raise `Unavailable`.
 
-Lists run in the direction of travel: newest first below `before` (or from the top), oldest first above `after`.
+Lists are sorted in the direction of paging: newest first below `before` (or from the top), oldest first above `after`.
 At most one of the two is given.
 """
 
@@ -34,47 +34,50 @@ class PostStore(Protocol):
 
     @abstractmethod
     def authors(self, ids: Collection[UUID]) -> dict[UUID, UUID]:
-        """Whose each of these posts is, of those that exist. As `get`, without the bodies."""
+        """The author of each of these posts that exists: like `get`, without the bodies."""
 
     @abstractmethod
     def replace(self, post: Post, event: Event, *, if_version: int) -> None:
-        """Store the post when its version is still `if_version`. Raises `Stale`, `NotFound`."""
+        """Store the post if the stored version is still `if_version`. Raises `Stale`, `NotFound`."""
 
     @abstractmethod
     def delete(self, post_id: UUID, event: Event, *, if_version: int) -> None:
-        """Raises `Stale`, `NotFound`. Its comments are gone from every read with it."""
+        """Delete the post; from then on no read returns its comments either. Raises `Stale`, `NotFound`."""
 
     @abstractmethod
     def delete_of(self, author_id: UUID, announce: Callable[[Post], Event], *, limit: int) -> list[Post]:
         """Delete up to `limit` posts of an author, each with the event that `announce` makes of it.
 
-        Returns them; fewer than `limit` were the last. What somebody else deletes meanwhile may be among them.
+        Returns the posts; fewer than `limit` means that none are left. The list may include posts that a concurrent
+        call has deleted.
         """
 
     @abstractmethod
     def page(
         self, *, before: UUID | None, limit: int, author: UUID | None = None, tag: str | None = None
     ) -> list[Post]:
-        """Newest first by id, strictly below `before`; of one author, or with one tag (exact), or both."""
+        """Posts by descending id (newest first), strictly below `before`; optionally of one author, with one tag (exact
+        match), or both.
+        """
 
     @abstractmethod
     def by_authors(
         self, authors: Collection[UUID], *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """The pull path of feeds: what these authors posted, by id, in the direction of travel."""
+        """The pull path of feeds: the posts of these authors, by id, in the direction of paging."""
 
     @abstractmethod
     def in_flight(
         self, authors: Collection[UUID] | None, *, before: UUID | None = None, after: UUID | None = None, limit: int
     ) -> list[PostRef]:
-        """As `by_authors`, only posts whose first event is not acknowledged yet (waiting, leased or dead-lettered).
-
-        None: by everybody. Both read an index that holds nothing but posts in flight.
+        """Like `by_authors`, restricted to posts whose first event is not acknowledged yet (waiting, leased or
+        dead-lettered). With `authors` None: posts of all authors. Either way it reads an index that contains only
+        posts in flight.
         """
 
     @abstractmethod
     def ids(self, *, after: UUID | None, limit: int) -> list[PostRef]:
-        """Every post, oldest first, strictly above `after`: for rebuilding and checking projections."""
+        """All posts, oldest first, strictly above `after`: for rebuilding and checking projections."""
 
     @abstractmethod
     def buried(self, ids: Collection[UUID]) -> set[UUID]:
@@ -82,15 +85,15 @@ class PostStore(Protocol):
 
     @abstractmethod
     def counts(self, authors: Collection[UUID]) -> dict[UUID, int]:
-        """How many posts each author has, in one round trip. Every one of `authors` has an entry."""
+        """The number of posts of each author, in one round trip. Each of `authors` has an entry."""
 
     @abstractmethod
     def tags(self, *, after: str | None, limit: int) -> list[TagCount]:
-        """Tags in use, by code point order, strictly above `after`, with how many posts bear each."""
+        """The tags in use with the number of posts of each, in code point order, strictly above `after`."""
 
     @abstractmethod
     def load(self, posts: Sequence[Post]) -> None:
-        """Store many posts without events, for seeding. Posts that are there already are left as they are."""
+        """Store many posts without events, for seeding. Posts that exist already stay unchanged."""
 
 
 class CommentStore(Protocol):
@@ -98,10 +101,10 @@ class CommentStore(Protocol):
     def add(
         self, post_id: UUID, author_id: UUID, body: str, at: datetime, announce: Callable[[Comment], Event]
     ) -> Comment:
-        """Number the comment and store it with the event `announce` makes of it. Raises `NotFound` without the post.
+        """Number the comment and store it with the event that `announce` makes of it.
 
-        `announce` has no effects of its own: it is called again when a race was lost. Raises `Contention` when
-        that went on until the deadline.
+        `announce` must be free of side effects: it is called again when a concurrent write of the same post came first.
+        Raises `NotFound` if the post does not exist, and `Contention` if other writers came first until the deadline.
         """
 
     @abstractmethod
@@ -109,15 +112,15 @@ class CommentStore(Protocol):
 
     @abstractmethod
     def page(self, post_id: UUID, *, after: int | None, limit: int) -> list[Comment]:
-        """By number, ascending, strictly above `after`."""
+        """The comments of a post by ascending number, strictly above `after`."""
 
     @abstractmethod
     def by_author(self, author_id: UUID, *, after: tuple[UUID, int] | None, limit: int) -> list[Comment]:
-        """Under posts that are there, ascending by post id and number, strictly above `after`."""
+        """The author's comments on posts that exist, ascending by post id and number, strictly above `after`."""
 
     @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
-        """How many comments each post has, in one round trip, exact. Every one of `post_ids` has an entry."""
+        """The exact number of comments of each post, in one round trip. Each of `post_ids` has an entry."""
 
     @abstractmethod
     def delete(self, post_id: UUID, number: int, event: Event) -> None:
@@ -125,17 +128,17 @@ class CommentStore(Protocol):
 
     @abstractmethod
     def delete_of(self, author_id: UUID, announce: Callable[[Comment], Event], *, limit: int) -> list[Comment]:
-        """As `PostStore.delete_of`, under whatever posts. Raises `Contention`."""
+        """Like `PostStore.delete_of`, for the author's comments on any post. Raises `Contention`."""
 
     @abstractmethod
     def recount(self, post_ids: Collection[UUID], *, repair: bool) -> dict[UUID, tuple[int, int]]:
-        """Posts whose kept count is not the number of their comments: (kept, true). With `repair` it is set right."""
+        """The posts whose stored comment count is wrong, as (stored, actual). `repair` also corrects the count."""
 
     @abstractmethod
     def load(self, comments: Sequence[Comment]) -> None:
         """Store many numbered comments without events, for seeding, and count them. Idempotent.
 
-        Comments of posts that are not there are left out.
+        Comments on posts that do not exist are skipped.
         """
 
 
@@ -158,19 +161,21 @@ class ProductStore(Protocol):
 
     @abstractmethod
     def delete_of(self, seller_id: UUID, announce: Callable[[Product], Event], *, limit: int) -> list[Product]:
-        """As `PostStore.delete_of`."""
+        """Like `PostStore.delete_of`."""
 
     @abstractmethod
     def page(self, where: ProductFilter, *, before: UUID | None, limit: int) -> list[Product]:
-        """Newest first by id, strictly below `before`."""
+        """The matching products by descending id (newest first), strictly below `before`."""
 
     @abstractmethod
     def of_seller(self, seller_id: UUID, *, after: UUID | None, limit: int) -> list[Product]:
-        """By ascending id, strictly above `after`."""
+        """The seller's products by ascending id, strictly above `after`."""
 
     @abstractmethod
     def facets(self, where: ProductFilter, *, sample: int, values: int) -> Facets:
-        """Count the newest `sample` products that match; at most `values` values of each category and attribute."""
+        """Facet counts over the newest `sample` products that match: at most `values` categories, and at most `values`
+        values of each attribute.
+        """
 
     @abstractmethod
     def load(self, products: Sequence[Product]) -> None:

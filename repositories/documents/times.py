@@ -1,4 +1,4 @@
-"""Times as all adapters keep them: whole microseconds since 1970, since BSON dates end at milliseconds."""
+"""Times as all adapters store them: whole microseconds since 1970, because BSON dates only have milliseconds."""
 
 from datetime import UTC, datetime, timedelta
 

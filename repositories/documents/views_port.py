@@ -1,4 +1,4 @@
-"""How often posts were viewed, as the truth keeps it. It is fed in numbered batches, each at least once."""
+"""The port for the durable view counts of posts. Counts arrive in numbered batches, each delivered at least once."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
@@ -9,14 +9,17 @@ from uuid import UUID
 class ViewStore(Protocol):
     @abstractmethod
     def apply(self, number: int, counts: Mapping[UUID, int]) -> None:
-        """Add a batch's counts, in one round trip. Idempotent for each post: a post that has had this batch, or one of
-        a higher number, is left as it is. So a batch that was cut off half way is applied again, whole.
+        """Add the counts of a batch, in one round trip. Idempotent per post: a post to which this batch or one with a
+        higher number was applied stays unchanged. So a batch that was interrupted halfway can be applied again as a
+        whole.
         """
 
     @abstractmethod
     def counts(self, post_ids: Collection[UUID]) -> dict[UUID, int]:
-        """In one round trip. Every one of `post_ids` has an entry."""
+        """The view count of each post, in one round trip. Each of `post_ids` has an entry."""
 
     @abstractmethod
     def forget(self, post_id: UUID) -> None:
-        """Of a deleted post. What is applied later, of views before, is kept again. Idempotent."""
+        """Remove the count of a deleted post. A batch with earlier views that is applied later stores a count again.
+        Idempotent.
+        """

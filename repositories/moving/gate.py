@@ -1,7 +1,7 @@
-"""Marks, the refusal of writes, and notes of changes in a database of SQL. Triggers do it, so it holds for every
-process, whatever its version and wherever it got the URL.
+"""Marks, refusal of writes, and notes of changes in an SQL database. Triggers implement them, so they apply to every
+process, whatever its version and configuration.
 
-The tables have the prefix `moving_`. That of the marks is shared by the roles of a database.
+The tables have the prefix `moving_`. All roles in a database share the table of marks.
 """
 
 import time
@@ -16,13 +16,15 @@ from repositories.batched import batched
 from repositories.errors import Contention
 from repositories.moving.places import CLOSED, Mark, Overtaken
 
-# What a trigger says when it refuses a write.
+# The error message of a trigger that refuses a write.
 REFUSAL = "this role has moved to another place"
 TRIES, PAUSE = 60, 0.1
 
 
 class Noted(NamedTuple):
-    """How a change of a row of `table` is noted. Parts of SQL, in which `{row}` is the row before or after."""
+    """How a change of a row of `table` is noted: `kind` and `key` are SQL expressions in which `{row}` stands for the
+    old or the new row.
+    """
 
     table: str
     kind: str
@@ -34,7 +36,7 @@ class Working(Protocol):
 
 
 class Statements(Protocol):
-    """What is needed of a database. Parameters are written `:name`."""
+    """The database operations that the gate needs. Parameters are written `:name`."""
 
     def rows(self, sql: str, parameters: dict[str, Any], /) -> Sequence[Sequence[Any]]: ...
 
@@ -42,8 +44,9 @@ class Statements(Protocol):
 
 
 class Engine(Protocol):
-    """What differs between the engines. `role` is part of the names. `at_once`: all tables are changed in one
-    transaction, where it is the only one that writes anyway; else each in its own, so that nobody waits for many.
+    """What differs between the engines. `role` is part of the names of tables and triggers. With `at_once` all tables
+    are changed in one transaction (the engine has a single writer anyway); otherwise each in its own, so that no other
+    transaction waits for the locks of several tables.
     """
 
     at_once: bool
@@ -51,22 +54,22 @@ class Engine(Protocol):
     def has_marks(self, database: Statements) -> bool: ...
 
     def make_notes(self, role: str) -> str:
-        """The statement that makes the table of notes where there is none."""
+        """The statement that creates the table of notes if it does not exist."""
 
     def refuse(self, role: str, noted: Noted) -> Iterable[str]:
-        """What refuses changes of a table while the mark says so. Made again without harm."""
+        """The statements that make a table refuse changes while the mark is in a closed state. Idempotent."""
 
     def note(self, role: str, noted: Noted) -> Iterable[str]:
-        """What notes changes of a table. Made again without harm."""
+        """The statements that make a table note its changes. Idempotent."""
 
     def remove(self, role: str, noted: Noted) -> Iterable[str]:
-        """What takes both away, where they are."""
+        """The statements that remove both kinds of triggers, if they exist."""
 
     def patience(self, work: Working) -> None:
-        """Wait for the locks of others in this transaction a short while only."""
+        """Limit how long this transaction waits for locks."""
 
     def stop_writers(self, role: str, work: Working) -> None:
-        """Wait for the writes under way; those that come wait for the end of this transaction."""
+        """Wait until running writes have ended, and make new ones wait for the end of this transaction."""
 
 
 MAKE_MARKS = """CREATE TABLE IF NOT EXISTS moving_marks (
@@ -76,9 +79,9 @@ MARK = "SELECT state, epoch, url, move FROM moving_marks WHERE role = :role"
 SET_MARK = """INSERT INTO moving_marks (role, state, epoch, url, move) VALUES (:role, :state, :epoch, :url, :move)
     ON CONFLICT (role) DO UPDATE SET state = excluded.state, epoch = excluded.epoch, url = excluded.url,
     move = excluded.move"""
-# Unless the place was left.
+# Changes no row if the place has already been left.
 LEAVE = f"{SET_MARK} WHERE moving_marks.state IN ('open', 'leaving')"
-# It changes nothing, and keeps others from changing the mark in this transaction.
+# Locks the row of the mark for this transaction, without changing its value.
 HOLD_OPEN = "UPDATE moving_marks SET state = 'open' WHERE role = :role AND state = 'open'"
 OPEN = """UPDATE moving_marks SET state = 'open', epoch = :epoch, url = ''
     WHERE role = :role AND epoch <= :epoch AND state IN ('incoming', 'moved')"""
@@ -90,7 +93,7 @@ CHANGE = "UPDATE moving_marks SET state = :state WHERE role = :role AND state = 
 
 
 class SqlGate:
-    """`noted` are the tables of the role."""
+    """The gate of one role's tables, which `noted` lists."""
 
     def __init__(self, database: Statements, engine: Engine, role: str, noted: Sequence[Noted]) -> None:
         self._database = database
@@ -113,21 +116,21 @@ class SqlGate:
             work.execute(OPEN, {"role": self._role, "epoch": epoch})
 
     def capture(self, mark: Mark) -> None:
-        """Where the last trigger has been made, no transaction is under way that was not noted. The mark comes first:
-        from then on no `tidy` of an earlier move takes triggers away.
+        """Once the last trigger exists, no running transaction has changes that were not noted. The mark is written
+        first: from then on no `tidy` of an earlier move removes triggers.
         """
         self._leave(mark, self._engine.make_notes(self._role), f"DELETE FROM moving_{self._role}")  # noqa: S608  ours
         self._change_tables(self._engine.refuse, self._engine.note)
         self.check()
 
     def capture_nothing(self, mark: Mark) -> None:
-        """As `capture`, of a place out of which nothing is copied."""
+        """Like `capture`, for a place whose records are not copied: changes are not noted."""
         self._leave(mark)
         self._change_tables(self._engine.refuse)
         self.check()
 
     def close(self, mark: Mark) -> None:
-        """The place is `incoming`: it refuses writes but those inside `own`."""
+        """Mark the place `incoming`, so that it refuses all writes except those inside `own`."""
         self._move = mark.move
         self._change_tables(self._engine.remove, self._engine.refuse)
         with self._database.write() as work:
@@ -135,7 +138,7 @@ class SqlGate:
 
     @contextmanager
     def own(self, work: Working) -> Iterator[None]:
-        """In this transaction the gate of an `incoming` place is open. Nobody else sees that."""
+        """Open the gate of an `incoming` place for this transaction. Others never see it open."""
         self._change(work, "incoming", "open")
         yield
         self._change(work, "open", "incoming")
@@ -150,7 +153,7 @@ class SqlGate:
             self._set(work, mark)
 
     def check(self) -> None:
-        """Raises `Overtaken`."""
+        """Raise `Overtaken` unless the place is `leaving` by this move."""
         found = self.mark()
         if found is None or found.move != self._move or found.state != "leaving":
             raise self._overtaken()
@@ -168,13 +171,13 @@ class SqlGate:
         self._make([f"DROP TABLE IF EXISTS moving_{self._role}"], self._hold_open)
 
     def notes(self) -> str | None:
-        """The statement that reads all notes: `seq`, `kind`, and `key` as JSON. None unless the place is left."""
+        """The statement that reads all notes as `seq`, `kind`, and `key` (JSON). None unless the place is `leaving`."""
         found = self.mark()
         leaving = found is not None and found.state == "leaving"
         return f"SELECT seq, kind, key FROM moving_{self._role}" if leaving else None  # noqa: S608  a name of ours
 
     def forget(self, sequences: Iterable[int]) -> None:
-        """In any order: a transaction with a lower number may end later."""
+        """Delete the notes with these numbers. A maximum is not enough: a lower number may be committed later."""
         for some in batched(sequences, 500):
             numbers = ", ".join(map(str, some))
             with self._database.write() as work:
@@ -213,7 +216,9 @@ class SqlGate:
             self._make(statements, first)
 
     def _make(self, statements: Sequence[str], first: Callable[[Working], None]) -> None:
-        """In one transaction, again where it does not get the lock of a table soon: others wait behind it."""
+        """Run the statements in one transaction. Retry if it does not get a table lock soon, since other transactions
+        queue behind a waiting lock request.
+        """
         for left in reversed(range(TRIES)):
             try:
                 with self._database.write() as work:

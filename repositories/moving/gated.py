@@ -1,4 +1,4 @@
-"""What the places in databases of SQL have in common."""
+"""The common part of all places in SQL databases."""
 
 import contextlib
 from abc import abstractmethod
@@ -15,14 +15,14 @@ from repositories.moving.places import FrozenPlace, Key, Mark, StorePlace
 
 
 class PlaceDatabase(Protocol):
-    """What a place needs of `SqlDatabase`, which knows of stores, and these of places."""
+    """The part of `SqlDatabase` that a place needs; importing that one would be circular (by way of `Store`)."""
 
     def rows(self, sql: str, parameters: Any = (), /) -> list[Any]: ...
 
     def snapshot(self) -> AbstractContextManager[Any]: ...
 
     def write(self) -> AbstractContextManager[Any]:
-        """Raises `Contention` where it waits for others too long."""
+        """Raises `Contention` if it waits for other transactions too long."""
 
 
 class GatedPlace(StorePlace):
@@ -51,7 +51,7 @@ class GatedPlace(StorePlace):
 
 
 class SqlPlace(GatedPlace):
-    """A place whose records are read and written by statements of the role's own database."""
+    """A place whose records are read and written in the role's own SQL database."""
 
     _database: PlaceDatabase
 
@@ -70,18 +70,18 @@ class SqlPlace(GatedPlace):
 
     @contextlib.contextmanager
     def _own(self) -> Iterator[Any]:
-        """A transaction that may write although the place is `incoming`."""
+        """A transaction that may write while the place is `incoming`."""
         with self._database.write() as work, self._gate.own(work):
             yield work
 
     @abstractmethod
     def _key(self, kind: str, noted: list[Any]) -> Key:
-        """The key in a note, whose ids are text there."""
+        """The key from a note, in which ids are text."""
 
     @abstractmethod
     def _records(self, work: Any, kind: str) -> Iterator[Sequence[Any]]:
-        """As `FrozenPlace.records`."""
+        """Like `FrozenPlace.records`."""
 
     @abstractmethod
     def _of_keys(self, work: Any, kind: str, keys: Sequence[Key]) -> list[Any]:
-        """As `FrozenPlace.of_keys`."""
+        """Like `FrozenPlace.of_keys`."""

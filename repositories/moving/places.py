@@ -1,11 +1,13 @@
-"""A place is one role's store at one URL. A move copies it to another place while it serves, and then switches.
+"""The port of moving a role. A place is one role's store at one URL. A move copies a place to another one while it
+serves, and then switches.
 
-The mark of a place says whether it is the truth of its role. It is kept in the place itself, so whoever comes with its
-URL finds it: `open` is the truth, as is a place without a mark; `leaving` is the truth too, and its changes are noted;
-`incoming` is being filled, and `moved` was the truth. These two take no writes, and `url` says where the truth is.
+The mark of a place says whether it is the truth of its role. It is stored in the place itself, so every process that
+connects to its URL finds it. In state `open` the place is the truth; so is a place without a mark. In `leaving` it is
+still the truth, and its changes are noted. `incoming` is being filled; `moved` is no longer the truth. The latter two
+refuse writes, and `url` is where the truth is.
 
-The move is done when the old place is `moved`: one write in one store. `epoch` counts the moves, so that a place to
-which the role comes back knows that its own mark is the older one.
+A move is complete once the old place is marked `moved`: one write in one store. `epoch` counts the moves. So when a
+role returns to an earlier place, that place recognizes its own mark as the older one.
 """
 
 from abc import abstractmethod
@@ -19,7 +21,7 @@ from msgspec import Struct
 from repositories.dump_port import Load, RecordKind
 
 State = Literal["open", "leaving", "incoming", "moved"]
-# Those that refuse writes.
+# The states in which a place refuses writes.
 CLOSED: Final = ("incoming", "moved")
 Key = tuple[Any, ...]
 Changed = Mapping[str, Collection[Key]]
@@ -27,11 +29,11 @@ OfKeys = Callable[[str, Sequence[Key]], list[Any]]
 
 
 class Overtaken(Exception):
-    """Another move of the same role has begun since, or has ended."""
+    """Another move of the same role has begun or ended in the meantime."""
 
 
 class Mark(Struct, frozen=True):
-    """`url` is that of the other place, and has its password. `move` is the id of the move."""
+    """The mark of a place. `url` is that of the other place, including its password; `move` is the id of the move."""
 
     state: State
     epoch: int = 0
@@ -40,10 +42,11 @@ class Mark(Struct, frozen=True):
 
 
 class FrozenPlace(NamedTuple):
-    """A place as it is at one moment. `records` gives those of a kind in their order, in batches; `of_keys` those with
-    these keys that are there. `changed` are the keys that had been noted by then, by the notes with these numbers.
+    """A snapshot of a place. `records` yields all records of a kind, in order and in batches; `of_keys` returns the
+    existing records with the given keys. `changed` are the keys noted before the snapshot, by the notes whose numbers
+    are `notes`.
 
-    A store that keeps no moment leaves out of `records` what was changed meanwhile, and `unsure` names it afterwards.
+    A store without snapshots omits records that change during the iteration; `unsure` names their keys afterwards.
     """
 
     records: Callable[[str], Iterator[Sequence[Any]]]
@@ -54,25 +57,27 @@ class FrozenPlace(NamedTuple):
 
 
 class StorePlace(Protocol):
-    """The methods of a source raise `Overtaken` when the mark is not that of the move."""
+    """A place as a move uses it. The methods for the old place raise `Overtaken` if its mark is not of this move."""
 
-    # In the order in which they are loaded.
+    # In loading order.
     kinds: Sequence[RecordKind]
 
     @abstractmethod
     def key(self, kind: str, record: Any) -> Key: ...
 
     def compared(self, kind: str, record: Any) -> Any:  # noqa: ARG002  for those that leave something out
-        """What is counted and compared of a record. None for one that may end in one place before the other."""
+        """The part of a record that is counted and compared. None for a record that may expire in one place earlier
+        than in the other.
+        """
         return record
 
     @abstractmethod
     def mark(self) -> Mark | None:
-        """None where no move has begun or ended. Cheap, since every process looks at it all the time."""
+        """The mark; None if no move has ever begun or ended here. Cheap, since every process polls it."""
 
     @abstractmethod
     def open(self, epoch: int) -> None:
-        """Let the place be the truth, unless its mark is of a later epoch. Repeated without harm."""
+        """Make the place the truth, unless its mark has a later epoch. Idempotent."""
 
     @abstractmethod
     def is_empty(self) -> bool:
@@ -80,18 +85,18 @@ class StorePlace(Protocol):
 
     @abstractmethod
     def tidy(self, move: str = "") -> None:
-        """Take away what a move has left in a place that is the truth, also one that was given up. Raises `Overtaken`
-        or does nothing in one that was left, and where `move` is named and another one has begun there since.
+        """Remove what a completed or abandoned move has left behind in a place that is the truth. In a place that has
+        been left, or if `move` is given and another move has begun there since, raises `Overtaken` or does nothing.
         """
 
-    # Of the old place.
+    # For the old place.
 
     @abstractmethod
     def capture(self, mark: Mark) -> None:
-        """Note every change from now on, and forget what was noted for an earlier move. The mark is `leaving`.
+        """Mark the place `leaving`, note every change from now on, and discard the notes of an earlier move.
 
-        Raises `Overtaken` where the place is not the truth any more. That is looked at when the mark is written, in the
-        same step: of two moves at once one has come first.
+        Raises `Overtaken` if the place is no longer the truth. That is checked atomically with writing the mark, so one
+        of two concurrent moves comes first.
         """
 
     @abstractmethod
@@ -99,28 +104,29 @@ class StorePlace(Protocol):
 
     @abstractmethod
     def forget(self, moment: FrozenPlace) -> None:
-        """What had been noted by that moment is in the new place."""
+        """Delete the notes of that snapshot: the changes have been copied to the new place."""
 
     @abstractmethod
     def switching(self, mark: Mark) -> AbstractContextManager[None]:
-        """Inside the block nobody else writes, and reads go on. When it ends the place has this mark, which is `moved`;
-        when it raises or the process dies, all is as before. Raises `Contention` when it waits for writers too long.
+        """Block all other writers within the block; reads continue. When the block ends, the place gets this mark,
+        which is `moved`; if the block raises or the process dies, nothing changes. Raises `Contention` if waiting for
+        writers takes too long.
         """
 
     @abstractmethod
     def release(self) -> None:
-        """The move is given up: nothing is noted any more."""
+        """Abandon the move: the place is `open` again, and changes are no longer noted."""
 
-    # Of the new place.
+    # For the new place.
 
     @abstractmethod
     def receive(self, mark: Mark) -> None:
-        """Refuse the writes of others, and remove all records. The mark is `incoming`."""
+        """Mark the place `incoming`, refuse the writes of other processes, and remove all records."""
 
     @abstractmethod
     def loading(self) -> AbstractContextManager[Load]:
-        """As `Dump.loading`, of an `incoming` place."""
+        """Like `Dump.loading`, for an `incoming` place."""
 
     @abstractmethod
     def apply(self, changed: Changed, of_keys: OfKeys) -> None:
-        """Make the records with these keys what `of_keys` returns; those that it does not return are removed."""
+        """Replace the records with these keys by what `of_keys` returns; remove those that it does not return."""

@@ -1,5 +1,5 @@
-"""Triggers of PostgreSQL. Every writing transaction has a shared advisory lock from its first write on, and looks at
-the mark behind it; a switch takes the lock alone.
+"""The gate's triggers in PostgreSQL. Every writing transaction takes a shared advisory lock at its first write and then
+reads the mark; a switch takes the lock exclusively.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class PostgresEngine(Engine):
         )"""
 
     def refuse(self, role: str, noted: Noted) -> Iterator[str]:
-        """The query after the lock sees what was committed before the lock was had."""
+        """The query after the lock sees everything that was committed before the lock was granted."""
         yield f"""CREATE OR REPLACE FUNCTION moving_refuse_{role}() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
             PERFORM pg_advisory_xact_lock_shared({_lock(role)});

@@ -1,4 +1,4 @@
-"""Triggers of SQLite, where one writer at a time has the whole file."""
+"""The gate's triggers in SQLite, where a writer locks the whole file."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,7 +8,7 @@ _CHANGES = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}
 
 
 class SqliteEngine(Engine):
-    """`is_there` is whether the file is."""
+    """`is_there` tells whether the file exists."""
 
     at_once = True
 
@@ -41,10 +41,10 @@ class SqliteEngine(Engine):
             yield f"DROP TRIGGER IF EXISTS moving_note_{noted.table}_{change}"
 
     def patience(self, work: Working) -> None:
-        """The file's own bound holds."""
+        """Nothing to do: the busy timeout of the file applies."""
 
     def stop_writers(self, role: str, work: Working) -> None:
-        """The transaction has the file's write lock from its start."""
+        """Nothing to do: the transaction has held the file's write lock since its start."""
 
 
 def _insert(role: str, noted: Noted, row: str) -> str:

@@ -1,4 +1,4 @@
-"""The search role: a service beside Quartet, which events keep up to date."""
+"""The search role: a separate service, which keeps its index up to date from Quartet's events."""
 
 from datetime import timedelta
 
@@ -10,7 +10,9 @@ __all__ = ["Found", "Kind", "SearchIndex", "open_search"]
 
 @addressed("search")
 def open_search(url: str, *, timeout: timedelta) -> SearchIndex | None:
-    """`http://host:port/path` or `https://`; None without one. Raises `BadAddress`. Connects when it is first used."""
+    """Open the search service at `http://host:port/path` or `https://...`; None if `url` is empty. Connects on first
+    use. Raises `BadAddress`.
+    """
     if not url:
         return None
     from repositories.search.remote import RemoteSearch

@@ -1,5 +1,5 @@
-"""The search role: which posts and products have some words. The service that knows is fed by events, so what it finds
-may have changed or gone since; whoever asks reads the truth of each.
+"""The port of the search role: find posts and products by words. The index is fed by events, so a result may be out of
+date or deleted; the caller loads each result from the documents.
 """
 
 from abc import abstractmethod
@@ -21,7 +21,9 @@ class Found(Struct, frozen=True):
 class SearchIndex(Protocol):
     @abstractmethod
     def find(self, query: str, kind: Kind | None, *, before: UUID | None, limit: int) -> Sequence[Found]:
-        """What has all these words, newest first, strictly older than `before`. Raises `Unavailable`."""
+        """Posts or products that contain all words of `query`, newest first, strictly older than `before`; of both
+        kinds if `kind` is None. Raises `Unavailable`.
+        """
 
     @abstractmethod
     def close(self) -> None: ...

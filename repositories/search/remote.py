@@ -1,4 +1,4 @@
-"""Asks the service over HTTP: `GET /search?q=&kind=&before=&limit=`, answered by `{"items": [{"id", "kind"}]}`."""
+"""HTTP client of the search service: `GET /search?q=&kind=&before=&limit=` answers `{"items": [{"id", "kind"}]}`."""
 
 import time
 from collections import deque
@@ -27,7 +27,7 @@ class _Items(Struct):
 
 
 class RemoteSearch(SearchIndex):
-    """Thread-safe: each call has a connection of its own, which the next one may have after it."""
+    """Thread-safe: each call uses a connection exclusively, and then returns it for reuse."""
 
     def __init__(self, address: Address, *, timeout: timedelta) -> None:
         (host,) = address.hosts

@@ -1,4 +1,4 @@
-"""Sinks: RabbitMQ and Kafka, whose URL's scheme decides, and receivers of webhooks."""
+"""The sinks role: RabbitMQ and Kafka, selected by the URL's scheme, and receivers of webhooks."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -31,9 +31,10 @@ _BETWEEN = re.compile(r"\s*,\s*(?=[a-z0-9+.-]+://)")
 
 
 def open_sinks(urls: str, *, timeout: timedelta) -> list[Sink]:
-    """Of `amqp://...`, `amqps://...` and `kafka://...`, separated by commas. `timeout` is that of sending a batch.
+    """Open the sinks of a comma-separated list of `amqp://...`, `amqps://...` and `kafka://...` URLs.
 
-    Raises `BadAddress`. The drivers are imported, and connected, only when used.
+    `timeout` bounds the sending of a batch. A driver is imported only for its own scheme, and connects on first use.
+    Raises `BadAddress`.
     """
     try:
         sinks = [_open(url, timeout) for url in _BETWEEN.split(urls.strip()) if url]
@@ -50,7 +51,9 @@ def open_sinks(urls: str, *, timeout: timedelta) -> list[Sink]:
 def open_webhook(
     name: str, url: str, secrets: Sequence[str], *, timeout: timedelta, inside: Inside, clock: Callable[[], datetime]
 ) -> Sink:
-    """A receiver of webhooks. Each of `secrets` signs; `timeout` is that of one delivery. Raises `BadAddress`."""
+    """Open the sink of a webhook receiver. Deliveries are signed with each of `secrets`; `timeout` bounds one delivery.
+    `inside` are the private networks to which it may connect. Raises `BadAddress`.
+    """
     from repositories.sinks.webhooks.sink import WebhookSink
 
     return WebhookSink(name, url, secrets, timeout=timeout, inside=inside, clock=clock)

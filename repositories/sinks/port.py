@@ -1,6 +1,6 @@
-"""The sinks role: brokers, and receivers of webhooks, to which events leave.
+"""The port of the sinks role: message brokers and receivers of webhooks to which events are sent.
 
-A sink is no store: what it has taken is read by others, elsewhere.
+A sink is not a store: Quartet never reads back what it has sent.
 """
 
 from abc import abstractmethod
@@ -17,9 +17,9 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 
 class Message(Struct, frozen=True, gc=False):
-    """One event in its envelope. `id` is that of the event, the same whenever it is sent.
+    """One event in its envelope. `id` is the event's id, so it is the same each time the event is sent.
 
-    `key` is the aggregate: messages of one key are delivered in order. `type` is that of the envelope.
+    `key` is the aggregate: messages with the same key are delivered in order. `type` is the envelope's type.
     """
 
     id: str
@@ -29,21 +29,21 @@ class Message(Struct, frozen=True, gc=False):
 
     @property
     def traceparent(self) -> str:
-        """Of the request that the event came from, as it stands in the envelope; empty where that was not traced."""
+        """The `traceparent` in the envelope, from the request that caused the event; empty if that was not traced."""
         before, found, behind = self.body.rpartition(b'"traceparent":"')
         return behind.partition(b'"')[0].decode() if found and before else ""
 
 
 class Refused(Exception):
-    """The sink answers, and will never take this message as it is. Never raised: it stands in what `send` returns."""
+    """The sink answered that it will never accept this message as it is. Returned in `Sent.failure`, never raised."""
 
 
 class Gone(Exception):
-    """The sink wants nothing any more. As `Refused`."""
+    """The sink wants no more messages at all. Returned in `Sent.failure`, never raised."""
 
 
 class AskedToWait(Unavailable):
-    """The sink says how long it will take nothing."""
+    """The sink accepts no messages for the period `wait`, as it said itself."""
 
     def __init__(self, store: str, reason: str, wait: timedelta) -> None:
         super().__init__(store, reason)
@@ -51,9 +51,9 @@ class AskedToWait(Unavailable):
 
 
 class Destination(Struct, frozen=True):
-    """Where messages go, as traces say it: `system` is `kafka`, `rabbitmq`, or `http` for a receiver of webhooks.
+    """The destination of messages as traces name it. `system` is `kafka`, `rabbitmq`, or `http` (a webhook receiver).
 
-    `name` is the topic, the exchange, or the receiver's host: never its path, which may hold a secret.
+    `name` is the topic, the exchange, or the receiver's host: never the path of its URL, which may contain a secret.
     """
 
     system: str
@@ -61,10 +61,10 @@ class Destination(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """The first `count` messages are kept by the sink. `failure` is why the next one is not, None where there was no
-    time for it, or where there is none.
+    """The sink has acknowledged the first `count` messages. `failure` is why the next one was not acknowledged; it is
+    None if all were, or if there was no time left for the next.
 
-    It, and messages behind it, may be there all the same: what was not answered is not known.
+    That message and later ones may have been stored all the same: without an acknowledgement this is unknown.
     """
 
     count: int
@@ -72,35 +72,34 @@ class Sent(Struct, frozen=True):
 
 
 class Sink(Protocol):
-    """For one thread at a time. Connects when it is first used, and anew after a failure."""
+    """Not thread-safe. Connects on first use, and again after a failure."""
 
-    # By which its cursor is known. Two sinks of one system never have the same.
+    # Identifies the cursor of the sink; unique within one deployment.
     name: str
     destination: Destination
-    # How many messages it is best given at once.
+    # The best number of messages to pass at once.
     batch: int = 500
-    # And how many may be under way in one `send`.
+    # The maximum number of unacknowledged messages within one `send`.
     window: int = 500
 
     @abstractmethod
     def migrate(self, *, dry_run: bool = False) -> list[str]:
-        """Make what messages are sent to where it is missing; change nothing that is there. One line per step.
-
-        Raises `Unavailable`, also where what is there is of another kind.
+        """Create the topic, exchange or queue if it is missing; never change an existing one. Returns one line per
+        step. Raises `Unavailable`, also if one of this name exists and is of another kind.
         """
 
     @abstractmethod
     def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
-        """Send them in order, and wait until all are kept, one is not, or the deadline is over. Raises nothing.
+        """Send the messages in order, and wait until all are acknowledged, one fails, or the deadline passes. Raises
+        nothing.
 
-        A sink that has nothing else to do while they are under way asks for `more`, which it sends too and counts with
-        them, until it is given none.
+        While acknowledgements are outstanding, a sink may call `more` for further messages. It sends and counts these
+        too, until `more` returns none.
 
-        No message is sent while an earlier one of its key is not known to be kept, or can still come behind it. So
-        whoever sends again from the first that was not kept repeats messages, and never changes the order in which
-        those of one key are first seen.
+        A message is never stored ahead of an earlier one with the same key. So a caller that sends again from the first
+        unacknowledged message may repeat messages, but consumers first see the messages of one key in order.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the connection. What was sent and not answered may be kept or not."""
+        """Close the connection. Messages without acknowledgement may or may not have been stored."""

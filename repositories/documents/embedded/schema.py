@@ -1,5 +1,5 @@
-"""Tables of the embedded documents. A document is JSON, as text where an earlier version wrote it; what is searched
-or changed by itself has a column beside it.
+"""The tables of the embedded documents. A document is JSON (bytes; text if an earlier version wrote it). Members that
+are searched or updated separately have their own column.
 
 Ids are text, times are microseconds since 1970. A row with `deleted_at` and without a document is a tombstone.
 """

@@ -1,4 +1,4 @@
-"""Documents in one SQLite file: nothing to install. The same promises as MongoDB's, tested by the same suite."""
+"""Documents in one SQLite file. Gives the same guarantees as the MongoDB adapter and passes the same contract suite."""
 
 from repositories.documents.embedded.schema import CHANGES, TABLES
 from repositories.documents.port import DocumentStore
@@ -16,7 +16,7 @@ from repositories.sqlite.file import path_of
 
 
 class EmbeddedDocuments(SqlBacked, DocumentStore):
-    """Connects when first used; may be used again after `close`."""
+    """Connects on first use; can be used again after `close`."""
 
     _tables = TABLES
     _changes = CHANGES

@@ -1,4 +1,4 @@
-"""Comments in PostgreSQL: what it does in its own way."""
+"""Comments in PostgreSQL: overrides of the common SQL statements."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Posts in PostgreSQL: what it does in its own way."""
+"""Posts in PostgreSQL: overrides of the common SQL statements."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -12,8 +12,8 @@ class PostgresPosts(SqlPosts):
     def _pulled(
         self, select: str, authors: Collection[UUID], before: UUID | None, after: UUID | None, limit: int
     ) -> list[PostRef]:
-        """The first `limit` posts are by those `limit` authors whose own first posts come first. So each author costs
-        one step into the index, and only these authors' posts are read further. By itself the server would read and
+        """The first `limit` posts are by the `limit` authors whose own first posts come first. So each author costs one
+        index lookup, and only the posts of those authors are read further. With a plain query the server would read and
         sort all posts of all authors.
         """
         bound, way = ("id > :bound", "") if after else ("id < :bound", " DESC") if before else ("true", " DESC")

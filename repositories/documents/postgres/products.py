@@ -1,4 +1,4 @@
-"""Products in PostgreSQL: what it does in its own way."""
+"""Products in PostgreSQL: overrides of the common SQL statements."""
 
 from collections.abc import Sequence
 

@@ -1,13 +1,14 @@
-"""Tables of the documents. A document is JSON in bytes; what is searched or changed by itself has a column beside it.
+"""The tables of the documents. A document is JSON in bytes; members that are searched or updated separately have their
+own column.
 
-`jsonb` would refuse NUL, lose the order of names, and give the float 1e16 back as an integer. Times are microseconds
-since 1970. Text is compared by code points, whatever the database's collation. A row is either a live document or, with
+`jsonb` would reject NUL, lose the order of names, and return the float 1e16 as an integer. Times are microseconds since
+1970. Text is compared by code points, whatever the database's collation. A row is either a live document or, with
 `deleted_at`, a tombstone.
 """
 
 from repositories.documents.sql.indexes import INDEXES
 
-# Pages keep room for the next version of a row, which then needs no new entry in an index.
+# A fillfactor leaves room in the page for a row's next version, which then needs no new index entry (HOT update).
 TABLES = (
     """
     CREATE TABLE IF NOT EXISTS documents_posts (

@@ -1,4 +1,4 @@
-"""Documents in PostgreSQL: the same promises as MongoDB's, tested by the same suite."""
+"""Documents in PostgreSQL. Gives the same guarantees as the MongoDB adapter and passes the same contract suite."""
 
 from datetime import timedelta
 
@@ -15,12 +15,12 @@ from repositories.moving.postgres import PostgresEngine
 from repositories.postgres.database import PostgresDatabase
 from repositories.sql import SqlBacked
 
-# Every statement has an index. The planner takes it also before a table that has grown is analyzed.
+# Every statement has an index. Without sequential scans the planner uses it even on statistics that are out of date.
 SETTINGS = {"enable_seqscan": "off", "synchronous_commit": "on"}
 
 
 class PostgresDocuments(SqlBacked, DocumentStore):
-    """Connects when first used; may be used again after `close`."""
+    """Connects on first use; can be used again after `close`."""
 
     _tables = TABLES
 

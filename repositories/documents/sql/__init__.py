@@ -1,1 +1,1 @@
-"""Documents in a database of SQL: what SQLite and PostgreSQL have in common."""
+"""Documents in an SQL database: the common part of the SQLite and PostgreSQL adapters."""

@@ -1,6 +1,6 @@
-"""Comments in SQL: a table of their own, keyed by post and number; number and count live in the post.
+"""Comments in SQL: a separate table, keyed by post and number. The post has the last number and the comment count.
 
-Comments are read through their post, so that they vanish with it at once.
+Reads join the post, so that deleting a post hides its comments at once.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -96,7 +96,7 @@ class SqlComments(CommentStore):
                 work.execute(COUNT, key)
 
 
-# Whoever changes comments of a post has its row first.
+# Lock order: a transaction that changes comments locks the row of their post first.
 LOCK_POSTS = "SELECT id FROM documents_posts WHERE id = ANY (?) ORDER BY id FOR UPDATE"
 NEXT_NUMBER = """
     UPDATE documents_posts SET comments = comments + 1, comment_seq = comment_seq + 1

@@ -1,4 +1,4 @@
-"""All documents in SQL, with their unsent events, out of one snapshot and into empty tables."""
+"""Dump and restore of the documents in SQL, with their unsent events: from one snapshot, into empty tables."""
 
 import contextlib
 from collections import defaultdict
@@ -80,7 +80,7 @@ LOAD_ATTRIBUTE = """
     ON CONFLICT (name, text, product_id) DO NOTHING
 """
 LOAD_VIEWS = "INSERT INTO documents_views (post_id, n, batch) VALUES (?, ?, ?) ON CONFLICT (post_id) DO NOTHING"
-# Of a load that was cut off: a batch is loaded again whole.
+# A load that was interrupted repeats a whole batch, whose events may be there already.
 FORGET_EVENTS = "DELETE FROM documents_events WHERE id = ANY (?)"
 LOAD_EVENT = """
     INSERT INTO documents_events (kind, document_id, number, id, type, aggregate, happened_at, payload, traceparent,
@@ -101,7 +101,7 @@ def records(work: SqlWork, kind: str) -> Iterator[Sequence[Any]]:
 
 
 def made(work: SqlWork, kind: str, rows: Sequence[Row]) -> list[Any]:
-    """The records of these rows, with their events."""
+    """Make the records of these rows, with their events."""
     if kind == "views":
         return [KeptViews(id_of(post_id), n, batch) for post_id, n, batch in rows]
     events = _events(work, kind.removesuffix("s"), list({id_of(row[0]) for row in rows}))

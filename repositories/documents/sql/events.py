@@ -1,4 +1,4 @@
-"""Unsent events in SQL: rows beside the document, written in its transaction."""
+"""Unsent events in SQL: rows of a separate table, written in the document's transaction."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ INSERT = """
 
 
 class SqlCarrier(NamedTuple):
-    """The document that an event is of. Only comments have a number."""
+    """Identifies the document that an event belongs to. Only comments have a number."""
 
     kind: str
     document_id: UUID
@@ -26,25 +26,26 @@ class SqlCarrier(NamedTuple):
 
 
 def append(work: SqlWork, of: SqlCarrier, event: Event, *, publishes: bool = False) -> None:
-    """Store an event. One that `publishes` keeps its document in flight."""
+    """Store an event. With `publishes` its document is in flight until the event is acknowledged."""
     happened_at = micros(event.happened_at)
     kept = (event.id, event.type, event.aggregate, happened_at, event.payload, event.traceparent)
     work.execute(INSERT, (*of, *kept, publishes, happened_at))
 
 
 def waiting(row: Sequence[Any]) -> Waiting:
-    """From a row of these: kind, document_id, number, id, type, aggregate, happened_at, payload, traceparent,
-    attempts, due_at, lease_until."""
+    """From a row of kind, document_id, number, id, type, aggregate, happened_at, payload, traceparent, attempts,
+    due_at, lease_until.
+    """
     return Waiting(carrier(row), _event(row), attempts=row[9], due=row[10], leased_until=row[11])
 
 
 def dead_letter(row: Sequence[Any]) -> DeadLetter:
-    """From such a row with dead_lettered_at and reason behind it."""
+    """From the columns of `waiting`, followed by dead_lettered_at and reason."""
     return DeadLetter(_event(row), attempts=row[9], dead_lettered_at=moment(row[12]), reason=row[13])
 
 
 def carrier(row: Sequence[Any]) -> SqlCarrier:
-    """From kind, document_id, number."""
+    """From a row that begins with kind, document_id, number."""
     return SqlCarrier(row[0], id_of(row[1]), row[2])
 
 

@@ -1,4 +1,4 @@
-"""The indexes of the tables of documents, the same on SQLite and on PostgreSQL."""
+"""The indexes of the document tables, the same for SQLite and PostgreSQL."""
 
 AUTHOR = "CREATE INDEX IF NOT EXISTS documents_comments_author ON documents_comments (author_id, post_id, number)"
 SELLER = "CREATE INDEX IF NOT EXISTS documents_products_seller ON documents_products (seller_id, id)"

@@ -59,7 +59,7 @@ _REMOVE = {
 
 
 class DocumentsPlace(SqlPlace):
-    """`empty` begins the statement that removes all rows of a table."""
+    """The documents of one database. `empty` is the beginning of the statement that removes all rows of a table."""
 
     kinds: Sequence[RecordKind] = KINDS
 

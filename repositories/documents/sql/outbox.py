@@ -1,7 +1,7 @@
 """The outbox over all documents in SQL that have unsent events.
 
-Order of row locks: posts, comments, products, then events; each by key. Whoever adds an event has the row of its
-document, and who changes a comment the row of its post.
+Row locks are taken in this order: posts, comments, products, events; each by key. A transaction that adds an event has
+locked the row of its document, and one that changes a comment the row of its post.
 """
 
 from collections.abc import Iterable, Sequence
@@ -113,7 +113,7 @@ BACKLOG = """
     SELECT count(*), min(happened_at), (SELECT count(*) FROM documents_events WHERE dead_lettered_at IS NOT NULL)
     FROM documents_events WHERE dead_lettered_at IS NULL
 """
-# Of two claimers one gets the first event of a document, and with it those behind.
+# Of two concurrent claimers, one gets the first event of a document and with it all later ones.
 DUE = """
     WITH heads AS MATERIALIZED (
         SELECT kind, document_id, number FROM documents_events AS head
@@ -174,7 +174,9 @@ def _due(work: SqlWork, now: int, limit: int) -> Iterable[list[Waiting]]:
 
 
 def _purge(work: SqlWork, carriers: set[SqlCarrier]) -> None:
-    """Remove those that are tombstones whose events are all acknowledged, and with a post its comments."""
+    """Remove the tombstones whose events are all acknowledged, with a post also its comments. Posts without an
+    unacknowledged publication are no longer in flight.
+    """
     for kind, some in groupby(sorted(carriers), key=lambda one: one.kind):
         of_kind = list(some)
         work.executemany(PURGE[kind], [one._asdict() for one in of_kind])

@@ -1,4 +1,4 @@
-"""Posts in SQL: one row per post, with its tags and its unsent events beside it."""
+"""Posts in SQL: one row per post; tags and unsent events are in separate tables."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -109,9 +109,9 @@ class SqlPosts(PostStore):
     def _pulled(
         self, select: str, authors: Collection[UUID], before: UUID | None, after: UUID | None, limit: int
     ) -> list[PostRef]:
-        """SQLite leaves an author's range of the index at the first post that is too far for the page. With 10^6
-        posts, limit 21, at the top and deep down, in both directions, whether the authors posted much, little, once
-        long ago or never: 200 authors 1 ms, 1,000 1 to 5 ms, 10,000 25 to 39 ms.
+        """SQLite stops reading an author's index range at the first post beyond the page. Measured with 10^6 posts,
+        limit 21, near the top and far down, in both directions, for authors with many posts, few, a single old one or
+        none: 200 authors take 1 ms, 1,000 take 1 to 5 ms, 10,000 take 25 to 39 ms.
         """
         which = {"author_id = ANY (?)": list(authors), "id < ?": before, "id > ?": after}
         return self._refs(select, which, direction(after), limit)
@@ -162,7 +162,7 @@ def _forget(work: SqlWork, post_id: UUID, event: Event) -> None:
 
 
 def _tag(work: SqlWork, post: Post) -> None:
-    """Let the post bear its tags and no others."""
+    """Replace the stored tags of the post."""
     work.execute(DELETE_TAGS, (post.id,))
     work.executemany(INSERT_TAG, tag_rows(post))
 

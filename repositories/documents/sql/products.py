@@ -1,5 +1,5 @@
-"""Products in SQL: one row per product. Each attribute also has a row, with its text as filters and facets
-compare it.
+"""Products in SQL: one row per product. Each attribute also has a row, with its value as the text that filters and
+facets compare.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -159,7 +159,7 @@ def attribute_rows(product: Product) -> list[tuple[str, str, UUID]]:
 
 
 def _describe(work: SqlWork, product: Product) -> None:
-    """Let the product be found by its attributes and no others."""
+    """Replace the stored attribute rows of the product."""
     work.execute(DELETE_ATTRIBUTES, (product.id,))
     work.executemany(INSERT_ATTRIBUTE, attribute_rows(product))
 

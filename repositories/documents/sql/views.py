@@ -12,7 +12,7 @@ class SqlViews(ViewStore):
         self._database = database
 
     def apply(self, number: int, counts: Mapping[UUID, int]) -> None:
-        """In the order of the ids: two batches that lock rows in other orders could wait for each other."""
+        """In id order, since batches that lock rows in different orders could deadlock."""
         with self._database.write() as work:
             work.executemany(APPLY, [(post_id, n, number) for post_id, n in sorted(counts.items())])
 

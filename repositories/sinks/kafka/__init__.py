@@ -1,1 +1,1 @@
-"""Events to Kafka."""
+"""The Kafka sink."""

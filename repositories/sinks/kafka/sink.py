@@ -1,7 +1,7 @@
-"""Publishes to Kafka with an idempotent producer: acknowledged by all replicas in sync, in the order of each key.
+"""Publishes to Kafka with an idempotent producer: acknowledged by all in-sync replicas, in order per key.
 
-A producer that failed is dropped with all that is in it, and another one sends again: what goes on after a failure, or
-sends only what failed, changes the order.
+After a failure the producer and everything in its queue are dropped, and a new producer sends again. Continuing after a
+failure, or repeating only the failed messages, would change the order.
 """
 
 import logging
@@ -21,11 +21,12 @@ from repositories.sinks.port import CONTENT_TYPE, ROLE, Destination, Message, Re
 from repositories.translation import Translation
 
 log = logging.getLogger(__name__)
-# What a record and its batch have beside key and value, at most: the headers are an id of 36 characters and a type.
+# Maximum bytes of a record and its batch beyond key and value. The headers are an id of 36 characters and a type.
 _OVERHEAD = 400
-# Seconds. Only a failure ends the client's wait; otherwise it looks every 10 ms, or when its time is over.
+# Seconds. A wait in `flush` ends early only on a failure; otherwise the client polls every 10 ms or at the timeout.
 _TICK = 0.001
-# A fatal error comes out of `flush` as a SystemError when a callback has looked at it, a full queue as a BufferError.
+# `flush` raises a fatal error as a SystemError if a callback has inspected it; `produce` raises BufferError when the
+# queue is full.
 _DRIVER = (KafkaException, SystemError, BufferError)
 _TRANSLATED = Translation(_DRIVER, lambda error: Unavailable(ROLE, f"Kafka: {error}"))
 _COMMON = {"allow.auto.create.topics": False, "log_level": 3, "client.id": "quartet"}
@@ -33,22 +34,22 @@ _Headers = list[tuple[str, str | bytes | None]]
 _CONTENT = ("content-type", CONTENT_TYPE)
 _PRODUCER = {
     "enable.idempotence": True,
-    # A batch that the broker refuses for good ends the producer, or what is behind it would come before it.
+    # A batch that the broker rejects permanently is fatal for the producer; otherwise later batches would overtake it.
     "enable.gapless.guarantee": True,
     "acks": "all",
     "compression.type": "lz4",
-    # As Java's clients do it.
+    # The partitioner of the Java clients.
     "partitioner": "murmur2_random",
-    # Deadlines are ours: a message that the client gives up may be sent behind a later one.
+    # No timeout in the client, since a message that it times out may be sent again after a later one. `_wait` has one.
     "message.timeout.ms": 0,
     "linger.ms": 5,
-    # What was kept is counted, which costs no call of Python.
+    # Report errors only: successes need no Python callback, since `flush` returns what is outstanding.
     "delivery.report.only.error": True,
 }
 
 
 class KafkaSink(Sink):
-    # So few are handed over while the processor has them near, and one wait for so many costs each of them little.
+    # `batch` messages at once still fit into the processor's cache; `window` spreads the cost of one wait over many.
     batch, window = 1000, 10_000
 
     def __init__(self, url: str, *, timeout: timedelta) -> None:
@@ -64,9 +65,10 @@ class KafkaSink(Sink):
             return topology.migrate(self._admin(), self._target, self._seconds, dry_run=dry_run)
 
     def send(self, messages: Sequence[Message], more: Callable[[], Sequence[Message]] = tuple) -> Sent:
-        """All of them are kept when none is left and none has failed. Otherwise it is not known which are.
+        """If all messages leave the queue without an error, all are stored. After an error it is unknown which are, so
+        `count` is 0.
 
-        One that is too large ends the batch before it, and is refused when it is the first of one.
+        A message that is too large ends the batch before it; as the first of a batch it is `Refused`.
         """
         errors, handed, given = list[KafkaError](), 0, messages
         try:
@@ -75,7 +77,7 @@ class KafkaSink(Sink):
                     count = self._hand_over(given, errors)
                     handed += count
                     given = more() if count == len(given) else ()
-                # The time that something else took is none in which nothing was answered.
+                # The timeout starts here, so the time spent in `more` does not count.
                 self._wait(errors)
         except Unavailable as error:
             return Sent(0, error)
@@ -88,10 +90,10 @@ class KafkaSink(Sink):
         self._drop()
 
     def _hand_over(self, messages: Sequence[Message], errors: list[KafkaError]) -> int:
-        """How many: up to the first that is too large, since what is behind it may be of its key."""
+        """Queue messages up to the first that is too large, since later ones may have its key. Returns how many."""
 
         def failed(error: KafkaError | None, _message: object) -> None:
-            """Called by the driver. It looks at nothing of the error."""
+            """Called by the driver. Must not inspect the error (see `_DRIVER`)."""
             if error is not None:
                 errors.append(error)
 
@@ -105,12 +107,12 @@ class KafkaSink(Sink):
             if len(body) + len(key) > most:
                 return count
             headers: _Headers = [_CONTENT, ("ce_id", message.id), ("ce_type", message.type)]
-            # By their places (partition, callback, on_delivery, timestamp, headers): names cost a third as much again.
+            # Positional (partition, callback, on_delivery, timestamp, headers): keyword arguments cost a third more.
             produce(topic, body, key, -1, None, failed, 0, headers)
         return len(messages)
 
     def _wait(self, errors: list[KafkaError]) -> None:
-        """Until each has its answer: without waiting for others to fill a request."""
+        """Wait until every queued message is answered; `flush` sends without waiting for batches to fill."""
         until = time.monotonic() + self._seconds
         while self._producer and self._producer.flush(_TICK) and not errors:
             if time.monotonic() >= until:
@@ -120,7 +122,7 @@ class KafkaSink(Sink):
 
     @contextmanager
     def _dropping(self) -> Iterator[None]:
-        """After any failure the producer is dropped."""
+        """Translate the driver's errors; drop the producer after any failure."""
         try:
             with _TRANSLATED:
                 yield
@@ -130,7 +132,7 @@ class KafkaSink(Sink):
 
     def _open(self) -> Producer:
         self._limit = topology.limit(self._admin(), self._target, self._seconds)
-        # The topic's limit is on batches, and one above it fails with all that is in it.
+        # The topic's limit is for batches; a larger one fails with all its messages.
         batch = {"batch.size": max(1, min(1_000_000, self._limit - _OVERHEAD))}
         return Producer(self._target.client | _COMMON | _PRODUCER | batch, logger=log)
 
@@ -138,10 +140,10 @@ class KafkaSink(Sink):
         return AdminClient(self._target.client | _COMMON, logger=log)
 
     def _drop(self) -> None:
-        """Nothing that is in it shall be sent any more, or another producer's messages would come before it."""
+        """Discard the producer with its queue: messages sent late would arrive after those of the next producer."""
         producer, self._producer = self._producer, None
         if producer:
-            # One with a fatal error says so once more.
+            # After a fatal error these calls raise it again.
             with suppress(*_DRIVER):
                 producer.purge()
                 producer.flush(0)

@@ -1,8 +1,8 @@
-"""`kafka://user:password@host:port,host:port/topic?partitions=12&replication=3`; all but a host may be left out.
+"""Parses `kafka://user:password@host:port,host:port/topic?partitions=12&replication=3`; only a host is required.
 
-TLS is on with `ssl=true` or `ssl_ca_certs`, and verifies the servers. User and password are for SASL, by the mechanism
-of the option `sasl` (`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`). `partitions` and `replication` are for a topic that is
-made; without `replication` the cluster's default counts.
+`ssl=true` or `ssl_ca_certs` turns on TLS with verification of the servers. User and password are for SASL, with the
+mechanism in the option `sasl` (`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`). `partitions` and `replication` apply when
+the topic is created; the default of `replication` is the cluster's.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _MECHANISMS = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 
 
 class KafkaTarget(Struct, frozen=True):
-    """`client` is configuration of librdkafka. `replication` is -1 for the cluster's default."""
+    """`client` is the librdkafka configuration. `replication` is -1 for the cluster's default."""
 
     name: str
     client: dict[str, Any]

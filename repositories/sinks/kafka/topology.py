@@ -1,4 +1,4 @@
-"""Creates the topic. Its number of partitions is never changed, since that would move keys to other partitions."""
+"""Creates the topic. Never changes its number of partitions, since that would move keys to other partitions."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from repositories.errors import Unavailable
 from repositories.sinks.kafka.target import KafkaTarget
 from repositories.sinks.port import ROLE
 
-# The broker's own limit where it does not tell the topic's.
+# The broker's default, used if the topic's limit cannot be read.
 _DEFAULT_LIMIT = 1_048_588
 
 
 def limit(admin: AdminClient, target: KafkaTarget, seconds: float) -> int:
-    """The largest batch that the topic takes, in bytes. Raises `Unavailable` where there is no such topic."""
+    """The largest batch that the topic accepts, in bytes. Raises `Unavailable` if the topic does not exist."""
     if not _is_there(admin, target, seconds):
         raise Unavailable(ROLE, f"the topic {target.topic} is missing: quartet migrate makes it")
     which = ConfigResource(ResourceType.TOPIC, target.topic)
@@ -22,7 +22,7 @@ def limit(admin: AdminClient, target: KafkaTarget, seconds: float) -> int:
         (answer,) = admin.describe_configs([which], request_timeout=seconds).values()
         return int(answer.result()["max.message.bytes"].value)
     except KafkaException as error:
-        # Whoever may write to a topic may not always read how it is configured.
+        # Permission to write to a topic does not include permission to read its configuration.
         if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return _DEFAULT_LIMIT
         raise
@@ -37,7 +37,7 @@ def migrate(admin: AdminClient, target: KafkaTarget, seconds: float, *, dry_run:
         try:
             made.result()
         except KafkaException as error:
-            # Somebody else was faster.
+            # A concurrent migration may have created it.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
     return [f"sinks: topic {target.topic} with {target.partitions} partitions"]

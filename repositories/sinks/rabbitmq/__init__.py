@@ -1,1 +1,1 @@
-"""Events to RabbitMQ."""
+"""The RabbitMQ sink."""

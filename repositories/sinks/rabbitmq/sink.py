@@ -1,7 +1,7 @@
-"""Publishes to RabbitMQ: persistent, mandatory, with confirms, a window at a time.
+"""Publishes to RabbitMQ: persistent and mandatory messages with publisher confirms, a window at a time.
 
-Confirms that are awaited one by one cost twenty times as much as a stream of them. Of each key one message is under way
-at a time, since a queue that refuses one (`reject-publish`) may take the next.
+Awaiting confirms one by one costs twenty times as much as a window of them. At most one message of each key is
+unconfirmed at a time, since a queue that rejects one (`reject-publish`) may accept the next.
 """
 
 import time
@@ -28,7 +28,7 @@ _TRANSLATED = Translation(_DRIVER, lambda error: Unavailable(ROLE, f"RabbitMQ: {
 
 
 class _Publisher:
-    """A connection with one channel in confirm mode, and what became of the messages that it was given last."""
+    """A connection with one channel in confirm mode, and the results of the last `publish`."""
 
     def __init__(self, connection: amqp.Connection, exchange: str) -> None:
         self.connection = connection
@@ -39,7 +39,7 @@ class _Publisher:
             self._channel.events[event].add(answer)
         self._channel.events["basic_return"].add(self._returned)
         self._tag = 0
-        # What has no answer yet, by ascending tags, and its keys.
+        # The unconfirmed messages by ascending delivery tag, and their keys.
         self._open: dict[int, Message] = {}
         self._keys: set[str] = set()
         self._returns: dict[str, str] = {}
@@ -47,8 +47,8 @@ class _Publisher:
         self.kept: set[str] = set()
 
     def publish(self, messages: Sequence[Message], until: float) -> None:
-        """Until each message has an answer, but for those behind one that is refused. Raises `OSError` (`TimeoutError`
-        at `until`) and `AMQPError`.
+        """Publish until every message is answered; stop publishing after a refusal. Raises `OSError` (`TimeoutError`
+        at `until`, by `time.monotonic`) and `AMQPError`.
         """
         self.kept.clear()
         for message in messages:
@@ -75,7 +75,7 @@ class _Publisher:
         self._channel.basic_publish(made, self._exchange, message.type, mandatory=True)
 
     def _drain(self, until: float) -> None:
-        """Wait for one answer or several."""
+        """Wait until one or more answers arrive."""
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError("no confirm in time")
@@ -83,7 +83,7 @@ class _Publisher:
 
     def _acked(self, tag: int, multiple: bool) -> None:  # noqa: FBT001 - as py-amqp calls it
         for message in self._answered(tag, multiple=multiple):
-            # A return comes before the ack of its message.
+            # An unroutable message is returned first and then acked.
             if message.id in self._returns:
                 self.refusal = f"no queue takes {message.type}: {self._returns.pop(message.id)}"
             else:
@@ -156,7 +156,7 @@ class RabbitSink(Sink):
                 raise
 
     def _connect(self) -> amqp.Connection:
-        """Deadlines are ours: nothing is left to heartbeats, which notice a frozen broker late."""
+        """Connect to the first host that answers. Timeouts replace heartbeats, which detect a frozen broker late."""
         each = self._seconds / len(self._target.connections)
         deadlines = {"connect_timeout": each, "read_timeout": each, "write_timeout": each, "heartbeat": 0}
         failure: Exception = OSError("no host")
@@ -172,7 +172,7 @@ class RabbitSink(Sink):
         raise failure
 
     def _drop(self) -> None:
-        """Without a word to a broker that may not answer."""
+        """Close the socket without the closing handshake, since the broker may not answer."""
         publisher, self._publisher = self._publisher, None
         if publisher:
             publisher.connection.collect()

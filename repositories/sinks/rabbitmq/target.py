@@ -1,7 +1,7 @@
-"""`amqp://user:password@host:port/vhost?exchange=quartet.events&queue=quartet.events`; most may be left out.
+"""Parses `amqp://user:password@host:port/vhost?exchange=quartet.events&queue=quartet.events`; only a host is required.
 
-`amqps` is TLS, and verifies the server by the system's certificates or those of the option `ssl_ca_certs`. Of several
-hosts the first that answers is used.
+`amqps` is TLS, and verifies the server with the system's certificates or those of the option `ssl_ca_certs`. With
+several hosts, the first that answers is used.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ from repositories.address import BadAddress, Host, address_of
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _OPTIONS = {"name", "exchange", "queue"}
-_LONGEST = 255  # bytes of a short string
+_LONGEST = 255  # bytes: the limit of an AMQP short string
 
 
 class RabbitTarget(Struct, frozen=True):
-    """`connections` are keyword arguments of py-amqp's connection, one for each host."""
+    """`connections` are the keyword arguments of `amqp.Connection`, one set per host."""
 
     name: str
     connections: tuple[dict[str, Any], ...]

@@ -1,6 +1,6 @@
-"""What is declared: a durable topic exchange, and a quorum queue that gets every message of it.
+"""Declares a durable topic exchange, and a quorum queue that receives every message of it.
 
-The queue is there so that nothing is lost before the first consumer comes. Others are bound as consumers need them.
+The queue keeps messages until the first consumer exists. Consumers bind further queues as they need them.
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ _KIND = {"x-queue-type": "quorum"}
 
 
 def check(connection: amqp.Connection, target: RabbitTarget) -> None:
-    """Raises `Unavailable` where the exchange is missing. A queue is missing where a message is returned."""
+    """Raise `Unavailable` if the exchange is missing. A missing queue shows later, when a message is returned."""
     if not _is_there(connection, target.exchange):
         raise Unavailable(ROLE, f"the exchange {target.exchange} is missing: quartet migrate makes it")
 
 
 def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool) -> list[str]:
-    """A queue is made together with its exchange only: where somebody has taken it away it stays so."""
+    """Create the exchange and its queue. If the exchange exists, nothing is created: a removed queue stays removed."""
     if _is_there(connection, target.exchange):
         return []
     if not dry_run:
@@ -39,7 +39,7 @@ def migrate(connection: amqp.Connection, target: RabbitTarget, *, dry_run: bool)
 
 
 def _is_there(connection: amqp.Connection, name: str) -> bool:
-    """Ask on a channel of its own: where it is missing, the server closes the channel."""
+    """Ask on a separate channel, since the server closes the channel if the exchange is missing."""
     channel: Any = connection.channel()
     try:
         channel.exchange_declare(name, type="topic", passive=True)

@@ -1,1 +1,1 @@
-"""Events to receivers of webhooks."""
+"""The sink for receivers of webhooks."""

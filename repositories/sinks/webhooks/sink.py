@@ -1,7 +1,7 @@
-"""Posts each event to a receiver, signed as Standard Webhooks has it. A status of 2xx is the only acknowledgement.
+"""Posts each event to a receiver, signed by the Standard Webhooks specification. Only a 2xx status acknowledges it.
 
-A few events of different keys are under way at once, each on a connection of its own; the next few wait for all of
-them. So one that fails is behind nothing of its key, and only those few come again.
+Up to `LANES` events with different keys are sent concurrently, each on its own connection; the next group waits for all
+of them. So no later event of the same key overtakes one that fails, and only one group is repeated.
 """
 
 import time
@@ -17,16 +17,16 @@ from repositories.meter import asked
 from repositories.sinks.port import CONTENT_TYPE, ROLE, AskedToWait, Destination, Gone, Message, Sent, Sink
 from repositories.sinks.webhooks.target import Inside, is_permitted, target_of
 
-# Events under way to one receiver, and connections to it.
+# Concurrent events to one receiver, and connections to it.
 LANES = 4
-# Of an answer, which nobody reads.
+# Maximum size of a response body, which is ignored. Bytes.
 _MOST_BODY = 16 * 1024
 _GONE = 410
 Failure = Unavailable | Gone | None
 
 
 class WebhookSink(Sink):
-    """`send` stops after `timeout` with what it has sent by then, so it lasts two of these at most."""
+    """`send` starts no delivery after `timeout`, and each has `timeout` itself, so it lasts at most twice as long."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class WebhookSink(Sink):
             lane.close()
 
     def _deliver(self, messages: Sequence[Message]) -> list[Failure]:
-        """What became of each, up to the first that could not be sent."""
+        """Send concurrently. Returns the outcome of each message, up to the first that could not be sent."""
         until = time.monotonic() + self._seconds
         begun: list[HttpConnection] = []
         failures: list[Failure] = []
@@ -107,7 +107,7 @@ class WebhookSink(Sink):
 
 
 def _together(messages: Sequence[Message], start: int) -> Sequence[Message]:
-    """From there on, as many as there are lanes, up to a second one of a key."""
+    """The next group from `start`: at most `LANES` messages, ending before the second one with the same key."""
     keys: set[str] = set()
     for message in messages[start : start + LANES]:
         if message.key in keys:
@@ -130,7 +130,7 @@ def _failure(answer: HttpAnswer, now: datetime) -> Failure:
 
 
 def _wait(sent: str, now: datetime) -> timedelta | None:
-    """Of `Retry-After`, in seconds or as a date; up to a day. None for what is neither, or over."""
+    """Parse `Retry-After` (seconds or a date), capped at a day. None if it is invalid or in the past."""
     day = timedelta(days=1)
     if sent.isascii() and sent.isdigit():
         return min(day, timedelta(seconds=int(sent[:9])))

@@ -1,7 +1,7 @@
-"""`https://host:port/path?query`: what of it is dialled, and which addresses may be.
+"""Parses the URL of a receiver, `https://host:port/path?query`, and decides which IP addresses may be connected to.
 
-Receivers are outside: an address of a private, loopback, link-local or other special network is spoken to only where
-it is in one of the networks that are `Inside`, and only there without TLS.
+Receivers are on the public internet. An address in a private, loopback, link-local or other special network is allowed
+only if it is in one of the `Inside` networks. Only these may also be reached without TLS.
 """
 
 import re
@@ -18,18 +18,18 @@ LONGEST = 2000
 _PORTS = {"http": 80, "https": 443}
 _VISIBLE = re.compile(r"[!-~]+")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
-# Behind a translator (RFC 6052) the last four bytes are an address of IPv4.
+# NAT64 (RFC 6052): the last four bytes are an IPv4 address.
 _TRANSLATED = ip_network("64:ff9b::/96")
 
 
 class WebhookTarget(Struct, frozen=True):
     origin: Origin
-    # Path and query.
+    # The request target: path and query.
     target: str
 
 
 def target_of(url: str, inside: Inside) -> WebhookTarget:
-    """Raises `BadAddress`. A name is not resolved: whether it leads to a good address is seen when it is dialled."""
+    """Parse and check a URL. Raises `BadAddress`. Does not resolve a name: its addresses are checked on connecting."""
     if len(url) > LONGEST or not _VISIBLE.fullmatch(url):
         raise BadAddress(f"a URL has up to {LONGEST} visible ASCII characters")
     try:
@@ -51,7 +51,7 @@ def target_of(url: str, inside: Inside) -> WebhookTarget:
 
 
 def is_permitted(address: str, inside: Inside, *, plain: bool = False) -> bool:
-    """Whether this address may be spoken to; `plain` is without TLS."""
+    """Whether this IP address may be connected to. `plain`: without TLS."""
     found = _meant(ip_address(address.partition("%")[0]))
     if any(found in network for network in inside):
         return True
@@ -59,7 +59,7 @@ def is_permitted(address: str, inside: Inside, *, plain: bool = False) -> bool:
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address of IPv4 that one of IPv6 stands for, if it does."""
+    """The IPv4 address embedded in an IPv6 address (mapped, NAT64, 6to4, Teredo), or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _TRANSLATED:
