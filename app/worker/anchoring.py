@@ -1,4 +1,7 @@
-"""Anchors the ledger now and then, in a thread of the relay: reading what came since may take longer than a sweep."""
+"""Anchors the ledger periodically, in its own thread of the relay.
+
+Reading the entries since the last anchor may take longer than a sweep, so this is no job of the sweeper.
+"""
 
 import logging
 import threading
@@ -15,7 +18,7 @@ from repositories.errors import StoreError
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
-# After an attempt that failed.
+# The pause after an attempt that failed.
 AGAIN = timedelta(minutes=1)
 
 
@@ -26,7 +29,7 @@ class Anchoring:
         self._not_before: datetime | None = None
 
     def tick(self) -> bool:
-        """Anchor the ledger if that is due. Returns whether it was done. A ledger that was altered is an alarm."""
+        """Anchor the ledger if that is due, and return whether it was anchored. An altered ledger raises an alarm."""
         try:
             now = self._clock()
             if (self._not_before and now < self._not_before) or not self._anchors.is_due(now):
@@ -49,7 +52,7 @@ def anchoring_of(container: Container) -> Anchoring:
 
 @contextmanager
 def anchored(container: Container, stop: threading.Event) -> Iterator[None]:
-    """While the block runs, until `stop` is set. Does nothing without a folder for anchors."""
+    """Anchor in a thread during the block, until `stop` is set. Does nothing if no anchor folder is configured."""
     if container.money.anchors.folder is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Deferred work, done when the cache's Redis is back: keys to drop, live events to announce."""
+"""Performs deferred work once the cache's Redis is back: keys to drop, live events to announce."""
 
 from datetime import datetime
 
@@ -18,9 +18,10 @@ class DeferredWork:
         self._announcer = announcer
 
     def perform(self, _now: datetime) -> int:
-        """Oldest first, a bounded number. Returns how much was done. Raises `Unavailable` while the cache is away.
+        """Perform at most `ROUNDS` batches of `AT_ONCE` items, oldest first, and return the number of items.
 
-        A relay that dies before `done` leaves work that is done again, which changes nothing.
+        Raises `Unavailable` while the cache is away. If a relay dies before `done`, the work is repeated, which has no
+        further effect.
         """
         done = 0
         for _ in range(ROUNDS):

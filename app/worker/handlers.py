@@ -1,9 +1,9 @@
-"""Handlers of events: one table, event type -> functions, each a call of the service whose work it is.
+"""Handlers of events: one table from event type to functions, each of which calls one service.
 
-Every function may run again, late, or after newer events of other aggregates, and changes nothing then: timeline
-writes carry the event's time, marks name the edge they are for, and counters are dropped, not added to. A function
-that raises `Unavailable` is tried again until its store is back, with all functions of its event. The cache is no such
-store: drops and live events are deferred while it is away, so that nothing else waits for it.
+Every function is idempotent. It may run repeatedly, late, or after newer events of other aggregates: timeline writes
+carry the event's time, marks name the edge they are for, and cached counts are dropped instead of incremented. If a
+function raises `Unavailable`, all functions of its event are retried until the store is back. The cache is an
+exception: while it is away, drops and live events become deferred work, so that nothing else waits for it.
 """
 
 import logging
@@ -21,13 +21,13 @@ from app.telemetry import request_trace, spans
 from repositories.records import Event, Follow, Money, PostRef
 
 log = logging.getLogger(__name__)
-# How soon, and how late, the payment provider is asked again.
+# The shortest and the longest wait before the payment provider is asked again.
 SOONEST, LATEST = timedelta(seconds=1), timedelta(minutes=10)
 Handler = Callable[[Container, Any, datetime], None]
 
 
 def deliver(container: Container, event: events.PostPublished, at: datetime) -> None:
-    """Fan-out on write: the author's timeline, then the feeds of the author and of every follower, in slices."""
+    """Fan out on write, in slices: the author's timeline, then the home timelines of the author and all followers."""
     container.feeds.fanouts.deliver(PostRef(event.post_id, event.author_id), at)
 
 
@@ -86,7 +86,7 @@ def drop_account(container: Container, event: events.AccountEdited | events.Acco
 
 
 def end_sessions(container: Container, event: events.PasswordChanged, at: datetime) -> None:
-    """In case the writer died before it did so."""
+    """End the sessions again, in case the process that changed the password died before it ended them."""
     container.people.sessions.end_earlier(event.account_id, at, keep=event.session_id)
 
 
@@ -103,7 +103,7 @@ def end_all_sessions(container: Container, event: events.AccountDeleted, _at: da
 
 
 def clean_up_account(container: Container, event: events.AccountDeleted, _at: datetime) -> None:
-    """Slice by slice."""
+    """Remove one slice of the account's content. Raises `Unfinished` until nothing is left."""
     if container.content.departures.clean_up(event.account_id):
         raise Unfinished
 
@@ -111,7 +111,7 @@ def clean_up_account(container: Container, event: events.AccountDeleted, _at: da
 def follow_departed(
     container: Container, event: events.PostPublished | events.CommentAdded | events.ProductListed, _at: datetime
 ) -> None:
-    """It may have been made by a request that was under way while its account was deleted."""
+    """Remove the content if its account is deleted: it may come from a request that ran during the deletion."""
     owner = event.seller_id if isinstance(event, events.ProductListed) else event.author_id
     container.content.departures.follow_up(owner)
 
@@ -170,7 +170,10 @@ def pay_out(container: Container, event: events.PayoutBegun, at: datetime) -> No
 
 @contextmanager
 def _until_known(container: Container, begun: datetime) -> Iterator[None]:
-    """Whatever the provider takes to answer, it is asked again: after as long as it has taken so far."""
+    """Ask the provider again while the outcome is unknown, after a wait as long as the age of the payment.
+
+    The wait is at least `SOONEST` and at most `LATEST`.
+    """
     try:
         yield
     except PaymentUnknown as error:
@@ -179,7 +182,7 @@ def _until_known(container: Container, begun: datetime) -> Iterator[None]:
 
 
 def log_seal(_container: Container, event: events.LedgerAnchored, _at: datetime) -> None:
-    """Logs are kept where the database's owner has no say: a copy of what the anchor's file ends with."""
+    """Log a copy of the anchor's seal, since the owner of the database may not be able to alter the logs."""
     log.info("ledger anchored: %s", event.seal)
 
 
@@ -215,7 +218,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
     events.AccountDeleted: (drop_account, end_all_sessions, clean_up_account),
     events.DepositBegun: (credit,),
     events.PayoutBegun: (pay_out,),
-    events.OrderPlaced: (drop_ordered_stock,),  # the sweeper pays it when it is due; its event is dispatched at once
+    events.OrderPlaced: (drop_ordered_stock,),  # no payment here: the sweeper settles the order when it is due
     events.OrderPaid: (notify,),
     events.OrderCancelled: (drop_ordered_stock, notify),
     events.OrderShipped: (notify,),
@@ -227,7 +230,7 @@ HANDLERS: dict[type, tuple[Handler, ...]] = {
 
 
 def handle(container: Container, event: Event) -> None:
-    """Dispatch one event to its handlers. Raises what a handler raises, `Unfinished` for work done in part."""
+    """Dispatch one event to its handlers. Raises what a handler raises; `Unfinished` means that only part is done."""
     known = events.unpack(event)
     with request_trace.within(events.trace_of(event)):
         for function in HANDLERS[type(known)]:

@@ -1,8 +1,8 @@
 """The outbox relay: claims unsent events of both outboxes, dispatches them to their handlers, acknowledges them.
 
-At least once, in order per aggregate. A store that is away postpones an event and is no failed try; neither is work
-done in slices. Any other error is a failed try. After `attempts` of them the event is dead-lettered with its reason
-and no longer blocks its aggregate.
+Events are dispatched at least once, in order per aggregate. An unavailable store, or work that is done in slices,
+postpones the event without counting as a failed try. Any other error is a failed try. After `attempts` failed tries
+the event is dead-lettered with its reason and no longer blocks its aggregate.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(seconds=30)
 AWAY_WAIT = timedelta(seconds=1)
 LONGEST_REASON = 1000
-# Events that are claimed at a time, by all threads together.
+# The number of events claimed at a time by all threads together.
 BATCH = 100
 
 
@@ -38,7 +38,7 @@ class RelayLimits(Struct, frozen=True):
 
 
 class Served(Struct, frozen=True):
-    """What became of one claim."""
+    """The numbers of events claimed and dispatched by one claim."""
 
     claimed: int
     dispatched: int
@@ -48,12 +48,13 @@ def _nothing() -> None: ...
 
 
 class Relay:
-    """`handle` raises when an event cannot be acknowledged yet; `between` runs before each round.
+    """Serves several outboxes. Several relays may run at once.
 
-    `log_events` keeps events for the sinks, in their order, before any of them is handled.
+    `handle` raises when an event cannot be acknowledged yet. `between` runs before each round. `log_events` appends
+    events to the event log for the sinks, in their order, before any of them is handled.
 
-    One relay serves several outboxes, and several relays may run at once. `run` uses `limits.threads` threads, since a
-    handler mostly waits for stores. Each thread claims for itself, as a relay of its own would.
+    `run` uses `limits.threads` threads, since a handler mostly waits for stores. Each thread claims events
+    independently, like a separate relay.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class Relay:
         self._limits = limits
         self._between = between
         self._log_events = log_events
-        # Threads claim one after the other, or they would compete for the same events.
+        # One thread claims at a time; otherwise they would compete for the same events.
         self._claiming = {outbox: threading.Lock() for outbox in outboxes}
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. A round that dispatched something is followed by the next at once."""
+        """Serve the outboxes until `stop` is set. Waits between rounds only if nothing was dispatched."""
         poll = self._limits.poll.total_seconds()
-        # While there is little to do the first one looks for it.
+        # The further threads poll less often, so while idle it is mostly the first one that polls.
         patience = poll * self._limits.threads
         others = [
             threading.Thread(target=self._work, args=(stop, patience, _nothing), name="relay")
@@ -95,7 +96,7 @@ class Relay:
                 stop.wait(poll)
 
     def drain(self) -> int:
-        """Try everything that is due now, once, in this thread. Returns how many events were dispatched."""
+        """Try every event that is due now once, in this thread. Returns how many were dispatched."""
         began: dict[Outbox, datetime] = {}
         dispatched = 0
         while True:
@@ -105,11 +106,14 @@ class Relay:
                 return dispatched
 
     def round(self, stop: threading.Event | None = None) -> int:
-        """One claim from each outbox. Returns how many were dispatched. An outbox that is away counts as empty."""
+        """Claim once from each outbox and dispatch. Returns how many events were dispatched.
+
+        An unavailable outbox counts as empty.
+        """
         return sum(self._serve(outbox, {}, stop).dispatched for outbox in self._outboxes)
 
     def _guarded_round(self, stop: threading.Event, between: Callable[[], None]) -> int:
-        """Log whatever goes wrong and go on: a relay that ends unnoticed leaves feeds stale."""
+        """Log every error and go on: if the relay ended unnoticed, feeds would become stale."""
         try:
             between()
             return self.round(stop)
@@ -118,9 +122,10 @@ class Relay:
             return 0
 
     def _serve(self, outbox: Outbox, since: dict[Outbox, datetime], stop: threading.Event | None = None) -> Served:
-        """What is due, or was due at the time `since`, which is set when it is not there.
+        """Serve one claim of the events that are due at `since[outbox]`, which defaults to now and is set then.
 
-        Begins nothing in the second half of the lease, so that a slow store causes no double work.
+        Starts no event in the second half of the lease: with a slow store it could run out, and another relay would
+        repeat the work.
         """
         began = self._clock()
         claims = self._logged(outbox, self._claim(outbox, since))
@@ -154,7 +159,7 @@ class Relay:
             return []
 
     def _logged(self, outbox: Outbox, claims: list[Claim]) -> list[Claim]:
-        """Those claims, or none where they could not be logged, which gives them back."""
+        """Append the events to the event log and return the claims; if that fails, release them and return none."""
         try:
             if claims:
                 self._log_events([claim.event for claim in claims])
@@ -172,7 +177,7 @@ class Relay:
             log.warning("%d events stay leased: %s", len(untouched), error)
 
     def _dispatch(self, outbox: Outbox, run: Sequence[Claim], due: datetime) -> int:
-        """The events of one aggregate, in order, up to the first that has to wait."""
+        """Dispatch the events of one aggregate in order, up to the first one that fails or has to wait."""
         dispatched, refusal = 0, None
         for claim in run:
             refusal = self._refusal(claim)
@@ -191,12 +196,12 @@ class Relay:
         try:
             with attempt(claim):
                 self._handle(claim.event)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the event's failed try
+        except Exception as error:  # noqa: BLE001 - any error of a handler concerns this event only
             return error
         return None
 
     def _put_off(self, outbox: Outbox, claim: Claim, error: Exception, due: datetime) -> None:
-        """Postpone or dead-letter. Unfinished work keeps its due time, behind what was due before."""
+        """Postpone or dead-letter the event. Unfinished work without a wait is due again at `due`, behind older events."""
         event, attempts, reason = claim.event, claim.attempts + 1, _reason(error)
         if isinstance(error, Unfinished):
             again = self._now(outbox) + error.wait if error.wait else due
@@ -226,6 +231,6 @@ def _by_aggregate(claims: Sequence[Claim]) -> list[list[Claim]]:
 
 
 def _reason(error: Exception) -> str:
-    """Text that every outbox can keep, whatever the error says."""
+    """The error as text that every outbox can store: bounded, without NUL, valid UTF-8."""
     text = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -1,6 +1,6 @@
-"""Spans of the relay, by the semantic conventions for messages.
+"""Spans of the relay, by OpenTelemetry's semantic conventions for messaging.
 
-A round serves events of several traces, so its span is a trace of its own, linked to each of them.
+A round serves events of several traces, so its span starts a new trace that links to each of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _COUNT = "messaging.batch.message_count"
 
 
 def batch(claims: Sequence[Claim]) -> spans.step:
-    """Around the claims of one round, which are of several traces."""
+    """The span around the claims of one round. Starts a new trace, linked to those of the events."""
     attributes: spans.Attributes = {
         "messaging.operation.name": "receive",
         "messaging.operation.type": "receive",
@@ -26,7 +26,7 @@ def batch(claims: Sequence[Claim]) -> spans.step:
 
 
 def attempt(claim: Claim) -> spans.step:
-    """Around one try of an event: in the trace of what wrote it, and linked to the batch that it came with."""
+    """The span around one try of an event: in the trace that wrote the event, linked to the batch span."""
     event = claim.event
     attributes: spans.Attributes = {
         "messaging.operation.name": "process",
@@ -46,10 +46,10 @@ def attempt(claim: Claim) -> spans.step:
 
 
 def sending(sink: str, to: Destination, messages: Sequence[Message]) -> spans.step:
-    """Around the answer of a sink to a batch. As a round, it is of several traces.
+    """The span around sending a batch to a sink. Like a round, it starts a new trace with links.
 
-    To a receiver of webhooks these are requests of HTTP, and no messages of a broker. Of their URL, which may hold a
-    secret, there is the host.
+    For a receiver of webhooks it has the attributes of HTTP requests instead of those of messaging. Only the host of
+    the URL is recorded, since the rest may hold a secret.
     """
     attributes: spans.Attributes = {"quartet.sink": sink, _COUNT: len(messages)}
     kind = spans.PRODUCER
@@ -67,7 +67,7 @@ def sending(sink: str, to: Destination, messages: Sequence[Message]) -> spans.st
 
 
 def sent_too(messages: Sequence[Message], count: int) -> None:
-    """These go out with a batch that is being sent, which has so many by now."""
+    """Add the links of messages that joined the batch being sent. `count` is the new size of the batch."""
     spans.also(_written_by(messages), {_COUNT: count})
 
 

@@ -1,4 +1,4 @@
-"""The worker of a system: its relay with both outboxes, its sweeper, and what runs beside them."""
+"""Composes the worker: the relay over both outboxes, the sweeper, and the threads that run beside them."""
 
 import functools
 import threading
@@ -19,7 +19,7 @@ from app.worker.sweeper import Sweeper
 def relay_of(container: Container) -> Relay:
     """The relay over both outboxes of a system."""
     settings = container.settings
-    # One embedded file has one writer at a time.
+    # An embedded database file allows one writer at a time, so more threads would not help.
     threads = 1 if settings.relay_inline else settings.threads
     limits = RelayLimits(
         poll=timedelta(seconds=settings.relay_poll_seconds),
@@ -56,13 +56,16 @@ def sweeper_of(container: Container) -> Sweeper:
 
 
 def run(container: Container, stop: threading.Event) -> None:
-    """The relay, with what it does beside its rounds, until `stop` is set."""
+    """Run the relay, with its threads for anchors, sinks and samples, until `stop` is set."""
     with anchored(container, stop), sending(container, stop), sampled(container, stop):
         relay_of(container).run(stop)
 
 
 def start_inline(container: Container) -> Callable[[], None]:
-    """Run the relay in a thread of this process. Returns what stops it and waits for the round under way."""
+    """Run the relay in a thread of this process.
+
+    Returns a function that stops it and waits up to 5 seconds for the current round.
+    """
     stop = threading.Event()
     thread = threading.Thread(target=follow, args=(container, stop, run), name="relay", daemon=True)
     thread.start()

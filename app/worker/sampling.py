@@ -1,7 +1,7 @@
-"""Stores once an hour how full each limited resource is, in a thread of the relay, and four times a day what engines
-have counted of their tables. The doctor's advice reads that.
+"""Samples hourly, in a thread of the relay, how full each limited resource is. `quartet doctor advice` reads this.
 
-A sample asks each engine some questions, with a deadline each. Any number of relays may do it: the first counts.
+Every `COUNTS_HOURS` hours the sample includes what the engines have counted about their tables. Sampling runs a few
+queries on each engine, each with a deadline. Any number of relays may sample: the first sample of an hour is kept.
 """
 
 import logging
@@ -27,14 +27,14 @@ COUNTS_HOURS = 6
 
 class Sampling:
     def __init__(self, relational: RelationalStore, urls: Mapping[str, str], clock: Clock) -> None:
-        """`urls` are those of the roles."""
+        """`urls` are the URLs of the stores by role."""
         self._relational = relational
         self._urls = urls
         self._clock = clock
         self._done: datetime | None = None
 
     def tick(self) -> int:
-        """Samples if this hour has none of this process yet. Returns how many levels were noted."""
+        """Sample unless this process has done so in this hour. Returns how many levels were recorded."""
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
         if hour == self._done:
             return 0
@@ -66,6 +66,6 @@ def sampling_of(container: Container) -> Sampling:
 
 @contextmanager
 def sampled(container: Container, stop: threading.Event) -> Iterator[None]:
-    """While the block runs, until `stop` is set. Not in the first minute, which many a process does not see."""
+    """Sample during the block, until `stop` is set. Starts after a minute, since many processes live less long."""
     with beside("levels", [every(POLL_SECONDS, sampling_of(container).tick)], stop):
         yield

@@ -1,8 +1,9 @@
-"""Periodic jobs: placed orders that are due, expired holds and reservations, writes of products that did not end, old
-keys, handles, mailed tokens, ended sessions and fan-out progress, readers who have been silent, pulled authors who post
-less again, view counts, deferred work, partitions of feeds.
+"""Periodic jobs, which the relay runs between its rounds.
 
-The relay calls it between its rounds. Every job is bounded, may run in several relays at once, and fails alone.
+They handle stuck orders, expired holds and reservations, unfinished writes of products; old idempotency keys, reserved
+handles, mailed tokens, session endings, fan-out progress and logged events; readers who became dormant, pulled authors
+who post less again, view counts, deferred work, and old partitions of feeds. Every job is bounded, may run in several
+relays at once, and does not affect the others when it fails.
 """
 
 import logging
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(seconds=1)
 BATCH = 100
 KEYS = 1000
-# No request takes so long.
+# Longer than any request takes: a product write that began before is not running any more.
 WRITTEN = timedelta(minutes=1)
 PROGRESS_KEPT = timedelta(days=30)
 
@@ -73,7 +74,7 @@ class Sweeper:
             self.sweep()
 
     def sweep(self) -> int:
-        """Returns the number of things swept. A store that is unavailable is logged and left to the next sweep."""
+        """Run every job once and return the number of items swept. A job that fails is logged and retried next time."""
         jobs = (
             self._stuck_orders,
             self._due_reservations,
@@ -94,7 +95,7 @@ class Sweeper:
         )
         return sum(self._tried(job, self._clock()) for job in jobs)
 
-    # What is of money is due by the database's clock.
+    # Whether orders, reservations and holds are due is decided by the database's clock.
     def _stuck_orders(self, _now: datetime) -> int:
         now = self._relational.now()
         return self._settle([order.id for order in self._relational.orders.stuck(now=now, limit=BATCH)])
@@ -111,7 +112,7 @@ class Sweeper:
         return swept + sum(self._tried(self._expiry(hold.id), now) for hold in due if not hold.order_id)
 
     def _begun_offers(self, _now: datetime) -> int:
-        """Writes of products that must have ended long ago, and of which nothing is known."""
+        """Finish product writes that began more than `WRITTEN` ago and whose outcome is unknown."""
         before = self._relational.now() - WRITTEN
         begun = self._relational.offers.begun(before=before, limit=BATCH)
         return sum(self._tried(self._end_of_write(product_id), before) for product_id in begun)
@@ -140,7 +141,7 @@ class Sweeper:
         return self._feeds.sweep()
 
     def _old_log(self, _now: datetime) -> int:
-        """What every sink has sent. Nothing without sinks, whose events nobody keeps."""
+        """Delete logged events that every sink has sent. Without sinks no events are logged."""
         if self._log_kept is None:
             return 0
         with self._relational.transaction() as tx:

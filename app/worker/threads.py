@@ -1,4 +1,4 @@
-"""Threads of a relay beside its own work."""
+"""Threads that a relay runs beside its rounds."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,10 @@ Work = Callable[[threading.Event], None]
 
 @contextmanager
 def beside(name: str, works: Sequence[Work], stop: threading.Event, *, patience: float = 5) -> Iterator[None]:
-    """A thread for each, until `stop` is set, as it is when the block ends. Each then gets `patience` seconds."""
+    """Run each of `works` in a thread during the block.
+
+    The end of the block sets `stop`, and waits up to `patience` seconds for each thread.
+    """
     threads = [threading.Thread(target=work, args=(stop,), name=name, daemon=True) for work in works]
     for thread in threads:
         thread.start()
@@ -22,7 +25,7 @@ def beside(name: str, works: Sequence[Work], stop: threading.Event, *, patience:
 
 
 def every(seconds: float, tick: Callable[[], object]) -> Work:
-    """First when so many seconds have passed."""
+    """Work that calls `tick` every `seconds`, first after `seconds`, until it is stopped."""
 
     def work(stop: threading.Event) -> None:
         while not stop.wait(seconds):

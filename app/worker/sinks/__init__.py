@@ -1,1 +1,1 @@
-"""Events that leave the system: which, in which envelope, and how they get to the sinks."""
+"""Sends the event log to the sinks: brokers and receivers of webhooks."""

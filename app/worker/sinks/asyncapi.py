@@ -1,4 +1,4 @@
-"""The AsyncAPI document of what is sent, from the table of published events."""
+"""Makes the AsyncAPI document of the events that are sent, from the table of published events."""
 
 from importlib.metadata import version
 from typing import Any
@@ -38,7 +38,7 @@ def document() -> dict[str, Any]:
         },
         "components": {"messages": messages, "schemas": payloads},
     }
-    # As JSON has it.
+    # Convert to plain JSON types.
     return msgspec.json.decode(msgspec.json.encode(made))  # type: ignore[no-any-return]  # of JSON
 
 
@@ -56,7 +56,7 @@ def _message(kind: type) -> dict[str, Any]:
 
 
 def _payload(type_: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The envelope with the data of this type."""
+    """The JSON schema of the envelope with `data` of this type."""
     _, components = msgspec.json.schema_components((CloudEvent,))
     kind = next(one for one in PUBLISHED if type_of(one) == type_)
     fixed = {

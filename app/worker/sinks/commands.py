@@ -16,7 +16,7 @@ SHOWN = 100
 
 
 def drain(container: Container) -> None:
-    """Send what is due now, in this thread."""
+    """Send everything that is due now, in this thread."""
     for one in workers_of(container):
         while one.step():
             continue

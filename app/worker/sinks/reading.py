@@ -1,4 +1,4 @@
-"""Reads the log of events, as what is sent to a sink."""
+"""Reads batches of the event log as messages for a sink."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -13,7 +13,7 @@ from repositories.sinks import Message, Refused
 
 
 class Stop(Struct, frozen=True):
-    """The event that a batch ends at, and why."""
+    """The event at which a batch stops, and why: None if there was only no time left for it."""
 
     position: int
     event_id: str
@@ -21,9 +21,11 @@ class Stop(Struct, frozen=True):
 
 
 class Batch(Struct):
-    """The positions of all that was read `after` one, and those of the messages with their ids. `bad` is behind them.
+    """A batch of logged events after the position `after`.
 
-    `more` may be behind these: as many were read as were asked for.
+    `read` are the positions of all events read, `wanted` those of the events the sink wants, with their `ids` and
+    `messages`. `more`: further events may follow, since as many were read as were asked for. `bad` is the event at
+    which reading stopped because it cannot be decoded.
     """
 
     after: int
@@ -39,9 +41,10 @@ class Batch(Struct):
         return self.read[-1] if self.read else self.after
 
     def add(self, following: "Batch") -> None:
-        """All but the messages: what is handed over is not kept, so that the next are made where these were.
+        """Append `following`, but not its messages.
 
-        Memory that was just in use is much faster than ever more of it.
+        They are handed to the sink and not referenced here, so that the allocator reuses their memory for the next
+        ones: memory that was just in use is much faster than new memory.
         """
         self.read += following.read
         self.wanted += following.wanted
@@ -50,7 +53,7 @@ class Batch(Struct):
 
 
 class LogReading:
-    """Of the types that a sink `wants`, all without it. `source` is that of the envelopes."""
+    """Reads the events whose type passes `wants`, all if it is None. `source` is the `source` of the envelopes."""
 
     def __init__(self, relational: RelationalStore, source: str, wants: Callable[[str], bool] | None) -> None:
         self._log = relational.event_log
@@ -70,14 +73,14 @@ class LogReading:
         return Batch(position, read, wanted, [one.id for one in messages], messages, more)
 
     def message(self, logged: Logged) -> Message:
-        """Raises `msgspec.DecodeError` for what no version of this code wrote."""
+        """Make the message of a logged event. Raises `msgspec.DecodeError` if no version of this code wrote it."""
         event = logged.event
         body = placed(prepared(event, self._source), logged.position)
         id_, type_ = id_and_type(body)
         return Message(id_, event.aggregate, type_, body)
 
     def _made(self, position: int, most: int) -> Batch:
-        """From the events themselves, up to the first that no version of this code wrote."""
+        """Make a batch by encoding the events, up to the first that no version of this code wrote."""
         batch = Batch(position, [], [], [], [], more=False)
         logged, wants = self._log.after(position, limit=most), self._wants
         for one in logged:

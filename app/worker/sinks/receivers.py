@@ -1,4 +1,4 @@
-"""Serves the receivers of webhooks, as they are added, changed and removed: each as a sink of its own."""
+"""Serves each receiver of webhooks as a separate sink, following their additions, changes and removals."""
 
 import logging
 import random
@@ -16,13 +16,13 @@ from repositories.relational.webhooks_port import Webhook
 from repositories.sinks import open_webhook
 
 log = logging.getLogger(__name__)
-# How often a change of them is looked for.
+# Seconds between two looks for changed webhooks.
 EVERY = 1.0
 SOONEST = timedelta(seconds=1)
 
 
 class Jitter:
-    """Waits anything up to a bound that doubles (full jitter), so that receivers are not tried all at once."""
+    """Exponential backoff with full jitter: a random wait below a doubling bound, so that retries do not coincide."""
 
     def __init__(self, longest: timedelta, chance: random.Random) -> None:
         self._longest = longest
@@ -45,7 +45,7 @@ class Receivers:
         self._served: list[_Served] = []
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. One that was changed is served anew."""
+        """Serve all receivers until `stop` is set. A changed webhook gets a new worker."""
         while not stop.is_set():
             try:
                 self._follow()
@@ -78,7 +78,7 @@ class Receivers:
                 self._served.append(_Served(webhook, secrets, stop, thread))
 
     def _end(self, served: list[_Served]) -> None:
-        """What is being sent is sent and written down; nobody waits for it here."""
+        """Tell the workers to stop, without waiting: each still finishes its current batch and records the outcome."""
         for one in served:
             one.stop.set()
 
@@ -106,5 +106,5 @@ class Receivers:
 
 
 def _wanting(types: tuple[str, ...]) -> Callable[[str], bool]:
-    """Without types all events are wanted."""
+    """A filter for these event types. No types means all."""
     return lambda type_: not types or type_ in types

@@ -1,4 +1,4 @@
-"""The threads in which a relay serves sinks, and what it keeps for them."""
+"""The threads in which a relay serves sinks, and the function that logs events for them."""
 
 import contextlib
 import threading
@@ -17,23 +17,23 @@ from repositories.relational.event_log_port import Envelopes
 
 
 def workers_of(container: Container) -> list[SinkWorker]:
-    """Of the sinks as they are now."""
+    """One worker for each sink that exists now."""
     return [*(worker_of(container, sink) for sink in container.stores.sinks), *Receivers(container).workers()]
 
 
 @contextlib.contextmanager
 def sending(container: Container, stop: threading.Event) -> Iterator[None]:
-    """While the block runs, until `stop` is set: a thread for each sink."""
+    """Serve each sink in a thread during the block, until `stop` is set."""
     runs = [worker_of(container, sink).run for sink in container.stores.sinks]
     if container.settings.webhooks_token:
         runs.append(Receivers(container).run)
-    # A batch under way has its own deadline.
+    # A batch that is being sent ends at its own deadline, `sinks_timeout`.
     with beside("sink", runs, stop, patience=container.settings.sinks_timeout + 5):
         yield
 
 
 def envelopes_of(events: Sequence[Event], source: str) -> Envelopes:
-    """Of each that can be read; what cannot is set aside by whoever is to send it."""
+    """The envelopes of the events that can be decoded. The others are dead-lettered by the sinks' workers."""
     made: dict[UUID, bytes] = {}
     for event in events:
         with contextlib.suppress(DecodeError):
@@ -42,7 +42,7 @@ def envelopes_of(events: Sequence[Event], source: str) -> Envelopes:
 
 
 def log_of(container: Container) -> Callable[[Sequence[Event]], None]:
-    """What a relay does with events before their handlers run. Where there is no sink, nothing is kept for one."""
+    """The relay's `log_events`: appends events that leave the system to the event log. Does nothing without sinks."""
     relational, source = container.stores.relational, container.settings.sinks_source
 
     def append(events: Sequence[Event]) -> None:

@@ -1,8 +1,9 @@
-"""Sends the log of events to a sink: a batch at a time, in order, from where its cursor stands.
+"""Sends the event log to a sink: batch by batch, in order, from the position of the sink's cursor.
 
-Each sink has a thread, a cursor and a lease of its own, so one that is slow, away or full holds up nobody else. What
-it refuses for good is set aside, and the next goes on. How long a sink that is away is tried again is its `Policy`.
-After a failure one event is tried, then two, and so on: so one that is slow gets on, and few events come again.
+Each sink has its own thread, cursor and lease, so that a slow, unavailable or full sink does not delay the others. An
+event that the sink refuses permanently is dead-lettered, and the next one is sent. `Policy` says how long an
+unavailable sink is retried. After a failure the batch size starts at one event and doubles, so that a slow sink makes
+progress and few events are sent twice.
 """
 
 import contextlib
@@ -29,26 +30,27 @@ from repositories.relational.webhooks_port import series_of
 from repositories.sinks import AskedToWait, Gone, Message, Refused, Sent, Sink
 
 log = logging.getLogger(__name__)
-# Dead letters that are tried again at once.
+# The number of dead letters that are retried per claim.
 AGAIN = 500
 LONGEST_REASON = 300
-# Seconds of a send: nothing is added to one that takes longer, and the next one is smaller. So of one that fails little
-# comes again. A few are sent all the same: a receiver that is slow gets several at once.
+# After `LONG` seconds nothing is added to a send, and the next one gets half as many events, so that a failure repeats
+# few. It is not reduced below `FEW` events: several at once are better for a slow receiver.
 LONG, FEW = 1.0, 32
-# After a broker was found away: at first, and at most.
+# The shortest and the longest wait before an unavailable broker is tried again.
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=15)
 
 
 def doubling(attempts: int) -> timedelta:
-    """How long to wait after so many failed tries."""
+    """How long to wait after this number of failed tries."""
     return min(LATEST, SOONEST * float(2 ** min(attempts - 1, 8)))
 
 
 class Policy(Struct, frozen=True):
-    """How a sink is served. A broker gets all types (`wants` is None), and is tried again for ever.
+    """How a sink is served. The defaults are for a broker: it gets all types, and is retried without end.
 
-    An event is set aside when it was tried for `event_tried`, and the sink disabled when it took nothing for
-    `sink_tried`, where these are given.
+    `wants` filters event types, and `wait` gives the pause after a number of failed tries. An event that has been tried
+    for `event_tried` is dead-lettered, and a sink that has accepted nothing for `sink_tried` is disabled; None means
+    never.
     """
 
     wants: Callable[[str], bool] | None = None
@@ -58,7 +60,7 @@ class Policy(Struct, frozen=True):
 
 
 class SinkWorker:
-    """Serves one sink. `lease` is how long another process waits for one that died; it is renewed while idle."""
+    """Serves one sink. After this process dies, another takes over within `lease`, which is renewed while idle."""
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class SinkWorker:
         poll: timedelta,
         policy: Policy | None = None,
     ) -> None:
-        """With a `policy` for a sink that has its cursor already; without one for a broker."""
+        """Without a `policy` the sink is a broker, whose cursor is registered. With one, the cursor exists already."""
         self._relational = relational
         self._sink = sink
         self._lease = lease
@@ -81,11 +83,11 @@ class SinkWorker:
         self._reading = LogReading(relational, source, self._policy.wants)
         self._repeats: list[Logged] = []
         self._next: Batch | None = None
-        # How many events are sent at once, after what has become of the last ones.
+        # How many events to send at once. Adapts to the outcome of the last sends.
         self._most = sink.window
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. What was sent by then is written down."""
+        """Serve the sink until `stop` is set, then release it. Everything sent by then is recorded."""
         while not stop.is_set():
             if self._guarded_step() == 0:
                 stop.wait(self._poll.total_seconds())
@@ -93,7 +95,7 @@ class SinkWorker:
         self.close()
 
     def _guarded_step(self) -> int:
-        """Log whatever goes wrong and go on: a sink that ends unnoticed leaves its consumers stale."""
+        """Log every error and go on: if the worker ended unnoticed, the sink's consumers would become stale."""
         try:
             return self.step()
         except StoreError as error:
@@ -104,24 +106,28 @@ class SinkWorker:
         return 0
 
     def step(self) -> int:
-        """One batch. Returns how many events it is over with: none while others serve the sink, or it waits."""
+        """Send one batch. Returns how many events were sent, skipped or dead-lettered.
+
+        That is 0 while another process serves the sink, or while the sink has to wait.
+        """
         cursor = self._cursor = self._cursor or self._claim()
         if cursor is None:
             return 0
         if self._repeats:
             return self._repeat(cursor, self._repeats.pop(0))
         ahead, self._next = self._next, None
-        # It is of no use where the cursor was moved by others.
+        # The batch that was read ahead is useless if another process has moved the cursor.
         most = min(self._most, self._sink.batch)
         batch = ahead if ahead and ahead.after == cursor.position else self._reading.batch(cursor.position, most)
         return self._settle(cursor, batch, self._sent(batch))
 
     def _more(self, batch: Batch, until: float) -> Sequence[Message]:
-        """What follows while that is on its way, to be sent too; where that is enough, it is sent next.
+        """Read the next events while `batch` is being sent, and return messages to send along with it.
 
-        Whatever goes wrong does so again when it is read then.
+        If the batch is full or the time `until` is over, they are kept for the next step instead. A store error is
+        ignored: the next step reads again and meets it.
         """
-        # What comes after a failure is tried alone.
+        # After a failure nothing is added until the batch size is back to normal.
         if not batch.more or self._most < self._sink.batch:
             return ()
         with contextlib.suppress(StoreError):
@@ -146,7 +152,7 @@ class SinkWorker:
         return sent
 
     def _settle(self, cursor: Cursor, batch: Batch, sent: Sent) -> int:
-        """Write down what became of a batch."""
+        """Record the outcome of a batch. Returns how many events are done with."""
         stop = batch.bad
         if sent.count < len(batch.ids):
             stop = Stop(batch.wanted[sent.count], batch.ids[sent.count], sent.failure)
@@ -165,7 +171,7 @@ class SinkWorker:
         return self._failed(moved, stop, stop.why)
 
     def _repeat(self, cursor: Cursor, dead: Logged) -> int:
-        """Send a dead letter once more. One that fails is a dead letter as before."""
+        """Send a dead letter once more. If that fails, it stays a dead letter with the new reason."""
         failure: Exception | None
         try:
             sent = self._sink.send([self._reading.message(dead)])
@@ -200,7 +206,7 @@ class SinkWorker:
         return self._cursor
 
     def close(self) -> None:
-        """Write down what was sent, and let others serve the sink at once."""
+        """Release the cursor, so that another process can serve the sink at once, and close the sink."""
         with contextlib.suppress(StoreError):
             if self._cursor:
                 self._relational.event_log.release(self._cursor, wait=timedelta(0))
@@ -232,7 +238,7 @@ class SinkWorker:
         return since is not None and longest is not None and self._relational.now() - since >= longest
 
     def _give_back(self, cursor: Cursor, failure: Exception, *, disabled: bool) -> None:
-        """Whoever tries next may be another process, to whom the sink answers."""
+        """Release the cursor with a wait. The next try may be made by another process, which may reach the sink."""
         attempts = cursor.attempts + 1
         wait = self._policy.wait(attempts)
         if isinstance(failure, AskedToWait):
@@ -246,7 +252,7 @@ class SinkWorker:
 
 
 def _reason(failure: Exception | None) -> str:
-    """Text that every database can keep."""
+    """The failure as text that every database can store: bounded, without NUL."""
     return str(failure)[:LONGEST_REASON].replace("\0", "\ufffd")
 
 
